@@ -1,0 +1,61 @@
+"""The command line: ``genestill STAGE COMMAND``.
+
+Each stage brings its own ``commands`` module with ``add_commands(subparsers)``; heavy libraries are
+imported inside the functions that run, so that ``--help`` answers at once.
+"""
+
+import argparse
+import importlib
+import sys
+
+import genestill
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.logs import configure_logging
+
+STAGES = {
+    "reference": "genomes, communities, contigs and databases: fetched, verified, indexed",
+    "labels": "noisy, partial lineages of contigs, from MMseqs2 or from a table you have",
+    "teacher": "embeddings, logits and soft labels of a large pretrained model",
+    "student": "the small model: train, predict, embed, release",
+    "evaluation": "benchmarks, metrics, figures, tables",
+}
+
+EXIT_CODES = """exit codes:
+  0  done
+  1  a defect of genestill or of a program it called (the log holds the traceback)
+  2  the input or the command line is wrong; one sentence says what to mend
+  3  a check failed, for example a teacher that does not read DNA better than chance
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Assemble the parser of the whole program from its stages' ``commands`` modules."""
+    parser = argparse.ArgumentParser(
+        prog="genestill",
+        description=genestill.__doc__,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"genestill {genestill.__version__}")
+    parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+    stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    for stage, summary in STAGES.items():
+        stage_parser = stages.add_parser(stage, help=summary, description=summary)
+        commands = stage_parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+        importlib.import_module(f"genestill.{stage}.commands").add_commands(commands)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code (see ``EXIT_CODES``)."""
+    options = build_parser().parse_args(arguments)
+    configure_logging(quiet=options.quiet)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"genestill: {error}", file=sys.stderr)
+        return 2
+    except CheckFailed as error:
+        print(f"genestill: check failed: {error}", file=sys.stderr)
+        return 3
+    return 0

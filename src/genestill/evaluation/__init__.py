@@ -1,0 +1,1 @@
+"""Stage 5: benchmarks, metrics, figures, tables and the report."""

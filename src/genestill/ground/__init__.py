@@ -1,0 +1,1 @@
+"""The ground floor: what all stages use and what uses none of them."""

@@ -1,0 +1,108 @@
+"""What crosses a rule boundary: the schema of every Parquet table, in one place.
+
+Rank columns hold names, null below the assigned rank. Identity and coverage are shares between 0 and 1.
+"""
+
+import pyarrow as pa
+
+from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage
+
+_RANK_FIELDS = [pa.field(rank, pa.string()) for rank in RANKS]
+
+# reference: one row a sequence, in the order of the FASTA file. checksum: first 16 hex digits of the bases' SHA-256.
+INDEX = pa.schema(
+    [
+        ("id", pa.string()),
+        ("length", pa.int64()),
+        ("gc", pa.float32()),
+        ("sample", pa.string()),
+        ("checksum", pa.string()),
+    ]
+)
+
+# reference: the right answer, where it is known. status: exact, known (other strain), species, genus, family
+# (that rank is absent from the reference, so the right answer stops above it).
+TRUTH = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        *_RANK_FIELDS,
+        ("genome", pa.string()),
+        ("length", pa.int64()),
+        ("status", pa.string()),
+    ]
+)
+
+# labels: one row a contig of the index, in its order. support: share of the evidence for the label, null if unknown.
+LABELS = pa.schema([pa.field("id", pa.string()), *_RANK_FIELDS, ("taxid", pa.int64()), ("support", pa.float32())])
+
+# labels: what the search saw, one row a (fragment, target): best hits of each open reading frame of a contig.
+HITS = pa.schema(
+    [
+        ("id", pa.string()),  # contig
+        ("fragment", pa.int32()),  # number of the open reading frame within its contig
+        ("fragment_length", pa.int32()),  # amino acids
+        ("target_taxid", pa.int64()),
+        ("identity", pa.float32()),
+        ("bits", pa.float32()),
+        ("alignment_length", pa.int32()),  # amino acids
+    ]
+)
+
+# teacher: soft labels; nodes index the label tree saved beside the table.
+SOFT_LABELS = pa.schema(
+    [("id", pa.string()), ("nodes", pa.list_(pa.int32())), ("probabilities", pa.list_(pa.float32()))]
+)
+
+# student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
+# accepted: number of ranks accepted at the threshold (0 to 7); reason: why the lineage stops where it stops.
+PREDICTIONS = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        *_RANK_FIELDS,
+        *[pa.field(f"confidence_{rank}", pa.float32()) for rank in RANKS],
+        ("accepted", pa.int8()),
+        ("reason", pa.string()),
+    ]
+)
+
+# evaluation: one tidy table for every benchmark. value may be null (undefined); n: how many units stand behind it.
+METRICS = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("dataset", pa.string()),
+        ("task", pa.string()),
+        ("model", pa.string()),
+        ("split", pa.string()),
+        ("seed", pa.int64()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+    ]
+)
+
+
+def embeddings(size: int) -> pa.Schema:
+    """teacher, student: one row a sequence; ``size`` is the width of the embedding.
+
+    Metadata of the file: teacher, revision, layer, pooling, dtype, tokenizer, input, version.
+    """
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("embedding", pa.list_(pa.float16(), size)),
+            ("tokens", pa.int32()),
+            ("truncated", pa.bool_()),
+        ]
+    )
+
+
+def lineages_of(table) -> list[Lineage]:
+    """The seven rank columns of a data frame (labels, truth, predictions) as lineages; nulls and NaN become None."""
+    columns = [table[rank].astype(object).where(table[rank].notna(), None).tolist() for rank in RANKS]
+    return list(zip(*columns, strict=True)) if len(table) else []
+
+
+def rank_columns(lineages: list[Lineage]) -> dict[str, list[str | None]]:
+    """The inverse of `lineages_of`: a dict of seven columns."""
+    columns = list(zip(*lineages, strict=True)) if lineages else [()] * len(NO_LINEAGE)
+    return {rank: list(column) for rank, column in zip(RANKS, columns, strict=True)}

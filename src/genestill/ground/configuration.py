@@ -1,0 +1,100 @@
+"""The workflow's configuration: recipe defaults, one JSON schema a section, sentences for mistakes."""
+
+import difflib
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from genestill.ground.errors import InputError
+
+
+def read_yaml(path: str | Path):
+    """Read a YAML file; raise `InputError` with the line if it is not YAML."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not a YAML file: {error}") from None
+
+
+def merge(defaults: dict, settings: dict) -> dict:
+    """``settings`` over ``defaults``, section by section; a value that is not a section replaces the default."""
+    merged = dict(defaults)
+    for key, value in settings.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def complete_configuration(settings: dict, recipes: str | Path, schemas: str | Path) -> dict:
+    """Fill a configuration from its recipe and from the schemas' defaults, and check it.
+
+    Args:
+        settings: the user's configuration, as read from YAML.
+        recipes: folder with one ``<recipe>.yaml`` of defaults a recipe.
+        schemas: folder with ``config.schema.yaml`` for the top level and ``<section>.schema.yaml`` for each section.
+
+    Returns:
+        A new dict in which every key of the schemas stands.
+
+    Raises:
+        InputError: an unknown recipe or key (with the nearest known one), or a value that the schema refuses.
+    """
+    known = sorted(path.stem for path in Path(recipes).glob("*.yaml"))
+    recipe = settings.get("recipe")
+    if recipe not in known:
+        raise InputError(
+            f"configuration: recipe is {recipe!r}; expected one of {', '.join(known)}{_nearest(recipe, known)}"
+        )
+    settings = merge(read_yaml(Path(recipes) / f"{recipe}.yaml") or {}, settings)
+    top = read_yaml(Path(schemas) / "config.schema.yaml")
+    completed = _complete(settings, top, ())
+    for section in top["properties"]:
+        file = Path(schemas) / f"{section}.schema.yaml"
+        if file.is_file():
+            completed[section] = _complete(completed.get(section) or {}, read_yaml(file), (section,))
+    return completed
+
+
+def _complete(settings: dict, schema: dict, path: tuple[str, ...]) -> dict:
+    _refuse_unknown_keys(settings, schema, path)
+    completed = _with_defaults(settings, schema)
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(completed))
+    if error is not None:
+        where = ".".join((*path, *map(str, error.absolute_path))) or "the top level"
+        raise InputError(f"configuration: {where}: {error.message}")
+    return completed
+
+
+def _refuse_unknown_keys(settings, schema: dict, path: tuple[str, ...]) -> None:
+    if not isinstance(settings, dict) or schema.get("additionalProperties") is not False:
+        return
+    known = schema.get("properties", {})
+    for key, value in settings.items():
+        if key not in known:
+            raise InputError(f"configuration: unknown key {'.'.join((*path, str(key)))}{_nearest(key, known)}")
+        _refuse_unknown_keys(value, known[key], (*path, key))
+
+
+def _with_defaults(settings, schema: dict):
+    if not isinstance(settings, dict):
+        return settings
+    completed = dict(settings)
+    for key, child in schema.get("properties", {}).items():
+        if key not in completed:
+            if "default" in child:
+                completed[key] = child["default"]
+            elif child.get("type") == "object" and "properties" in child:
+                completed[key] = {}
+        if key in completed:
+            completed[key] = _with_defaults(completed[key], child)
+    return completed
+
+
+def _nearest(word, known) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,41 @@
+"""Plain log lines for files, a bar for a terminal."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+from tqdm import tqdm
+
+logger = logging.getLogger("genestill")
+
+SECONDS_BETWEEN_LOG_LINES = 30.0
+
+
+def configure_logging(quiet: bool = False) -> None:
+    """Send log lines to standard error, with time and level."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        force=True,
+    )
+
+
+def progress(items: Iterable, total: int | None, unit: str, doing: str) -> Iterator:
+    """Yield ``items``; on a terminal show a bar with rate and time left, elsewhere a log line every half minute."""
+    if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
+        yield from tqdm(items, total=total, unit=unit, desc=doing, leave=False)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LOG_LINES:
+            last = now
+            rate = done / (now - start)
+            left = f", {(total - done) / rate:.0f} s left" if total else ""
+            logger.info(
+                "%s: %d%s %s, %.3g %s/s%s", doing, done, f" of {total}" if total else "", unit, rate, unit, left
+            )

@@ -1,0 +1,58 @@
+"""Parquet tables with a schema: written atomically, validated when read back."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_aside
+
+
+def write_table(
+    path: str | Path, table: pd.DataFrame | pa.Table, schema: pa.Schema, metadata: dict[str, str] | None = None
+) -> None:
+    """Write ``table`` with exactly the columns and types of ``schema``; ``metadata`` becomes the file's metadata."""
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
+    else:
+        table = table.select(schema.names).cast(schema)
+    text = {key: str(value) for key, value in (metadata or {}).items()}
+    with write_aside(path) as aside:
+        pq.write_table(table.replace_schema_metadata(text), aside, compression="zstd")
+
+
+def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read a table and check that it has the columns of ``schema`` with their types.
+
+    Raises `InputError`, naming the file and the column, if the file is missing, not Parquet, cut short, or of
+    another schema. Columns beyond ``schema`` are left out.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow
+            for field in schema:
+                position = found.get_field_index(field.name)
+                if position < 0:
+                    raise InputError(f"{path}: no column {field.name!r}; found {', '.join(found.names)}")
+                if found.field(position).type != field.type:
+                    raise InputError(
+                        f"{path}: column {field.name!r} is {found.field(position).type}; expected {field.type}"
+                    )
+            return file.read(columns=columns or schema.names)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+
+
+def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
+    """`read_arrow` as a pandas data frame."""
+    return read_arrow(path, schema, columns).to_pandas()
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata that `write_table` stored."""
+    stored = pq.read_metadata(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in stored.items() if not key.startswith(b"ARROW:")}

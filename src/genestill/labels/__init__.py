@@ -1,0 +1,1 @@
+"""Stage 2: every contig gets a noisy, partial lineage."""

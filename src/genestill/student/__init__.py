@@ -1,0 +1,1 @@
+"""Stage 4: a small model learns from teacher and labels."""
