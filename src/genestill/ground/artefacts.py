@@ -106,3 +106,20 @@ def rank_columns(lineages: list[Lineage]) -> dict[str, list[str | None]]:
     """The inverse of `lineages_of`: a dict of seven columns."""
     columns = list(zip(*lineages, strict=True)) if lineages else [()] * len(NO_LINEAGE)
     return {rank: list(column) for rank, column in zip(RANKS, columns, strict=True)}
+
+
+def token_features(size: int) -> pa.Schema:
+    """teacher: features of every token of a sequence, row-major [tokens, size], with the bases each token covers."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("start", pa.list_(pa.int32())),  # 0-based offset of a token's first base
+            ("stop", pa.list_(pa.int32())),  # offset after its last base
+            ("features", pa.list_(pa.float16())),
+        ],
+        metadata={"size": str(size)},
+    )
+
+
+# teacher: log-probabilities of A, C, G, T at every base, row-major [bases, 4]; natural logarithm.
+BASE_LOG_PROBABILITIES = pa.schema([("id", pa.string()), ("log_probabilities", pa.list_(pa.float16()))])
