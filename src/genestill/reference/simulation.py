@@ -1,0 +1,262 @@
+"""A small biosphere that never was: genomes that evolve down a taxonomy of seven ranks, from a seed alone.
+
+It stands in for real genomes where none can be shipped or fetched. What a taxonomic annotator lives on is there:
+clades differ in GC and codon usage, proteins differ the more the higher the rank that parts them, genes are lost,
+gained and passed between clades, species have strains. What evolves, and how, is in `evolution`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside
+from genestill.ground.lineage import Lineage, format_lineage
+from genestill.ground.logs import logger
+from genestill.ground.provenance import write_provenance
+from genestill.ground.sequences import write_fasta
+from genestill.reference.evolution import GenePool, Organism, Usage
+
+DOMAINS = ("Bacteria", "Archaea")
+SHORTEST_GENOME = 30_000  # a gene finder trains on the genome itself and refuses less than 20 kb
+
+
+@dataclass(frozen=True)
+class BiosphereSettings:
+    """How large the biosphere is; the counts are totals, each at least the one before it.
+
+    Attributes:
+        phyla, classes, orders, families, genera, species: how many clades of each rank there are.
+        genomes: how many assemblies there are; those beyond one a species are further strains.
+        genome_length: base pairs of a genome on average; genomes vary by a quarter around it.
+        transfer: share of the genes of a species that come from other clades.
+    """
+
+    phyla: int = 4
+    classes: int = 5
+    orders: int = 6
+    families: int = 8
+    genera: int = 14
+    species: int = 28
+    genomes: int = 40
+    genome_length: int = 200_000
+    transfer: float = 0.015
+
+    def check(self) -> None:
+        """Raise `InputError` for a biosphere that cannot be."""
+        counts = {"domains": 1} | {name: getattr(self, name) for name in _LEVELS}
+        for (above, least), (below, count) in zip(list(counts.items())[:-1], list(counts.items())[1:], strict=True):
+            if count < least:
+                raise InputError(
+                    f"simulate: {count} {below} for {least} {above}; expected at least one a clade, so {least} or more"
+                )
+        if self.species < 2:
+            raise InputError(f"simulate: {self.species} species; expected at least 2")
+        if self.genome_length < SHORTEST_GENOME:
+            raise InputError(
+                f"simulate: genomes of {self.genome_length} bp; expected at least {SHORTEST_GENOME}, "
+                "since gene finders cannot be trained on less"
+            )
+        if not 0 <= self.transfer <= 1:
+            raise InputError(f"simulate: transfer is {self.transfer}; expected a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What happens on the way down to a clade of some rank; see `GenePool.evolved`."""
+
+    time: float
+    drift: float
+    turnover: float
+    length_drift: float
+
+
+# Times follow from the identity of proteins that share a clade (about .99 within a species, .83 within a genus, .67
+# family, .55 order, .48 class, .43 phylum) under gamma-distributed rates: identity = (1 + distance / shape) ** -shape.
+_LEVELS = {
+    "phyla": Branch(0.30, 0.90, 0.50, 0.10),
+    "classes": Branch(0.20, 0.45, 0.25, 0.10),
+    "orders": Branch(0.20, 0.40, 0.20, 0.10),
+    "families": Branch(0.20, 0.40, 0.20, 0.10),
+    "genera": Branch(0.22, 0.30, 0.15, 0.10),
+    "species": Branch(0.10, 0.14, 0.10, 0.05),
+    "genomes": Branch(0.0055, 0.0, 0.03, 0.02),
+}
+_TIME_SPREAD = 0.3  # standard deviation of the log of a branch's time: no clock is strict
+_CORE_SHARE = 0.45  # of the genes of an average genome
+_POOL_PER_GENOME = 3.5  # families outside the core in the pool, for each in an average genome
+_PLASMID_SHARE = 0.3  # of genomes, that keep some genes on a second replicon
+
+
+@dataclass(frozen=True)
+class SimulatedGenome:
+    """An assembly.
+
+    Attributes:
+        name: ``<Genus>_<epithet>__<assembly>``, the stem of its file.
+        assembly: accession-like name of the assembly.
+        lineage: seven names.
+        organism: what was evolved, for those who want to know the answers.
+        replicons: (id, sequence) pairs, upper case.
+        genes: one (replicon index, start, stop, is reverse, family) a gene; 0-based offsets of the coding sequence.
+    """
+
+    name: str
+    assembly: str
+    lineage: Lineage
+    organism: Organism
+    replicons: list[tuple[str, str]]
+    genes: list[tuple[int, int, int, bool, int]]
+
+
+def simulate_genomes(settings: BiosphereSettings, seed: int) -> tuple[GenePool, Iterator[SimulatedGenome]]:
+    """Evolve a biosphere; return its gene families and an iterator over its genomes, in the order of the tree.
+
+    The same settings and seed give the same genomes. Raises `InputError` if the settings cannot be met.
+    """
+    settings.check()
+    rng = np.random.default_rng(seed)
+    core, families = _count_families(settings)
+    pool = GenePool(families, core, rng)
+    usage = Usage(0.2, rng.normal(0, 0.4, 64), np.zeros(20))
+    ancestor = pool.first_organism(usage, settings.genome_length, rng)
+    names = NameMaker(rng)
+    clades = [((domain,), ancestor) for domain in DOMAINS[: settings.phyla]]
+    for level, branch in _LEVELS.items():
+        clades = _next_level(pool, clades, level, branch, settings, names, rng)
+    return pool, (_assemble(pool, number, *clade, rng) for number, clade in enumerate(clades, 1))
+
+
+def _count_families(settings: BiosphereSettings) -> tuple[int, int]:
+    genes = settings.genome_length / 1080  # bases of an average unit
+    core = max(1, round(_CORE_SHARE * genes))
+    return core, core + max(1, round(_POOL_PER_GENOME * (genes - core)))
+
+
+def _next_level(pool, clades, level: str, branch: Branch, settings: BiosphereSettings, names: "NameMaker", rng):
+    """The clades one rank down: (names so far, organism) pairs, children of one parent side by side."""
+    children = []
+    for (lineage, parent), count in zip(clades, _spread(getattr(settings, level), len(clades), rng), strict=True):
+        for _ in range(count):
+            length = parent.length * rng.lognormal(0, branch.length_drift)
+            length = round(np.clip(length, 0.8 * settings.genome_length, 1.25 * settings.genome_length))
+            time = branch.time * rng.lognormal(0, _TIME_SPREAD)
+            child = pool.evolved(parent, time, branch.drift, branch.turnover, length, rng)
+            children.append((lineage if level == "genomes" else (*lineage, names.make(level, lineage[-1])), child))
+    if level != "species":
+        return children
+    return [
+        (
+            lineage,
+            pool.transferred(child, [other for _, other in children if other is not child], settings.transfer, rng),
+        )
+        for lineage, child in children
+    ]
+
+
+def _spread(total: int, parents: int, rng) -> np.ndarray:
+    """Children of each parent: at least one, the rest where chance puts them."""
+    return 1 + rng.multinomial(total - parents, np.full(parents, 1 / parents))
+
+
+def _assemble(pool: GenePool, number: int, lineage: Lineage, organism: Organism, rng) -> SimulatedGenome:
+    units = pool.spell_units(organism)
+    genes = len(organism.genes)
+    # A plasmid takes the last genes of the list.
+    cuts = [genes] if rng.random() >= _PLASMID_SHARE else [genes - max(1, genes // 16), genes]
+    assembly = f"SIM_{number:06d}.1"
+    replicons, coordinates, first = [], [], 0
+    for index, last in enumerate(cuts):
+        pieces, offset = [], 0
+        for family, is_reverse in zip(organism.genes[first:last], organism.is_reverse[first:last], strict=True):
+            piece = units[pool.unit_start[family] : pool.unit_start[family + 1]]
+            start, stop = int(pool.gene_start[family]), int(pool.gene_stop[family])
+            if is_reverse:
+                piece = 3 - piece[::-1]
+                start, stop = len(piece) - stop, len(piece) - start
+            coordinates.append((index, offset + start, offset + stop, bool(is_reverse), int(family)))
+            pieces.append(piece)
+            offset += len(piece)
+        bases = np.frombuffer(b"ACGT", dtype=np.uint8)[np.concatenate(pieces)].tobytes().decode("ascii")
+        replicons.append((f"{assembly.replace('.', '_')}_{('chromosome', 'plasmid')[index]}", bases))
+        first = last
+    name = f"{lineage[-1].replace(' ', '_')}__{assembly}"
+    return SimulatedGenome(name, assembly, lineage, organism, replicons, coordinates)
+
+
+class NameMaker:
+    """Names that look like Latin, each given once."""
+
+    _ONSETS = "b c d f g l m n p r s t v br cr dr gl pr tr".split()
+    _SINGLE_ONSETS = "b c d f g l m n p r s t v".split()
+    _VOWELS = "a e i o u".split()
+    _ENDINGS = {
+        "phyla": ["ota"],
+        "classes": ["ia"],
+        "orders": ["ales"],
+        "families": ["aceae"],
+        "genera": ["bacter", "coccus", "monas", "vibrio", "spira", "bacterium", "ella", "thrix"],
+        "species": ["ensis", "icola", "atus", "alis", "ivorans", "osus", "inus"],
+    }
+
+    def __init__(self, rng: np.random.Generator):
+        self._rng = rng
+        self._given: set[str] = set()
+
+    def make(self, level: str, parent: str) -> str:
+        """A new name; a species is the name of its genus (``parent``) and an epithet."""
+        while True:
+            stem = [self._ONSETS, self._VOWELS, self._SINGLE_ONSETS, self._VOWELS, self._SINGLE_ONSETS]
+            ending = self._pick(self._ENDINGS[level])
+            # A vowel joins the stem to an ending that begins with a consonant.
+            joint = "" if ending[0] in "aeiou" else self._pick("io")
+            word = "".join(map(self._pick, stem)) + joint + ending
+            if word not in self._given:
+                self._given.add(word)
+                return f"{parent} {word}" if level == "species" else word.capitalize()
+
+    def _pick(self, parts):
+        return parts[self._rng.integers(len(parts))]
+
+
+def write_biosphere(output: str | Path, settings: BiosphereSettings, seed: int) -> pd.DataFrame:
+    """Simulate a biosphere into the folder ``output``, which appears only when it is whole.
+
+    Writes one ``<name>.fna.gz`` a genome, ``genomes.tsv`` with the columns file, lineage (``d__…;s__…``), assembly,
+    n_seqs, bp, gc (share), genes, and ``provenance.json``. Returns the table. All but the provenance is the same
+    byte for byte for the same settings and seed. Raises `InputError` if the settings cannot be met.
+    """
+    _, genomes = simulate_genomes(settings, seed)
+    rows = []
+    with folder_aside(output) as folder:
+        for genome in genomes:
+            write_fasta(folder / f"{genome.name}.fna.gz", genome.replicons)
+            sequence = "".join(sequence for _, sequence in genome.replicons)
+            rows.append(
+                {
+                    "file": f"{genome.name}.fna.gz",
+                    "lineage": format_lineage(genome.lineage),
+                    "assembly": genome.assembly,
+                    "n_seqs": len(genome.replicons),
+                    "bp": len(sequence),
+                    "gc": round((sequence.count("G") + sequence.count("C")) / len(sequence), 4),
+                    "genes": len(genome.genes),
+                }
+            )
+        table = pd.DataFrame(rows)
+        table.to_csv(folder / "genomes.tsv", sep="\t", index=False, lineterminator="\n")
+        write_provenance(folder / "provenance.json", {}, asdict(settings), seed)
+    logger.info(
+        "simulated %d genomes of %d species in %d genera, %.1f Mb, GC %.2f to %.2f: %s",
+        len(table),
+        table["lineage"].nunique(),
+        settings.genera,
+        table["bp"].sum() / 1e6,
+        table["gc"].min(),
+        table["gc"].max(),
+        output,
+    )
+    return table
