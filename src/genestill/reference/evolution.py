@@ -14,7 +14,7 @@ import numpy as np
 AMINO_ACIDS = "ARNDCQEGHILKMFPSTWYV"
 _STOP = len(AMINO_ACIDS)
 
-# The standard genetic code (NCBI table 11 translates alike), third base fastest, bases in the order of ground.sequences.
+# The standard genetic code (NCBI table 11 translates alike), third base fastest, bases in ground.sequences' order.
 _TCAG = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
 _ORDER = ["TCAG".index(base) for base in "ACGT"]
 _LETTERS = "".join(_TCAG[16 * a + 4 * b + c] for a in _ORDER for b in _ORDER for c in _ORDER)
@@ -104,12 +104,12 @@ class Usage:
     def codon_shares(self) -> np.ndarray:
         """[20, 64] share of each codon among those of an amino acid, cumulated along the codons."""
         weights = np.exp(self.gc * _GC_OF_CODON + self.codon)
-        shares = np.where(AMINO_ACID_OF_CODON == np.arange(_STOP)[:, None], weights, 0)
+        shares = np.where(np.arange(_STOP)[:, None] == AMINO_ACID_OF_CODON, weights, 0)
         return _cumulated(shares)
 
     def amino_acid_shares(self) -> np.ndarray:
         """[20] share of each amino acid in the proteins that the clade drifts towards."""
-        gc_of_amino_acid = np.array([_GC_OF_CODON[AMINO_ACID_OF_CODON == index].mean() for index in range(_STOP)])
+        gc_of_amino_acid = np.array([_GC_OF_CODON[index == AMINO_ACID_OF_CODON].mean() for index in range(_STOP)])
         shares = _AMINO_ACID_SHARES * np.exp(0.4 * self.gc * (gc_of_amino_acid - 1.5) + self.amino_acid)
         return shares / shares.sum()
 

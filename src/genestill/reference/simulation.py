@@ -6,7 +6,7 @@ gained and passed between clades, species have strains. What evolves, and how, i
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -190,9 +190,9 @@ def _assemble(pool: GenePool, number: int, lineage: Lineage, organism: Organism,
 class NameMaker:
     """Names that look like Latin, each given once."""
 
-    _ONSETS = "b c d f g l m n p r s t v br cr dr gl pr tr".split()
-    _SINGLE_ONSETS = "b c d f g l m n p r s t v".split()
-    _VOWELS = "a e i o u".split()
+    _ONSETS = ["b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v", "br", "cr", "dr", "gl", "pr", "tr"]
+    _SINGLE_ONSETS = ["b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v"]
+    _VOWELS = ["a", "e", "i", "o", "u"]
     _ENDINGS = {
         "phyla": ["ota"],
         "classes": ["ia"],
