@@ -148,13 +148,11 @@ def _next_level(pool, clades, level: str, branch: Branch, settings: BiosphereSet
             children.append((lineage if level == "genomes" else (*lineage, names.make(level, lineage[-1])), child))
     if level != "species":
         return children
-    return [
-        (
-            lineage,
-            pool.transferred(child, [other for _, other in children if other is not child], settings.transfer, rng),
-        )
-        for lineage, child in children
-    ]
+    organisms = [child for _, child in children]
+    for index, (lineage, child) in enumerate(children):
+        donors = organisms[:index] + organisms[index + 1 :]
+        children[index] = lineage, pool.transferred(child, donors, settings.transfer, rng)
+    return children
 
 
 def _spread(total: int, parents: int, rng) -> np.ndarray:
@@ -187,20 +185,21 @@ def _assemble(pool: GenePool, number: int, lineage: Lineage, organism: Organism,
     return SimulatedGenome(name, assembly, lineage, organism, replicons, coordinates)
 
 
+_VOWELS = "aeiou"
+_CONSONANTS = "bcdfglmnprstv"
+_ONSETS = (*_CONSONANTS, "br", "cr", "dr", "gl", "pr", "tr")
+_ENDINGS = {
+    "phyla": ("ota",),
+    "classes": ("ia",),
+    "orders": ("ales",),
+    "families": ("aceae",),
+    "genera": ("bacter", "coccus", "monas", "vibrio", "spira", "bacterium", "ella", "thrix"),
+    "species": ("ensis", "icola", "atus", "alis", "ivorans", "osus", "inus"),
+}
+
+
 class NameMaker:
     """Names that look like Latin, each given once."""
-
-    _ONSETS = ["b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v", "br", "cr", "dr", "gl", "pr", "tr"]
-    _SINGLE_ONSETS = ["b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v"]
-    _VOWELS = ["a", "e", "i", "o", "u"]
-    _ENDINGS = {
-        "phyla": ["ota"],
-        "classes": ["ia"],
-        "orders": ["ales"],
-        "families": ["aceae"],
-        "genera": ["bacter", "coccus", "monas", "vibrio", "spira", "bacterium", "ella", "thrix"],
-        "species": ["ensis", "icola", "atus", "alis", "ivorans", "osus", "inus"],
-    }
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
@@ -209,8 +208,8 @@ class NameMaker:
     def make(self, level: str, parent: str) -> str:
         """A new name; a species is the name of its genus (``parent``) and an epithet."""
         while True:
-            stem = [self._ONSETS, self._VOWELS, self._SINGLE_ONSETS, self._VOWELS, self._SINGLE_ONSETS]
-            ending = self._pick(self._ENDINGS[level])
+            stem = _ONSETS, _VOWELS, _CONSONANTS, _VOWELS, _CONSONANTS
+            ending = self._pick(_ENDINGS[level])
             # A vowel joins the stem to an ending that begins with a consonant.
             joint = "" if ending[0] in "aeiou" else self._pick("io")
             word = "".join(map(self._pick, stem)) + joint + ending
