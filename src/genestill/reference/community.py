@@ -1,0 +1,355 @@
+"""A metagenome with known truth: contigs cut from genomes, abundances over samples, graded novelty.
+
+The genomes may be simulated or real. The shape of the data follows assemblies of the CAMI challenges (contig lengths
+log-normal, Sczyrba et al. 2017, doi:10.1038/nmeth.4458) and the abundances CAMISIM (log-normal over genomes and
+samples, Fritz et al. 2019, doi:10.1186/s40168-019-0633-6).
+"""
+
+import csv
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside, sha256_of
+from genestill.ground.lineage import RANKS, Lineage, depth, fill_gaps, find_two_parents, format_lineage, parse_lineage
+from genestill.ground.logs import logger, progress
+from genestill.ground.provenance import write_provenance
+from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.reference.novelty import STATUSES, Split, check_shares, split_genomes
+
+_READ_LENGTH = 150
+_ASSEMBLY_GAP = re.compile("[^ACGT]{10,}")  # no assembler bridges a run of unknown bases
+_MEAN_GAP = 100  # base pairs between neighbouring contigs
+_MEDIAN_COVERAGE = 5.0
+_SPREAD_OF_GENOMES = 1.0  # standard deviations of log coverage
+_SPREAD_OF_SAMPLES = 0.8
+_GC_BIAS = 1.5  # standard deviation over samples of the slope of log coverage by GC share
+_COVERAGE_FOR_ASSEMBLY = 3.0  # pooled coverage at which 1 - 1/e of a genome is assembled
+_LEAST_COMPLETENESS = 0.3
+_STRAIN_SHARE = 0.2  # reads that a contig exchanges with other strains of its species, on average
+_GENUS_SHARE = 0.02  # and gets from other species of its genus
+_REPEATS = 0.02  # share of contigs that a genome has two to four times
+
+
+@dataclass(frozen=True)
+class CommunitySettings:
+    """What a community looks like.
+
+    Attributes:
+        samples, contigs: how many; fewer contigs if the genomes do not hold as many.
+        minimum_length, maximum_length, median_length, length_spread: contig lengths in base pairs, log-normal between
+            the limits; the median is that before the limits, the spread the standard deviation of the log.
+        exact, known, species, genus, family: shares of the community's genomes, see `novelty`; they add up to 1.
+        decoys: share of all genomes that are only in the reference.
+        dropout: chance that a genome is absent from a sample.
+    """
+
+    samples: int = 6
+    contigs: int = 5000
+    minimum_length: int = 1000
+    maximum_length: int = 50_000
+    median_length: int = 3500
+    length_spread: float = 1.0
+    exact: float = 0.58
+    known: float = 0.18
+    species: float = 0.12
+    genus: float = 0.08
+    family: float = 0.04
+    decoys: float = 0.3
+    dropout: float = 0.15
+
+    def shares(self) -> dict[str, float]:
+        """The share of each status."""
+        return {status: getattr(self, status) for status in STATUSES}
+
+    def check(self) -> None:
+        """Raise `InputError` for a community that cannot be."""
+        for name in ("samples", "contigs", "minimum_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"community: {name} is {getattr(self, name)}; expected at least 1")
+        if not self.minimum_length < self.median_length < self.maximum_length:
+            raise InputError(
+                f"community: minimum, median and maximum length are {self.minimum_length}, {self.median_length} and "
+                f"{self.maximum_length}; expected them to rise"
+            )
+        if self.length_spread <= 0:
+            raise InputError(f"community: length_spread is {self.length_spread}; expected more than 0")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"community: dropout is {self.dropout}; expected at least 0 and less than 1")
+        check_shares(self.shares(), self.decoys)
+
+
+def read_candidates(
+    path: str | Path, folder: str | Path | None = None, lineage_column: str | None = None
+) -> tuple[list[str], list[Path], list[Lineage]]:
+    """Read the table of genomes that a community may be made of.
+
+    Args:
+        path: TSV with a column ``file`` and lineages: in ``lineage_column`` if it is named, else in ``lineage``, else
+            in seven columns with the names of the ranks (``superkingdom`` or ``domain`` for the first).
+        folder: where the files lie; without it, the folder of the table.
+        lineage_column: rows that are empty there are left out, and counted in the log.
+
+    Returns:
+        For each genome: its entry in ``file``, the path of the file, and its lineage down to the species.
+
+    Raises:
+        InputError: a missing column or file, a file listed twice, a lineage that does not reach from domain to
+            species, a name with two parents.
+    """
+    path = Path(path)
+    folder = path.parent if folder is None else Path(folder)
+    names, paths, lineages, without = [], [], [], 0
+    lines: dict[str, int] = {}
+    for number, row, columns in _read_rows(path, lineage_column):
+        where = f"{path}: line {number}"
+        name = row["file"]
+        if name in lines:
+            raise InputError(f"{where}: the file {name!r} is also in line {lines[name]}; expected one row a genome")
+        lines[name] = number
+        if lineage_column and not row[lineage_column]:
+            without += 1
+            continue
+        if not name or not (folder / name).is_file():
+            raise InputError(f"{where}: no such file: {folder / name}")
+        names.append(name)
+        paths.append(folder / name)
+        lineages.append(_lineage_of(row, columns, where))
+    if without:
+        logger.info("%s: %d of %d genomes have no %s and are left out", path, without, len(lines), lineage_column)
+    if not names:
+        raise InputError(f"{path}: holds no genome with a lineage; expected one row a genome")
+    if found := find_two_parents(lineages):
+        rank, name, one, other = found
+        raise InputError(
+            f"{path}: the {rank} {name!r} has two parents: {format_lineage(one)} and {format_lineage(other)}; "
+            "expected one parent a name"
+        )
+    return names, paths, lineages
+
+
+def _read_rows(path: Path, lineage_column: str | None):
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from None
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    header = [word.strip() for word in next(rows, [])]
+    ranks = ["superkingdom" if "superkingdom" in header else "domain", *RANKS[1:]]
+    columns = [lineage_column or "lineage"]
+    if lineage_column is None and "lineage" not in header and set(ranks) <= set(header):
+        columns = ranks
+    if missing := [name for name in ("file", *columns) if name not in header]:
+        raise InputError(
+            f"{path}: line 1 has no column {missing[0]!r}; found {', '.join(header) or 'nothing'}; expected 'file' and "
+            "'lineage', or a lineage column that is named, or the seven ranks"
+        )
+    for number, row in enumerate(rows, 2):
+        if not any(entry.strip() for entry in row):
+            continue
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {number} has {len(row)} columns; expected {len(header)}")
+        yield number, {name: entry.strip() for name, entry in zip(header, row, strict=True)}, columns
+
+
+def _lineage_of(row: dict[str, str], columns: list[str], where: str) -> Lineage:
+    try:
+        lineage = parse_lineage(row[columns[0]]) if len(columns) == 1 else fill_gaps([row[name] for name in columns])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if depth(lineage) < len(RANKS):
+        raise InputError(
+            f"{where}: the lineage {format_lineage(lineage)!r} has {depth(lineage)} ranks; expected all "
+            f"{len(RANKS)} ({', '.join(RANKS)})"
+        )
+    return lineage
+
+
+def cut_contigs(
+    replicons: list[str], completeness: float, settings: CommunitySettings, rng: np.random.Generator
+) -> list[str]:
+    """Cut a genome into contigs that do not overlap, each from a random strand.
+
+    Every contig is kept with the chance ``completeness``; lengths are within the limits of ``settings``. Runs of ten
+    and more unknown bases break contigs. Returns upper-case sequences.
+    """
+    contigs = []
+    for replicon in replicons:
+        for stretch in _ASSEMBLY_GAP.split(replicon.upper()):
+            for start, stop in _cuts(len(stretch), settings, rng):
+                contig = stretch[start:stop]
+                contigs.append(contig if rng.random() < 0.5 else reverse_complement(contig))
+    kept = rng.random(len(contigs)) < completeness
+    return [contig for contig, keep in zip(contigs, kept, strict=True) if keep]
+
+
+def _cuts(length: int, settings: CommunitySettings, rng: np.random.Generator) -> list[tuple[int, int]]:
+    if length < settings.minimum_length:
+        return []
+    limits = np.log([settings.minimum_length, settings.maximum_length]) - np.log(settings.median_length)
+    low, high = ndtr(limits / settings.length_spread)
+    count = 1 + length // settings.minimum_length
+    drawn = np.exp(settings.length_spread * ndtri(rng.uniform(low, high, count))) * settings.median_length
+    lengths = np.clip(drawn.astype(np.int64), settings.minimum_length, settings.maximum_length)
+    gaps = rng.exponential(_MEAN_GAP, count).astype(np.int64)
+    # The assembly does not begin with the sequence record: the first contig is cut at a random place.
+    stops = np.cumsum(lengths + gaps) - int(rng.integers(lengths[0]))
+    starts = np.maximum(stops - lengths, 0)
+    stops = np.minimum(stops, length)
+    kept = stops - starts >= settings.minimum_length
+    return list(zip(starts[kept].tolist(), stops[kept].tolist(), strict=True))
+
+
+def draw_coverage(genomes: int, settings: CommunitySettings, rng: np.random.Generator) -> np.ndarray:
+    """float64 [genomes, samples], mean read depth: log-normal, zero where a genome is absent from a sample.
+
+    A genome is in one sample at least.
+    """
+    of_genome = rng.normal(np.log(_MEDIAN_COVERAGE), _SPREAD_OF_GENOMES, (genomes, 1))
+    coverage = np.exp(of_genome + rng.normal(0, _SPREAD_OF_SAMPLES, (genomes, settings.samples)))
+    absent = rng.random(coverage.shape) < settings.dropout
+    absent[np.arange(genomes), coverage.argmax(axis=1)] = False
+    return np.where(absent, 0.0, coverage)
+
+
+def observe_coverage(
+    coverage: np.ndarray,
+    lineages: list[Lineage],
+    genome: np.ndarray,
+    length: np.ndarray,
+    gc: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """What read mapping sees of ``coverage``: float64 [contigs, samples], mean read depth of each contig.
+
+    Args:
+        coverage: [genomes, samples].
+        lineages: seven names for each genome.
+        genome, length, gc: [contigs], the genome (index), base pairs and share of G and C of each contig.
+        rng: the source of chance.
+
+    Reads of related genomes map to each other's contigs, coverage leans with GC by a slope of each sample's own, some
+    contigs are repeats, and the number of reads is a Poisson draw. No contig is without reads in all samples.
+    """
+    samples = coverage.shape[1]
+    species = np.array([[a == b for b in lineages] for a in lineages])
+    same_genus = np.array([[a[:6] == b[:6] for b in lineages] for a in lineages]) & ~species
+    same_species = species & ~np.eye(len(lineages), dtype=bool)
+    exchanged = rng.beta(1, 1 / _STRAIN_SHARE - 1, len(genome))[:, None] / 2
+    exchanged = exchanged * same_species.any(axis=1)[genome][:, None]
+    received = rng.exponential(_GENUS_SHARE, len(genome))[:, None]
+    expected = (
+        coverage[genome] * (1 - exchanged)
+        + (same_species @ coverage)[genome] * exchanged
+        + (same_genus @ coverage)[genome] * received
+    )
+    expected *= np.exp(rng.normal(0, _GC_BIAS, samples) * (gc[:, None] - 0.5))
+    expected *= np.where(rng.random(len(genome)) < _REPEATS, rng.integers(2, 5, len(genome)), 1)[:, None]
+    reads = rng.poisson(expected * length[:, None] / _READ_LENGTH)
+    unseen = np.flatnonzero(reads.sum(axis=1) == 0)
+    reads[unseen, expected[unseen].argmax(axis=1)] = 1
+    return reads * _READ_LENGTH / length[:, None]
+
+
+def write_community(
+    genomes: str | Path,
+    output: str | Path,
+    settings: CommunitySettings,
+    seed: int,
+    folder: str | Path | None = None,
+    lineage_column: str | None = None,
+) -> pd.DataFrame:
+    """Make a community into the folder ``output``, which appears only when it is whole.
+
+    Writes ``contigs.fna.gz``; ``abundance.tsv`` (contigname, S1, S2, …: mean read depth); ``truth.tsv`` (contig,
+    lineage, genome, length, status); ``reference.tsv`` (file, lineage: what a reference database may hold; file as in
+    the table of genomes); ``provenance.json``. Returns the truth. All but the provenance is the same byte for byte
+    for the same genomes, settings and seed.
+
+    Args:
+        genomes: the table, see `read_candidates`, also for ``folder`` and ``lineage_column``.
+        output: a folder.
+        settings: see `CommunitySettings`.
+        seed: seed of every random number.
+        folder: where the genomes lie.
+        lineage_column: where the lineages stand.
+
+    Raises:
+        InputError: a bad table or FASTA file, shares that do not fit, fewer than two species in the reference.
+    """
+    settings.check()
+    names, paths, lineages = read_candidates(genomes, folder, lineage_column)
+    rng = np.random.default_rng(seed)
+    split = split_genomes(lineages, settings.shares(), settings.decoys, rng)
+    members = [index for index, status in enumerate(split.status) if status is not None]
+    coverage = draw_coverage(len(members), settings, rng)
+    completeness = np.maximum(_LEAST_COMPLETENESS, 1 - np.exp(-coverage.sum(axis=1) / _COVERAGE_FOR_ASSEMBLY))
+    pool: list[tuple[int, str]] = []
+    for row, index in enumerate(progress(members, len(members), "genomes", "cutting contigs")):
+        replicons = [sequence for _, sequence in read_fasta(paths[index])]
+        pool.extend((row, contig) for contig in cut_contigs(replicons, completeness[row], settings, rng))
+    if not pool:
+        raise InputError(
+            f"{genomes}: no genome of the community gives a contig of {settings.minimum_length} bp; expected longer "
+            "sequences, or a smaller minimum length"
+        )
+    chosen = [pool[index] for index in rng.permutation(len(pool))[: settings.contigs]]
+    genome = np.array([row for row, _ in chosen])
+    length = np.array([len(contig) for _, contig in chosen])
+    gc = np.array([contig.count("G") + contig.count("C") for _, contig in chosen]) / length
+    observed = observe_coverage(coverage, [lineages[index] for index in members], genome, length, gc, rng)
+    digits = max(6, len(str(len(chosen))))
+    ids = [f"contig_{number:0{digits}d}" for number in range(1, len(chosen) + 1)]
+    truth = pd.DataFrame(
+        {
+            "contig": ids,
+            "lineage": [format_lineage(lineages[members[row]]) for row in genome],
+            "genome": [names[members[row]] for row in genome],
+            "length": length,
+            "status": [split.status[members[row]] for row in genome],
+        }
+    )
+    abundance = pd.DataFrame(observed, columns=[f"S{sample}" for sample in range(1, settings.samples + 1)])
+    abundance.insert(0, "contigname", ids)
+    held = np.flatnonzero(split.in_reference)
+    reference = pd.DataFrame(
+        {"file": [names[index] for index in held], "lineage": [format_lineage(lineages[index]) for index in held]}
+    )
+    with folder_aside(output) as aside:
+        write_fasta(aside / "contigs.fna.gz", zip(ids, (contig for _, contig in chosen), strict=True))
+        for name, table in (("abundance", abundance), ("truth", truth), ("reference", reference)):
+            table.to_csv(aside / f"{name}.tsv", sep="\t", index=False, float_format="%.4f", lineterminator="\n")
+        write_provenance(
+            aside / "provenance.json",
+            {"genomes": genomes},
+            asdict(settings) | {"lineage_column": lineage_column},
+            seed,
+            wanted=split.wanted,
+            achieved=split.counts(),
+            checksums={names[index]: sha256_of(paths[index]) for index in members},
+        )
+    logger.info("%s", _summary(split, truth, settings, lineages))
+    return truth
+
+
+def _summary(split: Split, truth: pd.DataFrame, settings: CommunitySettings, lineages: list[Lineage]) -> str:
+    counts = split.counts()
+    statuses = ", ".join(
+        f"{status} {count}" + ("" if count == split.wanted[status] else f" (of {split.wanted[status]} wanted)")
+        for status, count in counts.items()
+    )
+    species = len({lineage for lineage, held in zip(lineages, split.in_reference, strict=True) if held})
+    wanted = "" if len(truth) == settings.contigs else f" (of {settings.contigs} wanted)"
+    return (
+        f"community of {sum(counts.values())} genomes: {statuses}; reference of {split.in_reference.sum()} genomes, "
+        f"{species} species, {split.decoys()} decoys; {split.left_out()} left out; {len(truth)} contigs{wanted}, "
+        f"{truth['length'].sum() / 1e6:.1f} Mb, median {truth['length'].median():.0f} bp, "
+        f"{truth['status'].isin(STATUSES[2:]).mean():.0%} of species that the reference lacks"
+    )

@@ -1,0 +1,146 @@
+"""Who may be in the reference: a split of genomes that gives a community the novelty that is asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANKS, Lineage
+
+# From the easiest to the hardest; the last three are names of ranks.
+STATUSES = ("exact", "known", "species", "genus", "family")
+
+_ATTEMPTS = 200
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where each genome goes.
+
+    Attributes:
+        status: for each genome one of `STATUSES`, or None if it is not in the community.
+        in_reference: bool [genomes].
+        wanted: how many genomes of each status were asked for.
+    """
+
+    status: list[str | None]
+    in_reference: np.ndarray
+    wanted: dict[str, int]
+
+    def counts(self) -> dict[str, int]:
+        """How many genomes of the community have each status."""
+        return {status: self.status.count(status) for status in STATUSES}
+
+    def decoys(self) -> int:
+        """How many genomes are only in the reference."""
+        return sum(held and status is None for status, held in zip(self.status, self.in_reference, strict=True))
+
+    def left_out(self) -> int:
+        """How many genomes are nowhere, since the reference may not hold them and the community needs no more."""
+        return len(self.status) - self.decoys() - sum(self.counts().values())
+
+
+def true_status(lineage: Lineage, in_reference: bool, reference: list[Lineage]) -> str:
+    """What a genome is with respect to a reference: one of `STATUSES`, or the name of a higher rank that is absent."""
+    if in_reference:
+        return "exact"
+    absent = next(
+        (rank for rank in range(len(RANKS)) if all(lineage[: rank + 1] != r[: rank + 1] for r in reference)), None
+    )
+    return "known" if absent is None else RANKS[absent]
+
+
+def check_shares(shares: dict[str, float], decoys: float) -> None:
+    """Raise `InputError` unless ``shares`` of the statuses add up to 1 and ``decoys`` leaves room for a community."""
+    for status, share in shares.items():
+        if not 0 <= share <= 1:
+            raise InputError(f"community: the share of {status!r} genomes is {share}; expected 0 to 1")
+    total = sum(shares.values())
+    if abs(total - 1) > 1e-6:
+        listed = ", ".join(f"{status} {share:g}" for status, share in shares.items())
+        raise InputError(f"community: the shares of the statuses add up to {total:g} ({listed}); expected 1")
+    if not 0 <= decoys < 1:
+        raise InputError(f"community: the share of decoys is {decoys}; expected at least 0 and less than 1")
+
+
+def split_genomes(lineages: list[Lineage], shares: dict[str, float], decoys: float, rng: np.random.Generator) -> Split:
+    """Choose the community and the reference.
+
+    A community genome of status ``exact`` is in the reference; of a ``known`` one, another assembly of the species
+    is; ``species``, ``genus`` and ``family`` say which rank the reference lacks, while it holds the rank above.
+    What the taxonomy has no room for stays short: of many random splits the one nearest to the shares is taken.
+
+    Args:
+        lineages: seven names for each genome.
+        shares: of the community's genomes, for each of `STATUSES`; they add up to 1.
+        decoys: share of all genomes that should be in the reference only.
+        rng: the source of chance.
+
+    Raises:
+        InputError: shares that do not fit, or a reference of fewer than two species.
+    """
+    check_shares(shares, decoys)
+    total = max(1, round((1 - decoys) * len(lineages)))
+    wanted = _whole_numbers(total, shares)
+    clades = np.empty((len(RANKS) + 1, len(lineages)), dtype=np.int64)
+    for rank in range(len(clades)):
+        numbers: dict[Lineage, int] = {}
+        clades[rank] = [numbers.setdefault(lineage[:rank], len(numbers)) for lineage in lineages]
+    best, best_score = None, None
+    for _ in range(_ATTEMPTS):
+        split = _split_once(clades, wanted, rng)
+        if len(np.unique(clades[-1][split.in_reference])) < 2:
+            continue
+        counts = split.counts()
+        score = (sum(abs(counts[status] - wanted[status]) for status in STATUSES), split.left_out())
+        if best_score is None or score < best_score:
+            best, best_score = split, score
+        if best_score == (0, 0):
+            break
+    if best is None:
+        species = len(np.unique(clades[-1]))
+        raise InputError(
+            f"community: the reference would hold fewer than two species ({len(lineages)} genomes of {species} "
+            "species in all); expected more genomes, or larger shares of exact genomes or decoys"
+        )
+    return best
+
+
+def _whole_numbers(total: int, shares: dict[str, float]) -> dict[str, int]:
+    """``total`` in parts, by largest remainder."""
+    exact = np.array([shares[status] * total for status in STATUSES])
+    parts = np.floor(exact + 1e-9).astype(int)
+    for index in np.argsort(parts - exact, kind="stable")[: total - parts.sum()]:
+        parts[index] += 1
+    return dict(zip(STATUSES, parts.tolist(), strict=True))
+
+
+def _split_once(clades: np.ndarray, wanted: dict[str, int], rng: np.random.Generator) -> Split:
+    in_reference = np.ones(clades.shape[1], dtype=bool)
+    status: list[str | None] = [None] * clades.shape[1]
+    # Top down: whatever leaves later leaves a mate behind, so that what an earlier status relies on stays.
+    for name in ("family", "genus", "species"):
+        depth = RANKS.index(name) + 1
+        left = wanted[name]
+        for clade in rng.permutation(np.unique(clades[depth])):
+            if left == 0:
+                break
+            members = rng.permutation(np.flatnonzero(in_reference & (clades[depth] == clade)))
+            if not len(members):
+                continue
+            same_parent = clades[depth - 1] == clades[depth - 1, members[0]]
+            if not np.any(in_reference & same_parent & (clades[depth] != clade)):
+                continue
+            in_reference[members] = False
+            for genome in members[:left]:
+                status[genome] = name
+            left -= len(members[:left])
+    left = wanted["known"]
+    for genome in rng.permutation(np.flatnonzero(in_reference)):
+        if left and np.sum(in_reference & (clades[-1] == clades[-1, genome])) > 1:
+            in_reference[genome] = False
+            status[genome] = "known"
+            left -= 1
+    for genome in rng.permutation(np.flatnonzero(in_reference))[: wanted["exact"]]:
+        status[genome] = "exact"
+    return Split(status, in_reference, wanted)
