@@ -123,3 +123,36 @@ def token_features(size: int) -> pa.Schema:
 
 # teacher: log-probabilities of A, C, G, T at every base, row-major [bases, 4]; natural logarithm.
 BASE_LOG_PROBABILITIES = pa.schema([("id", pa.string()), ("log_probabilities", pa.list_(pa.float16()))])
+
+# reference: transcripts, spliced and in the sense of transcription. cds and splice are tracks of 0 and 1, one number a
+# base (mRNABench's six-track input): cds marks the first base of each codon, splice the last base of each exon.
+TRANSCRIPTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("gene", pa.string()),
+        ("chromosome", pa.string()),
+        ("sequence", pa.string()),
+        ("cds", pa.list_(pa.int8())),
+        ("splice", pa.list_(pa.int8())),
+        ("length", pa.int32()),
+    ]
+)
+
+# reference: one probe task, one row a transcript. transcript: the id under which its sequence is embedded (one id a
+# distinct sequence, over all tasks). targets: one number (regression; classes 0 and 1) or several (multilabel); NaN:
+# not measured. Metadata of the file: task, kind, split, targets, group.
+PROBE_TASK = pa.schema(
+    [
+        ("id", pa.string()),
+        ("transcript", pa.string()),
+        ("gene", pa.string()),
+        ("chromosome", pa.string()),
+        ("sequence", pa.string()),
+        ("cds", pa.list_(pa.int8())),
+        ("splice", pa.list_(pa.int8())),
+        ("targets", pa.list_(pa.float64())),
+    ]
+)
+
+# reference: homology groups of transcripts (corpus and tasks together): one number a cluster.
+HOMOLOGY_GROUPS = pa.schema([("id", pa.string()), ("group", pa.int64())])

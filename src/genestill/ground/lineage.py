@@ -104,3 +104,27 @@ def find_two_parents(lineages: Iterable[Lineage]) -> tuple[str, str, Lineage, Li
             if before[:rank] != lineage[:rank]:
                 return RANKS[rank], lineage[rank], before, lineage
     return None
+
+
+def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
+    """Raise `InputError`, naming ``source``, if a name stands under two parents; return the number of homonyms.
+
+    Legal homonyms are genera and species of different phyla (*Morus* is a bird and a tree): the codes of nomenclature
+    are independent of each other, but each allows a name once. Anything else is a mistake in the table.
+    """
+    genus = RANKS.index("genus")
+    first: dict[tuple, Lineage] = {}
+    homonyms: dict[tuple[int, str], set] = {}
+    for lineage in lineages:
+        for rank in range(1, depth(lineage)):
+            name = lineage[rank]
+            scope = lineage[:2] if rank >= genus else ()
+            before = first.setdefault((rank, name, scope), lineage)
+            if before[:rank] != lineage[:rank]:
+                raise InputError(
+                    f"{source}: the {RANKS[rank]} {name!r} has two parents: {format_lineage(before[: rank + 1])} "
+                    f"and {format_lineage(lineage[: rank + 1])}"
+                )
+            if scope:
+                homonyms.setdefault((rank, name), set()).add(scope)
+    return sum(len(phyla) > 1 for phyla in homonyms.values())

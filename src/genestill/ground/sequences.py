@@ -13,10 +13,10 @@ UNKNOWN_BASE = 4  # the code of every letter that is not A, C, G or T
 
 _IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
 _AMINO_ACIDS_ONLY = set("EFILPQXZJO*efilpqxzjo")
-_CODES = np.full(256, UNKNOWN_BASE, dtype=np.uint8)
-for _code, _letters in enumerate(("Aa", "Cc", "Gg", "TtUu")):
-    for _letter in _letters:
-        _CODES[ord(_letter)] = _code
+_CODES = bytes(
+    next((code for code, letters in enumerate(("Aa", "Cc", "Gg", "TtUu")) if chr(byte) in letters), UNKNOWN_BASE)
+    for byte in range(256)
+)
 _COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 
 
@@ -77,7 +77,7 @@ def _refuse_bad_record(path: Path, number: int, name: str, header: str, sequence
 
 def encode_bases(sequence: str) -> np.ndarray:
     """Codes of the bases of ``sequence``: uint8, A 0, C 1, G 2, T or U 3, anything else 4; lower case as upper."""
-    return _CODES[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
+    return np.frombuffer(sequence.encode("ascii").translate(_CODES), dtype=np.uint8)
 
 
 def reverse_complement(sequence: str) -> str:

@@ -3,6 +3,9 @@
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill student``."""
+    _add_train(commands)
+    _add_train_published(commands)
+    _add_predict(commands)
     _add_export(commands)
 
 
@@ -24,4 +27,129 @@ def _run_export(options) -> None:
 
     export_predictions(
         options.predictions, options.index, options.abundance, options.taxonomy, options.name, options.output
+    )
+
+
+def _add_sources(parser) -> None:
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="the contigs, gzipped or not")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the contigs that take part")
+    parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
+
+
+def _add_train(commands) -> None:
+    parser = commands.add_parser("train", help="train a corrector on labels, hits, neighbours and teacher")
+    _add_sources(parser)
+    parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
+    parser.add_argument("--hits", metavar="PARQUET", help="what the search saw; without, labels alone are believed")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
+    parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
+    parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
+    parser.add_argument("--epochs", type=int, default=25, help="passes over the contigs (default: %(default)s)")
+    parser.add_argument("--hidden-size", type=int, default=256, help="width of a layer (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=2, help="hidden layers (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak, of AdamW (default: %(default)s)")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="confidence from which a name is accepted (default: %(default)s)"
+    )
+    parser.add_argument("--no-neighbours", action="store_true", help="believe each contig's own evidence alone")
+    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
+    parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="its table of predictions")
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(options) -> None:
+    from genestill.student.taxdistill import Sources, learn
+    from genestill.student.training import TrainingSettings
+
+    sources = Sources(
+        contigs=options.contigs,
+        index=options.index,
+        labels=options.labels,
+        tree=options.tree,
+        taxonomy=options.taxonomy,
+        abundance=options.abundance,
+        hits=options.hits,
+        soft_labels=options.soft_labels,
+        embeddings=_read_embeddings(options),
+    )
+    training = TrainingSettings(
+        epochs=options.epochs,
+        hidden_size=options.hidden_size,
+        layers=options.layers,
+        learning_rate=options.learning_rate,
+        threshold=options.threshold,
+    )
+    learn(sources, training, not options.no_neighbours, options.seed, options.output_model, options.output_predictions)
+
+
+def _read_embeddings(options):
+    if not options.embeddings:
+        return None
+    from genestill.ground.artefacts import INDEX
+    from genestill.ground.shards import load_embeddings
+    from genestill.ground.tables import read_table
+
+    return load_embeddings(options.embeddings, read_table(options.index, INDEX, ["id"])["id"].tolist())
+
+
+def _add_train_published(commands) -> None:
+    from genestill.student.published_settings import TEACHERS, PublishedSettings
+
+    published = PublishedSettings()
+    parser = commands.add_parser("train-published", help="train TaxDistill as its authors do, or one of its controls")
+    _add_sources(parser)
+    parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree without 'other child' leaves")
+    parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
+    parser.add_argument("--teacher", choices=TEACHERS, default=published.teacher, help="default: %(default)s")
+    parser.add_argument("--alpha", type=float, default=published.alpha, help="weight of the labels (%(default)s)")
+    parser.add_argument("--temperature", type=float, default=published.temperature, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=published.epochs, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=published.batch_size, help="default: %(default)s")
+    parser.add_argument("--threshold", type=float, default=0.8, help="published: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
+    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="the student's predictions")
+    parser.add_argument("--output-head-predictions", metavar="PARQUET", help="those of the teacher's head")
+    parser.set_defaults(run=_run_train_published)
+
+
+def _run_train_published(options) -> None:
+    from genestill.student.published import learn_published
+    from genestill.student.published_settings import PublishedSettings
+
+    settings = PublishedSettings(
+        alpha=options.alpha,
+        temperature=options.temperature,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        teacher=options.teacher,
+    )
+    learn_published(options, _read_embeddings(options), settings)
+
+
+def _add_predict(commands) -> None:
+    parser = commands.add_parser(
+        "predict", help="annotate contigs with a trained corrector, without teacher or database"
+    )
+    _add_sources(parser)
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--hits", metavar="PARQUET", help="what a search saw, if one was made")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="folder with lineages.tsv, for the hits")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(options) -> None:
+    from genestill.student.taxdistill import predict
+
+    predict(
+        options.model,
+        options.contigs,
+        options.index,
+        options.abundance,
+        options.hits,
+        options.taxonomy,
+        options.output,
     )

@@ -1,0 +1,41 @@
+"""The label tree of a run: what a contig may be called."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.ground.artefacts import HITS, LABELS, lineages_of
+from genestill.ground.errors import InputError
+from genestill.ground.label_tree import LabelTree
+from genestill.ground.lineage import RANKS, depth
+from genestill.ground.lineage_table import read_lineages
+from genestill.ground.tables import read_table
+
+# A reference with more species than this contributes only those that the search met: a softmax over a whole GTDB
+# would spend nearly all of its weights on species that the sample does not hold.
+WHOLE_REFERENCE = 5000
+
+
+def build_label_tree(
+    taxonomy: str | Path, labels: str | Path, hits: str | Path | None, output: str | Path, other_children: bool
+) -> LabelTree:
+    """Write the tree of all lineages that labels and hits name, and of the whole reference if it is small.
+
+    Raises `InputError` if fewer than two species remain: there would be nothing to tell apart.
+    """
+    known = read_lineages(taxonomy)
+    lineages = set(lineages_of(read_table(labels, LABELS)))
+    species = {lineage for lineage in known.values() if depth(lineage) == len(RANKS)}
+    if len(species) <= WHOLE_REFERENCE:
+        lineages |= species
+    elif hits is not None:
+        met = pd.unique(read_table(hits, HITS, ["target_taxid"])["target_taxid"])
+        lineages |= {known[taxid] for taxid in met if taxid in known}
+    named = sum(depth(lineage) == len(RANKS) for lineage in lineages)
+    if named < 2:
+        raise InputError(
+            f"{labels}: labels and hits name {named} species; expected at least two, or there is nothing to correct"
+        )
+    tree = LabelTree.from_lineages(lineages, other_children)
+    tree.save(output)
+    return tree

@@ -1,0 +1,130 @@
+"""The light student of the taxonomy recipes: a multilayer perceptron over what a contig looks like."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import genestill
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_json
+from genestill.ground.label_tree import LabelTree
+
+WEIGHTS, CONFIGURATION, TREE = "model.safetensors", "config.json", "label_tree.tsv"
+
+
+@dataclass
+class CorrectorConfig:
+    """What is needed to rebuild a corrector and to feed it.
+
+    Attributes:
+        groups: width of each input group, in the order in which they are concatenated.
+        leaves: number of leaves of the label tree.
+        hidden_size, layers, dropout: of the perceptron.
+        samples: names of the samples behind the "abundance" group; empty without abundances.
+        temperature: the logits are divided by it before the softmax (fitted on held-out contigs).
+        threshold: the confidence from which the name at a rank is accepted.
+        provenance: teacher, seed, checksums and versions of the run that made the student.
+    """
+
+    groups: dict[str, int]
+    leaves: int
+    hidden_size: int = 256
+    layers: int = 2
+    dropout: float = 0.1
+    samples: list[str] = field(default_factory=list)
+    temperature: float = 1.0
+    threshold: float = 0.5
+    provenance: dict = field(default_factory=dict)
+
+
+class Corrector(nn.Module):
+    """Input groups, and search evidence if there is any, in; logits over the leaves of a label tree out.
+
+    Groups are standardised with constants of the training set. A group may be missing: its values are zeros and its
+    flag says so. Evidence enters as an addition to the logits of the leaves that the search supports, times a learnt
+    weight. Groups and evidence are dropped at random in training, so that one student serves contigs with and
+    without abundances, and with and without a search.
+    """
+
+    def __init__(self, config: CorrectorConfig, tree: LabelTree):
+        super().__init__()
+        self.config, self.tree = config, tree
+        width = sum(config.groups.values())
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("leaf_prior", torch.full((config.leaves,), 1 / config.leaves))
+        layers: list[nn.Module] = []
+        size = width + len(config.groups)
+        for _ in range(config.layers):
+            layers += [
+                nn.Linear(size, config.hidden_size),
+                nn.LeakyReLU(),
+                nn.Dropout(config.dropout),
+                nn.BatchNorm1d(config.hidden_size),
+            ]
+            size = config.hidden_size
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(size, config.leaves)
+        self.evidence_weight = nn.Parameter(torch.ones(()))
+
+    def forward(
+        self,
+        values: torch.Tensor,
+        present: torch.Tensor,
+        evidence_leaves: torch.Tensor | None = None,
+        evidence_gains: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Logits over the leaves.
+
+        Args:
+            values: float32 [b, width], standardised.
+            present: float32 [b, groups], 1 for groups to heed; values of the others are ignored.
+            evidence_leaves: int64 [b, e], leaves that the search supports, padded with any leaf.
+            evidence_gains: float32 [b, e], log (posterior / prior) of each, 0 for padding.
+
+        Returns:
+            float32 [b, leaves].
+        """
+        widths = torch.tensor(list(self.config.groups.values()), device=values.device)
+        heeded = torch.repeat_interleave(present, widths, dim=1, output_size=values.shape[1])
+        logits = self.head(self.body(torch.cat([values * heeded, present], dim=1)))
+        if evidence_leaves is None or evidence_gains is None:
+            return logits
+        return logits.scatter_add(1, evidence_leaves, self.evidence_weight * evidence_gains)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, model.safetensors and label_tree.tsv into ``folder`` (made aside by the caller)."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS)
+        self.tree.save(folder / TREE)
+        configuration = {"model_type": "genestill-corrector", "genestill": genestill.__version__, **asdict(self.config)}
+        (folder / CONFIGURATION).write_text(json.dumps(configuration, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Corrector":
+        """Open what `save_pretrained` wrote, in evaluation mode; raises `InputError` for anything else."""
+        folder = Path(folder)
+        for name in (CONFIGURATION, WEIGHTS, TREE):
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: no {name}; expected the folder of a student (genestill student train)")
+        configuration = read_json(folder / CONFIGURATION)
+        if configuration.pop("model_type", None) != "genestill-corrector":
+            raise InputError(f"{folder / CONFIGURATION}: not a corrector (model_type is not 'genestill-corrector')")
+        configuration.pop("genestill", None)
+        tree = LabelTree.load(folder / TREE)
+        if len(tree.leaves) != configuration.get("leaves"):
+            raise InputError(
+                f"{folder / TREE}: {len(tree.leaves)} leaves; config.json says {configuration.get('leaves')}"
+            )
+        try:
+            student = cls(CorrectorConfig(**configuration), tree)
+            student.load_state_dict(load_file(folder / WEIGHTS))
+        except (TypeError, RuntimeError, SafetensorError) as error:
+            raise InputError(f"{folder}: config.json and model.safetensors do not fit together: {error}") from None
+        return student.eval()

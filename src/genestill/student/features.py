@@ -1,0 +1,90 @@
+"""From tables and sequences to the arrays that the corrector reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from genestill.ground.artefacts import INDEX
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import read_fasta
+from genestill.ground.tables import read_table
+from genestill.student.composition import composition_of
+
+EVIDENCE_WIDTH = 16  # leaves of evidence a contig: the best species and the "other child" leaves along a path
+
+
+@dataclass
+class Contigs:
+    """The contigs of an index: ids, lengths (bp) [n], composition [n, 103], abundances [n, samples] or None."""
+
+    ids: list[str]
+    lengths: np.ndarray
+    composition: np.ndarray
+    abundance: np.ndarray | None
+    samples: list[str]
+
+    def groups(self) -> dict[str, np.ndarray]:
+        """Input groups of the corrector: composition, and abundance as shares over samples with the log total."""
+        found = {"composition": self.composition}
+        if self.abundance is not None:
+            logs = np.log(self.abundance + 0.1)
+            total = np.log(self.abundance.sum(axis=1, keepdims=True) + 0.1)
+            found["abundance"] = np.hstack([logs, total]).astype(np.float32)
+        return found
+
+
+def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | None) -> Contigs:
+    """Read the contigs of an index, in its order; ``abundance`` as `reference contigs` wrote it.
+
+    Raises `InputError` if the files do not belong together.
+    """
+    table = read_table(index, INDEX)
+    ids = table["id"].tolist()
+    wanted = {name: row for row, name in enumerate(ids)}
+    composition = np.zeros((len(ids), 0), dtype=np.float32)
+    order: list[int] = []
+
+    def chosen():
+        for name, sequence in read_fasta(fasta):
+            if name in wanted:
+                order.append(wanted[name])
+                yield sequence
+
+    computed = composition_of(chosen())
+    if len(order) != len(ids):
+        missing = next(name for row, name in enumerate(ids) if row not in set(order))
+        raise InputError(f"{fasta}: no contig {missing!r}, which the index {index} lists")
+    composition = np.empty_like(computed)
+    composition[order] = computed
+    depths, samples = None, []
+    if abundance is not None:
+        samples = [name for name in pq.read_schema(abundance).names if name != "id"]
+        if samples:
+            depth_table = pd.read_parquet(abundance)
+            if depth_table["id"].tolist() != ids:
+                raise InputError(f"{abundance}: its contigs are not those of the index {index}, in its order")
+            depths = depth_table[samples].to_numpy(dtype=np.float32)
+    return Contigs(ids, table["length"].to_numpy(), composition, depths, samples)
+
+
+def evidence_arrays(own: sparse.csr_matrix, prior: np.ndarray, garbage: float) -> tuple[np.ndarray, np.ndarray]:
+    """The evidence of each contig as the corrector takes it: leaves int64 [n, e] and gains float32 [n, e].
+
+    A gain is log of (posterior mixed with ``garbage`` of the prior) / prior, less that of a leaf without evidence.
+    """
+    contigs = own.shape[0]
+    leaves = np.zeros((contigs, EVIDENCE_WIDTH), dtype=np.int64)
+    gains = np.zeros((contigs, EVIDENCE_WIDTH), dtype=np.float32)
+    for row in range(contigs):
+        start, stop = own.indptr[row], own.indptr[row + 1]
+        if start == stop:
+            continue
+        best = np.argsort(-own.data[start:stop], kind="stable")[:EVIDENCE_WIDTH]
+        leaf, share = own.indices[start:stop][best], own.data[start:stop][best]
+        leaves[row, : len(best)] = leaf
+        gains[row, : len(best)] = np.log1p((1 - garbage) * share / (garbage * prior[leaf]))
+    return leaves, gains

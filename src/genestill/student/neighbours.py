@@ -1,0 +1,160 @@
+"""Contigs of one genome share composition and abundance: how probably are two contigs of the same genome?
+
+Nobody knows which contigs belong together, but the search knows for some pairs: two contigs whose hits are nearly
+identical to one species, or to two, teach what distance in composition, abundance and teacher space means in this
+data set. With many samples neighbours say almost everything, with one sample something, without abundances little:
+the fit finds out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+NEIGHBOURS = 40
+CERTAIN = 1 - 1e-5
+CONFIDENT_IDENTITY = 0.97
+CONFIDENT_GENES = 3
+# Half the log-odds: confident pairs come from known species only, and make neighbours look purer than they are.
+TEMPER = 0.5
+FEWEST_PAIRS = 200
+ROWS_AT_ONCE = 1024
+CELL = 50_000  # beyond this many contigs, neighbours are looked for in cells of about this size
+
+
+@dataclass
+class Neighbourhood:
+    """Nearest contigs of every contig.
+
+    Attributes:
+        index: int64 [contigs, k], the neighbours.
+        same_genome: float64 [contigs, k], probability that a neighbour is of the contig's genome.
+    """
+
+    index: np.ndarray
+    same_genome: np.ndarray
+
+    def reliability(self) -> np.ndarray:
+        """Mean probability of the ten best neighbours: float64 [contigs]."""
+        best = np.sort(self.same_genome, axis=1)[:, -10:]
+        return best.mean(axis=1)
+
+    def matrix(self, weights: np.ndarray) -> sparse.csr_matrix:
+        """``weights`` [contigs, k] as a sparse matrix [contigs, contigs]."""
+        contigs, k = self.index.shape
+        rows = np.repeat(np.arange(contigs), k)
+        return sparse.csr_matrix((weights.ravel(), (rows, self.index.ravel())), shape=(contigs, contigs))
+
+
+def reduce_composition(composition: np.ndarray, size: int = 20) -> np.ndarray:
+    """Principal components of standardised composition, the first of unit variance: float32 [n, size]."""
+    scaled = (composition - composition.mean(axis=0)) / np.maximum(composition.std(axis=0), 1e-9)
+    _, axes = np.linalg.eigh(scaled.T @ scaled)
+    projected = scaled @ axes[:, ::-1][:, :size]
+    return (projected / max(float(projected[:, 0].std()), 1e-9)).astype(np.float32)
+
+
+def profile_abundance(abundance: np.ndarray) -> np.ndarray:
+    """Centred log abundances of unit overall variance: float32 [n, samples]; 0.1 is added against empty samples."""
+    logs = np.log(abundance.astype(np.float64) + 0.1)
+    logs -= logs.mean(axis=0)
+    return (logs / max(float(logs.std()), 1e-9)).astype(np.float32)
+
+
+def nearest(features: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
+    """Indices of the ``k`` nearest rows of each row, itself left out: int64 [n, k]; exact up to `CELL` rows.
+
+    Larger tables are cut into cells by k-means, and neighbours are looked for within a row's own cell, so that time
+    grows linearly with the number of contigs.
+    """
+    contigs = len(features)
+    if contigs <= CELL:
+        return _nearest_in(features, np.arange(contigs), min(k, contigs - 1))
+    from sklearn.cluster import MiniBatchKMeans
+
+    cells = MiniBatchKMeans(
+        contigs // (CELL // 4), random_state=int(random.integers(2**31)), batch_size=4096, n_init=1
+    ).fit_predict(features)
+    found = np.empty((contigs, k), dtype=np.int64)
+    for cell in np.unique(cells):
+        members = np.flatnonzero(cells == cell)
+        if len(members) <= k:
+            # A cell too small to hold k neighbours looks in the whole table.
+            for member in members:
+                distance = ((features - features[member]) ** 2).sum(axis=1)
+                distance[member] = np.inf
+                found[member] = np.argpartition(distance, k)[:k]
+        else:
+            found[members] = members[_nearest_in(features[members], np.arange(len(members)), k)]
+    return found
+
+
+def _nearest_in(features: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    squares = (features**2).sum(axis=1)
+    found = np.empty((len(rows), k), dtype=np.int64)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        block = rows[start : start + ROWS_AT_ONCE]
+        distance = squares - 2 * features[block] @ features.T
+        distance[np.arange(len(block)), block] = np.inf
+        found[start : start + len(block)] = np.argpartition(distance, k - 1, axis=1)[:, :k]
+    return found
+
+
+def find_neighbours(
+    spaces: list[np.ndarray],
+    lengths: np.ndarray,
+    species: np.ndarray,
+    confident: np.ndarray,
+    random: np.random.Generator,
+) -> Neighbourhood:
+    """Find neighbours in the joint space, and fit how probably a pair at some distance is of one genome.
+
+    Args:
+        spaces: float32 [n, size] each; distances are taken in each space by itself.
+        lengths: contig lengths in base pairs [n].
+        species: nearest species of each contig [n], used where ``confident``.
+        confident: bool [n], contigs whose species the search is sure of.
+        random: draws the random pairs that the fit sees beside the neighbours.
+
+    Returns:
+        The neighbours with their probabilities. With fewer than `FEWEST_PAIRS` confident pairs of either kind
+        nothing can be learnt, and all probabilities are zero.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    contigs = len(lengths)
+    index = nearest(np.hstack(spaces), min(NEIGHBOURS, contigs - 1), random)
+    k = index.shape[1]
+    left, right = np.repeat(np.arange(contigs), k), index.ravel()
+    sure = np.flatnonzero(confident)
+    if len(sure) < 2:
+        return Neighbourhood(index, np.zeros(index.shape))
+    near = np.flatnonzero(confident[left] & confident[right])
+    if len(near) > 500_000:
+        near = np.sort(random.choice(near, 500_000, replace=False))
+    pairs = random.choice(sure, (2, min(10 * len(sure), 500_000)))
+    first, second = np.concatenate([left[near], pairs[0]]), np.concatenate([right[near], pairs[1]])
+    first, second = first[first != second], second[first != second]
+    same = species[first] == species[second]
+    if same.sum() < FEWEST_PAIRS or (~same).sum() < FEWEST_PAIRS:
+        return Neighbourhood(index, np.zeros(index.shape))
+    seen = _pair_features(spaces, lengths, first, second)
+    mean, scale = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-9)
+    model = LogisticRegression(max_iter=200).fit((seen - mean) / scale, same)
+    log_odds = np.empty(len(left))
+    for start in range(0, len(left), 1_000_000):
+        part = slice(start, start + 1_000_000)
+        features = _pair_features(spaces, lengths, left[part], right[part])
+        log_odds[part] = model.decision_function((features - mean) / scale)
+    probability = 1 / (1 + np.exp(-np.clip(TEMPER * log_odds, -30, 30)))
+    return Neighbourhood(index, np.minimum(probability, CERTAIN).reshape(index.shape))
+
+
+def _pair_features(spaces: list[np.ndarray], lengths: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    columns = []
+    for space in spaces:
+        square = ((space[left] - space[right]) ** 2).sum(axis=1)
+        columns += [np.log(square + 1e-3), np.sqrt(square)]
+    shorter = np.log(np.minimum(lengths[left], lengths[right]))
+    # Short contigs scatter more: the meaning of a distance depends on the shorter length.
+    return np.column_stack([*columns, shorter, columns[0] * shorter])

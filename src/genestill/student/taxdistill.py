@@ -1,0 +1,188 @@
+"""The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from genestill.ground.artefacts import HITS, LABELS, PREDICTIONS, lineages_of
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside, write_json
+from genestill.ground.label_tree import LabelTree
+from genestill.ground.lineage_table import read_lineages
+from genestill.ground.logs import logger
+from genestill.ground.predictions import predictions_of
+from genestill.ground.provenance import collect_provenance
+from genestill.ground.soft_labels import read_soft_labels
+from genestill.ground.tables import read_table, write_table
+from genestill.student.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
+from genestill.student.features import Contigs, evidence_arrays, read_contigs
+from genestill.student.neighbours import (
+    CONFIDENT_GENES,
+    CONFIDENT_IDENTITY,
+    Neighbourhood,
+    find_neighbours,
+    profile_abundance,
+    reduce_composition,
+)
+from genestill.student.prediction import leaf_probabilities
+from genestill.student.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
+from genestill.student.training import Inputs, TrainingSettings, train_corrector
+
+
+@dataclass
+class Sources:
+    """The files that the recipe learns from; `artefacts` says what is in each.
+
+    ``hits``, ``abundance``, ``soft_labels`` and ``embeddings`` (float32 [n, size], in the order of the index) may be
+    None: the recipe does with what there is.
+    """
+
+    contigs: str | Path
+    index: str | Path
+    labels: str | Path
+    tree: str | Path
+    taxonomy: str | Path
+    abundance: str | Path | None = None
+    hits: str | Path | None = None
+    soft_labels: str | Path | None = None
+    embeddings: np.ndarray | None = None
+
+    def files(self) -> dict[str, str | Path]:
+        """The files that exist, by role."""
+        roles = ("contigs", "index", "labels", "tree", "abundance", "hits", "soft_labels")
+        return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+
+
+def learn(
+    sources: Sources,
+    training: TrainingSettings,
+    use_neighbours: bool,
+    seed: int,
+    model: str | Path,
+    predictions: str | Path,
+) -> None:
+    """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
+
+    Raises `InputError` if the files do not belong together.
+    """
+    tree = LabelTree.load(sources.tree)
+    contigs = read_contigs(sources.contigs, sources.index, sources.abundance)
+    labels = read_table(sources.labels, LABELS)
+    if labels["id"].tolist() != contigs.ids:
+        raise InputError(f"{sources.labels}: its contigs are not those of the index {sources.index}, in its order")
+    targets = build_targets(sources, contigs, labels, tree, use_neighbours, seed)
+    student, history = train_corrector(contigs, targets, tree, training, seed)
+    inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
+    table = predictions_of(contigs.ids, leaf_probabilities(student, inputs), tree, training.threshold)
+    settings = {"training": vars(training), "neighbours": use_neighbours}
+    provenance = collect_provenance(sources.files(), settings, seed, teacher_weight=targets.teacher_weight)
+    student.config.provenance = {key: provenance[key] for key in ("genestill", "commit", "seed", "inputs", "written")}
+    with folder_aside(model) as folder:
+        student.save_pretrained(folder)
+        pd.DataFrame(history).to_csv(folder / "training.tsv", sep="\t", index=False)
+        write_json(folder / "provenance.json", provenance)
+    write_table(predictions, table, PREDICTIONS, {"seed": seed, "model": str(model)})
+    logger.info(
+        "%d contigs: %d named to species, %d stop above, teacher's weight %.2f",
+        len(table),
+        int((table["accepted"] == 7).sum()),
+        int((table["accepted"] < 7).sum()),
+        targets.teacher_weight,
+    )
+
+
+def build_targets(
+    sources: Sources, contigs: Contigs, labels: pd.DataFrame, tree: LabelTree, use_neighbours: bool, seed: int
+) -> Targets:
+    """The posterior that the student is taught, from whatever ``sources`` hold."""
+    random = np.random.default_rng(seed)
+    others = other_leaves(tree)
+    evidence, own = None, None
+    if sources.hits is not None:
+        hits = read_table(sources.hits, HITS)
+        evidence = evidence_of_hits(hits, contigs.ids, read_lineages(sources.taxonomy), tree)
+        species, confident = nearest_species(evidence)
+    else:
+        own = posterior_of_labels(lineages_of(labels), tree, others)
+        species = np.asarray(own.argmax(axis=1)).ravel()
+        confident = labels["species"].notna().to_numpy()
+    neighbourhood = None
+    # Composition alone cannot tell a species from its absent sister; neighbours need a second witness.
+    if use_neighbours and (contigs.abundance is not None or sources.embeddings is not None):
+        neighbourhood = _neighbourhood(contigs, sources.embeddings, species, confident, random)
+    if evidence is not None:
+        targets = targets_of_evidence(evidence, others, neighbourhood)
+    else:
+        targets = targets_of_labels(own, neighbourhood)
+    if sources.soft_labels is not None:
+        targets = heed_teacher(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), random)
+    return targets
+
+
+def nearest_species(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """Column of the best species of each contig [n], and whether the search is sure of it (bool [n])."""
+    rows = np.arange(evidence.bits.shape[0])
+    best = np.asarray(evidence.bits.argmax(axis=1)).ravel()
+    aligned = np.asarray(evidence.aligned[rows, best]).ravel()
+    matched = np.asarray(evidence.matched[rows, best]).ravel()
+    identity = matched / np.maximum(aligned, 1e-9)
+    return best, (identity > CONFIDENT_IDENTITY) & (evidence.genes >= CONFIDENT_GENES)
+
+
+def _neighbourhood(
+    contigs: Contigs, embeddings: np.ndarray | None, species: np.ndarray, confident: np.ndarray, random
+) -> Neighbourhood:
+    spaces = [reduce_composition(contigs.composition)]
+    if contigs.abundance is not None:
+        spaces.append(profile_abundance(contigs.abundance))
+    if embeddings is not None:
+        spaces.append(reduce_composition(embeddings))
+    found = find_neighbours(spaces, contigs.lengths, species, confident, random)
+    logger.info(
+        "neighbours: %.2f is the mean probability that one is of the same genome", float(found.same_genome.mean())
+    )
+    return found
+
+
+def predict(
+    model: str | Path,
+    contigs: str | Path,
+    index: str | Path,
+    abundance: str | Path | None,
+    hits: str | Path | None,
+    taxonomy: str | Path | None,
+    predictions: str | Path,
+) -> None:
+    """Annotate contigs with a trained student: without teacher or database, and better with ``hits``.
+
+    Abundances are used if their samples are those that the student was trained with.
+    """
+    from genestill.student.corrector import Corrector
+    from genestill.student.evidence import leaf_posterior
+    from genestill.student.targets import OWN_VOTE_SCALE
+
+    student = Corrector.from_pretrained(model)
+    read = read_contigs(contigs, index, abundance)
+    groups = read.groups()
+    if "abundance" in groups and read.samples != student.config.samples:
+        logger.warning(
+            "%s: its samples (%s) are not the student's (%s); abundances are left out",
+            abundance,
+            ", ".join(read.samples),
+            ", ".join(student.config.samples) or "none",
+        )
+        del groups["abundance"]
+    evidence = None
+    if hits is not None:
+        if taxonomy is None:
+            raise InputError(f"{hits}: hits need the taxonomy that their taxids come from (--taxonomy)")
+        found = evidence_of_hits(read_table(hits, HITS), read.ids, read_lineages(taxonomy), student.tree)
+        own: sparse.csr_matrix = leaf_posterior(found, other_leaves(student.tree), OWN_VOTE_SCALE)
+        evidence = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
+    table = predictions_of(
+        read.ids, leaf_probabilities(student, Inputs(student, groups, evidence)), student.tree, student.config.threshold
+    )
+    write_table(predictions, table, PREDICTIONS, {"model": str(model)})

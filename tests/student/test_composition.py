@@ -1,0 +1,75 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genestill.ground.sequences import reverse_complement
+from genestill.student.composition import (
+    FEATURES,
+    TETRANUCLEOTIDES,
+    composition_of,
+    count_tetranucleotides,
+    projection_kernel,
+)
+
+dna = st.text(alphabet="ACGT", min_size=4, max_size=300)
+
+
+def count_naively(sequence):
+    counts = dict.fromkeys(TETRANUCLEOTIDES, 0)
+    for start in range(len(sequence) - 3):
+        word = sequence[start : start + 4].upper()
+        if word in counts:
+            counts[word] += 1
+    return np.array(list(counts.values()))
+
+
+@given(st.text(alphabet="ACGTacgtN", max_size=200))
+def test_counts_equal_a_plain_count_that_skips_windows_with_unknown_bases(sequence):
+    assert (count_tetranucleotides(sequence) == count_naively(sequence)).all()
+
+
+def test_kernel_spans_the_null_space_of_the_published_relations():
+    # The published definition (VAMB's kernel): frequencies of a word and its reverse complement are equal, words that
+    # end in a trinucleotide are as frequent as words that begin with it, and all frequencies sum to one.
+    number = {word: index for index, word in enumerate(TETRANUCLEOTIDES)}
+    relations = []
+    for word in TETRANUCLEOTIDES:
+        if word < reverse_complement(word):
+            relation = np.zeros(256)
+            relation[number[word]], relation[number[reverse_complement(word)]] = 1, -1
+            relations.append(relation)
+    for middle in map("".join, product("ACGT", repeat=3)):
+        relation = np.zeros(256)
+        for base in "ACGT":
+            relation[number[middle + base]] += 1
+            relation[number[base + middle]] -= 1
+        relations.append(relation)
+    relations.append(np.ones(256))
+    relations = np.array(relations)
+    kernel = projection_kernel()
+    assert kernel.shape == (256, FEATURES)
+    assert np.linalg.matrix_rank(relations) == 256 - FEATURES
+    np.testing.assert_allclose(relations @ kernel, 0, atol=1e-12)
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(FEATURES), atol=1e-12)
+
+
+@given(dna)
+def test_a_circular_sequence_and_both_its_strands_lose_nothing_in_the_projection(sequence):
+    circle = sequence + sequence[:3]
+    both = count_tetranucleotides(circle) + count_tetranucleotides(reverse_complement(circle))
+    frequencies = both / both.sum()
+    kernel = projection_kernel()
+    centred = frequencies - 1 / 256
+    np.testing.assert_allclose(kernel @ (kernel.T @ centred), centred, atol=1e-12)
+
+
+def test_features_of_a_sequence_without_known_windows_are_zeros():
+    assert (composition_of(["NNNNNNNN", "ACG"]) == 0).all()
+
+
+@pytest.mark.parametrize("sequences", [[], ["ACGTACGTAC"]])
+def test_one_row_of_103_features_a_sequence(sequences):
+    assert composition_of(sequences).shape == (len(sequences), FEATURES)

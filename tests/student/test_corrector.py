@@ -1,0 +1,217 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.label_tree import LabelTree
+from genestill.ground.lineage import parse_lineage
+from genestill.ground.predictions import predictions_of
+from genestill.student.corrector import Corrector
+from genestill.student.evidence import other_leaves, posterior_of_labels
+from genestill.student.features import Contigs, evidence_arrays
+from genestill.student.neighbours import find_neighbours, nearest, profile_abundance, reduce_composition
+from genestill.student.prediction import leaf_probabilities
+from genestill.student.targets import (
+    GARBAGE,
+    Targets,
+    agreement,
+    heed_teacher,
+    marginal,
+    mix,
+    targets_of_labels,
+    weigh_neighbours,
+)
+from genestill.student.training import Inputs, TrainingSettings, train_corrector
+
+SPECIES = 6
+LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F{k // 3};g__G{k // 2};s__G{k // 2} s{k}") for k in range(SPECIES)]
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return LabelTree.from_lineages(LINEAGES, other_children=True)
+
+
+@pytest.fixture(scope="module")
+def community():
+    """Six well-separated genomes of 60 contigs; a fifth of the contigs has no label."""
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(SPECIES), 60)
+    centre = random.normal(size=(SPECIES, 103))
+    composition = (centre[genome] + 0.3 * random.normal(size=(len(genome), 103))).astype(np.float32)
+    depth = random.lognormal(1, 1, size=(SPECIES, 4))
+    abundance = (depth[genome] * random.lognormal(0, 0.1, size=(len(genome), 4))).astype(np.float32)
+    lengths = random.integers(1000, 9000, len(genome))
+    contigs = Contigs([f"c{i}" for i in range(len(genome))], lengths, composition, abundance, list("abcd"))
+    labels = [LINEAGES[g] if random.random() > 0.2 else (None,) * 7 for g in genome]
+    return contigs, genome, labels
+
+
+@pytest.fixture(scope="module")
+def targets(tree, community):
+    contigs, genome, labels = community
+    own = posterior_of_labels(labels, tree, other_leaves(tree))
+    confident = np.array([label[-1] is not None for label in labels])
+    spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
+    neighbourhood = find_neighbours(spaces, contigs.lengths, genome, confident, np.random.default_rng(0))
+    return targets_of_labels(own, neighbourhood)
+
+
+@pytest.fixture(scope="module")
+def student(tree, community, targets):
+    return train_corrector(community[0], targets, tree, TrainingSettings(epochs=8, batch_size=32), seed=1)[0]
+
+
+def species_of(probabilities, tree):
+    table = predictions_of([str(i) for i in range(len(probabilities))], probabilities, tree, 0.5)
+    return table["species"].to_numpy()
+
+
+def test_neighbours_give_contigs_without_a_label_their_genomes_species(tree, community, targets):
+    _, genome, labels = community
+    bare = np.array([label[-1] is None for label in labels])
+    called = species_of(targets.posterior.toarray(), tree)
+    right = np.array([called[row] == LINEAGES[genome[row]][-1] for row in range(len(genome))])
+    assert bare.sum() > 30
+    assert right[bare].mean() > 0.95
+
+
+def test_a_student_learns_its_targets_and_saves_them_with_itself(tree, community, student, tmp_path):
+    contigs, genome, _ = community
+    student.save_pretrained(tmp_path / "student")
+    opened = Corrector.from_pretrained(tmp_path / "student")
+    before = leaf_probabilities(student, Inputs(student, contigs.groups(), None))
+    after = leaf_probabilities(opened, Inputs(opened, contigs.groups(), None))
+    np.testing.assert_array_equal(before, after)
+    called = species_of(after, tree)
+    assert np.mean([called[row] == LINEAGES[genome[row]][-1] for row in range(len(genome))]) > 0.95
+
+
+def test_a_student_trained_with_abundances_works_without_them(tree, community, student):
+    contigs, genome, _ = community
+    found = leaf_probabilities(student, Inputs(student, {"composition": contigs.composition}, None))
+    called = species_of(found, tree)
+    assert np.mean([called[row] == LINEAGES[genome[row]][-1] for row in range(len(genome))]) > 0.8
+
+
+def test_the_same_seed_gives_the_same_student_bit_for_bit(tree, community, targets, student):
+    again, _ = train_corrector(community[0], targets, tree, TrainingSettings(epochs=8, batch_size=32), seed=1)
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_evidence_moves_the_logits_of_the_leaves_it_supports_and_no_others(tree, student):
+    values = torch.zeros(1, sum(student.config.groups.values()))
+    present = torch.ones(1, 2)
+    plain = student(values, present)
+    moved = student(values, present, torch.tensor([[3, 0]]), torch.tensor([[2.0, 0.0]]))
+    difference = (moved - plain)[0]
+    assert difference[3].item() == pytest.approx(2.0 * student.evidence_weight.item(), rel=1e-4)
+    assert difference.abs().sum().item() == pytest.approx(difference[3].abs().item(), rel=1e-4)
+
+
+def test_evidence_gains_are_the_log_ratio_to_a_leaf_without_evidence():
+    prior = np.array([0.2, 0.3, 0.5])
+    leaves, gains = evidence_arrays(sparse.csr_matrix([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), prior, GARBAGE)
+    mixed = (1 - GARBAGE) * np.array([0, 1, 0]) + GARBAGE * prior
+    expected = np.log(mixed / prior) - np.log(GARBAGE)
+    assert leaves[0, 0] == 1
+    assert gains[0, 0] == pytest.approx(expected[1], rel=1e-5)
+    assert (gains[1] == 0).all()
+
+
+def test_a_folder_that_is_not_a_student_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=r"no config\.json"):
+        Corrector.from_pretrained(tmp_path)
+
+
+def test_a_truncated_weights_file_is_refused(student, tmp_path):
+    student.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match="do not fit together"):
+        Corrector.from_pretrained(tmp_path)
+
+
+def test_inputs_of_another_number_of_samples_are_refused(student, community):
+    groups = community[0].groups()
+    groups["abundance"] = groups["abundance"][:, :2]
+    with pytest.raises(InputError, match="abundance: 2 values a contig; the student was trained with 5"):
+        Inputs(student, groups, None)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(tree, community, targets):
+    contigs = community[0]
+    broken = Contigs(contigs.ids, contigs.lengths, contigs.composition * np.nan, None, [])
+    with pytest.raises(CheckFailed, match="loss is nan"):
+        train_corrector(broken, targets, tree, TrainingSettings(epochs=1), seed=1)
+
+
+def test_too_few_targets_are_refused(tree, community):
+    empty = sparse.csr_matrix((len(community[0].ids), len(tree.leaves)))
+    with pytest.raises(InputError, match="only 0 contigs"):
+        train_corrector(
+            community[0], Targets(empty, empty, empty, marginal(empty), 0.0), tree, TrainingSettings(epochs=1), seed=1
+        )
+
+
+def test_agreement_favours_the_same_rare_leaf_and_is_neutral_without_evidence():
+    prior = np.array([0.9, 0.1])
+    rare, common = sparse.csr_matrix([[0.0, 1.0]]), sparse.csr_matrix([[1.0, 0.0]])
+    blank = sparse.csr_matrix((1, 2))
+    assert agreement(rare, rare, prior)[0] > agreement(common, common, prior)[0] > 1
+    assert agreement(rare, common, prior)[0] < 0.05
+    assert agreement(rare, blank, prior)[0] == 1
+
+
+def test_neighbours_that_may_be_of_another_genome_count_no_more_than_their_odds(community):
+    from genestill.student.neighbours import Neighbourhood
+
+    own = sparse.csr_matrix((4, 3))
+    hood = Neighbourhood(np.array([[1, 2, 3]] * 4), np.full((4, 3), 0.6))
+    weights = weigh_neighbours(own, np.full(3, 1 / 3), hood, np.full(4, 100.0))
+    np.testing.assert_allclose(weights.sum(axis=1), 1.5)
+
+
+def test_a_contig_that_contradicts_doubtful_neighbours_keeps_its_own_opinion():
+    prior = np.full(4, 0.25)
+    own, around = sparse.csr_matrix([[1.0, 0, 0, 0]]), sparse.csr_matrix([[0, 1.0, 0, 0]])
+    doubtful = mix(own, around, around, np.array([0.6]), prior).toarray()[0]
+    certain = mix(own, around, around, np.array([0.99999]), prior).toarray()[0]
+    assert doubtful[0] > 0.9
+    assert certain[1] > 0.9
+
+
+def test_a_useless_teacher_earns_no_weight_and_a_good_one_does(tree, community, targets):
+    _, genome, _ = community
+    random = np.random.default_rng(0)
+    leaf = np.array([int(np.flatnonzero(tree.leaves == tree.node_of(lineage))[0]) for lineage in LINEAGES])
+    noise = random.dirichlet(np.ones(len(tree.leaves)), len(genome))
+    alone = Targets(targets.own, sparse.csr_matrix(targets.own.shape), targets.own, targets.prior, 0.0)
+    sure = alone.own.copy()
+    sure.data = np.where(sure.data > 0.7, 0.95, sure.data)
+    alone = Targets(sure, alone.around, sure, alone.prior, 0.0)
+    assert heed_teacher(alone, sparse.csr_matrix(noise), random).teacher_weight == 0.0
+    good = np.full((len(genome), len(tree.leaves)), 0.001)
+    good[np.arange(len(genome)), leaf[genome]] = 0.9
+    assert heed_teacher(alone, sparse.csr_matrix(good), random).teacher_weight == 1.0
+
+
+def test_nearest_equals_a_plain_search(community):
+    features = community[0].composition
+    found = nearest(features, 5, np.random.default_rng(0))
+    distance = ((features[:, None].astype(np.float64) - features[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(distance, np.inf)
+    for row in range(len(features)):
+        expected = np.sort(distance[row])[:5]
+        np.testing.assert_allclose(np.sort(distance[row][found[row]]), expected, rtol=1e-4)
+
+
+def test_neighbours_in_cells_are_distinct_and_never_the_contig_itself(community, monkeypatch):
+    monkeypatch.setattr("genestill.student.neighbours.CELL", 100)
+    features = community[0].composition
+    found = nearest(features, 5, np.random.default_rng(0))
+    for row, others in enumerate(found):
+        assert row not in others
+        assert len(set(others)) == 5
