@@ -3,3 +3,81 @@
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill labels``."""
+    _add_search(commands)
+    _add_import(commands)
+
+
+def _add_outputs(parser) -> None:
+    parser.add_argument("--output-labels", required=True, metavar="PARQUET", help="one lineage a contig")
+    parser.add_argument("--output-tsv", required=True, metavar="TSV", help="the same in Taxometer's input format")
+    parser.add_argument("--output-summary", required=True, metavar="JSON", help="parameters, versions, counts")
+
+
+def _add_search(commands) -> None:
+    from dataclasses import fields
+
+    from genestill.labels.settings import SearchSettings
+
+    summary = "search contigs in a protein taxonomy database with MMseqs2"
+    parser = commands.add_parser("search", help=summary, description=summary)
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, gzipped or not")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
+    parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    for field in fields(SearchSettings):
+        words = f"{field.metadata['help']} (default {field.default})"
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default, help=words)
+    _add_outputs(parser)
+    parser.add_argument("--output-hits", required=True, metavar="PARQUET", help="the evidence: hits of every fragment")
+    parser.set_defaults(run=_run_search)
+
+
+def _run_search(options) -> None:
+    from dataclasses import fields
+
+    from genestill.labels.search import search_contigs
+    from genestill.labels.settings import SearchSettings
+
+    search_contigs(
+        options.contigs,
+        options.index,
+        options.database,
+        options.taxonomy,
+        SearchSettings(**{field.name: getattr(options, field.name) for field in fields(SearchSettings)}),
+        options.threads,
+        output_labels=options.output_labels,
+        output_hits=options.output_hits,
+        output_tsv=options.output_tsv,
+        output_summary=options.output_summary,
+    )
+
+
+def _add_import(commands) -> None:
+    summary = "take the labels of another classifier, or of an earlier run"
+    parser = commands.add_parser("import", help=summary, description=summary)
+    parser.add_argument("--labels", required=True, metavar="FILE", help="the table, gzipped or not")
+    parser.add_argument(
+        "--format",
+        default="auto",
+        choices=["auto", "mmseqs2", "taxometer", "kraken2", "centrifuge"],
+        help="its format (default auto: told by the first line)",
+    )
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for labels in numbers")
+    _add_outputs(parser)
+    parser.set_defaults(run=_run_import)
+
+
+def _run_import(options) -> None:
+    from genestill.labels.importers import import_labels
+
+    import_labels(
+        options.labels,
+        options.format,
+        options.index,
+        options.taxonomy,
+        options.output_labels,
+        options.output_tsv,
+        options.output_summary,
+    )

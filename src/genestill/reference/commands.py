@@ -4,6 +4,10 @@
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill reference``."""
     _add_simulate(commands)
+    _add_contigs(commands)
+    _add_taxonomy(commands)
+    _add_proteins(commands)
+    _add_database(commands)
     _add_community(commands)
 
 
@@ -82,3 +86,110 @@ def _run_community(options) -> None:
 
     settings = CommunitySettings(**{field.name: getattr(options, field.name) for field in fields(CommunitySettings)})
     write_community(options.genomes, options.output, settings, options.seed, options.folder, options.lineage_column)
+
+
+def _add_contigs(commands) -> None:
+    summary = "check contigs, abundances, labels and truth together, and index them"
+    parser = commands.add_parser("contigs", help=summary, description=summary)
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, gzipped or not")
+    depths = parser.add_mutually_exclusive_group()
+    depths.add_argument("--abundance", metavar="TSV", help="one row a contig, one column a sample")
+    depths.add_argument("--bam", nargs="+", default=[], metavar="BAM", help="alignments instead, one file a sample")
+    parser.add_argument("--labels", metavar="FILE", help="the table of labels that the run will import")
+    parser.add_argument("--labels-format", default="auto", metavar="FORMAT", help="its format (default auto)")
+    parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status")
+    parser.add_argument("--reference", metavar="TSV", help="table of the reference genomes")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
+    parser.add_argument(
+        "--minimum-length", type=int, default=1000, metavar="BP", help="shorter contigs take no part (default 1000)"
+    )
+    parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that take part")
+    parser.add_argument("--output-abundance", required=True, metavar="PARQUET", help="their abundances, by sample")
+    parser.add_argument("--output-truth", metavar="PARQUET", help="their right answers; needs --truth")
+    parser.set_defaults(run=_run_contigs)
+
+
+def _run_contigs(options) -> None:
+    from genestill.ground.errors import InputError
+    from genestill.reference.contigs import prepare_contigs
+
+    if (options.truth is None) != (options.output_truth is None):
+        raise InputError("--truth and --output-truth go together; only one of them is given")
+    prepare_contigs(
+        options.contigs,
+        options.minimum_length,
+        options.output_index,
+        options.output_abundance,
+        options.output_truth,
+        abundance=options.abundance,
+        bam=options.bam,
+        labels=options.labels,
+        labels_format=options.labels_format,
+        truth=options.truth,
+        reference=options.reference,
+        genomes=options.genomes_folder,
+    )
+
+
+def _add_taxonomy(commands) -> None:
+    summary = "the taxonomy of the reference as an NCBI-style dump with seven-rank lineages"
+    parser = commands.add_parser("taxonomy", help=summary, description=summary)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--genomes", metavar="TSV", help="table of genomes: file, and lineage or taxid")
+    source.add_argument("--database", metavar="DATABASE", help="a ready MMseqs2 taxonomy database instead")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump, for tables with taxids")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …, lineages.tsv")
+    parser.set_defaults(run=_run_taxonomy)
+
+
+def _run_taxonomy(options) -> None:
+    from genestill.reference.database import report_taxonomy
+    from genestill.reference.genomes import read_genomes
+    from genestill.reference.taxonomy import make_taxonomy
+
+    if options.database is not None:
+        report_taxonomy(options.database, options.output)
+    else:
+        make_taxonomy(read_genomes(options.genomes, options.genomes_folder), options.taxdump, options.output)
+
+
+def _add_proteins(commands) -> None:
+    summary = "predict the proteins of the reference genomes with Pyrodigal"
+    parser = commands.add_parser("proteins", help=summary, description=summary)
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes: file, and lineage or taxid")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    parser.add_argument("--threads", type=int, default=1, help="genomes at a time (default 1)")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for <genome>.faa; kept on a restart")
+    parser.set_defaults(run=_run_proteins)
+
+
+def _run_proteins(options) -> None:
+    from genestill.reference.genomes import read_genomes
+    from genestill.reference.proteins import predict_proteins
+
+    predict_proteins(read_genomes(options.genomes, options.genomes_folder), options.threads, options.output)
+
+
+def _add_database(commands) -> None:
+    summary = "the MMseqs2 taxonomy database: made from proteins, or a ready one"
+    parser = commands.add_parser("database", help=summary, description=summary)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--proteins", metavar="FOLDER", help="what 'reference proteins' wrote; needs --taxonomy")
+    source.add_argument("--ready", metavar="DATABASE", help="path of a taxonomy database, or a name to download (GTDB)")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for the database 'proteins'")
+    parser.set_defaults(run=_run_database)
+
+
+def _run_database(options) -> None:
+    from genestill.ground.errors import InputError
+    from genestill.reference.database import fetch_database, make_database
+
+    if options.ready is not None:
+        fetch_database(options.ready, options.output, options.threads)
+    elif options.taxonomy is None:
+        raise InputError("--proteins needs --taxonomy, the folder that 'genestill reference taxonomy' wrote")
+    else:
+        make_database(options.proteins, options.taxonomy, options.output)

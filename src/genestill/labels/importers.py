@@ -1,0 +1,46 @@
+"""Labels that the user already has, in place of the search."""
+
+from pathlib import Path
+
+from genestill.ground import artefacts
+from genestill.ground.files import write_json
+from genestill.ground.label_tables import join_labels, read_label_table
+from genestill.ground.provenance import collect_provenance
+from genestill.ground.tables import read_table
+from genestill.labels.lineages import count_labels, log_counts, read_taxonomy, refuse_few_species, write_labels
+
+
+def import_labels(
+    labels: str | Path,
+    form: str,
+    index: str | Path,
+    taxonomy: str | Path | None,
+    output_labels: str | Path,
+    output_tsv: str | Path,
+    output_summary: str | Path,
+) -> None:
+    """Turn a classifier's table into the labels of the contigs of ``index``.
+
+    Args:
+        labels: the table; see `genestill.ground.label_tables`.
+        form: its format, or ``auto``.
+        index: ``artefacts.INDEX``.
+        taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
+        output_labels: ``artefacts.LABELS``, one row a contig of the index, in its order.
+        output_tsv: Taxometer's input format.
+        output_summary: JSON: versions, counts.
+
+    Raises:
+        InputError: what `read_label_table` and `join_labels` refuse; a table of taxids without taxonomy; fewer
+            than two species.
+    """
+    ids = read_table(index, artefacts.INDEX)["id"].tolist()
+    names = read_taxonomy(taxonomy)
+    found, counts = join_labels(read_label_table(labels, form), ids, set(ids), str(labels))
+    names.require_lineages(found, str(labels))
+    lineages = write_labels(ids, found, names, output_labels, output_tsv)
+    refuse_few_species(lineages, str(labels))
+    counts |= count_labels(lineages) | dict(names.met)
+    inputs = {"labels": labels, "index": index}
+    write_json(output_summary, collect_provenance(inputs, {"format": form}, None, counts=counts))
+    log_counts("import", counts)

