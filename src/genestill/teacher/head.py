@@ -1,11 +1,19 @@
 """A light head on frozen embeddings: soft labels over the label tree."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from genestill.ground.artefacts import LABELS, PREDICTIONS, lineages_of
+from genestill.ground.devices import choose_device
 from genestill.ground.errors import CheckFailed
 from genestill.ground.hierarchical_loss import FlatSoftmax
 from genestill.ground.label_tree import LabelTree
+from genestill.ground.predictions import predictions_of
+from genestill.ground.shards import load_embeddings
+from genestill.ground.soft_labels import write_soft_labels
+from genestill.ground.tables import read_table, write_table
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
 
@@ -68,3 +76,27 @@ def _train_head(inputs, targets, shown, softmax: FlatSoftmax, leaves: int, seed:
         optimizer.step()
         schedule.step()
     return head
+
+
+def soften(
+    embeddings: list[str],
+    labels: str | Path,
+    tree: str | Path,
+    folds: int,
+    seed: int,
+    device: str,
+    output: str | Path,
+    output_predictions: str | Path | None,
+) -> None:
+    """Read shards of embeddings and labels, and write soft labels and, if asked for, the heads' own predictions."""
+    label_tree = LabelTree.load(tree)
+    table = read_table(labels, LABELS)
+    ids = table["id"].tolist()
+    nodes = np.array([label_tree.deepest_node_of(lineage) for lineage in lineages_of(table)])
+    matrix = load_embeddings(embeddings, ids)
+    probabilities = soft_labels(matrix, nodes, label_tree, folds, seed, choose_device(device))
+    write_soft_labels(output, ids, probabilities, label_tree, {"folds": folds, "seed": seed})
+    if output_predictions is not None:
+        write_table(
+            output_predictions, predictions_of(ids, probabilities, label_tree, 0.5), PREDICTIONS, {"seed": seed}
+        )
