@@ -2,73 +2,69 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-COLUMNS = {
-    "query": "int64",
+from genestill.ground.errors import InputError
+
+# What `mmseqs convertalis` is asked for. The header of a fragment holds tabs itself, hence it comes last: contig key,
+# place, and for a fragment that a contig's end cuts off a flag.
+CONVERT_FORMAT = "taxid,fident,bits,alnlen,qlen,qheader"
+_COLUMNS = {
     "taxid": "int64",
     "fident": "float32",
     "bits": "float32",
     "alnlen": "int32",
     "qlen": "int32",
+    "contig": "int64",
+    "place": "str",
+    "flag": "str",
 }
-CONVERT_FORMAT = ",".join(COLUMNS)
+# "308+371": bases 308 to 308 + 371 on the forward strand; "10858-128": 10858 down to 10858 - 128. 0-based, inclusive.
+_PLACE = r"^(?P<first>\d+)(?P<sign>[+-])(?P<span>\d+)$"
 
 
-def read_fragments(headers: bytes, keys: np.ndarray, offsets: np.ndarray, lengths: np.ndarray) -> pd.DataFrame:
-    """Read the headers that MMseqs2's ``extractorfs`` writes: contig key, tab, ``start+length`` or ``start-length``.
-
-    Args:
-        headers: the header database.
-        keys, offsets, lengths: its index: int64 [fragments].
+def read_alignments(path: str | Path) -> pd.DataFrame:
+    """Read the table that ``mmseqs convertalis --format-output`` of `CONVERT_FORMAT` writes; it may be empty.
 
     Returns:
-        One row a fragment, index ``key``: ``contig`` (key in the contig database), ``start`` and ``stop`` (0-based,
-        on the forward strand, stop excluded) and ``strand`` (1 or -1).
+        One row a hit: contig (key), taxid, fident (0 to 1), bits, alnlen and qlen (amino acids), start and stop (base
+        pairs, 0-based, stop excluded, on the forward strand) and strand (1 or -1).
+
+    Raises:
+        InputError: the table is not of that form, as another release of MMseqs2 might write it.
     """
-    rows = []
-    for offset, length in zip(offsets, lengths, strict=True):
-        contig, place = headers[offset : offset + length].split(b"\0")[0].split()[:2]
-        sign = b"-" if b"-" in place else b"+"
-        start, _, span = place.partition(sign)
-        first, last = int(start), int(start) + (int(span) if sign == b"+" else -int(span))
-        rows.append((int(contig), min(first, last), max(first, last) + 1, 1 if sign == b"+" else -1))
-    table = pd.DataFrame(rows, columns=["contig", "start", "stop", "strand"], dtype="int64")
-    return table.set_index(pd.Index(keys, name="key"))
+    try:
+        table = pd.read_csv(path, sep="\t", header=None, names=list(_COLUMNS), dtype=_COLUMNS, index_col=False)
+        table = table.drop(columns="flag")
+        place = table.pop("place").str.extract(_PLACE)
+        if place.isna().any(axis=None):
+            raise ValueError("a place that is not start+length or start-length")
+    except ValueError as error:
+        raise InputError(f"{path}: not what MMseqs2 18 writes for fragments of contigs ({error})") from None
+    first, span = place["first"].astype("int64"), place["span"].astype("int64")
+    forward = place["sign"] == "+"
+    table["start"] = first.where(forward, first - span)
+    table["stop"] = (first + span).where(forward, first) + 1
+    table["strand"] = forward.astype("int8") * 2 - 1
+    return table
 
 
-def read_fragments_database(path: str | Path) -> pd.DataFrame:
-    """`read_fragments` of a header database on disk (``path``, ``path.index``), which MMseqs2 may have split."""
-    path = Path(path)
-    index = np.loadtxt(f"{path}.index", dtype=np.int64, ndmin=2).reshape(-1, 3)
-    headers = path.read_bytes() if path.is_file() else b""
-    part = 0
-    while (piece := Path(f"{path}.{part}")).is_file():
-        headers += piece.read_bytes()
-        part += 1
-    return read_fragments(headers, index[:, 0], index[:, 1], index[:, 2])
-
-
-def assemble_hits(alignments: pd.DataFrame, fragments: pd.DataFrame, id_of_contig: dict[int, str]) -> pd.DataFrame:
-    """Join alignments and fragments to the table ``artefacts.HITS`` (with ``start``, ``stop``, ``strand`` beside it).
+def assemble_hits(alignments: pd.DataFrame, id_of_contig: dict[int, str]) -> pd.DataFrame:
+    """Number the fragments and name the contigs: the table ``artefacts.HITS`` with start, stop and strand.
 
     Args:
-        alignments: columns `COLUMNS`, as ``mmseqs convertalis`` writes them; ``query`` is the fragment's key.
-        fragments: as `read_fragments` returns them.
+        alignments: as `read_alignments` returns them.
         id_of_contig: key in the contig database -> contig id.
 
     Returns:
         Fragments are numbered within their contig by position, from 0; rows are in the order of contig key,
         fragment, bits falling.
     """
-    used = fragments.loc[np.unique(alignments["query"])].sort_values(
-        ["contig", "start", "stop", "strand"], kind="stable"
-    )
-    used["fragment"] = used.groupby("contig").cumcount()
-    table = alignments.join(used, on="query").sort_values(
-        ["contig", "fragment", "bits"], ascending=[True, True, False], kind="stable"
-    )
+    places = ["contig", "start", "stop", "strand"]
+    table = alignments.sort_values([*places, "bits"], ascending=[True] * 4 + [False], kind="stable")
+    fragments = table[places].drop_duplicates()
+    fragments["fragment"] = fragments.groupby("contig").cumcount()
+    table = table.merge(fragments, on=places, how="left")
     return pd.DataFrame(
         {
             "id": table["contig"].map(id_of_contig),
@@ -82,9 +78,4 @@ def assemble_hits(alignments: pd.DataFrame, fragments: pd.DataFrame, id_of_conti
             "stop": table["stop"],
             "strand": table["strand"],
         }
-    ).reset_index(drop=True)
-
-
-def read_alignments(path: str | Path) -> pd.DataFrame:
-    """Read the table that ``mmseqs convertalis --format-output`` of `CONVERT_FORMAT` writes; it may be empty."""
-    return pd.read_csv(path, sep="\t", header=None, names=list(COLUMNS), dtype=COLUMNS)
+    )

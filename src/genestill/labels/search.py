@@ -19,7 +19,7 @@ from genestill.ground.programs import find_program, run_program
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import read_table, write_table
-from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments, read_fragments_database
+from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
 from genestill.labels.lineages import count_labels, log_counts, read_taxonomy, refuse_few_species, write_labels
 from genestill.labels.settings import SearchSettings
 
@@ -151,4 +151,4 @@ def _collect_hits(
     # Keys of the contig database are row numbers in the order of the file, names are row numbers of the index.
     lookup = pd.read_csv(folder / "contigs.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
     id_of_contig = {key: ids[row] for key, row in zip(lookup["key"], lookup["row"], strict=True)}
-    return assemble_hits(read_alignments(folder / "hits.tsv"), read_fragments_database(f"{fragments}_h"), id_of_contig)
+    return assemble_hits(read_alignments(folder / "hits.tsv"), id_of_contig)
