@@ -31,7 +31,8 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
     Raises:
         InputError: a genome of the taxonomy has no proteins; no disk space.
     """
-    mmseqs, taxonomy = find_mmseqs(), Path(taxonomy).resolve()
+    # MMseqs2 runs inside the new database's folder: no path that it is given may be relative.
+    mmseqs, taxonomy, output = find_mmseqs(), Path(taxonomy).resolve(), Path(output).resolve()
     rows = (taxonomy / "genomes.tsv").read_text(encoding="utf-8").splitlines()[1:]
     taxid_of = dict(row.split("\t") for row in rows)
     files = [Path(proteins) / f"{genome}.faa" for genome in taxid_of]
