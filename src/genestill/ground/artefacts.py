@@ -156,3 +156,19 @@ PROBE_TASK = pa.schema(
 
 # reference: homology groups of transcripts (corpus and tasks together): one number a cluster.
 HOMOLOGY_GROUPS = pa.schema([("id", pa.string()), ("group", pa.int64())])
+
+# student, evaluation's baselines: what a model says of the test rows of a task table (sequence, label, split).
+# row: 0-based row of the table; probabilities: one a class, in the order of the metadata's "classes" (a JSON list).
+# Metadata of the file: classes, and how the model was fitted.
+TASK_PREDICTIONS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("model", pa.string()),
+        ("seed", pa.int64()),
+        ("fold", pa.int32()),
+        ("row", pa.int64()),
+        ("label", pa.string()),
+        ("predicted", pa.string()),
+        ("probabilities", pa.list_(pa.float32())),
+    ]
+)

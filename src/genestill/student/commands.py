@@ -1,5 +1,7 @@
 """The commands of the student stage."""
 
+from genestill.student.dna.commands import add_commands as add_dna_commands
+
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill student``."""
@@ -7,6 +9,7 @@ def add_commands(commands) -> None:
     _add_train_published(commands)
     _add_predict(commands)
     _add_export(commands)
+    add_dna_commands(commands)
 
 
 def _add_export(commands) -> None:

@@ -1,0 +1,57 @@
+"""DeBERTa students: seqLens' published shapes over byte-pair tokens (He et al. 2021; model files of transformers)."""
+
+from genestill.ground.errors import InputError
+
+# hidden size, layers, heads, width of the MLP, disentangled attention. "-at" is seqLens' mark for disentangled.
+# The shapes of 23M-at-xsmall, 27M and 46M are published; those of the others follow from DeBERTa-v3's standard sizes
+# and the published parameter counts. The tiny ones are ours, for two cores.
+SHAPES = {
+    "deberta-tiny": (64, 2, 2, 128, True),
+    "deberta-1M-at": (128, 4, 4, 256, True),
+    "deberta-15M": (512, 4, 8, 2048, False),
+    "deberta-23M-at-xsmall": (384, 12, 6, 1536, True),
+    "deberta-27M": (512, 8, 8, 2048, False),
+    "deberta-46M": (768, 6, 6, 3072, False),
+    "deberta-47M-at-small": (768, 6, 12, 3072, True),
+    "deberta-89M-at-base": (768, 12, 12, 3072, True),
+}
+
+
+def deberta_configuration(architecture: str, vocabulary_size: int, pad: int, max_tokens: int = 512):
+    """A ``DebertaV2Config``.
+
+    Args:
+        architecture: a key of ``SHAPES``.
+        vocabulary_size: tokens of the tokenizer.
+        pad: id of the padding token.
+        max_tokens: longest input, special tokens included.
+
+    Raises:
+        InputError: an unknown architecture.
+    """
+    from transformers import DebertaV2Config
+
+    if architecture not in SHAPES:
+        raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(SHAPES)}")
+    hidden, layers, heads, intermediate, disentangled = SHAPES[architecture]
+    relative = {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 256,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    }
+    return DebertaV2Config(
+        vocab_size=vocabulary_size,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=intermediate,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=max_tokens,
+        type_vocab_size=0,
+        pad_token_id=pad,
+        **(relative if disentangled else {"relative_attention": False, "position_biased_input": True}),
+    )

@@ -1,0 +1,121 @@
+"""The teacher's token features as batches, one shard in memory at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from genestill.ground.artefacts import token_features
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import encode_bases
+from genestill.ground.tables import read_arrow, read_metadata
+from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
+from genestill.student.dna.tokens import collate
+
+ROWS_FOR_SCALE = 256
+
+
+class TeacherFeatures:
+    """Shards of ``artefacts.token_features`` and the sequences they describe.
+
+    Attributes:
+        size: width D of a feature.
+        teacher: what the first shard's metadata says of its teacher.
+        rows: number of sequences.
+    """
+
+    def __init__(self, shards: Sequence[str | Path], sequences: dict[str, str]):
+        if not shards:
+            raise InputError("no shard of teacher features was given")
+        self.shards, self.sequences = [Path(shard) for shard in shards], sequences
+        self.teacher = read_metadata(self.shards[0])
+        if "size" not in self.teacher:
+            raise InputError(f"{self.shards[0]}: its metadata have no 'size'; expected a shard of token features")
+        self.size = int(self.teacher["size"])
+        self.counts = [pq.read_metadata(shard).num_rows for shard in self.shards]
+        self.rows = sum(self.counts)
+        if not self.rows:
+            raise InputError(f"{self.shards[0]}: no sequence in it")
+        self._loaded, self._table = None, None
+
+    def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of every dimension, float32 [D], over the first rows of the first shard."""
+        rows = min(ROWS_FOR_SCALE, self.counts[0])
+        values = np.concatenate([self._row(0, row)[3] for row in range(rows)]).astype(np.float64)
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        floor = max(1e-6, 1e-3 * float(deviation.mean()))
+        return torch.from_numpy(mean).float(), torch.from_numpy(deviation.clip(floor)).float()
+
+    def order(self, epoch: int, seed: int) -> list[tuple[int, int]]:
+        """(shard, row) of every sequence in the order of an epoch: shards shuffled, and the rows within each."""
+        generator = np.random.default_rng([seed, 1, epoch])
+        return [
+            (int(shard), int(row))
+            for shard in generator.permutation(len(self.shards))
+            for row in generator.permutation(self.counts[shard])
+        ]
+
+    def batch(self, step: int, size: int, seed: int, cutter, share: float, longest: int) -> dict[str, torch.Tensor]:
+        """The batch of a step, as `distillation.Distillation` reads it; the same for the same step and seed.
+
+        Args:
+            step: number of the optimiser step.
+            size: sequences a batch.
+            seed: of the order and of the masks.
+            cutter: a cutter of `tokens`.
+            share: of the groups that are masked.
+            longest: tokens of the student a row.
+        """
+        generator = np.random.default_rng([seed, 2, step])
+        places = [divmod(number, self.rows) for number in range(step * size, (step + 1) * size)]
+        orders = {epoch: self.order(epoch, seed) for epoch in {epoch for epoch, _ in places}}
+        rows, teacher = [], []
+        for epoch, place in places:
+            name, start, stop, features = self._row(*orders[epoch][place])
+            sequence = self.sequences[name]
+            codes = encode_bases(sequence)
+            boundaries = cut_groups(codes)
+            check_groups(boundaries, start, stop, name)
+            masked = mask_groups(boundaries, share, generator)
+            rows.append(cutter.cut_masked(sequence, boundaries, masked))
+            positions = np.flatnonzero(np.repeat(masked, np.diff(boundaries)))
+            teacher.append((start, stop, features, masked, positions, codes[positions]))
+        return collate(rows, cutter.pad, longest) | _pad_teacher(teacher, self.size)
+
+    def _row(self, shard: int, row: int) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+        if self._loaded != shard:
+            self._table, self._loaded = (
+                read_arrow(self.shards[shard], token_features(self.size)).combine_chunks(),
+                shard,
+            )
+        name = self._table["id"][row].as_py()
+        if name not in self.sequences:
+            raise InputError(f"{self.shards[shard]}: features of {name!r}, but the sequences have no such id")
+        start, stop, features = (
+            self._table[column].chunk(0)[row].values.to_numpy(zero_copy_only=False)
+            for column in ("start", "stop", "features")
+        )
+        if len(features) != len(start) * self.size:
+            raise InputError(
+                f"{self.shards[shard]}: {name!r} has {len(features)} numbers for {len(start)} tokens of {self.size}"
+            )
+        return name, start, stop, features.reshape(-1, self.size)
+
+
+def _pad_teacher(rows: list[tuple], size: int) -> dict[str, torch.Tensor]:
+    tokens, asked = max(len(row[0]) for row in rows), max(1, *(len(row[4]) for row in rows))
+    start, stop = np.zeros((2, len(rows), tokens), dtype=np.int64)
+    features = np.zeros((len(rows), tokens, size), dtype=np.float16)
+    masked = np.zeros((len(rows), tokens), dtype=bool)
+    positions = np.zeros((len(rows), asked), dtype=np.int64)
+    bases = np.full((len(rows), asked), -100, dtype=np.int64)
+    for number, (first, last, values, hidden, places, codes) in enumerate(rows):
+        start[number, : len(first)], stop[number, : len(first)] = first, last
+        features[number, : len(first)], masked[number, : len(first)] = values, hidden
+        positions[number, : len(places)] = places
+        bases[number, : len(places)] = np.where(codes < 4, codes.astype(np.int64), -100)
+    arrays = {"teacher_start": start, "teacher_stop": stop, "teacher_features": features}
+    arrays |= {"teacher_masked": masked, "positions": positions, "bases": bases}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -1,0 +1,125 @@
+"""Grouped masking in two stages: the teacher's 6-mer groups are masked, and the mask is carried to the student's bases.
+
+A group is one token of the Nucleotide Transformer's tokeniser. Masking whole groups is what keeps the two models'
+views equal: a student that saw five bases of a group which its teacher must fill in would be given the answer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import UNKNOWN_BASE
+
+GROUP_SIZE = 6
+
+
+def cut_groups(codes: np.ndarray, size: int = GROUP_SIZE) -> np.ndarray:
+    """Where the Nucleotide Transformer's tokeniser cuts a sequence.
+
+    From the left: the next ``size`` bases are one group if all of them are A, C, G or T, else the next base is a group
+    of its own (so the bases before an N that do not fill a group stand alone, and so do those of the tail). Source:
+    Dalla-Torre et al. 2024; the vocabulary of ``EsmTokenizer`` in the published folders, matched longest first.
+
+    Args:
+        codes: uint8 [length], as `genestill.ground.sequences.encode_bases` gives them.
+        size: bases of a whole group.
+
+    Returns:
+        int32 [groups + 1]: group g covers the bases from entry g up to, not including, entry g + 1.
+    """
+    boundaries = [0]
+    unknown = np.flatnonzero(codes == UNKNOWN_BASE)
+    position = 0
+    for stop in [*unknown.tolist(), len(codes)]:
+        whole = position + (stop - position) // size * size
+        boundaries.extend(range(position + size, whole + 1, size))
+        boundaries.extend(range(whole + 1, stop + 1))
+        position = stop
+        if stop < len(codes):
+            position = stop + 1
+            boundaries.append(position)
+    return np.asarray(boundaries, dtype=np.int32)
+
+
+def check_groups(boundaries: np.ndarray, start: np.ndarray, stop: np.ndarray, name: str) -> None:
+    """Refuse teacher tokens that are not the groups of the same sequence.
+
+    Args:
+        boundaries: int32 [groups + 1] of `cut_groups`.
+        start, stop: int32 [tokens], the offsets stored with the teacher's features (``artefacts.token_features``).
+        name: id of the sequence, for the message.
+
+    Raises:
+        InputError: the teacher cut the sequence elsewhere, so a mask of groups would leak or misalign.
+    """
+    if len(start) != len(boundaries) - 1 or (start != boundaries[:-1]).any() or (stop != boundaries[1:]).any():
+        raise InputError(
+            f"{name}: the teacher's tokens ({len(start)}, up to base {stop[-1] if len(stop) else 0}) are not the "
+            f"{len(boundaries) - 1} groups that {GROUP_SIZE}-mers from the left give over {boundaries[-1]} bases; "
+            "are features and sequences of the same windows?"
+        )
+
+
+def mask_groups(boundaries: np.ndarray, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Stage one: choose the groups to mask, ``share`` of them, at least one and never all.
+
+    Args:
+        boundaries: int32 [groups + 1].
+        share: between 0 (no group at all) and 1.
+        generator: source of randomness; the choice depends on it and on the number of groups, never on the bases.
+
+    Returns:
+        bool [groups], True where masked.
+    """
+    groups = len(boundaries) - 1
+    masked = np.zeros(groups, dtype=bool)
+    if share > 0 and groups > 1:
+        number = min(max(1, round(share * groups)), groups - 1)
+        masked[generator.choice(groups, size=number, replace=False)] = True
+    return masked
+
+
+def carry_to_bases(boundaries: np.ndarray, masked_groups: np.ndarray) -> np.ndarray:
+    """Stage two: bool [length], True at every base of a masked group."""
+    return np.repeat(masked_groups, np.diff(boundaries))
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What masked language modelling shows the model, and what it asks for.
+
+    Attributes:
+        tokens: int64 [tokens] to show.
+        chosen: bool [tokens], the positions whose original token is to be predicted.
+    """
+
+    tokens: np.ndarray
+    chosen: np.ndarray
+
+
+def corrupt_tokens(
+    tokens: np.ndarray,
+    special: np.ndarray,
+    mask_token: int,
+    vocabulary: np.ndarray,
+    share: float,
+    generator: np.random.Generator,
+) -> Corruption:
+    """BERT's masking (Devlin et al. 2019): of the chosen 80 % become the mask token, 10 % a random one, 10 % stay.
+
+    Args:
+        tokens: int64 [tokens].
+        special: bool [tokens], True for tokens that are never chosen (padding, separators).
+        mask_token: id of the mask token.
+        vocabulary: int64, the ids a random token is drawn from.
+        share: the probability with which each ordinary token is chosen (0.15 in the paper).
+        generator: source of randomness.
+    """
+    chosen = (generator.random(len(tokens)) < share) & ~special
+    if not chosen.any() and (~special).any() and share > 0:
+        chosen[generator.choice(np.flatnonzero(~special))] = True
+    fate = generator.random(len(tokens))
+    shown = np.where(chosen & (fate < 0.8), mask_token, tokens)
+    shown = np.where(chosen & (fate >= 0.8) & (fate < 0.9), generator.choice(vocabulary, size=len(tokens)), shown)
+    return Corruption(tokens=shown, chosen=chosen)

@@ -1,0 +1,216 @@
+"""The runs behind the commands: read, train, write a student or its predictions."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.ground.artefacts import TASK_PREDICTIONS, embeddings
+from genestill.ground.devices import choose_device
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_aside
+from genestill.ground.logs import logger
+from genestill.ground.provenance import collect_provenance
+from genestill.ground.seeds import seed_everything
+from genestill.ground.sequences import read_fasta
+from genestill.ground.tables import write_table
+from genestill.student.dna.distillation import Distillation, Objective
+from genestill.student.dna.features import TeacherFeatures
+from genestill.student.dna.finetuning import FineTuning, embed_sequences, fine_tune
+from genestill.student.dna.pretraining import MASKINGS, MaskedLanguageModel, masked_batch
+from genestill.student.dna.students import (
+    LanguageHead,
+    build_student,
+    open_language_head,
+    open_student,
+    save_student,
+)
+from genestill.student.dna.tasks import read_task
+from genestill.student.dna.tokens import BytePairs
+from genestill.student.dna.training import Schedule, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a student comes from: an architecture, or the folder (or published name) of one to go on from."""
+
+    architecture: str | None = None
+    initial: str | None = None
+    tokenizer: str | None = None
+    reverse_complement: bool = False
+    cls: bool = False
+    max_tokens: int = 1024
+
+    def open(self):
+        """(model, cutter)."""
+        if (self.architecture is None) == (self.initial is None):
+            raise InputError("give either an architecture to start afresh or a student to go on from")
+        if self.initial is not None:
+            return open_student(self.initial)
+        return build_student(self.architecture, self.tokenizer, self.reverse_complement, self.cls, self.max_tokens)
+
+
+def pretrain_student(
+    start: Start,
+    sequences: str | Path,
+    schedule: Schedule,
+    masking: str,
+    share: float,
+    output: str | Path,
+    history: str | Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Masked language modelling over the windows of a FASTA file; ``schedule.steps`` 0 saves the student untrained.
+
+    With ``start.initial`` this is continual pretraining (the language head saved beside the student goes on too).
+    """
+    if masking not in MASKINGS:
+        raise InputError(f"masking is {masking!r}; expected one of {', '.join(MASKINGS)}")
+    seed_everything(schedule.seed)
+    student, cutter = start.open()
+    if masking == "groups" and isinstance(cutter, BytePairs):
+        raise InputError("group masking asks for single bases; byte-pair students are masked token by token")
+    where = choose_device(device)
+    hidden = student.config.hidden_size
+    head = (
+        open_language_head(start.initial, hidden, cutter.size) if start.initial else LanguageHead(hidden, cutter.size)
+    )
+    model = MaskedLanguageModel(student, head).to(where)
+    windows = [sequence for _, sequence in read_fasta(sequences)]
+
+    def compute_loss(step: int):
+        generator = np.random.default_rng([schedule.seed, step])
+        places = (divmod(step * schedule.batch + row, len(windows)) for row in range(schedule.batch))
+        chosen = [windows[_order(len(windows), epoch, schedule.seed)[place]] for epoch, place in places]
+        batch, targets = masked_batch(chosen, cutter, masking, share, start.max_tokens, generator)
+        loss = model(batch["input_ids"].to(where), batch["attention_mask"].to(where), targets.to(where))
+        return loss, {"masked": loss.item()}
+
+    settings = {"stage": "pretrain", "masking": masking, "share": share, **dataclasses.asdict(start)}
+    curve = _train_and_tell(model, compute_loss, schedule, output, settings, history)
+    provenance = _provenance({"sequences": sequences}, settings, schedule, curve)
+    save_student(output, student.cpu(), cutter, provenance, head.cpu())
+    _checkpoint(output).unlink(missing_ok=True)
+
+
+def distil_student(
+    start: Start,
+    sequences: str | Path,
+    shards: Sequence[str | Path],
+    schedule: Schedule,
+    objective: Objective,
+    share: float,
+    output: str | Path,
+    history: str | Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Distil a student from shards of the teacher's token features over the windows of a FASTA file."""
+    seed_everything(schedule.seed)
+    student, cutter = start.open()
+    where = choose_device(device)
+    features = TeacherFeatures(shards, dict(read_fasta(sequences)))
+    model = Distillation(student, objective, *features.scale()).to(where)
+
+    def compute_loss(step: int):
+        batch = features.batch(step, schedule.batch, schedule.seed, cutter, share, start.max_tokens)
+        return model({name: value.to(where) for name, value in batch.items()})
+
+    settings = {"stage": "distil", "share": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
+    curve = _train_and_tell(model, compute_loss, schedule, output, settings, history)
+    inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
+    provenance = _provenance(inputs, settings, schedule, curve, teacher=features.teacher)
+    student.config.teacher = features.teacher
+    save_student(output, student.cpu(), cutter, provenance)
+    _checkpoint(output).unlink(missing_ok=True)
+
+
+def fine_tune_on_table(
+    folder: str | Path,
+    table: str | Path,
+    task: str,
+    model: str,
+    settings: FineTuning,
+    folds: int,
+    fold: int,
+    output: str | Path,
+    device: str = "auto",
+) -> None:
+    """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows."""
+    seed_everything(settings.seed)
+    student, cutter = open_student(folder)
+    data = read_task(table, folds, fold, settings.seed)
+    found = fine_tune(student, cutter, data, settings, choose_device(device))
+    rows = data.rows("test")
+    probabilities = found.pop("probabilities")
+    frame = pd.DataFrame(
+        {
+            "task": task,
+            "model": model,
+            "seed": settings.seed,
+            "fold": np.int32(fold),
+            "row": rows,
+            "label": [data.classes[label] for label in data.labels[rows]],
+            "predicted": [data.classes[label] for label in probabilities.argmax(axis=1)],
+            "probabilities": list(probabilities),
+        }
+    )
+    provenance = collect_provenance(
+        {"student": folder, "table": table}, dataclasses.asdict(settings), settings.seed, found=found
+    )
+    metadata = {"classes": json.dumps(data.classes), "provenance": json.dumps(provenance)}
+    write_table(output, frame, TASK_PREDICTIONS, metadata)
+
+
+def embed_table(
+    folder: str | Path, table: str | Path, pooling: str, batch: int, output: str | Path, device: str = "auto"
+) -> None:
+    """Embed every row of a task table with a frozen student: ``artefacts.embeddings``, the id is the row's number."""
+    student, cutter = open_student(folder)
+    data = read_task(table)
+    features, tokens = embed_sequences(student, cutter, data.sequences, pooling, batch, choose_device(device))
+    frame = pd.DataFrame(
+        {
+            "id": [str(row) for row in range(len(features))],
+            "embedding": list(features.astype(np.float16)),
+            "tokens": tokens,
+            "truncated": False,
+        }
+    )
+    provenance = collect_provenance({"student": folder, "table": table}, {"pooling": pooling}, None)
+    write_table(output, frame, embeddings(features.shape[1]), {"provenance": json.dumps(provenance)})
+
+
+@functools.lru_cache(maxsize=2)
+def _order(number: int, epoch: int, seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, 1, epoch]).permutation(number)
+
+
+def _checkpoint(output: str | Path) -> Path:
+    return Path(output).parent / f"{Path(output).name}.checkpoint"
+
+
+def _train_and_tell(model, compute_loss, schedule, output, settings, history) -> pd.DataFrame:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    logger.info("%s: %d parameters learn for %d steps", settings["stage"], parameters, schedule.steps)
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    curve = train(model, compute_loss, schedule, _checkpoint(output), settings)
+    if len(curve):
+        logger.info("loss %.4f at the first step, %.4f over the last ten", curve["loss"].iloc[0], _last(curve))
+    if history is not None:
+        with write_aside(history) as aside:
+            curve.to_csv(aside, sep="\t", index=False)
+    return curve
+
+
+def _last(curve: pd.DataFrame) -> float:
+    return float(curve["loss"].tail(10).mean())
+
+
+def _provenance(inputs, settings, schedule, curve, **more) -> dict:
+    loss = _last(curve) if len(curve) else None
+    everything = settings | dataclasses.asdict(schedule)
+    return collect_provenance(inputs, everything, schedule.seed, final_loss=loss, **more)

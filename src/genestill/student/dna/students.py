@@ -1,0 +1,136 @@
+"""Students as folders: built from the name of an architecture, opened from a folder, saved as one."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside, write_json
+from genestill.student.dna.deberta import SHAPES, deberta_configuration
+from genestill.student.dna.tokens import BytePairs, SingleBases, open_cutter
+from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.encoders.sizing import PRESETS
+
+HEAD_FILE = "language_head.safetensors"
+# Single-base encoders: the published size, and smaller and attention-only relatives of it.
+ENCODERS = {
+    **PRESETS,
+    "had-small": {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2},
+    "had-tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "transformer-tiny": {
+        "backbone": "transformer",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+}
+ARCHITECTURES = (*ENCODERS, *SHAPES)
+
+
+class LanguageHead(nn.Module):
+    """From token features [..., H] to logits over the vocabulary [..., V]: dense, GELU, norm, decoder."""
+
+    def __init__(self, hidden_size: int, vocabulary_size: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.GELU(),
+            nn.LayerNorm(hidden_size),
+            nn.Linear(hidden_size, vocabulary_size),
+        )
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of every position of ``hidden``."""
+        return self.layers(hidden)
+
+
+def build_student(
+    architecture: str,
+    tokenizer: str | Path | None = None,
+    reverse_complement: bool = False,
+    cls: bool = False,
+    max_tokens: int = 12_288,
+):
+    """A fresh student: (model, cutter).
+
+    Args:
+        architecture: a key of ``ENCODERS`` (single bases) or of ``deberta.SHAPES`` (byte pairs).
+        tokenizer: folder of a byte-pair tokenizer; for DeBERTa only.
+        reverse_complement: average both strands; for encoders only.
+        cls: read a [CLS] before the first base; for encoders only, DeBERTa always has one.
+        max_tokens: longest input.
+
+    Raises:
+        InputError: an unknown architecture, or one that does not go with the tokenizer.
+    """
+    if architecture in ENCODERS:
+        if tokenizer is not None:
+            raise InputError(f"{architecture} reads single bases; leave the tokenizer {tokenizer} out")
+        config = EncoderConfig(**ENCODERS[architecture], reverse_complement=reverse_complement, max_length=max_tokens)
+        return EncoderModel(config), SingleBases(cls, max_tokens)
+    if architecture not in SHAPES:
+        raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
+    if tokenizer is None:
+        raise InputError(f"{architecture} reads byte pairs; give it a tokenizer (genestill student dna-tokenizer)")
+    if reverse_complement:
+        raise InputError(f"{architecture} has no reverse-complement option; its tokens differ between the strands")
+    cutter = open_cutter(tokenizer)
+    if not isinstance(cutter, BytePairs):
+        raise InputError(f"{tokenizer}: a single-base tokenizer; {architecture} reads byte pairs")
+    return AutoModel.from_config(deberta_configuration(architecture, cutter.size, cutter.pad, max_tokens)), cutter
+
+
+def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBases | BytePairs]:
+    """(model, cutter) of a student folder, or of a published name when online; nothing is executed from the folder."""
+    try:
+        model = AutoModel.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: no model that opens ({error})") from None
+    return model, open_cutter(folder)
+
+
+def open_language_head(folder: str | Path, hidden_size: int, vocabulary_size: int) -> LanguageHead:
+    """The language head saved beside a student; a fresh one if the folder has none."""
+    head = LanguageHead(hidden_size, vocabulary_size)
+    file = Path(folder) / HEAD_FILE
+    if file.is_file():
+        head.load_state_dict(load_file(file))
+    return head
+
+
+def save_student(
+    folder: str | Path, model: PreTrainedModel, cutter, provenance: dict, head: LanguageHead | None = None
+) -> None:
+    """Write config.json, model.safetensors, tokenizer files, provenance.json and a model card, all or nothing."""
+    with folder_aside(folder) as aside:
+        model.save_pretrained(aside)
+        cutter.tokenizer.save_pretrained(aside)
+        if head is not None:
+            save_file({name: value.contiguous() for name, value in head.state_dict().items()}, aside / HEAD_FILE)
+        write_json(aside / "provenance.json", provenance)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        (aside / "README.md").write_text(_card(model, cutter, parameters, provenance), encoding="utf-8")
+        AutoTokenizer.from_pretrained(aside)  # what cannot be opened again is not released
+
+
+def _card(model, cutter, parameters: int, provenance: dict) -> str:
+    kind = "byte pairs" if isinstance(cutter, BytePairs) else "single bases"
+    settings = "\n".join(f"| {key} | {value} |" for key, value in sorted(provenance.get("settings", {}).items()))
+    return f"""# DNA encoder, {parameters:,} parameters
+
+Reads {kind} ({cutter.size} tokens); width {model.config.hidden_size}, {model.config.num_hidden_layers} layers.
+
+    import genestill.student.encoders
+    from transformers import AutoModel, AutoTokenizer
+    model, tokenizer = (c.from_pretrained("this folder") for c in (AutoModel, AutoTokenizer))
+
+Made with genestill {provenance.get("genestill")} (commit {provenance.get("commit")}, seed {provenance.get("seed")});
+inputs, checksums and versions are in provenance.json.
+
+| setting | value |
+|---|---|
+{settings}
+"""

@@ -1,0 +1,85 @@
+"""A task table as the student stage reads it: sequence, label, split, and a fold if the benchmark has folds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.ground.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One classification task.
+
+    Attributes:
+        sequences: n sequences of bases.
+        labels: int64 [n], index into ``classes``.
+        split: object [n], one of ``SPLITS``.
+        classes: the labels as they stand in the table, sorted as text.
+    """
+
+    sequences: list[str]
+    labels: np.ndarray
+    split: np.ndarray
+    classes: list[str]
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of a split."""
+        return np.flatnonzero(self.split == split)
+
+
+def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, share: float = 0.1) -> Task:
+    """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split``.
+
+    Validation rows, in this order of preference: those of ``fold`` in a column ``fold`` or in a stratified k-fold cut
+    of the training rows (``folds`` > 0); those the table marks; ``share`` of the training rows, stratified. Test rows
+    are never touched.
+
+    Raises:
+        InputError: a column or a split is missing, a sequence is empty, a split is unknown, or a class of the other
+            splits never occurs in training.
+    """
+    from sklearn.model_selection import StratifiedKFold, train_test_split
+
+    try:
+        table = pd.read_csv(path, sep="\t", dtype={"label": str, "sequence": str, "split": str}, keep_default_na=False)
+    except (FileNotFoundError, pd.errors.ParserError, UnicodeDecodeError, EOFError) as error:
+        raise InputError(f"{path}: not a task table that can be read ({error})") from None
+    for column in ("sequence", "label", "split"):
+        if column not in table.columns:
+            raise InputError(f"{path}: no column {column!r}; found {', '.join(map(str, table.columns))}")
+    strange = set(table["split"]) - set(SPLITS)
+    if strange:
+        raise InputError(f"{path}: split {sorted(strange)[0]!r}; expected one of {', '.join(SPLITS)}")
+    empty = np.flatnonzero(table["sequence"].str.len() == 0)
+    if len(empty):
+        raise InputError(f"{path}: row {empty[0] + 1} has an empty sequence")
+    split = table["split"].to_numpy(dtype=object).copy()
+    for needed in ("train", "test"):
+        if needed not in split:
+            raise InputError(f"{path}: no row of the split {needed!r}")
+    classes = sorted(set(table.loc[split == "train", "label"]))
+    unseen = sorted(set(table["label"]) - set(classes))
+    if unseen:
+        raise InputError(f"{path}: the label {unseen[0]!r} occurs outside the training rows only")
+    labels = table["label"].map({name: number for number, name in enumerate(classes)}).to_numpy(dtype=np.int64)
+    if folds:
+        pool = np.flatnonzero(split != "test")
+        split[pool] = "train"
+        if "fold" in table.columns:
+            held = pool[table["fold"].to_numpy()[pool].astype(str) == str(fold)]
+        else:
+            cuts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(pool, labels[pool])
+            held = pool[list(cuts)[fold][1]]
+        if not len(held):
+            raise InputError(f"{path}: fold {fold} has no row")
+        split[held] = "validation"
+    elif "validation" not in split:
+        pool = np.flatnonzero(split == "train")
+        _, held = train_test_split(pool, test_size=share, stratify=labels[pool], random_state=seed)
+        split[held] = "validation"
+    return Task(table["sequence"].tolist(), labels, split, classes)

@@ -1,0 +1,152 @@
+"""What a student reads: single bases or byte pairs, each token with the bases it covers.
+
+Both cutters answer the same two questions (the tokens of a sequence; the tokens of a sequence some of whose groups
+are masked), so that pretraining, distillation and fine-tuning do not know which student they train.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import encode_bases
+from genestill.student.dna.masking import carry_to_bases
+from genestill.student.encoders.tokenization import CLS, MASK, PAD, build_tokenizer
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of one sequence.
+
+    Attributes:
+        ids: int64 [tokens].
+        start, stop: int32 [tokens], bases covered; equal for special tokens.
+        masked: bool [tokens], True where the bases are hidden.
+    """
+
+    ids: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    masked: np.ndarray
+
+    @property
+    def special(self) -> np.ndarray:
+        """bool [tokens], True for tokens that cover no base."""
+        return self.start == self.stop
+
+
+class SingleBases:
+    """One token a base, with or without a leading [CLS]."""
+
+    def __init__(self, cls: bool, max_length: int = 12_288):
+        self.cls = cls
+        self.tokenizer = build_tokenizer(cls, max_length)
+        self.pad, self.mask, self.size = PAD, MASK, 10
+        self.ordinary = np.arange(4)
+
+    def cut(self, sequence: str) -> Tokens:
+        """All tokens of ``sequence``."""
+        return self._tokens(encode_bases(sequence).astype(np.int64), np.zeros(len(sequence), dtype=bool))
+
+    def cut_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
+        """Tokens with the mask token at each of the bases of a masked group (`masking.cut_groups`)."""
+        hidden = carry_to_bases(boundaries, masked_groups)
+        return self._tokens(np.where(hidden, MASK, encode_bases(sequence).astype(np.int64)), hidden)
+
+    def _tokens(self, ids: np.ndarray, masked: np.ndarray) -> Tokens:
+        start = np.arange(len(ids), dtype=np.int32)
+        stop = start + 1
+        if self.cls:
+            ids, masked = np.insert(ids, 0, CLS), np.insert(masked, 0, False)
+            start, stop = np.insert(start, 0, 0), np.insert(stop, 0, 0)
+        return Tokens(ids, start, stop, masked)
+
+
+class BytePairs:
+    """Tokens of a byte-pair tokeniser (`bpe.train_bpe`, or a published one), between [CLS] and [SEP]."""
+
+    def __init__(self, tokenizer):
+        for name in ("pad", "mask", "cls", "sep"):
+            if getattr(tokenizer, f"{name}_token_id") is None:
+                raise InputError(f"{tokenizer.name_or_path}: the tokenizer has no {name} token")
+        self.tokenizer, self.fast = tokenizer, tokenizer.backend_tokenizer
+        self.pad, self.mask, self.size = tokenizer.pad_token_id, tokenizer.mask_token_id, len(tokenizer)
+        self.ordinary = np.setdiff1d(np.arange(self.size), tokenizer.all_special_ids)
+
+    def cut(self, sequence: str) -> Tokens:
+        """All tokens of ``sequence``."""
+        return self._join([self._run(sequence, 0)])
+
+    def cut_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
+        """One mask token a masked group; each visible run between two masks is cut on its own.
+
+        Cutting the whole sequence and masking what overlaps would leak: where a visible token ends depends on the
+        bases that follow it.
+        """
+        parts, position = [], 0
+        for group in np.flatnonzero(masked_groups):
+            start, stop = int(boundaries[group]), int(boundaries[group + 1])
+            parts.append(self._run(sequence[position:start], position))
+            parts.append(_row(self.mask, start, stop, True))
+            position = stop
+        parts.append(self._run(sequence[position:], position))
+        return self._join(parts)
+
+    def _run(self, sequence: str, first: int) -> Tokens:
+        encoding = self.fast.encode(sequence, add_special_tokens=False)
+        offsets = np.asarray(encoding.offsets, dtype=np.int32).reshape(-1, 2) + first
+        ids = np.asarray(encoding.ids, dtype=np.int64)
+        return Tokens(ids, offsets[:, 0], offsets[:, 1], np.zeros(len(ids), dtype=bool))
+
+    def _join(self, parts: list[Tokens]) -> Tokens:
+        end = int(parts[-1].stop[-1]) if len(parts[-1].stop) else 0
+        parts = [_row(self.tokenizer.cls_token_id, 0, 0, False), *parts]
+        parts.append(_row(self.tokenizer.sep_token_id, end, end, False))
+        return Tokens(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in Tokens.__dataclass_fields__)
+        )
+
+
+def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:
+    return Tokens(
+        np.array([token], dtype=np.int64),
+        np.array([start], dtype=np.int32),
+        np.array([stop], dtype=np.int32),
+        np.array([masked]),
+    )
+
+
+def open_cutter(folder: str | Path):
+    """The cutter that belongs to a student or tokenizer folder (or published name)."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: holds no tokenizer that opens ({error})") from None
+    if len(tokenizer) == 10 and tokenizer.convert_tokens_to_ids("[MASK]") == MASK:
+        return SingleBases(cls=tokenizer("A")["input_ids"][0] == CLS, max_length=tokenizer.model_max_length)
+    return BytePairs(tokenizer)
+
+
+def collate(rows: list[Tokens], pad: int, longest: int | None = None) -> dict[str, torch.Tensor]:
+    """Pad rows of tokens on the right.
+
+    Returns:
+        ``input_ids`` int64 [B, L], ``attention_mask`` int64 [B, L], ``start`` and ``stop`` int64 [B, L] (0 at
+        padding, so that padding covers no base), ``masked`` bool [B, L]. Rows are cut at ``longest`` tokens.
+    """
+    width = max(len(row.ids) for row in rows)
+    width = min(width, longest) if longest else width
+    shape = (len(rows), width)
+    ids, attention = np.full(shape, pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    start, stop, masked = (np.zeros(shape, dtype=kind) for kind in (np.int64, np.int64, bool))
+    for number, row in enumerate(rows):
+        length = min(len(row.ids), width)
+        ids[number, :length], attention[number, :length] = row.ids[:length], 1
+        start[number, :length], stop[number, :length] = row.start[:length], row.stop[:length]
+        masked[number, :length] = row.masked[:length]
+    arrays = {"input_ids": ids, "attention_mask": attention, "start": start, "stop": stop, "masked": masked}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -1,0 +1,126 @@
+"""The training loop of pretraining and distillation: resumes to the same numbers, stops at the first bad loss."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.files import write_aside
+from genestill.ground.logs import progress
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps; 0 leaves the model as it is.
+        batch: sequences a step.
+        learning_rate: peak; linear warm-up, then cosine to zero (seqLens: 5e-4).
+        warmup: share of the steps (seqLens: 0.05).
+        weight_decay: of AdamW, on matrices only (seqLens: 0.1).
+        clip: largest gradient norm.
+        checkpoint_every: steps between two checkpoints.
+        seed: with the step's number it fixes the batch and its masks.
+    """
+
+    steps: int
+    batch: int = 32
+    learning_rate: float = 5e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    checkpoint_every: int = 500
+    seed: int = 1
+
+    def factor(self, step: int) -> float:
+        """Share of the peak learning rate at ``step`` (0-based)."""
+        warm = max(1, round(self.warmup * self.steps))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
+
+
+def train(
+    model: nn.Module,
+    compute_loss: Callable[[int], tuple[torch.Tensor, dict[str, float]]],
+    schedule: Schedule,
+    checkpoint: str | Path,
+    task: dict,
+) -> pd.DataFrame:
+    """Train ``model`` in place.
+
+    Args:
+        model: all that learns, student and heads alike.
+        compute_loss: from the number of a step to (loss, its parts). It must draw everything from (seed, step), so
+            that a run that was killed and one that was not give the same model.
+        schedule: see `Schedule`.
+        checkpoint: file that holds the state between checkpoints; an existing one is resumed, and it is removed by
+            whoever has saved the finished model.
+        task: what is trained on what; a checkpoint of another task or schedule is refused.
+
+    Returns:
+        One row a step: step, loss, its parts, gradient_norm, learning_rate.
+
+    Raises:
+        CheckFailed: the loss or the gradient is not a number.
+        InputError: the checkpoint belongs to other settings.
+    """
+    optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.learning_rate)
+    identity = json.dumps({"schedule": dataclasses.asdict(schedule), "task": task}, sort_keys=True)
+    history = []
+    checkpoint = Path(checkpoint)
+    if checkpoint.is_file():
+        history = _resume(checkpoint, model, optimizer, identity)
+    model.train()
+    for step in progress(range(len(history), schedule.steps), schedule.steps - len(history), "steps", "training"):
+        rate = schedule.learning_rate * schedule.factor(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, parts = compute_loss(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), schedule.clip))
+        if not (math.isfinite(loss.item()) and math.isfinite(norm)):
+            raise CheckFailed(
+                f"training stopped at step {step}: loss {loss.item()}, gradient norm {norm}; "
+                f"the last checkpoint is of step {step - step % schedule.checkpoint_every}; try a lower learning rate"
+            )
+        optimizer.step()
+        history.append({"step": step, "loss": loss.item(), **parts, "gradient_norm": norm, "learning_rate": rate})
+        if (step + 1) % schedule.checkpoint_every == 0 and step + 1 < schedule.steps:
+            with write_aside(checkpoint) as aside:
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                torch.save(state | {"history": json.dumps(history), "identity": identity}, aside)
+    model.eval()
+    return pd.DataFrame(history)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in learned if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _resume(checkpoint: Path, model: nn.Module, optimizer, identity: str) -> list[dict]:
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
+        raise InputError(f"{checkpoint}: not a checkpoint that can be read ({error}); remove it") from None
+    if state["identity"] != identity:
+        raise InputError(
+            f"{checkpoint}: made with other settings ({state['identity']}) than now ({identity}); "
+            "remove it or go back to its settings"
+        )
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return json.loads(state["history"])

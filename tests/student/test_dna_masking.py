@@ -1,0 +1,125 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import encode_bases
+from genestill.student.dna.bpe import train_bpe
+from genestill.student.dna.masking import carry_to_bases, check_groups, corrupt_tokens, cut_groups, mask_groups
+from genestill.student.dna.tokens import SingleBases, open_cutter
+
+DNA = st.text("ACGTN", min_size=1, max_size=90)
+
+
+@pytest.fixture(scope="module")
+def byte_pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bpe") / "tokenizer"
+    generator = np.random.default_rng(1)
+    train_bpe(["".join(generator.choice(list("ACGT"), 400)) for _ in range(40)], 200, folder)
+    return open_cutter(folder)
+
+
+def groups_of(sequence: str) -> list[str]:
+    boundaries = cut_groups(encode_bases(sequence))
+    return [sequence[a:b] for a, b in itertools.pairwise(boundaries)]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "expected"),
+    [
+        ("ACGTACGTACGT", ["ACGTAC", "GTACGT"]),
+        ("ACGTACGT", ["ACGTAC", "G", "T"]),
+        ("ACNACGTAC", ["A", "C", "N", "ACGTAC"]),
+        ("ACGTACGNTTTTTTT", ["ACGTAC", "G", "N", "TTTTTT", "T"]),
+        ("NN", ["N", "N"]),
+        ("A", ["A"]),
+    ],
+)
+def test_groups_are_cut_as_the_teacher_cuts(sequence, expected):
+    assert groups_of(sequence) == expected
+
+
+@given(DNA)
+def test_groups_cover_every_base_once_and_are_those_of_a_plain_scan(sequence):
+    expected, position = [], 0
+    while position < len(sequence):
+        size = 6 if len(sequence) - position >= 6 and "N" not in sequence[position : position + 6] else 1
+        expected.append(sequence[position : position + size])
+        position += size
+    assert groups_of(sequence) == expected
+
+
+@given(DNA, st.integers(0, 99), st.sampled_from([0.05, 0.15, 0.5, 0.9]))
+def test_no_visible_base_belongs_to_a_masked_group(sequence, seed, share):
+    boundaries = cut_groups(encode_bases(sequence))
+    masked = mask_groups(boundaries, share, np.random.default_rng(seed))
+    shown = SingleBases(cls=False).cut_masked(sequence, boundaries, masked)
+    for group, hidden in enumerate(masked):
+        inside = slice(boundaries[group], boundaries[group + 1])
+        assert (shown.ids[inside] == 6).all() == hidden
+        assert shown.masked[inside].all() == hidden
+
+
+def with_other_bases(sequence: str, boundaries, masked, generator) -> str:
+    hidden = carry_to_bases(boundaries, masked)
+    letters = [
+        generator.choice([base for base in "ACGT" if base != letter]) if hide and letter != "N" else letter
+        for letter, hide in zip(sequence, hidden, strict=True)
+    ]
+    return "".join(letters)
+
+
+@given(DNA, st.integers(0, 99), st.booleans())
+def test_masked_bases_cannot_change_what_a_single_base_student_sees(sequence, seed, cls):
+    generator = np.random.default_rng(seed)
+    boundaries = cut_groups(encode_bases(sequence))
+    masked = mask_groups(boundaries, 0.3, generator)
+    other = with_other_bases(sequence, boundaries, masked, generator)
+    cutter = SingleBases(cls)
+    first, second = cutter.cut_masked(sequence, boundaries, masked), cutter.cut_masked(other, boundaries, masked)
+    assert (first.ids == second.ids).all()
+
+
+@given(seed=st.integers(0, 99), sequence=st.text("ACGT", min_size=30, max_size=120))
+def test_masked_bases_cannot_change_what_a_byte_pair_student_sees(byte_pairs, sequence, seed):
+    generator = np.random.default_rng(seed)
+    boundaries = cut_groups(encode_bases(sequence))
+    masked = mask_groups(boundaries, 0.3, generator)
+    other = with_other_bases(sequence, boundaries, masked, generator)
+    first = byte_pairs.cut_masked(sequence, boundaries, masked)
+    second = byte_pairs.cut_masked(other, boundaries, masked)
+    assert first.ids.tolist() == second.ids.tolist()
+    assert first.start.tolist() == second.start.tolist()
+
+
+def test_masking_takes_the_share_asked_for_and_never_everything():
+    boundaries = np.arange(0, 606, 6, dtype=np.int32)
+    generator = np.random.default_rng(1)
+    assert mask_groups(boundaries, 0.15, generator).sum() == 15
+    assert mask_groups(boundaries, 1.0, generator).sum() == 99
+    assert mask_groups(boundaries, 0.001, generator).sum() == 1
+    assert not mask_groups(boundaries, 0.0, generator).any()
+
+
+def test_features_of_another_window_are_refused():
+    boundaries = cut_groups(encode_bases("ACGTACGTACGT"))
+    with pytest.raises(InputError, match="window-3"):
+        check_groups(boundaries, boundaries[:-1] + 1, boundaries[1:] + 1, "window-3")
+    check_groups(boundaries, boundaries[:-1], boundaries[1:], "window-3")
+
+
+def test_corruption_is_eighty_ten_ten_of_the_chosen_and_spares_special_tokens():
+    generator = np.random.default_rng(1)
+    tokens = generator.integers(10, 1000, 40_000)
+    special = np.zeros(40_000, dtype=bool)
+    special[::10] = True
+    made = corrupt_tokens(tokens, special, 4, np.arange(10, 1000), 0.15, generator)
+    assert not made.chosen[special].any()
+    assert (made.tokens == tokens)[~made.chosen].all()
+    assert made.chosen.sum() / (~special).sum() == pytest.approx(0.15, abs=0.01)
+    chosen = made.tokens[made.chosen]
+    assert (chosen == 4).mean() == pytest.approx(0.8, abs=0.02)
+    assert (chosen == tokens[made.chosen]).mean() == pytest.approx(0.1, abs=0.015)
