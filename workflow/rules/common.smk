@@ -1,3 +1,4 @@
+import shlex
 import sys
 from pathlib import Path
 
@@ -23,3 +24,45 @@ shell.prefix(f"set -euo pipefail; export PYTHONPATH='{SOURCE}'; ")
 workflow.global_resources.setdefault("gpu", 1)
 
 RESULTS = f"results/{config['recipe']}/{config['dataset']['name']}"
+
+# Files that several stages read, where the configuration decides which they are.
+CONTIGS = (
+    config["dataset"]["contigs"] or f"{RESULTS}/reference/community/contigs.fna.gz"
+)
+HITS = [] if config["dataset"]["labels"] else f"{RESULTS}/labels/hits.parquet"
+TEACHER = f"{RESULTS}/teacher/{config['teacher']['name']}"
+SHARDS = [
+    f"{TEACHER}/shards/{shard}.parquet" for shard in range(config["teacher"]["shards"])
+]
+
+
+def options(**values):
+    """Command-line options of the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``."""
+    words = []
+    for name, value in values.items():
+        if value not in (None, [], ""):
+            given = [value] if isinstance(value, (str, int, float)) else list(value)
+            words += [
+                f"--{name.replace('_', '-')}",
+                *(shlex.quote(str(word)) for word in given),
+            ]
+    return " ".join(words)
+
+
+def taxonomy_source(wildcards):
+    """Where the taxonomy comes from: a ready database, genomes, a taxonomy dump, or the labels themselves."""
+    if REFERENCE["database"]:
+        return {"database": f"{RESULTS}/reference/database"}
+    if GENOMES:
+        return {"genomes": GENOMES}
+    return {} if REFERENCE["taxdump"] else {"labels": IMPORTED_LABELS}
+
+
+def database_source(wildcards):
+    """What the database is made from: nothing of ours if it is a ready one."""
+    if REFERENCE["database"]:
+        return {}
+    return {
+        "proteins": f"{RESULTS}/reference/proteins/summary.json",
+        "taxonomy": f"{RESULTS}/reference/taxonomy",
+    }

@@ -1,1 +1,111 @@
+STUDENT = config["student"]
 
+
+rule train_corrector:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        hits=HITS,
+        tree=f"{RESULTS}/labels/label_tree.tsv",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+        soft_labels=f"{TEACHER}/soft_labels.parquet" if STUDENT["teacher"] == "embeddings" else [],
+        embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
+    output:
+        model=directory(f"{RESULTS}/student/{{student}}/model"),
+        predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
+    wildcard_constraints:
+        student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
+    log:
+        f"{RESULTS}/logs/student/train_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        hits=lambda wildcards, input: f"--hits {input.hits}" if input.hits else "",
+        soft_labels=lambda wildcards, input: f"--soft-labels {input.soft_labels}" if input.soft_labels else "",
+        neighbours="" if STUDENT["neighbours"] else "--no-neighbours",
+        epochs=STUDENT["epochs"],
+        hidden_size=STUDENT["hidden_size"],
+        layers=STUDENT["layers"],
+        learning_rate=STUDENT["learning_rate"],
+        threshold=STUDENT["threshold"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill student train --contigs {input.contigs:q} --index {input.index:q}"
+        " --abundance {input.abundance:q} --labels {input.labels:q} {params.hits} --tree {input.tree:q}"
+        " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q}"
+        " --epochs {params.epochs} --hidden-size {params.hidden_size} --layers {params.layers}"
+        " --learning-rate {params.learning_rate} --threshold {params.threshold} {params.neighbours}"
+        " --seed {params.seed} --output-model {output.model:q} --output-predictions {output.predictions:q}"
+        " 2> {log:q}"
+
+
+rule train_published:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        tree=f"{RESULTS}/labels/label_tree.tsv",
+        embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
+    output:
+        predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
+    wildcard_constraints:
+        student=STUDENT["name"] if STUDENT["objective"] == "published" else "(?!)",
+    log:
+        f"{RESULTS}/logs/student/train_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        teacher=STUDENT["teacher"],
+        alpha=STUDENT["alpha"],
+        temperature=STUDENT["temperature"],
+        epochs=STUDENT["epochs"],
+        batch_size=STUDENT["batch_size"],
+        threshold=STUDENT["threshold"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill student train-published --contigs {input.contigs:q} --index {input.index:q}"
+        " --abundance {input.abundance:q} --labels {input.labels:q} --tree {input.tree:q}"
+        " --embeddings {input.embeddings:q} --teacher {params.teacher} --alpha {params.alpha}"
+        " --temperature {params.temperature} --epochs {params.epochs} --batch-size {params.batch_size}"
+        " --threshold {params.threshold} --seed {params.seed} --output-predictions {output.predictions:q} 2> {log:q}"
+
+
+rule export_predictions:
+    input:
+        predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        directory(f"{RESULTS}/student/{{student}}/export"),
+    log:
+        f"{RESULTS}/logs/student/export_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/export_{{student}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        name=config["dataset"]["name"],
+    shell:
+        "python -m genestill student export --predictions {input.predictions:q} --index {input.index:q}"
+        " --abundance {input.abundance:q} --taxonomy {input.taxonomy:q} --name {params.name} --output {output:q}"
+        " 2> {log:q}"
