@@ -5,6 +5,7 @@ def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill labels``."""
     _add_search(commands)
     _add_import(commands)
+    _add_tree(commands)
 
 
 def _add_outputs(parser) -> None:
@@ -81,3 +82,21 @@ def _run_import(options) -> None:
         options.output_tsv,
         options.output_summary,
     )
+
+
+def _add_tree(commands) -> None:
+    parser = commands.add_parser("tree", help="the label tree: everything that a contig may be called")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
+    parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the contigs")
+    parser.add_argument("--hits", metavar="PARQUET", help="what the search saw")
+    parser.add_argument(
+        "--other-children", action="store_true", help="give every inner node a leaf for what the reference lacks"
+    )
+    parser.add_argument("--output", required=True, metavar="TSV", help="the tree")
+    parser.set_defaults(run=_run_tree)
+
+
+def _run_tree(options) -> None:
+    from genestill.labels.tree import build_label_tree
+
+    build_label_tree(options.taxonomy, options.labels, options.hits, options.output, options.other_children)
