@@ -1,1 +1,64 @@
+if IMPORTED_LABELS:
 
+    rule import_labels:
+        input:
+            labels=IMPORTED_LABELS,
+            index=f"{RESULTS}/reference/contigs.parquet",
+            taxonomy=f"{RESULTS}/reference/taxonomy",
+        output:
+            labels=f"{RESULTS}/labels/labels.parquet",
+            tsv=f"{RESULTS}/labels/labels.tsv",
+            summary=f"{RESULTS}/labels/summary.json",
+        log:
+            f"{RESULTS}/logs/labels/import_labels.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/labels/import_labels.tsv"
+        conda:
+            "../../envs/genestill.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=30,
+        params:
+            format=config["labels"]["format"],
+        shell:
+            "python -m genestill labels import --labels {input.labels:q} --format {params.format}"
+            " --index {input.index:q} --taxonomy {input.taxonomy:q} --output-labels {output.labels:q}"
+            " --output-tsv {output.tsv:q} --output-summary {output.summary:q} 2> {log:q}"
+
+else:
+
+    rule search_contigs:
+        input:
+            contigs=CONTIGS,
+            index=f"{RESULTS}/reference/contigs.parquet",
+            database=f"{RESULTS}/reference/database",
+            taxonomy=f"{RESULTS}/reference/taxonomy",
+        output:
+            labels=f"{RESULTS}/labels/labels.parquet",
+            hits=HITS,
+            tsv=f"{RESULTS}/labels/labels.tsv",
+            summary=f"{RESULTS}/labels/summary.json",
+        log:
+            f"{RESULTS}/logs/labels/search_contigs.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/labels/search_contigs.tsv"
+        conda:
+            "../../envs/mmseqs2.yaml"
+        threads: 8
+        resources:
+            mem_mb=lambda wildcards, attempt: 8000 * attempt,
+            runtime=lambda wildcards, attempt: 480 * attempt,
+        params:
+            settings=options(
+                **{
+                    name: value
+                    for name, value in config["labels"].items()
+                    if name != "format"
+                }
+            ),
+        shell:
+            "python -m genestill labels search --contigs {input.contigs:q} --index {input.index:q}"
+            " --database {input.database:q}/proteins --taxonomy {input.taxonomy:q} --threads {threads}"
+            " {params.settings} --output-labels {output.labels:q} --output-hits {output.hits:q}"
+            " --output-tsv {output.tsv:q} --output-summary {output.summary:q} 2> {log:q}"

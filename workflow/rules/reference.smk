@@ -1,1 +1,201 @@
+DATASET = config["dataset"]
+REFERENCE = config["reference"]
 
+BIOSPHERE = f"{RESULTS}/reference/biosphere"
+COMMUNITY = f"{RESULTS}/reference/community"
+
+# A run without contigs makes a community, from the genomes given or from a biosphere that it simulates.
+MAKES_COMMUNITY = DATASET["contigs"] is None
+COMMUNITY_GENOMES = REFERENCE["genomes"] or f"{BIOSPHERE}/genomes.tsv"
+GENOMES_FOLDER = REFERENCE["genomes_folder"] or str(Path(COMMUNITY_GENOMES).parent)
+
+ABUNDANCE = (
+    f"{COMMUNITY}/abundance.tsv" if MAKES_COMMUNITY else DATASET["abundance"] or []
+)
+TRUTH = f"{COMMUNITY}/truth.tsv" if MAKES_COMMUNITY else DATASET["truth"] or []
+GENOMES = (
+    f"{COMMUNITY}/reference.tsv" if MAKES_COMMUNITY else REFERENCE["genomes"] or []
+)
+IMPORTED_LABELS = DATASET["labels"] or []
+
+if not (GENOMES or REFERENCE["database"] or IMPORTED_LABELS):
+    raise WorkflowError(
+        "configuration: dataset.contigs needs reference.genomes or reference.database to search in, or dataset.labels"
+    )
+
+
+rule simulate_biosphere:
+    output:
+        f"{BIOSPHERE}/genomes.tsv",
+    log:
+        f"{RESULTS}/logs/reference/simulate_biosphere.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/simulate_biosphere.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=options(**REFERENCE["biosphere"]),
+        seed=config["seed"],
+        folder=BIOSPHERE,
+    shell:
+        "python -m genestill reference simulate {params.settings} --seed {params.seed} --output {params.folder:q}"
+        " 2> {log:q}"
+
+
+rule cut_community:
+    input:
+        COMMUNITY_GENOMES,
+    output:
+        contigs=f"{COMMUNITY}/contigs.fna.gz",
+        abundance=f"{COMMUNITY}/abundance.tsv",
+        truth=f"{COMMUNITY}/truth.tsv",
+        reference=f"{COMMUNITY}/reference.tsv",
+    log:
+        f"{RESULTS}/logs/reference/cut_community.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/cut_community.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=options(
+            minimum_length=DATASET["minimum_length"], **REFERENCE["community"]
+        ),
+        seed=config["seed"],
+        genomes_folder=GENOMES_FOLDER,
+        folder=COMMUNITY,
+    shell:
+        "python -m genestill reference community --genomes {input:q} --folder {params.genomes_folder:q}"
+        " {params.settings} --seed {params.seed} --output {params.folder:q} 2> {log:q}"
+
+
+rule index_contigs:
+    input:
+        contigs=CONTIGS,
+        abundance=ABUNDANCE,
+        bam=DATASET["bam"],
+        labels=IMPORTED_LABELS,
+        truth=TRUTH,
+        reference=GENOMES,
+    output:
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+    log:
+        f"{RESULTS}/logs/reference/index_contigs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/index_contigs.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        given=lambda wildcards, input, output: options(
+            abundance=input.abundance,
+            bam=list(input.bam),
+            labels=input.labels,
+            labels_format=config["labels"]["format"],
+            truth=input.truth,
+            reference=input.reference,
+            genomes_folder=GENOMES_FOLDER if input.reference else None,
+            output_truth=output.truth,
+        ),
+        minimum_length=DATASET["minimum_length"],
+    shell:
+        "python -m genestill reference contigs --contigs {input.contigs:q} {params.given}"
+        " --minimum-length {params.minimum_length} --output-index {output.index:q}"
+        " --output-abundance {output.abundance:q} 2> {log:q}"
+
+
+rule make_taxonomy:
+    input:
+        unpack(taxonomy_source),
+        checked=f"{RESULTS}/reference/contigs.parquet",
+    output:
+        directory(f"{RESULTS}/reference/taxonomy"),
+    log:
+        f"{RESULTS}/logs/reference/make_taxonomy.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/make_taxonomy.tsv"
+    conda:
+        "../../envs/mmseqs2.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        source=lambda wildcards, input: options(
+            database=(
+                f"{input.database}/proteins" if "database" in input.keys() else None
+            ),
+            genomes=input.get("genomes"),
+            genomes_folder=GENOMES_FOLDER if "genomes" in input.keys() else None,
+            labels=input.get("labels"),
+            labels_format=config["labels"]["format"],
+            taxdump=REFERENCE["taxdump"],
+        ),
+    shell:
+        "python -m genestill reference taxonomy {params.source} --output {output:q} 2> {log:q}"
+
+
+rule predict_proteins:
+    input:
+        genomes=GENOMES,
+        checked=f"{RESULTS}/reference/contigs.parquet",
+    output:
+        # Not the folder: Snakemake would empty it, and with it what a stopped run has already predicted.
+        f"{RESULTS}/reference/proteins/summary.json",
+    log:
+        f"{RESULTS}/logs/reference/predict_proteins.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/predict_proteins.tsv"
+    conda:
+        "../../envs/pyrodigal.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        genomes_folder=GENOMES_FOLDER,
+        folder=f"{RESULTS}/reference/proteins",
+    shell:
+        "python -m genestill reference proteins --genomes {input.genomes:q} --genomes-folder {params.genomes_folder:q}"
+        " --threads {threads} --output {params.folder:q} 2> {log:q}"
+
+
+rule make_database:
+    input:
+        unpack(database_source),
+        checked=f"{RESULTS}/reference/contigs.parquet",
+    output:
+        directory(f"{RESULTS}/reference/database"),
+    log:
+        f"{RESULTS}/logs/reference/make_database.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/make_database.tsv"
+    conda:
+        "../../envs/mmseqs2.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: (720 if REFERENCE["database"] else 60)
+        * attempt,
+    params:
+        source=lambda wildcards, input: options(
+            ready=REFERENCE["database"],
+            proteins=(
+                f"{RESULTS}/reference/proteins" if "proteins" in input.keys() else None
+            ),
+            taxonomy=input.get("taxonomy"),
+        ),
+    shell:
+        "python -m genestill reference database {params.source} --threads {threads} --output {output:q} 2> {log:q}"

@@ -9,6 +9,9 @@ def add_commands(commands) -> None:
     _add_proteins(commands)
     _add_database(commands)
     _add_community(commands)
+    _add_fetch(commands)
+    _add_unpack(commands)
+    _add_gold_standard(commands)
 
 
 def _add_simulate(commands) -> None:
@@ -133,25 +136,37 @@ def _run_contigs(options) -> None:
 
 def _add_taxonomy(commands) -> None:
     summary = "the taxonomy of the reference as an NCBI-style dump with seven-rank lineages"
-    parser = commands.add_parser("taxonomy", help=summary, description=summary)
-    source = parser.add_mutually_exclusive_group(required=True)
+    parser = commands.add_parser(
+        "taxonomy", help=summary, description=f"{summary}. Give one of the first three, or a dump."
+    )
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--genomes", metavar="TSV", help="table of genomes: file, and lineage or taxid")
     source.add_argument("--database", metavar="DATABASE", help="a ready MMseqs2 taxonomy database instead")
+    source.add_argument("--labels", metavar="FILE", help="a table of labels with lineages in words instead")
+    parser.add_argument("--labels-format", default="auto", metavar="FORMAT", help="its format (default auto)")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
-    parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump, for tables with taxids")
+    parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump: alone, or for genomes with taxids")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …, lineages.tsv")
     parser.set_defaults(run=_run_taxonomy)
 
 
 def _run_taxonomy(options) -> None:
+    from genestill.ground.errors import InputError
+    from genestill.reference import taxonomy
     from genestill.reference.database import report_taxonomy
     from genestill.reference.genomes import read_genomes
-    from genestill.reference.taxonomy import make_taxonomy
 
     if options.database is not None:
         report_taxonomy(options.database, options.output)
+    elif options.genomes is not None:
+        genomes = read_genomes(options.genomes, options.genomes_folder)
+        taxonomy.make_taxonomy(genomes, options.taxdump, options.output)
+    elif options.labels is not None:
+        taxonomy.make_taxonomy_of_labels(options.labels, options.labels_format, options.output)
+    elif options.taxdump is not None:
+        taxonomy.make_taxonomy_of_taxdump(options.taxdump, options.output)
     else:
-        make_taxonomy(read_genomes(options.genomes, options.genomes_folder), options.taxdump, options.output)
+        raise InputError("no taxonomy: expected one of --genomes, --database, --labels or --taxdump")
 
 
 def _add_proteins(commands) -> None:
@@ -193,3 +208,59 @@ def _run_database(options) -> None:
         raise InputError("--proteins needs --taxonomy, the folder that 'genestill reference taxonomy' wrote")
     else:
         make_database(options.proteins, options.taxonomy, options.output)
+
+
+def _add_fetch(commands) -> None:
+    summary = "download a file: resumed, retried, checked, and named only when it is whole"
+    parser = commands.add_parser("fetch", help=summary, description=summary)
+    parser.add_argument("--url", required=True, help="address, http:// or https://")
+    parser.add_argument("--checksum", metavar="ALGORITHM:HEX", help="sha256:…, sha1:… or md5:…, as published")
+    parser.add_argument("--bytes", type=int, metavar="N", help="size, as published")
+    parser.add_argument(
+        "--attempts", type=int, default=6, metavar="N", help="failures in a row that end it (default 6)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=60, metavar="SECONDS", help="silence that ends a connection (default 60)"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="the file")
+    parser.set_defaults(run=_run_fetch)
+
+
+def _run_fetch(options) -> None:
+    from genestill.reference.download import fetch
+
+    fetch(options.url, options.output, options.checksum, options.bytes, options.attempts, options.timeout)
+
+
+def _add_unpack(commands) -> None:
+    summary = "unpack files of a tar or zip archive; nothing leaves the folder"
+    parser = commands.add_parser("unpack", help=summary, description=summary)
+    parser.add_argument("--archive", required=True, metavar="FILE", help="tar (plain, gzip, bzip2, xz) or zip")
+    parser.add_argument("--wanted", nargs="+", default=["*"], metavar="PATTERN", help="names inside (default: all)")
+    parser.add_argument(
+        "--maximum-bytes", type=int, default=100_000_000_000, metavar="N", help="of all files together (default 1e11)"
+    )
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="the folder; replaced as a whole")
+    parser.set_defaults(run=_run_unpack)
+
+
+def _run_unpack(options) -> None:
+    from genestill.reference.archive import unpack
+
+    unpack(options.archive, options.output, options.wanted, options.maximum_bytes)
+
+
+def _add_gold_standard(commands) -> None:
+    summary = "gather the samples of a CAMI data set: contigs in one file, gold standards as lineages"
+    parser = commands.add_parser("gold-standard", help=summary, description=summary)
+    parser.add_argument("--contigs", nargs="+", required=True, metavar="FASTA", help="contigs, one file a sample")
+    parser.add_argument("--mappings", nargs="+", required=True, metavar="TSV", help="their mappings or binnings")
+    parser.add_argument("--taxdump", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="contigs.fna.gz, truth.tsv, summary.json")
+    parser.set_defaults(run=_run_gold_standard)
+
+
+def _run_gold_standard(options) -> None:
+    from genestill.reference.gold_standard import write_gold_standard
+
+    write_gold_standard(options.contigs, options.mappings, options.taxdump, options.output)

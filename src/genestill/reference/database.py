@@ -40,18 +40,19 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
     if missing is not None:
         raise InputError(f"{missing}: no such file, but {taxonomy / 'genomes.tsv'} lists the genome")
     size = sum(file.stat().st_size for file in files)
-    require_disk_space(output, 4 * size + 100_000_000, "the MMseqs2 database")
+    require_disk_space(output, 6 * size + 100_000_000, "the MMseqs2 database")
     with folder_aside(output) as aside, tempfile.TemporaryDirectory(prefix=".database.", dir=aside) as scratch:
-        mapping = Path(scratch) / "mapping.tsv"
-        count = 0
-        with open(mapping, "w", encoding="utf-8") as handle:
-            for genome, taxid in taxid_of.items():
-                with open(Path(proteins) / f"{genome}.faa", encoding="ascii") as lines:
+        mapping, joined, count = Path(scratch) / "mapping.tsv", Path(scratch) / "proteins.faa", 0
+        # One file: thousands of genomes would not fit on a command line.
+        with open(mapping, "w", encoding="utf-8") as taxids, open(joined, "w", encoding="ascii") as sequences:
+            for taxid, file in zip(taxid_of.values(), files, strict=True):
+                with open(file, encoding="ascii") as lines:
                     for line in lines:
+                        sequences.write(line)
                         if line.startswith(">"):
-                            handle.write(f"{line[1:].split()[0]}\t{taxid}\n")
+                            taxids.write(f"{line[1:].split()[0]}\t{taxid}\n")
                             count += 1
-        run_program([mmseqs, "createdb", *[file.resolve() for file in files], "proteins", "-v", 1], aside)
+        run_program([mmseqs, "createdb", joined, "proteins", "-v", 1], aside)
         dump = ["--ncbi-tax-dump", taxonomy, "--tax-mapping-file", mapping]
         run_program([mmseqs, "createtaxdb", "proteins", Path(scratch) / "tmp", *dump, "-v", 1], aside)
         # MMseqs2 keeps the paths of its inputs here; they mean nothing to the next reader.

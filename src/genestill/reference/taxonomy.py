@@ -12,6 +12,7 @@ from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, read_text_lines, write_json
+from genestill.ground.label_tables import read_label_table
 from genestill.ground.lineage import (
     RANK_OF_NAME,
     RANKS,
@@ -280,6 +281,26 @@ def make_taxonomy_of_report(report: str | Path, output: str | Path) -> None:
     """
     dump = read_report(read_text_lines(report), str(report))
     _finish(dump, {}, 0, str(report), output)
+
+
+def make_taxonomy_of_labels(labels: str | Path, form: str, output: str | Path) -> None:
+    """Write the taxonomy folder of the lineages in a table of labels, for runs without reference genomes.
+
+    Raises `InputError` for what `read_label_table` refuses, labels in numbers only, and fewer species than two.
+    """
+    found = read_label_table(labels, form)
+    lineages = [label.lineage for label in found if depth(label.lineage)]
+    if not lineages:
+        raise InputError(
+            f"{labels}: labels without lineages in words; give the taxonomy that its numbers belong to "
+            "(reference.genomes, reference.database or reference.taxdump)"
+        )
+    _finish(taxdump_of_lineages(lineages), {}, 0, str(labels), output)
+
+
+def make_taxonomy_of_taxdump(taxdump: str | Path, output: str | Path) -> None:
+    """Write the taxonomy folder of a whole NCBI taxonomy dump, for labels in numbers without reference genomes."""
+    _finish(read_taxdump(taxdump), {}, 0, str(taxdump), output)
 
 
 def _finish(dump: Taxdump, taxid_of_genome: dict[str, int], merged: int, source: str, output: str | Path) -> None:
