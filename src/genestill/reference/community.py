@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, sha256_of
-from genestill.ground.lineage import RANKS, Lineage, depth, fill_gaps, find_two_parents, format_lineage, parse_lineage
+from genestill.ground.lineage import RANKS, Lineage, depth, fill_gaps, format_lineage, parse_lineage, refuse_two_parents
 from genestill.ground.logs import logger, progress
 from genestill.ground.provenance import write_provenance
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
@@ -124,12 +124,7 @@ def read_candidates(
         logger.info("%s: %d of %d genomes have no %s and are left out", path, without, len(lines), lineage_column)
     if not names:
         raise InputError(f"{path}: holds no genome with a lineage; expected one row a genome")
-    if found := find_two_parents(lineages):
-        rank, name, one, other = found
-        raise InputError(
-            f"{path}: the {rank} {name!r} has two parents: {format_lineage(one)} and {format_lineage(other)}; "
-            "expected one parent a name"
-        )
+    refuse_two_parents(lineages, str(path))
     return names, paths, lineages
 
 
