@@ -1,0 +1,1 @@
+"""Linear probes of frozen embeddings, by the protocol of mRNABench."""

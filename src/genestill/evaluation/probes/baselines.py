@@ -1,0 +1,48 @@
+"""What a probe reaches without any model: k-mer counts and GC content, and with tracks the CDS length and exon count.
+
+mRNABench's naive baseline counts all k-mers of 3 to 7 bases (21,824 features). `kmer_features` does the same for any
+range of k; a smaller range is the stronger floor where rows are fewer than features, so both can stand in the table.
+"""
+
+import numpy as np
+
+from genestill.ground.sequences import encode_bases
+
+
+def kmer_features(
+    sequences: list[str],
+    shortest: int,
+    longest: int,
+    cds: list[np.ndarray] | None = None,
+    splice: list[np.ndarray] | None = None,
+) -> np.ndarray:
+    """Counts of k-mers, GC content, and with both tracks the CDS length and the number of exons.
+
+    Args:
+        sequences: upper-case nucleotides.
+        shortest, longest: k runs over both; k-mers with a letter other than A, C, G, T are not counted.
+        cds, splice: tracks as in `artefacts.TRANSCRIPTS`; the CDS runs from its first codon to the end of its last.
+
+    Returns:
+        float32 [sequences, sum of 4**k + 1 (+ 2)]: k ascending, k-mers in alphabetical order, then the rest.
+    """
+    sizes = [4**k for k in range(shortest, longest + 1)]
+    extra = 1 + (2 if cds is not None and splice is not None else 0)
+    features = np.zeros((len(sequences), sum(sizes) + extra), np.float32)
+    for row, sequence in enumerate(sequences):
+        codes = encode_bases(sequence).astype(np.int64)
+        start = 0
+        for k, size in zip(range(shortest, longest + 1), sizes, strict=True):
+            if len(codes) >= k:
+                windows = np.lib.stride_tricks.sliding_window_view(codes, k)
+                windows = windows[(windows < 4).all(axis=1)]
+                numbers = windows @ (4 ** np.arange(k - 1, -1, -1))
+                features[row, start : start + size] = np.bincount(numbers, minlength=size)
+            start += size
+        known = (codes < 4).sum()
+        features[row, start] = ((codes == 1) | (codes == 2)).sum() / known if known else 0.0
+        if extra == 3:
+            coding = np.flatnonzero(cds[row])
+            features[row, start + 1] = coding[-1] + 3 - coding[0] if len(coding) else 0.0
+            features[row, start + 2] = np.sum(splice[row])
+    return features

@@ -1,0 +1,94 @@
+"""The linear probe of mRNABench 1.3: its models, its hyperparameters, its metrics; an implementation of our own.
+
+Regression: ridge with the penalty chosen by leave-one-out out of 1e-3 … 10. Classification: logistic regression on
+features as they are (not scaled), at most 5000 iterations. Multilabel: one such regression a label, micro averages.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.multioutput import MultiOutputClassifier
+
+from genestill.ground.errors import InputError
+
+ALPHAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+MAXIMUM_ITERATIONS = 5000
+METRICS = {
+    "regression": ("mse", "pearson", "spearman"),
+    "classification": ("auroc", "auprc"),
+    "multilabel": ("auroc", "auprc"),
+}
+HEADLINE = {"regression": "pearson", "classification": "auroc", "multilabel": "auroc"}
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Metrics of the parts ``validation`` and ``test``; predictions of the test part, float64 [rows(, labels)]."""
+
+    metrics: dict[str, dict[str, float]]
+    predictions: np.ndarray
+
+
+def run_probe(
+    features: np.ndarray, targets: np.ndarray, kind: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> ProbeResult:
+    """Fit on the training rows, score validation and test.
+
+    Args:
+        features: float [rows, size]; finite.
+        targets: float64 [rows] (regression, classification: 0 or 1) or [rows, labels] (multilabel).
+        kind: regression, classification or multilabel.
+        rows: positions of training, validation and test, as `splits.split_rows` gives them.
+
+    Raises `InputError` if a feature is not finite, or a part has one class only (its AUROC would be undefined).
+    """
+    if not np.isfinite(features).all():
+        broken = int((~np.isfinite(features)).any(axis=1).sum())
+        raise InputError(
+            f"{broken} of {len(features)} embeddings hold NaN or infinity; the model that made them diverged"
+        )
+    training, *tested = rows
+    if kind != "regression":
+        targets = targets.astype(np.int64)
+        for part in rows:
+            if (targets[part].min(axis=0) == targets[part].max(axis=0)).all():
+                raise InputError(f"a part of the split has one class only ({len(part)} rows); take more rows")
+    model = _fit(features[training], targets[training], kind)
+    metrics = {}
+    for name, part in zip(("validation", "test"), tested, strict=True):
+        predictions = _predict(model, features[part], kind)
+        metrics[name] = score(predictions, targets[part], kind)
+    return ProbeResult(metrics, predictions)
+
+
+def score(predictions: np.ndarray, targets: np.ndarray, kind: str) -> dict[str, float]:
+    """The metrics of ``METRICS[kind]``; for classes, ``predictions`` are probabilities of class 1."""
+    if kind == "regression":
+        return {
+            "mse": float(np.mean((predictions - targets) ** 2)),
+            "pearson": float(pearsonr(predictions, targets).statistic),
+            "spearman": float(spearmanr(predictions, targets).statistic),
+        }
+    average = "micro" if kind == "multilabel" else "macro"
+    return {
+        "auroc": float(roc_auc_score(targets, predictions, average=average)),
+        "auprc": float(average_precision_score(targets, predictions, average=average)),
+    }
+
+
+def _fit(features: np.ndarray, targets: np.ndarray, kind: str):
+    if kind == "regression":
+        return RidgeCV(alphas=ALPHAS).fit(features, targets)
+    logistic = LogisticRegression(max_iter=MAXIMUM_ITERATIONS)
+    return (logistic if kind == "classification" else MultiOutputClassifier(logistic)).fit(features, targets)
+
+
+def _predict(model, features: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "regression":
+        return model.predict(features)
+    if kind == "classification":
+        return model.predict_proba(features)[:, 1]
+    return np.stack([probabilities[:, 1] for probabilities in model.predict_proba(features)], axis=1)

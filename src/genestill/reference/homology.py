@@ -1,0 +1,120 @@
+"""Which transcripts are relatives: MMseqs2 clusters, and a distillation set without relatives of the benchmark.
+
+MMseqs2: Steinegger & Söding, Nature Biotechnology 35 (2017); linear clustering: Nature Communications 9 (2018).
+"""
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.ground.sequences import write_fasta
+from genestill.reference.database import find_mmseqs
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What makes two transcripts relatives: identity of the aligned bases, and its share of the shorter sequence."""
+
+    identity: float = 0.6
+    coverage: float = 0.3
+    evalue: float = 1e-5
+
+
+def find_relatives(
+    queries: Sequence[tuple[str, str]], targets: Sequence[tuple[str, str]], likeness: Likeness, threads: int = 1
+) -> pd.DataFrame:
+    """Pairs (query, target, identity) of sequences that are alike, on the forward strand, by an MMseqs2 search.
+
+    Args:
+        queries, targets: (id, sequence) pairs; nucleotides.
+        likeness: coverage is of the shorter of the two (MMseqs2's coverage mode 5 counts the shorter as whole).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_fasta(place / "queries.fna", queries)
+        write_fasta(place / "targets.fna", targets)
+        command = [
+            *(find_mmseqs(), "easy-search", place / "queries.fna", place / "targets.fna", place / "hits.tsv"),
+            *(place / "work", "--search-type", "3", "--strand", "1", "-k", "11", "-s", "7.5"),
+            *("--min-seq-id", likeness.identity, "-c", likeness.coverage, "--cov-mode", "5", "-e", likeness.evalue),
+            *("--max-seqs", "1000", "--threads", threads, "--format-output", "query,target,fident", "-v", "1"),
+        ]
+        subprocess.run([str(word) for word in command], check=True)
+        return pd.read_csv(
+            place / "hits.tsv", sep="\t", names=["query", "target", "identity"], dtype={"query": str, "target": str}
+        )
+
+
+def cluster_transcripts(sequences: Sequence[tuple[str, str]], likeness: Likeness, threads: int = 1) -> dict[str, int]:
+    """Group number of every id, by MMseqs2's greedy set cover (``easy-cluster``); numbered by their first member."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_fasta(place / "sequences.fna", sequences)
+        command = [
+            *(find_mmseqs(), "easy-cluster", place / "sequences.fna", place / "clusters", place / "work"),
+            *("--min-seq-id", likeness.identity, "-c", likeness.coverage, "--cov-mode", "1", "-e", likeness.evalue),
+            *("-k", "11", "--threads", threads, "-v", "1"),
+        ]
+        subprocess.run([str(word) for word in command], check=True)
+        rows = pd.read_csv(
+            place / "clusters_cluster.tsv", sep="\t", names=["representative", "member"], dtype=str, na_filter=False
+        )
+    representative = dict(zip(rows["member"], rows["representative"], strict=True))
+    numbers: dict[str, int] = {}
+    return {name: numbers.setdefault(representative[name], len(numbers)) for name, _ in sequences}
+
+
+def leave_out_relatives(
+    corpus: pd.DataFrame, tasks: dict[str, pd.DataFrame], likeness: Likeness, threads: int = 1
+) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """Which transcripts of the corpus have no relative in the benchmark, and the homology groups of the benchmark.
+
+    A transcript of the corpus goes if its sequence is one of the benchmark's, if it shares a gene name with one, if it
+    stands in a cluster with one, or if a search finds one alike.
+
+    Args:
+        corpus: columns of `artefacts.TRANSCRIPTS`.
+        tasks: name to a table of `artefacts.PROBE_TASK`.
+
+    Returns:
+        keep: bool, one a row of ``corpus``.
+        groups: columns of `artefacts.HOMOLOGY_GROUPS`, one row a distinct sequence of the benchmark.
+        overlap: the counts, by criterion and in all, before; and what a second search finds after.
+    """
+    benchmark = pd.concat([table[["transcript", "gene", "sequence"]] for table in tasks.values()])
+    genes = set(benchmark["gene"]) - {""}
+    benchmark = benchmark.drop_duplicates("transcript")
+    tested = list(zip(benchmark["transcript"], benchmark["sequence"], strict=True))
+    rest = [(f"corpus|{number}", sequence) for number, sequence in enumerate(corpus["sequence"])]
+    clusters = cluster_transcripts(tested + rest, likeness, threads)
+    tested_clusters = {clusters[name] for name, _ in tested}
+    hits = set(find_relatives(tested, rest, likeness, threads)["target"])
+    criteria = {
+        "same sequence": corpus["sequence"].isin(set(benchmark["sequence"])).to_numpy(),
+        "same gene": corpus["gene"].isin(genes).to_numpy(),
+        "same cluster": np.array([clusters[name] in tested_clusters for name, _ in rest], bool),
+        "search hit": np.array([name in hits for name, _ in rest], bool),
+    }
+    relative = np.any(list(criteria.values()), axis=0)
+    kept = [pair for pair, out in zip(rest, relative, strict=True) if not out]
+    left = find_relatives(tested, kept, likeness, threads) if kept else pd.DataFrame({"target": []})
+    # The search is a heuristic whose prefilter depends on the whole target set; what a second look finds goes too.
+    late = set(left["target"])
+    keep = ~relative & np.array([name not in late for name, _ in rest], bool)
+    overlap = {
+        "likeness": vars(likeness),
+        "benchmark": {"transcripts": len(tested), "tasks": {name: len(table) for name, table in tasks.items()}},
+        "corpus": len(corpus),
+        "relatives": {name: int(marks.sum()) for name, marks in criteria.items()},
+        "relatives found by a second search": len(late),
+        "left out": int((~keep).sum()),
+        "kept": int(keep.sum()),
+        "overlap before": float((~keep).mean()),
+    }
+    groups = pd.DataFrame({"id": [name for name, _ in tested], "group": [clusters[name] for name, _ in tested]})
+    return keep, groups, overlap

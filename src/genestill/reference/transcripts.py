@@ -1,0 +1,279 @@
+"""Transcripts: from FASTA, from a table, or spliced out of a genome by an annotation; with CDS and splice tracks."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.ground.artefacts import TRANSCRIPTS
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_json
+from genestill.ground.logs import logger
+from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.ground.tables import write_table
+from genestill.reference.annotation import Model, read_annotation
+
+
+@dataclass
+class Transcript:
+    """A spliced transcript. cds, splice: positions (0-based) of the first base of each codon, the last of each exon."""
+
+    id: str
+    sequence: str
+    gene: str = ""
+    chromosome: str = ""
+    cds: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    splice: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def track(length: int, positions: np.ndarray) -> np.ndarray:
+    """A track of ``length`` int8 numbers, 1 at ``positions`` and 0 elsewhere."""
+    marks = np.zeros(length, np.int8)
+    marks[positions] = 1
+    return marks
+
+
+def codon_starts(start: int, stop: int) -> np.ndarray:
+    """Positions of the first base of every whole codon of a coding sequence [start, stop)."""
+    return np.arange(start, stop - 2, 3)
+
+
+def checksum(sequence: str) -> str:
+    """First 16 hex digits of the SHA-256 of a sequence: its name wherever equal sequences are one."""
+    return hashlib.sha256(sequence.encode("ascii")).hexdigest()[:16]
+
+
+def splice_transcript(contig: str, model: Model) -> Transcript:
+    """Cut a transcript out of its contig.
+
+    Args:
+        contig: the whole contig, forward strand.
+        model: the gene model; its segments must lie within the contig.
+
+    Returns:
+        The transcript in the sense of transcription, upper case, T for U. The CDS starts after the phase of its first
+        segment, so that codons stay in frame where the 5' end is incomplete.
+    """
+    sequence = "".join(contig[start:stop] for start, stop in model.exons)
+    ends = np.cumsum([stop - start for start, stop in model.exons])
+    offsets = {}  # genome position of an exon's start to transcript position
+    for (start, _), end, length in zip(model.exons, ends, np.diff(ends, prepend=0), strict=True):
+        offsets[start] = int(end - length)
+
+    def place(position: int) -> int:
+        begin = max(start for start, _ in model.exons if start <= position)
+        return offsets[begin] + position - begin
+
+    coding = None
+    if model.coding:
+        first, last = place(model.coding[0][0]), place(model.coding[-1][1] - 1) + 1
+        forward = model.strand == "+"
+        five_prime = min(model.phases, default=None) if forward else max(model.phases, default=None)
+        phase = model.phases.get(five_prime, 0) if five_prime is not None else 0
+        coding = (first + phase, last) if forward else (len(sequence) - last + phase, len(sequence) - first)
+    if model.strand == "-":
+        sequence = reverse_complement(sequence)
+        ends = len(sequence) - np.concatenate([[0], ends[:-1]])[::-1]
+    return Transcript(
+        id=model.id,
+        sequence=_upper(sequence),
+        gene=model.gene,
+        chromosome=model.contig,
+        cds=codon_starts(*coding) if coding else np.empty(0, np.int64),
+        splice=np.asarray(ends, np.int64) - 1,
+    )
+
+
+def transcripts_of_genome(genome: str | Path, annotation: str | Path) -> Iterator[Transcript]:
+    """Yield the transcripts of ``annotation`` (see `read_annotation`), contig by contig of the FASTA file ``genome``.
+
+    Raises `InputError` for a contig that the annotation names and the genome lacks, and for exons beyond its end.
+    """
+    waiting: dict[str, list[Model]] = {}
+    for model in read_annotation(annotation):
+        waiting.setdefault(model.contig, []).append(model)
+    for name, sequence in read_fasta(genome):
+        for model in waiting.pop(name, []):
+            if model.exons[-1][1] > len(sequence):
+                raise InputError(
+                    f"{annotation}: transcript {model.id!r} ends at {model.exons[-1][1]}, but {name} of {genome} has "
+                    f"{len(sequence)} bases; is it the same assembly?"
+                )
+            yield splice_transcript(sequence, model)
+    if waiting:
+        missing = sorted(waiting)
+        raise InputError(
+            f"{annotation}: {len(missing)} of its contigs are not in {genome} (the first: {missing[0]!r}); "
+            "is it the same assembly, with the same names?"
+        )
+
+
+def transcripts_of_fasta(path: str | Path) -> Iterator[Transcript]:
+    """Yield the records of a FASTA file as transcripts without tracks; each is its own gene."""
+    for name, sequence in read_fasta(path):
+        yield Transcript(id=name, sequence=_upper(sequence), gene=name)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table hold what; None: the table has no such column, "row" as id numbers the rows."""
+
+    sequence: str = "sequence"
+    id: str | None = None
+    gene: str | None = None
+    chromosome: str | None = None
+    cds_start: str | None = None  # 0-based
+    cds_end: str | None = None  # half-open
+    exon_sizes: str | None = None  # comma-separated, in the order of transcription
+    cds: str | None = None  # "whole": the sequence is a coding sequence from its first base
+
+
+def read_rows(path: str | Path, header: bool = True) -> pd.DataFrame:
+    """A TSV (gzipped or not) or Parquet file as a data frame; without header the columns are named "1", "2", …"""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        rows = pd.read_csv(path, sep="\t", header=0 if header else None, low_memory=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: not a readable table ({error})") from None
+    rows.columns = [str(name) if header else str(number) for number, name in enumerate(rows.columns, 1)]
+    return rows
+
+
+def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns) -> list[Transcript]:
+    """The rows of a table as transcripts.
+
+    Raises `InputError` for a column that is missing, letters that are not nucleotides, a CDS outside the sequence and
+    exon sizes that do not sum to its length. ``path`` names the table in those sentences.
+    """
+    for role in ("sequence", "id", "gene", "chromosome", "cds_start", "cds_end", "exon_sizes"):
+        wanted = getattr(columns, role)
+        if wanted is not None and wanted not in rows.columns:
+            raise InputError(f"{path}: no column {wanted!r} for {role}; found {', '.join(map(str, rows.columns))}")
+    transcripts = []
+    for number, row in enumerate(rows.to_dict("records")):
+        name = str(row[columns.id]) if columns.id else f"row{number + 1}"
+        sequence = _upper(str(row[columns.sequence]))
+        if not sequence or sequence.strip("ACGTNRYSWKMBDHV"):
+            raise InputError(f"{path}: the sequence of {name!r} is empty or holds letters that are no nucleotides")
+        transcript = Transcript(
+            id=name,
+            sequence=sequence,
+            gene=str(row[columns.gene]) if columns.gene else name,
+            chromosome=str(row[columns.chromosome]) if columns.chromosome else "",
+        )
+        if columns.cds == "whole":
+            transcript.cds = codon_starts(0, len(sequence))
+        elif columns.cds_start and columns.cds_end:
+            start, stop = int(row[columns.cds_start]), int(row[columns.cds_end])
+            if not 0 <= start <= stop <= len(sequence):
+                raise InputError(f"{path}: {name!r} codes at [{start}, {stop}), but has {len(sequence)} bases")
+            transcript.cds = codon_starts(start, stop)
+        if columns.exon_sizes:
+            sizes = [int(size) for size in str(row[columns.exon_sizes]).strip(",").split(",")]
+            if sum(sizes) != len(sequence):
+                raise InputError(f"{path}: exons of {name!r} sum to {sum(sizes)}, but it has {len(sequence)} bases")
+            transcript.splice = np.cumsum(sizes) - 1
+        transcripts.append(transcript)
+    return transcripts
+
+
+def window(transcript: Transcript, longest: int) -> Transcript:
+    """The transcript, or if it is longer than ``longest`` bases its window of that length around the start codon.
+
+    Of a transcript without CDS it is the 5' end. A third of the window lies before the start codon where there is as
+    much. ``longest`` 0 keeps everything.
+    """
+    length = len(transcript.sequence)
+    if not longest or length <= longest:
+        return transcript
+    anchor = int(transcript.cds[0]) if len(transcript.cds) else 0
+    start = min(max(0, anchor - longest // 3), length - longest)
+    inside = [
+        positions[(positions >= start) & (positions < start + longest)] - start
+        for positions in (transcript.cds, transcript.splice)
+    ]
+    return Transcript(
+        transcript.id,
+        transcript.sequence[start : start + longest],
+        transcript.gene,
+        transcript.chromosome,
+        cds=inside[0],
+        splice=inside[1],
+    )
+
+
+def collect_corpus(
+    sources: dict[str, Iterable[Transcript]], shortest: int, longest: int
+) -> tuple[list[Transcript], dict]:
+    """Transcripts of all sources, each distinct sequence once, and the count of what was left out.
+
+    Args:
+        sources: name of a source to its transcripts; the name is put before each id (``name:id``).
+        shortest: transcripts of fewer bases are left out.
+        longest: longer ones are cut to a `window`; 0 keeps them whole.
+
+    Returns:
+        The transcripts in reading order, and per source the counts ``read``, ``short``, ``ambiguous`` (more than 5 % of
+        the bases are not A, C, G, T), ``duplicate``, ``windowed`` and ``kept``.
+    """
+    kept: dict[str, Transcript] = {}
+    counts = {}
+    for name, transcripts in sources.items():
+        count = dict.fromkeys(("read", "short", "ambiguous", "duplicate", "windowed", "kept"), 0)
+        for transcript in transcripts:
+            count["read"] += 1
+            length = len(transcript.sequence)
+            if length < shortest:
+                count["short"] += 1
+                continue
+            if sum(transcript.sequence.count(base) for base in "ACGT") < 0.95 * length:
+                count["ambiguous"] += 1
+                continue
+            cut = window(transcript, longest)
+            count["windowed"] += cut is not transcript
+            key = checksum(cut.sequence)
+            if key in kept:
+                count["duplicate"] += 1
+                continue
+            kept[key] = cut
+            cut.id = f"{name}:{cut.id}"
+            count["kept"] += 1
+        counts[name] = count
+        logger.info("%s: %s", name, ", ".join(f"{number} {what}" for what, number in count.items()))
+    return list(kept.values()), counts
+
+
+def transcript_table(transcripts: list[Transcript]) -> pd.DataFrame:
+    """The columns of `artefacts.TRANSCRIPTS`."""
+    return pd.DataFrame(
+        {
+            "id": [transcript.id for transcript in transcripts],
+            "gene": [transcript.gene for transcript in transcripts],
+            "chromosome": [transcript.chromosome for transcript in transcripts],
+            "sequence": [transcript.sequence for transcript in transcripts],
+            "cds": [track(len(transcript.sequence), transcript.cds) for transcript in transcripts],
+            "splice": [track(len(transcript.sequence), transcript.splice) for transcript in transcripts],
+            "length": np.array([len(transcript.sequence) for transcript in transcripts], np.int32),
+        }
+    )
+
+
+def write_transcripts(folder: str | Path, transcripts: list[Transcript], summary: dict) -> None:
+    """Write ``transcripts.parquet``, ``transcripts.fna.gz`` (same order) and ``transcripts.json`` into ``folder``."""
+    if not transcripts:
+        raise InputError(f"{folder}: no transcript is left; see the counts in the log")
+    folder = Path(folder)
+    write_table(folder / "transcripts.parquet", transcript_table(transcripts), TRANSCRIPTS)
+    write_fasta(folder / "transcripts.fna.gz", ((transcript.id, transcript.sequence) for transcript in transcripts))
+    write_json(folder / "transcripts.json", summary)
+
+
+def _upper(sequence: str) -> str:
+    return sequence.upper().replace("U", "T")
