@@ -14,12 +14,12 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.reference.candidates import read_candidates
 from genestill.reference.community import (
     CommunitySettings,
     cut_contigs,
     draw_coverage,
     observe_coverage,
-    read_candidates,
     write_community,
 )
 from genestill.reference.novelty import STATUSES, split_genomes, true_status
