@@ -1,0 +1,248 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANKS, parse_lineage
+from genestill.reference.genomes import read_genomes
+from genestill.reference.taxonomy import (
+    Taxdump,
+    make_taxonomy,
+    make_taxonomy_of_labels,
+    make_taxonomy_of_taxdump,
+    read_report,
+    read_taxdump,
+    taxdump_of_lineages,
+)
+
+ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
+TWO = "d__Bacteria;p__A;c__B;o__C;f__D;g__F;s__F two"
+
+NODES = """1\t|\t1\t|\tno rank\t|
+131567\t|\t1\t|\tcellular root\t|
+2\t|\t131567\t|\tdomain\t|
+10\t|\t2\t|\tphylum\t|
+11\t|\t10\t|\tclass\t|
+12\t|\t11\t|\tno rank\t|
+13\t|\t12\t|\tfamily\t|
+14\t|\t13\t|\tgenus\t|
+15\t|\t14\t|\tspecies\t|
+16\t|\t15\t|\tstrain\t|
+17\t|\t14\t|\tspecies\t|
+10239\t|\t1\t|\tacellular root\t|
+20\t|\t10239\t|\trealm\t|
+21\t|\t20\t|\tspecies\t|
+"""
+NAMES = "".join(
+    f"{taxid}\t|\t{name}\t|\t\t|\tscientific name\t|\n{taxid}\t|\tsynonym\t|\t\t|\tsynonym\t|\n"
+    for taxid, name in {
+        1: "root", 131567: "cellular organisms", 2: "Bacteria", 10: "P", 11: "C", 12: "group", 13: "F", 14: "G",
+        15: "G one", 16: "G one K-12", 17: "G two", 10239: "Viruses", 20: "Riboviria", 21: "Virus x",
+    }.items()
+)  # fmt: skip
+
+
+@pytest.fixture
+def dump_folder(tmp_path):
+    folder = tmp_path / "dump"
+    folder.mkdir()
+    (folder / "nodes.dmp").write_text(NODES)
+    (folder / "names.dmp").write_text(NAMES)
+    (folder / "merged.dmp").write_text("99\t|\t98\t|\n98\t|\t15\t|\n")
+    (folder / "delnodes.dmp").write_text("77\t|\n")
+    return folder
+
+
+def table(folder, rows, header="file\tlineage"):
+    for name in "abc":
+        (folder / f"{name}.fna").write_text(">x\nACGT\n")
+    path = folder / "genomes.tsv"
+    path.write_text(header + "\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_gaps_are_filled_and_other_ranks_passed_over(dump_folder):
+    dump = read_taxdump(dump_folder)
+    assert dump.lineage(16) == ("Bacteria", "P", "C", "C order incertae sedis", "F", "G", "G one")
+    assert dump.lineage(16) == dump.lineage(15)
+    assert dump.lineage(1) == (None,) * 7
+
+
+def test_viruses_have_their_highest_node_as_domain(dump_folder):
+    assert read_taxdump(dump_folder).lineage(21)[0] == "Viruses"
+    assert read_taxdump(dump_folder).lineage(21)[6] == "Virus x"
+
+
+def test_merged_taxids_are_followed_and_deleted_ones_known(dump_folder):
+    dump = read_taxdump(dump_folder)
+    assert dump.current(99) == 15
+    assert dump.current(77) is None
+    assert 77 in dump.deleted
+    dump.merged = {5: 6, 6: 5}
+    assert dump.current(5) is None
+
+
+def test_superkingdom_and_domain_are_one_rank(dump_folder):
+    new = read_taxdump(dump_folder).lineage(15)
+    (dump_folder / "nodes.dmp").write_text(NODES.replace("domain", "superkingdom"))
+    assert read_taxdump(dump_folder).lineage(15) == new
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("nodes.dmp", NODES, "", "holds no node"),
+        ("nodes.dmp", "10\t|\t2\t", "10\t|\ttwo\t", "line 4: taxid 'two'"),
+        ("nodes.dmp", "10\t|\t2\t|\tphylum\t|", "10", "line 4 has 1 fields"),
+        ("nodes.dmp", "10\t|\t2\t", "10\t|\t11\t", "circle"),
+        ("nodes.dmp", "10\t|\t2\t", "10\t|\t5\t", "has the parent 5, which is not in the file"),
+        ("nodes.dmp", "11\t|\t10\t|", "10\t|\t10\t|", "the taxid 10 occurs twice"),
+        ("nodes.dmp", "1\t|\t1\t|\tno rank\t|\n", "1\t|\t2\t|\tno rank\t|\n", "no root"),
+        ("names.dmp", "Bacteria", "", "no scientific name for taxid 2"),
+        ("merged.dmp", "15", "x", "merged.dmp: line 2"),
+    ],
+)
+def test_broken_dump_gets_a_sentence(dump_folder, file, old, new, words):
+    path = dump_folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        read_taxdump(dump_folder)
+    assert words in str(caught.value)
+    assert file in str(caught.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(nodes=st.text("12\t|no rank\n", max_size=60), names=st.binary(max_size=40))
+def test_any_bytes_as_a_dump_give_a_dump_or_a_sentence(tmp_path_factory, nodes, names):
+    folder = tmp_path_factory.mktemp("dump")
+    (folder / "nodes.dmp").write_text(nodes)
+    (folder / "names.dmp").write_bytes(names)
+    try:
+        dump = read_taxdump(folder)
+    except InputError:
+        return
+    assert all(len(dump.lineage(taxid)) == len(RANKS) for taxid in dump.parent)
+
+
+names_of_ranks = st.lists(st.text("ab ", min_size=1, max_size=3).filter(str.strip), min_size=1, max_size=7)
+some_lineages = st.lists(names_of_ranks.map(lambda names: (*names, *[None] * (7 - len(names)))), min_size=1, max_size=8)
+
+
+@given(lineages=some_lineages)
+def test_taxids_lead_back_to_the_lineage(lineages):
+    dump = taxdump_of_lineages(lineages)
+    found = {dump.lineage(taxid) for taxid in dump.parent}
+    assert set(lineages) <= found
+    assert len(found) == len(dump.parent)
+    assert all(0 < taxid < 1 << 24 for taxid in dump.parent)
+
+
+@given(lineages=some_lineages)
+def test_a_path_has_the_same_taxid_beside_any_others(lineages):
+    alone = taxdump_of_lineages(lineages[:1])
+    together = taxdump_of_lineages(lineages)
+    assert set(alone.parent) <= set(together.parent)
+
+
+def test_colliding_taxids_are_told_apart(monkeypatch):
+    monkeypatch.setattr("genestill.reference.taxonomy._HASHED", 4)
+    lineages = [parse_lineage(f"d__B;p__{name}") for name in "abc"]
+    dump = taxdump_of_lineages(lineages)
+    assert len(dump.parent) == 5
+    assert {dump.lineage(taxid) for taxid in dump.parent} >= set(lineages)
+
+
+def test_folder_has_what_mmseqs_needs(tmp_path):
+    genomes = read_genomes(table(tmp_path, [f"a.fna\t{ONE}", f"b.fna\t{TWO}"]))
+    make_taxonomy(genomes, None, tmp_path / "taxonomy")
+    made = tmp_path / "taxonomy"
+    assert "\t|\tsuperkingdom\t|" in (made / "nodes.dmp").read_text()
+    assert "domain" not in (made / "nodes.dmp").read_text()
+    assert (made / "merged.dmp").read_text() == ""
+    assert (made / "delnodes.dmp").is_file()
+    again = read_taxdump(made)
+    taxids = dict(line.split("\t") for line in (made / "genomes.tsv").read_text().splitlines()[1:])
+    assert again.lineage(int(taxids["a"])) == parse_lineage(ONE)
+    lineages = dict(line.split("\t") for line in (made / "lineages.tsv").read_text().splitlines()[1:])
+    assert lineages[taxids["b"]] == TWO
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    make_taxonomy(genomes, None, made)
+    assert before == {path.name: path.read_bytes() for path in made.iterdir()}
+
+
+def test_genomes_with_taxids_use_the_dump(tmp_path, dump_folder):
+    path = table(tmp_path, ["a.fna\t99", "b.fna\t17"], "file\ttaxid")
+    make_taxonomy(read_genomes(path), dump_folder, tmp_path / "taxonomy")
+    assert "a\t15\n" in (tmp_path / "taxonomy" / "genomes.tsv").read_text()
+    assert '"taxids_merged": 1' in (tmp_path / "taxonomy" / "summary.json").read_text()
+
+
+@pytest.mark.parametrize(("taxid", "words"), [("77", "is deleted in"), ("555", "is not in")])
+def test_genome_of_a_deleted_or_unknown_taxid_gets_a_sentence(tmp_path, dump_folder, taxid, words):
+    path = table(tmp_path, [f"a.fna\t{taxid}", "b.fna\t17"], "file\ttaxid")
+    with pytest.raises(InputError, match=f"the taxid {taxid} of a {words}"):
+        make_taxonomy(read_genomes(path), dump_folder, tmp_path / "taxonomy")
+
+
+def test_one_species_is_too_few(tmp_path):
+    path = table(tmp_path, [f"a.fna\t{ONE}", f"b.fna\t{ONE}"])
+    with pytest.raises(InputError, match="1 labelled species"):
+        make_taxonomy(read_genomes(path), None, tmp_path / "taxonomy")
+    assert not (tmp_path / "taxonomy").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "words"),
+    [
+        ([f"a.fna\t{ONE}"], "path\tlineage", "line 1 has the columns path, lineage"),
+        ([f"z.fna\t{ONE}"], "file\tlineage", "line 2: no such file"),
+        ([f"a.fna\t{ONE}", f"a.fna\t{TWO}"], "file\tlineage", "line 3: the genome 'a' is also in line 2"),
+        (["a.fna\tBacteria;P;C"], "file\tlineage", "has 3 ranks; expected 7"),
+        (["a.fna\td__B;p__x;p__y"], "file\tlineage", "gives phylum twice"),
+        (["a.fna\t"], "file\tlineage", "neither lineage nor taxid"),
+        (["a.fna"], "file\tlineage", "line 2 has 1 columns"),
+        (["a.fna\tx"], "file\ttaxid", "taxid 'x'"),
+        ([], "file\tlineage", "holds no genome"),
+        ([f"a.fna\t{ONE}", f"b.fna\t{TWO.replace('g__F', 'g__E').replace('f__D', 'f__X')}"], "file\tlineage",
+         "the genus 'E' has two parents"),
+    ],
+)  # fmt: skip
+def test_bad_genome_table_gets_a_sentence(tmp_path, rows, header, words):
+    with pytest.raises(InputError) as caught:
+        read_genomes(table(tmp_path, rows, header))
+    assert words in str(caught.value)
+    assert "genomes.tsv" in str(caught.value)
+
+
+def test_homonyms_in_two_phyla_are_legal(tmp_path):
+    bird = "d__Eukaryota;p__Chordata;c__Aves;o__S;f__Sulidae;g__Morus;s__Morus bassanus"
+    tree = "d__Eukaryota;p__Streptophyta;c__M;o__R;f__Moraceae;g__Morus;s__Morus alba"
+    genomes = read_genomes(table(tmp_path, [f"a.fna\t{bird}", f"b.fna\t{tree}"]))
+    dump = taxdump_of_lineages(genome.lineage for genome in genomes)
+    assert sorted(dump.name.values()).count("Morus") == 2
+
+
+def test_report_of_a_database_gives_its_taxonomy():
+    rows = [("no rank", 1, "root"), ("superkingdom", 2, "  Bacteria"), ("phylum", 3, "    P"), ("phylum", 4, "    Q")]
+    lines = ["0.1\t1\t1\tno rank\t0\tunclassified"]
+    lines += [f"99.0\t5\t0\t{rank}\t{taxid}\t{name}" for rank, taxid, name in rows]
+    dump = read_report(lines, "report")
+    assert dump.parent == {1: 1, 2: 1, 3: 2, 4: 2}
+    assert dump.lineage(4)[:2] == ("Bacteria", "Q")
+    with pytest.raises(InputError, match="line 1"):
+        read_report(["what?"], "report")
+    with pytest.raises(InputError, match="indented by 3"):
+        read_report([lines[1], lines[3].replace("    P", "      P")], "report")
+
+
+def test_taxonomy_of_labels_and_of_a_whole_dump(tmp_path, dump_folder):
+    labels = tmp_path / "labels.tsv"
+    labels.write_text(f"contigs\tpredictions\na\t{ONE}\nb\t{TWO}\n")
+    make_taxonomy_of_labels(labels, "auto", tmp_path / "one")
+    assert TWO in (tmp_path / "one" / "lineages.tsv").read_text()
+    make_taxonomy_of_taxdump(dump_folder, tmp_path / "two")
+    assert isinstance(read_taxdump(tmp_path / "two"), Taxdump)
+    labels.write_text("C\tb\t15\t100\t15:1\n")
+    with pytest.raises(InputError, match="labels without lineages in words"):
+        make_taxonomy_of_labels(labels, "auto", tmp_path / "three")
