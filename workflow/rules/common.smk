@@ -5,6 +5,8 @@ from pathlib import Path
 SOURCE = Path(workflow.basedir).parent / "src"
 sys.path.insert(0, str(SOURCE))
 
+from snakemake.settings.enums import DeploymentMethod
+
 from genestill.ground.configuration import complete_configuration
 from genestill.ground.errors import InputError
 
@@ -66,3 +68,17 @@ def database_source(wildcards):
         "proteins": f"{RESULTS}/reference/proteins/summary.json",
         "taxonomy": f"{RESULTS}/reference/taxonomy",
     }
+
+
+def peer_environment(name):
+    """What a rule that calls a peer waits for: its virtual environment, or nothing where conda gives the peer."""
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        return []
+    return f".snakemake/peers/{name}/made"
+
+
+def peer_program(name, program):
+    """The program of a peer, to be called in a rule's shell command."""
+    return (
+        f".snakemake/peers/{name}/bin/{program}" if peer_environment(name) else program
+    )

@@ -1,0 +1,115 @@
+"""Unpacking archives from strangers: no path leaves its folder, no links, no more bytes than agreed."""
+
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside
+from genestill.ground.logs import logger
+
+MAXIMUM_BYTES = 100_000_000_000
+
+
+def unpack(
+    archive: str | Path, output: str | Path, wanted: Sequence[str] = ("*",), maximum_bytes: int = MAXIMUM_BYTES
+) -> list[Path]:
+    """Unpack the files of a tar (plain, gzip, bzip2, xz) or zip archive whose names match ``wanted``.
+
+    Args:
+        archive: the file.
+        output: the folder; it appears when all is unpacked, and then takes the place of an earlier one.
+        wanted: shell patterns over the names inside (``*`` also matches ``/``); each must match a file.
+        maximum_bytes: of all unpacked files together.
+
+    Returns:
+        The unpacked files, by name.
+
+    Raises:
+        InputError: a name that is absolute or climbs out of the folder, a link or device, a name given twice, more
+            bytes than ``maximum_bytes``, a pattern without a file, an archive that is cut short or none at all.
+            Nothing is left behind then.
+    """
+    archive, output = Path(archive), Path(output)
+    unmatched, written, names = set(wanted), 0, []
+    try:
+        with folder_aside(output) as aside:
+            for name, size, handle in _members(archive):
+                matching = [pattern for pattern in wanted if fnmatchcase(name, pattern)]
+                if not matching:
+                    continue
+                if handle is None:
+                    raise InputError(f"{archive}: {name!r} is a link or device; expected a plain file")
+                unmatched -= set(matching)
+                written += size
+                if written > maximum_bytes:
+                    raise InputError(f"{archive}: unpacks to more than {maximum_bytes} bytes at {name!r}")
+                target = aside / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with open(target, "xb") as copy:
+                        _copy(handle, copy, size, f"{archive}: {name!r}")
+                except FileExistsError:
+                    raise InputError(f"{archive}: holds {name!r} twice") from None
+                names.append(name)
+            if unmatched:
+                raise InputError(f"{archive}: holds no file that matches {', '.join(sorted(unmatched))}")
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{archive}: cannot be unpacked ({error}); is it cut short?") from None
+    logger.info("%s: %d files, %d bytes unpacked to %s", archive, len(names), written, output)
+    return [output / name for name in sorted(names)]
+
+
+def _copy(source: IO[bytes], target: IO[bytes], size: int, where: str) -> None:
+    # Declared sizes are claims; what is read past them is a bomb, what is missing is a cut.
+    shutil.copyfileobj(_Bounded(source, size, where), target, 1 << 20)
+    if target.tell() != size:
+        raise InputError(f"{where} ends after {target.tell()} of {size} bytes")
+
+
+class _Bounded:
+    def __init__(self, source: IO[bytes], size: int, where: str):
+        self.source, self.left, self.where = source, size, where
+
+    def read(self, count: int) -> bytes:
+        block = self.source.read(count)
+        self.left -= len(block)
+        if self.left < 0:
+            raise InputError(f"{self.where} is longer than the archive declares")
+        return block
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
+    """(safe name, declared size, open file; None for a link or device) of each entry; folders are passed over."""
+    if not archive.is_file():
+        raise InputError(f"{archive}: no such file")
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as bundle:
+            for entry in bundle.infolist():
+                if entry.is_dir():
+                    continue
+                name = _safe_name(archive, entry.filename)
+                kind = entry.external_attr >> 28  # the file type of Unix: 8 regular, 0 not said
+                if kind not in (0, 8):
+                    yield name, 0, None
+                    continue
+                with bundle.open(entry) as handle:
+                    yield name, entry.file_size, handle
+        return
+    with tarfile.open(archive, "r|*") as bundle:  # as a stream: one pass, nothing held
+        for entry in bundle:
+            name = _safe_name(archive, entry.name)
+            if not entry.isdir():
+                yield name, entry.size, bundle.extractfile(entry) if entry.isreg() else None
+
+
+def _safe_name(archive: Path, name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or any(ord(letter) < 32 for letter in name):
+        raise InputError(f"{archive}: the name {name!r} would leave the folder that it is unpacked into")
+    return str(path)

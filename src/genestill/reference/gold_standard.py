@@ -1,0 +1,140 @@
+"""CAMI's gold standards as the truth of a data set: contigs of all samples in one file, lineages beside them.
+
+Read are the two forms in which CAMI publishes which genome a contig is from: the mapping of a gold standard assembly
+as CAMISIM writes it (header ``#anonymous_contig_id``, ``genome_id``, ``tax_id``, …) and the binning format of
+bioboxes (header ``@@SEQUENCEID``, ``BINID``, ``TAXID``, …).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside, read_text_lines, write_json
+from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
+from genestill.ground.logs import logger
+from genestill.ground.sequences import read_fasta, write_fasta
+from genestill.reference.taxonomy import Taxdump, read_taxdump
+
+# The columns (contig, genome, taxid) by the first word of the header.
+_COLUMNS = {
+    "#anonymous_contig_id": ("#anonymous_contig_id", "genome_id", "tax_id"),
+    "@@SEQUENCEID": ("@@SEQUENCEID", "BINID", "TAXID"),
+}
+
+
+def read_mapping(path: str | Path) -> Iterator[tuple[str, str, int]]:
+    """Yield (contig, genome, taxid) of each row of a gold standard, gzipped or not.
+
+    A contig of a pooled assembly has one row for each genome that it is from. Raises `InputError`, naming the line,
+    for a file of neither form and a row that does not fit its header.
+    """
+    columns: list[int] = []
+    width = 0
+    for number, line in enumerate(read_text_lines(path), 1):
+        cells = line.rstrip("\r\n").split("\t")
+        if cells[0] in _COLUMNS:
+            wanted = _COLUMNS[cells[0]]
+            missing = [name for name in wanted if name not in cells]
+            if missing:
+                raise InputError(f"{path}: line {number}: no column {missing[0]}; found {', '.join(cells)}")
+            columns, width = [cells.index(name) for name in wanted], len(cells)
+        elif not line.strip() or (not columns and cells[0].startswith(("@", "#"))):
+            continue
+        elif not columns:
+            raise InputError(f"{path}: line {number} is {line[:60]!r}; expected a header, {' or '.join(_COLUMNS)} …")
+        elif line.startswith("@SampleID"):
+            columns = []  # several samples in one file, each with its own header
+        elif len(cells) != width:
+            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {width}")
+        else:
+            contig, genome, taxid = (cells[column].strip() for column in columns)
+            # CAMI numbers strains below a species as 1234.5; the part before the dot is NCBI's.
+            digits = taxid.split(".")[0]
+            if not contig or not (digits.isascii() and digits.isdigit()):
+                raise InputError(f"{path}: line {number}: contig {contig!r}, taxid {taxid!r}; expected an id, a number")
+            yield contig, genome, int(digits)
+
+
+def lineages_of_contigs(
+    mappings: Sequence[str | Path], dump: Taxdump
+) -> tuple[dict[str, tuple[Lineage, str | None]], dict[str, int]]:
+    """Turn gold standards into contig -> (lineage, genome), and counts of what was met.
+
+    A contig of several genomes gets what their lineages share, and no genome. Taxids that the dump has merged are
+    followed; for those that it has deleted, or never had, the lineage is empty.
+    """
+    found: dict[str, tuple[Lineage, str | None]] = {}
+    known: dict[int, Lineage] = {}
+    counts = {"contigs": 0, "taxids_merged": 0, "taxids_unknown": 0, "contigs_of_several_genomes": 0}
+    several = set()
+    for path in mappings:
+        for contig, genome, taxid in read_mapping(path):
+            if taxid not in known:
+                current = dump.current(taxid)
+                counts["taxids_merged"] += current not in (None, taxid)
+                counts["taxids_unknown"] += current is None
+                known[taxid] = NO_LINEAGE if current is None else dump.lineage(current)
+            lineage = known[taxid]
+            if contig in found and found[contig][1] != genome:
+                several.add(contig)
+                lineage, genome = common_lineage([found[contig][0], lineage]), None
+            found[contig] = (lineage, genome)
+    counts |= {"contigs": len(found), "contigs_of_several_genomes": len(several)}
+    return found, counts
+
+
+def write_gold_standard(
+    contigs: Sequence[str | Path], mappings: Sequence[str | Path], taxdump: str | Path, output: str | Path
+) -> None:
+    """Gather the samples of a data set: ``contigs.fna.gz``, ``truth.tsv`` and ``summary.json`` in ``output``.
+
+    Args:
+        contigs: FASTA files, one a sample; ids must be unique over all of them (CAMISIM's S<sample>C<number> are).
+            Or folders, each with one ``anonymous_gsa.fasta.gz`` somewhere under it.
+        mappings: gold standards of the same contigs, or folders with one ``gsa_mapping.tsv.gz``.
+        taxdump: folder that holds, at any depth, the NCBI taxonomy dump that the data were made with.
+        output: the folder; replaced as a whole.
+
+    Raises:
+        InputError: an id in two files; contigs of which none is in the gold standards; what the readers refuse.
+    """
+    contigs = [_find(path, "anonymous_gsa.fasta.gz") for path in contigs]
+    mappings = [_find(path, "gsa_mapping.tsv.gz") for path in mappings]
+    found, counts = lineages_of_contigs(mappings, read_taxdump(_find(taxdump, "nodes.dmp").parent))
+    lengths: dict[str, int] = {}
+    file_of: dict[str, str] = {}
+
+    def records() -> Iterator[tuple[str, str]]:
+        for path in contigs:
+            for name, sequence in read_fasta(path):
+                if name in file_of:
+                    raise InputError(f"{path}: the contig {name!r} is also in {file_of[name]}; ids must be unique")
+                file_of[name], lengths[name] = str(path), len(sequence)
+                yield name, sequence
+
+    with folder_aside(output) as aside:
+        write_fasta(aside / "contigs.fna.gz", records())
+        if not lengths.keys() & found.keys():
+            raise InputError(
+                f"{mappings[0]}: none of its contigs (first: {next(iter(found), None)!r}) is in {contigs[0]} "
+                f"(first: {next(iter(lengths))!r}); is it the gold standard of other contigs?"
+            )
+        with open(aside / "truth.tsv", "w", encoding="utf-8") as table:
+            table.write("contig\tlineage\tgenome\tlength\n")
+            for name, length in lengths.items():
+                lineage, genome = found.get(name, (NO_LINEAGE, None))
+                table.write(f"{name}\t{format_lineage(lineage)}\t{genome or ''}\t{length}\n")
+        counts["contigs_without_answer"] = sum(depth(found.get(name, (NO_LINEAGE,))[0]) == 0 for name in lengths)
+        write_json(aside / "summary.json", counts | {"contigs": len(lengths)})
+    logger.info("gold standard: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+
+
+def _find(path: str | Path, name: str) -> Path:
+    """``path`` itself if it is a file, else the one file called ``name`` under it."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    inside = sorted(path.rglob(name))
+    if len(inside) != 1:
+        raise InputError(f"{path}: holds {len(inside)} files called {name}; expected one")
+    return inside[0]

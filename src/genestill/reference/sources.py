@@ -1,0 +1,92 @@
+"""The table of published data: where each file lies, how large it is, and what is known of its checksum."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+
+COLUMNS = ("dataset", "sample", "role", "url", "checksum", "bytes", "version", "licence", "doi", "state", "holds")
+ROLES = ("contigs", "setup", "reads", "taxonomy", "checksums", "page")
+STATES = ("checked", "unchecked", "landing")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published file.
+
+    Attributes:
+        dataset, sample: what it belongs to; sample is empty for files of a whole data set.
+        role: one of ``ROLES``; ``page`` is a page for people.
+        url: where it was published.
+        checksum: ``md5:…`` or ``sha256:…`` where one is published, else None.
+        size: bytes where published, else None.
+        version, licence, doi, holds: for people.
+        state: ``checked`` (the file was fetched from there and read), ``unchecked`` (the address is the published
+            one, nobody of this project has fetched it), ``landing`` (the address of a page, not of the file).
+    """
+
+    dataset: str
+    sample: str
+    role: str
+    url: str
+    checksum: str | None
+    size: int | None
+    version: str
+    licence: str
+    doi: str
+    state: str
+    holds: str
+
+    @property
+    def checksum_kind(self) -> str | None:
+        """``sha256``, ``md5``, or None where no checksum is published."""
+        return self.checksum.partition(":")[0] if self.checksum else None
+
+    @property
+    def digest(self) -> str | None:
+        """The checksum's hexadecimal digits."""
+        return self.checksum.partition(":")[2] if self.checksum else None
+
+    @property
+    def fetch_options(self) -> str:
+        """What is published of checksum and size, as options of ``genestill reference fetch``."""
+        options = [f"--checksum {self.checksum}"] if self.checksum else []
+        return " ".join(options + ([f"--bytes {self.size}"] if self.size else []))
+
+
+def read_sources(path: str | Path) -> list[Source]:
+    """Read the table (TSV, columns ``COLUMNS``, ``#`` starts a comment line); raise `InputError` naming the line."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    rows = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
+    if not rows or tuple(rows[0][1].split("\t")) != COLUMNS:
+        raise InputError(f"{path}: the first row is not the header {', '.join(COLUMNS)}")
+    found, line_of = [], {}
+    for number, line in rows[1:]:
+        cells = next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE))
+        if len(cells) != len(COLUMNS):
+            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {len(COLUMNS)}")
+        row = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=True))
+        if row["role"] not in ROLES or row["state"] not in STATES:
+            raise InputError(
+                f"{path}: line {number}: role {row['role']!r}, state {row['state']!r}; expected one of "
+                f"{', '.join(ROLES)} and one of {', '.join(STATES)}"
+            )
+        if not row["url"].startswith(("http://", "https://")):
+            raise InputError(f"{path}: line {number}: the url is {row['url']!r}; expected http:// or https://")
+        if row["checksum"] and not re.fullmatch(r"(md5|sha256):[0-9a-f]+", row["checksum"]):
+            raise InputError(f"{path}: line {number}: checksum {row['checksum']!r}; expected md5:… or sha256:…")
+        if row["bytes"] and not row["bytes"].isdigit():
+            raise InputError(f"{path}: line {number}: bytes {row['bytes']!r}; expected a whole number or nothing")
+        key = (row["dataset"], row["sample"], row["role"])
+        if key in line_of:
+            raise InputError(f"{path}: line {number} repeats {' '.join(filter(None, key))} of line {line_of[key]}")
+        line_of[key] = number
+        size = int(row.pop("bytes")) if row["bytes"] else row.pop("bytes") or None
+        checksum = row.pop("checksum") or None
+        found.append(Source(**row, checksum=checksum, size=size))
+    return found

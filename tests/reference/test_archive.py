@@ -1,0 +1,128 @@
+import io
+import tarfile
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genestill.ground.errors import InputError
+from genestill.reference.archive import unpack
+
+
+def make_tar(path, entries, mode="w:gz"):
+    """``entries``: (name, bytes) for files, or a TarInfo."""
+    with tarfile.open(path, mode) as bundle:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                bundle.addfile(entry)
+            else:
+                header = tarfile.TarInfo(entry[0])
+                header.size = len(entry[1])
+                bundle.addfile(header, io.BytesIO(entry[1]))
+    return path
+
+
+def make_link(name, target, kind=tarfile.SYMTYPE):
+    header = tarfile.TarInfo(name)
+    header.type, header.linkname = kind, target
+    return header
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_wanted_files_are_unpacked_and_others_are_not(tmp_path, mode):
+    archive = make_tar(tmp_path / "a.tar", [("run/sample_0/a.txt", b"one"), ("run/reads.bin", b"x" * 100)], mode)
+    assert unpack(archive, tmp_path / "out", ["*/a.txt"]) == [tmp_path / "out" / "run/sample_0/a.txt"]
+    assert (tmp_path / "out/run/sample_0/a.txt").read_bytes() == b"one"
+    assert not (tmp_path / "out/run/reads.bin").exists()
+
+
+def test_a_zip_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("folder/a.txt", "one")
+    assert [path.read_text() for path in unpack(tmp_path / "a.zip", tmp_path / "out")] == ["one"]
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "a\\..\\evil", "a\nb"])
+def test_a_name_that_leaves_the_folder_is_refused_in_tar_and_zip(tmp_path, name):
+    make_tar(tmp_path / "a.tar", [("good", b"1"), (name, b"2")])
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        bundle.writestr("good", "1")
+        bundle.writestr(zipfile.ZipInfo(name) if "\\" not in name else name, "2")
+    for archive in ("a.tar", "a.zip"):
+        with pytest.raises(InputError, match="would leave the folder"):
+            unpack(tmp_path / archive, tmp_path / "out")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "a.zip"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_are_refused(tmp_path, kind):
+    archive = make_tar(tmp_path / "a.tar", [("good", b"1"), make_link("link", "good", kind)])
+    with pytest.raises(InputError, match="'link' is a link or device"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert len(unpack(archive, tmp_path / "out", ["good"])) == 1, "what is not wanted may be anything"
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        entry = zipfile.ZipInfo("link")
+        entry.create_system, entry.external_attr = 3, 0o120777 << 16
+        bundle.writestr(entry, "/etc/passwd")
+    with pytest.raises(InputError, match="is a link or device"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_an_archive_that_grows_past_the_bound_is_stopped(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", [("zeros", b"\0" * 5_000_000), ("more", b"\0" * 5_000_000)])
+    assert archive.stat().st_size < 50_000
+    with pytest.raises(InputError, match="more than 6000000 bytes"):
+        unpack(archive, tmp_path / "out", maximum_bytes=6_000_000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_that_lies_about_its_size_is_stopped(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("zeros", b"\0" * 100_000)
+    data = (tmp_path / "a.zip").read_bytes()
+    assert data.count((100_000).to_bytes(4, "little")) == 2
+    (tmp_path / "a.zip").write_bytes(data.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    with pytest.raises(InputError):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_an_archive_that_is_cut_short_or_none_at_all_leaves_the_earlier_folder(tmp_path):
+    whole = make_tar(tmp_path / "a.tar", [("a", bytes(range(256)) * 400), ("b", bytes(range(255, -1, -1)) * 400)])
+    unpack(whole, tmp_path / "out")
+    data = whole.read_bytes()
+    for cut in (data[: len(data) // 2], data[:10], b"", b"no archive at all"):
+        (tmp_path / "cut.tar").write_bytes(cut)
+        with pytest.raises(InputError, match=r"cut\.tar"):
+            unpack(tmp_path / "cut.tar", tmp_path / "out")
+        assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_pattern_without_a_file_and_a_name_given_twice_are_refused(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", [("a", b"1"), ("b", b"1"), ("b", b"2")])
+    with pytest.raises(InputError, match=r"no file that matches \*\.fasta"):
+        unpack(archive, tmp_path / "out", ["a", "*.fasta"])
+    with pytest.raises(InputError, match="holds 'b' twice"):
+        unpack(archive, tmp_path / "out")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=30), st.binary(max_size=50))
+def test_whatever_the_name_nothing_is_written_outside(tmp_path_factory, name, content):
+    folder = tmp_path_factory.mktemp("archive")
+    try:
+        make_tar(folder / "a.tar", [(name, content)])
+    except (ValueError, UnicodeError):
+        return  # tar itself cannot hold such a name
+    before = {path.name for path in folder.parent.iterdir()}
+    try:
+        written = unpack(folder / "a.tar", folder / "inside" / "out")
+        assert all(path.resolve().is_relative_to(folder / "inside" / "out") for path in written)
+    except InputError:
+        assert not (folder / "inside" / "out").exists()
+    assert {path.name for path in folder.parent.iterdir()} == before
+    assert {path.name for path in folder.iterdir()} <= {"a.tar", "inside"}

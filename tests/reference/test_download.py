@@ -1,0 +1,236 @@
+"""Downloads against a local server that misbehaves on demand."""
+
+import hashlib
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from genestill.ground.errors import InputError
+from genestill.reference.download import fetch
+
+CONTENT = np.random.default_rng(1).bytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT at every path; ``script`` holds what to do with the next requests, one word each, then "ok"."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script, self.ranges, self.etag, self.content, self.released = [], [], '"one"', CONTENT, threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/data.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        deed = server.script.pop(0) if server.script else "ok"
+        wanted = self.headers.get("Range")
+        server.ranges.append(wanted)
+        if deed.isdigit():
+            self.send_response(int(deed))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if deed == "silent":
+            server.released.wait(20)
+            return
+        same = self.headers.get("If-Range") in (None, server.etag)
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and same and deed != "no-range" else 0
+        body = server.content[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            whole = len(server.content)
+            self.send_header("Content-Range", f"bytes {start + (deed == 'elsewhere')}-{whole - 1}/{whole}")
+        if server.etag:
+            self.send_header("ETag", server.etag)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if deed == "drop":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif deed == "stall":
+            self.wfile.write(body[: (1 << 20) + 10])
+            self.wfile.flush()
+            server.released.wait(20)
+        elif deed == "damage":
+            self.wfile.write(b"\0" * len(body))
+        else:
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.released.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def get(server, output, **more):
+    return fetch(server.url, output, **{"attempts": 3, "timeout": 5.0, "first_wait": 0.01} | more)
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_arrives_whole_and_nothing_else_stays(server, tmp_path):
+    assert get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}", size=len(CONTENT)) == SHA256
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+    assert left(tmp_path) == ["data.bin"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
+def test_published_checksums_of_every_kind_are_checked(server, tmp_path, algorithm):
+    get(server, tmp_path / "data.bin", checksum=f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest().upper()}")
+    other = hashlib.new(algorithm, b"other").hexdigest()
+    with pytest.raises(InputError, match=f"the {algorithm} of what arrived is .* but {other} was expected"):
+        get(server, tmp_path / "more.bin", checksum=f"{algorithm}:{other}")
+    assert left(tmp_path) == ["data.bin"]
+
+
+def test_a_server_that_answers_500_is_asked_again(server, tmp_path):
+    server.script = ["500", "503"]
+    assert get(server, tmp_path / "data.bin") == SHA256
+
+
+def test_a_server_that_keeps_answering_500_ends_in_a_sentence(server, tmp_path):
+    server.script = ["500"] * 9
+    with pytest.raises(InputError, match=r"answered 500 .* given up after 3 attempts"):
+        get(server, tmp_path / "data.bin")
+    assert len(server.ranges) == 3
+
+
+@pytest.mark.parametrize(("code", "meaning"), [("404", "it has no such file"), ("403", "it refuses access")])
+def test_an_answer_that_will_not_change_is_not_asked_for_twice(server, tmp_path, code, meaning):
+    server.script = [code]
+    with pytest.raises(InputError, match=f"answered {code} .*: {meaning}"):
+        get(server, tmp_path / "data.bin")
+    assert len(server.ranges) == 1
+    assert left(tmp_path) == []
+
+
+def test_a_dropped_connection_is_continued_where_it_broke(server, tmp_path):
+    server.script = ["drop", "drop"]
+    assert get(server, tmp_path / "data.bin") == SHA256
+    assert server.ranges == [None, "bytes=1500000-", "bytes=2250000-"]
+
+
+def test_a_hanging_server_is_given_up_and_asked_again(server, tmp_path):
+    server.script = ["silent", "stall"]
+    started = time.monotonic()
+    assert get(server, tmp_path / "data.bin", timeout=0.3) == SHA256
+    assert time.monotonic() - started < 10
+    assert server.ranges[2].startswith("bytes=")
+
+
+def test_a_server_that_always_hangs_ends_in_a_sentence(server, tmp_path):
+    server.script = ["silent"] * 9
+    with pytest.raises(InputError, match=r"nothing came from the server for|no connection within"):
+        get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
+
+
+def test_no_server_at_all_ends_in_a_sentence(server, tmp_path):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(InputError, match=r"no connection \(.*refused"):
+        get(server, tmp_path / "data.bin", attempts=2)
+
+
+def test_a_later_run_goes_on_where_the_last_one_gave_up(server, tmp_path):
+    server.script = ["drop", "500", "500", "500"]
+    with pytest.raises(InputError, match="the same command later goes on from there"):
+        get(server, tmp_path / "data.bin")
+    assert left(tmp_path) == [".data.bin.origin", ".data.bin.part"]
+    server.script.clear()
+    server.ranges.clear()
+    assert get(server, tmp_path / "data.bin") == SHA256
+    assert server.ranges == ["bytes=1500000-"]
+    assert left(tmp_path) == ["data.bin"]
+
+
+def test_a_file_that_changed_on_the_server_is_not_glued_to_the_old_part(server, tmp_path):
+    server.script = ["drop", "500", "500", "500"]
+    with pytest.raises(InputError):
+        get(server, tmp_path / "data.bin")
+    server.script.clear()
+    server.content, server.etag = bytes(reversed(CONTENT)), '"two"'
+    get(server, tmp_path / "data.bin")
+    assert (tmp_path / "data.bin").read_bytes() == server.content
+
+
+def test_without_a_promise_of_the_server_and_without_checksum_a_part_is_not_trusted(server, tmp_path):
+    server.etag, server.script = "", ["drop"]
+    assert get(server, tmp_path / "data.bin") == SHA256
+    assert server.ranges == [None, None]
+
+
+def test_a_server_that_cannot_continue_or_continues_elsewhere_is_started_over(server, tmp_path):
+    server.script = ["drop", "no-range"]
+    assert get(server, tmp_path / "one.bin") == SHA256
+    server.script = ["drop", "elsewhere"]
+    assert get(server, tmp_path / "two.bin") == SHA256
+
+
+def test_a_part_that_was_damaged_is_thrown_away_and_fetched_anew(server, tmp_path):
+    (tmp_path / ".data.bin.part").write_bytes(b"\0" * 1000)
+    assert get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}") == SHA256
+    assert server.ranges == ["bytes=1000-", None]
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
+    (tmp_path / ".data.bin.part").write_bytes(CONTENT + b"more")
+    server.script = ["416"]
+    assert get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}") == SHA256
+
+
+def test_damage_on_the_way_is_found_and_leaves_nothing(server, tmp_path):
+    server.script = ["damage"]
+    with pytest.raises(InputError, match="damaged on its way or is another version"):
+        get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}")
+    assert left(tmp_path) == []
+
+
+def test_a_file_of_another_size_than_published_is_refused_before_it_is_fetched(server, tmp_path):
+    with pytest.raises(InputError, match="offers 3000000 bytes, but 5 were expected"):
+        get(server, tmp_path / "data.bin", size=5)
+
+
+def test_a_file_that_is_here_and_right_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+    get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}")
+    assert server.ranges == []
+    (tmp_path / "data.bin").write_bytes(b"other")
+    get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}")
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_more_than_the_disk_holds_is_refused_before_it_is_fetched(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(InputError, match="GB free, but downloading"):
+        get(server, tmp_path / "data.bin")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/file", "file:///etc/passwd", "data.bin"])
+def test_only_web_addresses_are_fetched(tmp_path, url):
+    with pytest.raises(InputError, match="starts with http"):
+        fetch(url, tmp_path / "data.bin")
+
+
+@pytest.mark.parametrize("checksum", ["abc", "crc:12", "sha256:12", "md5:" + "x" * 31])
+def test_a_checksum_that_is_none_is_refused(tmp_path, checksum):
+    with pytest.raises(InputError, match="checksum"):
+        fetch("http://127.0.0.1:1/data.bin", tmp_path / "data.bin", checksum)

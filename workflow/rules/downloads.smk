@@ -1,0 +1,141 @@
+# Published data: fetched with checksums, unpacked, turned into contigs with right answers. Cluster nodes often have
+# no way out, so all of it runs where Snakemake runs.
+
+import re
+
+from genestill.reference.sources import read_sources
+
+CAMI2 = "resources/downloads/cami2"
+# <dataset>/taxonomy, <dataset>/contigs-<sample> -> where it was published, how large, which checksum.
+CAMI2_FILES = {
+    f"{source.dataset.lower()}/{source.role}"
+    + (f"-{source.sample}" if source.sample else ""): source
+    for source in read_sources(
+        Path(workflow.basedir).parent / "resources" / "cami2.tsv"
+    )
+    if source.role in ("contigs", "taxonomy")
+}
+
+# Which of them have a published checksum of a kind; "none" is no file's name.
+CAMI2_WITH = {
+    kind: "|".join(
+        re.escape(file)
+        for file, source in CAMI2_FILES.items()
+        if source.checksum_kind == kind
+    )
+    or "none"
+    for kind in (None, "sha256", "md5")
+}
+
+
+localrules:
+    fetch_cami2,
+    fetch_cami2_sha256,
+    fetch_cami2_md5,
+    unpack_cami2_contigs,
+    unpack_cami2_taxonomy,
+    gather_cami2,
+
+
+# Three rules that differ in what Snakemake can hold the file to: nothing published, a SHA-256, an MD5.
+rule fetch_cami2:
+    output:
+        archive=ensure(f"{CAMI2}/{{file}}.archive", non_empty=True),
+    log:
+        "logs/downloads/cami2/{file}.log",
+    wildcard_constraints:
+        file=CAMI2_WITH[None],
+    retries: 2
+    conda:
+        "../../envs/genestill.yaml"
+    resources:
+        mem_mb=500,
+        runtime=720,
+    params:
+        url=lambda wildcards: CAMI2_FILES[wildcards.file].url,
+        options=lambda wildcards: CAMI2_FILES[wildcards.file].fetch_options,
+    shell:
+        "python -m genestill reference fetch --url {params.url:q} {params.options} --output {output.archive:q} 2> {log}"
+
+
+use rule fetch_cami2 as fetch_cami2_sha256 with:
+    output:
+        archive=ensure(
+            f"{CAMI2}/{{file}}.archive",
+            sha256=lambda wildcards: CAMI2_FILES[wildcards.file].digest,
+        ),
+    wildcard_constraints:
+        file=CAMI2_WITH["sha256"],
+
+
+use rule fetch_cami2 as fetch_cami2_md5 with:
+    output:
+        archive=ensure(
+            f"{CAMI2}/{{file}}.archive",
+            md5=lambda wildcards: CAMI2_FILES[wildcards.file].digest,
+        ),
+    wildcard_constraints:
+        file=CAMI2_WITH["md5"],
+
+
+rule unpack_cami2_contigs:
+    input:
+        archive=f"{CAMI2}/{{dataset}}/contigs-{{sample}}.archive",
+    output:
+        folder=directory(f"{CAMI2}/{{dataset}}/samples/{{sample}}"),
+    log:
+        "logs/downloads/cami2/{dataset}/unpack-{sample}.log",
+    wildcard_constraints:
+        sample="[0-9]+",
+    conda:
+        "../../envs/genestill.yaml"
+    resources:
+        mem_mb=500,
+        runtime=240,
+    shell:
+        "python -m genestill reference unpack --archive {input.archive:q} --wanted '*/anonymous_gsa.fasta.gz'"
+        " '*/gsa_mapping.tsv.gz' --output {output.folder:q} 2> {log}"
+
+
+rule unpack_cami2_taxonomy:
+    input:
+        archive=f"{CAMI2}/{{dataset}}/taxonomy.archive",
+    output:
+        folder=directory(f"{CAMI2}/{{dataset}}/taxonomy"),
+    log:
+        "logs/downloads/cami2/{dataset}/unpack-taxonomy.log",
+    conda:
+        "../../envs/genestill.yaml"
+    resources:
+        mem_mb=500,
+        runtime=60,
+    shell:
+        "python -m genestill reference unpack --archive {input.archive:q} --wanted '*.dmp' --output {output.folder:q}"
+        " 2> {log}"
+
+
+rule gather_cami2:
+    input:
+        samples=lambda wildcards: [
+            f"{CAMI2}/{file.replace('contigs-', 'samples/')}"
+            for file in CAMI2_FILES
+            if file.startswith(f"{wildcards.dataset}/contigs-")
+        ],
+        taxonomy=f"{CAMI2}/{{dataset}}/taxonomy",
+    output:
+        contigs=f"{CAMI2}/{{dataset}}/community/contigs.fna.gz",
+        truth=f"{CAMI2}/{{dataset}}/community/truth.tsv",
+    log:
+        "logs/downloads/cami2/{dataset}/gather.log",
+    benchmark:
+        "benchmarks/downloads/cami2/{dataset}/gather.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        folder=subpath(output.contigs, parent=True),
+    shell:
+        "python -m genestill reference gold-standard --contigs {input.samples:q} --mappings {input.samples:q}"
+        " --taxdump {input.taxonomy:q} --output {params.folder:q} 2> {log}"
