@@ -26,9 +26,14 @@ def count_naively(sequence):
     return np.array(list(counts.values()))
 
 
-@given(st.text(alphabet="ACGTacgtN", max_size=200))
-def test_counts_equal_a_plain_count_that_skips_windows_with_unknown_bases(sequence):
-    assert (count_tetranucleotides(sequence) == count_naively(sequence)).all()
+@given(st.lists(st.text(alphabet="ACGTacgtN", max_size=200), max_size=6), st.integers(1, 300))
+def test_counts_equal_a_plain_count_that_skips_windows_with_unknown_bases(sequences, block):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genestill.student.composition.BLOCK", block)
+        found = count_tetranucleotides(sequences)
+    assert found.shape == (len(sequences), 256)
+    for row, sequence in zip(found, sequences, strict=True):
+        assert (row == count_naively(sequence)).all()
 
 
 def test_kernel_spans_the_null_space_of_the_published_relations():
@@ -49,21 +54,21 @@ def test_kernel_spans_the_null_space_of_the_published_relations():
         relations.append(relation)
     relations.append(np.ones(256))
     relations = np.array(relations)
-    kernel = projection_kernel()
+    kernel = projection_kernel().astype(np.float64)
     assert kernel.shape == (256, FEATURES)
     assert np.linalg.matrix_rank(relations) == 256 - FEATURES
-    np.testing.assert_allclose(relations @ kernel, 0, atol=1e-12)
-    np.testing.assert_allclose(kernel.T @ kernel, np.eye(FEATURES), atol=1e-12)
+    np.testing.assert_allclose(relations @ kernel, 0, atol=1e-5)
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(FEATURES), atol=1e-5)
 
 
 @given(dna)
 def test_a_circular_sequence_and_both_its_strands_lose_nothing_in_the_projection(sequence):
     circle = sequence + sequence[:3]
-    both = count_tetranucleotides(circle) + count_tetranucleotides(reverse_complement(circle))
+    both = count_tetranucleotides([circle, reverse_complement(circle)]).sum(axis=0)
     frequencies = both / both.sum()
     kernel = projection_kernel()
     centred = frequencies - 1 / 256
-    np.testing.assert_allclose(kernel @ (kernel.T @ centred), centred, atol=1e-12)
+    np.testing.assert_allclose(kernel @ (kernel.T @ centred), centred, atol=1e-6)
 
 
 def test_features_of_a_sequence_without_known_windows_are_zeros():

@@ -6,67 +6,87 @@ one. Projecting the 256 frequencies on the null space of these linear relations 
 (Kislyuk et al. 2009, doi 10.1186/1471-2105-10-316; used by Nissen et al. 2021, doi 10.1038/s41587-020-00777-4).
 """
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases, reverse_complement
+from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
 
 TETRANUCLEOTIDES = ["".join(word) for word in product(BASES, repeat=4)]
 FEATURES = 103
+BLOCK = 1 << 20  # bases that are counted together: few calls, and the arrays stay in the processor's cache
 
 
 @cache
 def projection_kernel() -> np.ndarray:
-    """Orthonormal basis of the null space of the relations between tetranucleotide frequencies: float64 [256, 103]."""
-    from scipy.linalg import null_space
+    """Orthonormal basis of the null space of the relations between tetranucleotide frequencies: float32 [256, 103].
 
-    number = {word: index for index, word in enumerate(TETRANUCLEOTIDES)}
-    relations = [np.ones(256)]
-    for word in TETRANUCLEOTIDES:
-        relation = np.zeros(256)
-        relation[number[word]] += 1
-        relation[number[reverse_complement(word)]] -= 1
-        relations.append(relation)
-    for trinucleotide in map("".join, product(BASES, repeat=3)):
-        relation = np.zeros(256)
-        for base in BASES:
-            relation[number[trinucleotide + base]] += 1
-            relation[number[base + trinucleotide]] -= 1
-        relations.append(relation)
-    kernel = null_space(np.array(relations))
+    The basis is a file because it is not unique: computed anew, another machine's linear algebra could turn it, and
+    a student that was trained on one basis would read features of another.
+    """
+    kernel = np.load(Path(__file__).with_name("composition_kernel.npy"), allow_pickle=False)
     kernel.setflags(write=False)
     return kernel
 
 
-def count_tetranucleotides(sequence: str) -> np.ndarray:
-    """Counts of the 256 tetranucleotides on one strand of ``sequence``: int64 [256].
+def count_tetranucleotides(sequences: Iterable[str]) -> np.ndarray:
+    """Counts of the 256 tetranucleotides on one strand of each sequence: float32 [n, 256].
 
     Windows with an unknown base are skipped.
     """
-    bases = encode_bases(sequence)
-    if len(bases) < 4:
-        return np.zeros(256, dtype=np.int64)
-    # Two bits a base: a window of four is exactly one byte, and the shifts never leave it.
-    words = (bases[:-3] << 6) | (bases[1:-2] << 4) | (bases[2:-1] << 2) | bases[3:]
+    counts: list[np.ndarray] = []
+    block: list[str] = []
+    size = 0
+    for sequence in sequences:
+        block.append(sequence)
+        size += len(sequence)
+        if size >= BLOCK:
+            counts.append(_count_block(block))
+            block, size = [], 0
+    counts.append(_count_block(block))
+    return np.concatenate(counts)
+
+
+def _count_block(block: list[str]) -> np.ndarray:
+    counts = np.zeros((len(block), 256), dtype=np.float32)
+    joined = "".join(block)
+    if len(joined) < 4:
+        return counts
+    # Two bits a base: a window of four is exactly one byte. Eight bytes are shifted at a time, hence the padding.
+    bases = encode_bases(joined + "A" * (-len(joined) % 8))
     unknown = bases == UNKNOWN_BASE
-    if unknown.any():
-        words = words[~(unknown[:-3] | unknown[1:-2] | unknown[2:-1] | unknown[3:])]
-    return np.bincount(words, minlength=256)
+    some_unknown = bool(unknown.any())
+    if some_unknown:
+        bases = bases & 3
+    two = (bases.view(np.uint64) << 2).view(np.uint8)
+    two[:-1] |= bases[1:]
+    words = (two.view(np.uint64) << 4).view(np.uint8)[:-3]
+    words |= two[2:-1]
+    if some_unknown:
+        known = ~(unknown[:-3] | unknown[1:-2] | unknown[2:-1] | unknown[3:])
+    start = 0
+    for row, sequence in enumerate(block):
+        stop = start + len(sequence) - 3
+        if stop > start:
+            own = words[start:stop]
+            counts[row] = np.bincount(own[known[start:stop]] if some_unknown else own, minlength=256)
+        start += len(sequence)
+    return counts
 
 
-def composition_of(sequences) -> np.ndarray:
-    """The 103 composition features of each of ``sequences`` (an iterable of str): float32 [n, 103].
+def composition_of(sequences: Iterable[str]) -> np.ndarray:
+    """The 103 composition features of each of ``sequences``: float32 [n, 103].
 
     A sequence without a known window of four gets the features of equal frequencies, which are zeros.
     """
-    counts = [count_tetranucleotides(sequence) for sequence in sequences]
-    return project(np.array(counts, dtype=np.float32).reshape(-1, 256))
+    return project(count_tetranucleotides(sequences))
 
 
 def project(counts: np.ndarray) -> np.ndarray:
     """Turn tetranucleotide counts [n, 256] into the 103 features: float32 [n, 103]."""
     totals = counts.sum(axis=1, keepdims=True)
     frequencies = np.divide(counts, totals, out=np.full_like(counts, 1 / 256, dtype=np.float32), where=totals > 0)
-    return ((frequencies - np.float32(1 / 256)) @ projection_kernel().astype(np.float32)).astype(np.float32)
+    return ((frequencies - np.float32(1 / 256)) @ projection_kernel()).astype(np.float32)
