@@ -21,6 +21,7 @@ SNAKEFILE = f"""
 import sys
 sys.path.insert(0, "{ROOT}/src")
 shell.prefix("set -euo pipefail; export PYTHONPATH='{ROOT}/src' PATH='{BIN}':$PATH; ")
+config["reference"] = {{"taxdump": None}}
 include: "rules/downloads.smk"
 rule all:
     default_target: True

@@ -121,7 +121,8 @@ rule gather_cami2:
             for file in CAMI2_FILES
             if file.startswith(f"{wildcards.dataset}/contigs-")
         ],
-        taxonomy=f"{CAMI2}/{{dataset}}/taxonomy",
+        # Right answers are named as the reference names its taxa, where the configuration gives that taxonomy.
+        taxonomy=config["reference"]["taxdump"] or f"{CAMI2}/{{dataset}}/taxonomy",
     output:
         contigs=f"{CAMI2}/{{dataset}}/community/contigs.fna.gz",
         truth=f"{CAMI2}/{{dataset}}/community/truth.tsv",
