@@ -1,0 +1,122 @@
+"""The rank table: labels and models side by side, in plain text."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.ground.artefacts import METRICS
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_text
+from genestill.ground.lineage import RANKS
+from genestill.ground.tables import read_table
+
+
+def read_taxonomy_metrics(path: str | Path) -> pd.DataFrame:
+    """The metric table of one run of ``evaluation taxonomy``; raises `InputError` if it holds none, or several runs."""
+    table = read_table(path, METRICS)
+    table = table[table["benchmark"] == "taxonomy"]
+    if table.empty:
+        raise InputError(f"{path}: no metrics of the benchmark 'taxonomy'")
+    runs = table[["dataset", "seed"]].drop_duplicates()
+    if len(runs) > 1:
+        raise InputError(f"{path}: metrics of {len(runs)} runs (data sets or seeds); expected one")
+    return table
+
+
+def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | None = None) -> str:
+    """Write the table to ``output`` and return it.
+
+    ``baseline`` is the model that the others are compared with; the first of the metric table (the labels) if None.
+    """
+    table = read_taxonomy_metrics(metrics)
+    models = table["model"].drop_duplicates().tolist()
+    baseline = baseline or models[0]
+    if baseline not in models:
+        raise InputError(f"{metrics}: no model {baseline!r}; found {', '.join(models)}")
+    models = [baseline, *(model for model in models if model != baseline)]
+    whole = table[table["split"] == "all"].set_index(["task", "model", "metric"])[["value", "n"]]
+    has_truth = "f1" in whole.index.get_level_values("metric")
+    lines = _scores(whole, models) if has_truth else _coverage(whole, models)
+    text = f"{table['dataset'].iloc[0]}\n\n" + "\n".join(line.rstrip() for line in lines) + "\n"
+    write_text(output, text)
+    return text
+
+
+def _value(whole: pd.DataFrame, task: str, model: str, metric: str, digits: int = 3) -> str:
+    if (task, model, metric) not in whole.index:
+        return "-"
+    value = whole.loc[(task, model, metric), "value"]
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _aligned(rows: list[list[str]], gap: str = "  ") -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        gap.join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
+    baseline = models[0]
+    ranks = [rank for rank in RANKS if (rank, baseline, "f1") in whole.index]
+    lines = []
+    for model in models[1:] or models:
+        pair = list(dict.fromkeys([baseline, model]))
+        rows = [["rank", "contigs", *(f"{name} {word}" for name in pair for word in ("P", "R", "F1"))]]
+        if len(pair) == 2:
+            rows[0] += ["F1 difference", "95 % interval"]
+        for rank in ranks:
+            row = [rank, str(whole.loc[(rank, baseline, "f1"), "n"])]
+            row += [_value(whole, rank, name, metric) for name in pair for metric in ("precision", "recall", "f1")]
+            if len(pair) == 2:
+                values = [
+                    whole.loc[(rank, model, f"f1_difference{end}:{baseline}"), "value"] for end in ("", "_low", "_high")
+                ]
+                row += [f"{values[0]:+.3f}", f"{values[1]:+.3f} to {values[2]:+.3f}"]
+            rows.append(row)
+        lines += [*_aligned(rows), ""]
+    rows = [["", *models]]
+    absent = {rank: (rank, baseline, "absent_called") for rank in RANKS}
+    for rank, key in absent.items():
+        if key in whole.index:
+            name = f"{rank} called on {whole.loc[key, 'n']} contigs whose {rank} the reference lacks"
+            rows.append([name, *(_value(whole, rank, model, "absent_called", 0) for model in models)])
+    for metric, name, digits in (
+        ("ece", "expected calibration error at species", 3),
+        ("auprc", "area under precision-recall at species", 3),
+    ):
+        rows.append([name, *(_value(whole, "species", model, metric, digits) for model in models)])
+    if ("lineage", baseline, "exact_answer") in whole.index:
+        total = whole.loc[("lineage", baseline, "exact_answer"), "n"]
+        for metric, name in (("exact_answer", "lineages exactly right"), ("over_depth", "lineages called too deep")):
+            rows.append([f"{name}, of {total}", *(_value(whole, "lineage", model, metric, 0) for model in models)])
+    lines += _aligned(rows)
+    genomes = whole.loc[(ranks[-1], baseline, "f1_low"), "n"]
+    lines += [
+        "",
+        "P = correct / (correct + wrong), R = correct / all contigs, F1 = 2 P R / (P + R);",
+        f"intervals: paired bootstrap over {genomes} genomes.",
+    ]
+    return lines
+
+
+def _coverage(whole: pd.DataFrame, models: list[str]) -> list[str]:
+    baseline = models[0]
+    lines = ["No truth is known: how many contigs are named, and what became of the labels.", ""]
+    for model in models[1:] or models:
+        pair = list(dict.fromkeys([baseline, model]))
+        rows = [["rank", "contigs", *(f"{name} named" for name in pair)]]
+        kinds = ("same", "added", "removed", "renamed") if len(pair) == 2 else ()
+        rows[0] += kinds
+        for rank in RANKS:
+            row = [rank, str(whole.loc[(rank, baseline, "coverage"), "n"])]
+            row += [_value(whole, rank, name, "coverage") for name in pair]
+            rows.append(row + [_value(whole, rank, model, kind, 0) for kind in kinds])
+        lines += [*_aligned(rows), ""]
+    lines.append("same, added, removed, renamed: contigs whose label at a rank was kept, given, withdrawn, replaced.")
+    return lines
