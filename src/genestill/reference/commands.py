@@ -9,6 +9,7 @@ def add_commands(commands) -> None:
     _add_proteins(commands)
     _add_database(commands)
     _add_community(commands)
+    _add_windows(commands)
     _add_fetch(commands)
     _add_unpack(commands)
     _add_gold_standard(commands)
@@ -264,3 +265,24 @@ def _run_gold_standard(options) -> None:
     from genestill.reference.gold_standard import write_gold_standard
 
     write_gold_standard(options.contigs, options.mappings, options.taxdump, options.output)
+
+
+def _add_windows(commands) -> None:
+    summary = "windows at random places of genomes, for models that learn from bare sequence"
+    parser = commands.add_parser("windows", help=summary, description=summary)
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="table with file and lineage of each genome")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
+    parser.add_argument("--clade", metavar="LINEAGE", help="only genomes whose lineage starts so: d__…;p__…")
+    parser.add_argument("--length", type=int, default=1020, help="bases a window (default: %(default)s)")
+    parser.add_argument("--number", type=int, default=10_000, help="windows in all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
+    parser.set_defaults(run=_run_windows)
+
+
+def _run_windows(options) -> None:
+    from genestill.reference.genomes import read_genomes
+    from genestill.reference.windows import choose_clade, cut_genome_windows
+
+    genomes = choose_clade(read_genomes(options.genomes, options.genomes_folder), options.clade)
+    cut_genome_windows(genomes, options.length, options.number, options.seed, options.output)

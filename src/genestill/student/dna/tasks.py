@@ -66,7 +66,8 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
         raise InputError(f"{path}: the label {unseen[0]!r} occurs outside the training rows only")
-    labels = table["label"].map({name: number for number, name in enumerate(classes)}).to_numpy(dtype=np.int64)
+    codes = {name: number for number, name in enumerate(classes)}
+    labels = np.array([codes[label] for label in table["label"]], dtype=np.int64)
     if folds:
         pool = np.flatnonzero(split != "test")
         split[pool] = "train"

@@ -1,0 +1,1 @@
+"""Sequence classification by DNA models: Nucleotide Transformer tasks, Genomic Benchmarks, GUE, local tables."""

@@ -1,0 +1,82 @@
+"""The commands of the sequence benchmarks: ``genestill evaluation sequence-…``."""
+
+
+def add_commands(commands) -> None:
+    """Add the commands to ``genestill evaluation``."""
+    _add_baseline(commands)
+    _add_scores(commands)
+    _add_tsne(commands)
+
+
+def _add_baseline(commands) -> None:
+    parser = commands.add_parser("sequence-fit", help="a baseline, or the linear probe of embeddings, on a task table")
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
+    parser.add_argument("--name", required=True, help="of the model, in the predictions")
+    parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"))
+    parser.add_argument("--embeddings", metavar="PARQUET", help="features of the table's rows; for the probe")
+    parser.add_argument("--epochs", type=int, default=10, help="of the CNN (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
+    parser.set_defaults(run=_run_baseline)
+
+
+def _add_scores(commands) -> None:
+    parser = commands.add_parser("sequence-scores", help="metrics with intervals, a table beside published rows")
+    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET")
+    parser.add_argument("--dataset", required=True, help="name, as it stands in the metrics")
+    parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
+    parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show beside ours")
+    parser.add_argument("--reference", metavar="MODEL", help="model that the others are compared with")
+    parser.add_argument("--seed", type=int, default=1, help="of the resampling (default: %(default)s)")
+    parser.add_argument("--output-metrics", required=True, metavar="PARQUET")
+    parser.add_argument("--output-table", required=True, metavar="TSV")
+    parser.add_argument("--output-figure", required=True, metavar="SVG")
+    parser.set_defaults(run=_run_scores)
+
+
+def _add_tsne(commands) -> None:
+    parser = commands.add_parser("sequence-tsne", help="t-SNE of a task's test rows under several models")
+    parser.add_argument("--task", required=True, metavar="TSV")
+    parser.add_argument("--embeddings", required=True, nargs="+", metavar="NAME=PARQUET")
+    parser.add_argument("--most", type=int, default=1000, help="test rows at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice and t-SNE (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="SVG")
+    parser.set_defaults(run=_run_tsne)
+
+
+def _run_baseline(options) -> None:
+    from genestill.evaluation.sequence_tasks.runs import fit_on_table
+
+    fit_on_table(
+        options.kind,
+        options.task,
+        options.task_name,
+        options.name,
+        options.embeddings,
+        options.epochs,
+        options.seed,
+        options.output,
+    )
+
+
+def _run_scores(options) -> None:
+    from genestill.evaluation.sequence_tasks.runs import score_tables
+
+    score_tables(
+        options.predictions,
+        options.dataset,
+        options.catalogue,
+        options.published,
+        options.reference,
+        options.seed,
+        options.output_metrics,
+        options.output_table,
+        options.output_figure,
+    )
+
+
+def _run_tsne(options) -> None:
+    from genestill.evaluation.sequence_tasks.runs import draw_task
+
+    draw_task(options.task, options.embeddings, options.most, options.seed, options.output)

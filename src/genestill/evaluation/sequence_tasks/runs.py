@@ -1,0 +1,115 @@
+"""The runs behind the commands: fit a baseline, score predictions, draw a task."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
+from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
+from genestill.evaluation.sequence_tasks.scores import read_run, score_runs, tabulate_rows
+from genestill.evaluation.sequence_tasks.tables import (
+    PUBLISHED_COLUMNS,
+    TaskTable,
+    read_catalogue,
+    read_published,
+    read_task_table,
+)
+from genestill.ground.artefacts import METRICS, TASK_PREDICTIONS, embeddings
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_aside
+from genestill.ground.logs import logger
+from genestill.ground.provenance import collect_provenance
+from genestill.ground.seeds import seed_everything
+from genestill.ground.tables import read_table, write_table
+
+
+def fit_on_table(
+    kind: str,
+    path: str | Path,
+    task: str,
+    model: str,
+    features: str | Path | None,
+    epochs: int,
+    seed: int,
+    output: str | Path,
+) -> None:
+    """Fit ``kmer``, ``cnn`` or ``probe`` on a task's training rows and write predictions of its test rows."""
+    if (kind == "probe") != (features is not None):
+        raise InputError("embeddings go with the probe, and only with it")
+    seed_everything(seed)
+    table = read_task_table(path)
+    inputs = {"table": path}
+    if kind == "probe":
+        inputs["embeddings"] = features
+        probabilities = linear_probe(read_features(features, table), table, seed)
+    else:
+        probabilities = kmer_baseline(table, seed) if kind == "kmer" else cnn_baseline(table, seed, epochs)
+    frame = pd.DataFrame(
+        {
+            "task": task,
+            "model": model,
+            "seed": seed,
+            "fold": np.int32(0),
+            "row": table.test,
+            "label": [table.classes[label] for label in table.labels[table.test]],
+            "predicted": [table.classes[label] for label in probabilities.argmax(axis=1)],
+            "probabilities": list(probabilities.astype(np.float32)),
+        }
+    )
+    provenance = collect_provenance(inputs, {"kind": kind, "epochs": epochs}, seed)
+    metadata = {"classes": json.dumps(table.classes), "provenance": json.dumps(provenance)}
+    write_table(output, frame, TASK_PREDICTIONS, metadata)
+
+
+def read_features(path: str | Path, table: TaskTable) -> np.ndarray:
+    """Embeddings of all rows of a task table, float32 [rows, width]; ids are row numbers and must be complete."""
+    width = pq.read_schema(path).field("embedding").type.list_size
+    frame = read_table(path, embeddings(width))
+    if frame["id"].tolist() != [str(row) for row in range(len(table.sequences))]:
+        raise InputError(
+            f"{path}: {len(frame)} embeddings; expected one for each of {len(table.sequences)} rows, in order"
+        )
+    return np.stack(frame["embedding"].to_numpy()).astype(np.float32)
+
+
+def score_tables(
+    predictions: Sequence[str | Path],
+    dataset: str,
+    catalogue: str | Path,
+    published: Sequence[str | Path],
+    reference: str | None,
+    seed: int,
+    output_metrics: str | Path,
+    output_table: str | Path,
+    output_figure: str | Path,
+) -> None:
+    """Score predictions, set published rows beside them, and draw both."""
+    runs = [read_run(path) for path in predictions]
+    metric_of = read_catalogue(catalogue)
+    scores = score_runs(runs, dataset, metric_of, reference, seed)
+    inputs = {f"predictions {number}": path for number, path in enumerate(predictions)}
+    provenance = collect_provenance(inputs, {"reference": reference}, seed)
+    write_table(output_metrics, scores, METRICS, {"provenance": json.dumps(provenance)})
+    beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
+    table = tabulate_rows(scores, beside, metric_of)
+    with write_aside(output_table) as aside:
+        table.to_csv(aside, sep="\t", index=False, float_format="%.4f")
+    draw_scores(table, output_figure)
+    logger.info("\n%s", table.drop(columns="source").to_string(index=False, float_format="%.3f"))
+
+
+def draw_task(path: str | Path, named: Sequence[str], most: int, seed: int, output: str | Path) -> None:
+    """t-SNE of (at most ``most``) test rows under the models of ``named`` (``NAME=PARQUET``)."""
+    table = read_task_table(path)
+    rows = np.sort(np.random.default_rng(seed).permutation(table.test)[:most])
+    features = {}
+    for pair in named:
+        name, separator, file = pair.partition("=")
+        if not separator:
+            raise InputError(f"{pair!r} is not NAME=PARQUET")
+        features[name] = read_features(file, table)[rows]
+    draw_tsne(features, table.labels[rows], table.classes, seed, output)

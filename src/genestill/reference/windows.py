@@ -1,0 +1,81 @@
+"""Windows of genomes: what DNA models are pretrained and distilled on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import format_lineage
+from genestill.ground.logs import logger, progress
+from genestill.ground.sequences import UNKNOWN_BASE, encode_bases, read_fasta, write_fasta
+from genestill.reference.genomes import Genome
+
+MOST_UNKNOWN = 0.1  # share of letters other than A, C, G, T that a window may have
+_TRIES = 20
+
+
+def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
+    """Genomes whose lineage, written ``d__…;p__…``, starts with ``clade``; all of them without one.
+
+    Raises:
+        InputError: no genome lies in the clade.
+    """
+    if clade is None:
+        return list(genomes)
+    wanted = clade.rstrip(";")
+    inside = [genome for genome in genomes if (format_lineage(genome.lineage) + ";").startswith(wanted + ";")]
+    if not inside:
+        seen = sorted({";".join(format_lineage(genome.lineage).split(";")[:2]) for genome in genomes})
+        raise InputError(f"no genome lies in the clade {clade!r}; the table has {', '.join(seen[:5])} and so on")
+    return inside
+
+
+def cut_genome_windows(genomes: Sequence[Genome], length: int, number: int, seed: int, output: str | Path) -> int:
+    """Write ``number`` windows at random places, equally many a genome, as FASTA (ids genome|contig|start).
+
+    Args:
+        genomes: at least one.
+        length: bases a window; contigs that are shorter give one window, whole, if they have half of that.
+        number: windows in all, spread over the genomes.
+        seed: with a genome's name it fixes that genome's windows.
+        output: FASTA, gzipped if it ends in ``.gz``.
+
+    Returns:
+        How many windows were written; repeats and windows with over a tenth of unknown letters are drawn anew.
+    """
+    share = [number // len(genomes) + (place < number % len(genomes)) for place in range(len(genomes))]
+    written = 0
+
+    def records():
+        nonlocal written
+        for genome, wanted in progress(zip(genomes, share, strict=True), len(genomes), "genomes", "cutting windows"):
+            for window in _windows(genome, length, wanted, seed):
+                written += 1
+                yield window
+
+    write_fasta(output, records())
+    if not written:
+        raise InputError(f"no window of {length} bases could be cut out of {len(genomes)} genomes")
+    logger.info("%d windows of up to %d bases from %d genomes", written, length, len(genomes))
+    return written
+
+
+def _windows(genome: Genome, length: int, wanted: int, seed: int):
+    generator = np.random.default_rng([seed, *genome.name.encode()])
+    contigs = [(name, sequence) for name, sequence in read_fasta(genome.path) if 2 * len(sequence) >= length]
+    if not contigs:
+        return
+    places = np.array([max(1, len(sequence) - length + 1) for _, sequence in contigs], dtype=np.float64)
+    seen = set()
+    for _ in range(wanted * _TRIES):
+        if len(seen) == wanted:
+            return
+        contig = int(generator.choice(len(contigs), p=places / places.sum()))
+        name, sequence = contigs[contig]
+        start = int(generator.integers(int(places[contig])))
+        window = sequence[start : start + length].upper()
+        if (contig, start) in seen or (encode_bases(window) == UNKNOWN_BASE).mean() > MOST_UNKNOWN:
+            continue
+        seen.add((contig, start))
+        yield f"{genome.name}|{name}|{start}", window

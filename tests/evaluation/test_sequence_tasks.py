@@ -1,0 +1,179 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, kmer_frequencies
+from genestill.evaluation.sequence_tasks.metrics import confusion, score
+from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables
+from genestill.evaluation.sequence_tasks.scores import MEAN, Run, read_run, score_runs, tabulate_rows
+from genestill.evaluation.sequence_tasks.tables import read_catalogue, read_published, read_task_table
+from genestill.ground.artefacts import METRICS, embeddings
+from genestill.ground.errors import InputError
+from genestill.ground.tables import read_metadata, read_table, write_table
+
+RESOURCES = Path(__file__).parents[2] / "resources"
+
+
+def write_task(path: Path, rows: int = 240, motif: str = "TATAAA") -> Path:
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 2, rows)
+    sequences = []
+    for label in labels:
+        bases = generator.choice(list("ACGT"), 60)
+        if label:
+            bases[20:26] = list(motif)
+        sequences.append("".join(bases))
+    split = np.where(np.arange(rows) < rows * 2 // 3, "train", "test")
+    pd.DataFrame({"sequence": sequences, "label": labels, "split": split}).to_csv(path, sep="\t", index=False)
+    return path
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_metrics_equal_scikit_learn(classes):
+    generator = np.random.default_rng(classes)
+    labels, predicted = generator.integers(0, classes, (2, 200))
+    predicted = np.where(generator.random(200) < 0.6, labels, predicted)
+    weights = generator.integers(0, 3, (4, 200)).astype(float)
+    matrices = confusion(labels, predicted, classes, weights)
+    average = "binary" if classes == 2 else "macro"
+    for row, weight in enumerate(weights):
+        expected = {
+            "mcc": matthews_corrcoef(labels, predicted, sample_weight=weight),
+            "f1": f1_score(labels, predicted, average=average, sample_weight=weight),
+            "accuracy": accuracy_score(labels, predicted, sample_weight=weight),
+        }
+        for metric, value in expected.items():
+            assert score(matrices, metric)[row] == pytest.approx(value)
+
+
+def test_a_constant_guess_has_mcc_zero_and_no_warning():
+    assert score(confusion(np.array([0, 1, 1]), np.array([1, 1, 1]), 2), "mcc")[0] == 0
+
+
+def test_benchmarks_report_the_metric_they_define():
+    metric_of = read_catalogue(RESOURCES / "sequence_tasks.tsv")
+    assert metric_of["nucleotide_transformer/H3"] == "mcc"
+    assert metric_of["nucleotide_transformer/enhancers"] == "mcc"
+    assert metric_of["nucleotide_transformer/promoter_all"] == "f1"
+    assert metric_of["nucleotide_transformer/splice_sites_donors"] == "f1"
+    assert metric_of["nucleotide_transformer/splice_sites_all"] == "accuracy"
+    assert metric_of["genomic_benchmarks/human_enhancers_cohn"] == "accuracy"
+    assert metric_of["nucleotide_transformer_revised/promoter_all"] == "mcc"
+
+
+def test_published_rows_name_source_and_a_task_and_metric_of_the_catalogue():
+    metric_of = read_catalogue(RESOURCES / "sequence_tasks.tsv")
+    table = read_published(sorted((RESOURCES / "published").glob("[ng]*.tsv")))
+    assert len(table) > 300
+    assert set(table["task"]) <= set(metric_of)
+    assert (table["metric"] == table["task"].map(metric_of)).all()
+    assert table["value"].between(0, 1).all()
+    assert not table.duplicated(["task", "model"]).any()
+
+
+def test_kmers_are_counted_as_by_hand_and_unknown_bases_break_them():
+    found = kmer_frequencies(["ACAC", "ACNAC", "A"], 2)
+    assert found[0, 1] == pytest.approx(2 / 3)
+    assert found[0, 4] == pytest.approx(1 / 3)
+    assert found[1, 1] == 1
+    assert found[2].sum() == 0
+
+
+def test_kmer_baseline_finds_a_planted_motif(tmp_path):
+    table = read_task_table(write_task(tmp_path / "task.tsv", 600))
+    probabilities = kmer_baseline(table, seed=1, size=4)
+    assert probabilities.shape == (200, 2)
+    assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.8
+
+
+def test_cnn_baseline_finds_a_planted_motif(tmp_path):
+    table = read_task_table(write_task(tmp_path / "task.tsv", 600))
+    probabilities = cnn_baseline(table, seed=1, epochs=6, batch=32)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.9
+
+
+def a_run(model: str, right: float, seed: int = 1, fold: int = 0, task: str = "mine/one", rows: int = 300) -> Run:
+    labels = np.random.default_rng(0).integers(0, 2, rows)
+    wrong = np.random.default_rng([seed, int(right * 100)]).random(rows) > right
+    return Run(task, model, seed, fold, np.arange(rows), labels, np.where(wrong, 1 - labels, labels), 2)
+
+
+def test_scores_hold_runs_means_intervals_and_paired_differences():
+    runs = [a_run("good", 0.9, seed, task=task) for seed in (1, 2) for task in ("mine/one", "mine/two")]
+    runs += [a_run("bad", 0.6, seed, task=task) for seed in (1, 2) for task in ("mine/one", "mine/two")]
+    scores = score_runs(runs, "here", {"mine/one": "accuracy"}, "bad", seed=1)
+    each = scores[(scores["model"] == "good") & (scores["task"] == "mine/one") & (scores["metric"] == "accuracy")]
+    mean = each.loc[each["seed"].isna(), "value"].item()
+    assert mean == pytest.approx(each.loc[each["seed"].notna(), "value"].mean())
+    cells = scores[scores["seed"].isna()].set_index(["task", "model", "metric"])["value"]
+    assert cells["mine/one", "good", "accuracy_low"] < mean < cells["mine/one", "good", "accuracy_high"]
+    assert cells[MEAN, "good", "own_minus_reference_low"] > 0
+    assert cells[MEAN, "good", "own"] == pytest.approx((mean + cells["mine/two", "good", "mcc"]) / 2)
+    assert (MEAN, "bad", "own_minus_reference") not in cells.index
+    assert set(METRICS.names) <= set(scores.columns)
+
+
+def test_folds_are_told_apart():
+    runs = [a_run("good", 0.9, fold=fold) for fold in (0, 1)]
+    assert {"test, fold 0", "test, fold 1", "test"} == set(score_runs(runs, "here", {}, None, 1)["split"])
+
+
+def test_models_tested_on_different_rows_are_refused():
+    with pytest.raises(InputError, match="different rows"):
+        score_runs([a_run("good", 0.9), a_run("bad", 0.6, rows=200)], "here", {}, None, 1)
+    with pytest.raises(InputError, match="no predictions for task 'mine/two'"):
+        score_runs([a_run("a", 0.9), a_run("b", 0.9), a_run("a", 0.9, task="mine/two")], "here", {}, None, 1)
+
+
+def test_published_rows_stand_beside_ours_and_never_enter_a_mean():
+    scores = score_runs([a_run("good", 0.9)], "here", {}, None, 1)
+    row = {"task": "mine/one", "model": "famous", "metric": "mcc", "value": 0.1, "spread": 0.02}
+    published = pd.DataFrame([{**row, "benchmark": "mine", "protocol": "10-fold", "source": "a paper"}])
+    table = tabulate_rows(scores, published, {})
+    famous = table[table["model"] == "famous"]
+    assert famous["kind"].tolist() == ["published"]
+    assert famous["source"].tolist() == ["10-fold; a paper"]
+    assert table.loc[table["task"] == MEAN, "model"].tolist() == ["good"]
+    assert table.equals(tabulate_rows(scores, published, {}))
+
+
+def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
+    task = write_task(tmp_path / "task.tsv")
+    features = np.random.default_rng(1).normal(size=(240, 8)).astype(np.float16)
+    features[:, 0] += 8 * pd.read_csv(task, sep="\t")["label"].to_numpy()
+    frame = pd.DataFrame(
+        {"id": [str(row) for row in range(240)], "embedding": list(features), "tokens": 60, "truncated": False}
+    )
+    write_table(tmp_path / "features.parquet", frame, embeddings(8))
+    for kind, extra in (("kmer", None), ("probe", tmp_path / "features.parquet")):
+        fit_on_table(kind, task, "mine/one", kind, extra, 1, 1, tmp_path / f"{kind}.parquet")
+    run = read_run(tmp_path / "probe.parquet")
+    assert (run.labels == run.predicted).mean() > 0.9
+    assert json.loads(read_metadata(tmp_path / "probe.parquet")["classes"]) == ["0", "1"]
+    out = [tmp_path / name for name in ("metrics.parquet", "table.tsv", "scores.svg")]
+    predictions = [tmp_path / "kmer.parquet", tmp_path / "probe.parquet"]
+    score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], "kmer", 1, *out)
+    assert read_table(out[0], METRICS)["benchmark"].isin(["mine", "all"]).all()
+    assert set(pd.read_csv(out[1], sep="\t")["kind"]) == {"measured"}
+    assert out[2].read_text().startswith("<?xml")
+    draw_task(task, [f"mine={tmp_path / 'features.parquet'}"], 60, 1, tmp_path / "tsne.svg")
+    assert (tmp_path / "tsne.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sequence\tlabel\nACGT\t1\n", "no column 'split'"),
+        ("sequence\tlabel\tsplit\nACGT\t1\ttrain\n", "0 test rows"),
+        ("sequence\tlabel\tsplit\nACGT\t1\ttrain\nACGT\t2\ttest\n", "label '2'"),
+    ],
+)
+def test_a_bad_task_table_is_refused_with_a_sentence(tmp_path, text, message):
+    (tmp_path / "task.tsv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_task_table(tmp_path / "task.tsv")

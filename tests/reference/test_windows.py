@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import read_fasta, write_fasta
+from genestill.reference.genomes import read_genomes
+from genestill.reference.windows import choose_clade, cut_genome_windows
+
+
+@pytest.fixture
+def genomes(tmp_path):
+    generator = np.random.default_rng(1)
+    rows = ["file\tlineage"]
+    for name, phylum in (("a", "p__One"), ("b", "p__One"), ("c", "p__Oneida")):
+        bases = "".join(generator.choice(list("ACGT"), 3000))
+        write_fasta(tmp_path / f"{name}.fna", [("long", bases), ("gap", "N" * 900), ("short", "ACGT")])
+        rows.append(f"{name}.fna\td__Bacteria;{phylum};c__;o__;f__;g__;s__")
+    (tmp_path / "genomes.tsv").write_text("\n".join(rows) + "\n")
+    return read_genomes(tmp_path / "genomes.tsv")
+
+
+def test_windows_are_pieces_of_their_genomes_and_the_same_for_the_same_seed(genomes, tmp_path):
+    assert cut_genome_windows(genomes, 300, 10, 1, tmp_path / "one.fna") == 10
+    cut_genome_windows(genomes, 300, 10, 1, tmp_path / "again.fna")
+    windows = dict(read_fasta(tmp_path / "one.fna"))
+    assert windows == dict(read_fasta(tmp_path / "again.fna"))
+    assert {name.split("|")[0] for name in windows} == {"a", "b", "c"}
+    whole = dict(read_fasta(genomes[0].path))["long"]
+    for name, window in windows.items():
+        genome, contig, start = name.split("|")
+        assert contig == "long"
+        assert len(window) == 300
+        if genome == "a":
+            assert whole[int(start) : int(start) + 300] == window
+
+
+def test_a_clade_is_whole_names_only(genomes):
+    assert [genome.name for genome in choose_clade(genomes, "d__Bacteria;p__One")] == ["a", "b"]
+    assert len(choose_clade(genomes, None)) == 3
+    with pytest.raises(InputError, match="p__Two"):
+        choose_clade(genomes, "d__Bacteria;p__Two")
+
+
+def test_windows_that_cannot_be_cut_are_refused(genomes, tmp_path):
+    with pytest.raises(InputError, match="no window"):
+        cut_genome_windows(genomes, 50_000, 3, 1, tmp_path / "none.fna")

@@ -1,0 +1,316 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genestill.ground.artefacts import TASK_PREDICTIONS, embeddings, token_features
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.sequences import encode_bases, read_fasta, write_fasta
+from genestill.ground.tables import read_table, write_table
+from genestill.student.dna.bpe import train_bpe
+from genestill.student.dna.deberta import SHAPES, deberta_configuration
+from genestill.student.dna.distillation import CrossAttentionDecoder, Distillation, Objective
+from genestill.student.dna.features import TeacherFeatures
+from genestill.student.dna.finetuning import METHODS, FineTuning, build_classifier, trainable_share
+from genestill.student.dna.masking import cut_groups
+from genestill.student.dna.pretraining import masked_batch
+from genestill.student.dna.runs import Start, distil_student, embed_table, fine_tune_on_table, pretrain_student
+from genestill.student.dna.students import build_student, open_student, save_student
+from genestill.student.dna.tasks import read_task
+from genestill.student.dna.tokens import SingleBases
+from genestill.student.dna.training import Schedule, train
+
+WIDTH = 12
+
+
+def random_dna(generator: np.random.Generator, length: int) -> str:
+    return "".join(generator.choice(list("ACGT"), length))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """Windows, features of a teacher that knows each 6-mer by heart, a tokenizer, and a task."""
+    folder = tmp_path_factory.mktemp("corpus")
+    generator = np.random.default_rng(1)
+    windows = [(f"w{number}", random_dna(generator, 64)) for number in range(24)]
+    write_fasta(folder / "windows.fna", windows)
+    known = np.random.default_rng(2).normal(size=(4, 6, WIDTH)).astype(np.float16)
+    rows = []
+    for name, sequence in windows:
+        codes, boundaries = encode_bases(sequence), cut_groups(encode_bases(sequence))
+        starts, stops = boundaries[:-1], boundaries[1:]
+        features = [
+            sum(known[codes[start + place], place].astype(np.float32) for place in range(stop - start)) + 3.0
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+        rows.append((name, starts, stops, np.concatenate(features).astype(np.float16)))
+    for shard in (0, 1):
+        frame = pd.DataFrame(rows[shard * 12 : shard * 12 + 12], columns=["id", "start", "stop", "features"])
+        write_table(folder / f"{shard}.parquet", frame, token_features(WIDTH), {"size": WIDTH, "teacher": "by heart"})
+    train_bpe([sequence for _, sequence in windows], 96, folder / "tokenizer")
+    labels = generator.integers(0, 2, 90)
+    sequences = [random_dna(generator, 24) if label else "".join(generator.choice(list("AT"), 24)) for label in labels]
+    split = ["train"] * 60 + ["test"] * 30
+    table = pd.DataFrame({"sequence": sequences, "label": labels, "split": split})
+    table.to_csv(folder / "task.tsv", sep="\t", index=False)
+    return folder
+
+
+def shards(corpus: Path) -> list[Path]:
+    return [corpus / "0.parquet", corpus / "1.parquet"]
+
+
+def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(corpus):
+    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    cutter = SingleBases(cls=False)
+    first = features.batch(7, 5, 1, cutter, 0.15, 64)
+    again = features.batch(7, 5, 1, cutter, 0.15, 64)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["input_ids"], features.batch(8, 5, 1, cutter, 0.15, 64)["input_ids"])
+    assert sorted(features.order(3, 1)) == [(shard, row) for shard in (0, 1) for row in range(12)]
+    assert features.order(3, 1) != features.order(4, 1)
+
+
+def test_features_of_unknown_or_other_sequences_are_refused(corpus):
+    sequences = dict(read_fasta(corpus / "windows.fna"))
+    with pytest.raises(InputError, match="no such id"):
+        TeacherFeatures(shards(corpus), {}).batch(0, 2, 1, SingleBases(cls=False), 0.15, 64)
+    shorter = {name: sequence[:-1] for name, sequence in sequences.items()}
+    with pytest.raises(InputError, match="same windows"):
+        TeacherFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBases(cls=False), 0.15, 64)
+
+
+@pytest.mark.parametrize("meet", ["pooled", "repeated"])
+@pytest.mark.parametrize("scope", ["visible", "masked", "all"])
+def test_every_objective_learns_and_reaches_the_student(corpus, scope, meet):
+    torch.manual_seed(1)
+    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    student, cutter = build_student("had-tiny")
+    model = Distillation(student, Objective(1.0, 0.5, scope, meet), *features.scale())
+    loss, parts = model(features.batch(0, 4, 1, cutter, 0.15, 64))
+    assert loss.item() == pytest.approx(parts["alignment"] + 0.5 * parts["reconstruction"], rel=1e-5)
+    assert parts["reconstruction"] == pytest.approx(np.log(4), abs=0.5)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in student.token_embedding.parameters())
+
+
+def test_visible_alignment_never_touches_masked_features(corpus):
+    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    student, cutter = build_student("had-tiny")
+    model = Distillation(student.eval(), Objective(1.0, 0.0), *features.scale())
+    batch = features.batch(0, 4, 1, cutter, 0.3, 64)
+    before = model(batch)[0]
+    hidden = batch["teacher_masked"][..., None]
+    batch["teacher_features"] = torch.where(hidden, torch.tensor(9.0).half(), batch["teacher_features"])
+    assert torch.equal(model(batch)[0], before)
+
+
+def test_decoder_reads_visible_features_only_and_knows_where_they_are():
+    torch.manual_seed(1)
+    decoder = CrossAttentionDecoder(16).eval()
+    hidden, middle = torch.randn(1, 10, 16), torch.arange(10)[None] + 0.5
+    visible = torch.tensor([[True] * 6 + [False] * 4])
+    positions = torch.tensor([[6, 9]])
+    found = decoder(hidden, middle, visible, positions)
+    changed = hidden.clone()
+    changed[:, 6:] += 5
+    assert torch.equal(decoder(changed, middle, visible, positions), found)
+    changed = hidden.clone()
+    changed[:, 0] += 5
+    assert not torch.allclose(decoder(changed, middle, visible, positions), found)
+    assert not torch.allclose(found[:, 0], found[:, 1])
+    torch.testing.assert_close(decoder(hidden, middle + 7, visible, positions + 7), found, atol=1e-5, rtol=1e-4)
+
+
+def test_an_objective_without_a_branch_or_with_a_word_nobody_knows_is_refused():
+    with pytest.raises(InputError, match="pretrain"):
+        Objective(0.0, 0.0)
+    with pytest.raises(InputError, match="scope"):
+        Objective(scope="some")
+    with pytest.raises(InputError, match="mode"):
+        Objective(meet="mixed")
+
+
+@pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
+def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, tmp_path, architecture, tokenizer):
+    start = Start(architecture, tokenizer=str(corpus / "tokenizer") if tokenizer else None, max_tokens=128)
+    schedule = Schedule(60, 8, 5e-3, checkpoint_every=1000)
+    out, curve = tmp_path / "student", tmp_path / "curve.tsv"
+    distil_student(start, corpus / "windows.fna", shards(corpus), schedule, Objective(), 0.15, out, curve, device="cpu")
+    history = pd.read_csv(curve, sep="\t")
+    assert history["alignment"].tail(5).mean() < 0.75 * history["alignment"].head(3).mean()
+    model, cutter = open_student(out)
+    assert model.config.teacher["teacher"] == "by heart"
+    assert not list(tmp_path.glob("*checkpoint*"))
+    assert json.loads((out / "provenance.json").read_text())["settings"]["scope"] == "visible"
+    ids = torch.from_numpy(cutter.cut("ACGTACGTACGT").ids)[None]
+    assert model(input_ids=ids).last_hidden_state.isfinite().all()
+
+
+@pytest.mark.parametrize("masking", ["tokens", "groups"])
+def test_masked_language_modelling_asks_for_masked_tokens_only(masking):
+    cutter = SingleBases(cls=True)
+    sequences = [random_dna(np.random.default_rng(1), 90) + "N", "ACGTN" * 10]
+    batch, targets = masked_batch(sequences, cutter, masking, 0.2, 200, np.random.default_rng(1))
+    whole = [cutter.cut(sequence) for sequence in sequences]
+    asked = targets != -100
+    for row, tokens in enumerate(whole):
+        here = asked[row, : len(tokens.ids)].numpy()
+        assert (targets[row, : len(tokens.ids)].numpy()[here] == tokens.ids[here]).all()
+        assert (batch["input_ids"][row, : len(tokens.ids)].numpy()[~batch["masked"][row, : len(tokens.ids)]] != 6).all()
+        assert set(tokens.ids[here]) <= {0, 1, 2, 3}
+    if masking == "groups":
+        assert (batch["input_ids"][asked] == 6).all()
+
+
+def test_a_run_that_was_cut_short_ends_like_one_that_was_not(tmp_path):
+    def run(checkpoint: Path, stop_at: int | None):
+        torch.manual_seed(3)
+        model = torch.nn.Linear(4, 1)
+
+        def compute_loss(step):
+            if step == stop_at:
+                raise KeyboardInterrupt
+            batch = torch.from_numpy(np.random.default_rng([1, step]).normal(size=(8, 4)).astype(np.float32))
+            loss = (model(batch) - batch.sum(1, keepdim=True)).square().mean()
+            return loss, {}
+
+        return model, train(model, compute_loss, Schedule(40, checkpoint_every=10), checkpoint, {"task": "sum"})
+
+    whole, history = run(tmp_path / "a", None)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", 27)
+    resumed, again = run(tmp_path / "b", None)
+    torch.testing.assert_close(whole.weight, resumed.weight, atol=0, rtol=0)
+    pd.testing.assert_frame_equal(history, again)
+    with pytest.raises(InputError, match="other settings"):
+        train(whole, None, Schedule(50, checkpoint_every=10), tmp_path / "b", {"task": "sum"})
+    (tmp_path / "b").write_bytes((tmp_path / "b").read_bytes()[:100])
+    with pytest.raises(InputError, match="not a checkpoint"):
+        run(tmp_path / "b", None)
+
+
+def test_training_stops_at_a_loss_that_is_not_a_number(tmp_path):
+    model = torch.nn.Linear(2, 1)
+
+    def compute_loss(step):
+        return model(torch.ones(1, 2)).mean() * (float("nan") if step == 3 else 1.0), {}
+
+    with pytest.raises(CheckFailed, match="step 3"):
+        train(model, compute_loss, Schedule(10), tmp_path / "checkpoint", {})
+
+
+def test_the_learning_rate_warms_up_then_falls_to_nothing():
+    schedule = Schedule(100, warmup=0.05)
+    factors = [schedule.factor(step) for step in range(100)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert factors[5:] == sorted(factors[5:], reverse=True)
+    assert factors[-1] < 0.01
+
+
+def test_continual_pretraining_goes_on_from_weights_and_head(corpus, tmp_path):
+    first = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"), max_tokens=128)
+    pretrain_student(first, corpus / "windows.fna", Schedule(3, 4), "tokens", 0.15, tmp_path / "first", device="cpu")
+    again = Start(initial=str(tmp_path / "first"), max_tokens=128)
+    pretrain_student(again, corpus / "windows.fna", Schedule(0, 4), "tokens", 0.15, tmp_path / "same", device="cpu")
+    pretrain_student(again, corpus / "windows.fna", Schedule(3, 4), "tokens", 0.15, tmp_path / "on", device="cpu")
+    for file in ("model.safetensors", "language_head.safetensors"):
+        before, same, on = (load_file(tmp_path / name / file) for name in ("first", "same", "on"))
+        assert all(torch.equal(before[name], same[name]) for name in before)
+        assert any(not torch.equal(before[name], on[name]) for name in before)
+
+
+def test_group_masking_of_byte_pairs_and_a_start_from_nowhere_are_refused(corpus, tmp_path):
+    start = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"))
+    with pytest.raises(InputError, match="single bases"):
+        pretrain_student(start, corpus / "windows.fna", Schedule(1), "groups", 0.15, tmp_path / "x", device="cpu")
+    with pytest.raises(InputError, match="either"):
+        Start().open()
+    with pytest.raises(InputError, match="byte pairs"):
+        Start("deberta-tiny").open()
+    with pytest.raises(InputError, match="single bases"):
+        Start("had-tiny", tokenizer="somewhere").open()
+    with pytest.raises(InputError, match="unknown"):
+        Start("had-giant").open()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "vocabulary", "millions"),
+    [("deberta-23M-at-xsmall", 4096, 23), ("deberta-46M", 4096, 46), ("deberta-89M-at-base", 4096, 89)],
+)
+def test_deberta_shapes_have_the_published_number_of_parameters(architecture, vocabulary, millions):
+    from transformers import AutoModelForMaskedLM
+
+    with torch.device("meta"):
+        model = AutoModelForMaskedLM.from_config(deberta_configuration(architecture, vocabulary, 0))
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.03)
+
+
+def test_disentangled_attention_is_on_where_the_name_says_so():
+    for name, shape in SHAPES.items():
+        assert ("-at" in name or name == "deberta-tiny") == shape[4]
+        assert deberta_configuration(name, 100, 0).relative_attention == shape[4]
+
+
+@pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
+def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
+    student, _ = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
+    shares, names = {}, {}
+    for method in METHODS:
+        model = build_classifier(student, 2, FineTuning(method))
+        shares[method] = trainable_share(model)
+        names[method] = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert shares["full"] == 1
+    assert 0 < shares["frozen"] < shares["lora"] < 0.5
+    assert all(name.startswith("head.") for name in names["frozen"])
+    assert all("lora_" in name or name.startswith("head.") for name in names["lora"])
+    assert all(parameter.requires_grad for parameter in student.parameters())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "concatenated"])
+def test_padding_never_changes_a_prediction(corpus, pooling):
+    torch.manual_seed(1)
+    student, cutter = build_student("had-tiny", cls=True)
+    model = build_classifier(student, 2, FineTuning("full", pooling)).eval()
+    ids = torch.from_numpy(cutter.cut("ACGTTGCAAC").ids)[None]
+    alone = model(ids, torch.ones_like(ids))
+    padded = torch.nn.functional.pad(ids, (0, 9), value=cutter.pad)
+    torch.testing.assert_close(model(padded, (padded != cutter.pad).long()), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(corpus, tmp_path):
+    student, cutter = build_student("had-tiny")
+    save_student(tmp_path / "student", student, cutter, {})
+    settings = FineTuning("full", learning_rates=(1e-6, 3e-3), epochs=6, search_epochs=2, batch=16)
+    out = tmp_path / "predictions.parquet"
+    fine_tune_on_table(tmp_path / "student", corpus / "task.tsv", "mine/at", "tiny", settings, 0, 0, out, "cpu")
+    table = read_table(out, TASK_PREDICTIONS)
+    assert table["row"].tolist() == list(range(60, 90))
+    assert (table["label"] == table["predicted"]).mean() > 0.85
+    embed_table(tmp_path / "student", corpus / "task.tsv", "mean", 16, tmp_path / "features.parquet", "cpu")
+    features = read_table(tmp_path / "features.parquet", embeddings(32))
+    assert features["id"].tolist() == [str(row) for row in range(90)]
+
+
+def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):
+    held = [read_task(corpus / "task.tsv", folds=5, fold=fold).rows("validation") for fold in range(5)]
+    assert sorted(np.concatenate(held).tolist()) == list(range(60))
+    assert read_task(corpus / "task.tsv", folds=5, fold=2).rows("test").tolist() == list(range(60, 90))
+    assert len(read_task(corpus / "task.tsv").rows("validation")) == 6
+
+
+def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
+    torch.manual_seed(1)
+    for name, tokenizer in (("had-tiny", None), ("deberta-tiny", corpus / "tokenizer")):
+        student, cutter = build_student(name, tokenizer, cls=tokenizer is None)
+        save_student(tmp_path / name, student.eval(), cutter, {"settings": {"a": 1}})
+        opened, again = open_student(tmp_path / name)
+        tokens = cutter.cut("ACGTACGTTGCA")
+        assert tokens.ids.tolist() == again.cut("ACGTACGTTGCA").ids.tolist()
+        ids = torch.from_numpy(tokens.ids)[None]
+        torch.testing.assert_close(student(ids).last_hidden_state, opened.eval()(ids).last_hidden_state)
+        assert (tmp_path / name / "README.md").read_text().startswith("# DNA encoder")
