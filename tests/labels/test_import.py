@@ -1,0 +1,128 @@
+import pandas as pd
+import pytest
+
+from genestill.cli import main
+from genestill.ground import artefacts
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_json
+from genestill.ground.label_tables import Label
+from genestill.ground.lineage import NO_LINEAGE, common_lineage, format_lineage, parse_lineage
+from genestill.ground.tables import read_table, write_table
+from genestill.labels.importers import import_labels
+from genestill.labels.lineages import Taxonomy, read_taxonomy
+
+ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
+TWO = "d__Bacteria;p__A;c__B;o__C;f__D;g__F;s__F two"
+
+
+@pytest.fixture
+def place(tmp_path):
+    folder = tmp_path / "taxonomy"
+    folder.mkdir()
+    genus = ONE.rsplit(";", 1)[0]
+    (folder / "lineages.tsv").write_text(f"taxid\tlineage\n1\t\n5\t{genus}\n8\t{ONE}\n9\t{TWO}\n")
+    (folder / "merged.dmp").write_text("80\t|\t8\t|\n")
+    (folder / "delnodes.dmp").write_text("77\t|\n")
+    ids = ["c1", "c2", "c3", "c4"]
+    index = pd.DataFrame({"id": ids, "length": 2000, "gc": 0.5, "sample": None, "checksum": "0" * 16})
+    write_table(tmp_path / "index.parquet", index, artefacts.INDEX)
+    return tmp_path
+
+
+def run(place, text, form="auto", taxonomy=True):
+    (place / "given.tsv").write_text(text)
+    import_labels(
+        place / "given.tsv",
+        form,
+        place / "index.parquet",
+        place / "taxonomy" if taxonomy else None,
+        place / "labels.parquet",
+        place / "labels.tsv",
+        place / "summary.json",
+    )
+    table = read_table(place / "labels.parquet", artefacts.LABELS)
+    assert table["id"].tolist() == ["c1", "c2", "c3", "c4"]
+    return table, artefacts.lineages_of(table), read_json(place / "summary.json")["counts"]
+
+
+def test_taxids_merged_deleted_unknown_and_missing_are_handled_and_counted(place):
+    table, lineages, counts = run(
+        place, "C\tc4\t9\t1\tx\nC\tc1\t80\t1\tx\nC\tc2\t77\t1\tx\nC\tc9\t5\t1\tx\nU\tc3\t0\t1\tx\n"
+    )
+    assert [format_lineage(lineage) for lineage in lineages] == [ONE, "", "", TWO]
+    assert counts["taxids_merged"] == 1
+    assert counts["taxids_deleted"] == 1
+    assert counts["unlabelled"] == 2
+    assert counts["rows_of_no_contig"] == 1
+    assert counts["labelled_species"] == 2
+    assert table["support"].isna().all()
+
+
+def test_equally_good_taxids_meet_in_their_ancestor(place):
+    text = "readID\tseqID\ttaxID\nc1\ts\t8\nc1\ts\t9\nc2\ts\t8\nc3\ts\t9\n"
+    table, lineages, _ = run(place, text)
+    assert lineages[0] == common_lineage([parse_lineage(ONE), parse_lineage(TWO)])
+    assert table["taxid"].tolist()[1:3] == [8, 9]
+
+
+def test_lineages_in_words_get_their_taxid(place):
+    table, lineages, counts = run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\nc3\td__Archaea\nc4\t\n")
+    assert table["taxid"].tolist() == [8, 9, 0, 0]
+    assert lineages[2][0] == "Archaea"
+    assert counts["lineages_outside_the_taxonomy"] == 1
+
+
+def test_words_need_no_taxonomy_but_numbers_do(place):
+    _, lineages, _ = run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\n", taxonomy=False)
+    assert lineages[1] == parse_lineage(TWO)
+    with pytest.raises(InputError, match=r"labels are taxids .*reference\.taxdump"):
+        run(place, "C\tc1\t8\t1\tx\nC\tc2\t9\t1\tx\n", taxonomy=False)
+
+
+def test_number_beats_the_written_lineage(place):
+    rows = [f"c1\t8\tspecies\tE one\t{TWO.replace('__', '_')}", "c2\t9\tspecies\tF two\td_X"]
+    _, lineages, _ = run(place, "\n".join(rows))
+    assert [format_lineage(lineage) for lineage in lineages[:2]] == [ONE, TWO]
+
+
+def test_output_is_input_of_the_same_command(place):
+    before, *_ = run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\nc3\td__Bacteria\n")
+    again, *_ = run(place, (place / "labels.tsv").read_text())
+    pd.testing.assert_frame_equal(before, again)
+
+
+def test_one_species_is_too_few(place):
+    with pytest.raises(InputError, match="at least 2"):
+        run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\td__Bacteria\n")
+    assert not (place / "labels.parquet").exists()
+
+
+def test_homonyms_are_told_apart_by_their_number():
+    bird = parse_lineage("d__Eukaryota;p__Chordata;c__A;o__S;f__S;g__Morus")
+    tree = parse_lineage("d__Eukaryota;p__Streptophyta;c__M;o__R;f__M;g__Morus")
+    names = Taxonomy({1: NO_LINEAGE, 2: bird, 3: tree})
+    assert names.lineage_of(Label("c", (3,))) == tree
+    assert names.taxid_of(bird) == 2
+
+
+def test_folder_that_is_no_taxonomy_gets_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="reference taxonomy"):
+        read_taxonomy(tmp_path)
+    (tmp_path / "lineages.tsv").write_text("taxid\tlineage\nx\td__B\n")
+    with pytest.raises(InputError, match="line 2"):
+        read_taxonomy(tmp_path)
+
+
+def test_command_imports(place):
+    (place / "given.tsv").write_text(f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\n")
+    words = ["labels", "import", "--labels", place / "given.tsv", "--index", place / "index.parquet"]
+    words += [
+        "--output-labels",
+        place / "l.parquet",
+        "--output-tsv",
+        place / "l.tsv",
+        "--output-summary",
+        place / "s.json",
+    ]
+    assert main([str(word) for word in words]) == 0
+    assert len(read_table(place / "l.parquet", artefacts.LABELS)) == 4
