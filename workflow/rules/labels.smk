@@ -62,3 +62,29 @@ else:
             " --database {input.database:q}/proteins --taxonomy {input.taxonomy:q} --threads {threads}"
             " {params.settings} --output-labels {output.labels:q} --output-hits {output.hits:q}"
             " --output-tsv {output.tsv:q} --output-summary {output.summary:q} 2> {log:q}"
+
+
+rule build_label_tree:
+    input:
+        labels=f"{RESULTS}/labels/labels.parquet",
+        hits=HITS,
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        f"{RESULTS}/labels/label_tree.tsv",
+    log:
+        f"{RESULTS}/logs/labels/build_label_tree.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/labels/build_label_tree.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        hits=lambda wildcards, input: options(hits=input.hits),
+        # The published recipe knows only what has a name; ours also knows that a name may be missing.
+        other_children="--other-children" if config["student"]["objective"] == "posterior" else "",
+    shell:
+        "python -m genestill labels tree --taxonomy {input.taxonomy:q} --labels {input.labels:q} {params.hits}"
+        " {params.other_children} --output {output:q} 2> {log:q}"
