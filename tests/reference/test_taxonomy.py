@@ -175,6 +175,8 @@ def test_genomes_with_taxids_use_the_dump(tmp_path, dump_folder):
     path = table(tmp_path, ["a.fna\t99", "b.fna\t17"], "file\ttaxid")
     make_taxonomy(read_genomes(path), dump_folder, tmp_path / "taxonomy")
     assert "a\t15\n" in (tmp_path / "taxonomy" / "genomes.tsv").read_text()
+    assert set(read_taxdump(tmp_path / "taxonomy").parent) == {1, 131567, 2, 10, 11, 12, 13, 14, 15, 17}
+    assert read_taxdump(tmp_path / "taxonomy").merged == {99: 15, 98: 15}
     assert '"taxids_merged": 1' in (tmp_path / "taxonomy" / "summary.json").read_text()
 
 

@@ -55,9 +55,10 @@ def taxonomy_source(wildcards):
     """Where the taxonomy comes from: a ready database, genomes, a taxonomy dump, or the labels themselves."""
     if REFERENCE["database"]:
         return {"database": f"{RESULTS}/reference/database"}
-    if GENOMES:
-        return {"genomes": GENOMES}
-    return {} if REFERENCE["taxdump"] else {"labels": IMPORTED_LABELS}
+    if REFERENCE["taxdump"] and IMPORTED_LABELS:
+        # Labels may name taxa that the genomes do not have: the whole dump.
+        return {}
+    return {"genomes": GENOMES} if GENOMES else {"labels": IMPORTED_LABELS}
 
 
 def database_source(wildcards):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -31,12 +32,17 @@ class Taxonomy:
     deleted: set[int] = field(default_factory=set)
     met: Counter = field(default_factory=Counter)
 
-    def __post_init__(self) -> None:
-        self._paths = {lineage[:level] for lineage in self.lineages.values() for level in range(depth(lineage) + 1)}
-        self._taxid_of = {}
+    @cached_property
+    def _paths(self) -> set[tuple[str | None, ...]]:
+        return {lineage[:level] for lineage in self.lineages.values() for level in range(depth(lineage) + 1)}
+
+    @cached_property
+    def _taxid_of(self) -> dict[Lineage, int]:
+        found: dict[Lineage, int] = {}
         for taxid, lineage in self.lineages.items():
             # Of a species and its strains the lowest number: NCBI's species are older than their strains.
-            self._taxid_of[lineage] = min(taxid, self._taxid_of.get(lineage, taxid))
+            found[lineage] = min(taxid, found.get(lineage, taxid))
+        return found
 
     def lineage_of(self, label: Label) -> Lineage:
         """The lineage of a label: by its numbers first, else as it is written in the table.

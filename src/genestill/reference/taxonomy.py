@@ -73,6 +73,21 @@ class Taxdump:
             taxid = self.parent[taxid]
         return fill_gaps(names)
 
+    def above(self, taxids: Iterable[int]) -> "Taxdump":
+        """The part of the dump that ``taxids`` need: themselves, their ancestors, and what was merged into them."""
+        kept: set[int] = set()
+        for taxid in taxids:
+            while taxid not in kept:
+                kept.add(taxid)
+                taxid = self.parent[taxid]
+        return Taxdump(
+            {taxid: self.parent[taxid] for taxid in kept},
+            {taxid: self.rank[taxid] for taxid in kept},
+            {taxid: self.name[taxid] for taxid in kept},
+            {old: new for old in self.merged if (new := self.current(old)) in kept},
+            self.deleted,
+        )
+
 
 def read_taxdump(folder: str | Path) -> Taxdump:
     """Read an NCBI taxonomy dump, or any part of one that reaches up to the root.
@@ -270,7 +285,7 @@ def make_taxonomy(genomes: list[Genome], taxdump: str | Path | None, output: str
                 raise InputError(f"{genome.source}: the taxid {genome.taxid} of {genome.name} {why} {taxdump}")
             merged += taxid != genome.taxid
             taxid_of_genome[genome.name] = taxid
-        dump = full
+        dump = full.above(taxid_of_genome.values())
     _finish(dump, taxid_of_genome, merged, genomes[0].source, output)
 
 
