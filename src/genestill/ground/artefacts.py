@@ -172,3 +172,17 @@ TASK_PREDICTIONS = pa.schema(
         ("probabilities", pa.list_(pa.float32())),
     ]
 )
+
+# evaluation: what a linear probe said about its test rows, one row a (seed, transcript).
+PROBE_PREDICTIONS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("kind", pa.string()),
+        ("model", pa.string()),
+        ("seed", pa.int64()),
+        ("id", pa.string()),
+        ("group", pa.int64()),
+        ("targets", pa.list_(pa.float64())),
+        ("predictions", pa.list_(pa.float64())),
+    ]
+)

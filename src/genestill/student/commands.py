@@ -1,6 +1,7 @@
 """The commands of the student stage."""
 
 from genestill.student.dna.commands import add_commands as add_dna_commands
+from genestill.student.transcripts.commands import add_commands as add_transcript_commands
 
 
 def add_commands(commands) -> None:
@@ -10,6 +11,7 @@ def add_commands(commands) -> None:
     _add_predict(commands)
     _add_export(commands)
     add_dna_commands(commands)
+    add_transcript_commands(commands)
 
 
 def _add_export(commands) -> None:

@@ -1,6 +1,6 @@
 """What the student of the ``mrna`` recipe is asked to match; all of it but the encoder is thrown away at the end.
 
-Notation: s = pooled student embedding [B, H], t = teacher embedding [B, D], P = projection of the student's space to the
+Notation: s = pooled student embedding [B, H], t = teacher embedding [B, D], P = projection of student space to the
 teacher's (linear, trained with the student, part of the loss and never of the saved model), n(x) = x / |x|.
 The teacher is centred and whitened by its own statistics over the distillation set first: transformer embeddings lie
 in a narrow cone, where cosines are near 1 for any pair and a distance is ruled by one or two directions.
@@ -144,8 +144,10 @@ def masked_loss(logits: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
 class Heads(nn.Module):
     """What a loss needs beside the student: the projection to the teacher's space, and logits over the four bases."""
 
-    def __init__(self, hidden_size: int, teacher_size: int | None, bases: bool):
+    def __init__(
+        self, hidden_size: int, embedding_size: int, sequence_size: int | None, token_size: int | None, bases: bool
+    ):
         super().__init__()
-        self.projection = nn.Linear(hidden_size, teacher_size) if teacher_size else None
-        self.token_projection = nn.Linear(hidden_size, teacher_size) if teacher_size else None
+        self.projection = nn.Linear(embedding_size, sequence_size) if sequence_size else None
+        self.token_projection = nn.Linear(hidden_size, token_size) if token_size else None
         self.bases = nn.Linear(hidden_size, 4) if bases else None

@@ -1,0 +1,351 @@
+"""Training a transcript encoder against a teacher: batches, steps, checkpoints and the record of every step."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from genestill.ground.artefacts import TRANSCRIPTS
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.files import folder_aside, read_json, write_text
+from genestill.ground.logs import logger, progress
+from genestill.ground.seeds import seed_everything
+from genestill.ground.tables import read_table
+from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.model import EncoderModel
+from genestill.student.encoders.pooling import pool
+from genestill.student.encoders.tokenization import MASK, encode_batch
+from genestill.student.transcripts import objectives
+from genestill.student.transcripts.objectives import Heads, fit_whitening, mean_over_spans
+from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures, read_embeddings
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """How a student is trained. objective: see `objectives.parse_objective`."""
+
+    objective: str = "mse"
+    steps: int = 2000
+    batch_bases: int = 16_384  # bases a batch, padding included
+    learning_rate: float = 2e-3
+    warm_up: float = 0.05  # share of the steps
+    weight_decay: float = 0.01
+    clip: float = 1.0  # largest gradient norm; 0: gradients are taken as they are
+    temperature: float = 2.0  # of the logits term
+    checkpoint_every: int = 200
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class TeacherFiles:
+    """The teacher stage's shards; only those that the objective's terms read are needed."""
+
+    embeddings: Sequence[str] = ()
+    token_features: Sequence[str] = ()
+    base_log_probabilities: Sequence[str] = ()
+
+
+class Corpus:
+    """The distillation set in memory, with what the teacher said about it.
+
+    Raises `InputError` if the objective needs shards that are not given.
+    """
+
+    def __init__(self, transcripts: str | Path, teacher: TeacherFiles, weights: dict[str, float], tracks: bool):
+        table = read_table(transcripts, TRANSCRIPTS)
+        self.sequences = table["sequence"].tolist()
+        self.lengths = table["length"].to_numpy()
+        self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
+        ids = table["id"].tolist()
+        given = {
+            "embeddings": teacher.embeddings,
+            "token-features": teacher.token_features,
+            "base-log-probabilities": teacher.base_log_probabilities,
+        }
+        needed = {objectives.TERMS[term] for term in weights} - {None}
+        for name in needed:
+            if not given[name]:
+                raise InputError(f"objective term needs the teacher's {name}; give --{name}")
+        self.teacher_metadata: dict[str, str] = {}
+        self.embeddings = self.token_features = self.base_log_probabilities = None
+        self.whitening = self.token_whitening = None
+        if "embeddings" in needed:
+            self.embeddings, self.teacher_metadata = read_embeddings(teacher.embeddings, ids)
+            self.whitening = fit_whitening(self.embeddings)
+            self.white = self.whitening(torch.from_numpy(self.embeddings.astype(np.float32)))
+        if "token-features" in needed:
+            self.token_features = TokenFeatures(teacher.token_features, ids)
+            sample = self.token_features.sample(100_000, np.random.default_rng(0))
+            self.token_whitening = fit_whitening(sample)
+        if "base-log-probabilities" in needed:
+            self.base_log_probabilities = BaseLogProbabilities(teacher.base_log_probabilities, ids)
+
+
+def batches(lengths: np.ndarray, bases: int, seed: int) -> Iterator[np.ndarray]:
+    """Rows of one batch after another, for ever; an epoch visits every row once.
+
+    Rows of like length go together, so that at most ``bases`` bases (padding included, one row at least) make a batch.
+    The order of epoch e depends on (seed, e) alone.
+    """
+    epoch = 0
+    while True:
+        generator = np.random.default_rng((seed, epoch))
+        # Lengths are jittered by a tenth, or the same rows would meet in every epoch.
+        order = np.argsort(lengths * generator.uniform(0.9, 1.1, len(lengths)), kind="stable")
+        found, current, longest = [], [], 0
+        for row in order:
+            longest_with = max(longest, int(lengths[row]))
+            if current and longest_with * (len(current) + 1) > bases:
+                found.append(np.array(current))
+                current, longest_with = [], int(lengths[row])
+            current.append(row)
+            longest = longest_with
+        found.append(np.array(current))
+        for number in generator.permutation(len(found)):
+            yield found[number]
+        epoch += 1
+
+
+class Match:
+    """A student, its heads, and the loss of a batch."""
+
+    def __init__(self, config: EncoderConfig, corpus: Corpus, settings: MatchSettings, device: torch.device):
+        self.weights = objectives.parse_objective(settings.objective)
+        self.settings, self.corpus, self.device = settings, corpus, device
+        self.model = EncoderModel(config).to(device)
+        sequence_size = corpus.whitening.matrix.shape[1] if corpus.whitening else None
+        token_size = corpus.token_whitening.matrix.shape[1] if corpus.token_whitening else None
+        bases = bool({"logits", "masked"} & set(self.weights))
+        self.heads = Heads(config.hidden_size, config.embedding_size, sequence_size, token_size, bases).to(device)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Those of the student and of the heads."""
+        return [*self.model.parameters(), *self.heads.parameters()]
+
+    def loss(self, rows: np.ndarray, generator: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        """The weighted loss of a batch, and its terms unweighted.
+
+        Terms that hide bases (logits, masked) and terms that match states share one pass: a mix of both sees the masked
+        input, as it must, or the hidden bases would be read off.
+        """
+        corpus = self.corpus
+        ids, mask = encode_batch([corpus.sequences[row] for row in rows])
+        hidden_places = None
+        if self.heads.bases is not None:
+            hidden_places = (generator.random(ids.shape) < objectives.MASKED_SHARE) & (ids < 4)
+            if not hidden_places.any():
+                hidden_places[0, 0] = ids[0, 0] < 4
+        inputs = ids if hidden_places is None else np.where(hidden_places, MASK, ids)
+        inputs, mask = torch.from_numpy(inputs).to(self.device), torch.from_numpy(mask).to(self.device)
+        hidden = self.model(inputs, mask, self._tracks(rows, ids.shape[1])).last_hidden_state
+        terms = {}
+        if {"cosine", "mse", "relational", "contrastive"} & set(self.weights):
+            pooled = pool(hidden, mask, self.model.config.pooling)
+            teacher = corpus.white[torch.from_numpy(rows)].to(self.device)
+            projected = self.heads.projection(pooled)
+            for term, function in (
+                ("cosine", objectives.cosine_loss),
+                ("mse", objectives.mse_loss),
+                ("contrastive", objectives.contrastive_loss),
+            ):
+                if term in self.weights:
+                    terms[term] = function(projected, teacher)
+            if "relational" in self.weights:
+                terms["relational"] = objectives.relational_loss(pooled, teacher)
+        if "token" in self.weights:
+            terms["token"] = self._token_term(rows, hidden)
+        if hidden_places is not None:
+            terms.update(self._base_terms(rows, ids, hidden_places, hidden))
+        total = sum(weight * terms[term] for term, weight in self.weights.items())
+        return total, {term: float(value.detach()) for term, value in terms.items()}
+
+    def _tracks(self, rows: np.ndarray, length: int) -> torch.Tensor | None:
+        if self.corpus.tracks is None:
+            return None
+        tracks = np.zeros((len(rows), length, 2), np.float32)
+        for place, row in enumerate(rows):
+            for number, marks in enumerate(self.corpus.tracks[row]):
+                tracks[place, : len(marks), number] = marks
+        return torch.from_numpy(tracks).to(self.device)
+
+    def _token_term(self, rows: np.ndarray, hidden: torch.Tensor) -> torch.Tensor:
+        places, starts, stops, features = [], [], [], []
+        for place, row in enumerate(rows):
+            start, stop, values = self.corpus.token_features.of(row)
+            within = stop <= hidden.shape[1]
+            places.append(np.full(int(within.sum()), place, np.int64))
+            starts.append(start[within].astype(np.int64))
+            stops.append(stop[within].astype(np.int64))
+            features.append(values[within])
+        spans = (torch.from_numpy(np.concatenate(part)).to(self.device) for part in (places, starts, stops))
+        means = mean_over_spans(hidden, *spans)
+        teacher = self.corpus.token_whitening(torch.from_numpy(np.concatenate(features))).to(self.device)
+        return objectives.token_loss(self.heads.token_projection(means), teacher)
+
+    def _base_terms(self, rows, ids, hidden_places, hidden) -> dict[str, torch.Tensor]:
+        terms = {}
+        row, column = np.nonzero(hidden_places)
+        if "masked" in self.weights:
+            logits = self.heads.bases(hidden[torch.from_numpy(row), torch.from_numpy(column)])
+            terms["masked"] = objectives.masked_loss(logits, torch.from_numpy(ids[row, column]).to(self.device))
+        if "logits" in self.weights:
+            teacher = [self.corpus.base_log_probabilities.of(number) for number in rows]
+            known = np.array([c < len(teacher[r]) for r, c in zip(row, column, strict=True)], bool)
+            row, column = row[known], column[known]
+            said = np.stack([teacher[r][c] for r, c in zip(row, column, strict=True)])
+            finite = np.isfinite(said).all(axis=1)
+            logits = self.heads.bases(hidden[torch.from_numpy(row[finite]), torch.from_numpy(column[finite])])
+            terms["logits"] = objectives.logits_loss(
+                logits, torch.from_numpy(said[finite]).to(self.device), self.settings.temperature
+            )
+        return terms
+
+
+def learning_rate_at(step: int, settings: MatchSettings) -> float:
+    """Linear warm-up, then a cosine down to a hundredth of the peak."""
+    warm = max(1, round(settings.warm_up * settings.steps))
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    done = (step - warm) / max(1, settings.steps - warm)
+    return settings.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def train(match: Match, settings: MatchSettings, checkpoint: Path) -> tuple[pd.DataFrame, int | None]:
+    """Train ``match.model`` in place; resume from the folder ``checkpoint`` if it is there.
+
+    Every random draw of a step depends on (seed, step) alone, so a resumed run takes the steps that an unbroken one
+    would have taken.
+
+    Returns:
+        The record, one row a step: step, learning_rate, loss, gradient_norm (before clipping), seconds, and a column a
+        term. And the step at which loss or gradient was no longer finite (training stops there, with the weights before
+        it), or None.
+    """
+    optimizer = torch.optim.AdamW(match.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    first, record = _resume(match, optimizer, settings, checkpoint)
+    stream = batches(match.corpus.lengths, settings.batch_bases, settings.seed)
+    for _ in range(first):
+        next(stream)
+    match.model.train()
+    for step in progress(range(first, settings.steps), settings.steps - first, "steps", settings.objective):
+        began = time.monotonic()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, settings)
+        loss, terms = match.loss(next(stream), np.random.default_rng((settings.seed, step, 1)))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(match.parameters(), settings.clip or float("inf"))
+        row = {
+            "step": step,
+            "learning_rate": learning_rate_at(step, settings),
+            "loss": float(loss.detach()),
+            "gradient_norm": float(norm),
+            "seconds": time.monotonic() - began,
+            **terms,
+        }
+        record.append(row)
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
+            logger.warning("step %d: loss %s, gradient norm %s: stopped", step, row["loss"], row["gradient_norm"])
+            return pd.DataFrame(record), step
+        optimizer.step()
+        if settings.checkpoint_every and (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
+            _save_checkpoint(match, optimizer, settings, record, checkpoint, step + 1)
+    return pd.DataFrame(record), None
+
+
+def _save_checkpoint(match, optimizer, settings, record, folder: Path, step: int) -> None:
+    tensors = {f"model.{name}": value for name, value in match.model.state_dict().items()}
+    tensors |= {f"heads.{name}": value for name, value in match.heads.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    with folder_aside(folder) as aside:
+        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, aside / "state.safetensors")
+        (aside / "state.json").write_text(json.dumps({"step": step, "settings": asdict(settings), "record": record}))
+
+
+def _resume(match, optimizer, settings, folder: Path) -> tuple[int, list[dict]]:
+    if not folder.is_dir():
+        return 0, []
+    state = read_json(folder / "state.json")
+    if state["settings"] != asdict(settings):
+        raise InputError(f"{folder}: a checkpoint of other settings; remove the folder to start anew")
+    tensors = load_file(folder / "state.safetensors")
+    for name, module in (("model.", match.model), ("heads.", match.heads)):
+        module.load_state_dict({key[len(name) :]: value for key, value in tensors.items() if key.startswith(name)})
+    moments: dict[int, dict] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            moments.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    logger.info("%s: resumed at step %d of %d", folder, state["step"], settings.steps)
+    return state["step"], state["record"]
+
+
+def stability(record: pd.DataFrame, diverged: int | None) -> dict:
+    """Figures of one run for the instability question.
+
+    Returns:
+        diverged (step or None); final_loss (mean of the last tenth); loss_spikes: steps after the warm-up whose loss is
+        above the running median of the 50 before by more than 5 median absolute deviations and a tenth of it;
+        gradient_norm_median, gradient_norm_99, gradient_norm_largest (after the first tenth).
+    """
+    finite = record[np.isfinite(record["loss"]) & np.isfinite(record["gradient_norm"])]
+    late = finite.iloc[len(finite) // 10 :]
+    if late.empty:
+        return {"diverged": diverged, "steps": len(record)}
+    median = finite["loss"].rolling(50, min_periods=10).median().shift(1)
+    deviation = (finite["loss"] - median).abs().rolling(50, min_periods=10).median().shift(1)
+    spikes = finite["loss"] > median + np.maximum(5 * deviation, 0.1 * median.abs())
+    return {
+        "diverged": diverged,
+        "steps": len(record),
+        "final_loss": float(finite["loss"].iloc[-max(1, len(finite) // 10) :].mean()),
+        "loss_spikes": int(spikes.loc[late.index].sum()),
+        "gradient_norm_median": float(late["gradient_norm"].median()),
+        "gradient_norm_99": float(late["gradient_norm"].quantile(0.99)),
+        "gradient_norm_largest": float(late["gradient_norm"].max()),
+    }
+
+
+def write_record(path: str | Path, record: pd.DataFrame) -> None:
+    """Write the record of a training as TSV."""
+    write_text(path, record.to_csv(sep="\t", index=False, float_format="%.6g"))
+
+
+def match_student(
+    config: EncoderConfig,
+    transcripts: str | Path,
+    teacher: TeacherFiles,
+    settings: MatchSettings,
+    output: str | Path,
+    device: torch.device,
+    keep_diverged: bool = False,
+) -> None:
+    """Train a student and write ``output``/model and ``output``/training.tsv and training.json.
+
+    Raises `CheckFailed` if training diverged, unless ``keep_diverged``: then the weights before the break are kept,
+    and training.json says so.
+    """
+    from genestill.student.transcripts.release import write_student
+
+    seed_everything(settings.seed)
+    weights = objectives.parse_objective(settings.objective)
+    output = Path(output)
+    corpus = Corpus(transcripts, teacher, weights, tracks=config.tracks > 0)
+    match = Match(config, corpus, settings, device)
+    record, diverged = (pd.DataFrame(), None)
+    if settings.steps:
+        record, diverged = train(match, settings, output / "checkpoint")
+        write_record(output / "training.tsv", record)
+    if diverged is not None and not keep_diverged:
+        raise CheckFailed(f"training by {settings.objective!r} diverged at step {diverged}; see {output}/training.tsv")
+    figures = stability(record, diverged) if settings.steps else {"diverged": None, "steps": 0}
+    write_student(match, settings, transcripts, teacher, figures, output)
