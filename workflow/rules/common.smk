@@ -2,10 +2,12 @@ import shlex
 import sys
 from pathlib import Path
 
-SOURCE = Path(workflow.basedir).parent / "src"
+# This file's place, not the main Snakefile's: the workflow is started from the root, and may be another's module.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
+SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from snakemake.settings.enums import DeploymentMethod
+from snakemake.settings.types import DeploymentMethod
 
 from genestill.ground.configuration import complete_configuration
 from genestill.ground.errors import InputError
@@ -13,8 +15,8 @@ from genestill.ground.errors import InputError
 try:
     config = complete_configuration(
         config,
-        recipes=Path(workflow.basedir).parent / "config" / "recipes",
-        schemas=Path(workflow.basedir) / "schemas",
+        recipes=ROOT / "config" / "recipes",
+        schemas=ROOT / "workflow" / "schemas",
     )
 except InputError as error:
     raise WorkflowError(str(error))

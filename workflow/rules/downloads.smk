@@ -11,7 +11,7 @@ CAMI2_FILES = {
     f"{source.dataset.lower()}/{source.role}"
     + (f"-{source.sample}" if source.sample else ""): source
     for source in read_sources(
-        Path(workflow.basedir).parent / "resources" / "cami2.tsv"
+        ROOT / "resources" / "cami2.tsv"
     )
     if source.role in ("contigs", "taxonomy")
 }

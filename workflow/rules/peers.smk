@@ -7,8 +7,8 @@ localrules:
 
 rule peer_environment:
     input:
-        declaration=Path(workflow.basedir).parent / "envs" / "{peer}.yaml",
-        make=Path(workflow.basedir).parent / "scripts" / "make_peer_environment",
+        declaration=ROOT / "envs" / "{peer}.yaml",
+        make=ROOT / "scripts" / "make_peer_environment",
     output:
         made=touch(".snakemake/peers/{peer}/made"),
     log:
