@@ -11,6 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from genestill.ground.configuration import complete_configuration
 from genestill.ground.errors import InputError
+from genestill.ground.locks import hold
 
 try:
     config = complete_configuration(
@@ -85,3 +86,11 @@ def peer_program(name, program):
     return (
         f".snakemake/peers/{name}/bin/{program}" if peer_environment(name) else program
     )
+
+
+def claim_results():
+    """Refuse a second run on the same results; Snakemake's own lock is off, for it outlives a killed run."""
+    try:
+        workflow.globals["results_held"] = hold(RESULTS)
+    except InputError as error:
+        raise WorkflowError(str(error))
