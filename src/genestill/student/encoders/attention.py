@@ -1,0 +1,76 @@
+"""Self-attention with rotary positions, full or within a window."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+ROTARY_BASE = 10_000.0
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (scaled dot product) with rotary positions (Su et al., arXiv 2104.09864).
+
+    With ``window`` w > 0 a position i attends to j with |i - j| <= w; the sequence is cut into blocks of w, and each
+    block meets itself and its two neighbours, so that cost and memory grow linearly with the length.
+    """
+
+    def __init__(self, hidden_size: int, heads: int, window: int):
+        super().__init__()
+        self.heads, self.width, self.window = heads, hidden_size // heads, window
+        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.output = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens. Rows at padding hold no meaning."""
+        batch, length, size = hidden.shape
+        mixed = self.query_key_value(hidden).view(batch, length, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
+        query, key, value = mixed.unbind(0)
+        cosine, sine = rotary_angles(length, self.width, hidden.device, hidden.dtype)
+        query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
+        if self.window:
+            attended = attend_within(query, key, value, mask, self.window)
+        else:
+            attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        return self.output(attended.transpose(1, 2).reshape(batch, length, size))
+
+
+def rotary_angles(length: int, width: int, device, dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines [L, width / 2] of position x frequency."""
+    frequency = ROTARY_BASE ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
+    angle = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequency
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """Rotate the two halves of the last dimension of [..., L, width] against each other."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+def attend_within(query, key, value, mask: torch.Tensor, window: int) -> torch.Tensor:
+    """Attention of [B, N, L, D] queries to keys at most ``window`` positions away; ``mask`` bool [B, L]."""
+    batch, heads, length, width = query.shape
+    padding = -length % window
+    blocks = (length + padding) // window
+    query = functional.pad(query, (0, 0, 0, padding)).reshape(batch, heads, blocks, window, width)
+    key, value = (functional.pad(x, (0, 0, window, window + padding)) for x in (key, value))
+    real = functional.pad(mask, (window, window + padding))
+
+    def neighbourhoods(x, dimension):  # every block with the block before and the block after it
+        parts = [x.narrow(dimension, shift * window, blocks * window) for shift in range(3)]
+        shape = x.shape[:dimension] + (blocks, window) + x.shape[dimension + 1 :]
+        return torch.cat([part.reshape(shape) for part in parts], dim=dimension + 1)
+
+    key, value, real = neighbourhoods(key, 2), neighbourhoods(value, 2), neighbourhoods(real, 1)
+    here = torch.arange(window, device=query.device)[:, None] + window
+    near = (here - torch.arange(3 * window, device=query.device)).abs() <= window
+    allowed = near & real[:, :, None, :]  # [B, blocks, window, 3 window]
+
+    def fold(x):  # blocks become rows of the batch: [B, N, blocks, l, D] -> [B blocks, N, l, D]
+        return x.transpose(1, 2).reshape(batch * blocks, heads, -1, width)
+
+    attended = functional.scaled_dot_product_attention(
+        fold(query), fold(key), fold(value), attn_mask=allowed.reshape(batch * blocks, 1, window, 3 * window)
+    )
+    attended = attended.reshape(batch, blocks, heads, window, width).transpose(1, 2)
+    return attended.reshape(batch, heads, blocks * window, width)[:, :, :length]

@@ -1,0 +1,64 @@
+"""The bidirectional gated delta net mixer."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from genestill.student.encoders.gated_delta_rule import gated_delta_rule
+
+
+class BidirectionalGatedDeltaNet(nn.Module):
+    """Gated delta rule run forward and backward over the sequence, and summed.
+
+    A layer of Gated DeltaNet (arXiv 2412.06464): projections, short convolution and SiLU, unit-length queries and
+    keys, gates a_t and b_t from the input, output normalised and gated. Both directions share the projections (as
+    Caduceus shares those of its bidirectional Mamba, arXiv 2403.03234) and the convolution, which is centred here
+    since nothing has to be causal; each direction has gates of its own.
+    """
+
+    def __init__(self, hidden_size: int, heads: int, convolution_width: int, eps: float):
+        super().__init__()
+        self.heads, self.width = heads, hidden_size // heads
+        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.convolution = nn.Conv1d(
+            3 * hidden_size,
+            3 * hidden_size,
+            convolution_width,
+            padding=convolution_width // 2,
+            groups=3 * hidden_size,
+            bias=False,
+        )
+        self.gates = nn.Linear(hidden_size, 4 * heads, bias=False)  # decay and write strength, forward and backward
+        self.decay_rate = nn.Parameter(torch.empty(2 * heads))  # logarithm of the rate
+        self.time_step = nn.Parameter(torch.empty(2 * heads))  # bias of the time step before softplus
+        self.output_gate = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.norm = nn.RMSNorm(self.width, eps=eps)
+        self.output = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.reset_gates()
+
+    def reset_gates(self) -> None:
+        """Draw decay rates from U(0, 16) and time steps log-uniformly from 0.001 to 0.1, as Gated DeltaNet does."""
+        with torch.no_grad():
+            self.decay_rate.uniform_(1e-2, 16).log_()
+            step = torch.exp(torch.empty_like(self.time_step).uniform_(math.log(1e-3), math.log(1e-1)))
+            self.time_step.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens, padding on the right."""
+        batch, length, size = hidden.shape
+        real = mask.unsqueeze(-1).to(hidden.dtype)
+        mixed = self.query_key_value(hidden) * real  # padding looks to the convolution like the end of the sequence
+        mixed = functional.silu(self.convolution(mixed.mT).mT)
+        query, key, value = mixed.view(batch, length, 3, self.heads, self.width).unbind(2)
+        query, key = (functional.normalize(x, dim=-1, eps=1e-6) for x in (query, key))
+        decay, write = self.gates(hidden).float().chunk(2, dim=-1)
+        # Decay 1 and write strength 0 at padding: the backward pass, which meets padding first, starts as it should.
+        log_decay = -self.decay_rate.float().exp() * functional.softplus(decay + self.time_step.float()) * real
+        beta = write.sigmoid() * real
+        both = [torch.cat([x, x.flip(1)], dim=2) for x in (query, key, value)]
+        gates = [torch.cat([f, b.flip(1)], dim=2) for f, b in (log_decay.chunk(2, -1), beta.chunk(2, -1))]
+        forward, backward = gated_delta_rule(*both, *gates).chunk(2, dim=2)
+        summed = self.norm(forward + backward.flip(1)).reshape(batch, length, size)
+        return self.output(summed * functional.silu(self.output_gate(hidden)))

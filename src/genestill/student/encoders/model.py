@@ -1,0 +1,150 @@
+"""The encoder student itself."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from genestill.ground.errors import InputError
+from genestill.student.encoders.attention import SelfAttention
+from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet
+from genestill.student.encoders.pooling import pool
+from genestill.student.encoders.tokenization import COMPLEMENT
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU (Shazeer, arXiv 2002.05202)."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int):
+        super().__init__()
+        self.gate_up = nn.Linear(hidden_size, 2 * intermediate_size, bias=False)
+        self.down = nn.Linear(intermediate_size, hidden_size, bias=False)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]."""
+        gate, up = self.gate_up(hidden).chunk(2, dim=-1)
+        return self.down(functional.silu(gate) * up)
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm residual layer: a mixer over positions, then a gated MLP."""
+
+    def __init__(self, config: EncoderConfig, mixer: nn.Module):
+        super().__init__()
+        self.mixer_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.mixer = mixer
+        self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.mlp = GatedMLP(config.hidden_size, config.intermediate_size)
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L]."""
+        hidden = hidden + self.mixer(self.mixer_norm(hidden), mask)
+        return hidden + self.mlp(self.mlp_norm(hidden))
+
+
+def build_mixers(config: EncoderConfig) -> list[nn.Module]:
+    """One mixer a layer: attention everywhere, or the delta rule everywhere but in the last layer."""
+    attentive = config.num_hidden_layers if config.backbone == "transformer" else 1
+    delta = [
+        BidirectionalGatedDeltaNet(
+            config.hidden_size, config.num_attention_heads, config.convolution_width, config.norm_eps
+        )
+        for _ in range(config.num_hidden_layers - attentive)
+    ]
+    attention = [
+        SelfAttention(config.hidden_size, config.num_attention_heads, config.attention_window) for _ in range(attentive)
+    ]
+    return delta + attention
+
+
+class EncoderModel(PreTrainedModel):
+    """Single-nucleotide encoder; see `EncoderConfig` for its parts."""
+
+    config_class = EncoderConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    _no_split_modules = ("EncoderLayer",)
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__(config)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.track_embedding = nn.Linear(config.tracks, config.hidden_size, bias=False) if config.tracks else None
+        self.layers = nn.ModuleList(EncoderLayer(config, mixer) for mixer in build_mixers(config))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, BidirectionalGatedDeltaNet):
+            module.reset_gates()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding, [vocabulary, H]."""
+        return self.token_embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.token_embedding = value
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        tracks: torch.Tensor | None = None,
+        **_,
+    ) -> BaseModelOutput:
+        """Token representations.
+
+        Args:
+            input_ids: int64 [B, L], padded on the right.
+            attention_mask: [B, L], 1 at real tokens and 0 at padding; without it every token is real.
+            tracks: float [B, L, T] if the student has tracks; without it all tracks are 0.
+
+        Returns:
+            ``last_hidden_state`` [B, L, H], zeros at padding.
+
+        Raises:
+            InputError: tracks of another number than the configuration's.
+        """
+        mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        if tracks is not None and tracks.shape[-1] != self.config.tracks:
+            raise InputError(f"encoder: {tracks.shape[-1]} tracks were given; this student has {self.config.tracks}")
+        hidden = self._encode(input_ids, mask, tracks)
+        if self.config.reverse_complement:
+            order = self._reversed_positions(input_ids, mask)
+            complement = torch.tensor(COMPLEMENT, device=input_ids.device)
+            other = complement[input_ids.gather(1, order)]
+            if tracks is not None:
+                tracks = tracks.gather(1, order.unsqueeze(-1).expand_as(tracks))
+            other = self._encode(other, mask, tracks)
+            hidden = (hidden + other.gather(1, order.unsqueeze(-1).expand_as(other))) / 2
+        return BaseModelOutput(last_hidden_state=hidden)
+
+    def embed(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        tracks: torch.Tensor | None = None,
+        pooling: str | None = None,
+    ) -> torch.Tensor:
+        """Pooled embeddings [B, H] ([B, 3 H] when concatenated); ``pooling`` overrides the configuration's."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        hidden = self(input_ids, mask, tracks).last_hidden_state
+        return pool(hidden, mask, pooling or self.config.pooling)
+
+    def _encode(self, input_ids, mask, tracks) -> torch.Tensor:
+        hidden = self.token_embedding(input_ids)
+        if tracks is not None and self.track_embedding is not None:
+            hidden = hidden + self.track_embedding(tracks.to(hidden.dtype))
+        for layer in self.layers:
+            hidden = layer(hidden, mask)
+        return self.norm(hidden) * mask.unsqueeze(-1).to(hidden.dtype)
+
+    def _reversed_positions(self, input_ids, mask) -> torch.Tensor:
+        """int64 [B, L]: real bases in reversed order; a leading [CLS] and the padding stay where they are."""
+        position = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
+        first = (input_ids[:, :1] == self.config.cls_token_id).long()
+        mirrored = first + mask.sum(1, keepdim=True) - 1 - position
+        return torch.where(mask & (position >= first), mirrored, position)
