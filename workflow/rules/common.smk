@@ -75,7 +75,7 @@ def database_source(wildcards):
 
 
 def peer_environment(name):
-    """What a rule that calls a peer waits for: its virtual environment, or nothing where conda gives the peer."""
+    """Input of what calls a peer: its virtual environment, or nothing where conda gives the peer."""
     if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
         return []
     return f".snakemake/peers/{name}/made"

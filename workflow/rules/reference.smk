@@ -40,7 +40,7 @@ rule simulate_biosphere:
     params:
         settings=options(**REFERENCE["biosphere"]),
         seed=config["seed"],
-        folder=BIOSPHERE,
+        folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill reference simulate {params.settings} --seed {params.seed} --output {params.folder:q}"
         " 2> {log:q}"
@@ -69,8 +69,8 @@ rule cut_community:
             minimum_length=DATASET["minimum_length"], **REFERENCE["community"]
         ),
         seed=config["seed"],
-        genomes_folder=GENOMES_FOLDER,
-        folder=COMMUNITY,
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+        folder=lambda wildcards, output: Path(output.contigs).parent,
     shell:
         "python -m genestill reference community --genomes {input:q} --folder {params.genomes_folder:q}"
         " {params.settings} --seed {params.seed} --output {params.folder:q} 2> {log:q}"
@@ -165,8 +165,8 @@ rule predict_proteins:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        genomes_folder=GENOMES_FOLDER,
-        folder=f"{RESULTS}/reference/proteins",
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+        folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill reference proteins --genomes {input.genomes:q} --genomes-folder {params.genomes_folder:q}"
         " --threads {threads} --output {params.folder:q} 2> {log:q}"
