@@ -9,7 +9,10 @@ def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill evaluation``."""
     _add_taxonomy(commands)
     _add_table(commands)
+    _add_figures(commands)
     add_sequence_commands(commands)
+    _add_import_taxometer(commands)
+    _add_benchmark(commands)
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -79,3 +82,61 @@ def _run_table(options) -> None:
     from genestill.evaluation.taxonomy_table import write_rank_table
 
     print(write_rank_table(options.metrics, options.output, options.baseline), end="")
+
+
+def _add_figures(commands) -> None:
+    parser = commands.add_parser("figures", help="draw a metric table and what stands behind it")
+    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
+    _add_compared(parser)
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the contigs")
+    parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the contigs; unknown without")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the SVG and TSV files go")
+    parser.set_defaults(run=_run_figures)
+
+
+def _run_figures(options) -> None:
+    from genestill.evaluation.taxonomy_figures import draw_taxonomy
+
+    draw_taxonomy(
+        options.metrics,
+        options.truth,
+        options.labels,
+        dict(options.predictions),
+        options.index,
+        options.abundance,
+        options.output,
+        options.labels_name,
+        dict(options.threshold),
+    )
+
+
+def _add_import_taxometer(commands) -> None:
+    parser = commands.add_parser("import-taxometer", help="Taxometer's results as a table of predictions")
+    parser.add_argument("--results", required=True, metavar="TSV", help="results_taxometer.tsv")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the contigs")
+    parser.add_argument("--threshold", type=float, default=0.5, help="score from which a name counts (0.5)")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
+    parser.set_defaults(run=_run_import_taxometer)
+
+
+def _run_import_taxometer(options) -> None:
+    from genestill.evaluation.peers import import_taxometer
+
+    import_taxometer(options.results, options.index, options.output, options.threshold)
+
+
+def _add_benchmark(commands) -> None:
+    parser = commands.add_parser("benchmark", help="join the metrics of several communities and seeds")
+    parser.add_argument("--metrics", required=True, nargs="+", metavar="PARQUET", help="metric tables")
+    parser.add_argument(
+        "--cost", type=_named, action="append", default=[], metavar="NAME=TSV", help="Snakemake's benchmark of a run"
+    )
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
+    parser.add_argument("--summary", required=True, metavar="TXT", help="the table for people")
+    parser.set_defaults(run=_run_benchmark)
+
+
+def _run_benchmark(options) -> None:
+    from genestill.evaluation.benchmark import gather_benchmark
+
+    print(gather_benchmark(options.metrics, options.cost, options.output, options.summary), end="")

@@ -1,0 +1,43 @@
+"""How every figure looks and is saved: light, readable without colour vision, its reading above, its data beside it."""
+
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from genestill.ground.files import write_aside
+
+# Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+GREY = "#8C8C8C"
+
+STYLE = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+    "font.size": 10,
+    "grid.color": "#E6E6E6",
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
+    "svg.hashsalt": "genestill",
+}
+
+
+def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
+    """An empty figure in the house style; width and height in inches."""
+    with matplotlib.rc_context(STYLE):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(folder: str | Path, name: str, figure: Figure, reading: str, data: pd.DataFrame) -> None:
+    """Write ``name.svg`` with the sentence ``reading`` above the axes, and its ``data`` as ``name.tsv``; atomic."""
+    folder = Path(folder)
+    with write_aside(folder / f"{name}.tsv") as aside:
+        data.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+    with matplotlib.rc_context(STYLE), write_aside(folder / f"{name}.svg") as aside:
+        figure.suptitle(reading, x=0.01, ha="left", fontsize=10.5, wrap=True)
+        figure.savefig(aside, format="svg", metadata={"Date": None, "Title": name, "Description": reading})

@@ -1,0 +1,85 @@
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from genestill.cli import main
+from genestill.ground.artefacts import INDEX, LABELS, PREDICTIONS, TRUTH, rank_columns
+from genestill.ground.lineage import RANKS, parse_lineage
+from genestill.ground.tables import write_table
+
+STATUSES = ("exact", "known", "species", "genus", "family")
+ALWAYS = {"coverage", "label_changes", "composition"}
+WITH_TRUTH = {"f1_by_rank", "precision_recall", "reliability", "by_status", "by_length"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Sixty contigs; names hold markup that a careless SVG would break on."""
+    generator = np.random.default_rng(1)
+    number = 60
+    ids = [f"c{row}" for row in range(number)]
+    kinds = generator.integers(0, 6, number)
+    texts = [f"d__B;p__P;c__C;o__O;f__F<{kind % 3}>&;g__G{kind};s__S{kind}" for kind in kinds]
+    truth = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in texts])})
+    truth["genome"] = [f"g{kind}" for kind in kinds]
+    truth["length"] = generator.integers(500, 40_000, number)
+    truth["status"] = [STATUSES[row % 5] for row in range(number)]
+    write_table(tmp_path / "truth.parquet", truth, TRUTH)
+    cut = [";".join(text.split(";")[: generator.integers(0, 8)]) for text in texts]
+    labels = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in cut])})
+    write_table(tmp_path / "labels.parquet", labels.assign(taxid=None, support=None), LABELS)
+    other = [texts[row] if generator.random() < 0.8 else texts[0] for row in range(number)]
+    predictions = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in other])})
+    for level, rank in enumerate(RANKS):
+        predictions[f"confidence_{rank}"] = generator.random(number) ** (level / 6)
+    predictions["accepted"] = generator.integers(0, 8, number)
+    write_table(tmp_path / "student.parquet", predictions.assign(reason=""), PREDICTIONS)
+    write_table(tmp_path / "contigs.parquet", truth[["id", "length"]].assign(gc=0.5, sample="", checksum=""), INDEX)
+    abundance = pd.DataFrame({"id": ids, "S1": generator.random(number), "S2": 0.0})
+    schema = pa.schema([("id", pa.string()), ("S1", pa.float32()), ("S2", pa.float32())])
+    write_table(tmp_path / "abundance.parquet", abundance, schema)
+
+    def draw(truth=True):
+        file = {path.stem: str(path) for path in tmp_path.glob("*.parquet")}
+        compared = ["--labels", file["labels"], "--predictions", f"student={file['student']}"]
+        compared += ["--truth", file["truth"]] if truth else []
+        metrics = str(tmp_path / "metrics.parquet")
+        assert main(["evaluation", "taxonomy", *compared, "--dataset", "d", "--output", metrics]) == 0
+        tables = ["--metrics", metrics, "--index", file["contigs"], "--abundance", file["abundance"]]
+        assert main(["evaluation", "figures", *tables, *compared, "--output", str(tmp_path / "figures")]) == 0
+        return tmp_path / "figures"
+
+    return draw
+
+
+def test_every_figure_is_a_whole_svg_with_its_data_beside_it(run):
+    folder = run()
+    assert {file.stem for file in folder.glob("*.svg")} == ALWAYS | WITH_TRUTH
+    for file in folder.glob("*.svg"):
+        assert ElementTree.parse(file).getroot().tag.endswith("svg")
+        assert len(pd.read_csv(file.with_suffix(".tsv"), sep="\t")) > 0
+
+
+def test_without_a_truth_the_figures_that_need_none_are_drawn(run):
+    assert {file.stem for file in run(truth=False).glob("*.svg")} == ALWAYS
+
+
+def test_the_same_tables_give_the_same_drawings(run):
+    before = {file.name: file.read_bytes() for file in run().iterdir()}
+    assert before == {file.name: file.read_bytes() for file in run().iterdir()}
+
+
+def test_the_flow_holds_every_contig_once(run):
+    flow = pd.read_csv(run() / "label_changes.tsv", sep="\t")
+    assert flow["contigs"].sum() == 60
+    assert set(flow["kind"]) <= {"kept", "deeper", "shallower", "renamed"}
+    assert (flow.loc[flow["kind"] == "kept", "label"] == flow.loc[flow["kind"] == "kept", "prediction"]).all()
+
+
+def test_shares_of_a_sample_add_up_to_one_and_an_empty_sample_is_empty(run):
+    bars = pd.read_csv(run() / "composition.tsv", sep="\t")
+    assert bars["S1"].sum() == pytest.approx(1)
+    assert bars["S2"].sum() == 0
