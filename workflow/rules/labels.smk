@@ -84,7 +84,9 @@ rule build_label_tree:
     params:
         hits=lambda wildcards, input: options(hits=input.hits),
         # The published recipe knows only what has a name; ours also knows that a name may be missing.
-        other_children="--other-children" if config["student"]["objective"] == "posterior" else "",
+        other_children=(
+            "--other-children" if config["student"]["objective"] == "posterior" else ""
+        ),
     shell:
         "python -m genestill labels tree --taxonomy {input.taxonomy:q} --labels {input.labels:q} {params.hits}"
         " {params.other_children} --output {output:q} 2> {log:q}"
