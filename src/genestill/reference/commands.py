@@ -1,5 +1,7 @@
 """The commands of the reference stage."""
 
+from genestill.reference.transcript_commands import add_commands as add_transcript_commands
+
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill reference``."""
@@ -10,9 +12,11 @@ def add_commands(commands) -> None:
     _add_database(commands)
     _add_community(commands)
     _add_windows(commands)
+    _add_clade_task(commands)
     _add_fetch(commands)
     _add_unpack(commands)
     _add_gold_standard(commands)
+    add_transcript_commands(commands)
 
 
 def _add_simulate(commands) -> None:
@@ -286,3 +290,24 @@ def _run_windows(options) -> None:
 
     genomes = choose_clade(read_genomes(options.genomes, options.genomes_folder), options.clade)
     cut_genome_windows(genomes, options.length, options.number, options.seed, options.output)
+
+
+def _add_clade_task(commands) -> None:
+    summary = "a task table: from which clade does a window come, tested on genomes of its own"
+    parser = commands.add_parser("clade-task", help=summary, description=summary)
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="table with file and lineage of each genome")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
+    parser.add_argument("--rank", default="phylum", help="rank of the clades (default: %(default)s)")
+    parser.add_argument("--length", type=int, default=300, help="bases a window (default: %(default)s)")
+    parser.add_argument("--number", type=int, default=2000, help="windows in all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.set_defaults(run=_run_clade_task)
+
+
+def _run_clade_task(options) -> None:
+    from genestill.reference.genomes import read_genomes
+    from genestill.reference.windows import write_clade_task
+
+    genomes = read_genomes(options.genomes, options.genomes_folder)
+    write_clade_task(genomes, options.rank, options.length, options.number, options.seed, options.output)

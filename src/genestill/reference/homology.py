@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.ground.artefacts import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_json
+from genestill.ground.logs import logger
 from genestill.ground.sequences import write_fasta
+from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
 
 
@@ -118,3 +123,32 @@ def leave_out_relatives(
     }
     groups = pd.DataFrame({"id": [name for name, _ in tested], "group": [clusters[name] for name, _ in tested]})
     return keep, groups, overlap
+
+
+def separate_benchmark(
+    transcripts: str | Path,
+    tasks: Sequence[str | Path],
+    likeness: Likeness,
+    threads: int,
+    output_transcripts: str | Path,
+    output_benchmark: str | Path,
+    output_groups: str | Path,
+    output_overlap: str | Path,
+) -> None:
+    """`leave_out_relatives` on files; ``output_transcripts`` is a folder with transcripts.parquet and .fna.gz."""
+    corpus = read_table(transcripts, TRANSCRIPTS)
+    tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}
+    keep, groups, overlap = leave_out_relatives(corpus, tables, likeness, threads)
+    if not keep.any():
+        raise InputError(f"{transcripts}: every transcript has a relative in the benchmark; take other sources")
+    logger.info("%d of %d transcripts have no relative in the benchmark", overlap["kept"], overlap["corpus"])
+    kept = corpus[keep]
+    folder = Path(output_transcripts)
+    write_table(folder / "transcripts.parquet", kept, TRANSCRIPTS)
+    write_fasta(folder / "transcripts.fna.gz", zip(kept["id"], kept["sequence"], strict=True))
+    benchmark = pd.concat([table[["transcript", "sequence"]] for table in tables.values()]).drop_duplicates(
+        "transcript"
+    )
+    write_fasta(output_benchmark, zip(benchmark["transcript"], benchmark["sequence"], strict=True))
+    write_table(output_groups, groups, HOMOLOGY_GROUPS)
+    write_json(output_overlap, overlap)

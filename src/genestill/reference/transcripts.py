@@ -112,9 +112,9 @@ def transcripts_of_genome(genome: str | Path, annotation: str | Path) -> Iterato
 
 
 def transcripts_of_fasta(path: str | Path) -> Iterator[Transcript]:
-    """Yield the records of a FASTA file as transcripts without tracks; each is its own gene."""
+    """Yield the records of a FASTA file as transcripts without tracks and gene."""
     for name, sequence in read_fasta(path):
-        yield Transcript(id=name, sequence=_upper(sequence), gene=name)
+        yield Transcript(id=name, sequence=_upper(sequence))
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns)
         transcript = Transcript(
             id=name,
             sequence=sequence,
-            gene=str(row[columns.gene]) if columns.gene else name,
+            gene=str(row[columns.gene]) if columns.gene else "",
             chromosome=str(row[columns.chromosome]) if columns.chromosome else "",
         )
         if columns.cds == "whole":

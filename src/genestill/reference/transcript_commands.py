@@ -1,0 +1,151 @@
+"""The commands of the ``mrna`` recipe in the reference stage: ``transcripts``, ``task`` and ``relatives``."""
+
+
+def add_commands(commands) -> None:
+    """Add the commands of this module to ``genestill reference``."""
+    _add_transcripts(commands)
+    _add_task(commands)
+    _add_relatives(commands)
+
+
+def _add_transcripts(commands) -> None:
+    summary = "collect transcripts from FASTA, from genome + annotation (GTF, GFF3, BED12), and from tables"
+    parser = commands.add_parser("transcripts", help=summary, description=summary)
+    parser.add_argument(
+        "--source",
+        required=True,
+        action="append",
+        type=_source,
+        metavar="NAME=FASTA | NAME=GENOME,ANNOTATION | NAME=TABLE:key=column,…",
+        help="may be given more than once; keys of a table: sequence, id, gene, cds_start, cds_end, exon_sizes, "
+        "chromosome, cds=whole, header=no (then columns are 1, 2, …)",
+    )
+    parser.add_argument("--shortest", type=int, default=64, metavar="BP", help="default: %(default)s")
+    parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="transcripts.parquet, .fna.gz and .json")
+    parser.set_defaults(run=_run_transcripts)
+
+
+def _source(text: str) -> tuple[str, str]:
+    import argparse
+
+    name, found, place = text.partition("=")
+    if not (name and found and place):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=FILE")
+    return name, place
+
+
+def _open_source(place: str):
+    """Transcripts of a source as the command line names it."""
+    from pathlib import Path
+
+    from genestill.reference import transcripts
+
+    if "," in place and ":" not in place:
+        return transcripts.transcripts_of_genome(*place.split(",", 1))
+    path, _, keys = place.partition(":")
+    if keys or Path(path).suffix == ".parquet" or ".tsv" in Path(path).suffixes:
+        columns, header = _columns(keys)
+        return transcripts.transcripts_of_table(path, transcripts.read_rows(path, header), columns)
+    return transcripts.transcripts_of_fasta(path)
+
+
+def _columns(keys: str):
+    from genestill.ground.errors import InputError
+    from genestill.reference.transcripts import Columns
+
+    pairs = dict(pair.partition("=")[::2] for pair in keys.split(",") if pair)
+    header = pairs.pop("header", "yes") != "no"
+    try:
+        return Columns(**pairs), header
+    except TypeError:
+        known = ", ".join([*Columns.__dataclass_fields__, "header"])
+        raise InputError(f"columns {keys!r}: unknown key; expected some of {known}") from None
+
+
+def _run_transcripts(options) -> None:
+    from genestill.ground.provenance import collect_provenance
+    from genestill.reference.transcripts import collect_corpus, write_transcripts
+
+    sources = {name: _open_source(place) for name, place in options.source}
+    kept, counts = collect_corpus(sources, options.shortest, options.longest)
+    settings = {"sources": dict(options.source), "shortest": options.shortest, "longest": options.longest}
+    write_transcripts(options.output, kept, {"counts": counts, "provenance": collect_provenance({}, settings, None)})
+
+
+def _add_task(commands) -> None:
+    summary = "a probe task: transcripts with measured targets, from a table or from one FASTA file a class"
+    parser = commands.add_parser("task", help=summary, description=summary)
+    parser.add_argument("--name", required=True, help="of the task")
+    parser.add_argument("--table", metavar="TABLE:key=column,…", help="as --source of 'reference transcripts'")
+    parser.add_argument("--target", nargs="+", default=[], metavar="COLUMN", help="of the table; several: multilabel")
+    parser.add_argument("--logarithm", action="store_true", help="probe the natural logarithm of the target")
+    parser.add_argument("--classes", nargs=2, metavar="FASTA", help="instead of a table: class 0 and class 1")
+    parser.add_argument("--kind", required=True, choices=("regression", "classification", "multilabel"))
+    parser.add_argument("--split", required=True, choices=("default", "homology", "kmer", "hard-kmer", "chromosome"))
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="rows to draw; 0: all (default)")
+    parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the task")
+    parser.set_defaults(run=_run_task)
+
+
+def _run_task(options) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from genestill.ground.errors import InputError
+    from genestill.reference import probe_tasks, transcripts
+
+    if (options.table is None) == (options.classes is None):
+        raise InputError(f"task {options.name}: give either --table with --target, or --classes")
+    if options.classes:
+        parts = [list(transcripts.transcripts_of_fasta(path)) for path in options.classes]
+        records = [transcript for part in parts for transcript in part]
+        targets = np.repeat([0.0, 1.0], [len(part) for part in parts])[:, None]
+        names = ["class"]
+    else:
+        path, _, keys = options.table.partition(":")
+        columns, header = _columns(keys)
+        rows = transcripts.read_rows(path, header)
+        missing = [name for name in options.target if name not in rows.columns]
+        if missing or not options.target:
+            raise InputError(f"{path}: no target column {missing}; found {', '.join(map(str, rows.columns))}")
+        records = transcripts.transcripts_of_table(path, rows, columns)
+        names = options.target
+        targets = rows[names].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+        if options.logarithm:
+            targets = np.log(np.where(targets > 0, targets, np.nan))
+    table = probe_tasks.build_task(records, targets, options.sample, options.longest, options.seed)
+    probe_tasks.write_task(options.output, table, options.name, options.kind, options.split, names)
+
+
+def _add_relatives(commands) -> None:
+    summary = "leave relatives of the benchmark out of the distillation set; homology groups of the benchmark"
+    parser = commands.add_parser("relatives", help=summary, description=summary)
+    parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="what 'reference transcripts' wrote")
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
+    parser.add_argument("--identity", type=float, default=0.6, help="of aligned bases (default: %(default)s)")
+    parser.add_argument("--coverage", type=float, default=0.3, help="of the shorter sequence (default: %(default)s)")
+    parser.add_argument("--evalue", type=float, default=1e-5, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
+    parser.add_argument("--output-transcripts", required=True, metavar="FOLDER", help="the distillation set")
+    parser.add_argument("--output-benchmark", required=True, metavar="FASTA", help="each benchmark sequence once")
+    parser.add_argument("--output-groups", required=True, metavar="PARQUET", help="homology groups of the benchmark")
+    parser.add_argument("--output-overlap", required=True, metavar="JSON", help="the overlap, measured")
+    parser.set_defaults(run=_run_relatives)
+
+
+def _run_relatives(options) -> None:
+    from genestill.reference.homology import Likeness, separate_benchmark
+
+    separate_benchmark(
+        options.transcripts,
+        options.tasks,
+        Likeness(options.identity, options.coverage, options.evalue),
+        options.threads,
+        options.output_transcripts,
+        options.output_benchmark,
+        options.output_groups,
+        options.output_overlap,
+    )
