@@ -2,6 +2,7 @@
 
 import argparse
 
+from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
 
 
@@ -10,9 +11,12 @@ def add_commands(commands) -> None:
     _add_taxonomy(commands)
     _add_table(commands)
     _add_figures(commands)
+    _add_amber_input(commands)
+    _add_amber(commands)
     add_sequence_commands(commands)
     _add_import_taxometer(commands)
     _add_benchmark(commands)
+    add_probe_commands(commands)
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -140,3 +144,37 @@ def _run_benchmark(options) -> None:
     from genestill.evaluation.benchmark import gather_benchmark
 
     print(gather_benchmark(options.metrics, options.cost, options.output, options.summary), end="")
+
+
+def _add_amber_input(commands) -> None:
+    parser = commands.add_parser("amber-input", help="gold standard, calls and taxonomy in the form that AMBER reads")
+    _add_compared(parser)
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="gold.binning, NAME.binning, taxdump/")
+    parser.set_defaults(run=_run_amber_input)
+
+
+def _run_amber_input(options) -> None:
+    from genestill.evaluation.amber import write_amber_input
+
+    write_amber_input(
+        options.truth,
+        options.labels,
+        dict(options.predictions),
+        options.output,
+        options.labels_name,
+        dict(options.threshold),
+    )
+
+
+def _add_amber(commands) -> None:
+    parser = commands.add_parser("amber", help="check that AMBER finds the same recall as we do")
+    parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
+    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
+    parser.add_argument("--output", required=True, metavar="TSV", help="both recalls of every model at every rank")
+    parser.set_defaults(run=_run_amber)
+
+
+def _run_amber(options) -> None:
+    from genestill.evaluation.amber import compare_with_amber
+
+    compare_with_amber(options.results, options.metrics, options.output)

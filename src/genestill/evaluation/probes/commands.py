@@ -1,0 +1,87 @@
+"""The commands of the ``mrna`` recipe in the evaluation stage: ``probe``, ``probe-table`` and ``probe-maps``."""
+
+
+def add_commands(commands) -> None:
+    """Add the commands of this module to ``genestill evaluation``."""
+    _add_probe(commands)
+    _add_table(commands)
+    _add_maps(commands)
+
+
+def _add_probe(commands) -> None:
+    summary = "linear probes of frozen embeddings by mRNABench's protocol, or of its k-mer baseline"
+    parser = commands.add_parser("probe", help=summary, description=summary)
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
+    parser.add_argument("--groups", metavar="PARQUET", help="homology groups; every row its own without")
+    features = parser.add_mutually_exclusive_group(required=True)
+    features.add_argument("--embeddings", nargs="+", metavar="PARQUET", help="shards of the model's embeddings")
+    features.add_argument("--kmers", nargs=2, type=int, metavar="K", help="the baseline: shortest and longest k-mer")
+    parser.add_argument("--model", required=True, help="its name in the tables; training seeds as NAME.seedN")
+    parser.add_argument("--dataset", required=True, help="name of the data set")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[2541, 413, 411, 2547, 2548], help="of the splits")
+    parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="table of metrics")
+    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="predictions of the test rows")
+    parser.set_defaults(run=_run_probe)
+
+
+def _run_probe(options) -> None:
+    from genestill.evaluation.probes.tables import probe_tasks
+
+    probe_tasks(
+        options.tasks,
+        options.groups,
+        options.embeddings or tuple(options.kmers),
+        options.model,
+        options.dataset,
+        options.seeds,
+        options.output_metrics,
+        options.output_predictions,
+    )
+
+
+def _add_table(commands) -> None:
+    summary = "one table of all models: scores, what the student kept, intervals; and the stability of training"
+    parser = commands.add_parser("probe-table", help=summary, description=summary)
+    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
+    parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
+    parser.add_argument("--floors", required=True, nargs="+", help="names of the k-mer baselines")
+    parser.add_argument("--training", nargs="*", default=[], metavar="FOLDER", help="what 'student match' wrote")
+    parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="table.tsv, table.txt, stability.tsv, SVGs")
+    parser.set_defaults(run=_run_table)
+
+
+def _run_table(options) -> None:
+    from genestill.evaluation.probes.report import write_tables
+
+    write_tables(
+        options.predictions,
+        options.teacher,
+        options.floors,
+        options.training,
+        options.replicates,
+        options.seed,
+        options.output,
+    )
+
+
+def _add_maps(commands) -> None:
+    summary = "t-SNE maps of the benchmark's transcripts, one panel a model"
+    parser = commands.add_parser("probe-maps", help=summary, description=summary)
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
+    parser.add_argument(
+        "--model", required=True, action="append", nargs="+", metavar="NAME PARQUET", help="a name, then its shards"
+    )
+    parser.add_argument("--rows", type=int, default=300, help="transcripts a task at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--output", required=True, metavar="SVG", help="the figure")
+    parser.set_defaults(run=_run_maps)
+
+
+def _run_maps(options) -> None:
+    from genestill.evaluation.probes.figures import draw_maps
+
+    draw_maps(
+        options.tasks, {name: shards for name, *shards in options.model}, options.rows, options.seed, options.output
+    )

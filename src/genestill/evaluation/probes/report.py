@@ -1,0 +1,84 @@
+"""The table of the ``mrna`` recipe, for people and for programs, and the answer to the instability question."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.evaluation.probes.figures import draw_scores, draw_training
+from genestill.evaluation.probes.kept import bootstrap_scores, merge_seeds, read_predictions, summarise
+from genestill.ground.files import read_json, write_text
+
+
+def write_tables(
+    predictions: Sequence[str | Path],
+    teacher: str,
+    floors: Sequence[str],
+    training: Sequence[str | Path],
+    replicates: int,
+    seed: int,
+    output: str | Path,
+) -> None:
+    """Write table.tsv, table.txt, scores.svg, and with ``training`` folders stability.tsv and training.svg."""
+    output = Path(output)
+    scores = bootstrap_scores(merge_seeds(read_predictions(predictions)), replicates, seed)
+    summary = summarise(scores, teacher, floors)
+    write_text(output / "table.tsv", summary.to_csv(sep="\t", index=False, float_format="%.4f"))
+    text = format_table(summary, teacher)
+    draw_scores(summary, output / "scores.svg")
+    if training:
+        runs = stability_table(training)
+        write_text(output / "stability.tsv", runs.to_csv(sep="\t", index=False, float_format="%.4g"))
+        text += "\n" + format_stability(runs)
+        records = {Path(folder).name: Path(folder) / "training.tsv" for folder in training}
+        draw_training({name: path for name, path in records.items() if path.is_file()}, output / "training.svg")
+    write_text(output / "table.txt", text)
+
+
+def format_table(summary: pd.DataFrame, teacher: str) -> str:
+    """The summary as text: scores, intervals, and what was kept above the floor."""
+    tasks = list(summary.columns[summary.columns.get_loc("floor") + 1 :])
+    lines = [f"{'model':28} {'mean':>6} {'95 % interval':>15} {'kept':>6} {'95 % interval':>15}  " + "  ".join(tasks)]
+    for row in summary.to_dict("records"):
+        kept = "" if row["model"] in (teacher, row["floor"]) else f"{row['kept']:6.2f}"
+        sound = kept and row["kept_low"] == row["kept_low"]
+        interval = f"[{row['kept_low']:.2f}, {row['kept_high']:.2f}]" if sound else "undefined" if kept else ""
+        mean = f"[{row['mean_low']:.3f}, {row['mean_high']:.3f}]"
+        lines.append(
+            f"{row['model']:28} {row['mean']:6.3f} {mean:>15} "
+            f"{kept:>6} {interval:>15}  " + "  ".join(f"{row[task]:{len(task)}.3f}" for task in tasks)
+        )
+    lines += [
+        "",
+        f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Floor: {summary['floor'].iloc[0]}.",
+        "kept: (model - floor) / (teacher - floor); undefined unless the teacher is above the floor throughout.",
+        "Intervals: paired bootstrap over homology groups of the test transcripts and over seeds.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def stability_table(training: Sequence[str | Path]) -> pd.DataFrame:
+    """One row a run: objective, seed, whether and where it diverged, loss, spikes, gradient norms."""
+    rows = []
+    for folder in training:
+        stored = read_json(Path(folder) / "training.json")
+        provenance = stored.pop("provenance")
+        rows.append({"run": Path(folder).name, "objective": provenance["settings"]["objective"], **stored})
+    return pd.DataFrame(rows)
+
+
+def format_stability(runs: pd.DataFrame) -> str:
+    """Per objective: runs, runs that diverged, spread of the final loss over seeds, spikes, gradient norm tail."""
+    lines = [
+        f"{'objective':28} {'runs':>4} {'diverged':>8} {'final loss':>18} {'spikes':>6} {'gradient 99 % / median':>22}"
+    ]
+    trained = runs[runs["steps"] > 0]
+    for objective, of in trained.groupby("objective"):
+        loss = of["final_loss"]
+        spread = f"{loss.mean():.4f} +- {loss.std(ddof=1) if len(of) > 1 else 0:.4f}"
+        tail = (of["gradient_norm_99"] / of["gradient_norm_median"]).mean()
+        lines.append(
+            f"{objective:28} {len(of):4d} {int(of['diverged'].notna().sum()):8d} {spread:>18} "
+            f"{int(of['loss_spikes'].sum()):6d} {tail:22.2f}"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,107 @@
+"""Probe runs from files to files: embeddings and a task in, metrics and test predictions out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes.probe import run_probe
+from genestill.evaluation.probes.splits import split_rows
+from genestill.ground.artefacts import HOMOLOGY_GROUPS, METRICS, PROBE_PREDICTIONS, PROBE_TASK, embeddings
+from genestill.ground.errors import InputError
+from genestill.ground.logs import logger
+from genestill.ground.tables import read_arrow, read_metadata, read_table, write_table
+
+BENCHMARK = "mrnabench-protocol"
+
+
+def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A probe task with its homology groups (column ``group``), and its metadata (task, kind, split, targets).
+
+    Transcripts that share a gene name share the group of the first of them. Without ``groups`` every row is its own.
+    """
+    table, metadata = read_table(path, PROBE_TASK), read_metadata(path)
+    if groups is None:
+        table["group"] = np.arange(len(table))
+    else:
+        known = read_table(groups, HOMOLOGY_GROUPS).set_index("id")["group"]
+        table["group"] = table["transcript"].map(known)
+        if table["group"].isna().any():
+            missing = table.loc[table["group"].isna(), "transcript"].iloc[0]
+            raise InputError(f"{groups}: no group for transcript {missing!r} of {path}")
+        named = table["gene"] != ""
+        table.loc[named, "group"] = table[named].groupby("gene")["group"].transform("first")
+    table["group"] = table["group"].astype(np.int64)
+    return table, metadata
+
+
+def read_features(paths: Sequence[str | Path], transcripts: Sequence[str]) -> np.ndarray:
+    """Embeddings of ``transcripts`` in their order, float32 [transcripts, size], from Parquet shards."""
+    sizes = {pq.read_schema(path).field("embedding").type.list_size for path in paths}
+    if len(sizes) != 1:
+        raise InputError(f"{paths[0]} …: embeddings of different widths {sorted(sizes)}")
+    size = sizes.pop()
+    table = pa.concat_tables(read_arrow(path, embeddings(size), ["id", "embedding"]) for path in paths)
+    place = {name: row for row, name in enumerate(table.column("id").to_pylist())}
+    missing = [name for name in transcripts if name not in place]
+    if missing:
+        raise InputError(f"{paths[0]} …: no embedding of {len(missing)} transcripts (the first: {missing[0]!r})")
+    values = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
+    return values[[place[name] for name in transcripts]].astype(np.float32)
+
+
+def probe_tasks(
+    tasks: Sequence[str | Path],
+    groups: str | Path | None,
+    features: Sequence[str | Path] | tuple[int, int],
+    model: str,
+    dataset: str,
+    seeds: Sequence[int],
+    output_metrics: str | Path,
+    output_predictions: str | Path,
+) -> None:
+    """Probe one model on every task with every seed.
+
+    Args:
+        features: shards of embeddings, or (shortest, longest) k of the k-mer baseline.
+        model, dataset: names that stand in the table of metrics.
+        seeds: of the splits.
+    """
+    metrics, predictions = [], []
+    for path in tasks:
+        table, metadata = read_task(path, groups)
+        name, kind, split = metadata["task"], metadata["kind"], metadata["split"]
+        targets = np.stack(table["targets"].tolist())
+        targets = targets if kind == "multilabel" else targets[:, 0]
+        if isinstance(features, tuple):
+            values = kmer_features(table["sequence"].tolist(), *features, list(table["cds"]), list(table["splice"]))
+        else:
+            values = read_features(features, table["transcript"].tolist())
+        for seed in seeds:
+            rows = split_rows(table, split, seed)
+            result = run_probe(values, targets, kind, rows)
+            for part, number in (("validation", len(rows[1])), ("test", len(rows[2]))):
+                for metric, value in result.metrics[part].items():
+                    metrics.append((BENCHMARK, dataset, name, model, part, seed, metric, value, number))
+            test = table.iloc[rows[2]]
+            predictions.append(
+                pd.DataFrame(
+                    {
+                        "task": name,
+                        "kind": kind,
+                        "model": model,
+                        "seed": seed,
+                        "id": test["transcript"].to_numpy(),
+                        "group": test["group"].to_numpy(),
+                        "targets": list(targets[rows[2]].reshape(len(test), -1)),
+                        "predictions": list(result.predictions.reshape(len(test), -1)),
+                    }
+                )
+            )
+            logger.info("%s, seed %d: %s", name, seed, result.metrics["test"])
+    write_table(output_metrics, pd.DataFrame(metrics, columns=METRICS.names), METRICS)
+    write_table(output_predictions, pd.concat(predictions, ignore_index=True), PROBE_PREDICTIONS)
