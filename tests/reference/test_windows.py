@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta, write_fasta
 from genestill.reference.genomes import read_genomes
-from genestill.reference.windows import choose_clade, cut_genome_windows
+from genestill.reference.windows import choose_clade, cut_genome_windows, write_clade_task
 
 
 @pytest.fixture
@@ -44,3 +47,17 @@ def test_a_clade_is_whole_names_only(genomes):
 def test_windows_that_cannot_be_cut_are_refused(genomes, tmp_path):
     with pytest.raises(InputError, match="no window"):
         cut_genome_windows(genomes, 50_000, 3, 1, tmp_path / "none.fna")
+
+
+def test_a_clade_task_tests_on_genomes_that_training_never_saw(genomes, tmp_path):
+    with pytest.raises(InputError, match="1 clades"):
+        write_clade_task(genomes, "phylum", 100, 40, 1, tmp_path / "task.tsv")
+    twins = [*genomes, replace(genomes[2], name="d")]
+    write_clade_task(twins, "phylum", 100, 80, 1, tmp_path / "task.tsv")
+    table = pd.read_csv(tmp_path / "task.tsv", sep="\t")
+    assert table.groupby(["label", "split"]).size().to_dict() == {
+        (phylum, split): 20 for phylum in ("One", "Oneida") for split in ("train", "test")
+    }
+    one = dict(read_fasta(genomes[0].path))["long"]
+    tested = table[(table["label"] == "One") & (table["split"] == "test")]["sequence"]
+    assert len({window in one for window in tested}) == 1

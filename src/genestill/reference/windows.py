@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import format_lineage
+from genestill.ground.files import write_aside
+from genestill.ground.lineage import RANKS, format_lineage
 from genestill.ground.logs import logger, progress
 from genestill.ground.sequences import UNKNOWN_BASE, encode_bases, read_fasta, write_fasta
 from genestill.reference.genomes import Genome
@@ -79,3 +81,36 @@ def _windows(genome: Genome, length: int, wanted: int, seed: int):
             continue
         seen.add((contig, start))
         yield f"{genome.name}|{name}|{start}", window
+
+
+def write_clade_task(
+    genomes: Sequence[Genome], rank: str, length: int, number: int, seed: int, output: str | Path
+) -> None:
+    """Write a task table (sequence, label, split): which clade of ``rank`` a window comes from.
+
+    Of every clade one genome in four, at least one, is for the test alone, so that clades are recognised in genomes
+    that training never saw; clades with one genome are left out.
+
+    Raises:
+        InputError: fewer than two clades have two genomes.
+    """
+    by_clade: dict[str, list[Genome]] = {}
+    for genome in genomes:
+        name = genome.lineage[RANKS.index(rank)]
+        if name:
+            by_clade.setdefault(name, []).append(genome)
+    by_clade = {name: sorted(found, key=lambda genome: genome.name) for name, found in sorted(by_clade.items())}
+    by_clade = {name: found for name, found in by_clade.items() if len(found) > 1}
+    if len(by_clade) < 2:
+        raise InputError(f"{len(by_clade)} clades of the rank {rank} have two genomes; a task needs two such clades")
+    generator = np.random.default_rng(seed)
+    rows = []
+    for name, found in by_clade.items():
+        order = generator.permutation(len(found))
+        tested = set(order[: max(1, len(found) // 4)].tolist())
+        for place, genome in enumerate(found):
+            wanted = max(1, number // len(by_clade) // len(found))
+            split = "test" if place in tested else "train"
+            rows += [(window, name, split) for _, window in _windows(genome, length, wanted, seed)]
+    with write_aside(output) as aside:
+        pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(aside, sep="\t", index=False)

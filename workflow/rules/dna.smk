@@ -1,0 +1,453 @@
+# The recipes had and seqlens: windows, teacher, students, tasks, table. Target: snakemake --cores N dna
+DNA = config["dna"]
+DNA_STUDENTS = {
+    name: {
+        "steps": 10000,
+        "batch": 32,
+        "learning_rate": 0.0005,
+        "max_tokens": 1024,
+        **DNA["defaults"],
+        **student,
+    }
+    for name, student in DNA["students"].items()
+}
+DNA_DISTILLED = [
+    name for name, one in DNA_STUDENTS.items() if one["method"] == "distil"
+]
+DNA_PRETRAINED = [
+    name for name, one in DNA_STUDENTS.items() if one["method"] == "pretrain"
+]
+DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
+DNA_TEACHER = (
+    DNA["teacher"]["model"] or f"{RESULTS}/teacher/nucleotide-transformer/model"
+)
+DNA_FEATURES = f"{RESULTS}/teacher/nucleotide-transformer/token_features.parquet"
+DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
+DNA_TASKS = DNA["tasks"] or {"origin/phylum": f"{RESULTS}/reference/phylum.tsv.gz"}
+DNA_MODELS = [f"{name}-{fit}" for name in DNA_STUDENTS for fit in DNA["fits"]]
+DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
+DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
+
+
+def dna_student(name):
+    """Command-line options of a student: all its settings but the method, and a tokenizer where it reads byte pairs."""
+    settings = {
+        key: value for key, value in DNA_STUDENTS[name].items() if key != "method"
+    }
+    if settings.get("initial"):
+        settings.pop("architecture", None)
+    return options(**settings)
+
+
+def dna_tokenizer(wildcards):
+    """The byte-pair tokenizer, for the students that read byte pairs and start afresh."""
+    student = DNA_STUDENTS[wildcards.student]
+    fresh = not student.get("initial")
+    return (
+        DNA_TOKENIZER
+        if fresh and str(student.get("architecture")).startswith("deberta")
+        else []
+    )
+
+
+wildcard_constraints:
+    benchmark_name="[A-Za-z0-9_-]+",
+    task="[A-Za-z0-9_-]+",
+    model_seed="[0-9]+",
+
+
+localrules:
+    dna,
+
+
+rule dna:
+    input:
+        f"{DNA_SCORES}/metrics.parquet",
+        f"{DNA_SCORES}/table.tsv",
+        f"{DNA_SCORES}/scores.svg",
+        f"{DNA_SCORES}/tsne.svg",
+
+
+rule cut_windows:
+    input:
+        genomes=COMMUNITY_GENOMES,
+    output:
+        DNA_WINDOWS,
+    log:
+        f"{RESULTS}/logs/reference/cut_windows.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/cut_windows.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        folder=GENOMES_FOLDER,
+        settings=options(**DNA["windows"]),
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference windows --genomes {input.genomes:q} --genomes-folder {params.folder:q}"
+        " {params.settings} --seed {params.seed} --output {output:q} 2> {log:q}"
+
+
+rule make_clade_task:
+    input:
+        genomes=COMMUNITY_GENOMES,
+    output:
+        f"{RESULTS}/reference/{{rank}}.tsv.gz",
+    log:
+        f"{RESULTS}/logs/reference/make_clade_task_{{rank}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/make_clade_task_{{rank}}.tsv"
+    wildcard_constraints:
+        rank="phylum|class|order|family|genus",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        folder=GENOMES_FOLDER,
+        length=DNA["windows"]["length"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference clade-task --genomes {input.genomes:q} --genomes-folder {params.folder:q}"
+        " --rank {wildcards.rank} --length {params.length} --seed {params.seed} --output {output:q} 2> {log:q}"
+
+
+rule train_tokenizer:
+    input:
+        DNA_WINDOWS,
+    output:
+        directory(DNA_TOKENIZER),
+    log:
+        f"{RESULTS}/logs/student/train_tokenizer.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/train_tokenizer.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        vocabulary=DNA["vocabulary"],
+    shell:
+        "python -m genestill student dna-tokenizer --sequences {input:q} --vocabulary {params.vocabulary}"
+        " --output {output:q} 2> {log:q}"
+
+
+rule pretrain_kmer_teacher:
+    input:
+        DNA_WINDOWS,
+    output:
+        directory(f"{RESULTS}/teacher/nucleotide-transformer/model"),
+    log:
+        f"{RESULTS}/logs/teacher/pretrain_nucleotide-transformer.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/pretrain_nucleotide-transformer.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 360 * attempt,
+        gpu=1,
+    params:
+        hidden_size=DNA["teacher"]["hidden_size"],
+        layers=DNA["teacher"]["layers"],
+        steps=DNA["teacher"]["steps"],
+        context=DNA["windows"]["length"] // 6 + 12,
+        seed=config["seed"],
+    shell:
+        "python -m genestill teacher pretrain --architecture nucleotide-transformer --genomes {input:q}"
+        " --hidden-size {params.hidden_size} --layers {params.layers} --steps {params.steps}"
+        " --context {params.context} --seed {params.seed} --output {output:q} 2> {log:q}"
+
+
+rule index_windows:
+    input:
+        DNA_WINDOWS,
+    output:
+        index=f"{RESULTS}/reference/windows.parquet",
+        abundance=temp(f"{RESULTS}/reference/windows_abundance.parquet"),
+    log:
+        f"{RESULTS}/logs/reference/index_windows.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/index_windows.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m genestill reference contigs --contigs {input:q} --minimum-length 1 --output-index {output.index:q}"
+        " --output-abundance {output.abundance:q} 2> {log:q}"
+
+
+rule embed_windows:
+    input:
+        model=DNA_TEACHER,
+        windows=DNA_WINDOWS,
+        index=f"{RESULTS}/reference/windows.parquet",
+    output:
+        DNA_FEATURES,
+    log:
+        f"{RESULTS}/logs/teacher/embed_windows.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/embed_windows.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 360 * attempt,
+        gpu=1,
+    shell:
+        "python -m genestill teacher embed --what tokens --model {input.model:q} --contigs {input.windows:q}"
+        " --index {input.index:q} --output {output:q} 2> {log:q}"
+
+
+rule pretrain_student:
+    input:
+        sequences=DNA_WINDOWS,
+        tokenizer=dna_tokenizer,
+    output:
+        model=directory(f"{RESULTS}/student/{{student}}/model"),
+        history=f"{RESULTS}/student/{{student}}/history.tsv",
+    log:
+        f"{RESULTS}/logs/student/pretrain_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/pretrain_{{student}}.tsv"
+    wildcard_constraints:
+        student="|".join(DNA_PRETRAINED) or "(?!)",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        gpu=1,
+    params:
+        settings=lambda wildcards: dna_student(wildcards.student),
+        tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
+        seed=config["seed"],
+    shell:
+        "python -m genestill student dna-pretrain --sequences {input.sequences:q} {params.settings}"
+        " {params.tokenizer} --seed {params.seed} --history {output.history:q} --output {output.model:q} 2> {log:q}"
+
+
+rule distil_student:
+    input:
+        sequences=DNA_WINDOWS,
+        features=DNA_FEATURES,
+        tokenizer=dna_tokenizer,
+    output:
+        model=directory(f"{RESULTS}/student/{{student}}/model"),
+        history=f"{RESULTS}/student/{{student}}/history.tsv",
+    log:
+        f"{RESULTS}/logs/student/distil_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/distil_{{student}}.tsv"
+    wildcard_constraints:
+        student="|".join(DNA_DISTILLED) or "(?!)",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        gpu=1,
+    params:
+        settings=lambda wildcards: dna_student(wildcards.student),
+        tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
+        seed=config["seed"],
+    shell:
+        "python -m genestill student dna-distil --sequences {input.sequences:q} --features {input.features:q}"
+        " {params.settings} {params.tokenizer} --seed {params.seed} --history {output.history:q}"
+        " --output {output.model:q} 2> {log:q}"
+
+
+rule embed_task:
+    input:
+        model=f"{RESULTS}/student/{{student}}/model",
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{RESULTS}/student/{{student}}/embeddings/{{benchmark_name}}/{{task}}.parquet",
+    log:
+        f"{RESULTS}/logs/student/embed_{{student}}_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/embed_{{student}}_{{benchmark_name}}_{{task}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        pooling=DNA["pooling"],
+    shell:
+        "python -m genestill student dna-embed --model {input.model:q} --task {input.task:q}"
+        " --pooling {params.pooling} --output {output:q} 2> {log:q}"
+
+
+rule probe_task:
+    input:
+        embeddings=f"{RESULTS}/student/{{student}}/embeddings/{{benchmark_name}}/{{task}}.parquet",
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-probe.{{model_seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{student}}_{{model_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{student}}_{{model_seed}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name}/{wildcards.task}"
+        " --name {wildcards.student}-probe --seed {wildcards.model_seed} --output {output:q} 2> {log:q}"
+
+
+rule finetune_task:
+    input:
+        model=f"{RESULTS}/student/{{student}}/model",
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-{{method}}.{{model_seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.tsv"
+    wildcard_constraints:
+        method="full|lora|frozen",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=1,
+    params:
+        pooling=DNA["pooling"],
+        settings=options(epochs=DNA["epochs"], learning_rates=DNA["learning_rates"]),
+    shell:
+        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student}-{wildcards.method}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name}/{wildcards.task} --method {wildcards.method}"
+        " --pooling {params.pooling} {params.settings} --seed {wildcards.model_seed} --output {output:q} 2> {log:q}"
+
+
+rule fit_baseline:
+    input:
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{baseline}}.{{model_seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.tsv"
+    wildcard_constraints:
+        baseline="kmer|cnn",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        "python -m genestill evaluation sequence-fit --kind {wildcards.baseline} --task {input.task:q}"
+        " --task-name {wildcards.benchmark_name}/{wildcards.task} --name {wildcards.baseline}"
+        " --seed {wildcards.model_seed} --output {output:q} 2> {log:q}"
+
+
+rule score_tasks:
+    input:
+        predictions=expand(
+            f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{seed}}.parquet",
+            task=DNA_TASKS,
+            model=[*DNA_MODELS, *DNA["baselines"]],
+            seed=DNA["seeds"],
+        ),
+        catalogue=workflow.source_path("../../resources/sequence_tasks.tsv"),
+        published=[
+            workflow.source_path(f"../../resources/published/{name}.tsv")
+            for name in (
+                "nucleotide_transformer",
+                "nucleotide_transformer_revised",
+                "genomic_benchmarks",
+            )
+        ],
+    output:
+        metrics=f"{DNA_SCORES}/metrics.parquet",
+        table=report(
+            f"{DNA_SCORES}/table.tsv",
+            caption="../report/dna_table.rst",
+            category="DNA students",
+        ),
+        figure=report(
+            f"{DNA_SCORES}/scores.svg",
+            caption="../report/dna_scores.rst",
+            category="DNA students",
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/score_tasks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/score_tasks.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        dataset=config["dataset"]["name"],
+        reference=options(reference=DNA["compared_with"]),
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.reference} --seed {params.seed}"
+        " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
+        " 2> {log:q}"
+
+
+rule draw_features:
+    input:
+        task=DNA_TASKS[DNA_TSNE_TASK],
+        embeddings=expand(
+            f"{RESULTS}/student/{{student}}/embeddings/{DNA_TSNE_TASK}.parquet",
+            student=DNA_STUDENTS,
+        ),
+    output:
+        report(
+            f"{DNA_SCORES}/tsne.svg",
+            caption="../report/dna_tsne.rst",
+            category="DNA students",
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/draw_features.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/draw_features.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        named=lambda wildcards, input: [
+            f"{name}={file}"
+            for name, file in zip(DNA_STUDENTS, input.embeddings, strict=True)
+        ],
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation sequence-tsne --task {input.task:q} --embeddings {params.named:q}"
+        " --seed {params.seed} --output {output:q} 2> {log:q}"
