@@ -1,1 +1,216 @@
+STUDENT_NAME = config["student"]["name"]
+LABELS_NAME = config["evaluation"]["labels_name"]
+EVALUATION = f"{RESULTS}/evaluation"
 
+# What is told of contigs whose origin nobody knows is less: without a truth the last five figures do not exist.
+TAXONOMY_FIGURES = {
+    "label_changes": "Label changes",
+    "coverage": "Coverage",
+    "composition": "Composition",
+} | (
+    {
+        "f1_by_rank": "Accuracy",
+        "precision_recall": "Accuracy",
+        "reliability": "Confidence",
+        "by_status": "Novelty",
+        "by_length": "Accuracy",
+    }
+    if TRUTH
+    else {}
+)
+
+
+rule evaluate_taxonomy:
+    input:
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        labels=f"{RESULTS}/labels/labels.parquet",
+        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
+    output:
+        f"{EVALUATION}/metrics.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/evaluate_taxonomy.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/evaluate_taxonomy.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        options=lambda wildcards, input: options(
+            truth=input.truth,
+            labels_name=LABELS_NAME,
+            dataset=config["dataset"]["name"],
+            seed=config["seed"],
+            resamples=config["evaluation"]["resamples"],
+        ),
+        name=STUDENT_NAME,
+    shell:
+        "python -m genestill evaluation taxonomy --labels {input.labels:q}"
+        " --predictions {params.name}={input.predictions:q} {params.options} --output {output:q} 2> {log:q}"
+
+
+rule print_table:
+    input:
+        f"{EVALUATION}/metrics.parquet",
+    output:
+        report(
+            f"{EVALUATION}/table.txt",
+            caption="../report/table.rst",
+            category="Answer",
+            labels={"shows": "labels and student, rank by rank"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/print_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/print_table.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m genestill evaluation table --metrics {input:q} --output {output:q} 2> {log:q}"
+
+
+rule draw_figures:
+    input:
+        metrics=f"{EVALUATION}/metrics.parquet",
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        labels=f"{RESULTS}/labels/labels.parquet",
+        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+    output:
+        *(
+            report(
+                f"{EVALUATION}/figures/{figure}.svg",
+                caption=f"../report/{figure}.rst",
+                category=theme,
+                labels={"shows": figure.replace("_", " "), "form": "figure"},
+            )
+            for figure, theme in TAXONOMY_FIGURES.items()
+        ),
+        *(
+            report(
+                f"{EVALUATION}/figures/{figure}.tsv",
+                caption=f"../report/{figure}.rst",
+                category=theme,
+                labels={"shows": figure.replace("_", " "), "form": "data"},
+            )
+            for figure, theme in TAXONOMY_FIGURES.items()
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/draw_figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/draw_figures.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        options=lambda wildcards, input: options(
+            truth=input.truth, labels_name=LABELS_NAME
+        ),
+        name=STUDENT_NAME,
+        folder=f"{EVALUATION}/figures",
+    shell:
+        "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
+        " --predictions {params.name}={input.predictions:q} {params.options} --index {input.index:q}"
+        " --abundance {input.abundance:q} --output {params.folder:q} 2> {log:q}"
+
+
+rule write_amber_input:
+    input:
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        labels=f"{RESULTS}/labels/labels.parquet",
+        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
+    output:
+        directory(f"{EVALUATION}/amber/input"),
+    log:
+        f"{RESULTS}/logs/evaluation/write_amber_input.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/write_amber_input.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        options=lambda wildcards, input: options(
+            truth=input.truth, labels_name=LABELS_NAME
+        ),
+        name=STUDENT_NAME,
+    shell:
+        "python -m genestill evaluation amber-input --labels {input.labels:q}"
+        " --predictions {params.name}={input.predictions:q} {params.options} --output {output:q} 2> {log:q}"
+
+
+rule run_amber:
+    input:
+        tables=f"{EVALUATION}/amber/input",
+        environment=peer_environment("amber"),
+    output:
+        directory(f"{EVALUATION}/amber/output"),
+    log:
+        f"{RESULTS}/logs/evaluation/run_amber.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_amber.tsv"
+    conda:
+        "../../envs/amber.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=60,
+    params:
+        program=peer_program("amber", "amber.py"),
+        labels=LABELS_NAME,
+        name=STUDENT_NAME,
+    # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
+    shell:
+        "mkdir -p {output:q} && cp -r {input.tables:q}/taxdump {output:q}/taxdump &&"
+        " {params.program} -g {input.tables:q}/gold.binning -l {params.labels:q},{params.name:q}"
+        " --ncbi_dir {output:q}/taxdump -o {output:q} {input.tables:q}/{params.labels:q}.binning"
+        " {input.tables:q}/{params.name:q}.binning > {log:q} 2>&1"
+
+
+rule compare_with_amber:
+    input:
+        results=f"{EVALUATION}/amber/output",
+        metrics=f"{EVALUATION}/metrics.parquet",
+    output:
+        report(
+            f"{EVALUATION}/amber.tsv",
+            caption="../report/amber.rst",
+            category="Accuracy",
+            labels={"shows": "agreement with AMBER", "form": "data"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/compare_with_amber.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/compare_with_amber.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m genestill evaluation amber --results {input.results:q}/results.tsv --metrics {input.metrics:q}"
+        " --output {output:q} 2> {log:q}"
+
+
+rule taxdistill:
+    input:
+        rules.evaluate_taxonomy.output,
+        rules.print_table.output,
+        rules.draw_figures.output,
+        f"{RESULTS}/student/{STUDENT_NAME}/export",
+        rules.compare_with_amber.output
+        if TRUTH and config["evaluation"]["amber"]
+        else [],

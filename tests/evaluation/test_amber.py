@@ -1,0 +1,79 @@
+import pandas as pd
+import pytest
+
+from genestill.cli import main
+from genestill.evaluation.amber import compare_with_amber, write_amber_input
+from genestill.ground.artefacts import LABELS, METRICS, TRUTH, rank_columns
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.lineage import parse_lineage
+from genestill.ground.tables import write_table
+
+KNOWN = "d__D;p__P;c__C;o__O;f__F;g__G;s__a"
+OTHER = "d__D;p__P;c__C;o__O;f__F;g__G;s__b"
+
+
+@pytest.fixture
+def case(tmp_path):
+    ids = ["c1", "c2", "c3"]
+    truth = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in (KNOWN, OTHER, "d__D")])})
+    write_table(tmp_path / "truth.parquet", truth.assign(genome=ids, length=[10, 20, 30], status=None), TRUTH)
+    labels = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in (KNOWN, "d__D;p__P", "")])})
+    write_table(tmp_path / "labels.parquet", labels.assign(taxid=None, support=None), LABELS)
+    return tmp_path
+
+
+def read_dump(path):
+    return [[field.strip() for field in line.split("|")[:-1]] for line in path.read_text().splitlines()]
+
+
+def test_gold_and_calls_point_into_a_dump_that_leads_to_the_root(case):
+    arguments = ["evaluation", "amber-input", "--truth", str(case / "truth.parquet")]
+    arguments += ["--labels", str(case / "labels.parquet"), "--output", str(case / "amber")]
+    assert main(arguments) == 0
+    parent = {row[0]: (row[1], row[2]) for row in read_dump(case / "amber" / "taxdump" / "nodes.dmp")}
+    name = {row[0]: row[1] for row in read_dump(case / "amber" / "taxdump" / "names.dmp")}
+    gold = (case / "amber" / "gold.binning").read_text().splitlines()
+    assert gold[2] == "@@SEQUENCEID\tBINID\tTAXID\tLENGTH"
+    path, taxid = [], gold[3].split("\t")[2]
+    while taxid != "1":
+        path.append((parent[taxid][1], name[taxid]))
+        taxid = parent[taxid][0]
+    assert [word for _, word in reversed(path)] == ["D", "P", "C", "O", "F", "G", "a"]
+    assert (path[0][0], path[-1][0]) == ("species", "superkingdom")
+    calls = [line.split("\t") for line in (case / "amber" / "MMseqs2.binning").read_text().splitlines()[3:]]
+    assert [(contig, name[taxid]) for contig, taxid in calls] == [("c1", "a"), ("c2", "P")]
+    # c3's species is not known, so nobody is judged by it.
+    assert [line.split("\t")[0] for line in gold[3:]] == ["c1", "c2"]
+    assert "strain" in {rank for _, rank in parent.values()}
+
+
+def test_without_a_truth_there_is_nothing_to_score(case):
+    with pytest.raises(InputError, match="no contig whose true species is known"):
+        write_amber_input(None, case / "labels.parquet", {}, case / "amber")
+    assert not (case / "amber").exists()
+
+
+def write_results(folder, amber):
+    table = pd.DataFrame({"task": ["domain", "species"], "value": [1.0, 0.5], "n": 2})
+    table = table.assign(benchmark="taxonomy", dataset="d", model="MMseqs2", split="all", seed=1, metric="recall")
+    write_table(folder / "metrics.parquet", table, METRICS)
+    (folder / "results.tsv").write_text(
+        f"Tool\trank\taccuracy_seq\nMMseqs2\tsuperkingdom\t1.0\nMMseqs2\tspecies\t{amber}\nGold standard\tspecies\t1\n"
+    )
+    return folder / "results.tsv", folder / "metrics.parquet", folder / "amber.tsv"
+
+
+def test_agreement_with_amber_is_written_down(tmp_path):
+    assert compare_with_amber(*write_results(tmp_path, 0.5))["difference"].tolist() == [0, 0]
+    assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["amber"].tolist() == [1, 0.5]
+
+
+def test_another_recall_by_amber_stops_the_run_and_stays_readable(tmp_path):
+    with pytest.raises(CheckFailed, match=r"AMBER finds recall 0\.510000 for MMseqs2 at species, we 0\.500000"):
+        compare_with_amber(*write_results(tmp_path, 0.51))
+    assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["difference"].tolist() == pytest.approx([0, -0.01])
+
+
+def test_results_without_a_model_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no accuracy_seq of MMseqs2 at species"):
+        compare_with_amber(*write_results(tmp_path, ""))
