@@ -3,7 +3,161 @@
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill teacher``."""
+    _add_fetch(commands)
+    _add_pretrain(commands)
+    _add_check(commands)
+    _add_embed(commands)
     _add_soften(commands)
+
+
+def _add_fetch(commands) -> None:
+    parser = commands.add_parser("fetch", help="download a named teacher: one commit, safetensors only")
+    parser.add_argument("name", metavar="NAME", help="a name of resources/teachers.yaml")
+    parser.add_argument("--registry", metavar="YAML", help="another table of teachers")
+    parser.add_argument("--revision", help="commit, tag or branch instead of the table's")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    parser.set_defaults(run=_run_fetch)
+
+
+def _run_fetch(options) -> None:
+    from genestill.teacher.fetching import fetch
+    from genestill.teacher.registry import REGISTRY
+
+    fetch(options.name, options.output, options.registry or REGISTRY, options.revision)
+
+
+def _add_pretrain(commands) -> None:
+    parser = commands.add_parser(
+        "pretrain", help="pretrain a teacher in miniature, with a large one's architecture and tokenizer type"
+    )
+    parser.add_argument(
+        "--genomes", required=True, nargs="+", metavar="FILE", help="FASTA files, or .tsv tables with a column 'file'"
+    )
+    parser.add_argument(
+        "--architecture", default="genomeocean", choices=("genomeocean", "nucleotide-transformer"),
+        help="genomeocean: Mistral, causal, byte-pair tokens; nucleotide-transformer: v2, masked, 6-mers "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--hidden-size", type=int, default=192, help="default: %(default)s")
+    parser.add_argument("--layers", type=int, default=4, help="default: %(default)s")
+    parser.add_argument("--heads", type=int, default=4, help="default: %(default)s")
+    parser.add_argument("--vocabulary", type=int, default=1024, help="byte-pair tokens (default: %(default)s)")
+    parser.add_argument("--context", type=int, default=256, help="tokens of one input (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="inputs a step (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="stop after so long if that comes first; weights then vary")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--name", help="name recorded in the folder (default: <architecture>-miniature)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    parser.set_defaults(run=_run_pretrain)
+
+
+def _run_pretrain(options) -> None:
+    from dataclasses import fields
+
+    from genestill.ground.devices import choose_device
+    from genestill.teacher.pretraining import PretrainingSettings, pretrain
+
+    settings = PretrainingSettings(
+        **{field.name: getattr(options, field.name) for field in fields(PretrainingSettings)}
+    )
+    pretrain(options.genomes, options.output, settings, choose_device(options.device), options.name)
+
+
+def _add_model(parser) -> None:
+    parser.add_argument(
+        "--model", required=True, metavar="FOLDER|NAME", help="model folder, or the name of a fetched one"
+    )
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
+                        help="auto: bfloat16 on CUDA, float32 elsewhere (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+
+def _add_check(commands) -> None:
+    parser = commands.add_parser("check", help="stop unless a teacher reads known genomes better than chance")
+    _add_model(parser)
+    parser.add_argument(
+        "--genomes", required=True, nargs="+", metavar="FILE", help="FASTA files, or .tsv tables with a column 'file'"
+    )
+    parser.add_argument(
+        "--loss-share", type=float, default=0.95, help="the loss must be below this share of ln(vocabulary) "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--windows", type=int, default=64, help="windows to look at (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="the figures, if it passes")
+    parser.set_defaults(run=_run_check)
+
+
+def _run_check(options) -> None:
+    from genestill.ground.devices import choose_device
+    from genestill.teacher.check import check_teacher
+    from genestill.teacher.fetching import teacher_folder
+
+    check_teacher(
+        teacher_folder(options.model),
+        options.genomes,
+        options.output,
+        share=options.loss_share,
+        windows=options.windows,
+        seed=options.seed,
+        device=choose_device(options.device),
+        dtype=options.dtype,
+    )
+
+
+def _add_embed(commands) -> None:
+    parser = commands.add_parser("embed", help="one shard of embeddings, token features or base log-probabilities")
+    _add_model(parser)
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, gzipped or not")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="which of them take part, in their order")
+    parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
+    parser.add_argument("--shards", type=int, default=1, help="shards in all (default: %(default)s)")
+    parser.add_argument(
+        "--what", default="embeddings", choices=("embeddings", "tokens", "base-log-probabilities"),
+        help="one vector a sequence, one a token, or the probabilities of A, C, G, T at every base "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--layer", default="-1", help="0: embedding layer; -1: last; middle (default: %(default)s)")
+    parser.add_argument(
+        "--pooling", default="mean", choices=("mean", "max", "first", "last", "last-of-first-512"),
+        help="over the tokens of a window; last-of-first-512 is TaxDistill's (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--window", type=int, metavar="BASES", help="default: what the model's context holds")
+    parser.add_argument("--strands", default="one", choices=("one", "both"),
+                        help="both: mean with the reverse complement (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 8192; GPU 65536)"
+    )
+    parser.add_argument("--masked-passes", type=int, default=7, metavar="N",
+                        help="base log-probabilities of a masked model: mask one token in N a pass; 0: mask none "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--processes", type=int, default=1, help="processes, one a GPU (default: %(default)s)")
+    parser.add_argument("-o", "--output", required=True, metavar="PARQUET")
+    parser.set_defaults(run=_run_embed)
+
+
+def _run_embed(options) -> None:
+    from dataclasses import fields
+
+    from genestill.teacher.embedding import EmbeddingSettings
+    from genestill.teacher.fetching import teacher_folder
+    from genestill.teacher.sharding import embed_shard
+
+    settings = EmbeddingSettings(**{field.name: getattr(options, field.name) for field in fields(EmbeddingSettings)})
+    embed_shard(
+        teacher_folder(options.model),
+        options.contigs,
+        options.index,
+        options.output,
+        settings,
+        options.shard,
+        options.shards,
+        options.device,
+        options.processes,
+    )
 
 
 def _add_soften(commands) -> None:

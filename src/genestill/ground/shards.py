@@ -1,0 +1,93 @@
+"""Embeddings from many shards as one matrix in the order of an index."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genestill.ground.artefacts import embeddings
+from genestill.ground.errors import InputError
+from genestill.ground.tables import read_metadata
+
+# What must be the same in all shards of one run; a mixture of two teachers or layers is no matrix.
+SHARED = (
+    "teacher", "revision", "layer", "pooling", "window", "strands", "dtype", "tokenizer", "input", "version",
+)  # fmt: skip
+
+
+def iterate_embeddings(paths: list[str | Path]) -> Iterator[tuple[Path, list[str], np.ndarray]]:
+    """Yield (shard, ids, float32 [n, size]) for each row group of each shard, in the order of ``paths``.
+
+    Only one row group is held at a time. Raises `InputError`, naming the shard, for a file that is missing, cut short
+    or of another schema, for shards that were made with different settings or sizes, and for values that are not
+    finite.
+    """
+    paths = [Path(path) for path in paths]
+    first: dict[str, str] | None = None
+    size = None
+    for path in paths:
+        width = _width(path)
+        described = read_metadata(path)
+        shared = {key: described.get(key) for key in SHARED}
+        first, size = first or shared, size or width
+        for key, value in shared.items():
+            if value != first[key]:
+                raise InputError(
+                    f"{path}: {key} is {value!r}, but {paths[0]} has {first[key]!r}; the shards are of different runs"
+                )
+        if width != size:
+            raise InputError(f"{path}: embeddings of {width} numbers, but {paths[0]} has {size}")
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(file.metadata.num_row_groups):
+                    table = file.read_row_group(group, columns=["id", "embedding"])
+                    column = table["embedding"].combine_chunks()
+                    values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width).astype(np.float32)
+                    if column.null_count or not np.isfinite(values).all():
+                        raise InputError(f"{path}: row group {group + 1} holds embeddings that are not finite")
+                    yield path, table["id"].to_pylist(), values
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+
+
+def load_embeddings(paths: list[str | Path], ids: list[str]) -> np.ndarray:
+    """The embeddings of ``ids``, float32 [len(ids), size], from shards that together hold exactly these, in order.
+
+    Raises `InputError` as `iterate_embeddings` does, and if a shard holds another sequence than ``ids`` has there, or
+    if the shards hold too few.
+    """
+    if not paths:
+        raise InputError("no shard of embeddings was given")
+    matrix = np.empty((len(ids), _width(Path(paths[0]))), dtype=np.float32)
+    row = 0
+    for path, found, values in iterate_embeddings(paths):
+        expected = ids[row : row + len(found)]
+        if found != expected:
+            same = (one == other for one, other in zip(found, expected, strict=False))
+            at = next((place for place, equal in enumerate(same) if not equal), len(expected))
+            instead = repr(expected[at]) if at < len(expected) else "nothing more"
+            raise InputError(
+                f"{path}: has {found[at]!r} where row {row + at + 1} of the index has {instead}; "
+                "the shards were made from another index, or are out of order"
+            )
+        matrix[row : row + len(found)] = values
+        row += len(found)
+    if row < len(ids):
+        raise InputError(f"{paths[-1]}: the shards end before {ids[row]!r}, row {row + 1} of {len(ids)} of the index")
+    return matrix
+
+
+def _width(path: Path) -> int:
+    try:
+        found = pq.read_schema(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+    position = found.get_field_index("embedding")
+    kind = found.field(position).type if position >= 0 else None
+    if kind is None or not pa.types.is_fixed_size_list(kind) or not kind.equals(embeddings(kind.list_size)[1].type):
+        raise InputError(f"{path}: column 'embedding' is {kind}; expected a fixed-size list of float16")
+    return kind.list_size

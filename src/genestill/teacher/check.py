@@ -1,0 +1,162 @@
+"""The sanity gate: a teacher that does not read DNA stops the run before anything is built on it.
+
+A model library can give random or wrong weights without a word (GenomeOcean under transformers 5: 8.47 nats a token,
+above ln(4096) = 8.32, where 0.83 was right; genomeocean pull request 8). So two things are measured: the
+language-model loss on known genomes against that of a uniform guess, and whether two loads agree.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.files import write_json
+from genestill.ground.logs import logger
+from genestill.ground.provenance import collect_provenance
+from genestill.teacher.genomes import Genomes
+from genestill.teacher.loading import Teacher, load_teacher
+from genestill.teacher.objectives import IGNORED, MASKED_SHARE, causal_targets
+from genestill.teacher.windows import batches, cut_windows, pad
+
+
+@dataclass(frozen=True)
+class Findings:
+    """loss and unigram_entropy: nats a token; agreement: largest difference of logits between two loads."""
+
+    loss: float
+    uniform: float
+    threshold: float
+    unigram_entropy: float
+    bases_per_token: float
+    vocabulary: int
+    tokens: int
+    agreement: float
+    agreement_threshold: float
+
+
+def check_teacher(
+    folder: str | Path,
+    genomes: list[str | Path],
+    output: str | Path,
+    share: float = 0.95,
+    windows: int = 64,
+    seed: int = 1,
+    device="cpu",
+    dtype: str = "auto",
+) -> Findings:
+    """Measure a teacher on known genomes, write the figures to ``output`` (JSON), and stop the run if it fails.
+
+    The loss is that of the next token (causal), or of 15 % of the tokens while they are masked (masked).
+
+    Args:
+        folder: the teacher.
+        genomes: see `genome_files`.
+        share: the loss must be below this share of ln(vocabulary).
+        windows: number of windows of one context each, at most 4,096 tokens, from random places on either strand.
+        seed: of those places.
+
+    Raises:
+        CheckFailed: loss not below the threshold, or two loads that disagree; the figures are then in
+            ``<output>.failed.json`` and ``output`` is not written.
+    """
+    import torch
+
+    if not 0 < share < 1:
+        raise InputError(f"loss share {share}: expected a number between 0 and 1")
+    teacher = load_teacher(folder, device=device, dtype=dtype)
+    generator = np.random.default_rng(seed)
+    bases = min(teacher.context, 4096) * teacher.tokenizer.bases_per_token
+    texts = Genomes.read(genomes).draw(generator, bases, windows)
+    cut = [window for window in cut_windows(texts, teacher.tokenizer, bases, teacher.context) if window.bases]
+    loss, entropy, tokens, first = _loss(teacher, cut, generator)
+    torch.manual_seed(seed + 1)  # weights that no file gives would now differ
+    again = load_teacher(folder, device=device, dtype=dtype)
+    agreement = float((first - _logits(again, cut[:1])).abs().max())
+    vocabulary = len(teacher.tokenizer.vocabulary)
+    findings = Findings(
+        loss=loss,
+        uniform=float(np.log(vocabulary)),
+        threshold=share * float(np.log(vocabulary)),
+        unigram_entropy=entropy,
+        bases_per_token=sum(window.bases for window in cut) / max(1, sum(len(window.tokens) for window in cut)),
+        vocabulary=vocabulary,
+        tokens=tokens,
+        agreement=agreement,
+        agreement_threshold=0.0 if teacher.device.type == "cpu" else 1e-2,
+    )
+    failures = _failures(teacher, findings, share)
+    settings = {"share": share, "windows": windows, "dtype": teacher.dtype}
+    provenance = collect_provenance({}, settings, seed, teacher=teacher.name, revision=teacher.revision)
+    figures = {"kind": teacher.kind, **asdict(findings), "provenance": provenance}
+    if failures:
+        # Beside the output, never in its place: the output stands for a teacher that passed.
+        write_json(Path(output).with_suffix(".failed.json"), figures)
+        raise CheckFailed("; ".join(failures))
+    write_json(output, figures)
+    if loss >= entropy:
+        logger.warning(
+            "%s: loss %.3f nats is not below the entropy %.3f of single tokens: it knows little of these genomes",
+            teacher.name, loss, entropy,
+        )  # fmt: skip
+    logger.info("%s: loss %.3f nats a token, ln(%d) = %.3f", teacher.name, loss, vocabulary, findings.uniform)
+    return findings
+
+
+def _failures(teacher: Teacher, findings: Findings, share: float) -> list[str]:
+    failures = []
+    if not findings.loss < findings.threshold:
+        failures.append(
+            f"{teacher.name} has a loss of {findings.loss:.3f} nats a token on {findings.tokens} tokens of known "
+            f"genomes; expected less than {share:g} x ln({findings.vocabulary}) = {findings.threshold:.3f} (a uniform "
+            f"guess has {findings.uniform:.3f}): wrong weights, wrong tokenizer, or a model that does not know DNA"
+        )
+    if not findings.agreement <= findings.agreement_threshold:
+        failures.append(
+            f"two loads of {teacher.name} differ by up to {findings.agreement:g} in their logits; expected at most "
+            f"{findings.agreement_threshold:g}: some weights are random numbers"
+        )
+    return failures
+
+
+def _loss(teacher: Teacher, windows: list, generator: np.random.Generator):
+    """Mean loss, entropy of the tokens' own frequencies, tokens scored, and the logits of the first window."""
+    import torch
+
+    tokenizer = teacher.tokenizer
+    if teacher.kind == "masked" and tokenizer.mask is None:
+        raise InputError(f"{teacher.name}: a masked model whose tokenizer has no mask token")
+    first = _logits(teacher, windows[:1])
+    total, scored = 0.0, 0
+    for positions in batches(windows, 8192):
+        batch = [windows[position] for position in positions]
+        ids, attention = pad(batch, tokenizer.pad)
+        if teacher.kind == "causal":
+            inputs, targets = ids, causal_targets(ids, attention)
+        else:
+            counts = np.zeros(ids.shape, dtype=bool)
+            for row, window in enumerate(batch):
+                counts[row, : len(window)] = window.counts
+            chosen = (generator.random(ids.shape) < MASKED_SHARE) & counts
+            inputs, targets = np.where(chosen, tokenizer.mask, ids), np.where(chosen, ids, IGNORED)
+        inputs, attention, targets = (
+            torch.from_numpy(array).to(teacher.device) for array in (inputs, attention, targets)
+        )
+        with torch.inference_mode():
+            logits = teacher.logits(inputs, attention).float()
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        total += float(loss)
+        scored += int((targets != IGNORED).sum())
+    counts = np.bincount(np.concatenate([window.tokens.ids for window in windows]))
+    frequencies = counts[counts > 0] / counts.sum()
+    return total / max(1, scored), float(-(frequencies * np.log(frequencies)).sum()), scored, first
+
+
+def _logits(teacher: Teacher, windows: list):
+    import torch
+
+    ids, attention = (torch.from_numpy(array).to(teacher.device) for array in pad(windows, teacher.tokenizer.pad))
+    with torch.inference_mode():
+        return teacher.logits(ids, attention).float()

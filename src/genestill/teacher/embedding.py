@@ -1,0 +1,228 @@
+"""Embeddings of whole sequences, embeddings of tokens, and log-probabilities of bases.
+
+Memory is bounded by a chunk of sequences, not by their number: sequences stream in, rows stream out.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from genestill.ground import artefacts
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.sequences import reverse_complement
+from genestill.teacher.base_probabilities import base_log_probabilities
+from genestill.teacher.loading import Teacher
+from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
+
+POOLINGS = ("mean", "max", "first", "last", "last-of-first-512")
+WHATS = ("embeddings", "tokens", "base-log-probabilities")
+CHUNK_BASES = 8_000_000
+CHUNK_BYTES = 256_000_000  # of features or probabilities held before they are written
+PUBLISHED_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """What is computed; recorded in the metadata of the file.
+
+    Attributes:
+        what: ``embeddings`` (one vector a sequence), ``tokens`` (one a token) or ``base-log-probabilities``.
+        layer: 0 is the embedding layer, -1 the last layer, ``middle`` half way.
+        pooling: over the tokens of a window: ``mean`` or ``max`` over tokens that cover a known base, ``first`` or
+            ``last`` token of the input (special ones included). Windows are averaged by known bases (``max``: the
+            maximum is taken). ``last-of-first-512`` is TaxDistill's: the last token of the first 512, one window.
+        window: bases of a window; None for as many as the context holds.
+        strands: ``one``, or ``both`` for the mean over a sequence and its reverse complement.
+        batch_tokens: tokens of a batch, padding included; None for 8,192 (CPU) or 65,536 (GPU).
+        masked_passes: for base log-probabilities of a masked model, see `base_log_probabilities`.
+        dtype: of the model.
+    """
+
+    what: str = "embeddings"
+    layer: int | str = -1
+    pooling: str = "mean"
+    window: int | None = None
+    strands: str = "one"
+    batch_tokens: int | None = None
+    masked_passes: int = 7
+    dtype: str = "auto"
+
+    def __post_init__(self):
+        for name, allowed in (("what", WHATS), ("pooling", POOLINGS), ("strands", ("one", "both"))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(allowed)}")
+        if self.what != "embeddings" and self.strands == "both":
+            raise InputError(f"--strands both goes with embeddings only; {self.what} belong to the bases of one strand")
+
+
+def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
+    """The schema of what ``settings`` ask for."""
+    if settings.what == "tokens":
+        return artefacts.token_features(teacher.hidden_size)
+    if settings.what == "base-log-probabilities":
+        return artefacts.BASE_LOG_PROBABILITIES
+    return artefacts.embeddings(teacher.hidden_size)
+
+
+def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
+    """Bases of a window: as set, or as many as the context is expected to hold."""
+    tokenizer = teacher.tokenizer
+    return settings.window or max(1, (teacher.context - tokenizer.specials) * tokenizer.bases_per_token)
+
+
+def compute(teacher: Teacher, records: Iterable[tuple[str, str]], settings: EmbeddingSettings) -> Iterator[pa.Table]:
+    """Yield tables with the rows of ``records`` (id, sequence), in their order."""
+    schema = output_schema(teacher, settings)
+    per_base = {
+        "embeddings": 1,
+        "tokens": 2 * teacher.hidden_size / teacher.tokenizer.bases_per_token,
+        "base-log-probabilities": 8,
+    }
+    limit = min(CHUNK_BASES, max(1, int(CHUNK_BYTES / per_base[settings.what])))
+    work = {
+        "embeddings": _embeddings_of_chunk,
+        "tokens": _token_features_of_chunk,
+        "base-log-probabilities": _log_probabilities_of_chunk,
+    }[settings.what]
+    for chunk in chunks(records, limit):
+        ids = [name for name, _ in chunk]
+        columns = work(teacher, [sequence for _, sequence in chunk], settings)
+        yield pa.table({"id": pa.array(ids, pa.string()), **columns}, schema=schema)
+
+
+def _batch_tokens(teacher: Teacher, settings: EmbeddingSettings) -> int:
+    return settings.batch_tokens or (65_536 if teacher.device.type == "cuda" else 8_192)
+
+
+def _windows(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> list[Window]:
+    found = cut_windows(sequences, teacher.tokenizer, window_bases(teacher, settings), teacher.context)
+    return [window for window in found if len(window.ids)]
+
+
+def _forward(teacher: Teacher, windows: list[Window], batch_tokens: int):
+    """Yield (positions, hidden states float32 [b, t, h], attention mask [b, t]) for length-sorted batches."""
+    import torch
+
+    for positions in batches(windows, batch_tokens):
+        ids, mask = pad([windows[position] for position in positions], teacher.tokenizer.pad)
+        ids, mask = (torch.from_numpy(array).to(teacher.device) for array in (ids, mask))
+        with torch.inference_mode():
+            hidden = teacher.hidden(ids, mask).float()
+        yield positions, hidden, mask
+
+
+def _pool(hidden, mask, windows: list[Window], pooling: str):
+    """One vector [b, h] a window from hidden states [b, t, h]."""
+    import torch
+
+    if pooling == "first":
+        return hidden[:, 0]
+    if pooling in ("last", "last-of-first-512"):
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
+    counts = np.zeros(mask.shape, dtype=bool)
+    for row, window in enumerate(windows):
+        counts[row, : len(window)] = window.counts
+    counts = torch.from_numpy(counts).to(hidden.device)[..., None]
+    if pooling == "max":
+        return hidden.masked_fill(~counts, -torch.inf).amax(1)
+    return hidden.masked_fill(~counts, 0).sum(1) / counts.sum(1)
+
+
+def sequence_embeddings(
+    teacher: Teacher, sequences: list[str], settings: EmbeddingSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embeddings of sequences held in memory.
+
+    Returns:
+        float32 [n, hidden_size] (zeros for a sequence without a known base), int32 [n] tokens that count,
+        bool [n] whether the pooling left bases out.
+
+    Raises:
+        CheckFailed: the model gave something that is not a number.
+    """
+    if settings.pooling == "last-of-first-512":
+        windows, truncated = first_tokens(sequences, teacher.tokenizer, PUBLISHED_TOKENS)
+    else:
+        windows, truncated = _windows(teacher, sequences, settings), [False] * len(sequences)
+    windows = [window for window in windows if window.bases]
+    total = np.full((len(sequences), teacher.hidden_size), -np.inf if settings.pooling == "max" else 0.0)
+    weights, tokens = np.zeros(len(sequences)), np.zeros(len(sequences), dtype=np.int32)
+    for positions, hidden, mask in _forward(teacher, windows, _batch_tokens(teacher, settings)):
+        batch = [windows[position] for position in positions]
+        vectors = _pool(hidden, mask, batch, settings.pooling).cpu().numpy().astype(np.float64)
+        rows = np.array([window.row for window in batch])
+        bases = np.array([window.bases for window in batch], dtype=np.float64)
+        if settings.pooling == "max":
+            np.maximum.at(total, rows, vectors)
+        else:
+            np.add.at(total, rows, vectors * bases[:, None])
+        np.add.at(weights, rows, bases)
+        np.add.at(tokens, rows, [int(window.counts.sum()) for window in batch])
+    if settings.pooling == "max":
+        total[weights == 0] = 0
+    else:
+        total /= np.maximum(weights, 1)[:, None]
+    return total.astype(np.float32), tokens, np.array(truncated, dtype=bool)
+
+
+def _embeddings_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
+    vectors, tokens, truncated = sequence_embeddings(teacher, sequences, settings)
+    if settings.strands == "both":
+        other, _, _ = sequence_embeddings(teacher, [reverse_complement(text) for text in sequences], settings)
+        vectors = (vectors + other) / 2
+    values = _as_float16(teacher, vectors).reshape(-1)
+    return {
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(values), teacher.hidden_size),
+        "tokens": pa.array(tokens, pa.int32()),
+        "truncated": pa.array(truncated, pa.bool_()),
+    }
+
+
+def _token_features_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
+    windows = _windows(teacher, sequences, settings)
+    features: list[np.ndarray | None] = [None] * len(windows)
+    before = len(teacher.tokenizer.prefix)
+    for positions, hidden, _ in _forward(teacher, windows, _batch_tokens(teacher, settings)):
+        for position, states in zip(positions, hidden.cpu().numpy(), strict=True):
+            features[position] = _as_float16(teacher, states[before : before + len(windows[position].tokens)])
+    columns = {"start": [], "stop": [], "features": []}
+    for row in range(len(sequences)):
+        mine = [number for number, window in enumerate(windows) if window.row == row]
+        empty = np.empty(0, np.int32)
+        columns["start"].append(np.concatenate([empty, *(windows[number].tokens.start for number in mine)]))
+        columns["stop"].append(np.concatenate([empty, *(windows[number].tokens.stop for number in mine)]))
+        columns["features"].append(
+            np.concatenate([np.empty(0, np.float16), *(features[number].ravel() for number in mine)])
+        )
+    types = {"start": pa.int32(), "stop": pa.int32(), "features": pa.float16()}
+    return {name: _lists(columns[name], kind) for name, kind in types.items()}
+
+
+def _log_probabilities_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
+    windows = _windows(teacher, sequences, settings)
+    found = base_log_probabilities(
+        teacher, sequences, windows, _batch_tokens(teacher, settings), settings.masked_passes
+    )
+    return {"log_probabilities": _lists([_as_float16(teacher, array).ravel() for array in found], pa.float16())}
+
+
+def _lists(arrays: list[np.ndarray], kind: pa.DataType) -> pa.ListArray:
+    offsets = np.append(0, np.cumsum([len(array) for array in arrays], dtype=np.int64))
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise InputError(
+            f"{offsets[-1]} values in one row group; cut sequences of this length before the teacher stage"
+        )
+    offsets = offsets.astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(arrays), kind))
+
+
+def _as_float16(teacher: Teacher, values: np.ndarray) -> np.ndarray:
+    largest = np.abs(values).max(initial=0)
+    if not largest <= np.finfo(np.float16).max:
+        raise CheckFailed(
+            f"{teacher.name}, layer {teacher.layer}, {teacher.dtype}: a value of {largest:g} is not finite or too "
+            "large for float16; choose another layer, or --dtype float32"
+        )
+    return values.astype(np.float16)

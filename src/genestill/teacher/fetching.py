@@ -1,0 +1,93 @@
+"""Teachers from the Hugging Face hub: one commit, safetensors only, checksums kept."""
+
+import json
+import re
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import folder_aside, sha256_of
+from genestill.ground.logs import logger
+from genestill.teacher.loading import DESCRIPTION
+from genestill.teacher.registry import REGISTRY, NamedTeacher, find_teacher
+
+# Weights, settings, tokenizer and licence; no pickle and no code.
+PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "vocab.txt", "merges.txt", "LICENSE*", "README.md"]
+
+
+def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revision: str | None = None) -> dict:
+    """Download a named teacher to the folder ``output``; return what is written there as ``teacher.json``.
+
+    Args:
+        name: in the registry.
+        revision: commit, tag or branch instead of the registry's; a branch is turned into its commit first.
+
+    Raises:
+        InputError: unknown name; no network, no such revision, or no access; a repository without safetensors.
+    """
+    from huggingface_hub import snapshot_download
+
+    teacher = find_teacher(name, registry)
+    commit = _commit(teacher, revision or teacher.revision)
+    with folder_aside(output) as folder:
+        try:
+            snapshot_download(teacher.repository, revision=commit, local_dir=folder, allow_patterns=PATTERNS)
+        except Exception as error:  # the hub client and the network stack below it have dozens of kinds
+            raise InputError(_sentence(teacher, commit, error)) from None
+        if not list(folder.glob("*.safetensors")):
+            raise InputError(f"{teacher.repository}: revision {commit} holds no safetensors; pickles are never loaded")
+        files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != DESCRIPTION)
+        description = {
+            "name": name,
+            "repository": teacher.repository,
+            "revision": commit,
+            "architecture": teacher.architecture,
+            "context": teacher.context,
+            "licence": teacher.licence,
+            "source": f"https://huggingface.co/{teacher.repository}/tree/{commit}",
+            "sha256": {file.name: sha256_of(file) for file in files},
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    logger.info("%s: revision %s of %s in %s", name, commit, teacher.repository, output)
+    return description
+
+
+def _commit(teacher: NamedTeacher, revision: str) -> str:
+    from huggingface_hub import HfApi
+
+    if re.fullmatch(r"[0-9a-f]{40}", revision):
+        return revision
+    try:
+        return HfApi().model_info(teacher.repository, revision=revision).sha
+    except Exception as error:  # as above
+        raise InputError(_sentence(teacher, revision, error)) from None
+
+
+def _sentence(teacher: NamedTeacher, revision: str, error: Exception) -> str:
+    why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"teacher {teacher.name!r}: cannot download revision {revision} of {teacher.repository} "
+        f"({type(error).__name__}: {why}); without network, copy the model folder here from a machine that has it and "
+        "name the folder instead"
+    )
+
+
+def teacher_folder(name_or_folder: str | Path, registry: str | Path = REGISTRY) -> Path:
+    """The folder of a teacher given by folder, or by name if it has been fetched to ``teachers/<name>`` before.
+
+    Raises `InputError` with the command that fetches a known name, or the nearest name for an unknown one.
+    """
+    path = Path(name_or_folder)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise InputError(f"{path}: a file; expected a model folder or a teacher's name")
+    name = str(name_or_folder)
+    if "/" in name or name.startswith("."):
+        raise InputError(f"{path}: no such folder; expected a Hugging Face model folder or a teacher's name")
+    teacher = find_teacher(name, registry)
+    fetched = Path("teachers") / teacher.name
+    if not fetched.is_dir():
+        raise InputError(
+            f"teacher {name!r} is not on this machine; fetch it with: genestill teacher fetch {name} --output {fetched}"
+        )
+    return fetched

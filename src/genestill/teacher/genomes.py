@@ -1,0 +1,63 @@
+"""The genomes that a teacher is pretrained or checked on."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import read_fasta, reverse_complement
+
+
+def genome_files(paths: list[str | Path]) -> list[Path]:
+    """FASTA files named by ``paths``: each a FASTA file, or a ``.tsv`` table with a column ``file``.
+
+    Files of a table are relative to its folder.
+    """
+    files = []
+    for path in map(Path, paths):
+        if path.suffix != ".tsv":
+            files.append(path)
+            continue
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        table = pd.read_csv(path, sep="\t", dtype=str)
+        if "file" not in table:
+            raise InputError(f"{path}: no column 'file'; found {', '.join(table.columns)}")
+        files.extend(path.parent / name for name in table["file"])
+    if not files:
+        raise InputError(f"no genome is listed in {', '.join(map(str, paths))}")
+    return files
+
+
+class Genomes:
+    """Sequences held in memory, from which windows are drawn at random, in proportion to length."""
+
+    def __init__(self, sequences: list[str]):
+        self.sequences = sequences
+        self._ends = np.cumsum([len(sequence) for sequence in sequences], dtype=np.float64)
+
+    @classmethod
+    def read(cls, paths: list[str | Path], shortest: int = 100) -> "Genomes":
+        """Read all records of at least ``shortest`` bases of the files that `genome_files` finds."""
+        sequences = [
+            sequence for file in genome_files(paths) for _, sequence in read_fasta(file) if len(sequence) >= shortest
+        ]
+        if not sequences:
+            raise InputError(f"{', '.join(map(str, paths))}: no sequence of at least {shortest} bases")
+        return cls(sequences)
+
+    @property
+    def bases(self) -> int:
+        """Bases in all."""
+        return int(self._ends[-1])
+
+    def draw(self, generator: np.random.Generator, length: int, count: int) -> list[str]:
+        """``count`` windows of ``length`` bases (whole sequences where those are shorter), from either strand."""
+        windows = []
+        for place, where, strand in generator.random((count, 3)):
+            sequence = self.sequences[int(np.searchsorted(self._ends, place * self._ends[-1], side="right"))]
+            start = int(where * max(1, len(sequence) - length + 1))
+            window = sequence[start : start + length]
+            windows.append(reverse_complement(window) if strand < 0.5 else window)
+        return windows

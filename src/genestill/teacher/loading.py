@@ -1,0 +1,235 @@
+"""Open a pretrained model folder, or say in a sentence why it cannot be opened.
+
+Weights are read from safetensors only, code from this program only: no pickle, no ``trust_remote_code``.
+"""
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_json, sha256_of
+from genestill.teacher.tokenization import Tokenizer, load_tokenizer
+
+# What a model of unknown context is given: attention grows with the square of the window.
+DEFAULT_CONTEXT = 2048
+DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model on its device, in evaluation mode, with what must be recorded beside its outputs.
+
+    kind: "causal" or "masked"; layers: number of layers of the whole model; layer: the hidden state that `hidden`
+    gives, 0 for the embedding layer to ``layers`` for the last; context: tokens of one input, special ones included.
+    """
+
+    model: object
+    tokenizer: Tokenizer
+    kind: str
+    name: str
+    revision: str
+    layers: int
+    layer: int
+    hidden_size: int
+    context: int
+    device: object
+    dtype: str
+    description: dict = field(default_factory=dict)
+
+    def hidden(self, ids, mask):
+        """Hidden states [b, t, hidden_size] of layer ``layer`` for ids and attention mask [b, t] on the device."""
+        if self.layer == self.layers:
+            return self.model.base_model(ids, attention_mask=mask, **self._no_cache).last_hidden_state
+        states = self.model.base_model(ids, attention_mask=mask, output_hidden_states=True, **self._no_cache)
+        return states.hidden_states[self.layer]
+
+    def logits(self, ids, mask):
+        """Logits [b, t, vocabulary] of the language-model head."""
+        return self.model(ids, attention_mask=mask, **self._no_cache).logits
+
+    @property
+    def _no_cache(self) -> dict:
+        return {"use_cache": False} if self.kind == "causal" else {}
+
+
+def resolve_layer(layer: int | str, layers: int) -> int:
+    """Turn ``layer`` ("middle", or an index from the end if negative: -1 is the last) into 0 to ``layers``."""
+    if layer == "middle":
+        return layers // 2
+    try:
+        number = int(layer)
+    except ValueError:
+        raise InputError(f"layer {layer!r}: expected a whole number or 'middle'") from None
+    found = number + layers + 1 if number < 0 else number
+    if not 0 <= found <= layers:
+        raise InputError(f"layer {number}: the model has {layers} layers; expected {-layers - 1} to {layers}")
+    return found
+
+
+def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: int | str = -1) -> Teacher:
+    """Open the causal or masked language model in ``folder``.
+
+    Args:
+        folder: Hugging Face folder: config.json, safetensors, tokenizer.json or vocab.txt.
+        device: torch device.
+        dtype: float32, bfloat16, float16 or auto (bfloat16 on CUDA, float32 elsewhere).
+        layer: the hidden state wanted; layers above it are not even loaded, and then `logits` must not be used.
+
+    Raises:
+        InputError: a folder without weights, without tokenizer, with weights cut short or tensors missing, of an
+            architecture that needs downloaded code, or that is no language model.
+    """
+    import torch
+
+    folder = Path(folder)
+    config, kind = _read_config(folder)
+    files = _require_weights(folder)
+    tokenizer = load_tokenizer(folder)
+    layers = _layers(config, folder)
+    wanted = resolve_layer(layer, layers)
+    if wanted < layers:
+        # One layer more than wanted: transformers gives the last state only after the final norm.
+        config.num_hidden_layers = wanted + 1
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: wanted + 1]
+    if dtype == "auto":
+        dtype = "bfloat16" if torch.device(device).type == "cuda" else "float32"
+    model = _load_model(folder, config, kind, files, getattr(torch, dtype))
+    if len(tokenizer.vocabulary) > config.vocab_size:
+        raise InputError(
+            f"{folder}: the tokenizer has {len(tokenizer.vocabulary)} tokens, the model only {config.vocab_size}; "
+            "they do not belong together"
+        )
+    description = read_json(folder / DESCRIPTION) if (folder / DESCRIPTION).is_file() else {}
+    return Teacher(
+        model=model.to(device).eval().requires_grad_(False),
+        tokenizer=tokenizer,
+        kind=kind,
+        name=description.get("name") or folder.resolve().name,
+        revision=description.get("revision") or f"sha256:{weights_checksum(files)}",
+        layers=layers,
+        layer=wanted,
+        hidden_size=config.hidden_size,
+        context=_context(config, tokenizer, description),
+        device=torch.device(device),
+        dtype=dtype,
+        description=description,
+    )
+
+
+def weights_checksum(files: list[Path]) -> str:
+    """First 16 hex digits of the SHA-256 of one weights file, or of the checksums of several in name order."""
+    import hashlib
+
+    sums = [sha256_of(file) for file in sorted(files)]
+    return (sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest())[:16]
+
+
+def _read_config(folder: Path):
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected a Hugging Face model folder")
+    settings = read_json(folder / "config.json")
+    architecture = (settings.get("architectures") or [""])[0]
+    if architecture.endswith(("ForMaskedLM", "ForPreTraining")):
+        kind = "masked"
+    elif architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        kind = "causal"
+    else:
+        raise InputError(
+            f"{folder}/config.json: architecture {architecture or 'not given'!r}; expected a causal or masked language "
+            "model (…ForCausalLM, …ForMaskedLM), whose loss can be checked"
+        )
+    try:
+        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False), kind
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(
+            f"{folder}/config.json: model type {settings.get('model_type')!r} is unknown to transformers "
+            f"{transformers.__version__} or its settings are wrong, and code that comes with a model is never run "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+
+
+def _require_weights(folder: Path) -> list[Path]:
+    from safetensors import SafetensorError, safe_open
+
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        files = [folder / name for name in sorted(set(read_json(index).get("weight_map", {}).values()))]
+    else:
+        files = [folder / "model.safetensors"]
+    absent = [file.name for file in files if not file.is_file()]
+    if absent or not files:
+        pickles = sorted(file.name for file in folder.glob("*.bin"))
+        also = f"; {pickles[0]} is a pickle, which is never loaded: convert it to safetensors" if pickles else ""
+        raise InputError(f"{folder}: no weights; expected {', '.join(absent) or 'safetensors files'}{also}")
+    for file in files:
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                if not list(tensors.keys()):
+                    raise InputError(f"{file}: holds no tensor")
+        except (SafetensorError, OSError) as error:
+            size = file.stat().st_size
+            raise InputError(f"{file}: not a whole safetensors file ({size} bytes; {error}); fetch it again") from None
+    return files
+
+
+def _layers(config, folder: Path) -> int:
+    layers = getattr(config, "num_hidden_layers", None)
+    if not isinstance(layers, int) or not isinstance(getattr(config, "hidden_size", None), int):
+        raise InputError(f"{folder}/config.json: gives no number of layers and hidden size under a known name")
+    return layers
+
+
+def _context(config, tokenizer: Tokenizer, description: dict) -> int:
+    if description.get("context"):
+        return int(description["context"])
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and config.model_type == "esm":
+        positions -= 2  # ESM numbers positions from the padding id + 1
+    limits = [limit for limit in (positions, tokenizer.model_max_length) if limit]
+    return min([DEFAULT_CONTEXT, *limits])
+
+
+def _model_class(config, kind: str, files: list[Path]):
+    import transformers
+    from safetensors import safe_open
+
+    from genestill.teacher.nucleotide_transformer import PROJECTION, NucleotideTransformerForMaskedLM
+
+    if config.model_type == "esm":
+        for file in files:
+            with safe_open(file, framework="numpy") as tensors:
+                if PROJECTION in tensors.keys():  # noqa: SIM118 - a safetensors handle is no dict
+                    height = tensors.get_slice(PROJECTION).get_shape()[0]
+                    if height == 2 * config.intermediate_size:
+                        return NucleotideTransformerForMaskedLM
+    return transformers.AutoModelForMaskedLM if kind == "masked" else transformers.AutoModelForCausalLM
+
+
+def _load_model(folder: Path, config, kind: str, files: list[Path], dtype):
+    model_class = _model_class(config, kind, files)
+    # The Auto classes take the switch, a class of our own has no remote code to begin with.
+    switch = {"trust_remote_code": False} if model_class.__name__.startswith("AutoModel") else {}
+    try:
+        with contextlib.redirect_stderr(None):
+            model, found = model_class.from_pretrained(
+                folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **switch
+            )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]}); "
+            "the model needs another architecture than the one transformers has, or the folder is mixed"
+        ) from None
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{folder}: {len(missing)} tensors of {type(model).__name__} are missing from the weights, first "
+            f"{missing[0]!r}; they would be random numbers"
+        )
+    return model

@@ -1,0 +1,293 @@
+"""Pretrain a teacher in miniature, in the architecture and with the tokenizer type of a large one.
+
+Runs resume where they were killed: batches are drawn from (seed, step), so a resumed run sees what an uninterrupted
+one would have seen.
+"""
+
+import json
+import math
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.files import folder_aside, sha256_of, write_aside
+from genestill.ground.logs import logger
+from genestill.ground.provenance import write_provenance
+from genestill.ground.seeds import seed_everything
+from genestill.teacher.genomes import Genomes, genome_files
+from genestill.teacher.loading import DESCRIPTION, weights_checksum
+from genestill.teacher.objectives import causal_targets, mask_tokens
+from genestill.teacher.tokenization import KmerTokenizer, Tokenizer, load_tokenizer, train_bpe
+
+ARCHITECTURES = ("genomeocean", "nucleotide-transformer")
+TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
+TOKENIZER_PIECE = 200
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+K = 6
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """What a run depends on; two runs with equal settings and genomes give equal weights on a CPU unless timed.
+
+    Attributes:
+        architecture: ``genomeocean`` (Mistral, causal, byte-pair tokens) or ``nucleotide-transformer`` (v2: rotary
+            ESM with gated feed-forward, masked, 6-mers).
+        hidden_size, layers, heads: of the model; the feed-forward block is 4 hidden sizes wide.
+        vocabulary: byte-pair tokens, special ones included; 6-mers have their published 4,107.
+        context: tokens of one input.
+        batch: inputs a step.
+        steps: optimiser steps.
+        minutes: stop after so long, if that comes before ``steps``; the learning rate follows whichever is nearer.
+        learning_rate: peak; 5 % linear warm-up, then cosine to a tenth.
+        seed: of weights, windows and masks.
+    """
+
+    architecture: str = "genomeocean"
+    hidden_size: int = 192
+    layers: int = 4
+    heads: int = 4
+    vocabulary: int = 1024
+    context: int = 256
+    batch: int = 16
+    steps: int = 1000
+    minutes: float | None = None
+    learning_rate: float = 2e-3
+    seed: int = 1
+
+    def __post_init__(self):
+        if self.architecture not in ARCHITECTURES:
+            raise InputError(f"architecture {self.architecture!r}: expected one of {', '.join(ARCHITECTURES)}")
+        if self.hidden_size % (2 * self.heads):
+            raise InputError(
+                f"hidden size {self.hidden_size} over {self.heads} heads: expected an even whole number a head "
+                "(rotary positions turn pairs)"
+            )
+        if self.steps < 1 or (self.minutes is not None and self.minutes <= 0):
+            raise InputError("steps and minutes must be above 0")
+
+
+def pretrain(
+    genomes: list[str | Path], output: str | Path, settings: PretrainingSettings, device="cpu", name: str | None = None
+) -> float:
+    """Pretrain a teacher and write it as a Hugging Face folder with ``training.tsv`` and ``provenance.json``.
+
+    Progress is kept in ``<output>.checkpoint`` and removed at the end; a run that finds it there, with the same
+    settings and genomes, goes on from it.
+
+    Returns:
+        Mean loss of the last tenth of the steps, nats a token.
+
+    Raises:
+        CheckFailed: the loss is no longer a number; the checkpoint before that is kept.
+    """
+    output, checkpoint = Path(output), Path(f"{output}.checkpoint")
+    files = genome_files(genomes)
+    corpus = Genomes.read(files)
+    seed_everything(settings.seed)
+    identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in files]}
+    if (checkpoint / "run.json").is_file() and json.loads((checkpoint / "run.json").read_text()) == identity:
+        tokenizer = load_tokenizer(checkpoint)
+        logger.info("going on from the checkpoint %s", checkpoint)
+    else:
+        tokenizer = _tokenizer(corpus, settings)
+        with folder_aside(checkpoint) as folder:
+            tokenizer.save(folder)
+            (folder / "run.json").write_text(json.dumps(identity))
+    model = build_model(settings, tokenizer).to(device)
+    logger.info(
+        "%s, %.2f M parameters, %d tokens, %.1f Mb of genomes, on %s",
+        settings.architecture, sum(tensor.numel() for tensor in model.parameters()) / 1e6, len(tokenizer.vocabulary),
+        corpus.bases / 1e6, device,
+    )  # fmt: skip
+    history = _train(model, tokenizer, corpus, settings, checkpoint / "state.pt", device)
+    with folder_aside(output) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save(folder)
+        _write_history(folder / "training.tsv", history)
+        revision = f"sha256:{weights_checksum([folder / 'model.safetensors'])}"
+        description = {
+            "name": name or f"{settings.architecture}-miniature",
+            "revision": revision,
+            "architecture": settings.architecture,
+            "context": settings.context,
+            "source": "pretrained by genestill",
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        inputs = {f"genome {number}": file for number, file in enumerate(files, 1)}
+        write_provenance(folder / "provenance.json", inputs, asdict(settings), settings.seed, revision=revision)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    losses = [row["loss"] for row in history]
+    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+
+
+def build_model(settings: PretrainingSettings, tokenizer: Tokenizer):
+    """A model with random weights, ready for training; seeded by the caller."""
+    from transformers import EsmConfig, MistralConfig, MistralForCausalLM
+
+    from genestill.teacher.nucleotide_transformer import NucleotideTransformerForMaskedLM
+
+    common = {
+        "vocab_size": len(tokenizer.vocabulary),
+        "hidden_size": settings.hidden_size,
+        "intermediate_size": 4 * settings.hidden_size,
+        "num_hidden_layers": settings.layers,
+        "num_attention_heads": settings.heads,
+        "pad_token_id": tokenizer.pad,
+    }
+    if settings.architecture == "genomeocean":
+        return MistralForCausalLM(
+            MistralConfig(
+                **common,
+                num_key_value_heads=settings.heads,
+                max_position_embeddings=settings.context,
+                sliding_window=None,
+                bos_token_id=tokenizer.prefix[0],
+                eos_token_id=tokenizer.suffix[-1],
+                tie_word_embeddings=False,
+            )
+        )
+    config = EsmConfig(
+        **common,
+        max_position_embeddings=settings.context + 2,
+        position_embedding_type="rotary",
+        mask_token_id=tokenizer.mask,
+        token_dropout=False,
+        emb_layer_norm_before=False,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        layer_norm_eps=1e-12,
+        tie_word_embeddings=False,
+    )
+    config.add_bias_fnn = False
+    model = NucleotideTransformerForMaskedLM(config)
+    # The name under which the published checkpoints go; the loader knows the gated block by its shape.
+    config.architectures = ["EsmForMaskedLM"]
+    return model
+
+
+def _tokenizer(corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
+    if settings.architecture == "nucleotide-transformer":
+        return KmerTokenizer.of_size(K, settings.context)
+    count = min(TOKENIZER_BASES, 2 * corpus.bases) // TOKENIZER_PIECE
+    pieces = corpus.draw(np.random.default_rng([settings.seed, 0]), TOKENIZER_PIECE, max(1, count))
+    return train_bpe(pieces, settings.vocabulary, settings.context)
+
+
+def _batch(tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, step: int):
+    """Inputs, attention and targets, int64 [batch, context], all drawn from (seed, step)."""
+    generator = np.random.default_rng([settings.seed, 1, step])
+    # Byte-pair tokens vary in length: draw a quarter more bases than expected, and there is no padding to speak of.
+    spare = 5 if tokenizer.unit == 1 else 4
+    bases = settings.context * tokenizer.bases_per_token * spare // 4
+    texts = corpus.draw(generator, bases, settings.batch)
+    room = settings.context - len(tokenizer.prefix)
+    ids = [np.concatenate([tokenizer.prefix, tokens.ids[:room]]) for tokens in tokenizer.encode(texts)]
+    longest = max(map(len, ids))
+    inputs = np.full((len(ids), longest), tokenizer.pad, dtype=np.int64)
+    attention = np.zeros_like(inputs)
+    for row, tokens in enumerate(ids):
+        inputs[row, : len(tokens)] = tokens
+        attention[row, : len(tokens)] = 1
+    return inputs, attention, generator
+
+
+def _loss(model, tokenizer: Tokenizer, words: np.ndarray, inputs, attention, generator, device):
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    kind = "causal" if tokenizer.unit == 1 else "masked"
+    if kind == "causal":
+        targets = causal_targets(inputs, attention)
+    else:
+        maskable = np.isin(inputs, words)
+        inputs, targets = mask_tokens(inputs, maskable, tokenizer.mask, words, generator)
+    inputs, attention, targets = (torch.from_numpy(array).to(device) for array in (inputs, attention, targets))
+    scored = targets >= 0
+    with torch.autocast("cuda", torch.bfloat16, enabled=torch.device(device).type == "cuda"):
+        states = model.base_model(inputs, attention_mask=attention).last_hidden_state
+        # The head sees scored tokens only: with 15 % masked that is most of a small model's time.
+        logits = model.lm_head(states[scored])
+    return cross_entropy(logits.float(), targets[scored])
+
+
+def _train(model, tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, state: Path, device) -> list:
+    import torch
+
+    decayed = [tensor for tensor in model.parameters() if tensor.ndim > 1]
+    others = [tensor for tensor in model.parameters() if tensor.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    history, elapsed = _restore(state, model, optimizer, device)
+    words = np.flatnonzero([bool(word) and set(word) <= set("ACGT") for word in tokenizer.vocabulary])
+    model.train()
+    began = saved = time.monotonic()
+    for step in range(len(history), settings.steps):
+        seconds = elapsed + time.monotonic() - began
+        progress = step / settings.steps
+        if settings.minutes:
+            if seconds >= 60 * settings.minutes:
+                break
+            progress = max(progress, seconds / (60 * settings.minutes))
+        rate = settings.learning_rate * learning_rate_share(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        inputs, attention, generator = _batch(tokenizer, corpus, settings, step)
+        loss = _loss(model, tokenizer, words, inputs, attention, generator, device)
+        if not torch.isfinite(loss):
+            kept = f"the checkpoint of an earlier step is {state}" if state.is_file() else "no checkpoint was reached"
+            raise CheckFailed(
+                f"pretraining: the loss is {float(loss.detach())} at step {step + 1} (learning rate {rate:g}); {kept}; "
+                "lower the learning rate"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        history.append({"step": step + 1, "tokens": int(attention.sum()), "loss": float(loss.detach()), "rate": rate,
+                        "seconds": elapsed + time.monotonic() - began})  # fmt: skip
+        if time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
+            saved = time.monotonic()
+            _save(state, model, optimizer, history)
+            logger.info("step %d: loss %.3f nats a token, %.0f s", step + 1, history[-1]["loss"], seconds)
+    model.eval()
+    return history
+
+
+def learning_rate_share(progress: float, warm_up: float = 0.05, floor: float = 0.1) -> float:
+    """Share of the peak learning rate at ``progress`` (0 to 1): linear warm-up, then cosine down to ``floor``."""
+    if progress < warm_up:
+        return max(progress / warm_up, 0.02)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
+
+
+def _save(state: Path, model, optimizer, history: list) -> None:
+    import torch
+
+    with write_aside(state) as aside:
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, aside)
+
+
+def _restore(state: Path, model, optimizer, device) -> tuple[list, float]:
+    import torch
+
+    if not state.is_file():
+        return [], 0.0
+    stored = torch.load(state, map_location=device, weights_only=True)
+    model.load_state_dict(stored["model"])
+    optimizer.load_state_dict(stored["optimizer"])
+    return stored["history"], stored["history"][-1]["seconds"]
+
+
+def _write_history(path: Path, history: list) -> None:
+    total = np.cumsum([row["tokens"] for row in history])
+    lines = ["step\ttokens\tloss\tlearning_rate\tseconds"]
+    lines += [
+        f"{row['step']}\t{tokens}\t{row['loss']:.5f}\t{row['rate']:.4g}\t{row['seconds']:.2f}"
+        for row, tokens in zip(history, total, strict=True)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

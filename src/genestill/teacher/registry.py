@@ -1,0 +1,65 @@
+"""Named teachers: the table ``resources/teachers.yaml``."""
+
+import difflib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from genestill.ground.configuration import read_yaml
+from genestill.ground.errors import InputError
+
+# The package travels with the workflow, whose tables lie in resources/.
+REGISTRY = Path(__file__).parents[3] / "resources" / "teachers.yaml"
+
+
+@dataclass(frozen=True)
+class NamedTeacher:
+    """One row of the registry.
+
+    repository, revision: of the Hugging Face hub; a revision that is a branch is turned into a commit when fetched,
+    and ``revision_checked`` says whether anyone has looked. context: tokens of one input. layer, pooling: recommended.
+    loadable: whether `load_teacher` opens it; if not, ``note`` says why.
+    """
+
+    name: str
+    repository: str
+    revision: str
+    revision_checked: bool
+    architecture: str
+    tokenizer: str
+    parameters: str
+    context: int
+    layer: int | str
+    pooling: str
+    licence: str
+    loadable: bool
+    note: str
+
+
+def read_registry(path: str | Path = REGISTRY) -> dict[str, NamedTeacher]:
+    """Read the table of named teachers; raise `InputError` if an entry lacks a field or has one too many."""
+    wanted = {field.name for field in fields(NamedTeacher)} - {"name"}
+    found = {}
+    for name, row in (read_yaml(path) or {}).items():
+        if set(row) != wanted:
+            odd = ", ".join(sorted(set(row) ^ wanted))
+            raise InputError(f"{path}: {name}: fields missing or unknown: {odd}")
+        found[name] = NamedTeacher(name=name, **row)
+    return found
+
+
+def find_teacher(name: str, path: str | Path = REGISTRY) -> NamedTeacher:
+    """The teacher of that name.
+
+    Raises `InputError` if there is none, with the nearest name, or if it cannot be loaded, with the reason.
+    """
+    registry = read_registry(path)
+    if name not in registry:
+        close = difflib.get_close_matches(name, registry, n=1, cutoff=0.4)
+        raise InputError(
+            f"teacher {name!r} is neither a folder nor a known name; known: {', '.join(registry)}"
+            + (f"; did you mean {close[0]!r}?" if close else "")
+        )
+    teacher = registry[name]
+    if not teacher.loadable:
+        raise InputError(f"teacher {name!r} cannot be loaded: {teacher.note}")
+    return teacher

@@ -1,0 +1,191 @@
+"""One shard of an index: a contiguous share balanced by bases, computed by one job, written as one file."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import genestill
+from genestill.ground import artefacts
+from genestill.ground.errors import InputError
+from genestill.ground.files import sha256_of, write_aside
+from genestill.ground.logs import logger, progress
+from genestill.ground.sequences import read_fasta
+from genestill.ground.tables import read_table
+from genestill.teacher.embedding import EmbeddingSettings, compute, output_schema, window_bases
+from genestill.teacher.loading import Teacher, load_teacher
+
+
+def shard_bounds(lengths: np.ndarray, shards: int) -> list[tuple[int, int]]:
+    """(first row, row after the last) of each of ``shards`` contiguous shares of about equal bases.
+
+    A row belongs to the share in which its middle base falls, so every row belongs to exactly one; shares may be
+    empty.
+    """
+    ends = np.cumsum(lengths, dtype=np.float64)
+    middles = ends - np.asarray(lengths) / 2
+    total = ends[-1] if len(ends) else 0.0
+    cuts = np.searchsorted(middles, total * np.arange(1, shards) / shards)
+    edges = [0, *(int(cut) for cut in cuts), len(lengths)]
+    return list(itertools.pairwise(edges))
+
+
+def read_rows(fasta: str | Path, index: pd.DataFrame, start: int, stop: int) -> Iterator[tuple[str, str]]:
+    """Yield (id, sequence) of rows ``start`` to ``stop`` of the index, streaming the FASTA file it was made from.
+
+    Records that the index leaves out are passed over. Raises `InputError` if a row's sequence is missing, out of
+    order, or not as long as the index says.
+    """
+    ids, lengths = index["id"].tolist(), index["length"].tolist()
+    place = {name: row for row, name in enumerate(ids)}
+    expected = start
+    if start >= stop:
+        return
+    for name, sequence in read_fasta(fasta):
+        row = place.get(name)
+        if row is None or row < start:
+            continue
+        if row != expected:
+            raise InputError(
+                f"{fasta}: found {name!r} where the index has {ids[expected]!r} (row {expected + 1}); "
+                "the index was made from another file"
+            )
+        if len(sequence) != lengths[row]:
+            raise InputError(
+                f"{fasta}: {name!r} has {len(sequence)} bases, but the index says {lengths[row]}; "
+                "the index was made from another file"
+            )
+        yield name, sequence
+        expected += 1
+        if expected == stop:
+            return
+    raise InputError(f"{fasta}: ends before {ids[expected]!r}, row {expected + 1} of the index")
+
+
+def embed_shard(
+    folder: str | Path,
+    contigs: str | Path,
+    index: str | Path,
+    output: str | Path,
+    settings: EmbeddingSettings,
+    shard: int = 0,
+    shards: int = 1,
+    device: str = "auto",
+    processes: int = 1,
+) -> None:
+    """Compute one shard of an index and write it as Parquet, atomically.
+
+    Args:
+        folder: the teacher.
+        contigs: FASTA file that the index was made from.
+        index: Parquet table of `artefacts.INDEX`.
+        output: table of `artefacts.embeddings`, `artefacts.token_features` or `artefacts.BASE_LOG_PROBABILITIES`.
+        shard, shards: which of how many contiguous shares, balanced by bases.
+        device: see `choose_device`.
+        processes: the share is cut once more and each part has a process (and, on CUDA, a GPU) of its own.
+    """
+    if not 0 <= shard < shards:
+        raise InputError(f"shard {shard} of {shards}: expected 0 to {shards - 1}")
+    table = read_table(index, artefacts.INDEX)
+    lengths = table["length"].to_numpy()
+    first, stop = shard_bounds(lengths, shards)[shard]
+    cuts = [(first + a, first + b) for a, b in shard_bounds(lengths[first:stop], processes)]
+    extra = {"input": sha256_of(index), "shard": shard, "shards": shards}
+    if processes == 1:
+        _embed_rows(folder, contigs, table, output, settings, cuts[0], _device(device, 0, 1), extra)
+        return
+    _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra)
+
+
+def _embed_rows(folder, contigs, table, output, settings, rows, device, extra) -> None:
+    layer = settings.layer if settings.what != "base-log-probabilities" else -1
+    teacher = load_teacher(folder, device=device, dtype=settings.dtype, layer=layer)
+    logger.info("%s (%s, %s) on %s in %s: rows %d to %d", teacher.name, teacher.kind, settings.what, device,
+                teacher.dtype, *rows)  # fmt: skip
+    schema = output_schema(teacher, settings)
+    records = progress(read_rows(contigs, table, *rows), rows[1] - rows[0], "contigs", "teacher embed")
+    metadata = {**_metadata(teacher, settings), **extra}
+    write_stream(output, schema, metadata, compute(teacher, records, settings))
+
+
+def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra) -> None:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    output = Path(output)
+    parts = [output.parent / f".part-{number}.{output.name}" for number in range(len(cuts))]
+    try:
+        with ProcessPoolExecutor(len(cuts), mp_context=multiprocessing.get_context("spawn")) as pool:
+            jobs = [
+                pool.submit(_embed_part, folder, contigs, index, part, settings, cut, device, number, len(cuts), extra)
+                for number, (part, cut) in enumerate(zip(parts, cuts, strict=True))
+            ]
+            for job in jobs:
+                job.result()
+        first = pq.ParquetFile(parts[0])
+        metadata = {key.decode(): value.decode() for key, value in (first.metadata.metadata or {}).items()}
+        metadata.pop("ARROW:schema", None)
+        groups = (
+            file.read_row_group(group)
+            for file in map(pq.ParquetFile, parts)
+            for group in range(file.metadata.num_row_groups)
+        )
+        write_stream(output, first.schema_arrow.remove_metadata(), metadata, groups)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def _embed_part(folder, contigs, index, part, settings, rows, device, number, processes, extra) -> None:
+    from genestill.ground.logs import configure_logging
+
+    configure_logging()
+    table = read_table(index, artefacts.INDEX)
+    _embed_rows(folder, contigs, table, part, settings, rows, _device(device, number, processes), extra)
+
+
+def _device(wanted: str, number: int, processes: int):
+    import torch
+
+    from genestill.ground.devices import choose_device
+
+    device = choose_device(wanted)
+    if device.type == "cuda" and processes > 1:
+        found = torch.cuda.device_count()
+        if processes > found:
+            raise InputError(f"{processes} processes were asked for, but only {found} GPUs are visible here")
+        return torch.device("cuda", number)
+    if device.type == "cpu" and processes > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+    return device
+
+
+def _metadata(teacher: Teacher, settings: EmbeddingSettings) -> dict[str, str]:
+    return {
+        **{key: value for key, value in asdict(settings).items() if key != "batch_tokens"},
+        "teacher": teacher.name,
+        "revision": teacher.revision,
+        "layer": teacher.layer,
+        "layers": teacher.layers,
+        "window": window_bases(teacher, settings),
+        "dtype": teacher.dtype,
+        "tokenizer": teacher.tokenizer.checksum,
+        "version": genestill.__version__,
+        "size": teacher.hidden_size,
+    }
+
+
+def write_stream(path: str | Path, schema: pa.Schema, metadata: dict, tables: Iterable[pa.Table]) -> None:
+    """Write tables as row groups of one Parquet file as they come; atomic, and whole only if all of them came."""
+    text = {key: str(value) for key, value in metadata.items()}
+    with (
+        write_aside(path) as aside,
+        pq.ParquetWriter(aside, schema.with_metadata(text), compression="zstd") as writer,
+    ):
+        for table in tables:
+            writer.write_table(table.replace_schema_metadata(text))
