@@ -1,0 +1,50 @@
+# What the rules of dna.smk read from the configuration.
+DNA = config["dna"]
+DNA_STUDENTS = {
+    name: {
+        "steps": 10000,
+        "batch": 32,
+        "learning_rate": 0.0005,
+        "max_tokens": 1024,
+        **DNA["defaults"],
+        **student,
+    }
+    for name, student in DNA["students"].items()
+}
+DNA_DISTILLED = [
+    name for name, one in DNA_STUDENTS.items() if one["method"] == "distil"
+]
+DNA_PRETRAINED = [
+    name for name, one in DNA_STUDENTS.items() if one["method"] == "pretrain"
+]
+DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
+DNA_TEACHER = (
+    DNA["teacher"]["model"] or f"{RESULTS}/teacher/nucleotide-transformer/model"
+)
+DNA_FEATURES = f"{RESULTS}/teacher/nucleotide-transformer/token_features.parquet"
+DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
+DNA_TASKS = DNA["tasks"] or {"origin/phylum": f"{RESULTS}/reference/phylum.tsv.gz"}
+DNA_MODELS = [f"{name}-{fit}" for name in DNA_STUDENTS for fit in DNA["fits"]]
+DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
+DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
+
+
+def dna_student(name):
+    """Command-line options of a student: all its settings but the method, and a tokenizer where it reads byte pairs."""
+    settings = {
+        key: value for key, value in DNA_STUDENTS[name].items() if key != "method"
+    }
+    if settings.get("initial"):
+        settings.pop("architecture", None)
+    return options(**settings)
+
+
+def dna_tokenizer(wildcards):
+    """The byte-pair tokenizer, for the students that read byte pairs and start afresh."""
+    student = DNA_STUDENTS[wildcards.student]
+    fresh = not student.get("initial")
+    return (
+        DNA_TOKENIZER
+        if fresh and str(student.get("architecture")).startswith("deberta")
+        else []
+    )
