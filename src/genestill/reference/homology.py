@@ -19,6 +19,7 @@ from genestill.ground.logs import logger
 from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
+from genestill.reference.transcripts import write_sequences
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,11 @@ def separate_benchmark(
     output_groups: str | Path,
     output_overlap: str | Path,
 ) -> None:
-    """`leave_out_relatives` on files; ``output_transcripts`` is a folder with transcripts.parquet and .fna.gz."""
+    """`leave_out_relatives` on files.
+
+    ``output_transcripts`` gets transcripts.parquet, sequences.fna.gz and index.parquet; ``output_benchmark`` the latter
+    two.
+    """
     corpus = read_table(transcripts, TRANSCRIPTS)
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}
     keep, groups, overlap = leave_out_relatives(corpus, tables, likeness, threads)
@@ -143,12 +148,9 @@ def separate_benchmark(
         raise InputError(f"{transcripts}: every transcript has a relative in the benchmark; take other sources")
     logger.info("%d of %d transcripts have no relative in the benchmark", overlap["kept"], overlap["corpus"])
     kept = corpus[keep]
-    folder = Path(output_transcripts)
-    write_table(folder / "transcripts.parquet", kept, TRANSCRIPTS)
-    write_fasta(folder / "transcripts.fna.gz", zip(kept["id"], kept["sequence"], strict=True))
-    benchmark = pd.concat([table[["transcript", "sequence"]] for table in tables.values()]).drop_duplicates(
-        "transcript"
-    )
-    write_fasta(output_benchmark, zip(benchmark["transcript"], benchmark["sequence"], strict=True))
+    write_table(Path(output_transcripts) / "transcripts.parquet", kept, TRANSCRIPTS)
+    write_sequences(output_transcripts, list(zip(kept["id"], kept["sequence"], strict=True)))
+    benchmark = pd.concat([table[["transcript", "sequence"]] for table in tables.values()])
+    write_sequences(output_benchmark, list(benchmark.drop_duplicates("transcript").itertuples(index=False, name=None)))
     write_table(output_groups, groups, HOMOLOGY_GROUPS)
     write_json(output_overlap, overlap)

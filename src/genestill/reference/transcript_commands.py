@@ -18,11 +18,12 @@ def _add_transcripts(commands) -> None:
         type=_source,
         metavar="NAME=FASTA | NAME=GENOME,ANNOTATION | NAME=TABLE:key=column,…",
         help="may be given more than once; keys of a table: sequence, id, gene, cds_start, cds_end, exon_sizes, "
-        "chromosome, cds=whole, header=no (then columns are 1, 2, …)",
+        "chromosome, cds=whole, header=no (then columns are 1, 2, …), sample=N (rows to draw)",
     )
     parser.add_argument("--shortest", type=int, default=64, metavar="BP", help="default: %(default)s")
     parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="transcripts.parquet, .fna.gz and .json")
+    parser.add_argument("--seed", type=int, default=1, help="of the samples (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="transcripts.parquet and .json")
     parser.set_defaults(run=_run_transcripts)
 
 
@@ -35,9 +36,11 @@ def _source(text: str) -> tuple[str, str]:
     return name, place
 
 
-def _open_source(place: str):
-    """Transcripts of a source as the command line names it."""
+def _open_source(place: str, seed: int):
+    """Transcripts of a source as the command line names it; ``seed`` draws the sample of a table."""
     from pathlib import Path
+
+    import numpy as np
 
     from genestill.reference import transcripts
 
@@ -45,8 +48,11 @@ def _open_source(place: str):
         return transcripts.transcripts_of_genome(*place.split(",", 1))
     path, _, keys = place.partition(":")
     if keys or Path(path).suffix == ".parquet" or ".tsv" in Path(path).suffixes:
-        columns, header = _columns(keys)
-        return transcripts.transcripts_of_table(path, transcripts.read_rows(path, header), columns)
+        columns, header, sample = _columns(keys)
+        rows = transcripts.read_rows(path, header)
+        if sample and sample < len(rows):
+            rows = rows.iloc[np.sort(np.random.default_rng(seed).choice(len(rows), sample, replace=False))]
+        return transcripts.transcripts_of_table(path, rows, columns)
     return transcripts.transcripts_of_fasta(path)
 
 
@@ -56,10 +62,13 @@ def _columns(keys: str):
 
     pairs = dict(pair.partition("=")[::2] for pair in keys.split(",") if pair)
     header = pairs.pop("header", "yes") != "no"
+    sample = pairs.pop("sample", "0")
     try:
-        return Columns(**pairs), header
+        return Columns(**pairs), header, int(sample)
+    except ValueError:
+        raise InputError(f"columns {keys!r}: sample is {sample!r}; expected a number of rows") from None
     except TypeError:
-        known = ", ".join([*Columns.__dataclass_fields__, "header"])
+        known = ", ".join([*Columns.__dataclass_fields__, "header", "sample"])
         raise InputError(f"columns {keys!r}: unknown key; expected some of {known}") from None
 
 
@@ -67,10 +76,12 @@ def _run_transcripts(options) -> None:
     from genestill.ground.provenance import collect_provenance
     from genestill.reference.transcripts import collect_corpus, write_transcripts
 
-    sources = {name: _open_source(place) for name, place in options.source}
+    sources = {name: _open_source(place, options.seed) for name, place in options.source}
     kept, counts = collect_corpus(sources, options.shortest, options.longest)
     settings = {"sources": dict(options.source), "shortest": options.shortest, "longest": options.longest}
-    write_transcripts(options.output, kept, {"counts": counts, "provenance": collect_provenance({}, settings, None)})
+    write_transcripts(
+        options.output, kept, {"counts": counts, "provenance": collect_provenance({}, settings, options.seed)}
+    )
 
 
 def _add_task(commands) -> None:
@@ -106,7 +117,7 @@ def _run_task(options) -> None:
         names = ["class"]
     else:
         path, _, keys = options.table.partition(":")
-        columns, header = _columns(keys)
+        columns, header, _ = _columns(keys)
         rows = transcripts.read_rows(path, header)
         missing = [name for name in options.target if name not in rows.columns]
         if missing or not options.target:
@@ -129,8 +140,10 @@ def _add_relatives(commands) -> None:
     parser.add_argument("--coverage", type=float, default=0.3, help="of the shorter sequence (default: %(default)s)")
     parser.add_argument("--evalue", type=float, default=1e-5, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
-    parser.add_argument("--output-transcripts", required=True, metavar="FOLDER", help="the distillation set")
-    parser.add_argument("--output-benchmark", required=True, metavar="FASTA", help="each benchmark sequence once")
+    parser.add_argument(
+        "--output-transcripts", required=True, metavar="FOLDER", help="the distillation set, without them"
+    )
+    parser.add_argument("--output-benchmark", required=True, metavar="FOLDER", help="each benchmark sequence once")
     parser.add_argument("--output-groups", required=True, metavar="PARQUET", help="homology groups of the benchmark")
     parser.add_argument("--output-overlap", required=True, metavar="JSON", help="the overlap, measured")
     parser.set_defaults(run=_run_relatives)

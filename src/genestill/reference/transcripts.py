@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.artefacts import TRANSCRIPTS
+from genestill.ground.artefacts import INDEX, TRANSCRIPTS
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_json
 from genestill.ground.logs import logger
@@ -266,13 +266,29 @@ def transcript_table(transcripts: list[Transcript]) -> pd.DataFrame:
 
 
 def write_transcripts(folder: str | Path, transcripts: list[Transcript], summary: dict) -> None:
-    """Write ``transcripts.parquet``, ``transcripts.fna.gz`` (same order) and ``transcripts.json`` into ``folder``."""
+    """Write ``transcripts.parquet`` and ``transcripts.json`` into ``folder``."""
     if not transcripts:
         raise InputError(f"{folder}: no transcript is left; see the counts in the log")
     folder = Path(folder)
     write_table(folder / "transcripts.parquet", transcript_table(transcripts), TRANSCRIPTS)
-    write_fasta(folder / "transcripts.fna.gz", ((transcript.id, transcript.sequence) for transcript in transcripts))
     write_json(folder / "transcripts.json", summary)
+
+
+def write_sequences(folder: str | Path, sequences: list[tuple[str, str]]) -> None:
+    """Write (id, sequence) pairs as ``sequences.fna.gz`` with ``index.parquet`` (`artefacts.INDEX`) into ``folder``."""
+    folder = Path(folder)
+    texts = [sequence for _, sequence in sequences]
+    index = pd.DataFrame(
+        {
+            "id": [name for name, _ in sequences],
+            "length": [len(text) for text in texts],
+            "gc": [(text.count("G") + text.count("C")) / len(text) for text in texts],
+            "sample": "",
+            "checksum": [checksum(text) for text in texts],
+        }
+    )
+    write_fasta(folder / "sequences.fna.gz", sequences)
+    write_table(folder / "index.parquet", index, INDEX)
 
 
 def _upper(sequence: str) -> str:
