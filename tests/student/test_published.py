@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from genestill.ground.errors import InputError
+from genestill.ground.label_tree import LabelTree
+from genestill.ground.lineage import parse_lineage
+from genestill.ground.predictions import predictions_of
+from genestill.student.features import Contigs
+from genestill.student.published import build_student, taxometer_inputs, train_published
+from genestill.student.published_settings import PublishedSettings
+
+LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G s{k}") for k in range(3)]
+QUICK = {"epochs": 30, "batch_size": 8, "accumulation": 1}
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return LabelTree.from_lineages(LINEAGES)
+
+
+@pytest.fixture(scope="module")
+def community(tree):
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(3), 30)
+    centre = random.normal(size=(3, 103))
+    composition = (centre[genome] + 0.2 * random.normal(size=(90, 103))).astype(np.float32)
+    abundance = random.lognormal(1, 1, size=(3, 2))[genome].astype(np.float32)
+    contigs = Contigs([str(i) for i in range(90)], np.full(90, 3000), composition, abundance, ["a", "b"])
+    nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
+    nodes[::4] = 0
+    embeddings = (np.eye(3)[genome] + 0.1 * random.normal(size=(90, 3))).astype(np.float32)
+    return contigs, genome, nodes, embeddings
+
+
+def right(probabilities, genome, tree):
+    called = predictions_of([str(i) for i in range(len(genome))], probabilities, tree, 0.5)["species"]
+    return np.mean([name == LINEAGES[g][-1] for name, g in zip(called, genome, strict=True)])
+
+
+@pytest.mark.parametrize("teacher", ["embeddings", "none", "self"])
+def test_every_control_learns_the_labels_and_extends_them_to_unlabelled_contigs(tree, community, teacher):
+    contigs, genome, nodes, embeddings = community
+    settings = PublishedSettings(**QUICK, teacher=teacher, head_learning_rate=1e-2)
+    said, taught = train_published(contigs, nodes, tree, embeddings, settings, seed=1)
+    np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
+    assert right(said, genome, tree) > 0.9
+    assert (taught is not None) == (teacher == "embeddings")
+
+
+def test_the_teacher_changes_the_student(tree, community):
+    contigs, _, nodes, embeddings = community
+    with_teacher, _ = train_published(contigs, nodes, tree, embeddings, PublishedSettings(**QUICK), seed=1)
+    without, _ = train_published(contigs, nodes, tree, None, PublishedSettings(**QUICK, teacher="none"), seed=1)
+    assert np.abs(with_teacher - without).max() > 1e-3
+
+
+def test_the_teacher_cannot_be_asked_for_without_embeddings(tree, community):
+    contigs, _, nodes, _ = community
+    with pytest.raises(InputError, match="needs the teacher's embeddings"):
+        train_published(contigs, nodes, tree, None, PublishedSettings(**QUICK), seed=1)
+
+
+def test_the_published_network_has_four_layers_of_512():
+    sizes = [layer.out_features for layer in build_student(104, 7) if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [512, 512, 512, 512, 7]
+
+
+def test_inputs_are_composition_shares_and_total(community):
+    inputs = taxometer_inputs(community[0]).numpy()
+    assert inputs.shape == (90, 103 + 2 + 1)
+    np.testing.assert_allclose(inputs[:, 103:105].sum(axis=1), 1, rtol=1e-5)
+    bare = Contigs(community[0].ids, community[0].lengths, community[0].composition, None, [])
+    assert taxometer_inputs(bare).shape == (90, 103)

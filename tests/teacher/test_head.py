@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from genestill.ground.errors import InputError
+from genestill.ground.label_tree import LabelTree
+from genestill.ground.lineage import parse_lineage
+from genestill.ground.soft_labels import read_soft_labels, write_soft_labels
+from genestill.teacher.head import soft_labels
+
+LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k // 2};s__G{k // 2} s{k}") for k in range(4)]
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return LabelTree.from_lineages(LINEAGES, other_children=True)
+
+
+def leaf_of(tree, lineage):
+    return int(np.flatnonzero(tree.leaves == tree.node_of(lineage))[0])
+
+
+def clustered(random, genome, noise=0.2):
+    return (np.eye(4)[genome] * 3 + noise * random.normal(size=(len(genome), 4))).astype(np.float32)
+
+
+def test_a_cross_fitted_head_does_not_repeat_the_noise_of_the_label_it_never_saw(tree):
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(4), 50)
+    nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
+    wrong = random.choice(200, 10, replace=False)
+    nodes[wrong] = [tree.node_of(LINEAGES[(genome[row] + 1) % 4]) for row in wrong]
+    # Many coordinates without meaning, so that a head can learn labels by heart.
+    signal = np.tile(clustered(random, genome), 15)
+    embeddings = np.hstack([signal, random.normal(size=(200, 150)).astype(np.float32)])
+    truth = np.array([leaf_of(tree, LINEAGES[g]) for g in genome])
+    crossed = soft_labels(embeddings, nodes, tree, folds=5, seed=1)
+    learnt = soft_labels(embeddings, nodes, tree, folds=1, seed=1)
+    assert (crossed[wrong].argmax(axis=1) == truth[wrong]).mean() > 0.8
+    assert (learnt[wrong].argmax(axis=1) == truth[wrong]).mean() < 0.5, "the in-sample head learns by heart"
+
+
+def test_unlabelled_sequences_are_answered_and_teach_nothing(tree):
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(4), 30)
+    nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
+    nodes[::5] = 0
+    found = soft_labels(clustered(random, genome), nodes, tree, folds=3, seed=1)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert (found[::5].argmax(axis=1) == [leaf_of(tree, LINEAGES[g]) for g in genome[::5]]).all()
+
+
+def test_without_any_label_the_answer_is_even(tree):
+    found = soft_labels(np.ones((6, 3), np.float32), np.zeros(6, np.int64), tree, folds=2, seed=1)
+    np.testing.assert_allclose(found, 1 / len(tree.leaves), rtol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_soft_labels(tree):
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(4), 10)
+    nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
+    inputs = clustered(random, genome)
+    np.testing.assert_array_equal(soft_labels(inputs, nodes, tree, 2, 7), soft_labels(inputs, nodes, tree, 2, 7))
+
+
+def test_soft_labels_survive_the_file_and_are_refused_for_other_sequences(tree, tmp_path):
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(len(tree.leaves)), 3).astype(np.float32)
+    path = tmp_path / "soft_labels.parquet"
+    write_soft_labels(path, ["a", "b", "c"], probabilities, tree, {"seed": 1})
+    np.testing.assert_allclose(read_soft_labels(path, ["a", "b", "c"], tree).toarray(), probabilities, rtol=1e-6)
+    with pytest.raises(InputError, match="not those of the index"):
+        read_soft_labels(path, ["a", "c", "b"], tree)
+    small = LabelTree.from_lineages(LINEAGES[:1])
+    with pytest.raises(InputError, match="not leaves of the label tree"):
+        read_soft_labels(path, ["a", "b", "c"], small)
