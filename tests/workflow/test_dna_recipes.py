@@ -1,0 +1,58 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from genestill.ground.configuration import complete_configuration, read_yaml
+from genestill.ground.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATIONS = ("dna-demo", "seqlens-demo", "dna-real")
+
+
+def complete(settings: dict) -> dict:
+    return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(name):
+    dna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["dna"]
+    assert dna["students"]
+    made = {f"{student}-{fit}" for student in dna["students"] for fit in dna["fits"]} | set(dna["baselines"])
+    assert dna["compared_with"] in made
+
+
+@pytest.mark.parametrize(
+    ("dna", "message"),
+    [
+        ({"students": {"mine": {"method": "distil", "scope": "some"}}}, "scope"),
+        ({"students": {"Mine": {"method": "distil"}}}, "Mine"),
+        ({"tasks": {"H3": "H3.tsv"}}, "H3"),
+        ({"vocabulary": 100_000}, "vocabulary"),
+        ({"fit": ["probe"]}, "fits"),
+    ],
+)
+def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
+    with pytest.raises(InputError, match=message):
+        complete({"recipe": "had", "dataset": {"name": "x"}, "dna": dna})
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for folder in ("workflow", "config", "resources", "src"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    command = ["snakemake", "--cores", "2", "dna", "--configfile", "config/dna-demo.yaml"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=1800)
+    scores = tmp_path / "results/had/dna-demo/evaluation/sequence_tasks"
+    table = pd.read_csv(scores / "table.tsv", sep="\t")
+    students = {f"{name}-probe" for name in ("distilled", "alignment-only", "undistilled", "untrained")}
+    assert students | {"kmer", "cnn"} <= set(table["model"])
+    assert (scores / "scores.svg").is_file()
+    assert (scores / "tsne.svg").is_file()
