@@ -1,11 +1,27 @@
-"""The commands of the ``mrna`` recipe in the reference stage: ``transcripts``, ``task`` and ``relatives``."""
+"""The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
 
 
 def add_commands(commands) -> None:
     """Add the commands of this module to ``genestill reference``."""
+    _add_simulated(commands)
     _add_transcripts(commands)
     _add_task(commands)
     _add_relatives(commands)
+
+
+def _add_simulated(commands) -> None:
+    summary = "a small transcriptome that never was: genome, annotation and tables of targets, from a seed"
+    parser = commands.add_parser("transcriptome", help=summary, description=summary)
+    parser.add_argument("--genes", type=int, default=400, help="in the genome, and again in the tables (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="genome, annotation, tasks, classes")
+    parser.set_defaults(run=_run_simulated)
+
+
+def _run_simulated(options) -> None:
+    from genestill.reference.simulated_transcripts import write_transcriptome
+
+    write_transcriptome(options.output, options.genes, options.seed)
 
 
 def _add_transcripts(commands) -> None:

@@ -215,7 +215,8 @@ def collect_corpus(
     """Transcripts of all sources, each distinct sequence once, and the count of what was left out.
 
     Args:
-        sources: name of a source to its transcripts; the name is put before each id (``name:id``).
+        sources: name of a source to its transcripts; the name is put before each id (``name:id``), and the
+            checksum after an id that stands for several sequences.
         shortest: transcripts of fewer bases are left out.
         longest: longer ones are cut to a `window`; 0 keeps them whole.
 
@@ -224,6 +225,7 @@ def collect_corpus(
         the bases are not A, C, G, T), ``duplicate``, ``windowed`` and ``kept``.
     """
     kept: dict[str, Transcript] = {}
+    named: set[str] = set()
     counts = {}
     for name, transcripts in sources.items():
         count = dict.fromkeys(("read", "short", "ambiguous", "duplicate", "windowed", "kept"), 0)
@@ -244,6 +246,9 @@ def collect_corpus(
                 continue
             kept[key] = cut
             cut.id = f"{name}:{cut.id}"
+            if cut.id in named:  # an id of several sequences, as of alternative measurements
+                cut.id += f":{key}"
+            named.add(cut.id)
             count["kept"] += 1
         counts[name] = count
         logger.info("%s: %s", name, ", ".join(f"{number} {what}" for what, number in count.items()))
