@@ -117,7 +117,7 @@ rule draw_figures:
             truth=input.truth, labels_name=LABELS_NAME
         ),
         name=STUDENT_NAME,
-        folder=f"{EVALUATION}/figures",
+        folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
         " --predictions {params.name}={input.predictions:q} {params.options} --index {input.index:q}"
