@@ -37,7 +37,7 @@ class Findings:
 
 def check_teacher(
     folder: str | Path,
-    genomes: list[str | Path],
+    genomes: list[Path],
     output: str | Path,
     share: float = 0.95,
     windows: int = 64,
@@ -51,7 +51,7 @@ def check_teacher(
 
     Args:
         folder: the teacher.
-        genomes: see `genome_files`.
+        genomes: FASTA files.
         share: the loss must be below this share of ln(vocabulary).
         windows: number of windows of one context each, at most 4,096 tokens, from random places on either strand.
         seed: of those places.

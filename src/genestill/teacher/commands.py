@@ -30,9 +30,7 @@ def _add_pretrain(commands) -> None:
     parser = commands.add_parser(
         "pretrain", help="pretrain a teacher in miniature, with a large one's architecture and tokenizer type"
     )
-    parser.add_argument(
-        "--genomes", required=True, nargs="+", metavar="FILE", help="FASTA files, or .tsv tables with a column 'file'"
-    )
+    _add_genomes(parser)
     parser.add_argument(
         "--architecture", default="genomeocean", choices=("genomeocean", "nucleotide-transformer"),
         help="genomeocean: Mistral, causal, byte-pair tokens; nucleotide-transformer: v2, masked, 6-mers "
@@ -58,12 +56,23 @@ def _run_pretrain(options) -> None:
     from dataclasses import fields
 
     from genestill.ground.devices import choose_device
+    from genestill.teacher.genomes import genome_files
     from genestill.teacher.pretraining import PretrainingSettings, pretrain
 
     settings = PretrainingSettings(
         **{field.name: getattr(options, field.name) for field in fields(PretrainingSettings)}
     )
-    pretrain(options.genomes, options.output, settings, choose_device(options.device), options.name)
+    genomes = genome_files(options.genomes, options.genomes_folder)
+    pretrain(genomes, options.output, settings, choose_device(options.device), options.name)
+
+
+def _add_genomes(parser) -> None:
+    parser.add_argument(
+        "--genomes", required=True, nargs="+", metavar="FILE", help="FASTA files, or .tsv tables with a column 'file'"
+    )
+    parser.add_argument(
+        "--genomes-folder", metavar="FOLDER", help="where the files of a table lie (default: beside it)"
+    )
 
 
 def _add_model(parser) -> None:
@@ -78,9 +87,7 @@ def _add_model(parser) -> None:
 def _add_check(commands) -> None:
     parser = commands.add_parser("check", help="stop unless a teacher reads known genomes better than chance")
     _add_model(parser)
-    parser.add_argument(
-        "--genomes", required=True, nargs="+", metavar="FILE", help="FASTA files, or .tsv tables with a column 'file'"
-    )
+    _add_genomes(parser)
     parser.add_argument(
         "--loss-share", type=float, default=0.95, help="the loss must be below this share of ln(vocabulary) "
         "(default: %(default)s)",
@@ -95,10 +102,11 @@ def _run_check(options) -> None:
     from genestill.ground.devices import choose_device
     from genestill.teacher.check import check_teacher
     from genestill.teacher.fetching import teacher_folder
+    from genestill.teacher.genomes import genome_files
 
     check_teacher(
         teacher_folder(options.model),
-        options.genomes,
+        genome_files(options.genomes, options.genomes_folder),
         options.output,
         share=options.loss_share,
         windows=options.windows,
@@ -122,10 +130,12 @@ def _add_embed(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--layer", default="-1", help="0: embedding layer; -1: last; middle (default: %(default)s)")
     parser.add_argument(
-        "--pooling", default="mean", choices=("mean", "max", "first", "last", "last-of-first-512"),
-        help="over the tokens of a window; last-of-first-512 is TaxDistill's (default: %(default)s)",
+        "--pooling", default="mean", choices=("mean", "max", "first", "last"),
+        help="over the tokens of a window (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--window", type=int, metavar="BASES", help="default: what the model's context holds")
+    parser.add_argument(
+        "--window", metavar="BASES|first", help="default: what the context holds; first: only the first 512 tokens"
+    )
     parser.add_argument("--strands", default="one", choices=("one", "both"),
                         help="both: mean with the reverse complement (default: %(default)s)")  # fmt: skip
     parser.add_argument(

@@ -16,11 +16,11 @@ from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import Teacher
 from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
 
-POOLINGS = ("mean", "max", "first", "last", "last-of-first-512")
+POOLINGS = ("mean", "max", "first", "last")
 WHATS = ("embeddings", "tokens", "base-log-probabilities")
 CHUNK_BASES = 8_000_000
 CHUNK_BYTES = 256_000_000  # of features or probabilities held before they are written
-PUBLISHED_TOKENS = 512
+FIRST_TOKENS = 512  # what TaxDistill looks at
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class EmbeddingSettings:
         layer: 0 is the embedding layer, -1 the last layer, ``middle`` half way.
         pooling: over the tokens of a window: ``mean`` or ``max`` over tokens that cover a known base, ``first`` or
             ``last`` token of the input (special ones included). Windows are averaged by known bases (``max``: the
-            maximum is taken). ``last-of-first-512`` is TaxDistill's: the last token of the first 512, one window.
-        window: bases of a window; None for as many as the context holds.
+            maximum is taken).
+        window: bases of a window; None for as many as the context holds; ``first`` for the first 512 tokens of a
+            sequence and no more (with ``last`` pooling: TaxDistill as published).
         strands: ``one``, or ``both`` for the mean over a sequence and its reverse complement.
         batch_tokens: tokens of a batch, padding included; None for 8,192 (CPU) or 65,536 (GPU).
         masked_passes: for base log-probabilities of a masked model, see `base_log_probabilities`.
@@ -43,7 +44,7 @@ class EmbeddingSettings:
     what: str = "embeddings"
     layer: int | str = -1
     pooling: str = "mean"
-    window: int | None = None
+    window: int | str | None = None
     strands: str = "one"
     batch_tokens: int | None = None
     masked_passes: int = 7
@@ -53,6 +54,12 @@ class EmbeddingSettings:
         for name, allowed in (("what", WHATS), ("pooling", POOLINGS), ("strands", ("one", "both"))):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(allowed)}")
+        if isinstance(self.window, str) and self.window != "first":
+            if not self.window.isdigit() or int(self.window) < 1:
+                raise InputError(f"window {self.window!r}: expected a number of bases, or 'first'")
+            object.__setattr__(self, "window", int(self.window))
+        if self.what != "embeddings" and self.window == "first":
+            raise InputError(f"--window first goes with embeddings only; {self.what} cover the whole sequence")
         if self.what != "embeddings" and self.strands == "both":
             raise InputError(f"--strands both goes with embeddings only; {self.what} belong to the bases of one strand")
 
@@ -119,7 +126,7 @@ def _pool(hidden, mask, windows: list[Window], pooling: str):
 
     if pooling == "first":
         return hidden[:, 0]
-    if pooling in ("last", "last-of-first-512"):
+    if pooling == "last":
         return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
     counts = np.zeros(mask.shape, dtype=bool)
     for row, window in enumerate(windows):
@@ -137,13 +144,14 @@ def sequence_embeddings(
 
     Returns:
         float32 [n, hidden_size] (zeros for a sequence without a known base), int32 [n] tokens that count,
-        bool [n] whether the pooling left bases out.
+        bool [n] whether bases were left out.
 
     Raises:
         CheckFailed: the model gave something that is not a number.
     """
-    if settings.pooling == "last-of-first-512":
-        windows, truncated = first_tokens(sequences, teacher.tokenizer, PUBLISHED_TOKENS)
+    if settings.window == "first":
+        limit = min(FIRST_TOKENS, teacher.context)
+        windows, truncated = first_tokens(sequences, teacher.tokenizer, limit)
     else:
         windows, truncated = _windows(teacher, sequences, settings), [False] * len(sequences)
     windows = [window for window in windows if window.bases]

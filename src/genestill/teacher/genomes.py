@@ -9,10 +9,10 @@ from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta, reverse_complement
 
 
-def genome_files(paths: list[str | Path]) -> list[Path]:
+def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> list[Path]:
     """FASTA files named by ``paths``: each a FASTA file, or a ``.tsv`` table with a column ``file``.
 
-    Files of a table are relative to its folder.
+    Files of a table lie in ``folder``, by default the table's own.
     """
     files = []
     for path in map(Path, paths):
@@ -24,7 +24,7 @@ def genome_files(paths: list[str | Path]) -> list[Path]:
         table = pd.read_csv(path, sep="\t", dtype=str)
         if "file" not in table:
             raise InputError(f"{path}: no column 'file'; found {', '.join(table.columns)}")
-        files.extend(path.parent / name for name in table["file"])
+        files.extend(Path(folder or path.parent) / name for name in table["file"])
     if not files:
         raise InputError(f"no genome is listed in {', '.join(map(str, paths))}")
     return files
@@ -38,13 +38,11 @@ class Genomes:
         self._ends = np.cumsum([len(sequence) for sequence in sequences], dtype=np.float64)
 
     @classmethod
-    def read(cls, paths: list[str | Path], shortest: int = 100) -> "Genomes":
-        """Read all records of at least ``shortest`` bases of the files that `genome_files` finds."""
-        sequences = [
-            sequence for file in genome_files(paths) for _, sequence in read_fasta(file) if len(sequence) >= shortest
-        ]
+    def read(cls, files: list[Path], shortest: int = 100) -> "Genomes":
+        """Read all records of at least ``shortest`` bases."""
+        sequences = [sequence for file in files for _, sequence in read_fasta(file) if len(sequence) >= shortest]
         if not sequences:
-            raise InputError(f"{', '.join(map(str, paths))}: no sequence of at least {shortest} bases")
+            raise InputError(f"{', '.join(map(str, files))}: no sequence of at least {shortest} bases")
         return cls(sequences)
 
     @property

@@ -18,7 +18,7 @@ from genestill.ground.files import folder_aside, sha256_of, write_aside
 from genestill.ground.logs import logger
 from genestill.ground.provenance import write_provenance
 from genestill.ground.seeds import seed_everything
-from genestill.teacher.genomes import Genomes, genome_files
+from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets, mask_tokens
 from genestill.teacher.tokenization import KmerTokenizer, Tokenizer, load_tokenizer, train_bpe
@@ -72,9 +72,9 @@ class PretrainingSettings:
 
 
 def pretrain(
-    genomes: list[str | Path], output: str | Path, settings: PretrainingSettings, device="cpu", name: str | None = None
+    genomes: list[Path], output: str | Path, settings: PretrainingSettings, device="cpu", name: str | None = None
 ) -> float:
-    """Pretrain a teacher and write it as a Hugging Face folder with ``training.tsv`` and ``provenance.json``.
+    """Pretrain a teacher on FASTA files and write a Hugging Face folder with ``training.tsv`` and ``provenance.json``.
 
     Progress is kept in ``<output>.checkpoint`` and removed at the end; a run that finds it there, with the same
     settings and genomes, goes on from it.
@@ -86,10 +86,9 @@ def pretrain(
         CheckFailed: the loss is no longer a number; the checkpoint before that is kept.
     """
     output, checkpoint = Path(output), Path(f"{output}.checkpoint")
-    files = genome_files(genomes)
-    corpus = Genomes.read(files)
+    corpus = Genomes.read(genomes)
     seed_everything(settings.seed)
-    identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in files]}
+    identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in genomes]}
     if (checkpoint / "run.json").is_file() and json.loads((checkpoint / "run.json").read_text()) == identity:
         tokenizer = load_tokenizer(checkpoint)
         logger.info("going on from the checkpoint %s", checkpoint)
@@ -118,7 +117,7 @@ def pretrain(
             "source": "pretrained by genestill",
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-        inputs = {f"genome {number}": file for number, file in enumerate(files, 1)}
+        inputs = {f"genome {number}": file for number, file in enumerate(genomes, 1)}
         write_provenance(folder / "provenance.json", inputs, asdict(settings), settings.seed, revision=revision)
     shutil.rmtree(checkpoint, ignore_errors=True)
     losses = [row["loss"] for row in history]

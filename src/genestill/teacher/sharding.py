@@ -172,7 +172,7 @@ def _metadata(teacher: Teacher, settings: EmbeddingSettings) -> dict[str, str]:
         "revision": teacher.revision,
         "layer": teacher.layer,
         "layers": teacher.layers,
-        "window": window_bases(teacher, settings),
+        "window": "first" if settings.window == "first" else window_bases(teacher, settings),
         "dtype": teacher.dtype,
         "tokenizer": teacher.tokenizer.checksum,
         "version": genestill.__version__,
