@@ -135,7 +135,7 @@ def test_an_objective_without_a_branch_or_with_a_word_nobody_knows_is_refused():
         Objective(meet="mixed")
 
 
-@pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
+@pytest.mark.parametrize(("architecture", "tokenizer"), [("transformer-tiny", False), ("deberta-tiny", True)])
 def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, tmp_path, architecture, tokenizer):
     start = Start(architecture, tokenizer=str(corpus / "tokenizer") if tokenizer else None, max_tokens=128)
     schedule = Schedule(60, 8, 5e-3, checkpoint_every=1000)
@@ -283,7 +283,7 @@ def test_padding_never_changes_a_prediction(corpus, pooling):
 
 
 def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(corpus, tmp_path):
-    student, cutter = build_student("had-tiny")
+    student, cutter = build_student("transformer-tiny")
     save_student(tmp_path / "student", student, cutter, {})
     settings = FineTuning("full", learning_rates=(1e-6, 3e-3), epochs=6, search_epochs=2, batch=16)
     out = tmp_path / "predictions.parquet"
