@@ -38,7 +38,7 @@ lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/snakemake --lint
 
 docs: setup ## build the documentation into site/, without network
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove what the targets made, but not .venv and not downloads
 	rm -rf results .snakemake site build .pytest_cache .ruff_cache .hypothesis
