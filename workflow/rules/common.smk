@@ -9,7 +9,7 @@ sys.path.insert(0, str(SOURCE))
 
 from snakemake.settings.types import DeploymentMethod
 
-from genestill.ground.configuration import complete_configuration
+from genestill.ground.configuration import complete_configuration, merge
 from genestill.ground.errors import InputError
 from genestill.ground.locks import hold
 
@@ -23,7 +23,12 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 # Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH='{SOURCE}'; ")
+# Without conda, the programs that rules call are those beside the Python that runs Snakemake, on the PATH or not.
+WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PROGRAMS = (
+    "" if WITH_CONDA else f"export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
+)
+shell.prefix(f"set -euo pipefail; {PROGRAMS}export PYTHONPATH='{SOURCE}'; ")
 
 # Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it.
 workflow.global_resources.setdefault("gpu", 1)
@@ -54,6 +59,12 @@ def options(**values):
     return " ".join(words)
 
 
+def community_configuration(whole, name, differences):
+    """The configuration of one community of a benchmark: the whole one with that community's differences."""
+    own = {section: value for section, value in whole.items() if section != "benchmark"}
+    return merge(merge(own, differences), {"dataset": {"name": name}})
+
+
 def taxonomy_source(wildcards):
     """Where the taxonomy comes from: a ready database, genomes, a taxonomy dump, or the labels themselves."""
     if REFERENCE["database"]:
@@ -76,7 +87,7 @@ def database_source(wildcards):
 
 def peer_environment(name):
     """Input of what calls a peer: its virtual environment, or nothing where conda gives the peer."""
-    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    if WITH_CONDA:
         return []
     return f".snakemake/peers/{name}/made"
 

@@ -29,7 +29,7 @@ MRNA_TASKS = MRNA["tasks"] or {
             f"{TRANSCRIPTOME}/coding.fna.gz",
         ],
         "kind": "classification",
-        "split": "kmer",
+        "split": "default",
     },
 }
 MRNA_TASK_FILES = [f"{RESULTS}/reference/tasks/{task}.parquet" for task in MRNA_TASKS]

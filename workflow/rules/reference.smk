@@ -66,7 +66,9 @@ rule cut_community:
         runtime=60,
     params:
         settings=options(
-            minimum_length=DATASET["minimum_length"], **REFERENCE["community"]
+            lineage_column=REFERENCE["lineage_column"],
+            minimum_length=DATASET["minimum_length"],
+            **REFERENCE["community"],
         ),
         seed=config["seed"],
         genomes_folder=lambda wildcards: GENOMES_FOLDER,

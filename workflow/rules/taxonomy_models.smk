@@ -1,0 +1,219 @@
+# What the taxonomy benchmark compares on one community: the corrector, its ablations, and its peers, each a name with
+# a seed. The main recipe needs none of these rules.
+
+ABLATIONS = {
+    "corrector": "",
+    "corrector-no-teacher": "no teacher",
+    "corrector-no-neighbours": "no neighbours",
+    "corrector-own-evidence": "no teacher, no neighbours",
+    "corrector-labels-only": "no hits",
+}
+PUBLISHED = {
+    "taxdistill-published": "embeddings",
+    "taxdistill-no-teacher": "none",
+    "taxdistill-self": "self",
+}
+
+
+def ablated(wildcards, what, path):
+    """``path``, or nothing where the ablation does without ``what``."""
+    return [] if f"no {what}" in ABLATIONS[wildcards.model] else path
+
+
+use rule train_corrector as train_ablation with:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        hits=lambda wildcards: ablated(wildcards, "hits", HITS),
+        tree=f"{RESULTS}/labels/label_tree.tsv",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+        soft_labels=lambda wildcards: ablated(
+            wildcards, "teacher", f"{TEACHER}/soft_labels.parquet"
+        ),
+        embeddings=lambda wildcards: ablated(wildcards, "teacher", SHARDS),
+    output:
+        model=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/model"),
+        predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+    wildcard_constraints:
+        model="|".join(ABLATIONS),
+        seed=r"\d+",
+    log:
+        f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+    params:
+        hits=lambda wildcards, input: options(hits=input.hits),
+        soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
+        neighbours=lambda wildcards: (
+            "--no-neighbours"
+            if "no neighbours" in ABLATIONS[wildcards.model]
+            else ""
+        ),
+        epochs=STUDENT["epochs"],
+        hidden_size=STUDENT["hidden_size"],
+        layers=STUDENT["layers"],
+        learning_rate=STUDENT["learning_rate"],
+        threshold=STUDENT["threshold"],
+        seed=lambda wildcards: wildcards.seed,
+
+
+rule build_published_tree:
+    input:
+        labels=f"{RESULTS}/labels/labels.parquet",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        f"{RESULTS}/labels/label_tree_published.tsv",
+    log:
+        f"{RESULTS}/logs/labels/build_published_tree.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/labels/build_published_tree.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m genestill labels tree --taxonomy {input.taxonomy:q} --labels {input.labels:q} --output {output:q}"
+        " 2> {log:q}"
+
+
+use rule train_published as train_published_control with:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        tree=f"{RESULTS}/labels/label_tree_published.tsv",
+        embeddings=lambda wildcards: (
+            f"{TEACHER}/published.parquet"
+            if PUBLISHED[wildcards.model] == "embeddings"
+            else []
+        ),
+    output:
+        predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+    wildcard_constraints:
+        model="|".join(PUBLISHED),
+        seed=r"\d+",
+    log:
+        f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+    params:
+        teacher=lambda wildcards: PUBLISHED[wildcards.model],
+        alpha=0.3,
+        temperature=4.0,
+        epochs=100,
+        batch_size=64,
+        threshold=0.8,
+        seed=lambda wildcards: wildcards.seed,
+
+
+use rule soften_teacher as soften_teacher_alone with:
+    output:
+        soft_labels=f"{RESULTS}/student/teacher-head-seed{{seed}}/soft_labels.parquet",
+        predictions=f"{RESULTS}/student/teacher-head-seed{{seed}}/predictions.parquet",
+    wildcard_constraints:
+        seed=r"\d+",
+    log:
+        f"{RESULTS}/logs/student/train_teacher-head-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/teacher-head-seed{{seed}}.tsv"
+    params:
+        folds=5,
+        seed=lambda wildcards: wildcards.seed,
+        device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+        predictions=lambda wildcards, output: options(output_predictions=output.predictions),
+
+
+rule run_taxometer:
+    input:
+        environment=peer_environment("vamb"),
+        contigs=CONTIGS,
+        abundance=ABUNDANCE,
+        labels=f"{RESULTS}/labels/labels.tsv",
+    output:
+        folder=directory(f"{RESULTS}/student/taxometer-seed{{seed}}/vamb"),
+    wildcard_constraints:
+        seed=r"\d+",
+    log:
+        f"{RESULTS}/logs/student/run_taxometer-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/taxometer-seed{{seed}}.tsv"
+    conda:
+        "../../envs/vamb.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        program=peer_program("vamb", "vamb"),
+        minimum_length=config["dataset"]["minimum_length"],
+    shell:
+        "{params.program} taxometer --outdir {output.folder:q} --fasta {input.contigs:q}"
+        " --abundance_tsv {input.abundance:q} --taxonomy {input.labels:q} -m {params.minimum_length}"
+        " -p {threads} --seed {wildcards.seed} > {log:q} 2>&1"
+
+
+rule import_taxometer:
+    input:
+        folder=f"{RESULTS}/student/taxometer-seed{{seed}}/vamb",
+        index=f"{RESULTS}/reference/contigs.parquet",
+    output:
+        f"{RESULTS}/student/taxometer-seed{{seed}}/predictions.parquet",
+    wildcard_constraints:
+        seed=r"\d+",
+    log:
+        f"{RESULTS}/logs/student/import_taxometer-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/import_taxometer-seed{{seed}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m genestill evaluation import-taxometer --results {input.folder:q}/results_taxometer.tsv"
+        " --index {input.index:q} --output {output:q} 2> {log:q}"
+
+
+# The benchmark's configuration says how many seeds each model gets.
+BENCHMARK_RUNS = [
+    f"{model}-seed{seed}"
+    for model, seeds in config["evaluation"]["benchmark"].items()
+    for seed in range(1, seeds + 1)
+]
+
+
+rule benchmark_community:
+    input:
+        truth=f"{RESULTS}/reference/truth.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        predictions=[
+            f"{RESULTS}/student/{run}/predictions.parquet" for run in BENCHMARK_RUNS
+        ],
+    output:
+        f"{RESULTS}/evaluation/benchmark.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/benchmark_community.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/benchmark_community.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        predictions=" ".join(
+            f"--predictions {run}={RESULTS}/student/{run}/predictions.parquet"
+            for run in BENCHMARK_RUNS
+        ),
+        dataset=config["dataset"]["name"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation taxonomy --truth {input.truth:q} --labels {input.labels:q}"
+        " {params.predictions} --dataset {params.dataset} --seed {params.seed} --output {output:q} 2> {log:q}"
