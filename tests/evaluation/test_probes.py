@@ -1,0 +1,190 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import pearsonr
+from sklearn.metrics import roc_auc_score
+
+from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes.kept import (
+    bootstrap_scores,
+    merge_seeds,
+    summarise,
+    weighted_auroc,
+    weighted_pearson,
+)
+from genestill.evaluation.probes.probe import run_probe, score
+from genestill.evaluation.probes.splits import split_rows
+from genestill.ground.errors import InputError
+
+
+def _table(rows=400, seed=0):
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "sequence": [
+                "".join(generator.choice(list("ACGT"), 60, p=p)) for p in generator.dirichlet(np.ones(4), rows)
+            ],
+            "group": generator.integers(0, 120, rows),
+            "chromosome": [f"chr{number}" for number in generator.integers(0, 15, rows)],
+        }
+    )
+
+
+@pytest.mark.parametrize("method", ["default", "homology", "kmer", "chromosome"])
+def test_splits_part_all_rows_and_repeat(method):
+    table = _table(900)
+    parts = split_rows(table, method, 2541)
+    assert sorted(np.concatenate(parts)) == list(range(len(table)))
+    again = split_rows(table, method, 2541)
+    assert all(np.array_equal(one, two) for one, two in zip(parts, again, strict=True))
+
+
+@pytest.mark.parametrize(("method", "column"), [("homology", "group"), ("chromosome", "chromosome")])
+def test_no_group_lies_on_two_sides(method, column):
+    table = _table()
+    sides = [set(table[column].iloc[rows]) for rows in split_rows(table, method, 7)]
+    for one, two in itertools.combinations(sides, 2):
+        assert not one & two
+
+
+def test_rows_without_a_homology_group_stand_alone():
+    table = _table(100)
+    table["group"] = table["group"].astype("float").where(np.arange(100) % 2 == 0)
+    parts = split_rows(table, "homology", 1)
+    assert sorted(np.concatenate(parts)) == list(range(100))
+
+
+def test_impossible_splits_are_refused():
+    with pytest.raises(InputError, match="expected one of"):
+        split_rows(_table(), "random", 1)
+    with pytest.raises(InputError, match="needs a column"):
+        split_rows(_table().assign(chromosome="chr1"), "chromosome", 1)
+    with pytest.raises(InputError, match="empty"):
+        split_rows(_table(30).assign(group=[0] * 29 + [1]), "homology", 1)
+
+
+def test_probe_recovers_a_linear_target_and_finds_nothing_in_noise():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(600, 8))
+    rows = split_rows(_table(600), "default", 1)
+    found = run_probe(features, features @ np.arange(8.0), "regression", rows)
+    assert found.metrics["test"]["pearson"] > 0.999
+    noise = run_probe(features, generator.normal(size=600), "regression", rows)
+    assert abs(noise.metrics["test"]["pearson"]) < 0.35
+    labels = np.stack([features[:, 0] > 0, features[:, 1] > 0], axis=1).astype(float)
+    assert run_probe(features, labels, "multilabel", rows).metrics["test"]["auroc"] > 0.98
+
+
+def test_broken_embeddings_and_missing_classes_are_refused():
+    features = np.ones((100, 2))
+    rows = split_rows(_table(100), "default", 1)
+    with pytest.raises(InputError, match="one class only"):
+        run_probe(features, np.zeros(100), "classification", rows)
+    features[3, 0] = np.nan
+    with pytest.raises(InputError, match="1 of 100"):
+        run_probe(features, np.zeros(100), "regression", rows)
+
+
+def test_multilabel_average_is_micro():
+    predictions = np.array([[0.9, 0.8], [0.2, 0.1], [0.4, 0.7]])
+    targets = np.array([[1, 1], [0, 0], [1, 0]])
+    assert score(predictions, targets, "multilabel")["auroc"] == roc_auc_score(targets.ravel(), predictions.ravel())
+
+
+@given(st.text("ACGTN", min_size=0, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_kmer_counts_equal_counting_by_hand(text):
+    features = kmer_features([text], 1, 3)[0]
+    words = ["".join(word) for k in (1, 2, 3) for word in itertools.product("ACGT", repeat=k)]
+    by_hand = [sum(text[start:].startswith(word) for start in range(len(text))) for word in words]
+    assert features[:-1].tolist() == by_hand
+    known = sum(base != "N" for base in text)
+    assert features[-1] == pytest.approx((text.count("G") + text.count("C")) / known if known else 0)
+
+
+def test_tracks_add_cds_length_and_exon_count():
+    cds = np.zeros(12, np.int8)
+    cds[[2, 5, 8]] = 1
+    splice = np.zeros(12, np.int8)
+    splice[[4, 11]] = 1
+    assert kmer_features(["ACGTACGTACGT"], 1, 1, [cds], [splice])[0, -2:].tolist() == [9, 2]
+
+
+@given(st.integers(0, 10_000), st.integers(2, 40))
+@settings(max_examples=60, deadline=None)
+def test_weighted_scores_equal_those_of_repeated_rows(seed, rows):
+    generator = np.random.default_rng(seed)
+    predictions = generator.integers(0, 6, rows).astype(float)
+    targets = generator.normal(size=rows)
+    weights = generator.integers(0, 3, (1, rows)).astype(float)
+    repeated = np.repeat(np.arange(rows), weights[0].astype(int))
+    if len(repeated) > 1 and np.ptp(predictions[repeated]) and np.ptp(targets[repeated]) > 1e-3:
+        expected = pearsonr(predictions[repeated], targets[repeated]).statistic
+        assert weighted_pearson(predictions, targets, weights)[0] == pytest.approx(expected, abs=1e-8)
+    labels = (targets > 0).astype(float)
+    if len(set(labels[repeated])) == 2:
+        expected = roc_auc_score(labels[repeated], predictions[repeated])
+        assert weighted_auroc(predictions, labels, weights)[0] == pytest.approx(expected)
+
+
+def _predictions(models, noise, seed=0):
+    generator = np.random.default_rng(seed)
+    tables = []
+    for task in ("a", "b"):
+        truth = generator.normal(size=300)
+        for split_seed in (1, 2, 3):
+            rows = np.sort(generator.choice(300, 100, replace=False))
+            for model, spread in zip(models, noise, strict=True):
+                said = truth[rows] + spread * generator.normal(size=100)
+                tables.append(
+                    pd.DataFrame(
+                        {
+                            "task": task,
+                            "kind": "regression",
+                            "model": model,
+                            "seed": split_seed,
+                            "id": [f"t{row}" for row in rows],
+                            "group": rows,
+                            "targets": [np.array([value]) for value in truth[rows]],
+                            "predictions": [np.array([value]) for value in said],
+                        }
+                    )
+                )
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_kept_lies_between_floor_and_teacher_with_its_interval():
+    predictions = _predictions(["teacher", "student", "kmers"], [0.3, 0.6, 2.0])
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"]).set_index("model")
+    assert summary.loc["teacher", "kept"] == pytest.approx(1)
+    assert summary.loc["kmers", "kept"] == pytest.approx(0)
+    student = summary.loc["student"]
+    assert 0 < student["kept_low"] < student["kept"] < student["kept_high"] < 1
+    assert student["minus_teacher_high"] < 0
+
+
+def test_kept_is_undefined_where_the_teacher_does_not_beat_the_floor():
+    predictions = _predictions(["teacher", "student", "kmers"], [1.0, 1.0, 1.0])
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"]).set_index("model")
+    assert np.isnan(summary.loc["student", "kept_low"])
+
+
+def test_models_probed_on_other_rows_are_refused():
+    predictions = _predictions(["teacher", "kmers"], [0.3, 2.0])
+    predictions.loc[predictions["model"] == "kmers", "id"] += "x"
+    with pytest.raises(InputError, match="other rows"):
+        bootstrap_scores(predictions, 100, 1)
+
+
+def test_training_seeds_of_a_student_become_one_model():
+    predictions = _predictions(["teacher", "s.seed1", "s.seed2"], [0.3, 0.5, 0.5])
+    merged = merge_seeds(predictions)
+    assert set(merged["model"]) == {"teacher", "s"}
+    scores = bootstrap_scores(merged, 100, 1)
+    apart = bootstrap_scores(predictions, 100, 1)
+    expected = np.mean([apart[f"s.seed{seed}"]["a"][0] for seed in (1, 2)])
+    assert scores["s"]["a"][0] == pytest.approx(expected)
