@@ -63,8 +63,9 @@ def attend_within(query, key, value, mask: torch.Tensor, window: int) -> torch.T
 
     key, value, real = neighbourhoods(key, 2), neighbourhoods(value, 2), neighbourhoods(real, 1)
     here = torch.arange(window, device=query.device)[:, None] + window
-    near = (here - torch.arange(3 * window, device=query.device)).abs() <= window
-    allowed = near & real[:, :, None, :]  # [B, blocks, window, 3 window]
+    away = (here - torch.arange(3 * window, device=query.device)).abs()
+    # [B, blocks, window, 3 window]; padding may see itself, for a softmax over nothing is not a number.
+    allowed = (away <= window) & real[:, :, None, :] | (away == 0)
 
     def fold(x):  # blocks become rows of the batch: [B, N, blocks, l, D] -> [B blocks, N, l, D]
         return x.transpose(1, 2).reshape(batch * blocks, heads, -1, width)

@@ -7,7 +7,7 @@ from genestill.ground.errors import InputError
 
 BACKBONES = ("delta_hybrid", "transformer")
 POOLINGS = ("mean", "max", "cls", "concatenated")
-DEFAULT_WINDOW = 512  # bases to each side
+DEFAULT_WINDOW = 256  # bases to each side
 
 
 @strict(accept_kwargs=True)
@@ -29,7 +29,7 @@ class EncoderConfig(PretrainedConfig):
         pooling: what `EncoderModel.embed` does by default (see ``pooling``).
         max_length: longest input in tokens that the student was trained for; longer input is cut into windows.
         attention_window: a position attends to this many neighbours to each side; 0 is full attention, whose cost
-            grows with the square of the length. None takes the backbone's default: 512 for ``delta_hybrid``, whose
+            grows with the square of the length. None takes the backbone's default: 256 for ``delta_hybrid``, whose
             delta layers carry what is further away, and 0 for ``transformer``.
         convolution_width: odd width in bases of the short convolution before the delta rule.
         teacher: what the student was distilled from: name, revision, parameters, and so on.

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.student.encoders.gated_delta_rule import gated_delta_rule
+from genestill.student.encoders.gated_delta_rule import bidirectional_gated_delta_rule
 
 
 class BidirectionalGatedDeltaNet(nn.Module):
@@ -52,13 +52,11 @@ class BidirectionalGatedDeltaNet(nn.Module):
         mixed = self.query_key_value(hidden) * real  # padding looks to the convolution like the end of the sequence
         mixed = functional.silu(self.convolution(mixed.mT).mT)
         query, key, value = mixed.view(batch, length, 3, self.heads, self.width).unbind(2)
-        query, key = (functional.normalize(x, dim=-1, eps=1e-6) for x in (query, key))
+        query, key = (x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6) for x in (query, key))
         decay, write = self.gates(hidden).float().chunk(2, dim=-1)
         # Decay 1 and write strength 0 at padding: the backward pass, which meets padding first, starts as it should.
         log_decay = -self.decay_rate.float().exp() * functional.softplus(decay + self.time_step.float()) * real
         beta = write.sigmoid() * real
-        both = [torch.cat([x, x.flip(1)], dim=2) for x in (query, key, value)]
-        gates = [torch.cat([f, b.flip(1)], dim=2) for f, b in (log_decay.chunk(2, -1), beta.chunk(2, -1))]
-        forward, backward = gated_delta_rule(*both, *gates).chunk(2, dim=2)
-        summed = self.norm(forward + backward.flip(1)).reshape(batch, length, size)
-        return self.output(summed * functional.silu(self.output_gate(hidden)))
+        mixed = bidirectional_gated_delta_rule(query, key, value, log_decay, beta)
+        mixed = self.norm(mixed).reshape(batch, length, size)
+        return self.output(mixed * functional.silu(self.output_gate(hidden)))

@@ -15,6 +15,7 @@ They return o: [B, L, N, V].
 """
 
 import functools
+import itertools
 
 import torch
 from torch import nn
@@ -39,55 +40,116 @@ def recurrent_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tens
 def chunked_gated_delta_rule(query, key, value, log_decay, beta, chunk: int = CHUNK) -> torch.Tensor:
     """The chunked form: matrix products within chunks, one small product a chunk from state to state.
 
-    With c_t the cumulative log decay within a chunk and S the state before it (here as [K, V]), the rule is
-    (I + A) Y = diag(b) (V - diag(e^c) K S) with A_ij = b_i e^(c_i - c_j) k_i.k_j for j < i. Solved once for the
-    right sides V and K, the next state is an affine function of S (``transition`` S + ``addition``), so that only
-    this one product runs in sequence, and everything else is batched over all chunks.
     Time and memory grow linearly with L.
     """
-    batch, length, heads, width = key.shape
-    padding = -length % chunk
-    if padding:
-        query, key, value = (nn.functional.pad(x, (0, 0, 0, 0, 0, padding)) for x in (query, key, value))
-        log_decay, beta = (nn.functional.pad(x, (0, 0, 0, padding)) for x in (log_decay, beta))
-    chunks = (length + padding) // chunk
-
-    def fold(x):  # [B, L, N, ...] -> [C, B N, chunk, ...]: chunks first, the order in which the states are met
-        x = x.reshape(batch, chunks, chunk, heads, -1).permute(1, 0, 3, 2, 4)
-        return x.reshape(chunks, batch * heads, chunk, -1)
-
-    query, key, value, beta = fold(query), fold(key), fold(value), fold(beta)
-    decay = fold(log_decay).squeeze(-1).cumsum(-1)
-    pairwise = (decay.unsqueeze(-1) - decay.unsqueeze(-2)).tril().exp().tril()  # e^(c_i - c_j) for j <= i
-    since_start = decay.exp().unsqueeze(-1)
-    weighted = key * beta
-    system = (weighted @ key.mT) * pairwise  # the solver reads below the diagonal only and takes 1 for the diagonal
-    solved = torch.linalg.solve_triangular(
-        system, torch.cat([value * beta, weighted * since_start], -1), upper=False, unitriangular=True
-    )
-    new_values, reads = solved.split([value.shape[-1], width], dim=-1)
-    to_end = key * (decay[..., -1:] - decay).exp().unsqueeze(-1)
-    addition = to_end.mT @ new_values  # [C, B N, K, V]
-    whole = decay[..., -1].exp()[..., None, None]
-    transition = whole * torch.eye(width, dtype=key.dtype, device=key.device) - to_end.mT @ reads
-    state = torch.zeros_like(addition[0])
-    states = [state]
-    for t in range(chunks - 1):
-        state = torch.baddbmm(addition[t], transition[t], state)
-        states.append(state)
-    states = torch.stack(states)
-    within = (query @ key.mT) * pairwise
-    output = (query * since_start) @ states + within @ (new_values - reads @ states)
-    output = output.reshape(chunks, batch, heads, chunk, -1).permute(1, 0, 3, 2, 4)
-    return output.reshape(batch, length + padding, heads, -1)[:, :length]
+    length, heads = key.shape[1:3]
+    query, key, value, log_decay, beta = (_fold(x, chunk) for x in (query, key, value, log_decay, beta))
+    output = _scan(query, key, value, log_decay, beta, query @ key.mT, key @ key.mT, backward=False)
+    return _unfold(output, heads, length)
 
 
-def gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
-    """The gated delta rule by the fastest way here: flash-linear-attention on CUDA if it is installed, else chunks."""
+def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
+    """The gated delta rule forward, plus the same backward from the end: o_t = S_t q_t + R_t q_t.
+
+    The fastest way here: flash-linear-attention on CUDA if it is installed, else chunks.
+
+    Args:
+        query, key, value: as above, the same for both directions.
+        log_decay, beta: [B, L, 2 N], the gates of the forward direction before those of the backward one.
+    """
     if query.is_cuda and (kernel := _cuda_kernel()) is not None:
+        query, key, value = (torch.cat([x, x.flip(1)], dim=2) for x in (query, key, value))
+        log_decay, beta = (torch.cat([f, b.flip(1)], dim=2) for f, b in (x.chunk(2, -1) for x in (log_decay, beta)))
         output, _ = kernel(query, key, value, g=log_decay, beta=beta, scale=1.0)
-        return output
-    return chunked_gated_delta_rule(query, key, value, log_decay, beta)
+        forward, backward = output.chunk(2, dim=2)
+        return forward + backward.flip(1)
+    length = key.shape[1]
+    query, key, value = (_fold(x, CHUNK) for x in (query, key, value))
+    reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
+    output = None
+    for direction, gates in enumerate(zip(log_decay.chunk(2, -1), beta.chunk(2, -1), strict=True)):
+        folded = [_fold(x, CHUNK) for x in gates]
+        one = _scan(query, key, value, *folded, reading, similarity, backward=direction == 1)
+        output = one if output is None else output + one
+    return _unfold(output, log_decay.shape[-1] // 2, length)
+
+
+def _fold(x: torch.Tensor, chunk: int) -> torch.Tensor:
+    """[B, L, N, ...] -> [C, B N, chunk, ...], padded with zeros: chunks first, the order in which states are met."""
+    padding = -x.shape[1] % chunk
+    if padding:
+        x = nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, padding))
+    batch, length, heads, *rest = x.shape
+    x = x.unflatten(1, (length // chunk, chunk)).movedim((1, 0, 3, 2), (0, 1, 2, 3))
+    return x.reshape(length // chunk, batch * heads, chunk, *rest)
+
+
+def _unfold(x: torch.Tensor, heads: int, length: int) -> torch.Tensor:
+    """[C, B N, chunk, V] -> [B, L, N, V]."""
+    chunks, rows, chunk, width = x.shape
+    x = x.reshape(chunks, rows // heads, heads, chunk, width).permute(1, 0, 3, 2, 4)
+    return x.reshape(rows // heads, chunks * chunk, heads, width)[:, :length]
+
+
+def _scan(query, key, value, log_decay, beta, reading, similarity, backward: bool) -> torch.Tensor:
+    """One direction over folded arguments [C, B N, chunk, ...]; reading is Q K^T and similarity K K^T of each chunk.
+
+    With c_t the cumulative log decay within a chunk and S the state before it (here as [K, V]), the values written
+    are Y = T (V - diag(e^c) K S), where T = (I + A)^-1 diag(b) and A_ij = b_i e^(c_i - c_j) k_i.k_j for j before i.
+    The next state is then an affine function of S (``transition`` S + ``addition``), so that only this one product
+    runs in sequence, and everything else is batched over all chunks.
+    """
+    triangle = torch.triu if backward else torch.tril
+    decay = log_decay.flip(-1).cumsum(-1).flip(-1) if backward else log_decay.cumsum(-1)
+    whole = decay[..., :1] if backward else decay[..., -1:]
+    since_start = decay.exp()
+    pairwise = triangle(triangle(decay.unsqueeze(-1) - decay.unsqueeze(-2)).exp())  # e^(c_i - c_j), j up to i
+    writing = _solve(similarity * pairwise * beta.unsqueeze(-1), torch.diag_embed(beta), backward)
+    to_end = key * (whole - decay).exp().unsqueeze(-1)
+    carry = to_end.mT @ writing
+    addition = carry @ value  # [C, B N, K, V]
+    identity = torch.eye(key.shape[-1], dtype=key.dtype, device=key.device)
+    transition = whole.exp().unsqueeze(-1) * identity - (carry * since_start.unsqueeze(-2)) @ key
+    states = _run_states(transition, addition, backward)
+    within = (reading * pairwise) @ writing
+    reads = query * since_start.unsqueeze(-1) - (within * since_start.unsqueeze(-2)) @ key
+    return within @ value + reads @ states
+
+
+def _solve(system: torch.Tensor, right: torch.Tensor, upper: bool) -> torch.Tensor:
+    """(I + the part of ``system`` above or below the diagonal)^-1 ``right``, [..., chunk, chunk]."""
+    if not torch.compiler.is_exporting():
+        return torch.linalg.solve_triangular(system, right, upper=upper, unitriangular=True)
+    # ONNX has no triangular solver. Blocks on the diagonal are inverted pairwise, their size doubling each time:
+    # the inverse of [[P, 0], [M, Q]] has -Q^-1 M P^-1 below the diagonal, so that no large power ever arises.
+    size = system.shape[-1]
+    position = torch.arange(size, device=system.device)
+    row, column = (position[None, :], position[:, None]) if upper else (position[:, None], position[None, :])
+    inverse = torch.eye(size, dtype=system.dtype, device=system.device)
+    block = 1
+    while block < size:
+        pair = (row // (2 * block) == column // (2 * block)) & (row // block > column // block)
+        inverse = inverse - inverse @ (system * pair) @ inverse
+        block *= 2
+    return inverse @ right
+
+
+def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool) -> torch.Tensor:
+    """The state before each chunk, [C, B N, K, V]: S_next = transition S + addition, from zeros."""
+    if torch.compiler.is_exporting():  # a loop of ONNX, whose number of rounds is free
+        from torch._higher_order_ops.scan import scan
+
+        def advance(state, step):
+            return torch.baddbmm(step[1], step[0], state), state.clone()
+
+        return scan(advance, torch.zeros_like(addition[0]), (transition, addition), reverse=backward)[1]
+    order = range(len(addition) - 1, -1, -1) if backward else range(len(addition))
+    state = torch.zeros_like(addition[0])
+    states = [state] * len(addition)
+    for now, following in itertools.pairwise(order):
+        state = torch.baddbmm(addition[now], transition[now], state)
+        states[following] = state
+    return torch.stack(states)
 
 
 @functools.cache

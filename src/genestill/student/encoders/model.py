@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from genestill.ground.errors import InputError
@@ -28,7 +29,7 @@ class GatedMLP(nn.Module):
         return self.down(functional.silu(gate) * up)
 
 
-class EncoderLayer(nn.Module):
+class EncoderLayer(GradientCheckpointingLayer):
     """Pre-norm residual layer: a mixer over positions, then a gated MLP."""
 
     def __init__(self, config: EncoderConfig, mixer: nn.Module):
@@ -65,6 +66,7 @@ class EncoderModel(PreTrainedModel):
     config_class = EncoderConfig
     base_model_prefix = "encoder"
     main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
     _no_split_modules = ("EncoderLayer",)
 
     def __init__(self, config: EncoderConfig):
