@@ -1,0 +1,236 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genestill.ground.artefacts import BASE_LOG_PROBABILITIES, TRANSCRIPTS, embeddings, token_features
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.tables import write_table
+from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.model import EncoderModel
+from genestill.student.transcripts import distillation, objectives
+from genestill.student.transcripts.distillation import (
+    Corpus,
+    Match,
+    MatchSettings,
+    TeacherFiles,
+    batches,
+    match_student,
+    stability,
+    train,
+)
+from genestill.student.transcripts.release import parameters_of
+
+TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A corpus of 40 transcripts, a teacher that embeds composition, its token features and base log-probabilities."""
+    folder = tmp_path_factory.mktemp("corpus")
+    generator = np.random.default_rng(0)
+    sequences = [
+        "".join(generator.choice(list("ACGT"), generator.integers(20, 60), p=p))
+        for p in generator.dirichlet(np.ones(4), 40)
+    ]
+    ids = [f"t{number}" for number in range(40)]
+    marks = [np.zeros(len(sequence), np.int8) for sequence in sequences]
+    table = pd.DataFrame({"id": ids, "gene": "", "chromosome": "", "sequence": sequences, "cds": marks})
+    table["splice"], table["length"] = marks, [len(sequence) for sequence in sequences]
+    write_table(folder / "transcripts.parquet", table, TRANSCRIPTS)
+    shares = np.array([[sequence.count(base) / len(sequence) for base in "ACGT"] for sequence in sequences])
+    told = pd.DataFrame({"id": ids, "embedding": list((shares @ generator.normal(size=(4, 6))).astype(np.float16))})
+    told["tokens"], told["truncated"] = 1, False
+    write_table(folder / "e0.parquet", told.iloc[20:], embeddings(6), {"teacher": "composition", "layer": "-1"})
+    write_table(folder / "e1.parquet", told.iloc[:20], embeddings(6))
+    spans = [np.arange(0, len(sequence) - 3, 4) for sequence in sequences]
+    tokens = pd.DataFrame({"id": ids, "start": [span.astype(np.int32) for span in spans]})
+    tokens["stop"] = [(span + 4).astype(np.int32) for span in spans]
+    tokens["features"] = [generator.normal(size=5 * len(span)).astype(np.float16) for span in spans]
+    write_table(folder / "tokens.parquet", tokens, token_features(5), {"size": "5"})
+    logs = [np.log(np.tile(share * 0.9 + 0.025, (len(text), 1))) for share, text in zip(shares, sequences, strict=True)]
+    probabilities = pd.DataFrame({"id": ids, "log_probabilities": [log.ravel().astype(np.float16) for log in logs]})
+    write_table(folder / "logs.parquet", probabilities, BASE_LOG_PROBABILITIES)
+    return folder
+
+
+def _teacher(folder):
+    return TeacherFiles(
+        [str(folder / "e0.parquet"), str(folder / "e1.parquet")],
+        [str(folder / "tokens.parquet")],
+        [str(folder / "logs.parquet")],
+    )
+
+
+def _match(folder, objective, **more):
+    settings = MatchSettings(objective=objective, **{"steps": 6, "batch_bases": 512, "checkpoint_every": 3, **more})
+    torch.manual_seed(settings.seed)
+    corpus = Corpus(folder / "transcripts.parquet", _teacher(folder), objectives.parse_objective(objective), False)
+    return Match(EncoderConfig(**TINY), corpus, settings, torch.device("cpu")), settings
+
+
+def test_objectives_are_parsed_as_weighted_terms():
+    assert objectives.parse_objective("mse+0.5*relational") == {"mse": 1.0, "relational": 0.5}
+    with pytest.raises(InputError, match="no term 'cosinus'"):
+        objectives.parse_objective("cosinus")
+    with pytest.raises(InputError, match="not a number"):
+        objectives.parse_objective("x*mse")
+
+
+def test_whitened_embeddings_are_uncorrelated_with_unit_variance():
+    generator = np.random.default_rng(1)
+    values = generator.normal(size=(4000, 5)) @ generator.normal(size=(5, 5)) + 7
+    whitening = objectives.fit_whitening(values, kept=1.0, ridge=0.0)
+    white = whitening(torch.from_numpy(values)).numpy()
+    assert np.allclose(np.cov(white, rowvar=False), np.eye(white.shape[1]), atol=2e-3)
+    with pytest.raises(InputError, match="all alike"):
+        objectives.fit_whitening(np.ones((10, 3)))
+    with pytest.raises(InputError, match="NaN"):
+        objectives.fit_whitening(np.full((10, 3), np.nan))
+
+
+def test_losses_are_zero_at_the_teacher_and_rise_away_from_it():
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(8, 5, generator=generator)
+    teacher -= teacher.mean(dim=0)
+    other = torch.randn(8, 5, generator=generator)
+    for loss in (objectives.cosine_loss, objectives.mse_loss, objectives.relational_loss):
+        assert loss(teacher, teacher) == pytest.approx(0, abs=1e-6)
+        assert loss(other, teacher) > 0.01
+    assert objectives.relational_loss(3 * teacher, teacher) == pytest.approx(0, abs=1e-6)
+    assert objectives.contrastive_loss(teacher, teacher) < objectives.contrastive_loss(other, teacher)
+
+
+def test_contrastive_loss_equals_the_sum_over_the_batch():
+    ours, theirs = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    similarity = np.array([[1.0, 0.6], [0.0, 0.8]]) / 0.5
+    forward = -np.mean(np.diag(similarity) - np.log(np.exp(similarity).sum(axis=1)))
+    backward = -np.mean(np.diag(similarity) - np.log(np.exp(similarity).sum(axis=0)))
+    assert objectives.contrastive_loss(ours, theirs, 0.5).item() == pytest.approx((forward + backward) / 2, abs=1e-6)
+
+
+def test_logits_loss_is_the_softened_divergence():
+    logits, teacher = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
+    softened = torch.softmax(teacher / 2, -1)
+    expected = 4 * (softened * (softened.log() - torch.log_softmax(logits / 2, -1))).sum()
+    assert objectives.logits_loss(logits, teacher, 2.0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_means_over_spans_equal_slicing():
+    hidden = torch.arange(24.0).reshape(2, 4, 3)
+    means = objectives.mean_over_spans(hidden, *(torch.tensor(part) for part in ([0, 1], [1, 0], [3, 4])))
+    assert torch.allclose(means, torch.stack([hidden[0, 1:3].mean(0), hidden[1].mean(0)]))
+
+
+def test_an_epoch_visits_every_transcript_once_within_the_budget():
+    lengths = np.random.default_rng(0).integers(10, 100, 57)
+    stream, seen = batches(lengths, 400, 3), []
+    while len(seen) < 57:
+        rows = next(stream)
+        assert len(rows) == 1 or lengths[rows].max() * len(rows) <= 400
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(57))
+
+
+@pytest.mark.parametrize(
+    "objective", ["cosine", "mse+relational", "contrastive", "token", "logits", "masked", "mse+masked"]
+)
+def test_every_objective_falls_in_training(files, tmp_path, objective):
+    match, settings = _match(files, objective, steps=60, learning_rate=0.01, batch_bases=2400)
+    record, diverged = train(match, settings, tmp_path / "checkpoint")
+    assert diverged is None
+    assert record["loss"].iloc[-6:].mean() < record["loss"].iloc[:6].mean()
+    assert (record["gradient_norm"] > 0).all()
+
+
+def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monkeypatch):
+    whole, settings = _match(files, "mse+masked")
+    record, _ = train(whole, settings, tmp_path / "whole")
+    cut, _ = _match(files, "mse+masked")
+    original, calls = Match.loss, []
+
+    def dies(self, rows, generator):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return original(self, rows, generator)
+
+    monkeypatch.setattr(Match, "loss", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, settings, tmp_path / "cut")
+    monkeypatch.setattr(Match, "loss", original)
+    torch.manual_seed(99)
+    resumed, _ = _match(files, "mse+masked")
+    again, _ = train(resumed, settings, tmp_path / "cut")
+    assert again["loss"].tolist() == record["loss"].tolist()
+    for one, two in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, two)
+    other, changed = _match(files, "mse+masked", learning_rate=0.1)
+    with pytest.raises(InputError, match="other settings"):
+        train(other, changed, tmp_path / "cut")
+
+
+def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, monkeypatch):
+    original = Match.loss
+
+    def breaks(self, rows, generator):
+        loss, terms = original(self, rows, generator)
+        breaks.step += 1
+        return (loss * float("nan") if breaks.step % 4 == 0 else loss), terms
+
+    breaks.step = 0
+    monkeypatch.setattr(Match, "loss", breaks)
+    arguments = (EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files))
+    settings = MatchSettings(steps=6, batch_bases=512)
+    with pytest.raises(CheckFailed, match="diverged at step 3"):
+        match_student(*arguments, settings, tmp_path / "a", torch.device("cpu"))
+    assert not (tmp_path / "a" / "model").exists()
+    breaks.step = 0
+    match_student(*arguments, settings, tmp_path / "b", torch.device("cpu"), keep_diverged=True)
+    assert json.loads((tmp_path / "b" / "training.json").read_text())["diverged"] == 3
+    weights = load_file(tmp_path / "b" / "model" / "model.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_the_saved_student_is_the_encoder_alone_and_opens_again(files, tmp_path):
+    settings = MatchSettings(steps=2, batch_bases=512)
+    match_student(
+        EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu")
+    )
+    assert not any("projection" in name for name in load_file(tmp_path / "model" / "model.safetensors"))
+    model = EncoderModel.from_pretrained(tmp_path / "model")
+    assert model.config.teacher["teacher"] == "composition"
+    assert sum(value.numel() for value in model.parameters()) == parameters_of(tmp_path / "model")
+    assert json.loads((tmp_path / "training.json").read_text())["provenance"]["seed"] == 1
+    assert len(pd.read_csv(tmp_path / "training.tsv", sep="\t")) == 2
+
+
+def test_missing_answers_of_the_teacher_are_refused(files):
+    with pytest.raises(InputError, match="give --embeddings"):
+        Corpus(files / "transcripts.parquet", TeacherFiles(), {"mse": 1.0}, False)
+    half = TeacherFiles([str(files / "e0.parquet")])
+    with pytest.raises(InputError, match="20 of 40 transcripts"):
+        Corpus(files / "transcripts.parquet", half, {"mse": 1.0}, False)
+
+
+def test_stability_counts_spikes_and_divergence():
+    steps = 400
+    generator = np.random.default_rng(0)
+    loss = 1 + 0.01 * generator.normal(size=steps)
+    calm = pd.DataFrame({"loss": loss, "gradient_norm": 1.0})
+    assert stability(calm, None)["loss_spikes"] == 0
+    loss = loss.copy()
+    loss[[200, 300]] = 5
+    assert stability(pd.DataFrame({"loss": loss, "gradient_norm": 1.0}), 7)["loss_spikes"] == 2
+    assert stability(pd.DataFrame({"loss": [np.nan], "gradient_norm": [np.nan]}), 0)["diverged"] == 0
+
+
+def test_learning_rate_warms_up_and_falls():
+    settings = MatchSettings(steps=100, learning_rate=1.0)
+    rates = [distillation.learning_rate_at(step, settings) for step in range(100)]
+    assert np.argmax(rates) in (4, 5)
+    assert rates[0] < 0.5
+    assert rates[-1] < 0.02
