@@ -4,16 +4,16 @@
 COMMUNITIES = config["benchmark"]["communities"]
 
 for community, differences in COMMUNITIES.items():
+    prefix = f"{community}_"
 
     module:
-        name:
-            community
+        name: community
         snakefile:
             "../Snakefile"
         config:
             community_configuration(config, community, differences)
 
-    use rule * from community as community_*
+    use rule * from community exclude peer_environment as prefix*
 
 
 rule benchmark_taxonomy:

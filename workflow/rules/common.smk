@@ -65,6 +65,11 @@ def community_configuration(whole, name, differences):
     return merge(merge(own, differences), {"dataset": {"name": name}})
 
 
+def ablated(ablation, what, files):
+    """``files``, or nothing where the ablation ("no teacher, no hits") does without ``what``."""
+    return [] if f"no {what}" in ablation else files
+
+
 def taxonomy_source(wildcards):
     """Where the taxonomy comes from: a ready database, genomes, a taxonomy dump, or the labels themselves."""
     if REFERENCE["database"]:

@@ -10,17 +10,21 @@ rule train_corrector:
         hits=HITS,
         tree=f"{RESULTS}/labels/label_tree.tsv",
         taxonomy=f"{RESULTS}/reference/taxonomy",
-        soft_labels=f"{TEACHER}/soft_labels.parquet" if STUDENT["teacher"] == "embeddings" else [],
+        soft_labels=(
+            f"{TEACHER}/soft_labels.parquet"
+            if STUDENT["teacher"] == "embeddings"
+            else []
+        ),
         embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
-    wildcard_constraints:
-        student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
     log:
         f"{RESULTS}/logs/student/train_{{student}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
+    wildcard_constraints:
+        student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
     conda:
         "../../envs/genestill.yaml"
     threads: 2
@@ -29,7 +33,9 @@ rule train_corrector:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         hits=lambda wildcards, input: f"--hits {input.hits}" if input.hits else "",
-        soft_labels=lambda wildcards, input: f"--soft-labels {input.soft_labels}" if input.soft_labels else "",
+        soft_labels=lambda wildcards, input: (
+            f"--soft-labels {input.soft_labels}" if input.soft_labels else ""
+        ),
         neighbours="" if STUDENT["neighbours"] else "--no-neighbours",
         epochs=STUDENT["epochs"],
         hidden_size=STUDENT["hidden_size"],
@@ -57,12 +63,12 @@ rule train_published:
         embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
     output:
         predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
-    wildcard_constraints:
-        student=STUDENT["name"] if STUDENT["objective"] == "published" else "(?!)",
     log:
         f"{RESULTS}/logs/student/train_{{student}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
+    wildcard_constraints:
+        student=STUDENT["name"] if STUDENT["objective"] == "published" else "(?!)",
     conda:
         "../../envs/genestill.yaml"
     threads: 2

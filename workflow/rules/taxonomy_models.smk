@@ -15,41 +15,36 @@ PUBLISHED = {
 }
 
 
-def ablated(wildcards, what, path):
-    """``path``, or nothing where the ablation does without ``what``."""
-    return [] if f"no {what}" in ABLATIONS[wildcards.model] else path
-
-
 use rule train_corrector as train_ablation with:
     input:
         contigs=CONTIGS,
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
-        hits=lambda wildcards: ablated(wildcards, "hits", HITS),
+        hits=lambda wildcards: ablated(ABLATIONS[wildcards.model], "hits", HITS),
         tree=f"{RESULTS}/labels/label_tree.tsv",
         taxonomy=f"{RESULTS}/reference/taxonomy",
         soft_labels=lambda wildcards: ablated(
-            wildcards, "teacher", f"{TEACHER}/soft_labels.parquet"
+            ABLATIONS[wildcards.model], "teacher", f"{TEACHER}/soft_labels.parquet"
         ),
-        embeddings=lambda wildcards: ablated(wildcards, "teacher", SHARDS),
+        embeddings=lambda wildcards: ablated(
+            ABLATIONS[wildcards.model], "teacher", SHARDS
+        ),
     output:
         model=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/model"),
         predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
-    wildcard_constraints:
-        model="|".join(ABLATIONS),
-        seed=r"\d+",
     log:
         f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(ABLATIONS),
+        seed=r"\d+",
     params:
         hits=lambda wildcards, input: options(hits=input.hits),
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
         neighbours=lambda wildcards: (
-            "--no-neighbours"
-            if "no neighbours" in ABLATIONS[wildcards.model]
-            else ""
+            "--no-neighbours" if "no neighbours" in ABLATIONS[wildcards.model] else ""
         ),
         epochs=STUDENT["epochs"],
         hidden_size=STUDENT["hidden_size"],
@@ -94,13 +89,13 @@ use rule train_published as train_published_control with:
         ),
     output:
         predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
-    wildcard_constraints:
-        model="|".join(PUBLISHED),
-        seed=r"\d+",
     log:
         f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(PUBLISHED),
+        seed=r"\d+",
     params:
         teacher=lambda wildcards: PUBLISHED[wildcards.model],
         alpha=0.3,
@@ -115,17 +110,19 @@ use rule soften_teacher as soften_teacher_alone with:
     output:
         soft_labels=f"{RESULTS}/student/teacher-head-seed{{seed}}/soft_labels.parquet",
         predictions=f"{RESULTS}/student/teacher-head-seed{{seed}}/predictions.parquet",
-    wildcard_constraints:
-        seed=r"\d+",
     log:
         f"{RESULTS}/logs/student/train_teacher-head-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/teacher-head-seed{{seed}}.tsv"
+    wildcard_constraints:
+        seed=r"\d+",
     params:
         folds=5,
         seed=lambda wildcards: wildcards.seed,
         device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
-        predictions=lambda wildcards, output: options(output_predictions=output.predictions),
+        predictions=lambda wildcards, output: options(
+            output_predictions=output.predictions
+        ),
 
 
 rule run_taxometer:
@@ -136,12 +133,12 @@ rule run_taxometer:
         labels=f"{RESULTS}/labels/labels.tsv",
     output:
         folder=directory(f"{RESULTS}/student/taxometer-seed{{seed}}/vamb"),
-    wildcard_constraints:
-        seed=r"\d+",
     log:
         f"{RESULTS}/logs/student/run_taxometer-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/taxometer-seed{{seed}}.tsv"
+    wildcard_constraints:
+        seed=r"\d+",
     conda:
         "../../envs/vamb.yaml"
     threads: 2
@@ -163,12 +160,12 @@ rule import_taxometer:
         index=f"{RESULTS}/reference/contigs.parquet",
     output:
         f"{RESULTS}/student/taxometer-seed{{seed}}/predictions.parquet",
-    wildcard_constraints:
-        seed=r"\d+",
     log:
         f"{RESULTS}/logs/student/import_taxometer-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/import_taxometer-seed{{seed}}.tsv"
+    wildcard_constraints:
+        seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
