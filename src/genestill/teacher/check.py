@@ -64,13 +64,15 @@ def check_teacher(
 
     if not 0 < share < 1:
         raise InputError(f"loss share {share}: expected a number between 0 and 1")
+    # Each load after a seed of its own: weights that no file gives would differ.
+    torch.manual_seed(seed)
     teacher = load_teacher(folder, device=device, dtype=dtype)
     generator = np.random.default_rng(seed)
     bases = min(teacher.context, 4096) * teacher.tokenizer.bases_per_token
     texts = Genomes.read(genomes).draw(generator, bases, windows)
     cut = [window for window in cut_windows(texts, teacher.tokenizer, bases, teacher.context) if window.bases]
     loss, entropy, tokens, first = _loss(teacher, cut, generator)
-    torch.manual_seed(seed + 1)  # weights that no file gives would now differ
+    torch.manual_seed(seed + 1)
     again = load_teacher(folder, device=device, dtype=dtype)
     agreement = float((first - _logits(again, cut[:1])).abs().max())
     vocabulary = len(teacher.tokenizer.vocabulary)

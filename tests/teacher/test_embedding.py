@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+import torch
+
+from genestill.ground import artefacts
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.sequences import reverse_complement
+from genestill.ground.shards import load_embeddings
+from genestill.ground.tables import read_arrow, read_metadata
+from genestill.teacher.embedding import EmbeddingSettings, compute, sequence_embeddings
+from genestill.teacher.loading import load_teacher
+from genestill.teacher.sharding import embed_shard
+from genestill.teacher.windows import window_bounds
+
+FOLDERS = ["causal_folder", "masked_folder", "letters_folder"]
+
+
+def plain_embedding(teacher, sequence, window, pooling="mean"):
+    """The definition, one window at a time: no batch, no padding, no mask."""
+    vectors, weights = [], []
+    tokenizer = teacher.tokenizer
+    for start, stop in window_bounds(len(sequence), window, tokenizer.unit):
+        text = sequence[start:stop]
+        tokens = tokenizer.encode([text])[0]
+        known = [any(letter in "ACGT" for letter in text[a:b]) for a, b in zip(tokens.start, tokens.stop, strict=True)]
+        bases = sum(letter in "ACGT" for letter in text)
+        if not bases:
+            continue
+        ids = torch.from_numpy(tokenizer.wrap(tokens.ids))[None]
+        states = teacher.hidden(ids, torch.ones_like(ids))[0]
+        first = len(tokenizer.prefix)
+        counted = states[first : first + len(tokens)][torch.tensor(known)]
+        vectors.append(
+            {"mean": counted.mean(0), "max": counted.amax(0), "first": states[0], "last": states[-1]}[pooling].numpy()
+        )
+        weights.append(bases)
+    if pooling == "max":
+        return np.max(vectors, axis=0)
+    return np.average(vectors, axis=0, weights=weights)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "first", "last"])
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_embeddings_equal_the_plain_unbatched_definition(request, contigs, folder, pooling):
+    teacher = load_teacher(request.getfixturevalue(folder))
+    sequences = [sequence for _, sequence in contigs[2][:10]]
+    settings = EmbeddingSettings(pooling=pooling, window=45, batch_tokens=150)
+    found, tokens, truncated = sequence_embeddings(teacher, sequences, settings)
+    expected = np.stack([plain_embedding(teacher, sequence, 45, pooling) for sequence in sequences])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert (tokens > 0).all()
+    assert not truncated.any()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_embeddings_do_not_depend_on_what_shares_their_batch(request, contigs, folder):
+    teacher = load_teacher(request.getfixturevalue(folder))
+    sequences = [sequence for _, sequence in contigs[2]]
+    together, _, _ = sequence_embeddings(teacher, sequences, EmbeddingSettings(batch_tokens=10_000))
+    alone, _, _ = sequence_embeddings(teacher, sequences, EmbeddingSettings(batch_tokens=1))
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sequence_without_a_known_base_has_no_tokens_and_zeros(causal_folder):
+    found, tokens, _ = sequence_embeddings(load_teacher(causal_folder), ["N" * 40, "ACGT"], EmbeddingSettings())
+    assert not found[0].any()
+    assert found[1].any()
+    assert tokens[0] == 0
+
+
+def test_what_lies_beyond_three_kilobases_matters_unless_only_the_first_tokens_are_taken(causal_folder):
+    teacher = load_teacher(causal_folder)
+    start = "ACGTTGCATGCA" * 270
+    one, other = start + "A" * 300, start + "GC" * 150
+    whole, _, truncated = sequence_embeddings(teacher, [one, other], EmbeddingSettings())
+    assert np.abs(whole[0] - whole[1]).max() > 1e-2
+    assert not truncated.any()
+    first, _, truncated = sequence_embeddings(teacher, [one, other], EmbeddingSettings(window="first", pooling="last"))
+    assert np.array_equal(first[0], first[1])
+    assert truncated.all()
+
+
+def test_published_mode_is_the_last_state_of_the_truncated_input(causal_folder):
+    teacher = load_teacher(causal_folder)
+    sequence = "ACGTTGCATGCACCGTAGGCATCA" * 60
+    found, _, _ = sequence_embeddings(teacher, [sequence], EmbeddingSettings(window="first", pooling="last"))
+    from transformers import PreTrainedTokenizerFast
+
+    theirs = PreTrainedTokenizerFast.from_pretrained(causal_folder)
+    ids = theirs(sequence, truncation=True, max_length=64, return_tensors="pt")["input_ids"]
+    expected = teacher.model.base_model(ids).last_hidden_state[0, -1].numpy()
+    assert ids.shape == (1, 64)  # the tiny model's context; 512 for one that takes them
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_both_strands_give_a_sequence_and_its_reverse_complement_one_embedding(masked_folder, contigs):
+    teacher = load_teacher(masked_folder)
+    records = contigs[2][:3]
+    turned = [(name, reverse_complement(sequence)) for name, sequence in records]
+    tables = [next(compute(teacher, which, EmbeddingSettings(strands="both"))) for which in (records, turned)]
+    one, other = (np.array(table["embedding"].to_pylist(), dtype=float) for table in tables)
+    np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-2)
+    single = next(compute(teacher, records, EmbeddingSettings()))
+    assert np.abs(one - np.array(single["embedding"].to_pylist(), dtype=float)).max() > 0.05
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_token_features_lie_at_the_bases_that_their_tokens_cover(request, contigs, folder):
+    teacher = load_teacher(request.getfixturevalue(folder))
+    records = contigs[2]
+    table = next(compute(teacher, records, EmbeddingSettings(what="tokens", window=60, batch_tokens=100)))
+    for row, (_, sequence) in zip(table.to_pylist(), records, strict=True):
+        features = np.array(row["features"], dtype=float).reshape(len(row["start"]), teacher.hidden_size)
+        covered = [place for a, b in zip(row["start"], row["stop"], strict=True) for place in range(a, b)]
+        assert covered == list(range(len(sequence)))
+        window = window_bounds(len(sequence), 60, teacher.tokenizer.unit)[0]
+        tokens = teacher.tokenizer.encode([sequence[slice(*window)]])[0]
+        ids = torch.from_numpy(teacher.tokenizer.wrap(tokens.ids))[None]
+        states = teacher.hidden(ids, torch.ones_like(ids))[0].numpy()[len(teacher.tokenizer.prefix) :][: len(tokens)]
+        np.testing.assert_allclose(features[: len(tokens)], states, rtol=2e-3, atol=2e-3)
+
+
+def test_shards_together_equal_one_shard_and_any_number_of_processes(causal_folder, contigs, tmp_path):
+    fasta, index, records = contigs
+    ids = [name for name, _ in records]
+    settings = EmbeddingSettings(layer="middle", window=100, batch_tokens=200)
+    embed_shard(causal_folder, fasta, index, tmp_path / "whole.parquet", settings, device="cpu")
+    parts = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for number, part in enumerate(parts):
+        embed_shard(causal_folder, fasta, index, part, settings, number, 3, device="cpu")
+    embed_shard(causal_folder, fasta, index, tmp_path / "two.parquet", settings, device="cpu", processes=2)
+    whole = load_embeddings([tmp_path / "whole.parquet"], ids)
+    np.testing.assert_allclose(load_embeddings(parts, ids), whole, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(load_embeddings([tmp_path / "two.parquet"], ids), whole, rtol=2e-3, atol=2e-3)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
+def test_more_shards_than_sequences_leave_some_empty(causal_folder, contigs, tmp_path):
+    fasta, index, records = contigs
+    parts = [tmp_path / f"{number}.parquet" for number in range(14)]
+    for number, part in enumerate(parts):
+        embed_shard(causal_folder, fasta, index, part, EmbeddingSettings(), number, 14, device="cpu")
+    found = load_embeddings(parts, [name for name, _ in records])
+    assert found.shape == (11, 32)
+    assert 0 in [len(read_arrow(part, artefacts.embeddings(32))) for part in parts]
+
+
+def test_the_file_says_how_it_was_made(causal_folder, contigs, tmp_path):
+    fasta, index, _ = contigs
+    embed_shard(causal_folder, fasta, index, tmp_path / "x.parquet", EmbeddingSettings(layer="middle"), device="cpu")
+    found = read_metadata(tmp_path / "x.parquet")
+    assert {key: found[key] for key in ("layer", "layers", "pooling", "dtype", "strands", "shard", "shards")} == {
+        "layer": "1", "layers": "3", "pooling": "mean", "dtype": "float32", "strands": "one", "shard": "0",
+        "shards": "1",
+    }  # fmt: skip
+    teacher = load_teacher(causal_folder)
+    assert found["revision"] == teacher.revision
+    assert found["tokenizer"] == teacher.tokenizer.checksum
+    assert len(found["input"]) == 64
+
+
+@pytest.mark.parametrize("what", ["tokens", "base-log-probabilities"])
+def test_other_outputs_are_written_in_their_schemas(masked_folder, contigs, tmp_path, what):
+    fasta, index, records = contigs
+    output = tmp_path / "x.parquet"
+    embed_shard(masked_folder, fasta, index, output, EmbeddingSettings(what=what), device="cpu")
+    schema = artefacts.token_features(32) if what == "tokens" else artefacts.BASE_LOG_PROBABILITIES
+    assert read_arrow(output, schema)["id"].to_pylist() == [name for name, _ in records]
+
+
+def test_values_too_large_for_float16_stop_the_run(causal_folder):
+    teacher = load_teacher(causal_folder)
+    teacher.model.model.norm.weight.mul_(1e6)
+    with pytest.raises(CheckFailed, match="too large for float16"):
+        next(compute(teacher, [("a", "ACGTACGT")], EmbeddingSettings()))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pooling": "median"},
+        {"strands": "three"},
+        {"window": "last"},
+        {"what": "tokens", "strands": "both"},
+        {"what": "tokens", "window": "first"},
+    ],
+)
+def test_settings_that_make_no_sense_get_a_sentence(settings):
+    with pytest.raises(InputError):
+        EmbeddingSettings(**settings)

@@ -1,0 +1,124 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from genestill.ground.errors import InputError
+from genestill.teacher.loading import load_teacher, resolve_layer
+from genestill.teacher.nucleotide_transformer import NucleotideTransformerForMaskedLM
+
+
+@pytest.fixture
+def copy(tmp_path, causal_folder):
+    return shutil.copytree(causal_folder, tmp_path / "copy")
+
+
+def edit(folder, **changes):
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, **changes}))
+
+
+def test_each_architecture_opens_with_its_kind_and_width(causal_folder, masked_folder, letters_folder):
+    found = [load_teacher(folder) for folder in (causal_folder, masked_folder, letters_folder)]
+    assert [teacher.kind for teacher in found] == ["causal", "masked", "masked"]
+    assert [teacher.layers for teacher in found] == [3, 2, 2]
+    assert [teacher.context for teacher in found] == [64, 48, 64]
+    assert isinstance(found[1].model, NucleotideTransformerForMaskedLM)
+    assert all(teacher.revision.startswith("sha256:") for teacher in found)
+
+
+def test_gated_feed_forward_is_that_of_the_published_model(masked_folder):
+    layer = load_teacher(masked_folder).model.esm.encoder.layer[0]
+    states = torch.randn(2, 5, 32)
+    gate, value = (states @ layer.intermediate.dense.weight.T).split(128, dim=-1)
+    expected = (torch.nn.functional.silu(gate) * value) @ layer.output.dense.weight.T + states
+    assert torch.allclose(layer.output(layer.intermediate(states), states), expected, atol=1e-5)
+
+
+def test_two_loads_give_identical_outputs(causal_folder):
+    ids = torch.arange(5, 25)[None]
+    outputs = [load_teacher(causal_folder).logits(ids, torch.ones_like(ids)) for _ in range(2)]
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, "middle", -2, -1])
+def test_layers_that_are_left_out_do_not_change_the_layer_wanted(causal_folder, letters_folder, layer):
+    for folder in (causal_folder, letters_folder):
+        whole = load_teacher(folder)
+        ids = torch.arange(5, 9)[None]
+        states = whole.model.base_model(ids, output_hidden_states=True).hidden_states
+        cut = load_teacher(folder, layer=layer)
+        assert torch.allclose(cut.hidden(ids, torch.ones_like(ids)), states[resolve_layer(layer, whole.layers)])
+
+
+@pytest.mark.parametrize("layer", [4, -5, "top", "1.5"])
+def test_a_layer_that_the_model_lacks_gets_a_sentence(causal_folder, layer):
+    with pytest.raises(InputError, match="layer"):
+        load_teacher(causal_folder, layer=layer)
+
+
+def test_folder_without_weights_is_refused(copy):
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no weights; expected model\.safetensors"):
+        load_teacher(copy)
+
+
+def test_pickled_weights_are_refused_by_name(copy):
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pytorch_model\.bin is a pickle"):
+        load_teacher(copy)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_weights_cut_short_are_refused(copy, share):
+    file = copy / "model.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        load_teacher(copy)
+
+
+def test_a_shard_of_weights_that_is_missing_is_named(copy):
+    (copy / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}})
+    )
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00002.safetensors")
+    with pytest.raises(InputError, match="expected model-00002-of-00002"):
+        load_teacher(copy)
+
+
+def test_missing_tensors_are_refused_instead_of_random(copy):
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"1 tensors .* 'model\.layers\.1\.mlp\.up_proj\.weight'"):
+        load_teacher(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"intermediate_size": 77}, "weights do not fit"),
+        ({"architectures": ["MistralForSequenceClassification"]}, "expected a causal or masked language model"),
+        ({"architectures": None}, "expected a causal or masked language model"),
+        ({"model_type": "hyenadna", "auto_map": {"AutoConfig": "code.Config"}}, "never run"),
+        ({"vocab_size": 200}, "weights do not fit"),
+    ],
+)
+def test_wrong_configurations_get_a_sentence(copy, changes, sentence):
+    edit(copy, **changes)
+    with pytest.raises(InputError, match=sentence):
+        load_teacher(copy)
+
+
+def test_code_beside_the_weights_is_never_run(copy):
+    (copy / "evil.py").write_text("raise SystemExit('ran')\n")
+    edit(copy, auto_map={"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"})
+    assert load_teacher(copy).kind == "causal"
+
+
+def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        load_teacher(tmp_path / "nothing")

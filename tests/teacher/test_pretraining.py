@@ -1,0 +1,155 @@
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.sequences import write_fasta
+from genestill.teacher import pretraining
+from genestill.teacher.loading import load_teacher
+from genestill.teacher.objectives import IGNORED, causal_targets, mask_tokens
+from genestill.teacher.pretraining import PretrainingSettings, learning_rate_share, pretrain
+
+SMALL = {"hidden_size": 16, "layers": 1, "heads": 2, "vocabulary": 30, "context": 24, "batch": 4, "steps": 12}
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "genome.fna.gz"
+    write_fasta(path, [("one", "ACGTTGCATGCACCGTAGGCATCATTTGACGGAC" * 60), ("two", "GATTACA" * 80)])
+    return path
+
+
+@pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(genome, tmp_path, architecture):
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        pretrain([genome], tmp_path / name, PretrainingSettings(architecture, **SMALL, seed=seed))
+        weights.append(load_file(tmp_path / name / "model.safetensors"))
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert not all(torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(genome, tmp_path, monkeypatch):
+    settings = PretrainingSettings(**SMALL)
+    pretrain([genome], tmp_path / "whole", settings)
+    monkeypatch.setattr(pretraining, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    batch, drawn = pretraining._batch, []
+
+    def killed(tokenizer, corpus, settings, step):
+        drawn.append(step)
+        if len(drawn) == 8:
+            raise KeyboardInterrupt
+        return batch(tokenizer, corpus, settings, step)
+
+    monkeypatch.setattr(pretraining, "_batch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain([genome], tmp_path / "cut", settings)
+    assert not (tmp_path / "cut").exists()
+    pretrain([genome], tmp_path / "cut", settings)
+    assert drawn == [*range(8), *range(7, 12)]
+    whole, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert not (tmp_path / "cut.checkpoint").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken_up(genome, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    pretrain([genome], tmp_path / "fresh", PretrainingSettings(**SMALL, seed=2))
+    monkeypatch.setattr(pretraining.shutil, "rmtree", lambda *arguments, **options: None)
+    pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL, seed=1))
+    pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL, seed=2))
+    fresh, found = (load_file(tmp_path / name / "model.safetensors") for name in ("fresh", "model"))
+    assert all(torch.equal(fresh[key], found[key]) for key in fresh)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(genome, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    loss, calls = pretraining._loss, []
+
+    def broken(*arguments):
+        calls.append(1)
+        return loss(*arguments) * (float("nan") if len(calls) == 6 else 1.0)
+
+    monkeypatch.setattr(pretraining, "_loss", broken)
+    with pytest.raises(CheckFailed, match=r"nan at step 6 .* checkpoint of an earlier step"):
+        pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL))
+    assert not (tmp_path / "model").exists()
+    stored = torch.load(tmp_path / "model.checkpoint" / "state.pt", weights_only=True)
+    assert len(stored["history"]) == 5
+
+
+def test_the_folder_opens_and_holds_curve_seed_and_checksums(genome, tmp_path):
+    pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL), name="tiny")
+    teacher = load_teacher(tmp_path / "model")
+    assert (teacher.name, teacher.kind, teacher.context) == ("tiny", "causal", 24)
+    curve = pd.read_csv(tmp_path / "model" / "training.tsv", sep="\t")
+    assert curve["step"].tolist() == list(range(1, 13))
+    assert curve["tokens"].is_monotonic_increasing
+    provenance = json.loads((tmp_path / "model" / "provenance.json").read_text())
+    assert provenance["seed"] == 1
+    assert provenance["revision"] == teacher.revision
+    assert len(provenance["inputs"]["genome 1"]["sha256"]) == 64
+
+
+def test_the_loss_falls(genome, tmp_path):
+    settings = PretrainingSettings(**{**SMALL, "steps": 60}, learning_rate=1e-2)
+    last = pretrain([genome], tmp_path / "model", settings)
+    first = pd.read_csv(tmp_path / "model" / "training.tsv", sep="\t")["loss"].iloc[0]
+    assert last < 0.6 * first
+
+
+def test_a_time_limit_ends_the_run(genome, tmp_path):
+    pretrain([genome], tmp_path / "model", PretrainingSettings(**{**SMALL, "steps": 10**6}, minutes=0.02))
+    assert load_teacher(tmp_path / "model").layers == 1
+
+
+def test_batches_are_full_of_tokens(genome):
+    from genestill.teacher.genomes import Genomes
+
+    corpus = Genomes.read([genome])
+    for architecture in ("genomeocean", "nucleotide-transformer"):
+        settings = PretrainingSettings(architecture, **SMALL)
+        inputs, attention, _ = pretraining._batch(pretraining._tokenizer(corpus, settings), corpus, settings, 0)
+        assert inputs.shape[1] <= 24
+        assert attention.mean() > 0.5
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth():
+    rates = [learning_rate_share(progress) for progress in np.linspace(0, 1, 101)]
+    assert rates[5] == max(rates) == 1
+    assert rates[-1] == pytest.approx(0.1)
+    assert all(one <= other for one, other in itertools.pairwise(rates[:6]))
+    assert all(one >= other for one, other in itertools.pairwise(rates[5:]))
+
+
+def test_causal_targets_are_the_next_tokens_and_never_padding():
+    ids, attention = np.array([[1, 2, 3], [4, 5, 0]]), np.array([[1, 1, 1], [1, 1, 0]])
+    assert causal_targets(ids, attention).tolist() == [[2, 3, IGNORED], [5, IGNORED, IGNORED]]
+
+
+def test_masking_takes_15_percent_and_splits_them_80_10_10():
+    generator, words = np.random.default_rng(1), np.arange(10, 1010)
+    ids = np.full((100, 1000), 5)
+    maskable = np.zeros(ids.shape, dtype=bool)
+    maskable[:, :800] = True
+    inputs, targets = mask_tokens(ids, maskable, 2, words, generator)
+    chosen = targets != IGNORED
+    assert not chosen[:, 800:].any()
+    assert (inputs[~chosen] == 5).all()
+    assert chosen[:, :800].mean() == pytest.approx(0.15, abs=0.005)
+    assert (inputs[chosen] == 2).mean() == pytest.approx(0.8, abs=0.02)
+    assert (inputs[chosen] == 5).mean() == pytest.approx(0.1, abs=0.02)
+    assert (inputs[chosen] >= 10).mean() == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"architecture": "evo"}, {"hidden_size": 30, "heads": 4}, {"steps": 0}, {"minutes": -1.0}]
+)
+def test_settings_that_make_no_model_get_a_sentence(wrong):
+    with pytest.raises(InputError):
+        PretrainingSettings(**wrong)
