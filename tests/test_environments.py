@@ -1,6 +1,8 @@
 """The conda files in envs/: right channels, pins that agree with pyproject.toml, all that the code imports."""
 
+import argparse
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from genestill.cli import STAGES, build_parser
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
 CHANNELS = ["conda-forge", "bioconda", "nodefaults"]
@@ -21,7 +25,9 @@ FILES = sorted((ROOT / "envs").glob("*.yaml"))
 # conda's names where they are not PyPI's; both are the same software.
 PYPI_NAME = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
 # The name in `import`, where it is not PyPI's.
-PYPI_NAME_OF_MODULE = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+PYPI_NAME_OF_MODULE = {"sklearn": "scikit-learn", "yaml": "pyyaml", "fla": "flash-linear-attention"}
+# What comes with another package, pinned by it.
+COMES_WITH = {"huggingface_hub": "transformers"}
 
 
 def pins_of_project() -> dict[str, SpecifierSet]:
@@ -100,6 +106,15 @@ def imports_in(node: ast.AST, lazy: bool) -> list[tuple[str, str | None]]:
     return found
 
 
+def function_of(stage: str, command: str):
+    """The function that ``genestill STAGE COMMAND`` calls, from the program's own parser."""
+    parser = build_parser()
+    for word in (stage, command):
+        action = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+        parser = action.choices[word]
+    return parser.get_default("run")
+
+
 def modules_imported(stage: str, command: str) -> set[str]:
     """Third-party modules that ``genestill STAGE COMMAND`` can import.
 
@@ -107,19 +122,19 @@ def modules_imported(stage: str, command: str) -> set[str]:
     modules behind it import anywhere, and of the ground floor what its modules import on loading and what the
     functions used import when called.
     """
-    table = ast.parse((SOURCE / "genestill" / stage / "commands.py").read_text())
-    function = f"_run_{command.replace('-', '_')}"
-    own = [node for node in table.body if isinstance(node, ast.FunctionDef) and node.name == function]
-    assert own, f"genestill/{stage}/commands.py has no {function}, which `genestill {stage} {command}` should call"
-    pending = imports_in(own[0], lazy=True)
-    for path in (SOURCE / "genestill" / "cli.py", *SOURCE.glob("genestill/*/commands.py")):
-        pending += imports_in(ast.parse(path.read_text()), lazy=False)
+    run = function_of(stage, command)
+    table = ast.parse(Path(inspect.getsourcefile(run)).read_text())
+    own = next(node for node in ast.walk(table) if isinstance(node, ast.FunctionDef) and node.name == run.__name__)
+    pending = [(*entry, True) for entry in imports_in(own, lazy=True)]
+    cli = ast.parse((SOURCE / "genestill" / "cli.py").read_text())
+    pending += [(*entry, False) for entry in imports_in(cli, lazy=False)]
+    pending += [(f"genestill.{stage}.commands", None, False) for stage in STAGES]
     found, seen = set(), set()
     while pending:
-        module, name = pending.pop()
-        if (module, name) in seen:
+        module, name, called = entry = pending.pop()
+        if entry in seen:
             continue
-        seen.add((module, name))
+        seen.add(entry)
         if module.split(".")[0] != "genestill":
             found.add(module.split(".")[0])
             continue
@@ -128,10 +143,11 @@ def modules_imported(stage: str, command: str) -> set[str]:
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             if path.is_file():
                 tree = ast.parse(path.read_text())
-                pending += imports_in(tree, lazy=".ground." not in candidate)
+                lazy = called and ".ground." not in candidate
+                pending += [(*inner, called) for inner in imports_in(tree, lazy)]
                 for node in tree.body:
-                    if isinstance(node, ast.FunctionDef) and node.name == name:
-                        pending += imports_in(node, lazy=True)
+                    if called and isinstance(node, ast.FunctionDef) and node.name == name:
+                        pending += [(*inner, True) for inner in imports_in(node, lazy=True)]
     return found - set(sys.stdlib_module_names)
 
 
@@ -140,7 +156,8 @@ def test_an_environment_holds_what_the_command_of_its_rule_imports(environment, 
     # What only an extra brings is imported behind a switch; the rules that flip it name an environment that has it.
     optional = {Requirement(line).name for extra in PROJECT["optional-dependencies"].values() for line in extra}
     present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
-    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported(stage, command)}
+    imported = {COMES_WITH.get(name, name) for name in modules_imported(stage, command)}
+    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in imported}
     assert wanted - present - optional == set()
 
 
