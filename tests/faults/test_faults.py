@@ -43,8 +43,8 @@ def start(folder: Path) -> subprocess.Popen:
 
 def finish(folder: Path) -> str:
     """Run to the end; return what was printed."""
-    run = start(folder)
-    output, _ = run.communicate()
+    with start(folder) as run:
+        output, _ = run.communicate()
     assert run.returncode == 0, output
     return output
 
@@ -58,6 +58,9 @@ def read_results(folder: Path) -> dict[str, object]:
             continue
         if path.suffix == ".parquet":
             found[name] = pq.read_table(path)
+        elif path.name == "training.tsv":  # the course of a training, with the seconds that each step took
+            table = pd.read_csv(path, sep="\t")
+            found[name] = table[[column for column in table if "second" not in column]].to_csv()
         elif path.suffix in (".tsv", ".txt", ".safetensors", ".binning", ".profile", ".report", ".gz", ".faa"):
             found[name] = path.read_bytes()
     return found
@@ -74,16 +77,16 @@ def undisturbed(tmp_path_factory) -> tuple[Path, list[tuple[str, float]]]:
     """A finished run and its jobs in order: (rule, seconds)."""
     folder = tmp_path_factory.mktemp("undisturbed")
     jobs, began = [], {}
-    run = start(folder)
-    for line in run.stdout:
-        if rule := re.match(r"(?:local)?rule (\w+):", line):
-            latest = rule[1]
-        elif job := re.match(r"    jobid: (\d+)", line):
-            began[job[1]] = (latest, time.monotonic())
-        elif done := re.match(r"Finished jobid: (\d+)", line):
-            rule, at = began[done[1]]
-            jobs.append((rule, time.monotonic() - at))
-    assert run.wait() == 0
+    with start(folder) as run:
+        for line in run.stdout:
+            if rule := re.match(r"(?:local)?rule (\w+):", line):
+                latest = rule[1]
+            elif job := re.match(r"    jobid: (\d+)", line):
+                began[job[1]] = (latest, time.monotonic())
+            elif done := re.match(r"Finished jobid: (\d+)", line):
+                rule, at = began[done[1]]
+                jobs.append((rule, time.monotonic() - at))
+    assert run.returncode == 0
     assert read_results(folder)
     return folder, [(rule, seconds) for rule, seconds in jobs if rule != "all"]
 
@@ -100,9 +103,7 @@ def kill_at(run: subprocess.Popen, targets: list[tuple[str, float]]) -> int | No
             index = rules.index(started[1])
             time.sleep(targets[index][1])
             os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
             return index
-    run.wait()
     return None
 
 
@@ -119,8 +120,8 @@ def test_a_run_killed_at_any_moment_ends_as_one_that_nobody_disturbed(undisturbe
     tried, survived, stages = 0, 0, {}
     shards: dict[Path, int] = {}
     while plan:
-        run = start(disturbed)
-        index = kill_at(run, plan)
+        with start(disturbed) as run:
+            index = kill_at(run, plan)
         if index is None:
             # The plan's jobs are all done: either this run came to its end, or it could not go on.
             survived += run.returncode == 0
@@ -163,8 +164,8 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(undisturbed, small_disk):
-    run = start(small_disk)
-    output, _ = run.communicate()
+    with start(small_disk) as run:
+        output, _ = run.communicate()
     assert run.returncode != 0
     logs = "".join(path.read_text() for path in (small_disk / RESULTS / "logs").rglob("*.log"))
     assert re.search(r"No space left on device|GB free, but|disk full", output + logs, re.IGNORECASE)
@@ -175,8 +176,8 @@ def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(undisturbed, small_
 
 def test_results_that_cannot_be_written_are_said_before_any_job_runs(small_disk):
     mount(small_disk / "results", "-o", "remount,ro")
-    run = start(small_disk)
-    output, _ = run.communicate()
+    with start(small_disk) as run:
+        output, _ = run.communicate()
     assert run.returncode != 0
     assert re.search(r"cannot be written|[Rr]ead-only file system", output)
     assert "Finished jobid" not in output
@@ -187,17 +188,21 @@ def test_a_corrupted_shard_is_named_and_only_it_is_made_again(undisturbed, tmp_p
     subprocess.run(["cp", "--archive", undisturbed[0], folder], check=True)
     shards = sorted(finished_shards(folder))
     damaged, whole = shards[1], [shards[0], *shards[2:]]
+    # As after a crash of the disk under a run that has not come further than its shards.
+    for later in (*(folder / RESULTS).glob("teacher/*/soft_labels*"), folder / RESULTS / "evaluation"):
+        subprocess.run(["rm", "-r", later], check=True)
+    subprocess.run(["rm", "-r", folder / RESULTS / "student"], check=True)
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])
-    run = start(folder)
-    output, _ = run.communicate()
+    with start(folder) as run:
+        output, _ = run.communicate()
     logs = "".join(path.read_text() for path in (folder / RESULTS / "logs").rglob("*.log"))
-    if run.returncode != 0:
-        assert str(damaged.relative_to(folder)) in output + logs
-        damaged.unlink()
-        before = finished_shards(folder)
-        finish(folder)
-        assert all(path.stat().st_mtime_ns == before[path] for path in whole)
+    assert run.returncode != 0, "a corrupted shard must not be read as whole"
+    assert f"{damaged.relative_to(folder)}: not a whole Parquet file" in output + logs
+    damaged.unlink()
+    before = finished_shards(folder)
+    finish(folder)
+    assert all(path.stat().st_mtime_ns == before[path] for path in whole)
     assert differences(read_results(folder), read_results(undisturbed[0])) == []
 
 
