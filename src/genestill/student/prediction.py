@@ -1,20 +1,35 @@
-"""The corrector at work: from the arrays of contigs to calibrated probabilities."""
+"""The corrector at work: from the arrays of contigs to calibrated probabilities and lineages."""
 
 import numpy as np
+import pandas as pd
 import torch
 
+from genestill.ground.predictions import predictions_of
 from genestill.student.corrector import Corrector
 from genestill.student.training import Inputs
 
 ROWS_AT_ONCE = 4096
 
 
-def leaf_probabilities(student: Corrector, inputs: Inputs) -> np.ndarray:
-    """Calibrated probabilities over the leaves: float32 [n, leaves]."""
-    found = []
+def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(None)) -> np.ndarray:
+    """Calibrated probabilities over the leaves of the contigs in ``rows``: float32 [n, leaves]."""
     with torch.no_grad():
-        for start in range(0, len(inputs), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            logits = student(inputs.values[rows], inputs.present[rows], inputs.leaves[rows], inputs.gains[rows])
-            found.append(torch.softmax(logits / student.config.temperature, dim=1).numpy())
-    return np.concatenate(found)
+        logits = student(inputs.values[rows], inputs.present[rows], inputs.leaves[rows], inputs.gains[rows])
+        return torch.softmax(logits / student.config.temperature, dim=1).numpy()
+
+
+def predict_lineages(student: Corrector, inputs: Inputs, ids: list[str]) -> pd.DataFrame:
+    """Lineage, confidence and reason of each contig (`artefacts.PREDICTIONS`), some thousands at a time.
+
+    Probabilities over all leaves are never held for more than `ROWS_AT_ONCE` contigs.
+    """
+    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(ids), ROWS_AT_ONCE)]
+    return pd.concat(
+        [
+            predictions_of(
+                ids[block], leaf_probabilities(student, inputs, block), student.tree, student.config.threshold
+            )
+            for block in blocks
+        ],
+        ignore_index=True,
+    )

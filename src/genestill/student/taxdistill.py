@@ -13,7 +13,6 @@ from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage_table import read_lineages
 from genestill.ground.logs import logger
-from genestill.ground.predictions import predictions_of
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.soft_labels import read_soft_labels
 from genestill.ground.tables import read_table, write_table
@@ -27,7 +26,7 @@ from genestill.student.neighbours import (
     profile_abundance,
     reduce_composition,
 )
-from genestill.student.prediction import leaf_probabilities
+from genestill.student.prediction import predict_lineages
 from genestill.student.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
 from genestill.student.training import Inputs, TrainingSettings, train_corrector
 
@@ -76,7 +75,7 @@ def learn(
     targets = build_targets(sources, contigs, labels, tree, use_neighbours, seed)
     student, history = train_corrector(contigs, targets, tree, training, seed)
     inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
-    table = predictions_of(contigs.ids, leaf_probabilities(student, inputs), tree, training.threshold)
+    table = predict_lineages(student, inputs, contigs.ids)
     settings = {"training": vars(training), "neighbours": use_neighbours}
     provenance = collect_provenance(sources.files(), settings, seed, teacher_weight=targets.teacher_weight)
     student.config.provenance = {key: provenance[key] for key in ("genestill", "commit", "seed", "inputs", "written")}
@@ -182,7 +181,5 @@ def predict(
         found = evidence_of_hits(read_table(hits, HITS), read.ids, read_lineages(taxonomy), student.tree)
         own: sparse.csr_matrix = leaf_posterior(found, other_leaves(student.tree), OWN_VOTE_SCALE)
         evidence = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
-    table = predictions_of(
-        read.ids, leaf_probabilities(student, Inputs(student, groups, evidence)), student.tree, student.config.threshold
-    )
+    table = predict_lineages(student, Inputs(student, groups, evidence), read.ids)
     write_table(predictions, table, PREDICTIONS, {"model": str(model)})
