@@ -1,0 +1,58 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "genestill"
+STAGES = ("reference", "labels", "teacher", "student", "evaluation")
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def imported(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def room(file):
+    return file.relative_to(SOURCE).parts[0]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in FILES if room(file) in (*STAGES, "ground")],
+    ids=lambda file: str(file.relative_to(SOURCE)),
+)
+def test_a_stage_imports_the_ground_floor_and_itself_and_the_ground_floor_no_stage(file):
+    own = room(file)
+    for module in imported(file):
+        parts = module.split(".")
+        if parts[0] == "genestill" and len(parts) > 1:
+            assert parts[1] in (own, "ground"), f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_command_line_answers_without_heavy_libraries(stage):
+    text = (SOURCE / stage / "commands.py").read_text(encoding="utf-8")
+    top = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in top:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+        for name in names:
+            assert name.split(".")[0] not in ("torch", "transformers", "pandas", "pyarrow", "scipy", "sklearn"), name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_no_remote_code_and_no_pickle_is_ever_loaded(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        assert keywords.get("trust_remote_code", "False") == "False", f"{file}:{node.lineno}"
+        assert keywords.get("allow_pickle", "False") == "False", f"{file}:{node.lineno}"
+        assert keywords.get("shell", "False") == "False", f"{file}:{node.lineno}: file names must not reach a shell"
+        assert name not in ("pickle.load", "pickle.loads", "joblib.load", "eval", "exec"), f"{file}:{node.lineno}"
+        if name == "torch.load":
+            assert keywords.get("weights_only") == "True", f"{file}:{node.lineno}"
