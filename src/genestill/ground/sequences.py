@@ -20,13 +20,13 @@ _CODES = bytes(
 _COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 
 
-def read_fasta(path: str | Path) -> Iterator[tuple[str, str]]:
+def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str]]:
     """Yield (id, sequence) of each record of a FASTA file, gzipped or not.
 
     The id is the header up to the first white space, as every aligner cuts it. Raises `InputError`, naming the file
     and the record, for: a missing or empty file, a truncated gzip stream, something that is not FASTA, an id without
     letters, an id that occurs twice (also after the cut), an empty sequence, letters outside the IUPAC nucleotide
-    code, and protein sequences.
+    code, and protein sequences. ``unique`` False passes ids that occur twice, and holds no ids in memory.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,14 +39,15 @@ def read_fasta(path: str | Path) -> Iterator[tuple[str, str]]:
                 header, sequence = record.name, record.sequence
                 name = header.split(maxsplit=1)[0] if header.strip() else ""
                 _refuse_bad_record(path, number, name, header, sequence, seen)
-                seen[name] = header
+                if unique:
+                    seen[name] = header
                 previous = f"record {number} ({name})"
                 yield name, sequence
     except dnaio.FileFormatError as error:
         raise InputError(f"{path}: not a FASTA file after {previous}: {error}") from None
     except (EOFError, OSError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read after {previous}: {error}; is the file truncated?") from None
-    if not seen:
+    if previous == "the start of the file":
         raise InputError(f"{path}: holds no sequence; expected FASTA records (a line '>id', then bases)")
 
 

@@ -1,6 +1,7 @@
 """The commands of the student stage."""
 
 from genestill.student.dna.commands import add_commands as add_dna_commands
+from genestill.student.encoders.commands import add_commands as add_encoder_commands
 from genestill.student.transcripts.commands import add_commands as add_transcript_commands
 
 
@@ -12,6 +13,7 @@ def add_commands(commands) -> None:
     _add_export(commands)
     add_dna_commands(commands)
     add_transcript_commands(commands)
+    add_encoder_commands(commands)
 
 
 def _add_export(commands) -> None:

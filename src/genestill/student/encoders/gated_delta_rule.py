@@ -77,7 +77,7 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
 def _fold(x: torch.Tensor, chunk: int) -> torch.Tensor:
     """[B, L, N, ...] -> [C, B N, chunk, ...], padded with zeros: chunks first, the order in which states are met."""
     padding = -x.shape[1] % chunk
-    if padding:
+    if torch.compiler.is_exporting() or padding:  # a length that stays free may not decide what is done
         x = nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, padding))
     batch, length, heads, *rest = x.shape
     x = x.unflatten(1, (length // chunk, chunk)).movedim((1, 0, 3, 2), (0, 1, 2, 3))

@@ -1,0 +1,54 @@
+"""The commands of released encoder students: ``genestill student embed`` and ``genestill student export-onnx``."""
+
+
+def add_commands(commands) -> None:
+    """Add ``embed`` and ``export-onnx`` to ``genestill student``."""
+    _add_embed(commands)
+    _add_export_onnx(commands)
+
+
+def _add_embed(commands) -> None:
+    summary = "embed any number of sequences with an encoder student, in bounded memory"
+    parser = commands.add_parser("embed", help=summary, description=summary)
+    parser.add_argument("sequences", metavar="FASTA", help="sequences, gzipped or not, of any length")
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row a sequence, in their order")
+    parser.add_argument(
+        "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
+    )
+    parser.add_argument("--pooling", help="mean, max, cls or concatenated, instead of the student's own")
+    parser.add_argument(
+        "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="batches at once; 0: torch's choice (default: 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.set_defaults(run=_run_embed)
+
+
+def _run_embed(options) -> None:
+    from genestill.student.encoders.embedding import embed_fasta
+
+    embed_fasta(
+        options.sequences,
+        options.model,
+        options.output,
+        tracks=options.tracks,
+        device=options.device,
+        pooling=options.pooling,
+        batch_tokens=options.batch_tokens,
+        threads=options.threads,
+    )
+
+
+def _add_export_onnx(commands) -> None:
+    summary = "write an encoder student as ONNX, and check that it says the same"
+    parser = commands.add_parser("export-onnx", help=summary, description=summary)
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("-o", "--output", required=True, metavar="ONNX", help="batch and length stay free")
+    parser.set_defaults(run=_run_export_onnx)
+
+
+def _run_export_onnx(options) -> None:
+    from genestill.student.encoders.onnx_export import export_onnx
+
+    export_onnx(options.model, options.output)

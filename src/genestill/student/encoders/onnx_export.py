@@ -1,0 +1,99 @@
+"""A student as ONNX, for runtimes without torch. Batch size and length stay free for both backbones."""
+
+import importlib.util
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.files import write_aside
+from genestill.ground.logs import logger
+from genestill.student.encoders.embedding import open_student
+from genestill.student.encoders.model import EncoderModel
+from genestill.student.encoders.pooling import pool
+from genestill.student.encoders.tokenization import encode_batch
+
+OPSET = 20
+TOLERANCE = 1e-4  # largest difference from torch, over the largest value
+
+
+class _Graph(nn.Module):
+    def __init__(self, model: EncoderModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids, attention_mask, tracks=None):
+        hidden = self.model(input_ids, attention_mask, tracks).last_hidden_state
+        return hidden, pool(hidden, attention_mask, self.model.config.pooling)
+
+
+def export_onnx(folder: str | Path, output: str | Path) -> None:
+    """Write the student in ``folder`` to ``output`` after comparing it with torch on batches of other shapes.
+
+    The graph maps input_ids int64 [batch, length], attention_mask int64 [batch, length] and, for a student with
+    tracks, tracks float32 [batch, length, T] to last_hidden_state [batch, length, H] and pooled [batch, size].
+    The delta rule's loop over chunks becomes ONNX's Scan, and its triangular system a fixed number of products, since
+    ONNX has no triangular solver.
+
+    Raises:
+        InputError: the extra ``onnx`` is not installed, or there is no student in the folder.
+        CheckFailed: the graph differs from torch by more than 1e-4 of the largest value.
+    """
+    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]:
+        raise InputError(f"ONNX export needs {', '.join(missing)}; install genestill with the extra 'onnx'")
+    for chatty in ("onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    model = open_student(folder)
+    example = _example(model, (3, 1200))
+    batch = length = torch.export.Dim.DYNAMIC
+    free = {0: batch, 1: length}
+    names = ["input_ids", "attention_mask", "tracks"][: len(example)]
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of the exporter, about its own workings
+        program = torch.onnx.export(
+            _Graph(model).eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=["last_hidden_state", "pooled"],
+            dynamic_shapes=(free,) * len(example),
+            verbose=False,
+        )
+    with write_aside(output) as aside:
+        program.save(str(aside), external_data=False)
+        worst = max(_difference(model, aside, shape) for shape in ((1, 2), (1, 33), (2, 700), (4, 96)))
+        if not worst <= TOLERANCE:
+            raise CheckFailed(f"the ONNX graph differs from torch by {worst:.2g} of the largest value")
+    logger.info("%s: largest difference from torch %.2g of the largest value", output, worst)
+
+
+def _example(model: EncoderModel, shape: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+    generator = np.random.default_rng(0)
+    batch, length = shape
+    lengths = [length, *generator.integers(1, length + 1, batch - 1)]
+    sequences = ["".join(generator.choice(list("ACGTN"), count)) for count in lengths]
+    inputs = [torch.from_numpy(x) for x in encode_batch(sequences)]
+    if model.config.tracks:
+        tracks = generator.integers(0, 2, (batch, length, model.config.tracks)).astype(np.float32)
+        inputs.append(torch.from_numpy(tracks))
+    return tuple(inputs)
+
+
+def _difference(model: EncoderModel, file: Path, shape: tuple[int, int]) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    inputs = _example(model, shape)
+    feeds = {given.name: x.numpy() for given, x in zip(session.get_inputs(), inputs, strict=True)}
+    with torch.inference_mode():
+        expected = _Graph(model)(*inputs)
+    worst = 0.0
+    for found, wanted in zip(session.run(None, feeds), expected, strict=True):
+        wanted = wanted.numpy()
+        worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
+    return worst

@@ -1,0 +1,233 @@
+"""Streaming embeddings: order, windows, tracks, bounded memory, refusals; and the ONNX graph."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from genestill.cli import main
+from genestill.ground import artefacts
+from genestill.ground.errors import InputError
+from genestill.ground.sequences import write_fasta
+from genestill.ground.tables import read_metadata, read_table, write_table
+from genestill.student.encoders import EncoderConfig, EncoderModel, embedding
+from genestill.student.encoders.embedding import (
+    Embedder,
+    Record,
+    batch_by_length,
+    combine_windows,
+    cut_windows,
+    embed_fasta,
+)
+from genestill.student.encoders.pooling import pool
+from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
+
+
+def save_student(folder, **settings):
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        **({"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 1, "attention_window": 16} | settings)
+    )
+    EncoderModel(config).save_pretrained(folder)
+    build_tokenizer(cls=config.pooling in ("cls", "concatenated")).save_pretrained(folder)
+    return folder
+
+
+def draw_records(count, shortest=20, longest=300, seed=0):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(shortest, longest, count)
+    return [(f"t{number}", "".join(generator.choice(list("ACGT"), length))) for number, length in enumerate(lengths)]
+
+
+def embed_alone(folder, sequence, pooling):
+    model = EncoderModel.from_pretrained(folder).eval()
+    input_ids, mask = (torch.from_numpy(x) for x in encode_batch([sequence], cls=pooling in ("cls", "concatenated")))
+    with torch.inference_mode():
+        return pool(model(input_ids, mask).last_hidden_state, mask, pooling)[0].numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "concatenated"])
+def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(tmp_path, monkeypatch, pooling):
+    monkeypatch.setattr(embedding, "BUFFER_SEQUENCES", 7)  # several row groups
+    folder = save_student(tmp_path / "student", pooling=pooling)
+    records = draw_records(30)
+    write_fasta(tmp_path / "in.fa.gz", records)
+    output = tmp_path / "out.parquet"
+    arguments = ["student", "embed", str(tmp_path / "in.fa.gz"), "--model", str(folder), "-o", str(output)]
+    assert main([*arguments, "--batch-tokens", "500", "--threads", "2"]) == 0
+    size = 48 if pooling == "concatenated" else 16
+    table = read_table(output, artefacts.embeddings(size))
+    assert pq.ParquetFile(output).num_row_groups == 5
+    assert table["id"].tolist() == [name for name, _ in records]
+    assert table["tokens"].tolist() == [len(sequence) for _, sequence in records]
+    assert not table["truncated"].any()
+    for row in (0, 13, 29):
+        expected = embed_alone(folder, records[row][1], pooling)
+        np.testing.assert_allclose(table["embedding"][row], expected, rtol=2e-3, atol=2e-3)
+    metadata = read_metadata(output)
+    assert metadata["pooling"] == pooling
+    assert len(metadata["revision"]) == len(metadata["input"]) == 64
+
+
+def test_longer_sequences_are_cut_into_windows_that_are_averaged_by_length(tmp_path):
+    folder = save_student(tmp_path / "student", max_length=100)
+    sequence = draw_records(1, 250, 251)[0][1]
+    found = Embedder(folder, threads=1).embed([Record("a", sequence), Record("b", sequence[:90])])
+    parts = [sequence[:83], sequence[83:166], sequence[166:]]
+    expected = sum(len(part) * embed_alone(folder, part, "mean") for part in parts) / 250
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1], embed_alone(folder, sequence[:90], "mean"), rtol=1e-4, atol=1e-5)
+
+
+def test_windows_cover_every_base_once():
+    assert cut_windows(100, 100) == [(0, 100)]
+    assert cut_windows(101, 100) == [(0, 50), (50, 101)]
+    for length in (1, 99, 250, 1001):
+        windows = cut_windows(length, 100)
+        assert [start for start, _ in windows] == [0, *(stop for _, stop in windows[:-1])]
+        assert windows[-1][1] == length
+        assert all(0 < stop - start <= 100 for start, stop in windows)
+
+
+def test_windows_are_combined_as_they_were_pooled():
+    vectors = np.array([[1.0, -1, 2], [3, -5, 4], [9, 9, 9]])
+    rows, lengths = np.array([0, 0, 1]), np.array([30, 10, 5])
+    assert combine_windows(vectors, rows, lengths, 2, "mean").tolist() == [[1.5, -2, 2.5], [9, 9, 9]]
+    assert combine_windows(vectors, rows, lengths, 2, "max").tolist() == [[3, -1, 4], [9, 9, 9]]
+    assert combine_windows(vectors, rows, lengths, 2, "concatenated").tolist() == [[1.5, -1, 2.5], [9, 9, 9]]
+
+
+def test_batches_hold_every_sequence_once_and_at_most_the_given_tokens():
+    lengths = np.random.default_rng(0).integers(1, 500, 200)
+    batches = list(batch_by_length(lengths, 1000))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(200))
+    assert all(len(batch) == 1 or len(batch) * lengths[batch].max() <= 1000 for batch in batches)
+
+
+def tracks_table(path, records, seed=1):
+    generator = np.random.default_rng(seed)
+    columns = {
+        name: [generator.integers(0, 2, len(sequence)).astype(np.int8) for _, sequence in records]
+        for name in ("cds", "splice")
+    }
+    frame = pd.DataFrame(
+        {
+            "id": [name for name, _ in records],
+            "gene": "",
+            "chromosome": "",
+            "sequence": [sequence for _, sequence in records],
+            **columns,
+            "length": [len(sequence) for _, sequence in records],
+        }
+    )
+    write_table(path, frame, artefacts.TRANSCRIPTS)
+    return columns
+
+
+def test_tracks_reach_the_student_and_follow_their_sequence(tmp_path):
+    folder = save_student(tmp_path / "student", tracks=2)
+    records = draw_records(12)
+    write_fasta(tmp_path / "in.fa", records[2:])  # the table holds more than the file
+    columns = tracks_table(tmp_path / "tracks.parquet", records)
+    embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet", tracks=tmp_path / "tracks.parquet")
+    table = read_table(tmp_path / "out.parquet", artefacts.embeddings(16))
+    model = EncoderModel.from_pretrained(folder).eval()
+    for row in (0, 9):
+        input_ids, mask = (torch.from_numpy(x) for x in encode_batch([records[row + 2][1]]))
+        tracks = torch.tensor(np.stack([columns["cds"][row + 2], columns["splice"][row + 2]], -1)[None])
+        with torch.inference_mode():
+            expected = model.embed(input_ids, mask, tracks.float())[0].numpy()
+            without = model.embed(input_ids, mask)[0].numpy()
+        np.testing.assert_allclose(table["embedding"][row], expected, rtol=2e-3, atol=2e-3)
+        assert np.abs(expected - without).max() > 0.01
+
+
+def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
+    folder = save_student(tmp_path / "student", tracks=2)
+    plain = save_student(tmp_path / "plain")
+    records = draw_records(4)
+    write_fasta(tmp_path / "in.fa", records)
+    write_fasta(tmp_path / "twice.fa", [*records, records[1]])
+    tracks_table(tmp_path / "tracks.parquet", records)
+    tracks_table(tmp_path / "turned.parquet", records[::-1])
+    tracks_table(tmp_path / "short.parquet", [(name, sequence[1:]) for name, sequence in records])
+    output = tmp_path / "out.parquet"
+    for fasta, model, settings, message in (
+        ("twice.fa", plain, {}, "'t1' occurs twice"),
+        ("missing.fa", plain, {}, "no such file"),
+        ("in.fa", tmp_path, {}, "no student that opens"),
+        ("in.fa", plain, {"pooling": "sum"}, "pooling is 'sum'"),
+        ("in.fa", plain, {"pooling": "cls"}, r"reads no \[CLS\]"),
+        ("in.fa", plain, {"tracks": "tracks.parquet"}, "reads 0 tracks"),
+        ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after those before it"),
+        ("in.fa", folder, {"tracks": "short.parquet"}, "cds of 't0' has .* numbers, its sequence"),
+        ("in.fa", folder, {"tracks": "in.fa"}, "not a whole Parquet file"),
+    ):
+        if "tracks" in settings:
+            settings["tracks"] = tmp_path / settings["tracks"]
+        with pytest.raises(InputError, match=message):
+            embed_fasta(tmp_path / fasta, model, output, **settings)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "esm"}))
+    with pytest.raises(InputError, match="model_type 'esm'"):
+        embed_fasta(tmp_path / "in.fa", tmp_path / "other", output)
+    config = json.loads((plain / "config.json").read_text())
+    (plain / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(InputError, match="does not fit"):
+        embed_fasta(tmp_path / "in.fa", plain, output)
+    assert not output.exists()
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_sequences(tmp_path):
+    folder = save_student(tmp_path / "student")
+    peaks = []
+    for count in (2_000, 20_000):
+        write_fasta(tmp_path / "in.fa.gz", draw_records(count, 200, 400))
+        program = (
+            "import resource, sys\n"
+            "from genestill.cli import main\n"
+            "assert main(['--quiet', 'student', 'embed', *sys.argv[1:]]) == 0\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+        )
+        arguments = [str(tmp_path / "in.fa.gz"), "--model", str(folder), "-o", str(tmp_path / f"{count}.parquet")]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments, "--threads", "1"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert pq.ParquetFile(tmp_path / f"{count}.parquet").metadata.num_rows == count
+        peaks.append(int(done.stdout))
+    print(f"peak memory: {peaks} MB")
+    assert peaks[1] <= peaks[0] + 40  # MB; the second file holds 5.4 million bases more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["delta_hybrid", "transformer"])
+def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path, backbone):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    settings = {"tracks": 1, "reverse_complement": True, "num_attention_heads": 2}
+    folder = save_student(tmp_path / "student", backbone=backbone, **settings)
+    file = tmp_path / "student.onnx"
+    assert main(["--quiet", "student", "export-onnx", "--model", str(folder), "-o", str(file)]) == 0
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    model = EncoderModel.from_pretrained(folder).eval()
+    for count, longest in ((5, 60), (1, 3000)):
+        input_ids, mask = encode_batch([sequence for _, sequence in draw_records(count, longest - 20, longest)])
+        tracks = np.random.default_rng(0).integers(0, 2, (*input_ids.shape, 1)).astype(np.float32)
+        hidden, pooled = session.run(None, {"input_ids": input_ids, "attention_mask": mask, "tracks": tracks})
+        given = [torch.from_numpy(x) for x in (input_ids, mask, tracks)]
+        with torch.inference_mode():
+            np.testing.assert_allclose(hidden, model(*given).last_hidden_state, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(pooled, model.embed(*given), rtol=1e-3, atol=1e-4)
+    assert [path.name for path in Path(tmp_path).iterdir() if "onnx" in path.name] == ["student.onnx"]
