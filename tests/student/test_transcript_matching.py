@@ -22,7 +22,7 @@ from genestill.student.transcripts.distillation import (
     stability,
     train,
 )
-from genestill.student.transcripts.release import parameters_of
+from genestill.student.release import parameters_of
 
 TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 

@@ -14,6 +14,7 @@ def add_commands(commands) -> None:
     add_dna_commands(commands)
     add_transcript_commands(commands)
     add_encoder_commands(commands)
+    _add_card(commands)
 
 
 def _add_export(commands) -> None:
@@ -160,3 +161,43 @@ def _run_predict(options) -> None:
         options.taxonomy,
         options.output,
     )
+
+
+def _add_card(commands) -> None:
+    summary = "write the model card of a student: figures with intervals, teacher, training, limits"
+    parser = commands.add_parser("card", help=summary, description=summary)
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student; README.md is written into it")
+    parser.add_argument("--title", required=True, help="first line of the card")
+    parser.add_argument("--summary", required=True, help="a paragraph for readers who have never heard of it")
+    parser.add_argument(
+        "--limit", required=True, action="append", help="what it cannot do; may be given more than once"
+    )
+    parser.add_argument("--metrics", metavar="PARQUET", help="its figures; not measured without")
+    parser.add_argument(
+        "--metrics-model", metavar="NAME", help="which model of the metrics it is, if there are several"
+    )
+    parser.add_argument("--measured-on", default="", metavar="TEXT", help="where the figures come from")
+    parser.add_argument("--training", metavar="JSON", help="object with what training took: hardware, hours, steps, …")
+    parser.add_argument("--licence", default="mit", help="of the weights (default: %(default)s)")
+    parser.set_defaults(run=_run_card)
+
+
+def _run_card(options) -> None:
+    from genestill.ground.artefacts import METRICS
+    from genestill.ground.files import read_json
+    from genestill.ground.tables import read_table
+    from genestill.student.release import Card, write_model_card
+
+    figures = read_table(options.metrics, METRICS) if options.metrics else None
+    if figures is not None and options.metrics_model:
+        figures = figures[figures["model"] == options.metrics_model]
+    card = Card(
+        title=options.title,
+        summary=options.summary,
+        limits=options.limit,
+        licence=options.licence,
+        training=read_json(options.training) if options.training else {},
+        figures=figures,
+        figures_source=options.measured_on,
+    )
+    write_model_card(options.model, card)

@@ -1,12 +1,8 @@
 """Writing a distilled transcript encoder as a folder that opens again."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors import safe_open
-
-from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, write_json
 from genestill.ground.provenance import collect_provenance
 from genestill.student.encoders.tokenization import build_tokenizer
@@ -32,15 +28,3 @@ def write_student(match, settings, transcripts, teacher, figures: dict, output: 
         given |= {f"{role}[{number}]": path for number, path in enumerate(paths)}
     provenance = collect_provenance(given, asdict(settings), settings.seed)
     write_json(output / "training.json", {"parameters": parameters, **figures, "provenance": provenance})
-
-
-def parameters_of(folder: str | Path) -> int:
-    """Number of parameters in a model folder's safetensors files; only their headers are read."""
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        raise InputError(f"{folder}: no *.safetensors in this folder; expected a model")
-    count = 0
-    for file in files:
-        with safe_open(file, framework="np") as tensors:
-            count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return count

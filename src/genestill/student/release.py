@@ -1,0 +1,226 @@
+"""The model card of a released student: what it is, what it was measured at, where it ends."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from safetensors import SafetensorError, safe_open
+from scipy import stats
+
+import genestill
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_json, sha256_of, write_text
+
+LEVEL = 0.95
+FIGURE_KEYS = ["benchmark", "dataset", "task", "split", "metric"]
+_KINDS = {
+    "genestill-encoder": (
+        ["dna", "rna", "encoder", "distillation"],
+        "transformers",
+        """\
+```python
+import genestill.student.encoders  # registers the architecture
+from transformers import AutoModel, AutoTokenizer
+
+model = AutoModel.from_pretrained("this folder").eval()
+tokenizer = AutoTokenizer.from_pretrained("this folder")
+embeddings = model.embed(**tokenizer(["ACGTACGT", "GGCA"], padding=True, return_tensors="pt"))
+```
+
+Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o embeddings.parquet`. Without torch:
+`genestill student export-onnx --model FOLDER -o student.onnx`.""",
+    ),
+    "genestill-corrector": (
+        ["metagenomics", "taxonomy", "distillation"],
+        "genestill",
+        "`genestill student predict --model FOLDER --contigs contigs.fna.gz …` annotates contigs, without the teacher.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card says beyond what the folder knows of itself.
+
+    Attributes:
+        title: first line.
+        summary: a paragraph for readers who have never heard of the student.
+        limits: sentences, each of which says what the student cannot do or was not measured at.
+        licence: identifier of the weights' licence, as the Hugging Face Hub spells it.
+        teacher: name, revision, and what else is known; by default what config.json says.
+        training: compute and data: hardware, hours, steps, sequences, and so on.
+        figures: rows of `artefacts.METRICS`, of this student only; see `summarise_figures`.
+        figures_source: where the figures were measured, in words.
+    """
+
+    title: str
+    summary: str
+    limits: Sequence[str]
+    licence: str = "mit"
+    teacher: dict | None = None
+    training: dict = field(default_factory=dict)
+    figures: pd.DataFrame | None = None
+    figures_source: str = ""
+
+
+def write_model_card(folder: str | Path, card: Card) -> None:
+    """Write ``folder``/README.md with the YAML header of the Hugging Face Hub, atomically.
+
+    Works for every student whose config.json names a ``model_type`` that genestill trains: encoders and correctors.
+
+    Raises:
+        InputError: no student in the folder; or a card without limits, title or summary, for every student has limits.
+    """
+    folder = Path(folder)
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type")
+    if kind not in _KINDS:
+        raise InputError(f"{folder}/config.json: model_type is {kind!r}; expected one of {', '.join(_KINDS)}")
+    for name in ("title", "summary", "limits"):
+        if not getattr(card, name):
+            raise InputError(f"model card of {folder}: no {name}; a card without it misleads its readers")
+    tags, library, usage = _KINDS[kind]
+    teacher = card.teacher if card.teacher is not None else config.get("teacher") or _corrector_teacher(config)
+    figures = summarise_figures(card.figures) if card.figures is not None else None
+    header = {
+        "license": card.licence,
+        "library_name": library,
+        "tags": ["genestill", *tags],
+        **({"pipeline_tag": "feature-extraction"} if kind == "genestill-encoder" else {}),
+        **({"model-index": [_model_index(card.title, figures)]} if figures is not None and len(figures) else {}),
+    }
+    parts = [
+        "---\n" + yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000) + "---",
+        f"# {card.title}",
+        card.summary,
+        _table(["", ""], _facts(folder, config)),
+        "## Use",
+        usage,
+        "## Teacher",
+        _table(["", ""], _pairs(teacher)) if teacher else "None: this student was not distilled.",
+        "## Figures",
+        _figures_text(figures, card.figures_source),
+        "## Training",
+        _table(["", ""], _pairs(card.training)) if card.training else "Not recorded.",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in card.limits),
+    ]
+    write_text(folder / "README.md", "\n\n".join(part for part in parts if part) + "\n")
+
+
+def parameters_of(folder: str | Path) -> int:
+    """Number of parameters in a model folder's safetensors files; only their headers are read."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{folder}: no *.safetensors in this folder; expected a model")
+    count = 0
+    for file in files:
+        try:
+            with safe_open(file, framework="np") as tensors:
+                count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{file}: not a whole safetensors file ({error})") from None
+    return count
+
+
+def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
+    """One row a figure: benchmark, dataset, task, split, metric, value, low, high, n, seeds.
+
+    ``metrics`` has the columns of `artefacts.METRICS`. Where it has rows ``<metric>_low`` and ``<metric>_high``, they
+    are the interval; else several seeds give the mean and its 95 % t interval, and one seed gives no interval (NaN).
+    Undefined values (null) are left out.
+
+    Raises:
+        InputError: figures of more than one model.
+    """
+    models = sorted(metrics["model"].unique())
+    if len(models) > 1:
+        raise InputError(f"figures of {len(models)} models ({', '.join(models)}); a card is about one: choose it")
+    metrics = metrics.dropna(subset=["value"])
+    names = set(metrics["metric"])
+    ends = {f"{name}{end}" for name in names for end in ("_low", "_high")} & names
+    rows = []
+    for key, group in metrics[~metrics["metric"].isin(ends)].groupby(FIGURE_KEYS, sort=True, dropna=False):
+        of_figure = (metrics[FIGURE_KEYS[:-1]] == list(key[:-1])).all(axis=1)
+        bounds = [
+            metrics.loc[of_figure & (metrics["metric"] == f"{key[-1]}{end}"), "value"] for end in ("_low", "_high")
+        ]
+        seeds = group["seed"].nunique()
+        if all(len(bound) for bound in bounds):
+            low, high = (float(bound.mean()) for bound in bounds)
+        elif seeds > 1:
+            by_seed = group.groupby("seed")["value"].mean()
+            half = stats.t.ppf((1 + LEVEL) / 2, seeds - 1) * by_seed.sem()
+            low, high = by_seed.mean() - half, by_seed.mean() + half
+        else:
+            low = high = math.nan
+        rows.append([*key, group["value"].mean(), low, high, int(group["n"].max()), seeds])
+    return pd.DataFrame(rows, columns=[*FIGURE_KEYS, "value", "low", "high", "n", "seeds"])
+
+
+def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
+    facts = [
+        ("parameters", f"{parameters_of(folder):,}"),
+        ("weights (SHA-256)", f"`{sha256_of(folder / 'model.safetensors')}`"),
+        ("made with", f"genestill {config.get('genestill', genestill.__version__)}"),
+    ]
+    if config["model_type"] == "genestill-encoder":
+        facts += [
+            ("backbone", config["backbone"]),
+            ("shape", f"{config['num_hidden_layers']} layers of width {config['hidden_size']}"),
+            ("input", f"single nucleotides, up to {config['max_length']:,} at once, {config['tracks']} tracks"),
+            ("reverse complement", "both strands are averaged" if config["reverse_complement"] else "not used"),
+            ("pooling", config["pooling"]),
+        ]
+    return facts
+
+
+def _corrector_teacher(config: dict):
+    provenance = config.get("provenance") or {}
+    return provenance.get("teacher")
+
+
+def _pairs(values) -> list[tuple[str, str]]:
+    if not isinstance(values, dict):
+        return [("name", str(values))]
+    return [
+        (key, json.dumps(value) if isinstance(value, (dict, list)) else str(value)) for key, value in values.items()
+    ]
+
+
+def _figures_text(figures: pd.DataFrame | None, source: str) -> str:
+    if figures is None or not len(figures):
+        return "This student has not been measured; do not compare it with others before you have."
+    body = [
+        [row.benchmark, row.dataset, row.task, row.split, row.metric, f"{row.value:.3f}",
+         "one seed" if math.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}", f"{row.n:,}", row.seeds]
+        for row in figures.itertuples()
+    ]  # fmt: skip
+    columns = ["benchmark", "dataset", "task", "split", "metric", "value", "95 % interval", "n", "seeds"]
+    return (f"{source}\n\n" if source else "") + _table(columns, body)
+
+
+def _model_index(title: str, figures: pd.DataFrame) -> dict:
+    results = [
+        {
+            "task": {"type": "other", "name": f"{key[2]}"},
+            "dataset": {"type": f"{key[0]}", "name": f"{key[1]} ({key[3]})"},
+            "metrics": [
+                {"type": row.metric, "name": row.metric, "value": round(float(row.value), 4)}
+                for row in group.itertuples()
+            ],
+        }
+        for key, group in figures.groupby(FIGURE_KEYS[:-1], sort=True)
+    ]
+    return {"name": title, "results": results}
+
+
+def _table(columns: Sequence[str], rows) -> str:
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return "\n".join([line(columns), "|" + "---|" * len(columns), *map(line, rows)])

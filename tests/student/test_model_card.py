@@ -1,0 +1,127 @@
+"""Model cards: a header that the Hub reads, figures with their intervals, nothing left out."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from genestill.cli import main
+from genestill.ground.artefacts import METRICS
+from genestill.ground.errors import InputError
+from genestill.ground.label_tree import LabelTree
+from genestill.ground.lineage import parse_lineage
+from genestill.ground.tables import write_table
+from genestill.student.corrector import Corrector, CorrectorConfig
+from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.release import Card, parameters_of, summarise_figures, write_model_card
+
+
+@pytest.fixture
+def student(tmp_path):
+    torch.manual_seed(0)
+    teacher = {"name": "nucleotide-transformer-v2-500m", "revision": "abc123"}
+    config = EncoderConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=1, teacher=teacher)
+    EncoderModel(config).save_pretrained(tmp_path / "student")
+    return tmp_path / "student"
+
+
+def metrics(rows):
+    columns = ["task", "metric", "seed", "value", "n"]
+    frame = pd.DataFrame(rows, columns=columns).assign(benchmark="probes", dataset="human", model="s", split="test")
+    return frame[METRICS.names]
+
+
+FIGURES = metrics(
+    [
+        ("half-life", "pearson", 1, 0.5, 100),
+        ("half-life", "pearson", 2, 0.6, 100),
+        ("half-life", "pearson", 3, 0.7, 100),
+        ("coding", "auroc", 1, 0.9, 50),
+        ("coding", "auroc_low", 1, 0.85, 50),
+        ("coding", "auroc_high", 1, 0.95, 50),
+        ("reporter", "mse", 1, 2.0, 10),
+        ("reporter", "pearson", 1, None, 10),
+    ]
+)
+
+
+def test_intervals_come_from_the_table_or_from_the_seeds_or_not_at_all():
+    figures = summarise_figures(FIGURES).set_index(["task", "metric"])
+    assert len(figures) == 3
+    assert figures.loc[("coding", "auroc"), ["value", "low", "high"]].tolist() == [0.9, 0.85, 0.95]
+    seeds = figures.loc[("half-life", "pearson")]
+    assert seeds["seeds"] == 3
+    half = 4.302653 * 0.1 / math.sqrt(3)  # 97.5 % point of t with 2 degrees of freedom
+    np.testing.assert_allclose(seeds[["value", "low", "high"]].tolist(), [0.6, 0.6 - half, 0.6 + half], rtol=1e-6)
+    assert math.isnan(figures.loc[("reporter", "mse"), "low"])
+
+
+def test_a_card_says_what_the_student_is_where_it_comes_from_and_where_it_ends(student):
+    card = Card(
+        "Small encoder", "It reads DNA.", ["Human only.", "No | tables."], training={"hours": 2}, figures=FIGURES
+    )
+    write_model_card(student, card)
+    text = (student / "README.md").read_text(encoding="utf-8")
+    _, header, body = text.split("---\n", 2)
+    header = yaml.safe_load(header)
+    assert header["license"] == "mit"
+    assert header["pipeline_tag"] == "feature-extraction"
+    metric = header["model-index"][0]["results"][0]["metrics"][0]
+    assert metric == {"type": "auroc", "name": "auroc", "value": 0.9}
+    for fact in (
+        f"| parameters | {parameters_of(student):,} |",
+        "| revision | abc123 |",
+        "| probes | human | coding | test | auroc | 0.900 | 0.850 to 0.950 | 50 | 1 |",
+        "| 2.000 | one seed | 10 | 1 |",
+        "| hours | 2 |",
+        "- Human only.",
+        "AutoModel.from_pretrained",
+    ):
+        assert fact in body
+    assert parameters_of(student) == sum(p.numel() for p in EncoderModel.from_pretrained(student).parameters())
+
+
+def test_the_command_writes_the_card_of_one_model_of_a_table(student, tmp_path):
+    both = pd.concat([FIGURES, FIGURES.assign(model="other", value=0.123)])
+    write_table(tmp_path / "metrics.parquet", both, METRICS)
+    (tmp_path / "training.json").write_text(json.dumps({"hardware": "2 cores"}))
+    arguments = ["student", "card", "--model", str(student), "--title", "T", "--summary", "S", "--limit", "L"]
+    arguments += ["--metrics", str(tmp_path / "metrics.parquet"), "--training", str(tmp_path / "training.json")]
+    assert main(arguments) == 2  # of which of the two?
+    assert not (student / "README.md").exists()
+    assert main([*arguments, "--metrics-model", "s"]) == 0
+    text = (student / "README.md").read_text(encoding="utf-8")
+    assert "0.900" in text
+    assert "0.123" not in text
+    assert "| hardware | 2 cores |" in text
+
+
+def test_an_unmeasured_or_untaught_student_says_so(tmp_path):
+    EncoderModel(EncoderConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=1)).save_pretrained(tmp_path)
+    write_model_card(tmp_path, Card("T", "S", ["L"]))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "has not been measured" in text
+    assert "was not distilled" in text
+    assert "model-index" not in text
+
+
+def test_a_card_without_limits_and_a_folder_without_student_are_refused(student, tmp_path):
+    with pytest.raises(InputError, match="no limits"):
+        write_model_card(student, Card("T", "S", []))
+    (tmp_path / "config.json").write_text('{"model_type": "esm"}')
+    with pytest.raises(InputError, match="model_type is 'esm'"):
+        write_model_card(tmp_path, Card("T", "S", ["L"]))
+
+
+def test_the_taxonomy_student_has_a_card_too(tmp_path):
+    tree = LabelTree.from_lineages([parse_lineage("d__Bacteria;p__A"), parse_lineage("d__Bacteria;p__B")])
+    config = CorrectorConfig(groups={"composition": 103}, leaves=len(tree.leaves))
+    Corrector(config, tree).save_pretrained(tmp_path)
+    write_model_card(tmp_path, Card("Corrector", "It mends lineages.", ["One data set."], teacher={"name": "t"}))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "genestill student predict" in text
+    assert "| name | t |" in text
