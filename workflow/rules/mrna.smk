@@ -121,6 +121,7 @@ rule leave_out_relatives:
         corpus=f"{MRNA_CORPUS}/sequences.fna.gz",
         corpus_index=f"{MRNA_CORPUS}/index.parquet",
         benchmark=f"{MRNA_BENCHMARK}/sequences.fna.gz",
+        benchmark_transcripts=f"{MRNA_BENCHMARK}/transcripts.parquet",
         benchmark_index=f"{MRNA_BENCHMARK}/index.parquet",
         groups=MRNA_GROUPS,
         overlap=report(
@@ -248,6 +249,7 @@ rule embed_with_student:
     input:
         model=f"{RESULTS}/student/{{run}}/model",
         sequences=f"{MRNA_BENCHMARK}/sequences.fna.gz",
+        transcripts=f"{MRNA_BENCHMARK}/transcripts.parquet",
     output:
         f"{RESULTS}/student/{{run}}/embeddings.parquet",
     log:
@@ -263,9 +265,15 @@ rule embed_with_student:
         mem_mb=4000,
         runtime=240,
         gpu=1,
+    params:
+        tracks=lambda wildcards, input: (
+            options(tracks=str(input.transcripts))
+            if MRNA_STUDENTS[wildcards.run.rsplit(".", 1)[0]].get("tracks")
+            else ""
+        ),
     shell:
-        "OMP_NUM_THREADS={threads} python -m genestill student embed {input.sequences:q} --model {input.model:q}"
-        " --output {output:q} 2> {log:q}"
+        "OMP_NUM_THREADS=1 python -m genestill student embed {input.sequences:q} --model {input.model:q}"
+        " {params.tracks} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 def probed_features(wildcards):

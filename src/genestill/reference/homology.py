@@ -138,8 +138,8 @@ def separate_benchmark(
 ) -> None:
     """`leave_out_relatives` on files.
 
-    ``output_transcripts`` gets transcripts.parquet, sequences.fna.gz and index.parquet; ``output_benchmark`` the latter
-    two.
+    ``output_transcripts`` and ``output_benchmark`` each get transcripts.parquet (`artefacts.TRANSCRIPTS`),
+    sequences.fna.gz and index.parquet, in one order.
     """
     corpus = read_table(transcripts, TRANSCRIPTS)
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}
@@ -150,7 +150,9 @@ def separate_benchmark(
     kept = corpus[keep]
     write_table(Path(output_transcripts) / "transcripts.parquet", kept, TRANSCRIPTS)
     write_sequences(output_transcripts, list(zip(kept["id"], kept["sequence"], strict=True)))
-    benchmark = pd.concat([table[["transcript", "sequence"]] for table in tables.values()])
-    write_sequences(output_benchmark, list(benchmark.drop_duplicates("transcript").itertuples(index=False, name=None)))
+    benchmark = pd.concat(list(tables.values())).drop_duplicates("transcript")
+    benchmark = benchmark.assign(id=benchmark["transcript"], length=benchmark["sequence"].str.len())
+    write_table(Path(output_benchmark) / "transcripts.parquet", benchmark, TRANSCRIPTS)
+    write_sequences(output_benchmark, list(zip(benchmark["id"], benchmark["sequence"], strict=True)))
     write_table(output_groups, groups, HOMOLOGY_GROUPS)
     write_json(output_overlap, overlap)
