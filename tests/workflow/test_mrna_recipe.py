@@ -1,0 +1,60 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from genestill.ground.configuration import complete_configuration, read_yaml
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_json
+from genestill.student.transcripts.objectives import parse_objective
+
+ROOT = Path(__file__).parents[2]
+
+
+def complete(settings: dict) -> dict:
+    return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
+
+
+@pytest.mark.parametrize("name", ["mrna-demo", "mrna-real"])
+def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
+    mrna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["mrna"]
+    for student in mrna["students"].values():
+        assert parse_objective(student["objective"])
+
+
+@pytest.mark.parametrize(
+    ("mrna", "message"),
+    [
+        ({"students": {"a": {"backbone": "mamba"}}}, "mamba"),
+        ({"tasks": {"a": {"kind": "ranking"}}}, "ranking"),
+        ({"seed": [1]}, "seeds"),
+        ({"floors": {"k": [1, 12]}}, "12"),
+    ],
+)
+def test_mistakes_in_the_section_mrna_are_refused_by_name(mrna, message):
+    with pytest.raises(InputError, match=message):
+        complete({"recipe": "mrna", "dataset": {"name": "x"}, "mrna": mrna})
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for folder in ("workflow", "config", "resources", "src"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    command = ["snakemake", "--cores", "2", "mrna", "--configfile", "config/mrna-demo.yaml"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=1800)
+    results = tmp_path / "results/mrna/mrna-demo"
+    table = pd.read_csv(results / "evaluation/mrna/table.tsv", sep="\t").set_index("model")
+    assert set(table.index) == {"teacher", "embeddings", "logits", "untrained", "kmers-1-3"}
+    assert table[["stability", "localisation", "coding"]].notna().all(axis=None)
+    stability = pd.read_csv(results / "evaluation/mrna/stability.tsv", sep="\t")
+    assert len(stability) == 6
+    assert read_json(results / "reference/overlap.json")["left out"] > 0
+    for figure in ("scores.svg", "training.svg", "maps.svg"):
+        assert (results / "evaluation/mrna" / figure).is_file()
