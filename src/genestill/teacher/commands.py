@@ -36,15 +36,15 @@ def _add_pretrain(commands) -> None:
         help="genomeocean: Mistral, causal, byte-pair tokens; nucleotide-transformer: v2, masked, 6-mers "
         "(default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--hidden-size", type=int, default=192, help="default: %(default)s")
-    parser.add_argument("--layers", type=int, default=4, help="default: %(default)s")
+    parser.add_argument("--hidden-size", type=int, default=128, help="default: %(default)s")
+    parser.add_argument("--layers", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--heads", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--vocabulary", type=int, default=1024, help="byte-pair tokens (default: %(default)s)")
     parser.add_argument("--context", type=int, default=256, help="tokens of one input (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="inputs a step (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=8, help="inputs a step (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=500, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="stop after so long if that comes first; weights then vary")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=4e-3, help="peak (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--name", help="name recorded in the folder (default: <architecture>-miniature)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -89,8 +89,8 @@ def _add_check(commands) -> None:
     _add_model(parser)
     _add_genomes(parser)
     parser.add_argument(
-        "--loss-share", type=float, default=0.95, help="the loss must be below this share of ln(vocabulary) "
-        "(default: %(default)s)",
+        "--loss-share", type=float, metavar="SHARE", help="the loss must be below this share of ln(vocabulary) "
+        "(default: 0.93; 0.98 for k-mers)",
     )  # fmt: skip
     parser.add_argument("--windows", type=int, default=64, help="windows to look at (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
@@ -139,7 +139,7 @@ def _add_embed(commands) -> None:
     parser.add_argument("--strands", default="one", choices=("one", "both"),
                         help="both: mean with the reverse complement (default: %(default)s)")  # fmt: skip
     parser.add_argument(
-        "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 8192; GPU 65536)"
+        "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 2048; GPU 65536)"
     )
     parser.add_argument("--masked-passes", type=int, default=7, metavar="N",
                         help="base log-probabilities of a masked model: mask one token in N a pass; 0: mask none "

@@ -36,7 +36,7 @@ class EmbeddingSettings:
         window: bases of a window; None for as many as the context holds; ``first`` for the first 512 tokens of a
             sequence and no more (with ``last`` pooling: TaxDistill as published).
         strands: ``one``, or ``both`` for the mean over a sequence and its reverse complement.
-        batch_tokens: tokens of a batch, padding included; None for 8,192 (CPU) or 65,536 (GPU).
+        batch_tokens: tokens of a batch, padding included; None for 2,048 (CPU, whose caches are small) or 65,536 (GPU).
         masked_passes: for base log-probabilities of a masked model, see `base_log_probabilities`.
         dtype: of the model.
     """
@@ -100,7 +100,7 @@ def compute(teacher: Teacher, records: Iterable[tuple[str, str]], settings: Embe
 
 
 def _batch_tokens(teacher: Teacher, settings: EmbeddingSettings) -> int:
-    return settings.batch_tokens or (65_536 if teacher.device.type == "cuda" else 8_192)
+    return settings.batch_tokens or (65_536 if teacher.device.type == "cuda" else 2_048)
 
 
 def _windows(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> list[Window]:

@@ -48,15 +48,15 @@ class PretrainingSettings:
     """
 
     architecture: str = "genomeocean"
-    hidden_size: int = 192
-    layers: int = 4
+    hidden_size: int = 128
+    layers: int = 3
     heads: int = 4
     vocabulary: int = 1024
     context: int = 256
-    batch: int = 16
-    steps: int = 1000
+    batch: int = 8
+    steps: int = 500
     minutes: float | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     seed: int = 1
 
     def __post_init__(self):
