@@ -39,7 +39,7 @@ rule simulate_transcriptome:
         mem_mb=2000,
         runtime=10,
     params:
-        folder=TRANSCRIPTOME,
+        folder=subpath(output[0], parent=True),
         seed=config["seed"],
     shell:
         "python -m genestill reference transcriptome --seed {params.seed} --output {params.folder:q} 2> {log:q}"
@@ -65,7 +65,7 @@ rule collect_transcripts:
             options(source=f"{name}={place}") for name, place in MRNA_SOURCES.items()
         ),
         lengths=options(shortest=MRNA["shortest"], longest=MRNA["longest"]),
-        folder=f"{RESULTS}/reference/transcripts",
+        folder=subpath(output[0], parent=True),
         seed=config["seed"],
     shell:
         "python -m genestill reference transcripts {params.sources} {params.lengths} --seed {params.seed}"
@@ -141,8 +141,8 @@ rule leave_out_relatives:
         runtime=240,
     params:
         likeness=options(**MRNA["likeness"]),
-        corpus=MRNA_CORPUS,
-        benchmark=MRNA_BENCHMARK,
+        corpus=subpath(output.corpus, parent=True),
+        benchmark=subpath(output.benchmark, parent=True),
     shell:
         "python -m genestill reference relatives --transcripts {input.transcripts:q} --tasks {input.tasks:q}"
         " {params.likeness} --threads {threads} --output-transcripts {params.corpus:q}"
@@ -238,7 +238,7 @@ rule match_student:
             "--tracks" if MRNA_STUDENTS[wildcards.student].get("tracks") else ""
         ),
         told=lambda wildcards: options(**teacher_shards(wildcards.student)),
-        folder=f"{RESULTS}/student/{{student}}.seed{{match_seed}}",
+        folder=subpath(output.training, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
         " --teacher-model {input.model:q} {params.told} {params.settings} {params.tracks} --keep-diverged"
@@ -274,15 +274,6 @@ rule embed_with_student:
     shell:
         "OMP_NUM_THREADS=1 python -m genestill student embed {input.sequences:q} --model {input.model:q}"
         " {params.tracks} --threads {threads} --output {output:q} 2> {log:q}"
-
-
-def probed_features(wildcards):
-    """Embeddings that stand behind a name in the table; nothing for a k-mer baseline."""
-    if wildcards.model in MRNA["floors"]:
-        return []
-    if wildcards.model == MRNA["teacher"]["name"]:
-        return f"{MRNA_TEACHER}/benchmark/embeddings.parquet"
-    return f"{RESULTS}/student/{wildcards.model}/embeddings.parquet"
 
 
 rule probe:
@@ -354,7 +345,7 @@ rule tabulate_probes:
         runs=lambda wildcards, input: options(
             training=[str(Path(file).parent) for file in input.training]
         ),
-        folder=MRNA_TABLE,
+        folder=subpath(output[0], parent=True),
     shell:
         "python -m genestill evaluation probe-table --predictions {input.predictions:q} {params.settings}"
         " {params.runs} --output {params.folder:q} 2> {log:q}"

@@ -66,3 +66,12 @@ def teacher_shards(student):
         for what, told in TEACHER_TELLS.items()
         if terms & set(told)
     }
+
+
+def probed_features(wildcards):
+    """Embeddings that stand behind a name in the table; nothing for a k-mer baseline."""
+    if wildcards.model in MRNA["floors"]:
+        return []
+    if wildcards.model == MRNA["teacher"]["name"]:
+        return f"{MRNA_TEACHER}/benchmark/embeddings.parquet"
+    return f"{RESULTS}/student/{wildcards.model}/embeddings.parquet"
