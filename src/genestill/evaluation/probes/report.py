@@ -1,5 +1,6 @@
 """The table of the ``mrna`` recipe, for people and for programs, and the answer to the instability question."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,9 +41,11 @@ def format_table(summary: pd.DataFrame, teacher: str) -> str:
     tasks = list(summary.columns[summary.columns.get_loc("floor") + 1 :])
     lines = [f"{'model':28} {'mean':>6} {'95 % interval':>15} {'kept':>6} {'95 % interval':>15}  " + "  ".join(tasks)]
     for row in summary.to_dict("records"):
-        kept = "" if row["model"] in (teacher, row["floor"]) else f"{row['kept']:6.2f}"
-        sound = kept and row["kept_low"] == row["kept_low"]
-        interval = f"[{row['kept_low']:.2f}, {row['kept_high']:.2f}]" if sound else "undefined" if kept else ""
+        kept = interval = ""
+        if row["model"] not in (teacher, row["floor"]):
+            sound = not math.isnan(row["kept_low"])
+            kept = f"{row['kept']:6.2f}" if sound else "-"
+            interval = f"[{row['kept_low']:.2f}, {row['kept_high']:.2f}]" if sound else "undefined"
         mean = f"[{row['mean_low']:.3f}, {row['mean_high']:.3f}]"
         lines.append(
             f"{row['model']:28} {row['mean']:6.3f} {mean:>15} "
