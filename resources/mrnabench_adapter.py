@@ -1,0 +1,111 @@
+"""A genestill student as a model of mRNABench. Drop this file into mRNABench's environment.
+
+mRNABench pins other versions of torch and NumPy than genestill does, so the student comes as ONNX: this file needs
+NumPy, torch and mrna-bench (both are there already) and onnxruntime.
+
+    genestill student export-onnx --model FOLDER -o FOLDER/student.onnx      # once, where genestill is installed
+
+    from mrna_bench.embedder import DatasetEmbedder                          # in mRNABench's environment
+    from mrnabench_adapter import open_student
+    embedder = DatasetEmbedder(open_student("FOLDER", name="my-student"), dataset)
+    embedder.persist_embeddings(embedder.embed_dataset())
+
+genestill itself never imports mrna-bench (AGPL-3).
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from mrna_bench.models.embedding_model import EmbeddingModel
+
+CLS = 7
+CODES = np.full(256, 4, np.int64)  # A, C, G, T, and 4 for all else
+for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"TtUu")):
+    CODES[list(_letters)] = _code
+
+
+def open_student(folder: str | Path, name: str = "genestill-student", device: str | torch.device = "cpu"):
+    """The student in ``folder`` (config.json, tokenizer.json, student.onnx) as an mRNABench `EmbeddingModel`.
+
+    Args:
+        folder: a released student with its ONNX graph beside it.
+        name: under which mRNABench files its embeddings; without underscores, at which mRNABench cuts file names.
+        device: of the tensors that come out; with CUDA the graph runs there if onnxruntime can.
+    """
+    if "_" in name:
+        raise ValueError(f"name {name!r}: mRNABench cuts file names at underscores; use hyphens")
+
+    class Student(GenestillStudent):
+        default_version = name
+        valid_versions = [name]  # noqa: RUF012 - declared so by mRNABench
+
+    return Student(name, torch.device(device), Path(folder))
+
+
+class GenestillStudent(EmbeddingModel):
+    """Token representations of a genestill student, aggregated as mRNABench asks; see `open_student`.
+
+    Speaks the interface of mrna-bench 1.3 (``embed_sequence``, ``embed_sequence_sixtrack``) and that of its
+    development version (``embed``).
+    """
+
+    def __init__(self, model_version: str, device: torch.device, folder: Path):
+        super().__init__(model_version, device)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        self.tracks = config.get("tracks", 0)
+        self.is_sixtrack = self.tracks == 2
+        self.cls = int("[CLS]" in (tokenizer.get("post_processor") or {}).get("special_tokens", {}))
+        self.longest = config["max_length"] - self.cls
+        providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+        self.session = onnxruntime.InferenceSession(
+            str(folder / "student.onnx"), providers=[*providers, "CPUExecutionProvider"]
+        )
+        self.model = torch.nn.Identity()  # mRNABench switches it to evaluation; the graph needs no switching
+
+    @staticmethod
+    def get_model_short_name(model_version: str) -> str:
+        """The name itself."""
+        return model_version
+
+    def embed_sequence(self, sequence: str, agg_fn: Callable = torch.mean) -> torch.Tensor:
+        """Embedding [1, H] of a sequence without tracks; ``agg_fn`` is called with [1, bases, H] and ``dim=1``."""
+        return agg_fn(self._represent(sequence, None, None)[None], dim=1)
+
+    def embed_sequence_sixtrack(
+        self, sequence: str, cds: np.ndarray, splice: np.ndarray, agg_fn: Callable = torch.mean
+    ) -> torch.Tensor:
+        """Embedding [1, H] of a sequence with its tracks; see `embed_sequence`."""
+        return agg_fn(self._represent(sequence, cds, splice)[None], dim=1)
+
+    def embed(self, sequences, cds=None, splice=None, agg_fn: Callable | None = None) -> list[torch.Tensor]:
+        """What takes the place of both after mrna-bench 1.3: one embedding [H] a sequence.
+
+        ``agg_fn`` is called with the representations [bases, H] of all its bases, and is their mean by default.
+        """
+        nothing = [None] * len(sequences)
+        aggregate = agg_fn or partial(torch.mean, dim=0)
+        return [aggregate(self._represent(*one)) for one in zip(sequences, cds or nothing, splice or nothing)]  # noqa: B905
+
+    def _represent(self, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None) -> torch.Tensor:
+        """[bases, H]; a longer sequence than the student reads is cut into the fewest windows of about equal length."""
+        codes = CODES[np.frombuffer(sequence.encode("ascii"), np.uint8)]
+        count = -(-len(codes) // self.longest)
+        edges = [len(codes) * number // count for number in range(count + 1)]
+        parts = []
+        for start, stop in zip(edges[:-1], edges[1:]):  # noqa: B905, RUF007
+            tokens = np.concatenate([np.full(self.cls, CLS, np.int64), codes[start:stop]])[None]
+            feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+            if self.tracks:
+                feeds["tracks"] = np.zeros((*tokens.shape, self.tracks), np.float32)
+                for number, track in enumerate((cds, splice)):
+                    if track is not None:
+                        feeds["tracks"][0, self.cls :, number] = track[start:stop]
+            hidden = self.session.run(["last_hidden_state"], feeds)[0]
+            parts.append(hidden[0, self.cls :])
+        return torch.from_numpy(np.concatenate(parts)).to(self.device)

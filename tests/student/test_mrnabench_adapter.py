@@ -1,0 +1,118 @@
+"""The mRNABench adapter, against a stand-in for mRNABench's abstract class and torch in place of the graph."""
+
+import importlib.util
+import sys
+import types
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.encoders.embedding import Embedder, Record
+from genestill.student.encoders.tokenization import build_tokenizer
+
+ADAPTER = Path(__file__).parents[2] / "resources" / "mrnabench_adapter.py"
+
+
+class Released(ABC):
+    """What mrna-bench 1.3.2 asks of a model."""
+
+    @staticmethod
+    @abstractmethod
+    def get_model_short_name(model_version): ...
+
+    def __init__(self, model_version, device):
+        self.short_name = self.get_model_short_name(model_version)
+        self.device = device
+        self.is_sixtrack = False
+
+    @abstractmethod
+    def embed_sequence(self, sequence, agg_fn=torch.mean): ...
+
+    @abstractmethod
+    def embed_sequence_sixtrack(self, sequence, cds, splice, agg_fn=torch.mean): ...
+
+
+class Development(ABC):
+    """What its development version asks: a checked version, and ``embed`` to a list of tensors."""
+
+    def __init__(self, model_version, device):
+        assert model_version in self.valid_versions
+        self.short_name = self.get_model_short_name(model_version)
+        self.device = device
+
+    @abstractmethod
+    def embed(self, sequences, cds=None, splice=None, agg_fn=None): ...
+
+
+class TorchSession:
+    """Runs the student beside the graph's path, with the graph's names."""
+
+    def __init__(self, file, providers):
+        self.model = EncoderModel.from_pretrained(Path(file).parent).eval()
+
+    def run(self, outputs, feeds):
+        assert outputs == ["last_hidden_state"]
+        with torch.inference_mode():
+            hidden = self.model(**{name: torch.from_numpy(array) for name, array in feeds.items()})
+        return [hidden.last_hidden_state.numpy()]
+
+
+@pytest.fixture(params=[Released, Development])
+def adapter(monkeypatch, request):
+    package = types.ModuleType("mrna_bench.models.embedding_model")
+    package.EmbeddingModel = request.param
+    monkeypatch.setitem(sys.modules, "mrna_bench", types.ModuleType("mrna_bench"))
+    monkeypatch.setitem(sys.modules, "mrna_bench.models", types.ModuleType("mrna_bench.models"))
+    monkeypatch.setitem(sys.modules, "mrna_bench.models.embedding_model", package)
+    runtime = types.ModuleType("onnxruntime")
+    runtime.InferenceSession = TorchSession
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    specification = importlib.util.spec_from_file_location("mrnabench_adapter", ADAPTER)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("cls", [False, True])
+def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls):
+    torch.manual_seed(0)
+    config = EncoderConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=1, tracks=2, max_length=100)
+    EncoderModel(config).save_pretrained(tmp_path)
+    build_tokenizer(cls=cls).save_pretrained(tmp_path)
+    generator = np.random.default_rng(0)
+    sequences = ["".join(generator.choice(list("ACGTNacgtu"), length)) for length in (40, 250)]
+    tracks = [generator.integers(0, 2, (len(sequence), 2)) for sequence in sequences]
+    student = adapter.open_student(tmp_path, name="my-student")
+    found = student.embed(sequences, [track[:, 0] for track in tracks], [track[:, 1] for track in tracks])
+    records = [
+        Record("", sequence, track.astype(np.float32)) for sequence, track in zip(sequences, tracks, strict=True)
+    ]
+    if not cls:  # our mean counts [CLS], mRNABench asks for bases alone
+        np.testing.assert_allclose(torch.stack(found), Embedder(tmp_path).embed(records), rtol=1e-4, atol=1e-5)
+    assert [one.shape for one in found] == [(16,), (16,)]
+    assert student.short_name == "my-student"
+    assert student.is_sixtrack
+    for row in (0, 1):
+        one = student.embed_sequence_sixtrack(sequences[row], tracks[row][:, 0], tracks[row][:, 1])
+        torch.testing.assert_close(one, found[row][None])
+    assert (student.embed_sequence(sequences[0]) - found[0]).abs().max() > 0.01  # no tracks
+    assert student.cls == cls
+    every_base = student.embed(sequences, agg_fn=lambda hidden: hidden)
+    assert [one.shape for one in every_base] == [(40, 16), (250, 16)]
+
+
+def test_codes_and_special_tokens_are_those_of_the_tokenizer(adapter, tmp_path):
+    tokenizer = build_tokenizer(cls=True)
+    tokenizer.save_pretrained(tmp_path)
+    for letter in "ACGTUNRYacgtun":
+        assert adapter.CODES[ord(letter)] == tokenizer(letter, add_special_tokens=False)["input_ids"][0]
+    assert tokenizer("A")["input_ids"][0] == adapter.CLS
+
+
+def test_a_name_that_mrnabench_would_cut_is_refused(adapter, tmp_path):
+    with pytest.raises(ValueError, match="underscores"):
+        adapter.open_student(tmp_path, name="my_student")
