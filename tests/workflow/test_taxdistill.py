@@ -1,0 +1,134 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from genestill.ground.artefacts import INDEX, METRICS, PREDICTIONS
+from genestill.ground.tables import read_table
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+
+pytestmark = pytest.mark.workflow
+
+
+def snakemake(*arguments, folder=ROOT, check=True):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of the small demo: (working folder, results folder)."""
+    folder = tmp_path_factory.mktemp("demo")
+    snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=folder)
+    return folder, folder / "results" / "taxdistill" / "test"
+
+
+@pytest.mark.parametrize("name", ["config", "test", "community", "cami2", "benchmark"])
+def test_a_dry_run_from_the_root_lists_jobs(name, tmp_path):
+    # From another folder, so that finished results of this checkout do not hide the jobs; relative inputs of data that
+    # are not part of the project are made up.
+    settings = (ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")
+    for word in settings.split():
+        if word.startswith("../shared/"):
+            (tmp_path / "run" / word).resolve().parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "run" / word).resolve().touch()
+    (tmp_path / "run").mkdir(exist_ok=True)
+    done = snakemake("-n", "--cores", 2, "--configfile", ROOT / "config" / f"{name}.yaml", folder=tmp_path / "run")
+    jobs = [line for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
+    assert len(jobs) > 10
+
+
+def test_the_demo_ends_with_a_table_of_labels_and_student(run):
+    text = (run[1] / "evaluation" / "table.txt").read_text()
+    assert "MMseqs2" in text
+    assert "corrector" in text
+    assert "species" in text
+
+
+def test_every_contig_of_the_index_has_one_prediction_and_a_reason_where_it_stops(run):
+    index = read_table(run[1] / "reference" / "contigs.parquet", INDEX)
+    table = read_table(run[1] / "student" / "corrector" / "predictions.parquet", PREDICTIONS)
+    assert table["id"].tolist() == index["id"].tolist()
+    assert table.loc[table["accepted"] < 7, "reason"].str.len().gt(10).all()
+
+
+def test_the_metrics_hold_both_models_at_every_rank(run):
+    metrics = read_table(run[1] / "evaluation" / "metrics.parquet", METRICS)
+    f1 = metrics[(metrics["metric"] == "f1") & (metrics["split"] == "all")]
+    assert set(f1["model"]) == {"MMseqs2", "corrector"}
+    assert len(f1) == 14
+    assert f1["value"].between(0, 1).all()
+
+
+def test_other_tools_find_their_formats(run):
+    export = run[1] / "student" / "corrector" / "export"
+    for name in ("predictions.tsv", "taxometer.tsv", "test.binning", "test.profile", "kraken.report", "krona.html"):
+        assert (export / name).stat().st_size > 100, name
+    contigs = len(read_table(run[1] / "reference" / "contigs.parquet", INDEX))
+    assert len(pd.read_csv(export / "taxometer.tsv", sep="\t")) == contigs
+
+
+def test_the_student_opens_again_and_annotates_contigs_without_teacher_or_database(run):
+    folder, results = run
+    genestill = str(Path(sys.executable).with_name("genestill"))
+    subprocess.run(
+        [genestill, "student", "predict", "--model", results / "student" / "corrector" / "model"]
+        + ["--contigs", results / "reference" / "community" / "contigs.fna.gz"]
+        + ["--index", results / "reference" / "contigs.parquet", "--output", folder / "again.parquet"],
+        check=True,
+        timeout=300,
+    )
+    table = read_table(folder / "again.parquet", PREDICTIONS)
+    assert table["domain"].notna().all()
+
+
+def test_the_same_command_again_finds_nothing_to_do(run):
+    done = snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=run[0])
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
+    archive = run[0] / "report.zip"
+    snakemake("--configfile", ROOT / "config" / "test.yaml", "--report", archive, folder=run[0])
+    names = zipfile.ZipFile(archive).namelist()
+    assert any(name.endswith("report.html") for name in names)
+    assert any("table.txt" in name for name in names)
+    assert sum(name.endswith(".svg") for name in names) >= 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("student={epoch: 3}", "unknown key student.epoch; did you mean 'epochs'?"),
+        ("recipe=taxdistil", "did you mean 'taxdistill'?"),
+        ("student={epochs: many}", "student.epochs: 'many' is not of type 'integer'"),
+        ("teacher={shards: 0}", "teacher.shards"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(setting, sentence, tmp_path):
+    done = snakemake(
+        "-n", "--cores", 1, "--configfile", ROOT / "config" / "test.yaml", "--config", setting, folder=tmp_path,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+
+
+def test_the_workflow_passes_snakemakes_own_lint():
+    done = snakemake("--lint", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
