@@ -11,6 +11,7 @@ from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.tables import write_table
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
+from genestill.student.release import parameters_of
 from genestill.student.transcripts import distillation, objectives
 from genestill.student.transcripts.distillation import (
     Corpus,
@@ -22,7 +23,6 @@ from genestill.student.transcripts.distillation import (
     stability,
     train,
 )
-from genestill.student.release import parameters_of
 
 TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 

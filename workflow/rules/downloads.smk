@@ -10,9 +10,7 @@ CAMI2 = "resources/downloads/cami2"
 CAMI2_FILES = {
     f"{source.dataset.lower()}/{source.role}"
     + (f"-{source.sample}" if source.sample else ""): source
-    for source in read_sources(
-        ROOT / "resources" / "cami2.tsv"
-    )
+    for source in read_sources(ROOT / "resources" / "cami2.tsv")
     if source.role in ("contigs", "taxonomy")
 }
 
