@@ -192,10 +192,15 @@ def test_a_useless_teacher_earns_no_weight_and_a_good_one_does(tree, community, 
     sure = alone.own.copy()
     sure.data = np.where(sure.data > 0.7, 0.95, sure.data)
     alone = Targets(sure, alone.around, sure, alone.prior, 0.0)
-    assert heed_teacher(alone, sparse.csr_matrix(noise), random).teacher_weight == 0.0
+    known = ~tree.is_other[tree.leaves]
+    assert heed_teacher(alone, sparse.csr_matrix(noise), known, random).teacher_weight == 0.0
     good = np.full((len(genome), len(tree.leaves)), 0.001)
     good[np.arange(len(genome)), leaf[genome]] = 0.9
-    assert heed_teacher(alone, sparse.csr_matrix(good), random).teacher_weight == 1.0
+    heeded = heed_teacher(alone, sparse.csr_matrix(good), known, random)
+    assert heeded.teacher_weight == 1.0
+    # The teacher may not take from what the evidence leaves to the unknown.
+    np.testing.assert_allclose(heeded.posterior[:, ~known].toarray(), alone.posterior[:, ~known].toarray())
+    np.testing.assert_allclose(heeded.posterior.sum(axis=1), alone.posterior.sum(axis=1))
 
 
 def test_nearest_equals_a_plain_search(community):

@@ -119,29 +119,34 @@ def normalised(rows: sparse.csr_matrix) -> sparse.csr_matrix:
     return (sparse.diags(np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)) @ rows).tocsr()
 
 
-def heed_teacher(targets: Targets, soft: sparse.csr_matrix, random: np.random.Generator) -> Targets:
-    """Multiply the posterior by (soft label / prior) to a power that held-out contigs choose.
+def heed_teacher(targets: Targets, soft: sparse.csr_matrix, known: np.ndarray, random: np.random.Generator) -> Targets:
+    """Multiply the posterior of the known leaves by (soft label / prior) to a power that held-out contigs choose.
+
+    The teacher is taught by labels, and labels know no absent species: it may say which known species a contig is of,
+    not whether it is of a known one. What the evidence leaves to "other child" leaves stays theirs.
 
     Args:
         targets: the posterior so far.
         soft: the teacher's cross-fitted soft labels, sparse [contigs, leaves]; what is missing counts as 1e-6.
-        random: draws the held-out contigs among those whose own evidence is sure of a leaf.
+        known: bool [leaves], False for "other child" leaves.
+        random: draws the held-out contigs among those whose own evidence is sure of a known leaf.
 
     Returns:
         The targets with the power in `TEACHER_WEIGHTS` under which the sure contigs' leaves are most probable, given
         their neighbours and the teacher but not their own evidence.
     """
     best = np.asarray(targets.own.max(axis=1).todense()).ravel()
-    sure = np.flatnonzero(best > SURE)
+    answers = np.asarray(targets.own.argmax(axis=1)).ravel()
+    sure = np.flatnonzero((best > SURE) & known[answers])
     if len(sure) == 0:
         return targets
     sure = np.sort(random.choice(sure, min(len(sure), HELD_OUT), replace=False))
-    answer = np.asarray(targets.own[sure].argmax(axis=1)).ravel()
+    answer = np.cumsum(known)[answers[sure]] - 1
     log_prior = np.log(targets.prior)
     around = targets.around[sure].toarray()
     around[around.sum(axis=1) == 0] = targets.prior
-    base = np.log((1 - GARBAGE) * around + GARBAGE * targets.prior)
-    ratio = np.log(np.maximum(soft[sure].toarray(), 1e-6)) - log_prior
+    base = np.log((1 - GARBAGE) * around + GARBAGE * targets.prior)[:, known]
+    ratio = (np.log(np.maximum(soft[sure].toarray(), 1e-6)) - log_prior)[:, known]
 
     def likelihood(power: float) -> float:
         scores = base + power * ratio
@@ -153,6 +158,12 @@ def heed_teacher(targets: Targets, soft: sparse.csr_matrix, random: np.random.Ge
         return targets
     heeded = targets.posterior.copy()
     rows = np.repeat(np.arange(heeded.shape[0]), np.diff(heeded.indptr))
+    named = known[heeded.indices]
     said = np.maximum(np.asarray(soft[rows, heeded.indices]).ravel(), 1e-6)
-    heeded.data = heeded.data * np.exp(np.clip(power * (np.log(said) - log_prior[heeded.indices]), -20, 20))
-    return replace(targets, posterior=normalised(heeded), teacher_weight=power)
+    factor = np.exp(np.clip(power * (np.log(said) - log_prior[heeded.indices]), -20, 20))
+    before = np.bincount(rows[named], heeded.data[named], heeded.shape[0])
+    heeded.data = np.where(named, heeded.data * factor, heeded.data)
+    after = np.bincount(rows[named], heeded.data[named], heeded.shape[0])
+    restore = np.divide(before, after, out=np.ones_like(before), where=after > 0)
+    heeded.data = np.where(named, heeded.data * restore[rows], heeded.data)
+    return replace(targets, posterior=heeded, teacher_weight=power)

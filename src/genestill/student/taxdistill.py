@@ -117,7 +117,8 @@ def build_targets(
     else:
         targets = targets_of_labels(own, neighbourhood)
     if sources.soft_labels is not None:
-        targets = heed_teacher(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), random)
+        known = ~tree.is_other[tree.leaves]
+        targets = heed_teacher(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), known, random)
     return targets
 
 
