@@ -1,5 +1,8 @@
 """The gated delta rule: chunks, both directions and gradients against the plain recurrence in float64."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -129,3 +132,32 @@ def test_the_cuda_kernel_gives_the_values_and_gradients_of_the_chunks():
         results.append([output.detach().cpu(), *(x.grad.cpu() for x in arguments)])
     for one, other in zip(*results, strict=True):
         assert (one - other).norm() < 0.01 * one.norm()
+
+
+def load_benchmark():
+    path = Path(__file__).parents[2] / "benchmarks" / "gated_delta_rule.py"
+    specification = importlib.util.spec_from_file_location("gated_delta_rule_benchmark", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_chunks_are_at_least_five_times_as_fast_as_the_recurrence_at_4_kb():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = load_benchmark().compare(4096, "cpu")
+    finally:
+        torch.set_num_threads(threads)
+    for slow, fast in zip(rows["recurrence"], rows["chunks"], strict=True):
+        assert slow >= 5 * fast
+
+
+@pytest.mark.slow
+def test_memory_grows_linearly_with_the_length(capsys):
+    load_benchmark().print_memory("cpu", lengths=(4096, 16384))
+    lines = capsys.readouterr().out.splitlines()[1:]
+    short, long = (float(line.split()[1]) for line in lines)
+    assert short > 0
+    assert 3 < long / short < 6.5  # quadratic growth would be 16
