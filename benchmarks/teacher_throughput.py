@@ -42,7 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="teacher folder")
     parser.add_argument("--contigs", required=True, help="FASTA file")
-    parser.add_argument("--limit", type=int, default=500, help="contigs to take (default: %(default)s)")
+    parser.add_argument(
+        "--longest", type=int, default=8000, help="leave longer contigs out: the plain loop's time and memory grow "
+        "with the square of the longest (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, default=200, help="contigs to take (default: %(default)s)")
     parser.add_argument(
         "--batch", type=int, default=16, help="sequences a batch of the plain loop (default: %(default)s)"
     )
@@ -52,7 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     teacher = load_teacher(options.model, choose_device(options.device))
     settings = EmbeddingSettings(batch_tokens=options.batch_tokens)
-    sequences = [sequence for _, sequence in itertools.islice(read_fasta(options.contigs), options.limit)]
+    fitting = (sequence for _, sequence in read_fasta(options.contigs) if len(sequence) <= options.longest)
+    sequences = list(itertools.islice(fitting, options.limit))
     size, whole = window_bases(teacher, settings), max(map(len, sequences))
     tokens = sum(len(part) for part in teacher.tokenizer.encode(sequences))
     ways = {
