@@ -89,3 +89,9 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, content):
             assert sequence
     except InputError:
         pass
+
+
+def test_ids_may_repeat_where_the_caller_checks_them(tmp_path):
+    assert list(read_fasta(fasta(tmp_path, ">a\nAC\n>a\nGT\n"), unique=False)) == [("a", "AC"), ("a", "GT")]
+    with pytest.raises(InputError, match="holds no sequence"):
+        next(read_fasta(fasta(tmp_path, ""), unique=False))
