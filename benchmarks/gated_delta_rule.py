@@ -1,6 +1,6 @@
 """What the gated delta rule and the encoders cost: time against the plain recurrence, memory, tokens a second.
 
-    python benchmarks/gated_delta_rule.py [rule|memory|encoders] [--threads 1] [--device cpu]
+    python benchmarks/gated_delta_rule.py [rule|growth|memory|encoders] [--threads 1] [--device cpu]
 
 Times are the best of several runs: CPU seconds of this process on a CPU, seconds on CUDA. Memory is the peak over that
 of the start: resident set of a fresh process a length on a CPU, allocated on CUDA.
@@ -98,6 +98,19 @@ def print_rule(device: str) -> None:
             print(f"{length:6d}  {name:16s}  {slow:8.3f} s  {fast:7.4f} s   {slow / fast:.1f}", flush=True)
 
 
+def print_growth(device: str, lengths=(4096, 16384, 65536)) -> None:
+    """Seconds of forward and backward of both directions by length."""
+    print("length   forward+backward   µs a base")
+    for length in lengths:
+        arguments = draw(length, device, 2)
+
+        def work(arguments=arguments):
+            bidirectional_gated_delta_rule(*arguments).sum().backward()
+
+        taken = seconds(work, device)
+        print(f"{length:6d}  {taken:15.3f} s  {1e6 * taken / length:8.2f}", flush=True)
+
+
 def print_memory(device: str, lengths=(4096, 8192, 16384, 32768, 65536)) -> None:
     """Peak memory by length, each in a process of its own."""
     print("length   peak MB   kB a base")
@@ -126,10 +139,13 @@ def print_encoders(device: str) -> None:
                 print(f"{backbone:13s}  {parameters:10,d}  {length:6d}  {rate:9,.0f}", flush=True)
 
 
+TABLES = {"rule": print_rule, "growth": print_growth, "memory": print_memory, "encoders": print_encoders}
+
+
 def main() -> None:
     """Read the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("all", "rule", "memory", "encoders", "peak"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", *TABLES, "peak"), default="all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--length", type=int, default=4096, help="for peak")
@@ -140,7 +156,7 @@ def main() -> None:
         print(peak_of(options.length, options.device))
         return
     print(f"{options.device}, {options.threads} threads of {os.cpu_count()}, torch {torch.__version__}")
-    for what, table in (("rule", print_rule), ("memory", print_memory), ("encoders", print_encoders)):
+    for what, table in TABLES.items():
         if options.what in ("all", what):
             table(options.device)
 

@@ -155,6 +155,13 @@ def test_chunks_are_at_least_five_times_as_fast_as_the_recurrence_at_4_kb():
 
 
 @pytest.mark.slow
+def test_time_of_training_grows_linearly_with_the_length(capsys):
+    load_benchmark().print_growth("cpu", lengths=(4096, 32768))
+    short, long = (float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[1:])
+    assert long < 3 * short  # a base
+
+
+@pytest.mark.slow
 def test_memory_grows_linearly_with_the_length(capsys):
     load_benchmark().print_memory("cpu", lengths=(4096, 16384))
     lines = capsys.readouterr().out.splitlines()[1:]

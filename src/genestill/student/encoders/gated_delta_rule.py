@@ -146,8 +146,9 @@ def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool
     order = range(len(addition) - 1, -1, -1) if backward else range(len(addition))
     state = torch.zeros_like(addition[0])
     states = [state] * len(addition)
+    transitions, additions = transition.unbind(), addition.unbind()  # the gradient of an index would cost all chunks
     for now, following in itertools.pairwise(order):
-        state = torch.baddbmm(addition[now], transition[now], state)
+        state = torch.baddbmm(additions[now], transitions[now], state)
         states[following] = state
     return torch.stack(states)
 
