@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 SNAKEFILE = f"""
 import sys
+from pathlib import Path
 sys.path.insert(0, "{ROOT}/src")
+ROOT = Path.cwd()
 shell.prefix("set -euo pipefail; export PYTHONPATH='{ROOT}/src' PATH='{BIN}':$PATH; ")
 config["reference"] = {{"taxdump": None}}
 include: "rules/downloads.smk"
