@@ -120,6 +120,7 @@ def test_a_published_data_set_becomes_contigs_with_right_answers(tmp_path, serve
     assert gzip.decompress((community / "contigs.fna.gz").read_bytes()).count(b">") == 3
 
 
+@pytest.mark.slow
 def test_a_wrong_checksum_stops_the_run_and_leaves_no_file(tmp_path, server):
     rows = publish(*server)
     rows[0]["checksum"] = "sha256:" + "0" * 64
