@@ -45,7 +45,6 @@ def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | N
     table = read_table(index, INDEX)
     ids = table["id"].tolist()
     wanted = {name: row for row, name in enumerate(ids)}
-    composition = np.zeros((len(ids), 0), dtype=np.float32)
     order: list[int] = []
 
     def chosen():
@@ -56,7 +55,8 @@ def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | N
 
     computed = composition_of(chosen())
     if len(order) != len(ids):
-        missing = next(name for row, name in enumerate(ids) if row not in set(order))
+        found = set(order)
+        missing = next(name for row, name in enumerate(ids) if row not in found)
         raise InputError(f"{fasta}: no contig {missing!r}, which the index {index} lists")
     composition = np.empty_like(computed)
     composition[order] = computed
