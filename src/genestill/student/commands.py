@@ -1,7 +1,7 @@
 """The commands of the student stage."""
 
 from genestill.student.dna.commands import add_commands as add_dna_commands
-from genestill.student.encoders.commands import add_commands as add_encoder_commands
+from genestill.student.encoder_commands import add_commands as add_encoder_commands
 from genestill.student.transcripts.commands import add_commands as add_transcript_commands
 
 
