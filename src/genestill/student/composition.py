@@ -1,4 +1,4 @@
-"""Tetranucleotide composition: the 103 features that VAMB and Taxometer use, several times as fast.
+"""Tetranucleotide composition: the 103 features that VAMB and Taxometer use, a third faster.
 
 A window of four bases and its reverse complement say the same (136 canonical tetranucleotides); neighbouring windows
 overlap, so that frequencies of words ending in a trinucleotide and of words beginning with it agree, and all sum to
@@ -17,7 +17,7 @@ from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
 
 TETRANUCLEOTIDES = ["".join(word) for word in product(BASES, repeat=4)]
 FEATURES = 103
-BLOCK = 1 << 20  # bases that are counted together: few calls, and the arrays stay in the processor's cache
+BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped anew
 
 
 @cache
