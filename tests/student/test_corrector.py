@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,8 @@ from genestill.ground.predictions import predictions_of
 from genestill.student.corrector import Corrector
 from genestill.student.evidence import other_leaves, posterior_of_labels
 from genestill.student.features import Contigs, evidence_arrays
-from genestill.student.neighbours import find_neighbours, nearest, profile_abundance, reduce_composition
+from genestill.student.neighbours import find_neighbours, fit_logistic, nearest, profile_abundance, reduce_composition
+from genestill.student.optimization import AdamW, one_cycle
 from genestill.student.prediction import leaf_probabilities
 from genestill.student.targets import (
     GARBAGE,
@@ -220,3 +224,41 @@ def test_neighbours_in_cells_are_distinct_and_never_the_contig_itself(community,
     for row, others in enumerate(found):
         assert row not in others
         assert len(set(others)) == 5
+
+
+def test_logistic_regression_finds_the_weights_that_scikit_learn_finds():
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(5)
+    features = random.normal(size=(3000, 4))
+    outcomes = random.random(3000) < 1 / (1 + np.exp(-(features @ [2.0, -1.0, 0.0, 0.5] - 1)))
+    theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(features, outcomes)
+    ours = fit_logistic(features, outcomes)
+    np.testing.assert_allclose(ours, np.append(theirs.coef_[0], theirs.intercept_), atol=2e-3)
+
+
+def test_the_optimiser_walks_the_same_path_as_torch_with_the_same_learning_rates():
+    torch.manual_seed(0)
+    ours = torch.nn.Linear(5, 3)
+    theirs = torch.nn.Linear(5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    inputs = torch.randn(20, 5)
+    optimizer = AdamW(ours.parameters(), weight_decay=0.01)
+    reference = torch.optim.AdamW(theirs.parameters(), lr=0.1, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(reference, 0.1, total_steps=30, cycle_momentum=False)
+    for step in range(30):
+        assert one_cycle(step, 30, 0.1) == pytest.approx(reference.param_groups[0]["lr"])
+        ours(inputs).square().mean().backward()
+        optimizer.step(one_cycle(step, 30, 0.1))
+        reference.zero_grad()
+        theirs(inputs).square().mean().backward()
+        reference.step()
+        if step < 29:
+            schedule.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+def test_training_loads_neither_a_compiler_nor_a_second_machine_learning_library():
+    code = "import sys, genestill.student.taxdistill; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"sklearn", "torch._dynamo", "scipy.stats", "transformers"} & set(loaded)

@@ -12,6 +12,7 @@ from genestill.ground.label_tree import LabelTree
 from genestill.ground.logs import logger
 from genestill.student.corrector import Corrector, CorrectorConfig
 from genestill.student.features import Contigs, evidence_arrays
+from genestill.student.optimization import AdamW, one_cycle
 from genestill.student.targets import GARBAGE, Targets
 
 TEMPERATURES = np.geomspace(0.5, 2.0, 21)
@@ -124,10 +125,8 @@ def train_corrector(
         return -(chosen * target_shares[rows]).sum(dim=1).mean()
 
     batches = max(1, len(training) // settings.batch_size)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.epochs * batches + 1
-    )
+    optimizer = AdamW(student.parameters(), settings.weight_decay)
+    step = 0
     history = []
     start = time.monotonic()
     for epoch in range(settings.epochs):
@@ -139,11 +138,10 @@ def train_corrector(
             present[:, 1:] *= (draws[0] >= settings.drop_abundance).float()
             gains = inputs.gains[rows] * (draws[1] >= settings.drop_evidence).float()
             loss = loss_of(rows, present, gains)
-            optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+            optimizer.step(one_cycle(step, settings.epochs * batches, settings.learning_rate))
+            step += 1
             total += loss.item() * len(rows)
         if not np.isfinite(total):
             raise CheckFailed(
