@@ -27,7 +27,7 @@ rule train_corrector:
         student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
     conda:
         "../../envs/genestill.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -71,7 +71,7 @@ rule train_published:
         student=STUDENT["name"] if STUDENT["objective"] == "published" else "(?!)",
     conda:
         "../../envs/genestill.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,

@@ -94,6 +94,8 @@ def train_corrector(
         CheckFailed: the loss is not a number.
     """
     groups = contigs.groups()
+    # A second thread makes so small a network slower, and its sums depend on how many there are.
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)
     config = CorrectorConfig(
