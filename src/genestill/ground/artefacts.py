@@ -186,3 +186,22 @@ PROBE_PREDICTIONS = pa.schema(
         ("predictions", pa.list_(pa.float64())),
     ]
 )
+
+# evaluation: what became of the contigs of each genome, by model, run and rank: what a benchmark over several
+# communities resamples. threshold: the model's own, or the fixed score above which its calls count. absent: contigs
+# whose taxon at that rank the reference lacks; absent_called: those that the model names there nevertheless.
+TALLIES = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("model", pa.string()),
+        ("seed", pa.int64()),
+        ("threshold", pa.string()),
+        ("rank", pa.string()),
+        ("genome", pa.string()),
+        ("correct", pa.int64()),
+        ("wrong", pa.int64()),
+        ("none", pa.int64()),
+        ("absent", pa.int64()),
+        ("absent_called", pa.int64()),
+    ]
+)
