@@ -10,6 +10,7 @@ import os
 import sys
 
 import genestill
+from genestill.completion import SHELLS, PrintCompletion
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.logs import configure_logging
 
@@ -22,10 +23,25 @@ STAGES = {
 }
 
 EXIT_CODES = """exit codes:
-  0  done
-  1  a defect of genestill or of a program it called (the log holds the traceback)
-  2  the input or the command line is wrong; one sentence says what to mend
-  3  a check failed, for example a teacher that does not read DNA better than chance
+  0    done
+  1    a defect of genestill or of a program it called (the log holds the traceback)
+  2    the input or the command line is wrong; one sentence says what to mend
+  3    a check failed, for example a teacher that does not read DNA better than chance
+  130  stopped with Ctrl-C; what is half written has not got its name
+"""
+
+EXAMPLES = """examples:
+  The whole chain, which the workflow runs for you (config/config.yaml is the embedded demo):
+    snakemake --cores 2
+
+  One step of it by hand: annotate new contigs with a corrector that a run has trained.
+    genestill reference contigs --contigs new.fna.gz --output-index new.parquet --output-abundance depths.parquet
+    genestill student predict --model model --contigs new.fna.gz --index new.parquet --output predictions.parquet
+    genestill student export --predictions predictions.parquet --index new.parquet --name new --output export
+
+  What a command takes, and completion of commands and options in this shell:
+    genestill student predict --help
+    source <(genestill --print-completion bash)
 """
 
 
@@ -34,16 +50,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="genestill",
         description=genestill.__doc__,
-        epilog=EXIT_CODES,
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"genestill {genestill.__version__}")
     parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print a completion script for this shell"
+    )
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for stage, summary in STAGES.items():
         stage_parser = stages.add_parser(stage, help=summary, description=summary)
         commands = stage_parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
         importlib.import_module(f"genestill.{stage}.commands").add_commands(commands)
+        for entry in commands._choices_actions:
+            command = commands.choices[entry.dest]
+            command.description = command.description or entry.help
     return parser
 
 

@@ -108,8 +108,15 @@ def _add_task(commands) -> None:
     parser.add_argument("--target", nargs="+", default=[], metavar="COLUMN", help="of the table; several: multilabel")
     parser.add_argument("--logarithm", action="store_true", help="probe the natural logarithm of the target")
     parser.add_argument("--classes", nargs=2, metavar="FASTA", help="instead of a table: class 0 and class 1")
-    parser.add_argument("--kind", required=True, choices=("regression", "classification", "multilabel"))
-    parser.add_argument("--split", required=True, choices=("default", "homology", "kmer", "hard-kmer", "chromosome"))
+    parser.add_argument(
+        "--kind", required=True, choices=("regression", "classification", "multilabel"), help="kind of the target"
+    )
+    parser.add_argument(
+        "--split",
+        required=True,
+        choices=("default", "homology", "kmer", "hard-kmer", "chromosome"),
+        help="how the probe holds test rows out",
+    )
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="rows to draw; 0: all (default)")
     parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default: %(default)s)")

@@ -15,7 +15,7 @@ def _add_fetch(commands) -> None:
     parser.add_argument("name", metavar="NAME", help="a name of resources/teachers.yaml")
     parser.add_argument("--registry", metavar="YAML", help="another table of teachers")
     parser.add_argument("--revision", help="commit, tag or branch instead of the table's")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
     parser.set_defaults(run=_run_fetch)
 
 
@@ -48,7 +48,7 @@ def _add_pretrain(commands) -> None:
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--name", help="name recorded in the folder (default: <architecture>-miniature)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
     parser.set_defaults(run=_run_pretrain)
 
 
@@ -145,7 +145,7 @@ def _add_embed(commands) -> None:
                         help="base log-probabilities of a masked model: mask one token in N a pass; 0: mask none "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=1, help="processes, one a GPU (default: %(default)s)")
-    parser.add_argument("-o", "--output", required=True, metavar="PARQUET")
+    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row a sequence")
     parser.set_defaults(run=_run_embed)
 
 

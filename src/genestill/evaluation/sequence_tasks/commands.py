@@ -13,7 +13,7 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
-    parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"))
+    parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"), help="what is fitted")
     parser.add_argument("--embeddings", metavar="PARQUET", help="features of the table's rows; for the probe")
     parser.add_argument("--epochs", type=int, default=10, help="of the CNN (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
@@ -23,25 +23,25 @@ def _add_baseline(commands) -> None:
 
 def _add_scores(commands) -> None:
     parser = commands.add_parser("sequence-scores", help="metrics with intervals, a table beside published rows")
-    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET")
+    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="one a model, task and seed")
     parser.add_argument("--dataset", required=True, help="name, as it stands in the metrics")
     parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
     parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show beside ours")
     parser.add_argument("--reference", metavar="MODEL", help="model that the others are compared with")
     parser.add_argument("--seed", type=int, default=1, help="of the resampling (default: %(default)s)")
-    parser.add_argument("--output-metrics", required=True, metavar="PARQUET")
-    parser.add_argument("--output-table", required=True, metavar="TSV")
-    parser.add_argument("--output-figure", required=True, metavar="SVG")
+    parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
+    parser.add_argument("--output-table", required=True, metavar="TSV", help="one row a model, published ones included")
+    parser.add_argument("--output-figure", required=True, metavar="SVG", help="scores with intervals")
     parser.set_defaults(run=_run_scores)
 
 
 def _add_tsne(commands) -> None:
     parser = commands.add_parser("sequence-tsne", help="t-SNE of a task's test rows under several models")
-    parser.add_argument("--task", required=True, metavar="TSV")
-    parser.add_argument("--embeddings", required=True, nargs="+", metavar="NAME=PARQUET")
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.add_argument("--embeddings", required=True, nargs="+", metavar="NAME=PARQUET", help="features of a model")
     parser.add_argument("--most", type=int, default=1000, help="test rows at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice and t-SNE (default: %(default)s)")
-    parser.add_argument("--output", required=True, metavar="SVG")
+    parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
     parser.set_defaults(run=_run_tsne)
 
 

@@ -12,9 +12,9 @@ def add_commands(commands) -> None:
 
 def _add_tokenizer(commands) -> None:
     parser = commands.add_parser("dna-tokenizer", help="train a byte-pair tokenizer on genome windows")
-    parser.add_argument("--sequences", required=True, metavar="FASTA")
+    parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
     parser.add_argument("--vocabulary", type=int, default=4096, help="64 to 65,536 tokens (default: %(default)s)")
-    parser.add_argument("--output", required=True, metavar="FOLDER")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="the tokenizer")
     parser.set_defaults(run=_run_tokenizer)
 
 

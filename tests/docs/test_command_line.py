@@ -1,0 +1,106 @@
+"""What the program says of itself: help, examples, exit codes, completion."""
+
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from genestill import cli
+from genestill.cli import EXAMPLES, build_parser, main
+from genestill.completion import SHELLS, _actions
+from genestill.ground.errors import CheckFailed, InputError
+
+
+def printed(capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def completed(script: str, line: str) -> set[str]:
+    """What bash would offer at the end of ``line``."""
+    asked = f"""
+    {script}
+    COMP_WORDS=({line.rstrip()} {"''" if line.endswith(" ") else ""})
+    COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+    COMP_LINE={shlex.quote(line)}
+    COMP_POINT=${{#COMP_LINE}}
+    _shtab_genestill genestill "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}" 2>/dev/null
+    printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    bash = ["bash", "--norc", "-i", "-c", asked]
+    return set(subprocess.run(bash, capture_output=True, text=True, check=True, timeout=60).stdout.split())
+
+
+@pytest.fixture(scope="module")
+def bash_script() -> str:
+    command = [sys.executable, "-m", "genestill", "--print-completion", "bash"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_bash_completes_stages_commands_and_options(bash_script):
+    assert completed(bash_script, "genestill stu") == {"student"}
+    assert completed(bash_script, "genestill student exp") == {"export", "export-onnx"}
+    assert "--no-neighbours" in completed(bash_script, "genestill student train --")
+
+
+def test_bash_completes_files_after_an_option_that_takes_one(bash_script, tmp_path):
+    (tmp_path / "contigs.fna.gz").touch()
+    offered = completed(bash_script, f"genestill student predict --contigs {tmp_path}/con")
+    assert f"{tmp_path}/contigs.fna.gz" in offered
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_gets_a_script_with_every_command(shell, capsys):
+    script = printed(capsys, "--print-completion", shell)
+    for words in ("reference", "gold-standard", "probe-table", "export-onnx"):
+        assert words in script
+
+
+def test_help_teaches_with_examples_that_the_program_understands(capsys):
+    text = printed(capsys, "--help")
+    lines = [line.strip() for line in EXAMPLES.splitlines() if line.strip().startswith("genestill ")]
+    assert len(lines) > 3
+    for line in lines:
+        assert line in text
+        if "--help" not in line:
+            build_parser().parse_args(shlex.split(line)[1:])
+
+
+def test_every_option_of_every_command_says_what_it_is():
+    silent = [action.option_strings or action.dest for action in _actions(build_parser()) if not action.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 0), (InputError("a.tsv: line 3: …"), 2), (CheckFailed("loss 8.3; expected < 7"), 3)]
+)
+def test_the_exit_code_says_how_it_ended(monkeypatch, error, code):
+    def run(options):
+        if error:
+            raise error
+
+    parser = build_parser()
+    options = parser.parse_args(["evaluation", "table", "--metrics", "a", "--output", "b"])
+    options.run = run
+    monkeypatch.setattr(parser, "parse_args", lambda arguments: options)
+    monkeypatch.setattr(cli, "build_parser", lambda: parser)
+    assert main([]) == code
+
+
+def test_a_wrong_option_ends_with_two_and_a_defect_with_one(tmp_path):
+    def ended(*arguments):
+        return subprocess.run([sys.executable, *arguments], capture_output=True, cwd=tmp_path).returncode
+
+    assert ended("-m", "genestill", "student", "train", "--no-such-option") == 2
+    defect = "import genestill.cli as cli; cli.build_parser = lambda: 1 / 0; cli.main([])"
+    assert ended("-c", defect) == 1
+
+
+def test_an_interrupt_ends_as_shells_expect():
+    interrupt = "import genestill.cli as cli, signal; cli.build_parser = lambda: signal.raise_signal(signal.SIGINT)"
+    code = subprocess.run([sys.executable, "-c", f"{interrupt}\ncli.main([])"], capture_output=True).returncode
+    assert code == -signal.SIGINT, "a shell shows this as 130"
