@@ -9,9 +9,9 @@ from genestill.ground.lineage import (
     common_lineage,
     depth,
     fill_gaps,
-    find_two_parents,
     format_lineage,
     parse_lineage,
+    refuse_two_parents,
 )
 
 names = st.text(alphabet="abcdefgh XYZ", min_size=1, max_size=8).map(str.strip).filter(bool)
@@ -87,7 +87,17 @@ def test_the_common_lineage_is_a_prefix_of_both(left, right):
     assert left[: depth(shared)] == right[: depth(shared)] == shared[: depth(shared)]
 
 
-def test_a_name_under_two_parents_is_found():
+def test_a_name_under_two_parents_is_refused():
     one, two = parse_lineage("d__A;p__P;c__X"), parse_lineage("d__A;p__Q;c__X")
-    assert find_two_parents([one, two]) == ("class", "X", one, two)
-    assert find_two_parents([one, one]) is None
+    with pytest.raises(InputError, match=r"table: the class 'X' has two parents: d__A;p__P;c__X and d__A;p__Q;c__X"):
+        refuse_two_parents([one, two], "table")
+    assert refuse_two_parents([one, one], "table") == 0
+
+
+def test_a_genus_may_have_a_homonym_in_another_phylum_only():
+    bird = parse_lineage("d__Eukaryota;p__Chordata;c__A;o__S;f__S;g__Morus")
+    tree = parse_lineage("d__Eukaryota;p__Streptophyta;c__M;o__R;f__M;g__Morus")
+    other_bird = parse_lineage("d__Eukaryota;p__Chordata;c__A;o__S;f__T;g__Morus")
+    assert refuse_two_parents([bird, tree], "table") == 1
+    with pytest.raises(InputError, match="genus 'Morus' has two parents"):
+        refuse_two_parents([bird, tree, other_bird], "table")

@@ -12,7 +12,7 @@ import pytest
 from genestill.cli import build_parser
 from genestill.ground.errors import InputError
 from genestill.ground.files import sha256_of
-from genestill.ground.lineage import depth, find_two_parents, parse_lineage
+from genestill.ground.lineage import depth, parse_lineage, refuse_two_parents
 from genestill.ground.sequences import read_fasta, reverse_complement
 from genestill.reference.evolution import AMINO_ACID_OF_CODON, AMINO_ACIDS, Usage, _draw
 from genestill.reference.simulation import BiosphereSettings, simulate_genomes, write_biosphere
@@ -60,7 +60,7 @@ def test_table_agrees_with_the_files(tmp_path):
     assert len(table) == SMALL.genomes
     lineages = [parse_lineage(lineage) for lineage in table["lineage"]]
     assert {depth(lineage) for lineage in lineages} == {7}
-    assert find_two_parents(lineages) is None
+    assert refuse_two_parents(lineages, "biosphere") == 0
     counts = [SMALL.phyla, SMALL.classes, SMALL.orders, SMALL.families, SMALL.genera, SMALL.species]
     assert [len({lineage[:rank] for lineage in lineages}) for rank in range(2, 8)] == counts
     for row in table.itertuples():

@@ -12,6 +12,7 @@ from pathlib import Path
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_text_lines
 from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, parse_lineage, refuse_two_parents
+from genestill.ground.taxonomy_folder import parse_taxid
 
 # With NCBI's newer rank word "domain", MMseqs2 writes "-_Bacteria"; these names stand at the top rank only.
 _DOMAINS = ("-_Bacteria", "-_Archaea", "-_Eukaryota", "-_Viruses")
@@ -86,7 +87,7 @@ def read_mmseqs2(lines: Sequence[str], source: str) -> list[Label]:
     def read(cells: list[str], where: str) -> Label:
         if len(cells) < 4:
             raise InputError(f"{where} has {len(cells)} columns; expected 4, 5, 8 or 9 (MMseqs2 LCA table)")
-        taxid = _taxid(cells[1], where)
+        taxid = parse_taxid(cells[1], where)
         in_contigs = len(cells) >= 8 and all(_is_number(cell) for cell in cells[4:7])
         support = _share(cells[7], where) if in_contigs else None
         text = cells[-1] if len(cells) > (8 if in_contigs else 4) else ""
@@ -105,7 +106,7 @@ def read_kraken2(lines: Sequence[str], source: str) -> list[Label]:
         if len(cells) < 4 or cells[0] not in ("C", "U"):
             raise InputError(f"{where}: column 1 is {cells[0][:20]!r}; expected C or U (Kraken 2 output)")
         named = _KRAKEN_NAME.search(cells[2])
-        taxid = _taxid(named.group(1) if named else cells[2], where)
+        taxid = parse_taxid(named.group(1) if named else cells[2], where)
         return Label(_id(cells[1], where), (taxid,) if cells[0] == "C" and taxid else ())
 
     return _read_rows(lines, source, read)
@@ -130,7 +131,7 @@ def read_centrifuge(lines: Sequence[str], source: str) -> list[Label]:
     def read(cells: list[str], where: str) -> Label:
         if len(cells) < 3:
             raise InputError(f"{where} has {len(cells)} columns; expected readID, seqID, taxID, … (Centrifuge)")
-        taxid = _taxid(cells[2], where)
+        taxid = parse_taxid(cells[2], where)
         return Label(_id(cells[0], where), (taxid,) if taxid else ())
 
     header = [cell.lower() for cell in lines[0].split("\t")[:3]] == ["readid", "seqid", "taxid"]
@@ -231,12 +232,6 @@ def _lineage(text: str, where: str) -> Lineage:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
-
-
-def _taxid(text: str, where: str) -> int:
-    if not _is_number(text) or len(text) > 10 or int(text) >= 1 << 32:
-        raise InputError(f"{where}: taxid {text[:40]!r}; expected a whole number")
-    return int(text)
 
 
 def _share(text: str, where: str) -> float:

@@ -95,17 +95,6 @@ def common_lineage(lineages: Iterable[Lineage]) -> Lineage:
     return tuple(shared + [None] * (len(RANKS) - len(shared)))
 
 
-def find_two_parents(lineages: Iterable[Lineage]) -> tuple[str, str, Lineage, Lineage] | None:
-    """The first name that stands under two parents at one rank: (rank, name, one lineage, the other), or None."""
-    first: dict[tuple[int, str], Lineage] = {}
-    for lineage in lineages:
-        for rank in range(1, depth(lineage)):
-            before = first.setdefault((rank, lineage[rank]), lineage)
-            if before[:rank] != lineage[:rank]:
-                return RANKS[rank], lineage[rank], before, lineage
-    return None
-
-
 def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
     """Raise `InputError`, naming ``source``, if a name stands under two parents; return the number of homonyms.
 

@@ -11,9 +11,10 @@ from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_text
 from genestill.ground.label_tables import Label
-from genestill.ground.lineage import RANKS, Lineage, common_lineage, depth, format_lineage, parse_lineage
+from genestill.ground.lineage import RANKS, Lineage, common_lineage, depth, format_lineage
 from genestill.ground.logs import logger
 from genestill.ground.tables import write_table
+from genestill.ground.taxonomy_folder import parse_taxid, read_dump_file, read_lineages
 
 
 @dataclass
@@ -90,10 +91,6 @@ class Taxonomy:
         """The taxid of a lineage; 0 if it is empty or not in the taxonomy."""
         return self._taxid_of.get(lineage, 0) if depth(lineage) else 0
 
-    def _counted(self, lineage: Lineage) -> Lineage:
-        self.met["lineages_with_gaps"] += any(name is not None and name.endswith("incertae sedis") for name in lineage)
-        return lineage
-
 
 def read_taxonomy(folder: str | Path | None) -> Taxonomy:
     """Read ``lineages.tsv``, ``merged.dmp`` and ``delnodes.dmp`` of the folder that ``reference taxonomy`` writes.
@@ -103,26 +100,15 @@ def read_taxonomy(folder: str | Path | None) -> Taxonomy:
     """
     if folder is None:
         return Taxonomy({})
-    folder = Path(folder)
-    path = folder / "lineages.tsv"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a folder that 'genestill reference taxonomy' wrote")
-    lineages = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[1:], 2):
-        if not line:
-            continue
-        taxid, _, text = line.partition("\t")
-        try:
-            lineages[int(taxid)] = parse_lineage(text)
-        except (ValueError, InputError) as error:
-            raise InputError(f"{path}: line {number}: {error}; expected 'taxid<TAB>lineage'") from None
-    rows = [row.replace("\t", "").split("|") for row in _lines(folder / "merged.dmp")]
-    deleted = [row.replace("\t", "").split("|")[0] for row in _lines(folder / "delnodes.dmp")]
-    return Taxonomy(lineages, {int(old): int(new) for old, new, *_ in rows}, {int(taxid) for taxid in deleted})
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if line] if path.is_file() else []
+    merged, deleted = Path(folder) / "merged.dmp", Path(folder) / "delnodes.dmp"
+    return Taxonomy(
+        read_lineages(folder),
+        {
+            parse_taxid(old, f"{merged}: line {line}"): parse_taxid(new, f"{merged}: line {line}")
+            for line, (old, new) in read_dump_file(merged, 2, optional=True)
+        },
+        {parse_taxid(taxid, f"{deleted}: line {line}") for line, (taxid,) in read_dump_file(deleted, 1, optional=True)},
+    )
 
 
 def count_labels(lineages: list[Lineage]) -> dict[str, int]:

@@ -58,6 +58,12 @@ def _add_community(commands) -> None:
         "--lineage-column", metavar="NAME", help="column of the lineages (default: lineage, else the seven ranks)"
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default 1)")
+    parser.add_argument(
+        "--split-seed",
+        type=int,
+        metavar="SEED",
+        help="seed of what the reference lacks, to cut new contigs over the reference of another seed (default: --seed)",
+    )
     counts = {
         "samples": (6, "samples with abundances"),
         "contigs": (5000, "contigs at most"),
@@ -93,7 +99,15 @@ def _run_community(options) -> None:
     from genestill.reference.community import CommunitySettings, write_community
 
     settings = CommunitySettings(**{field.name: getattr(options, field.name) for field in fields(CommunitySettings)})
-    write_community(options.genomes, options.output, settings, options.seed, options.folder, options.lineage_column)
+    write_community(
+        options.genomes,
+        options.output,
+        settings,
+        options.seed,
+        options.folder,
+        options.lineage_column,
+        options.split_seed,
+    )
 
 
 def _add_contigs(commands) -> None:

@@ -177,6 +177,7 @@ def write_community(
     seed: int,
     folder: str | Path | None = None,
     lineage_column: str | None = None,
+    split_seed: int | None = None,
 ) -> pd.DataFrame:
     """Make a community into the folder ``output``, which appears only when it is whole.
 
@@ -192,6 +193,8 @@ def write_community(
         seed: seed of every random number.
         folder: where the genomes lie.
         lineage_column: where the lineages stand.
+        split_seed: seed of the choice of genomes and of what the reference lacks; with that of another community, the
+            reference and the statuses of its genomes come out the same, and all else is new. None: ``seed``.
 
     Raises:
         InputError: a bad table or FASTA file, shares that do not fit, fewer than two species in the reference.
@@ -199,7 +202,8 @@ def write_community(
     settings.check()
     names, paths, lineages = read_candidates(genomes, folder, lineage_column)
     rng = np.random.default_rng(seed)
-    split = split_genomes(lineages, settings.shares(), settings.decoys, rng)
+    split_rng = rng if split_seed is None else np.random.default_rng(split_seed)
+    split = split_genomes(lineages, settings.shares(), settings.decoys, split_rng)
     members = [index for index, status in enumerate(split.status) if status is not None]
     coverage = draw_coverage(len(members), settings, rng)
     completeness = np.maximum(_LEAST_COMPLETENESS, 1 - np.exp(-coverage.sum(axis=1) / _COVERAGE_FOR_ASSEMBLY))
@@ -241,7 +245,7 @@ def write_community(
         write_provenance(
             aside / "provenance.json",
             {"genomes": genomes},
-            asdict(settings) | {"lineage_column": lineage_column},
+            asdict(settings) | {"lineage_column": lineage_column, "split_seed": split_seed},
             seed,
             wanted=split.wanted,
             achieved=split.counts(),

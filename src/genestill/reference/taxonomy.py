@@ -1,30 +1,22 @@
 """The taxonomy as the folder that MMseqs2 reads and the workflow looks lineages up in.
 
-Form: NCBI's taxdump (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``; fields between ``\\t|\\t``,
-lines end in ``\\t|``, see ftp.ncbi.nlm.nih.gov/pub/taxonomy/taxdump_readme.txt) and two tables of our own:
-``lineages.tsv`` (taxid, lineage) and ``genomes.tsv`` (genome, taxid).
+NCBI's taxdump (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``) and two tables of our own:
+``lineages.tsv`` (taxid, lineage) and ``genomes.tsv`` (genome, taxid); read again by `ground.taxonomy_folder`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, read_text_lines, write_json
 from genestill.ground.label_tables import read_label_table
-from genestill.ground.lineage import (
-    RANK_OF_NAME,
-    RANKS,
-    Lineage,
-    depth,
-    fill_gaps,
-    format_lineage,
-)
+from genestill.ground.lineage import RANK_OF_NAME, RANKS, Lineage, depth, fill_gaps, format_lineage
 from genestill.ground.logs import logger
+from genestill.ground.taxonomy_folder import LINEAGES, ROOT, parse_taxid, read_dump_file
 from genestill.reference.genomes import Genome
 
-ROOT_TAXID = 1
 # MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
 MMSEQS_RANKS = ("superkingdom", *RANKS[1:])
 # Above the taxids of NCBI (about 3.6 million), and no higher than needed: MMseqs2 keeps an array of 4 bytes for every
@@ -98,51 +90,25 @@ def read_taxdump(folder: str | Path) -> Taxdump:
     """
     folder = Path(folder)
     dump = Taxdump()
-    nodes, names = folder / "nodes.dmp", folder / "names.dmp"
-    for line, (taxid, parent, rank) in _rows(nodes, 3):
-        number = _taxid(nodes, line, taxid)
+    nodes, names, merged, deleted = (folder / f"{name}.dmp" for name in ("nodes", "names", "merged", "delnodes"))
+    for line, (taxid, parent, rank) in read_dump_file(nodes, 3):
+        where = f"{nodes}: line {line}"
+        number = parse_taxid(taxid, where)
         if number in dump.parent:
-            raise InputError(f"{nodes}: line {line}: the taxid {number} occurs twice")
-        dump.parent[number] = _taxid(nodes, line, parent)
+            raise InputError(f"{where}: the taxid {number} occurs twice")
+        dump.parent[number] = parse_taxid(parent, where)
         dump.rank[number] = rank
     if not dump.parent:
         raise InputError(f"{nodes}: holds no node; expected lines 'taxid | parent taxid | rank | …'")
-    for line, (taxid, name, _, kind) in _rows(names, 4):
+    for line, (taxid, name, _, kind) in read_dump_file(names, 4):
         if kind == "scientific name":
-            dump.name[_taxid(names, line, taxid)] = name
-    for line, (old, new) in _rows(folder / "merged.dmp", 2, optional=True):
-        dump.merged[_taxid(folder / "merged.dmp", line, old)] = _taxid(folder / "merged.dmp", line, new)
-    for line, (taxid,) in _rows(folder / "delnodes.dmp", 1, optional=True):
-        dump.deleted.add(_taxid(folder / "delnodes.dmp", line, taxid))
+            dump.name[parse_taxid(taxid, f"{names}: line {line}")] = name
+    for line, (old, new) in read_dump_file(merged, 2, optional=True):
+        dump.merged[parse_taxid(old, f"{merged}: line {line}")] = parse_taxid(new, f"{merged}: line {line}")
+    for line, (taxid,) in read_dump_file(deleted, 1, optional=True):
+        dump.deleted.add(parse_taxid(taxid, f"{deleted}: line {line}"))
     _refuse_broken_tree(dump, nodes, names)
     return dump
-
-
-def _rows(path: Path, fields: int, optional: bool = False) -> Iterator[tuple[int, list[str]]]:
-    if not path.is_file():
-        if optional:
-            return
-        raise InputError(f"{path}: no such file; a taxonomy dump holds nodes.dmp and names.dmp")
-    try:
-        # Only "\n" ends a line: names may hold other characters that Python takes for line ends.
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        row = [entry.strip() for entry in line.rstrip("\r").removesuffix("|").removesuffix("\t").split("|")]
-        if len(row) < fields:
-            raise InputError(
-                f"{path}: line {number} has {len(row)} fields between '|'; expected at least {fields}: {line[:60]!r}"
-            )
-        yield number, row[:fields]
-
-
-def _taxid(path: Path, line: int, text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 32:
-        raise InputError(f"{path}: line {line}: taxid {text[:40]!r}; expected a whole number below 2^32")
-    return int(text)
 
 
 def _refuse_broken_tree(dump: Taxdump, nodes: Path, names: Path) -> None:
@@ -175,8 +141,8 @@ def taxdump_of_lineages(lineages: Iterable[Lineage]) -> Taxdump:
     other genomes; should two paths of one set collide, the later one in sorted order takes the next free number.
     """
     paths = sorted({lineage[:level] for lineage in lineages for level in range(1, depth(lineage) + 1)})
-    dump = Taxdump({ROOT_TAXID: ROOT_TAXID}, {ROOT_TAXID: "no rank"}, {ROOT_TAXID: "root"})
-    taxid_of: dict[Lineage, int] = {(): ROOT_TAXID}
+    dump = Taxdump({ROOT: ROOT}, {ROOT: "no rank"}, {ROOT: "root"})
+    taxid_of: dict[Lineage, int] = {(): ROOT}
     for path in paths:
         digest = hashlib.sha256("\0".join(path).encode()).digest()
         taxid = _FIRST_HASHED + int.from_bytes(digest[:8], "big") % _HASHED
@@ -200,7 +166,7 @@ def read_report(lines: Iterable[str], source: str) -> Taxdump:
         cells = line.rstrip("\n").split("\t")
         if len(cells) < 6:
             raise InputError(f"{source}: line {number} has {len(cells)} columns; expected 6 (a Kraken-style report)")
-        taxid, name = _taxid(Path(source), number, cells[4]), cells[5]
+        taxid, name = parse_taxid(cells[4], f"{source}: line {number}"), cells[5]
         if taxid == 0:
             continue
         level = (len(name) - len(name.lstrip(" "))) // 2
@@ -227,7 +193,7 @@ def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str,
         with (
             open(aside / "nodes.dmp", "w", encoding="utf-8") as nodes,
             open(aside / "names.dmp", "w", encoding="utf-8") as names,
-            open(aside / "lineages.tsv", "w", encoding="utf-8") as lineages,
+            open(aside / LINEAGES, "w", encoding="utf-8") as lineages,
         ):
             lineages.write("taxid\tlineage\n")
             for taxid in sorted(dump.parent):

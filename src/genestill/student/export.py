@@ -17,15 +17,7 @@ import pyarrow.parquet as pq
 from genestill.ground.artefacts import INDEX, PREDICTIONS, lineages_of
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside, write_text
-from genestill.ground.lineage import (
-    NO_LINEAGE,
-    RANK_PREFIXES,
-    RANKS,
-    Lineage,
-    depth,
-    find_two_parents,
-    format_lineage,
-)
+from genestill.ground.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage
 from genestill.ground.logs import logger
 from genestill.ground.tables import read_arrow, read_table
 from genestill.student.krona import write_krona
@@ -79,8 +71,8 @@ def export_predictions(
         predictions: table of `artefacts.PREDICTIONS`, rows as ``index``.
         index: table of `artefacts.INDEX`.
         abundance: id and one float32 column a sample, rows as ``index``; None or no sample columns: unknown.
-        taxonomy: folder with ``lineages.tsv`` and ``nodes.dmp``. None, or lineages without taxids: no taxids are
-            made up, the CAMI files are left out, and the Kraken report has taxid 0 everywhere.
+        taxonomy: folder with ``lineages.tsv`` and ``nodes.dmp``. None: no taxids are made up, the CAMI files are
+            left out, and the Kraken report has taxid 0 everywhere.
         name: SampleID of the binning file, and of the profile where no samples are known.
 
     Raises:
@@ -93,7 +85,7 @@ def export_predictions(
     write_predictions_tsv(folder / "predictions.tsv", table, calls)
     write_taxometer(folder / "taxometer.tsv", table, calls)
     if taxids is None:
-        logger.info("the taxonomy has no taxids: %s.binning and %s.profile are left out", name, name)
+        logger.info("no taxonomy, so no taxids: %s.binning and %s.profile are left out", name, name)
     else:
         write_cami_binning(folder / f"{name}.binning", calls, taxids, name)
         write_cami_profile(folder / f"{name}.profile", calls, taxids)
@@ -186,11 +178,13 @@ def distinct_names(lineages: list[Lineage]) -> list[tuple[str, ...]]:
         tuple(f"{prefix}__{word}" for prefix, word in zip(RANK_PREFIXES, path[: depth(path)], strict=False))
         for path in lineages
     ]
-    while find_two_parents((path + NO_LINEAGE)[: len(RANKS)] for path in named):
+    while True:
         parents: dict[str, set[str]] = {}
         for path in named:
             for above, word in pairwise(path):
                 parents.setdefault(word, set()).add(above)
+        if all(len(above) == 1 for above in parents.values()):
+            return named
         renamed = []
         for path in named:
             words = list(path)
@@ -199,7 +193,6 @@ def distinct_names(lineages: list[Lineage]) -> list[tuple[str, ...]]:
                     words[level] = f"{path[level]} [{words[level - 1][3:]}]"
             renamed.append(tuple(words))
         named = renamed
-    return named
 
 
 def write_cami_binning(path: str | Path, calls: Calls, taxids: Taxids, sample: str) -> None:

@@ -11,11 +11,11 @@ from genestill.ground.artefacts import HITS, LABELS, PREDICTIONS, lineages_of
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage_table import read_lineages
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.soft_labels import read_soft_labels
 from genestill.ground.tables import read_table, write_table
+from genestill.ground.taxonomy_folder import read_lineages
 from genestill.student.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
 from genestill.student.features import Contigs, evidence_arrays, read_contigs
 from genestill.student.neighbours import (

@@ -1,14 +1,10 @@
 """NCBI-style taxids of lineages, from the taxonomy folder of the reference stage."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANK_OF_NAME, Lineage, depth, parse_lineage
-
-ROOT = 1
+from genestill.ground.lineage import RANK_OF_NAME, Lineage, depth
+from genestill.ground.taxonomy_folder import LINEAGES, ROOT, parse_taxid, read_dump_file, read_lineages
 
 
 class Taxids:
@@ -22,26 +18,20 @@ class Taxids:
         self.taxid_of_path = taxid_of_path
 
     @classmethod
-    def read(cls, folder: str | Path) -> "Taxids | None":
-        """Read ``lineages.tsv`` (taxid, lineage) and, where it is there, ``nodes.dmp``; None if no taxids are given.
-
-        Without ``nodes.dmp`` a lineage has the smallest of its taxids. Raises `InputError` for a missing or odd file.
-        """
-        rows = _read_lineages(Path(folder) / "lineages.tsv")
-        if not rows:
-            return None
+    def read(cls, folder: str | Path) -> "Taxids":
+        """Read ``lineages.tsv`` and ``nodes.dmp`` of a taxonomy folder; `InputError` for a missing or odd file."""
         nodes = Path(folder) / "nodes.dmp"
+        parent_and_rank = {}
+        for line, (taxid, parent, rank) in read_dump_file(nodes, 3):
+            where = f"{nodes}: line {line}"
+            parent_and_rank[parse_taxid(taxid, where)] = parse_taxid(parent, where), rank
         taxid_of_path: dict[Lineage, int] = {}
-        if not nodes.is_file():
-            for taxid, path in rows:
-                taxid_of_path.setdefault(path, taxid)
-            return cls(taxid_of_path)
-        parent_and_rank = dict(_read_nodes(nodes))
-        for taxid, path in rows:
+        for taxid, lineage in sorted(read_lineages(folder).items()):
+            path = lineage[: depth(lineage)]
             if taxid not in parent_and_rank:
-                raise InputError(f"{nodes}: no node {taxid}, which lineages.tsv beside it names")
+                raise InputError(f"{nodes}: no node {taxid}, which {LINEAGES} beside it names")
             # Ancestors of a known path are known: the climb stops there, and is linear over the whole table.
-            while taxid != ROOT:
+            while path and taxid != ROOT:
                 above, rank = parent_and_rank.get(taxid, (ROOT, "no rank"))
                 level = RANK_OF_NAME.get(rank)
                 if level is not None and level < len(path):
@@ -62,35 +52,3 @@ class Taxids:
             if taxid is not None:
                 return taxid, level
         return ROOT, 0
-
-
-def _read_lineages(path: Path) -> list[tuple[int, Lineage]]:
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not a table ({error}); expected the columns taxid and lineage") from None
-    if "lineage" not in table:
-        raise InputError(f"{path}: no column 'lineage'; found {', '.join(table.columns)}")
-    if "taxid" not in table or not table["taxid"].str.strip().any():
-        return []
-    rows = []
-    for line, (taxid, text) in enumerate(zip(table["taxid"], table["lineage"], strict=True), 2):
-        if not taxid.strip().isdigit():
-            raise InputError(f"{path}: line {line}: taxid {taxid!r}; expected a whole number")
-        lineage = parse_lineage(text)
-        rows.append((int(taxid), lineage[: depth(lineage)]))
-    return sorted((row for row in rows if row[1]), key=lambda row: row[0])
-
-
-def _read_nodes(path: Path) -> Iterator[tuple[int, tuple[int, str]]]:
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            fields = [field.strip() for field in line.split("|")]
-            try:
-                yield int(fields[0]), (int(fields[1]), fields[2])
-            except (IndexError, ValueError):
-                raise InputError(
-                    f"{path}: line {number}: {line.strip()[:80]!r}; expected taxid | parent | rank | …"
-                ) from None

@@ -1,0 +1,66 @@
+"""The taxonomy folder that ``genestill reference taxonomy`` writes: NCBI's dump files, and ``lineages.tsv``.
+
+Form of a dump file: fields between ``\\t|\\t``, lines end in ``\\t|``
+(ftp.ncbi.nlm.nih.gov/pub/taxonomy/taxdump_readme.txt).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_text_lines
+from genestill.ground.lineage import Lineage, parse_lineage
+
+ROOT = 1  # the taxid of the root
+LINEAGES = "lineages.tsv"
+
+
+def read_lineages(folder: str | Path) -> dict[int, Lineage]:
+    """Read ``lineages.tsv`` (taxid, lineage) of a taxonomy folder as a dict from taxid to lineage.
+
+    Raises `InputError`, with the line, for a missing file, another header, a taxid that is not a whole number, or
+    what is no lineage.
+    """
+    path = Path(folder) / LINEAGES
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a folder that 'genestill reference taxonomy' wrote")
+    lines = read_text_lines(path)
+    if not lines or lines[0].split("\t") != ["taxid", "lineage"]:
+        raise InputError(f"{path}: line 1 is {lines[0] if lines else ''!r}; expected the header 'taxid<TAB>lineage'")
+    found = {}
+    for number, line in enumerate(lines[1:], 2):
+        if not line:
+            continue
+        first, _, text = line.partition("\t")
+        taxid = parse_taxid(first, f"{path}: line {number}")
+        try:
+            found[taxid] = parse_lineage(text)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+    return found
+
+
+def read_dump_file(path: str | Path, fields: int, optional: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, the first ``fields`` fields) of a dump file; nothing if it is missing and ``optional``.
+
+    Raises `InputError`, with the line, for a missing file and for too few fields.
+    """
+    path = Path(path)
+    if optional and not path.is_file():
+        return
+    for number, line in enumerate(read_text_lines(path), 1):
+        if not line.strip():
+            continue
+        row = [entry.strip() for entry in line.removesuffix("|").removesuffix("\t").split("|")]
+        if len(row) < fields:
+            raise InputError(
+                f"{path}: line {number} has {len(row)} fields between '|'; expected at least {fields}: {line[:60]!r}"
+            )
+        yield number, row[:fields]
+
+
+def parse_taxid(text: str, where: str) -> int:
+    """The number of a taxon; raises `InputError`, naming ``where``, for anything but a whole number below 2^32."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) >= 1 << 32:
+        raise InputError(f"{where}: taxid {text[:40]!r}; expected a whole number below 2^32")
+    return int(text)
