@@ -14,7 +14,6 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
-from genestill.reference.candidates import read_candidates
 from genestill.reference.community import (
     CommunitySettings,
     cut_contigs,
@@ -22,6 +21,7 @@ from genestill.reference.community import (
     observe_coverage,
     write_community,
 )
+from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import STATUSES, split_genomes, true_status
 from genestill.reference.simulation import BiosphereSettings, write_biosphere
 
@@ -240,10 +240,10 @@ def test_lineages_may_stand_in_a_named_column_or_in_seven(tmp_path):
     header = "file\tgtdb\tsuperkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecies"
     ranks = "Bacteria\tPhy\tClass\t\tFam\tGen\tGen one"
     table = _table(tmp_path, [("a.fna", f"{ONE}\t{ranks}"), ("b.fna", f"\t{ranks}")], header)
-    assert [lineage[6] for lineage in read_candidates(table)[2]] == ["Gen one"] * 2
-    assert read_candidates(table)[2][0][3] == "Class order incertae sedis"
-    names, paths, lineages = read_candidates(table, lineage_column="gtdb")
-    assert (names, paths, lineages) == (["a.fna"], [tmp_path / "a.fna"], [parse_lineage(ONE)])
+    assert [genome.lineage[6] for genome in read_genomes(table)] == ["Gen one"] * 2
+    assert read_genomes(table)[0].lineage[3] == "Class order incertae sedis"
+    [named] = read_genomes(table, lineage_column="gtdb")
+    assert (named.file, named.path, named.lineage) == ("a.fna", tmp_path / "a.fna", parse_lineage(ONE))
 
 
 def test_files_may_lie_in_another_folder(tmp_path):
@@ -251,9 +251,9 @@ def test_files_may_lie_in_another_folder(tmp_path):
     moved = tmp_path / "tables" / "genomes.tsv"
     moved.parent.mkdir()
     table.rename(moved)
-    assert read_candidates(moved, tmp_path)[1] == [tmp_path / "a.fna", tmp_path / "b.fna"]
+    assert [genome.path for genome in read_genomes(moved, tmp_path)] == [tmp_path / "a.fna", tmp_path / "b.fna"]
     with pytest.raises(InputError, match=r"line 2: no such file: .*a\.fna"):
-        read_candidates(moved)
+        read_genomes(moved)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_files_may_lie_in_another_folder(tmp_path):
         ([("a.fna", ONE), ("b.fna", "A;B;C;D;E;F;G;H")], "line 3: .* has 8 ranks; expected at most 7"),
         ([("a.fna", ONE), ("b.fna", "")], "line 3: the lineage '' has 0 ranks"),
         ([("a.fna", ONE), ("b.fna", TWO.replace("f__F", "f__X"))], "genus 'G' has two parents"),
-        ([("a.fna", ONE), ("a.fna", TWO)], "line 3: the file 'a.fna' is also in line 2"),
+        ([("a.fna", ONE), ("a.fna", TWO)], "line 3: the genome 'a' is also in line 2"),
         ([("a.fna", ONE), ("b.fna", TWO + "\textra")], "line 3 has 3 columns; expected 2"),
         ([("a.fna", ONE), ("b.fna", ONE)], "fewer than two species"),
         ([], "holds no genome"),
@@ -278,15 +278,20 @@ def test_bad_tables_get_a_sentence_and_leave_no_folder(tmp_path, rows, sentence)
 
 def test_a_missing_table_column_or_encoding_gets_a_sentence(tmp_path):
     with pytest.raises(InputError, match=r"none\.tsv: no such file"):
-        read_candidates(tmp_path / "none.tsv")
+        read_genomes(tmp_path / "none.tsv")
     table = _table(tmp_path, [("a.fna", ONE)], header="file\ttaxonomy")
-    with pytest.raises(InputError, match="no column 'lineage'; found file, taxonomy"):
-        read_candidates(table)
-    with pytest.raises(InputError, match="no column 'gtdb'"):
-        read_candidates(table, lineage_column="gtdb")
+    with pytest.raises(
+        InputError, match="columns file, taxonomy; expected 'file', and 'lineage', the seven ranks or 'taxid'"
+    ):
+        read_genomes(table)
+    with pytest.raises(InputError, match="expected 'file', and 'gtdb'"):
+        read_genomes(table, lineage_column="gtdb")
+    table.write_text("file\ttaxid\na.fna\t7\n")
+    with pytest.raises(InputError, match=r"line 2: the lineage '' has 0 ranks"):
+        read_genomes(table, to_species=True)
     table.write_bytes(b"file\tlineage\n\xff\xfe")
     with pytest.raises(InputError, match="not a text file"):
-        read_candidates(table)
+        read_genomes(table)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from genestill.ground.lineage import Lineage, format_lineage
 from genestill.ground.logs import logger, progress
 from genestill.ground.provenance import write_provenance
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
-from genestill.reference.candidates import read_candidates
+from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import STATUSES, Split, check_shares, split_genomes
 
 _READ_LENGTH = 150
@@ -187,7 +187,7 @@ def write_community(
     for the same genomes, settings and seed.
 
     Args:
-        genomes: the table, see `read_candidates`, also for ``folder`` and ``lineage_column``.
+        genomes: the table, see `read_genomes`, also for ``folder`` and ``lineage_column``.
         output: a folder.
         settings: see `CommunitySettings`.
         seed: seed of every random number.
@@ -200,7 +200,8 @@ def write_community(
         InputError: a bad table or FASTA file, shares that do not fit, fewer than two species in the reference.
     """
     settings.check()
-    names, paths, lineages = read_candidates(genomes, folder, lineage_column)
+    candidates = read_genomes(genomes, folder, lineage_column, to_species=True)
+    lineages = [genome.lineage for genome in candidates]
     rng = np.random.default_rng(seed)
     split_rng = rng if split_seed is None else np.random.default_rng(split_seed)
     split = split_genomes(lineages, settings.shares(), settings.decoys, split_rng)
@@ -209,7 +210,7 @@ def write_community(
     completeness = np.maximum(_LEAST_COMPLETENESS, 1 - np.exp(-coverage.sum(axis=1) / _COVERAGE_FOR_ASSEMBLY))
     pool: list[tuple[int, str]] = []
     for row, index in enumerate(progress(members, len(members), "genomes", "cutting contigs")):
-        replicons = [sequence for _, sequence in read_fasta(paths[index])]
+        replicons = [sequence for _, sequence in read_fasta(candidates[index].path)]
         pool.extend((row, contig) for contig in cut_contigs(replicons, completeness[row], settings, rng))
     if not pool:
         raise InputError(
@@ -227,7 +228,7 @@ def write_community(
         {
             "contig": ids,
             "lineage": [format_lineage(lineages[members[row]]) for row in genome],
-            "genome": [names[members[row]] for row in genome],
+            "genome": [candidates[members[row]].file for row in genome],
             "length": length,
             "status": [split.status[members[row]] for row in genome],
         }
@@ -236,7 +237,10 @@ def write_community(
     abundance.insert(0, "contigname", ids)
     held = np.flatnonzero(split.in_reference)
     reference = pd.DataFrame(
-        {"file": [names[index] for index in held], "lineage": [format_lineage(lineages[index]) for index in held]}
+        {
+            "file": [candidates[index].file for index in held],
+            "lineage": [format_lineage(lineages[index]) for index in held],
+        }
     )
     with folder_aside(output) as aside:
         write_fasta(aside / "contigs.fna.gz", zip(ids, (contig for _, contig in chosen), strict=True))
@@ -249,7 +253,7 @@ def write_community(
             seed,
             wanted=split.wanted,
             achieved=split.counts(),
-            checksums={names[index]: sha256_of(paths[index]) for index in members},
+            checksums={candidates[index].file: sha256_of(candidates[index].path) for index in members},
         )
     logger.info("%s", _summary(split, truth, settings, lineages))
     return truth

@@ -1,33 +1,60 @@
-"""The table of reference genomes: which files, which lineages."""
+"""The table of genomes: which files, which lineages."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, Lineage, depth, parse_lineage, refuse_two_parents
+from genestill.ground.files import read_text_lines
+from genestill.ground.lineage import (
+    RANKS,
+    Lineage,
+    depth,
+    fill_gaps,
+    format_lineage,
+    parse_lineage,
+    refuse_two_parents,
+)
+from genestill.ground.logs import logger
+from genestill.ground.taxonomy_folder import parse_taxid
+
+_SUFFIXES = (".gz", ".fna", ".fa", ".fasta", ".ffn")
 
 
 @dataclass(frozen=True)
 class Genome:
-    """One row of the table: name (the file's name without FASTA suffixes), path, lineage or taxid, source (a file)."""
+    """One row of the table.
+
+    Attributes:
+        name: the file's name without FASTA suffixes.
+        file: the file as the table names it.
+        path: where the file lies.
+        lineage: empty if the table gives a taxid only.
+        taxid: None if the table gives a lineage only.
+        source: the table.
+    """
 
     name: str
+    file: str
     path: Path
     lineage: Lineage
     taxid: int | None
     source: str
 
 
-_SUFFIXES = (".gz", ".fna", ".fa", ".fasta", ".ffn")
-
-
-def read_genomes(path: str | Path, folder: str | Path | None = None) -> list[Genome]:
-    """Read a TSV with the columns ``file`` and ``lineage`` or ``taxid`` (or both).
+def read_genomes(
+    path: str | Path, folder: str | Path | None = None, lineage_column: str | None = None, to_species: bool = False
+) -> list[Genome]:
+    """Read a TSV with a column ``file`` and lineages or a column ``taxid`` (or both).
 
     Args:
-        path: the table. A lineage is written as ``d__…;p__…`` (GTDB) or plain (``Bacteria;…``).
+        path: the table. Lineages (``d__…;p__…`` or plain ``Bacteria;…``) stand in ``lineage_column`` if it is named,
+            else in ``lineage``, else in seven columns with the names of the ranks (``superkingdom`` or ``domain`` for
+            the first).
         folder: where the files lie; without it, the folder of the table.
+        lineage_column: rows that are empty there are left out, and counted in the log.
+        to_species: whether every lineage must reach from domain to species.
 
     Raises:
         InputError: naming the line, for a missing column or file, a file or name given twice, a lineage of the
@@ -37,62 +64,76 @@ def read_genomes(path: str | Path, folder: str | Path | None = None) -> list[Gen
     folder = Path(folder) if folder is not None else path.parent
     genomes: list[Genome] = []
     line_of: dict[str, int] = {}
-    for number, row in _rows(path):
+    without = 0
+    for number, row, columns in _read_rows(path, lineage_column):
         where = f"{path}: line {number}"
         file = row["file"]
         name = Path(file).name
         while (suffix := Path(name).suffix) in _SUFFIXES:
             name = name.removesuffix(suffix)
-        if not name or any(letter in name for letter in "|") or len(name.split()) != 1:
+        if not name or "|" in name or len(name.split()) != 1:
             raise InputError(f"{where}: file {file!r}; expected a file name without white space and '|'")
         if name in line_of:
             raise InputError(f"{where}: the genome {name!r} is also in line {line_of[name]}; names must be unique")
         line_of[name] = number
+        if lineage_column and not row[lineage_column]:
+            without += 1
+            continue
         if not (folder / file).is_file():
             raise InputError(f"{where}: no such file: {folder / file}")
-        try:
-            lineage = parse_lineage(row.get("lineage"))
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
-        plain = (row.get("lineage") or "").strip().rstrip(";")
-        if plain and "__" not in plain and len(plain.split(";")) != len(RANKS):
-            raise InputError(
-                f"{where}: lineage {plain!r} has {len(plain.split(';'))} ranks; expected {len(RANKS)} "
-                f"({', '.join(RANKS)})"
-            )
-        taxid = row.get("taxid") or None
-        if taxid is not None and not (taxid.isascii() and taxid.isdigit()):
-            raise InputError(f"{where}: taxid {taxid!r}; expected a whole number")
+        lineage = _lineage_of([row[column] for column in columns], to_species, where)
+        taxid = parse_taxid(row["taxid"], where) if row.get("taxid") else None
         if depth(lineage) == 0 and taxid is None:
             raise InputError(f"{where}: the genome {name!r} has neither lineage nor taxid")
-        genomes.append(Genome(name, folder / file, lineage, int(taxid) if taxid else None, str(path)))
+        genomes.append(Genome(name, file, folder / file, lineage, taxid, str(path)))
+    if without:
+        logger.info("%s: %d of %d genomes have no %s and are left out", path, without, len(line_of), lineage_column)
     if not genomes:
         raise InputError(f"{path}: holds no genome; expected a header 'file<TAB>lineage' and one row a genome")
     refuse_two_parents((genome.lineage for genome in genomes), str(path))
     return genomes
 
 
-def _rows(path: Path):
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, dict[str, str], list[str]]]:
+    """Yield (line, cell of each column, columns of the lineage)."""
+    # A file of other encoding may hold NUL, which csv refuses with words of its own.
+    lines = (line.replace("\0", "") for line in read_text_lines(path))
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    header = [word.strip() for word in next(rows, [])]
+    ranks = ["superkingdom" if "superkingdom" in header else "domain", *RANKS[1:]]
+    columns = [lineage_column or "lineage"]
+    if lineage_column is None and "lineage" not in header:
+        columns = ranks if set(ranks) <= set(header) else []
+    if "file" not in header or not {*columns} <= {*header} or not (columns or "taxid" in header):
+        raise InputError(
+            f"{path}: line 1 has the columns {', '.join(header) or '(none)'}; expected 'file', and "
+            + (repr(lineage_column) if lineage_column else "'lineage', the seven ranks or 'taxid'")
+        )
     try:
-        with open(path, encoding="utf-8", newline="") as handle:
-            reader = csv.reader((line.replace("\0", "") for line in handle), delimiter="\t", quoting=csv.QUOTE_NONE)
-            header = next(reader, None)
-            if not header:
-                raise InputError(f"{path}: empty; expected a header 'file<TAB>lineage'")
-            header = [word.strip().lstrip("\ufeff") for word in header]
-            if "file" not in header or not {"lineage", "taxid"} & set(header):
-                raise InputError(
-                    f"{path}: line 1 has the columns {', '.join(header)}; expected 'file' and 'lineage' or 'taxid'"
-                )
-            for number, row in enumerate(reader, 2):
-                if not any(entry.strip() for entry in row):
-                    continue
-                if len(row) != len(header):
-                    raise InputError(f"{path}: line {number} has {len(row)} columns; expected {len(header)}")
-                yield number, {word: entry.strip() for word, entry in zip(header, row, strict=True)}
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from None
+        for number, row in enumerate(rows, 2):
+            if not any(entry.strip() for entry in row):
+                continue
+            if len(row) != len(header):
+                raise InputError(f"{path}: line {number} has {len(row)} columns; expected {len(header)}")
+            yield number, {name: entry.strip() for name, entry in zip(header, row, strict=True)}, columns
     except csv.Error as error:
         raise InputError(f"{path}: not a table ({error})") from None
+
+
+def _lineage_of(cells: list[str], to_species: bool, where: str) -> Lineage:
+    text = cells[0] if len(cells) == 1 else ""
+    try:
+        lineage = fill_gaps(cells) if len(cells) > 1 else parse_lineage(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if to_species and depth(lineage) < len(RANKS):
+        raise InputError(
+            f"{where}: the lineage {format_lineage(lineage)!r} has {depth(lineage)} ranks; expected all "
+            f"{len(RANKS)} ({', '.join(RANKS)})"
+        )
+    plain = text.rstrip(";")
+    if plain and "__" not in plain and len(plain.split(";")) != len(RANKS):
+        raise InputError(
+            f"{where}: lineage {plain!r} has {len(plain.split(';'))} ranks; expected {len(RANKS)} ({', '.join(RANKS)})"
+        )
+    return lineage
