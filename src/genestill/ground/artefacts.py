@@ -1,82 +1,106 @@
 """What crosses a rule boundary: the schema of every Parquet table, in one place.
 
-Rank columns hold names, null below the assigned rank. Identity and coverage are shares between 0 and 1.
+Each column carries its meaning and its unit: they go into the files (metadata of the field) and into the documentation.
+Identity and coverage are shares between 0 and 1.
 """
 
 import pyarrow as pa
 
 from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage
 
-_RANK_FIELDS = [pa.field(rank, pa.string()) for rank in RANKS]
 
-# reference: one row a sequence, in the order of the FASTA file. checksum: first 16 hex digits of the bases' SHA-256.
+def column(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
+    """A column that says what it holds, and in which unit where it has one."""
+    return pa.field(name, kind, metadata={"meaning": meaning, **({"unit": unit} if unit else {})})
+
+
+_RANK_FIELDS = [column(rank, pa.string(), f"name at the rank {rank}; null below the assigned rank") for rank in RANKS]
+
+# reference: one row a sequence, in the order of the FASTA file.
 INDEX = pa.schema(
     [
-        ("id", pa.string()),
-        ("length", pa.int64()),
-        ("gc", pa.float32()),
-        ("sample", pa.string()),
-        ("checksum", pa.string()),
+        column("id", pa.string(), "name of the sequence: the first word of its FASTA header"),
+        column("length", pa.int64(), "length of the sequence", "base pairs"),
+        column("gc", pa.float32(), "G and C among the known bases", "share"),
+        column("sample", pa.string(), "sample, where the name of the contig tells it (VAMB's S<sample>C<contig>); else null"),
+        column("checksum", pa.string(), "first 16 hexadecimal digits of the SHA-256 of the bases"),
     ]
 )
 
-# reference: the right answer, where it is known. status: exact, known (other strain), species, genus, family
-# (that rank is absent from the reference, so the right answer stops above it).
+# reference: the right answer, where it is known.
 TRUTH = pa.schema(
     [
-        pa.field("id", pa.string()),
+        column("id", pa.string(), "contig"),
         *_RANK_FIELDS,
-        ("genome", pa.string()),
-        ("length", pa.int64()),
-        ("status", pa.string()),
+        column("genome", pa.string(), "genome that the contig comes from"),
+        column("length", pa.int64(), "length of the contig", "base pairs"),
+        column(
+            "status",
+            pa.string(),
+            "what the reference holds of it: exact (the genome), known (another strain of the species), or the highest "
+            "rank that it lacks: species, genus, family, where the right answer stops above that rank",
+        ),
     ]
 )
 
-# labels: one row a contig of the index, in its order. support: share of the evidence for the label, null if unknown.
-LABELS = pa.schema([pa.field("id", pa.string()), *_RANK_FIELDS, ("taxid", pa.int64()), ("support", pa.float32())])
+# labels: one row a contig of the index, in its order.
+LABELS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        *_RANK_FIELDS,
+        column("taxid", pa.int64(), "taxid of the label, in the taxonomy of the reference"),
+        column("support", pa.float32(), "share of the evidence that agrees with the label; null if unknown", "share"),
+    ]
+)
 
 # labels: what the search saw, one row a (fragment, target): best hits of each open reading frame of a contig.
 HITS = pa.schema(
     [
-        ("id", pa.string()),  # contig
-        ("fragment", pa.int32()),  # number of the open reading frame within its contig
-        ("fragment_length", pa.int32()),  # amino acids
-        ("target_taxid", pa.int64()),
-        ("identity", pa.float32()),
-        ("bits", pa.float32()),
-        ("alignment_length", pa.int32()),  # amino acids
+        column("id", pa.string(), "contig"),
+        column("fragment", pa.int32(), "number of the open reading frame within its contig"),
+        column("fragment_length", pa.int32(), "length of the open reading frame", "amino acids"),
+        column("target_taxid", pa.int64(), "taxid of the protein that was hit"),
+        column("identity", pa.float32(), "identical positions of the alignment", "share"),
+        column("bits", pa.float32(), "bit score of the alignment", "bits"),
+        column("alignment_length", pa.int32(), "length of the alignment", "amino acids"),
     ]
 )
 
 # teacher: soft labels; nodes index the label tree saved beside the table.
 SOFT_LABELS = pa.schema(
-    [("id", pa.string()), ("nodes", pa.list_(pa.int32())), ("probabilities", pa.list_(pa.float32()))]
-)
-
-# student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
-# accepted: number of ranks accepted at the threshold (0 to 7); reason: why the lineage stops where it stops.
-PREDICTIONS = pa.schema(
     [
-        pa.field("id", pa.string()),
-        *_RANK_FIELDS,
-        *[pa.field(f"confidence_{rank}", pa.float32()) for rank in RANKS],
-        ("accepted", pa.int8()),
-        ("reason", pa.string()),
+        column("id", pa.string(), "contig"),
+        column("nodes", pa.list_(pa.int32()), "leaves of the label tree that have some probability, by number"),
+        column("probabilities", pa.list_(pa.float32()), "probability of each of these leaves", "probability"),
     ]
 )
 
-# evaluation: one tidy table for every benchmark. value may be null (undefined); n: how many units stand behind it.
+# student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
+PREDICTIONS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        *_RANK_FIELDS,
+        *[
+            column(f"confidence_{rank}", pa.float32(), f"probability that the name at {rank} is right", "probability")
+            for rank in RANKS
+        ],
+        column("accepted", pa.int8(), "how many ranks are accepted at the threshold: 0 (none) to 7 (species)", "ranks"),
+        column("reason", pa.string(), "why the lineage stops where it stops; empty where it reaches species"),
+    ]
+)
+
+# evaluation: one tidy table for every benchmark.
 METRICS = pa.schema(
     [
-        ("benchmark", pa.string()),
-        ("dataset", pa.string()),
-        ("task", pa.string()),
-        ("model", pa.string()),
-        ("split", pa.string()),
-        ("seed", pa.int64()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("n", pa.int64()),
+        column("benchmark", pa.string(), "what kind of benchmark: taxonomy, a benchmark of sequence tasks, probes"),
+        column("dataset", pa.string(), "dataset.name of the configuration"),
+        column("task", pa.string(), "rank, or task of the benchmark"),
+        column("model", pa.string(), "who is scored"),
+        column("split", pa.string(), "part of the data: all, status=…, length=…, test, …"),
+        column("seed", pa.int64(), "seed of the run; null for what stands for several"),
+        column("metric", pa.string(), "what is measured; <metric>_low and <metric>_high are the ends of its interval"),
+        column("value", pa.float64(), "the figure; null where it is undefined"),
+        column("n", pa.int64(), "units (contigs, sequences) behind the figure", "count"),
     ]
 )
 
@@ -88,10 +112,10 @@ def embeddings(size: int) -> pa.Schema:
     """
     return pa.schema(
         [
-            ("id", pa.string()),
-            ("embedding", pa.list_(pa.float16(), size)),
-            ("tokens", pa.int32()),
-            ("truncated", pa.bool_()),
+            column("id", pa.string(), "sequence"),
+            column("embedding", pa.list_(pa.float16(), size), "the vector; its width is the model's hidden size"),
+            column("tokens", pa.int32(), "tokens that were read", "tokens"),
+            column("truncated", pa.bool_(), "whether a part of the sequence was not read"),
         ]
     )
 
@@ -112,96 +136,121 @@ def token_features(size: int) -> pa.Schema:
     """teacher: features of every token of a sequence, row-major [tokens, size], with the bases each token covers."""
     return pa.schema(
         [
-            ("id", pa.string()),
-            ("start", pa.list_(pa.int32())),  # 0-based offset of a token's first base
-            ("stop", pa.list_(pa.int32())),  # offset after its last base
-            ("features", pa.list_(pa.float16())),
+            column("id", pa.string(), "sequence"),
+            column("start", pa.list_(pa.int32()), "offset of each token's first base, from 0", "bases"),
+            column("stop", pa.list_(pa.int32()), "offset after each token's last base", "bases"),
+            column("features", pa.list_(pa.float16()), "features of the tokens, row-major [tokens, size]"),
         ],
         metadata={"size": str(size)},
     )
 
 
 # teacher: log-probabilities of A, C, G, T at every base, row-major [bases, 4]; natural logarithm.
-BASE_LOG_PROBABILITIES = pa.schema([("id", pa.string()), ("log_probabilities", pa.list_(pa.float16()))])
+BASE_LOG_PROBABILITIES = pa.schema(
+    [
+        column("id", pa.string(), "sequence"),
+        column(
+            "log_probabilities",
+            pa.list_(pa.float16()),
+            "log-probabilities of A, C, G, T at every base, row-major [bases, 4]",
+            "natural logarithm",
+        ),
+    ]
+)
 
-# reference: transcripts, spliced and in the sense of transcription. cds and splice are tracks of 0 and 1, one number a
-# base (mRNABench's six-track input): cds marks the first base of each codon, splice the last base of each exon.
+# mRNABench's six-track input: beside the four bases two tracks of 0 and 1, one number a base.
+_CDS = column("cds", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the first base of each codon")
+_SPLICE = column("splice", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the last base of each exon")
+
+# reference: transcripts, spliced and in the sense of transcription.
 TRANSCRIPTS = pa.schema(
     [
-        ("id", pa.string()),
-        ("gene", pa.string()),
-        ("chromosome", pa.string()),
-        ("sequence", pa.string()),
-        ("cds", pa.list_(pa.int8())),
-        ("splice", pa.list_(pa.int8())),
-        ("length", pa.int32()),
+        column("id", pa.string(), "transcript"),
+        column("gene", pa.string(), "gene; empty if unknown"),
+        column("chromosome", pa.string(), "chromosome; empty if unknown"),
+        column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
+        _CDS,
+        _SPLICE,
+        column("length", pa.int32(), "length of the sequence", "bases"),
     ]
 )
 
-# reference: one probe task, one row a transcript. transcript: the id under which its sequence is embedded (one id a
-# distinct sequence, over all tasks). targets: one number (regression; classes 0 and 1) or several (multilabel); NaN:
-# not measured. Metadata of the file: task, kind, split, targets, group.
+# reference: one probe task, one row a transcript. Metadata of the file: task, kind, split, targets, group.
 PROBE_TASK = pa.schema(
     [
-        ("id", pa.string()),
-        ("transcript", pa.string()),
-        ("gene", pa.string()),
-        ("chromosome", pa.string()),
-        ("sequence", pa.string()),
-        ("cds", pa.list_(pa.int8())),
-        ("splice", pa.list_(pa.int8())),
-        ("targets", pa.list_(pa.float64())),
+        column("id", pa.string(), "row of the task's table"),
+        column(
+            "transcript", pa.string(), "id under which the sequence is embedded: one a distinct sequence of all tasks"
+        ),
+        column("gene", pa.string(), "gene; empty if unknown"),
+        column("chromosome", pa.string(), "chromosome; empty if unknown"),
+        column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
+        _CDS,
+        _SPLICE,
+        column(
+            "targets",
+            pa.list_(pa.float64()),
+            "one number (regression; classes 0 and 1) or several (multilabel); NaN: not measured",
+        ),
     ]
 )
 
-# reference: homology groups of transcripts (corpus and tasks together): one number a cluster.
-HOMOLOGY_GROUPS = pa.schema([("id", pa.string()), ("group", pa.int64())])
+# reference: homology groups of transcripts (corpus and tasks together).
+HOMOLOGY_GROUPS = pa.schema(
+    [
+        column("id", pa.string(), "transcript"),
+        column("group", pa.int64(), "number of its cluster of relatives"),
+    ]
+)
 
 # student, evaluation's baselines: what a model says of the test rows of a task table (sequence, label, split).
-# row: 0-based row of the table; probabilities: one a class, in the order of the metadata's "classes" (a JSON list).
-# Metadata of the file: classes, and how the model was fitted.
+# Metadata of the file: classes (a JSON list), and how the model was fitted.
 TASK_PREDICTIONS = pa.schema(
     [
-        ("task", pa.string()),
-        ("model", pa.string()),
-        ("seed", pa.int64()),
-        ("fold", pa.int32()),
-        ("row", pa.int64()),
-        ("label", pa.string()),
-        ("predicted", pa.string()),
-        ("probabilities", pa.list_(pa.float32())),
+        column("task", pa.string(), "benchmark/task"),
+        column("model", pa.string(), "student and fit, or baseline"),
+        column("seed", pa.int64(), "seed of the fit"),
+        column("fold", pa.int32(), "fold that validated, from 0; 0 where there is one split"),
+        column("row", pa.int64(), "row of the task's table, from 0"),
+        column("label", pa.string(), "the right class"),
+        column("predicted", pa.string(), "the most probable class"),
+        column(
+            "probabilities",
+            pa.list_(pa.float32()),
+            "probability of each class, in the order of the file's metadata classes",
+            "probability",
+        ),
     ]
 )
 
 # evaluation: what a linear probe said about its test rows, one row a (seed, transcript).
 PROBE_PREDICTIONS = pa.schema(
     [
-        ("task", pa.string()),
-        ("kind", pa.string()),
-        ("model", pa.string()),
-        ("seed", pa.int64()),
-        ("id", pa.string()),
-        ("group", pa.int64()),
-        ("targets", pa.list_(pa.float64())),
-        ("predictions", pa.list_(pa.float64())),
+        column("task", pa.string(), "name of the probe task"),
+        column("kind", pa.string(), "regression, classification or multilabel"),
+        column("model", pa.string(), "whose embeddings are probed"),
+        column("seed", pa.int64(), "seed of the split"),
+        column("id", pa.string(), "transcript"),
+        column("group", pa.int64(), "its homology group: the unit that intervals resample"),
+        column("targets", pa.list_(pa.float64()), "what was measured, as in the task"),
+        column("predictions", pa.list_(pa.float64()), "what the probe said: a value, or the probability of class 1"),
     ]
 )
 
 # evaluation: what became of the contigs of each genome, by model, run and rank: what a benchmark over several
-# communities resamples. threshold: the model's own, or the fixed score above which its calls count. absent: contigs
-# whose taxon at that rank the reference lacks; absent_called: those that the model names there nevertheless.
+# communities resamples.
 TALLIES = pa.schema(
     [
-        ("dataset", pa.string()),
-        ("model", pa.string()),
-        ("seed", pa.int64()),
-        ("threshold", pa.string()),
-        ("rank", pa.string()),
-        ("genome", pa.string()),
-        ("correct", pa.int64()),
-        ("wrong", pa.int64()),
-        ("none", pa.int64()),
-        ("absent", pa.int64()),
-        ("absent_called", pa.int64()),
+        column("dataset", pa.string(), "community"),
+        column("model", pa.string(), "who is counted"),
+        column("seed", pa.int64(), "seed of the run"),
+        column("threshold", pa.string(), "the model's own, or the fixed score above which its calls count"),
+        column("rank", pa.string(), "rank"),
+        column("genome", pa.string(), "genome that the contigs come from: the unit that intervals resample"),
+        column("correct", pa.int64(), "contigs named rightly at the rank", "contigs"),
+        column("wrong", pa.int64(), "contigs named wrongly at the rank", "contigs"),
+        column("none", pa.int64(), "contigs not named at the rank", "contigs"),
+        column("absent", pa.int64(), "contigs whose taxon at the rank the reference lacks", "contigs"),
+        column("absent_called", pa.int64(), "those of them that are named at the rank nevertheless", "contigs"),
     ]
 )

@@ -24,7 +24,14 @@ from genestill.labels.lineages import count_labels, log_counts, read_taxonomy, r
 from genestill.labels.settings import SearchSettings
 
 # artefacts.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
-HITS_WITH_PLACES = pa.schema([*artefacts.HITS, ("start", pa.int32()), ("stop", pa.int32()), ("strand", pa.int8())])
+HITS_WITH_PLACES = pa.schema(
+    [
+        *artefacts.HITS,
+        artefacts.column("start", pa.int32(), "first base of the fragment on the contig's forward strand, from 0", "bases"),
+        artefacts.column("stop", pa.int32(), "base after its last", "bases"),
+        artefacts.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
+    ]
+)
 
 
 def search_contigs(
