@@ -22,7 +22,7 @@ INDEX = pa.schema(
         column("id", pa.string(), "name of the sequence: the first word of its FASTA header"),
         column("length", pa.int64(), "length of the sequence", "base pairs"),
         column("gc", pa.float32(), "G and C among the known bases", "share"),
-        column("sample", pa.string(), "sample, where the name of the contig tells it (VAMB's S<sample>C<contig>); else null"),
+        column("sample", pa.string(), "sample, where the contig's name tells it (VAMB's S<sample>C<contig>)"),
         column("checksum", pa.string(), "first 16 hexadecimal digits of the SHA-256 of the bases"),
     ]
 )

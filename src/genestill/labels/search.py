@@ -27,7 +27,7 @@ from genestill.labels.settings import SearchSettings
 HITS_WITH_PLACES = pa.schema(
     [
         *artefacts.HITS,
-        artefacts.column("start", pa.int32(), "first base of the fragment on the contig's forward strand, from 0", "bases"),
+        artefacts.column("start", pa.int32(), "first base of the fragment on the forward strand, from 0", "bases"),
         artefacts.column("stop", pa.int32(), "base after its last", "bases"),
         artefacts.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
     ]
