@@ -2,9 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genestill.evaluation.benchmark import gather_benchmark
 from genestill.evaluation.peers import import_taxometer
-from genestill.ground.artefacts import INDEX, METRICS, PREDICTIONS
+from genestill.ground.artefacts import INDEX, PREDICTIONS
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_table, write_table
 
@@ -46,24 +45,3 @@ def test_taxometers_scores_become_confidences_rank_by_rank(tmp_path, index):
 def test_results_that_are_not_taxometers_are_refused(tmp_path, index, text, sentence):
     with pytest.raises(InputError, match=sentence):
         import_taxometer(results(tmp_path, text), index, tmp_path / "out.parquet", 0.5)
-
-
-def test_a_benchmark_averages_seeds_before_communities(tmp_path):
-    def metrics(name, values):
-        rows = [("taxonomy", name, "species", model, "all", 1, "f1", value, 10) for model, value in values.items()]
-        path = tmp_path / f"{name}.parquet"
-        write_table(path, pd.DataFrame(rows, columns=METRICS.names), METRICS)
-        return path
-
-    one = metrics("one", {"MMseqs2": 0.5, "ours-seed1": 0.8, "ours-seed2": 0.6})
-    two = metrics("two", {"MMseqs2": 0.7, "ours-seed1": 0.9, "ours-seed2": 0.9})
-    cost = tmp_path / "cost.tsv"
-    cost.write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t600.0\n")
-    text = gather_benchmark([one, two], [("ours", cost)], tmp_path / "all.parquet", tmp_path / "table.txt")
-    assert (tmp_path / "table.txt").read_text() == text
-    row = next(line for line in text.splitlines() if line.startswith("ours"))
-    assert "0.8000" in row
-    assert "12" in row
-    joined = read_table(tmp_path / "all.parquet", METRICS)
-    assert set(joined["model"]) == {"MMseqs2", "ours"}
-    assert sorted(joined.loc[joined["model"] == "ours", "seed"].unique()) == [1, 2]

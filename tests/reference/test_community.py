@@ -46,6 +46,19 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(folder / f"{name}.tsv", sep="\t")
 
 
+def test_new_contigs_over_an_old_reference_differ_in_all_but_what_the_reference_lacks(genomes, community, tmp_path):
+    write_community(genomes, tmp_path / "new", SETTINGS, seed=4, split_seed=3)
+    old_reference = (community / "reference.tsv").read_bytes()
+    assert (tmp_path / "new" / "reference.tsv").read_bytes() == old_reference
+    old, new = (pd.read_csv(folder / "truth.tsv", sep="\t") for folder in (community, tmp_path / "new"))
+    statuses = old.drop_duplicates("genome").set_index("genome")["status"]
+    again = new.drop_duplicates("genome").set_index("genome")["status"]
+    both = statuses.index.intersection(again.index)
+    assert len(both) > 3
+    assert statuses[both].equals(again[both])
+    assert (tmp_path / "new" / "contigs.fna.gz").read_bytes() != (community / "contigs.fna.gz").read_bytes()
+
+
 def test_same_seed_gives_same_bytes_and_another_seed_does_not(genomes, community, tmp_path):
     write_community(genomes, tmp_path / "again", SETTINGS, seed=3)
     write_community(genomes, tmp_path / "other", SETTINGS, seed=4)

@@ -2,6 +2,20 @@
 # the benchmark's.
 
 COMMUNITIES = config["benchmark"]["communities"]
+COMMUNITY_RESULTS = {name: f"results/{config['recipe']}/{name}" for name in COMMUNITIES}
+# New contigs are cut from the same genomes, so only communities that are made here can have them.
+MADE = [
+    name
+    for name, differences in COMMUNITIES.items()
+    if not differences.get("dataset", {}).get("contigs")
+]
+SIMULATED = [
+    name
+    for name, differences in COMMUNITIES.items()
+    if differences.get("reference", {}).get("biosphere")
+]
+NEW_MODELS = ("corrector-alone", "corrector-searched")
+RUNS_OF_MODEL = config["evaluation"]["benchmark"]
 
 for community, differences in COMMUNITIES.items():
     prefix = f"{community}_"
@@ -16,20 +30,54 @@ for community, differences in COMMUNITIES.items():
     use rule * from community exclude peer_environment as prefix*
 
 
+def costs(models, communities):
+    """Options that name Snakemake's own measurement of every run of ``models`` (model -> number of seeds)."""
+    return " ".join(
+        f"--cost {model}={COMMUNITY_RESULTS[community]}/benchmarks/student/{model}-seed{seed}.tsv"
+        for community in communities
+        for model, seeds in models.items()
+        for seed in range(1, seeds + 1)
+    )
+
+
 rule benchmark_taxonomy:
     input:
         metrics=[
-            f"results/{config['recipe']}/{community}/evaluation/benchmark.parquet"
-            for community in COMMUNITIES
+            f"{folder}/evaluation/benchmark.parquet"
+            for folder in COMMUNITY_RESULTS.values()
         ],
+        tallies=[
+            f"{folder}/evaluation/tallies.parquet"
+            for folder in COMMUNITY_RESULTS.values()
+        ],
+        amber=[
+            f"{folder}/evaluation/benchmark_amber.tsv"
+            for folder in COMMUNITY_RESULTS.values()
+        ],
+        new=f"{RESULTS}/evaluation/new_table.txt",
     output:
         metrics=f"{RESULTS}/evaluation/metrics.parquet",
+        comparison=report(
+            f"{RESULTS}/evaluation/comparison.tsv",
+            caption="../report/benchmark.rst",
+            category="Correctors compared",
+            labels={"shows": "every score with its interval", "form": "data"},
+        ),
         table=report(
             f"{RESULTS}/evaluation/table.txt",
             caption="../report/benchmark.rst",
-            category="1. Answer",
-            labels={"shows": "correctors over several communities"},
+            category="Correctors compared",
+            labels={"shows": "the answer", "form": "table"},
         ),
+        figures=[
+            report(
+                f"{RESULTS}/evaluation/figures/benchmark_{figure}.svg",
+                caption=f"../report/benchmark_{figure}.rst",
+                category="Correctors compared",
+                labels={"shows": figure.replace("_", " "), "form": "figure"},
+            )
+            for figure in ("species_f1", "absent_and_known", "cost")
+        ],
     log:
         f"{RESULTS}/logs/evaluation/benchmark_taxonomy.log",
     benchmark:
@@ -38,15 +86,60 @@ rule benchmark_taxonomy:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=3000,
+        runtime=60,
+    params:
+        costs=costs(RUNS_OF_MODEL, COMMUNITIES),
+        simulated=options(simulated=SIMULATED),
+        ours=config["student"]["name"],
+        seed=config["seed"],
+        figures=lambda wildcards, output: Path(output.figures[0]).parent,
+    shell:
+        "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
+        " {params.costs} --ours {params.ours} {params.simulated} --seed {params.seed} --output {output.metrics:q}"
+        " --comparison {output.comparison:q} --table {output.table:q} --figures {params.figures:q} 2> {log:q}"
+
+
+rule benchmark_new_contigs:
+    input:
+        metrics=[
+            f"{COMMUNITY_RESULTS[name]}/evaluation/new_benchmark.parquet"
+            for name in MADE
+        ],
+        tallies=[
+            f"{COMMUNITY_RESULTS[name]}/evaluation/new_tallies.parquet"
+            for name in MADE
+        ],
+    output:
+        metrics=f"{RESULTS}/evaluation/new_metrics.parquet",
+        comparison=f"{RESULTS}/evaluation/new_comparison.tsv",
+        table=report(
+            f"{RESULTS}/evaluation/new_table.txt",
+            caption="../report/benchmark_new.rst",
+            category="Correctors compared",
+            labels={"shows": "the student alone on new contigs", "form": "table"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/benchmark_new_contigs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/benchmark_new_contigs.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
     params:
         costs=" ".join(
-            f"--cost {model}=results/{config['recipe']}/{community}/benchmarks/student/{model}-seed{seed}.tsv"
-            for community in COMMUNITIES
-            for model, seeds in config["evaluation"]["benchmark"].items()
-            for seed in range(1, seeds + 1)
+            [costs({model: RUNS_OF_MODEL["corrector"] for model in NEW_MODELS}, MADE)]
+            + [
+                f"--cost MMseqs2={COMMUNITY_RESULTS[name]}/benchmarks/labels/search_new_contigs.tsv"
+                for name in MADE
+            ]
         ),
+        simulated=options(simulated=SIMULATED),
+        seed=config["seed"],
     shell:
-        "python -m genestill evaluation benchmark --metrics {input.metrics:q} {params.costs}"
-        " --output {output.metrics:q} --summary {output.table:q} 2> {log:q}"
+        "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
+        " {params.costs} --ours corrector-alone {params.simulated} --seed {params.seed}"
+        " --output {output.metrics:q} --comparison {output.comparison:q} --table {output.table:q} 2> {log:q}"

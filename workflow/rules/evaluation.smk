@@ -145,10 +145,12 @@ rule write_amber_input:
         options=lambda wildcards, input: options(
             truth=input.truth, labels_name=LABELS_NAME
         ),
-        name=STUDENT_NAME,
+        predictions=lambda wildcards, input: options(
+            predictions=f"{STUDENT_NAME}={input.predictions}"
+        ),
     shell:
-        "python -m genestill evaluation amber-input --labels {input.labels:q}"
-        " --predictions {params.name}={input.predictions:q} {params.options} --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation amber-input --labels {input.labels:q} {params.predictions} {params.options}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule run_amber:
@@ -169,14 +171,15 @@ rule run_amber:
         runtime=60,
     params:
         program=peer_program("amber", "amber.py"),
-        labels=LABELS_NAME,
-        name=STUDENT_NAME,
+        names=f"{LABELS_NAME},{STUDENT_NAME}",
+        binnings=lambda wildcards, input: [
+            f"{input.tables}/{name}.binning" for name in (LABELS_NAME, STUDENT_NAME)
+        ],
     # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
     shell:
         "mkdir -p {output:q} && cp -r {input.tables:q}/taxdump {output:q}/taxdump &&"
-        " {params.program} -g {input.tables:q}/gold.binning -l {params.labels:q},{params.name:q}"
-        " --ncbi_dir {output:q}/taxdump -o {output:q} {input.tables:q}/{params.labels:q}.binning"
-        " {input.tables:q}/{params.name:q}.binning > {log:q} 2>&1"
+        " {params.program} -g {input.tables:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump"
+        " -o {output:q} {params.binnings:q} > {log:q} 2>&1"
 
 
 rule compare_with_amber:
@@ -200,9 +203,11 @@ rule compare_with_amber:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        models=[LABELS_NAME, STUDENT_NAME],
     shell:
         "python -m genestill evaluation amber --results {input.results:q}/results.tsv --metrics {input.metrics:q}"
-        " --output {output:q} 2> {log:q}"
+        " --models {params.models:q} --output {output:q} 2> {log:q}"
 
 
 rule taxdistill:

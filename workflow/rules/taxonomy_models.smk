@@ -193,7 +193,8 @@ rule benchmark_community:
             f"{RESULTS}/student/{run}/predictions.parquet" for run in BENCHMARK_RUNS
         ],
     output:
-        f"{RESULTS}/evaluation/benchmark.parquet",
+        metrics=f"{RESULTS}/evaluation/benchmark.parquet",
+        tallies=f"{RESULTS}/evaluation/tallies.parquet",
     log:
         f"{RESULTS}/logs/evaluation/benchmark_community.log",
     benchmark:
@@ -213,4 +214,72 @@ rule benchmark_community:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation taxonomy --truth {input.truth:q} --labels {input.labels:q}"
-        " {params.predictions} --dataset {params.dataset} --seed {params.seed} --output {output:q} 2> {log:q}"
+        " {params.predictions} --dataset {params.dataset} --seed {params.seed} --output {output.metrics:q}"
+        " --output-tallies {output.tallies:q} 2> {log:q}"
+
+
+# AMBER scores the first run of each of these.
+AMBER_RUNS = [
+    f"{model}-seed1"
+    for model in ("corrector", "taxdistill-published", "taxometer")
+    if config["evaluation"]["benchmark"].get(model)
+]
+
+
+use rule write_amber_input as write_benchmark_amber_input with:
+    input:
+        truth=f"{RESULTS}/reference/truth.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        predictions=[
+            f"{RESULTS}/student/{run}/predictions.parquet" for run in AMBER_RUNS
+        ],
+    output:
+        directory(f"{EVALUATION}/benchmark_amber/input"),
+    log:
+        f"{RESULTS}/logs/evaluation/write_benchmark_amber_input.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/write_benchmark_amber_input.tsv"
+    params:
+        options=f"--truth {RESULTS}/reference/truth.parquet",
+        predictions=" ".join(
+            f"--predictions {run}={RESULTS}/student/{run}/predictions.parquet"
+            for run in AMBER_RUNS
+        ),
+
+
+use rule run_amber as run_benchmark_amber with:
+    input:
+        tables=f"{EVALUATION}/benchmark_amber/input",
+        environment=peer_environment("amber"),
+    output:
+        directory(f"{EVALUATION}/benchmark_amber/output"),
+    log:
+        f"{RESULTS}/logs/evaluation/run_benchmark_amber.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_benchmark_amber.tsv"
+    params:
+        program=peer_program("amber", "amber.py"),
+        names=",".join(["MMseqs2", *AMBER_RUNS]),
+        binnings=lambda wildcards, input: [
+            f"{input.tables}/{name}.binning" for name in ("MMseqs2", *AMBER_RUNS)
+        ],
+
+
+use rule compare_with_amber as compare_benchmark_with_amber with:
+    input:
+        results=f"{EVALUATION}/benchmark_amber/output",
+        metrics=f"{EVALUATION}/benchmark.parquet",
+    output:
+        f"{EVALUATION}/benchmark_amber.tsv",
+    log:
+        f"{RESULTS}/logs/evaluation/compare_benchmark_with_amber.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/compare_benchmark_with_amber.tsv"
+    params:
+        models=["MMseqs2", *AMBER_RUNS],
+
+
+# New contigs are cut from the genomes that this community was made from.
+if MAKES_COMMUNITY:
+
+    include: "new_community.smk"

@@ -84,13 +84,16 @@ def _write_taxdump(folder: Path, tree: LabelTree) -> None:
     (folder / "merged.dmp").write_text("", encoding="utf-8")
 
 
-def compare_with_amber(results: str | Path, metrics: str | Path, output: str | Path) -> pd.DataFrame:
+def compare_with_amber(
+    results: str | Path, metrics: str | Path, output: str | Path, models: list[str] | None = None
+) -> pd.DataFrame:
     """Write model, rank, recall (ours), amber (``accuracy_seq``) and their difference to the TSV ``output``.
 
     Args:
         results: AMBER's ``results.tsv``.
         metrics: table of `evaluate_taxonomy` on the same calls.
         output: written before the check, so that a disagreement can be looked at.
+        models: those that AMBER scored; None: all of the metrics.
 
     Raises:
         InputError: a result table that is not AMBER's, or without one of the models.
@@ -103,6 +106,11 @@ def compare_with_amber(results: str | Path, metrics: str | Path, output: str | P
     theirs["rank"] = theirs["rank"].replace("superkingdom", "domain")
     ours = read_taxonomy_metrics(metrics)
     ours = ours[(ours["metric"] == "recall") & (ours["split"] == "all")]
+    if models is not None:
+        unknown = sorted(set(models) - set(ours["model"]))
+        if unknown:
+            raise InputError(f"{metrics}: no model {unknown[0]!r}; expected one of those that AMBER scored")
+        ours = ours[ours["model"].isin(models)]
     joined = ours.rename(columns={"task": "rank", "value": "recall"}).merge(
         theirs, how="left", left_on=["model", "rank"], right_on=["Tool", "rank"]
     )

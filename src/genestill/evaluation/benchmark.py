@@ -1,44 +1,171 @@
-"""The benchmark of correctors over several communities and seeds: one table, one reading."""
+"""The benchmark of correctors over several communities and seeds: one comparison, with intervals over genomes.
 
+A score is first computed for each run, then averaged over the seeds of a model, then over communities. Intervals come
+from resampling genomes by name, over all communities at once: a genome that is in several of them is drawn for all.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from genestill.ground.artefacts import METRICS
-from genestill.ground.files import write_text
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval
+from genestill.evaluation.tallies import OWN_THRESHOLD, split_run
+from genestill.ground.artefacts import METRICS, TALLIES
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_aside
 from genestill.ground.tables import read_table, write_table
 
-SEED_MARK = "-seed"
-# (heading, task, metric): what a row of the summary shows, as a mean over communities of means over seeds.
-SHOWN = (
-    ("species F1", "species", "f1"),
-    ("genus F1", "genus", "f1"),
-    ("family F1", "family", "f1"),
-    ("species F1 > .5", "species", "f1@0.5"),
-    ("species F1 > .8", "species", "f1@0.8"),
-    ("species F1 > .95", "species", "f1@0.95"),
-    ("false species", "species", "absent_called"),
-    ("ECE species", "species", "ece"),
-)
+OPEN_SHARE = 0.1  # share of contigs of absent species from which a community counts as open
+COMPARED_RANKS = ("species", "genus", "family")
+_PARTS = ("correct", "wrong", "none")
+_KEY = ["model", "threshold"]
+_BLOCK = 250  # resamples held at a time
+
+
+@dataclass(frozen=True)
+class Scores:
+    """F1 of every model in every community: the value and its resamples.
+
+    Attributes:
+        rows: frame of model and threshold, k rows.
+        communities: names, c of them.
+        value: float64 [k, c], mean over seeds.
+        drawn: float64 [resamples, k, c], the same over resampled genomes.
+    """
+
+    rows: pd.DataFrame
+    communities: list[str]
+    value: np.ndarray
+    drawn: np.ndarray
+
+
+def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
+    """F1 at ``rank`` of every model and threshold in every community; ``tallies`` is of `artefacts.TALLIES`.
+
+    Raises `InputError` if a model was not run in every community.
+    """
+    chosen = tallies[tallies["rank"] == rank]
+    communities = sorted(chosen["dataset"].unique())
+    rows = chosen[_KEY].drop_duplicates().sort_values(_KEY).reset_index(drop=True)
+    genomes = sorted(chosen["genome"].unique())
+    counts, seeds_to_rows = [], []
+    for community in communities:
+        runs = chosen[chosen["dataset"] == community].set_index([*_KEY, "seed", "genome"])[list(_PARTS)]
+        wide = runs.unstack("genome", fill_value=0)
+        present = pd.MultiIndex.from_frame(rows).get_indexer(wide.index.droplevel("seed"))
+        lacking = set(range(len(rows))) - set(present.tolist())
+        if lacking:
+            model, threshold = rows.iloc[min(lacking)]
+            raise InputError(f"benchmark: no run of {model} (threshold {threshold}) in the community {community!r}")
+        counts.append([wide[part].reindex(columns=genomes, fill_value=0).to_numpy(float).T for part in _PARTS])
+        average = np.zeros((len(rows), len(present)))
+        average[present, np.arange(len(present))] = 1
+        seeds_to_rows.append(average / average.sum(axis=1, keepdims=True))
+
+    def scores(weights: np.ndarray) -> np.ndarray:
+        by_community = [
+            f1_score(*(weights @ part for part in parts)) @ average.T
+            for parts, average in zip(counts, seeds_to_rows, strict=True)
+        ]
+        return np.stack(by_community, axis=2)
+
+    generator = np.random.default_rng(seed)
+    uniform = np.full(len(genomes), 1 / len(genomes))
+    blocks = [min(_BLOCK, resamples - start) for start in range(0, resamples, _BLOCK)]
+    drawn = [scores(generator.multinomial(len(genomes), uniform, size=size).astype(float)) for size in blocks]
+    return Scores(rows, communities, scores(np.ones((1, len(genomes))))[0], np.concatenate(drawn))
+
+
+def scopes_of(tallies: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]]:
+    """What communities are averaged over: the open real ones, the closed real ones, and each by itself."""
+    # The number of contigs and of absent ones is the same in every run: one of each genome will do.
+    once = tallies[tallies["rank"] == "species"].drop_duplicates(["dataset", "genome"])
+    sums = once.groupby("dataset")[[*_PARTS, "absent"]].sum()
+    share = sums["absent"] / sums[list(_PARTS)].sum(axis=1)
+    real = [name for name in share.index if name not in simulated]
+    scopes = {
+        "open": [name for name in real if share[name] >= OPEN_SHARE],
+        "closed": [name for name in real if share[name] < OPEN_SHARE],
+    }
+    return {scope: names for scope, names in scopes.items() if names} | {name: [name] for name in share.index}
+
+
+def compare(tallies: pd.DataFrame, ours: str, simulated: list[str], seed: int, resamples: int = RESAMPLES):
+    """The comparison: a row for each scope, rank, model and threshold.
+
+    Columns: scope, rank, model, threshold, f1, f1_low, f1_high (95 % over genomes); gain, gain_low, gain_high: F1 of
+    ``ours`` at its own threshold less that of the row, paired; absent, absent_called (contigs, the second a mean over
+    seeds), recall_known (share of contigs of known taxa that are correct), communities.
+    """
+    if ours not in set(tallies["model"]):
+        raise InputError(f"benchmark: no model {ours!r}; there are {', '.join(sorted(set(tallies['model'])))}")
+    scopes = scopes_of(tallies, simulated)
+    found = []
+    for rank in COMPARED_RANKS:
+        scores = resample_scores(tallies, rank, resamples, seed)
+        own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
+        of_rank = tallies[tallies["rank"] == rank]
+        for scope, names in scopes.items():
+            where = [scores.communities.index(name) for name in names]
+            value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
+            absent = _absent(of_rank[of_rank["dataset"].isin(names)])
+            for row, (model, threshold) in enumerate(scores.rows.itertuples(index=False)):
+                low, high = interval(drawn[:, row])
+                gain_low, gain_high = interval(drawn[:, own] - drawn[:, row])
+                found.append(
+                    {"scope": scope, "rank": rank, "model": model, "threshold": threshold}
+                    | {"f1": value[row], "f1_low": low, "f1_high": high}
+                    | {"gain": value[own] - value[row], "gain_low": gain_low, "gain_high": gain_high}
+                    | absent.loc[(model, threshold)].to_dict()
+                    | {"communities": len(names)}
+                )
+    return pd.DataFrame(found)
+
+
+def _absent(tallies: pd.DataFrame) -> pd.DataFrame:
+    sums = tallies.groupby([*_KEY, "seed"])[[*_PARTS, "absent", "absent_called"]].sum().groupby(_KEY).mean()
+    known = sums[list(_PARTS)].sum(axis=1) - sums["absent"]
+    return sums[["absent", "absent_called"]].assign(recall_known=sums["correct"] / known)
 
 
 def gather_benchmark(
-    metrics: list[str | Path], costs: list[tuple[str, str | Path]], output: str | Path, summary: str | Path
-) -> str:
-    """Join the metric tables of several communities, and write and return the summary as plain text.
+    metrics: list[str | Path],
+    tallies: list[str | Path],
+    costs: list[tuple[str, str | Path]],
+    ours: str,
+    simulated: list[str],
+    seed: int,
+    output: str | Path,
+    comparison: str | Path,
+) -> None:
+    """Join the tables of several communities: metrics to the Parquet ``output``, `compare` to the TSV ``comparison``.
 
-    A model called ``<name>-seed<n>`` is run n of the model ``<name>``. ``costs`` are (model, benchmark file of
-    Snakemake) of training runs; the summary quotes the median seconds and the highest memory.
+    The comparison also gets, where they are known: ece and auprc (mean over seeds and communities) of the rank,
+    seconds (median) and megabytes (highest) of ``costs``: pairs of model and Snakemake's benchmark file of a run.
     """
     joined = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
-    parts = joined["model"].str.rsplit(SEED_MARK, n=1, expand=True).reindex(columns=[0, 1])
-    joined["model"] = parts[0]
-    joined["seed"] = pd.to_numeric(parts[1]).fillna(joined["seed"]).astype("int64")
+    runs = [split_run(name) for name in joined["model"]]
+    joined["model"], joined["seed"] = [model for model, _ in runs], [run for _, run in runs]
+    whole = pd.concat([read_table(path, TALLIES) for path in tallies], ignore_index=True)
+    table = compare(whole, ours, simulated, seed)
+    scopes = scopes_of(whole, simulated)
+    table = table.join(_calibration(joined, scopes), on=["scope", "rank", "model"])
+    table = table.join(_cost_table(costs), on="model")
     write_table(output, joined, METRICS)
-    text = _summary(joined, _cost_table(costs))
-    write_text(summary, text)
-    return text
+    with write_aside(comparison) as aside:
+        table.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+
+
+def _calibration(joined: pd.DataFrame, scopes: dict[str, list[str]]) -> pd.DataFrame:
+    chosen = joined[(joined["split"] == "all") & joined["metric"].isin(["ece", "auprc"])]
+    seen = chosen.groupby(["task", "model", "dataset", "metric"])["value"].mean().unstack("metric").reset_index()
+    parts = []
+    for scope, names in scopes.items():
+        part = seen[seen["dataset"].isin(names)].groupby(["task", "model"])[["ece", "auprc"]].mean().reset_index()
+        parts.append(part.assign(scope=scope).rename(columns={"task": "rank"}))
+    return pd.concat(parts).set_index(["scope", "rank", "model"])
 
 
 def _cost_table(costs: list[tuple[str, str | Path]]) -> pd.DataFrame:
@@ -48,27 +175,3 @@ def _cost_table(costs: list[tuple[str, str | Path]]) -> pd.DataFrame:
         rows.append((model, float(measured["s"].iloc[0]), float(measured["max_rss"].iloc[0])))
     table = pd.DataFrame(rows, columns=["model", "seconds", "megabytes"])
     return table.groupby("model").agg(seconds=("seconds", "median"), megabytes=("megabytes", "max"))
-
-
-def _summary(joined: pd.DataFrame, costs: pd.DataFrame) -> str:
-    whole = joined[joined["split"] == "all"]
-    columns: dict[str, pd.Series] = {}
-    for heading, task, metric in SHOWN:
-        chosen = whole[(whole["task"] == task) & (whole["metric"] == metric)]
-        by_community = chosen.groupby(["model", "dataset"])["value"].mean()
-        columns[heading] = by_community.groupby("model").mean()
-    table = pd.DataFrame(columns).join(costs).sort_values("species F1", ascending=False)
-    runs = whole.groupby("model")["seed"].nunique()
-    table.insert(0, "seeds", runs.reindex(table.index))
-    lines = [f"{joined['dataset'].nunique()} communities: {', '.join(sorted(joined['dataset'].unique()))}", ""]
-    lines.append(table.to_string(float_format=lambda value: f"{value:.4f}" if abs(value) < 10 else f"{value:.0f}"))
-    spread = whole[(whole["task"] == "species") & (whole["metric"] == "f1")]
-    by_dataset = spread.groupby(["model", "dataset"])["value"].agg(["mean", "std"])
-    lines += ["", "species F1 by community, mean ± standard deviation over seeds"]
-    for model in table.index:
-        cells = [
-            f"{dataset} {row['mean']:.4f}" + ("" if np.isnan(row["std"]) else f" ± {row['std']:.4f}")
-            for dataset, row in by_dataset.loc[model].iterrows()
-        ]
-        lines.append(f"  {model}: {', '.join(cells)}")
-    return "\n".join(lines) + "\n"

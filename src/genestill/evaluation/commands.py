@@ -55,6 +55,7 @@ def _add_taxonomy(commands) -> None:
     parser.add_argument("--seed", type=int, default=1, help="the run's seed; also of the bootstrap (1)")
     parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of genomes (2000)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="metric table")
+    parser.add_argument("--output-tallies", metavar="PARQUET", help="outcomes by genome, for a benchmark")
     parser.set_defaults(run=_run_taxonomy)
 
 
@@ -72,6 +73,17 @@ def _run_taxonomy(options) -> None:
         dict(options.threshold),
         options.resamples,
     )
+    if options.output_tallies:
+        from genestill.evaluation.tallies import write_tallies
+
+        write_tallies(
+            options.truth,
+            options.labels,
+            dict(options.predictions),
+            options.dataset,
+            options.output_tallies,
+            options.labels_name,
+        )
 
 
 def _add_table(commands) -> None:
@@ -130,20 +142,41 @@ def _run_import_taxometer(options) -> None:
 
 
 def _add_benchmark(commands) -> None:
-    parser = commands.add_parser("benchmark", help="join the metrics of several communities and seeds")
+    parser = commands.add_parser("benchmark", help="compare models over several communities and seeds")
     parser.add_argument("--metrics", required=True, nargs="+", metavar="PARQUET", help="metric tables")
+    parser.add_argument("--tallies", required=True, nargs="+", metavar="PARQUET", help="outcomes by genome")
     parser.add_argument(
         "--cost", type=_named, action="append", default=[], metavar="NAME=TSV", help="Snakemake's benchmark of a run"
     )
+    parser.add_argument("--ours", required=True, metavar="NAME", help="the model that the others are compared with")
+    parser.add_argument(
+        "--simulated", nargs="*", default=[], metavar="NAME", help="communities that no mean over real ones takes in"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (1)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
-    parser.add_argument("--summary", required=True, metavar="TXT", help="the table for people")
+    parser.add_argument("--comparison", required=True, metavar="TSV", help="scores with intervals")
+    parser.add_argument("--table", required=True, metavar="TXT", help="the comparison for people")
+    parser.add_argument("--figures", metavar="FOLDER", help="where the SVG and TSV files go")
     parser.set_defaults(run=_run_benchmark)
 
 
 def _run_benchmark(options) -> None:
     from genestill.evaluation.benchmark import gather_benchmark
+    from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
 
-    print(gather_benchmark(options.metrics, options.cost, options.output, options.summary), end="")
+    gather_benchmark(
+        options.metrics,
+        options.tallies,
+        options.cost,
+        options.ours,
+        options.simulated,
+        options.seed,
+        options.output,
+        options.comparison,
+    )
+    print(write_benchmark_table(options.comparison, options.ours, options.table), end="")
+    if options.figures:
+        draw_benchmark(options.comparison, options.ours, options.figures)
 
 
 def _add_amber_input(commands) -> None:
@@ -170,6 +203,7 @@ def _add_amber(commands) -> None:
     parser = commands.add_parser("amber", help="check that AMBER finds the same recall as we do")
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="those that AMBER scored (all of the metrics)")
     parser.add_argument("--output", required=True, metavar="TSV", help="both recalls of every model at every rank")
     parser.set_defaults(run=_run_amber)
 
@@ -177,4 +211,4 @@ def _add_amber(commands) -> None:
 def _run_amber(options) -> None:
     from genestill.evaluation.amber import compare_with_amber
 
-    compare_with_amber(options.results, options.metrics, options.output)
+    compare_with_amber(options.results, options.metrics, options.output, options.models)

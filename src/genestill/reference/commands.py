@@ -1,5 +1,6 @@
 """The commands of the reference stage."""
 
+from genestill.ground.options import add_seed, settings_of
 from genestill.reference.transcript_commands import add_commands as add_transcript_commands
 
 
@@ -22,7 +23,7 @@ def add_commands(commands) -> None:
 def _add_simulate(commands) -> None:
     summary = "a small biosphere that never was: genomes with lineages, from a seed"
     parser = commands.add_parser("simulate", help=summary, description=summary)
-    parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default 1)")
+    add_seed(parser)
     counts = {"phyla": 4, "classes": 5, "orders": 6, "families": 8, "genera": 14, "species": 28, "genomes": 40}
     for name, count in counts.items():
         parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"{name} in all (default {count})")
@@ -41,11 +42,9 @@ def _add_simulate(commands) -> None:
 
 
 def _run_simulate(options) -> None:
-    from dataclasses import fields
-
     from genestill.reference.simulation import BiosphereSettings, write_biosphere
 
-    settings = BiosphereSettings(**{field.name: getattr(options, field.name) for field in fields(BiosphereSettings)})
+    settings = settings_of(BiosphereSettings, options)
     write_biosphere(options.output, settings, options.seed)
 
 
@@ -57,7 +56,7 @@ def _add_community(commands) -> None:
     parser.add_argument(
         "--lineage-column", metavar="NAME", help="column of the lineages (default: lineage, else the seven ranks)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default 1)")
+    add_seed(parser)
     parser.add_argument(
         "--split-seed",
         type=int,
@@ -94,11 +93,9 @@ def _add_community(commands) -> None:
 
 
 def _run_community(options) -> None:
-    from dataclasses import fields
-
     from genestill.reference.community import CommunitySettings, write_community
 
-    settings = CommunitySettings(**{field.name: getattr(options, field.name) for field in fields(CommunitySettings)})
+    settings = settings_of(CommunitySettings, options)
     write_community(
         options.genomes,
         options.output,
@@ -293,7 +290,7 @@ def _add_windows(commands) -> None:
     parser.add_argument("--clade", metavar="LINEAGE", help="only genomes whose lineage starts so: d__…;p__…")
     parser.add_argument("--length", type=int, default=1020, help="bases a window (default: %(default)s)")
     parser.add_argument("--number", type=int, default=10_000, help="windows in all (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default: %(default)s)")
+    add_seed(parser, "every random numbers)")
     parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
     parser.set_defaults(run=_run_windows)
 
@@ -314,7 +311,7 @@ def _add_clade_task(commands) -> None:
     parser.add_argument("--rank", default="phylum", help="rank of the clades (default: %(default)s)")
     parser.add_argument("--length", type=int, default=300, help="bases a window (default: %(default)s)")
     parser.add_argument("--number", type=int, default=2000, help="windows in all (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of every random number (default: %(default)s)")
+    add_seed(parser, "every random numbers)")
     parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.set_defaults(run=_run_clade_task)
 

@@ -1,0 +1,159 @@
+"""A comparison of models over communities (`benchmark.compare`) as a table for people and as figures."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from genestill.evaluation.benchmark import COMPARED_RANKS
+from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
+from genestill.evaluation.tallies import OWN_THRESHOLD
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_text
+
+MEANS = ("open", "closed")
+_TEXT = {"scope": str, "rank": str, "model": str, "threshold": str}
+
+
+def read_comparison(path: str | Path) -> pd.DataFrame:
+    """Read what `benchmark.gather_benchmark` wrote; raises `InputError` for anything else."""
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=_TEXT)
+        return table.assign(threshold=table["threshold"], name=[_name(row) for row in table.itertuples()])
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: not a comparison of a benchmark ({error})") from None
+
+
+def _name(row) -> str:
+    return row.model if row.threshold == OWN_THRESHOLD else f"{row.model} > {row.threshold}"
+
+
+def write_benchmark_table(comparison: str | Path, ours: str, output: str | Path) -> str:
+    """Write and return the comparison as plain text: a block for each mean, then species F1 in each community."""
+    table = read_comparison(comparison)
+    blocks = [_block(table, scope, ours) for scope in MEANS if scope in set(table["scope"])]
+    species = table[(table["rank"] == "species") & ~table["scope"].isin(MEANS)]
+    if len(species):
+        wide = species.pivot(index="name", columns="scope", values="f1")
+        order = wide.mean(axis=1).sort_values(ascending=False).index
+        by_community = wide.loc[order].rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)
+        blocks.append("species F1 by community\n\n" + by_community)
+    text = "\n\n".join(blocks) + "\n\n" + _LEGEND
+    write_text(output, text)
+    return text
+
+
+_LEGEND = """A name with "> x" counts calls above that score, one without at the model's own threshold.
+F1 = 2 P R / (P + R), P = correct / (correct + wrong), R = correct / all contigs;
+mean over seeds, then over communities.
+[ ]: 95 % interval, genomes resampled over all communities at once; gain: paired, the first model less the row's.
+absent called: contigs of species that the reference lacks and the model names; of all, mean over seeds.
+"""
+
+
+def _block(table: pd.DataFrame, scope: str, ours: str) -> str:
+    part = table[table["scope"] == scope]
+    species = part[part["rank"] == "species"].set_index("name").sort_values("f1", ascending=False)
+    shown = pd.DataFrame(index=species.index)
+    shown["species F1"] = [_with_interval(*row) for row in species[["f1", "f1_low", "f1_high"]].to_numpy()]
+    shown[f"gain of {ours}"] = [
+        "" if name == ours else _with_interval(*row, signed=True)
+        for name, row in zip(species.index, species[["gain", "gain_low", "gain_high"]].to_numpy(), strict=True)
+    ]
+    for rank in COMPARED_RANKS[1:]:
+        shown[f"{rank} F1"] = part[part["rank"] == rank].set_index("name")["f1"].map("{:.3f}".format)
+    shown["absent called"] = [
+        f"{called:.0f} of {absent:.0f}" for called, absent in species[["absent_called", "absent"]].to_numpy()
+    ]
+    shown["recall on known"] = species["recall_known"].map("{:.3f}".format)
+    for column, heading, form in (
+        ("ece", "ECE", "{:.3f}"),
+        ("seconds", "seconds", "{:.0f}"),
+        ("megabytes", "MB", "{:.0f}"),
+    ):
+        if column in species and species[column].notna().any():
+            shown[heading] = ["" if np.isnan(value) else form.format(value) for value in species[column]]
+    number = int(species["communities"].iloc[0])
+    heading = f"{scope} communities (mean over {number})"
+    return f"{heading}\n\n{shown.rename_axis(None).to_string()}"
+
+
+def _with_interval(value: float, low: float, high: float, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def draw_benchmark(comparison: str | Path, ours: str, folder: str | Path) -> list[str]:
+    """Draw the comparison into ``folder`` (an SVG and a TSV each); return the figures' names."""
+    table = read_comparison(comparison)
+    with matplotlib.rc_context(STYLE):
+        drawn = {"species_f1": _species_f1(table, ours), "absent_and_known": _absent_and_known(table, ours)}
+        if "seconds" in table and table["seconds"].notna().any():
+            drawn["cost"] = _cost(table, ours)
+    for name, (figure, reading, data) in drawn.items():
+        save_figure(folder, f"benchmark_{name}", figure, reading, data)
+    return list(drawn)
+
+
+def _species_f1(table: pd.DataFrame, ours: str):
+    data = table[table["rank"] == "species"][["scope", "name", "f1", "f1_low", "f1_high"]]
+    scopes = [scope for scope in MEANS if scope in set(data["scope"])]
+    scopes += sorted(set(data["scope"]) - set(MEANS))
+    order = data.groupby("name")["f1"].mean().sort_values().index.tolist()
+    figure = new_figure(1.2 + 1.75 * len(scopes), 1.2 + 0.24 * len(order))
+    panels = figure.subplots(1, len(scopes), sharey=True, squeeze=False)[0]
+    panels[0].set_yticks(range(len(order)), order, fontsize=8)
+    for scope, axes in zip(scopes, panels, strict=True):
+        part = data[data["scope"] == scope].set_index("name").loc[order]
+        colours = [COLOURS[0] if name == ours else GREY for name in order]
+        errors = [part["f1"] - part["f1_low"], part["f1_high"] - part["f1"]]
+        axes.errorbar(part["f1"], range(len(order)), xerr=np.maximum(errors, 0), fmt="none", ecolor=colours)
+        axes.scatter(part["f1"], range(len(order)), c=colours, s=18, zorder=3)
+        axes.set_title(scope if scope not in MEANS else f"{scope} (mean)", fontsize=9)
+    figure.supxlabel("species F1, 95 % interval over genomes", fontsize=9)
+    first = data[(data["scope"] == scopes[0])].set_index("name")["f1"]
+    return figure, f"In {scopes[0]} communities {ours} reaches a species F1 of {first[ours]:.3f}.", data
+
+
+def _absent_and_known(table: pd.DataFrame, ours: str):
+    scope = "open" if "open" in set(table["scope"]) else table["scope"].iloc[0]
+    data = table[(table["scope"] == scope) & (table["rank"] == "species")]
+    data = data[["name", "absent", "absent_called", "recall_known"]].assign(
+        share=data["absent_called"] / data["absent"].where(data["absent"] > 0)
+    )
+    figure = new_figure(7.5, 4.6)
+    axes = figure.subplots()
+    for number, row in enumerate(data.itertuples()):
+        axes.scatter(
+            row.share,
+            row.recall_known,
+            color=COLOURS[0] if row.name == ours else COLOURS[1 + number % (len(COLOURS) - 1)],
+            marker="*" if row.name == ours else MARKERS[number % (len(MARKERS) - 1)],
+            s=140 if row.name == ours else 36,
+            label=row.name,
+        )
+    axes.set_xlabel("share of contigs of absent species that get a species name")
+    axes.set_ylabel("share of contigs of known species that get the right one")
+    figure.legend(loc="outside right center", fontsize=7.5)
+    own = data.set_index("name").loc[ours]
+    reading = (
+        f"Of {own['absent']:.0f} contigs of species that the reference lacks, {ours} names {own['absent_called']:.0f}, "
+        f"at a recall of {own['recall_known']:.3f} on known ones."
+    )
+    return figure, reading, data
+
+
+def _cost(table: pd.DataFrame, ours: str):
+    data = table.dropna(subset=["seconds"]).drop_duplicates("model")[["model", "seconds", "megabytes"]]
+    data = data.sort_values("seconds").reset_index(drop=True)
+    figure = new_figure(7.5, 1.2 + 0.3 * len(data))
+    left, right = figure.subplots(1, 2, sharey=True)
+    colours = [COLOURS[0] if model == ours else GREY for model in data["model"]]
+    for axes, column, label in ((left, "seconds", "seconds (median)"), (right, "megabytes", "memory, MB (highest)")):
+        axes.barh(range(len(data)), data[column], color=colours)
+        axes.set_xlabel(label)
+    left.set_yticks(range(len(data)), data["model"], fontsize=8)
+    own = data.set_index("model")["seconds"]
+    reading = f"{ours} takes {own[ours]:.0f} s to train and predict." if ours in own else "What each model takes."
+    return figure, reading, data

@@ -1,0 +1,174 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of
+from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
+from genestill.evaluation.tallies import split_run, write_tallies
+from genestill.ground.artefacts import LABELS, METRICS, PREDICTIONS, TALLIES, TRUTH, rank_columns
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANKS, parse_lineage
+from genestill.ground.tables import read_table, write_table
+
+GENOMES = [f"genome{number}" for number in range(8)]
+
+
+def tally(dataset, model, seed, right, absent=(), threshold="own", called=0):
+    """Ten contigs a genome; ``right`` of them correct in every known genome, ``called`` named in every absent one."""
+    rows = []
+    for rank in RANKS:
+        for genome in GENOMES:
+            lacking = genome in absent
+            correct, wrong = (0, called) if lacking else (right, 0)
+            counts = (correct, wrong, 10 - correct - wrong, 10 * lacking, called * lacking)
+            rows.append((dataset, model, seed, threshold, rank, genome, *counts))
+    return pd.DataFrame(rows, columns=TALLIES.names)
+
+
+@pytest.fixture
+def tallies():
+    return pd.concat(
+        [
+            tally("one", "MMseqs2", 0, 5, absent=GENOMES[:2], called=6),
+            tally("one", "ours", 1, 9, absent=GENOMES[:2], called=2),
+            tally("one", "ours", 2, 7, absent=GENOMES[:2], called=0),
+            tally("two", "MMseqs2", 0, 8),
+            tally("two", "ours", 1, 9),
+            tally("two", "ours", 2, 9),
+            tally("made", "MMseqs2", 0, 1, absent=GENOMES[:4]),
+            tally("made", "ours", 1, 1, absent=GENOMES[:4]),
+        ],
+        ignore_index=True,
+    )
+
+
+def f1(correct, wrong, contigs):
+    return 2 * correct / (correct + wrong + contigs)
+
+
+def test_a_benchmark_averages_seeds_before_communities(tallies):
+    table = compare(tallies, "ours", ["made"], seed=1, resamples=50)
+    species = table[table["rank"] == "species"].set_index(["scope", "model"])
+    ours = (f1(54, 4, 80) + f1(42, 0, 80)) / 2
+    assert species.loc[("one", "ours"), "f1"] == pytest.approx(ours)
+    assert species.loc[("open", "MMseqs2"), "gain"] == pytest.approx(ours - f1(30, 12, 80))
+    assert species.loc[("open", "ours"), "absent"] == 20
+    assert species.loc[("open", "ours"), "absent_called"] == 2
+    assert species.loc[("open", "ours"), "recall_known"] == pytest.approx(0.8)
+
+
+def test_simulated_communities_are_in_no_mean_over_real_ones(tallies):
+    assert scopes_of(tallies, ["made"]) == {
+        "open": ["one"],
+        "closed": ["two"],
+        "made": ["made"],
+        "one": ["one"],
+        "two": ["two"],
+    }
+
+
+def test_gains_are_paired_so_that_a_constant_lead_has_no_interval(tallies):
+    table = compare(tallies, "ours", ["made"], seed=1, resamples=200)
+    closed = table[(table["rank"] == "species") & (table["scope"] == "closed")].set_index("model")
+    lead = f1(9, 0, 10) - f1(8, 0, 10)
+    np.testing.assert_allclose(closed.loc["MMseqs2", ["gain", "gain_low", "gain_high"]].astype(float), lead)
+    opened = table[(table["rank"] == "species") & (table["scope"] == "open")].set_index("model")
+    assert opened.loc["ours", "f1_low"] < opened.loc["ours", "f1"] < opened.loc["ours", "f1_high"]
+
+
+def test_a_genome_of_several_communities_is_drawn_for_all_of_them_at_once():
+    # In "one" a genome is right where it is wrong in "two": what a draw gives to the one it takes from the other.
+    parts = []
+    for dataset, right in (("one", GENOMES[:4]), ("two", GENOMES[4:])):
+        part = tally(dataset, "ours", 1, 10)
+        wrong = ~part["genome"].isin(right)
+        part.loc[wrong, ["correct", "wrong"]] = [0, 10]
+        parts.append(part)
+    table = compare(pd.concat(parts, ignore_index=True), "ours", [], seed=1, resamples=500)
+    row = table[(table["scope"] == "closed") & (table["rank"] == "species")].iloc[0]
+    assert row["f1"] == pytest.approx(0.5)
+    assert row["f1_high"] - row["f1_low"] < 1e-9
+
+
+def test_a_model_that_one_community_lacks_is_named(tallies):
+    lacking = tallies[(tallies["dataset"] != "two") | (tallies["model"] != "ours")]
+    with pytest.raises(InputError, match=r"no run of ours .* in the community 'two'"):
+        compare(lacking, "ours", ["made"], seed=1, resamples=10)
+
+
+def test_a_run_is_split_into_model_and_seed():
+    assert split_run("corrector-seed12") == ("corrector", 12)
+    assert split_run("MMseqs2") == ("MMseqs2", 0)
+    assert split_run("a-seed-b") == ("a-seed-b", 0)
+
+
+def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
+    ids = ["a", "b", "c"]
+    true = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}") for name in "xyy"]
+    label = {"id": ids, **rank_columns([true[0]] * 3), "taxid": 7, "support": 1.0}
+    write_table(tmp_path / "labels.parquet", pd.DataFrame(label), LABELS)
+    truth = {
+        "id": ids,
+        **rank_columns(true),
+        "genome": ["x", "y", "y"],
+        "length": 1,
+        "status": ["exact", "species", "species"],
+    }
+    write_table(tmp_path / "truth.parquet", pd.DataFrame(truth), TRUTH)
+    confidences = {f"confidence_{rank}": 0.9 for rank in RANKS}
+    said = {"id": ids, **rank_columns([true[0]] * 3), **confidences, "accepted": [7, 6, 7], "reason": ""}
+    write_table(tmp_path / "said.parquet", pd.DataFrame(said), PREDICTIONS)
+    made = write_tallies(
+        tmp_path / "truth.parquet",
+        tmp_path / "labels.parquet",
+        {"ours-seed3": tmp_path / "said.parquet"},
+        "d",
+        tmp_path / "tallies.parquet",
+    )
+    assert read_table(tmp_path / "tallies.parquet", TALLIES).equals(made)
+    own = made[(made["model"] == "ours") & (made["rank"] == "species")].set_index(["threshold", "genome"])
+    counts = ["correct", "wrong", "none", "absent", "absent_called"]
+    assert own.loc[("own", "x"), counts].tolist() == [1, 0, 0, 0, 0]
+    assert own.loc[("own", "y"), counts].tolist() == [0, 1, 1, 2, 1]
+    assert own.loc[("0.95", "y"), counts].tolist() == [0, 0, 2, 2, 0]
+    assert set(own["seed"]) == {3}
+
+
+def test_the_comparison_becomes_a_table_and_figures(tmp_path, tallies):
+    rows = [
+        ("taxonomy", dataset, "species", model, "all", 1, metric, 0.25, 10)
+        for dataset in ("one", "two", "made")
+        for metric in ("ece", "auprc")
+        for model in ("MMseqs2", "ours-seed1")
+    ]
+    write_table(tmp_path / "metrics.parquet", pd.DataFrame(rows, columns=METRICS.names), METRICS)
+    write_table(tmp_path / "tallies.parquet", tallies, TALLIES)
+    cost = tmp_path / "cost.tsv"
+    cost.write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t600.0\n")
+    comparison = tmp_path / "comparison.tsv"
+    gather_benchmark(
+        [tmp_path / "metrics.parquet"],
+        [tmp_path / "tallies.parquet"],
+        [("ours", cost)],
+        "ours",
+        ["made"],
+        1,
+        tmp_path / "all.parquet",
+        comparison,
+    )
+    joined = read_table(tmp_path / "all.parquet", METRICS)
+    assert set(joined["model"]) == {"MMseqs2", "ours"}
+    text = write_benchmark_table(comparison, "ours", tmp_path / "table.txt")
+    assert (tmp_path / "table.txt").read_text() == text
+    row = next(line for line in text.splitlines() if line.startswith("ours"))
+    for expected in ("2 of 20", "0.800", "0.250", "12", "600"):
+        assert expected in row
+    drawn = draw_benchmark(comparison, "ours", tmp_path / "figures")
+    assert drawn == ["species_f1", "absent_and_known", "cost"]
+    assert all((tmp_path / "figures" / f"benchmark_{name}.svg").stat().st_size > 1000 for name in drawn)
+
+
+def test_a_table_that_is_no_comparison_is_refused(tmp_path):
+    (tmp_path / "other.tsv").write_text("a\tb\n1\t2\n")
+    with pytest.raises(InputError, match=r"other\.tsv: not a comparison"):
+        write_benchmark_table(tmp_path / "other.tsv", "ours", tmp_path / "table.txt")

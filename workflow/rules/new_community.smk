@@ -1,0 +1,124 @@
+# The student alone: contigs of a new community over the same reference, annotated by the students of the benchmark
+# without search and teacher, and beside it with a search. The genomes and what the reference lacks are the old ones,
+# abundances, contigs and their errors are new.
+
+NEW = f"{RESULTS}/new"
+ALONE = {"corrector-alone": "alone", "corrector-searched": "searched"}
+
+
+use rule cut_community as cut_new_community with:
+    output:
+        contigs=f"{NEW}/reference/community/contigs.fna.gz",
+        abundance=f"{NEW}/reference/community/abundance.tsv",
+        truth=f"{NEW}/reference/community/truth.tsv",
+        reference=f"{NEW}/reference/community/reference.tsv",
+    log:
+        f"{RESULTS}/logs/reference/cut_new_community.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/cut_new_community.tsv"
+    params:
+        settings=options(
+            lineage_column=REFERENCE["lineage_column"],
+            minimum_length=DATASET["minimum_length"],
+            split_seed=config["seed"],
+            **REFERENCE["community"],
+        ),
+        seed=config["seed"] + 10_000,
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+        folder=lambda wildcards, output: Path(output.contigs).parent,
+
+
+use rule index_contigs as index_new_contigs with:
+    input:
+        contigs=f"{NEW}/reference/community/contigs.fna.gz",
+        abundance=f"{NEW}/reference/community/abundance.tsv",
+        bam=[],
+        labels=[],
+        truth=f"{NEW}/reference/community/truth.tsv",
+        reference=f"{NEW}/reference/community/reference.tsv",
+    output:
+        index=f"{NEW}/reference/contigs.parquet",
+        abundance=f"{NEW}/reference/abundance.parquet",
+        truth=f"{NEW}/reference/truth.parquet",
+    log:
+        f"{RESULTS}/logs/reference/index_new_contigs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/index_new_contigs.tsv"
+
+
+use rule search_contigs as search_new_contigs with:
+    input:
+        contigs=f"{NEW}/reference/community/contigs.fna.gz",
+        index=f"{NEW}/reference/contigs.parquet",
+        database=f"{RESULTS}/reference/database",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        labels=f"{NEW}/labels/labels.parquet",
+        hits=f"{NEW}/labels/hits.parquet",
+        tsv=f"{NEW}/labels/labels.tsv",
+        summary=f"{NEW}/labels/summary.json",
+    log:
+        f"{RESULTS}/logs/labels/search_new_contigs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/labels/search_new_contigs.tsv"
+
+
+rule predict_new_contigs:
+    input:
+        model=f"{RESULTS}/student/corrector-seed{{seed}}/model",
+        contigs=f"{NEW}/reference/community/contigs.fna.gz",
+        index=f"{NEW}/reference/contigs.parquet",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+        hits=lambda wildcards: (
+            f"{NEW}/labels/hits.parquet"
+            if ALONE[wildcards.model] == "searched"
+            else []
+        ),
+    output:
+        f"{NEW}/student/{{model}}-seed{{seed}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/student/predict_{{model}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(ALONE),
+        seed=r"\d+",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        hits=lambda wildcards, input: options(hits=input.hits),
+    shell:
+        "python -m genestill student predict --model {input.model:q} --contigs {input.contigs:q}"
+        " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} --output {output:q} 2> {log:q}"
+
+
+NEW_RUNS = [
+    f"{model}-seed{seed}"
+    for model in ALONE
+    for seed in range(1, config["evaluation"]["benchmark"].get("corrector", 0) + 1)
+]
+
+
+use rule benchmark_community as benchmark_new_community with:
+    input:
+        truth=f"{NEW}/reference/truth.parquet",
+        labels=f"{NEW}/labels/labels.parquet",
+        predictions=[f"{NEW}/student/{run}/predictions.parquet" for run in NEW_RUNS],
+    output:
+        metrics=f"{EVALUATION}/new_benchmark.parquet",
+        tallies=f"{EVALUATION}/new_tallies.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/benchmark_new_community.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/benchmark_new_community.tsv"
+    params:
+        predictions=" ".join(
+            f"--predictions {run}={NEW}/student/{run}/predictions.parquet"
+            for run in NEW_RUNS
+        ),
+        dataset=config["dataset"]["name"],
+        seed=config["seed"],
