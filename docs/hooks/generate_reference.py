@@ -92,16 +92,12 @@ def commands() -> str:
 
     lines = ["# Commands", "", "Every rule is one of these; each runs by itself as well.", ""]
     for stage, parser in subparsers(build_parser()).items():
-        lines += [f"## genestill {stage}", "", cell(STAGES[stage]) + ".", ""]
-        for name, command in subparsers(parser).items():
-            lines += [
-                f"### genestill {stage} {name}",
-                "",
-                cell(command.description or ""),
-                "",
-                "| option | meaning |",
-                "|---|---|",
-            ]
+        lines += [f"## genestill {stage}", "", cell(STAGES.get(stage, parser.description)) + ".", ""]
+        # A command beside the stages has options of its own and nothing under it.
+        for name, command in (subparsers(parser) or {"": parser}).items():
+            if name:
+                lines += [f"### genestill {stage} {name}", "", cell(command.description or ""), ""]
+            lines += ["| option | meaning |", "|---|---|"]
             for action in command._actions:
                 if not isinstance(action, argparse._HelpAction):
                     option = ", ".join(action.option_strings) or action.dest

@@ -13,6 +13,7 @@ import genestill
 from genestill.completion import SHELLS, PrintCompletion
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.logs import configure_logging
+from genestill.ground.provenance import record_command
 
 STAGES = {
     "reference": "genomes, communities, contigs and databases: fetched, verified, indexed",
@@ -66,17 +67,36 @@ def build_parser() -> argparse.ArgumentParser:
         for entry in commands._choices_actions:
             command = commands.choices[entry.dest]
             command.description = command.description or entry.help
+    _add_reproduce(stages)
     return parser
+
+
+def _add_reproduce(stages) -> None:
+    summary = "say what differs from a record of provenance; where nothing does, make the result again and compare"
+    parser = stages.add_parser("reproduce", help=summary, description=summary)
+    parser.add_argument(
+        "record", metavar="JSON", help="from a folder called provenance; paths in it are relative to this folder"
+    )
+    parser.add_argument("--anyway", action="store_true", help="make the result again whatever differs")
+    parser.set_defaults(run=_run_reproduce)
+
+
+def _run_reproduce(options) -> None:
+    from genestill.ground.reproduction import reproduce
+
+    reproduce(options.record, build_parser().parse_args, options.anyway)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code (see ``EXIT_CODES``)."""
     # Small networks lose more to threads that spin for work than they gain from the second core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
     options = build_parser().parse_args(arguments)
     configure_logging(quiet=options.quiet)
     try:
         options.run(options)
+        record_command(arguments, vars(options))
     except InputError as error:
         print(f"genestill: {error}", file=sys.stderr)
         return 2

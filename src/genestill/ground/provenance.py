@@ -1,31 +1,44 @@
-"""What stands beside every result: versions, checksums, settings, seeds, hardware."""
+"""What stands beside every result: versions, checksums, settings, seeds, hardware, and the command that made it."""
 
+import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import genestill
+from genestill.ground.contents import content_checksum
 from genestill.ground.files import sha256_of, write_json
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "snakemake")
+SOURCE = Path(genestill.__file__).resolve().parent
+
+# What a command writes beside what its options --output… say; all other paths on a command line are read.
+_OUTPUTS = ("history", "summary")
+# A folder of genomes may be as large as a disk, or the working folder itself: named, but not read through.
+_NOT_READ_THROUGH = ("folder", "genomes_folder")
+# What the parser adds to the options of a command.
+_NO_OPTIONS = ("run", "stage", "command", "quiet")
 
 
 def collect_provenance(inputs: dict[str, str | Path], settings: dict, seed: int | None, **more) -> dict:
     """Describe a run. ``inputs`` maps a role to a file or folder, whose SHA-256 is taken; ``more`` is kept as it is."""
     return {
         "genestill": genestill.__version__,
-        "commit": _commit(),
+        "commit": commit(),
+        "source": source_checksum(),
         "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
-        "command": sys.argv,
+        "libraries": library_versions(),
+        "command": ["genestill", *sys.argv[1:]],
         "settings": settings,
         "seed": seed,
         "inputs": {role: {"path": str(path), "sha256": sha256_of(path)} for role, path in inputs.items()},
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": _device()},
+        "hardware": hardware(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         **more,
     }
@@ -36,26 +49,112 @@ def write_provenance(path: str | Path, inputs: dict[str, str | Path], settings: 
     write_json(path, collect_provenance(inputs, settings, seed, **more))
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+def record_command(arguments: list[str], options: dict) -> Path | None:
+    """Write the record of a command that has ended well; `reproduction` reads it.
+
+    Args:
+        arguments: the command line after the program's name.
+        options: what the parser made of it, by name.
+
+    Returns:
+        ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
+    """
+    outputs = {role: path for role, path in output_paths(options).items() if Path(path).exists()}
+    if not outputs:
         return None
+    inputs = dict(_input_paths(options))
+    taken = {*outputs, *_NO_OPTIONS}
+    settings = {name: value for name, value in options.items() if name not in taken and _is_plain(value)}
+    record = collect_provenance(inputs, settings, options.get("seed"))
+    record["command"] = ["genestill", *arguments]
+    record["outputs"] = {
+        role: {"path": path, "content": content_checksum(path)} for role, path in sorted(outputs.items())
+    }
+    path = record_path(next(iter(outputs.values())))
+    write_json(path, record)
+    return path
 
 
-def _commit() -> str | None:
-    source = Path(genestill.__file__).resolve().parent
+def record_path(output: str | Path) -> Path:
+    """Where the record of a command with that first output stands."""
+    output = Path(output)
+    return output.parent / "provenance" / f"{output.name}.json"
+
+
+def output_paths(options: dict) -> dict[str, str]:
+    """What a command writes, by the name of the option that says where; nothing if no option is called output."""
+    found = {
+        name: value
+        for name, value in options.items()
+        if (name.startswith("output") or name in _OUTPUTS) and isinstance(value, str) and value
+    }
+    return found if any(name.startswith("output") for name in found) else {}
+
+
+def _input_paths(options: dict) -> Iterator[tuple[str, str]]:
+    for name, value in options.items():
+        if name in output_paths(options) or name in (*_NO_OPTIONS, *_NOT_READ_THROUGH):
+            continue
+        words = [word for word in _flat(value) if isinstance(word, str)]
+        for number, word in enumerate(words):
+            # Some options give a file a name: corrector=predictions.parquet.
+            for path in (word, word.partition("=")[2]):
+                if ("/" in path or "." in path.strip(".")) and Path(path).exists():
+                    yield name if len(words) == 1 else f"{name} {number + 1}", path
+                    break
+
+
+def _flat(value) -> Iterator:
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flat(inner)
+    else:
+        yield value
+
+
+def _is_plain(value) -> bool:
+    return all(isinstance(word, str | int | float | bool | None) for word in _flat(value))
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that numbers depend on, where they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def source_checksum() -> str:
+    """Hex SHA-256 of the package's source: the same for the same code, committed or not."""
+    digest = hashlib.sha256()
+    for file in sorted(SOURCE.rglob("*.py")):
+        digest.update(f"{file.relative_to(SOURCE)}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of the source, or None where it is no git checkout."""
     try:
         found = subprocess.run(
-            ["git", "-C", source, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+            ["git", "-C", SOURCE, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip()
 
 
-def _device() -> str:
+def hardware() -> dict[str, str | int]:
+    """What numbers may depend on in the last bit: kind of machine, device, threads; and the number of cores."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return "cpu"
+    with_gpu = torch is not None and torch.cuda.is_available()
+    return {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if with_gpu else "cpu",
+        "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),
+    }
