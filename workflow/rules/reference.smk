@@ -74,7 +74,7 @@ rule cut_community:
         genomes_folder=lambda wildcards: GENOMES_FOLDER,
         folder=lambda wildcards, output: Path(output.contigs).parent,
     shell:
-        "python -m genestill reference community --genomes {input:q} --folder {params.genomes_folder:q}"
+        "python -m genestill reference community --genomes {input:q} --genomes-folder {params.genomes_folder:q}"
         " {params.settings} --seed {params.seed} --output {params.folder:q} 2> {log:q}"
 
 

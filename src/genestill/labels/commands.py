@@ -1,5 +1,7 @@
 """The commands of the labels stage."""
 
+from genestill.ground.options import add_contigs_and_index, settings_of
+
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill labels``."""
@@ -21,8 +23,7 @@ def _add_search(commands) -> None:
 
     summary = "search contigs in a protein taxonomy database with MMseqs2"
     parser = commands.add_parser("search", help=summary, description=summary)
-    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, gzipped or not")
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
+    add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
     parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
@@ -35,8 +36,6 @@ def _add_search(commands) -> None:
 
 
 def _run_search(options) -> None:
-    from dataclasses import fields
-
     from genestill.labels.search import search_contigs
     from genestill.labels.settings import SearchSettings
 
@@ -45,7 +44,7 @@ def _run_search(options) -> None:
         options.index,
         options.database,
         options.taxonomy,
-        SearchSettings(**{field.name: getattr(options, field.name) for field in fields(SearchSettings)}),
+        settings_of(SearchSettings, options),
         options.threads,
         output_labels=options.output_labels,
         output_hits=options.output_hits,

@@ -1,110 +1,21 @@
 """The commands of the reference stage."""
 
-from genestill.ground.options import add_seed, settings_of
+from genestill.reference.genome_commands import add_commands as add_genome_commands
+from genestill.reference.genome_commands import add_genomes
 from genestill.reference.transcript_commands import add_commands as add_transcript_commands
 
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill reference``."""
-    _add_simulate(commands)
     _add_contigs(commands)
     _add_taxonomy(commands)
     _add_proteins(commands)
     _add_database(commands)
-    _add_community(commands)
-    _add_windows(commands)
-    _add_clade_task(commands)
     _add_fetch(commands)
     _add_unpack(commands)
     _add_gold_standard(commands)
+    add_genome_commands(commands)
     add_transcript_commands(commands)
-
-
-def _add_simulate(commands) -> None:
-    summary = "a small biosphere that never was: genomes with lineages, from a seed"
-    parser = commands.add_parser("simulate", help=summary, description=summary)
-    add_seed(parser)
-    counts = {"phyla": 4, "classes": 5, "orders": 6, "families": 8, "genera": 14, "species": 28, "genomes": 40}
-    for name, count in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"{name} in all (default {count})")
-    parser.add_argument(
-        "--genome-length", type=int, default=200_000, metavar="BP", help="base pairs of a genome (default 200000)"
-    )
-    parser.add_argument(
-        "--transfer",
-        type=float,
-        default=0.015,
-        metavar="SHARE",
-        help="share of the genes of a species that come from other clades (default 0.015)",
-    )
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for genomes.tsv and *.fna.gz")
-    parser.set_defaults(run=_run_simulate)
-
-
-def _run_simulate(options) -> None:
-    from genestill.reference.simulation import BiosphereSettings, write_biosphere
-
-    settings = settings_of(BiosphereSettings, options)
-    write_biosphere(options.output, settings, options.seed)
-
-
-def _add_community(commands) -> None:
-    summary = "contigs with abundances, graded novelty and known truth, cut from genomes (simulated or real)"
-    parser = commands.add_parser("community", help=summary, description=summary)
-    parser.add_argument("--genomes", required=True, metavar="TSV", help="table with file and lineage of each genome")
-    parser.add_argument("--folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
-    parser.add_argument(
-        "--lineage-column", metavar="NAME", help="column of the lineages (default: lineage, else the seven ranks)"
-    )
-    add_seed(parser)
-    parser.add_argument(
-        "--split-seed",
-        type=int,
-        metavar="SEED",
-        help="seed of what the reference lacks, to cut new contigs over the reference of another seed (default: --seed)",
-    )
-    counts = {
-        "samples": (6, "samples with abundances"),
-        "contigs": (5000, "contigs at most"),
-        "minimum-length": (1000, "base pairs of the shortest contig"),
-        "maximum-length": (50_000, "base pairs of the longest contig"),
-        "median-length": (3500, "median of the log-normal lengths before the limits, base pairs"),
-    }
-    for name, (number, help_text) in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=number, metavar="N", help=f"{help_text} (default {number})")
-    shares = {
-        "length-spread": (1.0, "standard deviation of the log of the lengths"),
-        "exact": (0.58, "share of community genomes that are in the reference"),
-        "known": (0.18, "share of which another assembly of the species is"),
-        "species": (0.12, "share whose species the reference lacks"),
-        "genus": (0.08, "share whose genus the reference lacks"),
-        "family": (0.04, "share whose family the reference lacks"),
-        "decoys": (0.3, "share of all genomes that are only in the reference"),
-        "dropout": (0.15, "chance that a genome is absent from a sample"),
-    }
-    for name, (number, help_text) in shares.items():
-        parser.add_argument(
-            f"--{name}", type=float, default=number, metavar="X", help=f"{help_text} (default {number})"
-        )
-    parser.add_argument(
-        "--output", required=True, metavar="FOLDER", help="folder for contigs, abundance, truth and reference"
-    )
-    parser.set_defaults(run=_run_community)
-
-
-def _run_community(options) -> None:
-    from genestill.reference.community import CommunitySettings, write_community
-
-    settings = settings_of(CommunitySettings, options)
-    write_community(
-        options.genomes,
-        options.output,
-        settings,
-        options.seed,
-        options.folder,
-        options.lineage_column,
-        options.split_seed,
-    )
 
 
 def _add_contigs(commands) -> None:
@@ -188,8 +99,7 @@ def _run_taxonomy(options) -> None:
 def _add_proteins(commands) -> None:
     summary = "predict the proteins of the reference genomes with Pyrodigal"
     parser = commands.add_parser("proteins", help=summary, description=summary)
-    parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes: file, and lineage or taxid")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    add_genomes(parser)
     parser.add_argument("--threads", type=int, default=1, help="genomes at a time (default 1)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for <genome>.faa; kept on a restart")
     parser.set_defaults(run=_run_proteins)
@@ -280,45 +190,3 @@ def _run_gold_standard(options) -> None:
     from genestill.reference.gold_standard import write_gold_standard
 
     write_gold_standard(options.contigs, options.mappings, options.taxdump, options.output)
-
-
-def _add_windows(commands) -> None:
-    summary = "windows at random places of genomes, for models that learn from bare sequence"
-    parser = commands.add_parser("windows", help=summary, description=summary)
-    parser.add_argument("--genomes", required=True, metavar="TSV", help="table with file and lineage of each genome")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
-    parser.add_argument("--clade", metavar="LINEAGE", help="only genomes whose lineage starts so: d__…;p__…")
-    parser.add_argument("--length", type=int, default=1020, help="bases a window (default: %(default)s)")
-    parser.add_argument("--number", type=int, default=10_000, help="windows in all (default: %(default)s)")
-    add_seed(parser, "every random numbers)")
-    parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
-    parser.set_defaults(run=_run_windows)
-
-
-def _run_windows(options) -> None:
-    from genestill.reference.genomes import read_genomes
-    from genestill.reference.windows import choose_clade, cut_genome_windows
-
-    genomes = choose_clade(read_genomes(options.genomes, options.genomes_folder), options.clade)
-    cut_genome_windows(genomes, options.length, options.number, options.seed, options.output)
-
-
-def _add_clade_task(commands) -> None:
-    summary = "a task table: from which clade does a window come, tested on genomes of its own"
-    parser = commands.add_parser("clade-task", help=summary, description=summary)
-    parser.add_argument("--genomes", required=True, metavar="TSV", help="table with file and lineage of each genome")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
-    parser.add_argument("--rank", default="phylum", help="rank of the clades (default: %(default)s)")
-    parser.add_argument("--length", type=int, default=300, help="bases a window (default: %(default)s)")
-    parser.add_argument("--number", type=int, default=2000, help="windows in all (default: %(default)s)")
-    add_seed(parser, "every random numbers)")
-    parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
-    parser.set_defaults(run=_run_clade_task)
-
-
-def _run_clade_task(options) -> None:
-    from genestill.reference.genomes import read_genomes
-    from genestill.reference.windows import write_clade_task
-
-    genomes = read_genomes(options.genomes, options.genomes_folder)
-    write_clade_task(genomes, options.rank, options.length, options.number, options.seed, options.output)

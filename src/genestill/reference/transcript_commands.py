@@ -1,5 +1,7 @@
 """The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
 
+from genestill.ground.options import add_seed, settings_of
+
 
 def add_commands(commands) -> None:
     """Add the commands of this module to ``genestill reference``."""
@@ -13,7 +15,7 @@ def _add_simulated(commands) -> None:
     summary = "a small transcriptome that never was: genome, annotation and tables of targets, from a seed"
     parser = commands.add_parser("transcriptome", help=summary, description=summary)
     parser.add_argument("--genes", type=int, default=400, help="in the genome, and again in the tables (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="genome, annotation, tasks, classes")
     parser.set_defaults(run=_run_simulated)
 
@@ -38,7 +40,7 @@ def _add_transcripts(commands) -> None:
     )
     parser.add_argument("--shortest", type=int, default=64, metavar="BP", help="default: %(default)s")
     parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the samples (default: %(default)s)")
+    add_seed(parser, "the samples")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="transcripts.parquet and .json")
     parser.set_defaults(run=_run_transcripts)
 
@@ -119,7 +121,7 @@ def _add_task(commands) -> None:
     )
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="rows to draw; 0: all (default)")
     parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the draw (default: %(default)s)")
+    add_seed(parser, "the draw")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the task")
     parser.set_defaults(run=_run_task)
 
@@ -178,7 +180,7 @@ def _run_relatives(options) -> None:
     separate_benchmark(
         options.transcripts,
         options.tasks,
-        Likeness(options.identity, options.coverage, options.evalue),
+        settings_of(Likeness, options),
         options.threads,
         options.output_transcripts,
         options.output_benchmark,

@@ -1,5 +1,6 @@
 """The commands of the student stage."""
 
+from genestill.ground.options import add_contigs_and_index, add_seed, settings_of
 from genestill.student.dna.commands import add_commands as add_dna_commands
 from genestill.student.encoder_commands import add_commands as add_encoder_commands
 from genestill.student.transcripts.commands import add_commands as add_transcript_commands
@@ -39,8 +40,7 @@ def _run_export(options) -> None:
 
 
 def _add_sources(parser) -> None:
-    parser.add_argument("--contigs", required=True, metavar="FASTA", help="the contigs, gzipped or not")
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the contigs that take part")
+    add_contigs_and_index(parser)
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
 
 
@@ -61,7 +61,7 @@ def _add_train(commands) -> None:
         "--threshold", type=float, default=0.5, help="confidence from which a name is accepted (default: %(default)s)"
     )
     parser.add_argument("--no-neighbours", action="store_true", help="believe each contig's own evidence alone")
-    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
+    add_seed(parser)
     parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="its table of predictions")
     parser.set_defaults(run=_run_train)
@@ -82,13 +82,7 @@ def _run_train(options) -> None:
         soft_labels=options.soft_labels,
         embeddings=_read_embeddings(options),
     )
-    training = TrainingSettings(
-        epochs=options.epochs,
-        hidden_size=options.hidden_size,
-        layers=options.layers,
-        learning_rate=options.learning_rate,
-        threshold=options.threshold,
-    )
+    training = settings_of(TrainingSettings, options)
     learn(sources, training, not options.no_neighbours, options.seed, options.output_model, options.output_predictions)
 
 
@@ -117,7 +111,7 @@ def _add_train_published(commands) -> None:
     parser.add_argument("--epochs", type=int, default=published.epochs, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=published.batch_size, help="default: %(default)s")
     parser.add_argument("--threshold", type=float, default=0.8, help="published: %(default)s")
-    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
+    add_seed(parser)
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="the student's predictions")
     parser.add_argument("--output-head-predictions", metavar="PARQUET", help="those of the teacher's head")
     parser.set_defaults(run=_run_train_published)
@@ -127,14 +121,7 @@ def _run_train_published(options) -> None:
     from genestill.student.published import learn_published
     from genestill.student.published_settings import PublishedSettings
 
-    settings = PublishedSettings(
-        alpha=options.alpha,
-        temperature=options.temperature,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        teacher=options.teacher,
-    )
-    learn_published(options, _read_embeddings(options), settings)
+    learn_published(options, _read_embeddings(options), settings_of(PublishedSettings, options))
 
 
 def _add_predict(commands) -> None:

@@ -1,5 +1,7 @@
 """The commands of released encoder students: ``genestill student embed`` and ``genestill student export-onnx``."""
 
+from genestill.ground.options import add_device
+
 
 def add_commands(commands) -> None:
     """Add ``embed`` and ``export-onnx`` to ``genestill student``."""
@@ -21,7 +23,7 @@ def _add_embed(commands) -> None:
         "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
     )
     parser.add_argument("--threads", type=int, default=0, help="batches at once; 0: torch's choice (default: 0)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_device(parser)
     parser.set_defaults(run=_run_embed)
 
 

@@ -1,5 +1,7 @@
 """The commands of the teacher stage."""
 
+from genestill.ground.options import add_contigs_and_index, add_device, add_seed, settings_of
+
 
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill teacher``."""
@@ -45,23 +47,19 @@ def _add_pretrain(commands) -> None:
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="stop after so long if that comes first; weights then vary")
     parser.add_argument("--learning-rate", type=float, default=4e-3, help="peak (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    add_seed(parser)
     parser.add_argument("--name", help="name recorded in the folder (default: <architecture>-miniature)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_device(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
     parser.set_defaults(run=_run_pretrain)
 
 
 def _run_pretrain(options) -> None:
-    from dataclasses import fields
-
     from genestill.ground.devices import choose_device
     from genestill.teacher.genomes import genome_files
     from genestill.teacher.pretraining import PretrainingSettings, pretrain
 
-    settings = PretrainingSettings(
-        **{field.name: getattr(options, field.name) for field in fields(PretrainingSettings)}
-    )
+    settings = settings_of(PretrainingSettings, options)
     genomes = genome_files(options.genomes, options.genomes_folder)
     pretrain(genomes, options.output, settings, choose_device(options.device), options.name)
 
@@ -81,7 +79,7 @@ def _add_model(parser) -> None:
     )
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
                         help="auto: bfloat16 on CUDA, float32 elsewhere (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_device(parser)
 
 
 def _add_check(commands) -> None:
@@ -93,7 +91,7 @@ def _add_check(commands) -> None:
         "(default: 0.93; 0.98 for k-mers)",
     )  # fmt: skip
     parser.add_argument("--windows", type=int, default=64, help="windows to look at (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    add_seed(parser)
     parser.add_argument("-o", "--output", required=True, metavar="JSON", help="the figures, if it passes")
     parser.set_defaults(run=_run_check)
 
@@ -119,8 +117,7 @@ def _run_check(options) -> None:
 def _add_embed(commands) -> None:
     parser = commands.add_parser("embed", help="one shard of embeddings, token features or base log-probabilities")
     _add_model(parser)
-    parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, gzipped or not")
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="which of them take part, in their order")
+    add_contigs_and_index(parser)
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
     parser.add_argument("--shards", type=int, default=1, help="shards in all (default: %(default)s)")
     parser.add_argument(
@@ -150,13 +147,11 @@ def _add_embed(commands) -> None:
 
 
 def _run_embed(options) -> None:
-    from dataclasses import fields
-
     from genestill.teacher.embedding import EmbeddingSettings
     from genestill.teacher.fetching import teacher_folder
     from genestill.teacher.sharding import embed_shard
 
-    settings = EmbeddingSettings(**{field.name: getattr(options, field.name) for field in fields(EmbeddingSettings)})
+    settings = settings_of(EmbeddingSettings, options)
     embed_shard(
         teacher_folder(options.model),
         options.contigs,
@@ -178,8 +173,8 @@ def _add_soften(commands) -> None:
     parser.add_argument(
         "--folds", type=int, default=5, help="heads that each leave a part out; 1: one head, in-sample (default: 5)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the deal and the heads (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_seed(parser, "the deal and the heads")
+    add_device(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the soft labels")
     parser.add_argument("--output-predictions", metavar="PARQUET", help="the heads' own predictions, as a peer")
     parser.set_defaults(run=_run_soften)

@@ -1,5 +1,7 @@
 """The commands of the DNA recipes: ``genestill student dna-…``."""
 
+from genestill.ground.options import add_device, add_seed, settings_of
+
 
 def add_commands(commands) -> None:
     """Add the commands to ``genestill student``."""
@@ -33,8 +35,8 @@ def _add_start(parser) -> None:
     parser.add_argument("--warmup", type=float, default=0.05, help="share of the steps (default: %(default)s)")
     parser.add_argument("--weight-decay", type=float, default=0.1, help="of AdamW (default: %(default)s)")
     parser.add_argument("--checkpoint-every", type=int, default=500, help="steps (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_seed(parser)
+    add_device(parser)
     parser.add_argument("--history", metavar="TSV", help="loss of every step")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the student")
 
@@ -76,8 +78,8 @@ def _add_finetune(commands) -> None:
     parser.add_argument("--turn", action="store_true", help="turn half of the training sequences over")
     parser.add_argument("--folds", type=int, default=0, help="cross-validation; 0: one split (default: %(default)s)")
     parser.add_argument("--fold", type=int, default=0, help="which fold validates (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_seed(parser)
+    add_device(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_finetune)
 
@@ -90,7 +92,7 @@ def _add_embed(commands) -> None:
         "--pooling", default="mean", choices=("mean", "max", "cls", "concatenated"), help="(default: %(default)s)"
     )
     parser.add_argument("--batch", type=int, default=128, help="sequences a step (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_device(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of embeddings")
     parser.set_defaults(run=_run_embed)
 
@@ -105,40 +107,14 @@ def _run_tokenizer(options) -> None:
     logger.info("tokenizer of %d tokens (%d asked for)", size, options.vocabulary)
 
 
-def _start(options):
-    from genestill.student.dna.runs import Start
-
-    return Start(
-        options.architecture,
-        options.initial,
-        options.tokenizer,
-        options.reverse_complement,
-        options.cls,
-        options.max_tokens,
-    )
-
-
-def _schedule(options):
+def _run_pretrain(options) -> None:
+    from genestill.student.dna.runs import Start, pretrain_student
     from genestill.student.dna.training import Schedule
 
-    return Schedule(
-        steps=options.steps,
-        batch=options.batch,
-        learning_rate=options.learning_rate,
-        warmup=options.warmup,
-        weight_decay=options.weight_decay,
-        checkpoint_every=options.checkpoint_every,
-        seed=options.seed,
-    )
-
-
-def _run_pretrain(options) -> None:
-    from genestill.student.dna.runs import pretrain_student
-
     pretrain_student(
-        _start(options),
+        settings_of(Start, options),
         options.sequences,
-        _schedule(options),
+        settings_of(Schedule, options),
         options.masking,
         options.share,
         options.output,
@@ -149,14 +125,15 @@ def _run_pretrain(options) -> None:
 
 def _run_distil(options) -> None:
     from genestill.student.dna.distillation import Objective
-    from genestill.student.dna.runs import distil_student
+    from genestill.student.dna.runs import Start, distil_student
+    from genestill.student.dna.training import Schedule
 
     distil_student(
-        _start(options),
+        settings_of(Start, options),
         options.sequences,
         options.features,
-        _schedule(options),
-        Objective(options.alignment, options.reconstruction, options.scope, options.meet),
+        settings_of(Schedule, options),
+        settings_of(Objective, options),
         options.share,
         options.output,
         options.history,

@@ -1,5 +1,7 @@
 """The command of the ``mrna`` recipe: ``genestill student match``."""
 
+from genestill.ground.options import add_device, add_seed, settings_of
+
 
 def add_commands(commands) -> None:
     """Add ``match`` to ``genestill student``."""
@@ -32,16 +34,14 @@ def add_commands(commands) -> None:
     parser.add_argument("--temperature", type=float, default=2.0, help="of the logits term (default: %(default)s)")
     parser.add_argument("--checkpoint-every", type=int, default=200, help="steps (default: %(default)s)")
     parser.add_argument("--keep-diverged", action="store_true", help="a run that diverged is a result, not a failure")
-    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add_seed(parser)
+    add_device(parser)
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice (default: %(default)s)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="model/, training.tsv, training.json")
     parser.set_defaults(run=_run_match)
 
 
 def _run_match(options) -> None:
-    from dataclasses import fields
-
     import torch
 
     from genestill.ground.devices import choose_device
@@ -66,13 +66,7 @@ def _run_match(options) -> None:
         config,
         options.transcripts,
         TeacherFiles(options.embeddings, options.token_features, options.base_log_probabilities),
-        MatchSettings(
-            **{
-                field.name: getattr(options, field.name)
-                for field in fields(MatchSettings)
-                if hasattr(options, field.name)
-            }
-        ),
+        settings_of(MatchSettings, options),
         options.output,
         choose_device(options.device),
         options.keep_diverged,
