@@ -59,15 +59,16 @@ def _table_checksum(path: Path) -> str:
 
 
 def _parquet_checksum(path: Path) -> str:
-    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from genestill.ground.tables import NOT_PARQUET
 
     digest = hashlib.sha256()
     try:
         with pq.ParquetFile(path) as file:
             digest.update(file.schema_arrow.remove_metadata().to_string().encode())
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    except (pa.ArrowInvalid, OSError) as error:
+    except NOT_PARQUET as error:
         raise InputError(f"{path}: not a whole Parquet file ({error})") from None
     # The bytes of the column chunks: no value is decoded, and nothing of the size of the table is held.
     with open(path, "rb") as handle:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from genestill.ground.artefacts import embeddings
 from genestill.ground.errors import InputError
-from genestill.ground.tables import read_metadata
+from genestill.ground.tables import NOT_PARQUET, read_metadata
 
 # What must be the same in all shards of one run; a mixture of two teachers or layers is no matrix.
 SHARED = (
@@ -17,12 +17,20 @@ SHARED = (
 )  # fmt: skip
 
 
+class DamagedShard(InputError):
+    """The shard ``path`` is cut or damaged: it has to be made again. The message says what was found."""
+
+    def __init__(self, path: Path, message: str):
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
 def iterate_embeddings(paths: list[str | Path]) -> Iterator[tuple[Path, list[str], np.ndarray]]:
     """Yield (shard, ids, float32 [n, size]) for each row group of each shard, in the order of ``paths``.
 
-    Only one row group is held at a time. Raises `InputError`, naming the shard, for a file that is missing, cut short
-    or of another schema, for shards that were made with different settings or sizes, and for values that are not
-    finite.
+    Only one row group is held at a time. Raises `DamagedShard` for a file that is cut or damaged and for values that
+    are not finite; `InputError`, naming the shard, for one that is missing or of another schema, and for shards that
+    were made with different settings or sizes.
     """
     paths = [Path(path) for path in paths]
     first: dict[str, str] | None = None
@@ -40,26 +48,39 @@ def iterate_embeddings(paths: list[str | Path]) -> Iterator[tuple[Path, list[str
         if width != size:
             raise InputError(f"{path}: embeddings of {width} numbers, but {paths[0]} has {size}")
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for group in range(file.metadata.num_row_groups):
                     table = file.read_row_group(group, columns=["id", "embedding"])
                     column = table["embedding"].combine_chunks()
                     values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width).astype(np.float32)
                     if column.null_count or not np.isfinite(values).all():
-                        raise InputError(f"{path}: row group {group + 1} holds embeddings that are not finite")
+                        raise DamagedShard(path, f"row group {group + 1} holds embeddings that are not finite")
                     yield path, table["id"].to_pylist(), values
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        except (*NOT_PARQUET, KeyError) as error:
+            raise DamagedShard(path, f"not a whole Parquet file ({error})") from None
 
 
 def load_embeddings(paths: list[str | Path], ids: list[str]) -> np.ndarray:
     """The embeddings of ``ids``, float32 [len(ids), size], from shards that together hold exactly these, in order.
 
-    Raises `InputError` as `iterate_embeddings` does, and if a shard holds another sequence than ``ids`` has there, or
-    if the shards hold too few.
+    A damaged shard is renamed to ``<name>.damaged``, so that the workflow, started again, makes that one anew. Raises
+    `InputError` as `iterate_embeddings` does, and if a shard holds another sequence than ``ids`` has there, or if the
+    shards hold too few.
     """
     if not paths:
         raise InputError("no shard of embeddings was given")
+    try:
+        return _load_in_order(paths, ids)
+    except DamagedShard as damage:
+        aside = damage.path.with_name(f"{damage.path.name}.damaged")
+        try:
+            damage.path.rename(aside)
+        except OSError:
+            raise damage from None
+        raise InputError(f"{damage}; it was renamed to {aside.name}: the same command again makes it anew") from None
+
+
+def _load_in_order(paths: list[str | Path], ids: list[str]) -> np.ndarray:
     matrix = np.empty((len(ids), _width(Path(paths[0]))), dtype=np.float32)
     row = 0
     for path, found, values in iterate_embeddings(paths):
@@ -84,8 +105,8 @@ def _width(path: Path) -> int:
         found = pq.read_schema(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+    except NOT_PARQUET as error:
+        raise DamagedShard(path, f"not a whole Parquet file ({error})") from None
     position = found.get_field_index("embedding")
     kind = found.field(position).type if position >= 0 else None
     if kind is None or not pa.types.is_fixed_size_list(kind) or not kind.equals(embeddings(kind.list_size)[1].type):

@@ -9,6 +9,9 @@ import pyarrow.parquet as pq
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
 
+# What pyarrow raises for a file that is cut, damaged or none of Parquet.
+NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+
 
 def write_table(
     path: str | Path, table: pd.DataFrame | pa.Table, schema: pa.Schema, metadata: dict[str, str] | None = None
@@ -20,7 +23,8 @@ def write_table(
         table = table.select(schema.names).cast(schema)
     text = {key: str(value) for key, value in (metadata or {}).items()}
     with write_aside(path) as aside:
-        pq.write_table(table.replace_schema_metadata(text), aside, compression="zstd")
+        # Page checksums: a bit that falls over on the disk is found when the table is read, not believed.
+        pq.write_table(table.replace_schema_metadata(text), aside, compression="zstd", write_page_checksum=True)
 
 
 def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -30,7 +34,7 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
     another schema. Columns beyond ``schema`` are left out.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             found = file.schema_arrow
             for field in schema:
                 position = found.get_field_index(field.name)
@@ -43,7 +47,7 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
             return file.read(columns=columns or schema.names)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except NOT_PARQUET as error:
         raise InputError(f"{path}: not a whole Parquet file ({error})") from None
 
 
@@ -53,6 +57,11 @@ def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The metadata that `write_table` stored."""
-    stored = pq.read_metadata(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in stored.items() if not key.startswith(b"ARROW:")}
+    """The metadata that `write_table` stored; raises `InputError` for a file that is missing or not whole."""
+    try:
+        stored = pq.read_metadata(path).metadata or {}
+        return {key.decode(): value.decode() for key, value in stored.items() if not key.startswith(b"ARROW:")}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except NOT_PARQUET as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None

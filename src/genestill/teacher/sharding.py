@@ -185,7 +185,7 @@ def write_stream(path: str | Path, schema: pa.Schema, metadata: dict, tables: It
     text = {key: str(value) for key, value in metadata.items()}
     with (
         write_aside(path) as aside,
-        pq.ParquetWriter(aside, schema.with_metadata(text), compression="zstd") as writer,
+        pq.ParquetWriter(aside, schema.with_metadata(text), compression="zstd", write_page_checksum=True) as writer,
     ):
         for table in tables:
             writer.write_table(table.replace_schema_metadata(text))
