@@ -14,7 +14,7 @@ from genestill.cli import build_parser, main
 from genestill.ground.contents import content_checksum
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, write_json
-from genestill.ground.provenance import output_paths, record_command
+from genestill.ground.provenance import is_output, record_command, times_of_paths
 from genestill.ground.reproduction import read_record
 from genestill.ground.tables import write_table
 
@@ -145,29 +145,32 @@ def test_a_broken_record_is_refused_in_a_sentence(tmp_path_factory, field, value
     assert str(path) in told
 
 
-def test_inputs_are_paths_that_exist_and_outputs_are_told_by_their_option(tmp_path, monkeypatch):
+def test_outputs_are_told_by_their_option_or_by_having_changed_and_inputs_are_the_other_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("index.parquet", "contigs.fna", "genomes/a.fna", "test/x", "made.parquet", "made.tsv"):
+    for name in ("index.parquet", "contigs.fna", "genomes/a.fna", "test/x", "made.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
     options = {
         "index": "index.parquet", "predictions": ["corrector=contigs.fna"], "model": [["name", "genomes/a.fna"]],
-        "genomes_folder": "genomes/", "dataset": "test", "seed": 3, "output": "made.tsv", "history": None, "run": print,
+        "genomes_folder": "genomes/", "dataset": "test", "seed": 3, "output": "made.tsv", "history": "history.json",
+        "rate": 0.5, "summary": "A text. With dots. " * 300, "run": print,
     }  # fmt: skip
-    assert output_paths(options) == {"output": "made.tsv"}
-    record = read_json(record_command(["x"], options))
+    before = times_of_paths(options)
+    (tmp_path / "history.json").write_text("{}")
+    record = read_json(record_command(["x"], options, before))
+    assert record["outputs"].keys() == {"output", "history"}
     assert record["inputs"].keys() == {"index", "predictions", "model 2"}
     assert record["seed"] == 3
     assert record["settings"]["dataset"] == "test"
 
 
-def test_every_command_that_computes_says_its_outputs_in_the_form_that_records_know():
+def test_every_command_that_computes_says_where_in_an_option_called_output():
     quiet = []
     stages = next(action for action in build_parser()._actions if action.dest == "stage")
     for stage, parser in stages.choices.items():
         for action in parser._actions:
             for name, command in (action.choices or {}).items() if action.dest == "command" else ():
-                if not output_paths({option.dest: "x" for option in command._actions}):
+                if not any(is_output(option.dest) for option in command._actions):
                     quiet.append(f"{stage} {name}")
     assert quiet == ["student card"], "a card is written into the folder that it describes"
 

@@ -18,8 +18,6 @@ from genestill.ground.files import sha256_of, write_json
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "snakemake")
 SOURCE = Path(genestill.__file__).resolve().parent
 
-# What a command writes beside what its options --output… say; all other paths on a command line are read.
-_OUTPUTS = ("history", "summary")
 # A folder of genomes may be as large as a disk, or the working folder itself: named, but not read through.
 _NOT_READ_THROUGH = ("folder", "genomes_folder")
 # What the parser adds to the options of a command.
@@ -49,30 +47,47 @@ def write_provenance(path: str | Path, inputs: dict[str, str | Path], settings: 
     write_json(path, collect_provenance(inputs, settings, seed, **more))
 
 
-def record_command(arguments: list[str], options: dict) -> Path | None:
+def record_command(arguments: list[str], options: dict, before: dict[str, int | None]) -> Path | None:
     """Write the record of a command that has ended well; `reproduction` reads it.
 
     Args:
         arguments: the command line after the program's name.
         options: what the parser made of it, by name.
+        before: `times_of_paths` from before the command ran.
 
     Returns:
         ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
     """
-    outputs = {role: path for role, path in output_paths(options).items() if Path(path).exists()}
-    if not outputs:
+    paths = {role: path for role, path in path_options(options).items() if os.path.exists(path)}
+    after = times_of_paths(paths)
+    outputs = {role: path for role, path in paths.items() if is_output(role) or after[path] != before.get(path)}
+    if not any(map(is_output, outputs)):
         return None
-    inputs = dict(_input_paths(options))
+    inputs = {
+        role: path
+        for role, path in paths.items()
+        if role not in outputs and not (role in _NOT_READ_THROUGH and os.path.isdir(path))
+    }
     taken = {*outputs, *_NO_OPTIONS}
     settings = {name: value for name, value in options.items() if name not in taken and _is_plain(value)}
     record = collect_provenance(inputs, settings, options.get("seed"))
     record["command"] = ["genestill", *arguments]
-    record["outputs"] = {
-        role: {"path": path, "content": content_checksum(path)} for role, path in sorted(outputs.items())
-    }
-    path = record_path(next(iter(outputs.values())))
+    record["outputs"] = {role: {"path": path, "content": content_checksum(path)} for role, path in outputs.items()}
+    path = record_path(next(path for role, path in outputs.items() if is_output(role)))
     write_json(path, record)
     return path
+
+
+def is_output(role: str) -> bool:
+    """Whether the option ``role`` says where to write; others may as well, and then their path has changed."""
+    return role.startswith("output")
+
+
+def times_of_paths(options: dict) -> dict[str, int | None]:
+    """Time of the last change of every path that the options name, in nanoseconds; None where nothing is."""
+    return {
+        path: os.stat(path).st_mtime_ns if os.path.exists(path) else None for path in path_options(options).values()
+    }
 
 
 def record_path(output: str | Path) -> Path:
@@ -81,27 +96,19 @@ def record_path(output: str | Path) -> Path:
     return output.parent / "provenance" / f"{output.name}.json"
 
 
-def output_paths(options: dict) -> dict[str, str]:
-    """What a command writes, by the name of the option that says where; nothing if no option is called output."""
-    found = {
-        name: value
-        for name, value in options.items()
-        if (name.startswith("output") or name in _OUTPUTS) and isinstance(value, str) and value
-    }
-    return found if any(name.startswith("output") for name in found) else {}
-
-
-def _input_paths(options: dict) -> Iterator[tuple[str, str]]:
+def path_options(options: dict) -> dict[str, str]:
+    """What may be a path in the options of a command, by option, or by option and place where an option has several."""
+    found = {}
     for name, value in options.items():
-        if name in output_paths(options) or name in (*_NO_OPTIONS, *_NOT_READ_THROUGH):
-            continue
-        words = [word for word in _flat(value) if isinstance(word, str)]
-        for number, word in enumerate(words):
+        words = [word for word in _flat(value) if isinstance(word, str)] if name not in _NO_OPTIONS else []
+        for number, word in enumerate(words, 1):
             # Some options give a file a name: corrector=predictions.parquet.
-            for path in (word, word.partition("=")[2]):
-                if ("/" in path or "." in path.strip(".")) and Path(path).exists():
-                    yield name if len(words) == 1 else f"{name} {number + 1}", path
-                    break
+            named, equals, path = word.partition("=")
+            path = path if equals and "/" not in named else word
+            # A name without slash and dot may be that of a folder by chance, unless the option is for paths.
+            if is_output(name) or "/" in path or "." in path.strip("."):
+                found[name if len(words) == 1 else f"{name} {number}"] = path
+    return found
 
 
 def _flat(value) -> Iterator:

@@ -15,8 +15,9 @@ from genestill.ground.files import read_json, sha256_of
 from genestill.ground.provenance import (
     commit,
     hardware,
+    is_output,
     library_versions,
-    output_paths,
+    path_options,
     record_path,
     source_checksum,
 )
@@ -126,10 +127,11 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
     """
     words = record["command"][1:]
     try:
-        outputs = output_paths(vars(parse(words)))
+        paths = path_options(vars(parse(words)))
     except SystemExit:
         raise InputError(f"this version does not know the recorded command: {' '.join(record['command'])}") from None
-    if not outputs:
+    outputs = {role: path for role, path in paths.items() if is_output(role) or role in record["outputs"]}
+    if not any(map(is_output, outputs)):
         raise InputError(f"the recorded command writes nothing: {' '.join(record['command'])}")
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         places = {path: str(Path(folder) / role / Path(path).name) for role, path in outputs.items()}
@@ -139,7 +141,8 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
         done = subprocess.run([sys.executable, "-m", "genestill", *again], env=environment)
         if done.returncode:
             raise CheckFailed(f"the recorded command now ends with exit code {done.returncode}")
-        made = read_record(record_path(next(iter(places.values()))))
+        first = next(path for role, path in outputs.items() if is_output(role))
+        made = read_record(record_path(places[first]))
     return _outcome(record, made)
 
 
