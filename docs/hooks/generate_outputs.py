@@ -1,0 +1,106 @@
+"""The page of what a run writes: every file, and every column with its type, unit and meaning."""
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import yaml
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "src"))
+
+HEAD = """# Output files
+
+Everything lies under `results/<recipe>/<dataset>/`. Words in <…> stand for names of your configuration. A file gets
+its name when it is whole. Text tables are separated by tabs and have a head line; an empty field, and null in a Parquet
+table, means that there is no such thing. The meaning and the unit of a column also stand in the Parquet files
+themselves, in the metadata of its field. Figures are between 0 and 1 where the unit is a share or a probability.
+"""
+
+
+def on_files(files, config):
+    """mkdocs calls this once it knows the pages; ours joins them."""
+    files.append(File.generated(config, "reference/outputs.md", content=page()))
+    return files
+
+
+def groups() -> list[dict]:
+    """What docs/hooks/outputs.yaml says, group by group."""
+    return yaml.safe_load((ROOT / "docs" / "hooks" / "outputs.yaml").read_text(encoding="utf-8"))
+
+
+def entries() -> list[dict]:
+    """All files of all groups."""
+    return [entry for group in groups() for entry in group["files"]]
+
+
+def places(entry: dict) -> list[str]:
+    """All paths at which a file of this form lies."""
+    return [entry["path"], *entry.get("also", [])]
+
+
+def pattern(place: str) -> re.Pattern:
+    """``student/<student>/model/*`` as a regular expression over whole paths."""
+    parts = re.split(r"(<[^>]*>|\*)", place)
+    return re.compile("".join(r"[^/]+" if part[:1] in ("<", "*") else re.escape(part) for part in parts))
+
+
+def columns(entry: dict) -> list[tuple[str, str, str, str]] | None:
+    """(name, type, unit, meaning) of every column of a file; None for a file without columns."""
+    if "schema" in entry:
+        return [
+            (field.name, _type(field.type), *(field.metadata.get(key, b"").decode() for key in (b"unit", b"meaning")))
+            for field in schema(entry["schema"])
+        ]
+    listed = entry.get("columns") or entry.get("fields")
+    return listed and [(name, *words) for name, words in listed.items()]
+
+
+def schema(name: str) -> pa.Schema:
+    """A schema of genestill.ground.artefacts, or of ``module:NAME``; functions of a width get 1."""
+    module, _, attribute = name.rpartition(":")
+    found = getattr(importlib.import_module(module or "genestill.ground.artefacts"), attribute)
+    return found(1) if inspect.isfunction(found) else found
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [HEAD]
+    shown = {}
+    for group in groups():
+        lines += [f"## {group['title']}", ""]
+        for entry in group["files"]:
+            lines += _entry(entry, shown)
+    return "\n".join(lines)
+
+
+def _entry(entry: dict, shown: dict[str, str]) -> list[str]:
+    lines = [f"### `{entry['path']}`", "", " ".join(entry["is"].split())]
+    if "by" in entry:
+        lines[-1] += f" Made by {', '.join(f'`{name}`' for name in entry['by'].split(', '))}."
+    if "also" in entry:
+        lines[-1] += f" Of the same form: {', '.join(f'`{place}`' for place in entry['also'])}."
+    lines.append("")
+    rows = columns(entry)
+    if not rows:
+        return lines
+    first = shown.setdefault(entry.get("schema", entry["path"]), entry["path"])
+    if first != entry["path"]:
+        return [*lines, f"Columns: as in `{first}`.", ""]
+    lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{name}` | {' | '.join(map(_cell, words))} |" for name, *words in rows]
+    return [*lines, ""]
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list of {kind.value_type}"
+    return f"vector of {kind.value_type}" if pa.types.is_fixed_size_list(kind) else str(kind)
+
+
+def _cell(text: str) -> str:
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
