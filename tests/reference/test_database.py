@@ -6,7 +6,8 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
 from genestill.ground.lineage import parse_lineage
 from genestill.reference.database import make_database
-from genestill.reference.taxonomy import taxdump_of_lineages, write_taxonomy
+from genestill.reference.taxdump import taxdump_of_lineages
+from genestill.reference.taxonomy import write_taxonomy
 
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {word}") for word in ("one", "two")]
 

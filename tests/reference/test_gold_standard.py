@@ -8,7 +8,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta
 from genestill.reference.gold_standard import lineages_of_contigs, read_mapping, write_gold_standard
 from genestill.reference.sources import read_sources
-from genestill.reference.taxonomy import read_taxdump
+from genestill.reference.taxdump import read_taxdump
 
 TABLE = Path(__file__).resolve().parents[2] / "resources" / "cami2.tsv"
 NODES = """1 1 no rank

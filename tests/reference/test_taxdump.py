@@ -5,15 +5,8 @@ from hypothesis import strategies as st
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANKS, parse_lineage
 from genestill.reference.genomes import read_genomes
-from genestill.reference.taxonomy import (
-    Taxdump,
-    make_taxonomy,
-    make_taxonomy_of_labels,
-    make_taxonomy_of_taxdump,
-    read_report,
-    read_taxdump,
-    taxdump_of_lineages,
-)
+from genestill.reference.taxdump import Taxdump, read_report, read_taxdump, taxdump_of_lineages
+from genestill.reference.taxonomy import make_taxonomy, make_taxonomy_of_labels, make_taxonomy_of_taxdump
 
 ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
 TWO = "d__Bacteria;p__A;c__B;o__C;f__D;g__F;s__F two"
@@ -146,7 +139,7 @@ def test_a_path_has_the_same_taxid_beside_any_others(lineages):
 
 
 def test_colliding_taxids_are_told_apart(monkeypatch):
-    monkeypatch.setattr("genestill.reference.taxonomy._HASHED", 4)
+    monkeypatch.setattr("genestill.reference.taxdump._HASHED", 4)
     lineages = [parse_lineage(f"d__B;p__{name}") for name in "abc"]
     dump = taxdump_of_lineages(lineages)
     assert len(dump.parent) == 5

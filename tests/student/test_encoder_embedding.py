@@ -17,16 +17,16 @@ from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
-from genestill.student.encoders import EncoderConfig, EncoderModel, embedding
+from genestill.student.encoders import EncoderConfig, EncoderModel, streaming
 from genestill.student.encoders.embedding import (
     Embedder,
     Record,
     batch_by_length,
     combine_windows,
     cut_windows,
-    embed_fasta,
 )
 from genestill.student.encoders.pooling import pool
+from genestill.student.encoders.streaming import embed_fasta
 from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
 
 
@@ -55,7 +55,7 @@ def embed_alone(folder, sequence, pooling):
 
 @pytest.mark.parametrize("pooling", ["mean", "concatenated"])
 def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(tmp_path, monkeypatch, pooling):
-    monkeypatch.setattr(embedding, "BUFFER_SEQUENCES", 7)  # several row groups
+    monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)  # several row groups
     folder = save_student(tmp_path / "student", pooling=pooling)
     records = draw_records(30)
     write_fasta(tmp_path / "in.fa.gz", records)

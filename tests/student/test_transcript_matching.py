@@ -13,16 +13,8 @@ from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.release import parameters_of
 from genestill.student.transcripts import distillation, objectives
-from genestill.student.transcripts.distillation import (
-    Corpus,
-    Match,
-    MatchSettings,
-    TeacherFiles,
-    batches,
-    match_student,
-    stability,
-    train,
-)
+from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
+from genestill.student.transcripts.distillation import Match, MatchSettings, match_student, stability, train
 
 TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 

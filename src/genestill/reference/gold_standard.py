@@ -13,7 +13,7 @@ from genestill.ground.files import folder_aside, read_text_lines, write_json
 from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
 from genestill.ground.logs import logger
 from genestill.ground.sequences import read_fasta, write_fasta
-from genestill.reference.taxonomy import Taxdump, read_taxdump
+from genestill.reference.taxdump import Taxdump, read_taxdump
 
 # The columns (contig, genome, taxid) by the first word of the header.
 _COLUMNS = {

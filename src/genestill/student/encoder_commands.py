@@ -28,7 +28,7 @@ def _add_embed(commands) -> None:
 
 
 def _run_embed(options) -> None:
-    from genestill.student.encoders.embedding import embed_fasta
+    from genestill.student.encoders.streaming import embed_fasta
 
     embed_fasta(
         options.sequences,

@@ -1,39 +1,23 @@
-"""Embeddings of any number of sequences by a released student, in memory that does not grow with their number.
+"""Embeddings of lists of sequences by a released student: windows, batches by length, pooling."""
 
-Sequences stream in, are cut into windows no longer than the student reads, batched by length within a buffer, and
-stream out as row groups in the order of the input.
-"""
-
-import hashlib
 import itertools
 import json
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-import genestill
-from genestill.ground import artefacts
 from genestill.ground.devices import choose_device
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import sha256_of, write_aside
-from genestill.ground.logs import logger, progress
-from genestill.ground.sequences import read_fasta
+from genestill.ground.errors import InputError
 from genestill.student.encoders.configuration import POOLINGS
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
 
-BUFFER_BASES = 2_000_000
-BUFFER_SEQUENCES = 2_000
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
-TRACKS = ("cds", "splice")  # columns of a table of tracks, in the order in which students read them
 
 
 @dataclass(frozen=True)
@@ -169,141 +153,3 @@ def combine_windows(vectors: np.ndarray, rows: np.ndarray, lengths: np.ndarray, 
         np.maximum.at(highest, rows, vectors[:, part])
         mean[:, part] = highest
     return mean.astype(np.float32)
-
-
-def survey(fasta: str | Path) -> tuple[int, str]:
-    """Read a FASTA file once before hours of compute: (number of sequences, SHA-256 of the file).
-
-    Raises `InputError` for what `read_fasta` refuses, and for an id that occurs twice; eight bytes a sequence.
-    """
-    digests = array("Q")
-    for name, _ in read_fasta(fasta, unique=False):
-        digests.append(_digest(name))
-    values, counts = np.unique(np.frombuffer(digests, np.uint64), return_counts=True)
-    if len(values) < len(digests):
-        repeated, seen = set(values[counts > 1].tolist()), set()
-        for name, _ in read_fasta(fasta, unique=False):
-            if _digest(name) in repeated and name in seen:
-                raise InputError(f"{fasta}: the id {name!r} occurs twice; ids end at the first white space")
-            if _digest(name) in repeated:
-                seen.add(name)
-    return len(digests), sha256_of(fasta)
-
-
-def _digest(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-
-
-def with_tracks(records: Iterable[tuple[str, str]], table: str | Path | None) -> Iterator[Record]:
-    """Join records to the rows of a table of tracks (columns id, cds, splice) that has their ids in their order.
-
-    Rows of other ids are passed over, so the table may hold more. Raises `InputError` if a record has no row after
-    the row of the record before it, or a track is not one number a base.
-    """
-    if table is None:
-        yield from (Record(name, sequence) for name, sequence in records)
-        return
-    rows = _track_rows(table)
-    for name, sequence in records:
-        tracks = next((tracks for row_name, tracks in rows if row_name == name), None)
-        if tracks is None:
-            raise InputError(f"{table}: no row for {name!r} after those before it; expected the ids in FASTA order")
-        for column, values in zip(TRACKS, tracks, strict=True):
-            if len(values) != len(sequence):
-                raise InputError(
-                    f"{table}: {column} of {name!r} has {len(values)} numbers, its sequence {len(sequence)} bases"
-                )
-        yield Record(name, sequence, np.stack(tracks, axis=1).astype(np.float32))
-
-
-def _track_rows(table: str | Path) -> Iterator[tuple[str, list[np.ndarray]]]:
-    try:
-        with pq.ParquetFile(table) as file:
-            missing = {"id", *TRACKS} - set(file.schema_arrow.names)
-            if missing:
-                raise InputError(f"{table}: no column {', '.join(sorted(missing))}; expected id, {', '.join(TRACKS)}")
-            for batch in file.iter_batches(batch_size=256, columns=["id", *TRACKS]):
-                columns = [batch.column(name) for name in TRACKS]
-                for row, name in enumerate(batch.column("id").to_pylist()):
-                    yield name, [column[row].values.to_numpy(zero_copy_only=False) for column in columns]
-    except FileNotFoundError:
-        raise InputError(f"{table}: no such file") from None
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{table}: not a whole Parquet file ({error})") from None
-
-
-def buffers(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Lists of records of at most 2,000 sequences and about 2 million bases (one longer record at least)."""
-    held, bases = [], 0
-    for record in records:
-        held.append(record)
-        bases += len(record.sequence)
-        if bases >= BUFFER_BASES or len(held) >= BUFFER_SEQUENCES:
-            yield held
-            held, bases = [], 0
-    if held:
-        yield held
-
-
-def embed_fasta(
-    fasta: str | Path,
-    folder: str | Path,
-    output: str | Path,
-    tracks: str | Path | None = None,
-    device: str = "auto",
-    pooling: str | None = None,
-    batch_tokens: int | None = None,
-    threads: int = 0,
-) -> None:
-    """Write a table of `artefacts.embeddings`, one row a sequence of ``fasta`` in its order, atomically.
-
-    Args:
-        fasta: sequences, gzipped or not, of any length and number.
-        folder: the student.
-        output: Parquet file; tokens counts bases, and nothing is ever truncated.
-        tracks: Parquet table with id, cds and splice (`artefacts.TRANSCRIPTS`), in the order of the FASTA file.
-        device, pooling, batch_tokens, threads: see `Embedder`.
-
-    Raises:
-        InputError: a bad file, a student without tracks where tracks are given, and all of `Embedder`.
-        CheckFailed: the student gave a number that float16 cannot hold.
-    """
-    embedder = Embedder(folder, device, pooling, batch_tokens, threads)
-    expected = embedder.model.config.tracks
-    if tracks is not None and expected != len(TRACKS):
-        raise InputError(f"{folder}: this student reads {expected} tracks; {tracks} has {len(TRACKS)}")
-    if tracks is None and expected:
-        logger.warning("this student reads %d tracks and none were given: all are taken as 0", expected)
-    count, checksum = survey(fasta)
-    records = progress(with_tracks(read_fasta(fasta, unique=False), tracks), count, "sequences", "student embed")
-    metadata = {
-        "model": Path(folder).name,
-        "revision": sha256_of(Path(folder) / "model.safetensors"),
-        "teacher": json.dumps(embedder.model.config.teacher),
-        "layer": "-1",
-        "pooling": embedder.pooling,
-        "dtype": "float32",
-        "tokenizer": "single nucleotides",
-        "input": checksum,
-        "version": genestill.__version__,
-    }
-    schema = artefacts.embeddings(embedder.size).with_metadata(metadata)
-    with write_aside(output) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for held in buffers(records):
-            writer.write_table(_rows(held, embedder.embed(held), schema))
-
-
-def _rows(held: list[Record], vectors: np.ndarray, schema: pa.Schema) -> pa.Table:
-    largest = np.abs(vectors).max()
-    if not largest <= np.finfo(np.float16).max:
-        raise CheckFailed(f"the student gave a value of {largest:g}, which float16 cannot hold; was it trained?")
-    flat = pa.array(vectors.astype(np.float16).ravel())
-    return pa.table(
-        {
-            "id": [record.name for record in held],
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-            "tokens": pa.array([len(record.sequence) for record in held], pa.int32()),
-            "truncated": pa.array([False] * len(held)),
-        },
-        schema=schema,
-    )

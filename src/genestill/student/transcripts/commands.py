@@ -48,7 +48,8 @@ def _run_match(options) -> None:
     from genestill.ground.errors import InputError
     from genestill.student.encoders.sizing import size_for_budget
     from genestill.student.release import parameters_of
-    from genestill.student.transcripts.distillation import MatchSettings, TeacherFiles, match_student
+    from genestill.student.transcripts.corpus import TeacherFiles
+    from genestill.student.transcripts.distillation import MatchSettings, match_student
 
     if options.threads:
         torch.set_num_threads(options.threads)

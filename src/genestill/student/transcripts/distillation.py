@@ -1,9 +1,8 @@
-"""Training a transcript encoder against a teacher: batches, steps, checkpoints and the record of every step."""
+"""Training a transcript encoder against a teacher: losses, steps, checkpoints and the record of every step."""
 
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,19 +11,17 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from genestill.ground.artefacts import TRANSCRIPTS
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.files import folder_aside, read_json, write_text
 from genestill.ground.logs import logger, progress
 from genestill.ground.seeds import seed_everything
-from genestill.ground.tables import read_table
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.tokenization import MASK, encode_batch
 from genestill.student.transcripts import objectives
-from genestill.student.transcripts.objectives import Heads, fit_whitening, mean_over_spans
-from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures, read_embeddings
+from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
+from genestill.student.transcripts.objectives import Heads, mean_over_spans
 
 
 @dataclass(frozen=True)
@@ -41,76 +38,6 @@ class MatchSettings:
     temperature: float = 2.0  # of the logits term
     checkpoint_every: int = 200
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class TeacherFiles:
-    """The teacher stage's shards; only those that the objective's terms read are needed."""
-
-    embeddings: Sequence[str] = ()
-    token_features: Sequence[str] = ()
-    base_log_probabilities: Sequence[str] = ()
-
-
-class Corpus:
-    """The distillation set in memory, with what the teacher said about it.
-
-    Raises `InputError` if the objective needs shards that are not given.
-    """
-
-    def __init__(self, transcripts: str | Path, teacher: TeacherFiles, weights: dict[str, float], tracks: bool):
-        table = read_table(transcripts, TRANSCRIPTS)
-        self.sequences = table["sequence"].tolist()
-        self.lengths = table["length"].to_numpy()
-        self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
-        ids = table["id"].tolist()
-        given = {
-            "embeddings": teacher.embeddings,
-            "token-features": teacher.token_features,
-            "base-log-probabilities": teacher.base_log_probabilities,
-        }
-        needed = {objectives.TERMS[term] for term in weights} - {None}
-        for name in needed:
-            if not given[name]:
-                raise InputError(f"objective term needs the teacher's {name}; give --{name}")
-        self.teacher_metadata: dict[str, str] = {}
-        self.embeddings = self.token_features = self.base_log_probabilities = None
-        self.whitening = self.token_whitening = None
-        if "embeddings" in needed:
-            self.embeddings, self.teacher_metadata = read_embeddings(teacher.embeddings, ids)
-            self.whitening = fit_whitening(self.embeddings)
-            self.white = self.whitening(torch.from_numpy(self.embeddings.astype(np.float32)))
-        if "token-features" in needed:
-            self.token_features = TokenFeatures(teacher.token_features, ids)
-            sample = self.token_features.sample(100_000, np.random.default_rng(0))
-            self.token_whitening = fit_whitening(sample)
-        if "base-log-probabilities" in needed:
-            self.base_log_probabilities = BaseLogProbabilities(teacher.base_log_probabilities, ids)
-
-
-def batches(lengths: np.ndarray, bases: int, seed: int) -> Iterator[np.ndarray]:
-    """Rows of one batch after another, for ever; an epoch visits every row once.
-
-    Rows of like length go together, so that at most ``bases`` bases (padding included, one row at least) make a batch.
-    The order of epoch e depends on (seed, e) alone.
-    """
-    epoch = 0
-    while True:
-        generator = np.random.default_rng((seed, epoch))
-        # Lengths are jittered by a tenth, or the same rows would meet in every epoch.
-        order = np.argsort(lengths * generator.uniform(0.9, 1.1, len(lengths)), kind="stable")
-        found, current, longest = [], [], 0
-        for row in order:
-            longest_with = max(longest, int(lengths[row]))
-            if current and longest_with * (len(current) + 1) > bases:
-                found.append(np.array(current))
-                current, longest_with = [], int(lengths[row])
-            current.append(row)
-            longest = longest_with
-        found.append(np.array(current))
-        for number in generator.permutation(len(found)):
-            yield found[number]
-        epoch += 1
 
 
 class Match:

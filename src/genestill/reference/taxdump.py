@@ -1,0 +1,176 @@
+"""Taxonomy dumps in memory: read from NCBI's files, made of lineages, or told by a database."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANK_OF_NAME, RANKS, Lineage, depth, fill_gaps
+from genestill.ground.taxonomy_folder import ROOT, parse_taxid, read_dump_file
+
+# MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
+MMSEQS_RANKS = ("superkingdom", *RANKS[1:])
+# Above the taxids of NCBI (about 3.6 million), and no higher than needed: MMseqs2 keeps an array of 4 bytes for every
+# number up to the highest taxid, so that hashes over 32 bits would make its taxonomy file 8 GB large.
+_FIRST_HASHED, _HASHED = 1 << 22, (1 << 24) - (1 << 22)
+
+
+@dataclass
+class Taxdump:
+    """A taxonomy dump in memory.
+
+    Attributes:
+        parent: taxid -> taxid of the parent; the root is its own parent.
+        rank: taxid -> rank word of the dump.
+        name: taxid -> scientific name.
+        merged: old taxid -> taxid that replaced it.
+        deleted: taxids that were taken back.
+    """
+
+    parent: dict[int, int] = field(default_factory=dict)
+    rank: dict[int, str] = field(default_factory=dict)
+    name: dict[int, str] = field(default_factory=dict)
+    merged: dict[int, int] = field(default_factory=dict)
+    deleted: set[int] = field(default_factory=set)
+
+    def current(self, taxid: int) -> int | None:
+        """The taxid in use today: itself, what it was merged into, or None if it is deleted or unknown."""
+        for _ in range(len(self.merged) + 1):
+            if taxid in self.parent:
+                return taxid
+            if taxid not in self.merged:
+                return None
+            taxid = self.merged[taxid]
+        return None
+
+    def lineage(self, taxid: int) -> Lineage:
+        """The seven-rank lineage of a taxid that the dump holds; other ranks are passed over, gaps are filled."""
+        names: list[str | None] = [None] * len(RANKS)
+        while taxid != self.parent[taxid]:
+            rank = RANK_OF_NAME.get(self.rank[taxid])
+            if rank is None and self.rank[taxid] in ("realm", "acellular root"):
+                # Viruses have no domain; the highest of these that the path meets stands for it.
+                rank = 0
+            if rank is not None:
+                names[rank] = self.name[taxid]
+            taxid = self.parent[taxid]
+        return fill_gaps(names)
+
+    def above(self, taxids: Iterable[int]) -> "Taxdump":
+        """The part of the dump that ``taxids`` need: themselves, their ancestors, and what was merged into them."""
+        kept: set[int] = set()
+        for taxid in taxids:
+            while taxid not in kept:
+                kept.add(taxid)
+                taxid = self.parent[taxid]
+        return Taxdump(
+            {taxid: self.parent[taxid] for taxid in kept},
+            {taxid: self.rank[taxid] for taxid in kept},
+            {taxid: self.name[taxid] for taxid in kept},
+            {old: new for old in self.merged if (new := self.current(old)) in kept},
+            self.deleted,
+        )
+
+
+def read_taxdump(folder: str | Path) -> Taxdump:
+    """Read an NCBI taxonomy dump, or any part of one that reaches up to the root.
+
+    ``nodes.dmp`` and ``names.dmp`` must be there; ``merged.dmp`` and ``delnodes.dmp`` may be missing. Raises
+    `InputError`, naming file and line, for lines that are not of the format, a parent that is not in the dump,
+    a node without scientific name and a circle of parents.
+    """
+    folder = Path(folder)
+    dump = Taxdump()
+    nodes, names, merged, deleted = (folder / f"{name}.dmp" for name in ("nodes", "names", "merged", "delnodes"))
+    for line, (taxid, parent, rank) in read_dump_file(nodes, 3):
+        where = f"{nodes}: line {line}"
+        number = parse_taxid(taxid, where)
+        if number in dump.parent:
+            raise InputError(f"{where}: the taxid {number} occurs twice")
+        dump.parent[number] = parse_taxid(parent, where)
+        dump.rank[number] = rank
+    if not dump.parent:
+        raise InputError(f"{nodes}: holds no node; expected lines 'taxid | parent taxid | rank | …'")
+    for line, (taxid, name, _, kind) in read_dump_file(names, 4):
+        if kind == "scientific name":
+            dump.name[parse_taxid(taxid, f"{names}: line {line}")] = name
+    for line, (old, new) in read_dump_file(merged, 2, optional=True):
+        dump.merged[parse_taxid(old, f"{merged}: line {line}")] = parse_taxid(new, f"{merged}: line {line}")
+    for line, (taxid,) in read_dump_file(deleted, 1, optional=True):
+        dump.deleted.add(parse_taxid(taxid, f"{deleted}: line {line}"))
+    _refuse_broken_tree(dump, nodes, names)
+    return dump
+
+
+def _refuse_broken_tree(dump: Taxdump, nodes: Path, names: Path) -> None:
+    reaches_root: set[int] = {taxid for taxid, parent in dump.parent.items() if taxid == parent}
+    if not reaches_root:
+        raise InputError(f"{nodes}: no root; expected a node that is its own parent (NCBI: taxid 1)")
+    for taxid in dump.parent:
+        path = []
+        seen: set[int] = set()
+        while taxid not in reaches_root:
+            if taxid in seen:
+                raise InputError(f"{nodes}: the parents of taxid {taxid} run in a circle")
+            seen.add(taxid)
+            path.append(taxid)
+            if dump.parent[taxid] not in dump.parent:
+                raise InputError(
+                    f"{nodes}: taxid {taxid} has the parent {dump.parent[taxid]}, which is not in the file"
+                )
+            taxid = dump.parent[taxid]
+        reaches_root.update(path)
+    unnamed = next((taxid for taxid in dump.parent if not dump.name.get(taxid)), None)
+    if unnamed is not None:
+        raise InputError(f"{names}: no scientific name for taxid {unnamed}, which {nodes.name} holds")
+
+
+def taxdump_of_lineages(lineages: Iterable[Lineage]) -> Taxdump:
+    """A taxonomy dump of lineages: one node a distinct path, ranks in the words of MMseqs2.
+
+    A path's taxid is made from its SHA-256, so that the same path has the same taxid in every run and beside any
+    other genomes; should two paths of one set collide, the later one in sorted order takes the next free number.
+    """
+    paths = sorted({lineage[:level] for lineage in lineages for level in range(1, depth(lineage) + 1)})
+    dump = Taxdump({ROOT: ROOT}, {ROOT: "no rank"}, {ROOT: "root"})
+    taxid_of: dict[Lineage, int] = {(): ROOT}
+    for path in paths:
+        digest = hashlib.sha256("\0".join(path).encode()).digest()
+        taxid = _FIRST_HASHED + int.from_bytes(digest[:8], "big") % _HASHED
+        while taxid in dump.parent:
+            taxid = _FIRST_HASHED + (taxid + 1 - _FIRST_HASHED) % _HASHED
+        taxid_of[path] = taxid
+        dump.parent[taxid] = taxid_of[path[:-1]]
+        dump.rank[taxid] = MMSEQS_RANKS[len(path) - 1]
+        dump.name[taxid] = path[-1]
+    return dump
+
+
+def read_report(lines: Iterable[str], source: str) -> Taxdump:
+    """The taxonomy of a database from ``mmseqs taxonomyreport``: a Kraken-style report, two blanks of indent a level.
+
+    Raises `InputError`, naming ``source`` and line, for a line that is not of the format.
+    """
+    dump = Taxdump()
+    path: list[int] = []
+    for number, line in enumerate(lines, 1):
+        cells = line.rstrip("\n").split("\t")
+        if len(cells) < 6:
+            raise InputError(f"{source}: line {number} has {len(cells)} columns; expected 6 (a Kraken-style report)")
+        taxid, name = parse_taxid(cells[4], f"{source}: line {number}"), cells[5]
+        if taxid == 0:
+            continue
+        level = (len(name) - len(name.lstrip(" "))) // 2
+        if level > len(path) or (level == 0) != (not dump.parent):
+            raise InputError(
+                f"{source}: line {number}: {name.strip()!r} is indented by {level} levels; expected a tree"
+            )
+        del path[level:]
+        dump.parent[taxid] = path[-1] if path else taxid
+        dump.rank[taxid] = cells[3]
+        dump.name[taxid] = name.strip()
+        path.append(taxid)
+    if not dump.parent:
+        raise InputError(f"{source}: holds no taxon")
+    return dump

@@ -1,0 +1,85 @@
+"""The distillation set of the recipe ``mrna``: transcripts, what the teacher said about them, and their batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genestill.ground.artefacts import TRANSCRIPTS
+from genestill.ground.errors import InputError
+from genestill.ground.tables import read_table
+from genestill.student.transcripts import objectives
+from genestill.student.transcripts.objectives import fit_whitening
+from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures, read_embeddings
+
+
+@dataclass(frozen=True)
+class TeacherFiles:
+    """The teacher stage's shards; only those that the objective's terms read are needed."""
+
+    embeddings: Sequence[str] = ()
+    token_features: Sequence[str] = ()
+    base_log_probabilities: Sequence[str] = ()
+
+
+class Corpus:
+    """The distillation set in memory, with what the teacher said about it.
+
+    Raises `InputError` if the objective needs shards that are not given.
+    """
+
+    def __init__(self, transcripts: str | Path, teacher: TeacherFiles, weights: dict[str, float], tracks: bool):
+        table = read_table(transcripts, TRANSCRIPTS)
+        self.sequences = table["sequence"].tolist()
+        self.lengths = table["length"].to_numpy()
+        self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
+        ids = table["id"].tolist()
+        given = {
+            "embeddings": teacher.embeddings,
+            "token-features": teacher.token_features,
+            "base-log-probabilities": teacher.base_log_probabilities,
+        }
+        needed = {objectives.TERMS[term] for term in weights} - {None}
+        for name in needed:
+            if not given[name]:
+                raise InputError(f"objective term needs the teacher's {name}; give --{name}")
+        self.teacher_metadata: dict[str, str] = {}
+        self.embeddings = self.token_features = self.base_log_probabilities = None
+        self.whitening = self.token_whitening = None
+        if "embeddings" in needed:
+            self.embeddings, self.teacher_metadata = read_embeddings(teacher.embeddings, ids)
+            self.whitening = fit_whitening(self.embeddings)
+            self.white = self.whitening(torch.from_numpy(self.embeddings.astype(np.float32)))
+        if "token-features" in needed:
+            self.token_features = TokenFeatures(teacher.token_features, ids)
+            sample = self.token_features.sample(100_000, np.random.default_rng(0))
+            self.token_whitening = fit_whitening(sample)
+        if "base-log-probabilities" in needed:
+            self.base_log_probabilities = BaseLogProbabilities(teacher.base_log_probabilities, ids)
+
+
+def batches(lengths: np.ndarray, bases: int, seed: int) -> Iterator[np.ndarray]:
+    """Rows of one batch after another, for ever; an epoch visits every row once.
+
+    Rows of like length go together, so that at most ``bases`` bases (padding included, one row at least) make a batch.
+    The order of epoch e depends on (seed, e) alone.
+    """
+    epoch = 0
+    while True:
+        generator = np.random.default_rng((seed, epoch))
+        # Lengths are jittered by a tenth, or the same rows would meet in every epoch.
+        order = np.argsort(lengths * generator.uniform(0.9, 1.1, len(lengths)), kind="stable")
+        found, current, longest = [], [], 0
+        for row in order:
+            longest_with = max(longest, int(lengths[row]))
+            if current and longest_with * (len(current) + 1) > bases:
+                found.append(np.array(current))
+                current, longest_with = [], int(lengths[row])
+            current.append(row)
+            longest = longest_with
+        found.append(np.array(current))
+        for number in generator.permutation(len(found)):
+            yield found[number]
+        epoch += 1
