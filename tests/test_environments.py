@@ -23,11 +23,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FILES = sorted((ROOT / "envs").glob("*.yaml"))
 
 # conda's names where they are not PyPI's; both are the same software.
-PYPI_NAME = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
+PYPI_NAME = {"huggingface_hub": "huggingface-hub", "matplotlib-base": "matplotlib", "pytorch": "torch"}
 # The name in `import`, where it is not PyPI's.
-PYPI_NAME_OF_MODULE = {"sklearn": "scikit-learn", "yaml": "pyyaml", "fla": "flash-linear-attention"}
-# What comes with another package, pinned by it.
-COMES_WITH = {"huggingface_hub": "transformers"}
+PYPI_NAME_OF_MODULE = {
+    "fla": "flash-linear-attention",
+    "huggingface_hub": "huggingface-hub",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+# The extras whose packages no rule needs: fla where there is a GPU and it is installed.
+BEYOND_RULES = ("gpu",)
 
 
 def pins_of_project() -> dict[str, SpecifierSet]:
@@ -153,12 +158,20 @@ def modules_imported(stage: str, command: str) -> set[str]:
 
 @pytest.mark.parametrize(("environment", "stage", "command"), commands_of_rules())
 def test_an_environment_holds_what_the_command_of_its_rule_imports(environment, stage, command):
-    # What only an extra brings is imported behind a switch; the rules that flip it name an environment that has it.
-    optional = {Requirement(line).name for extra in PROJECT["optional-dependencies"].values() for line in extra}
+    optional = {Requirement(line).name for extra in BEYOND_RULES for line in PROJECT["optional-dependencies"][extra]}
     present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
-    imported = {COMES_WITH.get(name, name) for name in modules_imported(stage, command)}
-    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in imported}
+    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported(stage, command)}
     assert wanted - present - optional == set()
+
+
+def test_the_project_pins_every_library_that_it_imports():
+    imported = {
+        module.split(".")[0]
+        for path in SOURCE.rglob("*.py")
+        for module, _ in imports_in(ast.parse(path.read_text()), lazy=True)
+    }
+    outside = imported - set(sys.stdlib_module_names) - {"genestill"}
+    assert {PYPI_NAME_OF_MODULE.get(name, name) for name in outside} <= set(pins_of_project())
 
 
 def test_every_environment_that_a_rule_names_exists():
