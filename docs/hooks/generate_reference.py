@@ -23,7 +23,15 @@ def on_files(files, config):
 
 def cell(text) -> str:
     """Text that stays within a cell of a table."""
-    return re.sub(r"\s+", " ", str(text)).strip().replace("|", "\\|").replace("<", "&lt;")
+    line = re.sub(r"\s+", " ", str(text)).strip().replace("|", "\\|").replace("<", "&lt;")
+    # d__…;p__… would be read as bold.
+    return re.sub(r"(?<!`)\b[a-z]__…(;[a-z]__…)*", r"`\g<0>`", line)
+
+
+def sentence(text: str) -> str:
+    """The same with a capital and a full stop."""
+    line = cell(text)
+    return line[:1].upper() + line[1:] + ("" if line.endswith((".", ":")) else ".") if line else ""
 
 
 def accepted(schema: dict) -> str:
@@ -40,15 +48,24 @@ def accepted(schema: dict) -> str:
     return " ".join([words, *(f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema)])
 
 
-def rows(schema: dict, path: str, required: bool = False) -> list[str]:
-    """One row of the table for each key at or under ``path``."""
-    if "properties" in schema:
-        below = schema.get("required", [])
-        return [
-            row for key, child in schema["properties"].items() for row in rows(child, f"{path}.{key}", key in below)
-        ]
-    default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "(required)" if required else ""
-    return [f"| `{path}` | {cell(accepted(schema))} | {default} | {cell(schema.get('description', ''))} |"]
+def rows(schema: dict, path: str, required: bool = False, inherited: frozenset = frozenset()) -> list[str]:
+    """One row of the table for each key at or under ``path``; ``inherited``: keys whose default another key holds."""
+    below = schema.get("properties", {})
+    found = []
+    if not below:
+        default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "(required)" if required else ""
+        default = "as in defaults" if path.rpartition(".")[2] in inherited else default
+        found.append(f"| `{path}` | {cell(accepted(schema))} | {default} | {cell(schema.get('description', ''))} |")
+    needed = schema.get("required", [])
+    defaults = frozenset(below.get("defaults", {}).get("properties", {}))
+    for key, child in below.items():
+        found += rows(
+            child, f"{path}.{key}" if path else key, key in needed, inherited if "<name>" in path else defaults
+        )
+    named = schema.get("additionalProperties")
+    if isinstance(named, dict) and "properties" in named:
+        found += rows(named, f"{path}.<name>", inherited=inherited)
+    return found
 
 
 def configuration() -> str:
@@ -60,7 +77,8 @@ def configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        "Every key, read off `workflow/schemas/`. An unknown key stops the run with the nearest known one.",
+        "Every key, read off `workflow/schemas/`; a key that is not given has its default. `<name>` is a name of your",
+        "choice. An unknown key stops the run with the nearest known one. The unit stands at the end of the meaning.",
         "",
     ]
     plain = [
@@ -71,11 +89,7 @@ def configuration() -> str:
     ]
     lines += ["## Top level", "", head + "\n".join(plain), ""]
     for section in [key for key in top["properties"] if key in read]:
-        table = [
-            row
-            for key, child in read[section].get("properties", {}).items()
-            for row in rows(child, f"{section}.{key}", key in read[section].get("required", []))
-        ]
+        table = rows(read[section], section)
         lines += [f"## {section}", "", cell(read[section].get("description", "")), ""]
         lines += [head + "\n".join(table), ""] if table else []
     return "\n".join(lines)
@@ -86,17 +100,44 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
     return next((a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)), {})
 
 
+COMMANDS_HEAD = """# Commands
+
+Every rule is one of these; each runs by itself as well. `genestill STAGE COMMAND --help` prints the same.
+
+## Exit codes
+
+```text
+EXIT_CODES```
+
+Snakemake ends with 0 if every job did, and with 1 otherwise; the log of the failed job says which of these it was.
+
+## Completion in the shell
+
+Stages, commands, options and file names are completed after
+
+```bash
+source <(genestill --print-completion bash)
+```
+
+in `~/.bashrc`. For zsh, in a folder of `$fpath`:
+
+```bash
+genestill --print-completion zsh > ~/.zfunc/_genestill
+```
+"""
+
+
 def commands() -> str:
     """The page of commands, from the program's own parser."""
     from genestill.cli import EXIT_CODES, STAGES, build_parser
 
-    lines = ["# Commands", "", "Every rule is one of these; each runs by itself as well.", ""]
+    lines = [COMMANDS_HEAD.replace("EXIT_CODES", EXIT_CODES)]
     for stage, parser in subparsers(build_parser()).items():
-        lines += [f"## genestill {stage}", "", cell(STAGES.get(stage, parser.description)) + ".", ""]
+        lines += [f"## genestill {stage}", "", sentence(STAGES.get(stage, parser.description)), ""]
         # A command beside the stages has options of its own and nothing under it.
         for name, command in (subparsers(parser) or {"": parser}).items():
             if name:
-                lines += [f"### genestill {stage} {name}", "", cell(command.description or ""), ""]
+                lines += [f"### genestill {stage} {name}", "", sentence(command.description or ""), ""]
             lines += ["| option | meaning |", "|---|---|"]
             for action in command._actions:
                 if not isinstance(action, argparse._HelpAction):
@@ -106,7 +147,7 @@ def commands() -> str:
                     needed = " (required)" if action.required else ""
                     lines.append(f"| `{cell(option + value)}` | {meaning}{needed} |")
             lines.append("")
-    return "\n".join([*lines, "## Exit codes", "", "```text", EXIT_CODES, "```", ""])
+    return "\n".join(lines)
 
 
 def environments() -> str:

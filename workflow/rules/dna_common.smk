@@ -1,14 +1,17 @@
 # What the rules of dna.smk read from the configuration.
 DNA = config["dna"]
+# Of the defaults, those that a student's method knows.
+DNA_NOT_OF_METHOD = {
+    "distil": {"masking"},
+    "pretrain": {"alignment", "reconstruction", "scope", "meet"},
+}
 DNA_STUDENTS = {
     name: {
-        "steps": 10000,
-        "batch": 32,
-        "learning_rate": 0.0005,
-        "max_tokens": 1024,
-        **DNA["defaults"],
-        **student,
+        key: value
+        for key, value in DNA["defaults"].items()
+        if key not in DNA_NOT_OF_METHOD[student["method"]]
     }
+    | student
     for name, student in DNA["students"].items()
 }
 DNA_DISTILLED = [

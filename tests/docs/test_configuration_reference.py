@@ -1,0 +1,137 @@
+"""Every key of the configuration is described, has a default or is required, and is used."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genestill.cli import build_parser
+from genestill.ground.configuration import complete_configuration, read_yaml
+
+ROOT = Path(__file__).parents[2]
+SCHEMAS = {
+    file.name.split(".")[0]: yaml.safe_load(file.read_text(encoding="utf-8"))
+    for file in sorted((ROOT / "workflow" / "schemas").glob("*.schema.yaml"))
+}
+RULES = "\n".join(
+    file.read_text(encoding="utf-8")
+    for file in [ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+)
+# What JSON Schema knows; anything else is a slip, such as a comma in a description without quotes.
+KEYWORDS = {
+    "$schema", "description", "type", "additionalProperties", "required", "properties", "enum", "default", "minimum",
+    "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "items", "minItems", "maxItems", "anyOf", "const",
+    "propertyNames", "if", "then", "not",
+}  # fmt: skip
+# Sections that a rule hands on whole: every key is an option of the command.
+HANDED_ON = {
+    "reference.biosphere": ["reference simulate"],
+    "reference.community": ["reference community"],
+    "labels": ["labels search"],
+    "teacher.pretraining": ["teacher pretrain"],
+    "teacher.check": ["teacher check"],
+    "dna.windows": ["reference windows"],
+    "dna.defaults": ["student dna-distil", "student dna-pretrain"],
+    "dna.students.<name>": ["student dna-distil", "student dna-pretrain"],
+    "mrna.likeness": ["reference relatives"],
+    "mrna.teacher.pretraining": ["teacher pretrain"],
+    "mrna.tasks.<name>": ["reference task"],
+    "mrna.defaults": ["student match"],
+    "mrna.students.<name>": ["student match"],
+}
+
+
+def keys(schema: dict, path: str = ""):
+    """(path, schema, schema above) of every key at or under ``path``."""
+    for key, child in schema.get("properties", {}).items():
+        place = f"{path}.{key}" if path else key
+        yield place, child, schema
+        yield from keys(child, place)
+    named = schema.get("additionalProperties")
+    if isinstance(named, dict) and "properties" in named:
+        yield from keys(named, f"{path}.<name>")
+
+
+ALL = [
+    *((path, schema, above) for path, schema, above in keys(SCHEMAS["config"]) if path not in SCHEMAS),
+    *(entry for section in SCHEMAS if section != "config" for entry in keys(SCHEMAS[section], section)),
+]
+LEAVES = [entry for entry in ALL if "properties" not in entry[1]]
+
+
+def command_options() -> dict[str, set[str]]:
+    """Options of every command, without dashes: {"student train": {"epochs", …}}."""
+    found = {}
+
+    def walk(parser, words):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for name, below in action.choices.items():
+                    walk(below, [*words, name])
+            else:
+                options = {option.lstrip("-").replace("-", "_") for option in action.option_strings}
+                found.setdefault(" ".join(words), set()).update(options)
+
+    walk(build_parser(), [])
+    return found
+
+
+OPTIONS = command_options()
+
+
+def test_the_schemas_hold_as_many_keys_as_the_page_shows():
+    sys.path.insert(0, str(ROOT / "docs" / "hooks"))
+    reference = pytest.importorskip("generate_reference", reason="mkdocs comes with the extra docs")
+    page = reference.configuration()
+    assert len(LEAVES) > 150
+    assert [path for path, *_ in LEAVES if f"| `{path}` |" not in page] == []
+
+
+@pytest.mark.parametrize("section", SCHEMAS)
+def test_a_schema_says_nothing_that_json_schema_does_not_know(section):
+    inner = [schema for _, schema, _ in keys(SCHEMAS[section], section)]
+    assert set().union(*([SCHEMAS[section], *inner])) <= KEYWORDS
+
+
+@pytest.mark.parametrize(("path", "schema", "above"), ALL, ids=[entry[0] for entry in ALL])
+def test_a_key_says_in_a_sentence_what_it_means(path, schema, above):
+    text = schema.get("description", "").strip()
+    assert len(text) > 5
+    assert text.rstrip(")").endswith("."), text
+
+
+@pytest.mark.parametrize(("path", "schema", "above"), LEAVES, ids=[entry[0] for entry in LEAVES])
+def test_a_key_has_a_default_or_is_required(path, schema, above):
+    conditional = {*above.get("then", {}).get("required", []), *above.get("if", {}).get("not", {}).get("required", [])}
+    key = path.rpartition(".")[2]
+    assert "default" in schema or key in above.get("required", []) or key in conditional
+
+
+@pytest.mark.parametrize("path", [entry[0] for entry in LEAVES])
+def test_a_key_is_used(path):
+    section, _, key = path.rpartition(".")
+    read_by_name = re.search(rf"""\[["']{key}["']\]|\.get\(["']{key}["']|(?<=["']){key}(?=["'],?\n)""", RULES)
+    if section in HANDED_ON:
+        assert read_by_name or any(key in OPTIONS[command] for command in HANDED_ON[section])
+    else:
+        assert read_by_name, f"{path} is described, but no rule reads it"
+
+
+@pytest.mark.parametrize("recipe", sorted(file.stem for file in (ROOT / "config" / "recipes").glob("*.yaml")))
+def test_every_recipe_gets_every_key_filled(recipe):
+    config = complete_configuration(
+        {"recipe": recipe, "dataset": {"name": "x"}}, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
+    )
+    for path, *_ in LEAVES:
+        place = config
+        for key in path.split(".<name>")[0].split("."):
+            assert key in place, path
+            place = place[key]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_configuration_that_comes_with_the_project_is_accepted(file):
+    assert complete_configuration(read_yaml(file), ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
