@@ -29,6 +29,25 @@ def test_each_architecture_opens_with_its_kind_and_width(causal_folder, masked_f
     assert all(teacher.revision.startswith("sha256:") for teacher in found)
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_folder_of_the_hubs_cache_is_known_by_its_commit(causal_folder, tmp_path):
+    snapshot = tmp_path / "models--someone--teacher" / "snapshots" / COMMIT
+    shutil.copytree(causal_folder, snapshot)
+    (snapshot / "teacher.json").unlink(missing_ok=True)
+    assert load_teacher(snapshot).revision == COMMIT
+
+
+def test_a_folder_that_the_hubs_client_downloaded_is_known_by_its_commit(causal_folder, tmp_path):
+    from huggingface_hub._local_folder import write_download_metadata
+
+    shutil.copytree(causal_folder, tmp_path / "teacher")
+    (tmp_path / "teacher" / "teacher.json").unlink(missing_ok=True)
+    write_download_metadata(tmp_path / "teacher", "config.json", commit_hash=COMMIT, etag="1")
+    assert load_teacher(tmp_path / "teacher").revision == COMMIT
+
+
 def test_gated_feed_forward_is_that_of_the_published_model(masked_folder):
     layer = load_teacher(masked_folder).model.esm.encoder.layer[0]
     states = torch.randn(2, 5, 32)

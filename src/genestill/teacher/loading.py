@@ -4,6 +4,7 @@ Weights are read from safetensors only, code from this program only: no pickle, 
 """
 
 import contextlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
         tokenizer=tokenizer,
         kind=kind,
         name=description.get("name") or folder.resolve().name,
-        revision=description.get("revision") or f"sha256:{weights_checksum(files)}",
+        revision=description.get("revision") or _commit_of(folder) or f"sha256:{weights_checksum(files)}",
         layers=layers,
         layer=wanted,
         hidden_size=config.hidden_size,
@@ -117,6 +118,16 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
         dtype=dtype,
         description=description,
     )
+
+
+def _commit_of(folder: Path) -> str | None:
+    """The commit of a folder that the hub's own client downloaded, by the traces it leaves; None if there are none.
+
+    Those are ``<cache>/models--…/snapshots/<commit>``, or a first line beside the files of ``--local-dir``.
+    """
+    trace = folder / ".cache" / "huggingface" / "download" / "config.json.metadata"
+    told = trace.read_text(encoding="utf-8").split("\n", 1)[0] if trace.is_file() else folder.resolve().name
+    return told if re.fullmatch("[0-9a-f]{40}", told) else None
 
 
 def weights_checksum(files: list[Path]) -> str:
