@@ -33,7 +33,9 @@ for community, differences in COMMUNITIES.items():
 def costs(models, communities):
     """Options that name Snakemake's own measurement of every run of ``models`` (model -> number of seeds)."""
     return " ".join(
-        f"--cost {model}={COMMUNITY_RESULTS[community]}/benchmarks/student/{model}-seed{seed}.tsv"
+        options(
+            cost=f"{model}={COMMUNITY_RESULTS[community]}/benchmarks/student/{model}-seed{seed}.tsv"
+        )
         for community in communities
         for model, seeds in models.items()
         for seed in range(1, seeds + 1)
@@ -96,7 +98,7 @@ rule benchmark_taxonomy:
         figures=lambda wildcards, output: Path(output.figures[0]).parent,
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
-        " {params.costs} --ours {params.ours} {params.simulated} --seed {params.seed} --output {output.metrics:q}"
+        " {params.costs} --ours {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
         " --comparison {output.comparison:q} --table {output.table:q} --figures {params.figures:q} 2> {log:q}"
 
 
@@ -133,7 +135,9 @@ rule benchmark_new_contigs:
         costs=" ".join(
             [costs({model: RUNS_OF_MODEL["corrector"] for model in NEW_MODELS}, MADE)]
             + [
-                f"--cost MMseqs2={COMMUNITY_RESULTS[name]}/benchmarks/labels/search_new_contigs.tsv"
+                options(
+                    cost=f"MMseqs2={COMMUNITY_RESULTS[name]}/benchmarks/labels/search_new_contigs.tsv"
+                )
                 for name in MADE
             ]
         ),
@@ -141,5 +145,5 @@ rule benchmark_new_contigs:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
-        " {params.costs} --ours corrector-alone {params.simulated} --seed {params.seed}"
+        " {params.costs} --ours corrector-alone {params.simulated} --seed {params.seed:q}"
         " --output {output.metrics:q} --comparison {output.comparison:q} --table {output.table:q} 2> {log:q}"

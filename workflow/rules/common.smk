@@ -26,9 +26,13 @@ except InputError as error:
 # Without conda, the programs that rules call are those beside the Python that runs Snakemake, on the PATH or not.
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PROGRAMS = (
-    "" if WITH_CONDA else f"export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
+    ""
+    if WITH_CONDA
+    else f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; '
 )
-shell.prefix(f"set -euo pipefail; {PROGRAMS}export PYTHONPATH='{SOURCE}'; ")
+shell.prefix(
+    f"set -euo pipefail; {PROGRAMS}export PYTHONPATH={shlex.quote(str(SOURCE))}; "
+)
 
 # Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it.
 workflow.global_resources.setdefault("gpu", 1)

@@ -41,7 +41,7 @@ rule cut_windows:
         seed=config["seed"],
     shell:
         "python -m genestill reference windows --genomes {input.genomes:q} {params.folder}"
-        " {params.settings} --seed {params.seed} --output {output:q} 2> {log:q}"
+        " {params.settings} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule make_clade_task:
@@ -67,7 +67,7 @@ rule make_clade_task:
         seed=config["seed"],
     shell:
         "python -m genestill reference clade-task --genomes {input.genomes:q} {params.folder}"
-        " --rank {wildcards.rank} --length {params.length} --seed {params.seed} --output {output:q} 2> {log:q}"
+        " --rank {wildcards.rank:q} --length {params.length:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule train_tokenizer:
@@ -88,7 +88,7 @@ rule train_tokenizer:
     params:
         vocabulary=DNA["vocabulary"],
     shell:
-        "python -m genestill student dna-tokenizer --sequences {input:q} --vocabulary {params.vocabulary}"
+        "python -m genestill student dna-tokenizer --sequences {input:q} --vocabulary {params.vocabulary:q}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -116,8 +116,8 @@ rule pretrain_kmer_teacher:
         seed=config["seed"],
     shell:
         "python -m genestill teacher pretrain --architecture nucleotide-transformer --genomes {input:q}"
-        " --hidden-size {params.hidden_size} --layers {params.layers} --steps {params.steps}"
-        " --context {params.context} --seed {params.seed} --output {output:q} 2> {log:q}"
+        " --hidden-size {params.hidden_size:q} --layers {params.layers:q} --steps {params.steps:q}"
+        " --context {params.context:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule index_windows:
@@ -190,7 +190,7 @@ rule pretrain_student:
         seed=config["seed"],
     shell:
         "python -m genestill student dna-pretrain --sequences {input.sequences:q} {params.settings}"
-        " {params.tokenizer} --seed {params.seed} --history {output.history:q} --output {output.model:q} 2> {log:q}"
+        " {params.tokenizer} --seed {params.seed:q} --history {output.history:q} --output {output.model:q} 2> {log:q}"
 
 
 rule distil_student:
@@ -220,7 +220,7 @@ rule distil_student:
         seed=config["seed"],
     shell:
         "python -m genestill student dna-distil --sequences {input.sequences:q} --features {input.features:q}"
-        " {params.settings} {params.tokenizer} --seed {params.seed} --history {output.history:q}"
+        " {params.settings} {params.tokenizer} --seed {params.seed:q} --history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"
 
 
@@ -245,7 +245,7 @@ rule embed_task:
         pooling=DNA["pooling"],
     shell:
         "python -m genestill student dna-embed --model {input.model:q} --task {input.task:q}"
-        " --pooling {params.pooling} --output {output:q} 2> {log:q}"
+        " --pooling {params.pooling:q} --output {output:q} 2> {log:q}"
 
 
 rule probe_task:
@@ -266,8 +266,8 @@ rule probe_task:
         runtime=120,
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
-        " --task {input.task:q} --task-name {wildcards.benchmark_name}/{wildcards.task}"
-        " --name {wildcards.student}-probe --seed {wildcards.model_seed} --output {output:q} 2> {log:q}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
+        " --name {wildcards.student:q}-probe --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule finetune_task:
@@ -293,9 +293,9 @@ rule finetune_task:
         pooling=DNA["pooling"],
         settings=options(epochs=DNA["epochs"], learning_rates=DNA["learning_rates"]),
     shell:
-        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student}-{wildcards.method}"
-        " --task {input.task:q} --task-name {wildcards.benchmark_name}/{wildcards.task} --method {wildcards.method}"
-        " --pooling {params.pooling} {params.settings} --seed {wildcards.model_seed} --output {output:q} 2> {log:q}"
+        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
+        " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule fit_baseline:
@@ -316,9 +316,9 @@ rule fit_baseline:
         mem_mb=8000,
         runtime=120,
     shell:
-        "python -m genestill evaluation sequence-fit --kind {wildcards.baseline} --task {input.task:q}"
-        " --task-name {wildcards.benchmark_name}/{wildcards.task} --name {wildcards.baseline}"
-        " --seed {wildcards.model_seed} --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation sequence-fit --kind {wildcards.baseline:q} --task {input.task:q}"
+        " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --name {wildcards.baseline:q}"
+        " --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule score_tasks:
@@ -365,8 +365,8 @@ rule score_tasks:
         reference=options(reference=DNA["compared_with"]),
         seed=config["seed"],
     shell:
-        "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset}"
-        " --catalogue {input.catalogue:q} --published {input.published:q} {params.reference} --seed {params.seed}"
+        "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.reference} --seed {params.seed:q}"
         " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
         " 2> {log:q}"
 
@@ -402,4 +402,4 @@ rule draw_features:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-tsne --task {input.task:q} --embeddings {params.named:q}"
-        " --seed {params.seed} --output {output:q} 2> {log:q}"
+        " --seed {params.seed:q} --output {output:q} 2> {log:q}"

@@ -53,7 +53,7 @@ rule fetch_cami2:
         url=lambda wildcards: CAMI2_FILES[wildcards.file].url,
         options=lambda wildcards: CAMI2_FILES[wildcards.file].fetch_options,
     shell:
-        "python -m genestill reference fetch --url {params.url:q} {params.options} --output {output.archive:q} 2> {log}"
+        "python -m genestill reference fetch --url {params.url:q} {params.options:q} --output {output.archive:q} 2> {log:q}"
 
 
 use rule fetch_cami2 as fetch_cami2_sha256 with:
@@ -92,7 +92,7 @@ rule unpack_cami2_contigs:
         runtime=240,
     shell:
         "python -m genestill reference unpack --archive {input.archive:q} --wanted '*/anonymous_gsa.fasta.gz'"
-        " '*/gsa_mapping.tsv.gz' --output {output.folder:q} 2> {log}"
+        " '*/gsa_mapping.tsv.gz' --output {output.folder:q} 2> {log:q}"
 
 
 rule unpack_cami2_taxonomy:
@@ -109,7 +109,7 @@ rule unpack_cami2_taxonomy:
         runtime=60,
     shell:
         "python -m genestill reference unpack --archive {input.archive:q} --wanted '*.dmp' --output {output.folder:q}"
-        " 2> {log}"
+        " 2> {log:q}"
 
 
 rule gather_cami2:
@@ -137,4 +137,4 @@ rule gather_cami2:
         folder=subpath(output.contigs, parent=True),
     shell:
         "python -m genestill reference gold-standard --contigs {input.samples:q} --mappings {input.samples:q}"
-        " --taxdump {input.taxonomy:q} --output {params.folder:q} 2> {log}"
+        " --taxdump {input.taxonomy:q} --output {params.folder:q} 2> {log:q}"

@@ -48,7 +48,7 @@ rule evaluate_taxonomy:
         name=STUDENT_NAME,
     shell:
         "python -m genestill evaluation taxonomy --labels {input.labels:q}"
-        " --predictions {params.name}={input.predictions:q} {params.options} --output {output:q} 2> {log:q}"
+        " --predictions {params.name:q}={input.predictions:q} {params.options} --output {output:q} 2> {log:q}"
 
 
 rule print_table:
@@ -120,7 +120,7 @@ rule draw_figures:
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
-        " --predictions {params.name}={input.predictions:q} {params.options} --index {input.index:q}"
+        " --predictions {params.name:q}={input.predictions:q} {params.options} --index {input.index:q}"
         " --abundance {input.abundance:q} --output {params.folder:q} 2> {log:q}"
 
 
@@ -178,7 +178,7 @@ rule run_amber:
     # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
     shell:
         "mkdir -p {output:q} && cp -r {input.tables:q}/taxdump {output:q}/taxdump &&"
-        " {params.program} -g {input.tables:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump"
+        " {params.program:q} -g {input.tables:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump"
         " -o {output:q} {params.binnings:q} > {log:q} 2>&1"
 
 

@@ -22,7 +22,7 @@ if IMPORTED_LABELS:
         params:
             format=config["labels"]["format"],
         shell:
-            "python -m genestill labels import --labels {input.labels:q} --format {params.format}"
+            "python -m genestill labels import --labels {input.labels:q} --format {params.format:q}"
             " --index {input.index:q} --taxonomy {input.taxonomy:q} --output-labels {output.labels:q}"
             " --output-tsv {output.tsv:q} --output-summary {output.summary:q} 2> {log:q}"
 

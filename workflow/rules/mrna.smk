@@ -42,7 +42,7 @@ rule simulate_transcriptome:
         folder=subpath(output[0], parent=True),
         seed=config["seed"],
     shell:
-        "python -m genestill reference transcriptome --seed {params.seed} --output {params.folder:q} 2> {log:q}"
+        "python -m genestill reference transcriptome --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule collect_transcripts:
@@ -68,7 +68,7 @@ rule collect_transcripts:
         folder=subpath(output[0], parent=True),
         seed=config["seed"],
     shell:
-        "python -m genestill reference transcripts {params.sources} {params.lengths} --seed {params.seed}"
+        "python -m genestill reference transcripts {params.sources} {params.lengths} --seed {params.seed:q}"
         " --output {params.folder:q} 2> {log:q}"
 
 
@@ -108,8 +108,8 @@ rule make_probe_task:
         longest=MRNA["longest"],
         seed=config["seed"],
     shell:
-        "python -m genestill reference task --name {wildcards.task} {params.settings} {params.logarithm}"
-        " --longest {params.longest} --seed {params.seed} --output {output:q} 2> {log:q}"
+        "python -m genestill reference task --name {wildcards.task:q} {params.settings} {params.logarithm}"
+        " --longest {params.longest:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule leave_out_relatives:
@@ -172,7 +172,7 @@ rule pretrain_transcript_teacher:
         seed=config["seed"],
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill teacher pretrain --genomes {input:q} {params.settings}"
-        " --name {params.name} --seed {params.seed} --output {output:q} 2> {log:q}"
+        " --name {params.name:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule ask_transcript_teacher:
@@ -203,7 +203,7 @@ rule ask_transcript_teacher:
         ),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill teacher embed --model {input.model:q}"
-        " --contigs {input.sequences:q} --index {input.index:q} --what {wildcards.what} {params.settings}"
+        " --contigs {input.sequences:q} --index {input.index:q} --what {wildcards.what:q} {params.settings}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -242,7 +242,7 @@ rule match_student:
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
         " --teacher-model {input.model:q} {params.told} {params.settings} {params.tracks} --keep-diverged"
-        " --seed {wildcards.match_seed} --threads {threads} --output {params.folder:q} 2> {log:q}"
+        " --seed {wildcards.match_seed:q} --threads {threads} --output {params.folder:q} 2> {log:q}"
 
 
 rule embed_with_student:
@@ -299,11 +299,11 @@ rule probe:
             embeddings=input.features, kmers=MRNA["floors"].get(wildcards.model)
         ),
         dataset=config["dataset"]["name"],
-        seeds=" ".join(map(str, MRNA["split_seeds"])),
+        seeds=MRNA["split_seeds"],
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
-        " --groups {input.groups:q} {params.features} --model {wildcards.model} --dataset {params.dataset}"
-        " --seeds {params.seeds} --output-metrics {output.metrics:q}"
+        " --groups {input.groups:q} {params.features} --model {wildcards.model:q} --dataset {params.dataset:q}"
+        " --seeds {params.seeds:q} --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
 
 
@@ -377,6 +377,6 @@ rule draw_maps:
         student=MRNA_SHOWN,
         seed=config["seed"],
     shell:
-        "python -m genestill evaluation probe-maps --tasks {input.tasks:q} --model {params.teacher}"
-        " {input.teacher:q} --model {params.student} {input.student:q} --seed {params.seed}"
+        "python -m genestill evaluation probe-maps --tasks {input.tasks:q} --model {params.teacher:q}"
+        " {input.teacher:q} --model {params.student:q} {input.student:q} --seed {params.seed:q}"
         " --output {output:q} 2> {log:q}"

@@ -117,7 +117,7 @@ use rule benchmark_community as benchmark_new_community with:
         f"{RESULTS}/benchmarks/evaluation/benchmark_new_community.tsv"
     params:
         predictions=" ".join(
-            f"--predictions {run}={NEW}/student/{run}/predictions.parquet"
+            options(predictions=f"{run}={NEW}/student/{run}/predictions.parquet")
             for run in NEW_RUNS
         ),
         dataset=config["dataset"]["name"],

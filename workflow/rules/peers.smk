@@ -21,4 +21,4 @@ rule peer_environment:
         mem_mb=1000,
         runtime=30,
     shell:
-        "{input.make} {input.declaration} $(dirname {output.made}) 2> {log}"
+        '{input.make:q} {input.declaration:q} "$(dirname {output.made:q})" 2> {log:q}'

@@ -42,7 +42,7 @@ rule simulate_biosphere:
         seed=config["seed"],
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m genestill reference simulate {params.settings} --seed {params.seed} --output {params.folder:q}"
+        "python -m genestill reference simulate {params.settings} --seed {params.seed:q} --output {params.folder:q}"
         " 2> {log:q}"
 
 
@@ -75,7 +75,7 @@ rule cut_community:
         folder=lambda wildcards, output: Path(output.contigs).parent,
     shell:
         "python -m genestill reference community --genomes {input:q} --genomes-folder {params.genomes_folder:q}"
-        " {params.settings} --seed {params.seed} --output {params.folder:q} 2> {log:q}"
+        " {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule index_contigs:
@@ -114,7 +114,7 @@ rule index_contigs:
         minimum_length=DATASET["minimum_length"],
     shell:
         "python -m genestill reference contigs --contigs {input.contigs:q} {params.given}"
-        " --minimum-length {params.minimum_length} --output-index {output.index:q}"
+        " --minimum-length {params.minimum_length:q} --output-index {output.index:q}"
         " --output-abundance {output.abundance:q} 2> {log:q}"
 
 

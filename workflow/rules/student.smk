@@ -32,10 +32,8 @@ rule train_corrector:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        hits=lambda wildcards, input: f"--hits {input.hits}" if input.hits else "",
-        soft_labels=lambda wildcards, input: (
-            f"--soft-labels {input.soft_labels}" if input.soft_labels else ""
-        ),
+        hits=lambda wildcards, input: options(hits=input.hits),
+        soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
         neighbours="" if STUDENT["neighbours"] else "--no-neighbours",
         epochs=STUDENT["epochs"],
         hidden_size=STUDENT["hidden_size"],
@@ -47,9 +45,9 @@ rule train_corrector:
         "python -m genestill student train --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} {params.hits} --tree {input.tree:q}"
         " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q}"
-        " --epochs {params.epochs} --hidden-size {params.hidden_size} --layers {params.layers}"
-        " --learning-rate {params.learning_rate} --threshold {params.threshold} {params.neighbours}"
-        " --seed {params.seed} --output-model {output.model:q} --output-predictions {output.predictions:q}"
+        " --epochs {params.epochs:q} --hidden-size {params.hidden_size:q} --layers {params.layers:q}"
+        " --learning-rate {params.learning_rate:q} --threshold {params.threshold:q} {params.neighbours}"
+        " --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
         " 2> {log:q}"
 
 
@@ -86,9 +84,9 @@ rule train_published:
     shell:
         "python -m genestill student train-published --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} --tree {input.tree:q}"
-        " --embeddings {input.embeddings:q} --teacher {params.teacher} --alpha {params.alpha}"
-        " --temperature {params.temperature} --epochs {params.epochs} --batch-size {params.batch_size}"
-        " --threshold {params.threshold} --seed {params.seed} --output-predictions {output.predictions:q} 2> {log:q}"
+        " --embeddings {input.embeddings:q} --teacher {params.teacher:q} --alpha {params.alpha:q}"
+        " --temperature {params.temperature:q} --epochs {params.epochs:q} --batch-size {params.batch_size:q}"
+        " --threshold {params.threshold:q} --seed {params.seed:q} --output-predictions {output.predictions:q} 2> {log:q}"
 
 
 rule export_predictions:
@@ -113,5 +111,5 @@ rule export_predictions:
         name=config["dataset"]["name"],
     shell:
         "python -m genestill student export --predictions {input.predictions:q} --index {input.index:q}"
-        " --abundance {input.abundance:q} --taxonomy {input.taxonomy:q} --name {params.name} --output {output:q}"
+        " --abundance {input.abundance:q} --taxonomy {input.taxonomy:q} --name {params.name:q} --output {output:q}"
         " 2> {log:q}"

@@ -149,9 +149,9 @@ rule run_taxometer:
         program=peer_program("vamb", "vamb"),
         minimum_length=config["dataset"]["minimum_length"],
     shell:
-        "{params.program} taxometer --outdir {output.folder:q} --fasta {input.contigs:q}"
-        " --abundance_tsv {input.abundance:q} --taxonomy {input.labels:q} -m {params.minimum_length}"
-        " -p {threads} --seed {wildcards.seed} > {log:q} 2>&1"
+        "{params.program:q} taxometer --outdir {output.folder:q} --fasta {input.contigs:q}"
+        " --abundance_tsv {input.abundance:q} --taxonomy {input.labels:q} -m {params.minimum_length:q}"
+        " -p {threads} --seed {wildcards.seed:q} > {log:q} 2>&1"
 
 
 rule import_taxometer:
@@ -207,14 +207,14 @@ rule benchmark_community:
         runtime=120,
     params:
         predictions=" ".join(
-            f"--predictions {run}={RESULTS}/student/{run}/predictions.parquet"
+            options(predictions=f"{run}={RESULTS}/student/{run}/predictions.parquet")
             for run in BENCHMARK_RUNS
         ),
         dataset=config["dataset"]["name"],
         seed=config["seed"],
     shell:
         "python -m genestill evaluation taxonomy --truth {input.truth:q} --labels {input.labels:q}"
-        " {params.predictions} --dataset {params.dataset} --seed {params.seed} --output {output.metrics:q}"
+        " {params.predictions} --dataset {params.dataset:q} --seed {params.seed:q} --output {output.metrics:q}"
         " --output-tallies {output.tallies:q} 2> {log:q}"
 
 
@@ -240,9 +240,9 @@ use rule write_amber_input as write_benchmark_amber_input with:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/write_benchmark_amber_input.tsv"
     params:
-        options=f"--truth {RESULTS}/reference/truth.parquet",
+        options=options(truth=f"{RESULTS}/reference/truth.parquet"),
         predictions=" ".join(
-            f"--predictions {run}={RESULTS}/student/{run}/predictions.parquet"
+            options(predictions=f"{run}={RESULTS}/student/{run}/predictions.parquet")
             for run in AMBER_RUNS
         ),
 

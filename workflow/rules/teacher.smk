@@ -6,9 +6,7 @@ TEACHER_MODEL = TEACHER_CONFIG["model"] if TEACHER_IS_FOLDER else f"{TEACHER}/mo
 
 # What a teacher can be pretrained and checked on: the reference genomes, or without them the contigs themselves.
 TEACHER_GENOMES = GENOMES or CONTIGS
-
-
-TEACHER_GENOMES_FOLDER = options(genomes_folder=GENOMES_FOLDER if GENOMES else None)
+TEACHER_GENOMES_FOLDER = GENOMES_FOLDER if GENOMES else None
 
 if TEACHER_CONFIG["model"] is None:
 
@@ -30,14 +28,14 @@ if TEACHER_CONFIG["model"] is None:
             runtime=lambda wildcards, attempt: 240 * attempt,
             gpu=1,
         params:
-            folder=TEACHER_GENOMES_FOLDER,
+            folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
             settings=options(**TEACHER_CONFIG["pretraining"]),
             name=TEACHER_CONFIG["name"],
             seed=config["seed"],
             device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
         shell:
             "python -m genestill teacher pretrain --genomes {input.genomes:q} {params.folder} {params.settings}"
-            " --name {params.name} --seed {params.seed} --device {params.device} --output {output:q} 2> {log:q}"
+            " --name {params.name:q} --seed {params.seed:q} --device {params.device} --output {output:q} 2> {log:q}"
 
 elif not TEACHER_IS_FOLDER:
 
@@ -87,13 +85,13 @@ rule check_teacher:
         runtime=60,
         gpu=1,
     params:
-        folder=TEACHER_GENOMES_FOLDER,
+        folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
         settings=options(dtype=TEACHER_CONFIG["dtype"], **TEACHER_CONFIG["check"]),
         seed=config["seed"],
         device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
     shell:
         "python -m genestill teacher check --model {input.model:q} --genomes {input.genomes:q} {params.folder}"
-        " {params.settings} --seed {params.seed} --device {params.device} --output {output:q} 2> {log:q}"
+        " {params.settings} --seed {params.seed:q} --device {params.device} --output {output:q} 2> {log:q}"
 
 
 rule embed_shard:
@@ -137,7 +135,7 @@ rule embed_shard:
         device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
     shell:
         "python -m genestill teacher embed --model {input.model:q} --contigs {input.contigs:q} --index {input.index:q}"
-        " --shard {params.shard} --shards {params.shards} {params.settings} --device {params.device}"
+        " --shard {params.shard:q} --shards {params.shards:q} {params.settings} --device {params.device}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -183,5 +181,5 @@ rule soften_teacher:
         predictions="",
     shell:
         "python -m genestill teacher soften --embeddings {input.embeddings:q} --labels {input.labels:q}"
-        " --tree {input.tree:q} --folds {params.folds} --seed {params.seed} --device {params.device}"
+        " --tree {input.tree:q} --folds {params.folds:q} --seed {params.seed:q} --device {params.device}"
         " {params.predictions} --output {output.soft_labels:q} 2> {log:q}"

@@ -50,10 +50,10 @@ class Source:
         return self.checksum.partition(":")[2] if self.checksum else None
 
     @property
-    def fetch_options(self) -> str:
-        """What is published of checksum and size, as options of ``genestill reference fetch``."""
-        options = [f"--checksum {self.checksum}"] if self.checksum else []
-        return " ".join(options + ([f"--bytes {self.size}"] if self.size else []))
+    def fetch_options(self) -> list[str]:
+        """What is published of checksum and size, as words of ``genestill reference fetch``."""
+        checksum = ["--checksum", self.checksum] if self.checksum else []
+        return [*checksum, *(["--bytes", str(self.size)] if self.size else [])]
 
 
 def read_sources(path: str | Path) -> list[Source]:

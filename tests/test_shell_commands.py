@@ -1,0 +1,113 @@
+"""Whatever a file, a header or a name in the configuration is called, the shell sees one word."""
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+RULES = sorted((Path(__file__).parents[1] / "workflow" / "rules").glob("*.smk"))
+_RULE = re.compile(r"\s*(?:use )?rule (\w+)(?: as (\S+))?(?: with)?:")
+
+
+def blocks(file):
+    """(rule, the rule that it is made from, directive, its text) of each params and shell block of a file."""
+    rule = base = None
+    lines = file.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if header := _RULE.fullmatch(line):
+            base, rule = (header[1], header[2]) if header[2] else (None, header[1])
+        elif directive := re.fullmatch(r"( +)(params|shell):", line):
+            inside = []
+            for inner in lines[number + 1 :]:
+                if inner.strip() and len(inner) - len(inner.lstrip()) <= len(directive[1]):
+                    break
+                inside.append(inner)
+            yield rule, base, directive[2], textwrap.dedent("\n".join(inside))
+
+
+def arguments(text):
+    """Keyword arguments of a params block, as syntax trees."""
+    return {word.arg: word.value for word in ast.parse(f"f({text})", mode="eval").body.keywords}
+
+
+def functions():
+    """Functions of the rule files, by name, as syntax trees."""
+    found = {}
+    for file in RULES:
+        for text in re.findall(r"^def \w+\(.*?(?=^\S|\Z)", file.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            function = ast.parse(text).body[0]
+            found[function.name] = function
+    return found
+
+
+def is_quoted(node, known):
+    """Whether an expression gives words that ``options`` has quoted, a text that stands in the rule, or a number."""
+    if isinstance(node, ast.Constant):
+        return True
+    if isinstance(node, ast.Lambda):
+        return is_quoted(node.body, known)
+    if isinstance(node, ast.IfExp):
+        return is_quoted(node.body, known) and is_quoted(node.orelse, known)
+    if isinstance(node, ast.GeneratorExp | ast.ListComp):
+        return is_quoted(node.elt, known)
+    if isinstance(node, ast.List):
+        return all(is_quoted(element, known) for element in node.elts)
+    if isinstance(node, ast.BinOp):
+        return is_quoted(node.left, known) and is_quoted(node.right, known)
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "join":
+        return is_quoted(node.args[0], known)
+    name = ast.unparse(node.func)
+    if name == "options":
+        return True
+    returned = (
+        [inner.value for inner in ast.walk(known[name]) if isinstance(inner, ast.Return)] if name in known else []
+    )
+    return bool(returned) and all(is_quoted(value, known) for value in returned)
+
+
+def unquoted():
+    """(file, rule, field) of everything that reaches a shell without quotes."""
+    known = functions()
+    shells, params = {}, {}
+    for file in RULES:
+        for rule, base, directive, text in blocks(file):
+            if directive == "shell":
+                shells[rule] = (file, "".join(ast.literal_eval(f"({text})")))
+            else:
+                params[rule] = (file, base, arguments(text))
+    for rule, (file, command) in shells.items():
+        fields = re.findall(r"(?<!\{)\{(\w+(?:\.\w+)?)(:q)?\}(?!\})", command)
+        expressions = [params.get(rule, (file, None, {}))[2]]
+        expressions += [own for _, base, own in params.values() if base == rule]
+        for field, quoted in fields:
+            part, _, name = field.partition(".")
+            safe = part == "threads" or (
+                part == "params" and all(is_quoted(own[name], known) for own in expressions if name in own)
+            )
+            if not quoted and not safe:
+                yield file.name, rule, field
+
+
+def test_every_file_and_name_reaches_the_shell_quoted():
+    assert [f"{file}: {rule}: {field}" for file, rule, field in unquoted()] == []
+
+
+def test_shell_commands_are_found():
+    assert sum(directive == "shell" for file in RULES for _, _, directive, _ in blocks(file)) > 40
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a'b", 'a"b', "a;touch pwned", "$(touch pwned)", "`touch pwned`", "a\nb", "-x"]
+)
+def test_options_quote_what_they_are_given(name):
+    import shlex
+
+    source = (RULES[0].parent / "common.smk").read_text(encoding="utf-8")
+    text = re.search(r"^def options\(.*?(?=^\S)", source, re.DOTALL | re.MULTILINE)[0]
+    scope = {"shlex": shlex}
+    exec(compile(text, "options", "exec"), scope)
+    assert shlex.split(scope["options"](contigs=name, bam=[name, "b"])) == ["--contigs", name, "--bam", name, "b"]
