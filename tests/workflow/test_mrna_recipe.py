@@ -30,7 +30,8 @@ def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
     ("mrna", "message"),
     [
         ({"students": {"a": {"backbone": "mamba"}}}, "mamba"),
-        ({"tasks": {"a": {"kind": "ranking"}}}, "ranking"),
+        ({"tasks": {"a": {"kind": "ranking", "classes": ["0.fna", "1.fna"]}}}, "ranking"),
+        ({"tasks": {"a": {"kind": "regression"}}}, "table"),
         ({"seed": [1]}, "seeds"),
         ({"floors": {"k": [1, 12]}}, "12"),
     ],
