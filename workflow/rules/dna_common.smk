@@ -1,4 +1,4 @@
-# What the rules of dna.smk read from the configuration.
+# What the rules of the recipes had and seqlens read from the configuration.
 DNA = config["dna"]
 # Of the defaults, those that a student's method knows.
 DNA_NOT_OF_METHOD = {

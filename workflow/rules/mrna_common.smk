@@ -1,4 +1,4 @@
-# What the rules of mrna.smk read from the configuration.
+# What the rules of the recipe mrna read from the configuration.
 MRNA = config["mrna"]
 TRANSCRIPTOME = f"{RESULTS}/reference/transcriptome"
 MRNA_CORPUS = f"{RESULTS}/reference/corpus"

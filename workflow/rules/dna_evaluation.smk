@@ -1,0 +1,206 @@
+# The recipes had and seqlens after their students: tasks, probes, fine-tuning, baselines, table.
+rule make_clade_task:
+    input:
+        genomes=COMMUNITY_GENOMES,
+    output:
+        f"{RESULTS}/reference/{{rank}}.tsv.gz",
+    log:
+        f"{RESULTS}/logs/reference/make_clade_task_{{rank}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/make_clade_task_{{rank}}.tsv"
+    wildcard_constraints:
+        rank="phylum|class|order|family|genus",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        folder=options(genomes_folder=REFERENCE["genomes_folder"]),
+        length=DNA["windows"]["length"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference clade-task --genomes {input.genomes:q} {params.folder}"
+        " --rank {wildcards.rank:q} --length {params.length:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
+
+
+rule embed_task:
+    input:
+        model=f"{RESULTS}/student/{{student}}/model",
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{RESULTS}/student/{{student}}/embeddings/{{benchmark_name}}/{{task}}.parquet",
+    log:
+        f"{RESULTS}/logs/student/embed_{{student}}_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/embed_{{student}}_{{benchmark_name}}_{{task}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        pooling=DNA["pooling"],
+    shell:
+        "python -m genestill student dna-embed --model {input.model:q} --task {input.task:q}"
+        " --pooling {params.pooling:q} --output {output:q} 2> {log:q}"
+
+
+rule probe_task:
+    input:
+        embeddings=f"{RESULTS}/student/{{student}}/embeddings/{{benchmark_name}}/{{task}}.parquet",
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-probe.{{model_seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{student}}_{{model_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{student}}_{{model_seed}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
+        " --name {wildcards.student:q}-probe --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+
+
+rule finetune_task:
+    input:
+        model=f"{RESULTS}/student/{{student}}/model",
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-{{method}}.{{model_seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.tsv"
+    wildcard_constraints:
+        method="full|lora|frozen",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=1,
+    params:
+        pooling=DNA["pooling"],
+        settings=options(epochs=DNA["epochs"], learning_rates=DNA["learning_rates"]),
+    shell:
+        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
+        " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+
+
+rule fit_baseline:
+    input:
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{baseline}}.{{model_seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.tsv"
+    wildcard_constraints:
+        baseline="kmer|cnn",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    shell:
+        "python -m genestill evaluation sequence-fit --kind {wildcards.baseline:q} --task {input.task:q}"
+        " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --name {wildcards.baseline:q}"
+        " --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+
+
+rule score_tasks:
+    input:
+        predictions=expand(
+            f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{seed}}.parquet",
+            task=DNA_TASKS,
+            model=[*DNA_MODELS, *DNA["baselines"]],
+            seed=DNA["seeds"],
+        ),
+        catalogue=workflow.source_path("../../resources/sequence_tasks.tsv"),
+        published=[
+            workflow.source_path(f"../../resources/published/{name}.tsv")
+            for name in (
+                "nucleotide_transformer",
+                "nucleotide_transformer_revised",
+                "genomic_benchmarks",
+            )
+        ],
+    output:
+        metrics=f"{DNA_SCORES}/metrics.parquet",
+        table=report(
+            f"{DNA_SCORES}/table.tsv",
+            caption="../report/dna_table.rst",
+            category="DNA students",
+        ),
+        figure=report(
+            f"{DNA_SCORES}/scores.svg",
+            caption="../report/dna_scores.rst",
+            category="DNA students",
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/score_tasks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/score_tasks.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        dataset=config["dataset"]["name"],
+        reference=options(reference=DNA["compared_with"]),
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.reference} --seed {params.seed:q}"
+        " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
+        " 2> {log:q}"
+
+
+rule draw_features:
+    input:
+        task=DNA_TASKS[DNA_TSNE_TASK],
+        embeddings=expand(
+            f"{RESULTS}/student/{{student}}/embeddings/{DNA_TSNE_TASK}.parquet",
+            student=DNA_STUDENTS,
+        ),
+    output:
+        report(
+            f"{DNA_SCORES}/tsne.svg",
+            caption="../report/dna_tsne.rst",
+            category="DNA students",
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/draw_features.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/draw_features.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        named=lambda wildcards, input: [
+            f"{name}={file}"
+            for name, file in zip(DNA_STUDENTS, input.embeddings, strict=True)
+        ],
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation sequence-tsne --task {input.task:q} --embeddings {params.named:q}"
+        " --seed {params.seed:q} --output {output:q} 2> {log:q}"

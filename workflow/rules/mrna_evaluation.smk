@@ -1,0 +1,176 @@
+# The recipe mrna after its students: probe tasks, embeddings, probes, table.
+rule make_probe_task:
+    input:
+        lambda wildcards: (
+            files_of(MRNA_TASKS[wildcards.task].get("table", ""))
+            if "table" in MRNA_TASKS[wildcards.task]
+            else MRNA_TASKS[wildcards.task]["classes"]
+        ),
+    output:
+        f"{RESULTS}/reference/tasks/{{task}}.parquet",
+    log:
+        f"{RESULTS}/logs/reference/make_probe_task_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/make_probe_task_{{task}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: options(
+            **{
+                "split": "homology",
+                **{
+                    key: value
+                    for key, value in MRNA_TASKS[wildcards.task].items()
+                    if key != "logarithm"
+                },
+            }
+        ),
+        logarithm=lambda wildcards: (
+            "--logarithm" if MRNA_TASKS[wildcards.task].get("logarithm") else ""
+        ),
+        longest=MRNA["longest"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference task --name {wildcards.task:q} {params.settings} {params.logarithm}"
+        " --longest {params.longest:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
+
+
+rule embed_with_student:
+    input:
+        model=f"{RESULTS}/student/{{run}}/model",
+        sequences=f"{MRNA_BENCHMARK}/sequences.fna.gz",
+        transcripts=f"{MRNA_BENCHMARK}/transcripts.parquet",
+    output:
+        f"{RESULTS}/student/{{run}}/embeddings.parquet",
+    log:
+        f"{RESULTS}/logs/student/embed_with_student_{{run}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/embed_with_student_{{run}}.tsv"
+    wildcard_constraints:
+        run=r"[A-Za-z0-9_-]+\.seed[0-9]+",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        tracks=lambda wildcards, input: (
+            options(tracks=str(input.transcripts))
+            if MRNA_STUDENTS[wildcards.run.rsplit(".", 1)[0]].get("tracks")
+            else ""
+        ),
+    shell:
+        "OMP_NUM_THREADS=1 python -m genestill student embed {input.sequences:q} --model {input.model:q}"
+        " {params.tracks} --threads {threads} --output {output:q} 2> {log:q}"
+
+
+rule probe:
+    input:
+        tasks=MRNA_TASK_FILES,
+        groups=MRNA_GROUPS,
+        features=probed_features,
+    output:
+        metrics=f"{MRNA_PROBES}/{{model}}/metrics.parquet",
+        predictions=f"{MRNA_PROBES}/{{model}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/probe_{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/probe_{{model}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        features=lambda wildcards, input: options(
+            embeddings=input.features, kmers=MRNA["floors"].get(wildcards.model)
+        ),
+        dataset=config["dataset"]["name"],
+        seeds=MRNA["split_seeds"],
+    shell:
+        "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
+        " --groups {input.groups:q} {params.features} --model {wildcards.model:q} --dataset {params.dataset:q}"
+        " --seeds {params.seeds:q} --output-metrics {output.metrics:q}"
+        " --output-predictions {output.predictions:q} 2> {log:q}"
+
+
+rule tabulate_probes:
+    input:
+        predictions=expand(
+            f"{MRNA_PROBES}/{{model}}/predictions.parquet",
+            model=[MRNA["teacher"]["name"], *MRNA["floors"], *MRNA_RUNS],
+        ),
+        training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
+    output:
+        report(
+            multiext(f"{MRNA_TABLE}/", "table.txt", "table.tsv", "stability.tsv"),
+            caption="../report/mrna_table.rst",
+            category="mrna",
+        ),
+        report(
+            multiext(f"{MRNA_TABLE}/", "scores.svg", "training.svg"),
+            caption="../report/mrna_table.rst",
+            category="mrna",
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/tabulate_probes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/tabulate_probes.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=options(
+            teacher=MRNA["teacher"]["name"],
+            floors=list(MRNA["floors"]),
+            replicates=MRNA["replicates"],
+            seed=config["seed"],
+        ),
+        runs=lambda wildcards, input: options(
+            training=[str(Path(file).parent) for file in input.training]
+        ),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python -m genestill evaluation probe-table --predictions {input.predictions:q} {params.settings}"
+        " {params.runs} --output {params.folder:q} 2> {log:q}"
+
+
+rule draw_maps:
+    input:
+        tasks=MRNA_TASK_FILES,
+        teacher=f"{MRNA_TEACHER}/benchmark/embeddings.parquet",
+        student=f"{RESULTS}/student/{MRNA_SHOWN}.seed{MRNA['seeds'][0]}/embeddings.parquet",
+    output:
+        report(
+            f"{MRNA_TABLE}/maps.svg",
+            caption="../report/mrna_maps.rst",
+            category="mrna",
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/draw_maps.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/draw_maps.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        teacher=MRNA["teacher"]["name"],
+        student=MRNA_SHOWN,
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation probe-maps --tasks {input.tasks:q} --model {params.teacher:q}"
+        " {input.teacher:q} --model {params.student:q} {input.student:q} --seed {params.seed:q}"
+        " --output {output:q} 2> {log:q}"

@@ -1,0 +1,186 @@
+# The recipe mrna up to its students: transcripts, benchmark apart from them, teacher, students.
+rule simulate_transcriptome:
+    output:
+        multiext(
+            f"{TRANSCRIPTOME}/",
+            "genome.fna.gz",
+            "annotation.gtf",
+            "tasks.tsv",
+            "coding.fna.gz",
+            "noncoding.fna.gz",
+        ),
+    log:
+        f"{RESULTS}/logs/reference/simulate_transcriptome.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/simulate_transcriptome.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        folder=subpath(output[0], parent=True),
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference transcriptome --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
+
+
+rule collect_transcripts:
+    input:
+        [file for place in MRNA_SOURCES.values() for file in files_of(place)],
+    output:
+        multiext(f"{RESULTS}/reference/transcripts/transcripts", ".parquet", ".json"),
+    log:
+        f"{RESULTS}/logs/reference/collect_transcripts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/collect_transcripts.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        sources=" ".join(
+            options(source=f"{name}={place}") for name, place in MRNA_SOURCES.items()
+        ),
+        lengths=options(shortest=MRNA["shortest"], longest=MRNA["longest"]),
+        folder=subpath(output[0], parent=True),
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference transcripts {params.sources} {params.lengths} --seed {params.seed:q}"
+        " --output {params.folder:q} 2> {log:q}"
+
+
+rule leave_out_relatives:
+    input:
+        transcripts=f"{RESULTS}/reference/transcripts/transcripts.parquet",
+        tasks=MRNA_TASK_FILES,
+    output:
+        transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
+        corpus=f"{MRNA_CORPUS}/sequences.fna.gz",
+        corpus_index=f"{MRNA_CORPUS}/index.parquet",
+        benchmark=f"{MRNA_BENCHMARK}/sequences.fna.gz",
+        benchmark_transcripts=f"{MRNA_BENCHMARK}/transcripts.parquet",
+        benchmark_index=f"{MRNA_BENCHMARK}/index.parquet",
+        groups=MRNA_GROUPS,
+        overlap=report(
+            f"{RESULTS}/reference/overlap.json",
+            caption="../report/mrna_overlap.rst",
+            category="mrna",
+        ),
+    log:
+        f"{RESULTS}/logs/reference/leave_out_relatives.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/leave_out_relatives.tsv"
+    conda:
+        "../../envs/mmseqs2.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        likeness=options(**MRNA["likeness"]),
+        corpus=subpath(output.corpus, parent=True),
+        benchmark=subpath(output.benchmark, parent=True),
+    shell:
+        "python -m genestill reference relatives --transcripts {input.transcripts:q} --tasks {input.tasks:q}"
+        " {params.likeness} --threads {threads} --output-transcripts {params.corpus:q}"
+        " --output-benchmark {params.benchmark:q} --output-groups {output.groups:q}"
+        " --output-overlap {output.overlap:q} 2> {log:q}"
+
+
+rule pretrain_transcript_teacher:
+    input:
+        f"{MRNA_CORPUS}/sequences.fna.gz",
+    output:
+        directory(f"{MRNA_TEACHER}/model"),
+    log:
+        f"{RESULTS}/logs/teacher/pretrain_transcript_teacher.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/pretrain_transcript_teacher.tsv"
+    conda:
+        "../../envs/teacher.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=600,
+        gpu=1,
+    params:
+        settings=options(**MRNA["teacher"]["pretraining"]),
+        name=MRNA["teacher"]["name"],
+        seed=config["seed"],
+    shell:
+        "OMP_NUM_THREADS={threads} python -m genestill teacher pretrain --genomes {input:q} {params.settings}"
+        " --name {params.name:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
+
+
+rule ask_transcript_teacher:
+    input:
+        model=MRNA_TEACHER_MODEL,
+        sequences=f"{RESULTS}/reference/{{set}}/sequences.fna.gz",
+        index=f"{RESULTS}/reference/{{set}}/index.parquet",
+    output:
+        f"{MRNA_TEACHER}/{{set}}/{{what}}.parquet",
+    log:
+        f"{RESULTS}/logs/teacher/ask_transcript_teacher_{{set}}_{{what}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/ask_transcript_teacher_{{set}}_{{what}}.tsv"
+    wildcard_constraints:
+        set="corpus|benchmark",
+    conda:
+        "../../envs/teacher.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=600,
+        gpu=1,
+    params:
+        settings=options(
+            layer=MRNA["teacher"]["layer"],
+            pooling=MRNA["teacher"]["pooling"],
+            masked_passes=MRNA["teacher"]["masked_passes"],
+        ),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m genestill teacher embed --model {input.model:q}"
+        " --contigs {input.sequences:q} --index {input.index:q} --what {wildcards.what:q} {params.settings}"
+        " --output {output:q} 2> {log:q}"
+
+
+rule match_student:
+    input:
+        unpack(lambda wildcards: teacher_shards(wildcards.student)),
+        transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
+        model=MRNA_TEACHER_MODEL,
+    output:
+        model=directory(f"{RESULTS}/student/{{student}}.seed{{match_seed}}/model"),
+        training=f"{RESULTS}/student/{{student}}.seed{{match_seed}}/training.json",
+    log:
+        f"{RESULTS}/logs/student/match_student_{{student}}.seed{{match_seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/match_student_{{student}}.seed{{match_seed}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=600,
+        gpu=1,
+    params:
+        settings=lambda wildcards: options(
+            **{
+                key: value
+                for key, value in MRNA_STUDENTS[wildcards.student].items()
+                if key != "tracks"
+            }
+        ),
+        tracks=lambda wildcards: (
+            "--tracks" if MRNA_STUDENTS[wildcards.student].get("tracks") else ""
+        ),
+        told=lambda wildcards: options(**teacher_shards(wildcards.student)),
+        folder=subpath(output.training, parent=True),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
+        " --teacher-model {input.model:q} {params.told} {params.settings} {params.tracks} --keep-diverged"
+        " --seed {wildcards.match_seed:q} --threads {threads} --output {params.folder:q} 2> {log:q}"
