@@ -1,7 +1,6 @@
 """The training loop of pretraining and distillation: resumes to the same numbers, stops at the first bad loss."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import write_aside
+from genestill.ground.errors import CheckFailed
 from genestill.ground.logs import progress
+from genestill.student.encoders.checkpoints import resume, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,8 @@ def train(
         InputError: the checkpoint belongs to other settings.
     """
     optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.learning_rate)
-    identity = json.dumps({"schedule": dataclasses.asdict(schedule), "task": task}, sort_keys=True)
-    history = []
-    checkpoint = Path(checkpoint)
-    if checkpoint.is_file():
-        history = _resume(checkpoint, model, optimizer, identity)
+    identity = {"schedule": dataclasses.asdict(schedule), "task": task}
+    history = resume(checkpoint, model, optimizer, identity)
     model.train()
     for step in progress(range(len(history), schedule.steps), schedule.steps - len(history), "steps", "training"):
         rate = schedule.learning_rate * schedule.factor(step)
@@ -96,9 +92,7 @@ def train(
         optimizer.step()
         history.append({"step": step, "loss": loss.item(), **parts, "gradient_norm": norm, "learning_rate": rate})
         if (step + 1) % schedule.checkpoint_every == 0 and step + 1 < schedule.steps:
-            with write_aside(checkpoint) as aside:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-                torch.save(state | {"history": json.dumps(history), "identity": identity}, aside)
+            save_checkpoint(checkpoint, model, optimizer, history, identity)
     model.eval()
     return pd.DataFrame(history)
 
@@ -109,18 +103,3 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
         {"params": [p for p in learned if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _resume(checkpoint: Path, model: nn.Module, optimizer, identity: str) -> list[dict]:
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
-        raise InputError(f"{checkpoint}: not a checkpoint that can be read ({error}); remove it") from None
-    if state["identity"] != identity:
-        raise InputError(
-            f"{checkpoint}: made with other settings ({state['identity']}) than now ({identity}); "
-            "remove it or go back to its settings"
-        )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return json.loads(state["history"])

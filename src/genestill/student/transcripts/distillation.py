@@ -1,6 +1,5 @@
 """Training a transcript encoder against a teacher: losses, steps, checkpoints and the record of every step."""
 
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -9,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import folder_aside, read_json, write_text
+from genestill.ground.errors import CheckFailed
+from genestill.ground.files import write_text
 from genestill.ground.logs import logger, progress
 from genestill.ground.seeds import seed_everything
+from genestill.student.encoders.checkpoints import resume, save_checkpoint
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.pooling import pool
@@ -51,10 +50,20 @@ class Match:
         token_size = corpus.token_whitening.matrix.shape[1] if corpus.token_whitening else None
         bases = bool({"logits", "masked"} & set(self.weights))
         self.heads = Heads(config.hidden_size, config.embedding_size, sequence_size, token_size, bases).to(device)
+        self.learned = torch.nn.ModuleDict({"model": self.model, "heads": self.heads})
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Those of the student and of the heads."""
-        return [*self.model.parameters(), *self.heads.parameters()]
+        return list(self.learned.parameters())
+
+    def identity(self) -> dict:
+        """What a checkpoint of this run must agree in: settings, student, teacher, number of sequences."""
+        return {
+            "settings": asdict(self.settings),
+            "student": self.model.config.to_diff_dict(),
+            "teacher": self.corpus.teacher_metadata,
+            "sequences": len(self.corpus.sequences),
+        }
 
     def loss(self, rows: np.ndarray, generator: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """The weighted loss of a batch, and its terms unweighted.
@@ -145,7 +154,7 @@ def learning_rate_at(step: int, settings: MatchSettings) -> float:
 
 
 def train(match: Match, settings: MatchSettings, checkpoint: Path) -> tuple[pd.DataFrame, int | None]:
-    """Train ``match.model`` in place; resume from the folder ``checkpoint`` if it is there.
+    """Train ``match.model`` in place; resume from the file ``checkpoint`` if it is there.
 
     Every random draw of a step depends on (seed, step) alone, so a resumed run takes the steps that an unbroken one
     would have taken.
@@ -156,7 +165,8 @@ def train(match: Match, settings: MatchSettings, checkpoint: Path) -> tuple[pd.D
         it), or None.
     """
     optimizer = torch.optim.AdamW(match.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    first, record = _resume(match, optimizer, settings, checkpoint)
+    record = resume(checkpoint, match.learned, optimizer, match.identity())
+    first = len(record)
     stream = batches(match.corpus.lengths, settings.batch_bases, settings.seed)
     for _ in range(first):
         next(stream)
@@ -183,37 +193,8 @@ def train(match: Match, settings: MatchSettings, checkpoint: Path) -> tuple[pd.D
             return pd.DataFrame(record), step
         optimizer.step()
         if settings.checkpoint_every and (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-            _save_checkpoint(match, optimizer, settings, record, checkpoint, step + 1)
+            save_checkpoint(checkpoint, match.learned, optimizer, record, match.identity())
     return pd.DataFrame(record), None
-
-
-def _save_checkpoint(match, optimizer, settings, record, folder: Path, step: int) -> None:
-    tensors = {f"model.{name}": value for name, value in match.model.state_dict().items()}
-    tensors |= {f"heads.{name}": value for name, value in match.heads.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-    with folder_aside(folder) as aside:
-        save_file({name: value.contiguous().clone() for name, value in tensors.items()}, aside / "state.safetensors")
-        (aside / "state.json").write_text(json.dumps({"step": step, "settings": asdict(settings), "record": record}))
-
-
-def _resume(match, optimizer, settings, folder: Path) -> tuple[int, list[dict]]:
-    if not folder.is_dir():
-        return 0, []
-    state = read_json(folder / "state.json")
-    if state["settings"] != asdict(settings):
-        raise InputError(f"{folder}: a checkpoint of other settings; remove the folder to start anew")
-    tensors = load_file(folder / "state.safetensors")
-    for name, module in (("model.", match.model), ("heads.", match.heads)):
-        module.load_state_dict({key[len(name) :]: value for key, value in tensors.items() if key.startswith(name)})
-    moments: dict[int, dict] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, number, name = key.split(".", 2)
-            moments.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    logger.info("%s: resumed at step %d of %d", folder, state["step"], settings.steps)
-    return state["step"], state["record"]
 
 
 def stability(record: pd.DataFrame, diverged: int | None) -> dict:
@@ -266,13 +247,15 @@ def match_student(
     seed_everything(settings.seed)
     weights = objectives.parse_objective(settings.objective)
     output = Path(output)
+    checkpoint = output / "checkpoint"
     corpus = Corpus(transcripts, teacher, weights, tracks=config.tracks > 0)
     match = Match(config, corpus, settings, device)
     record, diverged = (pd.DataFrame(), None)
     if settings.steps:
-        record, diverged = train(match, settings, output / "checkpoint")
+        record, diverged = train(match, settings, checkpoint)
         write_record(output / "training.tsv", record)
     if diverged is not None and not keep_diverged:
         raise CheckFailed(f"training by {settings.objective!r} diverged at step {diverged}; see {output}/training.tsv")
     figures = stability(record, diverged) if settings.steps else {"diverged": None, "steps": 0}
     write_student(match, settings, transcripts, teacher, figures, output)
+    checkpoint.unlink(missing_ok=True)
