@@ -129,6 +129,7 @@ def test_the_search_leaves_nothing_else_behind(found):
         "hits.parquet",
         "labels.parquet",
         "labels.tsv",
+        "provenance",
         "summary.json",
     ]
 

@@ -26,11 +26,7 @@ def data(tmp_path):
     folder = tmp_path / 'it\'s "my" folder; $(touch pwned)'
     biosphere = "--phyla 2 --classes 2 --orders 2 --families 2 --genera 2 --species 4 --genomes 6 --genome-length 30000"
     assert main(["reference", "simulate", *biosphere.split(), "--output", f"{tmp_path}/biosphere"]) == 0
-    cut = [
-        "--genomes",
-        f"{tmp_path}/biosphere/genomes.tsv",
-        *["--contigs", "60", "--samples", "2", "--median-length", "1500"],
-    ]
+    cut = ["--genomes", f"{tmp_path}/biosphere/genomes.tsv", "--contigs", "60", "--samples", "2"]
     assert main(["reference", "community", *cut, "--output", str(folder)]) == 0
     names = {
         "contigs": "my contigs;$(touch pwned).fna", "abundance": "a'b`touch pwned`.tsv", "truth": "-x & \"truth\".tsv",

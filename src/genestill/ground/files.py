@@ -1,5 +1,6 @@
 """Writing that is never half done: write aside, then rename."""
 
+import glob
 import gzip
 import hashlib
 import json
@@ -13,16 +14,21 @@ from pathlib import Path
 
 from genestill.ground.errors import InputError
 
+# The end that tempfile gives its names; more precise than "*", which would also fit names that go on after a dot.
+_DRAWN = "[a-z0-9_]" * 8
+
 
 @contextmanager
 def write_aside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
 
     The temporary name ends in the suffixes of ``path`` so that writers which look at suffixes (gzip, Parquet)
-    behave as for the final name. On an error the temporary file is removed and ``path`` is left as it was.
+    behave as for the final name. On an error the temporary file is removed and ``path`` is left as it was. What a
+    killed process left beside ``path`` is swept away: one process at a time writes to a path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent, f".[0-9]*.aside.{glob.escape(path.name)}")
     aside = path.parent / f".{os.getpid()}.aside.{path.name}"
     try:
         yield aside
@@ -35,9 +41,13 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_aside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error."""
+    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error.
+
+    What a killed process left beside ``path`` is swept away: one process at a time writes to a path.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent, *(f".{what}.{glob.escape(path.name)}.{_DRAWN}" for what in ("aside", "replaced")))
     aside = Path(tempfile.mkdtemp(prefix=f".aside.{path.name}.", dir=path.parent))
     try:
         yield aside
@@ -51,6 +61,24 @@ def folder_aside(path: str | Path) -> Iterator[Path]:
             os.replace(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(parent: str | Path, name: str) -> Iterator[Path]:
+    """Yield a hidden folder in ``parent`` that is gone afterwards; those of killed processes are swept away first."""
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent, f".{glob.escape(name)}.{_DRAWN}")
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _sweep(folder: Path, *patterns: str) -> None:
+    for left in [entry for pattern in patterns for entry in folder.glob(pattern)]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

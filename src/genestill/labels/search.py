@@ -4,7 +4,6 @@ The labels are those of ``mmseqs taxonomy`` itself. The evidence comes from the 
 which MMseqs2 aligns for their score only, are aligned once more with the identity kept.
 """
 
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
-from genestill.ground.files import require_disk_space, write_json
+from genestill.ground.files import require_disk_space, scratch_folder, write_json
 from genestill.ground.label_tables import Label, read_mmseqs2
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.provenance import collect_provenance
@@ -77,8 +76,7 @@ def search_contigs(
     require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
     output_labels.parent.mkdir(parents=True, exist_ok=True)
     mmseqs = find_program("mmseqs")
-    with tempfile.TemporaryDirectory(prefix=".search.", dir=output_labels.parent) as scratch:
-        folder = Path(scratch)
+    with scratch_folder(output_labels.parent, "search") as folder:
         _write_queries(contigs, table["id"], folder / "contigs.fna")
         parameters = _classify(mmseqs, database.resolve(), settings, threads, folder)
         text = (folder / "labels.tsv").read_text(encoding="utf-8", errors="replace")

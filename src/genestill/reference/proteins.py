@@ -1,12 +1,11 @@
 """Proteins of the reference genomes, predicted by Pyrodigal (GPL: a program that runs, never an import)."""
 
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, require_disk_space, sha256_of, write_aside, write_json
+from genestill.ground.files import read_json, require_disk_space, scratch_folder, sha256_of, write_aside, write_json
 from genestill.ground.logs import logger, progress
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.sequences import read_fasta
@@ -65,8 +64,8 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
 
 
 def _predict(pyrodigal: Path, genome: Genome, made_of: dict[str, str], output: Path) -> int:
-    with tempfile.TemporaryDirectory(prefix=".proteins.", dir=output) as scratch:
-        source, found = Path(scratch) / "genome.fna", Path(scratch) / "proteins.faa"
+    with scratch_folder(output, f"proteins.{genome.name}") as scratch:
+        source, found = scratch / "genome.fna", scratch / "proteins.faa"
         length = 0
         with open(source, "w", encoding="ascii") as handle:
             for name, sequence in read_fasta(genome.path):
