@@ -1,0 +1,197 @@
+"""Every command that README and documentation show exists: its own program parses it, or dry-runs it."""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from snakemake.cli import get_argument_parser
+
+from genestill.cli import build_parser
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md", "Makefile")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "docs" / "hooks").glob("*.py")),
+    *sorted((ROOT / "config").glob("*.yaml")),
+]
+CONFIGURATIONS = {
+    "config/mine.yaml": "the reader writes it; README shows what is in it",
+    "lake.yaml": "the reader writes it; the page shows what is in it",
+}
+# Command lines that are not checked, and why.
+UNCHECKED: dict[str, str] = {}
+# Configurations whose inputs are not part of the project: their commands are parsed, not dry-run.
+WITHOUT_INPUTS = ("community", "benchmark", "mrna-real", "dna-real", "mine", "lake")
+PROGRAMS = ("genestill", "snakemake", "make")
+
+
+def fenced(text: str) -> list[str]:
+    """Command lines of the blocks marked bash, console or sh, continued lines joined, comments left out."""
+    blocks = re.findall(r"^[ ]*```(?:bash|console|sh)\n(.*?)^[ ]*```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip().removeprefix("$ ") for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
+def inline(text: str) -> list[str]:
+    """Command lines in running text: `make demo`, and after a # in a configuration."""
+    prose = re.sub(r"^[ ]*```.*?^[ ]*```", "", text, flags=re.MULTILINE | re.DOTALL)
+    programs = "|".join(PROGRAMS)
+    quoted = re.findall(rf"(?<!`)`((?:\S+=\S+ )?(?:\.venv/bin/)?(?:{programs}) [^`\n]+)`", prose)
+    return quoted + re.findall(rf"^#\s+((?:{programs}) .*-.*)$", text, flags=re.MULTILINE)
+
+
+def words_of(line: str) -> list[str]:
+    """A command line as words: without settings of the environment, comments, redirections and .venv/bin/."""
+    inside = re.fullmatch(r"source <\((.*)\)", line)
+    words = shlex.split(inside[1] if inside else line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words.pop(0)
+    words = words[: words.index(">")] if ">" in words else words
+    return [words[0].removeprefix(".venv/bin/"), *words[1:]]
+
+
+def shown(find) -> list:
+    found = {}
+    for page in PAGES:
+        for line in find(page.read_text(encoding="utf-8")):
+            found.setdefault(line, pytest.param(line, id=f"{page.relative_to(ROOT)}: {line[:60]}"))
+    return list(found.values())
+
+
+BLOCKS, PHRASES = shown(fenced), shown(inline)
+
+
+def parse_genestill(words: list[str], whole: bool) -> None:
+    """Parse as the program does; of a phrase that is not ``whole``, stage, command and options must exist."""
+    words = [re.sub(r"^N$", "1", word) for word in words]
+    if whole:
+        try:
+            build_parser().parse_args(words)
+        except SystemExit as end:
+            if end.code:
+                pytest.fail(f"genestill {shlex.join(words)}: the parser refuses it")
+        return
+    parser = build_parser()
+    for word in words:
+        below = next((action.choices for action in parser._actions if action.nargs == argparse.PARSER), None)
+        if word.startswith("-"):
+            assert word in parser._option_string_actions, f"no option {word}"
+        elif word.isupper() or word.startswith(("<", "…")):  # genestill STAGE COMMAND
+            return
+        elif below is not None:
+            assert word in below, f"{word!r} is none of {', '.join(below)}"
+            parser = below[word]
+
+
+def parse_snakemake(words: list[str]):
+    """Parse with Snakemake's own parser; files and folders that the command names must be there."""
+    try:
+        options = get_argument_parser().parse_args(words)
+    except SystemExit:
+        pytest.fail(f"snakemake {shlex.join(words)}: Snakemake refuses it")
+    for file in options.configfile or []:
+        assert (ROOT / file).is_file() or str(file) in CONFIGURATIONS or "<" in str(file), file
+    if options.workflow_profile:
+        assert (ROOT / options.workflow_profile / "config.yaml").is_file()
+    rules = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "workflow" / "rules").glob("*.smk"))
+    for target in options.targets:
+        assert "/" in target or f"\nrule {target}:" in rules, f"no rule {target}"
+    return options
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def check(line: str, whole: bool) -> None:
+    program, *words = words_of(line)
+    if program == "genestill":
+        parse_genestill(words, whole)
+    elif program == "snakemake":
+        # A phrase may say N for a number.
+        parse_snakemake([re.sub(r"^N$", "1", word) for word in words])
+    elif program == "make":
+        assert [word for word in words if "=" not in word and word not in make_targets()] == []
+    else:
+        assert line in UNCHECKED, f"{line!r}: neither checked nor listed with a reason"
+
+
+@pytest.mark.parametrize("line", BLOCKS)
+def test_a_command_of_a_block_exists(line):
+    check(line, whole=True)
+
+
+@pytest.mark.parametrize("line", PHRASES)
+def test_a_command_in_running_text_exists(line):
+    check(line, whole=False)
+
+
+def test_no_page_hides_commands_in_a_block_without_a_language():
+    hidden = {}
+    for page in PAGES:
+        if page.suffix == ".md":
+            text = re.sub(r"^[ ]*```[a-z]+\n.*?^[ ]*```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+            hidden[page.name] = re.findall(
+                rf"^\s+(?:\.venv/bin/)?(?:{'|'.join(PROGRAMS)}) -?.*--?\w.*$", text, flags=re.M
+            )
+    assert {name: lines for name, lines in hidden.items() if lines} == {}
+
+
+def test_what_is_listed_as_unchecked_is_still_shown():
+    lines = {param.values[0] for param in BLOCKS + PHRASES}
+    assert set(UNCHECKED) <= lines
+    assert all(any(name in line for line in lines) for name in CONFIGURATIONS)
+
+
+@pytest.mark.parametrize(
+    "words", ["student train --epoch-number 3", "studnt train", "student trian", "evaluation table --metric"]
+)
+def test_a_genestill_command_that_does_not_exist_is_noticed(words):
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(f"genestill {words}", whole=True)
+
+
+@pytest.mark.parametrize(
+    "line", ["snakemake --coresss 2", "snakemake --cores 2 nothing", "make nothing", "rm -r results"]
+)
+def test_another_command_that_does_not_exist_is_noticed(line):
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(line, whole=True)
+
+
+def dry_runs() -> list:
+    found = {}
+    for param in BLOCKS + PHRASES:
+        program, *words = words_of(param.values[0])
+        if program != "snakemake" or "N" in words or {"--report", "--lint"} & set(words):
+            continue
+        if not any(f"{name}.yaml" in word for name in WITHOUT_INPUTS for word in words):
+            found.setdefault(tuple(words), param)
+    return [pytest.param(list(words), id=shlex.join(words)) for words in found]
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+@pytest.mark.parametrize("words", dry_runs())
+def test_a_snakemake_command_dry_runs_and_lists_jobs(words, tmp_path):
+    if "--use-conda" in words and not shutil.which("conda"):
+        pytest.skip("no conda on this machine; tests/workflow/test_conda.py runs --use-conda with a double")
+    # In a folder of its own, so that finished results of this checkout do not hide the jobs.
+    words = [str(ROOT / word) if (ROOT / word).exists() else word for word in words]
+    place = ["--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
+    if "--configfile" not in words:
+        place += ["--configfile", ROOT / "config" / "config.yaml"]
+    command = [Path(sys.executable).with_name("snakemake"), *words, "-n", *place]
+    done = subprocess.run(
+        [str(word) for word in command], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert re.search(r"^(local)?rule ", done.stdout, flags=re.MULTILINE)
