@@ -28,8 +28,16 @@ test: setup ## unit, property and workflow tests
 test-cluster: setup ## the demo through a real one-node SLURM
 	$(PYTEST) -m cluster -s tests/cluster
 
-test-faults: setup ## kill, fill, cut and corrupt; then the same command again
-	$(PYTEST) -m faults -s tests/faults
+# Beside the matrix, the tests that try a fault on one command; the tally at the end counts them all.
+FAULTS := tests/faults tests/reference/test_download.py tests/reference/test_archive.py tests/teacher/test_fetching.py \
+	tests/teacher/test_loading.py tests/ground/test_shards.py tests/ground/test_files.py tests/workflow/test_downloads.py \
+	tests/teacher/test_pretraining.py::test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint \
+	tests/student/test_dna_training.py::test_training_stops_at_a_loss_that_is_not_a_number \
+	tests/student/test_transcript_matching.py::test_a_diverging_run_stops_and_fails_unless_it_is_wanted \
+	tests/student/test_corrector.py::test_a_loss_that_is_not_a_number_stops_the_training
+
+test-faults: setup ## kill, fill, cut and corrupt; then the same command again; a tally at the end
+	$(PYTEST) -s $(FAULTS)
 
 lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

@@ -1,39 +1,44 @@
-"""What a run survives: kills in every stage, full and read-only disks, a corrupted shard.
+"""What a run survives: kills in every stage, full and read-only disks, damaged shards and models.
 
-The same command is given again, and the results are compared with those of a run that nobody disturbed.
+The same command is given again, and every file of the results is compared with that of a run that nobody disturbed.
 """
 
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
+
+from genestill.ground.contents import content_checksum
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 RESULTS = Path("results/taxdistill/test")
+STAGES = ("reference", "labels", "teacher", "student", "evaluation")
 KILLS_AT_LEAST = 20
+SEED = 1
 
 pytestmark = pytest.mark.faults
 
 
 def start(folder: Path) -> subprocess.Popen:
-    """The command that a user gives, in a process group of its own."""
+    """The command that a user gives, in a process group of its own; one job at a time, so that moments are definite."""
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
         [
             BIN / "snakemake",
             *("--snakefile", ROOT / "Snakefile", "--directory", folder),
-            *("--configfile", ROOT / "config" / "test.yaml", "--cores", "2"),
+            *("--configfile", ROOT / "config" / "test.yaml", "--cores", "1"),
         ],
         cwd=ROOT,
-        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,99 +54,217 @@ def finish(folder: Path) -> str:
     return output
 
 
-def read_results(folder: Path) -> dict[str, object]:
-    """Every table and text of the results, by name: what must not depend on what the run went through."""
+def fail(folder: Path) -> str:
+    """Run to an error; return what was printed and logged."""
+    with start(folder) as run:
+        output, _ = run.communicate()
+    assert run.returncode != 0, output
+    return output + "".join(path.read_text() for path in sorted((folder / RESULTS / "logs").rglob("*.log")))
+
+
+def read_results(folder: Path) -> dict[str, str]:
+    """Checksum of the content of every file of the results, hidden ones too: what must not depend on the run's fate."""
     found = {}
     for path in sorted((folder / RESULTS).rglob("*")):
-        name = str(path.relative_to(folder / RESULTS))
-        if name.startswith(("benchmarks/", "logs/")):
-            continue
-        if path.suffix == ".parquet":
-            found[name] = pq.read_table(path)
-        elif path.name == "training.tsv":  # the course of a training, with the seconds that each step took
-            table = pd.read_csv(path, sep="\t")
-            found[name] = table[[column for column in table if "second" not in column]].to_csv()
-        elif path.suffix in (".tsv", ".txt", ".safetensors", ".binning", ".profile", ".report", ".gz", ".faa"):
-            found[name] = path.read_bytes()
+        name = path.relative_to(folder / RESULTS)
+        # The course of a run, and records of when and where it went, are not its result.
+        aside = name.parts[0] in ("benchmarks", "logs", ".lock") or "provenance" in name.parts
+        if path.is_file() and not aside and name.name != "provenance.json":
+            found[str(name)] = content_checksum(path)
     return found
 
 
-def differences(found: dict[str, object], expected: dict[str, object]) -> list[str]:
+def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
     """Names of results that are missing, new, or not the same."""
     names = found.keys() ^ expected.keys()
     return sorted(names | {name for name in found.keys() & expected.keys() if found[name] != expected[name]})
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[Path, list[tuple[str, float]]]:
-    """A finished run and its jobs in order: (rule, seconds)."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    jobs, began = [], {}
-    with start(folder) as run:
-        for line in run.stdout:
-            if rule := re.match(r"(?:local)?rule (\w+):", line):
-                latest = rule[1]
-            elif job := re.match(r"    jobid: (\d+)", line):
-                began[job[1]] = (latest, time.monotonic())
-            elif done := re.match(r"Finished jobid: (\d+)", line):
-                rule, at = began[done[1]]
-                jobs.append((rule, time.monotonic() - at))
-    assert run.returncode == 0
-    assert read_results(folder)
-    return folder, [(rule, seconds) for rule, seconds in jobs if rule != "all"]
+@dataclass
+class Job:
+    """A job that Snakemake has announced: what it makes, its log, when it began, and what it took."""
+
+    rule: str
+    output: str = ""
+    log: Path = Path()
+    began: float = 0.0  # monotonic clock
+    announced: float = 0.0  # wall clock, as times of files are
+    seconds: float = 0.0
+
+    @property
+    def stage(self) -> str:
+        """The stage whose results it makes."""
+        return self.log.parent.name
 
 
-def kill_at(run: subprocess.Popen, targets: list[tuple[str, float]]) -> int | None:
-    """Kill the whole group while the first job of ``targets`` that starts is at work.
-
-    ``targets`` are (rule, seconds after its start). Returns the index of the target, or None if the run ended first.
-    """
-    rules = [rule for rule, _ in targets]
+def jobs_of(run: subprocess.Popen, started, finished) -> None:
+    """Read what Snakemake prints to its end; call ``started(job)`` and ``finished(job)`` as it goes."""
+    jobs: dict[str, Job] = {}
+    job = None
     for line in run.stdout:
-        started = re.match(r"(?:local)?rule (\w+):", line)
-        if started and started[1] in rules:
-            index = rules.index(started[1])
-            time.sleep(targets[index][1])
-            os.killpg(run.pid, signal.SIGKILL)
-            return index
-    return None
+        if rule := re.match(r"(?:local)?rule (\w+):", line):
+            job = Job(rule[1], began=time.monotonic(), announced=time.time())
+        elif job and (output := re.match(r"    output: (.*)", line)):
+            job.output = output[1]
+        elif job and (log := re.match(r"    log: (\S+)", line)):
+            job.log = Path(log[1])
+        elif job and (number := re.match(r"    jobid: (\d+)", line)):
+            jobs[number[1]] = job
+            if job.output:
+                started(job)
+        elif done := re.match(r"Finished jobid: (\d+)", line):
+            jobs[done[1]].seconds = time.monotonic() - jobs[done[1]].began
+            if jobs[done[1]].output:
+                finished(jobs[done[1]])
 
 
-def finished_shards(folder: Path) -> dict[Path, int]:
-    """The embedding shards that are there, with the time of their last change."""
-    return {path: path.stat().st_mtime_ns for path in folder.glob(f"{RESULTS}/teacher/*/shards/[0-9]*.parquet")}
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[Path, list[Job]]:
+    """A finished run and its jobs in order."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    jobs: list[Job] = []
+    with start(folder) as run:
+        jobs_of(run, lambda job: None, jobs.append)
+    assert run.returncode == 0
+    assert len(read_results(folder)) > 50
+    return folder, jobs
 
 
-def test_a_run_killed_at_any_moment_ends_as_one_that_nobody_disturbed(undisturbed, tmp_path):
+def files_of(folder: Path) -> dict[Path, int]:
+    """Everything in the results but logs and benchmarks, hidden files and those set aside too, with times."""
+    found = {}
+    for path in (folder / RESULTS).rglob("*"):
+        try:
+            if path.relative_to(folder / RESULTS).parts[0] not in ("benchmarks", "logs", ".lock"):
+                found[path] = path.stat().st_mtime_ns
+        except OSError:
+            continue
+    return found
+
+
+def await_moment(folder: Path, job: Job, moment: str | float, usual: float, over: threading.Event) -> None:
+    """Return at a moment of ``job``: "log" (its log appears), "output" (something of it appears), or a share.
+
+    A share is one of the time from the log's appearance to the end that the undisturbed run took. Returns at once when
+    ``over`` says that the job has ended before.
+    """
+    before = files_of(folder) if moment == "output" else {}
+    log = folder / job.log
+    while not over.is_set() and not (log.is_file() and log.stat().st_mtime >= job.announced - 0.1):
+        time.sleep(0.002)
+    appeared = time.monotonic()
+    if moment == "output":
+        while not over.is_set() and files_of(folder).items() <= before.items():
+            time.sleep(0.002)
+    elif isinstance(moment, float):
+        while not over.is_set() and time.monotonic() < appeared + moment * usual:
+            time.sleep(0.002)
+
+
+def run_until(folder: Path, targets: list[tuple[str, str | float]], usual: dict[str, float], kill):
+    """Start the command and strike the first job of ``targets`` (output, moment) at its moment, by ``kill(run)``.
+
+    Returns (the target's index or None, the jobs that were started, those that finished, the run's exit code).
+    """
+    wanted = [output for output, _ in targets]
+    announced, finished, struck, watchers = [], [], [], []
+    over = threading.Event()
+    with start(folder) as run:
+
+        def watch(job: Job, index: int) -> None:
+            await_moment(folder, job, targets[index][1], usual[job.output], over)
+            struck.append(index)
+            kill(run)
+
+        def started(job: Job) -> None:
+            announced.append(job)
+            if not watchers and job.output in wanted:
+                watchers.append(threading.Thread(target=watch, args=(job, wanted.index(job.output))))
+                watchers[0].start()
+
+        def ended(job: Job) -> None:
+            finished.append(job)
+            if watchers:
+                over.set()
+
+        jobs_of(run, started, ended)
+        over.set()
+        for thread in watchers:
+            thread.join()
+    return (struck[0] if struck else None), announced, finished, run.returncode
+
+
+def kill_all(run: subprocess.Popen) -> None:
+    """As when a node goes down: Snakemake and all its jobs are gone at once."""
+    os.killpg(run.pid, signal.SIGKILL)
+
+
+def kill_job(run: subprocess.Popen) -> None:
+    """As the kernel does when memory runs out: the job is gone, Snakemake lives."""
+    found = subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(run.pid)], capture_output=True, text=True).stdout
+    for line in found.splitlines():
+        number, _, command = line.strip().partition(" ")
+        if "-m genestill" in command and not command.startswith(("/bin/sh", "/usr/bin/bash", "bash", "/bin/bash")):
+            os.kill(int(number), signal.SIGKILL)
+
+
+def plan_of(jobs: list[Job]) -> list[tuple[str, str | float]]:
+    """Three moments in every job: when its log appears, at a drawn share of its time, when its first output appears."""
+    draw = random.Random(SEED)
+    return [(job.output, moment) for job in jobs for moment in ("log", round(draw.uniform(0.1, 0.9), 3), "output")]
+
+
+def test_a_run_killed_at_any_moment_ends_as_one_that_nobody_disturbed(undisturbed, tmp_path, tally):
     folder, jobs = undisturbed
-    # Early and late in every job, in the order in which the jobs run.
-    plan = [(rule, share * seconds) for rule, seconds in jobs for share in (0.3, 0.9)]
+    usual, of = {job.output: job.seconds for job in jobs}, {job.output: job for job in jobs}
+    plan = plan_of(jobs)
     disturbed = tmp_path / "disturbed"
-    tried, survived, stages = 0, 0, {}
-    shards: dict[Path, int] = {}
+    done: set[str] = set()
+    kills: list[tuple[str, str | float]] = []
     while plan:
-        with start(disturbed) as run:
-            index = kill_at(run, plan)
-        if index is None:
-            # The plan's jobs are all done: either this run came to its end, or it could not go on.
-            survived += run.returncode == 0
+        strike, announced, finished, code = run_until(disturbed, plan, usual, kill_all)
+        again = done & {job.output for job in announced}
+        assert not again, "finished before the kill, and made again"
+        done |= {job.output for job in finished}
+        if strike is None:
+            assert code == 0, "the same command did not go on after a kill"
             break
-        survived += tried > 0  # that the run came this far again says that the last kill was survived
-        tried += 1
-        stages[plan[index][0]] = stages.get(plan[index][0], 0) + 1
-        plan = plan[index + 1 :]
-        again = finished_shards(disturbed)
-        assert all(again.get(path) == changed for path, changed in shards.items()), "a finished shard was made again"
-        shards = again
-    else:
-        finish(disturbed)
-        survived += 1
+        # Where the job had ended when the blow fell, it fell between two jobs.
+        kills.append(plan.pop(strike))
+        plan = [target for target in plan if target[0] not in done]
+    finish(disturbed)
     lost = differences(read_results(disturbed), read_results(folder))
-    print(f"\nkilled {tried} times: " + ", ".join(f"{rule} {count}" for rule, count in stages.items()))
-    print(f"tried {tried}, survived {survived}, lost {len(lost)}")
+    print(f"\nkilled (seed {SEED}):")
+    for output, moment in kills:
+        print(f"  {of[output].stage:<10} {of[output].rule:<18} {moment}")
+    tally("kill -9 of the whole run", len(kills), len(kills) if not lost else 0)
     assert lost == []
-    assert survived == tried
-    assert tried >= KILLS_AT_LEAST
+    assert len(kills) >= KILLS_AT_LEAST
+    assert {of[output].stage for output, _ in kills} == set(STAGES)
+
+
+@pytest.mark.parametrize("rule", ["predict_proteins", "search_contigs", "embed_shard", "train_corrector"])
+def test_a_job_that_the_kernel_kills_is_said_and_the_same_command_ends_as_ever(undisturbed, tmp_path, tally, rule):
+    folder, jobs = undisturbed
+    usual = {job.output: job.seconds for job in jobs}
+    target = next(job for job in jobs if job.rule == rule)
+    disturbed = copy_before(folder, tmp_path / "disturbed", jobs, target)
+    strike, _, _, code = run_until(disturbed, [(target.output, 0.5)], usual, kill_job)
+    assert strike == 0
+    assert code != 0
+    finish(disturbed)
+    lost = differences(read_results(disturbed), read_results(folder))
+    tally("kill -9 of one job", 1, int(not lost))
+    assert lost == []
+
+
+def copy_before(folder: Path, copy: Path, jobs: list[Job], target: Job) -> Path:
+    """A copy of a finished run without what ``target`` and the jobs after it made."""
+    subprocess.run(["cp", "--archive", folder, copy], check=True)
+    for job in jobs[jobs.index(target) :]:
+        for name in job.output.split(", "):
+            subprocess.run(["rm", "-rf", copy / name], check=True)
+    return copy
 
 
 def mount(folder: Path, *options: str) -> None:
@@ -163,51 +286,101 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", results], check=True)
 
 
-def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(undisturbed, small_disk):
-    with start(small_disk) as run:
-        output, _ = run.communicate()
-    assert run.returncode != 0
-    logs = "".join(path.read_text() for path in (small_disk / RESULTS / "logs").rglob("*.log"))
-    assert re.search(r"No space left on device|GB free, but|disk full", output + logs, re.IGNORECASE)
+def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(undisturbed, small_disk, tally):
+    said = fail(small_disk)
+    assert re.search(r"No space left on device|GB free, but|disk full", said, re.IGNORECASE)
     mount(small_disk / "results", "-o", "remount,size=500m")
     finish(small_disk)
-    assert differences(read_results(small_disk), read_results(undisturbed[0])) == []
+    lost = differences(read_results(small_disk), read_results(undisturbed[0]))
+    tally("full disk", 1, int(not lost))
+    assert lost == []
 
 
-def test_results_that_cannot_be_written_are_said_before_any_job_runs(small_disk):
+# Where the disk fills up in the middle: enough for the files before, not for all of this stage.
+@pytest.mark.parametrize("rule", ["make_database", "search_contigs", "pretrain_teacher", "train_corrector"])
+def test_a_disk_that_fills_up_in_a_stage_leaves_nothing_half_written(undisturbed, small_disk, tally, rule):
+    folder, jobs = undisturbed
+    target = next(job for job in jobs if job.rule == rule)
+    whole = copy_before(folder, small_disk.parent / "copy", jobs, target)
+    used = int(subprocess.run(["du", "-sk", whole / "results"], capture_output=True, text=True).stdout.split()[0])
+    mount(small_disk / "results", "-o", f"remount,size={used + 1024}k")
+    subprocess.run(["cp", "--archive", whole / ".snakemake", small_disk], check=True)
+    subprocess.run(["cp", "--archive", f"{whole}/results/.", small_disk / "results"], check=True)
+    # All but a few pages of what is left.
+    free = os.statvfs(small_disk / "results")
+    ballast = small_disk / "results" / "ballast"
+    ballast.write_bytes(b"\0" * max(0, free.f_bavail * free.f_frsize - 24 * 1024))
+    fail(small_disk)
+    mount(small_disk / "results", "-o", "remount,size=500m")
+    ballast.unlink()
+    finish(small_disk)
+    lost = differences(read_results(small_disk), read_results(folder))
+    tally("full disk", 1, int(not lost))
+    assert lost == []
+
+
+def test_results_that_cannot_be_written_are_said_before_any_job_runs(small_disk, tally):
     mount(small_disk / "results", "-o", "remount,ro")
     with start(small_disk) as run:
         output, _ = run.communicate()
     assert run.returncode != 0
     assert re.search(r"cannot be written|[Rr]ead-only file system", output)
     assert "Finished jobid" not in output
+    tally("read-only results", 1, 1)
 
 
-def test_a_corrupted_shard_is_named_and_only_it_is_made_again(undisturbed, tmp_path):
-    folder = tmp_path / "run"
-    subprocess.run(["cp", "--archive", undisturbed[0], folder], check=True)
-    shards = sorted(finished_shards(folder))
-    damaged, whole = shards[1], [shards[0], *shards[2:]]
-    # As after a crash of the disk under a run that has not come further than its shards.
-    for later in (*(folder / RESULTS).glob("teacher/*/soft_labels*"), folder / RESULTS / "evaluation"):
-        subprocess.run(["rm", "-r", later], check=True)
-    subprocess.run(["rm", "-r", folder / RESULTS / "student"], check=True)
-    content = damaged.read_bytes()
-    damaged.write_bytes(content[: len(content) // 2])
-    with start(folder) as run:
-        output, _ = run.communicate()
-    logs = "".join(path.read_text() for path in (folder / RESULTS / "logs").rglob("*.log"))
-    assert run.returncode != 0, "a corrupted shard must not be read as whole"
-    assert f"{damaged.relative_to(folder)}: not a whole Parquet file" in output + logs
-    damaged.unlink()
-    before = finished_shards(folder)
-    finish(folder)
-    assert all(path.stat().st_mtime_ns == before[path] for path in whole)
-    assert differences(read_results(folder), read_results(undisturbed[0])) == []
+def cut(content: bytes) -> bytes:
+    """Half of it, as after a crash of the disk."""
+    return content[: len(content) // 2]
 
 
-def test_two_undisturbed_runs_agree_bit_for_bit(undisturbed, tmp_path):
+def flip(content: bytes) -> bytes:
+    """One bit of the data fell over."""
+    return content[:200] + bytes([content[200] ^ 4]) + content[201:]
+
+
+@pytest.mark.parametrize("damage", [cut, flip, lambda content: b"\0" * len(content)], ids=["cut", "flipped", "zeros"])
+def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undisturbed, tmp_path, tally, damage):
+    folder, jobs = undisturbed
+    target = next(job for job in jobs if job.rule == "soften_teacher")
+    disturbed = copy_before(folder, tmp_path / "run", jobs, target)
+    shards = sorted(disturbed.glob(f"{RESULTS}/teacher/*/shards/[0-9].parquet"))
+    times = {path: path.stat().st_mtime_ns for path in shards}
+    shards[1].write_bytes(damage(shards[1].read_bytes()))
+    os.utime(shards[1], ns=(times[shards[1]], times[shards[1]]))
+    said = fail(disturbed)
+    assert f"{shards[1].relative_to(disturbed)}: not a whole Parquet file" in said
+    assert "the same command again makes it anew" in said
+    made: list[Job] = []
+    with start(disturbed) as run:
+        jobs_of(run, lambda job: None, made.append)
+    assert run.returncode == 0
+    assert [job.output for job in made if job.rule == "embed_shard"] == [str(shards[1].relative_to(disturbed))]
+    assert all(path.stat().st_mtime_ns == times[path] for path in shards if path != shards[1])
+    shards[1].with_name("1.parquet.damaged").unlink()
+    lost = differences(read_results(disturbed), read_results(folder))
+    tally("damaged shard", 1, int(not lost))
+    assert lost == []
+
+
+def test_a_teacher_cut_in_the_middle_is_named_and_never_read_as_whole(undisturbed, tmp_path, tally):
+    folder, jobs = undisturbed
+    target = next(job for job in jobs if job.rule == "check_teacher")
+    disturbed = copy_before(folder, tmp_path / "run", jobs, target)
+    model = disturbed / RESULTS / "teacher" / "miniature" / "model"
+    weights = model / "model.safetensors"
+    weights.write_bytes(cut(weights.read_bytes()))
+    said = fail(disturbed)
+    assert f"{weights.relative_to(disturbed)}: not a whole safetensors file" in said
+    assert not (disturbed / RESULTS / "teacher" / "miniature" / "check.json").exists()
+    subprocess.run(["rm", "-r", model], check=True)
+    finish(disturbed)
+    lost = differences(read_results(disturbed), read_results(folder))
+    tally("teacher folder cut in the middle", 1, int(not lost))
+    assert lost == []
+
+
+def test_two_undisturbed_runs_agree_bit_for_bit(undisturbed, tmp_path, tally):
     finish(tmp_path / "second")
     assert differences(read_results(tmp_path / "second"), read_results(undisturbed[0])) == []
-    metrics = pd.read_parquet(undisturbed[0] / RESULTS / "evaluation" / "metrics.parquet")
-    assert len(metrics)
+    tally("none: a second undisturbed run", 1, 1)
