@@ -1,0 +1,81 @@
+"""Files that other people's tools read: citation, changelog, workflow catalogue, navigation.
+
+cff-1.2.0.schema.json is the schema of the Citation File Format 1.2.0, unchanged (CC-BY-4.0).
+"""
+
+import datetime
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_citation_is_what_the_citation_file_format_allows():
+    schema = json.loads((Path(__file__).parent / "cff-1.2.0.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator(schema).validate(CITATION)
+
+
+def test_the_citation_agrees_with_the_project():
+    assert CITATION["title"] == PROJECT["name"]
+    assert CITATION["version"] == PROJECT["version"]
+    assert CITATION["license"] == PROJECT["license"]
+
+
+def test_every_recipe_has_its_paper_in_the_citation():
+    notes = " ".join(reference.get("notes", "") for reference in CITATION["references"])
+    for recipe in (ROOT / "config" / "recipes").glob("*.yaml"):
+        assert re.search(rf"[Rr]ecipe {recipe.stem}\b", notes), recipe.stem
+
+
+def test_every_reference_can_be_looked_up():
+    for reference in CITATION["references"]:
+        assert "doi" in reference or reference["identifiers"], reference["title"]
+
+
+def test_the_changelog_keeps_its_form():
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# Changelog"
+    versions = [line for line in lines if line.startswith("## ")]
+    assert versions[0].startswith(("## [Unreleased]", f"## [{PROJECT['version']}]"))
+    for line in versions:
+        released = re.fullmatch(r"## \[(Unreleased|\d+\.\d+\.\d+)\](?: - (.+))?", line)
+        assert released, line
+        if released[2] not in (None, "unreleased"):
+            datetime.date.fromisoformat(released[2])
+    kinds = {line for line in lines if line.startswith("### ")}
+    assert kinds <= {f"### {kind}" for kind in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")}
+
+
+def test_the_workflow_catalogue_finds_what_it_looks_for():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert usage["software-stack-deployment"]["conda"] is True
+    assert usage["report"] is True
+    for needed in ("workflow/Snakefile", "config/README.md", "config/config.yaml", "LICENSE"):
+        assert (ROOT / needed).is_file()
+
+
+def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    shown = set(re.findall(r":\s+([\w/-]+\.md)", text))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    generated = {f"reference/{name}.md" for name in ("configuration", "outputs", "commands", "environments")}
+    assert shown == pages | generated
+
+
+def test_every_configuration_is_in_the_readme_of_its_folder():
+    text = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    assert [file.name for file in (ROOT / "config").glob("*.yaml") if f"`{file.name}`" not in text] == []
+
+
+def test_links_between_the_files_at_the_root_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md"):
+        page = ROOT / name
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{name}: {target}"
