@@ -135,3 +135,23 @@ def test_every_recipe_gets_every_key_filled(recipe):
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_configuration_that_comes_with_the_project_is_accepted(file):
     assert complete_configuration(read_yaml(file), ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
+
+
+def shown_configurations() -> list:
+    """Every ```yaml block of README and documentation; one that shows a section alone gets what it needs."""
+    found = []
+    for page in [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for block in re.findall(
+            r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        ):
+            settings = {"recipe": "taxdistill", "dataset": {"name": "shown"}} | yaml.safe_load(block)
+            found.append(pytest.param(settings, id=str(page.relative_to(ROOT))))
+    return found
+
+
+@pytest.mark.parametrize("settings", shown_configurations())
+def test_a_configuration_that_is_shown_is_accepted(settings):
+    completed = complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
+    published = read_yaml(ROOT / "resources" / "teachers.yaml")
+    if completed["teacher"]["name"] in published:
+        assert completed["teacher"]["model"], "the name alone does not fetch a teacher: model does"
