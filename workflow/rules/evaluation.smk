@@ -4,16 +4,16 @@ EVALUATION = f"{RESULTS}/evaluation"
 
 # What is told of contigs whose origin nobody knows is less: without a truth the last five figures do not exist.
 TAXONOMY_FIGURES = {
-    "label_changes": "Label changes",
-    "coverage": "Coverage",
-    "composition": "Composition",
+    "label_changes": "2. Label changes",
+    "coverage": "2. Label changes",
+    "composition": "3. Composition",
 } | (
     {
-        "f1_by_rank": "Accuracy",
-        "precision_recall": "Accuracy",
-        "reliability": "Confidence",
-        "by_status": "Novelty",
-        "by_length": "Accuracy",
+        "f1_by_rank": "4. Accuracy",
+        "precision_recall": "4. Accuracy",
+        "reliability": "5. Confidence",
+        "by_status": "6. Novelty",
+        "by_length": "4. Accuracy",
     }
     if TRUTH
     else {}
@@ -58,7 +58,7 @@ rule print_table:
         report(
             f"{EVALUATION}/table.txt",
             caption="../report/table.rst",
-            category="Answer",
+            category="1. Answer",
             labels={"shows": "labels and student, rank by rank"},
         ),
     log:
@@ -122,6 +122,77 @@ rule draw_figures:
         "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
         " --predictions {params.name:q}={input.predictions:q} {params.options} --index {input.index:q}"
         " --abundance {input.abundance:q} --output {params.folder:q} 2> {log:q}"
+
+
+# How the run went: the published recipe keeps neither a record of its training nor a hidden layer.
+RUN_FIGURES = {"cost": "7. How the run went"} | (
+    {"training": "7. How the run went", "maps": "8. Representations"}
+    if STUDENT["objective"] == "posterior"
+    else {}
+)
+
+
+rule draw_run:
+    input:
+        scored=f"{EVALUATION}/table.txt",
+        exported=f"{RESULTS}/student/{STUDENT_NAME}/export",
+        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        model=(
+            f"{RESULTS}/student/{STUDENT_NAME}/model"
+            if "training" in RUN_FIGURES
+            else []
+        ),
+        student=(
+            f"{RESULTS}/student/{STUDENT_NAME}/embeddings.parquet"
+            if "maps" in RUN_FIGURES
+            else []
+        ),
+        teacher=(
+            SHARDS
+            if "maps" in RUN_FIGURES and STUDENT["teacher"] == "embeddings"
+            else []
+        ),
+    output:
+        *(
+            report(
+                f"{EVALUATION}/run/{figure}.{form}",
+                caption=f"../report/{figure}.rst",
+                category=theme,
+                labels={
+                    "shows": figure,
+                    "form": "figure" if form == "svg" else "data",
+                },
+            )
+            for figure, theme in RUN_FIGURES.items()
+            for form in ("svg", "tsv")
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/draw_run.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/draw_run.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        options=lambda wildcards, input: options(
+            truth=input.truth,
+            training=f"{input.model}/training.tsv" if input.model else None,
+            seed=config["seed"],
+        ),
+        representations=lambda wildcards, input: " ".join(
+            [options(representations=f"teacher={shard}") for shard in input.teacher]
+            + [options(representations=f"student={input.student}")]
+            * bool(input.student)
+        ),
+        costs=f"{RESULTS}/benchmarks",
+        folder=lambda wildcards, output: Path(output[0]).parent,
+    shell:
+        "python -m genestill evaluation run-figures --costs {params.costs:q}/*/*.tsv {params.representations}"
+        " --predictions {input.predictions:q} {params.options} --output {params.folder:q} 2> {log:q}"
 
 
 rule write_amber_input:
@@ -190,7 +261,7 @@ rule compare_with_amber:
         report(
             f"{EVALUATION}/amber.tsv",
             caption="../report/amber.rst",
-            category="Accuracy",
+            category="4. Accuracy",
             labels={"shows": "agreement with AMBER", "form": "data"},
         ),
     log:
@@ -215,6 +286,7 @@ rule taxdistill:
         rules.evaluate_taxonomy.output,
         rules.print_table.output,
         rules.draw_figures.output,
+        rules.draw_run.output,
         f"{RESULTS}/student/{STUDENT_NAME}/export",
         rules.compare_with_amber.output
         if TRUTH and config["evaluation"]["amber"]

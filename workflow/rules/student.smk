@@ -19,6 +19,7 @@ rule train_corrector:
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
+        embeddings=f"{RESULTS}/student/{{student}}/embeddings.parquet",
     log:
         f"{RESULTS}/logs/student/train_{{student}}.log",
     benchmark:
@@ -96,7 +97,13 @@ rule export_predictions:
         abundance=f"{RESULTS}/reference/abundance.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
     output:
-        directory(f"{RESULTS}/student/{{student}}/export"),
+        report(
+            directory(f"{RESULTS}/student/{{student}}/export"),
+            htmlindex="krona.html",
+            caption="../report/krona.rst",
+            category="3. Composition",
+            labels={"shows": "samples to click through", "form": "page"},
+        ),
     log:
         f"{RESULTS}/logs/student/export_{{student}}.log",
     benchmark:

@@ -33,6 +33,7 @@ use rule train_corrector as train_ablation with:
     output:
         model=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/model"),
         predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+        embeddings=f"{RESULTS}/student/{{model}}-seed{{seed}}/embeddings.parquet",
     log:
         f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
     benchmark:

@@ -11,6 +11,7 @@ def add_commands(commands) -> None:
     _add_taxonomy(commands)
     _add_table(commands)
     _add_figures(commands)
+    _add_run_figures(commands)
     _add_amber_input(commands)
     _add_amber(commands)
     add_sequence_commands(commands)
@@ -123,6 +124,42 @@ def _run_figures(options) -> None:
         options.output,
         options.labels_name,
         dict(options.threshold),
+    )
+
+
+def _add_run_figures(commands) -> None:
+    parser = commands.add_parser("run-figures", help="draw how a run went: its cost, its training, its representations")
+    parser.add_argument("--training", metavar="TSV", help="training.tsv of the student")
+    parser.add_argument("--costs", nargs="+", required=True, metavar="TSV", help="Snakemake's benchmark files")
+    parser.add_argument(
+        "--representations",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="NAME=PARQUET",
+        help="embeddings of the contigs; repeat for every shard and model",
+    )
+    parser.add_argument("--predictions", required=True, metavar="PARQUET", help="predictions of the same contigs")
+    parser.add_argument("--truth", metavar="PARQUET", help="right answers, to colour by instead of predictions")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice of contigs and of t-SNE (1)")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the SVG and TSV files go")
+    parser.set_defaults(run=_run_run_figures)
+
+
+def _run_run_figures(options) -> None:
+    from genestill.evaluation.run_figures import draw_run
+
+    representations: dict[str, list[str]] = {}
+    for name, shard in options.representations:
+        representations.setdefault(name, []).append(shard)
+    draw_run(
+        options.training,
+        options.costs,
+        representations,
+        options.predictions,
+        options.truth,
+        options.seed,
+        options.output,
     )
 
 

@@ -38,6 +38,13 @@ def save_figure(folder: str | Path, name: str, figure: Figure, reading: str, dat
     folder = Path(folder)
     with write_aside(folder / f"{name}.tsv") as aside:
         data.to_csv(aside, sep="\t", index=False, float_format="%.6g")
-    with matplotlib.rc_context(STYLE), write_aside(folder / f"{name}.svg") as aside:
+    save_svg(folder / f"{name}.svg", figure, reading)
+
+
+def save_svg(path: str | Path, figure: Figure, reading: str) -> None:
+    """Write a figure with the sentence ``reading`` above the axes; the same figure gives the same bytes; atomic."""
+    with matplotlib.rc_context(STYLE), write_aside(path) as aside:
         figure.suptitle(reading, x=0.01, ha="left", fontsize=10.5, wrap=True)
-        figure.savefig(aside, format="svg", metadata={"Date": None, "Title": name, "Description": reading})
+        figure.savefig(
+            aside, format="svg", dpi=200, metadata={"Date": None, "Title": Path(path).stem, "Description": reading}
+        )

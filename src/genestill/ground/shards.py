@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from genestill.ground.artefacts import embeddings
 from genestill.ground.errors import InputError
-from genestill.ground.tables import NOT_PARQUET, read_metadata
+from genestill.ground.tables import NOT_PARQUET, read_metadata, write_table
 
 # What must be the same in all shards of one run; a mixture of two teachers or layers is no matrix.
 SHARED = (
@@ -78,6 +78,14 @@ def load_embeddings(paths: list[str | Path], ids: list[str]) -> np.ndarray:
         except OSError:
             raise damage from None
         raise InputError(f"{damage}; it was renamed to {aside.name}: the same command again makes it anew") from None
+
+
+def write_embeddings(path: str | Path, ids: list[str], values: np.ndarray) -> None:
+    """Write the embeddings ``values`` (float16 [n, size]) of the n sequences ``ids`` as one shard."""
+    size = values.shape[1]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float16()), size)
+    empty = [pa.nulls(len(ids), pa.int32()), pa.array([False] * len(ids))]
+    write_table(path, pa.table([pa.array(ids, pa.string()), column, *empty], embeddings(size).names), embeddings(size))
 
 
 def _load_in_order(paths: list[str | Path], ids: list[str]) -> np.ndarray:

@@ -64,6 +64,7 @@ def _add_train(commands) -> None:
     add_seed(parser)
     parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="its table of predictions")
+    parser.add_argument("--output-embeddings", metavar="PARQUET", help="its last hidden layer, for maps")
     parser.set_defaults(run=_run_train)
 
 
@@ -83,7 +84,15 @@ def _run_train(options) -> None:
         embeddings=_read_embeddings(options),
     )
     training = settings_of(TrainingSettings, options)
-    learn(sources, training, not options.no_neighbours, options.seed, options.output_model, options.output_predictions)
+    learn(
+        sources,
+        training,
+        not options.no_neighbours,
+        options.seed,
+        options.output_model,
+        options.output_predictions,
+        options.output_embeddings,
+    )
 
 
 def _read_embeddings(options):

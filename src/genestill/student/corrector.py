@@ -90,12 +90,16 @@ class Corrector(nn.Module):
         Returns:
             float32 [b, leaves].
         """
-        widths = torch.tensor(list(self.config.groups.values()), device=values.device)
-        heeded = torch.repeat_interleave(present, widths, dim=1, output_size=values.shape[1])
-        logits = self.head(self.body(torch.cat([values * heeded, present], dim=1)))
+        logits = self.head(self.represent(values, present))
         if evidence_leaves is None or evidence_gains is None:
             return logits
         return logits.scatter_add(1, evidence_leaves, self.evidence_weight * evidence_gains)
+
+    def represent(self, values: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """What the corrector makes of its inputs before it looks at the search: float32 [b, hidden size]."""
+        widths = torch.tensor(list(self.config.groups.values()), device=values.device)
+        heeded = torch.repeat_interleave(present, widths, dim=1, output_size=values.shape[1])
+        return self.body(torch.cat([values * heeded, present], dim=1))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors and label_tree.tsv into ``folder`` (made aside by the caller)."""

@@ -18,6 +18,14 @@ def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(N
         return torch.softmax(logits / student.config.temperature, dim=1).numpy()
 
 
+def representations(student: Corrector, inputs: Inputs) -> np.ndarray:
+    """The corrector's last hidden layer for every contig, some thousands at a time: float16 [n, hidden size]."""
+    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(inputs), ROWS_AT_ONCE)]
+    with torch.no_grad():
+        found = [student.represent(inputs.values[block], inputs.present[block]).numpy() for block in blocks]
+    return np.concatenate(found).astype(np.float16)
+
+
 def predict_lineages(student: Corrector, inputs: Inputs, ids: list[str]) -> pd.DataFrame:
     """Lineage, confidence and reason of each contig (`artefacts.PREDICTIONS`), some thousands at a time.
 

@@ -13,6 +13,7 @@ from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
+from genestill.ground.shards import write_embeddings
 from genestill.ground.soft_labels import read_soft_labels
 from genestill.ground.tables import read_table, write_table
 from genestill.ground.taxonomy_folder import read_lineages
@@ -26,7 +27,7 @@ from genestill.student.neighbours import (
     profile_abundance,
     reduce_composition,
 )
-from genestill.student.prediction import predict_lineages
+from genestill.student.prediction import predict_lineages, representations
 from genestill.student.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
 from genestill.student.training import Inputs, TrainingSettings, train_corrector
 
@@ -62,10 +63,12 @@ def learn(
     seed: int,
     model: str | Path,
     predictions: str | Path,
+    embeddings: str | Path | None = None,
 ) -> None:
     """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
 
-    Raises `InputError` if the files do not belong together.
+    ``embeddings``, where given, gets the corrector's last hidden layer (`artefacts.embeddings`). Raises `InputError` if
+    the files do not belong together.
     """
     tree = LabelTree.load(sources.tree)
     contigs = read_contigs(sources.contigs, sources.index, sources.abundance)
@@ -84,6 +87,8 @@ def learn(
         pd.DataFrame(history).to_csv(folder / "training.tsv", sep="\t", index=False)
         write_json(folder / "provenance.json", provenance)
     write_table(predictions, table, PREDICTIONS, {"seed": seed, "model": str(model)})
+    if embeddings is not None:
+        write_embeddings(embeddings, contigs.ids, representations(student, inputs))
     logger.info(
         "%d contigs: %d named to species, %d stop above, teacher's weight %.2f",
         len(table),

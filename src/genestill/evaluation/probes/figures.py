@@ -3,35 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 
+from genestill.evaluation import maps
+from genestill.evaluation.figures import COLOURS, STYLE, new_figure, save_svg
 from genestill.evaluation.probes.tables import read_features, read_task
-from genestill.ground.files import write_aside
-
-
-def _save(figure, path: str | Path) -> None:
-    import matplotlib.pyplot as plt
-
-    plt.rcParams["svg.hashsalt"] = "genestill"
-    with write_aside(path) as aside:
-        figure.savefig(aside, format="svg", metadata={"Date": None})
-    plt.close(figure)
-
-
-def _new(*arguments, **settings):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(*arguments, **settings)
 
 
 def draw_maps(
     tasks: Sequence[str | Path], models: dict[str, Sequence[str | Path]], rows: int, seed: int, output: str | Path
 ) -> None:
-    """t-SNE (van der Maaten and Hinton, 2008) of the same transcripts in each model's space, coloured by task.
+    """t-SNE of the same transcripts in each model's space, coloured by task (`maps.draw_maps`).
 
     Args:
         tasks: probe tasks; classification tasks give one colour a class, others one colour.
@@ -39,9 +23,6 @@ def draw_maps(
         rows: transcripts drawn a task at most.
         seed: of the draw and of t-SNE.
     """
-    from sklearn.manifold import TSNE
-    from sklearn.preprocessing import StandardScaler
-
     generator = np.random.default_rng(seed)
     names, colours = [], []
     for path in tasks:
@@ -51,43 +32,39 @@ def draw_maps(
         by_class = metadata["kind"] == "classification"
         names += table["transcript"].tolist()
         colours += [f"{metadata['task']} {value:.0f}" if by_class else metadata["task"] for value in first]
-    colours = np.array(colours)
-    figure, axes = _new(1, len(models), figsize=(5 * len(models), 5), squeeze=False, layout="constrained")
-    for axis, (model, shards) in zip(axes[0], models.items(), strict=True):
-        scaled = StandardScaler().fit_transform(read_features(shards, names))
-        places = TSNE(perplexity=min(30, (len(names) - 1) / 3), random_state=seed, init="pca").fit_transform(scaled)
-        for colour in np.unique(colours):
-            chosen = colours == colour
-            axis.scatter(*places[chosen].T, s=4, label=colour)
-        axis.set(title=model, xticks=[], yticks=[])
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, markerscale=3, frameon=False)
-    _save(figure, output)
+    features = {model: read_features(shards, names) for model, shards in models.items()}
+    figure, _ = maps.draw_maps(features, np.array(colours), seed)
+    save_svg(output, figure, "What lies together looks alike to the model (t-SNE of the same transcripts).")
 
 
 def draw_scores(summary: pd.DataFrame, output: str | Path) -> None:
     """Mean probe score of every model with its interval, from `kept.summarise`."""
-    figure, axis = _new(figsize=(7, 0.45 * len(summary) + 1.2), layout="constrained")
+    figure = new_figure(7, 0.45 * len(summary) + 1.4)
+    with matplotlib.rc_context(STYLE):
+        axis = figure.subplots()
     ordered = summary.iloc[::-1]
     errors = np.abs(np.array([ordered["mean"] - ordered["mean_low"], ordered["mean_high"] - ordered["mean"]]))
-    axis.errorbar(ordered["mean"], np.arange(len(ordered)), xerr=errors, fmt="o", capsize=3)
+    axis.errorbar(ordered["mean"], np.arange(len(ordered)), xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
     axis.set_yticks(np.arange(len(ordered)), ordered["model"])
     axis.set_xlabel("mean over tasks (Pearson's r or AUROC), 95 % paired bootstrap interval")
-    _save(figure, output)
+    best = summary.loc[summary["mean"].idxmax()]
+    save_svg(output, figure, f"{best['model']} has the highest mean score, {best['mean']:.3f}.")
 
 
 def draw_training(records: dict[str, str | Path], output: str | Path) -> None:
     """Loss and gradient norm against step of every run (name to training.tsv), on logarithmic axes."""
-    figure, (above, below) = _new(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
+    figure = new_figure(8, 7)
+    with matplotlib.rc_context(STYLE):
+        above, below = figure.subplots(2, 1, sharex=True)
     objectives = sorted({name.rsplit(".seed", 1)[0] for name in records})
     for name, path in sorted(records.items()):
         record = pd.read_csv(path, sep="\t")
         objective = name.rsplit(".seed", 1)[0]
-        style = {"color": f"C{objectives.index(objective)}", "linewidth": 0.8}
+        style = {"color": COLOURS[objectives.index(objective) % len(COLOURS)], "linewidth": 0.8}
         label = objective if name == min(n for n in records if n.rsplit(".seed", 1)[0] == objective) else None
         above.plot(record["step"], record["loss"] / record["loss"].iloc[0], label=label, **style)
         below.plot(record["step"], record["gradient_norm"], **style)
     above.set(yscale="log", ylabel="loss / loss of the first step")
     below.set(yscale="log", ylabel="gradient norm before clipping", xlabel="step")
-    above.legend(ncols=3, frameon=False)
-    _save(figure, output)
+    above.legend(ncols=3)
+    save_svg(output, figure, "Loss and gradient of every run; a line a seed.")

@@ -1,0 +1,113 @@
+"""How a run went: training curves, what every step cost, and how teacher and student see the same contigs."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from genestill.evaluation.figures import COLOURS, STYLE, new_figure, save_figure
+from genestill.evaluation.maps import REST, draw_maps
+from genestill.ground.artefacts import PREDICTIONS, TRUTH, lineages_of
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANKS
+from genestill.ground.shards import load_embeddings
+from genestill.ground.tables import read_table
+
+MAPPED = 1500  # contigs on a map; more would hide each other
+_COLOUR_RANK = "family"
+_NAMED_GROUPS = 11
+
+
+def draw_run(
+    training: str | Path | None,
+    costs: list[str | Path],
+    representations: dict[str, list[str | Path]],
+    predictions: str | Path,
+    truth: str | Path | None,
+    seed: int,
+    folder: str | Path,
+) -> list[str]:
+    """Draw what is known of a run into ``folder`` (an SVG and a TSV each); return the figures' names.
+
+    Args:
+        training: training.tsv of the student (epoch, loss, held_out_loss in nats); None: not drawn.
+        costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``.
+        representations: model -> shards of embeddings of the contigs, all in the order of ``predictions``.
+        predictions, truth: what colours the maps; the truth if it is known.
+        seed: of the choice of contigs and of t-SNE.
+    """
+    drawn = {"cost": _cost(costs)}
+    if training is not None:
+        drawn["training"] = _training(training)
+    if representations:
+        drawn["maps"] = _maps(representations, predictions, truth, seed)
+    for name, (figure, reading, data) in drawn.items():
+        save_figure(folder, name, figure, reading, data)
+    return list(drawn)
+
+
+def _cost(paths: list[str | Path]):
+    rows = []
+    for path in map(Path, paths):
+        try:
+            measured = pd.read_csv(path, sep="\t", na_values="-").iloc[0]
+            rows.append((path.parent.name, path.stem, float(measured["s"]), float(measured["max_rss"])))
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise InputError(f"{path}: not a benchmark file of Snakemake ({error})") from None
+    data = pd.DataFrame(rows, columns=["stage", "step", "seconds", "megabytes"]).sort_values("seconds")
+    stages = list(dict.fromkeys(data["stage"]))
+    colours = [COLOURS[stages.index(stage) % len(COLOURS)] for stage in data["stage"]]
+    figure = new_figure(8, 1.3 + 0.24 * len(data))
+    with matplotlib.rc_context(STYLE):
+        left, right = figure.subplots(1, 2, sharey=True)
+    left.barh(range(len(data)), data["seconds"], color=colours)
+    right.barh(range(len(data)), data["megabytes"], color=colours)
+    left.set(xlabel="seconds", yticks=range(len(data)), yticklabels=data["stage"] + ": " + data["step"])
+    left.tick_params(axis="y", labelsize=8)
+    right.set(xlabel="memory, MB (highest)")
+    longest, largest = data.iloc[-1], data.loc[data["megabytes"].fillna(0).idxmax()]
+    reading = (
+        f"The steps took {data['seconds'].sum() / 60:.1f} minutes one after the other, the longest {longest['step']} "
+        f"({longest['seconds']:.0f} s); none more than {largest['megabytes']:.0f} MB."
+    )
+    return figure, reading, data
+
+
+def _training(path: str | Path):
+    try:
+        data = pd.read_csv(path, sep="\t")[["epoch", "loss", "held_out_loss"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not the training record of a student ({error})") from None
+    figure = new_figure(7, 3.8)
+    with matplotlib.rc_context(STYLE):
+        axes = figure.subplots()
+    axes.plot(data["epoch"], data["loss"], color=COLOURS[0], marker="o", markersize=3, label="training")
+    axes.plot(data["epoch"], data["held_out_loss"], color=COLOURS[1], marker="s", markersize=3, label="held out")
+    axes.set(xlabel="epoch", ylabel="cross-entropy, nats", yscale="log")
+    axes.legend(frameon=False)
+    last = data.iloc[-1]
+    reading = f"After {last['epoch']:.0f} epochs the loss is {last['loss']:.3f}"
+    reading += "." if np.isnan(last["held_out_loss"]) else f", on contigs held out {last['held_out_loss']:.3f}."
+    return figure, reading, data
+
+
+def _maps(representations: dict[str, list[str | Path]], predictions: str | Path, truth: str | Path | None, seed: int):
+    table = read_table(predictions, PREDICTIONS)
+    ids = table["id"].tolist()
+    if truth is not None:
+        table = read_table(truth, TRUTH).set_index("id").reindex(ids)
+    family = pd.Series([lineage[RANKS.index(_COLOUR_RANK)] for lineage in lineages_of(table)]).fillna(REST[1])
+    common = family.value_counts().index[:_NAMED_GROUPS]
+    groups = family.where(family.isin(common), REST[0]).to_numpy(dtype=str)
+    rows = np.sort(np.random.default_rng(seed).choice(len(ids), min(MAPPED, len(ids)), replace=False))
+    features = {model: load_embeddings(shards, ids)[rows] for model, shards in representations.items()}
+    figure, places = draw_maps(features, groups[rows], seed)
+    data = pd.DataFrame({"contig": np.array(ids, dtype=object)[rows], _COLOUR_RANK: groups[rows]})
+    for model, found in places.items():
+        data[f"{model} x"], data[f"{model} y"] = found.T
+    reading = (
+        f"{len(rows)} contigs as {' and '.join(places)} see them (t-SNE), coloured by "
+        f"{'true' if truth is not None else 'predicted'} {_COLOUR_RANK}: one colour, one island: told apart."
+    )
+    return figure, reading, data

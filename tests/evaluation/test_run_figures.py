@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from genestill.evaluation.run_figures import draw_run
+from genestill.ground.artefacts import PREDICTIONS, rank_columns
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANKS, parse_lineage
+from genestill.ground.shards import write_embeddings
+from genestill.ground.tables import write_table
+
+CONTIGS = 40
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Forty contigs of two families, which "student" tells apart and "teacher" does not; a training; two steps."""
+    ids = [f"contig{number}" for number in range(CONTIGS)]
+    lineages = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F{number % 2}") for number in range(CONTIGS)]
+    confidences = {f"confidence_{rank}": 0.9 for rank in RANKS}
+    table = pd.DataFrame({"id": ids, **rank_columns(lineages), **confidences, "accepted": 5, "reason": ""})
+    write_table(tmp_path / "predictions.parquet", table, PREDICTIONS)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(CONTIGS, 8)).astype(np.float16)
+    apart = noise + 40 * (np.arange(CONTIGS) % 2)[:, None].astype(np.float16)
+    write_embeddings(tmp_path / "teacher0.parquet", ids[:25], noise[:25])
+    write_embeddings(tmp_path / "teacher1.parquet", ids[25:], noise[25:])
+    write_embeddings(tmp_path / "student.parquet", ids, apart)
+    (tmp_path / "training.tsv").write_text("epoch\tloss\theld_out_loss\tseconds\n1\t2.0\t2.5\t0.1\n2\t1.0\t1.5\t0.2\n")
+    for stage, seconds in (("labels", 5), ("student", 65)):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "step.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:05\t300\n")
+    return tmp_path
+
+
+def draw(run, **changes):
+    settings = {
+        "training": run / "training.tsv",
+        "costs": [run / "labels" / "step.tsv", run / "student" / "step.tsv"],
+        "representations": {
+            "teacher": [run / "teacher0.parquet", run / "teacher1.parquet"],
+            "student": [run / "student.parquet"],
+        },
+        "predictions": run / "predictions.parquet",
+        "truth": None,
+        "seed": 1,
+        "folder": run / "drawn",
+    }
+    return draw_run(**settings | changes)
+
+
+def test_a_run_is_drawn_with_its_cost_its_training_and_its_maps(run):
+    assert draw(run) == ["cost", "training", "maps"]
+    cost = pd.read_csv(run / "drawn" / "cost.tsv", sep="\t")
+    assert cost[["stage", "seconds"]].values.tolist() == [["labels", 5], ["student", 65]]
+    assert "1.2 minutes" in (run / "drawn" / "cost.svg").read_text()
+    assert "the loss is 1.000, on contigs held out 1.500" in (run / "drawn" / "training.svg").read_text()
+
+
+def test_a_map_keeps_apart_what_the_model_tells_apart(run):
+    draw(run)
+    places = pd.read_csv(run / "drawn" / "maps.tsv", sep="\t")
+    assert len(places) == CONTIGS
+
+    def silhouette(model):
+        from sklearn.metrics import silhouette_score
+
+        return silhouette_score(places[[f"{model} x", f"{model} y"]], places["family"])
+
+    assert silhouette("student") > 0.5 > silhouette("teacher")
+
+
+def test_the_same_seed_draws_the_same_bytes(run):
+    draw(run)
+    draw(run, folder=run / "again")
+    for name in ("cost.svg", "training.svg", "maps.svg", "maps.tsv"):
+        assert (run / "drawn" / name).read_bytes() == (run / "again" / name).read_bytes()
+
+
+def test_what_is_missing_is_not_drawn(run):
+    assert draw(run, training=None, representations={}) == ["cost"]
+
+
+@pytest.mark.parametrize("what", ["training", "costs"])
+def test_a_file_of_another_kind_is_named(run, what):
+    other = run / "other.tsv"
+    other.write_text("a\tb\n1\t2\n")
+    with pytest.raises(InputError, match=r"other\.tsv: not "):
+        draw(run, **{what: [other] if what == "costs" else other})
