@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from genestill.cli import build_parser, main
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of
-from genestill.ground.lineage import parse_lineage
+from genestill.ground.lineage import RANKS, parse_lineage
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.community import (
     CommunitySettings,
@@ -22,10 +22,20 @@ from genestill.reference.community import (
     write_community,
 )
 from genestill.reference.genomes import read_genomes
-from genestill.reference.novelty import STATUSES, split_genomes, true_status
+from genestill.reference.novelty import STATUSES, split_genomes
 from genestill.reference.simulation import BiosphereSettings, write_biosphere
 
 SETTINGS = CommunitySettings(contigs=400, samples=4, minimum_length=500, median_length=1500, maximum_length=10_000)
+
+
+def true_status(lineage, in_reference, reference):
+    """What a genome is with respect to a reference: one of `STATUSES`, or the name of a higher rank that is absent."""
+    if in_reference:
+        return "exact"
+    absent = next(
+        (rank for rank in range(len(RANKS)) if all(lineage[: rank + 1] != r[: rank + 1] for r in reference)), None
+    )
+    return "known" if absent is None else RANKS[absent]
 
 
 @pytest.fixture(scope="module")

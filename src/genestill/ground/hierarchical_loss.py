@@ -33,11 +33,6 @@ class FlatSoftmax:
         return -torch.log(probabilities).to(logits.dtype)
 
 
-def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of leaf logits [b, leaves] against leaf probabilities [b, leaves]: [b]."""
-    return -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1)
-
-
 def distillation_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """T² KL(teacher/T ‖ student/T) (Hinton et al. 2015, arXiv 1503.02531), a value for each row: [b].
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_text_lines
-from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, parse_lineage, refuse_two_parents
+from genestill.ground.lineage import NO_LINEAGE, Lineage, parse_lineage, refuse_two_parents
 from genestill.ground.taxonomy_folder import parse_taxid
 
 # With NCBI's newer rank word "domain", MMseqs2 writes "-_Bacteria"; these names stand at the top rank only.
@@ -203,11 +203,6 @@ def join_labels(labels: list[Label], ids: Sequence[str], all_ids: set[str], sour
             f"{source}: fewer than two labelled species among {len(ids)} contigs; expected at least 2 to tell apart"
         )
     return joined, counts
-
-
-def common_label(lineages: Sequence[Lineage]) -> Lineage:
-    """The lowest common ancestor of one or more lineages; the empty lineage of none."""
-    return common_lineage(lineages) if lineages else NO_LINEAGE
 
 
 def _mark_domain(text: str) -> str:

@@ -23,6 +23,11 @@ def configure_logging(quiet: bool = False) -> None:
     )
 
 
+def log_counts(doing: str, counts: dict[str, int]) -> None:
+    """One line with all counts: ``labels: 12 contigs, 3 unlabelled``."""
+    logger.info("%s: %s", doing, ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+
+
 def progress(items: Iterable, total: int | None, unit: str, doing: str) -> Iterator:
     """Yield ``items``; on a terminal show a bar with rate and time left, elsewhere a log line every half minute."""
     if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):

@@ -1,5 +1,6 @@
 """The commands of the labels stage."""
 
+from genestill.ground.label_tables import FORMATS
 from genestill.ground.options import add_contigs_and_index, settings_of
 
 
@@ -60,7 +61,7 @@ def _add_import(commands) -> None:
     parser.add_argument(
         "--format",
         default="auto",
-        choices=["auto", "mmseqs2", "taxometer", "kraken2", "centrifuge"],
+        choices=FORMATS,
         help="its format (default auto: told by the first line)",
     )
     parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")

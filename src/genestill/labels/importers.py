@@ -5,9 +5,10 @@ from pathlib import Path
 from genestill.ground import artefacts
 from genestill.ground.files import write_json
 from genestill.ground.label_tables import join_labels, read_label_table
+from genestill.ground.logs import log_counts
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.tables import read_table
-from genestill.labels.lineages import count_labels, log_counts, read_taxonomy, refuse_few_species, write_labels
+from genestill.labels.lineages import count_labels, read_taxonomy, refuse_few_species, write_labels
 
 
 def import_labels(

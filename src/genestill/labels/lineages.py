@@ -12,7 +12,6 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import write_text
 from genestill.ground.label_tables import Label
 from genestill.ground.lineage import RANKS, Lineage, common_lineage, depth, format_lineage
-from genestill.ground.logs import logger
 from genestill.ground.tables import write_table
 from genestill.ground.taxonomy_folder import parse_taxid, read_dump_file, read_lineages
 
@@ -145,8 +144,3 @@ def write_labels(
     rows = "".join(f"{name}\t{format_lineage(lineage)}\n" for name, lineage in zip(ids, lineages, strict=True))
     write_text(output_tsv, f"contigs\tpredictions\n{rows}")
     return lineages
-
-
-def log_counts(doing: str, counts: dict[str, int]) -> None:
-    """One line with all counts."""
-    logger.info("%s: %s", doing, ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))

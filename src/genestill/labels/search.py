@@ -14,12 +14,13 @@ from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.files import require_disk_space, scratch_folder, write_json
 from genestill.ground.label_tables import Label, read_mmseqs2
+from genestill.ground.logs import log_counts
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import read_table, write_table
 from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
-from genestill.labels.lineages import count_labels, log_counts, read_taxonomy, refuse_few_species, write_labels
+from genestill.labels.lineages import count_labels, read_taxonomy, refuse_few_species, write_labels
 from genestill.labels.settings import SearchSettings
 
 # artefacts.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.

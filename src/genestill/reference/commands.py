@@ -1,5 +1,6 @@
 """The commands of the reference stage."""
 
+from genestill.ground.label_tables import FORMATS
 from genestill.reference.genome_commands import add_commands as add_genome_commands
 from genestill.reference.genome_commands import add_genomes
 from genestill.reference.transcript_commands import add_commands as add_transcript_commands
@@ -26,7 +27,7 @@ def _add_contigs(commands) -> None:
     depths.add_argument("--abundance", metavar="TSV", help="one row a contig, one column a sample")
     depths.add_argument("--bam", nargs="+", default=[], metavar="BAM", help="alignments instead, one file a sample")
     parser.add_argument("--labels", metavar="FILE", help="the table of labels that the run will import")
-    parser.add_argument("--labels-format", default="auto", metavar="FORMAT", help="its format (default auto)")
+    parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
     parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status")
     parser.add_argument("--reference", metavar="TSV", help="table of the reference genomes")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
@@ -70,7 +71,7 @@ def _add_taxonomy(commands) -> None:
     source.add_argument("--genomes", metavar="TSV", help="table of genomes: file, and lineage or taxid")
     source.add_argument("--database", metavar="DATABASE", help="a ready MMseqs2 taxonomy database instead")
     source.add_argument("--labels", metavar="FILE", help="a table of labels with lineages in words instead")
-    parser.add_argument("--labels-format", default="auto", metavar="FORMAT", help="its format (default auto)")
+    parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
     parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump: alone, or for genomes with taxids")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …, lineages.tsv")

@@ -13,7 +13,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import read_text_lines, require_disk_space
 from genestill.ground.label_tables import join_labels, read_label_table
 from genestill.ground.lineage import parse_lineage, refuse_two_parents
-from genestill.ground.logs import logger
+from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
 from genestill.reference.abundance import join_abundance, read_abundance_table, read_bam_depths
@@ -172,4 +172,4 @@ def prepare_contigs(
     write_table(output_abundance, depths, schema)
     if answers is not None and output_truth is not None:
         write_table(output_truth, answers, artefacts.TRUTH)
-    logger.info("contigs: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+    log_counts("contigs", counts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, read_text_lines, write_json
 from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
-from genestill.ground.logs import logger
+from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta, write_fasta
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
@@ -126,7 +126,7 @@ def write_gold_standard(
                 table.write(f"{name}\t{format_lineage(lineage)}\t{genome or ''}\t{length}\n")
         counts["contigs_without_answer"] = sum(depth(found.get(name, (NO_LINEAGE,))[0]) == 0 for name in lengths)
         write_json(aside / "summary.json", counts | {"contigs": len(lengths)})
-    logger.info("gold standard: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+    log_counts("gold standard", counts)
 
 
 def _find(path: str | Path, name: str) -> Path:

@@ -40,16 +40,6 @@ class Split:
         return len(self.status) - self.decoys() - sum(self.counts().values())
 
 
-def true_status(lineage: Lineage, in_reference: bool, reference: list[Lineage]) -> str:
-    """What a genome is with respect to a reference: one of `STATUSES`, or the name of a higher rank that is absent."""
-    if in_reference:
-        return "exact"
-    absent = next(
-        (rank for rank in range(len(RANKS)) if all(lineage[: rank + 1] != r[: rank + 1] for r in reference)), None
-    )
-    return "known" if absent is None else RANKS[absent]
-
-
 def check_shares(shares: dict[str, float], decoys: float) -> None:
     """Raise `InputError` unless ``shares`` of the statuses add up to 1 and ``decoys`` leaves room for a community."""
     for status, share in shares.items():

@@ -10,7 +10,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, read_text_lines, write_json
 from genestill.ground.label_tables import read_label_table
 from genestill.ground.lineage import RANKS, depth, format_lineage
-from genestill.ground.logs import logger
+from genestill.ground.logs import log_counts
 from genestill.ground.taxonomy_folder import LINEAGES
 from genestill.reference.genomes import Genome
 from genestill.reference.taxdump import MMSEQS_RANKS, Taxdump, read_report, read_taxdump, taxdump_of_lineages
@@ -130,4 +130,4 @@ def _finish(dump: Taxdump, taxid_of_genome: dict[str, int], merged: int, source:
         "lineages_with_gaps": sum(any("incertae sedis" in (name or "") for name in lineage) for lineage in lineages),
     }
     write_taxonomy(output, dump, taxid_of_genome, counts)
-    logger.info("taxonomy: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
+    log_counts("taxonomy", counts)

@@ -15,7 +15,6 @@ from genestill.teacher.tokenization import Tokenizer, load_tokenizer
 # What a model of unknown context is given: attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
