@@ -106,8 +106,7 @@ Every rule is one of these; each runs by itself as well. `genestill STAGE COMMAN
 
 ## Exit codes
 
-```text
-EXIT_CODES```
+EXIT_CODES
 
 Snakemake ends with 0 if every job did, and with 1 otherwise; the log of the failed job says which of these it was.
 
@@ -131,7 +130,9 @@ def commands() -> str:
     """The page of commands, from the program's own parser."""
     from genestill.cli import EXIT_CODES, STAGES, build_parser
 
-    lines = [COMMANDS_HEAD.replace("EXIT_CODES", EXIT_CODES)]
+    codes = [line.split(maxsplit=1) for line in EXIT_CODES.splitlines() if line.startswith(" ")]
+    table = ["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in codes)]
+    lines = [COMMANDS_HEAD.replace("EXIT_CODES", "\n".join(table))]
     for stage, parser in subparsers(build_parser()).items():
         lines += [f"## genestill {stage}", "", sentence(STAGES.get(stage, parser.description)), ""]
         # A command beside the stages has options of its own and nothing under it.

@@ -286,3 +286,23 @@ def test_a_column_that_is_not_described_is_a_complaint(tmp_path):
     (tmp_path / "labels" / "labels.tsv").write_text("contigs\tprediction\n")
     (tmp_path / "labels" / "more.tsv").write_text("a\n")
     assert [line.split(":")[0] for line in complaints(tmp_path)] == ["labels/labels.tsv", "labels/more.tsv"]
+
+
+def test_paths_of_results_in_the_documentation_are_on_the_page():
+    known = [place for entry in outputs.entries() for place in [*outputs.places(entry), entry.get("in", "")]]
+    # A file, or a folder on the way to one.
+    regexes = [
+        outputs.pattern("/".join(place.split("/")[:depth]))
+        for place in known
+        for depth in range(1, place.count("/") + 2)
+    ]
+    stages = "reference|labels|teacher|student|evaluation"
+    lacking = {}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for path in re.findall(rf"`(?:results/[\w<>-]+/[\w<>-]+/)?((?:{stages})/[^`\s]+)`", page.read_text("utf-8")):
+            # reference/outputs.md and the like are pages; student/encoders/ and the like are packages.
+            if path.endswith((".md", ".py")) or (ROOT / "src" / "genestill" / path).exists():
+                continue
+            if not any(regex.fullmatch(path.rstrip("/")) for regex in regexes):
+                lacking.setdefault(page.name, []).append(path)
+    assert lacking == {}
