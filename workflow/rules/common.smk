@@ -36,6 +36,8 @@ shell.prefix(
 
 # Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it.
 workflow.global_resources.setdefault("gpu", 1)
+# Stands beside every gpu; None is no resource, and the cluster gives any GPU.
+GPU_MODEL = config["teacher"]["gpu_model"]
 
 RESULTS = f"results/{config['recipe']}/{config['dataset']['name']}"
 

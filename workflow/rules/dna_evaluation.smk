@@ -42,6 +42,7 @@ rule embed_task:
         mem_mb=4000,
         runtime=120,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         pooling=DNA["pooling"],
     shell:
@@ -90,6 +91,7 @@ rule finetune_task:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         pooling=DNA["pooling"],
         settings=options(epochs=DNA["epochs"], learning_rates=DNA["learning_rates"]),

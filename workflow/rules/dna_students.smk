@@ -61,6 +61,7 @@ rule pretrain_kmer_teacher:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 360 * attempt,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         hidden_size=DNA["teacher"]["hidden_size"],
         layers=DNA["teacher"]["layers"],
@@ -112,6 +113,7 @@ rule embed_windows:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 360 * attempt,
         gpu=1,
+        gpu_model=GPU_MODEL,
     shell:
         "python -m genestill teacher embed --what tokens --model {input.model:q} --contigs {input.windows:q}"
         " --index {input.index:q} --output {output:q} 2> {log:q}"
@@ -137,6 +139,7 @@ rule pretrain_student:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
@@ -167,6 +170,7 @@ rule distil_student:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),

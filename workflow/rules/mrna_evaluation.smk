@@ -59,6 +59,7 @@ rule embed_with_student:
         mem_mb=4000,
         runtime=240,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         tracks=lambda wildcards, input: (
             options(tracks=str(input.transcripts))

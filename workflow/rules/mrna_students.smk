@@ -107,6 +107,7 @@ rule pretrain_transcript_teacher:
         mem_mb=8000,
         runtime=600,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         settings=options(**MRNA["teacher"]["pretraining"]),
         name=MRNA["teacher"]["name"],
@@ -136,6 +137,7 @@ rule ask_transcript_teacher:
         mem_mb=8000,
         runtime=600,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         settings=options(
             layer=MRNA["teacher"]["layer"],
@@ -167,6 +169,7 @@ rule match_student:
         mem_mb=8000,
         runtime=600,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         settings=lambda wildcards: options(
             **{

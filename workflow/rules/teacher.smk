@@ -27,6 +27,7 @@ if TEACHER_CONFIG["model"] is None:
             mem_mb=lambda wildcards, attempt: 4000 * attempt,
             runtime=lambda wildcards, attempt: 240 * attempt,
             gpu=1,
+            gpu_model=GPU_MODEL,
         params:
             folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
             settings=options(**TEACHER_CONFIG["pretraining"]),
@@ -84,6 +85,7 @@ rule check_teacher:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=60,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
         settings=options(dtype=TEACHER_CONFIG["dtype"], **TEACHER_CONFIG["check"]),
@@ -115,6 +117,7 @@ rule embed_shard:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
         gpu=TEACHER_CONFIG["processes"],
+        gpu_model=GPU_MODEL,
     params:
         shard=lambda wildcards: wildcards.shard,
         shards=TEACHER_CONFIG["shards"],
@@ -174,6 +177,7 @@ rule soften_teacher:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=1,
+        gpu_model=GPU_MODEL,
     params:
         folds=TEACHER_CONFIG["folds"],
         seed=config["seed"],

@@ -1,0 +1,41 @@
+# Everything that comes from outside, and nothing else: snakemake fetch --configfile …; the rest needs no network.
+
+
+localrules:
+    fetch,
+
+
+def is_downloaded(path):
+    """Whether a rule of ours downloads the file; other files are the user's."""
+    return isinstance(path, str) and path.startswith("resources/downloads/")
+
+
+FETCHED = [
+    path
+    for path in [
+        *DATASET.values(),
+        *REFERENCE.values(),
+        *DNA_TASKS.values(),
+    ]
+    if is_downloaded(path)
+]
+if TEACHER_CONFIG["model"] and not TEACHER_IS_FOLDER:
+    FETCHED.append(f"{TEACHER}/model")
+# A database that is no file here is one of those that MMseqs2 downloads by name.
+if REFERENCE["database"] and not Path(f"{REFERENCE['database']}.dbtype").is_file():
+    FETCHED.append(f"{RESULTS}/reference/database")
+PEERS = {
+    "amber": TRUTH and (config["evaluation"]["amber"] or AMBER_RUNS),
+    "vamb": config["evaluation"]["benchmark"].get("taxometer"),
+}
+FETCHED += [peer_environment(peer) for peer, wanted in PEERS.items() if wanted]
+# A benchmark fetches what each of its communities does.
+FETCHED += [
+    getattr(rules, f"{community}_fetch").input
+    for community in config["benchmark"]["communities"]
+]
+
+
+rule fetch:
+    input:
+        FETCHED,
