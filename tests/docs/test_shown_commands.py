@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,19 @@ def test_a_snakemake_command_dry_runs_and_lists_jobs(words, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert re.search(r"^(local)?rule ", done.stdout, flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_encoder_students_runs(tmp_path):
+    page = (ROOT / "docs" / "how-to" / "encoder-students.md").read_text(encoding="utf-8")
+    example = next(block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "AutoModel" in block)
+    make = """
+    from genestill.student.encoders import EncoderConfig, EncoderModel
+    from genestill.student.encoders.tokenization import build_tokenizer
+
+    EncoderModel(EncoderConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(FOLDER)
+    build_tokenizer(cls=False, max_length=64).save_pretrained(FOLDER)
+    """
+    program = "\n".join([f"FOLDER = {str(tmp_path)!r}", textwrap.dedent(make), example, "print('done')"])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.stdout.endswith("done\n"), done.stderr[-2000:]
