@@ -99,8 +99,10 @@ def _entry(entry: dict, shown: dict[str, str]) -> list[str]:
 
 def _type(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
-        return f"list of {kind.value_type}"
-    return f"vector of {kind.value_type}" if pa.types.is_fixed_size_list(kind) else str(kind)
+        return f"list of {_type(kind.value_type)}"
+    if pa.types.is_fixed_size_list(kind):
+        return f"vector of {_type(kind.value_type)}"
+    return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind))
 
 
 def _cell(text: str) -> str:

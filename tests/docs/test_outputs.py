@@ -98,7 +98,7 @@ def test_the_page_shows_a_table_with_type_unit_and_meaning():
     page = outputs.page()
     assert "| `length` | int64 | base pairs | length of the sequence |" in page
     assert "| `PERCENTAGE` | number | percent |" in page
-    assert "| `confidence_species` | float | probability |" in page
+    assert "| `confidence_species` | float32 | probability |" in page
 
 
 def complaints(results: Path) -> list[str]:
