@@ -110,6 +110,11 @@ def peer_program(name, program):
     )
 
 
+def is_downloaded(path):
+    """Whether a rule of ours downloads the file; other files are the user's."""
+    return isinstance(path, str) and path.startswith("resources/downloads/")
+
+
 def claim_results():
     """Refuse a second run on the same results; Snakemake's own lock is off, for it outlives a killed run."""
     try:

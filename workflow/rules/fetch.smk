@@ -5,11 +5,6 @@ localrules:
     fetch,
 
 
-def is_downloaded(path):
-    """Whether a rule of ours downloads the file; other files are the user's."""
-    return isinstance(path, str) and path.startswith("resources/downloads/")
-
-
 FETCHED = [
     path
     for path in [
