@@ -49,7 +49,7 @@ rule train_corrector:
         " --epochs {params.epochs:q} --hidden-size {params.hidden_size:q} --layers {params.layers:q}"
         " --learning-rate {params.learning_rate:q} --threshold {params.threshold:q} {params.neighbours}"
         " --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
-        " 2> {log:q}"
+        " --output-embeddings {output.embeddings:q} 2> {log:q}"
 
 
 rule train_published:
