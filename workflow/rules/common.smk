@@ -34,8 +34,10 @@ shell.prefix(
     f"set -euo pipefail; {PROGRAMS}export PYTHONPATH={shlex.quote(str(SOURCE))}; "
 )
 
-# Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it.
-workflow.global_resources.setdefault("gpu", 1)
+# Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it. Where there is
+# no card they run on the CPU, a core each.
+GPUS = len(list(Path("/dev").glob("nvidia[0-9]*")))
+workflow.global_resources.setdefault("gpu", GPUS or workflow.cores or 1)
 # Stands beside every gpu; None is no resource, and the cluster gives any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
 

@@ -22,7 +22,7 @@ if TEACHER_CONFIG["model"] is None:
             f"{RESULTS}/benchmarks/teacher/pretrain_teacher.tsv"
         conda:
             "../../envs/teacher.yaml"
-        threads: 2
+        threads: 1
         resources:
             mem_mb=lambda wildcards, attempt: 4000 * attempt,
             runtime=lambda wildcards, attempt: 240 * attempt,
@@ -80,7 +80,7 @@ rule check_teacher:
         f"{RESULTS}/benchmarks/teacher/check_teacher.tsv"
     conda:
         "../../envs/teacher.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=60,
@@ -112,7 +112,7 @@ rule embed_shard:
         shard=r"\d+",
     conda:
         "../../envs/teacher.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
@@ -172,7 +172,7 @@ rule soften_teacher:
         f"{RESULTS}/benchmarks/teacher/soften_teacher.tsv"
     conda:
         "../../envs/teacher.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
