@@ -8,7 +8,7 @@ import pandas as pd
 from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import NO_LINEAGE, RANKS, depth, parse_lineage
-from genestill.ground.tables import read_table, write_table
+from genestill.ground.tables import read_table, read_tsv, write_table
 
 
 def import_taxometer(results: str | Path, index: str | Path, output: str | Path, threshold: float) -> None:
@@ -20,7 +20,7 @@ def import_taxometer(results: str | Path, index: str | Path, output: str | Path,
     Raises:
         InputError: another header, scores that are not one number a rank, or contigs that the index does not hold.
     """
-    table = pd.read_csv(results, sep="\t", dtype=str, keep_default_na=False)
+    table = read_tsv(results)
     if list(table.columns[:3]) != ["contigs", "predictions", "scores"]:
         raise InputError(f"{results}: columns {', '.join(table.columns)}; expected contigs, predictions, scores")
     ids = read_table(index, INDEX, ["id"])["id"].tolist()

@@ -15,7 +15,7 @@ def read_yaml(path: str | Path):
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except yaml.YAMLError as error:
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not a YAML file: {error}") from None
 
 
@@ -45,6 +45,8 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
         InputError: an unknown recipe or key (with the nearest known one), or a value that the schema refuses.
     """
     known = sorted(path.stem for path in Path(recipes).glob("*.yaml"))
+    if not isinstance(settings, dict):
+        raise InputError(f"configuration: {str(settings)[:60]!r}; expected keys and values, recipe and dataset first")
     recipe = settings.get("recipe")
     if recipe not in known:
         raise InputError(

@@ -9,6 +9,7 @@ import pandas as pd
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
 from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage, depth
+from genestill.ground.tables import read_tsv
 
 OTHER = "other"  # the rank-less leaf that stands for "a child that the reference does not hold"
 
@@ -134,11 +135,11 @@ class LabelTree:
     def load(cls, path: str | Path) -> "LabelTree":
         """Read what `save` wrote; raises `InputError` if the file is not a tree in depth-first order."""
         try:
-            table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype={"name": str, "rank": str})
-            rank = np.array([("root", *RANKS).index(word) for word in table["rank"]])
-            parent = table["parent"].to_numpy(dtype=np.int64)
-            other = table["other"].to_numpy(dtype=bool)
-        except (OSError, KeyError, ValueError) as error:
+            table = read_tsv(path, ("node", "parent", "rank", "name", "other"))
+            rank = np.array([("root", *RANKS).index(word) for word in table["rank"]], dtype=np.int8)
+            parent = np.array([int(word) for word in table["parent"]], dtype=np.int64)
+            other = np.array([("0", "1").index(word) for word in table["other"]], dtype=bool)
+        except (InputError, OverflowError, ValueError) as error:
             raise InputError(
                 f"{path}: not a label tree ({error}); expected the columns node, parent, rank, name, other"
             ) from None

@@ -1,5 +1,6 @@
 """Nucleotide sequences: reading FASTA, and turning bases into numbers."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import dnaio
 import numpy as np
 
 from genestill.ground.errors import InputError
+
+try:
+    from isal.isal_zlib import error as _isal_error
+except ImportError:  # dnaio reads gzip by it where it is installed
+    _isal_error = zlib.error
+_BROKEN_STREAM = (zlib.error, _isal_error)
 
 BASES = "ACGT"
 UNKNOWN_BASE = 4  # the code of every letter that is not A, C, G or T
@@ -45,7 +52,7 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
                 yield name, sequence
     except dnaio.FileFormatError as error:
         raise InputError(f"{path}: not a FASTA file after {previous}: {error}") from None
-    except (EOFError, OSError, UnicodeDecodeError, ValueError) as error:
+    except (EOFError, OSError, ValueError, *_BROKEN_STREAM) as error:
         raise InputError(f"{path}: cannot be read after {previous}: {error}; is the file truncated?") from None
     if previous == "the start of the file":
         raise InputError(f"{path}: holds no sequence; expected FASTA records (a line '>id', then bases)")

@@ -1,5 +1,7 @@
 """Parquet tables with a schema: written atomically, validated when read back."""
 
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +56,28 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
 def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
     """`read_arrow` as a pandas data frame."""
     return read_arrow(path, schema, columns).to_pandas()
+
+
+def read_tsv(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """A tab-separated table with a header, gzipped or not, as text: no cell is taken for a number or for nothing.
+
+    Raises `InputError`, naming the file, if it is missing, cut short, not UTF-8 or not a table, or lacks one of
+    ``columns``.
+    """
+    columns = list(columns)
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path}: not a table that can be read ({error})") from None
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}; found {', '.join(table.columns)[:200]}")
+    # pandas takes the first cells of rows that are too long for names of rows, and fills rows that are too short.
+    if not isinstance(table.index, pd.RangeIndex) or table.isna().any(axis=None):
+        raise InputError(f"{path}: rows with another number of columns than the {len(table.columns)} of the header")
+    return table
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

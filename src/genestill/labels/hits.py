@@ -20,7 +20,7 @@ _COLUMNS = {
     "flag": "str",
 }
 # "308+371": bases 308 to 308 + 371 on the forward strand; "10858-128": 10858 down to 10858 - 128. 0-based, inclusive.
-_PLACE = r"^(?P<first>\d+)(?P<sign>[+-])(?P<span>\d+)$"
+_PLACE = r"^(?P<first>[0-9]{1,15})(?P<sign>[+-])(?P<span>[0-9]{1,15})$"
 
 
 def read_alignments(path: str | Path) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def read_alignments(path: str | Path) -> pd.DataFrame:
         place = table.pop("place").str.extract(_PLACE)
         if place.isna().any(axis=None):
             raise ValueError("a place that is not start+length or start-length")
-    except ValueError as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise InputError(f"{path}: not what MMseqs2 18 writes for fragments of contigs ({error})") from None
     first, span = place["first"].astype("int64"), place["span"].astype("int64")
     forward = place["sign"] == "+"

@@ -1,11 +1,11 @@
 """The table of published data: where each file lies, how large it is, and what is known of its checksum."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.ground.errors import InputError
+from genestill.ground.files import read_text_lines
 
 COLUMNS = ("dataset", "sample", "role", "url", "checksum", "bytes", "version", "licence", "doi", "state", "holds")
 ROLES = ("contigs", "setup", "reads", "taxonomy", "checksums", "page")
@@ -58,16 +58,13 @@ class Source:
 
 def read_sources(path: str | Path) -> list[Source]:
     """Read the table (TSV, columns ``COLUMNS``, ``#`` starts a comment line); raise `InputError` naming the line."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+    lines = read_text_lines(path)
     rows = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
     if not rows or tuple(rows[0][1].split("\t")) != COLUMNS:
         raise InputError(f"{path}: the first row is not the header {', '.join(COLUMNS)}")
     found, line_of = [], {}
     for number, line in rows[1:]:
-        cells = next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE))
+        cells = line.split("\t")
         if len(cells) != len(COLUMNS):
             raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {len(COLUMNS)}")
         row = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=True))
@@ -80,7 +77,7 @@ def read_sources(path: str | Path) -> list[Source]:
             raise InputError(f"{path}: line {number}: the url is {row['url']!r}; expected http:// or https://")
         if row["checksum"] and not re.fullmatch(r"(md5|sha256):[0-9a-f]+", row["checksum"]):
             raise InputError(f"{path}: line {number}: checksum {row['checksum']!r}; expected md5:… or sha256:…")
-        if row["bytes"] and not row["bytes"].isdigit():
+        if row["bytes"] and not (row["bytes"].isascii() and row["bytes"].isdigit() and len(row["bytes"]) < 19):
             raise InputError(f"{path}: line {number}: bytes {row['bytes']!r}; expected a whole number or nothing")
         key = (row["dataset"], row["sample"], row["role"])
         if key in line_of:

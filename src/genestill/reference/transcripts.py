@@ -171,17 +171,30 @@ def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns)
         if columns.cds == "whole":
             transcript.cds = codon_starts(0, len(sequence))
         elif columns.cds_start and columns.cds_end:
-            start, stop = int(row[columns.cds_start]), int(row[columns.cds_end])
+            start, stop = (
+                _whole(row[column], f"{path}: {name!r}: {column}") for column in (columns.cds_start, columns.cds_end)
+            )
             if not 0 <= start <= stop <= len(sequence):
                 raise InputError(f"{path}: {name!r} codes at [{start}, {stop}), but has {len(sequence)} bases")
             transcript.cds = codon_starts(start, stop)
         if columns.exon_sizes:
-            sizes = [int(size) for size in str(row[columns.exon_sizes]).strip(",").split(",")]
+            words = str(row[columns.exon_sizes]).strip(",").split(",")
+            sizes = [_whole(word, f"{path}: {name!r}: {columns.exon_sizes}") for word in words]
             if sum(sizes) != len(sequence):
                 raise InputError(f"{path}: exons of {name!r} sum to {sum(sizes)}, but it has {len(sequence)} bases")
             transcript.splice = np.cumsum(sizes) - 1
         transcripts.append(transcript)
     return transcripts
+
+
+def _whole(value, where: str) -> int:
+    try:
+        number = float(value)
+        if number == int(number):
+            return int(number)
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise InputError(f"{where} is {str(value)[:40]!r}; expected a whole number")
 
 
 def window(transcript: Transcript, longest: int) -> Transcript:

@@ -31,7 +31,11 @@ class Taxids:
             if taxid not in parent_and_rank:
                 raise InputError(f"{nodes}: no node {taxid}, which {LINEAGES} beside it names")
             # Ancestors of a known path are known: the climb stops there, and is linear over the whole table.
+            climbed = set()
             while path and taxid != ROOT:
+                if taxid in climbed:
+                    raise InputError(f"{nodes}: the node {taxid} is its own ancestor; expected a tree")
+                climbed.add(taxid)
                 above, rank = parent_and_rank.get(taxid, (ROOT, "no rank"))
                 level = RANK_OF_NAME.get(rank)
                 if level is not None and level < len(path):

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta, reverse_complement
+from genestill.ground.tables import read_tsv
 
 
 def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> list[Path]:
@@ -19,12 +19,7 @@ def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> l
         if path.suffix != ".tsv":
             files.append(path)
             continue
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        table = pd.read_csv(path, sep="\t", dtype=str)
-        if "file" not in table:
-            raise InputError(f"{path}: no column 'file'; found {', '.join(table.columns)}")
-        files.extend(Path(folder or path.parent) / name for name in table["file"])
+        files.extend(Path(folder or path.parent) / name for name in read_tsv(path, ["file"])["file"])
     if not files:
         raise InputError(f"no genome is listed in {', '.join(map(str, paths))}")
     return files

@@ -39,9 +39,12 @@ def read_registry(path: str | Path = REGISTRY) -> dict[str, NamedTeacher]:
     """Read the table of named teachers; raise `InputError` if an entry lacks a field or has one too many."""
     wanted = {field.name for field in fields(NamedTeacher)} - {"name"}
     found = {}
-    for name, row in (read_yaml(path) or {}).items():
+    table = read_yaml(path) or {}
+    if not isinstance(table, dict) or not all(isinstance(row, dict) for row in table.values()):
+        raise InputError(f"{path}: expected a name with its fields for each teacher")
+    for name, row in table.items():
         if set(row) != wanted:
-            odd = ", ".join(sorted(set(row) ^ wanted))
+            odd = ", ".join(sorted(map(str, set(row) ^ wanted)))
             raise InputError(f"{path}: {name}: fields missing or unknown: {odd}")
         found[name] = NamedTeacher(name=name, **row)
     return found

@@ -8,6 +8,7 @@ import pandas as pd
 
 from genestill.evaluation.sequence_tasks.metrics import METRICS
 from genestill.ground.errors import InputError
+from genestill.ground.tables import read_tsv
 
 CATALOGUE_COLUMNS = ("benchmark", "task", "metric", "folds", "seeds", "epochs")
 PUBLISHED_COLUMNS = ("benchmark", "task", "model", "metric", "value", "spread", "protocol", "source")
@@ -58,16 +59,13 @@ def read_published(paths: list[str | Path]) -> pd.DataFrame:
     if (table["source"] == "").any():
         raise InputError(f"{paths[0]}: a published row without a source")
     for column in ("value", "spread"):
-        table[column] = pd.to_numeric(table[column])
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        strange = table.loc[numbers.isna() & (table[column] != ""), column]
+        if len(strange):
+            raise InputError(f"{paths[0]} …: {column} is {strange.iloc[0]!r}; expected a number")
+        table[column] = numbers
     return table.assign(task=table["benchmark"] + "/" + table["task"])
 
 
 def _read(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (FileNotFoundError, pd.errors.ParserError, UnicodeDecodeError, EOFError) as error:
-        raise InputError(f"{path}: not a table that can be read ({error})") from None
-    for column in columns:
-        if column not in table.columns:
-            raise InputError(f"{path}: no column {column!r}; found {', '.join(map(str, table.columns))}")
-    return table
+    return read_tsv(path, columns)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from genestill.ground.errors import InputError
+from genestill.ground.tables import read_tsv
 
 SPLITS = ("train", "validation", "test")
 
@@ -45,13 +45,7 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
     """
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
-    try:
-        table = pd.read_csv(path, sep="\t", dtype={"label": str, "sequence": str, "split": str}, keep_default_na=False)
-    except (FileNotFoundError, pd.errors.ParserError, UnicodeDecodeError, EOFError) as error:
-        raise InputError(f"{path}: not a task table that can be read ({error})") from None
-    for column in ("sequence", "label", "split"):
-        if column not in table.columns:
-            raise InputError(f"{path}: no column {column!r}; found {', '.join(map(str, table.columns))}")
+    table = read_tsv(path, ("sequence", "label", "split"))
     strange = set(table["split"]) - set(SPLITS)
     if strange:
         raise InputError(f"{path}: split {sorted(strange)[0]!r}; expected one of {', '.join(SPLITS)}")
@@ -74,13 +68,25 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
         if "fold" in table.columns:
             held = pool[table["fold"].to_numpy()[pool].astype(str) == str(fold)]
         else:
-            cuts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(pool, labels[pool])
-            held = pool[list(cuts)[fold][1]]
+            cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+            held = pool[_stratified(path, lambda: list(cut.split(pool, labels[pool]))[fold][1])]
         if not len(held):
             raise InputError(f"{path}: fold {fold} has no row")
         split[held] = "validation"
     elif "validation" not in split:
         pool = np.flatnonzero(split == "train")
-        _, held = train_test_split(pool, test_size=share, stratify=labels[pool], random_state=seed)
+        _, held = _stratified(
+            path, lambda: train_test_split(pool, test_size=share, stratify=labels[pool], random_state=seed)
+        )
         split[held] = "validation"
     return Task(table["sequence"].tolist(), labels, split, classes)
+
+
+def _stratified(path: str | Path, cut):
+    """``cut()``, or a sentence where a class has too few rows to be dealt out."""
+    try:
+        return cut()
+    except ValueError as error:
+        raise InputError(
+            f"{path}: no validation rows can be taken from training ({error}); mark some, or add rows"
+        ) from None

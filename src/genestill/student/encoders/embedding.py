@@ -1,7 +1,6 @@
 """Embeddings of lists of sequences by a released student: windows, batches by length, pooling."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 
 from genestill.ground.devices import choose_device
 from genestill.ground.errors import InputError
+from genestill.ground.files import read_json
 from genestill.student.encoders.configuration import POOLINGS
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.pooling import pool
@@ -113,11 +113,15 @@ def open_student(folder: str | Path) -> EncoderModel:
     """The encoder in a released folder, for inference; raises `InputError` if there is none that opens."""
     folder = Path(folder)
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if kind != EncoderModel.config_class.model_type:
-            raise InputError(f"{folder}: config.json says model_type {kind!r}; expected an encoder student")
+        config = read_json(folder / "config.json")
+    except InputError as error:
+        raise InputError(f"{folder}: no student that opens ({error})") from None
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != EncoderModel.config_class.model_type:
+        raise InputError(f"{folder}: config.json says model_type {kind!r}; expected an encoder student")
+    try:
         model, report = EncoderModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # transformers, its checks of settings and safetensors have dozens of kinds
         raise InputError(f"{folder}: no student that opens ({error})") from None
     if wrong := sorted({*report["missing_keys"], *report["unexpected_keys"]}):
         raise InputError(f"{folder}: model.safetensors does not fit config.json ({', '.join(wrong[:3])} …)")
