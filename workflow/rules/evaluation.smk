@@ -183,10 +183,9 @@ rule draw_run:
             training=f"{input.model}/training.tsv" if input.model else None,
             seed=config["seed"],
         ),
-        representations=lambda wildcards, input: " ".join(
-            [options(representations=f"teacher={shard}") for shard in input.teacher]
-            + [options(representations=f"student={input.student}")]
-            * bool(input.student)
+        representations=lambda wildcards, input: options(
+            representations=[f"teacher={shard}" for shard in input.teacher]
+            + [f"student={input.student}"] * bool(input.student)
         ),
         costs=f"{RESULTS}/benchmarks",
         folder=lambda wildcards, output: Path(output[0]).parent,

@@ -134,10 +134,10 @@ def _add_run_figures(commands) -> None:
     parser.add_argument(
         "--representations",
         type=_named,
-        action="append",
+        nargs="*",
         default=[],
         metavar="NAME=PARQUET",
-        help="embeddings of the contigs; repeat for every shard and model",
+        help="shards of embeddings of the contigs, each with the model that they are of",
     )
     parser.add_argument("--predictions", required=True, metavar="PARQUET", help="predictions of the same contigs")
     parser.add_argument("--truth", metavar="PARQUET", help="right answers, to colour by instead of predictions")
