@@ -10,6 +10,7 @@ sys.path.insert(0, str(SOURCE))
 from snakemake.settings.types import DeploymentMethod
 
 from genestill.ground.configuration import complete_configuration, merge
+from genestill.ground.devices import count_gpus
 from genestill.ground.errors import InputError
 from genestill.ground.locks import hold
 
@@ -35,9 +36,12 @@ shell.prefix(
 )
 
 # Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it. Where there is
-# no card they run on the CPU, a core each.
-GPUS = len(list(Path("/dev").glob("nvidia[0-9]*")))
-workflow.global_resources.setdefault("gpu", GPUS or workflow.cores or 1)
+# no card they run on the CPU, a core each. A report and a lint have no cores.
+try:
+    CORES = workflow.cores
+except WorkflowError:
+    CORES = None
+workflow.global_resources.setdefault("gpu", count_gpus() or CORES or 1)
 # Stands beside every gpu; None is no resource, and the cluster gives any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
 
