@@ -55,8 +55,8 @@ def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
     return table[shown]
 
 
-_LEGEND = """A name without "> x" counts calls at the model's own threshold, one with it above that score: the best of .5, .8
-and .95 in hindsight, where it beats the model's own.
+_LEGEND = """A name without "> x" counts calls at the model's own threshold, one with it above that score: the best
+of .5, .8 and .95 in hindsight, where it beats the model's own.
 F1 = 2 P R / (P + R), P = correct / (correct + wrong), R = correct / all contigs;
 mean over seeds, then over communities.
 [ ]: 95 % interval, genomes resampled over all communities at once; gain: paired, the first model less the row's.
