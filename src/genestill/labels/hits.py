@@ -1,5 +1,6 @@
 """The evidence behind the labels: the best targets of every open reading frame of every contig."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -34,12 +35,15 @@ def read_alignments(path: str | Path) -> pd.DataFrame:
         InputError: the table is not of that form, as another release of MMseqs2 might write it.
     """
     try:
-        table = pd.read_csv(path, sep="\t", header=None, names=list(_COLUMNS), dtype=_COLUMNS, index_col=False)
+        with warnings.catch_warnings():
+            # Rows with too many cells: pandas would warn and cut them.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(path, sep="\t", header=None, names=list(_COLUMNS), dtype=_COLUMNS, index_col=False)
         table = table.drop(columns="flag")
         place = table.pop("place").str.extract(_PLACE)
         if place.isna().any(axis=None):
             raise ValueError("a place that is not start+length or start-length")
-    except (OSError, OverflowError, ValueError) as error:
+    except (OSError, OverflowError, ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: not what MMseqs2 18 writes for fragments of contigs ({error})") from None
     first, span = place["first"].astype("int64"), place["span"].astype("int64")
     forward = place["sign"] == "+"

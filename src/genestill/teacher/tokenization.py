@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
+from genestill.ground.files import read_json, read_text_lines
 from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
 
 _LETTERS = bytes(ord("ACGTN"[code]) for code in range(5))
@@ -244,7 +244,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         except Exception as error:  # the Rust library raises bare Exception
             raise InputError(f"{fast}: not a tokenizer that opens: {error}") from None
     if words.is_file():
-        vocabulary = [line.strip() for line in words.read_text(encoding="utf-8").splitlines()]
+        vocabulary = [line.strip() for line in "\n".join(read_text_lines(words)).splitlines()]
         try:
             return KmerTokenizer(vocabulary, read_json(settings) if settings.is_file() else None)
         except InputError as error:
