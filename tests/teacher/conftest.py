@@ -18,13 +18,9 @@ def random_dna(length: int, seed: int) -> str:
     return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
 
 
-@pytest.fixture(scope="session")
-def causal_folder(tmp_path_factory):
-    """Mistral over byte pairs, as GenomeOcean; weights large enough that every token matters."""
-    folder = tmp_path_factory.mktemp("causal")
-    tokenizer = train_bpe([random_dna(200, seed) for seed in range(60)], 300, 64)
-    settings = PretrainingSettings(hidden_size=32, layers=3, heads=2, vocabulary=300, context=64)
-    torch.manual_seed(1)
+def save_random_model(settings, tokenizer, seed, folder):
+    """Weights wide enough that different tokens give clearly different numbers."""
+    torch.manual_seed(seed)
     model = build_model(settings, tokenizer)
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -32,6 +28,15 @@ def causal_folder(tmp_path_factory):
     model.save_pretrained(folder)
     tokenizer.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def causal_folder(tmp_path_factory):
+    """Mistral over byte pairs, as GenomeOcean; weights large enough that every token matters."""
+    folder = tmp_path_factory.mktemp("causal")
+    tokenizer = train_bpe([random_dna(200, seed) for seed in range(60)], 300, 64)
+    settings = PretrainingSettings(hidden_size=32, layers=3, heads=2, vocabulary=300, context=64)
+    return save_random_model(settings, tokenizer, 1, folder)
 
 
 @pytest.fixture(scope="session")
@@ -40,14 +45,7 @@ def masked_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("masked")
     tokenizer = KmerTokenizer.of_size(3, 48)
     settings = PretrainingSettings("nucleotide-transformer", hidden_size=32, layers=2, heads=2, context=48)
-    torch.manual_seed(2)
-    model = build_model(settings, tokenizer)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.2)
-    model.save_pretrained(folder)
-    tokenizer.save(folder)
-    return folder
+    return save_random_model(settings, tokenizer, 2, folder)
 
 
 @pytest.fixture(scope="session")

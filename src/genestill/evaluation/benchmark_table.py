@@ -20,7 +20,7 @@ def read_comparison(path: str | Path) -> pd.DataFrame:
     """Read what `benchmark.gather_benchmark` wrote; raises `InputError` for anything else."""
     try:
         table = pd.read_csv(path, sep="\t", dtype=_TEXT)
-        return table.assign(threshold=table["threshold"], name=[_name(row) for row in table.itertuples()])
+        return table.assign(name=[_name(row) for row in table.itertuples()])
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: not a comparison of a benchmark ({error})") from None
 

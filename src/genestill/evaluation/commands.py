@@ -4,6 +4,7 @@ import argparse
 
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
+from genestill.ground.options import add_seed
 
 
 def add_commands(commands) -> None:
@@ -53,7 +54,7 @@ def _add_taxonomy(commands) -> None:
     parser = commands.add_parser("taxonomy", help="score labels and predictions against the truth, rank by rank")
     _add_compared(parser)
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set in the metric table")
-    parser.add_argument("--seed", type=int, default=1, help="the run's seed; also of the bootstrap (1)")
+    add_seed(parser, "the run and of the bootstrap")
     parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of genomes (2000)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="metric table")
     parser.add_argument("--output-tallies", metavar="PARQUET", help="outcomes by genome, for a benchmark")
@@ -141,7 +142,7 @@ def _add_run_figures(commands) -> None:
     )
     parser.add_argument("--predictions", required=True, metavar="PARQUET", help="predictions of the same contigs")
     parser.add_argument("--truth", metavar="PARQUET", help="right answers, to colour by instead of predictions")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice of contigs and of t-SNE (1)")
+    add_seed(parser, "the choice of contigs and of t-SNE")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="where the SVG and TSV files go")
     parser.set_defaults(run=_run_run_figures)
 
@@ -189,7 +190,7 @@ def _add_benchmark(commands) -> None:
     parser.add_argument(
         "--simulated", nargs="*", default=[], metavar="NAME", help="communities that no mean over real ones takes in"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (1)")
+    add_seed(parser, "the bootstrap")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
     parser.add_argument("--comparison", required=True, metavar="TSV", help="scores with intervals")
     parser.add_argument("--table", required=True, metavar="TXT", help="the comparison for people")

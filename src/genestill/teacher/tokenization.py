@@ -244,7 +244,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         except Exception as error:  # the Rust library raises bare Exception
             raise InputError(f"{fast}: not a tokenizer that opens: {error}") from None
     if words.is_file():
-        vocabulary = [line.strip() for line in "\n".join(read_text_lines(words)).splitlines()]
+        vocabulary = [line.strip() for line in read_text_lines(words)]
         try:
             return KmerTokenizer(vocabulary, read_json(settings) if settings.is_file() else None)
         except InputError as error:

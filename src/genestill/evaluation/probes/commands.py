@@ -1,5 +1,7 @@
 """The commands of the ``mrna`` recipe in the evaluation stage: ``probe``, ``probe-table`` and ``probe-maps``."""
 
+from genestill.ground.options import add_seed
+
 
 def add_commands(commands) -> None:
     """Add the commands of this module to ``genestill evaluation``."""
@@ -47,7 +49,7 @@ def _add_table(commands) -> None:
     parser.add_argument("--floors", required=True, nargs="+", help="names of the k-mer baselines")
     parser.add_argument("--training", nargs="*", default=[], metavar="FOLDER", help="what 'student match' wrote")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap (default: %(default)s)")
+    add_seed(parser, "the bootstrap")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="table.tsv, table.txt, stability.tsv, SVGs")
     parser.set_defaults(run=_run_table)
 
@@ -74,7 +76,7 @@ def _add_maps(commands) -> None:
         "--model", required=True, action="append", nargs="+", metavar="NAME PARQUET", help="a name, then its shards"
     )
     parser.add_argument("--rows", type=int, default=300, help="transcripts a task at most (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    add_seed(parser)
     parser.add_argument("--output", required=True, metavar="SVG", help="the figure")
     parser.set_defaults(run=_run_maps)
 

@@ -1,5 +1,7 @@
 """The commands of the sequence benchmarks: ``genestill evaluation sequence-…``."""
 
+from genestill.ground.options import add_seed
+
 
 def add_commands(commands) -> None:
     """Add the commands to ``genestill evaluation``."""
@@ -16,7 +18,7 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"), help="what is fitted")
     parser.add_argument("--embeddings", metavar="PARQUET", help="features of the table's rows; for the probe")
     parser.add_argument("--epochs", type=int, default=10, help="of the CNN (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of every random number (default: %(default)s)")
+    add_seed(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_baseline)
 
@@ -28,7 +30,7 @@ def _add_scores(commands) -> None:
     parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
     parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show beside ours")
     parser.add_argument("--reference", metavar="MODEL", help="model that the others are compared with")
-    parser.add_argument("--seed", type=int, default=1, help="of the resampling (default: %(default)s)")
+    add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
     parser.add_argument("--output-table", required=True, metavar="TSV", help="one row a model, published ones included")
     parser.add_argument("--output-figure", required=True, metavar="SVG", help="scores with intervals")
@@ -40,7 +42,7 @@ def _add_tsne(commands) -> None:
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--embeddings", required=True, nargs="+", metavar="NAME=PARQUET", help="features of a model")
     parser.add_argument("--most", type=int, default=1000, help="test rows at most (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice and t-SNE (default: %(default)s)")
+    add_seed(parser, "the choice and of t-SNE")
     parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
     parser.set_defaults(run=_run_tsne)
 
