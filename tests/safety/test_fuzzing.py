@@ -130,7 +130,7 @@ def tree_bytes(path: Path) -> bytes:
 
 def soft_bytes(path: Path) -> bytes:
     tree = LabelTree.from_lineages(LINEAGES)
-    write_soft_labels(path, ["a", "b"], np.array([[0.5, 0.5], [1, 0]], dtype=np.float32), tree, {})
+    write_soft_labels(path, ["a", "b"], [np.array([[0.5, 0.5], [1, 0]], dtype=np.float32)], tree, {})
     return path.read_bytes()
 
 

@@ -5,7 +5,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.soft_labels import read_soft_labels, write_soft_labels
-from genestill.teacher.head import soft_labels
+from genestill.teacher import head
 
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k // 2};s__G{k // 2} s{k}") for k in range(4)]
 
@@ -13,6 +13,12 @@ LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k // 2};s__G{k // 2} s
 @pytest.fixture(scope="module")
 def tree():
     return LabelTree.from_lineages(LINEAGES, other_children=True)
+
+
+def soft_labels(embeddings, *settings, **more):
+    """All soft labels at once, of embeddings that come in two blocks."""
+    blocks = np.array_split(embeddings, 2)
+    return np.concatenate(list(head.soft_labels(blocks, *settings, **more)))
 
 
 def leaf_of(tree, lineage):
@@ -65,7 +71,7 @@ def test_the_same_seed_gives_the_same_soft_labels(tree):
 def test_soft_labels_survive_the_file_and_are_refused_for_other_sequences(tree, tmp_path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(len(tree.leaves)), 3).astype(np.float32)
     path = tmp_path / "soft_labels.parquet"
-    write_soft_labels(path, ["a", "b", "c"], probabilities, tree, {"seed": 1})
+    write_soft_labels(path, ["a", "b", "c"], [probabilities[:2], probabilities[2:]], tree, {"seed": 1})
     np.testing.assert_allclose(read_soft_labels(path, ["a", "b", "c"], tree).toarray(), probabilities, rtol=1e-6)
     with pytest.raises(InputError, match="not those of the index"):
         read_soft_labels(path, ["a", "c", "b"], tree)

@@ -11,7 +11,7 @@ from genestill.evaluation.maps import REST, draw_maps
 from genestill.ground.artefacts import PREDICTIONS, TRUTH, lineages_of
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANKS
-from genestill.ground.shards import load_embeddings
+from genestill.ground.shards import Embeddings, chosen_rows
 from genestill.ground.tables import read_table
 
 MAPPED = 1500  # contigs on a map; more would hide each other
@@ -101,7 +101,7 @@ def _maps(representations: dict[str, list[str | Path]], predictions: str | Path,
     common = family.value_counts().index[:_NAMED_GROUPS]
     groups = family.where(family.isin(common), REST[0]).to_numpy(dtype=str)
     rows = np.sort(np.random.default_rng(seed).choice(len(ids), min(MAPPED, len(ids)), replace=False))
-    features = {model: load_embeddings(shards, ids)[rows] for model, shards in representations.items()}
+    features = {model: chosen_rows(Embeddings(shards, ids), rows) for model, shards in representations.items()}
     figure, places = draw_maps(features, groups[rows], seed)
     data = pd.DataFrame({"contig": np.array(ids, dtype=object)[rows], _COLOUR_RANK: groups[rows]})
     for model, found in places.items():

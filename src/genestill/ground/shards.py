@@ -1,6 +1,7 @@
-"""Embeddings from many shards as one matrix in the order of an index."""
+"""Embeddings from many shards in the order of an index, a row group at a time or as one matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,17 +61,67 @@ def iterate_embeddings(paths: list[str | Path]) -> Iterator[tuple[Path, list[str
             raise DamagedShard(path, f"not a whole Parquet file ({error})") from None
 
 
-def load_embeddings(paths: list[str | Path], ids: list[str]) -> np.ndarray:
-    """The embeddings of ``ids``, float32 [len(ids), size], from shards that together hold exactly these, in order.
+class Embeddings:
+    """The embeddings of ``ids`` from shards that together hold exactly these, in order: read as often as is asked.
 
-    A damaged shard is renamed to ``<name>.damaged``, so that the workflow, started again, makes that one anew. Raises
-    `InputError` as `iterate_embeddings` does, and if a shard holds another sequence than ``ids`` has there, or if the
-    shards hold too few.
+    Iterating gives float32 [rows, size], a row group at a time, so that no more than one is held, however many
+    sequences there are. While reading, a damaged shard is renamed to ``<name>.damaged``, so that the workflow, started
+    again, makes that one anew.
+
+    Attributes:
+        size: width of an embedding.
     """
-    if not paths:
-        raise InputError("no shard of embeddings was given")
+
+    def __init__(self, paths: list[str | Path], ids: list[str]):
+        """Raises `InputError` if there is no shard, or if the first is missing or not one."""
+        if not paths:
+            raise InputError("no shard of embeddings was given")
+        self._paths, self._ids = paths, ids
+        with _set_aside():
+            self.size = _width(Path(paths[0]))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Raises `InputError` as `iterate_embeddings` does, and for other sequences than ``ids``, or too few."""
+        row = 0
+        with _set_aside():
+            for path, found, values in iterate_embeddings(self._paths):
+                self._require(path, found, row)
+                row += len(found)
+                yield values
+        if row < len(self._ids):
+            raise InputError(
+                f"{self._paths[-1]}: the shards end before {self._ids[row]!r}, row {row + 1} of {len(self._ids)} of "
+                "the index"
+            )
+
+    def load(self) -> np.ndarray:
+        """All at once: float32 [n, size]."""
+        matrix, row = np.empty((len(self), self.size), dtype=np.float32), 0
+        for values in self:
+            matrix[row : row + len(values)] = values
+            row += len(values)
+        return matrix
+
+    def _require(self, path: Path, found: list[str], row: int) -> None:
+        expected = self._ids[row : row + len(found)]
+        if found == expected:
+            return
+        same = (one == other for one, other in zip(found, expected, strict=False))
+        at = next((place for place, equal in enumerate(same) if not equal), len(expected))
+        instead = repr(expected[at]) if at < len(expected) else "nothing more"
+        raise InputError(
+            f"{path}: has {found[at]!r} where row {row + at + 1} of the index has {instead}; "
+            "the shards were made from another index, or are out of order"
+        )
+
+
+@contextmanager
+def _set_aside() -> Iterator[None]:
     try:
-        return _load_in_order(paths, ids)
+        yield
     except DamagedShard as damage:
         aside = damage.path.with_name(f"{damage.path.name}.damaged")
         try:
@@ -80,32 +131,27 @@ def load_embeddings(paths: list[str | Path], ids: list[str]) -> np.ndarray:
         raise InputError(f"{damage}; it was renamed to {aside.name}: the same command again makes it anew") from None
 
 
+def chosen_rows(blocks: Iterable[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Some rows, in rising order, of a matrix that comes in blocks [some, size]: [len(rows), size]."""
+    found, first = [], 0
+    for block in blocks:
+        start, stop = np.searchsorted(rows, [first, first + len(block)])
+        found.append(block[rows[start:stop] - first])
+        first += len(block)
+    return np.concatenate(found)
+
+
+def load_embeddings(paths: list[str | Path], ids: list[str]) -> np.ndarray:
+    """All of `Embeddings` at once: float32 [len(ids), size]."""
+    return Embeddings(paths, ids).load()
+
+
 def write_embeddings(path: str | Path, ids: list[str], values: np.ndarray) -> None:
     """Write the embeddings ``values`` (float16 [n, size]) of the n sequences ``ids`` as one shard."""
     size = values.shape[1]
     column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float16()), size)
     empty = [pa.nulls(len(ids), pa.int32()), pa.array([False] * len(ids))]
     write_table(path, pa.table([pa.array(ids, pa.string()), column, *empty], embeddings(size).names), embeddings(size))
-
-
-def _load_in_order(paths: list[str | Path], ids: list[str]) -> np.ndarray:
-    matrix = np.empty((len(ids), _width(Path(paths[0]))), dtype=np.float32)
-    row = 0
-    for path, found, values in iterate_embeddings(paths):
-        expected = ids[row : row + len(found)]
-        if found != expected:
-            same = (one == other for one, other in zip(found, expected, strict=False))
-            at = next((place for place, equal in enumerate(same) if not equal), len(expected))
-            instead = repr(expected[at]) if at < len(expected) else "nothing more"
-            raise InputError(
-                f"{path}: has {found[at]!r} where row {row + at + 1} of the index has {instead}; "
-                "the shards were made from another index, or are out of order"
-            )
-        matrix[row : row + len(found)] = values
-        row += len(found)
-    if row < len(ids):
-        raise InputError(f"{paths[-1]}: the shards end before {ids[row]!r}, row {row + 1} of {len(ids)} of the index")
-    return matrix
 
 
 def _width(path: Path) -> int:

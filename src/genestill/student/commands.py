@@ -81,7 +81,7 @@ def _run_train(options) -> None:
         abundance=options.abundance,
         hits=options.hits,
         soft_labels=options.soft_labels,
-        embeddings=_read_embeddings(options),
+        embeddings=_embeddings(options),
     )
     training = settings_of(TrainingSettings, options)
     learn(
@@ -95,14 +95,14 @@ def _run_train(options) -> None:
     )
 
 
-def _read_embeddings(options):
+def _embeddings(options):
     if not options.embeddings:
         return None
     from genestill.ground.artefacts import INDEX
-    from genestill.ground.shards import load_embeddings
+    from genestill.ground.shards import Embeddings
     from genestill.ground.tables import read_table
 
-    return load_embeddings(options.embeddings, read_table(options.index, INDEX, ["id"])["id"].tolist())
+    return Embeddings(options.embeddings, read_table(options.index, INDEX, ["id"])["id"].tolist())
 
 
 def _add_train_published(commands) -> None:
@@ -130,7 +130,7 @@ def _run_train_published(options) -> None:
     from genestill.student.published import learn_published
     from genestill.student.published_settings import PublishedSettings
 
-    learn_published(options, _read_embeddings(options), settings_of(PublishedSettings, options))
+    learn_published(options, _embeddings(options), settings_of(PublishedSettings, options))
 
 
 def _add_predict(commands) -> None:

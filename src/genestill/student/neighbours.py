@@ -6,6 +6,7 @@ data set. With many samples neighbours say almost everything, with one sample so
 the fit finds out.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ CONFIDENT_GENES = 3
 TEMPER = 0.5
 FEWEST_PAIRS = 200
 ROWS_AT_ONCE = 1024
+REDUCED_AT_ONCE = 16_384
 CELL = 50_000  # beyond this many contigs, neighbours are looked for in cells of about this size
 
 
@@ -48,12 +50,29 @@ class Neighbourhood:
         return sparse.csr_matrix((weights.ravel(), (rows, self.index.ravel())), shape=(contigs, contigs))
 
 
-def reduce_composition(composition: np.ndarray, size: int = 20) -> np.ndarray:
-    """Principal components of standardised composition, the first of unit variance: float32 [n, size]."""
-    scaled = (composition - composition.mean(axis=0)) / np.maximum(composition.std(axis=0), 1e-9)
-    _, axes = np.linalg.eigh(scaled.T @ scaled)
-    projected = scaled @ axes[:, ::-1][:, :size]
-    return (projected / max(float(projected[:, 0].std()), 1e-9)).astype(np.float32)
+def reduce_composition(composition: np.ndarray) -> np.ndarray:
+    """Principal components of standardised composition [n, features]: float32 [n, 20]."""
+    return principal_components(
+        [composition[row : row + REDUCED_AT_ONCE] for row in range(0, len(composition), REDUCED_AT_ONCE)]
+    )
+
+
+def principal_components(blocks: Iterable[np.ndarray], size: int = 20) -> np.ndarray:
+    """The first ``size`` principal components of standardised columns, the first of unit variance: float32 [n, size].
+
+    ``blocks`` [some, features] together are the matrix; they are gone through twice, and one is held at a time.
+    """
+    rows, total, products = 0, 0.0, 0.0
+    for block in blocks:
+        wide = block.astype(np.float64)
+        rows, total, products = rows + len(block), total + wide.sum(axis=0), products + wide.T @ wide
+    mean = total / rows
+    covariance = products / rows - np.outer(mean, mean)
+    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-18))
+    _, axes = np.linalg.eigh(covariance / np.outer(scale, scale))
+    turn = axes[:, ::-1][:, :size] / scale[:, None]
+    projected = np.concatenate([((block - mean) @ turn).astype(np.float32) for block in blocks])
+    return projected / np.float32(max(float(projected[:, 0].std(dtype=np.float64)), 1e-9))
 
 
 def profile_abundance(abundance: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.hierarchical_loss import FlatSoftmax, distillation_loss
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.predictions import predictions_of
+from genestill.ground.shards import Embeddings
 from genestill.ground.tables import read_table, write_table
 from genestill.student.features import Contigs, read_contigs
 from genestill.student.published_settings import PublishedSettings
@@ -129,7 +130,7 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
     return said, taught
 
 
-def learn_published(options, embeddings: np.ndarray | None, settings: PublishedSettings) -> None:
+def learn_published(options, embeddings: Embeddings | None, settings: PublishedSettings) -> None:
     """Read the files that the command's ``options`` name, train, and write the predictions of student and head."""
     tree = LabelTree.load(options.tree)
     contigs = read_contigs(options.contigs, options.index, options.abundance)
@@ -137,7 +138,8 @@ def learn_published(options, embeddings: np.ndarray | None, settings: PublishedS
     if labels["id"].tolist() != contigs.ids:
         raise InputError(f"{options.labels}: its contigs are not those of the index {options.index}, in its order")
     nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages_of(labels)])
-    said, taught = train_published(contigs, nodes, tree, embeddings, settings, options.seed)
+    matrix = embeddings.load() if embeddings is not None else None
+    said, taught = train_published(contigs, nodes, tree, matrix, settings, options.seed)
     metadata = {"seed": options.seed, "recipe": "taxdistill-published", **vars(settings)}
     for path, probabilities in ((options.output_predictions, said), (options.output_head_predictions, taught)):
         if path is not None and probabilities is not None:

@@ -13,7 +13,7 @@ from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
-from genestill.ground.shards import write_embeddings
+from genestill.ground.shards import Embeddings, write_embeddings
 from genestill.ground.soft_labels import read_soft_labels
 from genestill.ground.tables import read_table, write_table
 from genestill.ground.taxonomy_folder import read_lineages
@@ -24,6 +24,7 @@ from genestill.student.neighbours import (
     CONFIDENT_IDENTITY,
     Neighbourhood,
     find_neighbours,
+    principal_components,
     profile_abundance,
     reduce_composition,
 )
@@ -36,8 +37,8 @@ from genestill.student.training import Inputs, TrainingSettings, train_corrector
 class Sources:
     """The files that the recipe learns from; `artefacts` says what is in each.
 
-    ``hits``, ``abundance``, ``soft_labels`` and ``embeddings`` (float32 [n, size], in the order of the index) may be
-    None: the recipe does with what there is.
+    ``hits``, ``abundance``, ``soft_labels`` and ``embeddings`` (in the order of the index) may be None: the recipe does
+    with what there is.
     """
 
     contigs: str | Path
@@ -48,7 +49,7 @@ class Sources:
     abundance: str | Path | None = None
     hits: str | Path | None = None
     soft_labels: str | Path | None = None
-    embeddings: np.ndarray | None = None
+    embeddings: Embeddings | None = None
 
     def files(self) -> dict[str, str | Path]:
         """The files that exist, by role."""
@@ -138,13 +139,13 @@ def nearest_species(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _neighbourhood(
-    contigs: Contigs, embeddings: np.ndarray | None, species: np.ndarray, confident: np.ndarray, random
+    contigs: Contigs, embeddings: Embeddings | None, species: np.ndarray, confident: np.ndarray, random
 ) -> Neighbourhood:
     spaces = [reduce_composition(contigs.composition)]
     if contigs.abundance is not None:
         spaces.append(profile_abundance(contigs.abundance))
     if embeddings is not None:
-        spaces.append(reduce_composition(embeddings))
+        spaces.append(principal_components(embeddings))
     found = find_neighbours(spaces, contigs.lengths, species, confident, random)
     logger.info(
         "neighbours: %.2f is the mean probability that one is of the same genome", float(found.same_genome.mean())

@@ -1,8 +1,10 @@
 """A light head on frozen embeddings: soft labels over the label tree."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from genestill.ground.artefacts import LABELS, PREDICTIONS, lineages_of
@@ -11,7 +13,7 @@ from genestill.ground.errors import CheckFailed
 from genestill.ground.hierarchical_loss import FlatSoftmax
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.predictions import predictions_of
-from genestill.ground.shards import load_embeddings
+from genestill.ground.shards import Embeddings, chosen_rows
 from genestill.ground.soft_labels import write_soft_labels
 from genestill.ground.tables import read_table, write_table
 
@@ -19,56 +21,81 @@ STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
 
 
 def soft_labels(
-    embeddings: np.ndarray, nodes: np.ndarray, tree: LabelTree, folds: int, seed: int, device="cpu"
-) -> np.ndarray:
+    embeddings: Iterable[np.ndarray], nodes: np.ndarray, tree: LabelTree, folds: int, seed: int, device="cpu"
+) -> Iterator[np.ndarray]:
     """Soft labels of all sequences from linear heads that never saw their labels (cross-fitting).
 
     A head that is asked about its own training examples repeats their noise. So the sequences are dealt into
-    ``folds`` parts; the soft labels of a part come from a head trained on the others.
+    ``folds`` parts; the soft labels of a part come from a head trained on the others. What is held in memory grows
+    with the number of examples that a head is shown (`STEPS` x `BATCH` at most), not with that of the sequences.
 
     Args:
-        embeddings: float32 [n, size].
+        embeddings: blocks, float32 [some, size] each, that together are the embeddings of the n sequences; gone
+            through once for every head and twice more.
         nodes: int64 [n], node of the label tree that each sequence is labelled with; 0 (the root): no label.
         tree: the label tree.
         folds: number of parts; 1 trains one head on everything and asks it about everything.
         seed: of the deal and the heads.
         device: where the heads are trained.
 
-    Returns:
-        float32 [n, leaves], rows sum to one.
+    Yields:
+        float32 [some, leaves] for every block, rows sum to one.
 
     Raises:
         CheckFailed: a head's loss is not a number.
     """
-    random = np.random.default_rng(seed)
-    fold = random.permutation(len(embeddings)) % folds
-    scale = np.maximum(embeddings.std(axis=0), 1e-6)
-    inputs = torch.from_numpy(((embeddings - embeddings.mean(axis=0)) / scale).astype(np.float32)).to(device)
-    targets = torch.from_numpy(nodes.astype(np.int64)).to(device)
-    softmax = FlatSoftmax(tree, device)
-    answers = np.zeros((len(embeddings), len(tree.leaves)), dtype=np.float32)
+    fold = np.random.default_rng(seed).permutation(len(nodes)) % folds
+    mean, scale = _mean_and_scale(embeddings)
+    heads = []
     for part in range(folds):
-        asked = torch.from_numpy(np.flatnonzero(fold == part)).to(device)
         taught = (fold != part) if folds > 1 else np.ones(len(fold), dtype=bool)
-        shown = torch.from_numpy(np.flatnonzero(taught & (nodes > 0))).to(device)
-        head = _train_head(inputs, targets, shown, softmax, len(tree.leaves), seed + part)
-        with torch.no_grad():
-            answers[asked.cpu().numpy()] = torch.softmax(head(inputs[asked]), dim=1).cpu().numpy()
-    return answers
+        shown = np.flatnonzero(taught & (nodes > 0))
+        heads.append(_train_head(embeddings, mean, scale, nodes, shown, tree, seed + part, device))
+    row = 0
+    for block in embeddings:
+        inputs = torch.from_numpy((block - mean) / scale).to(device)
+        answers = np.empty((len(block), len(tree.leaves)), dtype=np.float32)
+        for part, head in enumerate(heads):
+            asked = np.flatnonzero(fold[row : row + len(block)] == part)
+            with torch.no_grad():
+                answers[asked] = torch.softmax(head(inputs[asked]), dim=1).cpu().numpy()
+        row += len(block)
+        yield answers
 
 
-def _train_head(inputs, targets, shown, softmax: FlatSoftmax, leaves: int, seed: int) -> torch.nn.Linear:
-    generator = torch.Generator().manual_seed(seed)
-    head = torch.nn.Linear(inputs.shape[1], leaves).to(inputs.device)
+def _mean_and_scale(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (at least 1e-6) of each column: float32 [size]."""
+    rows, total, squares = 0, 0.0, 0.0
+    for block in blocks:
+        wide = block.astype(np.float64)
+        rows, total, squares = rows + len(block), total + wide.sum(axis=0), squares + (wide**2).sum(axis=0)
+    mean = total / rows
+    scale = np.sqrt(np.maximum(squares / rows - mean**2, 1e-12))
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _train_head(
+    embeddings, mean, scale, nodes: np.ndarray, shown: np.ndarray, tree: LabelTree, seed: int, device
+) -> torch.nn.Linear:
+    head = torch.nn.Linear(len(mean), len(tree.leaves)).to(device)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
     if len(shown) == 0:
         return head
+    generator = torch.Generator().manual_seed(seed)
+    batch = min(BATCH, len(shown))
+    drawn = np.stack([torch.randint(len(shown), (batch,), generator=generator).numpy() for _ in range(STEPS)])
+    needed, drawn = np.unique(shown[drawn], return_inverse=True)
+    drawn = drawn.reshape(STEPS, batch)
+    # Shards hold float16: kept so, examples take half the memory.
+    examples = chosen_rows((block.astype(np.float16) for block in embeddings), needed)
+    targets = torch.from_numpy(nodes[needed].astype(np.int64)).to(device)
+    softmax = FlatSoftmax(tree, device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS):
-        rows = shown[torch.randint(len(shown), (min(BATCH, len(shown)),), generator=generator).to(shown.device)]
-        loss = softmax.negative_log_likelihood(head(inputs[rows]), targets[rows]).mean()
+    for rows in drawn:
+        inputs = torch.from_numpy((examples[rows].astype(np.float32) - mean) / scale).to(device)
+        loss = softmax.negative_log_likelihood(head(inputs), targets[rows]).mean()
         if not torch.isfinite(loss):
             raise CheckFailed(f"the loss of the teacher's head is {loss.item()}; are the embeddings finite?")
         optimizer.zero_grad()
@@ -93,10 +120,17 @@ def soften(
     table = read_table(labels, LABELS)
     ids = table["id"].tolist()
     nodes = np.array([label_tree.deepest_node_of(lineage) for lineage in lineages_of(table)])
-    matrix = load_embeddings(embeddings, ids)
-    probabilities = soft_labels(matrix, nodes, label_tree, folds, seed, choose_device(device))
-    write_soft_labels(output, ids, probabilities, label_tree, {"folds": folds, "seed": seed})
+    blocks = soft_labels(Embeddings(embeddings, ids), nodes, label_tree, folds, seed, choose_device(device))
+    parts: list[pd.DataFrame] = []
+
+    def answered() -> Iterator[np.ndarray]:
+        row = 0
+        for block in blocks:
+            if output_predictions is not None:
+                parts.append(predictions_of(ids[row : row + len(block)], block, label_tree, 0.5))
+            row += len(block)
+            yield block
+
+    write_soft_labels(output, ids, answered(), label_tree, {"folds": folds, "seed": seed})
     if output_predictions is not None:
-        write_table(
-            output_predictions, predictions_of(ids, probabilities, label_tree, 0.5), PREDICTIONS, {"seed": seed}
-        )
+        write_table(output_predictions, pd.concat(parts, ignore_index=True), PREDICTIONS, {"seed": seed})
