@@ -51,6 +51,28 @@ def slurm(tmp_path_factory):
     assert started.returncode == 0, started.stderr
     yield folder
     subprocess.run([HERE / "stop_slurm", folder], check=False)
+    wait_until_gone(folder)
+
+
+def wait_until_gone(folder: Path) -> None:
+    """Fail if a daemon or a process of a job is still there ten seconds after the end."""
+    for _ in range(100):
+        left = [path for path in Path("/proc").glob("[0-9]*") if belongs_to_slurm(path, folder)]
+        if not left:
+            return
+        time.sleep(0.1)
+    raise AssertionError([(path.name, (path / "cmdline").read_bytes()) for path in left])
+
+
+def belongs_to_slurm(process: Path, folder: Path) -> bool:
+    """Whether a process (its folder in /proc) is a daemon of the SLURM in ``folder``, or comes from one of its jobs."""
+    try:
+        program = (process / "cmdline").read_bytes().split(b"\0")[0].rpartition(b"/")[2]
+        job = b"SLURM_WORKING_CLUSTER=test:127.0.0.1:16817:" in (process / "environ").read_bytes()
+        munged = program == b"munged" and (folder / "started_munge").exists()
+        return job or munged or program in (b"slurmctld", b"slurmd")
+    except OSError:
+        return False
 
 
 def start_snakemake(folder: Path, *more: str) -> subprocess.Popen:
