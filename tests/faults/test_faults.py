@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def read_results(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted((folder / RESULTS).rglob("*")):
         name = path.relative_to(folder / RESULTS)
-        # The course of a run, and records of when and where it went, are not its result.
-        aside = name.parts[0] in ("benchmarks", "logs", ".lock") or "provenance" in name.parts
+        # The course of a run, what it cost, and records of when and where it went, are not its result.
+        aside = name.parts[0] in ("benchmarks", "logs", ".lock") or "provenance" in name.parts or name.stem == "cost"
         if path.is_file() and not aside and name.name != "provenance.json":
             found[str(name)] = content_checksum(path)
     return found
@@ -133,12 +134,13 @@ def undisturbed(tmp_path_factory) -> tuple[Path, list[Job]]:
 def files_of(folder: Path) -> dict[Path, int]:
     """Everything in the results but logs and benchmarks, hidden files and those set aside too, with times."""
     found = {}
-    for path in (folder / RESULTS).rglob("*"):
-        try:
-            if path.relative_to(folder / RESULTS).parts[0] not in ("benchmarks", "logs", ".lock"):
+    # Unlike rglob, walk does not mind folders that go while it looks.
+    for parent, folders, files in os.walk(folder / RESULTS):
+        if Path(parent) == folder / RESULTS:
+            folders[:] = [name for name in folders if name not in ("benchmarks", "logs")]
+        for path in (Path(parent, name) for name in folders + files if name != ".lock"):
+            with suppress(OSError):
                 found[path] = path.stat().st_mtime_ns
-        except OSError:
-            continue
     return found
 
 
@@ -191,6 +193,7 @@ def run_until(folder: Path, targets: list[tuple[str, str | float]], usual: dict[
         over.set()
         for thread in watchers:
             thread.join()
+    assert len(struck) == len(watchers), "who was to strike failed"
     return (struck[0] if struck else None), announced, finished, run.returncode
 
 
