@@ -2,6 +2,11 @@
 
     python benchmarks/memory.py --folder FOLDER [--contigs 10000 100000] [--length 2000] [--only contigs import …]
 
+and once those have run, a student of theirs on more contigs than can be trained on in an hour:
+
+    python benchmarks/memory.py --folder FOLDER --contigs 1000000 --student FOLDER/100000/student \
+        --only contigs taxonomy import tree predict export evaluate figures
+
 Contigs, labels, hits, abundances, right answers and shards of embeddings are simulated, so that the stages run at any
 size without the hours that a search and a teacher would take; then each stage runs as its rule runs it, a process of
 its own, and the operating system tells its peak resident memory. Disk: about (LENGTH + 2 x HIDDEN SIZE) bytes a contig.
@@ -116,14 +121,16 @@ def make_hits(folder: Path, contigs: int) -> None:
     write_table(folder / "hits.parquet", table, HITS)
 
 
-def stages(folder: Path, contigs: int, epochs: int) -> dict[str, list]:
+def stages(folder: Path, contigs: int, options: argparse.Namespace) -> dict[str, list]:
     """The command of every stage, as the rules give it."""
     shards = [folder / "shards" / f"{number}.parquet" for number in range(-(-contigs // (10 * SHARD)))]
     both = ["--contigs", folder / "contigs.fna", "--index", folder / "index.parquet"]
     depths, taxonomy = ["--abundance", folder / "abundance.parquet"], ["--taxonomy", folder / "taxonomy"]
     labels, tree = ["--labels", folder / "labels.parquet"], ["--tree", folder / "tree.tsv"]
+    student, epochs = options.student or folder / "student", options.epochs
+    predictions = folder / ("alone.parquet" if options.student else "predictions.parquet")
     genomes = ["--genomes", folder / "genomes" / "genomes.tsv"]
-    scored = ["--predictions", f"corrector={folder / 'predictions.parquet'}", "--truth", folder / "truth.parquet"]
+    scored = ["--predictions", f"corrector={predictions}", "--truth", folder / "truth.parquet"]
     return {
         "contigs": ["reference", "contigs", *both[:2], "--abundance", folder / "abundance.tsv", "--labels",
                     folder / "labels.tsv", "--truth", folder / "truth.tsv", "--output-index", both[3],
@@ -144,11 +151,11 @@ def stages(folder: Path, contigs: int, epochs: int) -> dict[str, list]:
                   "--output-embeddings", folder / "representations.parquet"],
         "train from labels": ["student", "train", *both, *depths, *labels, *tree, *taxonomy, "--epochs", epochs,
                               "--output-model", folder / "other", "--output-predictions", folder / "other.parquet"],
-        "predict": ["student", "predict", "--model", folder / "student", *both, *depths, "--output",
+        "predict": ["student", "predict", "--model", student, *both, *depths, "--output",
                     folder / "alone.parquet"],
-        "predict with hits": ["student", "predict", "--model", folder / "student", *both, *depths, "--hits",
+        "predict with hits": ["student", "predict", "--model", student, *both, *depths, "--hits",
                               folder / "hits.parquet", *taxonomy, "--output", folder / "searched.parquet"],
-        "export": ["student", "export", "--predictions", folder / "predictions.parquet", *both[2:], *depths,
+        "export": ["student", "export", "--predictions", predictions, *both[2:], *depths,
                    *taxonomy, "--name", "x", "--output", folder / "export"],
         "evaluate": ["evaluation", "taxonomy", *labels, *scored, "--dataset", "x", "--output",
                      folder / "metrics.parquet"],
@@ -156,7 +163,7 @@ def stages(folder: Path, contigs: int, epochs: int) -> dict[str, list]:
                     *depths, "--output", folder / "figures"],
         "run figures": ["evaluation", "run-figures", "--representations", *(f"teacher={shard}" for shard in shards),
                         f"student={folder / 'representations.parquet'}", "--costs", folder / "cost.tsv",
-                        "--predictions", folder / "predictions.parquet", *scored[2:],
+                        "--predictions", predictions, *scored[2:],
                         "--training", folder / "student" / "training.tsv", "--output", folder / "run"],
     }  # fmt: skip
 
@@ -180,7 +187,8 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=2000, help="of a contig, in bases (default: %(default)s)")
     parser.add_argument("--hidden-size", type=int, default=1536, help="of the teacher (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=2, help="memory does not depend on them (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="STAGE", help="measure these; others must have run")
+    parser.add_argument("--only", nargs="+", metavar="STAGE", help="measure these; what they need must have run")
+    parser.add_argument("--student", type=Path, help="what `predict` uses instead of what `train` has made")
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make:
@@ -191,12 +199,12 @@ def main() -> None:
     print(f"{'contigs':>9} {'stage':<18} {'MB':>7} {'seconds':>8}")
     for contigs in options.contigs:
         folder = options.folder / str(contigs)
-        if not options.only:
+        if not (folder / "truth.tsv").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             settings = ["--length", options.length, "--hidden-size", options.hidden_size, "--make", contigs]
             subprocess.run([str(word) for word in [*itself, folder, *settings]], check=True)
-        for stage, command in stages(folder, contigs, options.epochs).items():
+        for stage, command in stages(folder, contigs, options).items():
             if stage == "tree" and not (folder / "hits.parquet").exists():
                 make = f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
                 make += f"from memory import make_hits; make_hits(Path({str(folder)!r}), {contigs})"

@@ -5,6 +5,7 @@ are known by their whole path, never by their name alone: homonyms are common (a
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from genestill.ground.errors import InputError
 
@@ -22,6 +23,7 @@ def depth(lineage: Lineage) -> int:
     return next((index for index, name in enumerate(lineage) if name is None), len(RANKS))
 
 
+@lru_cache(maxsize=1 << 16)  # many contigs share a lineage: it is held once, not once a contig
 def parse_lineage(text: str | None) -> Lineage:
     """Read ``d__Bacteria;p__…`` (GTDB), ``d_Bacteria;-_x;p_…`` (MMseqs2) or ``Bacteria;Bacillota;…`` (Taxometer).
 

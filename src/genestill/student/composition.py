@@ -6,7 +6,7 @@ one. Projecting the 256 frequencies on the null space of these linear relations 
 (Kislyuk et al. 2009, doi 10.1186/1471-2105-10-316; used by Nissen et al. 2021, doi 10.1038/s41587-020-00777-4).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -18,6 +18,7 @@ from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
 TETRANUCLEOTIDES = ["".join(word) for word in product(BASES, repeat=4)]
 FEATURES = 103
 BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped anew
+PROJECTED_AT_ONCE = 4096
 
 
 @cache
@@ -37,17 +38,20 @@ def count_tetranucleotides(sequences: Iterable[str]) -> np.ndarray:
 
     Windows with an unknown base are skipped.
     """
-    counts: list[np.ndarray] = []
+    return np.concatenate(list(_count_blocks(sequences)))
+
+
+def _count_blocks(sequences: Iterable[str]) -> Iterator[np.ndarray]:
+    """The counts of some sequences after the other; the last may be those of none."""
     block: list[str] = []
     size = 0
     for sequence in sequences:
         block.append(sequence)
         size += len(sequence)
         if size >= BLOCK:
-            counts.append(_count_block(block))
+            yield _count_block(block)
             block, size = [], 0
-    counts.append(_count_block(block))
-    return np.concatenate(counts)
+    yield _count_block(block)
 
 
 def _count_block(block: list[str]) -> np.ndarray:
@@ -82,7 +86,18 @@ def composition_of(sequences: Iterable[str]) -> np.ndarray:
 
     A sequence without a known window of four gets the features of equal frequencies, which are zeros.
     """
-    return project(count_tetranucleotides(sequences))
+    features: list[np.ndarray] = []
+    waiting: list[np.ndarray] = []
+    rows = 0
+    # Counts take two and a half times the room of features: only those of some thousand sequences are held.
+    for counts in _count_blocks(sequences):
+        waiting.append(counts)
+        rows += len(counts)
+        if rows >= PROJECTED_AT_ONCE:
+            features.append(project(np.concatenate(waiting)))
+            waiting, rows = [], 0
+    features.append(project(np.concatenate([*waiting, np.zeros((0, 256), dtype=np.float32)])))
+    return np.concatenate(features)
 
 
 def project(counts: np.ndarray) -> np.ndarray:

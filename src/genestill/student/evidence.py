@@ -198,19 +198,24 @@ def posterior_of_labels(lineages: list[Lineage], tree: LabelTree, others: np.nda
     A label keeps `LABEL_TRUST`; the rest falls to "other child" leaves above it. A label that stops above species
     shares its part between the "other child" leaf below it and all its known leaves. Rows without a label are empty.
     """
-    rows, columns, values = [], [], []
-    for row, lineage in enumerate(lineages):
-        node = tree.deepest_node_of(lineage)
-        level = int(tree.rank[node])
-        if level == 0:
-            continue
-        below = np.arange(tree.leaf_start[node], tree.leaf_stop[node])
-        above = np.unique(others[below[0]][:level])
-        share = np.full(len(below), LABEL_TRUST / len(below))
-        if len(below) > 1:
-            is_other = others[below[0]][level] == below
-            share = np.where(is_other, OTHER_SHARE, (1 - OTHER_SHARE) / (len(below) - 1)) * LABEL_TRUST
-        rows += [row] * (len(below) + len(above))
-        columns += [*below, *above]
-        values += [*share, *np.full(len(above), (1 - LABEL_TRUST) / len(above))]
-    return sparse.csr_matrix((values, (rows, columns)), shape=(len(lineages), len(others)))
+    nodes = [tree.deepest_node_of(lineage) for lineage in lineages]
+    believed = {node: _posterior_of_label(node, tree, others) for node in set(nodes)}
+    starts = np.append(0, np.cumsum([len(believed[node][0]) for node in nodes]))
+    columns, shares = (np.concatenate([believed[node][part] for node in nodes]) for part in range(2))
+    posterior = sparse.csr_matrix((shares, columns, starts), shape=(len(lineages), len(others)))
+    posterior.sort_indices()
+    return posterior
+
+
+def _posterior_of_label(node: int, tree: LabelTree, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leaves and probabilities of a label at ``node`` of the tree: int32 [m], float64 [m]; empty at the root."""
+    level = int(tree.rank[node])
+    if level == 0:
+        return np.empty(0, np.int32), np.empty(0)
+    below = np.arange(tree.leaf_start[node], tree.leaf_stop[node], dtype=np.int32)
+    above = np.unique(others[below[0]][:level]).astype(np.int32)
+    share = np.full(len(below), LABEL_TRUST / len(below))
+    if len(below) > 1:
+        is_other = others[below[0]][level] == below
+        share = np.where(is_other, OTHER_SHARE, (1 - OTHER_SHARE) / (len(below) - 1)) * LABEL_TRUST
+    return np.append(below, above), np.append(share, np.full(len(above), (1 - LABEL_TRUST) / len(above)))

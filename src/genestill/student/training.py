@@ -59,7 +59,7 @@ class Inputs:
                 )
             values.append(groups[name] if known else np.zeros((contigs, width), dtype=np.float32))
             present.append(np.full(contigs, known, dtype=np.float32))
-        self.values = (torch.from_numpy(np.hstack(values)) - student.mean) / student.scale
+        self.values = torch.from_numpy(np.hstack(values)).sub_(student.mean).div_(student.scale)
         self.present = torch.from_numpy(np.column_stack(present))
         leaves, gains = evidence or (np.zeros((contigs, 1), np.int64), np.zeros((contigs, 1), np.float32))
         self.leaves, self.gains = torch.from_numpy(leaves), torch.from_numpy(gains)
@@ -111,6 +111,7 @@ def train_corrector(
     joined = torch.from_numpy(np.hstack(list(groups.values())))
     student.mean.copy_(joined.mean(dim=0))
     student.scale.copy_(joined.std(dim=0).clamp(min=1e-6))
+    del joined
     student.leaf_prior.copy_(torch.from_numpy(targets.prior))
     inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
     target_leaves, target_shares = _padded(targets.posterior)
