@@ -35,6 +35,8 @@ MRNA_TASKS = MRNA["tasks"] or {
 MRNA_TASK_FILES = [f"{RESULTS}/reference/tasks/{task}.parquet" for task in MRNA_TASKS]
 MRNA_GROUPS = f"{RESULTS}/reference/groups.parquet"
 MRNA_TEACHER = f"{RESULTS}/teacher/{MRNA['teacher']['name']}"
+# Where the sequences lie that the teacher reads: beside transcripts.parquet, or in coding/.
+MRNA_READ = {"transcript": "", "cds": "coding/"}[MRNA["teacher"]["reads"]]
 MRNA_TEACHER_MODEL = MRNA["teacher"]["model"] or f"{MRNA_TEACHER}/model"
 MRNA_STUDENTS = {
     name: {**MRNA["defaults"], **student} for name, student in MRNA["students"].items()

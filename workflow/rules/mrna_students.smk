@@ -64,6 +64,11 @@ rule leave_out_relatives:
         benchmark=f"{MRNA_BENCHMARK}/sequences.fna.gz",
         benchmark_transcripts=f"{MRNA_BENCHMARK}/transcripts.parquet",
         benchmark_index=f"{MRNA_BENCHMARK}/index.parquet",
+        coding=expand(
+            "{folder}/coding/{file}",
+            folder=[MRNA_CORPUS, MRNA_BENCHMARK],
+            file=["sequences.fna.gz", "index.parquet"],
+        ),
         groups=MRNA_GROUPS,
         overlap=report(
             f"{RESULTS}/reference/overlap.json",
@@ -93,7 +98,7 @@ rule leave_out_relatives:
 
 rule pretrain_transcript_teacher:
     input:
-        f"{MRNA_CORPUS}/sequences.fna.gz",
+        f"{MRNA_CORPUS}/{MRNA_READ}sequences.fna.gz",
     output:
         directory(f"{MRNA_TEACHER}/model"),
     log:
@@ -113,15 +118,15 @@ rule pretrain_transcript_teacher:
         name=MRNA["teacher"]["name"],
         seed=config["seed"],
     shell:
-        "OMP_NUM_THREADS={threads} python -m genestill teacher pretrain --genomes {input:q} {params.settings}"
-        " --name {params.name:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
+        "OMP_NUM_THREADS={threads} python -m genestill teacher pretrain --genomes {input:q} --strands one"
+        " {params.settings} --name {params.name:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule ask_transcript_teacher:
     input:
         model=MRNA_TEACHER_MODEL,
-        sequences=f"{RESULTS}/reference/{{set}}/sequences.fna.gz",
-        index=f"{RESULTS}/reference/{{set}}/index.parquet",
+        sequences=f"{RESULTS}/reference/{{set}}/{MRNA_READ}sequences.fna.gz",
+        index=f"{RESULTS}/reference/{{set}}/{MRNA_READ}index.parquet",
     output:
         f"{MRNA_TEACHER}/{{set}}/{{what}}.parquet",
     log:
@@ -181,7 +186,9 @@ rule match_student:
         tracks=lambda wildcards: (
             "--tracks" if MRNA_STUDENTS[wildcards.student].get("tracks") else ""
         ),
-        told=lambda wildcards: options(**teacher_shards(wildcards.student)),
+        told=lambda wildcards: options(
+            **teacher_shards(wildcards.student), teacher_reads=MRNA["teacher"]["reads"]
+        ),
         folder=subpath(output.training, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"

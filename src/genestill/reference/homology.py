@@ -19,7 +19,7 @@ from genestill.ground.logs import logger
 from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
-from genestill.reference.transcripts import write_sequences
+from genestill.reference.transcripts import coding_sequence, write_sequences
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ def separate_benchmark(
     """`leave_out_relatives` on files.
 
     ``output_transcripts`` and ``output_benchmark`` each get transcripts.parquet (`artefacts.TRANSCRIPTS`),
-    sequences.fna.gz and index.parquet, in one order.
+    sequences.fna.gz and index.parquet, in one order; and in coding/ the same two files for models that read codons:
+    the coding sequence of each transcript, or all of it where none is known.
     """
     corpus = read_table(transcripts, TRANSCRIPTS)
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}
@@ -148,11 +149,17 @@ def separate_benchmark(
         raise InputError(f"{transcripts}: every transcript has a relative in the benchmark; take other sources")
     logger.info("%d of %d transcripts have no relative in the benchmark", overlap["kept"], overlap["corpus"])
     kept = corpus[keep]
-    write_table(Path(output_transcripts) / "transcripts.parquet", kept, TRANSCRIPTS)
-    write_sequences(output_transcripts, list(zip(kept["id"], kept["sequence"], strict=True)))
+    _write_set(output_transcripts, kept)
     benchmark = pd.concat(list(tables.values())).drop_duplicates("transcript")
     benchmark = benchmark.assign(id=benchmark["transcript"], length=benchmark["sequence"].str.len())
-    write_table(Path(output_benchmark) / "transcripts.parquet", benchmark, TRANSCRIPTS)
-    write_sequences(output_benchmark, list(zip(benchmark["id"], benchmark["sequence"], strict=True)))
+    _write_set(output_benchmark, benchmark)
     write_table(output_groups, groups, HOMOLOGY_GROUPS)
     write_json(output_overlap, overlap)
+
+
+def _write_set(folder: str | Path, table: pd.DataFrame) -> None:
+    folder = Path(folder)
+    write_table(folder / "transcripts.parquet", table, TRANSCRIPTS)
+    write_sequences(folder, list(zip(table["id"], table["sequence"], strict=True)))
+    coding = map(coding_sequence, table["sequence"], table["cds"])
+    write_sequences(folder / "coding", list(zip(table["id"], coding, strict=True)))

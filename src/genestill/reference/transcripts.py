@@ -41,6 +41,12 @@ def codon_starts(start: int, stop: int) -> np.ndarray:
     return np.arange(start, stop - 2, 3)
 
 
+def coding_sequence(sequence: str, cds: np.ndarray) -> str:
+    """From the first codon of the track ``cds`` to the end of its last; the whole sequence where the track is empty."""
+    starts = np.flatnonzero(cds)
+    return sequence[starts[0] : starts[-1] + 3] if len(starts) else sequence
+
+
 def checksum(sequence: str) -> str:
     """First 16 hex digits of the SHA-256 of a sequence: its name wherever equal sequences are one."""
     return hashlib.sha256(sequence.encode("ascii")).hexdigest()[:16]

@@ -35,13 +35,16 @@ def _add_pretrain(commands) -> None:
     _add_genomes(parser)
     parser.add_argument(
         "--architecture", default="genomeocean", choices=("genomeocean", "nucleotide-transformer"),
-        help="genomeocean: Mistral, causal, byte-pair tokens; nucleotide-transformer: v2, masked, 6-mers "
+        help="genomeocean: Mistral, causal, byte-pair tokens; nucleotide-transformer: v2, masked, k-mers "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--hidden-size", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--layers", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--heads", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--vocabulary", type=int, default=1024, help="byte-pair tokens (default: %(default)s)")
+    parser.add_argument("--k", type=int, default=6, help="bases of a k-mer; 3 reads codons (default: %(default)s)")
+    parser.add_argument("--strands", default="both", choices=("one", "both"), help="one: transcripts, and in frame "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--context", type=int, default=256, help="tokens of one input (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=8, help="inputs a step (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps (default: %(default)s)")

@@ -45,12 +45,23 @@ class Genomes:
         """Bases in all."""
         return int(self._ends[-1])
 
-    def draw(self, generator: np.random.Generator, length: int, count: int) -> list[str]:
-        """``count`` windows of ``length`` bases (whole sequences where those are shorter), from either strand."""
+    def draw(
+        self, generator: np.random.Generator, length: int, count: int, strands: str = "both", unit: int = 1
+    ) -> list[str]:
+        """``count`` windows of ``length`` bases (whole sequences where those are shorter).
+
+        Args:
+            generator: of the draws.
+            length, count: of the windows.
+            strands: ``both``, or ``one`` for sequences whose sense is known.
+            unit: with ``one``, windows start at a multiple of this; 3 keeps coding sequences in frame.
+        """
         windows = []
         for place, where, strand in generator.random((count, 3)):
             sequence = self.sequences[int(np.searchsorted(self._ends, place * self._ends[-1], side="right"))]
             start = int(where * max(1, len(sequence) - length + 1))
+            if strands == "one":
+                start -= start % unit
             window = sequence[start : start + length]
-            windows.append(reverse_complement(window) if strand < 0.5 else window)
+            windows.append(reverse_complement(window) if strands == "both" and strand < 0.5 else window)
         return windows

@@ -27,7 +27,6 @@ ARCHITECTURES = ("genomeocean", "nucleotide-transformer")
 TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
 TOKENIZER_PIECE = 200
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-K = 6
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,12 @@ class PretrainingSettings:
 
     Attributes:
         architecture: ``genomeocean`` (Mistral, causal, byte-pair tokens) or ``nucleotide-transformer`` (v2: rotary
-            ESM with gated feed-forward, masked, 6-mers).
+            ESM with gated feed-forward, masked, k-mers).
         hidden_size, layers, heads: of the model; the feed-forward block is 4 hidden sizes wide.
-        vocabulary: byte-pair tokens, special ones included; 6-mers have their published 4,107.
+        vocabulary: byte-pair tokens, special ones included; of k-mers there are as many as there are.
+        k: bases of a k-mer: 6 as published; 3 reads codons.
+        strands: windows come from ``both`` strands, or from ``one`` (transcripts), then at multiples of the k-mer from
+            a sequence's first base, so that coding sequences are read in frame.
         context: tokens of one input.
         batch: inputs a step.
         steps: optimiser steps.
@@ -52,6 +54,8 @@ class PretrainingSettings:
     layers: int = 3
     heads: int = 4
     vocabulary: int = 1024
+    k: int = 6
+    strands: str = "both"
     context: int = 256
     batch: int = 8
     steps: int = 500
@@ -67,6 +71,10 @@ class PretrainingSettings:
                 f"hidden size {self.hidden_size} over {self.heads} heads: expected an even whole number a head "
                 "(rotary positions turn pairs)"
             )
+        if not 1 <= self.k <= 8:
+            raise InputError(f"k-mers of {self.k} bases: expected 1 to 8")
+        if self.strands not in ("one", "both"):
+            raise InputError(f"strands {self.strands!r}: expected one or both")
         if self.steps < 1 or (self.minutes is not None and self.minutes <= 0):
             raise InputError("steps and minutes must be above 0")
 
@@ -171,9 +179,9 @@ def build_model(settings: PretrainingSettings, tokenizer: Tokenizer):
 
 def _tokenizer(corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
     if settings.architecture == "nucleotide-transformer":
-        return KmerTokenizer.of_size(K, settings.context)
+        return KmerTokenizer.of_size(settings.k, settings.context)
     count = min(TOKENIZER_BASES, 2 * corpus.bases) // TOKENIZER_PIECE
-    pieces = corpus.draw(np.random.default_rng([settings.seed, 0]), TOKENIZER_PIECE, max(1, count))
+    pieces = corpus.draw(np.random.default_rng([settings.seed, 0]), TOKENIZER_PIECE, max(1, count), settings.strands)
     return train_bpe(pieces, settings.vocabulary, settings.context)
 
 
@@ -183,7 +191,7 @@ def _batch(tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings,
     # Byte-pair tokens vary in length: draw a quarter more bases than expected, and there is no padding to speak of.
     spare = 5 if tokenizer.unit == 1 else 4
     bases = settings.context * tokenizer.bases_per_token * spare // 4
-    texts = corpus.draw(generator, bases, settings.batch)
+    texts = corpus.draw(generator, bases, settings.batch, settings.strands, tokenizer.unit)
     room = settings.context - len(tokenizer.prefix)
     ids = [np.concatenate([tokenizer.prefix, tokens.ids[:room]]) for tokens in tokenizer.encode(texts)]
     longest = max(map(len, ids))

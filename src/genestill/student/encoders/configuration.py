@@ -31,7 +31,11 @@ class EncoderConfig(PretrainedConfig):
         attention_window: a position attends to this many neighbours to each side; 0 is full attention, whose cost
             grows with the square of the length. None takes the backbone's default: 256 for ``delta_hybrid``, whose
             delta layers carry what is further away, and 0 for ``transformer``.
-        convolution_width: odd width in bases of the short convolution before the delta rule.
+        convolution_width: odd width in bases of the short convolution before the delta rule, or in the transformer of
+            the one after the token embedding: what lies within a few bases is then seen without attention.
+        expansion: width to which token representations are taken, by a linear map and SiLU, before they are pooled;
+            0 pools them as they are. A mean over tokens of few dimensions cannot count many words, one over many
+            rectified ones can.
         teacher: what the student was distilled from: name, revision, parameters, and so on.
         provenance: free-form JSON: training data, settings, compute, versions.
     """
@@ -50,6 +54,7 @@ class EncoderConfig(PretrainedConfig):
     max_length: int = 12_288
     attention_window: int | None = None
     convolution_width: int = 5
+    expansion: int = 0
     initializer_range: float = 0.02
     norm_eps: float = 1e-6
     pad_token_id: int = 5
@@ -83,5 +88,5 @@ class EncoderConfig(PretrainedConfig):
 
     @property
     def embedding_size(self) -> int:
-        """Width of the pooled embedding: H, or 3 H when ``pooling`` is ``concatenated``."""
-        return self.hidden_size * (3 if self.pooling == "concatenated" else 1)
+        """Width of the pooled embedding: H or the expansion, three times that when ``pooling`` is ``concatenated``."""
+        return (self.expansion or self.hidden_size) * (3 if self.pooling == "concatenated" else 1)

@@ -14,7 +14,6 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
 from genestill.student.encoders.configuration import POOLINGS
 from genestill.student.encoders.model import EncoderModel
-from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
@@ -61,7 +60,7 @@ class Embedder:
         if self.pooling in ("cls", "concatenated") and not self.cls:
             raise InputError(f"{folder}: this student reads no [CLS], so the pooling {self.pooling!r} means nothing")
         self.window = config.max_length - self.cls
-        self.size = config.hidden_size * (3 if self.pooling == "concatenated" else 1)
+        self.size = (config.expansion or config.hidden_size) * (3 if self.pooling == "concatenated" else 1)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()
 
@@ -106,7 +105,7 @@ class Embedder:
         input_ids, mask = (torch.from_numpy(x).to(self.device) for x in (input_ids, mask))
         with torch.inference_mode():
             hidden = self.model(input_ids, mask, tracks).last_hidden_state
-            return pool(hidden, mask, self.pooling).float().cpu().numpy()
+            return self.model.pool(hidden, mask, self.pooling).float().cpu().numpy()
 
 
 def open_student(folder: str | Path) -> EncoderModel:

@@ -73,8 +73,15 @@ class EncoderModel(PreTrainedModel):
         super().__init__(config)
         self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
         self.track_embedding = nn.Linear(config.tracks, config.hidden_size, bias=False) if config.tracks else None
+        self.stem = None
+        if config.backbone == "transformer":
+            width = config.convolution_width
+            self.stem = nn.Conv1d(
+                config.hidden_size, config.hidden_size, width, padding=width // 2, groups=config.hidden_size, bias=False
+            )
         self.layers = nn.ModuleList(EncoderLayer(config, mixer) for mixer in build_mixers(config))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.expansion = nn.Linear(config.hidden_size, config.expansion) if config.expansion else None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -131,15 +138,23 @@ class EncoderModel(PreTrainedModel):
         tracks: torch.Tensor | None = None,
         pooling: str | None = None,
     ) -> torch.Tensor:
-        """Pooled embeddings [B, H] ([B, 3 H] when concatenated); ``pooling`` overrides the configuration's."""
+        """Pooled embeddings [B, E], E being the configuration's ``embedding_size``; ``pooling`` overrides its own."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        hidden = self(input_ids, mask, tracks).last_hidden_state
+        return self.pool(self(input_ids, mask, tracks).last_hidden_state, mask, pooling)
+
+    def pool(self, hidden: torch.Tensor, mask: torch.Tensor, pooling: str | None = None) -> torch.Tensor:
+        """Embeddings [B, E] from token representations [B, L, H] and a mask [B, L]."""
+        if self.expansion is not None:
+            hidden = functional.silu(self.expansion(hidden))
         return pool(hidden, mask, pooling or self.config.pooling)
 
     def _encode(self, input_ids, mask, tracks) -> torch.Tensor:
         hidden = self.token_embedding(input_ids)
         if tracks is not None and self.track_embedding is not None:
             hidden = hidden + self.track_embedding(tracks.to(hidden.dtype))
+        if self.stem is not None:
+            real = mask.unsqueeze(-1).to(hidden.dtype)
+            hidden = hidden + self.stem((hidden * real).mT).mT
         for layer in self.layers:
             hidden = layer(hidden, mask)
         return self.norm(hidden) * mask.unsqueeze(-1).to(hidden.dtype)

@@ -14,7 +14,6 @@ from genestill.ground.files import write_aside
 from genestill.ground.logs import logger
 from genestill.student.encoders.embedding import open_student
 from genestill.student.encoders.model import EncoderModel
-from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.tokenization import encode_batch
 
 OPSET = 20
@@ -28,7 +27,7 @@ class _Graph(nn.Module):
 
     def forward(self, input_ids, attention_mask, tracks=None):
         hidden = self.model(input_ids, attention_mask, tracks).last_hidden_state
-        return hidden, pool(hidden, attention_mask, self.model.config.pooling)
+        return hidden, self.model.pool(hidden, attention_mask)
 
 
 def export_onnx(folder: str | Path, output: str | Path) -> None:

@@ -26,7 +26,9 @@ def count_parameters(config: EncoderConfig) -> int:
     attentive = config.num_hidden_layers if config.backbone == "transformer" else 1
     mixers = attentive * attention + (config.num_hidden_layers - attentive) * delta
     shared = config.num_hidden_layers * (2 * size + 3 * size * config.intermediate_size)
-    return (config.vocab_size + config.tracks + 1) * size + mixers + shared
+    ends = (config.vocab_size + config.tracks + 1) * size + config.expansion * (size + 1)
+    stem = size * config.convolution_width if config.backbone == "transformer" else 0
+    return ends + stem + mixers + shared
 
 
 def size_for_budget(backbone: str, parameters: int, tracks: int = 0, vocab: int = 10, **settings) -> EncoderConfig:

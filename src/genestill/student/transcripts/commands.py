@@ -19,12 +19,21 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "--base-log-probabilities", nargs="*", default=[], metavar="PARQUET", help="its log-probabilities of bases"
     )
+    parser.add_argument(
+        "--teacher-reads", default="transcript", choices=("transcript", "cds"),
+        help="what of a transcript the teacher read; cds: from its first codon to its last (default: %(default)s)",
+    )  # fmt: skip
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --smaller")
     size.add_argument("--parameters", type=int, help="size of the student instead")
     parser.add_argument("--smaller", type=float, default=200, help="teacher over student (default: %(default)g times)")
     parser.add_argument("--backbone", default="delta_hybrid", help="delta_hybrid or transformer (default: %(default)s)")
     parser.add_argument("--pooling", default="mean", help="mean, max, cls or concatenated (default: %(default)s)")
+    parser.add_argument("--expansion", type=int, default=0, help="width of the embedding; 0: of the hidden states")
+    parser.add_argument(
+        "--attention-window", type=int, metavar="BP", help="a base attends to so many to each side; 0: all (default: "
+        "256; all for transformer)",
+    )  # fmt: skip
     parser.add_argument("--max-length", type=int, default=12_288, help="bases the student reads (default: %(default)s)")
     parser.add_argument("--tracks", action="store_true", help="read CDS and splice tracks beside the bases")
     parser.add_argument("--steps", type=int, default=2000, help="0: leave it untrained (default: %(default)s)")
@@ -62,11 +71,13 @@ def _run_match(options) -> None:
         tracks=2 if options.tracks else 0,
         pooling=options.pooling,
         max_length=options.max_length,
+        attention_window=options.attention_window,
+        expansion=options.expansion,
     )
     match_student(
         config,
         options.transcripts,
-        TeacherFiles(options.embeddings, options.token_features, options.base_log_probabilities),
+        TeacherFiles(options.embeddings, options.token_features, options.base_log_probabilities, options.teacher_reads),
         settings_of(MatchSettings, options),
         options.output,
         choose_device(options.device),

@@ -17,11 +17,15 @@ from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFea
 
 @dataclass(frozen=True)
 class TeacherFiles:
-    """The teacher stage's shards; only those that the objective's terms read are needed."""
+    """The teacher stage's shards, of which only those that the objective's terms read are needed.
+
+    reads: ``transcript``, or ``cds`` if the teacher read coding sequences where one is known.
+    """
 
     embeddings: Sequence[str] = ()
     token_features: Sequence[str] = ()
     base_log_probabilities: Sequence[str] = ()
+    reads: str = "transcript"
 
 
 class Corpus:
@@ -35,6 +39,10 @@ class Corpus:
         self.sequences = table["sequence"].tolist()
         self.lengths = table["length"].to_numpy()
         self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
+        # First base of each transcript that the teacher read.
+        self.read_from = np.zeros(len(table), np.int64)
+        if teacher.reads == "cds":
+            self.read_from[:] = [np.argmax(track) if np.any(track) else 0 for track in table["cds"]]
         ids = table["id"].tolist()
         given = {
             "embeddings": teacher.embeddings,

@@ -16,7 +16,6 @@ from genestill.ground.seeds import seed_everything
 from genestill.student.encoders.checkpoints import resume, save_checkpoint
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
-from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.tokenization import MASK, encode_batch
 from genestill.student.transcripts import objectives
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
@@ -83,7 +82,7 @@ class Match:
         hidden = self.model(inputs, mask, self._tracks(rows, ids.shape[1])).last_hidden_state
         terms = {}
         if {"cosine", "mse", "relational", "contrastive"} & set(self.weights):
-            pooled = pool(hidden, mask, self.model.config.pooling)
+            pooled = self.model.pool(hidden, mask)
             teacher = corpus.white[torch.from_numpy(rows)].to(self.device)
             projected = self.heads.projection(pooled)
             for term, function in (
@@ -115,6 +114,7 @@ class Match:
         places, starts, stops, features = [], [], [], []
         for place, row in enumerate(rows):
             start, stop, values = self.corpus.token_features.of(row)
+            start, stop = start + self.corpus.read_from[row], stop + self.corpus.read_from[row]
             within = stop <= hidden.shape[1]
             places.append(np.full(int(within.sum()), place, np.int64))
             starts.append(start[within].astype(np.int64))
@@ -133,9 +133,10 @@ class Match:
             terms["masked"] = objectives.masked_loss(logits, torch.from_numpy(ids[row, column]).to(self.device))
         if "logits" in self.weights:
             teacher = [self.corpus.base_log_probabilities.of(number) for number in rows]
-            known = np.array([c < len(teacher[r]) for r, c in zip(row, column, strict=True)], bool)
-            row, column = row[known], column[known]
-            said = np.stack([teacher[r][c] for r, c in zip(row, column, strict=True)])
+            place = column - self.corpus.read_from[rows[row]]
+            known = np.array([0 <= p < len(teacher[r]) for r, p in zip(row, place, strict=True)], bool)
+            row, column, place = row[known], column[known], place[known]
+            said = np.stack([teacher[r][p] for r, p in zip(row, place, strict=True)])
             finite = np.isfinite(said).all(axis=1)
             logits = self.heads.bases(hidden[torch.from_numpy(row[finite]), torch.from_numpy(column[finite])])
             terms["logits"] = objectives.logits_loss(

@@ -24,7 +24,9 @@ def write_student(match, settings, transcripts, teacher, figures: dict, output: 
             folder
         )
     given = {"transcripts": transcripts}
-    for role, paths in asdict(teacher).items():
+    shards = asdict(teacher)
+    told = {**asdict(settings), "teacher_reads": shards.pop("reads")}
+    for role, paths in shards.items():
         given |= {f"{role}[{number}]": path for number, path in enumerate(paths)}
-    provenance = collect_provenance(given, asdict(settings), settings.seed)
+    provenance = collect_provenance(given, told, settings.seed)
     write_json(output / "training.json", {"parameters": parameters, **figures, "provenance": provenance})
