@@ -12,6 +12,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.logs import logger
+from genestill.ground.memory import give_back_large_arrays
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.shards import Embeddings, write_embeddings
 from genestill.ground.soft_labels import read_soft_labels
@@ -71,6 +72,7 @@ def learn(
     ``embeddings``, where given, gets the corrector's last hidden layer (`artefacts.embeddings`). Raises `InputError` if
     the files do not belong together.
     """
+    give_back_large_arrays()
     tree = LabelTree.load(sources.tree)
     contigs = read_contigs(sources.contigs, sources.index, sources.abundance)
     labels = read_table(sources.labels, LABELS)
@@ -170,6 +172,7 @@ def predict(
     from genestill.student.evidence import leaf_posterior
     from genestill.student.targets import OWN_VOTE_SCALE
 
+    give_back_large_arrays()
     student = Corrector.from_pretrained(model)
     read = read_contigs(contigs, index, abundance)
     groups = read.groups()

@@ -12,6 +12,7 @@ from genestill.ground.devices import choose_device
 from genestill.ground.errors import CheckFailed
 from genestill.ground.hierarchical_loss import FlatSoftmax
 from genestill.ground.label_tree import LabelTree
+from genestill.ground.memory import give_back_large_arrays
 from genestill.ground.predictions import predictions_of
 from genestill.ground.shards import Embeddings, chosen_rows
 from genestill.ground.soft_labels import write_soft_labels
@@ -116,6 +117,7 @@ def soften(
     output_predictions: str | Path | None,
 ) -> None:
     """Read shards of embeddings and labels, and write soft labels and, if asked for, the heads' own predictions."""
+    give_back_large_arrays()
     label_tree = LabelTree.load(tree)
     table = read_table(labels, LABELS)
     ids = table["id"].tolist()
