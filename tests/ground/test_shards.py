@@ -5,7 +5,7 @@ import pytest
 
 from genestill.ground.artefacts import INDEX, embeddings
 from genestill.ground.errors import InputError
-from genestill.ground.shards import iterate_embeddings, load_embeddings
+from genestill.ground.shards import Embeddings, chosen_rows, iterate_embeddings, load_embeddings
 from genestill.ground.tables import write_table
 
 METADATA = {"teacher": "t", "revision": "r", "layer": 3, "pooling": "mean", "dtype": "float32", "tokenizer": "x"}
@@ -32,6 +32,16 @@ def test_shards_come_as_one_float32_matrix_in_the_order_of_the_index(tmp_path):
     assert found.dtype == np.float32
     assert found[:, 0].tolist() == [1, 2, 9]
     assert [ids for _, ids, _ in iterate_embeddings(paths) if ids] == [["a", "b"], ["c"]]
+
+
+def test_shards_are_read_a_row_group_at_a_time_and_as_often_as_asked(tmp_path):
+    paths = [shard(tmp_path / "0.parquet", ["a", "b"]), shard(tmp_path / "1.parquet", ["c"], value=9)]
+    found = Embeddings(paths, ["a", "b", "c"])
+    assert (len(found), found.size) == (3, 4)
+    for _ in range(2):
+        assert [block[:, 0].tolist() for block in found] == [[1, 2], [9]]
+    assert chosen_rows(found, np.array([1, 2]))[:, 0].tolist() == [2, 9]
+    assert chosen_rows(found, np.array([0])).shape == (1, 4)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,14 @@ from genestill.ground.predictions import predictions_of
 from genestill.student.corrector import Corrector
 from genestill.student.evidence import other_leaves, posterior_of_labels
 from genestill.student.features import Contigs, evidence_arrays
-from genestill.student.neighbours import find_neighbours, fit_logistic, nearest, profile_abundance, reduce_composition
+from genestill.student.neighbours import (
+    find_neighbours,
+    fit_logistic,
+    nearest,
+    principal_components,
+    profile_abundance,
+    reduce_composition,
+)
 from genestill.student.optimization import AdamW, one_cycle
 from genestill.student.prediction import leaf_probabilities
 from genestill.student.targets import (
@@ -70,6 +77,15 @@ def student(tree, community, targets):
 def species_of(probabilities, tree):
     table = predictions_of([str(i) for i in range(len(probabilities))], probabilities, tree, 0.5)
     return table["species"].to_numpy()
+
+
+def test_principal_components_of_blocks_are_those_of_the_whole(community):
+    composition = community[0].composition
+    scaled = (composition - composition.mean(axis=0)) / composition.std(axis=0)
+    expected = scaled @ np.linalg.svd(scaled, full_matrices=False)[2][:20].T
+    found = principal_components(np.array_split(composition, 7))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.abs(found), np.abs(expected / expected[:, 0].std()), atol=2e-3)
 
 
 def test_neighbours_give_contigs_without_a_label_their_genomes_species(tree, community, targets):

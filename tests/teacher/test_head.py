@@ -68,6 +68,17 @@ def test_the_same_seed_gives_the_same_soft_labels(tree):
     np.testing.assert_array_equal(soft_labels(inputs, nodes, tree, 2, 7), soft_labels(inputs, nodes, tree, 2, 7))
 
 
+def test_how_shards_are_cut_into_blocks_does_not_change_the_soft_labels(tree):
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(4), 15)
+    nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
+    inputs = clustered(random, genome).astype(np.float16).astype(np.float32)
+    whole, many = (
+        np.concatenate(list(head.soft_labels(np.array_split(inputs, parts), nodes, tree, 3, 7))) for parts in (1, 13)
+    )
+    np.testing.assert_allclose(many, whole, atol=1e-5)
+
+
 def test_soft_labels_survive_the_file_and_are_refused_for_other_sequences(tree, tmp_path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(len(tree.leaves)), 3).astype(np.float32)
     path = tmp_path / "soft_labels.parquet"
