@@ -10,7 +10,7 @@ def give_back_large_arrays() -> None:
     """Have the C library map arrays of `MAPPED_FROM` bytes and more one by one, and unmap them when they are freed.
 
     By default glibc takes ever larger arrays from its heap once such were freed. Where small objects that stay (the
-    strings of a table) come in turn with large ones that go (probabilities over all leaves), the large leave holes that
+    columns of a table) come in turn with large ones that go (probabilities over all leaves), the large leave holes that
     the small only nibble at, and a process grows by many times what it holds. C libraries without mallopt are left as
     they are.
     """
