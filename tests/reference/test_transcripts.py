@@ -16,9 +16,12 @@ from genestill.reference.transcripts import (
     Columns,
     Transcript,
     checksum,
+    coding_sequence,
+    codon_starts,
     collect_corpus,
     read_rows,
     splice_transcript,
+    track,
     transcript_table,
     transcripts_of_genome,
     transcripts_of_table,
@@ -202,6 +205,12 @@ def test_simulated_genome_and_annotation_agree(tmp_path):
         assert codons[-1] == "TAA"
         assert not {"TAA", "TAG", "TGA"} & set(codons[:-1])
         assert len(transcript.splice) == 2
+
+
+def test_the_coding_sequence_is_all_codons_or_the_whole_where_none_is_known():
+    sequence = "GGATGGCCTAATT"
+    assert coding_sequence(sequence, track(13, codon_starts(2, 11))) == "ATGGCCTAA"
+    assert coding_sequence(sequence, track(13, codon_starts(0, 0))) == sequence
 
 
 def test_checksum_names_equal_sequences_alike():

@@ -25,7 +25,6 @@ from genestill.student.encoders.embedding import (
     combine_windows,
     cut_windows,
 )
-from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.streaming import embed_fasta
 from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
 
@@ -50,19 +49,21 @@ def embed_alone(folder, sequence, pooling):
     model = EncoderModel.from_pretrained(folder).eval()
     input_ids, mask = (torch.from_numpy(x) for x in encode_batch([sequence], cls=pooling in ("cls", "concatenated")))
     with torch.inference_mode():
-        return pool(model(input_ids, mask).last_hidden_state, mask, pooling)[0].numpy()
+        return model.pool(model(input_ids, mask).last_hidden_state, mask, pooling)[0].numpy()
 
 
-@pytest.mark.parametrize("pooling", ["mean", "concatenated"])
-def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(tmp_path, monkeypatch, pooling):
+@pytest.mark.parametrize(("pooling", "expansion"), [("mean", 0), ("concatenated", 0), ("mean", 40)])
+def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(
+    tmp_path, monkeypatch, pooling, expansion
+):
     monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)  # several row groups
-    folder = save_student(tmp_path / "student", pooling=pooling)
+    folder = save_student(tmp_path / "student", pooling=pooling, expansion=expansion)
     records = draw_records(30)
     write_fasta(tmp_path / "in.fa.gz", records)
     output = tmp_path / "out.parquet"
     arguments = ["student", "embed", str(tmp_path / "in.fa.gz"), "--model", str(folder), "-o", str(output)]
     assert main([*arguments, "--batch-tokens", "500", "--threads", "2"]) == 0
-    size = 48 if pooling == "concatenated" else 16
+    size = expansion or {"mean": 16, "concatenated": 48}[pooling]
     table = read_table(output, artefacts.embeddings(size))
     assert pq.ParquetFile(output).num_row_groups == 5
     assert table["id"].tolist() == [name for name, _ in records]
@@ -212,11 +213,11 @@ def test_memory_does_not_grow_with_the_number_of_sequences(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", ["delta_hybrid", "transformer"])
-def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path, backbone):
+@pytest.mark.parametrize(("backbone", "expansion"), [("delta_hybrid", 0), ("transformer", 40)])
+def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path, backbone, expansion):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    settings = {"tracks": 1, "reverse_complement": True, "num_attention_heads": 2}
+    settings = {"tracks": 1, "reverse_complement": True, "num_attention_heads": 2, "expansion": expansion}
     folder = save_student(tmp_path / "student", backbone=backbone, **settings)
     file = tmp_path / "student.onnx"
     assert main(["--quiet", "student", "export-onnx", "--model", str(folder), "-o", str(file)]) == 0

@@ -169,6 +169,19 @@ def test_a_student_meets_its_budget_within_three_per_cent(backbone, budget):
     assert 16 <= config.hidden_size // config.num_attention_heads <= 64
 
 
+def test_an_expansion_widens_the_embedding_within_the_same_budget():
+    config = size_for_budget("transformer", 40_000, expansion=96)
+    model = EncoderModel(config).eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) == count_parameters(config)
+    assert abs(count_parameters(config) - 40_000) <= 1_200
+    input_ids, mask = encode(draw_sequence(20), draw_sequence(9, 1))
+    with torch.inference_mode():
+        embedding = model.embed(input_ids, mask)
+        expanded = model.expansion(model(input_ids, mask).last_hidden_state[1, :9])
+    assert embedding.shape == (2, 96) == (2, config.embedding_size)
+    torch.testing.assert_close(embedding[1], (expanded * expanded.sigmoid()).mean(0))
+
+
 def test_the_had_preset_has_the_published_size():
     assert round(count_parameters(EncoderConfig(**PRESETS["had"])) / 1e6, 1) == 1.1
 

@@ -138,6 +138,43 @@ def test_every_objective_falls_in_training(files, tmp_path, objective):
     assert (record["gradient_norm"] > 0).all()
 
 
+def test_what_a_teacher_of_coding_sequences_said_meets_the_bases_it_read(tmp_path, monkeypatch):
+    """Two transcripts whose teacher read from base 4 and from the start; it says -p at its base p."""
+    sequences, starts = ["ACGTATGGCCTAAGG", "ACGTACGT"], [4, 0]
+    marks = [np.zeros(len(sequence), np.int8) for sequence in sequences]
+    marks[0][[4, 7, 10]] = 1
+    read = [9, 8]
+    table = pd.DataFrame({"id": ["a", "b"], "gene": "", "chromosome": "", "sequence": sequences, "cds": marks})
+    table["length"] = [15, 8]
+    table["splice"] = [np.zeros(len(sequence), np.int8) for sequence in sequences]
+    write_table(tmp_path / "transcripts.parquet", table, TRANSCRIPTS)
+    said = [-np.repeat(np.arange(length), 4).astype(np.float16) for length in read]
+    told = pd.DataFrame({"id": ["a", "b"], "log_probabilities": said})
+    write_table(tmp_path / "logs.parquet", told, BASE_LOG_PROBABILITIES)
+    spans = [np.arange(0, length - 2, 3, dtype=np.int32) for length in read]
+    tokens = pd.DataFrame({"id": ["a", "b"], "start": spans, "stop": [span + 3 for span in spans]})
+    tokens["features"] = [np.ones(5 * len(span), np.float16) * np.repeat(np.arange(len(span)), 5) for span in spans]
+    write_table(tmp_path / "tokens.parquet", tokens, token_features(5), {"size": "5"})
+    teacher = TeacherFiles((), [tmp_path / "tokens.parquet"], [tmp_path / "logs.parquet"], "cds")
+    corpus = Corpus(tmp_path / "transcripts.parquet", teacher, {"logits": 1.0, "token": 1.0}, False)
+    match = Match(EncoderConfig(**TINY), corpus, MatchSettings("logits+token"), torch.device("cpu"))
+    seen = {}
+    monkeypatch.setattr(objectives, "logits_loss", lambda ours, theirs, _: seen.update(ours=ours, theirs=theirs) or 0)
+    means = distillation.mean_over_spans
+    monkeypatch.setattr(
+        distillation, "mean_over_spans", lambda hidden, *spans: seen.update(spans=spans) or means(hidden, *spans)
+    )
+    rows, ids = np.array([0, 1]), np.zeros((2, 15), np.int64)
+    hidden = torch.arange(2 * 15.0).reshape(2, 15, 1).repeat(1, 1, 16)
+    monkeypatch.setattr(match.heads, "bases", torch.nn.Identity())
+    match._base_terms(rows, ids, np.ones((2, 15), bool), hidden)
+    assert seen["theirs"][:, 0].tolist() == [-float(p) for length in read for p in range(length)]
+    assert seen["ours"][:, 0].tolist() == [15.0 * row + starts[row] + p for row in (0, 1) for p in range(read[row])]
+    match._token_term(rows, hidden)
+    row, start, stop = (part.tolist() for part in seen["spans"])
+    assert (row, start, stop) == ([0, 0, 0, 1, 1], [4, 7, 10, 0, 3], [7, 10, 13, 3, 6])
+
+
 def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monkeypatch):
     whole, settings = _match(files, "mse+masked")
     record, _ = train(whole, settings, tmp_path / "whole")

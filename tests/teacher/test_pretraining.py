@@ -11,6 +11,7 @@ from genestill.ground.contents import content_checksum
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.sequences import write_fasta
 from genestill.teacher import pretraining
+from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.objectives import IGNORED, causal_targets, mask_tokens
 from genestill.teacher.pretraining import PretrainingSettings, learning_rate_share, pretrain
@@ -103,6 +104,22 @@ def test_the_loss_falls(genome, tmp_path):
     assert last < 0.6 * first
 
 
+def test_one_strand_is_drawn_in_frame_and_both_are_not():
+    sequence = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
+    genomes = Genomes([sequence])
+    draw = {
+        strands: genomes.draw(np.random.default_rng(1), 40, 60, strands=strands, unit=3) for strands in ("one", "both")
+    }
+    assert {sequence.find(window) % 3 for window in draw["one"]} == {0}
+    assert {sequence.find(window) for window in draw["both"]} > {-1}
+
+
+def test_a_codon_model_reads_words_of_three_bases(genome, tmp_path):
+    pretrain([genome], tmp_path / "m", PretrainingSettings("nucleotide-transformer", **SMALL, k=3, strands="one"))
+    tokenizer = load_teacher(tmp_path / "m").tokenizer
+    assert [tokenizer.vocabulary[token] for token in tokenizer.encode(["ATGGCCTAA"])[0].ids] == ["ATG", "GCC", "TAA"]
+
+
 def test_a_time_limit_ends_the_run(genome, tmp_path):
     pretrain([genome], tmp_path / "model", PretrainingSettings(**{**SMALL, "steps": 10**6}, minutes=0.02))
     assert load_teacher(tmp_path / "model").layers == 1
@@ -148,7 +165,15 @@ def test_masking_takes_15_percent_and_splits_them_80_10_10():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"architecture": "evo"}, {"hidden_size": 30, "heads": 4}, {"steps": 0}, {"minutes": -1.0}]
+    "wrong",
+    [
+        {"architecture": "evo"},
+        {"hidden_size": 30, "heads": 4},
+        {"steps": 0},
+        {"minutes": -1.0},
+        {"k": 9},
+        {"strands": "two"},
+    ],
 )
 def test_settings_that_make_no_model_get_a_sentence(wrong):
     with pytest.raises(InputError):
