@@ -8,11 +8,12 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, kmer_frequencies
 from genestill.evaluation.sequence_tasks.metrics import confusion, score
-from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables
+from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables, write_rows
 from genestill.evaluation.sequence_tasks.scores import MEAN, Run, read_run, score_runs, tabulate_rows
 from genestill.evaluation.sequence_tasks.tables import read_catalogue, read_published, read_task_table
 from genestill.ground.artefacts import METRICS, embeddings
 from genestill.ground.errors import InputError
+from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -140,6 +141,13 @@ def test_published_rows_stand_beside_ours_and_never_enter_a_mean():
     assert famous["source"].tolist() == ["10-fold; a paper"]
     assert table.loc[table["task"] == MEAN, "model"].tolist() == ["good"]
     assert table.equals(tabulate_rows(scores, published, {}))
+
+
+def test_the_rows_of_a_task_become_fasta_with_their_numbers_as_ids(tmp_path):
+    task = write_task(tmp_path / "task.tsv")
+    write_rows(task, tmp_path / "rows.fna.gz")
+    sequences = pd.read_csv(task, sep="\t")["sequence"]
+    assert list(read_fasta(tmp_path / "rows.fna.gz")) == [(str(row), one) for row, one in enumerate(sequences)]
 
 
 def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):

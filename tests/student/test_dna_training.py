@@ -135,7 +135,9 @@ def test_an_objective_without_a_branch_or_with_a_word_nobody_knows_is_refused():
         Objective(meet="mixed")
 
 
-@pytest.mark.parametrize(("architecture", "tokenizer"), [("transformer-tiny", False), ("deberta-tiny", True)])
+@pytest.mark.parametrize(
+    ("architecture", "tokenizer"), [("had-tiny", False), ("transformer-tiny", False), ("deberta-tiny", True)]
+)
 def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, tmp_path, architecture, tokenizer):
     start = Start(architecture, tokenizer=str(corpus / "tokenizer") if tokenizer else None, max_tokens=128)
     schedule = Schedule(60, 8, 5e-3, checkpoint_every=1000)
@@ -301,6 +303,16 @@ def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):
     assert sorted(np.concatenate(held).tolist()) == list(range(60))
     assert read_task(corpus / "task.tsv", folds=5, fold=2).rows("test").tolist() == list(range(60, 90))
     assert len(read_task(corpus / "task.tsv").rows("validation")) == 6
+
+
+def test_a_student_of_short_windows_attends_to_all_of_them_as_a_wide_window_would():
+    short, _ = build_student("had-tiny", max_tokens=60)
+    windowed, _ = build_student("had-tiny", max_tokens=1024)
+    windowed.load_state_dict(short.state_dict())
+    assert (short.config.attention_window, windowed.config.attention_window) == (0, 256)
+    ids = torch.randint(0, 4, (3, 60))
+    mask = torch.arange(60) < torch.tensor([[60], [41], [7]])
+    torch.testing.assert_close(short(ids, mask).last_hidden_state, windowed(ids, mask).last_hidden_state)
 
 
 def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):

@@ -22,8 +22,8 @@ def complete(settings: dict) -> dict:
 def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(name):
     dna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["dna"]
     assert dna["students"]
-    made = {f"{student}-{fit}" for student in dna["students"] for fit in dna["fits"]} | set(dna["baselines"])
-    assert dna["compared_with"] in made
+    made = {f"{name}-{fit}" for name, student in dna["students"].items() for fit in student.get("fits", dna["fits"])}
+    assert dna["compared_with"] in made | set(dna["baselines"])
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,8 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
     [
         ({"students": {"mine": {"method": "distil", "scope": "some"}}}, "scope"),
         ({"students": {"Mine": {"method": "distil"}}}, "Mine"),
+        ({"students": {"teacher": {"method": "distil"}}}, "teacher"),
+        ({"students": {"mine": {"method": "distil", "fits": ["all"]}}}, "fits"),
         ({"tasks": {"H3": "H3.tsv"}}, "H3"),
         ({"vocabulary": 100_000}, "vocabulary"),
         ({"fit": ["probe"]}, "fits"),
@@ -52,7 +54,7 @@ def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=1800)
     scores = tmp_path / "results/had/dna-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
-    students = {f"{name}-probe" for name in ("distilled", "alignment-only", "undistilled", "untrained")}
+    students = {f"{name}-probe" for name in ("teacher", "distilled", "alignment-only", "undistilled", "untrained")}
     assert students | {"kmer", "cnn"} <= set(table["model"])
     assert (scores / "scores.svg").is_file()
     assert (scores / "tsne.svg").is_file()

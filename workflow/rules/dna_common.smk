@@ -27,15 +27,28 @@ DNA_TEACHER = (
 DNA_FEATURES = f"{RESULTS}/teacher/nucleotide-transformer/token_features.parquet"
 DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
 DNA_TASKS = DNA["tasks"] or {"origin/phylum": f"{RESULTS}/reference/phylum.tsv.gz"}
-DNA_MODELS = [f"{name}-{fit}" for name in DNA_STUDENTS for fit in DNA["fits"]]
+DNA_MODELS = [
+    f"{name}-{fit}"
+    for name, student in DNA_STUDENTS.items()
+    for fit in student.get("fits") or DNA["fits"]
+]
+# The frozen features of each model; students are measured beside the teacher that they learn from.
+DNA_FEATURES_OF = {
+    name: f"{RESULTS}/student/{name}/embeddings" for name in DNA_STUDENTS
+}
+if DNA_DISTILLED:
+    DNA_MODELS.append("teacher-probe")
+    DNA_FEATURES_OF["teacher"] = f"{RESULTS}/teacher/nucleotide-transformer/embeddings"
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 
 
 def dna_student(name):
-    """Command-line options of a student: all its settings but the method, and a tokenizer where it reads byte pairs."""
+    """Command-line options of a student: all its settings but its method and its fits."""
     settings = {
-        key: value for key, value in DNA_STUDENTS[name].items() if key != "method"
+        key: value
+        for key, value in DNA_STUDENTS[name].items()
+        if key not in ("method", "fits")
     }
     if settings.get("initial"):
         settings.pop("architecture", None)

@@ -50,16 +50,84 @@ rule embed_task:
         " --pooling {params.pooling:q} --output {output:q} 2> {log:q}"
 
 
+rule write_task_rows:
+    input:
+        lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
+    log:
+        f"{RESULTS}/logs/reference/write_task_rows_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/write_task_rows_{{benchmark_name}}_{{task}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m genestill evaluation sequence-rows --task {input:q} --output {output:q} 2> {log:q}"
+
+
+rule index_task_rows:
+    input:
+        f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
+    output:
+        index=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.parquet",
+        abundance=temp(
+            f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}_abundance.parquet"
+        ),
+    log:
+        f"{RESULTS}/logs/reference/index_task_rows_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/index_task_rows_{{benchmark_name}}_{{task}}.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m genestill reference contigs --contigs {input:q} --minimum-length 1 --output-index {output.index:q}"
+        " --output-abundance {output.abundance:q} 2> {log:q}"
+
+
+rule embed_task_with_teacher:
+    input:
+        model=DNA_TEACHER,
+        sequences=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
+        index=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.parquet",
+    output:
+        f"{RESULTS}/teacher/nucleotide-transformer/embeddings/{{benchmark_name}}/{{task}}.parquet",
+    log:
+        f"{RESULTS}/logs/teacher/embed_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/embed_{{benchmark_name}}_{{task}}.tsv"
+    conda:
+        "../../envs/teacher.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=1,
+        gpu_model=GPU_MODEL,
+    shell:
+        "python -m genestill teacher embed --model {input.model:q} --contigs {input.sequences:q}"
+        " --index {input.index:q} --output {output:q} 2> {log:q}"
+
+
 rule probe_task:
     input:
-        embeddings=f"{RESULTS}/student/{{student}}/embeddings/{{benchmark_name}}/{{task}}.parquet",
+        embeddings=lambda wildcards: (
+            f"{DNA_FEATURES_OF[wildcards.encoder]}/{wildcards.benchmark_name}/{wildcards.task}.parquet"
+        ),
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
-        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-probe.{{model_seed}}.parquet",
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{encoder}}-probe.{{model_seed}}.parquet",
     log:
-        f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{student}}_{{model_seed}}.log",
+        f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{model_seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{student}}_{{model_seed}}.tsv"
+        f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{model_seed}}.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -69,7 +137,7 @@ rule probe_task:
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
-        " --name {wildcards.student:q}-probe --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+        " --name {wildcards.encoder:q}-probe --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule finetune_task:
@@ -178,8 +246,7 @@ rule draw_features:
     input:
         task=DNA_TASKS[DNA_TSNE_TASK],
         embeddings=expand(
-            f"{RESULTS}/student/{{student}}/embeddings/{DNA_TSNE_TASK}.parquet",
-            student=DNA_STUDENTS,
+            f"{{features}}/{DNA_TSNE_TASK}.parquet", features=DNA_FEATURES_OF.values()
         ),
     output:
         report(
@@ -200,7 +267,7 @@ rule draw_features:
     params:
         named=lambda wildcards, input: [
             f"{name}={file}"
-            for name, file in zip(DNA_STUDENTS, input.embeddings, strict=True)
+            for name, file in zip(DNA_FEATURES_OF, input.embeddings, strict=True)
         ],
         seed=config["seed"],
     shell:

@@ -5,9 +5,17 @@ from genestill.ground.options import add_seed
 
 def add_commands(commands) -> None:
     """Add the commands to ``genestill evaluation``."""
+    _add_rows(commands)
     _add_baseline(commands)
     _add_scores(commands)
     _add_tsne(commands)
+
+
+def _add_rows(commands) -> None:
+    parser = commands.add_parser("sequence-rows", help="the rows of a task table as FASTA, for a teacher to embed")
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.add_argument("--output", required=True, metavar="FASTA", help="the sequences; an id is its row's number")
+    parser.set_defaults(run=_run_rows)
 
 
 def _add_baseline(commands) -> None:
@@ -45,6 +53,12 @@ def _add_tsne(commands) -> None:
     add_seed(parser, "the choice and of t-SNE")
     parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
     parser.set_defaults(run=_run_tsne)
+
+
+def _run_rows(options) -> None:
+    from genestill.evaluation.sequence_tasks.runs import write_rows
+
+    write_rows(options.task, options.output)
 
 
 def _run_baseline(options) -> None:

@@ -24,7 +24,13 @@ from genestill.ground.files import write_aside
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.seeds import seed_everything
+from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_table, write_table
+
+
+def write_rows(path: str | Path, output: str | Path) -> None:
+    """The sequences of a task table as FASTA, ids are row numbers: what `read_features` asks of embeddings."""
+    write_fasta(output, ((str(row), sequence) for row, sequence in enumerate(read_task_table(path).sequences)))
 
 
 def fit_on_table(

@@ -12,6 +12,7 @@ from genestill.ground.files import folder_aside, write_json
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.tokens import BytePairs, SingleBases, open_cutter
 from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.encoders.configuration import DEFAULT_WINDOW
 from genestill.student.encoders.sizing import PRESETS
 
 HEAD_FILE = "language_head.safetensors"
@@ -69,7 +70,11 @@ def build_student(
     if architecture in ENCODERS:
         if tokenizer is not None:
             raise InputError(f"{architecture} reads single bases; leave the tokenizer {tokenizer} out")
-        config = EncoderConfig(**ENCODERS[architecture], reverse_complement=reverse_complement, max_length=max_tokens)
+        # A window as wide as the input sees what full attention sees, and pays for the padding of its blocks.
+        narrow = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
+        config = EncoderConfig(
+            **ENCODERS[architecture], **narrow, reverse_complement=reverse_complement, max_length=max_tokens
+        )
         return EncoderModel(config), SingleBases(cls, max_tokens)
     if architecture not in SHAPES:
         raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
