@@ -1,0 +1,59 @@
+"""Bases a second of a student beside teachers, on the same sequences, in one run, one thread each.
+
+Speed does not depend on what weights have learnt, so a teacher of a published size can be made in seconds:
+
+    genestill teacher pretrain --architecture nucleotide-transformer --hidden-size 1024 --layers 29 --heads 16 \\
+        --context 64 --batch 1 --steps 1 --genomes transcripts.fna.gz --output ntv2-500M-untrained
+    python benchmarks/student_throughput.py --student FOLDER --teacher ntv2-500M-untrained \\
+        --sequences transcripts.fna.gz
+"""
+
+import argparse
+import itertools
+import time
+from statistics import median
+
+import torch
+
+from genestill.ground.sequences import read_fasta
+from genestill.student.encoders.embedding import Embedder, Record
+from genestill.teacher.embedding import EmbeddingSettings, sequence_embeddings
+from genestill.teacher.loading import load_teacher
+
+
+def main() -> None:
+    """Time every model in turn, as often as asked, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--student", required=True, metavar="FOLDER")
+    parser.add_argument("--teacher", required=True, nargs="+", metavar="FOLDER")
+    parser.add_argument("--sequences", required=True, metavar="FASTA")
+    parser.add_argument("--limit", type=int, default=100, help="sequences to take (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turn (default: %(default)s)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    sequences = [sequence for _, sequence in itertools.islice(read_fasta(options.sequences), options.limit)]
+    bases = sum(map(len, sequences))
+    student = Embedder(options.student, "cpu", threads=1)
+    records = [Record(str(number), sequence) for number, sequence in enumerate(sequences)]
+    models = {options.student: (student.model.num_parameters(), lambda: student.embed(records))}
+    for folder in options.teacher:
+        teacher = load_teacher(folder, torch.device("cpu"))
+        models[folder] = (
+            sum(tensor.numel() for tensor in teacher.model.parameters()),
+            lambda teacher=teacher: sequence_embeddings(teacher, sequences, EmbeddingSettings()),
+        )
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(options.repeats):
+        for name, (_, embed) in models.items():
+            began = time.process_time()
+            embed()
+            seconds[name].append(time.process_time() - began)
+    print(f"{len(sequences)} sequences, {bases} bases, torch {torch.__version__}, one thread, CPU seconds")
+    ours = median(seconds[options.student])
+    for name, (parameters, _) in models.items():
+        spent = median(seconds[name])
+        print(f"{name}\t{parameters / 1e6:.3f} M parameters\t{bases / spent / 1e6:.4f} Mb/s\t{spent / ours:.1f} x")
+
+
+if __name__ == "__main__":
+    main()
