@@ -1,0 +1,89 @@
+"""What a run costs in hours, by number of contigs and of GPUs: the table of docs/how-to/sizing.md.
+
+    python benchmarks/sizing.py
+
+Rates of the CPU are measured (below, with where and how); those of the GPU are computed from the operations of the
+teacher's architecture and an assumed utilisation, for want of a GPU to measure on. Put your own in their place.
+"""
+
+from dataclasses import dataclass
+
+BASES = 5_600  # of a contig; mean of config/community.yaml
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher's architecture; the defaults are GenomeOcean-500M's, read at its middle layer (`layer: middle`)."""
+
+    hidden_size: int = 1536
+    feed_forward: int = 6144
+    layers: int = 8  # 7 of 14, and one more: transformers gives a state only after the next layer or the final norm
+    context: int = 1024
+    bases_of_token: float = 5.0
+
+    def operations_of_base(self) -> float:
+        """Floating-point operations of one base on one strand: two a weight, and attention over the context."""
+        weights = 4 * self.hidden_size**2 + 3 * self.hidden_size * self.feed_forward
+        attention = 4 * self.context * self.hidden_size
+        return self.layers * (2 * weights + attention) / self.bases_of_token
+
+
+@dataclass(frozen=True)
+class Machine:
+    """GPUs, eight a node, and the cores beside them.
+
+    Attributes:
+        peak: operations a second of a GPU in bfloat16, by its data sheet (A100: 312e12).
+        utilisation: share of the peak that is reached. Assumed.
+        cores: of a node.
+        together: corrector trainings that a node's memory holds at a time.
+        search: bases a second and core of MMseqs2 against the 47 genomes of config/community.yaml. Measured with two.
+        train: seconds a contig of the corrector's training, 25 epochs, 500 species, one core. Measured at 10,000.
+        predict: seconds a contig of `student predict`, one core. Measured from 10,000 to 100,000.
+    """
+
+    peak: float = 312e12
+    utilisation: float = 0.4
+    cores: int = 32
+    together: int = 8
+    search: float = 0.19e6
+    train: float = 1.9e-3
+    predict: float = 1.2e-4
+
+
+RUN = 1_000_000  # contigs of one run; more are several runs side by side
+
+
+def hours(contigs: int, taught: int, gpus: int, teacher: Teacher, machine: Machine) -> dict[str, float]:
+    """Hours of each stage.
+
+    ``taught`` of the ``contigs`` go through teacher, search and training, in runs of `RUN`; one run is searched and
+    trained on one node. The others are annotated by a student alone.
+    """
+    runs, nodes = max(1, taught // RUN), max(1, gpus // 8)
+    seconds = {
+        "teacher": taught * BASES * teacher.operations_of_base() / (machine.peak * machine.utilisation) / gpus,
+        "search": taught * BASES / (machine.search * machine.cores) / min(nodes, runs),
+        "training": taught * machine.train / min(nodes * machine.together, runs),
+        "student alone": (contigs - taught) * machine.predict / (machine.cores * nodes),
+    }
+    return {stage: value / 3600 for stage, value in seconds.items()}
+
+
+def table(teacher: Teacher, machine: Machine) -> str:
+    """The Markdown table."""
+    lines = [
+        "| contigs | taught | GPUs | teacher | search | training | student alone | in all | longest |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for contigs, taught in ((RUN, RUN), (100 * RUN, 100 * RUN), (100 * RUN, RUN)):
+        for gpus in (1, 8, 64):
+            found = hours(contigs, taught, gpus, teacher, machine)
+            cells = [f"{value:.2f}" for value in (*found.values(), sum(found.values()))]
+            longest = max(found, key=found.get)
+            lines.append(f"| {contigs:,} | {taught:,} | {gpus} | {' | '.join(cells)} | {longest} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(Teacher(), Machine()))
