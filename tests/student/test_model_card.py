@@ -60,6 +60,18 @@ def test_intervals_come_from_the_table_or_from_the_seeds_or_not_at_all():
     assert math.isnan(figures.loc[("reporter", "mse"), "low"])
 
 
+def test_a_release_is_a_copy_with_its_card_and_leaves_the_student_as_it_was(student, tmp_path):
+    before = {file.name: file.read_bytes() for file in student.iterdir()}
+    arguments = ["student", "card", "--model", str(student), "--title", "a", "--summary", "b", "--limit", "c", "d"]
+    assert main([*arguments, "--output", str(tmp_path / "release")]) == 0
+    assert {file.name: file.read_bytes() for file in student.iterdir()} == before
+    released = {file.name: file.read_bytes() for file in (tmp_path / "release").iterdir()}
+    assert b"- c\n- d" in released.pop("README.md")
+    assert released == before
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in (tmp_path / "release").iterdir())
+    assert main([*arguments[:3], str(tmp_path / "none"), *arguments[4:], "--output", str(tmp_path / "r")]) != 0
+
+
 def test_a_card_says_what_the_student_is_where_it_comes_from_and_where_it_ends(student):
     card = Card(
         "Small encoder", "It reads DNA.", ["Human only.", "No | tables."], training={"hours": 2}, figures=FIGURES

@@ -18,3 +18,4 @@ rule mrna:
     input:
         f"{MRNA_TABLE}/table.txt",
         f"{MRNA_TABLE}/maps.svg",
+        MRNA_RELEASE,

@@ -45,6 +45,7 @@ MRNA_RUNS = [f"{name}.seed{seed}" for name in MRNA_STUDENTS for seed in MRNA["se
 MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
 MRNA_SHOWN = next(iter(MRNA_STUDENTS))
+MRNA_RELEASE = f"{RESULTS}/release/{MRNA_SHOWN}"
 TEACHER_TELLS = {
     "embeddings": ("cosine", "mse", "relational", "contrastive"),
     "tokens": ("token",),

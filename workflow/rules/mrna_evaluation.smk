@@ -175,3 +175,35 @@ rule draw_maps:
         "python -m genestill evaluation probe-maps --tasks {input.tasks:q} --model {params.teacher:q}"
         " {input.teacher:q} --model {params.student:q} {input.student:q} --seed {params.seed:q}"
         " --output {output:q} 2> {log:q}"
+
+
+rule release_transcript_student:
+    input:
+        model=f"{RESULTS}/student/{MRNA_SHOWN}.seed{MRNA['seeds'][0]}/model",
+        training=f"{RESULTS}/student/{MRNA_SHOWN}.seed{MRNA['seeds'][0]}/training.json",
+        metrics=f"{MRNA_PROBES}/{MRNA_SHOWN}.seed{MRNA['seeds'][0]}/metrics.parquet",
+    output:
+        directory(MRNA_RELEASE),
+    log:
+        f"{RESULTS}/logs/evaluation/release_transcript_student.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/release_transcript_student.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        card=options(
+            title=f"{config['dataset']['name']}: {MRNA_SHOWN}",
+            summary="A small encoder of transcripts, distilled by genestill from the embeddings of a larger model.",
+            limit=[
+                f"Trained on the transcripts of {config['dataset']['name']} alone; others were not looked at.",
+                "Measured by linear probes on frozen embeddings; fine-tuning was not tried.",
+            ],
+            measured_on="linear probes by mRNABench's protocol, mean and interval over the splits' seeds",
+        ),
+    shell:
+        "python -m genestill student card --model {input.model:q} --metrics {input.metrics:q}"
+        " --training {input.training:q} {params.card} --output {output:q} 2> {log:q}"

@@ -52,6 +52,8 @@ def folder_aside(path: str | Path) -> Iterator[Path]:
     try:
         yield aside
         os.chmod(aside, 0o755)
+        for file in aside.rglob("*"):  # safetensors writes files that nobody else may read
+            file.chmod(file.stat().st_mode | (0o755 if file.is_dir() else 0o644))
         if path.exists():
             replaced = Path(tempfile.mkdtemp(prefix=f".replaced.{path.name}.", dir=path.parent))
             os.replace(path, replaced / path.name)

@@ -1,5 +1,7 @@
 """The commands of the student stage."""
 
+from pathlib import Path
+
 from genestill.ground.options import add_contigs_and_index, add_seed, settings_of
 from genestill.student.dna.commands import add_commands as add_dna_commands
 from genestill.student.encoder_commands import add_commands as add_encoder_commands
@@ -163,10 +165,11 @@ def _add_card(commands) -> None:
     summary = "write the model card of a student: figures with intervals, teacher, training, limits"
     parser = commands.add_parser("card", help=summary, description=summary)
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student; README.md is written into it")
+    parser.add_argument("--output", metavar="FOLDER", help="a copy of the student gets the card instead: a release")
     parser.add_argument("--title", required=True, help="first line of the card")
     parser.add_argument("--summary", required=True, help="a paragraph for readers who have never heard of it")
     parser.add_argument(
-        "--limit", required=True, action="append", help="what it cannot do; may be given more than once"
+        "--limit", required=True, nargs="+", action="extend", help="what it cannot do; may be given more than once"
     )
     parser.add_argument("--metrics", metavar="PARQUET", help="its figures; not measured without")
     parser.add_argument(
@@ -179,8 +182,11 @@ def _add_card(commands) -> None:
 
 
 def _run_card(options) -> None:
+    import shutil
+
     from genestill.ground.artefacts import METRICS
-    from genestill.ground.files import read_json
+    from genestill.ground.errors import InputError
+    from genestill.ground.files import folder_aside, read_json
     from genestill.ground.tables import read_table
     from genestill.student.release import Card, write_model_card
 
@@ -196,4 +202,11 @@ def _run_card(options) -> None:
         figures=figures,
         figures_source=options.measured_on,
     )
-    write_model_card(options.model, card)
+    if not Path(options.model).is_dir():
+        raise InputError(f"{options.model}: no such folder; expected a student")
+    if options.output is None:
+        write_model_card(options.model, card)
+        return
+    with folder_aside(options.output) as release:
+        shutil.copytree(options.model, release, dirs_exist_ok=True)
+        write_model_card(release, card)

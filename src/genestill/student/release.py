@@ -16,6 +16,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of, write_text
 
 LEVEL = 0.95
+PROVENANCE_SHOWN = ("settings", "seed", "hardware", "libraries", "python", "genestill", "commit", "source")
 FIGURE_KEYS = ["benchmark", "dataset", "task", "split", "metric"]
 _KINDS = {
     "genestill-encoder": (
@@ -175,6 +176,7 @@ def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
             ("input", f"single nucleotides, up to {config['max_length']:,} at once, {config['tracks']} tracks"),
             ("reverse complement", "both strands are averaged" if config["reverse_complement"] else "not used"),
             ("pooling", config["pooling"]),
+            ("tokens are pooled at width", str(config.get("expansion") or config["hidden_size"])),
         ]
     return facts
 
@@ -185,11 +187,20 @@ def _corrector_teacher(config: dict):
 
 
 def _pairs(values) -> list[tuple[str, str]]:
+    """Rows of a table, one a value: keys of nested objects are joined by dots; of a provenance record what a reader
+    can use without its files.
+    """
     if not isinstance(values, dict):
         return [("name", str(values))]
-    return [
-        (key, json.dumps(value) if isinstance(value, (dict, list)) else str(value)) for key, value in values.items()
-    ]
+    pairs = []
+    for key, value in values.items():
+        if key == "provenance" and isinstance(value, dict):
+            pairs += _pairs({part: value[part] for part in PROVENANCE_SHOWN if part in value})
+        elif isinstance(value, dict):
+            pairs += [(f"{key}.{inner}", text) for inner, text in _pairs(value)]
+        elif value is not None:
+            pairs.append((key, json.dumps(value) if isinstance(value, list) else str(value)))
+    return pairs
 
 
 def _figures_text(figures: pd.DataFrame | None, source: str) -> str:
