@@ -87,7 +87,7 @@ rule predict_new_contigs:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
         hits=lambda wildcards, input: options(hits=input.hits),

@@ -112,7 +112,7 @@ rule export_predictions:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
         name=config["dataset"]["name"],
