@@ -159,17 +159,21 @@ def _predictions(models, noise, seed=0):
 
 def test_kept_lies_between_floor_and_teacher_with_its_interval():
     predictions = _predictions(["teacher", "student", "kmers"], [0.3, 0.6, 2.0])
-    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"]).set_index("model")
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"], "student").set_index("model")
     assert summary.loc["teacher", "kept"] == pytest.approx(1)
     assert summary.loc["kmers", "kept"] == pytest.approx(0)
     student = summary.loc["student"]
     assert 0 < student["kept_low"] < student["kept"] < student["kept_high"] < 1
     assert student["minus_teacher_high"] < 0
+    assert student["minus_student"] == 0
+    kmers = summary.loc["kmers"]
+    assert kmers["minus_student_low"] < kmers["minus_student"] < kmers["minus_student_high"] < 0
+    assert kmers["minus_student"] == pytest.approx(-student["minus_floor"])
 
 
 def test_kept_is_undefined_where_the_teacher_does_not_beat_the_floor():
     predictions = _predictions(["teacher", "student", "kmers"], [1.0, 1.0, 1.0])
-    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"]).set_index("model")
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"], "student").set_index("model")
     assert np.isnan(summary.loc["student", "kept_low"])
 
 

@@ -134,6 +134,7 @@ rule tabulate_probes:
         settings=options(
             teacher=MRNA["teacher"]["name"],
             floors=list(MRNA["floors"]),
+            student=MRNA_SHOWN,
             replicates=MRNA["replicates"],
             seed=config["seed"],
         ),

@@ -47,6 +47,7 @@ def _add_table(commands) -> None:
     parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
     parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
     parser.add_argument("--floors", required=True, nargs="+", help="names of the k-mer baselines")
+    parser.add_argument("--student", required=True, help="the student with which the other models are compared")
     parser.add_argument("--training", nargs="*", default=[], metavar="FOLDER", help="what 'student match' wrote")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     add_seed(parser, "the bootstrap")
@@ -61,6 +62,7 @@ def _run_table(options) -> None:
         options.predictions,
         options.teacher,
         options.floors,
+        options.student,
         options.training,
         options.replicates,
         options.seed,

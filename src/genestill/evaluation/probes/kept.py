@@ -81,14 +81,14 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
 
 
 def summarise(
-    scores: dict[str, dict[str, np.ndarray]], teacher: str, floors: Sequence[str], level: float = 0.95
+    scores: dict[str, dict[str, np.ndarray]], teacher: str, floors: Sequence[str], student: str, level: float = 0.95
 ) -> pd.DataFrame:
-    """One row a model: mean, its interval, difference to the teacher, and kept, with intervals; NaN where undefined.
+    """One row a model: mean, what is kept, and the differences to teacher, floor and ``student``, with intervals.
 
     kept_low and kept_high are NaN if in some replicate of the interval the teacher does not beat the floor: the ratio
     has no meaning there, which is a result too.
     """
-    for name in (teacher, *floors):
+    for name in (teacher, *floors, student):
         if name not in scores:
             raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
     means = {model: np.mean(list(tasks.values()), axis=0) for model, tasks in scores.items()}
@@ -98,8 +98,11 @@ def summarise(
     rows = []
     for model, mean in means.items():
         low, high = np.percentile(mean[1:], tails)
-        apart_low, apart_high = np.percentile((mean - best)[1:], tails)
-        over_low, over_high = np.percentile((mean - floor)[1:], tails)
+        apart = {}
+        for name, other in (("teacher", best), ("floor", floor), ("student", means[student])):
+            low_apart, high_apart = np.percentile((mean - other)[1:], tails)
+            apart[f"minus_{name}"] = (mean - other)[0]
+            apart |= {f"minus_{name}_low": low_apart, f"minus_{name}_high": high_apart}
         gap = best - floor
         kept = (mean - floor) / np.where(gap == 0, np.nan, gap)
         sound = np.percentile(gap[1:], tails[0]) > 0
@@ -110,12 +113,7 @@ def summarise(
                 "mean": mean[0],
                 "mean_low": low,
                 "mean_high": high,
-                "minus_teacher": (mean - best)[0],
-                "minus_teacher_low": apart_low,
-                "minus_teacher_high": apart_high,
-                "minus_floor": (mean - floor)[0],
-                "minus_floor_low": over_low,
-                "minus_floor_high": over_high,
+                **apart,
                 "kept": kept[0],
                 "kept_low": kept_low,
                 "kept_high": kept_high,

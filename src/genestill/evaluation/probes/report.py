@@ -15,6 +15,7 @@ def write_tables(
     predictions: Sequence[str | Path],
     teacher: str,
     floors: Sequence[str],
+    student: str,
     training: Sequence[str | Path],
     replicates: int,
     seed: int,
@@ -23,9 +24,9 @@ def write_tables(
     """Write table.tsv, table.txt, scores.svg, and with ``training`` folders stability.tsv and training.svg."""
     output = Path(output)
     scores = bootstrap_scores(merge_seeds(read_predictions(predictions)), replicates, seed)
-    summary = summarise(scores, teacher, floors)
+    summary = summarise(scores, teacher, floors, student)
     write_text(output / "table.tsv", summary.to_csv(sep="\t", index=False, float_format="%.4f"))
-    text = format_table(summary, teacher)
+    text = format_table(summary, teacher, student)
     draw_scores(summary, output / "scores.svg")
     if training:
         runs = stability_table(training)
@@ -36,19 +37,26 @@ def write_tables(
     write_text(output / "table.txt", text)
 
 
-def format_table(summary: pd.DataFrame, teacher: str) -> str:
+def format_table(summary: pd.DataFrame, teacher: str, student: str) -> str:
     """The summary as text: scores, intervals, and what was kept above the floor."""
     tasks = list(summary.columns[summary.columns.get_loc("floor") + 1 :])
-    lines = [f"{'model':28} {'mean':>6} {'95 % interval':>15} {'kept':>6} {'95 % interval':>15}  " + "  ".join(tasks)]
+    less = f"less {student}"
+    width = max(24, len(less))
+    head = f"{'model':28} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
+    lines = [head + "  ".join(tasks)]
     for row in summary.to_dict("records"):
         kept = interval = ""
         if row["model"] not in (teacher, row["floor"]):
             sound = not math.isnan(row["kept_low"])
             kept = f"{row['kept']:6.2f}" if sound else "-"
             interval = f"[{row['kept_low']:.2f}, {row['kept_high']:.2f}]" if sound else "undefined"
+        apart = ""
+        if row["model"] != student:
+            low, high = row["minus_student_low"], row["minus_student_high"]
+            apart = f"{row['minus_student']:+.3f} [{low:+.3f}, {high:+.3f}]"
         mean = f"[{row['mean_low']:.3f}, {row['mean_high']:.3f}]"
         lines.append(
-            f"{row['model']:28} {row['mean']:6.3f} {mean:>15} "
+            f"{row['model']:28} {row['mean']:6.3f} {mean:>15} {apart:>{width}} "
             f"{kept:>6} {interval:>15}  " + "  ".join(f"{row[task]:{len(task)}.3f}" for task in tasks)
         )
     lines += [
