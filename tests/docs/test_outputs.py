@@ -250,7 +250,8 @@ def mrna_results(tmp_path_factory):
         )  # fmt: skip
     predictions = [probes / name / "predictions.parquet" for name in ("teacher", "kmers")]
     run("evaluation", "probe-table", "--predictions", *predictions, "--teacher", "teacher", "--floors", "kmers",
-        "--student", "teacher", "--training", student, "--replicates", 100, "--output", place / "evaluation" / "mrna")  # fmt: skip
+        "--student", "teacher", "--training", student, "--replicates", 100,
+        "--output", place / "evaluation" / "mrna")  # fmt: skip
     return place
 
 
