@@ -34,6 +34,7 @@ HANDED_ON = {
     "teacher.pretraining": ["teacher pretrain"],
     "teacher.check": ["teacher check"],
     "dna.windows": ["reference windows"],
+    "dna.teacher": ["teacher pretrain"],
     "dna.defaults": ["student dna-distil", "student dna-pretrain"],
     "dna.students.<name>": ["student dna-distil", "student dna-pretrain"],
     "mrna.likeness": ["reference relatives"],

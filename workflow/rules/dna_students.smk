@@ -63,15 +63,14 @@ rule pretrain_kmer_teacher:
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
-        hidden_size=DNA["teacher"]["hidden_size"],
-        layers=DNA["teacher"]["layers"],
-        steps=DNA["teacher"]["steps"],
+        settings=options(
+            **{key: value for key, value in DNA["teacher"].items() if key != "model"}
+        ),
         context=DNA["windows"]["length"] // 6 + 12,
         seed=config["seed"],
     shell:
         "python -m genestill teacher pretrain --architecture nucleotide-transformer --genomes {input:q}"
-        " --hidden-size {params.hidden_size:q} --layers {params.layers:q} --steps {params.steps:q}"
-        " --context {params.context:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
+        " {params.settings} --context {params.context:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule index_windows:
