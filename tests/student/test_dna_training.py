@@ -75,6 +75,22 @@ def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(co
     assert features.order(3, 1) != features.order(4, 1)
 
 
+def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(tmp_path):
+    names = [f"w{number}" for number in range(600)]
+    low, high = np.zeros(WIDTH, np.float16), np.full(WIDTH, 2, np.float16)
+    for shard in (0, 1):
+        rows = [
+            (name, np.array([0], np.int32), np.array([6], np.int32), low if number < 300 and shard == 0 else high)
+            for number, name in enumerate(names)
+            if number % 2 == shard
+        ]
+        frame = pd.DataFrame(rows, columns=["id", "start", "stop", "features"])
+        write_table(tmp_path / f"{shard}.parquet", frame, token_features(WIDTH), {"size": WIDTH, "teacher": "two"})
+    mean, deviation = TeacherFeatures(shards(tmp_path), dict.fromkeys(names, "ACGTAC")).scale()
+    torch.testing.assert_close(mean, torch.full((WIDTH,), 1.5), atol=0.02, rtol=0)
+    torch.testing.assert_close(deviation, torch.full((WIDTH,), 0.866), atol=0.02, rtol=0)
+
+
 def test_features_of_unknown_or_other_sequences_are_refused(corpus):
     sequences = dict(read_fasta(corpus / "windows.fna"))
     with pytest.raises(InputError, match="no such id"):

@@ -41,9 +41,15 @@ class TeacherFeatures:
         self._loaded, self._table = None, None
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of every dimension, float32 [D], over the first rows of the first shard."""
-        rows = min(ROWS_FOR_SCALE, self.counts[0])
-        values = np.concatenate([self._row(0, row)[3] for row in range(rows)]).astype(np.float64)
+        """Mean and standard deviation of every dimension, float32 [D], over rows spread evenly over all shards.
+
+        Windows lie genome by genome: the first rows alone would tell of one genome.
+        """
+        shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
+        first = np.cumsum([0, *self.counts])
+        spread = np.linspace(0, self.rows - 1, min(ROWS_FOR_SCALE, self.rows)).astype(int)
+        places = [(shard_of[number], number - first[shard_of[number]]) for number in spread]
+        values = np.concatenate([self._row(int(shard), int(row))[3] for shard, row in places]).astype(np.float64)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         floor = max(1e-6, 1e-3 * float(deviation.mean()))
         return torch.from_numpy(mean).float(), torch.from_numpy(deviation.clip(floor)).float()
