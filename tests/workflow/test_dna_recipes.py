@@ -47,7 +47,7 @@ def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
 @pytest.mark.slow
 def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for folder in ("workflow", "config", "resources", "src"):
+    for folder in ("workflow", "config", "envs", "resources", "src"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "Snakefile", tmp_path)
     command = ["snakemake", "--cores", "2", "dna", "--configfile", "config/dna-demo.yaml"]

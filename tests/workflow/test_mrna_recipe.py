@@ -45,7 +45,7 @@ def test_mistakes_in_the_section_mrna_are_refused_by_name(mrna, message):
 @pytest.mark.slow
 def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for folder in ("workflow", "config", "resources", "src"):
+    for folder in ("workflow", "config", "envs", "resources", "src"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "Snakefile", tmp_path)
     command = ["snakemake", "--cores", "2", "mrna", "--configfile", "config/mrna-demo.yaml"]
@@ -59,3 +59,4 @@ def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
     assert read_json(results / "reference/overlap.json")["left out"] > 0
     for figure in ("scores.svg", "training.svg", "maps.svg"):
         assert (results / "evaluation/mrna" / figure).is_file()
+    assert "## Figures" in (results / "release/embeddings/README.md").read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ rule benchmark_taxonomy:
             f"{RESULTS}/evaluation/comparison.tsv",
             caption="../report/benchmark.rst",
             category="Correctors compared",
-            labels={"shows": "every score with its interval", "form": "data"},
+            labels={"shows": "every score with its interval", "form": "table"},
         ),
         table=report(
             f"{RESULTS}/evaluation/table.txt",

@@ -98,7 +98,7 @@ rule draw_figures:
                 f"{EVALUATION}/figures/{figure}.tsv",
                 caption=f"../report/{figure}.rst",
                 category=theme,
-                labels={"shows": figure.replace("_", " "), "form": "data"},
+                labels={"shows": figure.replace("_", " "), "form": "table"},
             )
             for figure, theme in TAXONOMY_FIGURES.items()
         ),
@@ -161,7 +161,7 @@ rule draw_run:
                 category=theme,
                 labels={
                     "shows": figure,
-                    "form": "figure" if form == "svg" else "data",
+                    "form": "figure" if form == "svg" else "table",
                 },
             )
             for figure, theme in RUN_FIGURES.items()
@@ -261,7 +261,7 @@ rule compare_with_amber:
             f"{EVALUATION}/amber.tsv",
             caption="../report/amber.rst",
             category="4. Accuracy",
-            labels={"shows": "agreement with AMBER", "form": "data"},
+            labels={"shows": "agreement with AMBER", "form": "table"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/compare_with_amber.log",
