@@ -23,6 +23,16 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
+# Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
+for role in ("contigs", "abundance", "bam", "labels", "truth"):
+    given = config["dataset"][role] or []
+    for file in [given] if isinstance(given, str) else given:
+        made = file.startswith(("resources/downloads/", "results/"))
+        if not made and not Path(file).exists():
+            raise WorkflowError(
+                f"dataset.{role}: {file}: no such file; a path is relative to the folder where snakemake is started"
+            )
+
 # Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.
 # Without conda, the programs that rules call are those beside the Python that runs Snakemake, on the PATH or not.
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
