@@ -162,7 +162,7 @@ rule finetune_task:
         gpu_model=GPU_MODEL,
     params:
         pooling=DNA["pooling"],
-        settings=options(epochs=DNA["epochs"], learning_rates=DNA["learning_rates"]),
+        settings=options(epochs=DNA["epochs"], batch=DNA["batch"], learning_rates=DNA["learning_rates"]),
     shell:
         "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"

@@ -229,13 +229,28 @@ def _load_model(folder: Path, config, kind: str, files: list[Path], dtype):
     try:
         with contextlib.redirect_stderr(None):
             model, found = model_class.from_pretrained(
-                folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **switch
+                folder,
+                config=config,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **switch,
             )
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]}); "
             "the model needs another architecture than the one transformers has, or the folder is mixed"
         ) from None
+    # ESM's contact head has a weight a layer; it is never asked, and does not fit where upper layers are left out.
+    other = sorted(key for key in found["mismatched_keys"] if not key[0].startswith("esm.contact_head."))
+    if other:
+        name, stored, expected = other[0]
+        raise InputError(
+            f"{folder}: the weights do not fit config.json ({len(other)} tensors, first {name}: {tuple(stored)} in the "
+            f"file, {tuple(expected)} by config.json); the model needs another architecture than the one transformers "
+            "has, or the folder is mixed"
+        )
     missing = sorted(found["missing_keys"])
     if missing:
         raise InputError(
