@@ -168,6 +168,9 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], "kmer", 1, *out)
     assert read_table(out[0], METRICS)["benchmark"].isin(["mine", "all"]).all()
     assert set(pd.read_csv(out[1], sep="\t")["kind"]) == {"measured"}
+    page = (tmp_path / "table.html").read_text()
+    assert page.index("\nprobe ") < page.index("\nkmer ")  # the better mean first
+    assert "less kmer" in page and page.count(" to ") == 3
     assert out[2].read_text().startswith("<?xml")
     draw_task(task, [f"mine={tmp_path / 'features.parquet'}"], 60, 1, tmp_path / "tsne.svg")
     assert (tmp_path / "tsne.svg").stat().st_size > 1000

@@ -107,7 +107,7 @@ def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
     snakemake("--configfile", ROOT / "config" / "test.yaml", "--report", archive, folder=run[0])
     names = zipfile.ZipFile(archive).namelist()
     assert any(name.endswith("report.html") for name in names)
-    assert any("table.txt" in name for name in names)
+    assert any(name.endswith("table.html") for name in names)
     assert sum(name.endswith(".svg") for name in names) >= 5
 
 

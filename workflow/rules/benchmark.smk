@@ -65,8 +65,9 @@ rule benchmark_taxonomy:
             category="Correctors compared",
             labels={"shows": "every score with its interval", "form": "table"},
         ),
-        table=report(
-            f"{RESULTS}/evaluation/table.txt",
+        table=f"{RESULTS}/evaluation/table.txt",
+        page=report(
+            f"{RESULTS}/evaluation/table.html",
             caption="../report/benchmark.rst",
             category="Correctors compared",
             labels={"shows": "the answer", "form": "table"},
@@ -115,8 +116,9 @@ rule benchmark_new_contigs:
     output:
         metrics=f"{RESULTS}/evaluation/new_metrics.parquet",
         comparison=f"{RESULTS}/evaluation/new_comparison.tsv",
-        table=report(
-            f"{RESULTS}/evaluation/new_table.txt",
+        table=f"{RESULTS}/evaluation/new_table.txt",
+        page=report(
+            f"{RESULTS}/evaluation/new_table.html",
             caption="../report/benchmark_new.rst",
             category="Correctors compared",
             labels={"shows": "the student alone on new contigs", "form": "table"},

@@ -162,7 +162,11 @@ rule finetune_task:
         gpu_model=GPU_MODEL,
     params:
         pooling=DNA["pooling"],
-        settings=options(epochs=DNA["epochs"], batch=DNA["batch"], learning_rates=DNA["learning_rates"]),
+        settings=options(
+            epochs=DNA["epochs"],
+            batch=DNA["batch"],
+            learning_rates=DNA["learning_rates"],
+        ),
     shell:
         "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
@@ -211,6 +215,11 @@ rule score_tasks:
         ],
     output:
         metrics=f"{DNA_SCORES}/metrics.parquet",
+        page=report(
+            f"{DNA_SCORES}/table.html",
+            caption="../report/dna_table.rst",
+            category="DNA students",
+        ),
         table=report(
             f"{DNA_SCORES}/table.tsv",
             caption="../report/dna_table.rst",

@@ -110,8 +110,9 @@ rule tabulate_probes:
         ),
         training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
     output:
+        f"{MRNA_TABLE}/table.txt",
         report(
-            multiext(f"{MRNA_TABLE}/", "table.txt", "table.tsv", "stability.tsv"),
+            multiext(f"{MRNA_TABLE}/", "table.html", "table.tsv", "stability.tsv"),
             caption="../report/mrna_table.rst",
             category="mrna",
         ),

@@ -8,9 +8,9 @@ import pandas as pd
 
 from genestill.evaluation.benchmark import COMPARED_RANKS
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
+from genestill.evaluation.pages import write_answer
 from genestill.evaluation.tallies import OWN_THRESHOLD
 from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
 
 MEANS = ("open", "closed")
 _TEXT = {"scope": str, "rank": str, "model": str, "threshold": str}
@@ -40,7 +40,7 @@ def write_benchmark_table(comparison: str | Path, ours: str, output: str | Path)
         by_community = wide.loc[order].rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)
         blocks.append("species F1 by community\n\n" + by_community)
     text = "\n\n".join(blocks) + "\n\n" + _LEGEND
-    write_text(output, text)
+    write_answer(output, "Correctors compared", text)
     return text
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from genestill.evaluation.pages import write_answer
 from genestill.ground.artefacts import METRICS
 from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
 from genestill.ground.lineage import RANKS
 from genestill.ground.tables import read_table
 
@@ -24,7 +24,7 @@ def read_taxonomy_metrics(path: str | Path) -> pd.DataFrame:
 
 
 def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | None = None) -> str:
-    """Write the table to ``output`` and return it.
+    """Write the table to ``output``, and as a page beside it, and return it.
 
     ``baseline`` is the model that the others are compared with; the first of the metric table (the labels) if None.
     """
@@ -38,7 +38,7 @@ def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | No
     has_truth = "f1" in whole.index.get_level_values("metric")
     lines = _scores(whole, models) if has_truth else _coverage(whole, models)
     text = f"{table['dataset'].iloc[0]}\n\n" + "\n".join(line.rstrip() for line in lines) + "\n"
-    write_text(output, text)
+    write_answer(output, f"{table['dataset'].iloc[0]}: labels and student, rank by rank", text)
     return text
 
 

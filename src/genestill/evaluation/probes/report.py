@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from genestill.evaluation.pages import write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
 from genestill.evaluation.probes.kept import bootstrap_scores, merge_seeds, read_predictions, summarise
 from genestill.ground.files import read_json, write_text
@@ -21,7 +22,7 @@ def write_tables(
     seed: int,
     output: str | Path,
 ) -> None:
-    """Write table.tsv, table.txt, scores.svg, and with ``training`` folders stability.tsv and training.svg."""
+    """Write table.txt, .html and .tsv, scores.svg, and with ``training`` folders stability.tsv and training.svg."""
     output = Path(output)
     scores = bootstrap_scores(merge_seeds(read_predictions(predictions)), replicates, seed)
     summary = summarise(scores, teacher, floors, student)
@@ -34,7 +35,7 @@ def write_tables(
         text += "\n" + format_stability(runs)
         records = {Path(folder).name: Path(folder) / "training.tsv" for folder in training}
         draw_training({name: path for name, path in records.items() if path.is_file()}, output / "training.svg")
-    write_text(output / "table.txt", text)
+    write_answer(output / "table.txt", "Transcript encoders probed", text)
 
 
 def format_table(summary: pd.DataFrame, teacher: str, student: str) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from genestill.evaluation.pages import write_page
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
-from genestill.evaluation.sequence_tasks.scores import read_run, score_runs, tabulate_rows
+from genestill.evaluation.sequence_tasks.scores import format_scores, read_run, score_runs, tabulate_rows
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
     TaskTable,
@@ -93,7 +94,7 @@ def score_tables(
     output_table: str | Path,
     output_figure: str | Path,
 ) -> None:
-    """Score predictions, set published rows beside them, and draw both."""
+    """Score predictions, set published rows beside them, write the table (TSV, and as a page beside it) and draw it."""
     runs = [read_run(path) for path in predictions]
     metric_of = read_catalogue(catalogue)
     scores = score_runs(runs, dataset, metric_of, reference, seed)
@@ -104,8 +105,10 @@ def score_tables(
     table = tabulate_rows(scores, beside, metric_of)
     with write_aside(output_table) as aside:
         table.to_csv(aside, sep="\t", index=False, float_format="%.4f")
+    text = format_scores(scores, metric_of, reference)
+    write_page(Path(output_table).with_suffix(".html"), f"{dataset}: students and baselines by task", text)
     draw_scores(table, output_figure)
-    logger.info("\n%s", table.drop(columns="source").to_string(index=False, float_format="%.3f"))
+    logger.info("\n%s", text)
 
 
 def draw_task(path: str | Path, named: Sequence[str], most: int, seed: int, output: str | Path) -> None:

@@ -133,6 +133,28 @@ def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict
     return table.sort_values(["task", "kind", "value"], ascending=[True, True, False], kind="stable", ignore_index=True)
 
 
+def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> str:
+    """The measured rows as text: a line a model, best mean first; mean, interval, less ``reference``, every task."""
+    summary = scores[scores["seed"].isna()]
+    cells = summary.set_index(["task", "model", "metric"])["value"]
+    tasks = [task for task in dict.fromkeys(summary["task"]) if task != MEAN]
+
+    def interval(model: str, metric: str) -> str:
+        if (MEAN, model, metric) not in cells.index:
+            return "-"
+        value, low, high = (cells[MEAN, model, metric + end] for end in ("", "_low", "_high"))
+        return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+    models = sorted(dict.fromkeys(summary["model"]), key=lambda model: -cells[MEAN, model, "own"])
+    lines = pd.DataFrame({"mean": [interval(model, "own") for model in models]}, index=models)
+    if reference in models:
+        lines[f"less {reference}"] = [interval(model, "own_minus_reference") for model in models]
+    for task in tasks:
+        metric = metric_of.get(task, "mcc")
+        lines[f"{task}, {metric}"] = [f"{cells[task, model, metric]:.3f}" for model in models]
+    return lines.to_string() + "\n\n95 % intervals over resampled test sequences; published rows: table.tsv\n"
+
+
 def _resample(cell: list[Run], generator: np.random.Generator) -> dict[str, np.ndarray]:
     number = len(cell[0].rows)
     parts = defaultdict(list)
