@@ -1,7 +1,3 @@
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -45,16 +41,21 @@ def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
 
 @pytest.mark.workflow
 @pytest.mark.slow
-def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for folder in ("workflow", "config", "envs", "resources", "src"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    command = ["snakemake", "--cores", "2", "dna", "--configfile", "config/dna-demo.yaml"]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=1800)
-    scores = tmp_path / "results/had/dna-demo/evaluation/sequence_tasks"
+def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
+    folder = run_documented_demo("dna", "dna-demo")
+    scores = folder / "results/had/dna-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
     students = {f"{name}-probe" for name in ("teacher", "distilled", "alignment-only", "undistilled", "untrained")}
     assert students | {"kmer", "cnn"} <= set(table["model"])
     assert (scores / "scores.svg").is_file()
     assert (scores / "tsne.svg").is_file()
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
+    folder = run_documented_demo("dna", "seqlens-demo")
+    scores = folder / "results/seqlens/seqlens-demo/evaluation/sequence_tasks"
+    table = pd.read_csv(scores / "table.tsv", sep="\t")
+    assert {"pretrained-probe", "pretrained-lora", "untrained-probe", "kmer", "cnn"} <= set(table["model"])
+    assert "pretrained-lora" in (scores / "table.html").read_text(encoding="utf-8")

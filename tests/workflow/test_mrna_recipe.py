@@ -1,7 +1,3 @@
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -43,14 +39,9 @@ def test_mistakes_in_the_section_mrna_are_refused_by_name(mrna, message):
 
 @pytest.mark.workflow
 @pytest.mark.slow
-def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for folder in ("workflow", "config", "envs", "resources", "src"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    command = ["snakemake", "--cores", "2", "mrna", "--configfile", "config/mrna-demo.yaml"]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=1800)
-    results = tmp_path / "results/mrna/mrna-demo"
+def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
+    folder = run_documented_demo("mrna", "mrna-demo")
+    results = folder / "results/mrna/mrna-demo"
     table = pd.read_csv(results / "evaluation/mrna/table.tsv", sep="\t").set_index("model")
     assert set(table.index) == {"teacher", "embeddings", "logits", "untrained", "kmers-1-3"}
     assert table[["stability", "localisation", "coding"]].notna().all(axis=None)
