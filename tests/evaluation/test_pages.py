@@ -1,6 +1,9 @@
 from html.parser import HTMLParser
 
+import pytest
+
 from genestill.evaluation.pages import write_answer
+from genestill.ground.errors import InputError
 
 TEXT = "contigs & <script>alert(1)</script>\n  indented, as {it} stands\n"
 
@@ -30,3 +33,8 @@ def test_the_page_shows_the_text_as_it_is_and_runs_nothing_of_it(tmp_path):
     assert reader.words["pre"] == TEXT
     assert reader.words["title"] == "a <b> title"
     assert "script" not in reader.tags
+
+
+def test_a_page_never_replaces_its_own_table(tmp_path):
+    with pytest.raises(InputError, match="another suffix"):
+        write_answer(tmp_path / "table.html", "title", TEXT)

@@ -132,6 +132,15 @@ def test_wrong_configurations_get_a_sentence(copy, changes, sentence):
         load_teacher(copy)
 
 
+@pytest.mark.parametrize("changes", [{"num_attention_heads": 4}, {"num_hidden_layers": 1}])
+def test_heads_or_layers_of_another_model_are_refused(masked_folder, tmp_path, changes):
+    folder = shutil.copytree(masked_folder, tmp_path / "copy")
+    edit(folder, **changes)
+    for layer in (0, -1):
+        with pytest.raises(InputError, match=r"do not fit .* layers times attention heads"):
+            load_teacher(folder, layer=layer)
+
+
 def test_code_beside_the_weights_is_never_run(copy):
     (copy / "evil.py").write_text("raise SystemExit('ran')\n")
     edit(copy, auto_map={"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"})

@@ -118,6 +118,8 @@ def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
         ("recipe=taxdistil", "did you mean 'taxdistill'?"),
         ("student={epochs: many}", "student.epochs: 'many' is not of type 'integer'"),
         ("teacher={shards: 0}", "teacher.shards"),
+        ("dataset={contigs: nowhere.fna.gz}", "dataset.contigs: nowhere.fna.gz: no such file"),
+        ("dataset={contigs: ./results/../nowhere.fna}", "dataset.contigs: ./results/../nowhere.fna: no such file"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(setting, sentence, tmp_path):

@@ -1,3 +1,4 @@
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -27,10 +28,10 @@ except InputError as error:
 for role in ("contigs", "abundance", "bam", "labels", "truth"):
     given = config["dataset"][role] or []
     for file in [given] if isinstance(given, str) else given:
-        made = file.startswith(("resources/downloads/", "results/"))
+        made = os.path.relpath(file).startswith(("resources/downloads/", "results/"))
         if not made and not Path(file).exists():
             raise WorkflowError(
-                f"dataset.{role}: {file}: no such file; a path is relative to the folder where snakemake is started"
+                f"dataset.{role}: {file}: no such file; a relative path starts in {Path.cwd()}"
             )
 
 # Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.

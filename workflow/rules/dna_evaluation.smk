@@ -217,18 +217,21 @@ rule score_tasks:
         metrics=f"{DNA_SCORES}/metrics.parquet",
         page=report(
             f"{DNA_SCORES}/table.html",
-            caption="../report/dna_table.rst",
+            caption="../report/dna_answer.rst",
             category="DNA students",
+            labels={"shows": "the answer", "form": "table"},
         ),
         table=report(
             f"{DNA_SCORES}/table.tsv",
             caption="../report/dna_table.rst",
             category="DNA students",
+            labels={"shows": "every score, published ones too", "form": "table"},
         ),
         figure=report(
             f"{DNA_SCORES}/scores.svg",
             caption="../report/dna_scores.rst",
             category="DNA students",
+            labels={"shows": "scores by task", "form": "figure"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/score_tasks.log",
@@ -262,6 +265,7 @@ rule draw_features:
             f"{DNA_SCORES}/tsne.svg",
             caption="../report/dna_tsne.rst",
             category="DNA students",
+            labels={"shows": "features by class", "form": "figure"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/draw_features.log",

@@ -55,8 +55,8 @@ rule print_table:
     input:
         f"{EVALUATION}/metrics.parquet",
     output:
-        f"{EVALUATION}/table.txt",
-        report(
+        table=f"{EVALUATION}/table.txt",
+        page=report(
             f"{EVALUATION}/table.html",
             caption="../report/table.rst",
             category="1. Answer",
@@ -73,7 +73,7 @@ rule print_table:
         mem_mb=1000,
         runtime=10,
     shell:
-        "python -m genestill evaluation table --metrics {input:q} --output {output[0]:q} 2> {log:q}"
+        "python -m genestill evaluation table --metrics {input:q} --output {output.table:q} 2> {log:q}"
 
 
 rule draw_figures:

@@ -92,7 +92,9 @@ def _add_table(commands) -> None:
     parser = commands.add_parser("table", help="print the rank table of a metric table")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     parser.add_argument("--baseline", metavar="NAME", help="model that the others are compared with (the labels)")
-    parser.add_argument("--output", required=True, metavar="TXT", help="the same table as a file")
+    parser.add_argument(
+        "--output", required=True, metavar="TXT", help="the same table as a file; a page beside it, .html"
+    )
     parser.set_defaults(run=_run_table)
 
 
@@ -193,7 +195,9 @@ def _add_benchmark(commands) -> None:
     add_seed(parser, "the bootstrap")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
     parser.add_argument("--comparison", required=True, metavar="TSV", help="scores with intervals")
-    parser.add_argument("--table", required=True, metavar="TXT", help="the comparison for people")
+    parser.add_argument(
+        "--table", required=True, metavar="TXT", help="the comparison for people; a page beside it, .html"
+    )
     parser.add_argument("--figures", metavar="FOLDER", help="where the SVG and TSV files go")
     parser.set_defaults(run=_run_benchmark)
 

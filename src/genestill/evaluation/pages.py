@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from genestill.ground.errors import InputError
 from genestill.ground.files import write_text
 
 _PAGE = """<!DOCTYPE html>
@@ -25,9 +26,15 @@ _PAGE = """<!DOCTYPE html>
 def write_answer(path: str | Path, title: str, text: str) -> None:
     """Write ``text`` to ``path``, and beside it the same as a page, ``.html`` in place of the suffix."""
     write_text(path, text)
-    write_page(Path(path).with_suffix(".html"), title, text)
+    write_page_beside(path, title, text)
 
 
-def write_page(path: str | Path, title: str, text: str) -> None:
-    """Write ``text`` as an HTML page; what stands in it is shown as it is, tags and all."""
-    write_text(path, _PAGE.format(title=escape(title), text=escape(text)))
+def write_page_beside(path: str | Path, title: str, text: str) -> None:
+    """Write ``text`` as an HTML page beside the file ``path``; what stands in it is shown as it is, tags and all.
+
+    Raises `InputError` if ``path`` is an .html file itself, which the page would replace.
+    """
+    page = Path(path).with_suffix(".html")
+    if page == Path(path):
+        raise InputError(f"{path}: the page of this table takes that name; give the table another suffix")
+    write_text(page, _PAGE.format(title=escape(title), text=escape(text)))

@@ -15,6 +15,7 @@ from genestill.teacher.tokenization import Tokenizer, load_tokenizer
 # What a model of unknown context is given: attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
+CONTACTS = "esm.contact_head.regression.weight"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
     files = _require_weights(folder)
     tokenizer = load_tokenizer(folder)
     layers = _layers(config, folder)
+    _require_heads(folder, config, files)
     wanted = resolve_layer(layer, layers)
     if wanted < layers:
         # One layer more than wanted: transformers gives the last state only after the final norm.
@@ -196,6 +198,21 @@ def _layers(config, folder: Path) -> int:
     return layers
 
 
+def _require_heads(folder: Path, config, files: list[Path]) -> None:
+    """ESM's contact head, a weight a layer and attention head, alone tells of wrong heads or too few layers."""
+    from safetensors import safe_open
+
+    for file in files:
+        with safe_open(file, framework="numpy") as tensors:
+            if CONTACTS in tensors.keys():  # noqa: SIM118 - a safetensors handle is no dict
+                weights = tensors.get_slice(CONTACTS).get_shape()[-1]
+                if weights != config.num_hidden_layers * config.num_attention_heads:
+                    raise InputError(
+                        f"{folder}: the weights do not fit config.json: {weights} layers times attention heads by "
+                        f"{CONTACTS}, {config.num_hidden_layers} times {config.num_attention_heads} by config.json"
+                    )
+
+
 def _context(config, tokenizer: Tokenizer, description: dict) -> int:
     if description.get("context"):
         return int(description["context"])
@@ -242,8 +259,8 @@ def _load_model(folder: Path, config, kind: str, files: list[Path], dtype):
             f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]}); "
             "the model needs another architecture than the one transformers has, or the folder is mixed"
         ) from None
-    # ESM's contact head has a weight a layer; it is never asked, and does not fit where upper layers are left out.
-    other = sorted(key for key in found["mismatched_keys"] if not key[0].startswith("esm.contact_head."))
+    # ESM's contact head is never asked, cannot fit where layers are left out, and was looked at by `_require_heads`.
+    other = sorted(key for key in found["mismatched_keys"] if key[0] != CONTACTS)
     if other:
         name, stored, expected = other[0]
         raise InputError(

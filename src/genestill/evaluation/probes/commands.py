@@ -51,7 +51,9 @@ def _add_table(commands) -> None:
     parser.add_argument("--training", nargs="*", default=[], metavar="FOLDER", help="what 'student match' wrote")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     add_seed(parser, "the bootstrap")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="table.tsv, table.txt, stability.tsv, SVGs")
+    parser.add_argument(
+        "--output", required=True, metavar="FOLDER", help="table.tsv, .txt and .html, stability.tsv, SVGs"
+    )
     parser.set_defaults(run=_run_table)
 
 

@@ -40,7 +40,7 @@ def _add_scores(commands) -> None:
     parser.add_argument("--reference", metavar="MODEL", help="model that the others are compared with")
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
-    parser.add_argument("--output-table", required=True, metavar="TSV", help="one row a model, published ones included")
+    parser.add_argument("--output-table", required=True, metavar="TSV", help="a row a model; a page beside it, .html")
     parser.add_argument("--output-figure", required=True, metavar="SVG", help="scores with intervals")
     parser.set_defaults(run=_run_scores)
 

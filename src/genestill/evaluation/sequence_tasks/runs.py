@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from genestill.evaluation.pages import write_page
+from genestill.evaluation.pages import write_page_beside
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.scores import format_scores, read_run, score_runs, tabulate_rows
@@ -106,7 +106,7 @@ def score_tables(
     with write_aside(output_table) as aside:
         table.to_csv(aside, sep="\t", index=False, float_format="%.4f")
     text = format_scores(scores, metric_of, reference)
-    write_page(Path(output_table).with_suffix(".html"), f"{dataset}: students and baselines by task", text)
+    write_page_beside(output_table, f"{dataset}: students and baselines by task", text)
     draw_scores(table, output_figure)
     logger.info("\n%s", text)
 

@@ -152,7 +152,7 @@ def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: st
     for task in tasks:
         metric = metric_of.get(task, "mcc")
         lines[f"{task}, {metric}"] = [f"{cells[task, model, metric]:.3f}" for model in models]
-    return lines.to_string() + "\n\n95 % intervals over resampled test sequences; published rows: table.tsv\n"
+    return lines.to_string() + "\n\n95 % intervals over resampled test sequences\n"
 
 
 def _resample(cell: list[Run], generator: np.random.Generator) -> dict[str, np.ndarray]:
