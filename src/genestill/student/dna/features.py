@@ -92,16 +92,12 @@ class TeacherFeatures:
 
     def _row(self, shard: int, row: int) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
         if self._loaded != shard:
-            self._table, self._loaded = (
-                read_arrow(self.shards[shard], token_features(self.size)).combine_chunks(),
-                shard,
-            )
+            self._table, self._loaded = read_arrow(self.shards[shard], token_features(self.size)), shard
         name = self._table["id"][row].as_py()
         if name not in self.sequences:
             raise InputError(f"{self.shards[shard]}: features of {name!r}, but the sequences have no such id")
         start, stop, features = (
-            self._table[column].chunk(0)[row].values.to_numpy(zero_copy_only=False)
-            for column in ("start", "stop", "features")
+            self._table[column][row].values.to_numpy(zero_copy_only=False) for column in ("start", "stop", "features")
         )
         if len(features) != len(start) * self.size:
             raise InputError(

@@ -56,7 +56,7 @@ class BaseLogProbabilities:
     """The teacher's log-probabilities of A, C, G, T at every base; `of` gives those of one transcript."""
 
     def __init__(self, paths: Sequence[str | Path], ids: Sequence[str]):
-        self._table = pa.concat_tables(read_arrow(path, BASE_LOG_PROBABILITIES) for path in paths).combine_chunks()
+        self._table = pa.concat_tables(read_arrow(path, BASE_LOG_PROBABILITIES) for path in paths)
         self._rows = _rows_of(self._table, ids, paths)
         self._column = self._table.column("log_probabilities")
 
@@ -75,7 +75,7 @@ class TokenFeatures:
         except (FileNotFoundError, KeyError):
             raise InputError(f"{paths[0]}: not a table of token features (no file, or no 'size' in it)") from None
         schema = token_features(self.size)
-        self._table = pa.concat_tables(read_arrow(path, schema) for path in paths).combine_chunks()
+        self._table = pa.concat_tables(read_arrow(path, schema) for path in paths)
         self._rows = _rows_of(self._table, ids, paths)
 
     def of(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
