@@ -1,12 +1,16 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from genestill.ground.configuration import complete_configuration, read_yaml
 from genestill.ground.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 CONFIGURATIONS = ("dna-demo", "seqlens-demo", "dna-real")
 
 
@@ -37,6 +41,25 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
 def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
     with pytest.raises(InputError, match=message):
         complete({"recipe": "had", "dataset": {"name": "x"}, "dna": dna})
+
+
+@pytest.mark.parametrize(
+    ("dna", "sentence"),
+    [
+        ({"compared_with": "undistilled"}, "dna.compared_with is 'undistilled'; expected one of distilled-probe"),
+        ({"task_epochs": {"gue/mouse": 3}}, "dna.task_epochs names 'gue/mouse'; expected one of origin/phylum"),
+    ],
+)
+def test_a_name_that_nothing_of_the_run_bears_is_refused_before_any_job(dna, sentence, tmp_path):
+    (tmp_path / "mistake.yaml").write_text(yaml.safe_dump({"dna": dna}))
+    done = subprocess.run(
+        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "-n", "--cores", "1", "dna"]
+        + ["--configfile", ROOT / "config" / "dna-demo.yaml", tmp_path / "mistake.yaml"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
 
 
 @pytest.mark.workflow

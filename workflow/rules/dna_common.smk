@@ -39,6 +39,15 @@ DNA_FEATURES_OF = {
 if DNA_DISTILLED:
     DNA_MODELS.append("teacher-probe")
     DNA_FEATURES_OF["teacher"] = f"{RESULTS}/teacher/nucleotide-transformer/embeddings"
+DNA_MODELS += DNA["baselines"]
+if DNA["compared_with"] not in (None, *DNA_MODELS):
+    raise WorkflowError(
+        f"configuration: dna.compared_with is {DNA['compared_with']!r}; expected one of {', '.join(DNA_MODELS)}"
+    )
+if no_tasks := sorted(DNA["task_epochs"].keys() - DNA_TASKS.keys()):
+    raise WorkflowError(
+        f"configuration: dna.task_epochs names {no_tasks[0]!r}; expected one of {', '.join(DNA_TASKS)}"
+    )
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 

@@ -162,8 +162,10 @@ rule finetune_task:
         gpu_model=GPU_MODEL,
     params:
         pooling=DNA["pooling"],
-        settings=options(
-            epochs=DNA["epochs"],
+        settings=lambda wildcards: options(
+            epochs=DNA["task_epochs"].get(
+                f"{wildcards.benchmark_name}/{wildcards.task}", DNA["epochs"]
+            ),
             batch=DNA["batch"],
             learning_rates=DNA["learning_rates"],
         ),
@@ -201,7 +203,7 @@ rule score_tasks:
         predictions=expand(
             f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{seed}}.parquet",
             task=DNA_TASKS,
-            model=[*DNA_MODELS, *DNA["baselines"]],
+            model=DNA_MODELS,
             seed=DNA["seeds"],
         ),
         catalogue=workflow.source_path("../../resources/sequence_tasks.tsv"),
