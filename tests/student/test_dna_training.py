@@ -315,7 +315,8 @@ def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(cor
 
 
 def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):
-    held = [read_task(corpus / "task.tsv", folds=5, fold=fold).rows("validation") for fold in range(5)]
+    # Every fold is asked with another seed, as a run with as many seeds as folds does.
+    held = [read_task(corpus / "task.tsv", folds=5, fold=fold, seed=fold).rows("validation") for fold in range(5)]
     assert sorted(np.concatenate(held).tolist()) == list(range(60))
     assert read_task(corpus / "task.tsv", folds=5, fold=2).rows("test").tolist() == list(range(60, 90))
     assert len(read_task(corpus / "task.tsv").rows("validation")) == 6

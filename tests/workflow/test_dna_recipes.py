@@ -43,6 +43,17 @@ def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
         complete({"recipe": "had", "dataset": {"name": "x"}, "dna": dna})
 
 
+def list_jobs(dna: dict, folder: Path) -> subprocess.CompletedProcess:
+    """A dry run of the demo with other settings in the section dna."""
+    (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna}))
+    return subprocess.run(
+        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "-n", "-p", "--cores", "1", "dna"]
+        + ["--configfile", ROOT / "config" / "dna-demo.yaml", folder / "other.yaml"],
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("dna", "sentence"),
     [
@@ -51,15 +62,22 @@ def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
     ],
 )
 def test_a_name_that_nothing_of_the_run_bears_is_refused_before_any_job(dna, sentence, tmp_path):
-    (tmp_path / "mistake.yaml").write_text(yaml.safe_dump({"dna": dna}))
-    done = subprocess.run(
-        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "-n", "--cores", "1", "dna"]
-        + ["--configfile", ROOT / "config" / "dna-demo.yaml", tmp_path / "mistake.yaml"],
-        capture_output=True,
-        text=True,
-    )
+    done = list_jobs(dna, tmp_path)
     assert done.returncode != 0
     assert sentence in done.stdout + done.stderr
+
+
+def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_of_its_own(tmp_path):
+    done = list_jobs(
+        {"fits": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
+        | {"epochs": 4, "task_epochs": {"origin/phylum": 2}},
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    for fold, seed in enumerate((7, 5, 9)):
+        jobs = [line for line in done.stdout.splitlines() if " dna-finetune " in line and f" --seed {seed} " in line]
+        assert len(jobs) == 5  # students of the recipe and of the demo
+        assert all(f" --epochs 2 --batch 128 --learning-rates 0.001 --folds 3 --fold {fold} " in line for line in jobs)
 
 
 @pytest.mark.workflow

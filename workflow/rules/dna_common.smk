@@ -64,6 +64,12 @@ def dna_student(name):
     return options(**settings)
 
 
+def dna_fold(seed):
+    """Options of cross-validation: the n-th seed is validated on the n-th fold."""
+    folds = DNA["folds"]
+    return {"folds": folds, "fold": DNA["seeds"].index(seed) % folds} if folds else {}
+
+
 def dna_tokenizer(wildcards):
     """The byte-pair tokenizer, for the students that read byte pairs and start afresh."""
     student = DNA_STUDENTS[wildcards.student]

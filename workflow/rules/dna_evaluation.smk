@@ -168,6 +168,7 @@ rule finetune_task:
             ),
             batch=DNA["batch"],
             learning_rates=DNA["learning_rates"],
+            **dna_fold(int(wildcards.model_seed)),
         ),
     shell:
         "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"

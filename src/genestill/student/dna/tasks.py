@@ -36,8 +36,8 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
     """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split``.
 
     Validation rows, in this order of preference: those of ``fold`` in a column ``fold`` or in a stratified k-fold cut
-    of the training rows (``folds`` > 0); those the table marks; ``share`` of the training rows, stratified. Test rows
-    are never touched.
+    of the training rows (``folds`` > 0; one cut whatever the ``seed``, so that the folds are parts of one whole); those
+    the table marks; ``share`` of the training rows, stratified, drawn by ``seed``. Test rows are never touched.
 
     Raises:
         InputError: a column or a split is missing, a sequence is empty, a split is unknown, or a class of the other
@@ -68,7 +68,7 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
         if "fold" in table.columns:
             held = pool[table["fold"].to_numpy()[pool].astype(str) == str(fold)]
         else:
-            cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+            cut = StratifiedKFold(folds, shuffle=True, random_state=0)
             held = pool[_stratified(path, lambda: list(cut.split(pool, labels[pool]))[fold][1])]
         if not len(held):
             raise InputError(f"{path}: fold {fold} has no row")
