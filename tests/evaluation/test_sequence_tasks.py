@@ -10,7 +10,13 @@ from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_bas
 from genestill.evaluation.sequence_tasks.metrics import confusion, score
 from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables, write_rows
 from genestill.evaluation.sequence_tasks.scores import MEAN, Run, read_run, score_runs, tabulate_rows
-from genestill.evaluation.sequence_tasks.tables import read_catalogue, read_published, read_task_table
+from genestill.evaluation.sequence_tasks.tables import (
+    Protocol,
+    protocol_of,
+    read_catalogue,
+    read_published,
+    read_task_table,
+)
 from genestill.ground.artefacts import METRICS, embeddings
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta
@@ -56,7 +62,7 @@ def test_a_constant_guess_has_mcc_zero_and_no_warning():
 
 
 def test_benchmarks_report_the_metric_they_define():
-    metric_of = read_catalogue(RESOURCES / "sequence_tasks.tsv")
+    metric_of = {task: one.metric for task, one in read_catalogue(RESOURCES / "sequence_tasks.tsv").items()}
     assert metric_of["nucleotide_transformer/H3"] == "mcc"
     assert metric_of["nucleotide_transformer/enhancers"] == "mcc"
     assert metric_of["nucleotide_transformer/promoter_all"] == "f1"
@@ -64,10 +70,19 @@ def test_benchmarks_report_the_metric_they_define():
     assert metric_of["nucleotide_transformer/splice_sites_all"] == "accuracy"
     assert metric_of["genomic_benchmarks/human_enhancers_cohn"] == "accuracy"
     assert metric_of["nucleotide_transformer_revised/promoter_all"] == "mcc"
+    assert metric_of["uci/splice"] == "accuracy"
+
+
+def test_a_task_takes_the_protocol_of_its_benchmark_and_a_misspelt_one_is_refused():
+    catalogue = read_catalogue(RESOURCES / "sequence_tasks.tsv")
+    assert protocol_of("genomic_benchmarks/human_enhancers_cohn", catalogue) == Protocol("accuracy", 5, 5, 10)
+    assert protocol_of("mine/anything", catalogue) == Protocol("mcc", 0, 1, None)
+    with pytest.raises(InputError, match=r"uci/splices is no task of the benchmark uci.*; uci/splice is one"):
+        protocol_of("uci/splices", catalogue)
 
 
 def test_published_rows_name_source_and_a_task_and_metric_of_the_catalogue():
-    metric_of = read_catalogue(RESOURCES / "sequence_tasks.tsv")
+    metric_of = {task: one.metric for task, one in read_catalogue(RESOURCES / "sequence_tasks.tsv").items()}
     table = read_published(sorted((RESOURCES / "published").glob("[ng]*.tsv")))
     assert len(table) > 300
     assert set(table["task"]) <= set(metric_of)

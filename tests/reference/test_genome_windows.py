@@ -7,7 +7,7 @@ import pytest
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta, write_fasta
 from genestill.reference.genomes import read_genomes
-from genestill.reference.windows import choose_clade, cut_genome_windows, write_clade_task
+from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows, write_clade_task
 
 
 @pytest.fixture
@@ -58,6 +58,13 @@ def test_a_clade_task_tests_on_genomes_that_training_never_saw(genomes, tmp_path
     assert table.groupby(["label", "split"]).size().to_dict() == {
         (phylum, split): 20 for phylum in ("One", "Oneida") for split in ("train", "test")
     }
+    tested = clade_test_genomes(twins, "phylum", 1)
+    assert len(tested) == 2
+    for genome in twins:  # a test window is a piece of a genome that is left out of pretraining, and of no other
+        whole = "N".join(sequence for _, sequence in read_fasta(genome.path))
+        if genome.name in "ab":  # c and d are one sequence under two names
+            of_it = table[[window in whole for window in table["sequence"]]]
+            assert set(of_it["split"]) == {"test" if genome.name in tested else "train"}
     one = dict(read_fasta(genomes[0].path))["long"]
     tested = table[(table["label"] == "One") & (table["split"] == "test")]["sequence"]
     assert len({window in one for window in tested}) == 1

@@ -15,7 +15,7 @@ from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import CrossAttentionDecoder, Distillation, Objective
 from genestill.student.dna.features import TeacherFeatures
-from genestill.student.dna.finetuning import METHODS, FineTuning, build_classifier, trainable_share
+from genestill.student.dna.finetuning import METHODS, FineTuning, build_classifier, embed_sequences, trainable_share
 from genestill.student.dna.masking import cut_groups
 from genestill.student.dna.pretraining import masked_batch
 from genestill.student.dna.runs import Start, distil_student, embed_table, fine_tune_on_table, pretrain_student
@@ -73,6 +73,14 @@ def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(co
     assert not torch.equal(first["input_ids"], features.batch(8, 5, 1, cutter, 0.15, 64)["input_ids"])
     assert sorted(features.order(3, 1)) == [(shard, row) for shard in (0, 1) for row in range(12)]
     assert features.order(3, 1) != features.order(4, 1)
+
+
+def test_no_base_is_asked_for_that_lies_behind_the_students_longest_input(corpus):
+    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    batch = features.batch(0, 12, 1, SingleBases(cls=False), 0.5, 32)
+    asked = batch["bases"] != -100
+    assert batch["input_ids"].shape[1] == 32
+    assert 12 < batch["positions"][asked].max() < 32
 
 
 def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(tmp_path):
@@ -210,6 +218,32 @@ def test_a_run_that_was_cut_short_ends_like_one_that_was_not(tmp_path):
     (tmp_path / "b").write_bytes((tmp_path / "b").read_bytes()[:100])
     with pytest.raises(InputError, match="not a checkpoint"):
         run(tmp_path / "b", None)
+
+
+def test_a_run_that_was_killed_does_not_go_on_over_other_windows(corpus, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    start, schedule = Start("had-tiny", max_tokens=64), Schedule(3, 2, checkpoint_every=2)
+    other = tmp_path / "other.fna"
+    write_fasta(other, [(name, sequence[::-1]) for name, sequence in read_fasta(corpus / "windows.fna")])
+    with monkeypatch.context() as patch:
+        patch.setattr("genestill.student.dna.runs.save_student", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain_student(start, corpus / "windows.fna", schedule, "tokens", 0.15, tmp_path / "model", device="cpu")
+    with pytest.raises(InputError, match="made with other settings"):
+        pretrain_student(start, other, schedule, "tokens", 0.15, tmp_path / "model", device="cpu")
+    pretrain_student(start, corpus / "windows.fna", schedule, "tokens", 0.15, tmp_path / "model", device="cpu")
+
+
+def test_a_student_with_absolute_positions_reads_as_much_as_it_has_positions_for(corpus, monkeypatch):
+    monkeypatch.setitem(SHAPES, "deberta-absolute", (64, 1, 2, 64, False))
+    student, cutter = build_student("deberta-absolute", corpus / "tokenizer", max_tokens=10)
+    sequences = ["ACGT" * 30, "ACGTACGT", "ACGT" * 60]
+    features, tokens, truncated = embed_sequences(student, cutter, sequences, "mean", 3, torch.device("cpu"))
+    assert np.isfinite(features).all()
+    assert truncated.tolist() == [True, False, True]
+    assert tokens[0] == tokens[2] == 10
 
 
 def test_training_stops_at_a_loss_that_is_not_a_number(tmp_path):

@@ -17,6 +17,8 @@ FOLDERS = ["causal_folder", "masked_folder", "letters_folder"]
 
 def plain_embedding(teacher, sequence, window, pooling="mean"):
     """The definition, one window at a time: no batch, no padding, no mask."""
+    if pooling == "concatenated":
+        return np.concatenate([plain_embedding(teacher, sequence, window, part) for part in ("first", "max", "mean")])
     vectors, weights = [], []
     tokenizer = teacher.tokenizer
     for start, stop in window_bounds(len(sequence), window, tokenizer.unit):
@@ -39,7 +41,7 @@ def plain_embedding(teacher, sequence, window, pooling="mean"):
     return np.average(vectors, axis=0, weights=weights)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "first", "last"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "first", "last", "concatenated"])
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_embeddings_equal_the_plain_unbatched_definition(request, contigs, folder, pooling):
     teacher = load_teacher(request.getfixturevalue(folder))

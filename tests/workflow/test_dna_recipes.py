@@ -8,6 +8,7 @@ import yaml
 
 from genestill.ground.configuration import complete_configuration, read_yaml
 from genestill.ground.errors import InputError
+from genestill.student.dna.students import ARCHITECTURES
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -34,6 +35,8 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
         ({"students": {"teacher": {"method": "distil"}}}, "teacher"),
         ({"students": {"mine": {"method": "distil", "fits": ["all"]}}}, "fits"),
         ({"tasks": {"H3": "H3.tsv"}}, "H3"),
+        ({"students": {"mine": {"method": "distil", "architecture": "hda"}}}, "hda"),
+        ({"students": {"mine": {"method": "distil", "share": 0}}}, "share"),
         ({"vocabulary": 100_000}, "vocabulary"),
         ({"fit": ["probe"]}, "fits"),
     ],
@@ -41,6 +44,12 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
 def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
     with pytest.raises(InputError, match=message):
         complete({"recipe": "had", "dataset": {"name": "x"}, "dna": dna})
+
+
+def test_every_architecture_that_the_schema_offers_is_one_and_none_is_missing():
+    schema = read_yaml(ROOT / "workflow" / "schemas" / "dna.schema.yaml")
+    offered = schema["properties"]["defaults"]["properties"]["architecture"]["enum"]
+    assert sorted(filter(None, offered)) == sorted(ARCHITECTURES)
 
 
 def list_jobs(dna: dict, folder: Path) -> subprocess.CompletedProcess:
@@ -59,9 +68,15 @@ def list_jobs(dna: dict, folder: Path) -> subprocess.CompletedProcess:
     [
         ({"compared_with": "undistilled"}, "dna.compared_with is 'undistilled'; expected one of distilled-probe"),
         ({"task_epochs": {"gue/mouse": 3}}, "dna.task_epochs names 'gue/mouse'; expected one of origin/phylum"),
+        ({"folds": 3}, "dna.folds is 3, but there are 1 dna.seeds"),
+        ({"tasks": {"gue/mouse_9": "t.tsv"}}, "gue/mouse_9 is no task of the benchmark gue"),
+        ({"students": {"a": {"method": "distil", "masking": "groups"}}}, "dna.students.a: masking is not a setting of"),
+        ({"students": {"a": {"method": "distil", "alignment": 0, "reconstruction": 0}}}, "are both 0"),
+        ({"students": {"a": {"method": "pretrain", "architecture": None}}}, "neither architecture nor initial"),
+        ({"windows": {"length": 240}}, "dna.students.distilled: max_tokens is 180, less than the 240 bases"),
     ],
 )
-def test_a_name_that_nothing_of_the_run_bears_is_refused_before_any_job(dna, sentence, tmp_path):
+def test_what_could_only_fail_or_mislead_hours_later_is_refused_before_any_job(dna, sentence, tmp_path):
     done = list_jobs(dna, tmp_path)
     assert done.returncode != 0
     assert sentence in done.stdout + done.stderr

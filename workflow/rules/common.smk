@@ -73,7 +73,9 @@ def options(**values):
     """Command-line options of the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``."""
     words = []
     for name, value in values.items():
-        if value not in (None, [], ""):
+        if isinstance(value, bool):
+            words += [f"--{name.replace('_', '-')}"] * value
+        elif value not in (None, [], ""):
             given = [value] if isinstance(value, (str, int, float)) else list(value)
             words += [
                 f"--{name.replace('_', '-')}",

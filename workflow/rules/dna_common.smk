@@ -1,4 +1,6 @@
 # What the rules of the recipes had and seqlens read from the configuration.
+from genestill.evaluation.sequence_tasks.tables import protocol_of, read_catalogue
+
 DNA = config["dna"]
 # Of the defaults, those that a student's method knows.
 DNA_NOT_OF_METHOD = {
@@ -14,6 +16,25 @@ DNA_STUDENTS = {
     | student
     for name, student in DNA["students"].items()
 }
+for name, student in DNA["students"].items():
+    strange = sorted(student.keys() & DNA_NOT_OF_METHOD[student["method"]])
+    whole = DNA_STUDENTS[name]
+    fresh = not whole.get("initial")
+    if strange:
+        problem = f"{strange[0]} is not a setting of the method {student['method']}"
+    elif fresh and not whole.get("architecture"):
+        problem = "neither architecture nor initial is given; expected one of them"
+    elif not whole.get("alignment", 1) and not whole.get("reconstruction", 1):
+        problem = "alignment and reconstruction are both 0; expected a weight of one (or method: pretrain)"
+    elif (
+        fresh
+        and not whole["architecture"].startswith("deberta")
+        and whole["max_tokens"] < DNA["windows"]["length"]
+    ):
+        problem = f"max_tokens is {whole['max_tokens']}, less than the {DNA['windows']['length']} bases of a window"
+    else:
+        continue
+    raise WorkflowError(f"configuration: dna.students.{name}: {problem}")
 DNA_DISTILLED = [
     name for name, one in DNA_STUDENTS.items() if one["method"] == "distil"
 ]
@@ -48,20 +69,46 @@ if no_tasks := sorted(DNA["task_epochs"].keys() - DNA_TASKS.keys()):
     raise WorkflowError(
         f"configuration: dna.task_epochs names {no_tasks[0]!r}; expected one of {', '.join(DNA_TASKS)}"
     )
+if DNA["folds"] and len(DNA["seeds"]) < DNA["folds"]:
+    raise WorkflowError(
+        f"configuration: dna.folds is {DNA['folds']}, but there are {len(DNA['seeds'])} dna.seeds; each fold needs one"
+    )
+try:
+    catalogue = read_catalogue(ROOT / "resources" / "sequence_tasks.tsv")
+    DNA_PROTOCOLS = {task: protocol_of(task, catalogue) for task in DNA_TASKS}
+except InputError as error:
+    raise WorkflowError(f"configuration: dna.tasks: {error}")
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 
 
 def dna_student(name):
     """Command-line options of a student: all its settings but its method and its fits."""
-    settings = {
+    settings = {"seed": config["seed"]} | {
         key: value
         for key, value in DNA_STUDENTS[name].items()
-        if key not in ("method", "fits")
+        if key not in ("method", "fits") and value is not None
     }
     if settings.get("initial"):
         settings.pop("architecture", None)
     return options(**settings)
+
+
+def dna_initial(wildcards):
+    """The folder that a student goes on from; a published name is no file."""
+    initial = DNA_STUDENTS[wildcards.student].get("initial")
+    made = str(initial).startswith(f"{RESULTS}/")
+    return initial if initial and (made or Path(initial).exists()) else []
+
+
+def dna_epochs(task):
+    """Passes over the training rows of a task."""
+    return (
+        DNA["task_epochs"].get(task)
+        or DNA["epochs"]
+        or DNA_PROTOCOLS[task].epochs
+        or 20
+    )
 
 
 def dna_fold(seed):

@@ -59,6 +59,7 @@ rule write_task_rows:
         f"{RESULTS}/logs/reference/write_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/reference/write_task_rows_{{benchmark_name}}_{{task}}.tsv"
+    priority: 1  # it refuses a bad table, before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -111,9 +112,11 @@ rule embed_task_with_teacher:
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=1,
         gpu_model=GPU_MODEL,
+    params:
+        pooling="first" if DNA["pooling"] == "cls" else DNA["pooling"],
     shell:
         "python -m genestill teacher embed --model {input.model:q} --contigs {input.sequences:q}"
-        " --index {input.index:q} --output {output:q} 2> {log:q}"
+        " --index {input.index:q} --pooling {params.pooling:q} --output {output:q} 2> {log:q}"
 
 
 rule probe_task:
@@ -163,9 +166,7 @@ rule finetune_task:
     params:
         pooling=DNA["pooling"],
         settings=lambda wildcards: options(
-            epochs=DNA["task_epochs"].get(
-                f"{wildcards.benchmark_name}/{wildcards.task}", DNA["epochs"]
-            ),
+            epochs=dna_epochs(f"{wildcards.benchmark_name}/{wildcards.task}"),
             batch=DNA["batch"],
             learning_rates=DNA["learning_rates"],
             **dna_fold(int(wildcards.model_seed)),
@@ -187,6 +188,7 @@ rule fit_baseline:
         f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.tsv"
     wildcard_constraints:
         baseline="kmer|cnn",
+    priority: 1  # it refuses a bad table, before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1

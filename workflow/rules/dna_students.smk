@@ -16,7 +16,9 @@ rule cut_windows:
         runtime=60,
     params:
         folder=options(genomes_folder=REFERENCE["genomes_folder"]),
-        settings=options(**DNA["windows"]),
+        settings=options(
+            **DNA["windows"], without_tests_of=None if DNA["tasks"] else "phylum"
+        ),
         seed=config["seed"],
     shell:
         "python -m genestill reference windows --genomes {input.genomes:q} {params.folder}"
@@ -122,6 +124,7 @@ rule pretrain_student:
     input:
         sequences=DNA_WINDOWS,
         tokenizer=dna_tokenizer,
+        initial=dna_initial,
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         history=f"{RESULTS}/student/{{student}}/history.tsv",
@@ -142,10 +145,9 @@ rule pretrain_student:
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
-        seed=config["seed"],
     shell:
         "python -m genestill student dna-pretrain --sequences {input.sequences:q} {params.settings}"
-        " {params.tokenizer} --seed {params.seed:q} --history {output.history:q} --output {output.model:q} 2> {log:q}"
+        " {params.tokenizer} --history {output.history:q} --output {output.model:q} 2> {log:q}"
 
 
 rule distil_student:
@@ -153,6 +155,7 @@ rule distil_student:
         sequences=DNA_WINDOWS,
         features=DNA_FEATURES,
         tokenizer=dna_tokenizer,
+        initial=dna_initial,
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         history=f"{RESULTS}/student/{{student}}/history.tsv",
@@ -173,8 +176,7 @@ rule distil_student:
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
-        seed=config["seed"],
     shell:
         "python -m genestill student dna-distil --sequences {input.sequences:q} --features {input.features:q}"
-        " {params.settings} {params.tokenizer} --seed {params.seed:q} --history {output.history:q}"
+        " {params.settings} {params.tokenizer} --history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"

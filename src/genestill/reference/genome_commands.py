@@ -108,6 +108,9 @@ def _add_windows(commands) -> None:
     parser = commands.add_parser("windows", help=summary, description=summary)
     add_genomes(parser)
     parser.add_argument("--clade", metavar="LINEAGE", help="only genomes whose lineage starts so: d__…;p__…")
+    parser.add_argument(
+        "--without-tests-of", metavar="RANK", help="leave out the genomes that clade-task tests on at this rank"
+    )
     parser.add_argument("--length", type=int, default=1020, help="bases a window (default: %(default)s)")
     parser.add_argument("--number", type=int, default=10_000, help="windows in all (default: %(default)s)")
     add_seed(parser)
@@ -116,10 +119,16 @@ def _add_windows(commands) -> None:
 
 
 def _run_windows(options) -> None:
+    from genestill.ground.errors import InputError
     from genestill.reference.genomes import read_genomes
-    from genestill.reference.windows import choose_clade, cut_genome_windows
+    from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows
 
-    genomes = choose_clade(read_genomes(options.genomes, options.genomes_folder), options.clade)
+    genomes = read_genomes(options.genomes, options.genomes_folder)
+    rank = options.without_tests_of
+    tested = clade_test_genomes(genomes, rank, options.seed) if rank else set()
+    genomes = [genome for genome in choose_clade(genomes, options.clade) if genome.name not in tested]
+    if not genomes:
+        raise InputError(f"all genomes of the clade {options.clade!r} are for the test of the clade task")
     cut_genome_windows(genomes, options.length, options.number, options.seed, options.output)
 
 

@@ -15,6 +15,7 @@ from genestill.reference.genomes import Genome
 
 MOST_UNKNOWN = 0.1  # share of letters other than A, C, G, T that a window may have
 _TRIES = 20
+_OF_TASKS = 1  # windows of tasks are drawn apart from those that models are pretrained on
 
 
 def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
@@ -52,7 +53,7 @@ def cut_genome_windows(genomes: Sequence[Genome], length: int, number: int, seed
     def records():
         nonlocal written
         for genome, wanted in progress(zip(genomes, share, strict=True), len(genomes), "genomes", "cutting windows"):
-            for window in _windows(genome, length, wanted, seed):
+            for window in _windows(genome, length, wanted, [seed]):
                 written += 1
                 yield window
 
@@ -63,8 +64,8 @@ def cut_genome_windows(genomes: Sequence[Genome], length: int, number: int, seed
     return written
 
 
-def _windows(genome: Genome, length: int, wanted: int, seed: int):
-    generator = np.random.default_rng([seed, *genome.name.encode()])
+def _windows(genome: Genome, length: int, wanted: int, stream: Sequence[int]):
+    generator = np.random.default_rng([*stream, *genome.name.encode()])
     contigs = [(name, sequence) for name, sequence in read_fasta(genome.path) if 2 * len(sequence) >= length]
     if not contigs:
         return
@@ -83,6 +84,11 @@ def _windows(genome: Genome, length: int, wanted: int, seed: int):
         yield f"{genome.name}|{name}|{start}", window
 
 
+def clade_test_genomes(genomes: Sequence[Genome], rank: str, seed: int) -> set[str]:
+    """Names of the genomes that `write_clade_task` tests on: what pretraining must not see."""
+    return {genome.name for _, found in _clades(genomes, rank, seed) for genome, split in found if split == "test"}
+
+
 def write_clade_task(
     genomes: Sequence[Genome], rank: str, length: int, number: int, seed: int, output: str | Path
 ) -> None:
@@ -94,6 +100,19 @@ def write_clade_task(
     Raises:
         InputError: fewer than two clades have two genomes.
     """
+    clades = _clades(genomes, rank, seed)
+    rows = [
+        (window, name, split)
+        for name, found in clades
+        for genome, split in found
+        for _, window in _windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
+    ]
+    with write_aside(output) as aside:
+        pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(aside, sep="\t", index=False)
+
+
+def _clades(genomes: Sequence[Genome], rank: str, seed: int) -> list[tuple[str, list[tuple[Genome, str]]]]:
+    """Clades of two genomes and more, by name, with the split of each genome."""
     by_clade: dict[str, list[Genome]] = {}
     for genome in genomes:
         name = genome.lineage[RANKS.index(rank)]
@@ -104,13 +123,8 @@ def write_clade_task(
     if len(by_clade) < 2:
         raise InputError(f"{len(by_clade)} clades of the rank {rank} have two genomes; a task needs two such clades")
     generator = np.random.default_rng(seed)
-    rows = []
+    clades = []
     for name, found in by_clade.items():
-        order = generator.permutation(len(found))
-        tested = set(order[: max(1, len(found) // 4)].tolist())
-        for place, genome in enumerate(found):
-            wanted = max(1, number // len(by_clade) // len(found))
-            split = "test" if place in tested else "train"
-            rows += [(window, name, split) for _, window in _windows(genome, length, wanted, seed)]
-    with write_aside(output) as aside:
-        pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(aside, sep="\t", index=False)
+        tested = set(generator.permutation(len(found))[: max(1, len(found) // 4)].tolist())
+        clades.append((name, [(genome, "test" if place in tested else "train") for place, genome in enumerate(found)]))
+    return clades

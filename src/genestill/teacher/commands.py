@@ -130,8 +130,8 @@ def _add_embed(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--layer", default="-1", help="0: embedding layer; -1: last; middle (default: %(default)s)")
     parser.add_argument(
-        "--pooling", default="mean", choices=("mean", "max", "first", "last"),
-        help="over the tokens of a window (default: %(default)s)",
+        "--pooling", default="mean", choices=("mean", "max", "first", "last", "concatenated"),
+        help="over the tokens of a window; concatenated: first, max and mean (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--window", metavar="BASES|first", help="default: what the context holds; first: only the first 512 tokens"

@@ -16,7 +16,7 @@ from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import Teacher
 from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
 
-POOLINGS = ("mean", "max", "first", "last")
+POOLINGS = ("mean", "max", "first", "last", "concatenated")
 WHATS = ("embeddings", "tokens", "base-log-probabilities")
 CHUNK_BASES = 8_000_000
 CHUNK_BYTES = 256_000_000  # of features or probabilities held before they are written
@@ -31,8 +31,8 @@ class EmbeddingSettings:
         what: ``embeddings`` (one vector a sequence), ``tokens`` (one a token) or ``base-log-probabilities``.
         layer: 0 is the embedding layer, -1 the last layer, ``middle`` half way.
         pooling: over the tokens of a window: ``mean`` or ``max`` over tokens that cover a known base, ``first`` or
-            ``last`` token of the input (special ones included). Windows are averaged by known bases (``max``: the
-            maximum is taken).
+            ``last`` token of the input (special ones included), or ``concatenated``: first, max and mean side by side.
+            Windows are averaged by known bases (``max``: the maximum is taken).
         window: bases of a window; None for as many as the context holds; ``first`` for the first 512 tokens of a
             sequence and no more (with ``last`` pooling: TaxDistill as published).
         strands: ``one``, or ``both`` for the mean over a sequence and its reverse complement.
@@ -70,7 +70,11 @@ def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
         return artefacts.token_features(teacher.hidden_size)
     if settings.what == "base-log-probabilities":
         return artefacts.BASE_LOG_PROBABILITIES
-    return artefacts.embeddings(teacher.hidden_size)
+    return artefacts.embeddings(teacher.hidden_size * len(_poolings_side_by_side(settings)))
+
+
+def _poolings_side_by_side(settings: EmbeddingSettings) -> tuple[str, ...]:
+    return ("first", "max", "mean") if settings.pooling == "concatenated" else (settings.pooling,)
 
 
 def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
@@ -143,8 +147,8 @@ def sequence_embeddings(
     """Embeddings of sequences held in memory.
 
     Returns:
-        float32 [n, hidden_size] (zeros for a sequence without a known base), int32 [n] tokens that count,
-        bool [n] whether bases were left out.
+        float32 [n, hidden_size] (``concatenated``: three times as wide; zeros for a sequence without a known base),
+        int32 [n] tokens that count, bool [n] whether bases were left out.
 
     Raises:
         CheckFailed: the model gave something that is not a number.
@@ -155,24 +159,30 @@ def sequence_embeddings(
     else:
         windows, truncated = _windows(teacher, sequences, settings), [False] * len(sequences)
     windows = [window for window in windows if window.bases]
-    total = np.full((len(sequences), teacher.hidden_size), -np.inf if settings.pooling == "max" else 0.0)
+    totals = {
+        pooling: np.full((len(sequences), teacher.hidden_size), -np.inf if pooling == "max" else 0.0)
+        for pooling in _poolings_side_by_side(settings)
+    }
     weights, tokens = np.zeros(len(sequences)), np.zeros(len(sequences), dtype=np.int32)
     for positions, hidden, mask in _forward(teacher, windows, _batch_tokens(teacher, settings)):
         batch = [windows[position] for position in positions]
-        vectors = _pool(hidden, mask, batch, settings.pooling).cpu().numpy().astype(np.float64)
         rows = np.array([window.row for window in batch])
         bases = np.array([window.bases for window in batch], dtype=np.float64)
-        if settings.pooling == "max":
-            np.maximum.at(total, rows, vectors)
-        else:
-            np.add.at(total, rows, vectors * bases[:, None])
+        for pooling, total in totals.items():
+            vectors = _pool(hidden, mask, batch, pooling).cpu().numpy().astype(np.float64)
+            if pooling == "max":
+                np.maximum.at(total, rows, vectors)
+            else:
+                np.add.at(total, rows, vectors * bases[:, None])
         np.add.at(weights, rows, bases)
         np.add.at(tokens, rows, [int(window.counts.sum()) for window in batch])
-    if settings.pooling == "max":
-        total[weights == 0] = 0
-    else:
-        total /= np.maximum(weights, 1)[:, None]
-    return total.astype(np.float32), tokens, np.array(truncated, dtype=bool)
+    for pooling, total in totals.items():
+        if pooling == "max":
+            total[weights == 0] = 0
+        else:
+            total /= np.maximum(weights, 1)[:, None]
+    vectors = np.concatenate(list(totals.values()), axis=1).astype(np.float32)
+    return vectors, tokens, np.array(truncated, dtype=bool)
 
 
 def _embeddings_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
@@ -180,9 +190,9 @@ def _embeddings_of_chunk(teacher: Teacher, sequences: list[str], settings: Embed
     if settings.strands == "both":
         other, _, _ = sequence_embeddings(teacher, [reverse_complement(text) for text in sequences], settings)
         vectors = (vectors + other) / 2
-    values = _as_float16(teacher, vectors).reshape(-1)
+    values = _as_float16(teacher, vectors)
     return {
-        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(values), teacher.hidden_size),
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1]),
         "tokens": pa.array(tokens, pa.int32()),
         "truncated": pa.array(truncated, pa.bool_()),
     }

@@ -15,6 +15,7 @@ from genestill.evaluation.sequence_tasks.scores import format_scores, read_run, 
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
     TaskTable,
+    protocol_of,
     read_catalogue,
     read_published,
     read_task_table,
@@ -96,7 +97,8 @@ def score_tables(
 ) -> None:
     """Score predictions, set published rows beside them, write the table (TSV, and as a page beside it) and draw it."""
     runs = [read_run(path) for path in predictions]
-    metric_of = read_catalogue(catalogue)
+    known = read_catalogue(catalogue)
+    metric_of = {run.task: protocol_of(run.task, known).metric for run in runs}
     scores = score_runs(runs, dataset, metric_of, reference, seed)
     inputs = {f"predictions {number}": path for number, path in enumerate(predictions)}
     provenance = collect_provenance(inputs, {"reference": reference}, seed)

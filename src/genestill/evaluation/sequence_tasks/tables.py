@@ -1,5 +1,6 @@
 """Task tables, the catalogue of what each benchmark measures, and the published rows."""
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def read_task_table(path: str | Path) -> TaskTable:
     Raises `InputError` for a missing column or split, and for a class that training never shows.
     """
     table = _read(path, ("sequence", "label", "split"))
+    strange = np.flatnonzero(~table["split"].isin(["train", "validation", "test"]) | (table["sequence"] == ""))
+    if len(strange):
+        row = table.iloc[strange[0]]
+        raise InputError(
+            f"{path}: row {strange[0] + 1} has the split {row['split']!r} and {len(row['sequence'])} bases; "
+            "expected train, validation or test, and a base at least"
+        )
     train = np.flatnonzero(table["split"].isin(["train", "validation"]))
     test = np.flatnonzero(table["split"] == "test")
     if not len(train) or not len(test):
@@ -44,13 +52,43 @@ def read_task_table(path: str | Path) -> TaskTable:
     return TaskTable(table["sequence"].tolist(), labels, train, test, classes)
 
 
-def read_catalogue(path: str | Path) -> dict[str, str]:
-    """Which metric each ``benchmark/task`` reports; raises `InputError` for an unknown metric."""
-    table = _read(path, CATALOGUE_COLUMNS)
-    strange = sorted(set(table["metric"]) - set(METRICS))
-    if strange:
-        raise InputError(f"{path}: metric {strange[0]!r}; expected one of {', '.join(METRICS)}")
-    return dict(zip(table["benchmark"] + "/" + table["task"], table["metric"], strict=True))
+@dataclass(frozen=True)
+class Protocol:
+    """How a benchmark defines a task: metric, folds (0: one split), seeds, passes of fine-tuning (None: not said)."""
+
+    metric: str = "mcc"
+    folds: int = 0
+    seeds: int = 1
+    epochs: int | None = None
+
+
+def read_catalogue(path: str | Path) -> dict[str, Protocol]:
+    """The protocol of each ``benchmark/task``; raises `InputError` for an unknown metric and for what is no number."""
+    found = {}
+    for row in _read(path, CATALOGUE_COLUMNS).itertuples():
+        name = f"{row.benchmark}/{row.task}"
+        if row.metric not in METRICS:
+            raise InputError(f"{path}: metric {row.metric!r} of {name}; expected one of {', '.join(METRICS)}")
+        try:
+            found[name] = Protocol(row.metric, int(row.folds), int(row.seeds), int(row.epochs) if row.epochs else None)
+        except ValueError as error:
+            raise InputError(f"{path}: folds, seeds and epochs of {name}: {error}") from None
+    return found
+
+
+def protocol_of(task: str, catalogue: dict[str, Protocol]) -> Protocol:
+    """The protocol of ``benchmark/task``: Matthews correlation over one split for a benchmark that is not catalogued.
+
+    Raises `InputError` for a task that a catalogued benchmark does not have: it would be scored by the wrong metric.
+    """
+    benchmark = task.partition("/")[0]
+    same = [name for name in catalogue if name.startswith(f"{benchmark}/")]
+    if same and task not in catalogue:
+        near = difflib.get_close_matches(task, same, n=1, cutoff=0)[0]
+        raise InputError(
+            f"{task} is no task of the benchmark {benchmark} (resources/sequence_tasks.tsv); {near} is one"
+        )
+    return catalogue.get(task, Protocol())
 
 
 def read_published(paths: list[str | Path]) -> pd.DataFrame:

@@ -106,8 +106,8 @@ class Distillation(nn.Module):
         self.student, self.objective = student, objective
         self.projection = nn.Linear(hidden, len(mean)) if objective.alignment else None
         self.decoder = CrossAttentionDecoder(hidden) if objective.reconstruction else None
-        self.register_buffer("teacher_mean", mean.float())
-        self.register_buffer("teacher_scale", scale.float())
+        self.register_buffer("teacher_mean", mean.float(), persistent=False)
+        self.register_buffer("teacher_scale", scale.float(), persistent=False)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         """The weighted loss and its parts (``alignment``, ``reconstruction``).

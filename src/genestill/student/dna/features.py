@@ -85,8 +85,11 @@ class TeacherFeatures:
             boundaries = cut_groups(codes)
             check_groups(boundaries, start, stop, name)
             masked = mask_groups(boundaries, share, generator)
-            rows.append(cutter.cut_masked(sequence, boundaries, masked))
-            positions = np.flatnonzero(np.repeat(masked, np.diff(boundaries)))
+            row = cutter.cut_masked(sequence, boundaries, masked)
+            rows.append(row)
+            # What lies behind the student's longest input it cannot be asked for.
+            read = row.stop[:longest].max(initial=0)
+            positions = np.flatnonzero(np.repeat(masked, np.diff(boundaries))[:read])
             teacher.append((start, stop, features, masked, positions, codes[positions]))
         return collate(rows, cutter.pad, longest) | _pad_teacher(teacher, self.size)
 

@@ -97,6 +97,7 @@ def fine_tune(student: nn.Module, cutter, task: Task, settings: FineTuning, devi
         CheckFailed: the loss is not a number at every learning rate.
     """
     tokens = [cutter.cut(sequence) for sequence in task.sequences]
+    _tell_of_cut_rows(student, tokens)
     searched = {}
     if len(settings.learning_rates) > 1:
         for rate in settings.learning_rates:
@@ -143,7 +144,7 @@ def _run(student, cutter, tokens, task, settings, rate, epochs, device) -> tuple
                 chosen = _turned(chosen, rows, task, cutter, generator)
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule.factor(step)
-            logits = model(**_inputs(chosen, cutter, device))
+            logits = model(**_inputs(chosen, cutter, student, device))
             loss = functional.cross_entropy(logits.float(), labels[rows].to(device))
             if not torch.isfinite(loss):
                 return None
@@ -170,8 +171,23 @@ def _turned(chosen: list, rows: np.ndarray, task: Task, cutter, generator: np.ra
     ]
 
 
-def _inputs(chosen: list, cutter, device: torch.device, longest: int | None = None) -> dict[str, torch.Tensor]:
-    batch = collate(chosen, cutter.pad, longest)
+def longest_input(student: nn.Module) -> int | None:
+    """Tokens that a student with absolute positions can read; None where positions are relative."""
+    absolute = getattr(student.config, "position_biased_input", False)
+    return student.config.max_position_embeddings if absolute else None
+
+
+def _tell_of_cut_rows(student: nn.Module, tokens: list) -> None:
+    longest = longest_input(student)
+    cut = sum(len(token.ids) > longest for token in tokens) if longest else 0
+    if cut:
+        logger.warning(
+            "%d of %d sequences are longer than the student's %d tokens: cut there", cut, len(tokens), longest
+        )
+
+
+def _inputs(chosen: list, cutter, student: nn.Module, device: torch.device) -> dict[str, torch.Tensor]:
+    batch = collate(chosen, cutter.pad, longest_input(student))
     return {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
 
 
@@ -179,7 +195,9 @@ def _inputs(chosen: list, cutter, device: torch.device, longest: int | None = No
 def _logits(model: Classifier, cutter, tokens: list, rows: np.ndarray, batch: int, device) -> torch.Tensor:
     model.eval()
     parts = [
-        model(**_inputs([tokens[row] for row in rows[first : first + batch]], cutter, device)).float().cpu()
+        model(**_inputs([tokens[row] for row in rows[first : first + batch]], cutter, model.student, device))
+        .float()
+        .cpu()
         for first in range(0, len(rows), batch)
     ]
     return torch.cat(parts)
@@ -188,19 +206,24 @@ def _logits(model: Classifier, cutter, tokens: list, rows: np.ndarray, batch: in
 @torch.no_grad()
 def embed_sequences(
     student: nn.Module, cutter, sequences: list[str], pooling: str, batch: int, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pooled features of a frozen student: (float32 [n, width], tokens int32 [n]); like lengths share a batch."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pooled features of a frozen student; sequences of like length share a batch.
+
+    Returns:
+        float32 [n, width]; int32 [n], tokens that were read; bool [n], whether the rest of a sequence was left out.
+    """
     student = student.to(device).eval()
     order = np.argsort([len(sequence) for sequence in sequences], kind="stable")
-    parts, counts = [], np.zeros(len(sequences), dtype=np.int32)
+    parts, counts, longest = [], np.zeros(len(sequences), dtype=np.int32), longest_input(student)
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
         tokens = [cutter.cut(sequences[row]) for row in rows]
         counts[rows] = [len(token.ids) for token in tokens]
-        inputs = _inputs(tokens, cutter, device)
+        inputs = _inputs(tokens, cutter, student, device)
         hidden = student(**inputs).last_hidden_state
         parts.append(pool(hidden, inputs["attention_mask"], pooling).float().cpu().numpy())
     features = np.concatenate(parts)
     result = np.empty_like(features)
     result[order] = features
-    return result, counts
+    truncated = counts > longest if longest else np.zeros(len(counts), dtype=bool)
+    return result, np.minimum(counts, longest or counts.max(initial=0)), truncated

@@ -12,7 +12,7 @@ import pandas as pd
 from genestill.ground.artefacts import TASK_PREDICTIONS, embeddings
 from genestill.ground.devices import choose_device
 from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside
+from genestill.ground.files import sha256_of, write_aside
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.seeds import seed_everything
@@ -50,8 +50,18 @@ class Start:
         if (self.architecture is None) == (self.initial is None):
             raise InputError("give either an architecture to start afresh or a student to go on from")
         if self.initial is not None:
+            if self.tokenizer or self.reverse_complement or self.cls:
+                raise InputError(
+                    f"{self.initial}: a student to go on from has its own tokenizer, strands and [CLS]; they cannot be "
+                    "given beside it"
+                )
             return open_student(self.initial)
         return build_student(self.architecture, self.tokenizer, self.reverse_complement, self.cls, self.max_tokens)
+
+    def inputs(self) -> dict[str, str]:
+        """Files and folders that it is read from, by role; a published name is none."""
+        given = {"initial": self.initial, "tokenizer": self.tokenizer}
+        return {role: path for role, path in given.items() if path and Path(path).exists()}
 
 
 def pretrain_student(
@@ -91,8 +101,9 @@ def pretrain_student(
         return loss, {"masked": loss.item()}
 
     settings = {"stage": "pretrain", "masking": masking, "share": share, **dataclasses.asdict(start)}
-    curve = _train_and_tell(model, compute_loss, schedule, output, settings, history)
-    provenance = _provenance({"sequences": sequences}, settings, schedule, curve)
+    inputs = {"sequences": sequences} | start.inputs()
+    curve = _train_and_tell(model, compute_loss, schedule, len(windows), output, settings, inputs, history)
+    provenance = _provenance(inputs, settings, schedule, curve)
     save_student(output, student.cpu(), cutter, provenance, head.cpu())
     _checkpoint(output).unlink(missing_ok=True)
 
@@ -120,8 +131,9 @@ def distil_student(
         return model({name: value.to(where) for name, value in batch.items()})
 
     settings = {"stage": "distil", "share": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
-    curve = _train_and_tell(model, compute_loss, schedule, output, settings, history)
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
+    inputs |= start.inputs()
+    curve = _train_and_tell(model, compute_loss, schedule, features.rows, output, settings, inputs, history)
     provenance = _provenance(inputs, settings, schedule, curve, teacher=features.teacher)
     student.config.teacher = features.teacher
     save_student(output, student.cpu(), cutter, provenance)
@@ -171,13 +183,15 @@ def embed_table(
     """Embed every row of a task table with a frozen student: ``artefacts.embeddings``, the id is the row's number."""
     student, cutter = open_student(folder)
     data = read_task(table)
-    features, tokens = embed_sequences(student, cutter, data.sequences, pooling, batch, choose_device(device))
+    features, tokens, truncated = embed_sequences(
+        student, cutter, data.sequences, pooling, batch, choose_device(device)
+    )
     frame = pd.DataFrame(
         {
             "id": [str(row) for row in range(len(features))],
             "embedding": list(features.astype(np.float16)),
             "tokens": tokens,
-            "truncated": False,
+            "truncated": truncated,
         }
     )
     provenance = collect_provenance({"student": folder, "table": table}, {"pooling": pooling}, None)
@@ -193,11 +207,16 @@ def _checkpoint(output: str | Path) -> Path:
     return Path(output).parent / f"{Path(output).name}.checkpoint"
 
 
-def _train_and_tell(model, compute_loss, schedule, output, settings, history) -> pd.DataFrame:
+def _train_and_tell(model, compute_loss, schedule, windows, output, settings, inputs, history) -> pd.DataFrame:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    logger.info("%s: %d parameters learn for %d steps", settings["stage"], parameters, schedule.steps)
+    passes = schedule.steps * schedule.batch / windows
+    logger.info(
+        "%s: %d parameters learn for %d steps, %.2f passes over %d windows",
+        *(settings["stage"], parameters, schedule.steps, passes, windows),
+    )
     Path(output).parent.mkdir(parents=True, exist_ok=True)
-    curve = train(model, compute_loss, schedule, _checkpoint(output), settings)
+    task = settings | {"inputs": {role: sha256_of(path) for role, path in inputs.items()}}
+    curve = train(model, compute_loss, schedule, _checkpoint(output), task)
     if len(curve):
         logger.info("loss %.4f at the first step, %.4f over the last ten", curve["loss"].iloc[0], _last(curve))
     if history is not None:
