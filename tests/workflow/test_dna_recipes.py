@@ -95,6 +95,18 @@ def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_
         assert all(f" --epochs 2 --batch 128 --learning-rates 0.001 --folds 3 --fold {fold} " in line for line in jobs)
 
 
+def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):
+    done = list_jobs({"teacher": {"shards": 2}}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    jobs = [line for line in done.stdout.splitlines() if " --what tokens " in line]
+    assert len(jobs) == 2
+    assert all(" --shards 2 " in line for line in jobs)
+    features = "results/had/dna-demo/teacher/nucleotide-transformer/token_features"
+    students = [line for line in done.stdout.splitlines() if " dna-distil " in line]
+    assert students
+    assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
+
+
 @pytest.mark.workflow
 @pytest.mark.slow
 def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):

@@ -45,7 +45,7 @@ DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
 DNA_TEACHER = (
     DNA["teacher"]["model"] or f"{RESULTS}/teacher/nucleotide-transformer/model"
 )
-DNA_FEATURES = f"{RESULTS}/teacher/nucleotide-transformer/token_features.parquet"
+DNA_FEATURES = f"{RESULTS}/teacher/nucleotide-transformer/token_features"
 DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
 DNA_TASKS = DNA["tasks"] or {"origin/phylum": f"{RESULTS}/reference/phylum.tsv.gz"}
 DNA_MODELS = [

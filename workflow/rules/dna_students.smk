@@ -66,7 +66,11 @@ rule pretrain_kmer_teacher:
         gpu_model=GPU_MODEL,
     params:
         settings=options(
-            **{key: value for key, value in DNA["teacher"].items() if key != "model"}
+            **{
+                key: value
+                for key, value in DNA["teacher"].items()
+                if key not in ("model", "shards")
+            }
         ),
         context=DNA["windows"]["length"] // 6 + 12,
         seed=config["seed"],
@@ -102,11 +106,13 @@ rule embed_windows:
         windows=DNA_WINDOWS,
         index=f"{RESULTS}/reference/windows.parquet",
     output:
-        DNA_FEATURES,
+        f"{DNA_FEATURES}/{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/teacher/embed_windows.log",
+        f"{RESULTS}/logs/teacher/embed_windows_{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/teacher/embed_windows.tsv"
+        f"{RESULTS}/benchmarks/teacher/embed_windows_{{shard}}.tsv"
+    wildcard_constraints:
+        shard=r"\d+",
     conda:
         "../../envs/teacher.yaml"
     threads: 2
@@ -115,9 +121,11 @@ rule embed_windows:
         runtime=lambda wildcards, attempt: 360 * attempt,
         gpu=1,
         gpu_model=GPU_MODEL,
+    params:
+        shards=DNA["teacher"]["shards"],
     shell:
         "python -m genestill teacher embed --what tokens --model {input.model:q} --contigs {input.windows:q}"
-        " --index {input.index:q} --output {output:q} 2> {log:q}"
+        " --index {input.index:q} --shard {wildcards.shard:q} --shards {params.shards:q} --output {output:q} 2> {log:q}"
 
 
 rule pretrain_student:
@@ -153,7 +161,9 @@ rule pretrain_student:
 rule distil_student:
     input:
         sequences=DNA_WINDOWS,
-        features=DNA_FEATURES,
+        features=expand(
+            f"{DNA_FEATURES}/{{shard}}.parquet", shard=range(DNA["teacher"]["shards"])
+        ),
         tokenizer=dna_tokenizer,
         initial=dna_initial,
     output:
