@@ -48,6 +48,9 @@ def add_python(root: Path) -> None:
     )
     interpreter = base / "bin" / f"python{PYTHON}"
     files += [FileEntry.from_paths(interpreter.resolve(), f"bin/{name}") for name in ("python", "python3")]
+    # The interpreter of Debian and its descendants looks for packages in dist-packages, where conda puts none.
+    (root / "conda.pth").write_text("../site-packages\n")
+    files.append(FileEntry.from_paths(root / "conda.pth", f"{library}/dist-packages/conda.pth"))
     add_package(root, "python", ".".join(map(str, sys.version_info[:3])), files, [])
 
 
