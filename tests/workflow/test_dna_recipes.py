@@ -82,27 +82,30 @@ def test_what_could_only_fail_or_mislead_hours_later_is_refused_before_any_job(d
     assert sentence in done.stdout + done.stderr
 
 
-def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_of_its_own(tmp_path):
-    done = list_jobs(
-        {"fits": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
-        | {"epochs": 4, "task_epochs": {"origin/phylum": 2}},
-        tmp_path,
-    )
+def planned(command: str, dna: dict, folder: Path) -> list[str]:
+    """The calls with ``command`` (or some of its options) that a dry run lists."""
+    done = list_jobs(dna, folder)
     assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if f" {command} " in line]
+
+
+def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_of_its_own(tmp_path):
+    settings = {"fits": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
+    settings |= {"epochs": 4, "task_epochs": {"origin/phylum": 2}}
+    calls = planned("dna-finetune", settings, tmp_path)
     for fold, seed in enumerate((7, 5, 9)):
-        jobs = [line for line in done.stdout.splitlines() if " dna-finetune " in line and f" --seed {seed} " in line]
+        jobs = [line for line in calls if f" --seed {seed} " in line]
         assert len(jobs) == 5  # students of the recipe and of the demo
         assert all(f" --epochs 2 --batch 128 --learning-rates 0.001 --folds 3 --fold {fold} " in line for line in jobs)
 
 
 def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):
-    done = list_jobs({"teacher": {"shards": 2}}, tmp_path)
-    assert done.returncode == 0, done.stderr
-    jobs = [line for line in done.stdout.splitlines() if " --what tokens " in line]
+    settings = {"teacher": {"shards": 2}}
+    jobs = planned("--what tokens", settings, tmp_path)
     assert len(jobs) == 2
     assert all(" --shards 2 " in line for line in jobs)
     features = "results/had/dna-demo/teacher/nucleotide-transformer/token_features"
-    students = [line for line in done.stdout.splitlines() if " dna-distil " in line]
+    students = planned("dna-distil", settings, tmp_path)
     assert students
     assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
 

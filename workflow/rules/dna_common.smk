@@ -1,6 +1,4 @@
 # What the rules of the recipes had and seqlens read from the configuration.
-from genestill.evaluation.sequence_tasks.tables import protocol_of, read_catalogue
-
 DNA = config["dna"]
 # Of the defaults, those that a student's method knows.
 DNA_NOT_OF_METHOD = {
@@ -16,25 +14,29 @@ DNA_STUDENTS = {
     | student
     for name, student in DNA["students"].items()
 }
-for name, student in DNA["students"].items():
-    strange = sorted(student.keys() & DNA_NOT_OF_METHOD[student["method"]])
-    whole = DNA_STUDENTS[name]
-    fresh = not whole.get("initial")
-    if strange:
-        problem = f"{strange[0]} is not a setting of the method {student['method']}"
-    elif fresh and not whole.get("architecture"):
-        problem = "neither architecture nor initial is given; expected one of them"
-    elif not whole.get("alignment", 1) and not whole.get("reconstruction", 1):
-        problem = "alignment and reconstruction are both 0; expected a weight of one (or method: pretrain)"
-    elif (
-        fresh
-        and not whole["architecture"].startswith("deberta")
-        and whole["max_tokens"] < DNA["windows"]["length"]
-    ):
-        problem = f"max_tokens is {whole['max_tokens']}, less than the {DNA['windows']['length']} bases of a window"
-    else:
-        continue
-    raise WorkflowError(f"configuration: dna.students.{name}: {problem}")
+
+
+def dna_mistake(name):
+    """What would stop or mislead the training of a student, as a sentence; None where nothing would."""
+    given, whole = DNA["students"][name], DNA_STUDENTS[name]
+    method, length = given["method"], DNA["windows"]["length"]
+    if strange := sorted(given.keys() & DNA_NOT_OF_METHOD[method]):
+        return f"{strange[0]} is not a setting of the method {method}"
+    if not whole.get("alignment", 1) and not whole.get("reconstruction", 1):
+        return "alignment and reconstruction are both 0; expected a weight of one (or method: pretrain)"
+    if whole.get("initial"):
+        return None
+    if not whole.get("architecture"):
+        return "neither architecture nor initial is given; expected one of them"
+    byte_pairs = whole["architecture"].startswith("deberta")
+    if not byte_pairs and whole["max_tokens"] < length:
+        return f"max_tokens is {whole['max_tokens']}, less than the {length} bases of a window"
+    return None
+
+
+for name in DNA_STUDENTS:
+    if mistake := dna_mistake(name):
+        raise WorkflowError(f"configuration: dna.students.{name}: {mistake}")
 DNA_DISTILLED = [
     name for name, one in DNA_STUDENTS.items() if one["method"] == "distil"
 ]
@@ -73,11 +75,18 @@ if DNA["folds"] and len(DNA["seeds"]) < DNA["folds"]:
     raise WorkflowError(
         f"configuration: dna.folds is {DNA['folds']}, but there are {len(DNA['seeds'])} dna.seeds; each fold needs one"
     )
-try:
-    catalogue = read_catalogue(ROOT / "resources" / "sequence_tasks.tsv")
-    DNA_PROTOCOLS = {task: protocol_of(task, catalogue) for task in DNA_TASKS}
-except InputError as error:
-    raise WorkflowError(f"configuration: dna.tasks: {error}")
+DNA_PUBLISHED_EPOCHS = {}
+if DNA["tasks"]:
+    # Imported here: it brings pandas, which no other recipe's start waits for.
+    from genestill.evaluation.sequence_tasks.tables import protocol_of, read_catalogue
+
+    try:
+        catalogue = read_catalogue(ROOT / "resources" / "sequence_tasks.tsv")
+        DNA_PUBLISHED_EPOCHS = {
+            task: protocol_of(task, catalogue).epochs for task in DNA_TASKS
+        }
+    except InputError as error:
+        raise WorkflowError(f"configuration: dna.tasks: {error}")
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 
@@ -102,12 +111,9 @@ def dna_initial(wildcards):
 
 
 def dna_epochs(task):
-    """Passes over the training rows of a task."""
+    """Passes over the training rows of a task; None leaves it to the command, which makes 20."""
     return (
-        DNA["task_epochs"].get(task)
-        or DNA["epochs"]
-        or DNA_PROTOCOLS[task].epochs
-        or 20
+        DNA["task_epochs"].get(task) or DNA["epochs"] or DNA_PUBLISHED_EPOCHS.get(task)
     )
 
 

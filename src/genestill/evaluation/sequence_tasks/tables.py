@@ -10,6 +10,7 @@ import pandas as pd
 from genestill.evaluation.sequence_tasks.metrics import METRICS
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_tsv
+from genestill.ground.task_tables import read_task_rows
 
 CATALOGUE_COLUMNS = ("benchmark", "task", "metric", "folds", "seeds", "epochs")
 PUBLISHED_COLUMNS = ("benchmark", "task", "model", "metric", "value", "spread", "protocol", "source")
@@ -29,16 +30,9 @@ class TaskTable:
 def read_task_table(path: str | Path) -> TaskTable:
     """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split`` (train, validation, test).
 
-    Raises `InputError` for a missing column or split, and for a class that training never shows.
+    Raises `InputError` as `read_task_rows` does, and for a missing split or a class that training never shows.
     """
-    table = _read(path, ("sequence", "label", "split"))
-    strange = np.flatnonzero(~table["split"].isin(["train", "validation", "test"]) | (table["sequence"] == ""))
-    if len(strange):
-        row = table.iloc[strange[0]]
-        raise InputError(
-            f"{path}: row {strange[0] + 1} has the split {row['split']!r} and {len(row['sequence'])} bases; "
-            "expected train, validation or test, and a base at least"
-        )
+    table = read_task_rows(path)
     train = np.flatnonzero(table["split"].isin(["train", "validation"]))
     test = np.flatnonzero(table["split"] == "test")
     if not len(train) or not len(test):

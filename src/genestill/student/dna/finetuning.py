@@ -214,16 +214,17 @@ def embed_sequences(
     """
     student = student.to(device).eval()
     order = np.argsort([len(sequence) for sequence in sequences], kind="stable")
-    parts, counts, longest = [], np.zeros(len(sequences), dtype=np.int32), longest_input(student)
+    parts, counts = [], np.zeros(len(sequences), dtype=np.int32)
+    truncated = np.zeros(len(sequences), dtype=bool)
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
         tokens = [cutter.cut(sequences[row]) for row in rows]
-        counts[rows] = [len(token.ids) for token in tokens]
         inputs = _inputs(tokens, cutter, student, device)
+        counts[rows] = inputs["attention_mask"].sum(1).cpu().numpy()
+        truncated[rows] = [len(token.ids) for token in tokens] > counts[rows]
         hidden = student(**inputs).last_hidden_state
         parts.append(pool(hidden, inputs["attention_mask"], pooling).float().cpu().numpy())
     features = np.concatenate(parts)
     result = np.empty_like(features)
     result[order] = features
-    truncated = counts > longest if longest else np.zeros(len(counts), dtype=bool)
-    return result, np.minimum(counts, longest or counts.max(initial=0)), truncated
+    return result, counts, truncated

@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from genestill.ground.errors import InputError
-from genestill.ground.tables import read_tsv
-
-SPLITS = ("train", "validation", "test")
+from genestill.ground.task_tables import read_task_rows
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,7 @@ class Task:
     Attributes:
         sequences: n sequences of bases.
         labels: int64 [n], index into ``classes``.
-        split: object [n], one of ``SPLITS``.
+        split: object [n], one of `ground.task_tables.SPLITS`.
         classes: the labels as they stand in the table, sorted as text.
     """
 
@@ -45,13 +43,7 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
     """
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
-    table = read_tsv(path, ("sequence", "label", "split"))
-    strange = set(table["split"]) - set(SPLITS)
-    if strange:
-        raise InputError(f"{path}: split {sorted(strange)[0]!r}; expected one of {', '.join(SPLITS)}")
-    empty = np.flatnonzero(table["sequence"].str.len() == 0)
-    if len(empty):
-        raise InputError(f"{path}: row {empty[0] + 1} has an empty sequence")
+    table = read_task_rows(path)
     split = table["split"].to_numpy(dtype=object).copy()
     for needed in ("train", "test"):
         if needed not in split:
