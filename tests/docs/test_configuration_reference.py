@@ -25,6 +25,7 @@ KEYWORDS = {
     "$schema", "description", "type", "additionalProperties", "required", "properties", "enum", "default", "minimum",
     "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "items", "minItems", "maxItems", "anyOf", "const",
     "propertyNames", "if", "then", "not",
+    "moved",  # ours: former keys and where they stand now
 }  # fmt: skip
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {

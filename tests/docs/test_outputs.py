@@ -249,7 +249,7 @@ def mrna_results(tmp_path_factory):
             "--output-predictions", probes / name / "predictions.parquet",
         )  # fmt: skip
     predictions = [probes / name / "predictions.parquet" for name in ("teacher", "kmers")]
-    run("evaluation", "probe-table", "--predictions", *predictions, "--teacher", "teacher", "--floors", "kmers",
+    run("evaluation", "probe-table", "--predictions", *predictions, "--teacher", "teacher", "--baselines", "kmers",
         "--student", "teacher", "--training", student, "--replicates", 100,
         "--output", place / "evaluation" / "mrna")  # fmt: skip
     return place

@@ -157,7 +157,7 @@ def _predictions(models, noise, seed=0):
     return pd.concat(tables, ignore_index=True)
 
 
-def test_kept_lies_between_floor_and_teacher_with_its_interval():
+def test_kept_lies_between_baseline_and_teacher_with_its_interval():
     predictions = _predictions(["teacher", "student", "kmers"], [0.3, 0.6, 2.0])
     summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"], "student").set_index("model")
     assert summary.loc["teacher", "kept"] == pytest.approx(1)
@@ -168,10 +168,10 @@ def test_kept_lies_between_floor_and_teacher_with_its_interval():
     assert student["minus_student"] == 0
     kmers = summary.loc["kmers"]
     assert kmers["minus_student_low"] < kmers["minus_student"] < kmers["minus_student_high"] < 0
-    assert kmers["minus_student"] == pytest.approx(-student["minus_floor"])
+    assert kmers["minus_student"] == pytest.approx(-student["minus_baseline"])
 
 
-def test_kept_is_undefined_where_the_teacher_does_not_beat_the_floor():
+def test_kept_is_undefined_where_the_teacher_does_not_beat_the_baseline():
     predictions = _predictions(["teacher", "student", "kmers"], [1.0, 1.0, 1.0])
     summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"], "student").set_index("model")
     assert np.isnan(summary.loc["student", "kept_low"])

@@ -12,7 +12,7 @@ from genestill.student.dna.students import ARCHITECTURES
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
-CONFIGURATIONS = ("dna-demo", "seqlens-demo", "dna-real")
+CONFIGURATIONS = ("had-demo", "seqlens-demo", "had-real")
 
 
 def complete(settings: dict) -> dict:
@@ -56,8 +56,8 @@ def list_jobs(dna: dict, folder: Path) -> subprocess.CompletedProcess:
     """A dry run of the demo with other settings in the section dna."""
     (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna}))
     return subprocess.run(
-        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "-n", "-p", "--cores", "1", "dna"]
-        + ["--configfile", ROOT / "config" / "dna-demo.yaml", folder / "other.yaml"],
+        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "-n", "-p", "--cores", "1", "had"]
+        + ["--configfile", ROOT / "config" / "had-demo.yaml", folder / "other.yaml"],
         capture_output=True,
         text=True,
     )
@@ -104,7 +104,7 @@ def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all
     jobs = planned("--what tokens", settings, tmp_path)
     assert len(jobs) == 2
     assert all(" --shards 2 " in line for line in jobs)
-    features = "results/had/dna-demo/teacher/nucleotide-transformer/token_features"
+    features = "results/had/had-demo/teacher/nucleotide-transformer/token_features"
     students = planned("dna-distil", settings, tmp_path)
     assert students
     assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
@@ -113,8 +113,8 @@ def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all
 @pytest.mark.workflow
 @pytest.mark.slow
 def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
-    folder = run_documented_demo("dna", "dna-demo")
-    scores = folder / "results/had/dna-demo/evaluation/sequence_tasks"
+    folder = run_documented_demo("had", "had-demo")
+    scores = folder / "results/had/had-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
     students = {f"{name}-probe" for name in ("teacher", "distilled", "alignment-only", "undistilled", "untrained")}
     assert students | {"kmer", "cnn"} <= set(table["model"])
@@ -125,7 +125,7 @@ def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_dem
 @pytest.mark.workflow
 @pytest.mark.slow
 def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
-    folder = run_documented_demo("dna", "seqlens-demo")
+    folder = run_documented_demo("seqlens", "seqlens-demo")
     scores = folder / "results/seqlens/seqlens-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
     assert {"pretrained-probe", "pretrained-lora", "untrained-probe", "kmer", "cnn"} <= set(table["model"])

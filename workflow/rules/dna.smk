@@ -1,4 +1,4 @@
-# The recipes had and seqlens: windows, teacher, students, tasks, table. Target: snakemake --cores N dna
+# The recipes had and seqlens: windows, teacher, students, tasks, table. Targets: had, seqlens
 include: "dna_common.smk"
 include: "dna_students.smk"
 include: "dna_evaluation.smk"
@@ -11,12 +11,18 @@ wildcard_constraints:
 
 
 localrules:
-    dna,
+    had,
+    seqlens,
 
 
-rule dna:
+rule had:
     input:
         f"{DNA_SCORES}/metrics.parquet",
         f"{DNA_SCORES}/table.tsv",
         f"{DNA_SCORES}/scores.svg",
         f"{DNA_SCORES}/tsne.svg",
+
+
+rule seqlens:
+    input:
+        rules.had.input,

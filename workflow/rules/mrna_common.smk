@@ -73,7 +73,7 @@ def teacher_shards(student):
 
 def probed_features(wildcards):
     """Embeddings that stand behind a name in the table; nothing for a k-mer baseline."""
-    if wildcards.model in MRNA["floors"]:
+    if wildcards.model in MRNA["baselines"]:
         return []
     if wildcards.model == MRNA["teacher"]["name"]:
         return f"{MRNA_TEACHER}/benchmark/embeddings.parquet"

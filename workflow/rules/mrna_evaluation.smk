@@ -91,7 +91,7 @@ rule probe:
         runtime=240,
     params:
         features=lambda wildcards, input: options(
-            embeddings=input.features, kmers=MRNA["floors"].get(wildcards.model)
+            embeddings=input.features, kmers=MRNA["baselines"].get(wildcards.model)
         ),
         dataset=config["dataset"]["name"],
         seeds=MRNA["split_seeds"],
@@ -106,7 +106,7 @@ rule tabulate_probes:
     input:
         predictions=expand(
             f"{MRNA_PROBES}/{{model}}/predictions.parquet",
-            model=[MRNA["teacher"]["name"], *MRNA["floors"], *MRNA_RUNS],
+            model=[MRNA["teacher"]["name"], *MRNA["baselines"], *MRNA_RUNS],
         ),
         training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
     output:
@@ -134,7 +134,7 @@ rule tabulate_probes:
     params:
         settings=options(
             teacher=MRNA["teacher"]["name"],
-            floors=list(MRNA["floors"]),
+            baselines=list(MRNA["baselines"]),
             student=MRNA_SHOWN,
             replicates=MRNA["replicates"],
             seed=config["seed"],

@@ -1,7 +1,7 @@
 """What a probe reaches without any model: k-mer counts and GC content, and with tracks the CDS length and exon count.
 
 mRNABench's naive baseline counts all k-mers of 3 to 7 bases (21,824 features). `kmer_features` does the same for any
-range of k; a smaller range is the stronger floor where rows are fewer than features, so both can stand in the table.
+range of k; a smaller range is the stronger baseline where rows are fewer than features, so both can stand in the table.
 """
 
 import numpy as np

@@ -46,7 +46,7 @@ def _add_table(commands) -> None:
     parser = commands.add_parser("probe-table", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
     parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
-    parser.add_argument("--floors", required=True, nargs="+", help="names of the k-mer baselines")
+    parser.add_argument("--baselines", required=True, nargs="+", help="names of the k-mer baselines")
     parser.add_argument("--student", required=True, help="the student with which the other models are compared")
     parser.add_argument("--training", nargs="*", default=[], metavar="FOLDER", help="what 'student match' wrote")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
@@ -63,7 +63,7 @@ def _run_table(options) -> None:
     write_tables(
         options.predictions,
         options.teacher,
-        options.floors,
+        options.baselines,
         options.student,
         options.training,
         options.replicates,

@@ -1,8 +1,8 @@
 """What a student kept of its teacher, with paired bootstrap intervals.
 
-kept = (student - floor) / (teacher - floor), each the mean over tasks of the headline metric (Pearson's r, AUROC), the
-floor being the best k-mer baseline: the score that needs no model at all. A replicate draws homology groups of each
-task with replacement, and split seeds with replacement; all models are scored on the same draw.
+kept = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric (Pearson's r
+or AUROC). The baseline is the best of the k-mer baselines, which need no model at all. A replicate draws homology
+groups of each task with replacement, and split seeds with replacement; all models are scored on the same draw.
 """
 
 from collections.abc import Sequence
@@ -81,30 +81,30 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
 
 
 def summarise(
-    scores: dict[str, dict[str, np.ndarray]], teacher: str, floors: Sequence[str], student: str, level: float = 0.95
+    scores: dict[str, dict[str, np.ndarray]], teacher: str, baselines: Sequence[str], student: str, level: float = 0.95
 ) -> pd.DataFrame:
-    """One row a model: mean, what is kept, and the differences to teacher, floor and ``student``, with intervals.
+    """One row per model: mean, what is kept, differences to teacher, best baseline and ``student``, with intervals.
 
-    kept_low and kept_high are NaN if in some replicate of the interval the teacher does not beat the floor: the ratio
-    has no meaning there, which is a result too.
+    kept_low and kept_high are NaN if in some replicate of the interval the teacher does not beat the best baseline: the
+    ratio has no meaning there, which is a result too.
     """
-    for name in (teacher, *floors, student):
+    for name in (teacher, *baselines, student):
         if name not in scores:
             raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
     means = {model: np.mean(list(tasks.values()), axis=0) for model, tasks in scores.items()}
-    floor_name = max(floors, key=lambda name: means[name][0])
-    floor, best = means[floor_name], means[teacher]
+    baseline_name = max(baselines, key=lambda name: means[name][0])
+    baseline, best = means[baseline_name], means[teacher]
     tails = (50 * (1 - level), 100 - 50 * (1 - level))
     rows = []
     for model, mean in means.items():
         low, high = np.percentile(mean[1:], tails)
         apart = {}
-        for name, other in (("teacher", best), ("floor", floor), ("student", means[student])):
+        for name, other in (("teacher", best), ("baseline", baseline), ("student", means[student])):
             low_apart, high_apart = np.percentile((mean - other)[1:], tails)
             apart[f"minus_{name}"] = (mean - other)[0]
             apart |= {f"minus_{name}_low": low_apart, f"minus_{name}_high": high_apart}
-        gap = best - floor
-        kept = (mean - floor) / np.where(gap == 0, np.nan, gap)
+        gap = best - baseline
+        kept = (mean - baseline) / np.where(gap == 0, np.nan, gap)
         sound = np.percentile(gap[1:], tails[0]) > 0
         kept_low, kept_high = np.percentile(kept[1:], tails) if sound else (np.nan, np.nan)
         rows.append(
@@ -118,7 +118,7 @@ def summarise(
                 "kept_low": kept_low,
                 "kept_high": kept_high,
                 "ratio_to_teacher": mean[0] / best[0],
-                "floor": floor_name,
+                "baseline": baseline_name,
                 **{task: values[0] for task, values in scores[model].items()},
             }
         )

@@ -15,7 +15,7 @@ from genestill.ground.files import read_json, write_text
 def write_tables(
     predictions: Sequence[str | Path],
     teacher: str,
-    floors: Sequence[str],
+    baselines: Sequence[str],
     student: str,
     training: Sequence[str | Path],
     replicates: int,
@@ -25,7 +25,7 @@ def write_tables(
     """Write table.txt, .html and .tsv, scores.svg, and with ``training`` folders stability.tsv and training.svg."""
     output = Path(output)
     scores = bootstrap_scores(merge_seeds(read_predictions(predictions)), replicates, seed)
-    summary = summarise(scores, teacher, floors, student)
+    summary = summarise(scores, teacher, baselines, student)
     write_text(output / "table.tsv", summary.to_csv(sep="\t", index=False, float_format="%.4f"))
     text = format_table(summary, teacher, student)
     draw_scores(summary, output / "scores.svg")
@@ -39,15 +39,15 @@ def write_tables(
 
 
 def format_table(summary: pd.DataFrame, teacher: str, student: str) -> str:
-    """The summary as text: scores, intervals, and what was kept above the floor."""
-    tasks = list(summary.columns[summary.columns.get_loc("floor") + 1 :])
+    """The summary as text: scores, intervals, and what was kept above the best baseline."""
+    tasks = list(summary.columns[summary.columns.get_loc("baseline") + 1 :])
     less = f"less {student}"
     width = max(24, len(less))
     head = f"{'model':28} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
     lines = [head + "  ".join(tasks)]
     for row in summary.to_dict("records"):
         kept = interval = ""
-        if row["model"] not in (teacher, row["floor"]):
+        if row["model"] not in (teacher, row["baseline"]):
             sound = not math.isnan(row["kept_low"])
             kept = f"{row['kept']:6.2f}" if sound else "-"
             interval = f"[{row['kept_low']:.2f}, {row['kept_high']:.2f}]" if sound else "undefined"
@@ -62,8 +62,9 @@ def format_table(summary: pd.DataFrame, teacher: str, student: str) -> str:
         )
     lines += [
         "",
-        f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Floor: {summary['floor'].iloc[0]}.",
-        "kept: (model - floor) / (teacher - floor); undefined unless the teacher is above the floor throughout.",
+        "mean: over tasks, of Pearson's r (regression), AUROC (classes).",
+        f"baseline: the best of the k-mer baselines, {summary['baseline'].iloc[0]}.",
+        "kept: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the baseline throughout.",
         "Intervals: paired bootstrap over homology groups of the test transcripts and over seeds.",
     ]
     return "\n".join(lines) + "\n"
