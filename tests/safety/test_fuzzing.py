@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from genestill.ground import artefacts
 from genestill.ground.configuration import complete_configuration, read_yaml
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, read_text_lines
+from genestill.ground.files import read_json
 from genestill.ground.label_tables import read_label_table
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
@@ -29,6 +29,7 @@ from genestill.ground.shards import load_embeddings
 from genestill.ground.soft_labels import read_soft_labels, write_soft_labels
 from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.ground.taxonomy_folder import read_lineages
+from genestill.ground.text import read_text_lines
 
 FUZZ = int(os.environ.get("GENESTILL_FUZZ", "25"))
 ROOT = Path(__file__).parents[2]

@@ -7,15 +7,18 @@ import jsonschema
 import yaml
 
 from genestill.ground.errors import InputError
+from genestill.ground.text import read_text
 
 
 def read_yaml(path: str | Path):
     """Read a YAML file; raise `InputError` with the line if it is not YAML."""
+    text = read_text(path)
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        return yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        for number, line in enumerate(text.split("\n"), 1):
+            if "\t" in line[: len(line) - len(line.lstrip())]:
+                raise InputError(f"{path}: line {number} is indented by a tab; YAML takes blanks only") from None
         raise InputError(f"{path}: not a YAML file: {error}") from None
 
 

@@ -1,13 +1,11 @@
 """Writing that is never half done: write aside, then rename."""
 
 import glob
-import gzip
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,24 +100,6 @@ def read_json(path: str | Path):
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file ({error})") from None
-
-
-def read_text_lines(path: str | Path) -> list[str]:
-    """The lines of a text file, gzipped or not; raises `InputError` if it is missing, cut short or not UTF-8."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        # Not splitlines(): that also cuts at form feeds and the like, and line numbers would not be those of an editor.
-        lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); is the file truncated?") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from None
-    return lines[:-1] if lines[-1] == "" else lines
 
 
 def sha256_of(path: str | Path) -> str:

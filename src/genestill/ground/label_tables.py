@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_text_lines
 from genestill.ground.lineage import NO_LINEAGE, Lineage, parse_lineage, refuse_two_parents
 from genestill.ground.taxonomy_folder import parse_taxid
+from genestill.ground.text import read_text_lines
 
 # With NCBI's newer rank word "domain", MMseqs2 writes "-_Bacteria"; these names stand at the top rank only.
 _DOMAINS = ("-_Bacteria", "-_Archaea", "-_Eukaryota", "-_Viruses")

@@ -1,6 +1,5 @@
 """Parquet tables with a schema: written atomically, validated when read back."""
 
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
+from genestill.ground.text import open_text
 
 # What pyarrow raises for a file that is cut, damaged or none of Parquet.
 NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -62,17 +62,16 @@ def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
 
 
 def read_tsv(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
-    """A tab-separated table with a header, gzipped or not, as text: no cell is taken for a number or for nothing.
+    """A tab-separated table with a header, compressed or not, as text: no cell is taken for a number or for nothing.
 
-    Raises `InputError`, naming the file, if it is missing, cut short, not UTF-8 or not a table, or lacks one of
+    Raises `InputError`, naming the file, for what `open_text` refuses, if it is not a table, or lacks one of
     ``columns``.
     """
     columns = list(columns)
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        with open_text(path) as text:
+            table = pd.read_csv(text, sep="\t", dtype=str, keep_default_na=False)
+    except ValueError as error:
         raise InputError(f"{path}: not a table that can be read ({error})") from None
     missing = [name for name in columns if name not in table]
     if missing:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_text_lines
 from genestill.ground.lineage import Lineage, parse_lineage
+from genestill.ground.text import read_text_lines
 
 ROOT = 1  # the taxid of the root
 LINEAGES = "lineages.tsv"

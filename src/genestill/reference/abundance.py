@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_text_lines
+from genestill.ground.text import read_text_lines
 
 # First cells of a header: strobealign's merged tables and CoverM, VAMB, CAMI, and plain words.
 _HEADER_WORDS = {"contigname", "contig", "contigs", "contigid", "contig_id", "id", "name", "#contig", "sequence"}

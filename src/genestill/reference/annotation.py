@@ -1,12 +1,12 @@
 """Gene annotations: GTF, GFF3 and BED12, read as exons and coding segments of transcripts."""
 
-import gzip
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genestill.ground.errors import InputError
+from genestill.ground.text import COMPRESSED, text_lines
 
 _GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
 # Parts that make a transcript; a stop codon is a part of its own in GTF and belongs to the CDS in GFF3 and BED.
@@ -27,18 +27,20 @@ class Model:
 
 
 def read_annotation(path: str | Path) -> list[Model]:
-    """Read the gene models of a file: ``.bed`` is BED12, ``.gtf`` GTF, ``.gff`` and ``.gff3`` GFF3 (``.gz`` welcome).
+    """Read the gene models of a file: ``.bed`` is BED12, ``.gtf`` GTF, ``.gff`` and ``.gff3`` GFF3 (also compressed).
 
     Segments come back sorted along the contig and joined where they touch. A GFF3 parent that has CDS but no exon (a
     prokaryotic gene) counts as a transcript of its CDS. Raises `InputError` with the line for anything malformed, and
     for overlapping exons, coding bases outside the exons, and a transcript on two contigs or strands.
     """
     path = Path(path)
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSED]
     kind = suffixes[-1].lower() if suffixes else ""
     readers = {".bed": _read_bed, ".gtf": _read_gtf, ".gff": _read_gff3, ".gff3": _read_gff3}
     if kind not in readers:
-        raise InputError(f"{path}: expected an annotation that ends in .gtf, .gff3, .gff or .bed (or that with .gz)")
+        raise InputError(
+            f"{path}: expected an annotation that ends in .gtf, .gff3, .gff or .bed (and {', '.join(COMPRESSED)})"
+        )
     models = readers[kind](path, _lines(path))
     if not models:
         raise InputError(f"{path}: holds no transcript; expected exon lines (GTF, GFF3) or 12 columns a line (BED12)")
@@ -46,20 +48,11 @@ def read_annotation(path: str | Path) -> list[Model]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    opener = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opener(path, "rt", encoding="utf-8") as handle:
-            for number, line in enumerate(handle, 1):
-                if line.startswith("##FASTA"):
-                    return
-                line = line.rstrip("\r\n")
-                if line.strip() and not line.startswith(("#", "track ", "browser ")):
-                    yield number, line
-    except (EOFError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read after line {number}: {error}; is the file truncated?") from None
+    for number, line in enumerate(text_lines(path), 1):
+        if line.startswith("##FASTA"):
+            return
+        if line.strip() and not line.startswith(("#", "track ", "browser ")):
+            yield number, line
 
 
 def _read_bed(path: Path, lines: Iterable[tuple[int, str]]) -> list[Model]:

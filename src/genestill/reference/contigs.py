@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_text_lines, require_disk_space
+from genestill.ground.files import require_disk_space
 from genestill.ground.label_tables import join_labels, read_label_table
 from genestill.ground.lineage import parse_lineage, refuse_two_parents
 from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
+from genestill.ground.text import read_text_lines
 from genestill.reference.abundance import join_abundance, read_abundance_table, read_bam_depths
 from genestill.reference.genomes import read_genomes
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_text_lines
 from genestill.ground.lineage import (
     RANKS,
     Lineage,
@@ -18,6 +17,7 @@ from genestill.ground.lineage import (
 )
 from genestill.ground.logs import logger
 from genestill.ground.taxonomy_folder import parse_taxid
+from genestill.ground.text import read_text_lines
 
 _SUFFIXES = (".gz", ".fna", ".fa", ".fasta", ".ffn")
 

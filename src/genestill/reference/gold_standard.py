@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, read_text_lines, write_json
+from genestill.ground.files import folder_aside, write_json
 from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
 from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta, write_fasta
+from genestill.ground.text import read_text_lines
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
 # The columns (contig, genome, taxid) by the first word of the header.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_text_lines
+from genestill.ground.text import read_text_lines
 
 COLUMNS = ("dataset", "sample", "role", "url", "checksum", "bytes", "version", "licence", "doi", "state", "holds")
 ROLES = ("contigs", "setup", "reads", "taxonomy", "checksums", "page")

@@ -7,11 +7,12 @@ NCBI's taxdump (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``) 
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, read_text_lines, write_json
+from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tables import read_label_table
 from genestill.ground.lineage import RANKS, depth, format_lineage
 from genestill.ground.logs import log_counts
 from genestill.ground.taxonomy_folder import LINEAGES
+from genestill.ground.text import read_text_lines
 from genestill.reference.genomes import Genome
 from genestill.reference.taxdump import MMSEQS_RANKS, Taxdump, read_report, read_taxdump, taxdump_of_lineages
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, read_text_lines
+from genestill.ground.files import read_json
 from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
+from genestill.ground.text import read_text_lines
 
 _LETTERS = bytes(ord("ACGTN"[code]) for code in range(5))
 # Byte-pair tokens of the published vocabularies cover 4 to 5 bases on average; 4 is the safe side.
