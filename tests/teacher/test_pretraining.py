@@ -68,6 +68,18 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(genome, tmp_path, monkey
     assert all(torch.equal(fresh[key], found[key]) for key in fresh)
 
 
+@pytest.mark.parametrize("name", ["run.json", "state.pt"])
+def test_half_a_checkpoint_is_refused_with_what_to_remove(genome, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(pretraining, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(pretraining.shutil, "rmtree", lambda *arguments, **options: None)
+    pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL))
+    file = tmp_path / "model.checkpoint" / name
+    for size in (file.stat().st_size // 2, 0):
+        file.write_bytes(file.read_bytes()[:size])
+        with pytest.raises(InputError, match=rf"{name}.*checkpoint is damaged: remove .*model\.checkpoint"):
+            pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL))
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(genome, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     loss, calls = pretraining._loss, []

@@ -1,10 +1,12 @@
-"""Writing that is never half done: write aside, then rename."""
+"""Writing that is never half done: write aside, sync to the disk, then rename."""
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,17 +24,14 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 
     The temporary name ends in the suffixes of ``path`` so that writers which look at suffixes (gzip, Parquet)
     behave as for the final name. On an error the temporary file is removed and ``path`` is left as it was. What a
-    killed process left beside ``path`` is swept away: one process at a time writes to a path.
+    killed process left beside ``path`` is removed first: one process at a time writes to a path. A ``path`` that is a
+    link is replaced; the file that it points to is not touched.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent, f".[0-9]*.aside.{glob.escape(path.name)}")
-    aside = path.parent / f".{os.getpid()}.aside.{path.name}"
+    aside = _prepare(path)
     try:
         yield aside
-        with open(aside, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(aside, path)
+        rename_synced(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -41,26 +40,80 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 def folder_aside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error.
 
-    What a killed process left beside ``path`` is swept away: one process at a time writes to a path.
+    Files in the folder may be links; what they point to is not touched. What a killed process left beside ``path`` is
+    removed first: one process at a time writes to a path.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent, *(f".{what}.{glob.escape(path.name)}.{_DRAWN}" for what in ("aside", "replaced")))
-    aside = Path(tempfile.mkdtemp(prefix=f".aside.{path.name}.", dir=path.parent))
+    aside = _prepare(path)
+    aside.mkdir()
+    permissions = aside.stat().st_mode & 0o777
     try:
         yield aside
-        os.chmod(aside, 0o755)
-        for file in aside.rglob("*"):  # safetensors writes files that nobody else may read
-            file.chmod(file.stat().st_mode | (0o755 if file.is_dir() else 0o644))
-        if path.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".replaced.{path.name}.", dir=path.parent))
-            os.replace(path, replaced / path.name)
-            os.replace(aside, path)
-            shutil.rmtree(replaced)
+        _grant(aside, permissions)
+        if os.path.lexists(path):
+            replaced = _beside(path, "replaced")
+            os.replace(path, replaced)
+            rename_synced(aside, path)
+            _remove(replaced)
         else:
-            os.replace(aside, path)
+            rename_synced(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def rename_synced(aside: Path, path: Path) -> None:
+    """Rename the file or folder ``aside`` to ``path``, which stays whole if the power fails at any moment.
+
+    Everything is on the disk before the rename: without that a file system may keep the new name and lose the bytes.
+    """
+    for folder, _, files in os.walk(aside, topdown=False):
+        for name in files:
+            path_inside = os.path.join(folder, name)
+            if not os.path.islink(path_inside):
+                _sync(path_inside)
+        _sync(folder)
+    if not aside.is_dir():
+        _sync(aside)
+    os.replace(aside, path)
+    _sync(path.parent)
+
+
+def _sync(path: str | Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot sync a folder.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _grant(folder: Path, permissions: int) -> None:
+    """Give files and folders what the user's umask grants to new ones; some libraries write files for the owner only.
+
+    ``permissions`` are those of a new folder. Links are left alone: what they point to belongs to somebody else.
+    """
+    for place, _, files in os.walk(folder):
+        for name in ("", *files):
+            path = os.path.join(place, name)
+            if os.path.islink(path):
+                continue
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+            granted = mode | (permissions if os.path.isdir(path) else permissions & 0o666)
+            if granted != mode:
+                os.chmod(path, granted)
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.parent / f".{os.getpid()}.{what}.{path.name}"
+
+
+def _prepare(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent, *(f".[0-9]*.{what}.{glob.escape(path.name)}" for what in ("aside", "replaced")))
+    return _beside(path, "aside")
 
 
 @contextmanager
@@ -75,10 +128,14 @@ def scratch_folder(parent: str | Path, name: str) -> Iterator[Path]:
 
 def _sweep(folder: Path, *patterns: str) -> None:
     for left in [entry for pattern in patterns for entry in folder.glob(pattern)]:
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

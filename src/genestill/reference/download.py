@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import json
-import os
 import ssl
 import time
 import urllib.error
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import require_disk_space, write_json
+from genestill.ground.files import rename_synced, require_disk_space, write_json
 from genestill.ground.logs import logger, progress
 
 CHUNK = 1 << 20
@@ -94,9 +93,7 @@ def fetch(
             )
         logger.warning("%s: wrong checksum after a continued download; starting over", url)
         fresh_start = True
-    with open(part, "rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(part, output)
+    rename_synced(part, output)
     origin.unlink(missing_ok=True)
     logger.info("%s: %d bytes, sha256:%s", output, output.stat().st_size, digests["sha256"])
     return digests["sha256"]

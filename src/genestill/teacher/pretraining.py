@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import folder_aside, sha256_of, write_aside
+from genestill.ground.files import folder_aside, read_json, sha256_of, write_aside, write_json
 from genestill.ground.logs import logger
 from genestill.ground.provenance import write_provenance
 from genestill.ground.seeds import seed_everything
@@ -92,17 +92,18 @@ def pretrain(
 
     Raises:
         CheckFailed: the loss is no longer a number; the checkpoint before that is kept.
+        InputError: the checkpoint is damaged.
     """
     output, checkpoint = Path(output), Path(f"{output}.checkpoint")
     corpus = Genomes.read(genomes)
     seed_everything(settings.seed)
     identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in genomes]}
-    if (checkpoint / "run.json").is_file() and json.loads((checkpoint / "run.json").read_text()) == identity:
+    if _belongs_to(checkpoint, identity):
         logger.info("going on from the checkpoint %s", checkpoint)
     else:
         with folder_aside(checkpoint) as folder:
             _tokenizer(corpus, settings).save(folder)
-            (folder / "run.json").write_text(json.dumps(identity))
+            write_json(folder / "run.json", identity)
     # Read back in any case: a tokenizer that was read says so in its file, and a resumed run must give the same files.
     tokenizer = load_tokenizer(checkpoint)
     model = build_model(settings, tokenizer).to(device)
@@ -130,6 +131,13 @@ def pretrain(
     shutil.rmtree(checkpoint, ignore_errors=True)
     losses = [row["loss"] for row in history]
     return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+
+
+def _belongs_to(checkpoint: Path, identity: dict) -> bool:
+    try:
+        return (checkpoint / "run.json").is_file() and read_json(checkpoint / "run.json") == identity
+    except InputError as error:
+        raise InputError(f"{error}; the checkpoint is damaged: remove {checkpoint} to start again") from None
 
 
 def build_model(settings: PretrainingSettings, tokenizer: Tokenizer):
@@ -284,10 +292,16 @@ def _restore(state: Path, model, optimizer, device) -> tuple[list, float]:
 
     if not state.is_file():
         return [], 0.0
-    stored = torch.load(state, map_location=device, weights_only=True)
+    try:
+        stored = torch.load(state, map_location=device, weights_only=True)
+        history = stored["history"]
+        elapsed = history[-1]["seconds"]
+    except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
+        why = f"not whole ({type(error).__name__}); the checkpoint is damaged"
+        raise InputError(f"{state}: {why}: remove {state.parent} to start again") from None
     model.load_state_dict(stored["model"])
     optimizer.load_state_dict(stored["optimizer"])
-    return stored["history"], stored["history"][-1]["seconds"]
+    return history, elapsed
 
 
 def _write_history(path: Path, history: list) -> None:
