@@ -70,8 +70,13 @@ def rows(schema: dict, path: str, required: bool = False, inherited: frozenset =
 
 def configuration() -> str:
     """The page of configuration keys, from workflow/schemas."""
+    from genestill.ground.settings import expand
+
     schemas = ROOT / "workflow" / "schemas"
-    read = {file.name.split(".")[0]: yaml.safe_load(file.read_text()) for file in sorted(schemas.glob("*.schema.yaml"))}
+    read = {
+        file.name.split(".")[0]: expand(yaml.safe_load(file.read_text()))
+        for file in sorted(schemas.glob("*.schema.yaml"))
+    }
     top = read["config"]
     head = "| key | takes | default | meaning |\n|---|---|---|---|\n"
     lines = [

@@ -1,6 +1,7 @@
 """Every key of the configuration is described, has a default or is required, and is used."""
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ import yaml
 
 from genestill.cli import build_parser
 from genestill.ground.configuration import complete_configuration, read_yaml
+from genestill.ground.settings import expand
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
-    file.name.split(".")[0]: yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.name.split(".")[0]: expand(yaml.safe_load(file.read_text(encoding="utf-8")))
     for file in sorted((ROOT / "workflow" / "schemas").glob("*.schema.yaml"))
 }
 RULES = "\n".join(
@@ -26,6 +28,7 @@ KEYWORDS = {
     "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "items", "minItems", "maxItems", "anyOf", "const",
     "propertyNames", "if", "then", "not",
     "moved",  # ours: former keys and where they stand now
+    "recipes",  # ours: the only recipes that read a setting
 }  # fmt: skip
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {
@@ -137,6 +140,37 @@ def test_every_recipe_gets_every_key_filled(recipe):
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_configuration_that_comes_with_the_project_is_accepted(file):
     assert complete_configuration(read_yaml(file), ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
+
+
+def turned(settings, schema: dict):
+    """The same settings with the lines in reverse; names that the user chose, such as students', keep their order."""
+    if not isinstance(settings, dict):
+        return settings
+    properties = schema.get("properties", {})
+    named = schema.get("additionalProperties")
+    own = named if isinstance(named, dict) else {}
+    keys = reversed(settings) if properties else settings
+    return {key: turned(settings[key], properties.get(key, own)) for key in keys}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_order_of_lines_and_defaults_written_out_change_no_parameter(file):
+    def completed(settings):
+        return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
+
+    settings = read_yaml(file)
+    once = completed(settings)
+    whole = SCHEMAS["config"] | {"properties": SCHEMAS["config"]["properties"] | SCHEMAS}
+    assert json.dumps(completed(turned(settings, whole))) == json.dumps(once)
+    assert json.dumps(completed(once)) == json.dumps(once)
+
+
+def test_whole_numbers_may_be_written_with_or_without_a_point():
+    def labels(**settings):
+        settings = {"recipe": "taxdistill", "dataset": {"name": "x"}, "labels": settings}
+        return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")["labels"]
+
+    assert json.dumps(labels(evalue=1, hits=10.0)) == json.dumps(labels())
 
 
 def shown_configurations() -> list:

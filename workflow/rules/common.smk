@@ -14,6 +14,7 @@ from genestill.ground.configuration import complete_configuration, merge
 from genestill.ground.devices import count_gpus
 from genestill.ground.errors import InputError
 from genestill.ground.locks import hold
+from genestill.ground.settings import select_settings
 
 try:
     config = complete_configuration(

@@ -1,3 +1,5 @@
+from genestill.labels.settings import SearchSettings
+
 if IMPORTED_LABELS:
 
     rule import_labels:
@@ -50,13 +52,7 @@ else:
             mem_mb=lambda wildcards, attempt: 8000 * attempt,
             runtime=lambda wildcards, attempt: 480 * attempt,
         params:
-            settings=options(
-                **{
-                    name: value
-                    for name, value in config["labels"].items()
-                    if name != "format"
-                }
-            ),
+            settings=options(**select_settings(config["labels"], SearchSettings)),
         shell:
             "python -m genestill labels search --contigs {input.contigs:q} --index {input.index:q}"
             " --database {input.database:q}/proteins --taxonomy {input.taxonomy:q} --threads {threads}"

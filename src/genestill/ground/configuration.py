@@ -7,6 +7,7 @@ import jsonschema
 import yaml
 
 from genestill.ground.errors import InputError
+from genestill.ground.settings import expand
 from genestill.ground.text import read_text
 
 
@@ -61,8 +62,8 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
     for section in top["properties"]:
         file = Path(schemas) / f"{section}.schema.yaml"
         if file.is_file():
-            completed[section] = _complete(completed.get(section) or {}, read_yaml(file), (section,))
-    return completed
+            completed[section] = _complete(completed.get(section) or {}, expand(read_yaml(file)), (section,))
+    return {section: completed[section] for section in top["properties"] if section in completed}
 
 
 def _complete(settings: dict, schema: dict, path: tuple[str, ...]) -> dict:
@@ -85,19 +86,37 @@ def _refuse_unknown_keys(settings, schema: dict, path: tuple[str, ...]) -> None:
         _refuse_unknown_keys(value, known[key], (*path, key))
 
 
-def _with_defaults(settings, schema: dict):
+def _with_defaults(settings, schema: dict, fill: bool = True):
+    """``settings`` in the schema's order whatever the user's, so that rules see the same parameters.
+
+    Missing keys get their defaults if ``fill``, except in named entries (such as students), which may be partial.
+    """
+    if isinstance(settings, list) and "items" in schema:
+        return [_with_defaults(one, schema["items"], fill) for one in settings]
     if not isinstance(settings, dict):
-        return settings
-    completed = dict(settings)
+        return _as_number(settings, schema.get("type", ()))
+    completed = {}
     for key, child in schema.get("properties", {}).items():
+        if key in settings:
+            completed[key] = _with_defaults(settings[key], child, fill)
+        elif fill and "default" in child:
+            completed[key] = _with_defaults(child["default"], child)
+        elif fill and child.get("type") == "object" and "properties" in child:
+            completed[key] = _with_defaults({}, child)
+    named = schema.get("additionalProperties")
+    for key, value in settings.items():
         if key not in completed:
-            if "default" in child:
-                completed[key] = child["default"]
-            elif child.get("type") == "object" and "properties" in child:
-                completed[key] = {}
-        if key in completed:
-            completed[key] = _with_defaults(completed[key], child)
+            completed[key] = _with_defaults(value, named, fill=False) if isinstance(named, dict) else value
     return completed
+
+
+def _as_number(value, kinds):
+    """1 and 1.0 are the same setting: a float where the schema takes numbers, an int where it takes integers."""
+    if isinstance(value, int) and not isinstance(value, bool) and "number" in kinds and abs(value) < 2**53:
+        return float(value)
+    if isinstance(value, float) and "integer" in kinds and value.is_integer():
+        return int(value)
+    return value
 
 
 def _nearest(word, known) -> str:

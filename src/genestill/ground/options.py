@@ -1,6 +1,4 @@
-"""Command-line options that several stages take, and the settings that options make up."""
-
-from dataclasses import fields
+"""Command-line options that several stages take."""
 
 
 def add_seed(parser, of: str = "every random number") -> None:
@@ -17,8 +15,3 @@ def add_contigs_and_index(parser) -> None:
     """Add ``--contigs`` and ``--index``: sequences, and which of them take part."""
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, gzipped or not")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="which of them take part, in their order")
-
-
-def settings_of(kind: type, options):
-    """The dataclass ``kind`` out of the options of the same names; fields without an option keep their defaults."""
-    return kind(**{field.name: getattr(options, field.name) for field in fields(kind) if hasattr(options, field.name)})

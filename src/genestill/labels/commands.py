@@ -1,7 +1,8 @@
 """The commands of the labels stage."""
 
-from genestill.ground.label_tables import FORMATS
-from genestill.ground.options import add_contigs_and_index, settings_of
+from genestill.ground.options import add_contigs_and_index
+from genestill.ground.settings import add_settings, settings_of
+from genestill.labels.settings import ImportSettings, SearchSettings
 
 
 def add_commands(commands) -> None:
@@ -18,19 +19,13 @@ def _add_outputs(parser) -> None:
 
 
 def _add_search(commands) -> None:
-    from dataclasses import fields
-
-    from genestill.labels.settings import SearchSettings
-
     summary = "search contigs in a protein taxonomy database with MMseqs2"
     parser = commands.add_parser("search", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
     parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
-    for field in fields(SearchSettings):
-        words = f"{field.metadata['help']} (default {field.default})"
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default, help=words)
+    add_settings(parser, SearchSettings)
     _add_outputs(parser)
     parser.add_argument("--output-hits", required=True, metavar="PARQUET", help="the evidence: hits of every fragment")
     parser.set_defaults(run=_run_search)
@@ -38,7 +33,6 @@ def _add_search(commands) -> None:
 
 def _run_search(options) -> None:
     from genestill.labels.search import search_contigs
-    from genestill.labels.settings import SearchSettings
 
     search_contigs(
         options.contigs,
@@ -58,12 +52,7 @@ def _add_import(commands) -> None:
     summary = "take the labels of another classifier, or of an earlier run"
     parser = commands.add_parser("import", help=summary, description=summary)
     parser.add_argument("--labels", required=True, metavar="FILE", help="the table, gzipped or not")
-    parser.add_argument(
-        "--format",
-        default="auto",
-        choices=FORMATS,
-        help="its format (default auto: told by the first line)",
-    )
+    add_settings(parser, ImportSettings)
     parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
     parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for labels in numbers")
     _add_outputs(parser)
@@ -75,7 +64,7 @@ def _run_import(options) -> None:
 
     import_labels(
         options.labels,
-        options.format,
+        settings_of(ImportSettings, options).format,
         options.index,
         options.taxonomy,
         options.output_labels,

@@ -1,29 +1,56 @@
-"""Every parameter of the search in one place."""
+"""The settings of this stage's commands."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-
-def _setting(default: float, words: str):
-    return field(default=default, metadata={"help": words})
+from genestill.ground.label_tables import FORMATS
+from genestill.ground.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class SearchSettings:
+class ImportSettings(Settings):
+    """How a table of labels is read."""
+
+    format: str = setting("auto", "Format of the table of labels; auto tells it by the first line.", choices=FORMATS)
+
+
+@dataclass(frozen=True)
+class SearchSettings(Settings):
     """Parameters of ``mmseqs taxonomy``. The defaults are those of release 18, written out so that they stay."""
 
-    sensitivity: float = _setting(2.0, "-s: 1 fast, 7.5 sensitive")
-    kmer: int = _setting(0, "-k, amino acids; 0: MMseqs2 chooses 6 or 7 by the size of the database")
-    evalue: float = _setting(1.0, "-e, highest E-value of a match")
-    lca_mode: int = _setting(3, "--lca-mode: 1 single search, 3 approximate 2bLCA, 4 top hit")
-    majority: float = _setting(0.5, "--majority, least share of the weighted fragments that must agree")
-    vote_mode: int = _setting(1, "--vote-mode, weights of fragments: 0 uniform, 1 minus log E-value, 2 score")
-    orf_filter: int = _setting(1, "--orf-filter, 1: drop fragments without any match in a fast search first")
-    orf_filter_evalue: float = _setting(100.0, "--orf-filter-e, highest E-value in that fast search")
-    orf_filter_sensitivity: float = _setting(2.0, "--orf-filter-s, sensitivity of that fast search")
-    candidates: int = _setting(300, "--max-seqs, candidates of the prefilter a fragment")
-    accepted: int = _setting(30, "--max-accept, matches a fragment after which the alignment stops")
-    rejected: int = _setting(5, "--max-rejected, failures in a row after which it stops")
-    minimum_fragment: int = _setting(30, "--min-length, shortest open reading frame, codons")
-    translation_table: int = _setting(1, "--translation-table, NCBI number of the genetic code")
-    hits: int = _setting(10, "targets kept a fragment as evidence")
-    hits_evalue: float = _setting(0.001, "highest E-value of a hit kept as evidence")
+    sensitivity: float = setting(2.0, "-s of the search; 1 is fast, 7.5 sensitive.", minimum=1, maximum=8.5)
+    kmer: int = setting(
+        0,
+        "-k of the search, amino acids; 0 lets MMseqs2 choose by the size of the database. 5 suits toy databases.",
+        choices=(0, 5, 6, 7),
+    )
+    evalue: float = setting(1.0, "-e, highest E-value of a match.", minimum=0)
+    lca_mode: int = setting(
+        3, "--lca-mode; 1 is a single search, 3 approximate 2bLCA, 4 the top hit.", choices=(1, 3, 4)
+    )
+    majority: float = setting(
+        0.5,
+        "--majority, least share of the weighted fragments of a contig that must agree.",
+        minimum=0,
+        maximum=1,
+    )
+    vote_mode: int = setting(
+        1, "--vote-mode, weights of fragments; 0 uniform, 1 minus log E-value, 2 score.", choices=(0, 1, 2)
+    )
+    orf_filter: int = setting(
+        1,
+        "--orf-filter; 1 drops fragments without any match in a fast search first. 0 is faster for toy databases.",
+        choices=(0, 1),
+    )
+    orf_filter_evalue: float = setting(100.0, "--orf-filter-e, highest E-value in that fast search.", minimum=0)
+    orf_filter_sensitivity: float = setting(
+        2.0, "--orf-filter-s, sensitivity of that fast search.", minimum=1, maximum=8.5
+    )
+    candidates: int = setting(300, "--max-seqs, candidates of the prefilter per fragment.", minimum=1)
+    accepted: int = setting(30, "--max-accept, matches of a fragment after which the alignment stops.", minimum=1)
+    rejected: int = setting(
+        5, "--max-rejected, failures in a row after which the alignment of a fragment stops.", minimum=1
+    )
+    minimum_fragment: int = setting(30, "--min-length, shortest open reading frame.", unit="codons", minimum=10)
+    translation_table: int = setting(1, "--translation-table, NCBI number of the genetic code.", minimum=1, maximum=31)
+    hits: int = setting(10, "Targets kept per fragment as evidence.", minimum=1)
+    hits_evalue: float = setting(0.001, "Highest E-value of a hit kept as evidence.", minimum=0)

@@ -1,6 +1,7 @@
 """The commands of the reference stage that make or cut genomes: biosphere, community, windows, clade task."""
 
-from genestill.ground.options import add_seed, settings_of
+from genestill.ground.options import add_seed
+from genestill.ground.settings import settings_of
 
 
 def add_commands(commands) -> None:

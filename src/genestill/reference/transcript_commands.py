@@ -1,6 +1,7 @@
 """The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
 
-from genestill.ground.options import add_seed, settings_of
+from genestill.ground.options import add_seed
+from genestill.ground.settings import settings_of
 
 
 def add_commands(commands) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from genestill.ground.options import add_contigs_and_index, add_seed, settings_of
+from genestill.ground.options import add_contigs_and_index, add_seed
+from genestill.ground.settings import settings_of
 from genestill.student.dna.commands import add_commands as add_dna_commands
 from genestill.student.encoder_commands import add_commands as add_encoder_commands
 from genestill.student.transcripts.commands import add_commands as add_transcript_commands

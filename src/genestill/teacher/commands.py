@@ -1,6 +1,7 @@
 """The commands of the teacher stage."""
 
-from genestill.ground.options import add_contigs_and_index, add_device, add_seed, settings_of
+from genestill.ground.options import add_contigs_and_index, add_device, add_seed
+from genestill.ground.settings import settings_of
 
 
 def add_commands(commands) -> None:

@@ -1,6 +1,7 @@
 """The command of the ``mrna`` recipe: ``genestill student match``."""
 
-from genestill.ground.options import add_device, add_seed, settings_of
+from genestill.ground.options import add_device, add_seed
+from genestill.ground.settings import settings_of
 
 
 def add_commands(commands) -> None:
