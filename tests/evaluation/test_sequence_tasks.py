@@ -199,7 +199,7 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\n", "0 test rows"),
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\nACGT\t2\ttest\n", "label '2'"),
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\nACGT\t1\tdev\n", "split 'dev'"),
-        ("sequence\tlabel\tsplit\nACGT\t1\ttrain\n\t1\ttest\n", "row 2 has an empty sequence"),
+        ("sequence\tlabel\tsplit\nACGT\t1\ttrain\n\t1\ttest\n", "line 3 has the sequence ''"),
     ],
 )
 def test_a_bad_task_table_is_refused_with_a_sentence(tmp_path, text, message):

@@ -190,7 +190,7 @@ PROBE_TASK = pa.schema(
         column(
             "targets",
             pa.list_(pa.float64()),
-            "one number (regression; classes 0 and 1) or several (multilabel); NaN: not measured",
+            "one number (regression; classes 0 and 1) or several (multilabel)",
         ),
     ]
 )

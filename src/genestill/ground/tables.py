@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
-from genestill.ground.text import open_text
+from genestill.ground.text import text_lines
 
 # What pyarrow raises for a file that is cut, damaged or none of Parquet.
 NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -61,25 +61,59 @@ def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
     return read_arrow(path, schema, columns).to_pandas()
 
 
-def read_tsv(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
-    """A tab-separated table with a header, compressed or not, as text: no cell is taken for a number or for nothing.
+def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True) -> pd.DataFrame:
+    """A tab-separated table, compressed or not, as text: no cell is taken for a number or for nothing.
 
-    Raises `InputError`, naming the file, for what `open_text` refuses, if it is not a table, or lacks one of
-    ``columns``.
+    White space around a cell goes, and so do the double quotes that spreadsheets put around one. Empty lines are
+    skipped.
+
+    Args:
+        path: the file.
+        columns: those that must be there.
+        header: whether the first line names the columns; otherwise they are "1", "2", …
+
+    Returns:
+        The table; its index holds the line of each row, for messages.
+
+    Raises:
+        InputError: as `text.open_text`; and naming the file and the line, if the table is empty, lacks a column, names
+            one twice, or has a row of another number of cells.
     """
-    columns = list(columns)
-    try:
-        with open_text(path) as text:
-            table = pd.read_csv(text, sep="\t", dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise InputError(f"{path}: not a table that can be read ({error})") from None
-    missing = [name for name in columns if name not in table]
+    numbers, rows = [], []
+    for number, line in enumerate(text_lines(path), 1):
+        if line.strip():
+            numbers.append(number)
+            rows.append([_unquoted(cell) for cell in line.split("\t")])
+    if not rows:
+        raise InputError(f"{path}: not a table: it is empty")
+    if header:
+        numbers.pop(0)
+        names = rows.pop(0)
+        names = [name or f"column {place}" for place, name in enumerate(names, 1)]
+    else:
+        names = [str(place) for place in range(1, len(rows[0]) + 1)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: two columns are called {twice!r}")
+    missing = [name for name in columns if name not in names]
     if missing:
-        raise InputError(f"{path}: no column {missing[0]!r}; found {', '.join(table.columns)[:200]}")
-    # pandas takes the first cells of rows that are too long for names of rows, and fills rows that are too short.
-    if not isinstance(table.index, pd.RangeIndex) or table.isna().any(axis=None):
-        raise InputError(f"{path}: rows with another number of columns than the {len(table.columns)} of the header")
-    return table
+        raise InputError(f"{path}: no column {missing[0]!r}; found {', '.join(names)[:200]}")
+    for number, row in zip(numbers, rows, strict=True):
+        if len(row) != len(names):
+            raise InputError(
+                f"{path}: line {number} has {len(row)} columns; expected the {len(names)} of line "
+                f"{1 if header else numbers[0]}"
+            )
+    cells = list(zip(*rows, strict=True)) or [()] * len(names)
+    index = pd.Index(numbers, name="line", dtype="int64")
+    return pd.DataFrame(dict(zip(names, cells, strict=True)), index=index, dtype=object)
+
+
+def _unquoted(cell: str) -> str:
+    cell = cell.strip()
+    if len(cell) > 1 and cell[0] == cell[-1] == '"':
+        cell = cell[1:-1].replace('""', '"').strip()
+    return cell
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -6,11 +6,64 @@ import numpy as np
 import pandas as pd
 
 from genestill.ground.artefacts import PROBE_TASK
+from genestill.ground.cells import LeftOut, is_missing, read_number
 from genestill.ground.errors import InputError
 from genestill.ground.tables import write_table
 from genestill.reference.transcripts import Transcript, checksum, transcript_table, window
 
 KINDS = ("regression", "classification", "multilabel")
+
+
+def read_targets(
+    rows: pd.DataFrame, columns: list[str], kind: str, logarithm: bool, left_out: LeftOut
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of the rows that have them.
+
+    Args:
+        rows: as `transcripts.read_rows` returns them.
+        columns: of the target; several, or one of lists, for ``multilabel``.
+        kind: one of ``KINDS``; for classes, the words true and false count as 1 and 0.
+        logarithm: take the natural logarithm.
+        left_out: gets the rows without a target, with the reason: a cell that is empty or says that nothing was
+            measured, one that is no number, and with ``logarithm`` one that is not above 0.
+
+    Returns:
+        Positions of the rows that stay, int64 [kept], and their targets, float64 [kept, targets].
+
+    Raises:
+        InputError: a column is missing, or there are several targets of another kind.
+    """
+    missing = [name for name in columns if name not in rows.columns]
+    if missing or not columns:
+        raise InputError(f"no target column {', '.join(missing)}; found {', '.join(map(str, rows.columns))}")
+    kept, targets = [], []
+    for position, (line, cells) in enumerate(zip(rows.index, rows[columns].to_numpy(), strict=True)):
+        if len(cells) == 1 and not isinstance(cells[0], str):
+            cells = [str(cell) for cell in cells[0]]
+        numbers = [_target(cell, kind) for cell in cells]
+        at = f"{rows.index.name or 'row'} {line}"
+        if any(is_missing(cell) for cell in cells) or not len(cells):
+            left_out.add("without a target", at)
+        elif None in numbers:
+            left_out.add("with a target that is no number", f"{cells[numbers.index(None)][:40]!r} in {at}")
+        elif logarithm and min(numbers) <= 0:
+            left_out.add("with a target that has no logarithm", f"{min(numbers):g} in {at}")
+        else:
+            kept.append(position)
+            targets.append(numbers)
+    widths = sorted({len(numbers) for numbers in targets})
+    if len(widths) > 1 or (kind != "multilabel" and widths and widths[0] > 1):
+        raise InputError(f"rows of {' and '.join(map(str, widths))} targets; {kind} takes {_TAKES[kind]}")
+    values = np.array(targets, np.float64).reshape(len(kept), widths[0] if widths else len(columns))
+    return np.array(kept, np.int64), np.log(values) if logarithm else values
+
+
+_TAKES = {"regression": "one number", "classification": "one, 0 or 1", "multilabel": "as many in every row"}
+
+
+def _target(cell: str, kind: str) -> float | None:
+    words = {"true": 1.0, "false": 0.0} if kind != "regression" else {}
+    return words.get(cell.lower(), read_number(cell))
 
 
 def build_task(
@@ -20,12 +73,12 @@ def build_task(
 
     Args:
         transcripts: one a row of ``targets``.
-        targets: float64 [transcripts, targets]; rows in which every target is NaN are left out.
+        targets: float64 [transcripts, targets]; finite.
         sample: keep that many rows, drawn without replacement, in their old order; 0: all.
         longest: cut longer transcripts to a `window` of that many bases; 0: whole.
         seed: of the draw.
     """
-    rows = np.flatnonzero(~np.isnan(targets).all(axis=1))
+    rows = np.arange(len(transcripts))
     if sample and sample < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
     chosen = [window(transcripts[row], longest) for row in rows]
@@ -35,16 +88,21 @@ def build_task(
     return table
 
 
-def write_task(path: str | Path, table: pd.DataFrame, name: str, kind: str, split: str, targets: list[str]) -> None:
-    """Write a task; refuse an unknown kind, an empty table, and classes other than 0 and 1."""
+def write_task(
+    path: str | Path, table: pd.DataFrame, name: str, kind: str, split: str, targets: list[str], left_out: str = ""
+) -> None:
+    """Write a task; refuse an unknown kind, an empty table, and classes other than 0 and 1.
+
+    ``left_out`` says which rows of its source the task does not have: it goes into the file's metadata.
+    """
     if kind not in KINDS:
         raise InputError(f"task {name}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
     if table.empty:
         raise InputError(f"task {name}: no row has a target")
     if kind != "regression":
         values = np.unique(np.stack(table["targets"].tolist()))
-        strange = values[~np.isin(values, (0, 1)) & ~np.isnan(values)]
+        strange = values[~np.isin(values, (0, 1))]
         if len(strange):
             raise InputError(f"task {name}: a {kind} target is {strange[0]:g}; expected 0 or 1")
-    metadata = {"task": name, "kind": kind, "split": split, "targets": ",".join(targets)}
+    metadata = {"task": name, "kind": kind, "split": split, "targets": ",".join(targets), "left_out": left_out}
     write_table(path, table, PROBE_TASK, metadata)

@@ -37,7 +37,8 @@ def _add_transcripts(commands) -> None:
         type=_source,
         metavar="NAME=FASTA | NAME=GENOME,ANNOTATION | NAME=TABLE:key=column,…",
         help="may be given more than once; keys of a table: sequence, id, gene, cds_start, cds_end, exon_sizes, "
-        "chromosome, cds=whole, header=no (then columns are 1, 2, …), sample=N (rows to draw)",
+        "chromosome, cds (a track, or whole), splice (a track), header=no (then columns are 1, 2, …), sample=N (rows "
+        "to draw)",
     )
     parser.add_argument("--shortest", type=int, default=64, metavar="BP", help="default: %(default)s")
     parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
@@ -108,7 +109,9 @@ def _add_task(commands) -> None:
     parser = commands.add_parser("task", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="of the task")
     parser.add_argument("--table", metavar="TABLE:key=column,…", help="as --source of 'reference transcripts'")
-    parser.add_argument("--target", nargs="+", default=[], metavar="COLUMN", help="of the table; several: multilabel")
+    parser.add_argument(
+        "--target", nargs="+", default=[], metavar="COLUMN", help="of the table; several, or one of lists: multilabel"
+    )
     parser.add_argument("--logarithm", action="store_true", help="probe the natural logarithm of the target")
     parser.add_argument("--classes", nargs=2, metavar="FASTA", help="instead of a table: class 0 and class 1")
     parser.add_argument(
@@ -120,6 +123,13 @@ def _add_task(commands) -> None:
         choices=("default", "homology", "kmer", "hard-kmer", "chromosome"),
         help="how the probe holds test rows out",
     )
+    parser.add_argument(
+        "--most-left-out",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="refuse a table of which more rows have no usable target (default: %(default)s)",
+    )
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="rows to draw; 0: all (default)")
     parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
     add_seed(parser, "the draw")
@@ -129,8 +139,8 @@ def _add_task(commands) -> None:
 
 def _run_task(options) -> None:
     import numpy as np
-    import pandas as pd
 
+    from genestill.ground.cells import LeftOut
     from genestill.ground.errors import InputError
     from genestill.reference import probe_tasks, transcripts
 
@@ -141,20 +151,23 @@ def _run_task(options) -> None:
         records = [transcript for part in parts for transcript in part]
         targets = np.repeat([0.0, 1.0], [len(part) for part in parts])[:, None]
         names = ["class"]
+        left_out = ""
     else:
         path, _, keys = options.table.partition(":")
         columns, header, _ = _columns(keys)
         rows = transcripts.read_rows(path, header)
-        missing = [name for name in options.target if name not in rows.columns]
-        if missing or not options.target:
-            raise InputError(f"{path}: no target column {missing}; found {', '.join(map(str, rows.columns))}")
         records = transcripts.transcripts_of_table(path, rows, columns)
         names = options.target
-        targets = rows[names].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-        if options.logarithm:
-            targets = np.log(np.where(targets > 0, targets, np.nan))
+        without = LeftOut()
+        try:
+            kept, targets = probe_tasks.read_targets(rows, names, options.kind, options.logarithm, without)
+        except InputError as error:
+            raise InputError(f"task {options.name}: {path}: {error}") from None
+        without.report(f"task {options.name}: {path}", len(rows), "rows", options.most_left_out)
+        records = [records[row] for row in kept]
+        left_out = f"{len(without):,} of {len(rows):,} rows left out: {without}" if len(without) else ""
     table = probe_tasks.build_task(records, targets, options.sample, options.longest, options.seed)
-    probe_tasks.write_task(options.output, table, options.name, options.kind, options.split, names)
+    probe_tasks.write_task(options.output, table, options.name, options.kind, options.split, names, left_out)
 
 
 def _add_relatives(commands) -> None:

@@ -1,19 +1,23 @@
 """Transcripts: from FASTA, from a table, or spliced out of a genome by an annotation; with CDS and splice tracks."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from genestill.ground.artefacts import INDEX, TRANSCRIPTS
+from genestill.ground.cells import is_missing, read_name, read_number, whole_number
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_json
 from genestill.ground.logs import logger
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
-from genestill.ground.tables import write_table
+from genestill.ground.tables import NOT_PARQUET, read_tsv, write_table
 from genestill.reference.annotation import Model, read_annotation
 
 
@@ -125,7 +129,7 @@ def transcripts_of_fasta(path: str | Path) -> Iterator[Transcript]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table hold what; None: the table has no such column, "row" as id numbers the rows."""
+    """Which columns of a table hold what; None: the table has no such column (without ``id``, rows are numbered)."""
 
     sequence: str = "sequence"
     id: str | None = None
@@ -134,73 +138,149 @@ class Columns:
     cds_start: str | None = None  # 0-based
     cds_end: str | None = None  # half-open
     exon_sizes: str | None = None  # comma-separated, in the order of transcription
-    cds: str | None = None  # "whole": the sequence is a coding sequence from its first base
+    cds: str | None = None  # track of 0 and 1; or "whole": the sequence is a coding sequence from its first base
+    splice: str | None = None  # track of 0 and 1
 
 
 def read_rows(path: str | Path, header: bool = True) -> pd.DataFrame:
-    """A TSV (gzipped or not) or Parquet file as a data frame; without header the columns are named "1", "2", …"""
+    """A TSV (gzipped or not) or Parquet file as text; without header the columns are named "1", "2", …
+
+    The index holds the line of each row (Parquet: the row, from 1). Null is the empty text, and lists of a Parquet file
+    (tracks, several targets) are arrays.
+    """
     path = Path(path)
+    if path.suffix != ".parquet":
+        return read_tsv(path, header=header)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        rows = pd.read_csv(path, sep="\t", header=0 if header else None, low_memory=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a readable table ({error})") from None
-    rows.columns = [str(name) if header else str(number) for number, name in enumerate(rows.columns, 1)]
-    return rows
+        table = pq.read_table(path)
+    except NOT_PARQUET as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+    columns = {name: _text_of(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return pd.DataFrame(columns, index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object)
+
+
+def _text_of(column: pa.ChunkedArray) -> list:
+    """Cells of a Parquet column as text; numbers as Python spells them, truth values as 1 and 0, lists as arrays."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        return ["" if cell is None else cell for cell in column.to_pandas()]
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return ["" if cell is None else str(cell) for cell in column.to_pylist()]
 
 
 def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns) -> list[Transcript]:
     """The rows of a table as transcripts.
 
-    Raises `InputError` for a column that is missing, letters that are not nucleotides, a CDS outside the sequence and
-    exon sizes that do not sum to its length. ``path`` names the table in those sentences.
+    A row without CDS, exon sizes or track has no such marks; a gene that is empty, ``-`` or ``.`` is no gene.
+
+    Args:
+        path: names the table in sentences.
+        rows: as `read_rows` returns them.
+        columns: which of its columns hold what.
+
+    Raises:
+        InputError: naming the line, for a column that is missing, an empty sequence or id, letters that are not
+            nucleotides, a CDS outside the sequence or with one end only, exon sizes that do not sum to its length, and
+            tracks of another length.
     """
-    for role in ("sequence", "id", "gene", "chromosome", "cds_start", "cds_end", "exon_sizes"):
+    for role in ("sequence", "id", "gene", "chromosome", "cds_start", "cds_end", "exon_sizes", "cds", "splice"):
         wanted = getattr(columns, role)
-        if wanted is not None and wanted not in rows.columns:
+        if wanted is not None and wanted not in rows.columns and (role, wanted) != ("cds", "whole"):
             raise InputError(f"{path}: no column {wanted!r} for {role}; found {', '.join(map(str, rows.columns))}")
     transcripts = []
-    for number, row in enumerate(rows.to_dict("records")):
-        name = str(row[columns.id]) if columns.id else f"row{number + 1}"
-        sequence = _upper(str(row[columns.sequence]))
-        if not sequence or sequence.strip("ACGTNRYSWKMBDHV"):
-            raise InputError(f"{path}: the sequence of {name!r} is empty or holds letters that are no nucleotides")
+    lines: dict[str, list[int]] = {}
+    for number, (line, row) in enumerate(zip(rows.index, rows.to_dict("records"), strict=True), 1):
+        where = f"{path}: {rows.index.name or 'row'} {line}"
+        name = read_name(row[columns.id]) if columns.id else f"row{number}"
+        if not name:
+            raise InputError(f"{where} has no {columns.id!r}; expected the name of the transcript")
+        lines.setdefault(name, []).append(line)
+        where += f" ({name})" if columns.id else ""
         transcript = Transcript(
             id=name,
-            sequence=sequence,
-            gene=str(row[columns.gene]) if columns.gene else "",
-            chromosome=str(row[columns.chromosome]) if columns.chromosome else "",
+            sequence=_checked_sequence(row[columns.sequence], where),
+            gene=read_name(row[columns.gene]) if columns.gene else "",
+            chromosome=read_name(row[columns.chromosome]) if columns.chromosome else "",
         )
-        if columns.cds == "whole":
-            transcript.cds = codon_starts(0, len(sequence))
-        elif columns.cds_start and columns.cds_end:
-            start, stop = (
-                _whole(row[column], f"{path}: {name!r}: {column}") for column in (columns.cds_start, columns.cds_end)
-            )
-            if not 0 <= start <= stop <= len(sequence):
-                raise InputError(f"{path}: {name!r} codes at [{start}, {stop}), but has {len(sequence)} bases")
-            transcript.cds = codon_starts(start, stop)
-        if columns.exon_sizes:
-            words = str(row[columns.exon_sizes]).strip(",").split(",")
-            sizes = [_whole(word, f"{path}: {name!r}: {columns.exon_sizes}") for word in words]
-            if sum(sizes) != len(sequence):
-                raise InputError(f"{path}: exons of {name!r} sum to {sum(sizes)}, but it has {len(sequence)} bases")
-            transcript.splice = np.cumsum(sizes) - 1
+        transcript.cds = _codons_of_row(row, columns, len(transcript.sequence), where)
+        transcript.splice = _exon_ends_of_row(row, columns, len(transcript.sequence), where)
         transcripts.append(transcript)
+    _warn_of_names(path, transcripts, {name: where for name, where in lines.items() if len(where) > 1})
     return transcripts
 
 
-def _whole(value, where: str) -> int:
-    try:
-        number = float(value)
-        if number == int(number):
-            return int(number)
-    except (OverflowError, TypeError, ValueError):
-        pass
-    raise InputError(f"{where} is {str(value)[:40]!r}; expected a whole number")
+def _checked_sequence(cell: str, where: str) -> str:
+    sequence = _upper(cell)
+    if is_missing(sequence):
+        raise InputError(f"{where} has no sequence ({cell!r}); expected nucleotides")
+    if sequence.strip("ACGTNRYSWKMBDHV"):
+        raise InputError(f"{where} holds letters that are no nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}")
+    return sequence
+
+
+def _codons_of_row(row: dict, columns: Columns, length: int, where: str) -> np.ndarray:
+    if columns.cds == "whole":
+        return codon_starts(0, length)
+    if columns.cds:
+        return _marks(row[columns.cds], length, f"{where}: {columns.cds}")
+    if not (columns.cds_start and columns.cds_end):
+        return codon_starts(0, 0)
+    ends = row[columns.cds_start], row[columns.cds_end]
+    if all(is_missing(cell) for cell in ends):
+        return codon_starts(0, 0)
+    start, stop = (
+        whole_number(cell, f"{where}: {column}")
+        for cell, column in zip(ends, (columns.cds_start, columns.cds_end), strict=True)
+    )
+    if not 0 <= start <= stop <= length:
+        raise InputError(f"{where} codes at [{start}, {stop}), but has {length} bases")
+    return codon_starts(start, stop)
+
+
+def _exon_ends_of_row(row: dict, columns: Columns, length: int, where: str) -> np.ndarray:
+    if columns.splice:
+        return _marks(row[columns.splice], length, f"{where}: {columns.splice}")
+    if not columns.exon_sizes or is_missing(row[columns.exon_sizes]):
+        return np.empty(0, np.int64)
+    words = row[columns.exon_sizes].strip(",").split(",")
+    sizes = [whole_number(word, f"{where}: {columns.exon_sizes}") for word in words]
+    if min(sizes) <= 0:
+        raise InputError(f"{where} has an exon of {min(sizes)} bases")
+    if sum(sizes) != length:
+        raise InputError(f"{where}: its exons sum to {sum(sizes)}, but it has {length} bases")
+    return np.cumsum(sizes) - 1
+
+
+def _marks(cell, length: int, where: str) -> np.ndarray:
+    """Positions at which a track is 1: an array (Parquet), or text such as ``0,0,1`` or ``[0 0 1]``; none if empty."""
+    if isinstance(cell, str):
+        if is_missing(cell):
+            return np.empty(0, np.int64)
+        cell = [read_number(word) for word in cell.strip("[]() ").replace(",", " ").split()]
+    marks = np.array(cell, dtype=np.float64)
+    if marks.shape != (length,):
+        raise InputError(f"{where} is a track of {marks.size} numbers, but the sequence has {length} bases")
+    if not np.isin(marks, (0, 1)).all():
+        raise InputError(f"{where} is a track with {marks[~np.isin(marks, (0, 1))][0]:g}; expected 0 and 1")
+    return np.flatnonzero(marks)
+
+
+def _warn_of_names(path: str | Path, transcripts: list[Transcript], repeated: dict[str, list[int]]) -> None:
+    if repeated:
+        name, lines = next(iter(repeated.items()))
+        logger.warning(
+            "%s: %d ids stand for several rows (the first: %r, rows %s)",
+            path, len(repeated), name, ", ".join(map(str, lines[:3])),
+        )  # fmt: skip
+    genes = Counter(transcript.gene for transcript in transcripts if transcript.gene and is_missing(transcript.gene))
+    for gene, count in genes.items():
+        if count > 1:
+            logger.warning(
+                "%s: %d rows have the gene %r, which is read as a name; if it means that there is none, leave the "
+                "cells empty", path, count, gene,
+            )  # fmt: skip
 
 
 def window(transcript: Transcript, longest: int) -> Transcript:

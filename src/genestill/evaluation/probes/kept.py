@@ -5,6 +5,7 @@ or AUROC). The baseline is the best of the k-mer baselines, which need no model 
 groups of each task with replacement, and split seeds with replacement; all models are scored on the same draw.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pandas as pd
 from genestill.evaluation.probes.probe import HEADLINE
 from genestill.ground.artefacts import PROBE_PREDICTIONS
 from genestill.ground.errors import InputError
-from genestill.ground.tables import read_table
+from genestill.ground.tables import read_metadata, read_table
 
 
 def weighted_pearson(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -147,3 +148,9 @@ def merge_seeds(predictions: pd.DataFrame) -> pd.DataFrame:
 def read_predictions(paths: Sequence[str | Path]) -> pd.DataFrame:
     """The predictions of several models as one table."""
     return pd.concat([read_table(path, PROBE_PREDICTIONS) for path in paths], ignore_index=True)
+
+
+def read_left_out(path: str | Path) -> dict[str, str]:
+    """Task to the sentence that says which rows of its source it does not have; of tasks that lack some."""
+    sentences = json.loads(read_metadata(path).get("left_out", "{}"))
+    return {task: sentence for task, sentence in sentences.items() if sentence}

@@ -43,13 +43,15 @@ def run_probe(
         kind: regression, classification or multilabel.
         rows: positions of training, validation and test, as `splits.split_rows` gives them.
 
-    Raises `InputError` if a feature is not finite, or a part has one class only (its AUROC would be undefined).
+    Raises `InputError` if a feature or a target is not finite, or a part has one class only (no AUROC is defined).
     """
     if not np.isfinite(features).all():
         broken = int((~np.isfinite(features)).any(axis=1).sum())
         raise InputError(
             f"{broken} of {len(features)} embeddings hold NaN or infinity; the model that made them diverged"
         )
+    if not np.isfinite(targets).all():
+        raise InputError(f"{int((~np.isfinite(targets)).sum())} targets are missing; a probe needs all of them")
     training, *tested = rows
     if kind != "regression":
         targets = targets.astype(np.int64)

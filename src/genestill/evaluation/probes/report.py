@@ -8,7 +8,7 @@ import pandas as pd
 
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
-from genestill.evaluation.probes.kept import bootstrap_scores, merge_seeds, read_predictions, summarise
+from genestill.evaluation.probes.kept import bootstrap_scores, merge_seeds, read_left_out, read_predictions, summarise
 from genestill.ground.files import read_json, write_text
 
 
@@ -28,6 +28,7 @@ def write_tables(
     summary = summarise(scores, teacher, baselines, student)
     write_text(output / "table.tsv", summary.to_csv(sep="\t", index=False, float_format="%.4f"))
     text = format_table(summary, teacher, student)
+    text += "".join(f"{task}: {sentence}.\n" for task, sentence in read_left_out(predictions[0]).items())
     draw_scores(summary, output / "scores.svg")
     if training:
         runs = stability_table(training)

@@ -1,5 +1,6 @@
 """Probe runs from files to files: embeddings and a task in, metrics and test predictions out."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,9 +72,10 @@ def probe_tasks(
         model, dataset: names that stand in the table of metrics.
         seeds: of the splits.
     """
-    metrics, predictions = [], []
+    metrics, predictions, left_out = [], [], {}
     for path in tasks:
         table, metadata = read_task(path, groups)
+        left_out[metadata["task"]] = metadata.get("left_out", "")
         name, kind, split = metadata["task"], metadata["kind"], metadata["split"]
         targets = np.stack(table["targets"].tolist())
         targets = targets if kind == "multilabel" else targets[:, 0]
@@ -104,4 +106,9 @@ def probe_tasks(
             )
             logger.info("%s, seed %d: %s", name, seed, result.metrics["test"])
     write_table(output_metrics, pd.DataFrame(metrics, columns=METRICS.names), METRICS)
-    write_table(output_predictions, pd.concat(predictions, ignore_index=True), PROBE_PREDICTIONS)
+    write_table(
+        output_predictions,
+        pd.concat(predictions, ignore_index=True),
+        PROBE_PREDICTIONS,
+        {"left_out": json.dumps(left_out)},
+    )
