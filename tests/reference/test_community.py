@@ -321,8 +321,8 @@ def test_a_missing_table_column_or_encoding_gets_a_sentence(tmp_path):
     ("changes", "sentence"),
     [
         ({"exact": 0.9}, "add up to 1.32 .*expected 1"),
-        ({"exact": -0.2, "known": 0.96}, "share of 'exact' genomes is -0.2"),
-        ({"decoys": 1.0}, "share of decoys is 1.0"),
+        ({"exact": -0.2, "known": 0.96}, "exact is -0.2"),
+        ({"decoys": 1.0}, "decoys is 1.0"),
         ({"samples": 0}, "samples is 0"),
         ({"contigs": 0}, "contigs is 0"),
         ({"minimum_length": 5000}, "expected them to rise"),

@@ -175,12 +175,12 @@ def test_codons_are_drawn_by_the_usage_of_the_clade():
     [
         ({"genera": 3}, "3 genera for 4 families"),
         ({"genomes": 5}, "5 genomes for 12 species"),
-        ({"phyla": 0}, "0 phyla for 1 domains"),
-        ({"genome_length": 1000}, "expected at least 30000"),
+        ({"phyla": 0}, "phyla is 0; expected an integer of at least 1"),
+        ({"genome_length": 1000}, "expected an integer of at least 30000"),
         ({"transfer": 1.5}, "transfer is 1.5"),
         (
             dict.fromkeys(["phyla", "classes", "orders", "families", "genera", "species", "genomes"], 1),
-            "1 species; expected at least 2",
+            "species is 1; expected an integer of at least 2",
         ),
     ],
 )

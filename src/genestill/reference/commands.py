@@ -1,8 +1,10 @@
 """The commands of the reference stage."""
 
 from genestill.ground.label_tables import FORMATS
+from genestill.ground.settings import add_settings, settings_of
 from genestill.reference.genome_commands import add_commands as add_genome_commands
 from genestill.reference.genome_commands import add_genomes
+from genestill.reference.settings import ContigSettings
 from genestill.reference.transcript_commands import add_commands as add_transcript_commands
 
 
@@ -31,9 +33,7 @@ def _add_contigs(commands) -> None:
     parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status")
     parser.add_argument("--reference", metavar="TSV", help="table of the reference genomes")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
-    parser.add_argument(
-        "--minimum-length", type=int, default=1000, metavar="BP", help="shorter contigs take no part (default 1000)"
-    )
+    add_settings(parser, ContigSettings)
     parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that take part")
     parser.add_argument("--output-abundance", required=True, metavar="PARQUET", help="their abundances, by sample")
     parser.add_argument("--output-truth", metavar="PARQUET", help="their right answers; needs --truth")
@@ -48,7 +48,7 @@ def _run_contigs(options) -> None:
         raise InputError("--truth and --output-truth go together; only one of them is given")
     prepare_contigs(
         options.contigs,
-        options.minimum_length,
+        settings_of(ContigSettings, options).minimum_length,
         options.output_index,
         options.output_abundance,
         options.output_truth,

@@ -6,7 +6,7 @@ samples, Fritz et al. 2019, doi:10.1186/s40168-019-0633-6).
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from genestill.ground.logs import logger, progress
 from genestill.ground.provenance import write_provenance
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import read_genomes
-from genestill.reference.novelty import STATUSES, Split, check_shares, split_genomes
+from genestill.reference.novelty import Split, split_genomes
+from genestill.reference.settings import STATUSES, CommunitySettings
 
 _READ_LENGTH = 150
 _ASSEMBLY_GAP = re.compile("[^ACGT]{10,}")  # no assembler bridges a run of unknown bases
@@ -34,54 +35,6 @@ _LEAST_COMPLETENESS = 0.3
 _STRAIN_SHARE = 0.2  # reads that a contig exchanges with other strains of its species, on average
 _GENUS_SHARE = 0.02  # and gets from other species of its genus
 _REPEATS = 0.02  # share of contigs that a genome has two to four times
-
-
-@dataclass(frozen=True)
-class CommunitySettings:
-    """What a community looks like.
-
-    Attributes:
-        samples, contigs: how many; fewer contigs if the genomes do not hold as many.
-        minimum_length, maximum_length, median_length, length_spread: contig lengths in base pairs, log-normal between
-            the limits; the median is that before the limits, the spread the standard deviation of the log.
-        exact, known, species, genus, family: shares of the community's genomes, see `novelty`; they add up to 1.
-        decoys: share of all genomes that are only in the reference.
-        dropout: chance that a genome is absent from a sample.
-    """
-
-    samples: int = 6
-    contigs: int = 5000
-    minimum_length: int = 1000
-    maximum_length: int = 50_000
-    median_length: int = 3500
-    length_spread: float = 1.0
-    exact: float = 0.58
-    known: float = 0.18
-    species: float = 0.12
-    genus: float = 0.08
-    family: float = 0.04
-    decoys: float = 0.3
-    dropout: float = 0.15
-
-    def shares(self) -> dict[str, float]:
-        """The share of each status."""
-        return {status: getattr(self, status) for status in STATUSES}
-
-    def check(self) -> None:
-        """Raise `InputError` for a community that cannot be."""
-        for name in ("samples", "contigs", "minimum_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"community: {name} is {getattr(self, name)}; expected at least 1")
-        if not self.minimum_length < self.median_length < self.maximum_length:
-            raise InputError(
-                f"community: minimum, median and maximum length are {self.minimum_length}, {self.median_length} and "
-                f"{self.maximum_length}; expected them to rise"
-            )
-        if self.length_spread <= 0:
-            raise InputError(f"community: length_spread is {self.length_spread}; expected more than 0")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"community: dropout is {self.dropout}; expected at least 0 and less than 1")
-        check_shares(self.shares(), self.decoys)
 
 
 def cut_contigs(
@@ -197,9 +150,8 @@ def write_community(
             reference and the statuses of its genomes come out the same, and all else is new. None: ``seed``.
 
     Raises:
-        InputError: a bad table or FASTA file, shares that do not fit, fewer than two species in the reference.
+        InputError: a bad table or FASTA file, fewer than two species in the reference.
     """
-    settings.check()
     candidates = read_genomes(genomes, folder, lineage_column, to_species=True)
     lineages = [genome.lineage for genome in candidates]
     rng = np.random.default_rng(seed)

@@ -1,7 +1,8 @@
 """The commands of the reference stage that make or cut genomes: biosphere, community, windows, clade task."""
 
 from genestill.ground.options import add_seed
-from genestill.ground.settings import settings_of
+from genestill.ground.settings import add_settings, settings_of
+from genestill.reference.settings import BiosphereSettings, CommunitySettings, WindowSettings
 
 
 def add_commands(commands) -> None:
@@ -22,25 +23,13 @@ def _add_simulate(commands) -> None:
     summary = "a small biosphere that never was: genomes with lineages, from a seed"
     parser = commands.add_parser("simulate", help=summary, description=summary)
     add_seed(parser)
-    counts = {"phyla": 4, "classes": 5, "orders": 6, "families": 8, "genera": 14, "species": 28, "genomes": 40}
-    for name, count in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"{name} in all (default {count})")
-    parser.add_argument(
-        "--genome-length", type=int, default=200_000, metavar="BP", help="base pairs of a genome (default 200000)"
-    )
-    parser.add_argument(
-        "--transfer",
-        type=float,
-        default=0.015,
-        metavar="SHARE",
-        help="share of the genes of a species that come from other clades (default 0.015)",
-    )
+    add_settings(parser, BiosphereSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for genomes.tsv and *.fna.gz")
     parser.set_defaults(run=_run_simulate)
 
 
 def _run_simulate(options) -> None:
-    from genestill.reference.simulation import BiosphereSettings, write_biosphere
+    from genestill.reference.simulation import write_biosphere
 
     settings = settings_of(BiosphereSettings, options)
     write_biosphere(options.output, settings, options.seed)
@@ -60,29 +49,7 @@ def _add_community(commands) -> None:
         metavar="SEED",
         help="seed of what the reference lacks: that of another community gives its reference (default: --seed)",
     )
-    counts = {
-        "samples": (6, "samples with abundances"),
-        "contigs": (5000, "contigs at most"),
-        "minimum-length": (1000, "base pairs of the shortest contig"),
-        "maximum-length": (50_000, "base pairs of the longest contig"),
-        "median-length": (3500, "median of the log-normal lengths before the limits, base pairs"),
-    }
-    for name, (number, help_text) in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=number, metavar="N", help=f"{help_text} (default {number})")
-    shares = {
-        "length-spread": (1.0, "standard deviation of the log of the lengths"),
-        "exact": (0.58, "share of community genomes that are in the reference"),
-        "known": (0.18, "share of which another assembly of the species is"),
-        "species": (0.12, "share whose species the reference lacks"),
-        "genus": (0.08, "share whose genus the reference lacks"),
-        "family": (0.04, "share whose family the reference lacks"),
-        "decoys": (0.3, "share of all genomes that are only in the reference"),
-        "dropout": (0.15, "chance that a genome is absent from a sample"),
-    }
-    for name, (number, help_text) in shares.items():
-        parser.add_argument(
-            f"--{name}", type=float, default=number, metavar="X", help=f"{help_text} (default {number})"
-        )
+    add_settings(parser, CommunitySettings)
     parser.add_argument(
         "--output", required=True, metavar="FOLDER", help="folder for contigs, abundance, truth and reference"
     )
@@ -90,7 +57,7 @@ def _add_community(commands) -> None:
 
 
 def _run_community(options) -> None:
-    from genestill.reference.community import CommunitySettings, write_community
+    from genestill.reference.community import write_community
 
     settings = settings_of(CommunitySettings, options)
     write_community(
@@ -108,12 +75,10 @@ def _add_windows(commands) -> None:
     summary = "windows at random places of genomes, for models that learn from bare sequence"
     parser = commands.add_parser("windows", help=summary, description=summary)
     add_genomes(parser)
-    parser.add_argument("--clade", metavar="LINEAGE", help="only genomes whose lineage starts so: d__…;p__…")
+    add_settings(parser, WindowSettings)
     parser.add_argument(
         "--without-tests-of", metavar="RANK", help="leave out the genomes that clade-task tests on at this rank"
     )
-    parser.add_argument("--length", type=int, default=1020, help="bases a window (default: %(default)s)")
-    parser.add_argument("--number", type=int, default=10_000, help="windows in all (default: %(default)s)")
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
     parser.set_defaults(run=_run_windows)
@@ -124,13 +89,14 @@ def _run_windows(options) -> None:
     from genestill.reference.genomes import read_genomes
     from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows
 
+    settings = settings_of(WindowSettings, options)
     genomes = read_genomes(options.genomes, options.genomes_folder)
     rank = options.without_tests_of
     tested = clade_test_genomes(genomes, rank, options.seed) if rank else set()
-    genomes = [genome for genome in choose_clade(genomes, options.clade) if genome.name not in tested]
+    genomes = [genome for genome in choose_clade(genomes, settings.clade) if genome.name not in tested]
     if not genomes:
-        raise InputError(f"all genomes of the clade {options.clade!r} are for the test of the clade task")
-    cut_genome_windows(genomes, options.length, options.number, options.seed, options.output)
+        raise InputError(f"all genomes of the clade {settings.clade!r} are for the test of the clade task")
+    cut_genome_windows(genomes, settings.length, settings.number, options.seed, options.output)
 
 
 def _add_clade_task(commands) -> None:

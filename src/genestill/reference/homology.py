@@ -6,7 +6,6 @@ MMseqs2: Steinegger & Söding, Nature Biotechnology 35 (2017); linear clustering
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +18,8 @@ from genestill.ground.logs import logger
 from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
+from genestill.reference.settings import Likeness
 from genestill.reference.transcripts import coding_sequence, write_sequences
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """What makes two transcripts relatives: identity of the aligned bases, and its share of the shorter sequence."""
-
-    identity: float = 0.6
-    coverage: float = 0.3
-    evalue: float = 1e-5
 
 
 def find_relatives(

@@ -12,56 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside
 from genestill.ground.lineage import Lineage, format_lineage
 from genestill.ground.logs import logger
 from genestill.ground.provenance import write_provenance
 from genestill.ground.sequences import write_fasta
 from genestill.reference.evolution import GenePool, Organism, Usage
+from genestill.reference.settings import BiosphereSettings
 
 DOMAINS = ("Bacteria", "Archaea")
-SHORTEST_GENOME = 30_000  # a gene finder trains on the genome itself and refuses less than 20 kb
-
-
-@dataclass(frozen=True)
-class BiosphereSettings:
-    """How large the biosphere is; the counts are totals, each at least the one before it.
-
-    Attributes:
-        phyla, classes, orders, families, genera, species: how many clades of each rank there are.
-        genomes: how many assemblies there are; those beyond one a species are further strains.
-        genome_length: base pairs of a genome on average; genomes vary by a quarter around it.
-        transfer: share of the genes of a species that come from other clades.
-    """
-
-    phyla: int = 4
-    classes: int = 5
-    orders: int = 6
-    families: int = 8
-    genera: int = 14
-    species: int = 28
-    genomes: int = 40
-    genome_length: int = 200_000
-    transfer: float = 0.015
-
-    def check(self) -> None:
-        """Raise `InputError` for a biosphere that cannot be."""
-        counts = {"domains": 1} | {name: getattr(self, name) for name in _LEVELS}
-        for (above, least), (below, count) in zip(list(counts.items())[:-1], list(counts.items())[1:], strict=True):
-            if count < least:
-                raise InputError(
-                    f"simulate: {count} {below} for {least} {above}; expected at least one a clade, so {least} or more"
-                )
-        if self.species < 2:
-            raise InputError(f"simulate: {self.species} species; expected at least 2")
-        if self.genome_length < SHORTEST_GENOME:
-            raise InputError(
-                f"simulate: genomes of {self.genome_length} bp; expected at least {SHORTEST_GENOME}, "
-                "since gene finders cannot be trained on less"
-            )
-        if not 0 <= self.transfer <= 1:
-            raise InputError(f"simulate: transfer is {self.transfer}; expected a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -115,9 +74,8 @@ class SimulatedGenome:
 def simulate_genomes(settings: BiosphereSettings, seed: int) -> tuple[GenePool, Iterator[SimulatedGenome]]:
     """Evolve a biosphere; return its gene families and an iterator over its genomes, in the order of the tree.
 
-    The same settings and seed give the same genomes. Raises `InputError` if the settings cannot be met.
+    The same settings and seed give the same genomes.
     """
-    settings.check()
     rng = np.random.default_rng(seed)
     core, families = _count_families(settings)
     pool = GenePool(families, core, rng)
@@ -226,7 +184,7 @@ def write_biosphere(output: str | Path, settings: BiosphereSettings, seed: int) 
 
     Writes one ``<name>.fna.gz`` a genome, ``genomes.tsv`` with the columns file, lineage (``d__…;s__…``), assembly,
     n_seqs, bp, gc (share), genes, and ``provenance.json``. Returns the table. All but the provenance is the same
-    byte for byte for the same settings and seed. Raises `InputError` if the settings cannot be met.
+    byte for byte for the same settings and seed.
     """
     _, genomes = simulate_genomes(settings, seed)
     rows = []

@@ -1,7 +1,8 @@
 """The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
 
 from genestill.ground.options import add_seed
-from genestill.ground.settings import settings_of
+from genestill.ground.settings import add_settings, settings_of
+from genestill.reference.settings import Likeness, TranscriptSettings
 
 
 def add_commands(commands) -> None:
@@ -40,8 +41,7 @@ def _add_transcripts(commands) -> None:
         "chromosome, cds (a track, or whole), splice (a track), header=no (then columns are 1, 2, …), sample=N (rows "
         "to draw)",
     )
-    parser.add_argument("--shortest", type=int, default=64, metavar="BP", help="default: %(default)s")
-    parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
+    add_settings(parser, TranscriptSettings)
     add_seed(parser, "the samples")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="transcripts.parquet and .json")
     parser.set_defaults(run=_run_transcripts)
@@ -97,8 +97,9 @@ def _run_transcripts(options) -> None:
     from genestill.reference.transcripts import collect_corpus, write_transcripts
 
     sources = {name: _open_source(place, options.seed) for name, place in options.source}
-    kept, counts = collect_corpus(sources, options.shortest, options.longest)
-    settings = {"sources": dict(options.source), "shortest": options.shortest, "longest": options.longest}
+    lengths = settings_of(TranscriptSettings, options)
+    kept, counts = collect_corpus(sources, lengths.shortest, lengths.longest)
+    settings = {"sources": dict(options.source), "shortest": lengths.shortest, "longest": lengths.longest}
     write_transcripts(
         options.output, kept, {"counts": counts, "provenance": collect_provenance({}, settings, options.seed)}
     )
@@ -131,7 +132,7 @@ def _add_task(commands) -> None:
         help="refuse a table of which more rows have no usable target (default: %(default)s)",
     )
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="rows to draw; 0: all (default)")
-    parser.add_argument("--longest", type=int, default=12_288, metavar="BP", help="cut to; 0: never (%(default)s)")
+    add_settings(parser, TranscriptSettings, without=["shortest"])
     add_seed(parser, "the draw")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the task")
     parser.set_defaults(run=_run_task)
@@ -175,9 +176,7 @@ def _add_relatives(commands) -> None:
     parser = commands.add_parser("relatives", help=summary, description=summary)
     parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="what 'reference transcripts' wrote")
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
-    parser.add_argument("--identity", type=float, default=0.6, help="of aligned bases (default: %(default)s)")
-    parser.add_argument("--coverage", type=float, default=0.3, help="of the shorter sequence (default: %(default)s)")
-    parser.add_argument("--evalue", type=float, default=1e-5, help="default: %(default)s")
+    add_settings(parser, Likeness)
     parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
     parser.add_argument(
         "--output-transcripts", required=True, metavar="FOLDER", help="the distillation set, without them"
@@ -189,7 +188,7 @@ def _add_relatives(commands) -> None:
 
 
 def _run_relatives(options) -> None:
-    from genestill.reference.homology import Likeness, separate_benchmark
+    from genestill.reference.homology import separate_benchmark
 
     separate_benchmark(
         options.transcripts,

@@ -1,0 +1,122 @@
+"""The settings of this stage's commands."""
+
+from dataclasses import dataclass
+
+from genestill.ground.errors import InputError
+from genestill.ground.settings import Settings, setting
+
+# A gene finder trains on the genome itself and refuses less than 20 kb.
+SHORTEST_GENOME = 30_000
+# How a genome of a community stands to the reference, from the easiest to the hardest; the last three name ranks.
+STATUSES = ("exact", "known", "species", "genus", "family")
+
+
+@dataclass(frozen=True)
+class ContigSettings(Settings):
+    """Which contigs take part."""
+
+    minimum_length: int = setting(1000, "Shorter contigs are left out and counted.", unit="base pairs", minimum=1)
+
+
+@dataclass(frozen=True)
+class BiosphereSettings(Settings):
+    """How large the simulated biosphere is; the counts are totals, each at least the one before it.
+
+    Genomes beyond one per species are further strains; their lengths vary by a quarter around ``genome_length``.
+    """
+
+    phyla: int = setting(4, "Number of phyla.", minimum=1)
+    classes: int = setting(5, "Number of classes in all.", minimum=1)
+    orders: int = setting(6, "Number of orders in all.", minimum=1)
+    families: int = setting(8, "Number of families in all.", minimum=1)
+    genera: int = setting(14, "Number of genera in all.", minimum=1)
+    species: int = setting(28, "Number of species in all.", minimum=2)
+    genomes: int = setting(40, "Number of genomes in all; species beyond the first get strains.", minimum=2)
+    genome_length: int = setting(
+        200_000,
+        "Length of a genome; a gene finder cannot be trained on one shorter than the minimum.",
+        unit="base pairs",
+        minimum=SHORTEST_GENOME,
+    )
+    transfer: float = setting(0.015, "Share of genes that come from other clades.", minimum=0, maximum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        levels = ("phyla", "classes", "orders", "families", "genera", "species", "genomes")
+        above, least = "domains", 1
+        for below in levels:
+            count = getattr(self, below)
+            if count < least:
+                raise InputError(
+                    f"simulate: {count} {below} for {least} {above}; expected at least one per clade, so {least}"
+                )
+            above, least = below, count
+
+
+@dataclass(frozen=True)
+class CommunitySettings(Settings):
+    """What a community looks like.
+
+    Contig lengths are log-normal between the limits; the median is that before the limits, the spread the standard
+    deviation of the log. The shares exact to family add up to 1, see `novelty`.
+    """
+
+    samples: int = setting(6, "Number of samples.", minimum=1)
+    contigs: int = setting(5000, "Contigs at most; fewer if the genomes do not hold as many.", minimum=1)
+    minimum_length: int = setting(1000, "Shortest contig.", unit="base pairs", minimum=1)
+    maximum_length: int = setting(50_000, "Longest contig.", unit="base pairs", minimum=1)
+    median_length: int = setting(
+        3500, "Median of the log-normal lengths before the limits.", unit="base pairs", minimum=1
+    )
+    length_spread: float = setting(1.0, "Standard deviation of the natural log of the lengths.", exclusive_minimum=0)
+    exact: float = setting(0.58, "Share of community genomes that are in the reference.", minimum=0, maximum=1)
+    known: float = setting(0.18, "Share of which another strain is in the reference.", minimum=0, maximum=1)
+    species: float = setting(0.12, "Share whose species the reference lacks.", minimum=0, maximum=1)
+    genus: float = setting(0.08, "Share whose genus the reference lacks.", minimum=0, maximum=1)
+    family: float = setting(0.04, "Share whose family the reference lacks.", minimum=0, maximum=1)
+    decoys: float = setting(0.3, "Share of all genomes that are only in the reference.", minimum=0, exclusive_maximum=1)
+    dropout: float = setting(0.15, "Probability that a genome is absent from a sample.", minimum=0, exclusive_maximum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.minimum_length < self.median_length < self.maximum_length:
+            raise InputError(
+                f"community: minimum, median and maximum length are {self.minimum_length}, {self.median_length} and "
+                f"{self.maximum_length}; expected them to rise"
+            )
+        total = sum(self.shares().values())
+        if abs(total - 1) > 1e-6:
+            listed = ", ".join(f"{status} {share:g}" for status, share in self.shares().items())
+            raise InputError(f"community: the shares of the statuses add up to {total:g} ({listed}); expected 1")
+
+    def shares(self) -> dict[str, float]:
+        """The share of each status."""
+        return {status: getattr(self, status) for status in STATUSES}
+
+
+@dataclass(frozen=True)
+class WindowSettings(Settings):
+    """Which windows are cut out of genomes."""
+
+    length: int = setting(1020, "Length of a window.", unit="bases", minimum=60)
+    number: int = setting(10_000, "Windows in all.", minimum=10)
+    clade: str | None = setting(None, "Only genomes whose lineage starts so (d__…;p__…).")
+
+
+@dataclass(frozen=True)
+class TranscriptSettings(Settings):
+    """Which transcripts are kept, and how much of them."""
+
+    shortest: int = setting(64, "Shorter transcripts are left out.", unit="bases", minimum=1)
+    longest: int = setting(
+        12_288, "Longer transcripts are cut to a window; 0 keeps them whole.", unit="bases", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class Likeness(Settings):
+    """What makes two transcripts relatives."""
+
+    identity: float = setting(0.6, "Identity of the aligned bases.", minimum=0, maximum=1)
+    coverage: float = setting(0.3, "Share of the shorter sequence that is aligned.", minimum=0, maximum=1)
+    evalue: float = setting(1e-5, "Largest E-value.", exclusive_minimum=0)
