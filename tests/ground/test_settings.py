@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from genestill.ground.errors import InputError
 from genestill.ground.settings import (
+    REQUIRED,
     Settings,
     add_settings,
     expand,
@@ -42,6 +43,21 @@ def parser(without=()):
 
 def baked(*words):
     return settings_of(Baking, parser().parse_args(words))
+
+
+@dataclass(frozen=True)
+class Ordering(Settings):
+    number: int = setting(REQUIRED, "Loaves that are ordered.", minimum=1)
+
+
+def test_a_setting_without_a_default_must_be_given():
+    made = argparse.ArgumentParser(exit_on_error=False)
+    add_settings(made, Ordering)
+    assert settings_of(Ordering, made.parse_args(["--number", "3"])) == Ordering(3)
+    with pytest.raises((argparse.ArgumentError, SystemExit)):
+        made.parse_args([])
+    assert "default" not in schema_of(Ordering)["number"]
+    assert "--number N loaves that are ordered" in re.sub(r"\s+", " ", made.format_help())
 
 
 def test_without_options_a_command_has_the_defaults_of_its_settings():

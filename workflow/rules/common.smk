@@ -71,11 +71,14 @@ SHARDS = [
 
 
 def options(**values):
-    """Command-line options of the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``."""
+    """Command-line options of the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``.
+
+    True gives ``--name``, False ``--no-name``; None, nothing and an empty list give no option.
+    """
     words = []
     for name, value in values.items():
         if isinstance(value, bool):
-            words += [f"--{name.replace('_', '-')}"] * value
+            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
         elif value not in (None, [], ""):
             given = [value] if isinstance(value, (str, int, float)) else list(value)
             words += [

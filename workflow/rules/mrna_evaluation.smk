@@ -19,23 +19,11 @@ rule make_probe_task:
         mem_mb=8000,
         runtime=60,
     params:
-        settings=lambda wildcards: options(
-            **{
-                "split": "homology",
-                **{
-                    key: value
-                    for key, value in MRNA_TASKS[wildcards.task].items()
-                    if key != "logarithm"
-                },
-            }
-        ),
-        logarithm=lambda wildcards: (
-            "--logarithm" if MRNA_TASKS[wildcards.task].get("logarithm") else ""
-        ),
+        settings=lambda wildcards: options(**MRNA_TASKS[wildcards.task]),
         longest=MRNA["longest"],
         seed=config["seed"],
     shell:
-        "python -m genestill reference task --name {wildcards.task:q} {params.settings} {params.logarithm}"
+        "python -m genestill reference task --name {wildcards.task:q} {params.settings}"
         " --longest {params.longest:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 

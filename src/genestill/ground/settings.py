@@ -33,6 +33,9 @@ _BOUNDS = {
 }
 
 
+REQUIRED = dataclasses.MISSING
+
+
 def setting(
     default,
     description: str,
@@ -48,7 +51,7 @@ def setting(
     """A field of a settings dataclass.
 
     Args:
-        default: value that it has unless another is given.
+        default: value that it has unless another is given; `REQUIRED` for none.
         description: what it means; one or more sentences.
         unit: of its value, for the end of the description.
         minimum, maximum, exclusive_minimum, exclusive_maximum: bounds of a number, or of each number of a list.
@@ -171,7 +174,9 @@ class _Described:
         default = list(self.default) if isinstance(self.default, tuple) else self.default
         if self.many:
             schema = {"type": "array", "items": schema, "minItems": 1}
-        schema |= {"default": default, "description": self.description}
+        if default is not REQUIRED:
+            schema |= {"default": default}
+        schema |= {"description": self.description}
         return schema if self.recipes is None else schema | {"recipes": list(self.recipes)}
 
 
@@ -213,7 +218,8 @@ def add_settings(parser, kind: type, without: Iterable[str] = ()) -> None:
             added = parser.add_argument(
                 option,
                 type=described.read,
-                default=described.default,
+                default=None if described.default is REQUIRED else described.default,
+                required=described.default is REQUIRED,
                 choices=described.choices,
                 metavar=described.metavar(),
                 nargs="+" if described.many else None,
@@ -232,7 +238,7 @@ def _help(described: _Described) -> str:
         default = "yes" if default else "no"
     elif isinstance(default, float):
         default = f"{default:g}"
-    shown = "" if default is None else f" (default: {default})"
+    shown = "" if default in (None, REQUIRED) else f" (default: {default})"
     return f"{words}{shown}".replace("%", "%%")
 
 

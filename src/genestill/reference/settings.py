@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from genestill.ground.errors import InputError
-from genestill.ground.settings import Settings, setting
+from genestill.ground.settings import REQUIRED, Settings, setting
 
 # A gene finder trains on the genome itself and refuses less than 20 kb.
 SHORTEST_GENOME = 30_000
@@ -120,3 +120,20 @@ class Likeness(Settings):
     identity: float = setting(0.6, "Identity of the aligned bases.", minimum=0, maximum=1)
     coverage: float = setting(0.3, "Share of the shorter sequence that is aligned.", minimum=0, maximum=1)
     evalue: float = setting(1e-5, "Largest E-value.", exclusive_minimum=0)
+
+
+@dataclass(frozen=True)
+class ProbeTaskSettings(Settings):
+    """What is probed, and on which rows."""
+
+    kind: str = setting(REQUIRED, "Kind of the target.", choices=("regression", "classification", "multilabel"))
+    split: str = setting(
+        "homology",
+        "How test rows are held out.",
+        choices=("default", "homology", "kmer", "hard-kmer", "chromosome"),
+    )
+    sample: int = setting(0, "Rows to draw; 0 takes all.", minimum=0)
+    logarithm: bool = setting(False, "Whether the natural logarithm of the target is probed.")
+    most_left_out: float = setting(
+        0.2, "Share of rows without a usable target above which a table is refused.", minimum=0, maximum=1
+    )

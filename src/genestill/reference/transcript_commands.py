@@ -2,7 +2,7 @@
 
 from genestill.ground.options import add_seed
 from genestill.ground.settings import add_settings, settings_of
-from genestill.reference.settings import Likeness, TranscriptSettings
+from genestill.reference.settings import Likeness, ProbeTaskSettings, TranscriptSettings
 
 
 def add_commands(commands) -> None:
@@ -113,25 +113,8 @@ def _add_task(commands) -> None:
     parser.add_argument(
         "--target", nargs="+", default=[], metavar="COLUMN", help="of the table; several, or one of lists: multilabel"
     )
-    parser.add_argument("--logarithm", action="store_true", help="probe the natural logarithm of the target")
     parser.add_argument("--classes", nargs=2, metavar="FASTA", help="instead of a table: class 0 and class 1")
-    parser.add_argument(
-        "--kind", required=True, choices=("regression", "classification", "multilabel"), help="kind of the target"
-    )
-    parser.add_argument(
-        "--split",
-        required=True,
-        choices=("default", "homology", "kmer", "hard-kmer", "chromosome"),
-        help="how the probe holds test rows out",
-    )
-    parser.add_argument(
-        "--most-left-out",
-        type=float,
-        default=0.2,
-        metavar="SHARE",
-        help="refuse a table of which more rows have no usable target (default: %(default)s)",
-    )
-    parser.add_argument("--sample", type=int, default=0, metavar="N", help="rows to draw; 0: all (default)")
+    add_settings(parser, ProbeTaskSettings)
     add_settings(parser, TranscriptSettings, without=["shortest"])
     add_seed(parser, "the draw")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the task")
@@ -147,6 +130,8 @@ def _run_task(options) -> None:
 
     if (options.table is None) == (options.classes is None):
         raise InputError(f"task {options.name}: give either --table with --target, or --classes")
+    settings = settings_of(ProbeTaskSettings, options)
+    longest = settings_of(TranscriptSettings, options).longest
     if options.classes:
         parts = [list(transcripts.transcripts_of_fasta(path)) for path in options.classes]
         records = [transcript for part in parts for transcript in part]
@@ -161,14 +146,14 @@ def _run_task(options) -> None:
         names = options.target
         without = LeftOut()
         try:
-            kept, targets = probe_tasks.read_targets(rows, names, options.kind, options.logarithm, without)
+            kept, targets = probe_tasks.read_targets(rows, names, settings.kind, settings.logarithm, without)
         except InputError as error:
             raise InputError(f"task {options.name}: {path}: {error}") from None
-        without.report(f"task {options.name}: {path}", len(rows), "rows", options.most_left_out)
+        without.report(f"task {options.name}: {path}", len(rows), "rows", settings.most_left_out)
         records = [records[row] for row in kept]
         left_out = f"{len(without):,} of {len(rows):,} rows left out: {without}" if len(without) else ""
-    table = probe_tasks.build_task(records, targets, options.sample, options.longest, options.seed)
-    probe_tasks.write_task(options.output, table, options.name, options.kind, options.split, names, left_out)
+    table = probe_tasks.build_task(records, targets, settings.sample, longest, options.seed)
+    probe_tasks.write_task(options.output, table, options.name, settings.kind, settings.split, names, left_out)
 
 
 def _add_relatives(commands) -> None:

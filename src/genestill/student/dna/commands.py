@@ -1,5 +1,7 @@
 """The commands of the DNA recipes: ``genestill student dna-…``."""
 
+import argparse
+
 from genestill.ground.options import add_device, add_seed
 from genestill.ground.settings import settings_of
 
@@ -26,8 +28,9 @@ def _add_start(parser) -> None:
     parser.add_argument("--architecture", help="had, had-small, had-tiny, transformer-tiny, deberta-…")
     parser.add_argument("--initial", metavar="FOLDER", help="a student to go on from, instead of an architecture")
     parser.add_argument("--tokenizer", metavar="FOLDER", help="byte-pair tokenizer, for deberta-…")
-    parser.add_argument("--reverse-complement", action="store_true", help="average both strands")
-    parser.add_argument("--cls", action="store_true", help="read a [CLS] before the first base")
+    either = argparse.BooleanOptionalAction
+    parser.add_argument("--reverse-complement", action=either, default=False, help="average both strands")
+    parser.add_argument("--cls", action=either, default=False, help="read a [CLS] before the first base")
     parser.add_argument("--max-tokens", type=int, default=1024, help="longest input (default: %(default)s)")
     parser.add_argument("--share", type=float, default=0.15, help="of tokens or groups masked (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=10_000, help="0: as it is (default: %(default)s)")
