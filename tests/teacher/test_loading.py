@@ -112,7 +112,7 @@ def test_missing_tensors_are_refused_instead_of_random(copy):
     tensors = load_file(copy / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match=r"1 tensors .* 'model\.layers\.1\.mlp\.up_proj\.weight'"):
+    with pytest.raises(InputError, match=r"1 tensors .* \(model\.layers\.1\.mlp\.up_proj\.weight\)"):
         load_teacher(copy)
 
 
@@ -129,6 +129,20 @@ def test_missing_tensors_are_refused_instead_of_random(copy):
 def test_wrong_configurations_get_a_sentence(copy, changes, sentence):
     edit(copy, **changes)
     with pytest.raises(InputError, match=sentence):
+        load_teacher(copy)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_fewer_layers_than_the_weights_have_are_refused(copy, layers):
+    edit(copy, num_hidden_layers=layers)
+    for layer in (0, -1):
+        with pytest.raises(InputError, match=rf"have no place .* \(model\.layers\.{layers}\.\S+, .* too few layers"):
+            load_teacher(copy, layer=layer)
+
+
+def test_an_adapter_beside_the_weights_is_refused_instead_of_applied(copy):
+    (copy / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="holds an adapter"):
         load_teacher(copy)
 
 

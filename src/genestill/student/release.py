@@ -14,6 +14,8 @@ from scipy import stats
 import genestill
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of, write_text
+from genestill.student.corrector import Corrector
+from genestill.student.encoders.embedding import open_student
 
 LEVEL = 0.95
 PROVENANCE_SHOWN = ("settings", "seed", "hardware", "libraries", "python", "genestill", "commit", "source")
@@ -74,7 +76,8 @@ def write_model_card(folder: str | Path, card: Card) -> None:
     Works for every student whose config.json names a ``model_type`` that genestill trains: encoders and correctors.
 
     Raises:
-        InputError: no student in the folder; or a card without limits, title or summary, for every student has limits.
+        InputError: no student in the folder that opens whole; or a card without limits, title or summary, for every
+            student has limits.
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
@@ -84,6 +87,8 @@ def write_model_card(folder: str | Path, card: Card) -> None:
     for name in ("title", "summary", "limits"):
         if not getattr(card, name):
             raise InputError(f"model card of {folder}: no {name}; a card without it misleads its readers")
+    # What does not open is not released.
+    open_student(folder) if kind == "genestill-encoder" else Corrector.from_pretrained(folder)
     tags, library, usage = _KINDS[kind]
     teacher = card.teacher if card.teacher is not None else config.get("teacher") or _corrector_teacher(config)
     figures = summarise_figures(card.figures) if card.figures is not None else None

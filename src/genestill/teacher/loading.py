@@ -3,13 +3,14 @@
 Weights are read from safetensors only, code from this program only: no pickle, no ``trust_remote_code``.
 """
 
-import contextlib
+import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of
+from genestill.ground.models import open_whole
 from genestill.teacher.tokenization import Tokenizer, load_tokenizer
 
 # What a model of unknown context is given: attention grows with the square of the window.
@@ -98,7 +99,12 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
             config.layer_types = config.layer_types[: wanted + 1]
     if dtype == "auto":
         dtype = "bfloat16" if torch.device(device).type == "cuda" else "float32"
-    model = _load_model(folder, config, kind, files, getattr(torch, dtype))
+    model_class = _model_class(config, kind, files)
+    left = functools.partial(_may_be_left, lowest=config.num_hidden_layers, layers=layers)
+    # ESM's contact head is never used, cannot fit where layers are left out, and was looked at by `_require_heads`.
+    model = open_whole(
+        model_class, folder, skipped=CONTACTS, may_be_left=left, config=config, dtype=getattr(torch, dtype)
+    )
     if len(tokenizer.vocabulary) > config.vocab_size:
         raise InputError(
             f"{folder}: the tokenizer has {len(tokenizer.vocabulary)} tokens, the model only {config.vocab_size}; "
@@ -239,39 +245,7 @@ def _model_class(config, kind: str, files: list[Path]):
     return transformers.AutoModelForMaskedLM if kind == "masked" else transformers.AutoModelForCausalLM
 
 
-def _load_model(folder: Path, config, kind: str, files: list[Path], dtype):
-    model_class = _model_class(config, kind, files)
-    # The Auto classes take the switch, a class of our own has no remote code to begin with.
-    switch = {"trust_remote_code": False} if model_class.__name__.startswith("AutoModel") else {}
-    try:
-        with contextlib.redirect_stderr(None):
-            model, found = model_class.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **switch,
-            )
-    except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(
-            f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]}); "
-            "the model needs another architecture than the one transformers has, or the folder is mixed"
-        ) from None
-    # ESM's contact head is never asked, cannot fit where layers are left out, and was looked at by `_require_heads`.
-    other = sorted(key for key in found["mismatched_keys"] if key[0] != CONTACTS)
-    if other:
-        name, stored, expected = other[0]
-        raise InputError(
-            f"{folder}: the weights do not fit config.json ({len(other)} tensors, first {name}: {tuple(stored)} in the "
-            f"file, {tuple(expected)} by config.json); the model needs another architecture than the one transformers "
-            "has, or the folder is mixed"
-        )
-    missing = sorted(found["missing_keys"])
-    if missing:
-        raise InputError(
-            f"{folder}: {len(missing)} tensors of {type(model).__name__} are missing from the weights, first "
-            f"{missing[0]!r}; they would be random numbers"
-        )
-    return model
+def _may_be_left(name: str, lowest: int, layers: int) -> bool:
+    """Tensors of layers from ``lowest`` to ``layers``, which are not asked for; and what is no weight of a layer."""
+    number = re.search(r"\.(\d+)\.", name)
+    return number is None or lowest <= int(number[1]) < layers or name.endswith(("inv_freq", "position_ids"))

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, write_json
+from genestill.ground.logs import logger
+from genestill.ground.models import open_whole
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.tokens import BytePairs, SingleBases, open_cutter
 from genestill.student.encoders import EncoderConfig, EncoderModel
@@ -89,20 +92,28 @@ def build_student(
 
 
 def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBases | BytePairs]:
-    """(model, cutter) of a student folder, or of a published name when online; nothing is executed from the folder."""
-    try:
-        model = AutoModel.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no model that opens ({error})") from None
-    return model, open_cutter(folder)
+    """(model, cutter) of a student folder, or of a published name when online; nothing is executed from the folder.
+
+    Raises `InputError` as `models.open_whole` does, and for a tokenizer that does not open.
+    """
+    return open_whole(AutoModel, folder), open_cutter(folder)
 
 
 def open_language_head(folder: str | Path, hidden_size: int, vocabulary_size: int) -> LanguageHead:
-    """The language head saved beside a student; a fresh one if the folder has none."""
+    """The language head saved beside a student; a fresh one, with a warning, if the folder has none.
+
+    Raises `InputError` for a head that is not whole or of another size.
+    """
     head = LanguageHead(hidden_size, vocabulary_size)
     file = Path(folder) / HEAD_FILE
-    if file.is_file():
+    if not file.is_file():
+        logger.warning("%s: holds no %s; the language head starts from random numbers", folder, HEAD_FILE)
+        return head
+    try:
         head.load_state_dict(load_file(file))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{file}: not the language head of this student ({why})") from None
     return head
 
 

@@ -12,6 +12,7 @@ import torch
 from genestill.ground.devices import choose_device
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
+from genestill.ground.models import open_whole
 from genestill.student.encoders.configuration import POOLINGS
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
@@ -118,13 +119,7 @@ def open_student(folder: str | Path) -> EncoderModel:
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != EncoderModel.config_class.model_type:
         raise InputError(f"{folder}: config.json says model_type {kind!r}; expected an encoder student")
-    try:
-        model, report = EncoderModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
-    except Exception as error:  # transformers, its checks of settings and safetensors have dozens of kinds
-        raise InputError(f"{folder}: no student that opens ({error})") from None
-    if wrong := sorted({*report["missing_keys"], *report["unexpected_keys"]}):
-        raise InputError(f"{folder}: model.safetensors does not fit config.json ({', '.join(wrong[:3])} …)")
-    return model.eval()
+    return open_whole(EncoderModel, folder)
 
 
 def cut_windows(length: int, longest: int) -> list[tuple[int, int]]:

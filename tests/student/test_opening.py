@@ -1,0 +1,145 @@
+"""Every command that opens a student refuses one that is not whole: random numbers never stand in for its weights."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import DebertaV2ForMaskedLM
+
+from genestill.cli import main
+from genestill.ground.artefacts import token_features
+from genestill.ground.sequences import write_fasta
+from genestill.ground.tables import write_table
+from genestill.student.dna.bpe import train_bpe
+from genestill.student.dna.deberta import deberta_configuration
+from genestill.student.dna.runs import Start
+from genestill.student.dna.students import HEAD_FILE, LanguageHead, build_student, open_student, save_student
+
+WIDTH = 4
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two whole students and the inputs of every command."""
+    folder = tmp_path_factory.mktemp("whole")
+    generator = np.random.default_rng(1)
+    windows = [(f"w{number}", "".join(generator.choice(list("ACGT"), 48))) for number in range(8)]
+    write_fasta(folder / "windows.fna", windows)
+    starts = np.arange(0, 48, 6, dtype=np.int32)
+    features = generator.normal(size=(8, len(starts) * WIDTH)).astype(np.float16)
+    rows = [(name, starts, starts + 6, values) for (name, _), values in zip(windows, features, strict=True)]
+    frame = pd.DataFrame(rows, columns=["id", "start", "stop", "features"])
+    write_table(folder / "features.parquet", frame, token_features(WIDTH), {"size": WIDTH, "teacher": "drawn"})
+    table = pd.DataFrame({"sequence": [sequence for _, sequence in windows], "label": [0, 1] * 4})
+    table["split"] = ["train"] * 4 + ["test"] * 4
+    table.to_csv(folder / "task.tsv", sep="\t", index=False)
+    train_bpe([sequence for _, sequence in windows], 64, folder / "tokenizer")
+    for name, tokenizer in (("had-tiny", None), ("deberta-tiny", folder / "tokenizer")):
+        torch.manual_seed(1)
+        student, cutter = build_student(name, tokenizer, max_tokens=64)
+        head = LanguageHead(student.config.hidden_size, cutter.size)
+        save_student(folder / name, student, cutter, {"settings": {}}, head)
+    return folder
+
+
+def drop(tensors, config):
+    del tensors[next(name for name in tensors if ".1." in name and name.endswith("weight"))]
+
+
+def rename(tensors, config):
+    for name in list(tensors):
+        tensors[f"other.{name}"] = tensors.pop(name)
+
+
+def widen(tensors, config):
+    name = next(name for name, value in tensors.items() if value.ndim == 2)
+    tensors[name] = torch.cat([tensors[name], tensors[name]], dim=1)
+
+
+def add(tensors, config):
+    layer = {name: value for name, value in tensors.items() if ".1." in name}
+    tensors.update({name.replace(".1.", ".2."): value.clone() for name, value in layer.items()})
+
+
+def shorten(tensors, config):
+    config["num_hidden_layers"] = 1
+
+
+DAMAGES = {
+    drop: "1 tensors of .* are missing from the weights",
+    rename: "tensors of .* are missing from the weights",
+    widen: "weights do not fit config.json",
+    add: "have no place in",
+    shorten: "have no place in",
+}
+
+WORDS = {
+    "dna-embed": "--model {student} --task {place}/task.tsv --output {output}",
+    "dna-finetune": "--model {student} --task {place}/task.tsv --task-name t --name n --output {output}",
+    "dna-pretrain": "--initial {student} --sequences {place}/windows.fna --steps 1 --output {output}",
+    "dna-distil": "--initial {student} --sequences {place}/windows.fna --features {place}/features.parquet --steps 1"
+    " --output {output}",
+    "embed": "{place}/windows.fna --model {student} --output {output}",
+    "export-onnx": "--model {student} --output {output}",
+    "card": "--model {student} --title t --summary s --limit l --output {output}",
+}
+COMMANDS = [(command, "had-tiny") for command in WORDS] + [
+    (command, "deberta-tiny") for command in WORDS if command.startswith("dna-")
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(("command", "student"), COMMANDS)
+def test_a_student_that_is_not_whole_is_refused_by_every_command(place, tmp_path, capsys, command, student, damage):
+    if command == "export-onnx":
+        pytest.importorskip("onnxscript")
+    folder = shutil.copytree(place / student, tmp_path / "student")
+    tensors, config = load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())
+    damage(tensors, config)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config))
+    words = WORDS[command].format(student=folder, place=place, output=tmp_path / "output").split()
+    assert main(["--quiet", "student", command, *words]) == 2
+    told = capsys.readouterr().err
+    assert re.search(DAMAGES[damage], told), told
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", HEAD_FILE])
+def test_half_of_the_weights_is_refused(place, tmp_path, capsys, name):
+    folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
+    (folder / name).write_bytes((folder / name).read_bytes()[:200])
+    words = WORDS["dna-pretrain"].format(student=folder, place=place, output=tmp_path / "output").split()
+    assert main(["--quiet", "student", "dna-pretrain", *words]) == 2
+    assert str(folder) in capsys.readouterr().err
+
+
+def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_told(place, tmp_path, caplog, capsys):
+    folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
+    words = WORDS["dna-pretrain"].format(student=folder, place=place, output=tmp_path / "output").split()
+    shutil.copy(place / "deberta-tiny" / HEAD_FILE, folder / HEAD_FILE)
+    assert main(["student", "dna-pretrain", *words]) == 2
+    assert "not the language head of this student" in capsys.readouterr().err
+    (folder / HEAD_FILE).unlink()
+    assert main(["student", "dna-pretrain", *words]) == 0
+    assert "the language head starts from random numbers" in capsys.readouterr().err + caplog.text
+
+
+def test_a_published_model_with_the_head_of_another_task_opens(place, tmp_path):
+    _, cutter = build_student("deberta-tiny", place / "tokenizer", max_tokens=64)
+    published = DebertaV2ForMaskedLM(deberta_configuration("deberta-tiny", cutter.size, cutter.pad, 64))
+    published.save_pretrained(tmp_path / "published")
+    cutter.tokenizer.save_pretrained(tmp_path / "published")
+    opened, _ = Start(initial=str(tmp_path / "published")).open()
+    expected = published.deberta.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in opened.state_dict().items())
+
+
+def test_two_readings_of_one_student_are_equal(place):
+    (one, _), (other, _) = open_student(place / "had-tiny"), open_student(place / "had-tiny")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
