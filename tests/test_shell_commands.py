@@ -111,3 +111,24 @@ def test_options_quote_what_they_are_given(name):
     scope = {"shlex": shlex}
     exec(compile(text, "options", "exec"), scope)
     assert shlex.split(scope["options"](contigs=name, bam=[name, "b"])) == ["--contigs", name, "--bam", name, "b"]
+
+
+def hidden_settings(text):
+    """Names of settings in params that are functions of files or resources: Snakemake does not compare their values."""
+    hidden = set()
+    for value in arguments(text).values():
+        if isinstance(value, ast.Lambda) and [word.arg for word in value.args.args] != ["wildcards"]:
+            names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
+            hidden |= {name for name in names if name == "config" or (name.isupper() and name != "RESULTS")}
+    return hidden
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
+def test_no_setting_hides_in_a_function_of_files_where_a_change_of_it_reruns_nothing(file):
+    hidden = {(rule, *hidden_settings(text)) for rule, _, kind, text in blocks(file) if kind == "params"}
+    assert {entry for entry in hidden if len(entry) > 1} == set()
+
+
+def test_a_hidden_setting_is_found():
+    assert hidden_settings('a=lambda wildcards, input: options(k=MRNA["k"], file=input.x),') == {"MRNA"}
+    assert hidden_settings('a=lambda wildcards: MRNA["k"], b=lambda wildcards, input: RESULTS + input.x,') == set()

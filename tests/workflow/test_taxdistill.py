@@ -102,6 +102,22 @@ def test_the_same_command_again_finds_nothing_to_do(run):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("setting", "rules"),
+    [
+        ("evaluation={resamples: 300}", {"evaluate_taxonomy"}),
+        ("evaluation={labels_name: search}", {"evaluate_taxonomy", "draw_figures"}),
+        ("labels={format: kraken2}", {"index_contigs", "make_taxonomy"}),
+    ],
+)
+def test_a_setting_changed_after_a_finished_run_is_seen(run, setting, rules):
+    done = snakemake(
+        "-n", "--cores", 2, "--configfile", ROOT / "config" / "test.yaml", "--config", setting, folder=run[0]
+    )
+    planned = {line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("rule ")}
+    assert rules <= planned
+
+
 def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
     archive = run[0] / "report.zip"
     snakemake("--configfile", ROOT / "config" / "test.yaml", "--report", archive, folder=run[0])

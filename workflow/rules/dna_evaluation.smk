@@ -283,9 +283,9 @@ rule draw_features:
         mem_mb=4000,
         runtime=60,
     params:
-        named=lambda wildcards, input: [
-            f"{name}={file}"
-            for name, file in zip(DNA_FEATURES_OF, input.embeddings, strict=True)
+        named=[
+            f"{name}={folder}/{DNA_TSNE_TASK}.parquet"
+            for name, folder in DNA_FEATURES_OF.items()
         ],
         seed=config["seed"],
     shell:

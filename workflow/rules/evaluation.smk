@@ -38,8 +38,8 @@ rule evaluate_taxonomy:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=30,
     params:
-        options=lambda wildcards, input: options(
-            truth=input.truth,
+        truth=lambda wildcards, input: options(truth=input.truth),
+        options=options(
             labels_name=LABELS_NAME,
             dataset=config["dataset"]["name"],
             seed=config["seed"],
@@ -48,7 +48,7 @@ rule evaluate_taxonomy:
         name=STUDENT_NAME,
     shell:
         "python -m genestill evaluation taxonomy --labels {input.labels:q}"
-        " --predictions {params.name:q}={input.predictions:q} {params.options} --output {output:q} 2> {log:q}"
+        " --predictions {params.name:q}={input.predictions:q} {params.truth} {params.options} --output {output:q} 2> {log:q}"
 
 
 rule print_table:
@@ -114,14 +114,13 @@ rule draw_figures:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=30,
     params:
-        options=lambda wildcards, input: options(
-            truth=input.truth, labels_name=LABELS_NAME
-        ),
+        truth=lambda wildcards, input: options(truth=input.truth),
+        options=options(labels_name=LABELS_NAME),
         name=STUDENT_NAME,
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
-        " --predictions {params.name:q}={input.predictions:q} {params.options} --index {input.index:q}"
+        " --predictions {params.name:q}={input.predictions:q} {params.truth} {params.options} --index {input.index:q}"
         " --abundance {input.abundance:q} --output {params.folder:q} 2> {log:q}"
 
 
@@ -179,11 +178,11 @@ rule draw_run:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
-        options=lambda wildcards, input: options(
+        files=lambda wildcards, input: options(
             truth=input.truth,
             training=f"{input.model}/training.tsv" if input.model else None,
-            seed=config["seed"],
         ),
+        seed=config["seed"],
         representations=lambda wildcards, input: options(
             representations=[f"teacher={shard}" for shard in input.teacher]
             + [f"student={input.student}"] * bool(input.student)
@@ -192,7 +191,7 @@ rule draw_run:
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill evaluation run-figures --costs {params.costs:q}/*/*.tsv {params.representations}"
-        " --predictions {input.predictions:q} {params.options} --output {params.folder:q} 2> {log:q}"
+        " --predictions {input.predictions:q} {params.files} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule write_amber_input:
@@ -213,14 +212,13 @@ rule write_amber_input:
         mem_mb=2000,
         runtime=10,
     params:
-        options=lambda wildcards, input: options(
-            truth=input.truth, labels_name=LABELS_NAME
-        ),
-        predictions=lambda wildcards, input: options(
-            predictions=f"{STUDENT_NAME}={input.predictions}"
+        truth=lambda wildcards, input: options(truth=input.truth),
+        options=options(labels_name=LABELS_NAME),
+        predictions=options(
+            predictions=f"{STUDENT_NAME}={RESULTS}/student/{STUDENT_NAME}/predictions.parquet"
         ),
     shell:
-        "python -m genestill evaluation amber-input --labels {input.labels:q} {params.predictions} {params.options}"
+        "python -m genestill evaluation amber-input --labels {input.labels:q} {params.predictions} {params.truth} {params.options}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -243,8 +241,9 @@ rule run_amber:
     params:
         program=peer_program("amber", "amber.py"),
         names=f"{LABELS_NAME},{STUDENT_NAME}",
-        binnings=lambda wildcards, input: [
-            f"{input.tables}/{name}.binning" for name in (LABELS_NAME, STUDENT_NAME)
+        binnings=[
+            f"{EVALUATION}/amber/input/{name}.binning"
+            for name in (LABELS_NAME, STUDENT_NAME)
         ],
     # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
     shell:

@@ -49,8 +49,8 @@ rule embed_with_student:
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
-        tracks=lambda wildcards, input: (
-            options(tracks=str(input.transcripts))
+        tracks=lambda wildcards: (
+            options(tracks=f"{MRNA_BENCHMARK}/transcripts.parquet")
             if MRNA_STUDENTS[wildcards.run.rsplit(".", 1)[0]].get("tracks")
             else ""
         ),
@@ -78,14 +78,13 @@ rule probe:
         mem_mb=8000,
         runtime=240,
     params:
-        features=lambda wildcards, input: options(
-            embeddings=input.features, kmers=MRNA["baselines"].get(wildcards.model)
-        ),
+        features=lambda wildcards, input: options(embeddings=input.features),
+        kmers=lambda wildcards: options(kmers=MRNA["baselines"].get(wildcards.model)),
         dataset=config["dataset"]["name"],
         seeds=MRNA["split_seeds"],
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
-        " --groups {input.groups:q} {params.features} --model {wildcards.model:q} --dataset {params.dataset:q}"
+        " --groups {input.groups:q} {params.features} {params.kmers} --model {wildcards.model:q} --dataset {params.dataset:q}"
         " --seeds {params.seeds:q} --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
 

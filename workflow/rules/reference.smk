@@ -105,16 +105,18 @@ rule index_contigs:
             abundance=input.abundance,
             bam=list(input.bam),
             labels=input.labels,
-            labels_format=config["labels"]["format"],
             truth=input.truth,
             reference=input.reference,
-            genomes_folder=GENOMES_FOLDER if input.reference else None,
             output_truth=output.truth,
+        ),
+        settings=options(
+            labels_format=config["labels"]["format"],
+            genomes_folder=GENOMES_FOLDER if GENOMES else None,
         ),
         minimum_length=DATASET["minimum_length"],
     shell:
         "python -m genestill reference contigs --contigs {input.contigs:q} {params.given}"
-        " --minimum-length {params.minimum_length:q} --output-index {output.index:q}"
+        " {params.settings} --minimum-length {params.minimum_length:q} --output-index {output.index:q}"
         " --output-abundance {output.abundance:q} 2> {log:q}"
 
 
@@ -140,13 +142,15 @@ rule make_taxonomy:
                 f"{input.database}/proteins" if "database" in input.keys() else None
             ),
             genomes=input.get("genomes"),
-            genomes_folder=GENOMES_FOLDER if "genomes" in input.keys() else None,
             labels=input.get("labels"),
+        ),
+        settings=options(
+            genomes_folder=GENOMES_FOLDER if GENOMES else None,
             labels_format=config["labels"]["format"],
             taxdump=REFERENCE["taxdump"],
         ),
     shell:
-        "python -m genestill reference taxonomy {params.source} --output {output:q} 2> {log:q}"
+        "python -m genestill reference taxonomy {params.source} {params.settings} --output {output:q} 2> {log:q}"
 
 
 rule predict_proteins:
@@ -193,11 +197,11 @@ rule make_database:
         * attempt,
     params:
         source=lambda wildcards, input: options(
-            ready=REFERENCE["database"],
             proteins=(
                 f"{RESULTS}/reference/proteins" if "proteins" in input.keys() else None
             ),
             taxonomy=input.get("taxonomy"),
         ),
+        ready=options(ready=REFERENCE["database"]),
     shell:
-        "python -m genestill reference database {params.source} --threads {threads} --output {output:q} 2> {log:q}"
+        "python -m genestill reference database {params.ready} {params.source} --threads {threads} --output {output:q} 2> {log:q}"

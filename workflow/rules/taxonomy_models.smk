@@ -241,7 +241,8 @@ use rule write_amber_input as write_benchmark_amber_input with:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/write_benchmark_amber_input.tsv"
     params:
-        options=options(truth=f"{RESULTS}/reference/truth.parquet"),
+        truth=lambda wildcards, input: options(truth=input.truth),
+        options="",
         predictions=" ".join(
             options(predictions=f"{run}={RESULTS}/student/{run}/predictions.parquet")
             for run in AMBER_RUNS
@@ -261,8 +262,9 @@ use rule run_amber as run_benchmark_amber with:
     params:
         program=peer_program("amber", "amber.py"),
         names=",".join(["MMseqs2", *AMBER_RUNS]),
-        binnings=lambda wildcards, input: [
-            f"{input.tables}/{name}.binning" for name in ("MMseqs2", *AMBER_RUNS)
+        binnings=[
+            f"{EVALUATION}/benchmark_amber/input/{name}.binning"
+            for name in ("MMseqs2", *AMBER_RUNS)
         ],
 
 
