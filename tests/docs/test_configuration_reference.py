@@ -29,6 +29,8 @@ KEYWORDS = {
     "propertyNames", "if", "then", "not",
     "moved",  # ours: former keys and where they stand now
     "recipes",  # ours: the only recipes that read a setting
+    "path",  # ours: what a string names on disk
+    "names",  # ours: words that are accepted where a path is expected
 }  # fmt: skip
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {

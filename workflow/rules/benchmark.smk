@@ -25,7 +25,7 @@ for community, differences in COMMUNITIES.items():
         snakefile:
             "../Snakefile"
         config:
-            community_configuration(config, community, differences)
+            community_configuration(community, differences)
 
     use rule * from community exclude peer_environment as prefix*
 

@@ -1,4 +1,3 @@
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -13,27 +12,29 @@ from snakemake.settings.types import DeploymentMethod
 from genestill.ground.configuration import complete_configuration, merge
 from genestill.ground.devices import count_gpus
 from genestill.ground.errors import InputError
+from genestill.ground.given_paths import is_folder, refuse_missing_paths
 from genestill.ground.locks import hold
 from genestill.ground.settings import select_settings
 
+# The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration
+# of its own, as those that snakedeploy makes do.
+DEMO = Path("config", "config.yaml")
+if not workflow.overwrite_configfiles:
+
+    configfile: DEMO if DEMO.is_file() else ROOT / DEMO
+
+
+SCHEMAS = ROOT / "workflow" / "schemas"
+# What the user wrote; the communities of a benchmark are completed from it anew.
+GIVEN = config
 try:
     config = complete_configuration(
-        config,
-        recipes=ROOT / "config" / "recipes",
-        schemas=ROOT / "workflow" / "schemas",
+        GIVEN, recipes=ROOT / "config" / "recipes", schemas=SCHEMAS
     )
+    # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
+    refuse_missing_paths(config, SCHEMAS, ROOT / "resources" / "teachers.yaml")
 except InputError as error:
     raise WorkflowError(str(error))
-
-# Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
-for role in ("contigs", "abundance", "bam", "labels", "truth"):
-    given = config["dataset"][role] or []
-    for file in [given] if isinstance(given, str) else given:
-        made = os.path.relpath(file).startswith(("resources/downloads/", "results/"))
-        if not made and not Path(file).exists():
-            raise WorkflowError(
-                f"dataset.{role}: {file}: no such file; a relative path starts in {Path.cwd()}"
-            )
 
 # Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.
 # Without conda, the programs that rules call are those beside the Python that runs Snakemake, on the PATH or not.
@@ -88,9 +89,9 @@ def options(**values):
     return " ".join(words)
 
 
-def community_configuration(whole, name, differences):
-    """The configuration of one community of a benchmark: the whole one with that community's differences."""
-    own = {section: value for section, value in whole.items() if section != "benchmark"}
+def community_configuration(name, differences):
+    """The configuration of one community of a benchmark: what the user wrote with that community's differences."""
+    own = {section: value for section, value in GIVEN.items() if section != "benchmark"}
     return merge(merge(own, differences), {"dataset": {"name": name}})
 
 

@@ -1,7 +1,7 @@
 TEACHER_CONFIG = config["teacher"]
 
 # A folder that the user has, or one that a rule makes: downloaded by name, or pretrained in miniature.
-TEACHER_IS_FOLDER = len(Path(TEACHER_CONFIG["model"] or "").parts) > 1
+TEACHER_IS_FOLDER = is_folder(TEACHER_CONFIG["model"] or "")
 TEACHER_MODEL = TEACHER_CONFIG["model"] if TEACHER_IS_FOLDER else f"{TEACHER}/model"
 
 # What a teacher can be pretrained and checked on: the reference genomes, or without them the contigs themselves.

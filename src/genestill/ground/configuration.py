@@ -1,6 +1,15 @@
-"""The workflow's configuration: recipe defaults, one JSON schema a section, sentences for mistakes."""
+"""The workflow's configuration: defaults of the recipe, one JSON schema per section, sentences for mistakes.
+
+Beside the words of JSON Schema, a schema may hold
+
+* ``recipes``: the recipes that read this key; a recipe that is not listed refuses it (absent: every recipe that reads
+  the section);
+* ``moved``: former keys of an object, each with its new place;
+* ``path``: what a string names on disk (see `genestill.ground.given_paths`).
+"""
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -10,17 +19,52 @@ from genestill.ground.errors import InputError
 from genestill.ground.settings import expand
 from genestill.ground.text import read_text
 
+# libyaml's parser, where PyYAML was built with it, is ten times as fast.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# What every recipe reads.
+GENERAL = ("recipe", "seed", "dataset")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One published system, as ``config/recipes/<name>.yaml`` describes it.
+
+    Attributes:
+        name: of the recipe.
+        sections: sections of the configuration that its rules read, beside those in `GENERAL`.
+        defaults: settings that lie under the user's.
+        simulated: the same, where the recipe simulates its genomes because the user names no data.
+    """
+
+    name: str
+    sections: tuple[str, ...]
+    defaults: dict
+    simulated: dict
+
 
 def read_yaml(path: str | Path):
     """Read a YAML file; raise `InputError` with the line if it is not YAML."""
     text = read_text(path)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=LOADER)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         for number, line in enumerate(text.split("\n"), 1):
             if "\t" in line[: len(line) - len(line.lstrip())]:
                 raise InputError(f"{path}: line {number} is indented by a tab; YAML takes blanks only") from None
         raise InputError(f"{path}: not a YAML file: {error}") from None
+
+
+def read_recipe(folder: str | Path, name) -> Recipe:
+    """The recipe ``name`` of the folder of recipes; raise `InputError` with the known ones if there is none."""
+    known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
+    if name not in known:
+        raise InputError(
+            f"configuration: recipe is {name!r}; expected one of {', '.join(known)}{_nearest(name, known)}"
+        )
+    content = read_yaml(Path(folder) / f"{name}.yaml")
+    sections, simulated = content.pop("sections"), content.pop("simulated", {})
+    return Recipe(name, tuple(sections), content, simulated)
 
 
 def merge(defaults: dict, settings: dict) -> dict:
@@ -39,35 +83,56 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
 
     Args:
         settings: the user's configuration, as read from YAML.
-        recipes: folder with one ``<recipe>.yaml`` of defaults a recipe.
+        recipes: folder with one ``<recipe>.yaml`` per recipe.
         schemas: folder with ``config.schema.yaml`` for the top level and ``<section>.schema.yaml`` for each section.
 
     Returns:
-        A new dict in which every key of the schemas stands.
+        A new dict in which every key of the schemas stands, in the order of the schemas.
 
     Raises:
-        InputError: an unknown recipe or key (with the nearest known one), or a value that the schema refuses.
+        InputError: an unknown recipe or key (with the nearest known one), a section or key that the recipe does not
+            read, or a value that the schema refuses.
     """
-    known = sorted(path.stem for path in Path(recipes).glob("*.yaml"))
     if not isinstance(settings, dict):
         raise InputError(f"configuration: {str(settings)[:60]!r}; expected keys and values, recipe and dataset first")
-    recipe = settings.get("recipe")
-    if recipe not in known:
-        raise InputError(
-            f"configuration: recipe is {recipe!r}; expected one of {', '.join(known)}{_nearest(recipe, known)}"
-        )
-    settings = merge(read_yaml(Path(recipes) / f"{recipe}.yaml") or {}, settings)
+    recipe = read_recipe(recipes, settings.get("recipe"))
     top = read_yaml(Path(schemas) / "config.schema.yaml")
-    completed = _complete(settings, top, ())
+    _refuse_unknown_keys(settings, top, (), recipe.name)
+    _refuse_sections_of_others(settings, recipe, recipes)
+    defaults = merge(recipe.defaults, recipe.simulated) if _is_simulated(settings) else recipe.defaults
+    completed = _complete(merge(defaults, settings), top, (), recipe.name)
     for section in top["properties"]:
         file = Path(schemas) / f"{section}.schema.yaml"
         if file.is_file():
-            completed[section] = _complete(completed.get(section) or {}, expand(read_yaml(file)), (section,))
+            given = completed.get(section)
+            schema = expand(read_yaml(file))
+            completed[section] = _complete({} if given is None else given, schema, (section,), recipe.name)
     return {section: completed[section] for section in top["properties"] if section in completed}
 
 
-def _complete(settings: dict, schema: dict, path: tuple[str, ...]) -> dict:
-    _refuse_unknown_keys(settings, schema, path)
+def _is_simulated(settings: dict) -> bool:
+    """Whether the user names no sequences: no genomes, no contigs, no database."""
+    dataset, reference = settings.get("dataset"), settings.get("reference")
+    given = [
+        *((dataset.get("contigs"), dataset.get("labels")) if isinstance(dataset, dict) else ()),
+        *((reference.get("genomes"), reference.get("database")) if isinstance(reference, dict) else ()),
+    ]
+    return not any(given)
+
+
+def _refuse_sections_of_others(settings: dict, recipe: Recipe, recipes: str | Path) -> None:
+    for section in settings:
+        if section not in (*GENERAL, *recipe.sections):
+            known = sorted(path.stem for path in Path(recipes).glob("*.yaml"))
+            readers = [name for name in known if section in read_recipe(recipes, name).sections]
+            raise InputError(
+                f"configuration: the recipe {recipe.name} does not read the section {section}; it belongs to "
+                f"{' and '.join(readers)}, and {recipe.name} reads {', '.join((*GENERAL[2:], *recipe.sections))}"
+            )
+
+
+def _complete(settings, schema: dict, path: tuple[str, ...], recipe: str) -> dict:
+    _refuse_unknown_keys(settings, schema, path, recipe)
     completed = _with_defaults(settings, schema)
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(completed))
     if error is not None:
@@ -76,14 +141,26 @@ def _complete(settings: dict, schema: dict, path: tuple[str, ...]) -> dict:
     return completed
 
 
-def _refuse_unknown_keys(settings, schema: dict, path: tuple[str, ...]) -> None:
-    if not isinstance(settings, dict) or schema.get("additionalProperties") is not False:
+def _refuse_unknown_keys(settings, schema: dict, path: tuple[str, ...], recipe: str) -> None:
+    if not isinstance(settings, dict):
         return
-    known = schema.get("properties", {})
+    known, others = schema.get("properties", {}), schema.get("additionalProperties")
     for key, value in settings.items():
+        where = ".".join((*path, str(key)))
+        if key in schema.get("moved", {}):
+            raise InputError(f"configuration: {where} is now {schema['moved'][key]}")
         if key not in known:
-            raise InputError(f"configuration: unknown key {'.'.join((*path, str(key)))}{_nearest(key, known)}")
-        _refuse_unknown_keys(value, known[key], (*path, key))
+            if others is False:
+                raise InputError(f"configuration: unknown key {where}{_nearest(key, known)}")
+            if isinstance(others, dict):
+                _refuse_unknown_keys(value, others, (*path, str(key)), recipe)
+            continue
+        if recipe not in known[key].get("recipes", [recipe]):
+            raise InputError(
+                f"configuration: the recipe {recipe} does not read {where}; it belongs to "
+                f"{' and '.join(known[key]['recipes'])}"
+            )
+        _refuse_unknown_keys(value, known[key], (*path, str(key)), recipe)
 
 
 def _with_defaults(settings, schema: dict, fill: bool = True):

@@ -1,0 +1,99 @@
+"""Files and folders that a configuration names, looked for before the first job.
+
+A schema says with the keyword ``path`` what a string names:
+
+* ``file`` or ``folder``;
+* ``taxdump``: a folder with ``nodes.dmp`` and ``names.dmp``;
+* ``database``: the path of an MMseqs2 database (``<path>.dbtype`` exists), or one of the words in ``names``;
+* ``model``: a folder if the string holds a slash, else a name of ``resources/teachers.yaml``;
+* ``source``: ``FILE``, ``FILE,FILE`` or ``FILE:key=value,…``.
+
+What the workflow itself makes (``results/``, ``resources/downloads/``) need not exist yet.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from genestill.ground.configuration import read_yaml
+from genestill.ground.errors import InputError
+from genestill.ground.settings import expand
+
+MADE = ("resources/downloads/", "results/")
+
+
+def is_made(path: str) -> bool:
+    """Whether a rule of the workflow makes the file; other files are the user's."""
+    return os.path.relpath(path).startswith(MADE)
+
+
+def is_folder(model: str) -> bool:
+    """Whether ``teacher.model`` is a folder (it holds a slash: ``./mine`` or ``mine/``) and not the name of a model."""
+    return "/" in model
+
+
+def refuse_missing_paths(configuration: dict, schemas: str | Path, registry: str | Path) -> None:
+    """Look for every path that a completed configuration names.
+
+    Args:
+        configuration: as `complete_configuration` returns it.
+        schemas: folder of the schemas.
+        registry: the table of named teachers.
+
+    Raises:
+        InputError: the key, the path, and the folder in which a relative path starts.
+    """
+    for section, settings in configuration.items():
+        file = Path(schemas) / f"{section}.schema.yaml"
+        if file.is_file():
+            for key, value, schema in _given(settings, expand(read_yaml(file)), section):
+                _refuse(key, value, schema, registry)
+
+
+def _given(settings, schema: dict, key: str) -> Iterator[tuple[str, str, dict]]:
+    """Every string of ``settings`` whose schema has the keyword ``path``."""
+    if isinstance(settings, str) and "path" in schema:
+        yield key, settings, schema
+    elif isinstance(settings, list) and isinstance(schema.get("items"), dict):
+        for entry in settings:
+            yield from _given(entry, schema["items"], key)
+    elif isinstance(settings, dict):
+        named = schema.get("additionalProperties")
+        for name, value in settings.items():
+            below = schema.get("properties", {}).get(name, named)
+            if isinstance(below, dict):
+                yield from _given(value, below, f"{key}.{name}")
+
+
+def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
+    kind = schema["path"]
+    if kind == "source":
+        table = ":" in value
+        for file in [value.split(":", 1)[0]] if table else value.split(","):
+            _refuse(key, file, {"path": "file"}, registry)
+        return
+    if kind == "database" and value in schema["names"]:
+        return
+    if kind == "model" and not is_folder(value):
+        known = read_yaml(registry)
+        if value not in known:
+            raise InputError(
+                f"{key}: {value!r} is neither a folder (a path with a slash, such as ./{value}) nor a model of "
+                f"{registry}: {', '.join(known)}"
+            )
+        return
+    path = Path(f"{value}.dbtype") if kind == "database" else Path(value)
+    if not path.exists() and not is_made(value):
+        names = f", nor one of {', '.join(schema['names'])}" if kind == "database" else ""
+        missing = "no such file" if kind in ("file", "database") else "no such folder"
+        raise InputError(f"{key}: {path}: {missing}{names}; a relative path starts in {Path.cwd()}")
+    if path.exists() and path.is_dir() == (kind in ("file", "database")):
+        raise InputError(
+            f"{key}: {path}: {'a folder; expected a file' if path.is_dir() else 'a file; expected a folder'}"
+        )
+    if kind == "taxdump" and path.exists():
+        for name in ("nodes.dmp", "names.dmp"):
+            if not (path / name).is_file():
+                raise InputError(
+                    f"{key}: {path / name}: no such file; expected the folder of an unpacked taxonomy dump"
+                )

@@ -1,0 +1,91 @@
+"""The same configuration gives the same jobs, wherever and however the workflow is started."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+
+pytestmark = pytest.mark.workflow
+
+# The example of the README, with files that are looked for before the first job.
+MINE = """
+recipe: taxdistill
+dataset: {name: mine, contigs: mine/contigs.fna, abundance: mine/abundance.tsv}
+reference: {genomes: mine/genomes.tsv}
+student: {teacher: none}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of a user outside the checkout, with a configuration and the files that it names."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "contigs.fna").write_text(">a\nACGT\n")
+    (tmp_path / "mine" / "abundance.tsv").write_text("contig\ts1\na\t1.5\n")
+    (tmp_path / "mine" / "genomes.tsv").write_text("file\tlineage\n")
+    (tmp_path / "mine.yaml").write_text(MINE)
+    return tmp_path
+
+
+def shell_commands(folder, *arguments) -> list[str]:
+    """Commands of a dry run in ``folder``, sorted, without the place of the checkout."""
+    done = subprocess.run(
+        [SNAKEMAKE, "-n", "-p", "--cores", "2", *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return sorted(re.findall(r"python -m genestill .*", done.stdout))
+
+
+def test_a_configuration_gives_the_same_commands_by_path_and_as_a_module(folder):
+    by_path = shell_commands(folder, "-s", ROOT / "Snakefile", "--configfile", "mine.yaml")
+    (folder / "outer").write_text(
+        f"""
+configfile: "mine.yaml"
+module genestill:
+    snakefile: {str(ROOT / "Snakefile")!r}
+    config: config
+use rule * from genestill as genestill_*
+rule all:
+    default_target: True
+    input: rules.genestill_all.input
+"""
+    )
+    as_module = shell_commands(folder, "-s", "outer")
+    assert as_module == by_path
+    search = next(command for command in by_path if "labels search" in command)
+    assert "--kmer 0 " in search
+    assert "--orf-filter 1 " in search
+
+
+def test_a_checkout_that_holds_the_demo_adds_nothing_to_a_configuration(folder):
+    elsewhere = shell_commands(folder, "-s", ROOT / "Snakefile", "--configfile", "mine.yaml")
+    for part in ("workflow", "config", "envs", "resources", "src", "Snakefile"):
+        (folder / part).symlink_to(ROOT / part)
+    assert shell_commands(folder, "--configfile", "mine.yaml") == elsewhere
+
+
+def test_without_a_configuration_the_demo_is_run_from_any_folder(tmp_path):
+    commands = shell_commands(tmp_path, "-s", ROOT / "Snakefile")
+    assert any("results/taxdistill/demo/" in command for command in commands)
+    assert any("--kmer 5 " in command for command in commands)
+
+
+def test_a_configuration_without_a_name_is_refused(folder):
+    (folder / "mine.yaml").write_text(MINE.replace("name: mine, ", ""))
+    done = subprocess.run(
+        [SNAKEMAKE, "-n", "--cores", "2", "-s", ROOT / "Snakefile", "--configfile", "mine.yaml"],
+        cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "dataset: 'name' is a required property" in done.stdout + done.stderr
