@@ -55,6 +55,7 @@ def test_every_architecture_that_the_schema_offers_is_one_and_none_is_missing():
 def list_jobs(dna: dict, folder: Path) -> subprocess.CompletedProcess:
     """A dry run of the demo with other settings in the section dna."""
     (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna}))
+    (folder / "t.tsv").touch()
     return subprocess.run(
         [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "-n", "-p", "--cores", "1", "had"]
         + ["--configfile", ROOT / "config" / "had-demo.yaml", folder / "other.yaml"],

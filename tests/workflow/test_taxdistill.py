@@ -45,8 +45,9 @@ def test_a_dry_run_from_the_root_lists_jobs(name, tmp_path):
     settings = (ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")
     for word in settings.split():
         if word.startswith("../shared/"):
-            (tmp_path / "run" / word).resolve().parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "run" / word).resolve().touch()
+            path = (tmp_path / "run" / word).resolve()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch() if path.suffix else path.mkdir(exist_ok=True)
     (tmp_path / "run").mkdir(exist_ok=True)
     done = snakemake("-n", "--cores", 2, "--configfile", ROOT / "config" / f"{name}.yaml", folder=tmp_path / "run")
     jobs = [line for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
@@ -105,15 +106,15 @@ def test_the_same_command_again_finds_nothing_to_do(run):
 @pytest.mark.parametrize(
     ("setting", "rules"),
     [
-        ("evaluation={resamples: 300}", {"evaluate_taxonomy"}),
-        ("evaluation={labels_name: search}", {"evaluate_taxonomy", "draw_figures"}),
-        ("labels={format: kraken2}", {"index_contigs", "make_taxonomy"}),
+        ("evaluation: {resamples: 300}", {"evaluate_taxonomy"}),
+        ("evaluation: {labels_name: search}", {"evaluate_taxonomy", "draw_figures"}),
+        ("labels: {format: kraken2}", {"index_contigs", "make_taxonomy"}),
     ],
 )
 def test_a_setting_changed_after_a_finished_run_is_seen(run, setting, rules):
-    done = snakemake(
-        "-n", "--cores", 2, "--configfile", ROOT / "config" / "test.yaml", "--config", setting, folder=run[0]
-    )
+    (run[0] / "changed.yaml").write_text(setting)
+    settings = [ROOT / "config" / "test.yaml", run[0] / "changed.yaml"]
+    done = snakemake("-n", "--cores", 2, "--configfile", *settings, folder=run[0])
     planned = {line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("rule ")}
     assert rules <= planned
 
