@@ -9,9 +9,16 @@ sys.path.insert(0, str(SOURCE))
 
 from snakemake.settings.types import DeploymentMethod
 
-from genestill.ground.configuration import complete_configuration, merge
+import yaml
+
+from genestill.ground.configuration import (
+    complete_configuration,
+    effective_configuration,
+    merge,
+)
 from genestill.ground.devices import count_gpus
 from genestill.ground.errors import InputError
+from genestill.ground.files import write_text
 from genestill.ground.given_paths import is_folder, refuse_missing_paths
 from genestill.ground.locks import hold
 from genestill.ground.settings import select_settings
@@ -24,13 +31,12 @@ if not workflow.overwrite_configfiles:
     configfile: DEMO if DEMO.is_file() else ROOT / DEMO
 
 
+RECIPES = ROOT / "config" / "recipes"
 SCHEMAS = ROOT / "workflow" / "schemas"
 # What the user wrote; the communities of a benchmark are completed from it anew.
 GIVEN = config
 try:
-    config = complete_configuration(
-        GIVEN, recipes=ROOT / "config" / "recipes", schemas=SCHEMAS
-    )
+    config = complete_configuration(GIVEN, RECIPES, SCHEMAS)
     # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
     refuse_missing_paths(config, SCHEMAS, ROOT / "resources" / "teachers.yaml")
 except InputError as error:
@@ -145,3 +151,12 @@ def claim_results():
         workflow.globals["results_held"] = hold(RESULTS)
     except InputError as error:
         raise WorkflowError(str(error))
+
+
+def write_configuration():
+    """Write what the run reads, defaults included, beside its results."""
+    effective = effective_configuration(config, RECIPES, SCHEMAS)
+    write_text(
+        f"{RESULTS}/configuration.yaml",
+        yaml.safe_dump(effective, sort_keys=False, allow_unicode=True),
+    )

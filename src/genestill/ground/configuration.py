@@ -110,6 +110,22 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
     return {section: completed[section] for section in top["properties"] if section in completed}
 
 
+def effective_configuration(completed: dict, recipes: str | Path, schemas: str | Path) -> dict:
+    """What of a completed configuration its recipe reads; completing it gives the same configuration again."""
+    recipe = read_recipe(recipes, completed["recipe"])
+    read = {key: completed[key] for key in (*GENERAL, *recipe.sections)}
+    for section, settings in read.items():
+        file = Path(schemas) / f"{section}.schema.yaml"
+        if file.is_file():
+            schema = expand(read_yaml(file))
+            read[section] = {
+                key: value
+                for key, value in settings.items()
+                if recipe.name in schema["properties"][key].get("recipes", [recipe.name])
+            }
+    return read
+
+
 def _is_simulated(settings: dict) -> bool:
     """Whether the user names no sequences: no genomes, no contigs, no database."""
     dataset, reference = settings.get("dataset"), settings.get("reference")
