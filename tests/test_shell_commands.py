@@ -56,11 +56,14 @@ def is_quoted(node, known):
         return all(is_quoted(element, known) for element in node.elts)
     if isinstance(node, ast.BinOp):
         return is_quoted(node.left, known) and is_quoted(node.right, known)
-    if not isinstance(node, ast.Call):
+    if isinstance(node, ast.Name):
+        name = node.id  # a function that Snakemake calls
+    elif not isinstance(node, ast.Call):
         return False
-    if isinstance(node.func, ast.Attribute) and node.func.attr == "join":
+    elif isinstance(node.func, ast.Attribute) and node.func.attr == "join":
         return is_quoted(node.args[0], known)
-    name = ast.unparse(node.func)
+    else:
+        name = ast.unparse(node.func)
     if name == "options":
         return True
     returned = (

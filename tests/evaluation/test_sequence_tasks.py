@@ -173,7 +173,7 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
         {"id": [str(row) for row in range(240)], "embedding": list(features), "tokens": 60, "truncated": False}
     )
     write_table(tmp_path / "features.parquet", frame, embeddings(8))
-    for kind, extra in (("kmer", None), ("probe", tmp_path / "features.parquet")):
+    for kind, extra in (("kmer", None), ("probe", [tmp_path / "features.parquet"])):
         fit_on_table(kind, task, "mine/one", kind, extra, 1, 1, tmp_path / f"{kind}.parquet")
     run = read_run(tmp_path / "probe.parquet")
     assert (run.labels == run.predicted).mean() > 0.9
@@ -188,7 +188,7 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     assert "less kmer" in page
     assert page.count(" to ") == 3
     assert out[2].read_text().startswith("<?xml")
-    draw_task(task, [f"mine={tmp_path / 'features.parquet'}"], 60, 1, tmp_path / "tsne.svg")
+    draw_task(task, {"mine": [tmp_path / "features.parquet"]}, 60, 1, tmp_path / "tsne.svg")
     assert (tmp_path / "tsne.svg").stat().st_size > 1000
 
 

@@ -368,7 +368,7 @@ def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undis
     folder, jobs = undisturbed
     target = next(job for job in jobs if job.rule == "soften_teacher")
     disturbed = copy_before(folder, tmp_path / "run", jobs, target)
-    shards = sorted(disturbed.glob(f"{RESULTS}/teacher/*/shards/[0-9].parquet"))
+    shards = sorted(disturbed.glob(f"{RESULTS}/teacher/*/contigs/sequence/[0-9].parquet"))
     times = {path: path.stat().st_mtime_ns for path in shards}
     shards[1].write_bytes(damage(shards[1].read_bytes()))
     os.utime(shards[1], ns=(times[shards[1]], times[shards[1]]))

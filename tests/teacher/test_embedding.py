@@ -110,7 +110,7 @@ def test_both_strands_give_a_sequence_and_its_reverse_complement_one_embedding(m
 def test_token_features_lie_at_the_bases_that_their_tokens_cover(request, contigs, folder):
     teacher = load_teacher(request.getfixturevalue(folder))
     records = contigs[2]
-    table = next(compute(teacher, records, EmbeddingSettings(what="tokens", window=60, batch_tokens=100)))
+    table = next(compute(teacher, records, EmbeddingSettings(representation="token", window=60, batch_tokens=100)))
     for row, (_, sequence) in zip(table.to_pylist(), records, strict=True):
         features = np.array(row["features"], dtype=float).reshape(len(row["start"]), teacher.hidden_size)
         covered = [place for a, b in zip(row["start"], row["stop"], strict=True) for place in range(a, b)]
@@ -161,12 +161,12 @@ def test_the_file_says_how_it_was_made(causal_folder, contigs, tmp_path):
     assert len(found["input"]) == 64
 
 
-@pytest.mark.parametrize("what", ["tokens", "base-log-probabilities"])
-def test_other_outputs_are_written_in_their_schemas(masked_folder, contigs, tmp_path, what):
+@pytest.mark.parametrize("representation", ["token", "base-log-probabilities"])
+def test_other_outputs_are_written_in_their_schemas(masked_folder, contigs, tmp_path, representation):
     fasta, index, records = contigs
     output = tmp_path / "x.parquet"
-    embed_shard(masked_folder, fasta, index, output, EmbeddingSettings(what=what), device="cpu")
-    schema = artefacts.token_features(32) if what == "tokens" else artefacts.BASE_LOG_PROBABILITIES
+    embed_shard(masked_folder, fasta, index, output, EmbeddingSettings(representation=representation), device="cpu")
+    schema = artefacts.token_features(32) if representation == "token" else artefacts.BASE_LOG_PROBABILITIES
     assert read_arrow(output, schema)["id"].to_pylist() == [name for name, _ in records]
 
 
@@ -183,8 +183,8 @@ def test_values_too_large_for_float16_stop_the_run(causal_folder):
         {"pooling": "median"},
         {"strands": "three"},
         {"window": "last"},
-        {"what": "tokens", "strands": "both"},
-        {"what": "tokens", "window": "first"},
+        {"representation": "token", "strands": "both"},
+        {"representation": "token", "window": "first"},
     ],
 )
 def test_settings_that_make_no_sense_get_a_sentence(settings):

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,9 +53,9 @@ def test_every_architecture_that_the_schema_offers_is_one_and_none_is_missing():
     assert sorted(filter(None, offered)) == sorted(ARCHITECTURES)
 
 
-def list_jobs(dna: dict, folder: Path) -> subprocess.CompletedProcess:
-    """A dry run of the demo with other settings in the section dna."""
-    (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna}))
+def list_jobs(dna: dict, folder: Path, teacher: dict | None = None) -> subprocess.CompletedProcess:
+    """A dry run of the demo with other settings in the sections dna and teacher."""
+    (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna, "teacher": teacher or {}}))
     (folder / "t.tsv").touch()
     return subprocess.run(
         [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "-n", "-p", "--cores", "1", "had"]
@@ -83,9 +84,9 @@ def test_what_could_only_fail_or_mislead_hours_later_is_refused_before_any_job(d
     assert sentence in done.stdout + done.stderr
 
 
-def planned(command: str, dna: dict, folder: Path) -> list[str]:
+def planned(command: str, dna: dict, folder: Path, teacher: dict | None = None) -> list[str]:
     """The calls with ``command`` (or some of its options) that a dry run lists."""
-    done = list_jobs(dna, folder)
+    done = list_jobs(dna, folder, teacher)
     assert done.returncode == 0, done.stderr
     return [line for line in done.stdout.splitlines() if f" {command} " in line]
 
@@ -101,14 +102,33 @@ def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_
 
 
 def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):
-    settings = {"teacher": {"shards": 2}}
-    jobs = planned("--what tokens", settings, tmp_path)
+    jobs = planned("--representation token", {}, tmp_path, {"shards": 2})
     assert len(jobs) == 2
     assert all(" --shards 2 " in line for line in jobs)
-    features = "results/had/had-demo/teacher/nucleotide-transformer/token_features"
-    students = planned("dna-distil", settings, tmp_path)
+    features = "results/had/had-demo/teacher/miniature/windows/token"
+    students = planned("dna-distil", {}, tmp_path, {"shards": 2})
     assert students
     assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
+
+
+@pytest.mark.parametrize("recipe", ["mrna", "had"])
+def test_a_teacher_by_name_is_fetched_and_checked_before_it_is_asked(recipe, tmp_path):
+    settings = {"recipe": recipe, "dataset": {"name": "x"}, "teacher": {"model": "nucleotide-transformer-v2-50m"}}
+    (tmp_path / "named.yaml").write_text(yaml.safe_dump(settings))
+    done = subprocess.run(
+        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "-n", "-p", "--cores", "1", recipe]
+        + ["--configfile", tmp_path / "named.yaml"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rules = re.findall(r"^(?:local)?rule (\w+):", done.stdout, flags=re.MULTILINE)
+    assert {"fetch_teacher", "check_teacher", "embed_shard"} <= set(rules)
+    assert "pretrain_teacher" not in rules
+    assert "teacher fetch nucleotide-transformer-v2-50m" in done.stdout
+    asked = [block for block in done.stdout.split("\n\n") if "rule embed_shard:" in block]
+    assert asked
+    assert all("/check.json" in block for block in asked)
 
 
 @pytest.mark.workflow

@@ -72,9 +72,19 @@ CONTIGS = (
 )
 HITS = [] if config["dataset"]["labels"] else f"{RESULTS}/labels/hits.parquet"
 TEACHER = f"{RESULTS}/teacher/{config['teacher']['name']}"
-SHARDS = [
-    f"{TEACHER}/shards/{shard}.parquet" for shard in range(config["teacher"]["shards"])
-]
+
+
+def teacher_shards(sequences, representation="sequence"):
+    """What the teacher says of a set of sequences, one file per shard."""
+    return [
+        f"{TEACHER}/{sequences}/{representation}/{shard}.parquet"
+        for shard in range(config["teacher"]["shards"])
+    ]
+
+
+def device(wildcards, resources):
+    """The option --device of a rule that asks for a GPU: under ``--resources gpu=0`` it takes the CPU."""
+    return "auto" if resources.gpu else "cpu"
 
 
 def options(**values):

@@ -44,24 +44,30 @@ DNA_PRETRAINED = [
     name for name, one in DNA_STUDENTS.items() if one["method"] == "pretrain"
 ]
 DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
-DNA_TEACHER = (
-    DNA["teacher"]["model"] or f"{RESULTS}/teacher/nucleotide-transformer/model"
+# A k-mer teacher that is pretrained here reads a window at once.
+DNA_TEACHER_CONTEXT = (
+    DNA["windows"]["length"] // config["teacher"]["pretraining"]["k"] + 12
 )
-DNA_FEATURES = f"{RESULTS}/teacher/nucleotide-transformer/token_features"
+DNA_TEACHER_POOLING = "first" if DNA["pooling"] == "cls" else DNA["pooling"]
 DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
 DNA_TASKS = DNA["tasks"] or {"origin/phylum": f"{RESULTS}/reference/phylum.tsv.gz"}
+DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | {
+    f"tasks/{task}": (
+        f"{RESULTS}/reference/tasks/{task}.fna.gz",
+        f"{RESULTS}/reference/tasks/{task}.parquet",
+    )
+    for task in DNA_TASKS
+}
 DNA_MODELS = [
     f"{name}-{fit}"
     for name, student in DNA_STUDENTS.items()
     for fit in student.get("fits") or DNA["fits"]
 ]
-# The frozen features of each model; students are measured beside the teacher that they learn from.
-DNA_FEATURES_OF = {
-    name: f"{RESULTS}/student/{name}/embeddings" for name in DNA_STUDENTS
-}
+# Whose frozen features are probed and drawn; students are measured beside the teacher that they learn from.
+DNA_ENCODERS = list(DNA_STUDENTS)
 if DNA_DISTILLED:
     DNA_MODELS.append("teacher-probe")
-    DNA_FEATURES_OF["teacher"] = f"{RESULTS}/teacher/nucleotide-transformer/embeddings"
+    DNA_ENCODERS.append("teacher")
 DNA_MODELS += DNA["baselines"]
 if DNA["compared_with"] not in (None, *DNA_MODELS):
     raise WorkflowError(
@@ -89,6 +95,13 @@ if DNA["tasks"]:
         raise WorkflowError(f"configuration: dna.tasks: {error}")
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
+
+
+def dna_features(encoder, task):
+    """The frozen features of a task's rows under the teacher or a student."""
+    if encoder == "teacher":
+        return teacher_shards(f"tasks/{task}")
+    return [f"{RESULTS}/student/{encoder}/embeddings/{task}.parquet"]
 
 
 def dna_student(name):

@@ -14,7 +14,7 @@ rule make_clade_task:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
         folder=options(genomes_folder=REFERENCE["genomes_folder"]),
@@ -35,19 +35,23 @@ rule embed_task:
         f"{RESULTS}/logs/student/embed_{{student}}_{{benchmark_name}}_{{task}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/embed_{{student}}_{{benchmark_name}}_{{task}}.tsv"
+    wildcard_constraints:
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=120,
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
         pooling=DNA["pooling"],
+        device=device,
     shell:
         "python -m genestill student dna-embed --model {input.model:q} --task {input.task:q}"
-        " --pooling {params.pooling:q} --output {output:q} 2> {log:q}"
+        " --pooling {params.pooling:q} --device {params.device} --output {output:q} 2> {log:q}"
 
 
 rule write_task_rows:
@@ -59,12 +63,15 @@ rule write_task_rows:
         f"{RESULTS}/logs/reference/write_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/reference/write_task_rows_{{benchmark_name}}_{{task}}.tsv"
+    wildcard_constraints:
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
     priority: 1  # it refuses a bad table, before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     shell:
         "python -m genestill evaluation sequence-rows --task {input:q} --output {output:q} 2> {log:q}"
@@ -82,47 +89,24 @@ rule index_task_rows:
         f"{RESULTS}/logs/reference/index_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/reference/index_task_rows_{{benchmark_name}}_{{task}}.tsv"
+    wildcard_constraints:
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     shell:
         "python -m genestill reference contigs --contigs {input:q} --minimum-length 1 --output-index {output.index:q}"
         " --output-abundance {output.abundance:q} 2> {log:q}"
 
 
-rule embed_task_with_teacher:
-    input:
-        model=DNA_TEACHER,
-        sequences=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
-        index=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.parquet",
-    output:
-        f"{RESULTS}/teacher/nucleotide-transformer/embeddings/{{benchmark_name}}/{{task}}.parquet",
-    log:
-        f"{RESULTS}/logs/teacher/embed_{{benchmark_name}}_{{task}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/teacher/embed_{{benchmark_name}}_{{task}}.tsv"
-    conda:
-        "../../envs/teacher.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=1,
-        gpu_model=GPU_MODEL,
-    params:
-        pooling="first" if DNA["pooling"] == "cls" else DNA["pooling"],
-    shell:
-        "python -m genestill teacher embed --model {input.model:q} --contigs {input.sequences:q}"
-        " --index {input.index:q} --pooling {params.pooling:q} --output {output:q} 2> {log:q}"
-
-
 rule probe_task:
     input:
-        embeddings=lambda wildcards: (
-            f"{DNA_FEATURES_OF[wildcards.encoder]}/{wildcards.benchmark_name}/{wildcards.task}.parquet"
+        embeddings=lambda wildcards: dna_features(
+            wildcards.encoder, f"{wildcards.benchmark_name}/{wildcards.task}"
         ),
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
@@ -131,11 +115,15 @@ rule probe_task:
         f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{model_seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{model_seed}}.tsv"
+    wildcard_constraints:
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
+        model_seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=120,
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
@@ -155,6 +143,9 @@ rule finetune_task:
         f"{RESULTS}/benchmarks/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.tsv"
     wildcard_constraints:
         method="full|lora|frozen",
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
+        model_seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 2
@@ -171,10 +162,12 @@ rule finetune_task:
             learning_rates=DNA["learning_rates"],
             **dna_fold(int(wildcards.model_seed)),
         ),
+        device=device,
     shell:
         "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
-        " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+        " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --device {params.device}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule fit_baseline:
@@ -188,12 +181,15 @@ rule fit_baseline:
         f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.tsv"
     wildcard_constraints:
         baseline="kmer|cnn",
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
+        model_seed=r"\d+",
     priority: 1  # it refuses a bad table, before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=120,
     shell:
         "python -m genestill evaluation sequence-fit --kind {wildcards.baseline:q} --task {input.task:q}"
@@ -246,7 +242,7 @@ rule score_tasks:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
         dataset=config["dataset"]["name"],
@@ -262,9 +258,9 @@ rule score_tasks:
 rule draw_features:
     input:
         task=DNA_TASKS[DNA_TSNE_TASK],
-        embeddings=expand(
-            f"{{features}}/{DNA_TSNE_TASK}.parquet", features=DNA_FEATURES_OF.values()
-        ),
+        embeddings=[
+            file for name in DNA_ENCODERS for file in dna_features(name, DNA_TSNE_TASK)
+        ],
     output:
         report(
             f"{DNA_SCORES}/tsne.svg",
@@ -280,14 +276,14 @@ rule draw_features:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
-        named=[
-            f"{name}={folder}/{DNA_TSNE_TASK}.parquet"
-            for name, folder in DNA_FEATURES_OF.items()
-        ],
+        named=" ".join(
+            options(embeddings=[name, *dna_features(name, DNA_TSNE_TASK)])
+            for name in DNA_ENCODERS
+        ),
         seed=config["seed"],
     shell:
-        "python -m genestill evaluation sequence-tsne --task {input.task:q} --embeddings {params.named:q}"
+        "python -m genestill evaluation sequence-tsne --task {input.task:q} {params.named}"
         " --seed {params.seed:q} --output {output:q} 2> {log:q}"

@@ -12,7 +12,7 @@ rule cut_windows:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
         folder=options(genomes_folder=REFERENCE["genomes_folder"]),
@@ -38,45 +38,13 @@ rule train_tokenizer:
         "../../envs/genestill.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=120,
     params:
         vocabulary=DNA["vocabulary"],
     shell:
         "python -m genestill student dna-tokenizer --sequences {input:q} --vocabulary {params.vocabulary:q}"
         " --output {output:q} 2> {log:q}"
-
-
-rule pretrain_kmer_teacher:
-    input:
-        DNA_WINDOWS,
-    output:
-        directory(f"{RESULTS}/teacher/nucleotide-transformer/model"),
-    log:
-        f"{RESULTS}/logs/teacher/pretrain_nucleotide-transformer.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/teacher/pretrain_nucleotide-transformer.tsv"
-    conda:
-        "../../envs/teacher.yaml"
-    threads: 2
-    resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 360 * attempt,
-        gpu=1,
-        gpu_model=GPU_MODEL,
-    params:
-        settings=options(
-            **{
-                key: value
-                for key, value in DNA["teacher"].items()
-                if key not in ("model", "shards")
-            }
-        ),
-        context=DNA["windows"]["length"] // 6 + 12,
-        seed=config["seed"],
-    shell:
-        "python -m genestill teacher pretrain --architecture nucleotide-transformer --genomes {input:q}"
-        " {params.settings} --context {params.context:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
 rule index_windows:
@@ -93,39 +61,11 @@ rule index_windows:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     shell:
         "python -m genestill reference contigs --contigs {input:q} --minimum-length 1 --output-index {output.index:q}"
         " --output-abundance {output.abundance:q} 2> {log:q}"
-
-
-rule embed_windows:
-    input:
-        model=DNA_TEACHER,
-        windows=DNA_WINDOWS,
-        index=f"{RESULTS}/reference/windows.parquet",
-    output:
-        f"{DNA_FEATURES}/{{shard}}.parquet",
-    log:
-        f"{RESULTS}/logs/teacher/embed_windows_{{shard}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/teacher/embed_windows_{{shard}}.tsv"
-    wildcard_constraints:
-        shard=r"\d+",
-    conda:
-        "../../envs/teacher.yaml"
-    threads: 2
-    resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 360 * attempt,
-        gpu=1,
-        gpu_model=GPU_MODEL,
-    params:
-        shards=DNA["teacher"]["shards"],
-    shell:
-        "python -m genestill teacher embed --what tokens --model {input.model:q} --contigs {input.windows:q}"
-        " --index {input.index:q} --shard {wildcards.shard:q} --shards {params.shards:q} --output {output:q} 2> {log:q}"
 
 
 rule pretrain_student:
@@ -153,17 +93,16 @@ rule pretrain_student:
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
+        device=device,
     shell:
         "python -m genestill student dna-pretrain --sequences {input.sequences:q} {params.settings}"
-        " {params.tokenizer} --history {output.history:q} --output {output.model:q} 2> {log:q}"
+        " {params.tokenizer} --device {params.device} --history {output.history:q} --output {output.model:q} 2> {log:q}"
 
 
 rule distil_student:
     input:
         sequences=DNA_WINDOWS,
-        features=expand(
-            f"{DNA_FEATURES}/{{shard}}.parquet", shard=range(DNA["teacher"]["shards"])
-        ),
+        features=teacher_shards("windows", "token"),
         tokenizer=dna_tokenizer,
         initial=dna_initial,
     output:
@@ -186,7 +125,8 @@ rule distil_student:
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
+        device=device,
     shell:
         "python -m genestill student dna-distil --sequences {input.sequences:q} --features {input.features:q}"
-        " {params.settings} {params.tokenizer} --history {output.history:q}"
+        " {params.settings} {params.tokenizer} --device {params.device} --history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"

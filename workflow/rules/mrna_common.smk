@@ -34,10 +34,13 @@ MRNA_TASKS = MRNA["tasks"] or {
 }
 MRNA_TASK_FILES = [f"{RESULTS}/reference/tasks/{task}.parquet" for task in MRNA_TASKS]
 MRNA_GROUPS = f"{RESULTS}/reference/groups.parquet"
-MRNA_TEACHER = f"{RESULTS}/teacher/{MRNA['teacher']['name']}"
-# Where the sequences lie that the teacher reads: beside transcripts.parquet, or in coding/.
-MRNA_READ = {"transcript": "", "cds": "coding/"}[MRNA["teacher"]["reads"]]
-MRNA_TEACHER_MODEL = MRNA["teacher"]["model"] or f"{MRNA_TEACHER}/model"
+MRNA_READS = config["teacher"]["reads"]
+# What the teacher reads of a set of transcripts lies beside transcripts.parquet, or in coding/.
+MRNA_SETS = {
+    folder.rpartition("/")[2]: (f"{part}/sequences.fna.gz", f"{part}/index.parquet")
+    for folder in (MRNA_CORPUS, MRNA_BENCHMARK)
+    for part in [f"{folder}/coding" if MRNA_READS == "cds" else folder]
+}
 MRNA_STUDENTS = {
     name: {**MRNA["defaults"], **student} for name, student in MRNA["students"].items()
 }
@@ -46,10 +49,11 @@ MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
 MRNA_SHOWN = next(iter(MRNA_STUDENTS))
 MRNA_RELEASE = f"{RESULTS}/release/{MRNA_SHOWN}"
-TEACHER_TELLS = {
-    "embeddings": ("cosine", "mse", "relational", "contrastive"),
-    "tokens": ("token",),
-    "base-log-probabilities": ("logits",),
+# Representation of the teacher -> option of ``student match``, and the terms of an objective that need it.
+MRNA_NEEDS = {
+    "sequence": ("embeddings", ("cosine", "mse", "relational", "contrastive")),
+    "token": ("token_features", ("token",)),
+    "base-log-probabilities": ("base_log_probabilities", ("logits",)),
 }
 
 
@@ -59,15 +63,14 @@ def files_of(place):
     return path.split(",") if ":" not in place else [path]
 
 
-def teacher_shards(student):
-    """What the objective of a student needs of the teacher: option of ``student match`` to file."""
+def asked_of_teacher(student):
+    """What the objective of a student needs of the teacher: option of ``student match`` to files."""
     objective = MRNA_STUDENTS[student]["objective"]
     terms = {term.rpartition("*")[2].strip() for term in objective.split("+")}
-    names = {"embeddings": "embeddings", "tokens": "token_features"}
     return {
-        names.get(what, what.replace("-", "_")): f"{MRNA_TEACHER}/corpus/{what}.parquet"
-        for what, told in TEACHER_TELLS.items()
-        if terms & set(told)
+        option: teacher_shards("corpus", representation)
+        for representation, (option, needed) in MRNA_NEEDS.items()
+        if terms & set(needed)
     }
 
 
@@ -75,6 +78,6 @@ def probed_features(wildcards):
     """Embeddings that stand behind a name in the table; nothing for a k-mer baseline."""
     if wildcards.model in MRNA["baselines"]:
         return []
-    if wildcards.model == MRNA["teacher"]["name"]:
-        return f"{MRNA_TEACHER}/benchmark/embeddings.parquet"
+    if wildcards.model == config["teacher"]["name"]:
+        return teacher_shards("benchmark")
     return f"{RESULTS}/student/{wildcards.model}/embeddings.parquet"

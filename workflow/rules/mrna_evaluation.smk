@@ -12,11 +12,13 @@ rule make_probe_task:
         f"{RESULTS}/logs/reference/make_probe_task_{{task}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/reference/make_probe_task_{{task}}.tsv"
+    wildcard_constraints:
+        task="|".join(map(re.escape, MRNA_TASKS)),
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=60,
     params:
         settings=lambda wildcards: options(**MRNA_TASKS[wildcards.task]),
@@ -44,7 +46,7 @@ rule embed_with_student:
         "../../envs/genestill.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=240,
         gpu=1,
         gpu_model=GPU_MODEL,
@@ -54,9 +56,10 @@ rule embed_with_student:
             if MRNA_STUDENTS[wildcards.run.rsplit(".", 1)[0]].get("tracks")
             else ""
         ),
+        device=device,
     shell:
         "OMP_NUM_THREADS=1 python -m genestill student embed {input.sequences:q} --model {input.model:q}"
-        " {params.tracks} --threads {threads} --output {output:q} 2> {log:q}"
+        " {params.tracks} --device {params.device} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 rule probe:
@@ -75,7 +78,7 @@ rule probe:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=240,
     params:
         features=lambda wildcards, input: options(embeddings=input.features),
@@ -93,7 +96,7 @@ rule tabulate_probes:
     input:
         predictions=expand(
             f"{MRNA_PROBES}/{{model}}/predictions.parquet",
-            model=[MRNA["teacher"]["name"], *MRNA["baselines"], *MRNA_RUNS],
+            model=[config["teacher"]["name"], *MRNA["baselines"], *MRNA_RUNS],
         ),
         training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
     output:
@@ -116,11 +119,11 @@ rule tabulate_probes:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
         settings=options(
-            teacher=MRNA["teacher"]["name"],
+            teacher=config["teacher"]["name"],
             baselines=list(MRNA["baselines"]),
             student=MRNA_SHOWN,
             replicates=MRNA["replicates"],
@@ -138,7 +141,7 @@ rule tabulate_probes:
 rule draw_maps:
     input:
         tasks=MRNA_TASK_FILES,
-        teacher=f"{MRNA_TEACHER}/benchmark/embeddings.parquet",
+        teacher=teacher_shards("benchmark"),
         student=f"{RESULTS}/student/{MRNA_SHOWN}.seed{MRNA['seeds'][0]}/embeddings.parquet",
     output:
         report(
@@ -154,10 +157,10 @@ rule draw_maps:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
-        teacher=MRNA["teacher"]["name"],
+        teacher=config["teacher"]["name"],
         student=MRNA_SHOWN,
         seed=config["seed"],
     shell:
@@ -181,7 +184,7 @@ rule release_transcript_student:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=10,
     params:
         card=options(

@@ -17,7 +17,7 @@ rule simulate_transcriptome:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=10,
     params:
         folder=subpath(output[0], parent=True),
@@ -39,7 +39,7 @@ rule collect_transcripts:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=60,
     params:
         sources=" ".join(
@@ -83,7 +83,7 @@ rule leave_out_relatives:
         "../../envs/mmseqs2.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=240,
     params:
         likeness=options(**MRNA["likeness"]),
@@ -96,70 +96,12 @@ rule leave_out_relatives:
         " --output-overlap {output.overlap:q} 2> {log:q}"
 
 
-rule pretrain_transcript_teacher:
-    input:
-        f"{MRNA_CORPUS}/{MRNA_READ}sequences.fna.gz",
-    output:
-        directory(f"{MRNA_TEACHER}/model"),
-    log:
-        f"{RESULTS}/logs/teacher/pretrain_transcript_teacher.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/teacher/pretrain_transcript_teacher.tsv"
-    conda:
-        "../../envs/teacher.yaml"
-    threads: 2
-    resources:
-        mem_mb=8000,
-        runtime=600,
-        gpu=1,
-        gpu_model=GPU_MODEL,
-    params:
-        settings=options(**MRNA["teacher"]["pretraining"]),
-        name=MRNA["teacher"]["name"],
-        seed=config["seed"],
-    shell:
-        "OMP_NUM_THREADS={threads} python -m genestill teacher pretrain --genomes {input:q} --strands one"
-        " {params.settings} --name {params.name:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
-
-
-rule ask_transcript_teacher:
-    input:
-        model=MRNA_TEACHER_MODEL,
-        sequences=f"{RESULTS}/reference/{{set}}/{MRNA_READ}sequences.fna.gz",
-        index=f"{RESULTS}/reference/{{set}}/{MRNA_READ}index.parquet",
-    output:
-        f"{MRNA_TEACHER}/{{set}}/{{what}}.parquet",
-    log:
-        f"{RESULTS}/logs/teacher/ask_transcript_teacher_{{set}}_{{what}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/teacher/ask_transcript_teacher_{{set}}_{{what}}.tsv"
-    wildcard_constraints:
-        set="corpus|benchmark",
-    conda:
-        "../../envs/teacher.yaml"
-    threads: 2
-    resources:
-        mem_mb=8000,
-        runtime=600,
-        gpu=1,
-        gpu_model=GPU_MODEL,
-    params:
-        settings=options(
-            layer=MRNA["teacher"]["layer"],
-            pooling=MRNA["teacher"]["pooling"],
-            masked_passes=MRNA["teacher"]["masked_passes"],
-        ),
-    shell:
-        "OMP_NUM_THREADS={threads} python -m genestill teacher embed --model {input.model:q}"
-        " --contigs {input.sequences:q} --index {input.index:q} --what {wildcards.what:q} {params.settings}"
-        " --output {output:q} 2> {log:q}"
-
-
 rule match_student:
     input:
-        unpack(lambda wildcards: teacher_shards(wildcards.student)),
+        unpack(lambda wildcards: asked_of_teacher(wildcards.student)),
         transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
-        model=MRNA_TEACHER_MODEL,
+        model=TEACHER_MODEL,
+        passed=f"{TEACHER}/check.json",
     output:
         model=directory(f"{RESULTS}/student/{{student}}.seed{{match_seed}}/model"),
         training=f"{RESULTS}/student/{{student}}.seed{{match_seed}}/training.json",
@@ -167,11 +109,14 @@ rule match_student:
         f"{RESULTS}/logs/student/match_student_{{student}}.seed{{match_seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/match_student_{{student}}.seed{{match_seed}}.tsv"
+    wildcard_constraints:
+        student="|".join(map(re.escape, MRNA_STUDENTS)),
+        match_seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=600,
         gpu=1,
         gpu_model=GPU_MODEL,
@@ -187,10 +132,11 @@ rule match_student:
             "--tracks" if MRNA_STUDENTS[wildcards.student].get("tracks") else ""
         ),
         told=lambda wildcards: options(
-            **teacher_shards(wildcards.student), teacher_reads=MRNA["teacher"]["reads"]
+            **asked_of_teacher(wildcards.student), teacher_reads=MRNA_READS
         ),
+        device=device,
         folder=subpath(output.training, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
         " --teacher-model {input.model:q} {params.told} {params.settings} {params.tracks} --keep-diverged"
-        " --seed {wildcards.match_seed:q} --threads {threads} --output {params.folder:q} 2> {log:q}"
+        " --seed {wildcards.match_seed:q} --device {params.device} --threads {threads} --output {params.folder:q} 2> {log:q}"

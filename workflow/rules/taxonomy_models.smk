@@ -120,7 +120,7 @@ use rule soften_teacher as soften_teacher_alone with:
     params:
         folds=5,
         seed=lambda wildcards: wildcards.seed,
-        device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+        device=device,
         predictions=lambda wildcards, output: options(
             output_predictions=output.predictions
         ),

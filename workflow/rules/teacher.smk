@@ -1,19 +1,47 @@
+# The teacher of every recipe: get it (by name, from a folder, or pretrained here), check it, ask it about a set of
+# sequences. A recipe only says which sets it has and what its teacher is pretrained and checked on.
 TEACHER_CONFIG = config["teacher"]
 
 # A folder that the user has, or one that a rule makes: downloaded by name, or pretrained in miniature.
 TEACHER_IS_FOLDER = is_folder(TEACHER_CONFIG["model"] or "")
 TEACHER_MODEL = TEACHER_CONFIG["model"] if TEACHER_IS_FOLDER else f"{TEACHER}/model"
 
-# What a teacher can be pretrained and checked on: the reference genomes, or without them the contigs themselves.
-TEACHER_GENOMES = GENOMES or CONTIGS
-TEACHER_GENOMES_FOLDER = GENOMES_FOLDER if GENOMES else None
+# Set of sequences -> FASTA file and index.
+TEACHER_SETS = {
+    "contigs": (CONTIGS, f"{RESULTS}/reference/contigs.parquet"),
+    **MRNA_SETS,
+    **DNA_SETS,
+}
+SHARDS = teacher_shards("contigs")
+
+# What a teacher is pretrained and checked on: the set that students learn from, of the strand that is given (mrna) or
+# of both; for contigs the reference genomes, or without them the contigs themselves. Contigs are checked before.
+if config["recipe"] == "mrna":
+    TEACHER_LEARNS = {"genomes": MRNA_SETS["corpus"][0]}
+elif config["recipe"] in ("had", "seqlens"):
+    TEACHER_LEARNS = {"genomes": DNA_WINDOWS}
+else:
+    TEACHER_LEARNS = {
+        "genomes": GENOMES or CONTIGS,
+        "checked": f"{RESULTS}/reference/contigs.parquet",
+    }
+TEACHER_STRANDS = "one" if config["recipe"] == "mrna" else "both"
+TEACHER_GENOMES_FOLDER = (
+    GENOMES_FOLDER if GENOMES and "checked" in TEACHER_LEARNS else None
+)
+
+# What is left open follows the students of the recipes had and seqlens.
+TEACHER_CONTEXT = TEACHER_CONFIG["pretraining"]["context"]
+TEACHER_POOLING = TEACHER_CONFIG["pooling"]
+if config["recipe"] in ("had", "seqlens"):
+    TEACHER_CONTEXT = TEACHER_CONTEXT or DNA_TEACHER_CONTEXT
+    TEACHER_POOLING = TEACHER_POOLING or DNA_TEACHER_POOLING
 
 if TEACHER_CONFIG["model"] is None:
 
     rule pretrain_teacher:
         input:
-            genomes=TEACHER_GENOMES,
-            checked=f"{RESULTS}/reference/contigs.parquet",
+            **TEACHER_LEARNS,
         output:
             directory(f"{TEACHER}/model"),
         log:
@@ -24,19 +52,23 @@ if TEACHER_CONFIG["model"] is None:
             "../../envs/teacher.yaml"
         threads: 1
         resources:
-            mem_mb=lambda wildcards, attempt: 4000 * attempt,
-            runtime=lambda wildcards, attempt: 240 * attempt,
+            mem_mb=lambda wildcards, attempt: 8000 * attempt,
+            runtime=lambda wildcards, attempt: 600 * attempt,
             gpu=1,
             gpu_model=GPU_MODEL,
         params:
             folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
-            settings=options(**TEACHER_CONFIG["pretraining"]),
+            settings=options(
+                **(TEACHER_CONFIG["pretraining"] | {"context": TEACHER_CONTEXT})
+            ),
+            strands=TEACHER_STRANDS,
             name=TEACHER_CONFIG["name"],
             seed=config["seed"],
-            device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+            device=device,
         shell:
             "python -m genestill teacher pretrain --genomes {input.genomes:q} {params.folder} {params.settings}"
-            " --name {params.name:q} --seed {params.seed:q} --device {params.device} --output {output:q} 2> {log:q}"
+            " --strands {params.strands:q} --name {params.name:q} --seed {params.seed:q} --device {params.device}"
+            " --output {output:q} 2> {log:q}"
 
 elif not TEACHER_IS_FOLDER:
 
@@ -57,7 +89,7 @@ elif not TEACHER_IS_FOLDER:
             "../../envs/teacher.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=240,
         params:
             name=TEACHER_CONFIG["model"],
@@ -69,9 +101,8 @@ elif not TEACHER_IS_FOLDER:
 
 rule check_teacher:
     input:
+        **TEACHER_LEARNS,
         model=TEACHER_MODEL,
-        genomes=TEACHER_GENOMES,
-        checked=f"{RESULTS}/reference/contigs.parquet",
     output:
         f"{TEACHER}/check.json",
     log:
@@ -89,61 +120,67 @@ rule check_teacher:
     params:
         folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
         settings=options(dtype=TEACHER_CONFIG["dtype"], **TEACHER_CONFIG["check"]),
+        strands=TEACHER_STRANDS,
         seed=config["seed"],
-        device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+        device=device,
     shell:
         "python -m genestill teacher check --model {input.model:q} --genomes {input.genomes:q} {params.folder}"
-        " {params.settings} --seed {params.seed:q} --device {params.device} --output {output:q} 2> {log:q}"
+        " --strands {params.strands:q} {params.settings} --seed {params.seed:q} --device {params.device}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule embed_shard:
     input:
         model=TEACHER_MODEL,
         passed=f"{TEACHER}/check.json",
-        contigs=CONTIGS,
-        index=f"{RESULTS}/reference/contigs.parquet",
+        sequences=lambda wildcards: TEACHER_SETS[wildcards.set][0],
+        index=lambda wildcards: TEACHER_SETS[wildcards.set][1],
     output:
-        f"{TEACHER}/shards/{{shard}}.parquet",
+        f"{TEACHER}/{{set}}/{{representation}}/{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/teacher/embed_shard_{{shard}}.log",
+        f"{RESULTS}/logs/teacher/embed_shard_{{set}}_{{representation}}_{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/teacher/embed_shard_{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/teacher/embed_shard_{{set}}_{{representation}}_{{shard}}.tsv"
     wildcard_constraints:
+        set="|".join(map(re.escape, TEACHER_SETS)),
+        representation="sequence|token|base-log-probabilities",
         shard=r"\d+",
     conda:
         "../../envs/teacher.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        runtime=lambda wildcards, attempt: 600 * attempt,
         gpu=TEACHER_CONFIG["processes"],
         gpu_model=GPU_MODEL,
     params:
+        representation=lambda wildcards: wildcards.representation,
         shard=lambda wildcards: wildcards.shard,
         shards=TEACHER_CONFIG["shards"],
         settings=options(
-            **{
-                name: TEACHER_CONFIG[name]
-                for name in (
-                    "layer",
-                    "pooling",
-                    "window",
-                    "strands",
-                    "dtype",
-                    "batch_tokens",
-                    "processes",
-                )
-            }
+            layer=TEACHER_CONFIG["layer"],
+            pooling=TEACHER_POOLING,
+            window=TEACHER_CONFIG["window"],
+            strands=TEACHER_CONFIG["strands"],
+            masked_passes=TEACHER_CONFIG["masked_passes"],
+            dtype=TEACHER_CONFIG["dtype"],
+            batch_tokens=TEACHER_CONFIG["batch_tokens"],
+            processes=TEACHER_CONFIG["processes"],
         ),
-        device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+        device=device,
     shell:
-        "python -m genestill teacher embed --model {input.model:q} --contigs {input.contigs:q} --index {input.index:q}"
-        " --shard {params.shard:q} --shards {params.shards:q} {params.settings} --device {params.device}"
-        " --output {output:q} 2> {log:q}"
+        "python -m genestill teacher embed --representation {params.representation:q} --model {input.model:q}"
+        " --contigs {input.sequences:q} --index {input.index:q} --shard {params.shard:q} --shards {params.shards:q}"
+        " {params.settings} --device {params.device} --output {output:q} 2> {log:q}"
 
 
 # The teacher as TaxDistill looks at it, for the benchmark: the last token of the first 512, last layer.
 use rule embed_shard as embed_published with:
+    input:
+        model=TEACHER_MODEL,
+        passed=f"{TEACHER}/check.json",
+        sequences=TEACHER_SETS["contigs"][0],
+        index=TEACHER_SETS["contigs"][1],
     output:
         f"{TEACHER}/published.parquet",
     log:
@@ -151,12 +188,13 @@ use rule embed_shard as embed_published with:
     benchmark:
         f"{RESULTS}/benchmarks/teacher/embed_published.tsv"
     params:
+        representation="sequence",
         shard=0,
         shards=1,
         settings=options(
             layer=-1, pooling="last", window="first", dtype=TEACHER_CONFIG["dtype"]
         ),
-        device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+        device=device,
 
 
 rule soften_teacher:
@@ -181,7 +219,7 @@ rule soften_teacher:
     params:
         folds=TEACHER_CONFIG["folds"],
         seed=config["seed"],
-        device=lambda wildcards, resources: "auto" if resources.gpu else "cpu",
+        device=device,
         predictions="",
     shell:
         "python -m genestill teacher soften --embeddings {input.embeddings:q} --labels {input.labels:q}"

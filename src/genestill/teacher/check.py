@@ -44,6 +44,7 @@ def check_teacher(
     seed: int = 1,
     device="cpu",
     dtype: str = "auto",
+    strands: str = "both",
 ) -> Findings:
     """Measure a teacher on known genomes, write the figures to ``output`` (JSON), and stop the run if it fails.
 
@@ -53,8 +54,9 @@ def check_teacher(
         folder: the teacher.
         genomes: FASTA files.
         share: the loss must be below this share of ln(vocabulary); None for `default_share`.
-        windows: number of windows of one context each, at most 4,096 tokens, from random places on either strand.
+        windows: number of windows of one context each, at most 4,096 tokens, from random places.
         seed: of those places.
+        strands: ``both``: windows of either strand; ``one``: as they stand, for transcripts, and in frame for codons.
 
     Raises:
         CheckFailed: loss not below the threshold, or two loads that disagree; the figures are then in
@@ -69,7 +71,7 @@ def check_teacher(
     teacher = load_teacher(folder, device=device, dtype=dtype)
     generator = np.random.default_rng(seed)
     bases = min(teacher.context, 4096) * teacher.tokenizer.bases_per_token
-    texts = Genomes.read(genomes).draw(generator, bases, windows)
+    texts = Genomes.read(genomes).draw(generator, bases, windows, strands, teacher.tokenizer.unit)
     cut = [window for window in cut_windows(texts, teacher.tokenizer, bases, teacher.context) if window.bases]
     loss, entropy, tokens, first = _loss(teacher, cut, generator)
     torch.manual_seed(seed + 1)
@@ -89,7 +91,7 @@ def check_teacher(
         agreement_threshold=0.0 if teacher.device.type == "cpu" else 1e-2,
     )
     failures = _failures(teacher, findings, share)
-    settings = {"share": share, "windows": windows, "dtype": teacher.dtype}
+    settings = {"share": share, "windows": windows, "strands": strands, "dtype": teacher.dtype}
     provenance = collect_provenance({}, settings, seed, teacher=teacher.name, revision=teacher.revision)
     figures = {"kind": teacher.kind, **asdict(findings), "provenance": provenance}
     if failures:

@@ -44,8 +44,7 @@ def _add_pretrain(commands) -> None:
     parser.add_argument("--heads", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--vocabulary", type=int, default=1024, help="byte-pair tokens (default: %(default)s)")
     parser.add_argument("--k", type=int, default=6, help="bases of a k-mer; 3 reads codons (default: %(default)s)")
-    parser.add_argument("--strands", default="both", choices=("one", "both"), help="one: transcripts, and in frame "
-                        "(default: %(default)s)")  # fmt: skip
+    _add_sense(parser)
     parser.add_argument("--context", type=int, default=256, help="tokens of one input (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=8, help="inputs a step (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=500, help="optimiser steps (default: %(default)s)")
@@ -77,6 +76,11 @@ def _add_genomes(parser) -> None:
     )
 
 
+def _add_sense(parser) -> None:
+    parser.add_argument("--strands", default="both", choices=("one", "both"), help="one: transcripts, and in frame "
+                        "(default: %(default)s)")  # fmt: skip
+
+
 def _add_model(parser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="FOLDER|NAME", help="model folder, or the name of a fetched one"
@@ -90,6 +94,7 @@ def _add_check(commands) -> None:
     parser = commands.add_parser("check", help="stop unless a teacher reads known genomes better than chance")
     _add_model(parser)
     _add_genomes(parser)
+    _add_sense(parser)
     parser.add_argument(
         "--loss-share", type=float, metavar="SHARE", help="the loss must be below this share of ln(vocabulary) "
         "(default: 0.93; 0.98 for k-mers)",
@@ -115,6 +120,7 @@ def _run_check(options) -> None:
         seed=options.seed,
         device=choose_device(options.device),
         dtype=options.dtype,
+        strands=options.strands,
     )
 
 
@@ -125,8 +131,8 @@ def _add_embed(commands) -> None:
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
     parser.add_argument("--shards", type=int, default=1, help="shards in all (default: %(default)s)")
     parser.add_argument(
-        "--what", default="embeddings", choices=("embeddings", "tokens", "base-log-probabilities"),
-        help="one vector a sequence, one a token, or the probabilities of A, C, G, T at every base "
+        "--representation", default="sequence", choices=("sequence", "token", "base-log-probabilities"),
+        help="one vector per sequence, one per token, or the probabilities of A, C, G, T at every base "
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--layer", default="-1", help="0: embedding layer; -1: last; middle (default: %(default)s)")

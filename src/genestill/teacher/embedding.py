@@ -17,7 +17,7 @@ from genestill.teacher.loading import Teacher
 from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
 
 POOLINGS = ("mean", "max", "first", "last", "concatenated")
-WHATS = ("embeddings", "tokens", "base-log-probabilities")
+REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CHUNK_BASES = 8_000_000
 CHUNK_BYTES = 256_000_000  # of features or probabilities held before they are written
 FIRST_TOKENS = 512  # what TaxDistill looks at
@@ -28,7 +28,7 @@ class EmbeddingSettings:
     """What is computed; recorded in the metadata of the file.
 
     Attributes:
-        what: ``embeddings`` (one vector a sequence), ``tokens`` (one a token) or ``base-log-probabilities``.
+        representation: ``sequence`` (one vector per sequence), ``token`` (one per token) or ``base-log-probabilities``.
         layer: 0 is the embedding layer, -1 the last layer, ``middle`` half way.
         pooling: over the tokens of a window: ``mean`` or ``max`` over tokens that cover a known base, ``first`` or
             ``last`` token of the input (special ones included), or ``concatenated``: first, max and mean side by side.
@@ -41,7 +41,7 @@ class EmbeddingSettings:
         dtype: of the model.
     """
 
-    what: str = "embeddings"
+    representation: str = "sequence"
     layer: int | str = -1
     pooling: str = "mean"
     window: int | str | None = None
@@ -51,24 +51,26 @@ class EmbeddingSettings:
     dtype: str = "auto"
 
     def __post_init__(self):
-        for name, allowed in (("what", WHATS), ("pooling", POOLINGS), ("strands", ("one", "both"))):
+        for name, allowed in (("representation", REPRESENTATIONS), ("pooling", POOLINGS), ("strands", ("one", "both"))):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(allowed)}")
         if isinstance(self.window, str) and self.window != "first":
             if not self.window.isdigit() or int(self.window) < 1:
                 raise InputError(f"window {self.window!r}: expected a number of bases, or 'first'")
             object.__setattr__(self, "window", int(self.window))
-        if self.what != "embeddings" and self.window == "first":
-            raise InputError(f"--window first goes with embeddings only; {self.what} cover the whole sequence")
-        if self.what != "embeddings" and self.strands == "both":
-            raise InputError(f"--strands both goes with embeddings only; {self.what} belong to the bases of one strand")
+        for name, value in (("window", "first"), ("strands", "both")):
+            if self.representation != "sequence" and getattr(self, name) == value:
+                raise InputError(
+                    f"{name} {value} goes with the representation sequence only; {self.representation} covers every "
+                    "base of one strand"
+                )
 
 
 def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
     """The schema of what ``settings`` ask for."""
-    if settings.what == "tokens":
+    if settings.representation == "token":
         return artefacts.token_features(teacher.hidden_size)
-    if settings.what == "base-log-probabilities":
+    if settings.representation == "base-log-probabilities":
         return artefacts.BASE_LOG_PROBABILITIES
     return artefacts.embeddings(teacher.hidden_size * len(_poolings_side_by_side(settings)))
 
@@ -87,16 +89,16 @@ def compute(teacher: Teacher, records: Iterable[tuple[str, str]], settings: Embe
     """Yield tables with the rows of ``records`` (id, sequence), in their order."""
     schema = output_schema(teacher, settings)
     per_base = {
-        "embeddings": 1,
-        "tokens": 2 * teacher.hidden_size / teacher.tokenizer.bases_per_token,
+        "sequence": 1,
+        "token": 2 * teacher.hidden_size / teacher.tokenizer.bases_per_token,
         "base-log-probabilities": 8,
     }
-    limit = min(CHUNK_BASES, max(1, int(CHUNK_BYTES / per_base[settings.what])))
+    limit = min(CHUNK_BASES, max(1, int(CHUNK_BYTES / per_base[settings.representation])))
     work = {
-        "embeddings": _embeddings_of_chunk,
-        "tokens": _token_features_of_chunk,
+        "sequence": _embeddings_of_chunk,
+        "token": _token_features_of_chunk,
         "base-log-probabilities": _log_probabilities_of_chunk,
-    }[settings.what]
+    }[settings.representation]
     for chunk in chunks(records, limit):
         ids = [name for name, _ in chunk]
         columns = work(teacher, [sequence for _, sequence in chunk], settings)

@@ -103,9 +103,9 @@ def embed_shard(
 
 
 def _embed_rows(folder, contigs, table, output, settings, rows, device, extra) -> None:
-    layer = settings.layer if settings.what != "base-log-probabilities" else -1
+    layer = settings.layer if settings.representation != "base-log-probabilities" else -1
     teacher = load_teacher(folder, device=device, dtype=settings.dtype, layer=layer)
-    logger.info("%s (%s, %s) on %s in %s: rows %d to %d", teacher.name, teacher.kind, settings.what, device,
+    logger.info("%s (%s, %s) on %s in %s: rows %d to %d", teacher.name, teacher.kind, settings.representation, device,
                 teacher.dtype, *rows)  # fmt: skip
     schema = output_schema(teacher, settings)
     records = progress(read_rows(contigs, table, *rows), rows[1] - rows[0], "contigs", "teacher embed")

@@ -24,7 +24,9 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
     parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"), help="what is fitted")
-    parser.add_argument("--embeddings", metavar="PARQUET", help="features of the table's rows; for the probe")
+    parser.add_argument(
+        "--embeddings", nargs="+", metavar="PARQUET", help="shards of the rows' features, for the probe"
+    )
     parser.add_argument("--epochs", type=int, default=10, help="of the CNN (default: %(default)s)")
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
@@ -48,7 +50,10 @@ def _add_scores(commands) -> None:
 def _add_tsne(commands) -> None:
     parser = commands.add_parser("sequence-tsne", help="t-SNE of a task's test rows under several models")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
-    parser.add_argument("--embeddings", required=True, nargs="+", metavar="NAME=PARQUET", help="features of a model")
+    parser.add_argument(
+        "--embeddings", required=True, action="append", nargs="+", metavar="NAME PARQUET",
+        help="a model, then the shards of its features",
+    )  # fmt: skip
     parser.add_argument("--most", type=int, default=1000, help="test rows at most (default: %(default)s)")
     add_seed(parser, "the choice and of t-SNE")
     parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
@@ -95,4 +100,5 @@ def _run_scores(options) -> None:
 def _run_tsne(options) -> None:
     from genestill.evaluation.sequence_tasks.runs import draw_task
 
-    draw_task(options.task, options.embeddings, options.most, options.seed, options.output)
+    features = {name: shards for name, *shards in options.embeddings}
+    draw_task(options.task, features, options.most, options.seed, options.output)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from genestill.evaluation.pages import write_page_beside
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
@@ -20,14 +19,15 @@ from genestill.evaluation.sequence_tasks.tables import (
     read_published,
     read_task_table,
 )
-from genestill.ground.artefacts import METRICS, TASK_PREDICTIONS, embeddings
+from genestill.ground.artefacts import METRICS, TASK_PREDICTIONS
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.seeds import seed_everything
 from genestill.ground.sequences import write_fasta
-from genestill.ground.tables import read_table, write_table
+from genestill.ground.shards import load_embeddings
+from genestill.ground.tables import write_table
 
 
 def write_rows(path: str | Path, output: str | Path) -> None:
@@ -40,7 +40,7 @@ def fit_on_table(
     path: str | Path,
     task: str,
     model: str,
-    features: str | Path | None,
+    features: Sequence[str | Path] | None,
     epochs: int,
     seed: int,
     output: str | Path,
@@ -52,7 +52,7 @@ def fit_on_table(
     table = read_task_table(path)
     inputs = {"table": path}
     if kind == "probe":
-        inputs["embeddings"] = features
+        inputs |= {f"embeddings {number}": shard for number, shard in enumerate(features)}
         probabilities = linear_probe(read_features(features, table), table, seed)
     else:
         probabilities = kmer_baseline(table, seed) if kind == "kmer" else cnn_baseline(table, seed, epochs)
@@ -73,15 +73,9 @@ def fit_on_table(
     write_table(output, frame, TASK_PREDICTIONS, metadata)
 
 
-def read_features(path: str | Path, table: TaskTable) -> np.ndarray:
+def read_features(shards: Sequence[str | Path], table: TaskTable) -> np.ndarray:
     """Embeddings of all rows of a task table, float32 [rows, width]; ids are row numbers and must be complete."""
-    width = pq.read_schema(path).field("embedding").type.list_size
-    frame = read_table(path, embeddings(width))
-    if frame["id"].tolist() != [str(row) for row in range(len(table.sequences))]:
-        raise InputError(
-            f"{path}: {len(frame)} embeddings; expected one for each of {len(table.sequences)} rows, in order"
-        )
-    return np.stack(frame["embedding"].to_numpy()).astype(np.float32)
+    return load_embeddings(list(shards), [str(row) for row in range(len(table.sequences))])
 
 
 def score_tables(
@@ -113,14 +107,11 @@ def score_tables(
     logger.info("\n%s", text)
 
 
-def draw_task(path: str | Path, named: Sequence[str], most: int, seed: int, output: str | Path) -> None:
-    """t-SNE of (at most ``most``) test rows under the models of ``named`` (``NAME=PARQUET``)."""
+def draw_task(
+    path: str | Path, named: dict[str, Sequence[str | Path]], most: int, seed: int, output: str | Path
+) -> None:
+    """t-SNE of (at most ``most``) test rows under the models of ``named`` (name to shards of its features)."""
     table = read_task_table(path)
     rows = np.sort(np.random.default_rng(seed).permutation(table.test)[:most])
-    features = {}
-    for pair in named:
-        name, separator, file = pair.partition("=")
-        if not separator:
-            raise InputError(f"{pair!r} is not NAME=PARQUET")
-        features[name] = read_features(file, table)[rows]
+    features = {name: read_features(shards, table)[rows] for name, shards in named.items()}
     draw_tsne(features, table.labels[rows], table.classes, seed, output)
