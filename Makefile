@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-cluster test-faults lint docs clean
+.PHONY: help setup demo test test-slow test-faults test-cluster lint docs clean
 
 help: ## show these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -22,22 +22,18 @@ setup: .venv/installed ## make .venv and install everything into it
 demo: setup ## simulate, label, teach, distil and evaluate; print the table (10 minutes on two cores)
 	scripts/demo $(CORES)
 
-test: setup ## unit, property and workflow tests
-	$(PYTEST) -n $(CORES) --dist loadgroup -m "not slow and not gpu and not cluster and not faults"
+# Four lanes. What takes minutes is marked slow, so that the first stays fast; a test may try a fault and be fast.
+test: setup ## unit, property and workflow tests (4 minutes on two cores)
+	$(PYTEST) -n $(CORES) --dist loadgroup -m "not slow and not gpu and not cluster"
+
+test-slow: setup ## other environments, a browser, the wheel, real searches (40 minutes); one at a time, some measure time
+	$(PYTEST) -m "slow and not faults and not gpu and not cluster"
+
+test-faults: setup ## kill, fill, cut and corrupt; then the same command again; a tally at the end
+	$(PYTEST) -s -m faults
 
 test-cluster: setup ## the demo through a real one-node SLURM
 	$(PYTEST) -m cluster -s tests/cluster
-
-# Beside the matrix, the tests that try a fault on one command; the tally at the end counts them all.
-FAULTS := tests/faults tests/reference/test_download.py tests/reference/test_archive.py tests/teacher/test_fetching.py \
-	tests/teacher/test_loading.py tests/ground/test_shards.py tests/ground/test_files.py tests/workflow/test_downloads.py \
-	tests/teacher/test_pretraining.py::test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint \
-	tests/student/test_dna_training.py::test_training_stops_at_a_loss_that_is_not_a_number \
-	tests/student/test_transcript_matching.py::test_a_diverging_run_stops_and_fails_unless_it_is_wanted \
-	tests/student/test_corrector.py::test_a_loss_that_is_not_a_number_stops_the_training
-
-test-faults: setup ## kill, fill, cut and corrupt; then the same command again; a tally at the end
-	$(PYTEST) -s $(FAULTS)
 
 lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

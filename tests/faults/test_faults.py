@@ -26,7 +26,7 @@ STAGES = ("reference", "labels", "teacher", "student", "evaluation")
 KILLS_AT_LEAST = 20
 SEED = 1
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
 def start(folder: Path) -> subprocess.Popen:

@@ -10,6 +10,8 @@ import pytest
 
 from genestill.ground.files import folder_aside, scratch_folder, write_aside, write_json
 
+pytestmark = pytest.mark.faults
+
 SOMEBODY_ELSE = 65_534
 
 

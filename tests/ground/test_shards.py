@@ -8,6 +8,8 @@ from genestill.ground.errors import InputError
 from genestill.ground.shards import Embeddings, chosen_rows, iterate_embeddings, load_embeddings
 from genestill.ground.tables import write_table
 
+pytestmark = pytest.mark.faults
+
 METADATA = {"teacher": "t", "revision": "r", "layer": 3, "pooling": "mean", "dtype": "float32", "tokenizer": "x"}
 
 

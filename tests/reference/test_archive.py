@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from genestill.ground.errors import InputError
 from genestill.reference.archive import unpack
 
+pytestmark = pytest.mark.faults
+
 
 def make_tar(path, entries, mode="w:gz"):
     """``entries``: (name, bytes) for files, or a TarInfo."""

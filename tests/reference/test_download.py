@@ -11,6 +11,8 @@ import pytest
 from genestill.ground.errors import InputError
 from genestill.reference.download import fetch
 
+pytestmark = pytest.mark.faults
+
 CONTENT = np.random.default_rng(1).bytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 

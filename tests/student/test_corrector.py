@@ -161,6 +161,7 @@ def test_inputs_of_another_number_of_samples_are_refused(student, community):
         Inputs(student, groups, None)
 
 
+@pytest.mark.faults
 def test_a_loss_that_is_not_a_number_stops_the_training(tree, community, targets):
     contigs = community[0]
     broken = Contigs(contigs.ids, contigs.lengths, contigs.composition * np.nan, None, [])

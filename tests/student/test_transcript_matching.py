@@ -202,6 +202,7 @@ def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monke
         train(other, changed, tmp_path / "cut")
 
 
+@pytest.mark.faults
 def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, monkeypatch):
     original = Match.loss
 

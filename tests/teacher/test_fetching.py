@@ -11,6 +11,8 @@ from genestill.teacher.fetching import fetch, teacher_folder
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.registry import find_teacher, read_registry
 
+pytestmark = pytest.mark.faults
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

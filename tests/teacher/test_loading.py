@@ -9,6 +9,8 @@ from genestill.ground.errors import InputError
 from genestill.teacher.loading import load_teacher, resolve_layer
 from genestill.teacher.nucleotide_transformer import NucleotideTransformerForMaskedLM
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def copy(tmp_path, causal_folder):

@@ -80,6 +80,7 @@ def test_half_a_checkpoint_is_refused_with_what_to_remove(genome, tmp_path, monk
             pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL))
 
 
+@pytest.mark.faults
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(genome, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     loss, calls = pretraining._loss, []

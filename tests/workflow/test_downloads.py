@@ -31,7 +31,7 @@ rule all:
 """
 MAPPING = "#anonymous_contig_id\tgenome_id\ttax_id\tcontig_id\tnumber_reads\tstart_position\tend_position\n"
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.faults]
 
 
 class Handler(SimpleHTTPRequestHandler):
