@@ -12,8 +12,9 @@ from genestill.cli import main
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_table
-from genestill.reference.abundance import join_abundance, read_abundance_table, read_bam_depths
+from genestill.reference.abundance import join_abundance, read_bam_depths
 from genestill.reference.contigs import index_contigs, prepare_contigs, read_truth
+from genestill.reference.coverage_tables import read_abundance_table
 
 BASES = "ACGTTGCA" * 4
 LINEAGES = [

@@ -256,7 +256,7 @@ FILES = {
     "abundance": (
         "a.tsv",
         b"contigname\ts1\ts2\na\t1.5\t0\nb\t2\t1e3\n",
-        lazily("genestill.reference.abundance", "read_abundance_table"),
+        lazily("genestill.reference.coverage_tables", "read_abundance_table"),
     ),
     "gold standard, CAMISIM": (
         "a.tsv",

@@ -26,7 +26,7 @@ def _add_contigs(commands) -> None:
     parser = commands.add_parser("contigs", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, gzipped or not")
     depths = parser.add_mutually_exclusive_group()
-    depths.add_argument("--abundance", metavar="TSV", help="one row a contig, one column a sample")
+    depths.add_argument("--abundance", metavar="TABLE", help="depths: MetaBAT, CoverM, samtools coverage, VAMB, …")
     depths.add_argument("--bam", nargs="+", default=[], metavar="BAM", help="alignments instead, one file a sample")
     parser.add_argument("--labels", metavar="FILE", help="the table of labels that the run will import")
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")

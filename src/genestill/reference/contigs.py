@@ -17,7 +17,8 @@ from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
 from genestill.ground.text import read_text_lines
-from genestill.reference.abundance import join_abundance, read_abundance_table, read_bam_depths
+from genestill.reference.abundance import join_abundance, read_bam_depths
+from genestill.reference.coverage_tables import read_abundance_table
 from genestill.reference.genomes import read_genomes
 
 # How VAMB names contigs of several samples in one file: S<sample>C<contig>.
@@ -153,7 +154,7 @@ def prepare_contigs(
         raise InputError(f"both a table of abundances ({abundance}) and BAM files ({bam[0]}) are given; expected one")
     depths, more = pd.DataFrame({"id": ids}), 0
     if abundance is not None:
-        depths, more = join_abundance(read_abundance_table(abundance), ids, set(lengths), str(abundance))
+        depths, more = join_abundance(read_abundance_table(abundance, lengths), ids, set(lengths), str(abundance))
     elif bam:
         depths, more = join_abundance(read_bam_depths(bam, lengths), ids, set(lengths), str(bam[0]))
     counts |= {"samples": len(depths.columns) - 1, "abundance_rows_of_no_contig": more}
