@@ -186,6 +186,21 @@ def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
     assert not output.exists()
 
 
+def test_a_student_in_bfloat16_embeds_a_file_as_in_float32(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)
+    folder = save_student(tmp_path / "student", num_hidden_layers=3, expansion=40)
+    write_fasta(tmp_path / "in.fa", draw_records(20))
+    embed_fasta(tmp_path / "in.fa", folder, tmp_path / "single.parquet")
+    EncoderModel.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    embed_fasta(tmp_path / "in.fa", folder, tmp_path / "half.parquet")
+    single, half = (
+        np.stack(pd.read_parquet(tmp_path / f"{name}.parquet")["embedding"]).astype(np.float32)
+        for name in ("single", "half")
+    )
+    assert 0 < np.linalg.norm(single - half) < 0.03 * np.linalg.norm(single)
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_sequences(tmp_path):
     folder = save_student(tmp_path / "student")

@@ -1,6 +1,9 @@
 """The gated delta rule: chunks, both directions and gradients against the plain recurrence in float64."""
 
+import copy
 import importlib.util
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from genestill.student.encoders import EncoderConfig, EncoderModel, gated_delta_rule
 from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet
 from genestill.student.encoders.gated_delta_rule import (
     CHUNK,
@@ -115,6 +119,168 @@ def test_the_mixer_does_not_see_padding_and_sees_both_ends():
     moved = (mixer(changed, mask) - padded).abs().amax(-1)
     assert moved[0, 0] > 0
     assert moved[1, :41].max() == 0
+
+
+def fake_kernel(output_factor=1.0, gradient_factor=1.0, refusal=None):
+    """In the place of flash-linear-attention's: right, wrong, or refusing one of its passes; in plain torch."""
+
+    class Pass(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, output):
+            if refusal == "forward":
+                raise RuntimeError("Triton >= 3.4.0 is not supported on Hopper GPUs\nsee the issue")
+            return output * output_factor
+
+        @staticmethod
+        def backward(ctx, gradient):
+            if refusal == "backward":
+                raise AssertionError("Triton >= 3.4.0 is not supported on Hopper GPUs\nsee the issue")
+            return gradient * gradient_factor
+
+    def kernel(query, key, value, g, beta, scale):
+        assert scale == 1.0
+        kernel.calls.append((query.dtype, tuple(query.shape)))
+        return Pass.apply(chunked_gated_delta_rule(query, key, value, g, beta)), None
+
+    kernel.calls = []
+    return kernel
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Take the CPU for a card and put a module in the place of flash-linear-attention."""
+    caches = (gated_delta_rule._working_kernel, gated_delta_rule._warn_of_fallback)
+    for cache in caches:
+        cache.cache_clear()
+    monkeypatch.setattr(gated_delta_rule, "KERNEL_DEVICES", ("cpu",))
+
+    def put(kernel):
+        module = types.ModuleType("fla.ops.gated_delta_rule")
+        if kernel is not None:
+            module.chunk_gated_delta_rule = kernel
+        for name in ("fla", "fla.ops"):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        monkeypatch.setitem(sys.modules, "fla.ops.gated_delta_rule", module)
+
+    yield put
+    for cache in caches:
+        cache.cache_clear()
+
+
+def both_directions(arguments):
+    query, key, value, log_decay, beta = arguments
+    leaves = [query, key, value, torch.cat([log_decay, log_decay / 2], -1), torch.cat([beta, beta / 2], -1)]
+    leaves = [x.detach().requires_grad_() for x in leaves]
+    output = bidirectional_gated_delta_rule(*leaves)
+    return [output.detach(), *torch.autograd.grad(output.square().sum(), leaves)]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told"),
+    [
+        (fake_kernel(refusal="backward"), "Triton >= 3.4.0 is not supported on Hopper GPUs"),
+        (fake_kernel(refusal="forward"), "Triton >= 3.4.0 is not supported on Hopper GPUs"),
+        (fake_kernel(output_factor=1.5), "its values or gradients are wrong"),
+        (fake_kernel(gradient_factor=-1.0), "its values or gradients are wrong"),
+        (fake_kernel(gradient_factor=float("nan")), "its values or gradients are wrong"),
+        (None, "cannot import name"),
+    ],
+    ids=["backward refuses", "forward refuses", "wrong values", "wrong gradients", "no gradients", "another release"],
+)
+def test_kernel_fallback_gives_the_numbers_of_the_chunks_and_one_warning(install, monkeypatch, caplog, kernel, told):
+    arguments = draw(dtype=torch.float32)
+    with monkeypatch.context() as plain:
+        plain.setattr(gated_delta_rule, "KERNEL_DEVICES", ())
+        expected = both_directions(arguments)
+    install(kernel)
+    with caplog.at_level("INFO", logger="genestill"):
+        for _ in range(3):
+            found = both_directions(arguments)
+            with torch.inference_mode():
+                bidirectional_gated_delta_rule(*arguments[:3], *(torch.cat([x, x], -1) for x in arguments[3:]))
+        both_directions(draw(width=4, dtype=torch.float32))  # students of other widths change nothing of the cause
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert told in warnings[0]
+    for name in ("flash-linear-attention", f"torch {torch.__version__}", "triton"):
+        assert name in warnings[0]
+
+
+def test_kernel_fallback_is_not_taken_where_the_kernel_works(install, caplog):
+    kernel = fake_kernel()
+    install(kernel)
+    arguments = draw(dtype=torch.float32)
+    with caplog.at_level("INFO", logger="genestill"):
+        found = both_directions(arguments)
+        both_directions(arguments)
+    assert kernel.calls == [
+        (torch.float32, (1, 2 * CHUNK + 1, 1, 8)),  # the trial, once
+        (torch.float32, (2, 70, 4, 8)),
+        (torch.float32, (2, 70, 4, 8)),
+    ]
+    assert not caplog.records
+    gated_delta_rule._working_kernel.cache_clear()
+    install(fake_kernel(refusal="backward"))
+    for one, other in zip(found, both_directions(arguments), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_kernel_fallback_without_the_extra_is_no_warning(install, monkeypatch, caplog):
+    for name in ("fla", "fla.ops", "fla.ops.gated_delta_rule"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with caplog.at_level("INFO", logger="genestill"):
+        both_directions(draw(dtype=torch.float32))
+        both_directions(draw(dtype=torch.float32))
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+def test_kernel_fallback_leaves_the_random_numbers_of_a_training_alone(install):
+    install(fake_kernel())
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    both_directions(draw(dtype=torch.float32))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def relative(one, other):
+    one, other = one.float(), other.float()
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("with_kernel", [False, True], ids=["chunks", "kernel_fallback"])
+def test_half_precision_gives_the_values_and_gradients_of_single_precision(install, dtype, with_kernel):
+    if with_kernel:
+        install(fake_kernel(refusal="backward"))
+    exact = draw(length=200, dtype=torch.float32)
+    exact[:3] = [x.to(dtype).float() for x in exact[:3]]  # what half precision cannot hold is not the rule's error
+    rounded = [*(x.to(dtype) for x in exact[:3]), *exact[3:]]
+    for one, other in zip(both_directions(rounded), both_directions(exact), strict=True):
+        assert relative(one, other) < 0.01
+    assert bidirectional_gated_delta_rule(*rounded[:3], *(torch.cat([x, x], -1) for x in rounded[3:])).dtype == dtype
+    assert chunked_gated_delta_rule(*rounded).dtype == dtype
+
+
+@pytest.mark.parametrize("reverse_complement", [False, True])
+def test_a_student_in_bfloat16_gives_the_embeddings_and_gradients_of_float32(reverse_complement):
+    torch.manual_seed(0)
+    settings = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "attention_window": 16}
+    model = EncoderModel(EncoderConfig(**settings, tracks=2, reverse_complement=reverse_complement)).eval()
+    ids = torch.randint(0, 4, (3, 90), generator=torch.Generator().manual_seed(1))
+    mask = (torch.arange(90)[None] < torch.tensor([[90], [41], [7]])).long()
+    tracks = torch.rand(3, 90, 2, generator=torch.Generator().manual_seed(2))
+    found = []
+    for student in (model, copy.deepcopy(model).bfloat16()):
+        embedding = student.embed(ids, mask, tracks)
+        embedding.float().square().sum().backward()
+        found.append((embedding.dtype, embedding.detach(), {n: p.grad for n, p in student.named_parameters()}))
+    assert found[1][0] == torch.bfloat16
+    assert relative(found[1][1], found[0][1]) < 0.03
+    whole = [torch.cat([gradient.float().flatten() for gradient in part[2].values()]) for part in found]
+    assert relative(whole[1], whole[0]) < 0.1
 
 
 @pytest.mark.gpu

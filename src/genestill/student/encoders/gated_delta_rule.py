@@ -11,16 +11,21 @@ flash-linear-attention for CUDA. Arguments of all three:
     beta: [B, L, N], write strength b_t between 0 and 1. A position with beta 0 and log_decay 0 (padding) leaves
         the state as it was.
 
-They return o: [B, L, N, V].
+They return o: [B, L, N, V], of the dtype of ``value``. The chunked form computes half precision in float32.
 """
 
 import functools
+import importlib.metadata
 import itertools
 
 import torch
 from torch import nn
 
+from genestill.ground.logs import logger
+
 CHUNK = 32
+KERNEL_DEVICES = ("cuda",)
+KERNEL_TOLERANCE = 0.2  # of the norm; a kernel in half precision is off by some hundredths, a wrong one by about 1
 
 
 def recurrent_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
@@ -42,28 +47,33 @@ def chunked_gated_delta_rule(query, key, value, log_decay, beta, chunk: int = CH
 
     Time and memory grow linearly with L.
     """
-    length, heads = key.shape[1:3]
+    length, heads, dtype = *key.shape[1:3], value.dtype
+    query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
     query, key, value, log_decay, beta = (_fold(x, chunk) for x in (query, key, value, log_decay, beta))
     output = _scan(query, key, value, log_decay, beta, query @ key.mT, key @ key.mT, backward=False)
-    return _unfold(output, heads, length)
+    return _unfold(output, heads, length).to(dtype)
 
 
 def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
     """The gated delta rule forward, plus the same backward from the end: o_t = S_t q_t + R_t q_t.
 
-    The fastest way here: flash-linear-attention on CUDA if it is installed, else chunks.
+    The fastest way here: flash-linear-attention on CUDA if it is installed and works, else chunks.
 
     Args:
         query, key, value: as above, the same for both directions.
         log_decay, beta: [B, L, 2 N], the gates of the forward direction before those of the backward one.
     """
-    if query.is_cuda and (kernel := _cuda_kernel()) is not None:
+    kernel = None
+    if query.device.type in KERNEL_DEVICES:
+        kernel = _working_kernel(query.device, query.dtype, query.shape[-1])
+    if kernel is not None:
         query, key, value = (torch.cat([x, x.flip(1)], dim=2) for x in (query, key, value))
         log_decay, beta = (torch.cat([f, b.flip(1)], dim=2) for f, b in (x.chunk(2, -1) for x in (log_decay, beta)))
         output, _ = kernel(query, key, value, g=log_decay, beta=beta, scale=1.0)
         forward, backward = output.chunk(2, dim=2)
         return forward + backward.flip(1)
-    length = key.shape[1]
+    length, dtype = key.shape[1], value.dtype
+    query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
     query, key, value = (_fold(x, CHUNK) for x in (query, key, value))
     reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
     output = None
@@ -71,7 +81,13 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
         folded = [_fold(x, CHUNK) for x in gates]
         one = _scan(query, key, value, *folded, reading, similarity, backward=direction == 1)
         output = one if output is None else output + one
-    return _unfold(output, log_decay.shape[-1] // 2, length)
+    return _unfold(output, log_decay.shape[-1] // 2, length).to(dtype)
+
+
+def _in_full_precision(*arguments: torch.Tensor) -> list[torch.Tensor]:
+    """All of one dtype, float32 at least: there is no triangular solver in half precision, and the gates need more."""
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in arguments), torch.float32)
+    return [x.to(dtype) for x in arguments]
 
 
 def _fold(x: torch.Tensor, chunk: int) -> torch.Tensor:
@@ -154,10 +170,65 @@ def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool
 
 
 @functools.cache
-def _cuda_kernel():
-    """flash-linear-attention's `chunk_gated_delta_rule` (extra ``gpu``), or None if it cannot be imported."""
+def _working_kernel(device: torch.device, dtype: torch.dtype, width: int):
+    """flash-linear-attention's `chunk_gated_delta_rule` (extra ``gpu``) if it gives right numbers here, else None.
+
+    That it can be imported says little: with some releases of Triton its backward pass refuses to run on some cards, or
+    gives wrong gradients. So a small forward and backward pass is compared with the chunked form, once.
+    """
     try:
         from fla.ops.gated_delta_rule import chunk_gated_delta_rule
-    except (ImportError, RuntimeError):  # without triton, or triton without a driver
+    except ModuleNotFoundError:
+        logger.info("flash-linear-attention is not installed (extra gpu): the delta rule runs in chunks of plain torch")
+        return None
+    except Exception as error:  # Triton without a driver, releases that do not fit together
+        _warn_of_fallback(_first_line(error))
+        return None
+    try:
+        worst = _difference_from_chunks(chunk_gated_delta_rule, device, dtype, width)
+    except Exception as error:  # what Triton, CUDA and the kernel's own checks raise has dozens of kinds
+        _warn_of_fallback(_first_line(error))
+        return None
+    if not worst < KERNEL_TOLERANCE:
+        _warn_of_fallback("its values or gradients are wrong")
         return None
     return chunk_gated_delta_rule
+
+
+def _difference_from_chunks(kernel, device: torch.device, dtype: torch.dtype, width: int) -> float:
+    """Largest norm of the difference in output and gradients, over the norm, for one short sequence."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 2 * CHUNK + 1, 1, width)
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        query, key, value = (torch.randn(shape, generator=generator) for _ in range(3))
+        query, key = (nn.functional.normalize(x, dim=-1) for x in (query, key))
+        gates = torch.rand((2, *shape[:3]), generator=generator)
+        arguments = [x.to(device, dtype) for x in (query, key, value)] + [x.to(device) for x in (-gates[0], gates[1])]
+        found = []
+        for rule in (chunked_gated_delta_rule, lambda *x: kernel(*x[:3], g=x[3], beta=x[4], scale=1.0)[0]):
+            leaves = [x.detach().clone().requires_grad_() for x in arguments]
+            output = rule(*leaves)
+            found.append([output.detach(), *torch.autograd.grad(output.float().square().sum(), leaves)])
+        pairs = zip(*found, strict=True)
+        differences = [(one.float() - other.float()).norm() / one.float().norm() for one, other in pairs]
+        return float(torch.stack(differences).max())  # NaN if one is
+
+
+@functools.cache
+def _warn_of_fallback(why: str) -> None:
+    versions = []
+    for name in ("flash-linear-attention", "torch", "triton"):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} unknown")
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+    logger.warning(
+        "the kernel of the delta rule does not work here (%s; %s; %s): it runs in chunks of plain torch instead, which "
+        "are slower and give the same numbers",
+        *(", ".join(versions), card, why),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
