@@ -16,6 +16,7 @@ from genestill.ground.configuration import (
     effective_configuration,
     merge,
 )
+from genestill.ground.contradictions import refuse_contradictions
 from genestill.ground.devices import count_gpus
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_text
@@ -37,6 +38,7 @@ SCHEMAS = ROOT / "workflow" / "schemas"
 GIVEN = config
 try:
     config = complete_configuration(GIVEN, RECIPES, SCHEMAS)
+    refuse_contradictions(config)
     # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
     refuse_missing_paths(config, SCHEMAS, ROOT / "resources" / "teachers.yaml")
 except InputError as error:

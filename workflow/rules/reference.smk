@@ -18,11 +18,6 @@ GENOMES = (
 )
 IMPORTED_LABELS = DATASET["labels"] or []
 
-if not (GENOMES or REFERENCE["database"] or IMPORTED_LABELS):
-    raise WorkflowError(
-        "configuration: dataset.contigs needs reference.genomes or reference.database to search in, or dataset.labels"
-    )
-
 
 rule simulate_biosphere:
     output:

@@ -16,7 +16,7 @@ import jsonschema
 import yaml
 
 from genestill.ground.errors import InputError
-from genestill.ground.settings import expand
+from genestill.ground.settings import expand, refuse_settings
 from genestill.ground.text import read_text
 
 # libyaml's parser, where PyYAML was built with it, is ten times as fast.
@@ -105,8 +105,9 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
         file = Path(schemas) / f"{section}.schema.yaml"
         if file.is_file():
             given = completed.get(section)
-            schema = expand(read_yaml(file))
-            completed[section] = _complete({} if given is None else given, schema, (section,), recipe.name)
+            schema = read_yaml(file)
+            completed[section] = _complete({} if given is None else given, expand(schema), (section,), recipe.name)
+            refuse_settings(completed[section], schema, section)
     return {section: completed[section] for section in top["properties"] if section in completed}
 
 

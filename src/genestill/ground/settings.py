@@ -287,6 +287,25 @@ def expand(schema):
     return schema | {"properties": properties}
 
 
+def refuse_settings(settings, schema, where: str) -> None:
+    """Make every dataclass that ``schema`` (not expanded) names out of ``settings``, for the checks of its own.
+
+    Raises:
+        InputError: the place in the configuration, and what the dataclass says.
+    """
+    if not isinstance(schema, dict) or not isinstance(settings, dict):
+        return
+    names = schema.get("settings")
+    for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
+        kind = _import(name)
+        try:
+            kind(**select_settings(settings, kind))
+        except InputError as error:
+            raise InputError(f"configuration: {where}: {error}") from None
+    for key, value in settings.items():
+        refuse_settings(value, schema.get("properties", {}).get(key), f"{where}.{key}")
+
+
 def _import(name: str) -> type:
     module, _, kind = name.rpartition(".")
     return getattr(importlib.import_module(module), kind)
