@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import reverse_complement, write_fasta
-from genestill.reference.annotation import Model, read_annotation
+from genestill.reference.annotation import Model
 from genestill.reference.homology import Likeness, leave_out_relatives
 from genestill.reference.probe_tasks import build_task, write_task
 from genestill.reference.simulated_transcripts import write_transcriptome
@@ -97,38 +97,6 @@ def test_gtf_gff3_and_bed12_of_one_gene_give_the_same_transcript(tmp_path, name,
         assert transcript.sequence == CONTIG[3:13] + CONTIG[20:32]
         assert transcript.cds.tolist() == list(range(2, 17, 3))
         assert transcript.splice.tolist() == [9, 21]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "sentence"),
-    [
-        ("a.txt", "", "ends in"),
-        ("a.gtf", "c\tx\texon\t4\n", "line 1: 4 tab-separated columns"),
-        ("a.gtf", 'c\tx\texon\t9\t4\t.\t+\t.\ttranscript_id "t";\n', "from 9 to 4"),
-        ("a.gtf", 'c\tx\texon\t4\t9\t.\t.\t.\ttranscript_id "t";\n', "strand"),
-        ("a.gtf", "c\tx\texon\t4\t9\t.\t+\t.\tgene g\n", "transcript_id"),
-        ("a.gtf", "# nothing\n", "no transcript"),
-        ("a.bed", "c\t3\t32\tt\t0\t+\t5\t29\t0\t3\t10,12,\t0,17,\n", "blockCount is 3"),
-        ("a.bed", "c\t3\t32\tt\n", "4 columns"),
-        ("a.gtf", GTF.replace("\t26\t", "\t40\t").replace("stop_codon\t27\t29", "stop_codon\t27\t30"), "outside"),
-        ("a.gtf", GTF + 'c\tx\texon\t5\t9\t.\t+\t.\tgene_id "g"; transcript_id "t";\n', "overlap"),
-        ("a.gtf", GTF + 'd\tx\texon\t50\t90\t.\t+\t.\tgene_id "g"; transcript_id "t";\n', "is on c"),
-    ],
-)
-def test_malformed_annotations_are_refused_with_their_place(tmp_path, name, text, sentence):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=sentence):
-        read_annotation(tmp_path / name)
-
-
-def test_annotation_of_another_assembly_is_refused(tmp_path):
-    (tmp_path / "a.gtf").write_text(GTF)
-    write_fasta(tmp_path / "short.fna", [("c", CONTIG[:30])])
-    with pytest.raises(InputError, match="ends at 32"):
-        list(transcripts_of_genome(tmp_path / "short.fna", tmp_path / "a.gtf"))
-    write_fasta(tmp_path / "other.fna", [("chr1", CONTIG)])
-    with pytest.raises(InputError, match="not in"):
-        list(transcripts_of_genome(tmp_path / "other.fna", tmp_path / "a.gtf"))
 
 
 def test_window_keeps_the_start_codon_and_its_tracks():

@@ -122,6 +122,7 @@ def tracks_table(path, records, seed=1):
         {
             "id": [name for name, _ in records],
             "gene": "",
+            "symbol": "",
             "chromosome": "",
             "sequence": [sequence for _, sequence in records],
             **columns,

@@ -30,7 +30,7 @@ def files(tmp_path_factory):
     ]
     ids = [f"t{number}" for number in range(40)]
     marks = [np.zeros(len(sequence), np.int8) for sequence in sequences]
-    table = pd.DataFrame({"id": ids, "gene": "", "chromosome": "", "sequence": sequences, "cds": marks})
+    table = pd.DataFrame({"id": ids, "gene": "", "symbol": "", "chromosome": "", "sequence": sequences, "cds": marks})
     table["splice"], table["length"] = marks, [len(sequence) for sequence in sequences]
     write_table(folder / "transcripts.parquet", table, TRANSCRIPTS)
     shares = np.array([[sequence.count(base) / len(sequence) for base in "ACGT"] for sequence in sequences])
@@ -144,7 +144,9 @@ def test_what_a_teacher_of_coding_sequences_said_meets_the_bases_it_read(tmp_pat
     marks = [np.zeros(len(sequence), np.int8) for sequence in sequences]
     marks[0][[4, 7, 10]] = 1
     read = [9, 8]
-    table = pd.DataFrame({"id": ["a", "b"], "gene": "", "chromosome": "", "sequence": sequences, "cds": marks})
+    table = pd.DataFrame(
+        {"id": ["a", "b"], "gene": "", "symbol": "", "chromosome": "", "sequence": sequences, "cds": marks}
+    )
     table["length"] = [15, 8]
     table["splice"] = [np.zeros(len(sequence), np.int8) for sequence in sequences]
     write_table(tmp_path / "transcripts.parquet", table, TRANSCRIPTS)

@@ -167,6 +167,7 @@ TRANSCRIPTS = pa.schema(
     [
         column("id", pa.string(), "transcript"),
         column("gene", pa.string(), "gene; empty if unknown"),
+        column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),
         column("chromosome", pa.string(), "chromosome; empty if unknown"),
         column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
         _CDS,
@@ -183,6 +184,7 @@ PROBE_TASK = pa.schema(
             "transcript", pa.string(), "id under which the sequence is embedded: one a distinct sequence of all tasks"
         ),
         column("gene", pa.string(), "gene; empty if unknown"),
+        column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),
         column("chromosome", pa.string(), "chromosome; empty if unknown"),
         column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
         _CDS,

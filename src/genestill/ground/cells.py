@@ -10,6 +10,8 @@ from genestill.ground.logs import logger
 _MISSING = frozenset({"", "-", ".", "na", "n/a", "#n/a", "nan", "<na>", "null", "none"})
 _NO_NAME = frozenset({"", "-", "."})
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_GENE_PREFIX = re.compile(r"^gene[-:](?=.)")
+_ENSEMBL_VERSION = re.compile(r"(ENS[A-Z]{0,6}G[0-9]{11})\.[0-9]+", re.ASCII)
 _WHOLE_WITH_POINT = re.compile(r"(\d+)\.0+", re.ASCII)
 
 
@@ -50,6 +52,17 @@ def read_name(cell: str) -> str:
     return number[1] if number else cell
 
 
+def read_gene(cell: str) -> str:
+    """`read_name` of a gene, with the same result for the same gene in every file.
+
+    The prefixes of NCBI and Ensembl (``gene-TP53``, ``gene:ENSG…``) go, and so do Ensembl's versions:
+    ``ENSG00000141510.18`` is ``ENSG00000141510``.
+    """
+    name = _GENE_PREFIX.sub("", read_name(cell))
+    versioned = _ENSEMBL_VERSION.match(name)
+    return versioned[1] if versioned else name
+
+
 class LeftOut:
     """Records of one file that are left out, counted by reason; the first three of each reason are kept by name.
 
@@ -68,6 +81,12 @@ class LeftOut:
         named = self.examples.setdefault(reason, [])
         if len(named) < 3:
             named.append(name)
+
+    def update(self, other: "LeftOut") -> None:
+        """Count the records of ``other`` too."""
+        for reason, count in other.counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+            self.examples[reason] = [*self.examples.get(reason, []), *other.examples[reason]][:3]
 
     def __len__(self) -> int:
         return sum(self.counts.values())

@@ -3,19 +3,30 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
+from genestill.ground.cells import LeftOut, read_gene
 from genestill.ground.errors import InputError
 from genestill.ground.text import COMPRESSED, text_lines
 
-_GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
-# Parts that make a transcript; a stop codon is a part of its own in GTF and belongs to the CDS in GFF3 and BED.
-_EXON, _CODING = {"exon"}, {"CDS", "stop_codon"}
+_EXON, _CODING, _STOP = "exon", "cds", "stop_codon"
+_UNTRANSLATED = {"five_prime_utr", "three_prime_utr", "utr", "5utr", "3utr", "5'utr", "3'utr"}
+# Parts that make a transcript. A stop codon is a part of its own in GTF and belongs to the CDS in GFF3 and BED.
+_PARTS = {_EXON, _CODING, _STOP, "start_codon", *_UNTRANSLATED}
+_TRANSCRIPTS = {"transcript", "mrna"}
+_SYMBOLS = ("gene_name", "gene_symbol", "gene", "symbol")
+_GFF3_ATTRIBUTE = re.compile(r"\s*[^\s=;\"]{1,100}=")
 
 
 @dataclass
 class Model:
-    """The gene model of one transcript. Segments are (start, stop): 0-based, half-open, on the forward strand."""
+    """The gene model of one transcript. Segments are (start, stop): 0-based, half-open, on the forward strand.
+
+    ``phases`` maps the start of a coding segment to the bases before its first codon. ``in_frame`` is False where the
+    coding segments do not follow one another without gap or overlap on the transcript (ribosomal slippage).
+    """
 
     id: str
     gene: str
@@ -23,28 +34,81 @@ class Model:
     strand: str
     exons: list[tuple[int, int]] = field(default_factory=list)
     coding: list[tuple[int, int]] = field(default_factory=list)
-    phases: dict[int, int] = field(default_factory=dict)  # start of a coding segment: bases before its first codon
+    phases: dict[int, int] = field(default_factory=dict)
+    symbol: str = ""
+    in_frame: bool = True
 
 
-def read_annotation(path: str | Path) -> list[Model]:
-    """Read the gene models of a file: ``.bed`` is BED12, ``.gtf`` GTF, ``.gff`` and ``.gff3`` GFF3 (also compressed).
+@dataclass
+class Annotation:
+    """Gene models of a file; what was left out; which models have no codons; contigs that are said to be circles."""
 
-    Segments come back sorted along the contig and joined where they touch. A GFF3 parent that has CDS but no exon (a
-    prokaryotic gene) counts as a transcript of its CDS. Raises `InputError` with the line for anything malformed, and
-    for overlapping exons, coding bases outside the exons, and a transcript on two contigs or strands.
+    models: list[Model]
+    left_out: LeftOut
+    without_codons: LeftOut
+    circular: set[str]
+
+
+@dataclass(frozen=True)
+class _Part:
+    kind: str
+    contig: str
+    strand: str
+    start: int
+    stop: int
+    phase: int
+    number: str  # of the exon, as GTF counts them
+
+
+@dataclass
+class _Listed:
+    """A transcript as its lines list it; fault: why it cannot be used."""
+
+    gene: str
+    symbol: str
+    parts: dict[_Part, None] = field(default_factory=dict)  # in reading order, repeated lines once
+    fault: str = ""
+
+
+def read_annotation(path: str | Path) -> Annotation:
+    """Read the gene models of a file: ``.bed`` is BED12, ``.gtf``, ``.gff`` and ``.gff3`` are GTF or GFF3.
+
+    Segments come back sorted along the contig. A transcript that has CDS or UTR but no exon (a prokaryotic gene; older
+    releases of Ensembl and Phytozome) has the exons that these make. One id at several places of a GTF (UCSC's refGene)
+    is several transcripts, named ``id``, ``id_dup1``, ….
+
+    Left out, with a count by reason, are transcripts that cannot be spliced: without a strand, spliced from several
+    contigs or strands, with exons that overlap, coding outside their exons, or ending before they start.
+
+    Raises:
+        InputError: with the line, for another number of columns and positions that are no whole numbers; for a file
+            that holds no transcript, or none that can be used.
     """
     path = Path(path)
     suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSED]
     kind = suffixes[-1].lower() if suffixes else ""
-    readers = {".bed": _read_bed, ".gtf": _read_gtf, ".gff": _read_gff3, ".gff3": _read_gff3}
+    readers = {".bed": _read_bed, ".gtf": _read_gff, ".gff": _read_gff, ".gff3": _read_gff}
     if kind not in readers:
         raise InputError(
             f"{path}: expected an annotation that ends in .gtf, .gff3, .gff or .bed (and {', '.join(COMPRESSED)})"
         )
-    models = readers[kind](path, _lines(path))
+    left_out, without_codons, circular = LeftOut(), LeftOut(), set()
+    models = []
+    for model, fault in readers[kind](path, _lines(path), circular, left_out):
+        fault = fault or _fault_of(model)
+        if fault:
+            left_out.add(fault, model.id)
+            continue
+        models.append(model)
+        if not model.in_frame:
+            without_codons.add("whose coding segments overlap or leave a gap (ribosomal slippage)", model.id)
+    if not models and not left_out:
+        raise InputError(
+            f"{path}: holds no transcript; expected lines of exons or CDS (GTF, GFF3) or 12 columns a line (BED12)"
+        )
     if not models:
-        raise InputError(f"{path}: holds no transcript; expected exon lines (GTF, GFF3) or 12 columns a line (BED12)")
-    return [_checked(path, model) for model in models]
+        raise InputError(f"{path}: no transcript can be used; left out are {left_out}")
+    return Annotation(models, left_out, without_codons, circular)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -55,8 +119,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _read_bed(path: Path, lines: Iterable[tuple[int, str]]) -> list[Model]:
-    models = []
+def _read_bed(path: Path, lines: Iterable[tuple[int, str]], _circular, _left_out) -> Iterator[tuple[Model, str]]:
     for number, line in lines:
         columns = line.split("\t") if "\t" in line else line.split()
         if len(columns) < 12:
@@ -73,98 +136,186 @@ def _read_bed(path: Path, lines: Iterable[tuple[int, str]]) -> list[Model]:
                 f"{path}, line {number}: blockCount is {count}, but there are {len(sizes)} sizes and "
                 f"{len(starts)} starts"
             )
-        exons = [(start + begin, start + begin + size) for begin, size in zip(starts, sizes, strict=True)]
+        exons = sorted((start + begin, start + begin + size) for begin, size in zip(starts, sizes, strict=True))
         coding = [(max(begin, thick_start), min(stop, thick_stop)) for begin, stop in exons]
         coding = [(begin, stop) for begin, stop in coding if begin < stop]
-        models.append(Model(name, name, contig, _strand(path, number, strand), exons, coding))
-    return models
+        yield Model(name, read_gene(name), contig, strand, exons, coding), ""
 
 
-def _read_gtf(path: Path, lines: Iterable[tuple[int, str]]) -> list[Model]:
-    models: dict[str, Model] = {}
-    for number, line in lines:
-        contig, part, start, stop, strand, phase, text = _nine_columns(path, number, line)
-        if part not in _EXON | _CODING:
-            continue
-        attributes = dict(_GTF_ATTRIBUTE.findall(text))
-        if not attributes.get("transcript_id"):
-            raise InputError(f'{path}, line {number}: {part} without transcript_id "…"')
-        name = attributes["transcript_id"]
-        gene = attributes.get("gene_id") or name
-        _add(path, number, models, name, gene, contig, strand, part, start, stop, phase)
-    return list(models.values())
-
-
-def _read_gff3(path: Path, lines: Iterable[tuple[int, str]]) -> list[Model]:
-    models: dict[str, Model] = {}
+def _read_gff(
+    path: Path, lines: Iterable[tuple[int, str]], circular: set[str], left_out: LeftOut
+) -> Iterator[tuple[Model, str]]:
+    listed: dict[str, _Listed] = {}
+    places: dict[str, list[tuple[str, str, int, int]]] = {}  # of the lines of a transcript itself
     parents: dict[str, str] = {}
+    symbols: dict[str, str] = {}
+    unique = False  # in GFF3 an id names one thing
     for number, line in lines:
-        contig, part, start, stop, strand, phase, text = _nine_columns(path, number, line)
-        attributes = dict(pair.strip().split("=", 1) for pair in text.split(";") if "=" in pair)
-        if part not in _EXON | _CODING:
-            if "ID" in attributes and "Parent" in attributes:
-                parents[attributes["ID"]] = attributes["Parent"].split(",")[0]
+        columns = line.split("\t")
+        if len(columns) != 9:
+            raise InputError(f"{path}, line {number}: {len(columns)} tab-separated columns; expected 9")
+        contig, _, kind, start, stop, _, strand, phase, text = columns
+        first, last = _integer(path, number, start, "start") - 1, _integer(path, number, stop, "end")
+        kind = kind.lower()
+        attributes, gff3 = _attributes(text)
+        unique |= gff3
+        if kind not in _PARTS:
+            name = attributes.get("ID") or attributes.get("transcript_id")
+            if attributes.get("Is_circular", "").lower() == "true":
+                circular.add(contig)
+            if name and kind in _TRANSCRIPTS:
+                places.setdefault(name, []).append((contig, strand, first, last))
+            if name and gff3:
+                parents.setdefault(name, attributes.get("Parent", "").split(",")[0])
+                symbols.setdefault(name, _symbol(attributes) or attributes.get("Name", ""))
             continue
-        if "Parent" not in attributes:
-            continue  # a feature that belongs to no transcript
-        for name in attributes["Parent"].split(","):
-            _add(path, number, models, name, name, contig, strand, part, start, stop, phase)
-    for model in models.values():
-        model.gene = parents.get(model.id, model.id)
-        model.exons = model.exons or list(model.coding)
-    return list(models.values())
+        if gff3:
+            # A CDS without parent is a gene of its own (Prodigal, Prokka); its other lines have the same id.
+            names = attributes.get("Parent", attributes.get("ID", "") if kind == _CODING else "").split(",")
+        else:
+            names = [attributes.get("transcript_id", "")]
+        if not names[0]:
+            left_out.add(f"lines without {'Parent' if gff3 else 'transcript_id'}", f"line {number}")
+            continue
+        phase = int(phase) if phase in ("0", "1", "2") else 0
+        part = _Part(kind, contig, strand, first, last, phase, attributes.get("exon_number", ""))
+        for name in names:
+            gene = attributes.get("locus_tag" if gff3 else "gene_id") or name
+            transcript = listed.setdefault(name, _Listed(gene, _symbol(attributes)))
+            transcript.parts[part] = None
+            if "trans" in attributes.get("exception", "") and "splicing" in attributes["exception"]:
+                transcript.fault = "trans-spliced"
+    for name, transcript in listed.items():
+        above = parents.get(name, "")
+        if unique:
+            transcript.gene = above or (name if name in parents else transcript.gene)
+            transcript.symbol = transcript.symbol or symbols.get(above, "") or symbols.get(name, "")
+        yield from _models_of(name, transcript, places.get(name, []), unique)
 
 
-def _nine_columns(path: Path, number: int, line: str):
-    columns = line.split("\t")
-    if len(columns) != 9:
-        raise InputError(f"{path}, line {number}: {len(columns)} tab-separated columns; expected 9")
-    contig, _, part, start, stop, _, strand, phase, text = columns
-    first, last = _integer(path, number, start, "start"), _integer(path, number, stop, "end")
-    if not 1 <= first <= last:
-        raise InputError(f"{path}, line {number}: {part} from {first} to {last}; expected 1 <= start <= end")
-    return contig, part, first - 1, last, strand, phase, text
+def _symbol(attributes: dict[str, str]) -> str:
+    return next((attributes[key] for key in _SYMBOLS if attributes.get(key)), "")
 
 
-def _add(path, number, models, name, gene, contig, strand, part, start, stop, phase) -> None:
-    strand = _strand(path, number, strand)
-    model = models.setdefault(name, Model(name, gene, contig, strand))
-    if (model.contig, model.strand) != (contig, strand):
-        raise InputError(
-            f"{path}, line {number}: transcript {name!r} is on {model.contig} ({model.strand}) and {contig} ({strand})"
-        )
-    (model.exons if part in _EXON else model.coding).append((start, stop))
-    if part == "CDS":
-        model.phases[start] = int(phase) if phase in ("0", "1", "2") else 0
+def _attributes(text: str) -> tuple[dict[str, str], bool]:
+    """The ninth column of GTF or GFF3, and whether it is GFF3's; in time that grows with the length of the text."""
+    if _GFF3_ATTRIBUTE.match(text):
+        pairs = (pair.split("=", 1) for pair in text.split(";") if "=" in pair)
+        return {key.strip(): unquote(value.strip()) for key, value in pairs}, True
+    found: dict[str, str] = {}
+    pieces = text.split('"')  # what stands in quotes is every second piece
+    for place, piece in enumerate(pieces[::2]):
+        *plain, key = piece.split(";")
+        for pair in plain:
+            words = pair.split(None, 1)
+            if len(words) == 2:
+                found.setdefault(words[0], words[1].strip())
+        if 2 * place + 1 < len(pieces) and key.strip():
+            found.setdefault(key.split()[-1], pieces[2 * place + 1])
+        elif len(words := key.split(None, 1)) == 2:
+            found.setdefault(words[0], words[1].strip())
+    return found, False
 
 
-def _strand(path: Path, number: int, strand: str) -> str:
-    if strand not in ("+", "-"):
-        raise InputError(f"{path}, line {number}: strand {strand!r}; expected + or -")
-    return strand
+def _models_of(
+    name: str, listed: _Listed, places: list[tuple[str, str, int, int]], unique: bool
+) -> Iterator[tuple[Model, str]]:
+    """The transcripts behind one name, each with what is wrong with it (or nothing)."""
+    copies = [] if listed.fault else _copies(list(listed.parts), list(dict.fromkeys(places)), unique)
+    if not copies:
+        fault = listed.fault or "spliced from several places (trans-splicing, or one id at several places)"
+        yield Model(name, listed.gene, "", ""), fault
+    for number, parts in enumerate(copies):
+        yield _model(f"{name}_dup{number}" if number else name, listed, parts)
+
+
+def _copies(parts: list[_Part], places: list[tuple[str, str, int, int]], unique: bool) -> list[list[_Part]]:
+    """Parts by the place at which they make one transcript; no list where they cannot be told apart."""
+    strands: dict[tuple[str, str], list[_Part]] = {}
+    for part in parts:
+        strands.setdefault((part.contig, part.strand), []).append(part)
+    if len(places) > 1:
+        return _within(parts, places)
+    if len(strands) > 1:
+        numbers = [part.number for part in parts if part.kind == _EXON and part.number]
+        # Numbers that go on from strand to strand are one transcript's: trans-splicing.
+        return [] if unique or (numbers and len(numbers) == len(set(numbers))) else list(strands.values())
+    exons: list[list[_Part]] = [[]]
+    for part in parts:
+        if part.kind == _EXON:
+            if part.number and part.number in {other.number for other in exons[-1]}:
+                exons.append([])
+            exons[-1].append(part)
+    if len(exons) == 1:
+        return [parts]
+    return _within(
+        parts, [(*next(iter(strands)), min(e.start for e in copy), max(e.stop for e in copy)) for copy in exons]
+    )
+
+
+def _within(parts: list[_Part], places: list[tuple[str, str, int, int]]) -> list[list[_Part]]:
+    copies: list[list[_Part]] = [[] for _ in places]
+    for part in parts:
+        for copy, (contig, strand, start, stop) in zip(copies, places, strict=True):
+            if (contig, strand) == (part.contig, part.strand) and start <= part.start and part.stop <= stop:
+                copy.append(part)
+                break
+        else:
+            return []
+    return [copy for copy in copies if copy]
+
+
+def _model(name: str, listed: _Listed, parts: list[_Part]) -> tuple[Model, str]:
+    first = parts[0]
+    model = Model(name, read_gene(listed.gene), first.contig, first.strand, symbol=listed.symbol)
+    segments = {
+        kind: sorted({(part.start, part.stop) for part in parts if part.kind in kinds})
+        for kind, kinds in (("exons", {_EXON}), ("cds", {_CODING}), ("stop", {_STOP}), ("rest", _UNTRANSLATED))
+    }
+    for kind in ("start_codon", _STOP):
+        if sum(part.stop - part.start for part in parts if part.kind == kind) > 3:
+            return model, f"with two lines of {kind}: one id at two places"
+    if any(start < 0 for ends in segments.values() for start, _ in ends):
+        return model, "that start before the first base"
+    if any(stop <= start for ends in segments.values() for start, stop in ends):
+        return model, "that end before they start"
+    model.coding = _joined([*segments["cds"], *segments["stop"]])
+    model.exons = segments["exons"] or _joined([*model.coding, *segments["rest"]])
+    model.phases = {part.start: part.phase for part in parts if part.kind == _CODING}
+    model.in_frame = not _overlap(segments["cds"])
+    return model, "" if model.exons else "without exons"
+
+
+def _fault_of(model: Model) -> str:
+    """Why a transcript cannot be spliced, or nothing; says in ``in_frame`` whether its codons can be told."""
+    if model.strand not in ("+", "-"):
+        return "without a strand"
+    if model.exons[0][0] < 0:
+        return "that start before the first base"
+    if any(stop <= start for start, stop in model.exons):
+        return "with an exon of no base"
+    if _overlap(model.exons):
+        return "with exons that overlap"
+    exons = _joined(model.exons)
+    inside = [
+        next((exon for exon in exons if exon[0] <= start and stop <= exon[1]), None) for start, stop in model.coding
+    ]
+    if None in inside:
+        return "that code outside of their exons"
+    for (_, stop), (start, _), left, right in zip(model.coding, model.coding[1:], inside, inside[1:], strict=False):
+        if stop != left[1] or start != right[0] or exons.index(right) != exons.index(left) + 1:
+            model.in_frame = False
+    return ""
+
+
+def _overlap(segments: list[tuple[int, int]]) -> bool:
+    return any(after < stop for (_, stop), (after, _) in pairwise(segments))
 
 
 def _integer(path: Path, number: int, text: str, column: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(f"{path}, line {number}: {column} is {text!r}; expected a whole number") from None
-
-
-def _checked(path: Path, model: Model) -> Model:
-    model.exons.sort()
-    if not model.exons:
-        raise InputError(f"{path}: transcript {model.id!r} has coding segments but no exon")
-    for (start, stop), (after, _) in zip(model.exons, model.exons[1:], strict=False):
-        if after < stop:
-            raise InputError(
-                f"{path}: exons of transcript {model.id!r} overlap ({start + 1}-{stop} and one from {after + 1})"
-            )
-    model.coding = _joined(model.coding)
-    for start, stop in model.coding:
-        if not any(begin <= start and stop <= end for begin, end in _joined(model.exons)):
-            raise InputError(f"{path}: transcript {model.id!r} codes at {start + 1}-{stop}, outside of its exons")
-    return model
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise InputError(f"{path}, line {number}: {column} is {text[:40]!r}; expected a whole number")
+    return int(text)
 
 
 def _joined(segments: list[tuple[int, int]]) -> list[tuple[int, int]]:

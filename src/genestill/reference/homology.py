@@ -71,8 +71,8 @@ def leave_out_relatives(
 ) -> tuple[np.ndarray, pd.DataFrame, dict]:
     """Which transcripts of the corpus have no relative in the benchmark, and the homology groups of the benchmark.
 
-    A transcript of the corpus goes if its sequence is one of the benchmark's, if it shares a gene name with one, if it
-    stands in a cluster with one, or if a search finds one alike.
+    A transcript of the corpus goes if its sequence is one of the benchmark's, if it shares the id or the symbol of a
+    gene with one, if it stands in a cluster with one, or if a search finds one alike.
 
     Args:
         corpus: columns of `artefacts.TRANSCRIPTS`.
@@ -83,8 +83,8 @@ def leave_out_relatives(
         groups: columns of `artefacts.HOMOLOGY_GROUPS`, one row a distinct sequence of the benchmark.
         overlap: the counts, by criterion and in all, before; and what a second search finds after.
     """
-    benchmark = pd.concat([table[["transcript", "gene", "sequence"]] for table in tasks.values()])
-    genes = set(benchmark["gene"]) - {""}
+    benchmark = pd.concat([table[["transcript", "gene", "symbol", "sequence"]] for table in tasks.values()])
+    genes = {*benchmark["gene"], *benchmark["symbol"]} - {""}
     benchmark = benchmark.drop_duplicates("transcript")
     tested = list(zip(benchmark["transcript"], benchmark["sequence"], strict=True))
     rest = [(f"corpus|{number}", sequence) for number, sequence in enumerate(corpus["sequence"])]
@@ -93,7 +93,7 @@ def leave_out_relatives(
     hits = set(find_relatives(tested, rest, likeness, threads)["target"])
     criteria = {
         "same sequence": corpus["sequence"].isin(set(benchmark["sequence"])).to_numpy(),
-        "same gene": corpus["gene"].isin(genes).to_numpy(),
+        "same gene": (corpus["gene"].isin(genes) | corpus["symbol"].isin(genes)).to_numpy(),
         "same cluster": np.array([clusters[name] in tested_clusters for name, _ in rest], bool),
         "search hit": np.array([name in hits for name, _ in rest], bool),
     }

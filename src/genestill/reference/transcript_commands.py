@@ -37,9 +37,9 @@ def _add_transcripts(commands) -> None:
         action="append",
         type=_source,
         metavar="NAME=FASTA | NAME=GENOME,ANNOTATION | NAME=TABLE:key=column,…",
-        help="may be given more than once; keys of a table: sequence, id, gene, cds_start, cds_end, exon_sizes, "
-        "chromosome, cds (a track, or whole), splice (a track), header=no (then columns are 1, 2, …), sample=N (rows "
-        "to draw)",
+        help="may be given more than once; keys of a table: sequence, id, gene, symbol, chromosome, cds_start, "
+        "cds_end, exon_sizes, cds (a track, or whole), splice (a track), header=no (then columns are 1, 2, …), "
+        "sample=N (rows to draw)",
     )
     add_settings(parser, TranscriptSettings)
     add_seed(parser, "the samples")
@@ -56,8 +56,11 @@ def _source(text: str) -> tuple[str, str]:
     return name, place
 
 
-def _open_source(place: str, seed: int):
-    """Transcripts of a source as the command line names it; ``seed`` draws the sample of a table."""
+def _open_source(place: str, seed: int, *counted):
+    """Transcripts of a source as the command line names it; ``seed`` draws the sample of a table.
+
+    ``counted``: what gets the transcripts of an annotation that are left out, and those without codons.
+    """
     from pathlib import Path
 
     import numpy as np
@@ -65,7 +68,7 @@ def _open_source(place: str, seed: int):
     from genestill.reference import transcripts
 
     if "," in place and ":" not in place:
-        return transcripts.transcripts_of_genome(*place.split(",", 1))
+        return transcripts.transcripts_of_genome(*place.split(",", 1), *counted)
     path, _, keys = place.partition(":")
     if keys or Path(path).suffix == ".parquet" or ".tsv" in Path(path).suffixes:
         columns, header, sample = _columns(keys)
@@ -93,12 +96,16 @@ def _columns(keys: str):
 
 
 def _run_transcripts(options) -> None:
+    from genestill.ground.cells import LeftOut
     from genestill.ground.provenance import collect_provenance
     from genestill.reference.transcripts import collect_corpus, write_transcripts
 
-    sources = {name: _open_source(place, options.seed) for name, place in options.source}
+    counted = {name: (LeftOut(), LeftOut()) for name, _ in options.source}
+    sources = {name: _open_source(place, options.seed, *counted[name]) for name, place in options.source}
     lengths = settings_of(TranscriptSettings, options)
     kept, counts = collect_corpus(sources, lengths.shortest, lengths.longest)
+    for name, (left_out, without_codons) in counted.items():
+        counts[name] |= {"left_out": left_out.counts, "without_codons": without_codons.counts}
     settings = {"sources": dict(options.source), "shortest": lengths.shortest, "longest": lengths.longest}
     write_transcripts(
         options.output, kept, {"counts": counts, "provenance": collect_provenance({}, settings, options.seed)}

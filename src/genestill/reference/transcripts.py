@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genestill.ground.artefacts import INDEX, TRANSCRIPTS
-from genestill.ground.cells import is_missing, read_name, read_number, whole_number
+from genestill.ground.cells import LeftOut, is_missing, read_gene, read_name, read_number, whole_number
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_json
 from genestill.ground.logs import logger
@@ -28,6 +28,7 @@ class Transcript:
     id: str
     sequence: str
     gene: str = ""
+    symbol: str = ""
     chromosome: str = ""
     cds: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     splice: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -78,7 +79,7 @@ def splice_transcript(contig: str, model: Model) -> Transcript:
         return offsets[begin] + position - begin
 
     coding = None
-    if model.coding:
+    if model.coding and model.in_frame:
         first, last = place(model.coding[0][0]), place(model.coding[-1][1] - 1) + 1
         forward = model.strand == "+"
         five_prime = min(model.phases, default=None) if forward else max(model.phases, default=None)
@@ -91,34 +92,59 @@ def splice_transcript(contig: str, model: Model) -> Transcript:
         id=model.id,
         sequence=_upper(sequence),
         gene=model.gene,
+        symbol=model.symbol,
         chromosome=model.contig,
         cds=codon_starts(*coding) if coding else np.empty(0, np.int64),
         splice=np.asarray(ends, np.int64) - 1,
     )
 
 
-def transcripts_of_genome(genome: str | Path, annotation: str | Path) -> Iterator[Transcript]:
+def transcripts_of_genome(
+    genome: str | Path, annotation: str | Path, left_out: LeftOut | None = None, without_codons: LeftOut | None = None
+) -> Iterator[Transcript]:
     """Yield the transcripts of ``annotation`` (see `read_annotation`), contig by contig of the FASTA file ``genome``.
 
-    Raises `InputError` for a contig that the annotation names and the genome lacks, and for exons beyond its end.
+    Args:
+        genome, annotation: of one assembly.
+        left_out: gets the transcripts that cannot be used, by reason, when all are read: those that `read_annotation`
+            leaves out, those on contigs that the genome lacks, beyond the end of their contig, or over the origin of a
+            circular one.
+        without_codons: gets those whose reading frame is not one piece (ribosomal slippage); they have no codons.
+
+    Raises `InputError`, when all are read, if more than half of the transcripts do not fit the genome.
     """
+    left_out = LeftOut() if left_out is None else left_out
+    without_codons = LeftOut() if without_codons is None else without_codons
+    found = read_annotation(annotation)
+    left_out.update(found.left_out)
+    without_codons.update(found.without_codons)
+    total, strange = len(found.models) + len(left_out), LeftOut()
     waiting: dict[str, list[Model]] = {}
-    for model in read_annotation(annotation):
+    for model in found.models:
         waiting.setdefault(model.contig, []).append(model)
+    contigs = []
     for name, sequence in read_fasta(genome):
+        contigs.append(name)
         for model in waiting.pop(name, []):
-            if model.exons[-1][1] > len(sequence):
-                raise InputError(
-                    f"{annotation}: transcript {model.id!r} ends at {model.exons[-1][1]}, but {name} of {genome} has "
-                    f"{len(sequence)} bases; is it the same assembly?"
-                )
-            yield splice_transcript(sequence, model)
-    if waiting:
-        missing = sorted(waiting)
+            ends = model.exons[0][0], model.exons[-1][1]
+            if name in found.circular and (ends[1] > len(sequence) or (ends == (0, len(sequence)) and model.exons[1:])):
+                left_out.add("over the origin of a circular contig", model.id)
+            elif ends[1] > len(sequence):
+                strange.add(f"that end beyond their contig in {genome}", f"{model.id} at {ends[1]} of {len(sequence)}")
+            else:
+                yield splice_transcript(sequence, model)
+    for name, models in waiting.items():
+        for model in models:
+            strange.add(f"on contigs that are not in {genome}", f"{model.id} on {name}")
+    if 2 * len(strange) > len(found.models):
         raise InputError(
-            f"{annotation}: {len(missing)} of its contigs are not in {genome} (the first: {missing[0]!r}); "
-            "is it the same assembly, with the same names?"
+            f"{annotation}: {len(strange):,} of {total:,} transcripts do not fit the genome, which has the contigs "
+            f"{', '.join(contigs[:3])}, …: {strange}; is it the same assembly, with the same names?"
         )
+    left_out.update(strange)
+    left_out.report(str(annotation), total, "transcripts")
+    if len(without_codons):
+        logger.warning("%s: read without codons: %s", annotation, without_codons)
 
 
 def transcripts_of_fasta(path: str | Path) -> Iterator[Transcript]:
@@ -134,6 +160,7 @@ class Columns:
     sequence: str = "sequence"
     id: str | None = None
     gene: str | None = None
+    symbol: str | None = None
     chromosome: str | None = None
     cds_start: str | None = None  # 0-based
     cds_end: str | None = None  # half-open
@@ -185,7 +212,18 @@ def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns)
             nucleotides, a CDS outside the sequence or with one end only, exon sizes that do not sum to its length, and
             tracks of another length.
     """
-    for role in ("sequence", "id", "gene", "chromosome", "cds_start", "cds_end", "exon_sizes", "cds", "splice"):
+    for role in (
+        "sequence",
+        "id",
+        "gene",
+        "symbol",
+        "chromosome",
+        "cds_start",
+        "cds_end",
+        "exon_sizes",
+        "cds",
+        "splice",
+    ):
         wanted = getattr(columns, role)
         if wanted is not None and wanted not in rows.columns and (role, wanted) != ("cds", "whole"):
             raise InputError(f"{path}: no column {wanted!r} for {role}; found {', '.join(map(str, rows.columns))}")
@@ -201,7 +239,8 @@ def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns)
         transcript = Transcript(
             id=name,
             sequence=_checked_sequence(row[columns.sequence], where),
-            gene=read_name(row[columns.gene]) if columns.gene else "",
+            gene=read_gene(row[columns.gene]) if columns.gene else "",
+            symbol=read_gene(row[columns.symbol]) if columns.symbol else "",
             chromosome=read_name(row[columns.chromosome]) if columns.chromosome else "",
         )
         transcript.cds = _codons_of_row(row, columns, len(transcript.sequence), where)
@@ -298,14 +337,7 @@ def window(transcript: Transcript, longest: int) -> Transcript:
         positions[(positions >= start) & (positions < start + longest)] - start
         for positions in (transcript.cds, transcript.splice)
     ]
-    return Transcript(
-        transcript.id,
-        transcript.sequence[start : start + longest],
-        transcript.gene,
-        transcript.chromosome,
-        cds=inside[0],
-        splice=inside[1],
-    )
+    return replace(transcript, sequence=transcript.sequence[start : start + longest], cds=inside[0], splice=inside[1])
 
 
 def collect_corpus(
@@ -360,6 +392,7 @@ def transcript_table(transcripts: list[Transcript]) -> pd.DataFrame:
         {
             "id": [transcript.id for transcript in transcripts],
             "gene": [transcript.gene for transcript in transcripts],
+            "symbol": [transcript.symbol for transcript in transcripts],
             "chromosome": [transcript.chromosome for transcript in transcripts],
             "sequence": [transcript.sequence for transcript in transcripts],
             "cds": [track(len(transcript.sequence), transcript.cds) for transcript in transcripts],
