@@ -1,5 +1,4 @@
 import gzip
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from genestill.cli import main
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_table
-from genestill.reference.abundance import join_abundance, read_bam_depths
+from genestill.reference.abundance import join_abundance
 from genestill.reference.contigs import index_contigs, prepare_contigs, read_truth
 from genestill.reference.coverage_tables import read_abundance_table
 
@@ -252,34 +251,6 @@ def test_command_exits_with_2_and_one_sentence(given_files, capsys):
     )
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_bam_without_pysam_gets_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "pysam", None)
-    with pytest.raises(InputError, match=r"genestill\[bam\]"):
-        read_bam_depths([tmp_path / "a.bam"], {"c": 1})
-
-
-def test_depth_of_a_bam_is_aligned_bases_over_length(tmp_path):
-    pysam = pytest.importorskip("pysam")
-    path = tmp_path / "a.bam"
-    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": "c1", "LN": 100}, {"SN": "c2", "LN": 50}]}
-    with pysam.AlignmentFile(str(path), "wb", header=header) as bam:
-        for flag, cigar in ((0, "50M"), (0, "10S20M5I20M"), (256, "50M"), (1024, "50M"), (4, None)):
-            read = pysam.AlignedSegment(bam.header)
-            read.query_name, read.flag, read.query_sequence = "r", flag, "A" * (55 if cigar and "I" in cigar else 50)
-            if cigar:
-                read.reference_id, read.reference_start, read.cigarstring = 0, 0, cigar
-            bam.write(read)
-    table = read_bam_depths([path], {"c1": 100, "c2": 50})
-    assert table["a"].to_dict() == {"c1": pytest.approx(0.9), "c2": 0.0}
-    with pytest.raises(InputError, match="100 bp; 99 bp in the FASTA"):
-        read_bam_depths([path], {"c1": 99})
-    with pytest.raises(InputError, match="none of its 2 contigs"):
-        read_bam_depths([path], {"x": 99})
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(InputError, match="not a whole BAM file"):
-        read_bam_depths([path], {"c1": 100})
 
 
 def test_truth_without_optional_columns_leaves_them_null(tmp_path):

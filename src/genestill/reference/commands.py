@@ -27,7 +27,9 @@ def _add_contigs(commands) -> None:
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, gzipped or not")
     depths = parser.add_mutually_exclusive_group()
     depths.add_argument("--abundance", metavar="TABLE", help="depths: MetaBAT, CoverM, samtools coverage, VAMB, …")
-    depths.add_argument("--bam", nargs="+", default=[], metavar="BAM", help="alignments instead, one file a sample")
+    depths.add_argument(
+        "--bam", nargs="+", default=[], metavar="BAM", help="alignments instead (BAM, CRAM, SAM), one per sample"
+    )
     parser.add_argument("--labels", metavar="FILE", help="the table of labels that the run will import")
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
     parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status")

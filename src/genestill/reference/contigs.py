@@ -17,7 +17,8 @@ from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
 from genestill.ground.text import read_text_lines
-from genestill.reference.abundance import join_abundance, read_bam_depths
+from genestill.reference.abundance import join_abundance
+from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_table
 from genestill.reference.genomes import read_genomes
 
@@ -136,8 +137,8 @@ def prepare_contigs(
         output_index: ``artefacts.INDEX``, in the order of the FASTA file.
         output_abundance: ``id`` and one float32 column a sample, rows as the index.
         output_truth: ``artefacts.TRUTH``, rows as the index; only with ``truth``.
-        abundance: TSV of abundances; or
-        bam: BAM files, one a sample. Without either there is no sample column.
+        abundance: table of abundances; or
+        bam: BAM, CRAM or SAM files, one per sample. Without either there is no sample column.
         labels: table of labels that the run will import.
         labels_format: its format, see `read_label_table`.
         truth: TSV of right answers.
@@ -156,7 +157,7 @@ def prepare_contigs(
     if abundance is not None:
         depths, more = join_abundance(read_abundance_table(abundance, lengths), ids, set(lengths), str(abundance))
     elif bam:
-        depths, more = join_abundance(read_bam_depths(bam, lengths), ids, set(lengths), str(bam[0]))
+        depths, more = join_abundance(read_alignment_depths(bam, lengths, contigs), ids, set(lengths), str(bam[0]))
     counts |= {"samples": len(depths.columns) - 1, "abundance_rows_of_no_contig": more}
     if labels is not None:
         _, met = join_labels(read_label_table(labels, labels_format), ids, set(lengths), str(labels))
