@@ -38,9 +38,9 @@ SCHEMAS = ROOT / "workflow" / "schemas"
 GIVEN = config
 try:
     config = complete_configuration(GIVEN, RECIPES, SCHEMAS)
-    refuse_contradictions(config)
     # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
     refuse_missing_paths(config, SCHEMAS, ROOT / "resources" / "teachers.yaml")
+    refuse_contradictions(config)
 except InputError as error:
     raise WorkflowError(str(error))
 
