@@ -5,7 +5,7 @@ from genestill.cli import main
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
-from genestill.ground.label_tables import Label
+from genestill.ground.label_tables import collect_labels
 from genestill.ground.lineage import NO_LINEAGE, common_lineage, format_lineage, parse_lineage
 from genestill.ground.tables import read_table, write_table
 from genestill.labels.importers import import_labels
@@ -101,7 +101,7 @@ def test_homonyms_are_told_apart_by_their_number():
     bird = parse_lineage("d__Eukaryota;p__Chordata;c__A;o__S;f__S;g__Morus")
     tree = parse_lineage("d__Eukaryota;p__Streptophyta;c__M;o__R;f__M;g__Morus")
     names = Taxonomy({1: NO_LINEAGE, 2: bird, 3: tree})
-    assert names.lineage_of(Label("c", (3,))) == tree
+    assert names.lineages_of(collect_labels(["c\t3\tgenus\tMorus"], "mmseqs2", "t")) == [tree]
     assert names.taxid_of(bird) == 2
 
 
@@ -126,3 +126,42 @@ def test_command_imports(place):
     ]
     assert main([str(word) for word in words]) == 0
     assert len(read_table(place / "l.parquet", artefacts.LABELS)) == 4
+
+
+def test_a_name_alone_is_looked_up_and_homonyms_stay_unlabelled(place):
+    _, lineages, counts = run(place, "c1,E one\nc2,F two\nc3,E\nc4,nothing known\n")
+    assert [format_lineage(lineage) for lineage in lineages] == [ONE, TWO, ONE.rsplit(";", 1)[0], ""]
+    assert counts["names_unknown_or_ambiguous"] == 1
+    bird = parse_lineage("d__Eukaryota;p__Chordata;c__A;o__S;f__S;g__Morus")
+    tree = parse_lineage("d__Eukaryota;p__Streptophyta;c__M;o__R;f__M;g__Morus")
+    names = Taxonomy({1: NO_LINEAGE, 2: bird, 3: tree})
+    assert names.lineages_of(collect_labels(["c,Morus"], "megan", "t")) == [NO_LINEAGE]
+    with pytest.raises(InputError, match=r"labels are names of taxa \(first: 'X'\), of which the taxonomy knows none"):
+        run(place, "c1,X\nc2,Y\n")
+
+
+def test_labels_take_the_spelling_of_the_taxonomy(place):
+    one, two = "d__Bacteria;p__Bacillota_A;c__X;o__Y;f__Z;g__E_C;s__E_C coli_B", "d__Bacteria;p__Q"
+    (place / "taxonomy" / "lineages.tsv").write_text(f"taxid\tlineage\n1\t\n8\t{one}\n9\t{TWO}\n10\t{two}\n")
+    text = f"contigs\tpredictions\nc1\t{one.replace('_A', ' A').replace('_C', ' C').replace('_B', ' B')}\nc2\t{TWO}\n"
+    _, lineages, counts = run(place, f"{text}c3\td__Bacteria;p__Bacillota A;c__New\n")
+    assert [format_lineage(lineage) for lineage in lineages[:3]] == [one, TWO, "d__Bacteria;p__Bacillota_A;c__New"]
+    assert counts["lineages_outside_the_taxonomy"] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@SampleID:x\n@@SEQUENCEID\tTAXID\nc1\t8\nc2\t9\n",
+        "c1\t8\t1e-9\nc2\t9\t1e-9\n",
+        "# contig\tclassification\treason\tlineage\tlineage scores\n"
+        "c1\ttaxid assigned\tx\t1;8\t1;1\nc2\ttaxid assigned\tx\t1;9*\t1;1\n",
+        "1\tc1\t8\t90\t0.9\tspecies\t8:9\n1\tc2\t9\t90\t0.9\tspecies\t9:9\n",
+        "C\tc1\t8\nC\tc2\t9\n",
+    ],
+    ids=["cami", "diamond", "cat", "metabuli", "kaiju"],
+)
+def test_every_format_gives_the_same_labels(place, text):
+    table, lineages, _ = run(place, text)
+    assert [format_lineage(lineage) for lineage in lineages] == [ONE, TWO, "", ""]
+    assert table["taxid"].tolist() == [8, 9, 0, 0]

@@ -258,4 +258,4 @@ def test_truth_without_optional_columns_leaves_them_null(tmp_path):
     table, counts = read_truth(tmp_path / "t.tsv", ["a"], {"a"})
     assert table["genome"].isna().all()
     assert table["length"].isna().all()
-    assert counts == {"rows_of_no_contig": 0, "contigs_without_row": 0}
+    assert counts == {"rows_of_no_contig": 0, "contigs_without_row": 0, "rows_without_readable_lineage": 0}

@@ -73,9 +73,9 @@ def test_the_binning_format_is_read_too_with_strain_numbers_and_several_samples(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("contig\tgenome\n", "line 1 .* expected a header"),
+        ("contig\tgenome\n", "line 1: no header before it; expected @@SEQUENCEID"),
         ("#anonymous_contig_id\tgenome_id\nc\tg\n", "no column tax_id"),
-        (MAPPING + "c\tg\n", "line 2 has 2 columns; expected 7"),
+        (MAPPING + "c\tg\n", "line 2: 2 columns; expected 7"),
         (MAPPING + "c\tg\tx1\tx\t7\t0\t9\n", "line 2: contig 'c', taxid 'x1'"),
     ],
 )

@@ -1,12 +1,22 @@
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genestill.ground.artefacts import TRUTH, rank_columns
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, parse_lineage
+from genestill.ground.lineage import RANKS, format_lineage, parse_lineage
+from genestill.ground.tables import write_table
+from genestill.ground.taxonomy_folder import read_lineages
 from genestill.reference.genomes import read_genomes
 from genestill.reference.taxdump import Taxdump, read_report, read_taxdump, taxdump_of_lineages
-from genestill.reference.taxonomy import make_taxonomy, make_taxonomy_of_labels, make_taxonomy_of_taxdump
+from genestill.reference.taxonomy import (
+    check_truth,
+    make_taxonomy,
+    make_taxonomy_of_labels,
+    make_taxonomy_of_taxdump,
+)
+from genestill.student.taxids import Taxids
 
 ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
 TWO = "d__Bacteria;p__A;c__B;o__C;f__D;g__F;s__F two"
@@ -241,3 +251,82 @@ def test_taxonomy_of_labels_and_of_a_whole_dump(tmp_path, dump_folder):
     labels.write_text("C\tb\t15\t100\t15:1\n")
     with pytest.raises(InputError, match="labels without lineages in words"):
         make_taxonomy_of_labels(labels, "auto", tmp_path / "three")
+
+
+NCBI_2025 = [
+    ("1", "1", "no rank", "root"),
+    ("131567", "1", "cellular root", "cellular organisms"),
+    ("2", "131567", "domain", "Bacteria"),
+    ("3379134", "2", "kingdom", "Pseudomonadati"),
+    ("1224", "3379134", "phylum", "Pseudomonadota"),
+    ("10239", "1", "acellular root", "Viruses"),
+    ("2559587", "10239", "realm", "Riboviria"),
+    ("2732396", "2559587", "kingdom", "Orthornavirae"),
+    ("2732408", "2732396", "phylum", "Pisuviricota"),
+    ("2731341", "10239", "realm", "Duplodnaviria"),
+    ("2731618", "2731341", "phylum", "Uroviricota"),
+    ("99999", "10239", "species", "Phage; of 3|5"),
+    ("88888", "1224", "species", "uncultured bacterium"),
+    ("77777", "1224", "species", "One"),
+]
+
+
+def write_dump(folder, nodes):
+    folder.mkdir()
+    (folder / "nodes.dmp").write_text("".join(f"{a}\t|\t{b}\t|\t{rank}\t|\t\t|\n" for a, b, rank, _ in nodes))
+    names = (f"{taxid}\t|\t{name}\t|\t\t|\tscientific name\t|\n" for taxid, _, _, name in nodes)
+    (folder / "names.dmp").write_text("".join(names))
+    return folder
+
+
+def test_ncbi_of_2025_has_viruses_as_a_domain_in_lineages_and_taxids(tmp_path):
+    make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", NCBI_2025), tmp_path / "made")
+    lineages = dict(line.split("\t") for line in (tmp_path / "made" / "lineages.tsv").read_text().splitlines()[1:])
+    assert lineages["1224"] == "d__Bacteria;p__Pseudomonadota"
+    assert lineages["2732408"] == "d__Viruses;p__Pisuviricota"
+    assert lineages["2559587"] == lineages["10239"] == "d__Viruses"
+    assert "10239\t|\t1\t|\tsuperkingdom" in (tmp_path / "made" / "nodes.dmp").read_text()
+    taxids = Taxids.read(tmp_path / "made")
+    assert taxids.of(parse_lineage("d__Viruses")) == 10239
+    assert taxids.of(parse_lineage("d__Viruses;p__Uroviricota")) == 2731618
+    assert taxids.of(parse_lineage("d__Bacteria")) == 2
+
+
+def test_names_with_separators_and_words_for_nothing_do_not_break_the_folder(tmp_path):
+    make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", NCBI_2025), tmp_path / "made")
+    found = read_lineages(tmp_path / "made")
+    assert found[99999][6] == "Phage, of 3/5"
+    assert found[88888] == parse_lineage("d__Bacteria;p__Pseudomonadota")
+    assert {taxid: read_taxdump(tmp_path / "made").lineage(taxid) for taxid in found} == found
+
+
+def test_prefixes_of_gtdb_dumps_are_no_part_of_the_names(tmp_path):
+    ranks = ("superkingdom", "phylum", "class", "order", "family", "genus")
+    nodes = [("1", "1", "no rank", "root")]
+    nodes += [(str(n), str(n - 1), rank, f"{rank[0].replace('s', 'd')}__X{n}_A") for n, rank in enumerate(ranks, 2)]
+    nodes += [("20", "7", "species", "s__X7_A coli_B"), ("21", "7", "species", "s__X7_A rara")]
+    make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", nodes), tmp_path / "made")
+    lineage = read_lineages(tmp_path / "made")[20]
+    assert format_lineage(lineage) == "d__X2_A;p__X3_A;c__X4_A;o__X5_A;f__X6_A;g__X7_A;s__X7_A coli_B"
+    assert "__" not in (tmp_path / "made" / "names.dmp").read_text()
+
+
+def test_a_genome_table_with_a_column_per_rank_may_say_kingdom_and_na(tmp_path):
+    rows = ["a.fna\tBacteria\tp__P\tNA\tO\tF\tG\tG one", "b.fna\tFungi\tQ\tC\tO2\tF2\tH\tH two"]
+    header = "file\tkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecies"
+    one, two = read_genomes(table(tmp_path, rows, header))
+    assert one.lineage == parse_lineage("d__Bacteria;p__P;o__O;f__F;g__G;s__G one")
+    assert two.lineage[0] == "Eukaryota"
+
+
+def test_a_truth_in_names_of_another_taxonomy_is_refused_and_unknown_names_are_counted(tmp_path):
+    make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", NCBI_2025), tmp_path / "made")
+    for lineages, unknown in [(["d__Bacteria;p__Pseudomonadota", "d__Bacteria;p__Novum"], 1), (["d__A;p__X"], None)]:
+        parsed = [parse_lineage(text) for text in lineages]
+        answers = pd.DataFrame({"id": [str(row) for row in range(len(parsed))], **rank_columns(parsed)})
+        write_table(tmp_path / "truth.parquet", answers.assign(genome=None, length=None, status=None), TRUTH)
+        if unknown is not None:
+            assert check_truth(tmp_path / "truth.parquet", tmp_path / "made") == unknown
+            continue
+        with pytest.raises(InputError, match=r"truth\.parquet: none of its 1 names below the domain"):
+            check_truth(tmp_path / "truth.parquet", tmp_path / "made")

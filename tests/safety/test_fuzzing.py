@@ -246,6 +246,38 @@ FILES = {
         f"contigs\tpredictions\tscores\na\t{PLAIN}one\t1;1;1;1;0.9;0.8;0.5\nb\tB;P\t1;0.7\n".encode(),
         lambda path: [read_label_table(path, form) for form in ("auto", "taxometer")],
     ),
+    "kaiju": (
+        "a.tsv",
+        b"C\ta\t9\t31\t9,\tWP_1,\tMKV,\tone\nU\tb\t0\n",
+        lambda path: [read_label_table(path, form) for form in ("auto", "kaiju")],
+    ),
+    "CAT": (
+        "a.tsv",
+        b"# contig\tclassification\treason\tlineage\tlineage scores\tfull lineage names\n"
+        b"a\ttaxid assigned\tbased on 1/1 ORFs\t1;2;9*\t1;1;0.5\troot (no rank): 1\tB (phylum): 1\n"
+        b"b\tno taxid assigned\tno ORFs found\n",
+        lambda path: [read_label_table(path, form) for form in ("auto", "cat")],
+    ),
+    "diamond": (
+        "a.tsv",
+        b"a\t9\t1e-9\nb\t0\t0\n",
+        lambda path: [read_label_table(path, form) for form in ("auto", "diamond")],
+    ),
+    "MEGAN": (
+        "a.csv",
+        b'a,"[D] Bacteria; [P] P;"\nb,one\nc,9\n',
+        lambda path: [read_label_table(path, form) for form in ("auto", "megan")],
+    ),
+    "CAMI": (
+        "a.binning",
+        b"@Version:0.9.1\n@SampleID:x\n@@SEQUENCEID\tTAXID\t_LENGTH\na\t9\t30\nb\t5.1\t3\n",
+        lambda path: [read_label_table(path, form) for form in ("auto", "cami")],
+    ),
+    "metabuli": (
+        "a.tsv",
+        b"1\ta\t9\t100\t0.5\tspecies\t9:4\n0\tb\t0\t90\t0\tno rank\t\n",
+        lambda path: [read_label_table(path, form) for form in ("auto", "metabuli")],
+    ),
     "taxometer as a peer": (
         "a.tsv",
         f"contigs\tpredictions\tscores\na\t{PLAIN}one\t1;1;1;1;0.9;0.8;0.5\nb\tB;P\t1;0.7\n".encode(),

@@ -119,6 +119,7 @@ rule make_taxonomy:
     input:
         unpack(taxonomy_source),
         checked=f"{RESULTS}/reference/contigs.parquet",
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
     output:
         directory(f"{RESULTS}/reference/taxonomy"),
     log:
@@ -138,6 +139,7 @@ rule make_taxonomy:
             ),
             genomes=input.get("genomes"),
             labels=input.get("labels"),
+            truth=input.truth,
         ),
         settings=options(
             genomes_folder=GENOMES_FOLDER if GENOMES else None,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from genestill.ground.artefacts import LABELS, PREDICTIONS, TRUTH, lineages_of
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage, depth
+from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, spelling_key
 from genestill.ground.logs import logger
 from genestill.ground.tables import read_table
 
@@ -72,11 +72,11 @@ class Community:
 
 
 class _Paths:
-    """Numbers for paths: two lineages have the same number at a rank if they agree down to it."""
+    """Numbers for paths: two lineages have the same number at a rank if they agree down to it, in any spelling."""
 
     def __init__(self):
         self.names: list[list[Lineage]] = [[] for _ in RANKS]
-        self._number: list[dict[Lineage, int]] = [{} for _ in RANKS]
+        self._number: list[dict[tuple[str, ...], int]] = [{} for _ in RANKS]
         self._row: dict[Lineage, list[int]] = {NO_LINEAGE: [UNNAMED] * len(RANKS)}
 
     def encode(self, lineages: list[Lineage]) -> np.ndarray:
@@ -87,7 +87,8 @@ class _Paths:
         row = [UNNAMED] * len(RANKS)
         for rank in range(depth(lineage)):
             path = lineage[: rank + 1]
-            row[rank] = self._number[rank].setdefault(path, len(self.names[rank]))
+            key = tuple(map(spelling_key, path))
+            row[rank] = self._number[rank].setdefault(key, len(self.names[rank]))
             if row[rank] == len(self.names[rank]):
                 self.names[rank].append(path)
         self._row[lineage] = row
@@ -180,7 +181,11 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
             raise InputError(f"{truth}: none of its {len(table)} contigs is labelled; is it of another run?")
         table = table[kept]
         rows = table["id"].map(row_of).to_numpy(dtype=np.int64)
-        path[rows] = paths.encode(lineages_of(table))
+        answers = lineages_of(table)
+        called = [(path + NO_LINEAGE)[: len(RANKS)] for paths_of_rank in paths.names for path in paths_of_rank]
+        unknown = count_unknown_names(answers, called, str(truth), "the labels and predictions")
+        logger.info("%d names of the truth are among no labels and predictions", unknown)
+        path[rows] = paths.encode(answers)
         length[rows] = table["length"].fillna(0)
         status[rows] = table["status"].fillna("")
         known = table["genome"].notna().to_numpy()

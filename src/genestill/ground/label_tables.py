@@ -1,239 +1,251 @@
-"""Tables of contig labels, as the field's classifiers write them.
+"""Tables of contig labels, of any format in `genestill.ground.label_formats.registry`, as columns.
 
-Formats: MMseqs2 (``createtsv`` of an LCA result: 4 or 8 columns, one more with a lineage), Kraken 2 (standard output),
-Centrifuge (its TSV) and Taxometer (``contigs``, ``predictions``, perhaps ``scores``).
+A table of millions of rows is held as a few numbers per row: what its rows have in common, lineages and names, is held
+once.
 """
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import NO_LINEAGE, Lineage, parse_lineage, refuse_two_parents
-from genestill.ground.taxonomy_folder import parse_taxid
-from genestill.ground.text import read_text_lines
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
-# With NCBI's newer rank word "domain", MMseqs2 writes "-_Bacteria"; these names stand at the top rank only.
-_DOMAINS = ("-_Bacteria", "-_Archaea", "-_Eukaryota", "-_Viruses")
-_KRAKEN_NAME = re.compile(r"\(taxid (\d+)\)$")
+from genestill.ground.errors import InputError
+from genestill.ground.label_formats.registry import LABEL_FORMATS, recognise
+from genestill.ground.label_formats.row import LabelFormat, LabelRow
+from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, parse_lineage, refuse_two_parents
+from genestill.ground.logs import logger
+from genestill.ground.text import text_lines
+
+_LOOKED_AT = 200  # lines by which a format is told
+_BLOCK = 1 << 16  # ids that are gathered before they become a column
+# Single rows that cannot be read are left out; where more of them are, the table is of another form.
+_LEFT_OUT_AT_MOST = 0.2
 
 
 @dataclass(frozen=True)
-class Label:
-    """What a table says about a contig.
+class LabelTable:
+    """What a table says about n contigs.
 
     Attributes:
-        id: the contig's id up to the first white space.
-        taxids: none (unlabelled, or the table has no numbers), one, or several that fit equally well.
-        lineage: the lineage written in the table; empty if there is none.
-        support: share of the evidence for the label, 0 to 1; None if the table has none.
+        ids: n ids, each up to the first white space.
+        taxid: int64 [n], 0 for none.
+        lineage: int32 [n], number in ``lineages``; 0 is no lineage.
+        lineages: the distinct lineages.
+        name: int32 [n], number in ``names``; 0 is none.
+        names: the distinct names of taxa, of formats that give a name alone.
+        support: float32 [n], share of the evidence for the label, 0 to 1; NaN if the table has none.
+        several: row -> all its taxids, for contigs with several that fit equally well.
+        met: counts of rows that were left out, and why.
     """
 
-    id: str
-    taxids: tuple[int, ...] = ()
-    lineage: Lineage = NO_LINEAGE
-    support: float | None = None
+    ids: pa.StringArray
+    taxid: np.ndarray
+    lineage: np.ndarray
+    lineages: list[Lineage]
+    name: np.ndarray
+    names: list[str]
+    support: np.ndarray
+    several: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    met: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.taxid)
+
+    def take(self, rows: np.ndarray, ids: Sequence[str]) -> "LabelTable":
+        """The labels of ``ids``, which stand in ``rows`` (int [m]); -1 is a contig without a row: unlabelled."""
+        none = rows < 0
+
+        def column(values: np.ndarray, missing) -> np.ndarray:
+            taken = values[np.where(none, 0, rows)] if len(values) else np.zeros(len(rows), values.dtype)
+            return np.where(none, missing, taken).astype(values.dtype)
+
+        return LabelTable(
+            pa.array(ids, pa.string()),
+            column(self.taxid, 0),
+            column(self.lineage, 0),
+            self.lineages,
+            column(self.name, 0),
+            self.names,
+            column(self.support, np.nan),
+            {new: self.several[old] for new, old in enumerate(rows.tolist()) if old in self.several},
+            self.met,
+        )
 
 
-def read_label_table(path: str | Path, form: str = "auto") -> list[Label]:
-    """Read a table of labels, gzipped or not.
+class _Collector:
+    """Rows become columns here."""
+
+    def __init__(self):
+        self._blocks: list[pa.Array] = []
+        self._ids: list[str] = []
+        self._taxid, self._lineage, self._name = array("q"), array("i"), array("i")
+        self._support = array("f")
+        self.line = array("q")
+        self._lineage_of_text: dict[str, int] = {"": 0}
+        self._lineage_of: dict[Lineage, int] = {NO_LINEAGE: 0}
+        self._name_of: dict[str, int] = {"": 0}
+        self._several: dict[int, tuple[int, ...]] = {}
+
+    def add(self, row: LabelRow, line: int) -> None:
+        lineage = self._lineage_of_text.get(row.lineage)
+        if lineage is None:
+            lineage = self._add_lineage(row.lineage, bool(row.taxids))
+        if len(row.taxids) > 1:
+            self._several[len(self.line)] = row.taxids
+        self._ids.append(row.id)
+        self._taxid.append(row.taxids[0] if row.taxids else 0)
+        self._lineage.append(lineage)
+        self._name.append(self._name_of.setdefault(row.name, len(self._name_of)))
+        self._support.append(np.nan if row.support is None else row.support)
+        self.line.append(line)
+        if len(self._ids) == _BLOCK:
+            self._blocks.append(pa.array(self._ids, pa.string()))
+            self._ids = []
+
+    def _add_lineage(self, text: str, has_taxid: bool) -> int:
+        try:
+            number = self._lineage_of.setdefault(parse_lineage(text), len(self._lineage_of))
+        except InputError:
+            if not has_taxid:
+                raise
+            number = 0  # the taxid says it all
+        self._lineage_of_text[text] = number
+        return number
+
+    def finish(self) -> LabelTable:
+        self._blocks.append(pa.array(self._ids, pa.string()))
+        return LabelTable(
+            pa.concat_arrays(self._blocks),
+            np.asarray(self._taxid, dtype=np.int64),
+            np.asarray(self._lineage, dtype=np.int32),
+            list(self._lineage_of),
+            np.asarray(self._name, dtype=np.int32),
+            list(self._name_of),
+            np.asarray(self._support, dtype=np.float32),
+            self._several,
+        )
+
+
+def read_label_table(path: str | Path, form: str = "auto") -> LabelTable:
+    """Read a table of labels, compressed or not.
 
     Args:
         path: the file.
-        form: ``mmseqs2``, ``taxometer``, ``kraken2``, ``centrifuge``, or ``auto``: told by the first line.
+        form: name of its format, or ``auto``: told by the first lines.
 
     Returns:
-        One label a contig, in the order of the file.
+        One row per contig, in the order of the file. Rows that cannot be read are left out, counted and logged.
 
     Raises:
-        InputError: naming file and line, for an empty file, a line of another form, a contig given twice, a lineage
-            of the wrong number of ranks or a name with two parents.
+        InputError: naming file and line, for an empty file, a format that is not recognised, more than a fifth of
+            rows of another form, a contig given twice, or a name with two parents.
     """
-    lines = read_text_lines(path)
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
-        raise InputError(f"{path}: empty; expected one label a contig")
-    if form == "auto":
-        form = _recognise(first, path)
-    if form not in _READERS:
-        raise InputError(f"{path}: unknown format {form!r}; expected auto, {', '.join(_READERS)}")
-    labels = _READERS[form](lines, str(path))
-    if not labels:
-        raise InputError(f"{path}: holds a header but no contig")
-    refuse_two_parents((label.lineage for label in labels), str(path))
-    return labels
+    return collect_labels(text_lines(path), form, str(path))
 
 
-def _recognise(line: str, path: str | Path) -> str:
-    cells = line.split("\t")
-    if cells[:2] == ["contigs", "predictions"]:
-        return "taxometer"
-    if [cell.lower() for cell in cells[:3]] == ["readid", "seqid", "taxid"]:
-        return "centrifuge"
-    if cells[0] in ("C", "U") and len(cells) == 5:
-        return "kraken2"
-    if len(cells) >= 4 and _is_number(cells[1]):
-        return "mmseqs2"
-    raise InputError(
-        f"{path}: line 1 is {line[:60]!r}; not recognised as MMseqs2 (id, taxid, rank, name, …), Kraken 2 (C or U, id, "
-        "taxid, length, k-mers), Centrifuge (readID, seqID, taxID, …) or Taxometer (contigs, predictions)"
-    )
+def collect_labels(lines: Iterable[str], form: str, source: str) -> LabelTable:
+    """`read_label_table` of lines that are at hand; ``source`` is what messages call them."""
+    if form != "auto" and form not in LABEL_FORMATS:
+        raise InputError(f"{source}: unknown format {form!r}; expected auto, {', '.join(LABEL_FORMATS)}")
+    rows = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    first = list(islice(rows, _LOOKED_AT))
+    if not first:
+        raise InputError(f"{source}: empty; expected one label per contig")
+    chosen = recognise([line for _, line in first], source) if form == "auto" else LABEL_FORMATS[form]
+    collector = _Collector()
+    odd, why = 0, ""
+    read = chosen.start()
+    for number, cells in _cells(chain(first, rows), chosen):
+        try:
+            row = read(cells)
+            if row is not None:
+                collector.add(row, number)
+        except InputError as error:
+            why = why or f"{source}: line {number}: {error}"
+            odd += 1
+    table = collector.finish()
+    if odd > _LEFT_OUT_AT_MOST * (odd + len(table)):
+        raise InputError(why if odd == 1 else f"{why} ({odd} of {odd + len(table)} rows cannot be read)")
+    if odd:
+        logger.warning("%s (left out, as are %d more rows of %d)", why, odd - 1, odd + len(table))
+        table.met["label_rows_left_out"] = odd
+    if not len(table):
+        raise InputError(f"{source}: holds a header but no contig")
+    table = _one_row_per_contig(table, np.asarray(collector.line), chosen, source)
+    refuse_two_parents(table.lineages, source)
+    return table
 
 
-def read_mmseqs2(lines: Sequence[str], source: str) -> list[Label]:
-    """Read the lines of an MMseqs2 LCA table; columns that ``--lca-ranks`` put between are passed over."""
-
-    def read(cells: list[str], where: str) -> Label:
-        if len(cells) < 4:
-            raise InputError(f"{where} has {len(cells)} columns; expected 4, 5, 8 or 9 (MMseqs2 LCA table)")
-        taxid = parse_taxid(cells[1], where)
-        in_contigs = len(cells) >= 8 and all(_is_number(cell) for cell in cells[4:7])
-        support = _share(cells[7], where) if in_contigs else None
-        text = cells[-1] if len(cells) > (8 if in_contigs else 4) else ""
-        # --tax-lineage 2 writes numbers; the taxid in column 2 says the same.
-        numbers = all(_is_number(part) for part in text.split(";"))
-        lineage = NO_LINEAGE if numbers or taxid == 0 else _lineage(_mark_domain(text), where)
-        return Label(_id(cells[0], where), (taxid,) if taxid else (), lineage, support)
-
-    return _read_rows(lines, source, read)
+def _cells(rows: Iterable[tuple[int, str]], form: LabelFormat) -> Iterator[tuple[int, list[str]]]:
+    for number, line in rows:
+        if not (form.comments and line.startswith(form.comments)):
+            yield number, [cell.strip() for cell in form.split(line)]
 
 
-def read_kraken2(lines: Sequence[str], source: str) -> list[Label]:
-    """Read the lines of Kraken 2's output, with or without ``--use-names``."""
-
-    def read(cells: list[str], where: str) -> Label:
-        if len(cells) < 4 or cells[0] not in ("C", "U"):
-            raise InputError(f"{where}: column 1 is {cells[0][:20]!r}; expected C or U (Kraken 2 output)")
-        named = _KRAKEN_NAME.search(cells[2])
-        taxid = parse_taxid(named.group(1) if named else cells[2], where)
-        return Label(_id(cells[1], where), (taxid,) if cells[0] == "C" and taxid else ())
-
-    return _read_rows(lines, source, read)
-
-
-def read_taxometer(lines: Sequence[str], source: str) -> list[Label]:
-    """Read the lines of a Taxometer table; the support is the score of the deepest rank, where there are scores."""
-    if lines[0].split("\t")[:2] != ["contigs", "predictions"]:
-        raise InputError(f"{source}: line 1 is {lines[0][:60]!r}; expected the header contigs<TAB>predictions")
-
-    def read(cells: list[str], where: str) -> Label:
-        lineage = _lineage(cells[1] if len(cells) > 1 else "", where)
-        scores = cells[2].split(";") if len(cells) > 2 and cells[2] else []
-        return Label(_id(cells[0], where), (), lineage, _share(scores[-1], where) if scores else None)
-
-    return _read_rows(lines[1:], source, read, first=2)
-
-
-def read_centrifuge(lines: Sequence[str], source: str) -> list[Label]:
-    """Read the lines of Centrifuge's table; rows of one contig that fit equally well stay together."""
-
-    def read(cells: list[str], where: str) -> Label:
-        if len(cells) < 3:
-            raise InputError(f"{where} has {len(cells)} columns; expected readID, seqID, taxID, … (Centrifuge)")
-        taxid = parse_taxid(cells[2], where)
-        return Label(_id(cells[0], where), (taxid,) if taxid else ())
-
-    header = [cell.lower() for cell in lines[0].split("\t")[:3]] == ["readid", "seqid", "taxid"]
-    rows = _read_rows(lines[header:], source, read, first=1 + header, several=True)
-    together: dict[str, tuple[int, ...]] = {}
-    for label in rows:
-        together[label.id] = (*together.get(label.id, ()), *label.taxids)
-    return [Label(name, tuple(dict.fromkeys(taxids))) for name, taxids in together.items()]
+def _one_row_per_contig(table: LabelTable, line: np.ndarray, form: LabelFormat, source: str) -> LabelTable:
+    """Join the rows of one contig, or refuse them; rows that say the same are one row in any format."""
+    ids = table.ids.to_pandas()
+    repeated = ids.duplicated(keep="first").to_numpy()
+    if not repeated.any():
+        return table
+    first_of = pd.Series(np.arange(len(ids)), index=ids.to_numpy())[~repeated]
+    several = {row: list(taxids) for row, taxids in table.several.items()}
+    for row in np.flatnonzero(repeated).tolist():
+        first = int(first_of[ids[row]])
+        same = all(values[row] == values[first] for values in (table.taxid, table.lineage, table.name))
+        if not form.several and not same:
+            raise InputError(f"{source}: line {line[row]}: the contig {ids[row]!r} is also in line {line[first]}")
+        if form.several and not table.taxid[row] and not table.taxid[first]:
+            shared = common_lineage([table.lineages[table.lineage[first]], table.lineages[table.lineage[row]]])
+            table.lineages.append(shared)
+            table.lineage[first] = len(table.lineages) - 1
+        elif form.several and table.taxid[row]:
+            taxids = several.setdefault(first, [int(table.taxid[first])] if table.taxid[first] else [])
+            taxids += table.several.get(row, (int(table.taxid[row]),))
+            table.taxid[first] = taxids[0]
+    joined = table.take(np.flatnonzero(~repeated), ids[~repeated].tolist())
+    together = {row: tuple(dict.fromkeys(taxids)) for row, taxids in several.items()}
+    number_of = np.cumsum(~repeated) - 1
+    joined.several.clear()
+    joined.several.update({int(number_of[row]): taxids for row, taxids in together.items() if len(taxids) > 1})
+    return joined
 
 
-_READERS = {
-    "mmseqs2": read_mmseqs2,
-    "taxometer": read_taxometer,
-    "kraken2": read_kraken2,
-    "centrifuge": read_centrifuge,
-}
-FORMATS = ("auto", *_READERS)
-
-
-def _read_rows(
-    lines: Sequence[str],
-    source: str,
-    read: Callable[[list[str], str], Label],
-    first: int = 1,
-    several: bool = False,
-) -> list[Label]:
-    labels: list[Label] = []
-    line_of: dict[str, int] = {}
-    for number, line in enumerate(lines, first):
-        if not line.strip():
-            continue
-        label = read([cell.strip() for cell in line.split("\t")], f"{source}: line {number}")
-        if label.id in line_of and not several:
-            raise InputError(f"{source}: line {number}: the contig {label.id!r} is also in line {line_of[label.id]}")
-        line_of[label.id] = number
-        labels.append(label)
-    return labels
-
-
-def join_labels(labels: list[Label], ids: Sequence[str], all_ids: set[str], source: str) -> tuple[list[Label], dict]:
+def join_labels(table: LabelTable, ids: Sequence[str], all_ids: Iterable[str], source: str) -> tuple[LabelTable, dict]:
     """Put labels in the order of ``ids``; a contig without a row is unlabelled, as MMseqs2 leaves such out.
 
     Args:
-        labels: as `read_label_table` returns them.
+        table: as `read_label_table` returns it.
         ids: the contigs that take part.
         all_ids: all contigs of the FASTA file.
         source: the file that the message names.
 
     Returns:
-        One label a contig, and counts: rows of no contig, contigs without a row.
+        One label per contig, and counts: rows of no contig, contigs without a row, rows that were left out.
 
     Raises:
         InputError: no row belongs to a contig, or two contigs have no species or taxid to tell them apart.
     """
-    of_id = {label.id: label for label in labels}
-    if not all_ids & of_id.keys():
+    index = pd.Index(table.ids.to_pandas())
+    known = index.isin(all_ids)
+    if not known.any():
         raise InputError(
-            f"{source}: none of its {len(labels)} contigs (first: {labels[0].id!r}) is in the FASTA file "
+            f"{source}: none of its {len(table)} contigs (first: {index[0]!r}) is in the FASTA file "
             f"(first: {ids[0]!r}); is it the table of other contigs?"
         )
-    counts = {
-        "rows_of_no_contig": len(of_id.keys() - all_ids),
-        "contigs_without_row": sum(name not in of_id for name in ids),
-    }
-    joined = [of_id.get(name, Label(name)) for name in ids]
-    different = {label.taxids or label.lineage for label in joined if label.taxids or label.lineage[-1]}
-    if len(different) < 2:
+    rows = index.get_indexer(pd.Index(ids, dtype=index.dtype))
+    joined = table.take(rows, ids)
+    counts = {"rows_of_no_contig": int((~known).sum()), "contigs_without_row": int((rows < 0).sum()), **table.met}
+    species = np.array([lineage[-1] is not None for lineage in table.lineages])[joined.lineage]
+    told_apart = set(joined.taxid[joined.taxid > 0].tolist()) | {(code,) for code in set(joined.name.tolist()) - {0}}
+    told_apart |= {(code, "") for code in set(joined.lineage[species & (joined.taxid == 0)].tolist())}
+    if len(told_apart) < 2:
         raise InputError(
             f"{source}: fewer than two labelled species among {len(ids)} contigs; expected at least 2 to tell apart"
         )
     return joined, counts
-
-
-def _mark_domain(text: str) -> str:
-    parts = [part.strip() for part in text.split(";")]
-    if not any(part.startswith("d_") for part in parts):
-        parts = [f"d_{part[2:]}" if part in _DOMAINS else part for part in parts]
-    return ";".join(parts)
-
-
-def _id(text: str, where: str) -> str:
-    if not text:
-        raise InputError(f"{where} has no contig id")
-    return text.split(maxsplit=1)[0]
-
-
-def _lineage(text: str, where: str) -> Lineage:
-    try:
-        return parse_lineage(text)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _share(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1.0001:
-        raise InputError(f"{where}: support {text[:40]!r}; expected a number between 0 and 1")
-    return min(value, 1.0)

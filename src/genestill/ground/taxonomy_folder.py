@@ -51,7 +51,9 @@ def read_dump_file(path: str | Path, fields: int, optional: bool = False) -> Ite
     for number, line in enumerate(read_text_lines(path), 1):
         if not line.strip():
             continue
-        row = [entry.strip() for entry in line.removesuffix("|").removesuffix("\t").split("|")]
+        # Names may hold "|" (of viruses, some do); tabs stand around those that part fields.
+        line = line.rstrip().removesuffix("|")
+        row = [entry.strip() for entry in (line.split("\t|\t") if "\t|" in line else line.split("|"))]
         if len(row) < fields:
             raise InputError(
                 f"{path}: line {number} has {len(row)} fields between '|'; expected at least {fields}: {line[:60]!r}"

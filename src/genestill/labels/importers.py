@@ -39,7 +39,7 @@ def import_labels(
     names = read_taxonomy(taxonomy)
     found, counts = join_labels(read_label_table(labels, form), ids, set(ids), str(labels))
     names.require_lineages(found, str(labels))
-    lineages = write_labels(ids, found, names, output_labels, output_tsv)
+    lineages = write_labels(found, names, output_labels, output_tsv)
     refuse_few_species(lineages, str(labels))
     counts |= count_labels(lineages) | dict(names.met)
     inputs = {"labels": labels, "index": index}

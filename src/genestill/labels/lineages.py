@@ -5,13 +5,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
 
-from genestill.ground import artefacts
+from genestill.ground.artefacts import LABELS, rank_columns
 from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
-from genestill.ground.label_tables import Label
-from genestill.ground.lineage import RANKS, Lineage, common_lineage, depth, format_lineage
+from genestill.ground.files import write_aside
+from genestill.ground.label_tables import LabelTable
+from genestill.ground.lineage import (
+    NO_LINEAGE,
+    RANKS,
+    Lineage,
+    common_lineage,
+    depth,
+    format_lineage,
+    spelling_key,
+)
 from genestill.ground.tables import write_table
 from genestill.ground.taxonomy_folder import parse_taxid, read_dump_file, read_lineages
 
@@ -33,7 +42,7 @@ class Taxonomy:
     met: Counter = field(default_factory=Counter)
 
     @cached_property
-    def _paths(self) -> set[tuple[str | None, ...]]:
+    def _paths(self) -> set[tuple[str, ...]]:
         return {lineage[:level] for lineage in self.lineages.values() for level in range(depth(lineage) + 1)}
 
     @cached_property
@@ -44,38 +53,90 @@ class Taxonomy:
             found[lineage] = min(taxid, found.get(lineage, taxid))
         return found
 
-    def lineage_of(self, label: Label) -> Lineage:
-        """The lineage of a label: by its numbers first, else as it is written in the table.
+    @cached_property
+    def _spelled(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        return {tuple(map(spelling_key, path)): path for path in self._paths}
 
-        Numbers come first because names are ambiguous: homonyms differ in their taxid and path only. Several numbers
-        give their lowest common ancestor.
+    @cached_property
+    def _of_name(self) -> dict[str, Lineage | None]:
+        """Name -> the lineage that ends in it; None if several do."""
+        found: dict[str, Lineage | None] = {}
+        for path in self._paths - {()}:
+            key = spelling_key(path[-1])
+            found[key] = None if key in found else path + NO_LINEAGE[len(path) :]
+        return found
+
+    def lineages_of(self, table: LabelTable) -> list[Lineage]:
+        """The lineage of every contig of ``table``: by its taxids first, else by what is written.
+
+        Taxids come first because names are ambiguous: homonyms differ in their taxid and path only. Several taxids
+        give their lowest common ancestor. Names that differ from this taxonomy's in blanks and underscores alone are
+        spelt as it spells them.
         """
-        known = [lineage for taxid in label.taxids if (lineage := self._lineage_of_taxid(taxid)) is not None]
+        alone = np.ones(len(table), dtype=bool)
+        alone[list(table.several)] = False
+        said = np.stack([table.taxid, table.lineage, table.name], axis=1)
+        distinct, code, number = np.unique(said[alone], axis=0, return_inverse=True, return_counts=True)
+        looked_up = [
+            self._look_up((taxid,) if taxid else (), table.lineages[lineage], table.names[name], count)
+            for (taxid, lineage, name), count in zip(distinct.tolist(), number.tolist(), strict=True)
+        ]
+        lineages = [NO_LINEAGE] * len(table)
+        for row, place in zip(np.flatnonzero(alone).tolist(), code.tolist(), strict=True):
+            lineages[row] = looked_up[place]
+        for row, taxids in table.several.items():
+            written, name = table.lineages[table.lineage[row]], table.names[table.name[row]]
+            lineages[row] = self._look_up(taxids, written, name, 1)
+        return lineages
+
+    def _look_up(self, taxids: tuple[int, ...], written: Lineage, name: str, contigs: int) -> Lineage:
+        known = [lineage for taxid in taxids if (lineage := self._lineage_of_taxid(taxid, contigs)) is not None]
         if known:
             lineage = common_lineage(known)
+        elif name and not depth(written):
+            lineage = self._of_name.get(spelling_key(name)) or NO_LINEAGE
+            self.met["names_unknown_or_ambiguous"] += contigs * (lineage == NO_LINEAGE)
         else:
-            lineage = label.lineage
+            lineage = self.respell(written)
             if self.lineages and lineage[: depth(lineage)] not in self._paths:
-                self.met["lineages_outside_the_taxonomy"] += 1
-        self.met["lineages_with_gaps"] += any(name is not None and name.endswith("incertae sedis") for name in lineage)
+                self.met["lineages_outside_the_taxonomy"] += contigs
+        with_gaps = any(part is not None and part.endswith("incertae sedis") for part in lineage)
+        self.met["lineages_with_gaps"] += contigs * with_gaps
         return lineage
 
-    def _lineage_of_taxid(self, taxid: int) -> Lineage | None:
+    def respell(self, lineage: Lineage) -> Lineage:
+        """``lineage`` with the names that this taxonomy knows, as it spells them; see `spelling_key`."""
+        path: tuple[str, ...] = ()
+        for name in lineage[: depth(lineage)]:
+            longer = (*path, name)
+            path = longer if longer in self._paths else self._spelled.get(tuple(map(spelling_key, longer)), longer)
+        return path + NO_LINEAGE[len(path) :]
+
+    def _lineage_of_taxid(self, taxid: int, contigs: int) -> Lineage | None:
         current = self.current(taxid)
         if current is None:
-            self.met["taxids_deleted" if taxid in self.deleted else "taxids_unknown"] += 1
+            self.met["taxids_deleted" if taxid in self.deleted else "taxids_unknown"] += contigs
             return None
-        self.met["taxids_merged"] += current != taxid
+        self.met["taxids_merged"] += contigs * (current != taxid)
         return self.lineages[current]
 
-    def require_lineages(self, labels: list[Label], source: str) -> None:
-        """Raise `InputError` if the labels are numbers of which this taxonomy knows none."""
-        numbers = [label for label in labels if label.taxids and not label.lineage[0]]
-        if numbers and not any(self.current(taxid) is not None for label in numbers for taxid in label.taxids):
+    def require_lineages(self, table: LabelTable, source: str) -> None:
+        """Raise `InputError` if the labels are taxids, or names alone, of which this taxonomy knows none."""
+        empty = np.array([not depth(lineage) for lineage in table.lineages])[table.lineage]
+        numbers = np.flatnonzero((table.taxid > 0) & empty)
+        taxids = np.unique(table.taxid[numbers]).tolist()
+        if taxids and not any(self.current(taxid) is not None for taxid in taxids):
+            first = numbers[0]
             raise InputError(
-                f"{source}: labels are taxids (first: {numbers[0].taxids[0]} for {numbers[0].id!r}), of which the "
-                f"taxonomy knows none ({len(self.lineages)} taxids); give the dump that the classifier was built "
-                "with as reference.taxdump"
+                f"{source}: labels are taxids (first: {table.taxid[first]} for {table.ids[int(first)].as_py()!r}), of "
+                f"which the taxonomy knows none ({len(self.lineages)} taxids); give the dump that the classifier was "
+                "built with as reference.taxdump"
+            )
+        names = {table.names[number] for number in np.unique(table.name[(table.taxid == 0) & empty]).tolist()} - {""}
+        if names and not any(self._of_name.get(spelling_key(name)) for name in names):
+            raise InputError(
+                f"{source}: labels are names of taxa (first: {min(names)!r}), of which the taxonomy knows none; export "
+                "taxids or paths, or give the dump that the classifier was built with as reference.taxdump"
             )
 
     def current(self, taxid: int) -> int | None:
@@ -130,17 +191,24 @@ def refuse_few_species(lineages: list[Lineage], source: str) -> None:
 
 
 def write_labels(
-    ids: list[str], labels: list[Label], taxonomy: Taxonomy, output_labels: str | Path, output_tsv: str | Path
+    table: LabelTable, taxonomy: Taxonomy, output_labels: str | Path, output_tsv: str | Path
 ) -> list[Lineage]:
-    """Turn labels (one a contig, in order) into lineages; write ``artefacts.LABELS`` and Taxometer's input format."""
-    lineages = [taxonomy.lineage_of(label) for label in labels]
-    taxids = [
-        label.taxids[0] if len(label.taxids) == 1 else taxonomy.taxid_of(lineage)
-        for label, lineage in zip(labels, lineages, strict=True)
-    ]
-    support = pd.array([label.support for label in labels], dtype="Float32")
-    table = pd.DataFrame({"id": ids, **artefacts.rank_columns(lineages), "taxid": taxids, "support": support})
-    write_table(output_labels, table, artefacts.LABELS)
-    rows = "".join(f"{name}\t{format_lineage(lineage)}\n" for name, lineage in zip(ids, lineages, strict=True))
-    write_text(output_tsv, f"contigs\tpredictions\n{rows}")
+    """Turn labels (one per contig, in order) into lineages; write ``artefacts.LABELS`` and Taxometer's input format."""
+    lineages = taxonomy.lineages_of(table)
+    number_of: dict[Lineage, int] = {}
+    code = np.fromiter((number_of.setdefault(lineage, len(number_of)) for lineage in lineages), np.int64, len(lineages))
+    known = np.fromiter((taxonomy.taxid_of(lineage) for lineage in number_of), np.int64, len(number_of))
+    own = table.taxid.copy()
+    own[list(table.several)] = 0
+    # Columns are made of the distinct lineages: text for each contig would be most of the memory.
+    ranks = rank_columns(list(number_of)).items()
+    columns = {rank: pa.array(names, pa.string()).take(pa.array(code)) for rank, names in ranks}
+    taxid = np.where(own > 0, own, known[code])
+    support = pa.array(table.support, from_pandas=True)
+    found = pa.table({"id": table.ids, **columns, "taxid": taxid, "support": support})
+    write_table(output_labels, found, LABELS)
+    texts = [format_lineage(lineage) for lineage in number_of]
+    with write_aside(output_tsv) as aside, open(aside, "w", encoding="utf-8") as handle:
+        handle.write("contigs\tpredictions\n")
+        handle.writelines(f"{name.as_py()}\t{texts[place]}\n" for name, place in zip(table.ids, code, strict=True))
     return lineages

@@ -7,13 +7,14 @@ which MMseqs2 aligns for their score only, are aligned once more with the identi
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.files import require_disk_space, scratch_folder, write_json
-from genestill.ground.label_tables import Label, read_mmseqs2
+from genestill.ground.label_tables import LabelTable, collect_labels
 from genestill.ground.logs import log_counts
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.provenance import collect_provenance
@@ -80,16 +81,12 @@ def search_contigs(
     with scratch_folder(output_labels.parent, "search") as folder:
         _write_queries(contigs, table["id"], folder / "contigs.fna")
         parameters = _classify(mmseqs, database.resolve(), settings, threads, folder)
-        text = (folder / "labels.tsv").read_text(encoding="utf-8", errors="replace")
-        labels = read_mmseqs2(text.split("\n"), "the table of mmseqs createtsv")
-        found = {int(label.id): label for label in labels}
+        labels = _read_labels(folder / "labels.tsv", table["id"].tolist())
         hits = _collect_hits(mmseqs, database.resolve(), settings, threads, folder, table["id"].tolist())
-    ordered = [found.get(row, Label(str(row))) for row in range(len(table))]
-    summary = {"without_open_reading_frame": sum(row not in found for row in range(len(table)))}
-    lineages = write_labels(table["id"].tolist(), ordered, names, output_labels, output_tsv)
+    lineages = write_labels(labels, names, output_labels, output_tsv)
     refuse_few_species(lineages, str(database))
     write_table(output_hits, hits, HITS_WITH_PLACES, {"evalue": str(settings.hits_evalue)})
-    counts = count_labels(lineages) | dict(names.met) | summary
+    counts = count_labels(lineages) | dict(names.met) | labels.met
     counts |= {"hits": len(hits), "contigs_with_hits": int(hits["id"].nunique())}
     write_json(
         output_summary,
@@ -117,6 +114,19 @@ def _write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
                 written += 1
     if written != len(row_of):
         raise InputError(f"{contigs}: {len(row_of) - written} contigs of the index are not in the file")
+
+
+def _read_labels(path: Path, ids: list[str]) -> LabelTable:
+    """The table of ``mmseqs createtsv``, whose contigs are row numbers, in the order of ``ids``."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():  # no contig has an open reading frame
+        raise InputError(f"none of {len(ids)} contigs has an open reading frame; are these sequences DNA?")
+    found = collect_labels(text.split("\n"), "mmseqs2", "the table of mmseqs createtsv")
+    row_of = np.full(len(ids), -1)
+    row_of[np.array(found.ids.to_pylist(), dtype=np.int64)] = np.arange(len(found))
+    labels = found.take(row_of, ids)
+    labels.met["without_open_reading_frame"] = int((row_of < 0).sum())
+    return labels
 
 
 def _classify(mmseqs: Path, database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:

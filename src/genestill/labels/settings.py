@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genestill.ground.label_tables import FORMATS
+from genestill.ground.label_formats.registry import FORMATS
 from genestill.ground.settings import Settings, setting
 
 
@@ -10,7 +10,7 @@ from genestill.ground.settings import Settings, setting
 class ImportSettings(Settings):
     """How a table of labels is read."""
 
-    format: str = setting("auto", "Format of the table of labels; auto tells it by the first line.", choices=FORMATS)
+    format: str = setting("auto", "Format of the table of labels; auto tells it by the first lines.", choices=FORMATS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The commands of the reference stage."""
 
-from genestill.ground.label_tables import FORMATS
+from genestill.ground.label_formats.registry import FORMATS
 from genestill.ground.settings import add_settings, settings_of
 from genestill.reference.genome_commands import add_commands as add_genome_commands
 from genestill.reference.genome_commands import add_genomes
@@ -76,6 +76,9 @@ def _add_taxonomy(commands) -> None:
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
     parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump: alone, or for genomes with taxids")
+    parser.add_argument(
+        "--truth", metavar="PARQUET", help="right answers; refused if the taxonomy has none of the names"
+    )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …, lineages.tsv")
     parser.set_defaults(run=_run_taxonomy)
 
@@ -97,6 +100,8 @@ def _run_taxonomy(options) -> None:
         taxonomy.make_taxonomy_of_taxdump(options.taxdump, options.output)
     else:
         raise InputError("no taxonomy: expected one of --genomes, --database, --labels or --taxdump")
+    if options.truth is not None:
+        taxonomy.check_truth(options.truth, options.output)
 
 
 def _add_proteins(commands) -> None:

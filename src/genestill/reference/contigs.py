@@ -12,8 +12,8 @@ from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.files import require_disk_space
 from genestill.ground.label_tables import join_labels, read_label_table
-from genestill.ground.lineage import parse_lineage, refuse_two_parents
-from genestill.ground.logs import log_counts
+from genestill.ground.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth, parse_lineage, refuse_two_parents
+from genestill.ground.logs import log_counts, logger
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
 from genestill.ground.text import read_text_lines
@@ -22,6 +22,7 @@ from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_table
 from genestill.reference.genomes import read_genomes
 
+_ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
 # How VAMB names contigs of several samples in one file: S<sample>C<contig>.
 _SAMPLE = re.compile(r"(S\d+)C.+")
 
@@ -74,6 +75,7 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
     if not {"contig", "lineage"} <= set(header):
         raise InputError(f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage")
     rows: dict[str, tuple] = {}
+    odd: list[str] = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
@@ -87,7 +89,8 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
         try:
             lineage = parse_lineage(row["lineage"])
         except InputError as error:
-            raise InputError(f"{path}: line {number}: {error}") from None
+            odd.append(f"{path}: line {number}: {error}")
+            lineage = NO_LINEAGE
         length = row.get("length") or None
         if length is not None and not (length.isascii() and length.isdigit() and len(length) < 16):
             raise InputError(f"{path}: line {number}: length {length!r}; expected a whole number of base pairs")
@@ -102,8 +105,12 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
             f"{path}: none of its {len(rows)} contigs (first: {next(iter(rows), None)!r}) is in the FASTA file "
             f"(first: {ids[0]!r}); is it the table of other contigs?"
         )
+    if odd and len(odd) > _ODD_AT_MOST * len(rows):
+        raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
+    if odd:
+        logger.warning("%s (no right answer then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
     refuse_two_parents((row[0] for row in rows.values()), str(path))
-    nothing = (parse_lineage(""), None, None, None)
+    nothing = (NO_LINEAGE, None, None, None)
     joined = [rows.get(name, nothing) for name in ids]
     table = pd.DataFrame({"id": list(ids), **artefacts.rank_columns([row[0] for row in joined])})
     for column, name in enumerate(("genome", "length", "status"), 1):
@@ -111,6 +118,7 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
     counts = {
         "rows_of_no_contig": len(rows.keys() - all_ids),
         "contigs_without_row": sum(name not in rows for name in ids),
+        "rows_without_readable_lineage": len(odd),
     }
     return table, counts
 
@@ -159,15 +167,22 @@ def prepare_contigs(
     elif bam:
         depths, more = join_abundance(read_alignment_depths(bam, lengths, contigs), ids, set(lengths), str(bam[0]))
     counts |= {"samples": len(depths.columns) - 1, "abundance_rows_of_no_contig": more}
+    known: list[Lineage] = []
     if labels is not None:
-        _, met = join_labels(read_label_table(labels, labels_format), ids, set(lengths), str(labels))
+        joined, met = join_labels(read_label_table(labels, labels_format), ids, set(lengths), str(labels))
         counts |= {f"label_{what}": count for what, count in met.items()}
+        known += joined.lineages
     answers = None
     if truth is not None:
         answers, met = read_truth(truth, ids, set(lengths))
         counts |= {f"truth_{what}": count for what, count in met.items()}
     if reference is not None:
-        counts["reference_genomes"] = len(read_genomes(reference, genomes))
+        found = read_genomes(reference, genomes)
+        counts["reference_genomes"] = len(found)
+        known += [genome.lineage for genome in found]
+    if answers is not None and any(map(depth, known)):
+        given = "the reference genomes and labels"
+        counts["truth_names_unknown"] = count_unknown_names(artefacts.lineages_of(answers), known, str(truth), given)
     # What the later stages write for a base of contigs is dominated by the search's own need; see labels.search.
     require_disk_space(Path(output_index).parent, 20 * sum(lengths.values()) + 200_000_000, "a run on these contigs")
     write_table(output_index, index, artefacts.INDEX, {"contigs": contigs, "minimum_length": minimum_length})

@@ -10,8 +10,9 @@ from genestill.ground.lineage import (
     RANKS,
     Lineage,
     depth,
-    fill_gaps,
     format_lineage,
+    is_named,
+    lineage_of_ranks,
     parse_lineage,
     refuse_two_parents,
 )
@@ -50,8 +51,8 @@ def read_genomes(
 
     Args:
         path: the table. Lineages (``d__…;p__…`` or plain ``Bacteria;…``) stand in ``lineage_column`` if it is named,
-            else in ``lineage``, else in seven columns with the names of the ranks (``superkingdom`` or ``domain`` for
-            the first).
+            else in ``lineage``, else in seven columns with the names of the ranks (``domain``, ``superkingdom`` or
+            ``kingdom`` for the first).
         folder: where the files lie; without it, the folder of the table.
         lineage_column: rows that are empty there are left out, and counted in the log.
         to_species: whether every lineage must reach from domain to species.
@@ -76,7 +77,7 @@ def read_genomes(
         if name in line_of:
             raise InputError(f"{where}: the genome {name!r} is also in line {line_of[name]}; names must be unique")
         line_of[name] = number
-        if lineage_column and not row[lineage_column]:
+        if lineage_column and not is_named(row[lineage_column]):
             without += 1
             continue
         if not (folder / file).is_file():
@@ -100,7 +101,8 @@ def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, di
     lines = (line.replace("\0", "") for line in read_text_lines(path))
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [word.strip() for word in next(rows, [])]
-    ranks = ["superkingdom" if "superkingdom" in header else "domain", *RANKS[1:]]
+    top = next((word for word in ("domain", "superkingdom", "kingdom") if word in header), "domain")
+    ranks = [top, *RANKS[1:]]
     columns = [lineage_column or "lineage"]
     if lineage_column is None and "lineage" not in header:
         columns = ranks if set(ranks) <= set(header) else []
@@ -123,7 +125,7 @@ def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, di
 def _lineage_of(cells: list[str], to_species: bool, where: str) -> Lineage:
     text = cells[0] if len(cells) == 1 else ""
     try:
-        lineage = fill_gaps(cells) if len(cells) > 1 else parse_lineage(text)
+        lineage = lineage_of_ranks(cells) if len(cells) > 1 else parse_lineage(text)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     if to_species and depth(lineage) < len(RANKS):

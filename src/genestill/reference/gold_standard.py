@@ -5,55 +5,67 @@ as CAMISIM writes it (header ``#anonymous_contig_id``, ``genome_id``, ``tax_id``
 bioboxes (header ``@@SEQUENCEID``, ``BINID``, ``TAXID``, …).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, write_json
+from genestill.ground.label_formats.cami import BinningRow, binning_rows
+from genestill.ground.label_formats.row import is_number
 from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
 from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta, write_fasta
-from genestill.ground.text import read_text_lines
+from genestill.ground.text import text_lines
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
-# The columns (contig, genome, taxid) by the first word of the header.
-_COLUMNS = {
-    "#anonymous_contig_id": ("#anonymous_contig_id", "genome_id", "tax_id"),
-    "@@SEQUENCEID": ("@@SEQUENCEID", "BINID", "TAXID"),
-}
+# The columns (contig, genome, taxid) of CAMISIM's form.
+_CAMISIM = ("#anonymous_contig_id", "genome_id", "tax_id")
 
 
 def read_mapping(path: str | Path) -> Iterator[tuple[str, str, int]]:
-    """Yield (contig, genome, taxid) of each row of a gold standard, gzipped or not.
+    """Yield (contig, genome, taxid) of each row of a gold standard, compressed or not; taxid 0 for none.
 
     A contig of a pooled assembly has one row for each genome that it is from. Raises `InputError`, naming the line,
     for a file of neither form and a row that does not fit its header.
     """
+    read = None
+    for number, line in enumerate(text_lines(path), 1):
+        cells = line.split("\t")
+        if not line.strip() or (line.startswith("#") and cells[0] != _CAMISIM[0]):
+            continue
+        try:
+            if read is None:
+                read = _camisim_rows() if cells[0] == _CAMISIM[0] else binning_rows()
+            row = read(cells)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        if row is not None:
+            yield row.id, row.bin, row.taxid or 0
+
+
+def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:
     columns: list[int] = []
     width = 0
-    for number, line in enumerate(read_text_lines(path), 1):
-        cells = line.rstrip("\r\n").split("\t")
-        if cells[0] in _COLUMNS:
-            wanted = _COLUMNS[cells[0]]
-            missing = [name for name in wanted if name not in cells]
+
+    def read(cells: list[str]) -> BinningRow | None:
+        nonlocal columns, width
+        if cells[0] == _CAMISIM[0]:
+            missing = [name for name in _CAMISIM if name not in cells]
             if missing:
-                raise InputError(f"{path}: line {number}: no column {missing[0]}; found {', '.join(cells)}")
-            columns, width = [cells.index(name) for name in wanted], len(cells)
-        elif not line.strip() or (not columns and cells[0].startswith(("@", "#"))):
-            continue
-        elif not columns:
-            raise InputError(f"{path}: line {number} is {line[:60]!r}; expected a header, {' or '.join(_COLUMNS)} …")
-        elif line.startswith("@SampleID"):
-            columns = []  # several samples in one file, each with its own header
-        elif len(cells) != width:
-            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {width}")
-        else:
-            contig, genome, taxid = (cells[column].strip() for column in columns)
-            # CAMI numbers strains below a species as 1234.5; the part before the dot is NCBI's.
-            digits = taxid.split(".")[0]
-            if not contig or not (digits.isascii() and digits.isdigit()):
-                raise InputError(f"{path}: line {number}: contig {contig!r}, taxid {taxid!r}; expected an id, a number")
-            yield contig, genome, int(digits)
+                raise InputError(f"no column {missing[0]}; found {', '.join(cells)}")
+            columns, width = [cells.index(name) for name in _CAMISIM], len(cells)
+            return None
+        if len(cells) != width:
+            raise InputError(f"{len(cells)} columns; expected {width}")
+        contig, genome, taxid = (cells[column].strip() for column in columns)
+        digits = taxid.split(".")[
+            0
+        ]  # CAMI numbers strains below a species as 1234.5; the part before the dot is NCBI's
+        if not contig or not is_number(digits):
+            raise InputError(f"contig {contig!r}, taxid {taxid!r}; expected an id, a number")
+        return BinningRow(contig, genome, int(digits), None)
+
+    return read
 
 
 def lineages_of_contigs(

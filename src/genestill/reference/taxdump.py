@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANK_OF_NAME, RANKS, Lineage, depth, fill_gaps
+from genestill.ground.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, depth, fill_gaps
 from genestill.ground.taxonomy_folder import ROOT, parse_taxid, read_dump_file
 
 # MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
@@ -23,7 +23,7 @@ class Taxdump:
     Attributes:
         parent: taxid -> taxid of the parent; the root is its own parent.
         rank: taxid -> rank word of the dump.
-        name: taxid -> scientific name.
+        name: taxid -> scientific name, as `clean_name` writes it.
         merged: old taxid -> taxid that replaced it.
         deleted: taxids that were taken back.
     """
@@ -49,11 +49,8 @@ class Taxdump:
         names: list[str | None] = [None] * len(RANKS)
         while taxid != self.parent[taxid]:
             rank = RANK_OF_NAME.get(self.rank[taxid])
-            if rank is None and self.rank[taxid] in ("realm", "acellular root"):
-                # Viruses have no domain; the highest of these that the path meets stands for it.
-                rank = 0
             if rank is not None:
-                names[rank] = self.name[taxid]
+                names[rank] = self.name[taxid]  # of several nodes that stand for the domain the highest remains
             taxid = self.parent[taxid]
         return fill_gaps(names)
 
@@ -94,7 +91,8 @@ def read_taxdump(folder: str | Path) -> Taxdump:
         raise InputError(f"{nodes}: holds no node; expected lines 'taxid | parent taxid | rank | …'")
     for line, (taxid, name, _, kind) in read_dump_file(names, 4):
         if kind == "scientific name":
-            dump.name[parse_taxid(taxid, f"{names}: line {line}")] = name
+            number = parse_taxid(taxid, f"{names}: line {line}")
+            dump.name[number] = clean_name(name, RANK_OF_NAME.get(dump.rank.get(number, "")))
     for line, (old, new) in read_dump_file(merged, 2, optional=True):
         dump.merged[parse_taxid(old, f"{merged}: line {line}")] = parse_taxid(new, f"{merged}: line {line}")
     for line, (taxid,) in read_dump_file(deleted, 1, optional=True):
@@ -169,7 +167,7 @@ def read_report(lines: Iterable[str], source: str) -> Taxdump:
         del path[level:]
         dump.parent[taxid] = path[-1] if path else taxid
         dump.rank[taxid] = cells[3]
-        dump.name[taxid] = name.strip()
+        dump.name[taxid] = clean_name(name, RANK_OF_NAME.get(cells[3]))
         path.append(taxid)
     if not dump.parent:
         raise InputError(f"{source}: holds no taxon")

@@ -6,12 +6,14 @@ NCBI's taxdump (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``) 
 
 from pathlib import Path
 
+from genestill.ground.artefacts import TRUTH, lineages_of
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, write_json
 from genestill.ground.label_tables import read_label_table
-from genestill.ground.lineage import RANKS, depth, format_lineage
+from genestill.ground.lineage import RANKS, count_unknown_names, depth, format_lineage
 from genestill.ground.logs import log_counts
-from genestill.ground.taxonomy_folder import LINEAGES
+from genestill.ground.tables import read_table
+from genestill.ground.taxonomy_folder import LINEAGES, read_lineages
 from genestill.ground.text import read_text_lines
 from genestill.reference.genomes import Genome
 from genestill.reference.taxdump import MMSEQS_RANKS, Taxdump, read_report, read_taxdump, taxdump_of_lineages
@@ -20,7 +22,7 @@ from genestill.reference.taxdump import MMSEQS_RANKS, Taxdump, read_report, read
 def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str, int], counts: dict[str, int]) -> None:
     """Write the taxonomy folder; see the head of this module. ``counts`` goes to ``summary.json``.
 
-    Ranks are written in MMseqs2's words. Raises `InputError` for a name that would break the format.
+    Ranks are written in MMseqs2's words.
     """
     with folder_aside(output) as aside:
         with (
@@ -31,9 +33,7 @@ def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str,
             lineages.write("taxid\tlineage\n")
             for taxid in sorted(dump.parent):
                 name, rank = dump.name[taxid], dump.rank[taxid]
-                if any(letter in name for letter in "|\t\n\r"):
-                    raise InputError(f"taxonomy: the name {name!r} holds '|', a tab or a line end")
-                word = MMSEQS_RANKS[0] if rank == "domain" else rank
+                word = MMSEQS_RANKS[0] if rank in ("domain", "acellular root") else rank
                 nodes.write(f"{taxid}\t|\t{dump.parent[taxid]}\t|\t{word}\t|\t\t|\n")
                 names.write(f"{taxid}\t|\t{name}\t|\t\t|\tscientific name\t|\n")
                 lineages.write(f"{taxid}\t{format_lineage(dump.lineage(taxid))}\n")
@@ -45,6 +45,17 @@ def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str,
         genomes = "".join(f"{genome}\t{taxid}\n" for genome, taxid in taxid_of_genome.items())
         (aside / "genomes.tsv").write_text(f"genome\ttaxid\n{genomes}", encoding="utf-8")
         write_json(aside / "summary.json", counts)
+
+
+def check_truth(truth: str | Path, taxonomy: str | Path) -> int:
+    """How many names of the right answers (`artefacts.TRUTH`) the taxonomy folder does not hold.
+
+    Species that the reference lacks are among them. Raises `InputError` if it holds none of them.
+    """
+    answers = lineages_of(read_table(truth, TRUTH))
+    unknown = count_unknown_names(answers, read_lineages(taxonomy).values(), str(truth), "the reference's taxonomy")
+    log_counts("truth", {"names_that_the_reference_lacks": unknown})
+    return unknown
 
 
 def make_taxonomy(genomes: list[Genome], taxdump: str | Path | None, output: str | Path) -> None:
@@ -103,7 +114,7 @@ def make_taxonomy_of_labels(labels: str | Path, form: str, output: str | Path) -
     Raises `InputError` for what `read_label_table` refuses, labels in numbers only, and fewer species than two.
     """
     found = read_label_table(labels, form)
-    lineages = [label.lineage for label in found if depth(label.lineage)]
+    lineages = [lineage for lineage in found.lineages if depth(lineage)]
     if not lineages:
         raise InputError(
             f"{labels}: labels without lineages in words; give the taxonomy that its numbers belong to "

@@ -38,7 +38,10 @@ class Taxids:
                 climbed.add(taxid)
                 above, rank = parent_and_rank.get(taxid, (ROOT, "no rank"))
                 level = RANK_OF_NAME.get(rank)
-                if level is not None and level < len(path):
+                if level == 0:
+                    # The highest that stands for the domain: Viruses, not one of their realms.
+                    taxid_of_path[path[:1]] = taxid
+                elif level is not None and level < len(path):
                     if path[: level + 1] in taxid_of_path:
                         break
                     taxid_of_path[path[: level + 1]] = taxid

@@ -1,0 +1,1 @@
+"""Tables of labels as other programs write them: one module per format, listed in `registry`."""

@@ -1,0 +1,54 @@
+"""MEGAN: a taxon for each contig, as ``File > Export > CSV``, ``rma2info -r2c`` and ``daa2info -r2c`` write it.
+
+Columns (MEGAN 6 manual, "Export"; tab or comma between them): contig, then a taxid (readName_to_taxonId; below 1: not
+assigned), a name (readName_to_taxonName) or a path (readName_to_taxonPath, or ``-p``); with ``-r``, a letter for the
+rank between them. Paths name either the seven ranks, with ``[P]`` before each name, or all of NCBI's.
+"""
+
+import csv
+import re
+
+from genestill.ground.label_formats.row import (
+    LabelFormat,
+    LabelRow,
+    ReadRow,
+    first_word,
+    require_columns,
+    taxid_of,
+)
+from genestill.ground.lineage import clean_name, is_named
+
+_LETTER = re.compile(r"[A-Z-]")
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.0)?")
+
+
+def _start() -> ReadRow:
+    return _read
+
+
+def _read(cells: list[str]) -> LabelRow:
+    require_columns(cells, 2, "contig and taxon (MEGAN)")
+    name, taxon = first_word(cells[0].strip('"')), cells[-1].strip('" ')
+    if number := _NUMBER.fullmatch(taxon):
+        return LabelRow(name, () if number[1] else taxid_of(number[2]))
+    if ";" in taxon or taxon.startswith("["):
+        return LabelRow(name, (), taxon)
+    return LabelRow(name, name=clean_name(taxon) if is_named(taxon) and taxon != "root" else "")
+
+
+def _split(line: str) -> list[str]:
+    if "\t" in line:
+        return line.split("\t")
+    try:
+        return next(csv.reader([line]), [line])
+    except csv.Error:
+        return [line]
+
+
+def _fits(cells: list[str]) -> bool:
+    if len(cells) < 2 or not cells[0] or not (_NUMBER.fullmatch(cells[-1]) or re.search("[A-Za-z]", cells[-1])):
+        return False
+    return len(cells) == 2 or (len(cells) == 3 and bool(_LETTER.fullmatch(cells[1])))
+
+
+MEGAN = LabelFormat("megan", _fits, _start, comments=("#",), split=_split)
