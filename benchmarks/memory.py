@@ -129,7 +129,7 @@ def stages(folder: Path, contigs: int, options: argparse.Namespace) -> dict[str,
     student, epochs = options.student or folder / "student", options.epochs
     predictions = folder / ("alone.parquet" if options.student else "predictions.parquet")
     genomes = ["--genomes", folder / "genomes" / "genomes.tsv"]
-    scored = ["--predictions", f"corrector={predictions}", "--truth", folder / "truth.parquet"]
+    scored = ["--student", f"corrector={predictions}", "--truth", folder / "truth.parquet"]
     return {
         "contigs": ["reference", "contigs", *both[:2], "--abundance", folder / "abundance.tsv", "--labels",
                     folder / "labels.tsv", "--truth", folder / "truth.tsv", "--output-index", both[3],

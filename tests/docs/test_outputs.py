@@ -186,7 +186,7 @@ def results(tmp_path_factory):
         "student", "export", "--predictions", predictions, "--index", index, "--abundance", abundance,
         "--taxonomy", taxonomy, "--name", "small", "--output", student / "export",
     )  # fmt: skip
-    scored = ["--truth", reference / "truth.parquet", "--labels", table, "--predictions", f"corrector={predictions}"]
+    scored = ["--truth", reference / "truth.parquet", "--labels", table, "--student", f"corrector={predictions}"]
     metrics = evaluation / "metrics.parquet"
     run("evaluation", "taxonomy", *scored, "--dataset", "small", "--resamples", 100, "--output", metrics)
     run("evaluation", "table", "--metrics", metrics, "--output", evaluation / "table.txt")
@@ -250,7 +250,7 @@ def mrna_results(tmp_path_factory):
         )  # fmt: skip
     predictions = [probes / name / "predictions.parquet" for name in ("teacher", "kmers")]
     run("evaluation", "probe-table", "--predictions", *predictions, "--teacher", "teacher", "--baselines", "kmers",
-        "--student", "teacher", "--training", student, "--replicates", 100,
+        "--student", "teacher", "--training", f"masked@1={student}", "--replicates", 100, "--dataset", "small",
         "--output", place / "evaluation" / "mrna")  # fmt: skip
     return place
 

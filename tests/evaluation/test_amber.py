@@ -3,7 +3,7 @@ import pytest
 
 from genestill.cli import main
 from genestill.evaluation.amber import compare_with_amber, write_amber_input
-from genestill.ground.artefacts import LABELS, METRICS, TRUTH, rank_columns
+from genestill.ground.artefacts import LABELS, METRICS, TRUTH, metrics_table, rank_columns
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.tables import write_table
@@ -49,13 +49,14 @@ def test_gold_and_calls_point_into_a_dump_that_leads_to_the_root(case):
 
 def test_without_a_truth_there_is_nothing_to_score(case):
     with pytest.raises(InputError, match="no contig whose true species is known"):
-        write_amber_input(None, case / "labels.parquet", {}, case / "amber")
+        write_amber_input(None, case / "labels.parquet", [], case / "amber")
     assert not (case / "amber").exists()
 
 
 def write_results(folder, amber):
-    table = pd.DataFrame({"task": ["domain", "species"], "value": [1.0, 0.5], "n": 2})
-    table = table.assign(benchmark="taxonomy", dataset="d", model="MMseqs2", split="all", seed=1, metric="recall")
+    table = pd.DataFrame({"task": ["domain", "species"], "value": [1.0, 0.5], "n_units": 2})
+    same = {"benchmark": "taxonomy", "dataset": "d", "model": "MMseqs2", "kind": "baseline", "metric": "recall"}
+    table = metrics_table(table, **same, stratum="all", threshold="own")
     write_table(folder / "metrics.parquet", table, METRICS)
     (folder / "results.tsv").write_text(
         f"Tool\trank\taccuracy_seq\nMMseqs2\tsuperkingdom\t1.0\nMMseqs2\tspecies\t{amber}\nGold standard\tspecies\t1\n"

@@ -4,8 +4,9 @@ import pytest
 
 from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of
 from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
-from genestill.evaluation.tallies import split_run, write_tallies
-from genestill.ground.artefacts import LABELS, METRICS, PREDICTIONS, TALLIES, TRUTH, rank_columns
+from genestill.evaluation.calls import Predictions
+from genestill.evaluation.tallies import write_tallies
+from genestill.ground.artefacts import LABELS, METRICS, PREDICTIONS, TALLIES, TRUTH, metrics_table, rank_columns
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANKS, parse_lineage
 from genestill.ground.tables import read_table, write_table
@@ -21,7 +22,7 @@ def tally(dataset, model, seed, right, absent=(), threshold="own", called=0):
             lacking = genome in absent
             correct, wrong = (0, called) if lacking else (right, 0)
             counts = (correct, wrong, 10 - correct - wrong, 10 * lacking, called * lacking)
-            rows.append((dataset, model, seed, threshold, rank, genome, *counts))
+            rows.append((dataset, model, "student", seed, threshold, rank, genome, *counts))
     return pd.DataFrame(rows, columns=TALLIES.names)
 
 
@@ -96,12 +97,6 @@ def test_a_model_that_one_community_lacks_is_named(tallies):
         compare(lacking, "ours", ["made"], seed=1, resamples=10)
 
 
-def test_a_run_is_split_into_model_and_seed():
-    assert split_run("corrector-seed12") == ("corrector", 12)
-    assert split_run("MMseqs2") == ("MMseqs2", 0)
-    assert split_run("a-seed-b") == ("a-seed-b", 0)
-
-
 def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
     ids = ["a", "b", "c"]
     true = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}") for name in "xyy"]
@@ -121,7 +116,7 @@ def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
     made = write_tallies(
         tmp_path / "truth.parquet",
         tmp_path / "labels.parquet",
-        {"ours-seed3": tmp_path / "said.parquet"},
+        [Predictions("ours", tmp_path / "said.parquet", seed=3)],
         "d",
         tmp_path / "tallies.parquet",
     )
@@ -136,12 +131,13 @@ def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
 
 def test_the_comparison_becomes_a_table_and_figures(tmp_path, tallies):
     rows = [
-        ("taxonomy", dataset, "species", model, "all", 1, metric, 0.25, 10)
+        {"dataset": dataset, "model": model, "metric": metric, "seed": seed, "kind": kind}
         for dataset in ("one", "two", "made")
         for metric in ("ece", "auprc")
-        for model in ("MMseqs2", "ours-seed1")
+        for model, kind, seed in (("MMseqs2", "baseline", None), ("ours", "student", 1))
     ]
-    write_table(tmp_path / "metrics.parquet", pd.DataFrame(rows, columns=METRICS.names), METRICS)
+    same = {"benchmark": "taxonomy", "task": "species", "stratum": "all", "value": 0.25, "n_units": 10}
+    write_table(tmp_path / "metrics.parquet", metrics_table(rows, **same), METRICS)
     write_table(tmp_path / "tallies.parquet", tallies, TALLIES)
     cost = tmp_path / "cost.tsv"
     cost.write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t600.0\n")

@@ -144,8 +144,10 @@ def _predictions(models, noise, seed=0):
                     pd.DataFrame(
                         {
                             "task": task,
-                            "kind": "regression",
+                            "task_kind": "regression",
                             "model": model,
+                            "kind": "student",
+                            "training": None,
                             "seed": split_seed,
                             "id": [f"t{row}" for row in rows],
                             "group": rows,
@@ -157,24 +159,31 @@ def _predictions(models, noise, seed=0):
     return pd.concat(tables, ignore_index=True)
 
 
+def _trained(predictions):
+    """The models "s 1" and "s 2" become two trainings of the model s."""
+    of = predictions["model"].map({"s 1": 1, "s 2": 2}).astype("Int64")
+    return predictions.assign(training=of, model=predictions["model"].where(of.isna(), "s"))
+
+
 def test_kept_lies_between_baseline_and_teacher_with_its_interval():
     predictions = _predictions(["teacher", "student", "kmers"], [0.3, 0.6, 2.0])
-    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"], "student").set_index("model")
-    assert summary.loc["teacher", "kept"] == pytest.approx(1)
-    assert summary.loc["kmers", "kept"] == pytest.approx(0)
-    student = summary.loc["student"]
-    assert 0 < student["kept_low"] < student["kept"] < student["kept_high"] < 1
-    assert student["minus_teacher_high"] < 0
-    assert student["minus_student"] == 0
-    kmers = summary.loc["kmers"]
-    assert kmers["minus_student_low"] < kmers["minus_student"] < kmers["minus_student_high"] < 0
-    assert kmers["minus_student"] == pytest.approx(-student["minus_baseline"])
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", "kmers", "student")
+    cells = summary.set_index(["model", "metric", "minus"])
+    assert cells.loc[("teacher", "kept", ""), "value"] == pytest.approx(1)
+    assert cells.loc[("kmers", "kept", ""), "value"] == pytest.approx(0)
+    kept = cells.loc[("student", "kept", "")]
+    assert 0 < kept["low"] < kept["value"] < kept["high"] < 1
+    assert cells.loc[("student", "own", "teacher"), "high"] < 0
+    assert ("student", "own", "student") not in cells.index
+    kmers = cells.loc[("kmers", "own", "student")]
+    assert kmers["low"] < kmers["value"] < kmers["high"] < 0
+    assert kmers["value"] == pytest.approx(-cells.loc[("student", "own", "kmers"), "value"])
 
 
 def test_kept_is_undefined_where_the_teacher_does_not_beat_the_baseline():
     predictions = _predictions(["teacher", "student", "kmers"], [1.0, 1.0, 1.0])
-    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", ["kmers"], "student").set_index("model")
-    assert np.isnan(summary.loc["student", "kept_low"])
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", "kmers", "student")
+    assert summary.loc[summary["metric"] == "kept", ["low", "high"]].isna().all(axis=None)
 
 
 def test_models_probed_on_other_rows_are_refused():
@@ -185,10 +194,10 @@ def test_models_probed_on_other_rows_are_refused():
 
 
 def test_training_seeds_of_a_student_become_one_model():
-    predictions = _predictions(["teacher", "s.seed1", "s.seed2"], [0.3, 0.5, 0.5])
-    merged = merge_seeds(predictions)
+    predictions = _predictions(["teacher", "s 1", "s 2"], [0.3, 0.5, 0.5])
+    merged = merge_seeds(_trained(predictions))
     assert set(merged["model"]) == {"teacher", "s"}
     scores = bootstrap_scores(merged, 100, 1)
     apart = bootstrap_scores(predictions, 100, 1)
-    expected = np.mean([apart[f"s.seed{seed}"]["a"][0] for seed in (1, 2)])
+    expected = np.mean([apart[f"s {seed}"]["a"][0] for seed in (1, 2)])
     assert scores["s"]["a"][0] == pytest.approx(expected)

@@ -116,7 +116,7 @@ def test_cnn_baseline_finds_a_planted_motif(tmp_path):
 def a_run(model: str, right: float, seed: int = 1, fold: int = 0, task: str = "mine/one", rows: int = 300) -> Run:
     labels = np.random.default_rng(0).integers(0, 2, rows)
     wrong = np.random.default_rng([seed, int(right * 100)]).random(rows) > right
-    return Run(task, model, seed, fold, np.arange(rows), labels, np.where(wrong, 1 - labels, labels), 2)
+    return Run(task, model, "", "student", seed, fold, np.arange(rows), labels, np.where(wrong, 1 - labels, labels), 2)
 
 
 def test_scores_hold_runs_means_intervals_and_paired_differences():
@@ -126,17 +126,22 @@ def test_scores_hold_runs_means_intervals_and_paired_differences():
     each = scores[(scores["model"] == "good") & (scores["task"] == "mine/one") & (scores["metric"] == "accuracy")]
     mean = each.loc[each["seed"].isna(), "value"].item()
     assert mean == pytest.approx(each.loc[each["seed"].notna(), "value"].mean())
-    cells = scores[scores["seed"].isna()].set_index(["task", "model", "metric"])["value"]
-    assert cells["mine/one", "good", "accuracy_low"] < mean < cells["mine/one", "good", "accuracy_high"]
-    assert cells[MEAN, "good", "own_minus_reference_low"] > 0
-    assert cells[MEAN, "good", "own"] == pytest.approx((mean + cells["mine/two", "good", "mcc"]) / 2)
-    assert (MEAN, "bad", "own_minus_reference") not in cells.index
+    assert each.loc[each["seed"].isna(), "n_trainings"].item() == 2
+    cells = scores[scores["seed"].isna()].set_index(["task", "model", "metric", "minus"]).sort_index()
+    found = cells.loc[("mine/one", "good", "accuracy", "")]
+    assert found["low"] < mean < found["high"]
+    assert cells.loc[(MEAN, "good", "own", "bad"), "low"] > 0
+    both = (mean + cells.loc[("mine/two", "good", "mcc", ""), "value"]) / 2
+    assert cells.loc[(MEAN, "good", "own", ""), "value"] == pytest.approx(both)
+    assert (MEAN, "bad", "own", "good") not in cells.index
     assert set(METRICS.names) <= set(scores.columns)
 
 
 def test_folds_are_told_apart():
     runs = [a_run("good", 0.9, fold=fold) for fold in (0, 1)]
-    assert {"test, fold 0", "test, fold 1", "test"} == set(score_runs(runs, "here", {}, None, 1)["split"])
+    scores = score_runs(runs, "here", {}, None, 1)
+    assert scores.loc[scores["seed"].notna(), "fold"].tolist() == [0, 1] * 3
+    assert scores.loc[scores["seed"].isna(), "fold"].isna().all()
 
 
 def test_models_tested_on_different_rows_are_refused():
@@ -152,7 +157,7 @@ def test_published_rows_stand_beside_ours_and_never_enter_a_mean():
     published = pd.DataFrame([{**row, "benchmark": "mine", "protocol": "10-fold", "source": "a paper"}])
     table = tabulate_rows(scores, published, {})
     famous = table[table["model"] == "famous"]
-    assert famous["kind"].tolist() == ["published"]
+    assert famous["origin"].tolist() == ["published"]
     assert famous["source"].tolist() == ["10-fold; a paper"]
     assert table.loc[table["task"] == MEAN, "model"].tolist() == ["good"]
     assert table.equals(tabulate_rows(scores, published, {}))
@@ -182,9 +187,9 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     predictions = [tmp_path / "kmer.parquet", tmp_path / "probe.parquet"]
     score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], "kmer", 1, *out)
     assert read_table(out[0], METRICS)["benchmark"].isin(["mine", "all"]).all()
-    assert set(pd.read_csv(out[1], sep="\t")["kind"]) == {"measured"}
+    assert set(pd.read_csv(out[1], sep="\t")["origin"]) == {"measured"}
     page = (tmp_path / "table.html").read_text()
-    assert page.index("\nprobe ") < page.index("\nkmer ")  # the better mean first
+    assert page.index("\nprobe (fit=probe) ") < page.index("\nkmer ")  # the better mean first
     assert "less kmer" in page
     assert page.count(" to ") == 3
     assert out[2].read_text().startswith("<?xml")

@@ -12,7 +12,7 @@ from genestill.evaluation.calibration import (
     reliability,
     sweep,
 )
-from genestill.evaluation.calls import read_calls
+from genestill.evaluation.calls import Predictions, read_calls
 from genestill.evaluation.taxonomy import evaluate_taxonomy
 from genestill.ground.artefacts import LABELS, METRICS, PREDICTIONS, TRUTH, rank_columns
 from genestill.ground.errors import InputError
@@ -91,11 +91,11 @@ def case(tmp_path):
     return tmp_path
 
 
-def evaluate(folder, truth=True, **more):
+def evaluate(folder, truth=True, threshold=None, **more):
     evaluate_taxonomy(
         folder / "truth.parquet" if truth else None,
         folder / "labels.parquet",
-        {"student": folder / "student.parquet"},
+        [Predictions("student", folder / "student.parquet", seed=3, threshold=threshold)],
         folder / "metrics.parquet",
         "demo",
         seed=3,
@@ -104,10 +104,15 @@ def evaluate(folder, truth=True, **more):
     return read_table(folder / "metrics.parquet", METRICS)
 
 
-def value(table, metric, model="student", task="species", split="all"):
-    found = table.query("metric == @metric and model == @model and task == @task and split == @split")
+def figure(table, metric, model="student", task="species", stratum="all", threshold="own", minus=""):
+    chosen = {"metric": metric, "model": model, "task": task, "stratum": stratum, "minus": minus}
+    found = table[(table[list(chosen)] == pd.Series(chosen)).all(axis=1) & table["threshold"].isin(["", threshold])]
     assert len(found) == 1
-    return found["value"].item()
+    return found.iloc[0]
+
+
+def value(*row, **more):
+    return figure(*row, **more)["value"]
 
 
 def test_scores_follow_the_published_definition(case):
@@ -122,14 +127,14 @@ def test_scores_follow_the_published_definition(case):
 
 def test_fixed_thresholds_count_calls_strictly_above_the_score_accepted_or_not(case):
     table = evaluate(case)
-    assert [value(table, f"{metric}@0.5") for metric in ("correct", "wrong", "none")] == [3, 1, 2]
-    assert [value(table, f"{metric}@0.8") for metric in ("correct", "wrong", "none")] == [1, 1, 4]
-    assert value(table, "f1@0.95") == 0
-    assert np.isnan(value(table, "precision@0.95"))
+    assert [value(table, metric, threshold="0.5") for metric in ("correct", "wrong", "none")] == [3, 1, 2]
+    assert [value(table, metric, threshold="0.8") for metric in ("correct", "wrong", "none")] == [1, 1, 4]
+    assert value(table, "f1", threshold="0.95") == 0
+    assert np.isnan(value(table, "precision", threshold="0.95"))
 
 
 def test_a_models_own_threshold_replaces_what_it_accepts(case):
-    table = evaluate(case, thresholds={"student": 0.35})
+    table = evaluate(case, threshold=0.35)
     assert [value(table, metric) for metric in ("correct", "wrong", "none")] == [4, 1, 1]
 
 
@@ -138,7 +143,7 @@ def test_calls_of_absent_species_are_counted(case):
     assert value(table, "absent_called", "MMseqs2") == 2
     assert value(table, "absent_called") == 1
     assert table.query("metric == 'absent_called' and task == 'genus'").empty
-    assert table.query("metric == 'absent_called'")["n"].tolist() == [2, 2]
+    assert table.query("metric == 'absent_called'")["n_units"].tolist() == [2] * 5
     assert value(table, "over_depth", task="lineage") == 1
     # c1, c2, c3 at species and c5 at genus; c4 stops too early, c6 too late.
     assert value(table, "exact_answer", task="lineage") == 4
@@ -150,13 +155,13 @@ def test_splits_by_status_and_length_add_up_to_the_whole(case):
     for metric in ("correct", "wrong", "none"):
         for kind in ("status=", "length="):
             parts = table[
-                table["split"].str.startswith(kind)
+                table["stratum"].str.startswith(kind)
                 & (table["metric"] == metric)
                 & (table["task"] == "species")
                 & (table["model"] == "student")
             ]
             assert parts["value"].sum() == value(table, metric)
-    assert set(table["split"]) == {
+    assert set(table["stratum"]) == {
         "all", "status=exact", "status=known", "status=species", "length=1-2 kb", "length=2-5 kb", "length=>=20 kb",
     }  # fmt: skip
 
@@ -194,9 +199,9 @@ def test_predictions_of_other_contigs_are_refused(case, capsys):
     write_predictions(case / "student.parquet", [("x1", "A a", 7, 0.9)])
     files = {name: str(case / f"{name}.parquet") for name in ("truth", "labels", "student", "metrics")}
     arguments = ["evaluation", "taxonomy", "--truth", files["truth"], "--labels", files["labels"]]
-    arguments += ["--predictions", f"student={files['student']}", "--dataset", "demo", "--output", files["metrics"]]
+    arguments += ["--student", f"student={files['student']}", "--dataset", "demo", "--output", files["metrics"]]
     assert main(arguments) == 2
-    assert "'x1' is not among the 6 labelled contigs" in capsys.readouterr().err
+    assert "'x1' is not among the 6 contigs evaluated" in capsys.readouterr().err
     assert not (case / "metrics.parquet").exists()
 
 
@@ -212,18 +217,21 @@ def test_a_contig_twice_in_a_table_is_refused(case):
         evaluate(case)
 
 
-def test_a_threshold_for_an_unknown_model_is_refused(case):
-    with pytest.raises(InputError, match="threshold for 'pupil', but the models are student"):
-        evaluate(case, thresholds={"pupil": 0.5})
+def test_a_threshold_for_an_unknown_model_is_refused(case, capsys):
+    files = {name: str(case / f"{name}.parquet") for name in ("labels", "student", "metrics")}
+    arguments = ["evaluation", "taxonomy", "--labels", files["labels"], "--student", f"student={files['student']}"]
+    assert main([*arguments, "--threshold", "pupil=0.5", "--dataset", "demo", "--output", files["metrics"]]) == 2
+    assert "threshold for 'pupil', but the models are student" in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_intervals(case):
     first = evaluate(case)
     assert first.equals(evaluate(case))
-    assert value(first, "f1_low") <= value(first, "f1") <= value(first, "f1_high")
-    assert value(first, "f1_difference:MMseqs2") == pytest.approx(0.6 - 0.2)
-    reverse = value(first, "f1_difference:student", "MMseqs2")
-    assert reverse == pytest.approx(-value(first, "f1_difference:MMseqs2"))
+    own = figure(first, "f1")
+    assert own["low"] <= own["value"] <= own["high"]
+    assert value(first, "f1", minus="MMseqs2") == pytest.approx(0.6 - 0.2)
+    reverse = value(first, "f1", "MMseqs2", minus="student")
+    assert reverse == pytest.approx(-value(first, "f1", minus="MMseqs2"))
 
 
 def test_table_shows_both_models_and_the_difference(case, capsys):
@@ -336,7 +344,8 @@ def test_counts_of_all_outcomes_add_up(tmp_path_factory, drawn):
         [(name, row[1], depth.get(row[1], 7), 0.9) for name, row in zip(ids, drawn, strict=True)],
     )
     table = evaluate(folder, resamples=10)
-    for (_, _), part in table.query("split == 'all'").groupby(["task", "model"]):
+    whole = table[(table["stratum"] == "all") & table["threshold"].isin(["", "own"]) & (table["minus"] == "")]
+    for (_, _), part in whole.groupby(["task", "model"]):
         counts = part.set_index("metric")["value"]
         if "correct" in counts:
             assert counts["correct"] + counts["wrong"] + counts["none"] == len(drawn)
@@ -349,6 +358,8 @@ def test_counts_of_all_outcomes_add_up(tmp_path_factory, drawn):
 
 
 def test_names_of_paths_can_be_looked_up(case):
-    community, models = read_calls(case / "truth.parquet", case / "labels.parquet", {"s": case / "student.parquet"})
+    community, models = read_calls(
+        case / "truth.parquet", case / "labels.parquet", [Predictions("s", case / "student.parquet")]
+    )
     assert community.names[6][models[1].path[2, 6]] == path("B b")
     assert community.genome.tolist() == [0, 0, 1, 1, 2, 2]

@@ -44,7 +44,7 @@ def run(tmp_path):
 
     def draw(truth=True):
         file = {path.stem: str(path) for path in tmp_path.glob("*.parquet")}
-        compared = ["--labels", file["labels"], "--predictions", f"student={file['student']}"]
+        compared = ["--labels", file["labels"], "--student", f"student={file['student']}"]
         compared += ["--truth", file["truth"]] if truth else []
         metrics = str(tmp_path / "metrics.parquet")
         assert main(["evaluation", "taxonomy", *compared, "--dataset", "d", "--output", metrics]) == 0

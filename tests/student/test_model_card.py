@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from genestill.cli import main
-from genestill.ground.artefacts import METRICS
+from genestill.ground.artefacts import METRICS, metrics_table
 from genestill.ground.errors import InputError
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
@@ -30,21 +30,18 @@ def student(tmp_path):
 
 
 def metrics(rows):
-    columns = ["task", "metric", "seed", "value", "n"]
-    frame = pd.DataFrame(rows, columns=columns).assign(benchmark="probes", dataset="human", model="s", split="test")
-    return frame[METRICS.names]
+    frame = pd.DataFrame(rows, columns=["task", "metric", "fold", "value", "low", "high", "n_units"])
+    return metrics_table(frame, benchmark="probes", dataset="human", model="s", kind="student", stratum="test")
 
 
 FIGURES = metrics(
     [
-        ("half-life", "pearson", 1, 0.5, 100),
-        ("half-life", "pearson", 2, 0.6, 100),
-        ("half-life", "pearson", 3, 0.7, 100),
-        ("coding", "auroc", 1, 0.9, 50),
-        ("coding", "auroc_low", 1, 0.85, 50),
-        ("coding", "auroc_high", 1, 0.95, 50),
-        ("reporter", "mse", 1, 2.0, 10),
-        ("reporter", "pearson", 1, None, 10),
+        ("half-life", "pearson", 1, 0.5, None, None, 100),
+        ("half-life", "pearson", 2, 0.6, None, None, 100),
+        ("half-life", "pearson", 3, 0.7, None, None, 100),
+        ("coding", "auroc", 1, 0.9, 0.85, 0.95, 50),
+        ("reporter", "mse", 1, 2.0, None, None, 10),
+        ("reporter", "pearson", 1, None, None, None, 10),
     ]
 )
 
@@ -54,7 +51,7 @@ def test_intervals_come_from_the_table_or_from_the_seeds_or_not_at_all():
     assert len(figures) == 3
     assert figures.loc[("coding", "auroc"), ["value", "low", "high"]].tolist() == [0.9, 0.85, 0.95]
     seeds = figures.loc[("half-life", "pearson")]
-    assert seeds["seeds"] == 3
+    assert seeds["repeats"] == 3
     half = 4.302653 * 0.1 / math.sqrt(3)  # 97.5 % point of t with 2 degrees of freedom
     np.testing.assert_allclose(seeds[["value", "low", "high"]].tolist(), [0.6, 0.6 - half, 0.6 + half], rtol=1e-6)
     assert math.isnan(figures.loc[("reporter", "mse"), "low"])

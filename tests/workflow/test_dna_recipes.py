@@ -137,7 +137,9 @@ def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_dem
     folder = run_documented_demo("had", "had-demo")
     scores = folder / "results/had/had-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
-    students = {f"{name}-probe" for name in ("teacher", "distilled", "alignment-only", "undistilled", "untrained")}
+    students = {
+        f"{name} (fit=probe)" for name in ("teacher", "distilled", "alignment-only", "undistilled", "untrained")
+    }
     assert students | {"kmer", "cnn"} <= set(table["model"])
     assert (scores / "scores.svg").is_file()
     assert (scores / "tsne.svg").is_file()
@@ -149,5 +151,6 @@ def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented
     folder = run_documented_demo("seqlens", "seqlens-demo")
     scores = folder / "results/seqlens/seqlens-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
-    assert {"pretrained-probe", "pretrained-lora", "untrained-probe", "kmer", "cnn"} <= set(table["model"])
-    assert "pretrained-lora" in (scores / "table.html").read_text(encoding="utf-8")
+    fitted = {"pretrained (fit=probe)", "pretrained (fit=lora)", "untrained (fit=probe)"}
+    assert fitted | {"kmer", "cnn"} <= set(table["model"])
+    assert "pretrained (fit=lora)" in (scores / "table.html").read_text(encoding="utf-8")

@@ -44,7 +44,9 @@ def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(run_documented_de
     results = folder / "results/mrna/mrna-demo"
     table = pd.read_csv(results / "evaluation/mrna/table.tsv", sep="\t").set_index("model")
     assert set(table.index) == {"teacher", "embeddings", "logits", "untrained", "kmers-1-3"}
-    assert table[["stability", "localisation", "coding"]].notna().all(axis=None)
+    assert {"stability", "localisation", "coding", "mean of tasks"} == set(table["task"])
+    assert table["value"].notna().all()
+    assert table.loc["untrained", "kind"].eq("control").all()
     stability = pd.read_csv(results / "evaluation/mrna/stability.tsv", sep="\t")
     assert len(stability) == 6
     assert read_json(results / "reference/overlap.json")["left out"] > 0

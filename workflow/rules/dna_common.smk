@@ -58,17 +58,18 @@ DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | 
     )
     for task in DNA_TASKS
 }
-DNA_MODELS = [
-    f"{name}-{fit}"
+# Every model by the name of its files: how the tables call it.
+DNA_MODELS = {
+    f"{name}-{fit}": f"{name} (fit={fit})"
     for name, student in DNA_STUDENTS.items()
     for fit in student.get("fits") or DNA["fits"]
-]
+}
 # Whose frozen features are probed and drawn; students are measured beside the teacher that they learn from.
 DNA_ENCODERS = list(DNA_STUDENTS)
 if DNA_DISTILLED:
-    DNA_MODELS.append("teacher-probe")
+    DNA_MODELS["teacher-probe"] = "teacher (fit=probe)"
     DNA_ENCODERS.append("teacher")
-DNA_MODELS += DNA["baselines"]
+DNA_MODELS |= {baseline: baseline for baseline in DNA["baselines"]}
 if DNA["compared_with"] not in (None, *DNA_MODELS):
     raise WorkflowError(
         f"configuration: dna.compared_with is {DNA['compared_with']!r}; expected one of {', '.join(DNA_MODELS)}"
@@ -102,6 +103,15 @@ def dna_features(encoder, task):
     if encoder == "teacher":
         return teacher_shards(f"tasks/{task}")
     return [f"{RESULTS}/student/{encoder}/embeddings/{task}.parquet"]
+
+
+def dna_kind(name):
+    """What a student, or the teacher, is in the tables; where some are distilled, those that are not are controls."""
+    if name not in DNA_STUDENTS:
+        return "teacher"
+    untrained = DNA_STUDENTS[name].get("steps") == 0
+    control = untrained or (DNA_DISTILLED and name in DNA_PRETRAINED)
+    return "control" if control else "student"
 
 
 def dna_student(name):

@@ -125,10 +125,12 @@ rule probe_task:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=120,
+    params:
+        kind=lambda wildcards: dna_kind(wildcards.encoder),
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
-        " --name {wildcards.encoder:q}-probe --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+        " --name {wildcards.encoder:q} --model-kind {params.kind:q} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule finetune_task:
@@ -155,6 +157,7 @@ rule finetune_task:
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
+        kind=lambda wildcards: dna_kind(wildcards.student),
         pooling=DNA["pooling"],
         settings=lambda wildcards: options(
             epochs=dna_epochs(f"{wildcards.benchmark_name}/{wildcards.task}"),
@@ -164,8 +167,9 @@ rule finetune_task:
         ),
         device=device,
     shell:
-        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}-{wildcards.method:q}"
-        " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
+        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}"
+        " --model-kind {params.kind:q} --task {input.task:q}"
+        " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
         " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --device {params.device}"
         " --output {output:q} 2> {log:q}"
 
@@ -246,7 +250,7 @@ rule score_tasks:
         runtime=60,
     params:
         dataset=config["dataset"]["name"],
-        reference=options(reference=DNA["compared_with"]),
+        reference=options(reference=DNA_MODELS.get(DNA["compared_with"])),
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"

@@ -48,7 +48,7 @@ rule evaluate_taxonomy:
         name=STUDENT_NAME,
     shell:
         "python -m genestill evaluation taxonomy --labels {input.labels:q}"
-        " --predictions {params.name:q}={input.predictions:q} {params.truth} {params.options} --output {output:q} 2> {log:q}"
+        " --student {params.name:q}={input.predictions:q} {params.truth} {params.options} --output {output:q} 2> {log:q}"
 
 
 rule print_table:
@@ -120,7 +120,7 @@ rule draw_figures:
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
-        " --predictions {params.name:q}={input.predictions:q} {params.truth} {params.options} --index {input.index:q}"
+        " --student {params.name:q}={input.predictions:q} {params.truth} {params.options} --index {input.index:q}"
         " --abundance {input.abundance:q} --output {params.folder:q} 2> {log:q}"
 
 
@@ -215,7 +215,7 @@ rule write_amber_input:
         truth=lambda wildcards, input: options(truth=input.truth),
         options=options(labels_name=LABELS_NAME),
         predictions=options(
-            predictions=f"{STUDENT_NAME}={RESULTS}/student/{STUDENT_NAME}/predictions.parquet"
+            student=f"{STUDENT_NAME}={RESULTS}/student/{STUDENT_NAME}/predictions.parquet"
         ),
     shell:
         "python -m genestill evaluation amber-input --labels {input.labels:q} {params.predictions} {params.truth} {params.options}"
@@ -275,9 +275,10 @@ rule compare_with_amber:
         runtime=10,
     params:
         models=[LABELS_NAME, STUDENT_NAME],
+        seed="",
     shell:
         "python -m genestill evaluation amber --results {input.results:q}/results.tsv --metrics {input.metrics:q}"
-        " --models {params.models:q} --output {output:q} 2> {log:q}"
+        " --models {params.models:q} {params.seed} --output {output:q} 2> {log:q}"
 
 
 rule taxdistill:

@@ -44,7 +44,12 @@ MRNA_SETS = {
 MRNA_STUDENTS = {
     name: {**MRNA["defaults"], **student} for name, student in MRNA["students"].items()
 }
-MRNA_RUNS = [f"{name}.seed{seed}" for name in MRNA_STUDENTS for seed in MRNA["seeds"]]
+# Folder of every training: its student and seed.
+MRNA_RUNS = {
+    f"{name}.seed{seed}": (name, seed)
+    for name in MRNA_STUDENTS
+    for seed in MRNA["seeds"]
+}
 MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
 MRNA_SHOWN = next(iter(MRNA_STUDENTS))
@@ -72,6 +77,16 @@ def asked_of_teacher(student):
         for representation, (option, needed) in MRNA_NEEDS.items()
         if terms & set(needed)
     }
+
+
+def mrna_kind(model):
+    """What a model is in the tables; a student that learns nothing from the teacher is a control."""
+    if model == config["teacher"]["name"]:
+        return "teacher"
+    if model in MRNA["baselines"]:
+        return "baseline"
+    taught = MRNA_STUDENTS[model]["steps"] > 0 and asked_of_teacher(model)
+    return "student" if taught else "control"
 
 
 def probed_features(wildcards):

@@ -83,12 +83,20 @@ rule probe:
     params:
         features=lambda wildcards, input: options(embeddings=input.features),
         kmers=lambda wildcards: options(kmers=MRNA["baselines"].get(wildcards.model)),
+        model=lambda wildcards: MRNA_RUNS.get(wildcards.model, (wildcards.model,))[0],
+        kind=lambda wildcards: mrna_kind(
+            MRNA_RUNS.get(wildcards.model, (wildcards.model,))[0]
+        ),
+        training=lambda wildcards: options(
+            training_seed=MRNA_RUNS.get(wildcards.model, (None, None))[1]
+        ),
         dataset=config["dataset"]["name"],
         seeds=MRNA["split_seeds"],
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
-        " --groups {input.groups:q} {params.features} {params.kmers} --model {wildcards.model:q} --dataset {params.dataset:q}"
-        " --seeds {params.seeds:q} --output-metrics {output.metrics:q}"
+        " --groups {input.groups:q} {params.features} {params.kmers} --model {params.model:q}"
+        " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} --seeds {params.seeds:q}"
+        " --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
 
 
@@ -101,6 +109,7 @@ rule tabulate_probes:
         training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
     output:
         f"{MRNA_TABLE}/table.txt",
+        f"{MRNA_TABLE}/metrics.parquet",
         report(
             multiext(f"{MRNA_TABLE}/", "table.html", "table.tsv", "stability.tsv"),
             caption="../report/mrna_table.rst",
@@ -123,14 +132,18 @@ rule tabulate_probes:
         runtime=60,
     params:
         settings=options(
+            dataset=config["dataset"]["name"],
             teacher=config["teacher"]["name"],
             baselines=list(MRNA["baselines"]),
             student=MRNA_SHOWN,
             replicates=MRNA["replicates"],
             seed=config["seed"],
         ),
-        runs=lambda wildcards, input: options(
-            training=[str(Path(file).parent) for file in input.training]
+        runs=options(
+            training=[
+                f"{name}@{seed}={RESULTS}/student/{run}"
+                for run, (name, seed) in MRNA_RUNS.items()
+            ]
         ),
         folder=subpath(output[0], parent=True),
     shell:

@@ -97,7 +97,7 @@ rule predict_new_contigs:
 
 
 NEW_RUNS = [
-    f"{model}-seed{seed}"
+    (model, seed)
     for model in ALONE
     for seed in range(1, config["evaluation"]["benchmark"].get("corrector", 0) + 1)
 ]
@@ -107,7 +107,7 @@ use rule benchmark_community as benchmark_new_community with:
     input:
         truth=f"{NEW}/reference/truth.parquet",
         labels=f"{NEW}/labels/labels.parquet",
-        predictions=[f"{NEW}/student/{run}/predictions.parquet" for run in NEW_RUNS],
+        predictions=predictions_of_runs(NEW_RUNS, NEW),
     output:
         metrics=f"{EVALUATION}/new_benchmark.parquet",
         tallies=f"{EVALUATION}/new_tallies.parquet",
@@ -116,9 +116,6 @@ use rule benchmark_community as benchmark_new_community with:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/benchmark_new_community.tsv"
     params:
-        predictions=" ".join(
-            options(predictions=f"{run}={NEW}/student/{run}/predictions.parquet")
-            for run in NEW_RUNS
-        ),
+        predictions=compared(NEW_RUNS, NEW),
         dataset=config["dataset"]["name"],
         seed=config["seed"],

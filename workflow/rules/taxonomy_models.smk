@@ -8,6 +8,15 @@ ABLATIONS = {
     "corrector-own-evidence": "no teacher, no neighbours",
     "corrector-labels-only": "no hits",
 }
+# What each model is in the tables; what is not named here is a control.
+KIND_OF_MODEL = {
+    "corrector": "student",
+    "corrector-alone": "student",
+    "corrector-searched": "student",
+    "teacher-head": "teacher",
+    "taxdistill-published": "peer",
+    "taxometer": "peer",
+}
 PUBLISHED = {
     "taxdistill-published": "embeddings",
     "taxdistill-no-teacher": "none",
@@ -180,19 +189,34 @@ rule import_taxometer:
 
 # The benchmark's configuration says how many seeds each model gets.
 BENCHMARK_RUNS = [
-    f"{model}-seed{seed}"
+    (model, seed)
     for model, seeds in config["evaluation"]["benchmark"].items()
     for seed in range(1, seeds + 1)
 ]
+
+
+def predictions_of_runs(runs, folder=RESULTS):
+    """The tables of predictions of runs (model, seed)."""
+    return [
+        f"{folder}/student/{model}-seed{seed}/predictions.parquet"
+        for model, seed in runs
+    ]
+
+
+def compared(runs, folder=RESULTS):
+    """Options that name the predictions of runs (model, seed) by what the model is in the tables."""
+    files = predictions_of_runs(runs, folder)
+    return " ".join(
+        options(**{KIND_OF_MODEL.get(model, "control"): f"{model}@{seed}={file}"})
+        for (model, seed), file in zip(runs, files, strict=True)
+    )
 
 
 rule benchmark_community:
     input:
         truth=f"{RESULTS}/reference/truth.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
-        predictions=[
-            f"{RESULTS}/student/{run}/predictions.parquet" for run in BENCHMARK_RUNS
-        ],
+        predictions=predictions_of_runs(BENCHMARK_RUNS),
     output:
         metrics=f"{RESULTS}/evaluation/benchmark.parquet",
         tallies=f"{RESULTS}/evaluation/tallies.parquet",
@@ -207,10 +231,7 @@ rule benchmark_community:
         mem_mb=4000,
         runtime=120,
     params:
-        predictions=" ".join(
-            options(predictions=f"{run}={RESULTS}/student/{run}/predictions.parquet")
-            for run in BENCHMARK_RUNS
-        ),
+        predictions=compared(BENCHMARK_RUNS),
         dataset=config["dataset"]["name"],
         seed=config["seed"],
     shell:
@@ -221,7 +242,7 @@ rule benchmark_community:
 
 # AMBER scores the first run of each of these.
 AMBER_RUNS = [
-    f"{model}-seed1"
+    (model, 1)
     for model in ("corrector", "taxdistill-published", "taxometer")
     if config["evaluation"]["benchmark"].get(model)
 ]
@@ -231,9 +252,7 @@ use rule write_amber_input as write_benchmark_amber_input with:
     input:
         truth=f"{RESULTS}/reference/truth.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
-        predictions=[
-            f"{RESULTS}/student/{run}/predictions.parquet" for run in AMBER_RUNS
-        ],
+        predictions=predictions_of_runs(AMBER_RUNS),
     output:
         directory(f"{EVALUATION}/benchmark_amber/input"),
     log:
@@ -243,10 +262,7 @@ use rule write_amber_input as write_benchmark_amber_input with:
     params:
         truth=lambda wildcards, input: options(truth=input.truth),
         options="",
-        predictions=" ".join(
-            options(predictions=f"{run}={RESULTS}/student/{run}/predictions.parquet")
-            for run in AMBER_RUNS
-        ),
+        predictions=compared(AMBER_RUNS),
 
 
 use rule run_amber as run_benchmark_amber with:
@@ -261,10 +277,10 @@ use rule run_amber as run_benchmark_amber with:
         f"{RESULTS}/benchmarks/evaluation/run_benchmark_amber.tsv"
     params:
         program=peer_program("amber", "amber.py"),
-        names=",".join(["MMseqs2", *AMBER_RUNS]),
+        names=",".join(["MMseqs2", *(model for model, _ in AMBER_RUNS)]),
         binnings=[
             f"{EVALUATION}/benchmark_amber/input/{name}.binning"
-            for name in ("MMseqs2", *AMBER_RUNS)
+            for name in ("MMseqs2", *(model for model, _ in AMBER_RUNS))
         ],
 
 
@@ -279,7 +295,8 @@ use rule compare_with_amber as compare_benchmark_with_amber with:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/compare_benchmark_with_amber.tsv"
     params:
-        models=["MMseqs2", *AMBER_RUNS],
+        models=["MMseqs2", *(model for model, _ in AMBER_RUNS)],
+        seed="--seed 1",
 
 
 # New contigs are cut from the genomes that this community was made from.

@@ -6,12 +6,14 @@ here: `write_amber_input`, then ``amber.py -g gold.binning -l NAMES --ncbi_dir t
 which is our recall.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from genestill.evaluation.calls import UNNAMED, read_calls
+from genestill.evaluation.calls import UNNAMED, Predictions, read_calls
+from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.files import folder_aside, write_aside
@@ -26,10 +28,9 @@ TOLERANCE = 1e-6
 def write_amber_input(
     truth: str | Path,
     labels: str | Path,
-    predictions: dict[str, str | Path],
+    predictions: Sequence[Predictions],
     folder: str | Path,
     labels_name: str = "MMseqs2",
-    thresholds: dict[str, float] | None = None,
 ) -> None:
     """Write ``gold.binning``, one ``NAME.binning`` a model and ``taxdump/`` into ``folder`` (replaced as a whole).
 
@@ -39,7 +40,7 @@ def write_amber_input(
     Raises:
         InputError: no truth, or a name that cannot be a file name or one of AMBER's comma-separated labels.
     """
-    community, models = read_calls(truth, labels, predictions, labels_name, thresholds)
+    community, models = read_calls(truth, labels, predictions, labels_name)
     for model in models:
         if any(letter in model.name for letter in ",/") or model.name == "gold":
             raise InputError(f"the name {model.name!r} cannot be used with AMBER: no comma, no slash, not 'gold'")
@@ -85,7 +86,11 @@ def _write_taxdump(folder: Path, tree: LabelTree) -> None:
 
 
 def compare_with_amber(
-    results: str | Path, metrics: str | Path, output: str | Path, models: list[str] | None = None
+    results: str | Path,
+    metrics: str | Path,
+    output: str | Path,
+    models: list[str] | None = None,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Write model, rank, recall (ours), amber (``accuracy_seq``) and their difference to the TSV ``output``.
 
@@ -94,6 +99,7 @@ def compare_with_amber(
         metrics: table of `evaluate_taxonomy` on the same calls.
         output: written before the check, so that a disagreement can be looked at.
         models: those that AMBER scored; None: all of the metrics.
+        seed: the runs that AMBER scored, where the metrics hold several seeds of a model.
 
     Raises:
         InputError: a result table that is not AMBER's, or without one of the models.
@@ -104,8 +110,8 @@ def compare_with_amber(
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{results}: not a result table of AMBER ({error})") from None
     theirs["rank"] = theirs["rank"].replace("superkingdom", "domain")
-    ours = read_taxonomy_metrics(metrics)
-    ours = ours[(ours["metric"] == "recall") & (ours["split"] == "all")]
+    ours = read_taxonomy_metrics(metrics, seed)
+    ours = ours[(ours["metric"] == "recall") & (ours["stratum"] == "all") & (ours["threshold"] == OWN_THRESHOLD)]
     if models is not None:
         unknown = sorted(set(models) - set(ours["model"]))
         if unknown:

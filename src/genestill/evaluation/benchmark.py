@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval
-from genestill.evaluation.tallies import OWN_THRESHOLD, split_run
+from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.ground.artefacts import METRICS, TALLIES
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
@@ -146,8 +146,6 @@ def gather_benchmark(
     seconds (median) and megabytes (highest) of ``costs``: pairs of model and Snakemake's benchmark file of a run.
     """
     joined = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
-    runs = [split_run(name) for name in joined["model"]]
-    joined["model"], joined["seed"] = [model for model, _ in runs], [run for _, run in runs]
     whole = pd.concat([read_table(path, TALLIES) for path in tallies], ignore_index=True)
     table = compare(whole, ours, simulated, seed)
     scopes = scopes_of(whole, simulated)
@@ -159,7 +157,7 @@ def gather_benchmark(
 
 
 def _calibration(joined: pd.DataFrame, scopes: dict[str, list[str]]) -> pd.DataFrame:
-    chosen = joined[(joined["split"] == "all") & joined["metric"].isin(["ece", "auprc"])]
+    chosen = joined[(joined["stratum"] == "all") & joined["metric"].isin(["ece", "auprc"])]
     seen = chosen.groupby(["task", "model", "dataset", "metric"])["value"].mean().unstack("metric").reset_index()
     parts = []
     for scope, names in scopes.items():

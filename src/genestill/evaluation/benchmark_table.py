@@ -9,7 +9,7 @@ import pandas as pd
 from genestill.evaluation.benchmark import COMPARED_RANKS
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
 from genestill.evaluation.pages import write_answer
-from genestill.evaluation.tallies import OWN_THRESHOLD
+from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.ground.errors import InputError
 
 MEANS = ("open", "closed")

@@ -1,5 +1,6 @@
 """What each model calls each contig, beside the truth: read, aligned by id, and turned into numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,25 @@ RIGHT_DEPTH = {"exact": 7, "known": 7, "species": 6, "genus": 5, "family": 4}
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """A table of `artefacts.PREDICTIONS` and whose it is.
+
+    Attributes:
+        model: name in the metric table.
+        path: the table.
+        kind: one of `kinds.KINDS`.
+        seed: of the model's training; None for a model that is not trained here.
+        threshold: score above which its calls count, in place of its column ``accepted``.
+    """
+
+    model: str
+    path: str | Path
+    kind: str = "student"
+    seed: int | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """The calls of one model on n contigs.
 
@@ -26,7 +46,10 @@ class Model:
         path: int32 [n, 7], number of the named path at each rank, -1 where the model names nothing.
         confidence: float32 [n, 7], 0 where nothing is named.
         accepted: bool [n, 7], whether the call at a rank counts at the model's own threshold.
-        has_confidence: False for labels, which are taken with confidence 1 where assigned.
+        has_confidence: False for labels and for tables without confidences: taken with confidence 1 where named.
+        kind: one of `kinds.KINDS`.
+        seed: of its training, or None.
+        is_labels: whether these are the labels, with which the other models are compared.
     """
 
     name: str
@@ -34,6 +57,9 @@ class Model:
     confidence: np.ndarray
     accepted: np.ndarray
     has_confidence: bool = True
+    kind: str = "student"
+    seed: int | None = None
+    is_labels: bool = False
 
     def at(self, threshold: float) -> np.ndarray:
         """The published rule: a call counts if the rank is named and its score is above ``threshold``. bool [n, 7]."""
@@ -97,40 +123,44 @@ class _Paths:
 
 def read_calls(
     truth: str | Path | None,
-    labels: str | Path,
-    predictions: dict[str, str | Path],
+    labels: str | Path | None,
+    predictions: Sequence[Predictions],
     labels_name: str = "MMseqs2",
-    thresholds: dict[str, float] | None = None,
 ) -> tuple[Community, list[Model]]:
-    """Read everything that is compared; the contigs are those of ``labels``, and the labels are the first model.
+    """Read everything that is compared; the labels are the first model, where there are any.
 
     Args:
         truth: table of `artefacts.TRUTH`, or None; contigs it does not hold have no right answer.
-        labels: table of `artefacts.LABELS`.
-        predictions: model name -> table of `artefacts.PREDICTIONS`. A contig that a table lacks is not called.
+        labels: table of `artefacts.LABELS`, which says what the contigs are; None: those of the truth.
+        predictions: what is compared with them. A contig that a table lacks is not called.
         labels_name: name of the labels in the metric table.
-        thresholds: model name -> score above which its calls count, in place of its ``accepted`` column.
 
     Raises:
-        InputError: a table twice the same contig, predictions for contigs that are not in ``labels``, a name twice.
+        InputError: neither truth nor labels; a table twice the same contig; predictions for contigs that are not in
+            ``labels``; a model twice.
     """
-    thresholds = thresholds or {}
-    for name in thresholds:
-        if name not in predictions:
-            raise InputError(f"threshold for {name!r}, but the models are {', '.join(predictions) or 'none'}")
-    if labels_name in predictions:
-        raise InputError(f"{labels_name!r} is the name of the labels; give the predictions another one")
-    table = read_table(labels, LABELS)
-    ids = table["id"].tolist()
-    row_of = _rows(labels, ids)
-    paths = _Paths()
-    named = paths.encode(lineages_of(table))
-    assigned = named != UNNAMED
-    models = [Model(labels_name, named, assigned.astype(np.float32), assigned, has_confidence=False)]
-    for name, path in predictions.items():
-        model = _read_model(name, path, row_of, paths)
-        if name in thresholds:
-            model = replace(model, accepted=model.at(thresholds[name]))
+    runs = [(one.model, one.seed) for one in predictions]
+    for run in runs:
+        if runs.count(run) > 1:
+            raise InputError(f"two tables of predictions are called {run[0]!r}; give each model a name of its own")
+    if labels is None:
+        if truth is None:
+            raise InputError("neither truth nor labels say which contigs are evaluated; give one of them")
+        ids = read_table(truth, TRUTH, ["id"])["id"].tolist()
+        row_of, paths, models = _rows(truth, ids), _Paths(), []
+    else:
+        if any(one.model == labels_name for one in predictions):
+            raise InputError(f"{labels_name!r} is the name of the labels; give the predictions another one")
+        table = read_table(labels, LABELS)
+        ids = table["id"].tolist()
+        row_of, paths = _rows(labels, ids), _Paths()
+        calls = paths.encode(lineages_of(table))
+        assigned = calls != UNNAMED
+        models = [Model(labels_name, calls, assigned.astype(np.float32), assigned, False, "baseline", is_labels=True)]
+    for one in predictions:
+        model = _read_model(one, row_of, paths)
+        if one.threshold is not None:
+            model = replace(model, accepted=model.at(one.threshold))
         models.append(model)
     return _read_community(truth, ids, row_of, paths), models
 
@@ -143,20 +173,23 @@ def _rows(path, ids: list[str]) -> dict[str, int]:
     return rows
 
 
-def _read_model(name: str, path, row_of: dict[str, int], paths: _Paths) -> Model:
+def _read_model(given: Predictions, row_of: dict[str, int], paths: _Paths) -> Model:
+    name, path = given.model, given.path
     table = read_table(path, PREDICTIONS)
     ids = table["id"].tolist()
     _rows(path, ids)
     strange = next((contig for contig in ids if contig not in row_of), None)
     if strange is not None:
-        raise InputError(f"{path}: {strange!r} is not among the {len(row_of)} labelled contigs; is it of another run?")
+        raise InputError(f"{path}: {strange!r} is not among the {len(row_of)} contigs evaluated; is it of another run?")
     if len(ids) < len(row_of):
         logger.info("%s: %d of %d contigs are not called", name, len(row_of) - len(ids), len(row_of))
     rows = np.array([row_of[contig] for contig in ids], dtype=np.int64)
     named = np.full((len(row_of), len(RANKS)), UNNAMED, dtype=np.int32)
     named[rows] = paths.encode(lineages_of(table))
     confidence = np.zeros(named.shape, dtype=np.float32)
-    confidence[rows] = table[[f"confidence_{rank}" for rank in RANKS]].fillna(0).to_numpy(dtype=np.float32)
+    scores = table[[f"confidence_{rank}" for rank in RANKS]]
+    has_confidence = not len(scores) or bool(scores.notna().any(axis=None))
+    confidence[rows] = scores.fillna(0 if has_confidence else 1).to_numpy(dtype=np.float32)
     confidence[named == UNNAMED] = 0
     if not ((confidence >= 0) & (confidence <= 1)).all():
         worst = int(np.argmax(np.abs(confidence - 0.5).max(axis=1)))
@@ -164,7 +197,7 @@ def _read_model(name: str, path, row_of: dict[str, int], paths: _Paths) -> Model
         raise InputError(f"{path}: the confidences of {contig!r} are not between 0 and 1")
     accepted = np.zeros(named.shape, dtype=bool)
     accepted[rows] = np.arange(len(RANKS)) < table["accepted"].to_numpy()[:, None]
-    return Model(name, named, confidence, accepted & (named != UNNAMED))
+    return Model(name, named, confidence, accepted & (named != UNNAMED), has_confidence, given.kind, given.seed)
 
 
 def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths) -> Community:
@@ -178,7 +211,7 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
         _rows(truth, table["id"].tolist())
         kept = table["id"].isin(row_of).to_numpy()
         if len(table) and not kept.any():
-            raise InputError(f"{truth}: none of its {len(table)} contigs is labelled; is it of another run?")
+            raise InputError(f"{truth}: none of its {len(table)} contigs is evaluated; is it of another run?")
         table = table[kept]
         rows = table["id"].map(row_of).to_numpy(dtype=np.int64)
         answers = lineages_of(table)

@@ -1,10 +1,10 @@
 """The commands of the evaluation stage."""
 
-import argparse
-
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
-from genestill.ground.options import add_seed
+from genestill.ground.errors import InputError
+from genestill.ground.kinds import KINDS
+from genestill.ground.options import add_seed, name_and_value, run_and_path
 
 
 def add_commands(commands) -> None:
@@ -21,25 +21,24 @@ def add_commands(commands) -> None:
     add_probe_commands(commands)
 
 
-def _named(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not (name and separator and value):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=VALUE")
-    return name, value
-
-
 def _named_score(text: str) -> tuple[str, float]:
-    name, value = _named(text)
+    name, value = name_and_value(text)
     return name, float(value)
 
 
 def _add_compared(parser) -> None:
-    parser.add_argument("--truth", metavar="PARQUET", help="right answers; without, only coverage and changes are told")
-    parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
+    parser.add_argument("--truth", metavar="PARQUET", help="right answers; without it, only coverage and label changes")
+    parser.add_argument("--labels", metavar="PARQUET", help="labels of the contigs; without them, those of the truth")
     parser.add_argument("--labels-name", default="MMseqs2", metavar="NAME", help="name of the labels (MMseqs2)")
-    parser.add_argument(
-        "--predictions", type=_named, action="append", default=[], metavar="NAME=PARQUET", help="a model; repeat"
-    )
+    for kind in KINDS:
+        parser.add_argument(
+            f"--{kind}",
+            type=run_and_path,
+            action="append",
+            default=[],
+            metavar="NAME[@SEED]=PARQUET",
+            help=f"predictions of a model that stands in the tables as {kind}; repeat",
+        )
     parser.add_argument(
         "--threshold",
         type=_named_score,
@@ -48,6 +47,22 @@ def _add_compared(parser) -> None:
         metavar="NAME=SCORE",
         help="calls of that model count above this score instead of where it accepts them; repeat",
     )
+
+
+def _compared(options) -> list:
+    """The predictions that the options of `_add_compared` name."""
+    from genestill.evaluation.calls import Predictions
+
+    thresholds = dict(options.threshold)
+    runs = [
+        Predictions(model, path, kind, seed, thresholds.get(model))
+        for kind in KINDS
+        for model, seed, path in getattr(options, kind)
+    ]
+    for name in thresholds:
+        if name not in {run.model for run in runs}:
+            raise InputError(f"threshold for {name!r}, but the models are {', '.join(run.model for run in runs)}")
+    return runs
 
 
 def _add_taxonomy(commands) -> None:
@@ -67,12 +82,11 @@ def _run_taxonomy(options) -> None:
     evaluate_taxonomy(
         options.truth,
         options.labels,
-        dict(options.predictions),
+        _compared(options),
         options.output,
         options.dataset,
         options.seed,
         options.labels_name,
-        dict(options.threshold),
         options.resamples,
     )
     if options.output_tallies:
@@ -81,7 +95,7 @@ def _run_taxonomy(options) -> None:
         write_tallies(
             options.truth,
             options.labels,
-            dict(options.predictions),
+            _compared(options),
             options.dataset,
             options.output_tallies,
             options.labels_name,
@@ -121,12 +135,11 @@ def _run_figures(options) -> None:
         options.metrics,
         options.truth,
         options.labels,
-        dict(options.predictions),
+        _compared(options),
         options.index,
         options.abundance,
         options.output,
         options.labels_name,
-        dict(options.threshold),
     )
 
 
@@ -136,7 +149,7 @@ def _add_run_figures(commands) -> None:
     parser.add_argument("--costs", nargs="+", required=True, metavar="TSV", help="Snakemake's benchmark files")
     parser.add_argument(
         "--representations",
-        type=_named,
+        type=name_and_value,
         nargs="*",
         default=[],
         metavar="NAME=PARQUET",
@@ -186,7 +199,12 @@ def _add_benchmark(commands) -> None:
     parser.add_argument("--metrics", required=True, nargs="+", metavar="PARQUET", help="metric tables")
     parser.add_argument("--tallies", required=True, nargs="+", metavar="PARQUET", help="outcomes by genome")
     parser.add_argument(
-        "--cost", type=_named, action="append", default=[], metavar="NAME=TSV", help="Snakemake's benchmark of a run"
+        "--cost",
+        type=name_and_value,
+        action="append",
+        default=[],
+        metavar="NAME=TSV",
+        help="Snakemake's benchmark of a run",
     )
     parser.add_argument("--ours", required=True, metavar="NAME", help="the model that the others are compared with")
     parser.add_argument(
@@ -234,10 +252,9 @@ def _run_amber_input(options) -> None:
     write_amber_input(
         options.truth,
         options.labels,
-        dict(options.predictions),
+        _compared(options),
         options.output,
         options.labels_name,
-        dict(options.threshold),
     )
 
 
@@ -246,6 +263,7 @@ def _add_amber(commands) -> None:
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="those that AMBER scored (all of the metrics)")
+    parser.add_argument("--seed", type=int, help="the seed whose predictions AMBER scored, where there are several")
     parser.add_argument("--output", required=True, metavar="TSV", help="both recalls of every model at every rank")
     parser.set_defaults(run=_run_amber)
 
@@ -253,4 +271,4 @@ def _add_amber(commands) -> None:
 def _run_amber(options) -> None:
     from genestill.evaluation.amber import compare_with_amber
 
-    compare_with_amber(options.results, options.metrics, options.output, options.models)
+    compare_with_amber(options.results, options.metrics, options.output, options.models, options.seed)

@@ -1,31 +1,23 @@
 """What became of the contigs of each genome: the part of a community's result that a benchmark resamples."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from genestill.evaluation.calls import read_calls
-from genestill.evaluation.taxonomy import THRESHOLDS, judge
+from genestill.evaluation.calls import Predictions, read_calls
+from genestill.evaluation.taxonomy import OWN_THRESHOLD, THRESHOLDS, judge
 from genestill.ground.artefacts import TALLIES, TRUTH
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANKS
 from genestill.ground.tables import read_table, write_table
 
-OWN_THRESHOLD = "own"
-_SEED_MARK = "-seed"
-
-
-def split_run(name: str) -> tuple[str, int]:
-    """The model and the seed of a run: "corrector-seed3" is run 3 of "corrector"; without a seed it is run 0."""
-    model, mark, seed = name.rpartition(_SEED_MARK)
-    return (model, int(seed)) if mark and seed.isdigit() else (name, 0)
-
 
 def write_tallies(
     truth: str | Path,
     labels: str | Path,
-    predictions: dict[str, str | Path],
+    predictions: Sequence[Predictions],
     dataset: str,
     output: str | Path,
     labels_name: str = "MMseqs2",
@@ -35,7 +27,7 @@ def write_tallies(
     Args:
         truth: table of `artefacts.TRUTH`; every contig needs a genome, or genomes could not be resampled.
         labels, labels_name: table of `artefacts.LABELS`, itself the first model.
-        predictions: run ("<model>-seed<n>") -> table of `artefacts.PREDICTIONS`.
+        predictions: the runs, several seeds of a model among them.
         dataset: name of the community.
 
     Raises:
@@ -52,7 +44,6 @@ def write_tallies(
         views = {OWN_THRESHOLD: model.accepted}
         if model.has_confidence:
             views |= {f"{threshold:g}": model.at(threshold) for threshold in THRESHOLDS}
-        name, seed = split_run(model.name)
         for threshold, accepted in views.items():
             outcomes = judge(community, model, accepted)
             called = outcomes.correct | outcomes.wrong
@@ -63,7 +54,9 @@ def write_tallies(
                 sums = {part: np.bincount(of, values, len(genomes)).astype(int) for part, values in counts.items()}
                 rows.append(
                     pd.DataFrame(
-                        {"model": name, "seed": seed, "threshold": threshold, "rank": rank, "genome": genomes} | sums
+                        {"model": model.name, "kind": model.kind, "seed": model.seed or 0, "threshold": threshold}
+                        | {"rank": rank, "genome": genomes}
+                        | sums
                     )
                 )
     tallies = pd.concat(rows, ignore_index=True)

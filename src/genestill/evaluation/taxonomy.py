@@ -8,7 +8,7 @@ names at that rank is wrong as a rule (it cannot know the true name); ``absent_c
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,15 @@ import pandas as pd
 
 from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval, resample_f1
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
-from genestill.evaluation.calls import RIGHT_DEPTH, UNNAMED, Community, Model, read_calls
-from genestill.ground.artefacts import METRICS
+from genestill.evaluation.calls import RIGHT_DEPTH, UNNAMED, Community, Model, Predictions, read_calls
+from genestill.ground.artefacts import METRICS, metrics_table
 from genestill.ground.lineage import RANKS
 from genestill.ground.logs import logger
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.tables import write_table
 
 THRESHOLDS = (0.5, 0.8, 0.95)
+OWN_THRESHOLD = "own"
 LENGTH_BINS = (
     ("<1 kb", 1, 1_000),
     ("1-2 kb", 1_000, 2_000),
@@ -52,7 +53,7 @@ def judge(community: Community, model: Model, accepted: np.ndarray | None = None
     return Outcomes(known & accepted & right, known & accepted & ~right, known & ~accepted)
 
 
-def splits_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
+def strata_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
     """(name, bool [n]) of every part of the community that holds contigs: all, by novelty status, by length."""
     yield "all", np.ones(len(community.ids), dtype=bool)
     for status in RIGHT_DEPTH:
@@ -65,65 +66,81 @@ def splits_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
 
 def evaluate_taxonomy(
     truth: str | Path | None,
-    labels: str | Path,
-    predictions: dict[str, str | Path],
+    labels: str | Path | None,
+    predictions: Sequence[Predictions],
     output: str | Path,
     dataset: str,
     seed: int,
     labels_name: str = "MMseqs2",
-    thresholds: dict[str, float] | None = None,
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """Score labels and predictions and write the table of `artefacts.METRICS` to ``output`` (see `measure`)."""
-    community, models = read_calls(truth, labels, predictions, labels_name, thresholds)
-    table = measure(community, models, seed, resamples)
-    table["benchmark"], table["dataset"], table["seed"] = "taxonomy", dataset, seed
-    inputs = {"labels": labels, **{f"predictions of {name}": path for name, path in predictions.items()}}
-    settings = {"labels_name": labels_name, "thresholds": thresholds or {}, "resamples": resamples}
-    provenance = collect_provenance(inputs | ({"truth": truth} if truth else {}), settings, seed)
+    community, models = read_calls(truth, labels, predictions, labels_name)
+    table = measure(community, models, seed, resamples).assign(benchmark="taxonomy", dataset=dataset)
+    inputs = {f"predictions of {one.model}": one.path for one in predictions}
+    inputs |= {role: path for role, path in (("labels", labels), ("truth", truth)) if path}
+    thresholds = {one.model: one.threshold for one in predictions if one.threshold is not None}
+    settings = {"labels_name": labels_name, "thresholds": thresholds, "resamples": resamples}
+    provenance = collect_provenance(inputs, settings, seed)
     write_table(output, table, METRICS, {"provenance": json.dumps(provenance)})
     logger.info("%d contigs, %d models: %d metrics in %s", len(community.ids), len(models), len(table), output)
     return table
 
 
 def measure(community: Community, models: list[Model], seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """All metrics: columns task (rank, or "lineage"), model, split, metric, value, n. The first model is the labels.
+    """All metrics, with the columns of `artefacts.METRICS`; the task is a rank, or "lineage".
 
-    Always: ``coverage`` (share of contigs called); against the labels ``same``, ``added``, ``removed``, ``renamed``
-    (counts) and ``agreement`` (same / both called).
-    With a truth, at the models' own thresholds and in every split: ``correct``, ``wrong``, ``none`` (counts),
-    ``precision``, ``recall``, ``f1``; over all contigs also at fixed scores (``f1@0.8``); ``absent_called``: calls at
-    a rank whose taxon the reference lacks (n: such contigs); ``ece``, ``ece_adaptive``, ``auprc``; ``f1_low`` and
-    ``f1_high``: 95 % interval over genomes (n: genomes); ``f1_difference:X`` with ``…_low:X``, ``…_high:X``: F1 minus
-    that of model X, paired; ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); of the task
+    Always: ``coverage`` (share of contigs called); against the labels, where there are any, ``same``, ``added``,
+    ``removed``, ``renamed`` (counts) and ``agreement`` (same / both called).
+    With a truth, at the models' own thresholds and in every stratum: ``correct``, ``wrong``, ``none`` (counts),
+    ``precision``, ``recall``, ``f1``; over all contigs also at fixed scores (column ``threshold``); ``absent_called``:
+    calls at a rank whose taxon the reference lacks (n_units: such contigs); ``ece``, ``ece_adaptive``, ``auprc``; F1
+    over all contigs with its 95 % interval over genomes, and minus that of every other model, paired, where both are of
+    one seed or one has none; ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); of the task
     "lineage": ``over_depth`` (called deeper than the right answer) and ``exact_answer`` (neither deeper, nor
     shallower, nor elsewhere).
     """
-    rows: list[tuple] = []
+    labels = next((model for model in models if model.is_labels), None)
+    rows = []
+
+    def add(model: Model, found: Iterator[dict]) -> None:
+        of_model = {"model": model.name, "kind": model.kind}
+        rows.extend(of_model | {"seed": model.seed, "n_trainings": int(model.seed is not None)} | row for row in found)
+
     for model in models:
-        rows += _coverage_and_changes(model, models[0])
+        add(model, _coverage_and_changes(model, labels))
     if community.has_truth:
-        parts = list(splits_of(community))
+        parts = list(strata_of(community))
         outcomes = [judge(community, model) for model in models]
-        for model, own in zip(models, outcomes, strict=True):
-            for split, members in parts:
-                rows += _scores(model.name, split, own, members)
-            rows += _absent(community, model.name, own)
+        drawn = _resample(community, outcomes, seed, resamples)
+        for number, (model, own) in enumerate(zip(models, outcomes, strict=True)):
+            for stratum, members in parts:
+                resampled = drawn[:, number] if stratum == "all" else None
+                add(model, _scores(community, own, members, stratum, OWN_THRESHOLD, resampled))
+            add(model, _absent(community, own, OWN_THRESHOLD))
             for threshold in THRESHOLDS if model.has_confidence else ():
-                fixed, view = judge(community, model, model.at(threshold)), f"@{threshold:g}"
-                rows += _scores(model.name, "all", fixed, parts[0][1], view)
-                rows += _absent(community, model.name, fixed, view)
-            rows += _calibration(community, model)
-            rows += _depth(community, model)
-            rows += _mended(model.name, own, outcomes[0]) if model is not models[0] else []
-        rows += _intervals(community, models, outcomes, seed, resamples)
-    return pd.DataFrame(rows, columns=["task", "model", "split", "metric", "value", "n"])
+                fixed = judge(community, model, model.at(threshold))
+                add(model, _scores(community, fixed, parts[0][1], "all", f"{threshold:g}"))
+                add(model, _absent(community, fixed, f"{threshold:g}"))
+            add(model, _calibration(community, model))
+            add(model, _depth(community, model))
+            if labels is not None and model is not labels:
+                add(model, _mended(own, outcomes[models.index(labels)]))
+            add(model, _differences(community, models, outcomes, drawn, number))
+    return metrics_table(rows)
 
 
-def _scores(model: str, split: str, outcomes: Outcomes, members: np.ndarray, view: str = "") -> Iterator[tuple]:
-    for rank, correct, wrong, none in zip(
-        RANKS, *((part[members]).sum(axis=0).tolist() for part in vars(outcomes).values()), strict=True
-    ):
+def _scores(
+    community: Community,
+    outcomes: Outcomes,
+    members: np.ndarray,
+    stratum: str,
+    threshold: str,
+    drawn: np.ndarray | None = None,
+) -> Iterator[dict]:
+    """``drawn`` is F1 of the resamples, float64 [resamples, 7]; None leaves F1 without an interval."""
+    for level, rank in enumerate(RANKS):
+        correct, wrong, none = (int(part[members, level].sum()) for part in vars(outcomes).values())
         total = correct + wrong + none
         if total == 0:
             continue
@@ -136,28 +153,46 @@ def _scores(model: str, split: str, outcomes: Outcomes, members: np.ndarray, vie
             "f1": float(f1_score(correct, wrong, none)),
         }
         for metric, value in values.items():
-            yield rank, model, split, metric + view, value, total
+            row = _row(rank, metric, value, total, threshold, stratum)
+            if metric == "f1" and drawn is not None:
+                row |= _interval(community, drawn[:, level])
+            yield row
 
 
-def _absent(community: Community, model: str, outcomes: Outcomes, view: str = "") -> Iterator[tuple]:
+def _row(task: str, metric: str, value: float | None, units: int, threshold: str = "", stratum: str = "all") -> dict:
+    return {
+        "task": task,
+        "stratum": stratum,
+        "metric": metric,
+        "threshold": threshold,
+        "value": value,
+        "n_units": units,
+    }
+
+
+def _interval(community: Community, drawn: np.ndarray) -> dict:
+    low, high = interval(drawn)
+    return {"low": low, "high": high, "n_clusters": int(community.genome.max()) + 1}
+
+
+def _absent(community: Community, outcomes: Outcomes, threshold: str) -> Iterator[dict]:
     right = community.right_depth
     for level, rank in enumerate(RANKS):
         absent = (right >= 0) & (right <= level)
         if absent.any():
             called = int((outcomes.correct | outcomes.wrong)[absent, level].sum())
-            yield rank, model, "all", f"absent_called{view}", called, int(absent.sum())
+            yield _row(rank, "absent_called", called, int(absent.sum()), threshold)
 
 
-def _calibration(community: Community, model: Model) -> Iterator[tuple]:
+def _calibration(community: Community, model: Model) -> Iterator[dict]:
     for level, rank in enumerate(RANKS):
         confidence, correct, total = scored_calls(community, model, level)
         if total == 0:
             continue
         for metric, adaptive in (("ece", False), ("ece_adaptive", True)):
             error = expected_calibration_error(confidence, correct, adaptive)
-            yield rank, model.name, "all", metric, error, len(confidence)
-        area = area_under_precision_recall(sweep(confidence, correct, total))
-        yield rank, model.name, "all", "auprc", area, total
+            yield _row(rank, metric, error, len(confidence))
+        yield _row(rank, "auprc", area_under_precision_recall(sweep(confidence, correct, total)), total)
 
 
 def scored_calls(community: Community, model: Model, level: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -167,7 +202,7 @@ def scored_calls(community: Community, model: Model, level: int) -> tuple[np.nda
     return model.confidence[called, level], (model.path == community.path)[called, level], int(known.sum())
 
 
-def _depth(community: Community, model: Model) -> Iterator[tuple]:
+def _depth(community: Community, model: Model) -> Iterator[dict]:
     right = community.right_depth
     judged = (right >= 0) & (community.path != UNNAMED).all(axis=1)
     if judged.any():
@@ -175,8 +210,8 @@ def _depth(community: Community, model: Model) -> Iterator[tuple]:
         expected = np.arange(len(RANKS)) < right[:, None]
         exact = (model.accepted == expected) & ((model.path == community.path) | ~expected)
         number = int(judged.sum())
-        yield "lineage", model.name, "all", "over_depth", int((called > right)[judged].sum()), number
-        yield "lineage", model.name, "all", "exact_answer", int(exact.all(axis=1)[judged].sum()), number
+        yield _row("lineage", "over_depth", int((called > right)[judged].sum()), number, OWN_THRESHOLD)
+        yield _row("lineage", "exact_answer", int(exact.all(axis=1)[judged].sum()), number, OWN_THRESHOLD)
 
 
 def changes(model: Model, labels: Model) -> dict[str, np.ndarray]:
@@ -191,45 +226,48 @@ def changes(model: Model, labels: Model) -> dict[str, np.ndarray]:
     }
 
 
-def _coverage_and_changes(model: Model, labels: Model) -> Iterator[tuple]:
+def _coverage_and_changes(model: Model, labels: Model | None) -> Iterator[dict]:
     number = len(model.path)
     for level, rank in enumerate(RANKS):
-        yield rank, model.name, "all", "coverage", float(model.accepted[:, level].mean()) if number else None, number
-        if model is labels:
+        coverage = float(model.accepted[:, level].mean()) if number else None
+        yield _row(rank, "coverage", coverage, number, OWN_THRESHOLD)
+        if labels is None or model is labels:
             continue
         counts = {kind: int(where[:, level].sum()) for kind, where in changes(model, labels).items()}
         for kind, count in counts.items():
-            yield rank, model.name, "all", kind, count, number
+            yield _row(rank, kind, count, number, OWN_THRESHOLD)
         both = counts["same"] + counts["renamed"]
-        yield rank, model.name, "all", "agreement", counts["same"] / both if both else None, both
+        yield _row(rank, "agreement", counts["same"] / both if both else None, both, OWN_THRESHOLD)
 
 
-def _mended(model: str, own: Outcomes, labels: Outcomes) -> Iterator[tuple]:
+def _mended(own: Outcomes, labels: Outcomes) -> Iterator[dict]:
     for level, rank in enumerate(RANKS):
         total = int((own.correct | own.wrong | own.none)[:, level].sum())
-        yield rank, model, "all", "mended", int((own.correct & ~labels.correct)[:, level].sum()), total
-        yield rank, model, "all", "spoilt", int((labels.correct & ~own.correct)[:, level].sum()), total
+        mended = int((own.correct & ~labels.correct)[:, level].sum())
+        yield _row(rank, "mended", mended, total, OWN_THRESHOLD)
+        yield _row(rank, "spoilt", int((labels.correct & ~own.correct)[:, level].sum()), total, OWN_THRESHOLD)
 
 
-def _intervals(community, models: list[Model], outcomes: list[Outcomes], seed: int, resamples: int) -> Iterator[tuple]:
+def _resample(community: Community, outcomes: list[Outcomes], seed: int, resamples: int) -> np.ndarray:
+    """F1 of all models at all ranks on the same resampled genomes: float64 [resamples, models, 7]."""
     stacked = [
         np.concatenate([getattr(own, part) for own in outcomes], axis=1) for part in ("correct", "wrong", "none")
     ]
-    drawn = resample_f1(*stacked, community.genome, resamples, seed).reshape(resamples, len(models), len(RANKS))
-    point = f1_score(*(part.sum(axis=0) for part in stacked)).reshape(len(models), len(RANKS))
-    genomes = int(community.genome.max()) + 1
+    return resample_f1(*stacked, community.genome, resamples, seed).reshape(resamples, len(outcomes), len(RANKS))
+
+
+def _differences(
+    community: Community, models: list[Model], outcomes: list[Outcomes], drawn: np.ndarray, number: int
+) -> Iterator[dict]:
+    """F1 of the model ``number`` minus that of every other one, runs of other seeds left out."""
+    point = [f1_score(*(part.sum(axis=0) for part in vars(own).values())) for own in outcomes]
     for level, rank in enumerate(RANKS):
-        if not (community.path[:, level] != UNNAMED).any():
+        total = int((community.path[:, level] != UNNAMED).sum())
+        if not total:
             continue
-        for one, model in enumerate(models):
-            low, high = interval(drawn[:, one, level])
-            yield rank, model.name, "all", "f1_low", low, genomes
-            yield rank, model.name, "all", "f1_high", high, genomes
-            for other, base in enumerate(models):
-                if other == one:
-                    continue
-                low, high = interval(drawn[:, one, level] - drawn[:, other, level])
-                difference = float(point[one, level] - point[other, level])
-                yield rank, model.name, "all", f"f1_difference:{base.name}", difference, genomes
-                yield rank, model.name, "all", f"f1_difference_low:{base.name}", low, genomes
-                yield rank, model.name, "all", f"f1_difference_high:{base.name}", high, genomes
+        for other, base in enumerate(models):
+            seeds = {models[number].seed, base.seed} - {None}
+            if base.name == models[number].name or len(seeds) > 1:
+                continue
+            row = _row(rank, "f1", float(point[number][level] - point[other][level]), total, OWN_THRESHOLD)
+            yield row | {"minus": base.name} | _interval(community, drawn[:, number, level] - drawn[:, other, level])

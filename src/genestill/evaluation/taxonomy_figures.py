@@ -1,5 +1,6 @@
 """The figures of contig classification: what was kept, how sure, how far down, and what is in the samples."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,9 +12,9 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
-from genestill.evaluation.calls import UNNAMED, Community, Model, read_calls
+from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
-from genestill.evaluation.taxonomy import judge, scored_calls, splits_of
+from genestill.evaluation.taxonomy import OWN_THRESHOLD, judge, scored_calls, strata_of
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 from genestill.ground.artefacts import INDEX
 from genestill.ground.errors import InputError
@@ -33,12 +34,11 @@ def draw_taxonomy(
     metrics: str | Path,
     truth: str | Path | None,
     labels: str | Path,
-    predictions: dict[str, str | Path],
+    predictions: Sequence[Predictions],
     index: str | Path,
     abundance: str | Path | None,
     folder: str | Path,
     labels_name: str = "MMseqs2",
-    thresholds: dict[str, float] | None = None,
 ) -> list[str]:
     """Draw all figures that the input allows into ``folder`` (an SVG and a TSV each); return their names.
 
@@ -48,7 +48,7 @@ def draw_taxonomy(
     if not predictions:
         raise InputError("figures need at least one table of predictions")
     table = read_taxonomy_metrics(metrics)
-    community, models = read_calls(truth, labels, predictions, labels_name, thresholds)
+    community, models = read_calls(truth, labels, predictions, labels_name)
     with matplotlib.rc_context(STYLE):
         drawn = {
             "coverage": _coverage(table),
@@ -94,23 +94,23 @@ def _by_rank(data: pd.DataFrame, column: str, label: str, low: str | None = None
 
 def _coverage(table: pd.DataFrame):
     data = table[table["metric"] == "coverage"].rename(columns={"task": "rank", "value": "coverage"})
-    data = data[["rank", "model", "coverage", "n"]]
+    data = data[["rank", "model", "coverage", "n_units"]].rename(columns={"n_units": "n"})
     species = data[data["rank"] == "species"].set_index("model")["coverage"]
     reading = "Contigs named down to species: " + ", ".join(f"{name} {value:.0%}" for name, value in species.items())
     return _by_rank(data, "coverage", "share of contigs named"), reading + ".", data
 
 
 def _f1_by_rank(table: pd.DataFrame):
-    wanted = table[(table["split"] == "all") & table["metric"].isin(["f1", "f1_low", "f1_high"])]
-    data = wanted.pivot(index=["task", "model"], columns="metric", values="value").reset_index()
+    data = table[(table["stratum"] == "all") & (table["metric"] == "f1") & (table["minus"] == "")]
+    data = data[data["threshold"] == OWN_THRESHOLD]
     order = table["model"].drop_duplicates().tolist()
-    data = data.rename(columns={"task": "rank"})[["rank", "model", "f1", "f1_low", "f1_high"]]
+    data = data.rename(columns={"task": "rank", "value": "f1"})[["rank", "model", "f1", "low", "high"]]
     data["model"] = pd.Categorical(data["model"], order)
     data["rank"] = pd.Categorical(data["rank"], RANKS)
     data = data.sort_values(["model", "rank"]).astype({"model": str, "rank": str})
     species = data[data["rank"] == "species"].set_index("model")["f1"].sort_values(ascending=False)
     reading = "F1 at species: " + ", ".join(f"{name} {value:.3f}" for name, value in species.items())
-    return _by_rank(data, "f1", "F1", "f1_low", "f1_high"), reading + " (bars: 95 % interval over genomes).", data
+    return _by_rank(data, "f1", "F1", "low", "high"), reading + " (bars: 95 % interval over genomes).", data
 
 
 def _precision_recall(community: Community, models: list[Model]):
@@ -173,13 +173,13 @@ def _reliability(community: Community, models: list[Model]):
 
 def _by_status(community: Community, models: list[Model]):
     rows = []
-    for split, members in splits_of(community):
-        if not split.startswith("status="):
+    for stratum, members in strata_of(community):
+        if not stratum.startswith("status="):
             continue
         for model in models:
             own = judge(community, model)
             for outcome, part in vars(own).items():
-                rows.append((split.removeprefix("status="), model.name, outcome, int(part[members, SPECIES].sum())))
+                rows.append((stratum.removeprefix("status="), model.name, outcome, int(part[members, SPECIES].sum())))
     data = pd.DataFrame(rows, columns=["status", "model", "outcome", "contigs"])
     figure = new_figure(8, 4.2)
     axes = figure.subplots()
@@ -214,9 +214,11 @@ def _by_status(community: Community, models: list[Model]):
 
 
 def _by_length(table: pd.DataFrame):
-    wanted = table[table["split"].str.startswith("length=") & (table["metric"] == "f1") & (table["task"] == "species")]
-    data = wanted.assign(length=wanted["split"].str.removeprefix("length="))[["length", "model", "value", "n"]]
-    data = data.rename(columns={"value": "f1"})
+    wanted = table[
+        table["stratum"].str.startswith("length=") & (table["metric"] == "f1") & (table["task"] == "species")
+    ]
+    data = wanted.assign(length=wanted["stratum"].str.removeprefix("length="))[["length", "model", "value", "n_units"]]
+    data = data.rename(columns={"value": "f1", "n_units": "n"})
     bins = data.drop_duplicates("length").set_index("length")["n"]
     figure = new_figure()
     axes = figure.subplots()

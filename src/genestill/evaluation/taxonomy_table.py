@@ -5,21 +5,26 @@ from pathlib import Path
 import pandas as pd
 
 from genestill.evaluation.pages import write_answer
+from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.ground.artefacts import METRICS
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANKS
 from genestill.ground.tables import read_table
 
 
-def read_taxonomy_metrics(path: str | Path) -> pd.DataFrame:
-    """The metric table of one run of ``evaluation taxonomy``; raises `InputError` if it holds none, or several runs."""
+def read_taxonomy_metrics(path: str | Path, seed: int | None = None) -> pd.DataFrame:
+    """The metric table of one run of ``evaluation taxonomy``; ``seed`` chooses among the seeds of a model.
+
+    Raises `InputError` if the file holds no such metrics, or those of several data sets or seeds.
+    """
     table = read_table(path, METRICS)
     table = table[table["benchmark"] == "taxonomy"]
+    if seed is not None:
+        table = table[table["seed"].isna() | (table["seed"] == seed)]
     if table.empty:
         raise InputError(f"{path}: no metrics of the benchmark 'taxonomy'")
-    runs = table[["dataset", "seed"]].drop_duplicates()
-    if len(runs) > 1:
-        raise InputError(f"{path}: metrics of {len(runs)} runs (data sets or seeds); expected one")
+    if table["dataset"].nunique() > 1 or (table.dropna(subset=["seed"]).groupby("model")["seed"].nunique() > 1).any():
+        raise InputError(f"{path}: metrics of several data sets, or of several seeds of a model; expected one of each")
     return table
 
 
@@ -34,7 +39,8 @@ def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | No
     if baseline not in models:
         raise InputError(f"{metrics}: no model {baseline!r}; found {', '.join(models)}")
     models = [baseline, *(model for model in models if model != baseline)]
-    whole = table[table["split"] == "all"].set_index(["task", "model", "metric"])[["value", "n"]]
+    whole = table[(table["stratum"] == "all") & table["threshold"].isin(["", OWN_THRESHOLD])]
+    whole = whole.set_index(["task", "model", "metric", "minus"]).sort_index()
     has_truth = "f1" in whole.index.get_level_values("metric")
     lines = _scores(whole, models) if has_truth else _coverage(whole, models)
     text = f"{table['dataset'].iloc[0]}\n\n" + "\n".join(line.rstrip() for line in lines) + "\n"
@@ -43,9 +49,9 @@ def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | No
 
 
 def _value(whole: pd.DataFrame, task: str, model: str, metric: str, digits: int = 3) -> str:
-    if (task, model, metric) not in whole.index:
+    if (task, model, metric, "") not in whole.index:
         return "-"
-    value = whole.loc[(task, model, metric), "value"]
+    value = whole.loc[(task, model, metric, ""), "value"]
     return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
@@ -63,7 +69,7 @@ def _aligned(rows: list[list[str]], gap: str = "  ") -> list[str]:
 
 def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
     baseline = models[0]
-    ranks = [rank for rank in RANKS if (rank, baseline, "f1") in whole.index]
+    ranks = [rank for rank in RANKS if (rank, baseline, "f1", "") in whole.index]
     lines = []
     for model in models[1:] or models:
         pair = list(dict.fromkeys([baseline, model]))
@@ -71,36 +77,34 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
         if len(pair) == 2:
             rows[0] += ["F1 difference", "95 % interval"]
         for rank in ranks:
-            row = [rank, str(whole.loc[(rank, baseline, "f1"), "n"])]
+            row = [rank, str(whole.loc[(rank, baseline, "f1", ""), "n_units"])]
             row += [_value(whole, rank, name, metric) for name in pair for metric in ("precision", "recall", "f1")]
             if len(pair) == 2:
-                values = [
-                    whole.loc[(rank, model, f"f1_difference{end}:{baseline}"), "value"] for end in ("", "_low", "_high")
-                ]
-                row += [f"{values[0]:+.3f}", f"{values[1]:+.3f} to {values[2]:+.3f}"]
+                found = whole.loc[(rank, model, "f1", baseline)]
+                row += [f"{found['value']:+.3f}", f"{found['low']:+.3f} to {found['high']:+.3f}"]
             rows.append(row)
         lines += [*_aligned(rows), ""]
     rows = [["", *models]]
-    absent = {rank: (rank, baseline, "absent_called") for rank in RANKS}
+    absent = {rank: (rank, baseline, "absent_called", "") for rank in RANKS}
     for rank, key in absent.items():
         if key in whole.index:
-            name = f"{rank} called on {whole.loc[key, 'n']} contigs whose {rank} the reference lacks"
+            name = f"{rank} called on {whole.loc[key, 'n_units']} contigs whose {rank} the reference lacks"
             rows.append([name, *(_value(whole, rank, model, "absent_called", 0) for model in models)])
     for metric, name, digits in (
         ("ece", "expected calibration error at species", 3),
         ("auprc", "area under precision-recall at species", 3),
     ):
         rows.append([name, *(_value(whole, "species", model, metric, digits) for model in models)])
-    if ("lineage", baseline, "exact_answer") in whole.index:
-        total = whole.loc[("lineage", baseline, "exact_answer"), "n"]
+    if ("lineage", baseline, "exact_answer", "") in whole.index:
+        total = whole.loc[("lineage", baseline, "exact_answer", ""), "n_units"]
         for metric, name in (("exact_answer", "lineages exactly right"), ("over_depth", "lineages called too deep")):
             rows.append([f"{name}, of {total}", *(_value(whole, "lineage", model, metric, 0) for model in models)])
     lines += _aligned(rows)
-    genomes = whole.loc[(ranks[-1], baseline, "f1_low"), "n"]
+    genomes = whole.loc[(ranks[-1], baseline, "f1", ""), "n_clusters"]
     lines += [
         "",
         "P = correct / (correct + wrong), R = correct / all contigs, F1 = 2 P R / (P + R);",
-        f"intervals: paired bootstrap over {genomes} genomes.",
+        f"intervals: paired bootstrap over {genomes:.0f} genomes.",
     ]
     return lines
 
@@ -114,7 +118,7 @@ def _coverage(whole: pd.DataFrame, models: list[str]) -> list[str]:
         kinds = ("same", "added", "removed", "renamed") if len(pair) == 2 else ()
         rows[0] += kinds
         for rank in RANKS:
-            row = [rank, str(whole.loc[(rank, baseline, "coverage"), "n"])]
+            row = [rank, str(whole.loc[(rank, baseline, "coverage", ""), "n_units"])]
             row += [_value(whole, rank, name, "coverage") for name in pair]
             rows.append(row + [_value(whole, rank, model, kind, 0) for kind in kinds])
         lines += [*_aligned(rows), ""]

@@ -4,8 +4,10 @@ Each column carries its meaning and its unit: they go into the files (metadata o
 Identity and coverage are shares between 0 and 1.
 """
 
+import pandas as pd
 import pyarrow as pa
 
+from genestill.ground.kinds import KINDS
 from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage
 
 
@@ -89,20 +91,49 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-# evaluation: one tidy table for every benchmark.
+# evaluation: one tidy table for every benchmark, one row per figure; text that does not apply is empty.
 METRICS = pa.schema(
     [
         column("benchmark", pa.string(), "what kind of benchmark: taxonomy, a benchmark of sequence tasks, probes"),
         column("dataset", pa.string(), "dataset.name of the configuration"),
+        column("sample", pa.string(), "sample of the data set; empty for all of them"),
         column("task", pa.string(), "rank, or task of the benchmark"),
+        column("stratum", pa.string(), "part of the data: all, status=…, length=…, test, …"),
+        column("metric", pa.string(), "what is measured"),
+        column("weight", pa.string(), "what a unit is weighted by, such as bases; empty where each counts once"),
         column("model", pa.string(), "who is scored"),
-        column("split", pa.string(), "part of the data: all, status=…, length=…, test, …"),
-        column("seed", pa.int64(), "seed of the run; null for what stands for several"),
-        column("metric", pa.string(), "what is measured; <metric>_low and <metric>_high are the ends of its interval"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("minus", pa.string(), "model whose figure is subtracted, with its variant in parentheses; else empty"),
+        column("variant", pa.string(), "how the model was used, as name=value, …, such as fit=probe"),
+        column("threshold", pa.string(), "own, or the score above which calls count; empty where none is applied"),
+        column("seed", pa.int64(), "seed of the training; null for what is not trained, or stands for several"),
+        column("fold", pa.int64(), "fold of the data, or seed of its split; null for what stands for all"),
         column("value", pa.float64(), "the figure; null where it is undefined"),
-        column("n", pa.int64(), "units (contigs, sequences) behind the figure", "count"),
+        column("low", pa.float64(), "lower end of its 95 % interval; null without one"),
+        column("high", pa.float64(), "upper end of its 95 % interval; null without one"),
+        column("n_trainings", pa.int64(), "trainings behind the figure; 0 for what is not trained", "count"),
+        column("n_units", pa.int64(), "units (contigs, sequences, tasks) behind the figure", "count"),
+        column("n_clusters", pa.int64(), "groups (genomes, homology groups) that the interval resamples", "count"),
     ]
 )
+
+
+def metrics_table(rows, **same) -> pd.DataFrame:
+    """The table of `METRICS` for ``rows`` (dicts, or a data frame) with columns of its schema; ``same`` holds for all.
+
+    Columns that no row has are empty (text) or null (numbers).
+    """
+    table = pd.DataFrame(rows).assign(**same)
+    for field in METRICS:
+        if field.name not in table:
+            table[field.name] = "" if pa.types.is_string(field.type) else None
+        elif pa.types.is_string(field.type):
+            table[field.name] = table[field.name].fillna("")
+        if pa.types.is_int64(field.type):
+            table[field.name] = table[field.name].astype("Int64")
+        elif pa.types.is_float64(field.type):
+            table[field.name] = table[field.name].astype("float64")
+    return table[METRICS.names]
 
 
 def embeddings(size: int) -> pa.Schema:
@@ -210,7 +241,9 @@ HOMOLOGY_GROUPS = pa.schema(
 TASK_PREDICTIONS = pa.schema(
     [
         column("task", pa.string(), "benchmark/task"),
-        column("model", pa.string(), "student and fit, or baseline"),
+        column("model", pa.string(), "who is scored"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("variant", pa.string(), "how it was fitted, as fit=…; empty for a model that is fitted in one way only"),
         column("seed", pa.int64(), "seed of the fit"),
         column("fold", pa.int32(), "fold that validated, from 0; 0 where there is one split"),
         column("row", pa.int64(), "row of the task's table, from 0"),
@@ -229,8 +262,10 @@ TASK_PREDICTIONS = pa.schema(
 PROBE_PREDICTIONS = pa.schema(
     [
         column("task", pa.string(), "name of the probe task"),
-        column("kind", pa.string(), "regression, classification or multilabel"),
+        column("task_kind", pa.string(), "regression, classification or multilabel"),
         column("model", pa.string(), "whose embeddings are probed"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("training", pa.int64(), "seed of the model's training; null for a model that was not trained here"),
         column("seed", pa.int64(), "seed of the split"),
         column("id", pa.string(), "transcript"),
         column("group", pa.int64(), "its homology group: the unit that intervals resample"),
@@ -245,7 +280,8 @@ TALLIES = pa.schema(
     [
         column("dataset", pa.string(), "community"),
         column("model", pa.string(), "who is counted"),
-        column("seed", pa.int64(), "seed of the run"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("seed", pa.int64(), "seed of the run; 0 for a model that is not trained"),
         column("threshold", pa.string(), "the model's own, or the fixed score above which its calls count"),
         column("rank", pa.string(), "rank"),
         column("genome", pa.string(), "genome that the contigs come from: the unit that intervals resample"),

@@ -1,5 +1,7 @@
 """Command-line options that several stages take."""
 
+import argparse
+
 
 def add_seed(parser, of: str = "every random number") -> None:
     """Add ``--seed``; ``of`` says what it seeds."""
@@ -15,3 +17,20 @@ def add_contigs_and_index(parser) -> None:
     """Add ``--contigs`` and ``--index``: sequences, and which of them take part."""
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, gzipped or not")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="which of them take part, in their order")
+
+
+def name_and_value(text: str) -> tuple[str, str]:
+    """Type of an option ``NAME=VALUE``."""
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=VALUE")
+    return name, value
+
+
+def run_and_path(text: str) -> tuple[str, int | None, str]:
+    """Type of an option ``NAME=PATH`` or ``NAME@SEED=PATH``: a model, the seed of its training or None, and a path."""
+    name, path = name_and_value(text)
+    model, mark, seed = name.partition("@")
+    if not model or (mark and not seed.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=PATH or NAME@SEED=PATH")
+    return model, int(seed) if mark else None, path

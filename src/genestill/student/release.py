@@ -19,7 +19,7 @@ from genestill.student.encoders.embedding import open_student
 
 LEVEL = 0.95
 PROVENANCE_SHOWN = ("settings", "seed", "hardware", "libraries", "python", "genestill", "commit", "source")
-FIGURE_KEYS = ["benchmark", "dataset", "task", "split", "metric"]
+FIGURE_KEYS = ["benchmark", "dataset", "task", "stratum", "variant", "threshold", "metric", "minus"]
 _KINDS = {
     "genestill-encoder": (
         ["dna", "rna", "encoder", "distillation"],
@@ -134,11 +134,11 @@ def parameters_of(folder: str | Path) -> int:
 
 
 def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row a figure: benchmark, dataset, task, split, metric, value, low, high, n, seeds.
+    """One row per figure: the columns `FIGURE_KEYS`, value, low, high, n_units, repeats (seeds and folds).
 
-    ``metrics`` has the columns of `artefacts.METRICS`. Where it has rows ``<metric>_low`` and ``<metric>_high``, they
-    are the interval; else several seeds give the mean and its 95 % t interval, and one seed gives no interval (NaN).
-    Undefined values (null) are left out.
+    ``metrics`` has the columns of `artefacts.METRICS`. An interval that the table has is kept; else several seeds or
+    folds give the mean and its 95 % t interval, and a single one gives no interval (NaN). Undefined values (null) are
+    left out.
 
     Raises:
         InputError: figures of more than one model.
@@ -146,26 +146,18 @@ def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
     models = sorted(metrics["model"].unique())
     if len(models) > 1:
         raise InputError(f"figures of {len(models)} models ({', '.join(models)}); a card is about one: choose it")
-    metrics = metrics.dropna(subset=["value"])
-    names = set(metrics["metric"])
-    ends = {f"{name}{end}" for name in names for end in ("_low", "_high")} & names
     rows = []
-    for key, group in metrics[~metrics["metric"].isin(ends)].groupby(FIGURE_KEYS, sort=True, dropna=False):
-        of_figure = (metrics[FIGURE_KEYS[:-1]] == list(key[:-1])).all(axis=1)
-        bounds = [
-            metrics.loc[of_figure & (metrics["metric"] == f"{key[-1]}{end}"), "value"] for end in ("_low", "_high")
-        ]
-        seeds = group["seed"].nunique()
-        if all(len(bound) for bound in bounds):
-            low, high = (float(bound.mean()) for bound in bounds)
-        elif seeds > 1:
-            by_seed = group.groupby("seed")["value"].mean()
-            half = stats.t.ppf((1 + LEVEL) / 2, seeds - 1) * by_seed.sem()
-            low, high = by_seed.mean() - half, by_seed.mean() + half
+    for key, group in metrics.dropna(subset=["value"]).groupby(FIGURE_KEYS, sort=True, dropna=False):
+        by_repeat = group.groupby(["seed", "fold"], dropna=False)["value"].mean()
+        if group["low"].notna().all():
+            low, high = float(group["low"].mean()), float(group["high"].mean())
+        elif len(by_repeat) > 1:
+            half = stats.t.ppf((1 + LEVEL) / 2, len(by_repeat) - 1) * by_repeat.sem()
+            low, high = by_repeat.mean() - half, by_repeat.mean() + half
         else:
             low = high = math.nan
-        rows.append([*key, group["value"].mean(), low, high, int(group["n"].max()), seeds])
-    return pd.DataFrame(rows, columns=[*FIGURE_KEYS, "value", "low", "high", "n", "seeds"])
+        rows.append([*key, group["value"].mean(), low, high, int(group["n_units"].max()), len(by_repeat)])
+    return pd.DataFrame(rows, columns=[*FIGURE_KEYS, "value", "low", "high", "n_units", "repeats"])
 
 
 def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
@@ -212,25 +204,32 @@ def _figures_text(figures: pd.DataFrame | None, source: str) -> str:
     if figures is None or not len(figures):
         return "This student has not been measured; do not compare it with others before you have."
     body = [
-        [row.benchmark, row.dataset, row.task, row.split, row.metric, f"{row.value:.3f}",
-         "one seed" if math.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}", f"{row.n:,}", row.seeds]
+        [row.benchmark, row.dataset, row.task, row.stratum, _metric(row), f"{row.value:.3f}",
+         "one seed" if math.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}", f"{row.n_units:,}", row.repeats]
         for row in figures.itertuples()
     ]  # fmt: skip
-    columns = ["benchmark", "dataset", "task", "split", "metric", "value", "95 % interval", "n", "seeds"]
+    columns = ["benchmark", "dataset", "task", "stratum", "metric", "value", "95 % interval", "n", "seeds"]
     return (f"{source}\n\n" if source else "") + _table(columns, body)
+
+
+def _metric(row) -> str:
+    """The metric with what else it depends on: ``f1, threshold 0.8``."""
+    threshold = f"threshold {row.threshold}" if row.threshold not in ("", "own") else ""
+    parts = [row.metric, f"minus {row.minus}" if row.minus else "", row.variant, threshold]
+    return ", ".join(part for part in parts if part)
 
 
 def _model_index(title: str, figures: pd.DataFrame) -> dict:
     results = [
         {
-            "task": {"type": "other", "name": f"{key[2]}"},
-            "dataset": {"type": f"{key[0]}", "name": f"{key[1]} ({key[3]})"},
+            "task": {"type": "other", "name": f"{task}"},
+            "dataset": {"type": f"{benchmark}", "name": f"{dataset} ({stratum})"},
             "metrics": [
-                {"type": row.metric, "name": row.metric, "value": round(float(row.value), 4)}
+                {"type": row.metric, "name": _metric(row), "value": round(float(row.value), 4)}
                 for row in group.itertuples()
             ],
         }
-        for key, group in figures.groupby(FIGURE_KEYS[:-1], sort=True)
+        for (benchmark, dataset, task, stratum), group in figures.groupby(FIGURE_KEYS[:4], sort=True)
     ]
     return {"name": title, "results": results}
 

@@ -1,6 +1,7 @@
 """The commands of the ``mrna`` recipe in the evaluation stage: ``probe``, ``probe-table`` and ``probe-maps``."""
 
-from genestill.ground.options import add_seed
+from genestill.ground.kinds import KINDS
+from genestill.ground.options import add_seed, run_and_path
 
 
 def add_commands(commands) -> None:
@@ -18,7 +19,9 @@ def _add_probe(commands) -> None:
     features = parser.add_mutually_exclusive_group(required=True)
     features.add_argument("--embeddings", nargs="+", metavar="PARQUET", help="shards of the model's embeddings")
     features.add_argument("--kmers", nargs=2, type=int, metavar="K", help="the baseline: shortest and longest k-mer")
-    parser.add_argument("--model", required=True, help="its name in the tables; training seeds as NAME.seedN")
+    parser.add_argument("--model", required=True, help="its name in the tables")
+    parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
+    parser.add_argument("--training-seed", type=int, help="seed of its training, where several are probed")
     parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--seeds", nargs="+", type=int, default=[2541, 413, 411, 2547, 2548], help="of the splits")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="table of metrics")
@@ -38,6 +41,8 @@ def _run_probe(options) -> None:
         options.seeds,
         options.output_metrics,
         options.output_predictions,
+        options.model_kind,
+        options.training_seed,
     )
 
 
@@ -45,27 +50,38 @@ def _add_table(commands) -> None:
     summary = "one table of all models: scores, what the student kept, intervals; and the stability of training"
     parser = commands.add_parser("probe-table", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
+    parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
     parser.add_argument("--baselines", required=True, nargs="+", help="names of the k-mer baselines")
     parser.add_argument("--student", required=True, help="the student with which the other models are compared")
-    parser.add_argument("--training", nargs="*", default=[], metavar="FOLDER", help="what 'student match' wrote")
+    parser.add_argument(
+        "--training",
+        nargs="*",
+        type=run_and_path,
+        default=[],
+        metavar="NAME@SEED=FOLDER",
+        help="what 'student match' wrote",
+    )
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     add_seed(parser, "the bootstrap")
     parser.add_argument(
-        "--output", required=True, metavar="FOLDER", help="table.tsv, .txt and .html, stability.tsv, SVGs"
+        "--output", required=True, metavar="FOLDER", help="metrics.parquet, table.tsv, .txt, .html, stability.tsv, SVGs"
     )
     parser.set_defaults(run=_run_table)
 
 
 def _run_table(options) -> None:
-    from genestill.evaluation.probes.report import write_tables
+    from pathlib import Path
+
+    from genestill.evaluation.probes.report import Training, write_tables
 
     write_tables(
         options.predictions,
+        options.dataset,
         options.teacher,
         options.baselines,
         options.student,
-        options.training,
+        [Training(model, seed, Path(folder)) for model, seed, folder in options.training],
         options.replicates,
         options.seed,
         options.output,

@@ -39,32 +39,34 @@ def draw_maps(
 
 def draw_scores(summary: pd.DataFrame, output: str | Path) -> None:
     """Mean probe score of every model with its interval, from `kept.summarise`."""
-    figure = new_figure(7, 0.45 * len(summary) + 1.4)
+    means = summary[(summary["metric"] == "own") & (summary["minus"] == "")]
+    figure = new_figure(7, 0.45 * len(means) + 1.4)
     with matplotlib.rc_context(STYLE):
         axis = figure.subplots()
-    ordered = summary.iloc[::-1]
-    errors = np.abs(np.array([ordered["mean"] - ordered["mean_low"], ordered["mean_high"] - ordered["mean"]]))
-    axis.errorbar(ordered["mean"], np.arange(len(ordered)), xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
+    ordered = means.iloc[::-1]
+    errors = np.abs(np.array([ordered["value"] - ordered["low"], ordered["high"] - ordered["value"]]))
+    axis.errorbar(ordered["value"], np.arange(len(ordered)), xerr=errors, fmt="o", capsize=3, color=COLOURS[0])
     axis.set_yticks(np.arange(len(ordered)), ordered["model"])
     axis.set_xlabel("mean over tasks (Pearson's r or AUROC), 95 % paired bootstrap interval")
-    best = summary.loc[summary["mean"].idxmax()]
-    save_svg(output, figure, f"{best['model']} has the highest mean score, {best['mean']:.3f}.")
+    best = means.loc[means["value"].idxmax()]
+    save_svg(output, figure, f"{best['model']} has the highest mean score, {best['value']:.3f}.")
 
 
-def draw_training(records: dict[str, str | Path], output: str | Path) -> None:
-    """Loss and gradient norm against step of every run (name to training.tsv), on logarithmic axes."""
+def draw_training(records: Sequence[tuple[str, Path]], output: str | Path) -> None:
+    """Loss and gradient norm against step of every run (its model and training.tsv), on logarithmic axes."""
     figure = new_figure(8, 7)
     with matplotlib.rc_context(STYLE):
         above, below = figure.subplots(2, 1, sharex=True)
-    objectives = sorted({name.rsplit(".seed", 1)[0] for name in records})
-    for name, path in sorted(records.items()):
+    models = sorted({model for model, _ in records})
+    drawn = set()
+    for model, path in sorted(records):
         record = pd.read_csv(path, sep="\t")
-        objective = name.rsplit(".seed", 1)[0]
-        style = {"color": COLOURS[objectives.index(objective) % len(COLOURS)], "linewidth": 0.8}
-        label = objective if name == min(n for n in records if n.rsplit(".seed", 1)[0] == objective) else None
+        style = {"color": COLOURS[models.index(model) % len(COLOURS)], "linewidth": 0.8}
+        label = None if model in drawn else model
+        drawn.add(model)
         above.plot(record["step"], record["loss"] / record["loss"].iloc[0], label=label, **style)
         below.plot(record["step"], record["gradient_norm"], **style)
     above.set(yscale="log", ylabel="loss / loss of the first step")
     below.set(yscale="log", ylabel="gradient norm before clipping", xlabel="step")
     above.legend(ncols=3)
-    save_svg(output, figure, "Loss and gradient of every run; a line a seed.")
+    save_svg(output, figure, "Loss and gradient of every run; one line per seed.")

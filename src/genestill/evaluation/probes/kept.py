@@ -13,9 +13,13 @@ import numpy as np
 import pandas as pd
 
 from genestill.evaluation.probes.probe import HEADLINE
-from genestill.ground.artefacts import PROBE_PREDICTIONS
+from genestill.ground.artefacts import PROBE_PREDICTIONS, metrics_table
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_metadata, read_table
+
+BENCHMARK = "mrnabench-protocol"
+LEVEL = 0.95
+MEAN = "mean of tasks"
 
 
 def weighted_pearson(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -70,7 +74,7 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
                 if rows["id"].tolist() != reference:
                     raise InputError(f"task {task}, seed {split_seed}: {model} was probed on other rows than the first")
                 said, right = np.stack(rows["predictions"].tolist()), np.stack(rows["targets"].tolist())
-                if HEADLINE[rows["kind"].iloc[0]] == "pearson":
+                if HEADLINE[rows["task_kind"].iloc[0]] == "pearson":
                     values = weighted_pearson(said[:, 0], right[:, 0], weights)
                 else:
                     flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
@@ -81,65 +85,88 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
     return scores
 
 
-def summarise(
-    scores: dict[str, dict[str, np.ndarray]], teacher: str, baselines: Sequence[str], student: str, level: float = 0.95
-) -> pd.DataFrame:
-    """One row per model: mean, what is kept, differences to teacher, best baseline and ``student``, with intervals.
+def best_baseline(scores: dict[str, dict[str, np.ndarray]], baselines: Sequence[str]) -> str:
+    """The baseline with the highest mean over tasks; raises `InputError` if one was not probed."""
+    for name in baselines:
+        if name not in scores:
+            raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
+    return max(baselines, key=lambda name: np.mean([values[0] for values in scores[name].values()]))
 
-    kept_low and kept_high are NaN if in some replicate of the interval the teacher does not beat the best baseline: the
-    ratio has no meaning there, which is a result too.
+
+def summarise(
+    scores: dict[str, dict[str, np.ndarray]], teacher: str, baseline: str, student: str, level: float = LEVEL
+) -> pd.DataFrame:
+    """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `artefacts.METRICS`.
+
+    For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline and
+    student, what is ``kept``, and ``ratio_to_teacher`` (without interval). The interval of ``kept`` is null if in some
+    replicate of it the teacher does not beat the baseline: the ratio has no meaning there, which is a result too.
     """
-    for name in (teacher, *baselines, student):
+    for name in (teacher, baseline, student):
         if name not in scores:
             raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
     means = {model: np.mean(list(tasks.values()), axis=0) for model, tasks in scores.items()}
-    baseline_name = max(baselines, key=lambda name: means[name][0])
-    baseline, best = means[baseline_name], means[teacher]
-    tails = (50 * (1 - level), 100 - 50 * (1 - level))
+    gap = means[teacher] - means[baseline]
+    sound = np.percentile(gap[1:], 50 * (1 - level)) > 0
     rows = []
-    for model, mean in means.items():
-        low, high = np.percentile(mean[1:], tails)
-        apart = {}
-        for name, other in (("teacher", best), ("baseline", baseline), ("student", means[student])):
-            low_apart, high_apart = np.percentile((mean - other)[1:], tails)
-            apart[f"minus_{name}"] = (mean - other)[0]
-            apart |= {f"minus_{name}_low": low_apart, f"minus_{name}_high": high_apart}
-        gap = best - baseline
-        kept = (mean - baseline) / np.where(gap == 0, np.nan, gap)
-        sound = np.percentile(gap[1:], tails[0]) > 0
-        kept_low, kept_high = np.percentile(kept[1:], tails) if sound else (np.nan, np.nan)
-        rows.append(
-            {
-                "model": model,
-                "mean": mean[0],
-                "mean_low": low,
-                "mean_high": high,
-                **apart,
-                "kept": kept[0],
-                "kept_low": kept_low,
-                "kept_high": kept_high,
-                "ratio_to_teacher": mean[0] / best[0],
-                "baseline": baseline_name,
-                **{task: values[0] for task, values in scores[model].items()},
-            }
-        )
-    return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+    for model in sorted(means, key=lambda model: -means[model][0]):
+        mean = means[model]
+        rows.append(_row(model, "own", mean, level))
+        for other in dict.fromkeys([teacher, baseline, student]):
+            if other != model:
+                rows.append(_row(model, "own", mean - means[other], level) | {"minus": other})
+        kept = (mean - means[baseline]) / np.where(gap == 0, np.nan, gap)
+        rows.append(_row(model, "kept", kept, level if sound else None))
+        rows.append(_row(model, "ratio_to_teacher", mean / means[teacher], None))
+    return pd.DataFrame(rows)
+
+
+def _row(model: str, metric: str, drawn: np.ndarray, level: float | None, task: str = MEAN) -> dict:
+    """``drawn`` is the value, then its replicates; without a level the row has no interval."""
+    low, high = np.percentile(drawn[1:], (50 * (1 - level), 100 - 50 * (1 - level))) if level else (np.nan, np.nan)
+    row = {"task": task, "metric": metric, "model": model, "minus": ""}
+    return row | {"value": drawn[0], "low": low, "high": high}
+
+
+def tabulate(
+    predictions: pd.DataFrame,
+    scores: dict[str, dict[str, np.ndarray]],
+    summary: pd.DataFrame,
+    dataset: str,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """The table of `artefacts.METRICS`: ``summary`` and the headline metric of each task, for every model.
+
+    Args:
+        predictions: what ``scores`` were drawn from, before `merge_seeds`.
+        scores: of `bootstrap_scores`.
+        summary: of `summarise`.
+        dataset: name of the data set.
+        level: of the intervals of single tasks.
+    """
+    of_task = predictions.groupby("task", sort=True)
+    kinds, units, groups = of_task["task_kind"].first(), of_task["id"].nunique(), of_task["group"].nunique()
+    rows = [
+        _row(model, HEADLINE[kinds[task]], drawn, level, task) | {"n_units": units[task], "n_clusters": groups[task]}
+        for model in scores
+        for task, drawn in scores[model].items()
+    ]
+    table = pd.concat([summary.assign(n_units=len(kinds)), pd.DataFrame(rows)], ignore_index=True)
+    models = predictions.groupby("model").agg(kind=("kind", "first"), n_trainings=("training", "nunique"))
+    return metrics_table(table.join(models, on="model"), benchmark=BENCHMARK, dataset=dataset, stratum="test")
 
 
 def merge_seeds(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Name the runs of one student by its objective alone: ``name.seed3`` of all seeds becomes ``name``.
+    """Make one model of all trainings of a model (column ``training``): their seeds become further split seeds.
 
-    Each training seed becomes further split seeds of that name; models without training seeds are repeated as often,
-    so that the draws stay paired.
+    Models that were not trained here are repeated as often, so that the draws stay paired.
     """
-    parts = predictions["model"].str.extract(r"^(.*?)(?:\.seed(\d+))?$")
-    training = sorted(parts[1].dropna().astype(int).unique())
+    training = sorted(predictions["training"].dropna().astype(int).unique())
     if not training:
         return predictions
     merged = []
     for number in training:
-        chosen = predictions[(parts[1].isna() | (parts[1] == str(number))).to_numpy()].copy()
-        chosen["model"] = parts.loc[chosen.index, 0]
+        chosen = predictions[predictions["training"].isna() | (predictions["training"] == number)].copy()
         chosen["seed"] = chosen["seed"] + number * 1_000_000
         merged.append(chosen)
     return pd.concat(merged, ignore_index=True)

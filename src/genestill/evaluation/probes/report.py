@@ -2,82 +2,119 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
-from genestill.evaluation.probes.kept import bootstrap_scores, merge_seeds, read_left_out, read_predictions, summarise
+from genestill.evaluation.probes.kept import (
+    MEAN,
+    best_baseline,
+    bootstrap_scores,
+    merge_seeds,
+    read_left_out,
+    read_predictions,
+    summarise,
+    tabulate,
+)
+from genestill.ground.artefacts import METRICS
 from genestill.ground.files import read_json, write_text
+from genestill.ground.tables import write_table
+
+
+@dataclass(frozen=True)
+class Training:
+    """The folder that ``student match`` wrote: of which model, with which seed."""
+
+    model: str
+    seed: int
+    folder: Path
 
 
 def write_tables(
     predictions: Sequence[str | Path],
+    dataset: str,
     teacher: str,
     baselines: Sequence[str],
     student: str,
-    training: Sequence[str | Path],
+    training: Sequence[Training],
     replicates: int,
     seed: int,
     output: str | Path,
 ) -> None:
-    """Write table.txt, .html and .tsv, scores.svg, and with ``training`` folders stability.tsv and training.svg."""
+    """Write metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg.
+
+    table.tsv holds the rows of metrics.parquet with the columns that differ.
+    """
     output = Path(output)
-    scores = bootstrap_scores(merge_seeds(read_predictions(predictions)), replicates, seed)
-    summary = summarise(scores, teacher, baselines, student)
-    write_text(output / "table.tsv", summary.to_csv(sep="\t", index=False, float_format="%.4f"))
-    text = format_table(summary, teacher, student)
+    given = read_predictions(predictions)
+    scores = bootstrap_scores(merge_seeds(given), replicates, seed)
+    baseline = best_baseline(scores, baselines)
+    summary = summarise(scores, teacher, baseline, student)
+    metrics = tabulate(given, scores, summary, dataset)
+    write_table(output / "metrics.parquet", metrics, METRICS)
+    shown = metrics[["task", "metric", "model", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]]
+    write_text(output / "table.tsv", shown.to_csv(sep="\t", index=False, float_format="%.4f"))
+    text = format_table(metrics, teacher, baseline, student)
     text += "".join(f"{task}: {sentence}.\n" for task, sentence in read_left_out(predictions[0]).items())
     draw_scores(summary, output / "scores.svg")
     if training:
         runs = stability_table(training)
         write_text(output / "stability.tsv", runs.to_csv(sep="\t", index=False, float_format="%.4g"))
         text += "\n" + format_stability(runs)
-        records = {Path(folder).name: Path(folder) / "training.tsv" for folder in training}
-        draw_training({name: path for name, path in records.items() if path.is_file()}, output / "training.svg")
+        draw_training(
+            [(run.model, path) for run in training if (path := run.folder / "training.tsv").is_file()],
+            output / "training.svg",
+        )
     write_answer(output / "table.txt", "Transcript encoders probed", text)
 
 
-def format_table(summary: pd.DataFrame, teacher: str, student: str) -> str:
-    """The summary as text: scores, intervals, and what was kept above the best baseline."""
-    tasks = list(summary.columns[summary.columns.get_loc("baseline") + 1 :])
+def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> str:
+    """The rows of `kept.tabulate` as text: scores, intervals, and what was kept above the best baseline."""
+    cells = metrics.set_index(["task", "model", "metric", "minus"]).sort_index()
+    single = metrics[metrics["task"] != MEAN]
+    metric_of = dict(zip(single["task"], single["metric"], strict=True))
     less = f"less {student}"
     width = max(24, len(less))
     head = f"{'model':28} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
-    lines = [head + "  ".join(tasks)]
-    for row in summary.to_dict("records"):
+    lines = [head + "  ".join(metric_of)]
+    for model in dict.fromkeys(metrics.loc[metrics["task"] == MEAN, "model"]):
         kept = interval = ""
-        if row["model"] not in (teacher, row["baseline"]):
-            sound = not math.isnan(row["kept_low"])
-            kept = f"{row['kept']:6.2f}" if sound else "-"
-            interval = f"[{row['kept_low']:.2f}, {row['kept_high']:.2f}]" if sound else "undefined"
+        if model not in (teacher, baseline):
+            row = cells.loc[(MEAN, model, "kept", "")]
+            sound = not math.isnan(row["low"])
+            kept = f"{row['value']:6.2f}" if sound else "-"
+            interval = f"[{row['low']:.2f}, {row['high']:.2f}]" if sound else "undefined"
         apart = ""
-        if row["model"] != student:
-            low, high = row["minus_student_low"], row["minus_student_high"]
-            apart = f"{row['minus_student']:+.3f} [{low:+.3f}, {high:+.3f}]"
-        mean = f"[{row['mean_low']:.3f}, {row['mean_high']:.3f}]"
+        if model != student:
+            row = cells.loc[(MEAN, model, "own", student)]
+            apart = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        own = cells.loc[(MEAN, model, "own", "")]
+        mean = f"[{own['low']:.3f}, {own['high']:.3f}]"
+        tasks = [
+            f"{cells.loc[(task, model, metric, ''), 'value']:{len(task)}.3f}" for task, metric in metric_of.items()
+        ]
         lines.append(
-            f"{row['model']:28} {row['mean']:6.3f} {mean:>15} {apart:>{width}} "
-            f"{kept:>6} {interval:>15}  " + "  ".join(f"{row[task]:{len(task)}.3f}" for task in tasks)
+            f"{model:28} {own['value']:6.3f} {mean:>15} {apart:>{width}} {kept:>6} {interval:>15}  " + "  ".join(tasks)
         )
     lines += [
         "",
-        "mean: over tasks, of Pearson's r (regression), AUROC (classes).",
-        f"baseline: the best of the k-mer baselines, {summary['baseline'].iloc[0]}.",
+        f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Best baseline: {baseline}.",
         "kept: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the baseline throughout.",
         "Intervals: paired bootstrap over homology groups of the test transcripts and over seeds.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def stability_table(training: Sequence[str | Path]) -> pd.DataFrame:
-    """One row a run: objective, seed, whether and where it diverged, loss, spikes, gradient norms."""
+def stability_table(training: Sequence[Training]) -> pd.DataFrame:
+    """One row per training: model, seed, objective, whether and where it diverged, loss, spikes, gradient norms."""
     rows = []
-    for folder in training:
-        stored = read_json(Path(folder) / "training.json")
-        provenance = stored.pop("provenance")
-        rows.append({"run": Path(folder).name, "objective": provenance["settings"]["objective"], **stored})
+    for run in training:
+        stored = read_json(run.folder / "training.json")
+        objective = stored.pop("provenance")["settings"]["objective"]
+        rows.append({"model": run.model, "seed": run.seed, "objective": objective, **stored})
     return pd.DataFrame(rows)
 
 

@@ -10,14 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes.kept import BENCHMARK
 from genestill.evaluation.probes.probe import run_probe
 from genestill.evaluation.probes.splits import split_rows
-from genestill.ground.artefacts import HOMOLOGY_GROUPS, METRICS, PROBE_PREDICTIONS, PROBE_TASK, embeddings
+from genestill.ground.artefacts import (
+    HOMOLOGY_GROUPS,
+    METRICS,
+    PROBE_PREDICTIONS,
+    PROBE_TASK,
+    embeddings,
+    metrics_table,
+)
 from genestill.ground.errors import InputError
 from genestill.ground.logs import logger
 from genestill.ground.tables import read_arrow, read_metadata, read_table, write_table
-
-BENCHMARK = "mrnabench-protocol"
 
 
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -64,6 +70,8 @@ def probe_tasks(
     seeds: Sequence[int],
     output_metrics: str | Path,
     output_predictions: str | Path,
+    model_kind: str = "student",
+    training: int | None = None,
 ) -> None:
     """Probe one model on every task with every seed.
 
@@ -71,7 +79,10 @@ def probe_tasks(
         features: shards of embeddings, or (shortest, longest) k of the k-mer baseline.
         model, dataset: names that stand in the table of metrics.
         seeds: of the splits.
+        model_kind: what the model stands for in the tables: one of `kinds.KINDS`.
+        training: seed of the model's training, where several trainings of it are probed.
     """
+    who = {"model": model, "kind": model_kind}
     metrics, predictions, left_out = [], [], {}
     for path in tasks:
         table, metadata = read_task(path, groups)
@@ -88,14 +99,16 @@ def probe_tasks(
             result = run_probe(values, targets, kind, rows)
             for part, number in (("validation", len(rows[1])), ("test", len(rows[2]))):
                 for metric, value in result.metrics[part].items():
-                    metrics.append((BENCHMARK, dataset, name, model, part, seed, metric, value, number))
+                    metrics.append({"task": name, "stratum": part, "fold": seed, "metric": metric, "value": value})
+                    metrics[-1]["n_units"] = number
             test = table.iloc[rows[2]]
             predictions.append(
                 pd.DataFrame(
                     {
                         "task": name,
-                        "kind": kind,
-                        "model": model,
+                        "task_kind": kind,
+                        **who,
+                        "training": pd.array([training] * len(test), dtype="Int64"),
                         "seed": seed,
                         "id": test["transcript"].to_numpy(),
                         "group": test["group"].to_numpy(),
@@ -105,7 +118,8 @@ def probe_tasks(
                 )
             )
             logger.info("%s, seed %d: %s", name, seed, result.metrics["test"])
-    write_table(output_metrics, pd.DataFrame(metrics, columns=METRICS.names), METRICS)
+    who |= {"benchmark": BENCHMARK, "dataset": dataset, "seed": training, "n_trainings": int(training is not None)}
+    write_table(output_metrics, metrics_table(metrics, **who), METRICS)
     write_table(
         output_predictions,
         pd.concat(predictions, ignore_index=True),

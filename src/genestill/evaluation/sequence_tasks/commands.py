@@ -1,5 +1,6 @@
 """The commands of the sequence benchmarks: ``genestill evaluation sequence-…``."""
 
+from genestill.ground.kinds import KINDS
 from genestill.ground.options import add_seed
 
 
@@ -24,6 +25,7 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
     parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"), help="what is fitted")
+    parser.add_argument("--model-kind", choices=KINDS, default="baseline", help="what the model stands for in tables")
     parser.add_argument(
         "--embeddings", nargs="+", metavar="PARQUET", help="shards of the rows' features, for the probe"
     )
@@ -39,7 +41,9 @@ def _add_scores(commands) -> None:
     parser.add_argument("--dataset", required=True, help="name, as it stands in the metrics")
     parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
     parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show beside ours")
-    parser.add_argument("--reference", metavar="MODEL", help="model that the others are compared with")
+    parser.add_argument(
+        "--reference", metavar="MODEL", help="model that the others are compared with, as 'cnn' or 'NAME (fit=probe)'"
+    )
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
     parser.add_argument("--output-table", required=True, metavar="TSV", help="a row a model; a page beside it, .html")
@@ -78,6 +82,7 @@ def _run_baseline(options) -> None:
         options.epochs,
         options.seed,
         options.output,
+        options.model_kind,
     )
 
 

@@ -26,7 +26,7 @@ def draw_scores(table: pd.DataFrame, path: str | Path) -> None:
         rows = table[table["task"] == task].iloc[::-1].reset_index(drop=True)
         for place, row in rows.iterrows():
             error = [[max(0, row["value"] - row["low"])], [max(0, row["high"] - row["value"])]]
-            measured = row["kind"] == "measured"
+            measured = row["origin"] == "measured"
             panel.errorbar(
                 row["value"],
                 place,
@@ -36,10 +36,10 @@ def draw_scores(table: pd.DataFrame, path: str | Path) -> None:
                 markerfacecolor=None if measured else "white",
                 capsize=2,
             )
-        names = [row["model"] + ("" if row["kind"] == "measured" else " (published)") for _, row in rows.iterrows()]
+        names = [row["model"] + ("" if row["origin"] == "measured" else " (published)") for _, row in rows.iterrows()]
         panel.set_yticks(range(len(rows)), names, fontsize=7)
         panel.set_title(f"{task}: {rows['metric'].iloc[0]}", fontsize=9)
-    mean = table[(table["task"] == MEAN) & (table["kind"] == "measured")]
+    mean = table[(table["task"] == MEAN) & (table["origin"] == "measured")]
     best = mean.loc[mean["value"].idxmax()] if len(mean) else None
     reading = "Scores with 95 % intervals; hollow: published."
     if best is not None:

@@ -44,8 +44,12 @@ def fit_on_table(
     epochs: int,
     seed: int,
     output: str | Path,
+    model_kind: str = "baseline",
 ) -> None:
-    """Fit ``kmer``, ``cnn`` or ``probe`` on a task's training rows and write predictions of its test rows."""
+    """Fit ``kmer``, ``cnn`` or ``probe`` on a task's training rows and write predictions of its test rows.
+
+    ``model_kind`` is what the model stands for in the tables: one of `kinds.KINDS`.
+    """
     if (kind == "probe") != (features is not None):
         raise InputError("embeddings go with the probe, and only with it")
     seed_everything(seed)
@@ -60,6 +64,8 @@ def fit_on_table(
         {
             "task": task,
             "model": model,
+            "kind": model_kind,
+            "variant": "fit=probe" if kind == "probe" else "",
             "seed": seed,
             "fold": np.int32(0),
             "row": table.test,

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from genestill.evaluation.sequence_tasks.metrics import METRICS, confusion, score
-from genestill.ground.artefacts import TASK_PREDICTIONS
+from genestill.ground.artefacts import TASK_PREDICTIONS, metrics_table
 from genestill.ground.errors import InputError
+from genestill.ground.kinds import named
 from genestill.ground.tables import read_metadata, read_table
 
 RESAMPLES = 1000
@@ -21,16 +22,27 @@ _BLOCK = 250  # resamples held at a time
 
 @dataclass(frozen=True)
 class Run:
-    """One model, fitted once (a seed and a fold), on the test rows of one task."""
+    """One model, fitted once (a seed and a fold), on the test rows of one task.
+
+    ``variant`` says how it was fitted, where it could have been otherwise (``fit=probe``); ``kind`` is one of
+    `kinds.KINDS`.
+    """
 
     task: str
     model: str
+    variant: str
+    kind: str
     seed: int
     fold: int
     rows: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
     classes: int
+
+    @property
+    def name(self) -> str:
+        """The model with its variant."""
+        return named(self.model, self.variant)
 
 
 def read_run(path: str | Path) -> Run:
@@ -39,7 +51,7 @@ def read_run(path: str | Path) -> Run:
     classes = json.loads(read_metadata(path).get("classes", "null"))
     if not classes or not len(table):
         raise InputError(f"{path}: no classes in its metadata, or no row; expected predictions of a task's test rows")
-    keys = table[["task", "model", "seed", "fold"]].drop_duplicates()
+    keys = table[["task", "model", "variant", "kind", "seed", "fold"]].drop_duplicates()
     if len(keys) != 1:
         raise InputError(f"{path}: holds {len(keys)} runs; expected one")
     codes = {name: number for number, name in enumerate(classes)}
@@ -51,7 +63,8 @@ def read_run(path: str | Path) -> Run:
     labels, predicted = (table[column].map(codes).to_numpy(dtype=np.int64)[order] for column in ("label", "predicted"))
     key = keys.iloc[0]
     rows = table["row"].to_numpy()[order]
-    return Run(key["task"], key["model"], int(key["seed"]), int(key["fold"]), rows, labels, predicted, len(classes))
+    who = (key["task"], key["model"], key["variant"] or "", key["kind"], int(key["seed"]), int(key["fold"]))
+    return Run(*who, rows, labels, predicted, len(classes))
 
 
 def score_runs(
@@ -59,99 +72,110 @@ def score_runs(
 ) -> pd.DataFrame:
     """The tidy table (``artefacts.METRICS``) of all runs.
 
-    For every run MCC, F1 and accuracy (split ``test``, or ``test, fold k``). For every task and model the mean over
-    its runs, with the ends of its 95 % interval as ``<metric>_low`` and ``<metric>_high`` (seed null): test rows are
-    resampled, the same for all models, so that differences are paired. For every model the mean over tasks of each
-    task's own metric (metric ``own``), and against ``reference`` the difference of that mean (``own_minus_reference``).
+    For every run MCC, F1 and accuracy (stratum ``test``, the run's seed, and its fold where there are several). For
+    every task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled,
+    the same for all models, so that differences are paired. For every model the mean over tasks of each task's own
+    metric (task ``mean of tasks``, metric ``own``), and the same minus that of ``reference``.
 
     Args:
         runs: tasks are named ``benchmark/task``.
         dataset: as it stands in the table.
         metric_of: metric of each task; MCC for tasks that it does not name.
-        reference: model that the others are compared with, or None.
+        reference: model that the others are compared with (`Run.name`), or None.
         seed: of the resampling.
 
     Raises:
         InputError: two models of a task saw different test rows, or a model lacks tasks that others have.
     """
     tasks = sorted({run.task for run in runs})
-    models = sorted({run.model for run in runs})
+    models = {run.name: run for run in sorted(runs, key=lambda run: run.name)}
     by_cell = defaultdict(list)
     for run in runs:
-        by_cell[run.task, run.model].append(run)
+        by_cell[run.task, run.name].append(run)
     rows, own = [], {}
     for number, task in enumerate(tasks):
         _refuse_unequal_rows(task, [run for run in runs if run.task == task])
         metric_here = metric_of.get(task, "mcc")
-        for model in models:
-            cell = by_cell[task, model]
+        for name, model in models.items():
+            cell = by_cell[task, name]
             if not cell:
-                raise InputError(f"model {model!r} has no predictions for task {task!r}, others have")
+                raise InputError(f"model {name!r} has no predictions for task {task!r}, others have")
             drawn = _resample(cell, np.random.default_rng([seed, number]))
+            several = len({one.fold for one in cell}) > 1
             for metric in METRICS:
                 values = [float(score(confusion(run.labels, run.predicted, run.classes), metric)[0]) for run in cell]
                 for run, value in zip(cell, values, strict=True):
-                    split = f"test, fold {run.fold}" if len({one.fold for one in cell}) > 1 else "test"
-                    rows.append((task, model, split, run.seed, metric, value, len(run.rows)))
-                rows += _summary(task, model, metric, float(np.mean(values)), drawn[metric], len(cell[0].rows))
+                    row = _row(task, model, metric, value, len(run.rows), 1)
+                    rows.append(row | {"seed": run.seed, "fold": run.fold if several else None})
+                mean, units = float(np.mean(values)), len(cell[0].rows)
+                rows.append(_row(task, model, metric, mean, units, len(cell)) | _interval(drawn[metric], units))
                 if metric == metric_here:
-                    own[task, model] = (float(np.mean(values)), drawn[metric])
-    for model in models:
-        mean, drawn = _over_tasks(own, tasks, model)
-        rows += _summary(MEAN, model, "own", mean, drawn, len(tasks))
-        if reference in models and model != reference:
+                    own[task, name] = (mean, drawn[metric])
+    for name, model in models.items():
+        trainings = max(len(by_cell[task, name]) for task in tasks)
+        mean, drawn = _over_tasks(own, tasks, name)
+        rows.append(_row(MEAN, model, "own", mean, len(tasks), trainings) | _interval(drawn))
+        if reference in models and name != reference:
             other_mean, other = _over_tasks(own, tasks, reference)
-            rows += _summary(MEAN, model, "own_minus_reference", mean - other_mean, drawn - other, len(tasks))
-    table = pd.DataFrame(rows, columns=["task", "model", "split", "seed", "metric", "value", "n"])
-    table["seed"] = table["seed"].astype("Int64")
-    benchmarks = [task.split("/")[0] if task != MEAN else "all" for task in table["task"]]
-    return table.assign(benchmark=benchmarks, dataset=dataset)
+            difference = _row(MEAN, model, "own", mean - other_mean, len(tasks), trainings)
+            rows.append(difference | {"minus": reference} | _interval(drawn - other))
+    return metrics_table(rows, dataset=dataset)
+
+
+def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows that stand for all runs of a model, with its ``name``, in their order."""
+    summary = scores[scores["seed"].isna()]
+    return summary.assign(name=[named(*pair) for pair in zip(summary["model"], summary["variant"], strict=True)])
 
 
 def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict[str, str]) -> pd.DataFrame:
     """One row a (task, model): measured rows with intervals, then published rows with their published spread.
 
-    Returns columns task, metric, model, kind (``measured`` or ``published``), value, low, high, source. Published
-    rows stand beside measured ones of the same task and are never averaged with them.
+    Returns columns task, metric, model (with its variant), kind (empty for published rows), origin (``measured`` or
+    ``published``), value, low, high, source. Published rows stand beside measured ones of the same task and are never
+    averaged with them.
     """
     rows = []
-    summary = scores[scores["seed"].isna()]
-    cells = summary.set_index(["task", "model", "metric"])["value"]
-    for task, model in dict.fromkeys(zip(summary["task"], summary["model"], strict=True)):
-        metric = "own" if task == MEAN else metric_of.get(task, "mcc")
-        value, low, high = (float(cells[task, model, metric + end]) for end in ("", "_low", "_high"))
-        rows.append((task, metric, model, "measured", value, low, high, ""))
+    summary = summary_of(scores)
+    for row in summary.itertuples():
+        shown = "own" if row.task == MEAN else metric_of.get(row.task, "mcc")
+        if row.minus or row.metric != shown:
+            continue
+        measured = (row.name, row.kind, "measured", row.value, row.low, row.high, "")
+        rows.append((row.task, row.metric, *measured))
     for row in published.itertuples():
         if row.task in set(scores["task"]):
             half = row.spread / 2 if np.isfinite(row.spread) else np.nan
             ends = (row.value - half, row.value + half)
             rows.append(
-                (row.task, row.metric, row.model, "published", row.value, *ends, f"{row.protocol}; {row.source}")
+                (row.task, row.metric, row.model, "", "published", row.value, *ends, f"{row.protocol}; {row.source}")
             )
-    names = ["task", "metric", "model", "kind", "value", "low", "high", "source"]
+    names = ["task", "metric", "model", "kind", "origin", "value", "low", "high", "source"]
     table = pd.DataFrame(rows, columns=names)
-    return table.sort_values(["task", "kind", "value"], ascending=[True, True, False], kind="stable", ignore_index=True)
+    return table.sort_values(
+        ["task", "origin", "value"], ascending=[True, True, False], kind="stable", ignore_index=True
+    )
 
 
 def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> str:
     """The measured rows as text: a line a model, best mean first; mean, interval, less ``reference``, every task."""
-    summary = scores[scores["seed"].isna()]
-    cells = summary.set_index(["task", "model", "metric"])["value"]
+    summary = summary_of(scores)
+    cells = summary.set_index(["task", "name", "metric", "minus"]).sort_index()
     tasks = [task for task in dict.fromkeys(summary["task"]) if task != MEAN]
 
-    def interval(model: str, metric: str) -> str:
-        if (MEAN, model, metric) not in cells.index:
+    def interval(model: str, minus: str = "") -> str:
+        if (MEAN, model, "own", minus) not in cells.index:
             return "-"
-        value, low, high = (cells[MEAN, model, metric + end] for end in ("", "_low", "_high"))
-        return f"{value:.3f} ({low:.3f} to {high:.3f})"
+        row = cells.loc[(MEAN, model, "own", minus)]
+        return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
 
-    models = sorted(dict.fromkeys(summary["model"]), key=lambda model: -cells[MEAN, model, "own"])
-    lines = pd.DataFrame({"mean": [interval(model, "own") for model in models]}, index=models)
+    models = sorted(dict.fromkeys(summary["name"]), key=lambda model: -cells.loc[(MEAN, model, "own", ""), "value"])
+    lines = pd.DataFrame({"mean": [interval(model) for model in models]}, index=models)
     if reference in models:
-        lines[f"less {reference}"] = [interval(model, "own_minus_reference") for model in models]
+        lines[f"less {reference}"] = [interval(model, reference) for model in models]
     for task in tasks:
         metric = metric_of.get(task, "mcc")
-        lines[f"{task}, {metric}"] = [f"{cells[task, model, metric]:.3f}" for model in models]
+        lines[f"{task}, {metric}"] = [f"{cells.loc[(task, model, metric, ''), 'value']:.3f}" for model in models]
     return lines.to_string() + "\n\n95 % intervals over resampled test sequences\n"
 
 
@@ -174,10 +198,24 @@ def _over_tasks(own: dict, tasks: list[str], model: str) -> tuple[float, np.ndar
     )
 
 
-def _summary(task: str, model: str, metric: str, value: float, drawn: np.ndarray, number: int) -> list[tuple]:
+def _row(task: str, model: Run, metric: str, value: float, units: int, trainings: int) -> dict:
+    return {
+        "benchmark": "all" if task == MEAN else task.split("/")[0],
+        "task": task,
+        "stratum": "test",
+        "metric": metric,
+        "model": model.model,
+        "kind": model.kind,
+        "variant": model.variant,
+        "value": value,
+        "n_units": units,
+        "n_trainings": trainings,
+    }
+
+
+def _interval(drawn: np.ndarray, clusters: int | None = None) -> dict:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    named = ((metric, value), (f"{metric}_low", float(low)), (f"{metric}_high", float(high)))
-    return [(task, model, "test", None, name, number_, number) for name, number_ in named]
+    return {"low": float(low), "high": float(high), "n_clusters": clusters}
 
 
 def _refuse_unequal_rows(task: str, runs: list[Run]) -> None:
@@ -185,6 +223,6 @@ def _refuse_unequal_rows(task: str, runs: list[Run]) -> None:
     for run in runs[1:]:
         if not np.array_equal(run.rows, first.rows) or not np.array_equal(run.labels, first.labels):
             raise InputError(
-                f"task {task!r}: {run.model!r} and {first.model!r} were tested on different rows; they cannot stand in "
+                f"task {task!r}: {run.name!r} and {first.name!r} were tested on different rows; they cannot stand in "
                 "one table"
             )

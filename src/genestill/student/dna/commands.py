@@ -2,6 +2,7 @@
 
 import argparse
 
+from genestill.ground.kinds import KINDS
 from genestill.ground.options import add_device, add_seed
 from genestill.ground.settings import settings_of
 
@@ -68,6 +69,7 @@ def _add_finetune(commands) -> None:
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
     parser.add_argument("--task-name", required=True, help="of the task, in the predictions")
     parser.add_argument("--method", default="full", choices=("full", "lora", "frozen"), help="(default: %(default)s)")
     parser.add_argument(
@@ -169,6 +171,7 @@ def _run_finetune(options) -> None:
         options.fold,
         options.output,
         options.device,
+        options.model_kind,
     )
 
 

@@ -150,8 +150,12 @@ def fine_tune_on_table(
     fold: int,
     output: str | Path,
     device: str = "auto",
+    kind: str = "student",
 ) -> None:
-    """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows."""
+    """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows.
+
+    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`.
+    """
     seed_everything(settings.seed)
     student, cutter = open_student(folder)
     data = read_task(table, folds, fold, settings.seed)
@@ -162,6 +166,8 @@ def fine_tune_on_table(
         {
             "task": task,
             "model": model,
+            "kind": kind,
+            "variant": f"fit={settings.method}",
             "seed": settings.seed,
             "fold": np.int32(fold),
             "row": rows,

@@ -1,0 +1,11 @@
+"""What a model is in a comparison."""
+
+# Combined: a baseline and a student together. Baseline: model-free or cheap, the labels among them. Peer: somebody
+# else's model, the user's own among them. Control: differs from the student in what a claim is about (untrained, no
+# teacher, no neighbours).
+KINDS = ("student", "combined", "teacher", "baseline", "peer", "control")
+
+
+def named(model: str, variant: str) -> str:
+    """A model with its variant, as tables and figures show it: ``distilled (fit=probe)``."""
+    return f"{model} ({variant})" if variant else model

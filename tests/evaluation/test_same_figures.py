@@ -1,0 +1,75 @@
+"""The figures of all benchmarks on tiny inputs are those that they were before model, seed and threshold, intervals
+and differences became columns of the metric table: computed then, compared now to ten digits.
+"""
+
+import hashlib
+
+import pandas as pd
+import pytest
+import test_probes
+import test_sequence_tasks
+import test_taxonomy
+
+from genestill.evaluation.probes.kept import best_baseline, bootstrap_scores, merge_seeds, summarise
+from genestill.evaluation.sequence_tasks.scores import score_runs
+
+case = test_taxonomy.case
+
+
+def figures(table, keys):
+    """One line per figure, an end of an interval being one too: its keys, which end, and its value to ten digits."""
+    lines = []
+    for row in table.to_dict("records"):
+        for end in ("value", "low", "high"):
+            if end == "value" or not pd.isna(row[end]):
+                text = "null" if pd.isna(row[end]) else f"{row[end]:.10g}"
+                words = ["" if pd.isna(row[key]) else str(row[key]) for key in keys]
+                lines.append("\t".join([*words, end, text]))
+    return sorted(lines)
+
+
+def checksum(lines):
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_same_figures_of_contig_classification(case):
+    table = test_taxonomy.evaluate(case)
+    table["threshold"] = table["threshold"].replace("", "own")
+    lines = figures(table, ["task", "stratum", "metric", "model", "minus", "threshold"])
+    assert "species\tall\tf1\tstudent\tMMseqs2\town\tlow\t0" in lines
+    assert len(lines) == 898
+    assert checksum(lines) == "b84204cd044757e86b03d2952f41f8398db0ce0c34d4c66c4d783414210d3088"
+
+
+def test_same_scores_of_sequence_tasks():
+    runs = [
+        test_sequence_tasks.a_run(model, right, seed, seed - 1, task, 60)
+        for model, right in (("good", 0.9), ("bad", 0.6))
+        for seed in (1, 2)
+        for task in ("mine/one", "mine/two")
+    ]
+    table = score_runs(runs, "here", {"mine/one": "accuracy"}, "bad", seed=1)
+    lines = figures(table, ["task", "metric", "model", "minus", "seed", "fold"])
+    assert len(lines) == 69
+    assert checksum(lines) == "cc2b9739e636b571494ced789bad1c0c090f645e3b36b44a773324c6db632ccb"
+
+
+def test_same_summary_of_probes():
+    predictions = test_probes._predictions(["teacher", "kmer", "s 1", "s 2"], [0.3, 1.5, 0.5, 0.5])
+    scores = bootstrap_scores(merge_seeds(test_probes._trained(predictions)), 200, 1)
+    assert best_baseline(scores, ["kmer"]) == "kmer"
+    summary = summarise(scores, "teacher", "kmer", "s")
+    cells = summary.set_index(["model", "metric", "minus"])[["value", "low", "high"]]
+    for cell, expected in {
+        ("teacher", "own", ""): [0.9582577353, 0.9469005539, 0.9665462194],
+        ("s", "own", ""): [0.8964753888, 0.8761743579, 0.9122343561],
+        ("kmer", "own", ""): [0.5727472357, 0.497176647, 0.6390601359],
+        ("s", "own", "teacher"): [-0.06178234645, -0.08170341712, -0.04735371392],
+        ("s", "own", "kmer"): [0.3237281531, 0.2598371422, 0.3968927865],
+        ("kmer", "own", "s"): [-0.3237281531, -0.3968927865, -0.2598371422],
+        ("s", "kept", ""): [0.8397388748, 0.7828597716, 0.882564014],
+        ("s", "ratio_to_teacher", ""): [0.9355263786, float("nan"), float("nan")],
+    }.items():
+        assert cells.loc[cell].tolist() == pytest.approx(expected, rel=1e-9, nan_ok=True), cell
+    assert list(dict.fromkeys(summary["model"])) == ["teacher", "s", "kmer"]
+    assert [scores["s"][task][0] for task in "ab"] == pytest.approx([0.8887553406, 0.9041954371], rel=1e-9)
