@@ -212,7 +212,9 @@ PROBE_TASK = pa.schema(
     [
         column("id", pa.string(), "row of the task's table"),
         column(
-            "transcript", pa.string(), "id under which the sequence is embedded: one a distinct sequence of all tasks"
+            "transcript",
+            pa.string(),
+            "id under which the transcript is embedded: one per distinct sequence with its tracks",
         ),
         column("gene", pa.string(), "gene; empty if unknown"),
         column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),

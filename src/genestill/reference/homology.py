@@ -19,7 +19,7 @@ from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
 from genestill.reference.settings import Likeness
-from genestill.reference.transcripts import coding_sequence, write_sequences
+from genestill.reference.transcripts import checksum, coding_sequence, write_sequences
 
 
 def find_relatives(
@@ -80,13 +80,16 @@ def leave_out_relatives(
 
     Returns:
         keep: bool, one a row of ``corpus``.
-        groups: columns of `artefacts.HOMOLOGY_GROUPS`, one row a distinct sequence of the benchmark.
+        groups: columns of `artefacts.HOMOLOGY_GROUPS`, one row per distinct ``transcript`` of the tasks. Equal
+            sequences are in one group.
         overlap: the counts, by criterion and in all, before; and what a second search finds after.
     """
     benchmark = pd.concat([table[["transcript", "gene", "symbol", "sequence"]] for table in tasks.values()])
     genes = {*benchmark["gene"], *benchmark["symbol"]} - {""}
     benchmark = benchmark.drop_duplicates("transcript")
-    tested = list(zip(benchmark["transcript"], benchmark["sequence"], strict=True))
+    # One sequence may stand for several transcripts, with other tracks; it is searched once.
+    names = benchmark["sequence"].map(checksum)
+    tested = list(dict(zip(names, benchmark["sequence"], strict=True)).items())
     rest = [(f"corpus|{number}", sequence) for number, sequence in enumerate(corpus["sequence"])]
     clusters = cluster_transcripts(tested + rest, likeness, threads)
     tested_clusters = {clusters[name] for name, _ in tested}
@@ -113,7 +116,7 @@ def leave_out_relatives(
         "kept": int(keep.sum()),
         "overlap before": float((~keep).mean()),
     }
-    groups = pd.DataFrame({"id": [name for name, _ in tested], "group": [clusters[name] for name, _ in tested]})
+    groups = pd.DataFrame({"id": benchmark["transcript"].tolist(), "group": [clusters[name] for name in names]})
     return keep, groups, overlap
 
 
@@ -131,7 +134,9 @@ def separate_benchmark(
 
     ``output_transcripts`` and ``output_benchmark`` each get transcripts.parquet (`artefacts.TRANSCRIPTS`),
     sequences.fna.gz and index.parquet, in one order; and in coding/ the same two files for models that read codons:
-    the coding sequence of each transcript, or all of it where none is known.
+    the coding sequence of each transcript, or all of it where none is known. A sequence that several tasks hold stands
+    in the benchmark once for each set of tracks that they give it (see `probe_tasks.transcript_id`): what a model reads
+    for a task comes from that task's own table.
     """
     corpus = read_table(transcripts, TRANSCRIPTS)
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}

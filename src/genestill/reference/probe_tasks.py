@@ -83,9 +83,20 @@ def build_task(
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
     chosen = [window(transcripts[row], longest) for row in rows]
     table = transcript_table(chosen)
-    table["transcript"] = [checksum(transcript.sequence) for transcript in chosen]
+    table["transcript"] = [transcript_id(transcript) for transcript in chosen]
     table["targets"] = list(targets[rows])
     return table
+
+
+def transcript_id(transcript: Transcript) -> str:
+    """Checksum of all that a model may read of a transcript: its sequence and its tracks.
+
+    Two tasks share an embedding only if they give a sequence the same tracks. With the sequence alone, a task without
+    tracks would borrow those of another task, and which rows have some may tell their class.
+    """
+    tracks = (("cds", transcript.cds), ("splice", transcript.splice))
+    marks = "".join(f"|{name}:{','.join(map(str, places))}" for name, places in tracks if len(places))
+    return checksum(transcript.sequence + marks)
 
 
 def write_task(

@@ -173,7 +173,7 @@ def _add_relatives(commands) -> None:
     parser.add_argument(
         "--output-transcripts", required=True, metavar="FOLDER", help="the distillation set, without them"
     )
-    parser.add_argument("--output-benchmark", required=True, metavar="FOLDER", help="each benchmark sequence once")
+    parser.add_argument("--output-benchmark", required=True, metavar="FOLDER", help="each benchmark transcript once")
     parser.add_argument("--output-groups", required=True, metavar="PARQUET", help="homology groups of the benchmark")
     parser.add_argument("--output-overlap", required=True, metavar="JSON", help="the overlap, measured")
     parser.set_defaults(run=_run_relatives)

