@@ -82,14 +82,15 @@ def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
                 f"{registry}: {', '.join(known)}"
             )
         return
-    path = Path(f"{value}.dbtype") if kind == "database" else Path(value)
+    shown = f"{value}.dbtype" if kind == "database" else value
+    path = Path(shown)
     if not path.exists() and not is_made(value):
         names = f", nor one of {', '.join(schema['names'])}" if kind == "database" else ""
         missing = "no such file" if kind in ("file", "database") else "no such folder"
-        raise InputError(f"{key}: {path}: {missing}{names}; a relative path starts in {Path.cwd()}")
+        raise InputError(f"{key}: {shown}: {missing}{names}; a relative path starts in {Path.cwd()}")
     if path.exists() and path.is_dir() == (kind in ("file", "database")):
         raise InputError(
-            f"{key}: {path}: {'a folder; expected a file' if path.is_dir() else 'a file; expected a folder'}"
+            f"{key}: {shown}: {'a folder; expected a file' if path.is_dir() else 'a file; expected a folder'}"
         )
     if kind == "taxdump" and path.exists():
         for name in ("nodes.dmp", "names.dmp"):
