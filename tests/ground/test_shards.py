@@ -3,9 +3,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from genestill.ground.artefacts import INDEX, embeddings
+from genestill.ground.artefacts import BASE_LOG_PROBABILITIES, INDEX, embeddings, token_features
 from genestill.ground.errors import InputError
-from genestill.ground.shards import Embeddings, chosen_rows, iterate_embeddings, load_embeddings
+from genestill.ground.shards import (
+    Embeddings,
+    Rows,
+    Shards,
+    chosen_rows,
+    find_embeddings,
+    iterate_embeddings,
+    load_embeddings,
+)
 from genestill.ground.tables import write_table
 
 pytestmark = pytest.mark.faults
@@ -105,3 +113,79 @@ def test_no_bit_of_a_shard_can_fall_over_unseen(tmp_path):
         except InputError:
             seen += 1
     assert seen > len(content) / 5 / 3
+
+
+def tokens(path, ids, size=2, **metadata):
+    rows = {"id": ids, "start": [[0, 6]] * len(ids), "stop": [[6, 12]] * len(ids)}
+    rows["features"] = [np.arange(2 * size, dtype=np.float16) + number for number in range(len(ids))]
+    write_table(path, pd.DataFrame(rows), token_features(size), {**METADATA, "size": size, **metadata})
+    return path
+
+
+def log_probabilities(path, ids, **metadata):
+    rows = {"id": ids, "log_probabilities": [np.full(8, -np.inf, np.float16)] * len(ids)}
+    write_table(path, pd.DataFrame(rows), BASE_LOG_PROBABILITIES, {**METADATA, **metadata})
+    return path
+
+
+WRITERS = {"sequence": shard, "token": tokens, "base-log-probabilities": log_probabilities}
+
+
+def read(representation, paths, ids):
+    """As students and probes read them: by id."""
+    return find_embeddings(paths, ids) if representation == "sequence" else Rows(paths, representation, ids)
+
+
+@pytest.mark.parametrize("representation", WRITERS)
+@pytest.mark.parametrize("key", ["teacher", "revision", "layer", "dtype", "input"])
+def test_whatever_is_read_shards_of_two_runs_are_refused(tmp_path, representation, key):
+    write = WRITERS[representation]
+    paths = [write(tmp_path / "0.parquet", ["a"]), write(tmp_path / "1.parquet", ["b"], **{key: "other"})]
+    with pytest.raises(InputError, match=rf"1\.parquet: {key} is 'other', but .*of different runs"):
+        read(representation, paths, ["a", "b"])
+
+
+@pytest.mark.parametrize("representation", WRITERS)
+def test_whatever_is_read_a_damaged_shard_is_set_aside(tmp_path, representation):
+    paths = [WRITERS[representation](tmp_path / f"{number}.parquet", [str(number)]) for number in range(2)]
+    paths[1].write_bytes(paths[1].read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"renamed to 1\.parquet\.damaged"):
+        read(representation, paths, ["0", "1"])
+    assert not paths[1].exists()
+
+
+@pytest.mark.parametrize("representation", WRITERS)
+def test_whatever_is_read_a_sequence_that_is_missing_or_there_twice_is_named(tmp_path, representation):
+    write = WRITERS[representation]
+    paths = [write(tmp_path / "0.parquet", ["a", "b"]), write(tmp_path / "1.parquet", ["c", "b"])]
+    with pytest.raises(InputError, match=r"'b' (is|was) there"):
+        read(representation, paths, ["a", "b", "c"])
+    with pytest.raises(InputError, match=r"1 of 2 sequences .*'z'"):
+        read(representation, paths[:1], ["a", "z"])
+
+
+@pytest.mark.parametrize("representation", WRITERS)
+def test_another_representation_is_refused_by_name(tmp_path, representation):
+    for other, write in WRITERS.items():
+        if other != representation:
+            path = write(tmp_path / f"{other}.parquet", ["a"], representation=other)
+            with pytest.raises(InputError, match=f"holds the representation {other}; expected {representation}"):
+                Shards([path], representation)
+            with pytest.raises(InputError, match=r"column '\w+' is|no 'size'"):
+                Shards([write(tmp_path / f"{other}.parquet", ["a"])], representation)
+
+
+def test_embeddings_are_found_by_id_in_any_order_and_as_often_as_asked(tmp_path):
+    paths = [shard(tmp_path / "0.parquet", ["c", "a"]), shard(tmp_path / "1.parquet", ["b"], value=9)]
+    found = find_embeddings(paths, ["b", "a", "b", "c"])
+    assert found.dtype == np.float16
+    assert found[:, 0].tolist() == [9, 2, 9, 1]
+
+
+def test_token_features_that_are_not_finite_are_refused(tmp_path):
+    path = tokens(tmp_path / "0.parquet", ["a"])
+    values = np.array([1, np.nan, 1, 1], np.float16)
+    rows = pd.DataFrame({"id": ["a"], "start": [[0, 6]], "stop": [[6, 12]], "features": [values]})
+    write_table(path, rows, token_features(2), {"size": 2})
+    with pytest.raises(InputError, match="not finite"):
+        Shards([path], "token").read(0)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from safetensors.torch import load_file
 
 from genestill.ground.artefacts import BASE_LOG_PROBABILITIES, TRANSCRIPTS, embeddings, token_features
 from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.tables import write_table
+from genestill.ground.tables import read_table, write_table
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.release import parameters_of
@@ -37,7 +38,7 @@ def files(tmp_path_factory):
     told = pd.DataFrame({"id": ids, "embedding": list((shares @ generator.normal(size=(4, 6))).astype(np.float16))})
     told["tokens"], told["truncated"] = 1, False
     write_table(folder / "e0.parquet", told.iloc[20:], embeddings(6), {"teacher": "composition", "layer": "-1"})
-    write_table(folder / "e1.parquet", told.iloc[:20], embeddings(6))
+    write_table(folder / "e1.parquet", told.iloc[:20], embeddings(6), {"teacher": "composition", "layer": "-1"})
     spans = [np.arange(0, len(sequence) - 3, 4) for sequence in sequences]
     tokens = pd.DataFrame({"id": ids, "start": [span.astype(np.int32) for span in spans]})
     tokens["stop"] = [(span + 4).astype(np.int32) for span in spans]
@@ -204,6 +205,28 @@ def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monke
         train(other, changed, tmp_path / "cut")
 
 
+@pytest.mark.parametrize("objective", ["masked", "logits", "token"])
+def test_a_checkpoint_of_other_transcripts_or_of_another_teacher_is_not_taken_up(files, tmp_path, objective):
+    one, settings = _match(files, objective, steps=4)
+    train(one, settings, tmp_path / "checkpoint")
+    table = read_table(files / "transcripts.parquet", TRANSCRIPTS)
+    shutil.copytree(files, tmp_path / "other")
+    if objective == "masked":
+        table.loc[0, "sequence"] = table.loc[0, "sequence"][::-1]
+        write_table(tmp_path / "other" / "transcripts.parquet", table, TRANSCRIPTS)
+    elif objective == "logits":
+        logs = read_table(files / "logs.parquet", BASE_LOG_PROBABILITIES)
+        logs["log_probabilities"] = logs["log_probabilities"].map(lambda values: values - np.float16(1))
+        write_table(tmp_path / "other" / "logs.parquet", logs, BASE_LOG_PROBABILITIES)
+    else:
+        tokens = read_table(files / "tokens.parquet", token_features(5))
+        tokens["features"] = tokens["features"].map(lambda values: values + np.float16(1))
+        write_table(tmp_path / "other" / "tokens.parquet", tokens, token_features(5), {"size": "5"})
+    other, settings = _match(tmp_path / "other", objective, steps=4)
+    with pytest.raises(InputError, match="other settings or inputs"):
+        train(other, settings, tmp_path / "checkpoint")
+
+
 @pytest.mark.faults
 def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, monkeypatch):
     original = Match.loss
@@ -244,7 +267,7 @@ def test_missing_answers_of_the_teacher_are_refused(files):
     with pytest.raises(InputError, match="give --embeddings"):
         Corpus(files / "transcripts.parquet", TeacherFiles(), {"mse": 1.0}, False)
     half = TeacherFiles([str(files / "e0.parquet")])
-    with pytest.raises(InputError, match="20 of 40 transcripts"):
+    with pytest.raises(InputError, match="no embedding of 20 of 40 sequences"):
         Corpus(files / "transcripts.parquet", half, {"mse": 1.0}, False)
 
 

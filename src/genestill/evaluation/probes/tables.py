@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from genestill.evaluation.probes.baselines import kmer_features
 from genestill.evaluation.probes.kept import BENCHMARK
@@ -18,12 +16,12 @@ from genestill.ground.artefacts import (
     METRICS,
     PROBE_PREDICTIONS,
     PROBE_TASK,
-    embeddings,
     metrics_table,
 )
 from genestill.ground.errors import InputError
 from genestill.ground.logs import logger
-from genestill.ground.tables import read_arrow, read_metadata, read_table, write_table
+from genestill.ground.shards import find_embeddings
+from genestill.ground.tables import read_metadata, read_table, write_table
 
 
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -48,17 +46,7 @@ def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame
 
 def read_features(paths: Sequence[str | Path], transcripts: Sequence[str]) -> np.ndarray:
     """Embeddings of ``transcripts`` in their order, float32 [transcripts, size], from Parquet shards."""
-    sizes = {pq.read_schema(path).field("embedding").type.list_size for path in paths}
-    if len(sizes) != 1:
-        raise InputError(f"{paths[0]} …: embeddings of different widths {sorted(sizes)}")
-    size = sizes.pop()
-    table = pa.concat_tables(read_arrow(path, embeddings(size), ["id", "embedding"]) for path in paths)
-    place = {name: row for row, name in enumerate(table.column("id").to_pylist())}
-    missing = [name for name in transcripts if name not in place]
-    if missing:
-        raise InputError(f"{paths[0]} …: no embedding of {len(missing)} transcripts (the first: {missing[0]!r})")
-    values = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
-    return values[[place[name] for name in transcripts]].astype(np.float32)
+    return find_embeddings(paths, transcripts).astype(np.float32)
 
 
 def probe_tasks(

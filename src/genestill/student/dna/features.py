@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
-from genestill.ground.artefacts import token_features
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import encode_bases
-from genestill.ground.tables import read_arrow, read_metadata
+from genestill.ground.shards import Shards
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
 from genestill.student.dna.tokens import collate
 
@@ -18,7 +16,7 @@ ROWS_FOR_SCALE = 256
 
 
 class TeacherFeatures:
-    """Shards of ``artefacts.token_features`` and the sequences they describe.
+    """Shards of ``artefacts.token_features`` and the sequences that they describe.
 
     Attributes:
         size: width D of a feature.
@@ -27,17 +25,11 @@ class TeacherFeatures:
     """
 
     def __init__(self, shards: Sequence[str | Path], sequences: dict[str, str]):
-        if not shards:
-            raise InputError("no shard of teacher features was given")
-        self.shards, self.sequences = [Path(shard) for shard in shards], sequences
-        self.teacher = read_metadata(self.shards[0])
-        if "size" not in self.teacher:
-            raise InputError(f"{self.shards[0]}: its metadata have no 'size'; expected a shard of token features")
-        self.size = int(self.teacher["size"])
-        self.counts = [pq.read_metadata(shard).num_rows for shard in self.shards]
+        self.shards, self.sequences = Shards(shards, "token"), sequences
+        self.teacher, self.size, self.counts = self.shards.metadata, self.shards.size, self.shards.counts
         self.rows = sum(self.counts)
         if not self.rows:
-            raise InputError(f"{self.shards[0]}: no sequence in it")
+            raise InputError(f"{shards[0]}: no sequence in it")
         self._loaded, self._table = None, None
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,7 +51,7 @@ class TeacherFeatures:
         generator = np.random.default_rng([seed, 1, epoch])
         return [
             (int(shard), int(row))
-            for shard in generator.permutation(len(self.shards))
+            for shard in generator.permutation(len(self.counts))
             for row in generator.permutation(self.counts[shard])
         ]
 
@@ -95,17 +87,17 @@ class TeacherFeatures:
 
     def _row(self, shard: int, row: int) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
         if self._loaded != shard:
-            self._table, self._loaded = read_arrow(self.shards[shard], token_features(self.size)), shard
+            self._table, self._loaded = None, None  # two shards are never held
+            self._table, self._loaded = self.shards.read(shard), shard
         name = self._table["id"][row].as_py()
         if name not in self.sequences:
-            raise InputError(f"{self.shards[shard]}: features of {name!r}, but the sequences have no such id")
+            raise InputError(f"{self.shards.paths[shard]}: features of {name!r}, but the sequences have no such id")
         start, stop, features = (
             self._table[column][row].values.to_numpy(zero_copy_only=False) for column in ("start", "stop", "features")
         )
         if len(features) != len(start) * self.size:
-            raise InputError(
-                f"{self.shards[shard]}: {name!r} has {len(features)} numbers for {len(start)} tokens of {self.size}"
-            )
+            path, numbers, tokens = self.shards.paths[shard], len(features), len(start)
+            raise InputError(f"{path}: {name!r} has {numbers} numbers for {tokens} tokens of {self.size}")
         return name, start, stop, features.reshape(-1, self.size)
 
 

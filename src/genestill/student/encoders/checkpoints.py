@@ -33,7 +33,7 @@ def resume(path: str | Path, model: nn.Module, optimizer, identity: dict) -> lis
         raise InputError(f"{path}: not a checkpoint that can be read ({error}); remove it") from None
     if found != _text(identity):
         raise InputError(
-            f"{path}: made with other settings ({found}) than now ({_text(identity)}); "
+            f"{path}: made with other settings or inputs ({found}) than now ({_text(identity)}); "
             "remove it or go back to its settings"
         )
     model.load_state_dict(state["model"])

@@ -9,10 +9,12 @@ import torch
 
 from genestill.ground.artefacts import TRANSCRIPTS
 from genestill.ground.errors import InputError
-from genestill.ground.tables import read_table
+from genestill.ground.files import sha256_of
+from genestill.ground.shards import find_embeddings
+from genestill.ground.tables import read_metadata, read_table
 from genestill.student.transcripts import objectives
 from genestill.student.transcripts.objectives import fit_whitening
-from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures, read_embeddings
+from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class TeacherFiles:
 
 class Corpus:
     """The distillation set in memory, with what the teacher said about it.
+
+    Attributes:
+        teacher_metadata: what the first file of the teacher says of it; empty without a teacher.
+        checksums: of the transcripts and of the teacher's files that are read.
 
     Raises `InputError` if the objective needs shards that are not given.
     """
@@ -53,11 +59,15 @@ class Corpus:
         for name in needed:
             if not given[name]:
                 raise InputError(f"objective term needs the teacher's {name}; give --{name}")
-        self.teacher_metadata: dict[str, str] = {}
+        read = [path for name in sorted(needed) for path in given[name]]
+        self.teacher_metadata = {}
+        if needed:
+            self.teacher_metadata = read_metadata(given["embeddings" if "embeddings" in needed else min(needed)][0])
+        self.checksums = [sha256_of(path) for path in (transcripts, *read)]
         self.embeddings = self.token_features = self.base_log_probabilities = None
         self.whitening = self.token_whitening = None
         if "embeddings" in needed:
-            self.embeddings, self.teacher_metadata = read_embeddings(teacher.embeddings, ids)
+            self.embeddings = find_embeddings(teacher.embeddings, ids)
             self.whitening = fit_whitening(self.embeddings)
             self.white = self.whitening(torch.from_numpy(self.embeddings.astype(np.float32)))
         if "token-features" in needed:

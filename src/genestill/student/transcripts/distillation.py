@@ -56,12 +56,12 @@ class Match:
         return list(self.learned.parameters())
 
     def identity(self) -> dict:
-        """What a checkpoint of this run must agree in: settings, student, teacher, number of sequences."""
+        """What a checkpoint of this run must agree in: settings, student, and the content of what it learns from."""
         return {
             "settings": asdict(self.settings),
             "student": self.model.config.to_diff_dict(),
             "teacher": self.corpus.teacher_metadata,
-            "sequences": len(self.corpus.sequences),
+            "inputs": self.corpus.checksums,
         }
 
     def loss(self, rows: np.ndarray, generator: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
