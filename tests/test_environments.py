@@ -31,8 +31,6 @@ PYPI_NAME_OF_MODULE = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-# Comes with dnaio, which reads gzip by it; imported for its error class, and only where it is installed.
-BROUGHT = {"isal"}
 # The extras whose packages no rule needs: fla where there is a GPU and it is installed.
 BEYOND_RULES = ("gpu",)
 
@@ -172,7 +170,7 @@ def test_the_project_pins_every_library_that_it_imports():
         for path in SOURCE.rglob("*.py")
         for module, _ in imports_in(ast.parse(path.read_text()), lazy=True)
     }
-    outside = imported - set(sys.stdlib_module_names) - {"genestill"} - BROUGHT
+    outside = imported - set(sys.stdlib_module_names) - {"genestill"}
     assert {PYPI_NAME_OF_MODULE.get(name, name) for name in outside} <= set(pins_of_project())
 
 

@@ -14,6 +14,7 @@ from genestill.completion import SHELLS, PrintCompletion
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.logs import configure_logging
 from genestill.ground.provenance import record_command, times_of_paths
+from genestill.ground.streams import streams_as_files
 
 STAGES = {
     "reference": "genomes, communities, contigs and databases: fetched, verified, indexed",
@@ -94,10 +95,11 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
     options = build_parser().parse_args(arguments)
     configure_logging(quiet=options.quiet)
-    before = times_of_paths(vars(options))
     try:
-        options.run(options)
-        record_command(arguments, vars(options), before)
+        with streams_as_files(vars(options)):
+            before = times_of_paths(vars(options))
+            options.run(options)
+            record_command(arguments, vars(options), before)
     except InputError as error:
         print(f"genestill: {error}", file=sys.stderr)
         return 2

@@ -1,9 +1,12 @@
+import bz2
 import gzip
+import lzma
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xopen import zstd
 
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import encode_bases, read_fasta, reverse_complement, write_fasta
@@ -95,3 +98,55 @@ def test_ids_may_repeat_where_the_caller_checks_them(tmp_path):
     assert list(read_fasta(fasta(tmp_path, ">a\nAC\n>a\nGT\n"), unique=False)) == [("a", "AC"), ("a", "GT")]
     with pytest.raises(InputError, match="holds no sequence"):
         next(read_fasta(fasta(tmp_path, ""), unique=False))
+
+
+COMPRESS = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd.compress}
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
+@given(st.lists(iupac, min_size=1, max_size=4), st.booleans(), st.booleans(), st.integers(1, 80))
+def test_records_are_the_same_however_the_file_was_saved(
+    tmp_path_factory, compress, ends, sequences, mark, last, width
+):
+    path = tmp_path_factory.mktemp("saved") / "contigs.fna"
+    lines = []
+    for number, sequence in enumerate(sequences):
+        lines += [f">c{number}\tsome words", *(sequence[at : at + width] for at in range(0, len(sequence), width)), ""]
+    text = ends.join(lines[:-1]) + (ends if last else "")
+    path.write_bytes(compress(text.encode("utf-8-sig" if mark else "utf-8")))
+    assert list(read_fasta(path)) == [(f"c{number}", sequence) for number, sequence in enumerate(sequences)]
+
+
+@pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_fastq_is_read_as_its_sequences(tmp_path, compress, ends):
+    records = [("r1", "ACGTN"), ("r2", "GGA")]
+    lines = [line for name, bases in records for line in (f"@{name} 1:N:0", bases, "+", "I" * len(bases))]
+    path = tmp_path / "reads.fq"
+    path.write_bytes(compress(ends.join([*lines, ""]).encode()))
+    assert list(read_fasta(path)) == records
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("@r1\nACGT\n+\nII\n", "not a FASTQ file"),
+        ("@r1\nACGT\n", "not a FASTQ file"),
+        ("@r1\nACGT\n+\nIIII\n@r1\nACGT\n+\nIIII\n", "the id 'r1' occurs twice"),
+        ("@SQ\tSN:c1\tLN:4\nr1\t0\tc1\n", "SAM (alignments)"),
+        ("LOCUS       c1  4 bp\n", "GenBank; convert it to FASTA"),
+        ("contigname\tlake\nc1\t1\n", "line 1 is 'contigname\\tlake' (a table? Were two files swapped?)"),
+        (">é\nACGT\n", "letters beyond ASCII"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(tmp_path, text, sentence):
+    assert sentence in refusal(fasta(tmp_path, text))
+
+
+def test_words_behind_an_id_may_be_in_any_encoding(tmp_path):
+    path = tmp_path / "contigs.fna"
+    path.write_bytes(">c1 d'après Gérard\nACGT\n>c2 été\nGG\n".encode("latin-1"))
+    assert list(read_fasta(path)) == [("c1", "ACGT"), ("c2", "GG")]
+    path.write_bytes(">c1\nAC\u00a0GT\n".encode())
+    assert "'\\xa0' at position 3" in refusal(path)

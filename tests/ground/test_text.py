@@ -2,8 +2,6 @@ import bz2
 import gzip
 import lzma
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from xopen import zstd
 
 from genestill.ground.errors import InputError
-from genestill.ground.text import STANDARD_INPUT, open_text, read_text, read_text_lines, text_lines
+from genestill.ground.text import open_text, read_text, read_text_lines, text_lines
 
 
 def zstandard(content):
@@ -109,10 +107,3 @@ def test_a_pipe_is_read_once(tmp_path):
     writer.start()
     assert read_text_lines(pipe) == ["one", "two"]
     writer.join()
-
-
-def test_standard_input_is_read_compressed_or_not():
-    program = f"from genestill.ground.text import *; print(read_text_lines({STANDARD_INPUT!r}))"
-    for content in (b"one\ntwo", gzip.compress(b"one\r\ntwo\r\n")):
-        done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=True)
-        assert done.stdout.decode().strip() == "['one', 'two']"

@@ -86,7 +86,7 @@ PROGRAMS = {
     "CoverM, several methods": (COVERM, {"a": [1.5, 0], "b": [2.5, 1]}),
     "CoverM, one method": ("Contig | a.sorted Trimmed Mean | b Trimmed Mean \n c1 | 1 | 2", {"a": [1], "b": [2]}),
     "CoverM, reads": ("Contig | asm.fna/a.fq.gz TPM | asm.fna/b.fq.gz TPM \n c1 | 1 | 2", {"a": [1], "b": [2]}),
-    "CoverM, counts": ("Contig | a Read Count \n c1 | 12 \n c2 | 16", {"a": [0.01, 0.02]}),
+    "CoverM, counts": ("Contig | a Read Count \n c1 | 12 \n c2 | 16", {"a": [1, 2]}),
     "CoverM, sparse": (
         "Sample | Contig | Mean \n a | c1 | 1 \n a | c2 | 2 \n b | c2 | 3 \n b | c1 | 4",
         {"a": [1, 2], "b": [4, 3]},
@@ -103,7 +103,7 @@ PROGRAMS = {
     "CONCOCT": ("contig | cov_mean_sample_a | cov_mean_sample_b \n c1 | 1 | 2", {"a": [1], "b": [2]}),
     "SemiBin": (" | s1.bam_mean | s1.bam_var \n c1 | 1.5 | 2 \n c2 | 1 | 2", {"s1": [1.5, 1]}),
     "strobealign, merged, no header": ("c1 | 0.5 | 1.5 \n c2 | 2 | 3", {"sample_1": [0.5, 2], "sample_2": [1.5, 3]}),
-    "samtools idxstats": ("c1 | 1200 | 60 | 1 \n c2 | 800 | 8 | 0 \n * | 0 | 0 | 99", {"lake": [0.05, 0.01]}),
+    "samtools idxstats": ("c1 | 1200 | 60 | 1 \n c2 | 800 | 8 | 0 \n * | 0 | 0 | 99", {"lake": [5, 1]}),
     "samtools coverage, no header": (
         "c1 | 1 | 1200 | 50 | 1000 | 83.3 | 4.5 | 36 | 60 \n c2 | 1 | 800 | 5 | 400 | 50 | 0.5 | 36 | 60",
         {"lake": [4.5, 0.5]},

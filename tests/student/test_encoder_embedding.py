@@ -1,5 +1,6 @@
 """Streaming embeddings: order, windows, tracks, bounded memory, refusals; and the ONNX graph."""
 
+import io
 import json
 import os
 import subprocess
@@ -75,6 +76,16 @@ def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(
     metadata = read_metadata(output)
     assert metadata["pooling"] == pooling
     assert len(metadata["revision"]) == len(metadata["input"]) == 64
+
+
+def test_sequences_from_standard_input_are_those_of_a_file(tmp_path, monkeypatch):
+    folder = save_student(tmp_path / "student")
+    write_fasta(tmp_path / "in.fa.gz", draw_records(5))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "in.fa.gz").read_bytes())))
+    for place, output in ((str(tmp_path / "in.fa.gz"), "file.parquet"), ("-", "stream.parquet")):
+        assert main(["student", "embed", place, "--model", str(folder), "-o", str(tmp_path / output)]) == 0
+    assert pq.read_table(tmp_path / "file.parquet").equals(pq.read_table(tmp_path / "stream.parquet"))
+    assert read_metadata(tmp_path / "file.parquet") == read_metadata(tmp_path / "stream.parquet")
 
 
 def test_longer_sequences_are_cut_into_windows_that_are_averaged_by_length(tmp_path):

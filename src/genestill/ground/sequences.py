@@ -1,23 +1,20 @@
-"""Nucleotide sequences: reading FASTA, and turning bases into numbers."""
+"""Nucleotide sequences: reading FASTA and FASTQ, and turning bases into numbers."""
 
-import zlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import dnaio
 import numpy as np
 
 from genestill.ground.errors import InputError
-
-try:
-    from isal.isal_zlib import error as _isal_error
-except ImportError:  # dnaio reads gzip by it where it is installed
-    _isal_error = zlib.error
-_BROKEN_STREAM = (zlib.error, _isal_error)
+from genestill.ground.text import open_text
 
 BASES = "ACGT"
 UNKNOWN_BASE = 4  # the code of every letter that is not A, C, G or T
 
+_SAM = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
 _IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
 _AMINO_ACIDS_ONLY = set("EFILPQXZJO*efilpqxzjo")
 _CODES = bytes(
@@ -28,39 +25,73 @@ _COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHD
 
 
 def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield (id, sequence) of each record of a FASTA file, gzipped or not.
+    """Yield (id, sequence) of each record of a FASTA or FASTQ file, compressed or not (see `open_text`).
 
-    The id is the header up to the first white space, as every aligner cuts it. Raises `InputError`, naming the file
-    and the record, for: a missing or empty file, a truncated gzip stream, something that is not FASTA, an id without
-    letters, an id that occurs twice (also after the cut), an empty sequence, letters outside the IUPAC nucleotide
-    code, and protein sequences. ``unique`` False passes ids that occur twice, and holds no ids in memory.
+    The id is the header up to the first white space, as every aligner cuts it; what stands behind it may be in any
+    encoding. Raises `InputError`, naming the file and the record, for: a missing, empty or damaged file, something that
+    is neither FASTA nor FASTQ, an id without letters or with letters beyond ASCII, an id that occurs twice (also after
+    the cut), an empty sequence, letters outside the IUPAC nucleotide code, and protein sequences. ``unique`` False
+    passes ids that occur twice, and holds no ids in memory.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     seen: dict[str, str] = {}
-    previous = "the start of the file"
-    try:
-        with dnaio.open(path, fileformat="fasta") as records:
-            for number, record in enumerate(records, 1):
-                header, sequence = record.name, record.sequence
-                name = header.split(maxsplit=1)[0] if header.strip() else ""
-                _refuse_bad_record(path, number, name, header, sequence, seen)
-                if unique:
-                    seen[name] = header
-                previous = f"record {number} ({name})"
-                yield name, sequence
-    except dnaio.FileFormatError as error:
-        raise InputError(f"{path}: not a FASTA file after {previous}: {error}") from None
-    except (EOFError, OSError, ValueError, *_BROKEN_STREAM) as error:
-        raise InputError(f"{path}: cannot be read after {previous}: {error}; is the file truncated?") from None
-    if previous == "the start of the file":
+    number = 0
+    with open_text(path, errors="surrogateescape") as text:
+        start = text.buffer.peek(4096).lstrip()
+        if start.startswith(_SAM):
+            raise InputError(f"{path}: not a FASTA file but SAM (alignments); expected a line '>id', then bases")
+        records = _fastq_records(path, text.buffer) if start.startswith(b"@") else _fasta_records(path, text)
+        for number, (header, sequence) in enumerate(records, 1):
+            name = header.split(maxsplit=1)[0] if header.strip() else ""
+            _refuse_bad_record(path, number, name, header, sequence, seen)
+            if unique:
+                seen[name] = header
+            yield name, sequence
+    if not number:
         raise InputError(f"{path}: holds no sequence; expected FASTA records (a line '>id', then bases)")
 
 
-def _refuse_bad_record(path: Path, number: int, name: str, header: str, sequence: str, seen: dict[str, str]) -> None:
+def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[str, str]]:
+    header, parts = None, []
+    for number, line in enumerate(text, 1):
+        line = line.strip()
+        if line.startswith(">"):
+            if header is not None:
+                yield header, "".join(parts)
+            header, parts = line[1:], []
+        elif not line or line.startswith(("#", ";")):
+            continue
+        elif header is None:
+            raise InputError(f"{path}: not a FASTA file: line {number} is {line[:60]!r}{_guess(line)}; expected '>id'")
+        else:
+            parts.append(line)
+    if header is not None:
+        yield header, "".join(parts)
+
+
+def _guess(line: str) -> str:
+    """What a first line that is not FASTA may be of."""
+    for start, what in {"LOCUS ": "GenBank", "ID  ": "EMBL", "##gff": "GFF3"}.items():
+        if line.startswith(start):
+            return f" ({what}; convert it to FASTA)"
+    return " (a table? Were two files swapped?)" if "\t" in line else ""
+
+
+def _fastq_records(path: str | Path, source: io.BufferedReader) -> Iterator[tuple[str, str]]:
+    try:
+        with dnaio.open(source, fileformat="fastq") as records:
+            for record in records:
+                yield record.name, record.sequence
+    except dnaio.FileFormatError as error:
+        raise InputError(f"{path}: not a FASTQ file: {error}") from None
+
+
+def _refuse_bad_record(
+    path: str | Path, number: int, name: str, header: str, sequence: str, seen: dict[str, str]
+) -> None:
     if not name:
         raise InputError(f"{path}: record {number} has an empty header; expected '>id'")
+    if not name.isascii():
+        raise InputError(f"{path}: the id {name!r} (record {number}) has letters beyond ASCII; programs cannot join it")
     if name in seen:
         cut = "" if header == name == seen[name] else f" (from the headers {seen[name]!r} and {header!r})"
         raise InputError(

@@ -1,7 +1,6 @@
 """Text files as people have them: compressed or not, with any line ends, with or without a byte order mark."""
 
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from xopen import xopen
 
 from genestill.ground.errors import InputError
 
-STANDARD_INPUT = "-"
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # what `open_bytes` reads; for names that say the format before it
 
 _BLOCK = 1 << 17
@@ -61,29 +59,23 @@ class _Source(io.RawIOBase):
 def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     """Yield the bytes of a file, decompressed if it is gzip, bzip2, xz or zstd (told by content, not by name).
 
-    ``-`` is standard input; pipes can be read too, once. A UTF-8 byte order mark at the start is skipped. Raises
-    `InputError` for a file that is missing, a folder, or not readable, and while reading for one that is damaged.
+    Pipes can be read too, once. A UTF-8 byte order mark at the start is skipped. Raises `InputError` for a file that is
+    missing, a folder, or not readable, and while reading for one that is damaged.
     """
     try:
-        if str(path) == STANDARD_INPUT:
-            path, raw = "standard input", sys.stdin.buffer
-        elif Path(path).is_dir():
+        if Path(path).is_dir():
             raise InputError(f"{path}: is a folder; expected a file")
-        else:
-            raw = open(path, "rb")  # noqa: SIM115
+        raw = open(path, "rb")  # noqa: SIM115
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error})") from None
-    try:
+    with raw:
         # No threads: the libraries in xopen's own process are fast enough, and an error comes where it is made.
         source = io.BufferedReader(_Source(xopen(raw, "rb", threads=0), path), _BLOCK)
         if source.peek(3).startswith(_BYTE_ORDER_MARK):
             source.read(3)
         yield source
-    finally:
-        if raw is not sys.stdin.buffer:
-            raw.close()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def add_commands(commands) -> None:
 def _add_contigs(commands) -> None:
     summary = "check contigs, abundances, labels and truth together, and index them"
     parser = commands.add_parser("contigs", help=summary, description=summary)
-    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, gzipped or not")
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
     depths = parser.add_mutually_exclusive_group()
     depths.add_argument("--abundance", metavar="TABLE", help="depths: MetaBAT, CoverM, samtools coverage, VAMB, …")
     depths.add_argument(

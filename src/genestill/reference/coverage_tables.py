@@ -56,9 +56,8 @@ def read_abundance_table(path: str | Path, lengths: dict[str, int] | None = None
     """Read a table of abundances: one row per contig, the depths of one or more samples in its columns.
 
     Lengths, totals, variances and covered bases are left out: known by the name of the column, or by its numbers (equal
-    to ``lengths``, or to the sum of all other columns). Numbers of reads, where a table has no depths, are divided by
-    the length of the contig. The log says which format was recognised and which columns were taken. The rows may be in
-    any order.
+    to ``lengths``, or to the sum of all other columns). Numbers of reads become reads per 100 bp, where a table has no
+    depths. The log says which format was recognised and which columns were taken. The rows may be in any order.
 
     Args:
         path: the table, compressed or not; columns between tabs, semicolons or commas.
@@ -92,7 +91,8 @@ def read_abundance_table(path: str | Path, lengths: dict[str, int] | None = None
         )
     depths = np.stack([values[column] for column in choice.taken], axis=1)
     if choice.counts:
-        depths = depths / _lengths_of(table, choice, ids, values, lengths)[:, None]
+        # Reads of 100 bp would have this depth: the models add 0.1 before they take the logarithm of a depth.
+        depths = 100 * depths / _lengths_of(table, choice, ids, values, lengths)[:, None]
     _log(table, choice)
     return pd.DataFrame(depths.astype(np.float32), index=pd.Index(ids, name="id"), columns=samples)
 
@@ -425,7 +425,7 @@ def _log(table: TextTable, choice: _Choice) -> None:
     for column, sample in choice.taken.items():
         name = table.name_of(column)
         taken.append(sample if name == sample else f"{sample} ({name})")
-    count = "; reads divided by lengths" if choice.counts else ""
+    count = "; reads per 100 bp" if choice.counts else ""
     left = f"; left out: {listed(_reasons(choice))}" if choice.left_out else ""
     logger.info("%s: read as %s; samples %s%s%s", table.path, choice.form, listed(taken), count, left)
 

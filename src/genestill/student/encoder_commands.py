@@ -12,7 +12,9 @@ def add_commands(commands) -> None:
 def _add_embed(commands) -> None:
     summary = "embed any number of sequences with an encoder student, in bounded memory"
     parser = commands.add_parser("embed", help=summary, description=summary)
-    parser.add_argument("sequences", metavar="FASTA", help="sequences, gzipped or not, of any length")
+    parser.add_argument(
+        "sequences", metavar="FASTA", help="sequences of any length, also FASTQ, compressed, or - for stdin"
+    )
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row a sequence, in their order")
     parser.add_argument(
