@@ -48,7 +48,7 @@ def test_a_table_without_header_has_numbered_columns_and_empty_lines_are_skipped
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a\tb\n1\n", "line 2 has 1 columns; expected the 2"),
+        ("a\tb\n1\n", "line 2 has 1 columns; expected 2,"),
         ("a\tb\n1\t2\n1\t2\t3\n", "line 3 has 3 columns"),
         ("a\ta\n1\t2\n", "two columns are called 'a'"),
         ("b\n1\n", "no column 'a'"),

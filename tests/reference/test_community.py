@@ -313,7 +313,7 @@ def test_a_missing_table_column_or_encoding_gets_a_sentence(tmp_path):
     with pytest.raises(InputError, match=r"line 2: the lineage '' has 0 ranks"):
         read_genomes(table, to_species=True)
     table.write_bytes(b"file\tlineage\n\xff\xfe")
-    with pytest.raises(InputError, match="not a text file"):
+    with pytest.raises(InputError, match="which is not UTF-8"):
         read_genomes(table)
 
 

@@ -101,8 +101,7 @@ def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True)
     for number, row in zip(numbers, rows, strict=True):
         if len(row) != len(names):
             raise InputError(
-                f"{path}: line {number} has {len(row)} columns; expected the {len(names)} of line "
-                f"{1 if header else numbers[0]}"
+                f"{path}: line {number} has {len(row)} columns; expected {len(names)}, as the first line has"
             )
     cells = list(zip(*rows, strict=True)) or [()] * len(names)
     index = pd.Index(numbers, name="line", dtype="int64")

@@ -136,8 +136,8 @@ def write_community(
 
     Writes ``contigs.fna.gz``; ``abundance.tsv`` (contigname, S1, S2, …: mean read depth); ``truth.tsv`` (contig,
     lineage, genome, length, status); ``reference.tsv`` (file, lineage: what a reference database may hold; file as in
-    the table of genomes); ``provenance.json``. Returns the truth. All but the provenance is the same byte for byte
-    for the same genomes, settings and seed.
+    the table of genomes, and translation_table if that has it); ``provenance.json``. Returns the truth. All but the
+    provenance is the same byte for byte for the same genomes, settings and seed.
 
     Args:
         genomes: the table, see `read_genomes`, also for ``folder`` and ``lineage_column``.
@@ -194,6 +194,9 @@ def write_community(
             "lineage": [format_lineage(lineages[index]) for index in held],
         }
     )
+    codes = [candidates[index].translation_table for index in held]
+    if any(codes):
+        reference["translation_table"] = ["" if code is None else str(code) for code in codes]
     with folder_aside(output) as aside:
         write_fasta(aside / "contigs.fna.gz", zip(ids, (contig for _, contig in chosen), strict=True))
         for name, table in (("abundance", abundance), ("truth", truth), ("reference", reference)):

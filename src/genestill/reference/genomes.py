@@ -1,10 +1,10 @@
 """The table of genomes: which files, which lineages."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from genestill.ground.cells import is_missing, whole_number
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import (
     RANKS,
@@ -17,8 +17,11 @@ from genestill.ground.lineage import (
     refuse_two_parents,
 )
 from genestill.ground.logs import logger
+from genestill.ground.tables import read_tsv
 from genestill.ground.taxonomy_folder import parse_taxid
-from genestill.ground.text import read_text_lines
+
+# The genetic codes of NCBI that Pyrodigal knows.
+TRANSLATION_TABLES = frozenset({*range(1, 7), *range(9, 17), *range(21, 27), 29, 30, 32, 33})
 
 _SUFFIXES = (".gz", ".fna", ".fa", ".fasta", ".ffn")
 
@@ -34,6 +37,7 @@ class Genome:
         lineage: empty if the table gives a taxid only.
         taxid: None if the table gives a lineage only.
         source: the table.
+        translation_table: genetic code of its genes; None if the table does not say.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Genome:
     lineage: Lineage
     taxid: int | None
     source: str
+    translation_table: int | None = None
 
 
 def read_genomes(
@@ -52,14 +57,14 @@ def read_genomes(
     Args:
         path: the table. Lineages (``d__…;p__…`` or plain ``Bacteria;…``) stand in ``lineage_column`` if it is named,
             else in ``lineage``, else in seven columns with the names of the ranks (``domain``, ``superkingdom`` or
-            ``kingdom`` for the first).
+            ``kingdom`` for the first). A column ``translation_table`` may give genetic codes (NCBI's numbers).
         folder: where the files lie; without it, the folder of the table.
         lineage_column: rows that are empty there are left out, and counted in the log.
         to_species: whether every lineage must reach from domain to species.
 
     Raises:
         InputError: naming the line, for a missing column or file, a file or name given twice, a lineage of the
-            wrong number of ranks, a taxid that is no number, and a name with two parents.
+            wrong number of ranks, a taxid or a translation table that is no number, and a name with two parents.
     """
     path = Path(path)
     folder = Path(folder) if folder is not None else path.parent
@@ -86,7 +91,8 @@ def read_genomes(
         taxid = parse_taxid(row["taxid"], where) if row.get("taxid") else None
         if depth(lineage) == 0 and taxid is None:
             raise InputError(f"{where}: the genome {name!r} has neither lineage nor taxid")
-        genomes.append(Genome(name, file, folder / file, lineage, taxid, str(path)))
+        code = _translation_table_of(row.get("translation_table", ""), where)
+        genomes.append(Genome(name, file, folder / file, lineage, taxid, str(path), code))
     if without:
         logger.info("%s: %d of %d genomes have no %s and are left out", path, without, len(line_of), lineage_column)
     if not genomes:
@@ -97,10 +103,8 @@ def read_genomes(
 
 def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, dict[str, str], list[str]]]:
     """Yield (line, cell of each column, columns of the lineage)."""
-    # A file of other encoding may hold NUL, which csv refuses with words of its own.
-    lines = (line.replace("\0", "") for line in read_text_lines(path))
-    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = [word.strip() for word in next(rows, [])]
+    table = read_tsv(path)
+    header = list(table.columns)
     top = next((word for word in ("domain", "superkingdom", "kingdom") if word in header), "domain")
     ranks = [top, *RANKS[1:]]
     columns = [lineage_column or "lineage"]
@@ -111,15 +115,18 @@ def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, di
             f"{path}: line 1 has the columns {', '.join(header) or '(none)'}; expected 'file', and "
             + (repr(lineage_column) if lineage_column else "'lineage', the seven ranks or 'taxid'")
         )
-    try:
-        for number, row in enumerate(rows, 2):
-            if not any(entry.strip() for entry in row):
-                continue
-            if len(row) != len(header):
-                raise InputError(f"{path}: line {number} has {len(row)} columns; expected {len(header)}")
-            yield number, {name: entry.strip() for name, entry in zip(header, row, strict=True)}, columns
-    except csv.Error as error:
-        raise InputError(f"{path}: not a table ({error})") from None
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        yield number, row, columns
+
+
+def _translation_table_of(cell: str, where: str) -> int | None:
+    if is_missing(cell):
+        return None
+    code = whole_number(cell, f"{where}: translation_table")
+    if code not in TRANSLATION_TABLES:
+        known = ", ".join(map(str, sorted(TRANSLATION_TABLES)))
+        raise InputError(f"{where}: translation_table is {code}; expected one of {known}")
+    return code
 
 
 def _lineage_of(cells: list[str], to_species: bool, where: str) -> Lineage:
