@@ -55,6 +55,7 @@ rule benchmark_taxonomy:
         amber=[
             f"{folder}/evaluation/benchmark_amber.tsv"
             for folder in COMMUNITY_RESULTS.values()
+            if config["evaluation"]["amber"]
         ],
         new=f"{RESULTS}/evaluation/new_table.txt",
     output:

@@ -20,7 +20,7 @@ if TEACHER_CONFIG["model"] and not TEACHER_IS_FOLDER:
 if REFERENCE["database"] and not Path(f"{REFERENCE['database']}.dbtype").is_file():
     FETCHED.append(f"{RESULTS}/reference/database")
 PEERS = {
-    "amber": TRUTH and (config["evaluation"]["amber"] or AMBER_RUNS),
+    "amber": TRUTH and config["evaluation"]["amber"],
     "vamb": config["evaluation"]["benchmark"].get("taxometer"),
 }
 FETCHED += [peer_environment(peer) for peer, wanted in PEERS.items() if wanted]
