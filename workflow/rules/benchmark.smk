@@ -16,6 +16,15 @@ SIMULATED = [
 ]
 NEW_MODELS = ("corrector-alone", "corrector-searched")
 RUNS_OF_MODEL = config["evaluation"]["benchmark"]
+# Section and name in the report of each figure.
+BENCHMARK_FIGURES = {
+    "species_f1": ("Accuracy", "F1 at species in each community"),
+    "absent_and_known": (
+        "Accuracy",
+        "Species absent from the reference and known ones",
+    ),
+    "cost": ("Cost", "Time and memory of one run"),
+}
 
 for community, differences in COMMUNITIES.items():
     prefix = f"{community}_"
@@ -63,24 +72,24 @@ rule benchmark_taxonomy:
         comparison=report(
             f"{RESULTS}/evaluation/comparison.tsv",
             caption="../report/benchmark.rst",
-            category="Correctors compared",
-            labels={"shows": "every score with its interval", "form": "table"},
+            category=BENCHMARK_SECTIONS["Answer"],
+            labels={"shows": "Every score with its interval (table)"},
         ),
         table=f"{RESULTS}/evaluation/table.txt",
         page=report(
             f"{RESULTS}/evaluation/table.html",
             caption="../report/benchmark.rst",
-            category="Correctors compared",
-            labels={"shows": "the answer", "form": "table"},
+            category=BENCHMARK_SECTIONS["Answer"],
+            labels={"shows": "All models, by F1 at species"},
         ),
         figures=[
             report(
                 f"{RESULTS}/evaluation/figures/benchmark_{figure}.svg",
                 caption=f"../report/benchmark_{figure}.rst",
-                category="Correctors compared",
-                labels={"shows": figure.replace("_", " "), "form": "figure"},
+                category=BENCHMARK_SECTIONS[section],
+                labels={"shows": name},
             )
-            for figure in ("species_f1", "absent_and_known", "cost")
+            for figure, (section, name) in BENCHMARK_FIGURES.items()
         ],
     log:
         f"{RESULTS}/logs/evaluation/benchmark_taxonomy.log",
@@ -121,8 +130,8 @@ rule benchmark_new_contigs:
         page=report(
             f"{RESULTS}/evaluation/new_table.html",
             caption="../report/benchmark_new.rst",
-            category="Correctors compared",
-            labels={"shows": "the student alone on new contigs", "form": "table"},
+            category=BENCHMARK_SECTIONS["New contigs"],
+            labels={"shows": "Students on contigs of new communities"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/benchmark_new_contigs.log",

@@ -223,20 +223,20 @@ rule score_tasks:
         page=report(
             f"{DNA_SCORES}/table.html",
             caption="../report/dna_answer.rst",
-            category="DNA students",
-            labels={"shows": "the answer", "form": "table"},
+            category=DNA_SECTIONS["Answer"],
+            labels={"shows": "All models, best first"},
         ),
         table=report(
             f"{DNA_SCORES}/table.tsv",
             caption="../report/dna_table.rst",
-            category="DNA students",
-            labels={"shows": "every score, published ones too", "form": "table"},
+            category=DNA_SECTIONS["Answer"],
+            labels={"shows": "Every score, published ones too (table)"},
         ),
         figure=report(
             f"{DNA_SCORES}/scores.svg",
             caption="../report/dna_scores.rst",
-            category="DNA students",
-            labels={"shows": "scores by task", "form": "figure"},
+            category=DNA_SECTIONS["Answer"],
+            labels={"shows": "Scores by task"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/score_tasks.log",
@@ -269,8 +269,8 @@ rule draw_features:
         report(
             f"{DNA_SCORES}/tsne.svg",
             caption="../report/dna_tsne.rst",
-            category="DNA students",
-            labels={"shows": "features by class", "form": "figure"},
+            category=DNA_SECTIONS["Representations"],
+            labels={"shows": "Sequences of a task in two dimensions"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/draw_features.log",

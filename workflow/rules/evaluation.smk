@@ -2,18 +2,18 @@ STUDENT_NAME = config["student"]["name"]
 LABELS_NAME = config["evaluation"]["labels_name"]
 EVALUATION = f"{RESULTS}/evaluation"
 
-# What is told of contigs whose origin nobody knows is less: without a truth the last five figures do not exist.
+# Section and name in the report of each figure; without a truth the last five do not exist.
 TAXONOMY_FIGURES = {
-    "label_changes": "2. Label changes",
-    "coverage": "2. Label changes",
-    "composition": "3. Composition",
+    "label_changes": ("Label changes", "Labels before and after"),
+    "coverage": ("Label changes", "Share of contigs named at each rank"),
+    "composition": ("Composition", "Families in each sample"),
 } | (
     {
-        "f1_by_rank": "4. Accuracy",
-        "precision_recall": "4. Accuracy",
-        "reliability": "5. Confidence",
-        "by_status": "6. Novelty",
-        "by_length": "4. Accuracy",
+        "f1_by_rank": ("Accuracy", "F1 by rank"),
+        "precision_recall": ("Accuracy", "Precision and recall at species"),
+        "reliability": ("Confidence", "Confidence and share of right names"),
+        "by_status": ("Novelty", "Names at species by novelty of the genome"),
+        "by_length": ("Accuracy", "F1 by contig length"),
     }
     if TRUTH
     else {}
@@ -59,8 +59,8 @@ rule print_table:
         page=report(
             f"{EVALUATION}/table.html",
             caption="../report/table.rst",
-            category="1. Answer",
-            labels={"shows": "labels and student, rank by rank"},
+            category=TAXONOMY_SECTIONS["Answer"],
+            labels={"shows": "Labels and model, rank by rank"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/print_table.log",
@@ -89,19 +89,19 @@ rule draw_figures:
             report(
                 f"{EVALUATION}/figures/{figure}.svg",
                 caption=f"../report/{figure}.rst",
-                category=theme,
-                labels={"shows": figure.replace("_", " "), "form": "figure"},
+                category=TAXONOMY_SECTIONS[section],
+                labels={"shows": name},
             )
-            for figure, theme in TAXONOMY_FIGURES.items()
+            for figure, (section, name) in TAXONOMY_FIGURES.items()
         ),
         *(
             report(
                 f"{EVALUATION}/figures/{figure}.tsv",
                 caption=f"../report/{figure}.rst",
-                category=theme,
-                labels={"shows": figure.replace("_", " "), "form": "table"},
+                category=TAXONOMY_SECTIONS[section],
+                labels={"shows": f"{name} (table)"},
             )
-            for figure, theme in TAXONOMY_FIGURES.items()
+            for figure, (section, name) in TAXONOMY_FIGURES.items()
         ),
     log:
         f"{RESULTS}/logs/evaluation/draw_figures.log",
@@ -125,8 +125,11 @@ rule draw_figures:
 
 
 # How the run went: the published recipe keeps neither a record of its training nor a hidden layer.
-RUN_FIGURES = {"cost": "7. How the run went"} | (
-    {"training": "7. How the run went", "maps": "8. Representations"}
+RUN_FIGURES = {"cost": ("How the run went", "Time and memory of every step")} | (
+    {
+        "training": ("How the run went", "Loss by epoch"),
+        "maps": ("Representations", "Contigs in two dimensions"),
+    }
     if STUDENT["objective"] == "posterior"
     else {}
 )
@@ -158,14 +161,11 @@ rule draw_run:
             report(
                 f"{EVALUATION}/run/{figure}.{form}",
                 caption=f"../report/{figure}.rst",
-                category=theme,
-                labels={
-                    "shows": figure,
-                    "form": "figure" if form == "svg" else "table",
-                },
+                category=TAXONOMY_SECTIONS[section],
+                labels={"shows": f"{name}{kind}"},
             )
-            for figure, theme in RUN_FIGURES.items()
-            for form in ("svg", "tsv")
+            for figure, (section, name) in RUN_FIGURES.items()
+            for form, kind in (("svg", ""), ("tsv", " (table)"))
         ),
     log:
         f"{RESULTS}/logs/evaluation/draw_run.log",
@@ -260,8 +260,8 @@ rule compare_with_amber:
         report(
             f"{EVALUATION}/amber.tsv",
             caption="../report/amber.rst",
-            category="4. Accuracy",
-            labels={"shows": "agreement with AMBER", "form": "table"},
+            category=TAXONOMY_SECTIONS.get("Accuracy"),
+            labels={"shows": "Agreement with AMBER (table)"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/compare_with_amber.log",

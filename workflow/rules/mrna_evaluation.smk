@@ -111,14 +111,34 @@ rule tabulate_probes:
         f"{MRNA_TABLE}/table.txt",
         f"{MRNA_TABLE}/metrics.parquet",
         report(
-            multiext(f"{MRNA_TABLE}/", "table.html", "table.tsv", "stability.tsv"),
-            caption="../report/mrna_table.rst",
-            category="mrna",
+            f"{MRNA_TABLE}/table.html",
+            caption="../report/mrna_answer.rst",
+            category=MRNA_SECTIONS["Answer"],
+            labels={"shows": "All models, by mean score"},
         ),
         report(
-            multiext(f"{MRNA_TABLE}/", "scores.svg", "training.svg"),
-            caption="../report/mrna_table.rst",
-            category="mrna",
+            f"{MRNA_TABLE}/table.tsv",
+            caption="../report/mrna_answer.rst",
+            category=MRNA_SECTIONS["Answer"],
+            labels={"shows": "All models, by mean score (table)"},
+        ),
+        report(
+            f"{MRNA_TABLE}/scores.svg",
+            caption="../report/mrna_scores.rst",
+            category=MRNA_SECTIONS["Answer"],
+            labels={"shows": "Mean scores with their intervals"},
+        ),
+        report(
+            f"{MRNA_TABLE}/stability.tsv",
+            caption="../report/mrna_stability.rst",
+            category=MRNA_SECTIONS["Training"],
+            labels={"shows": "Stability of every run (table)"},
+        ),
+        report(
+            f"{MRNA_TABLE}/training.svg",
+            caption="../report/mrna_training.rst",
+            category=MRNA_SECTIONS["Training"],
+            labels={"shows": "Loss and gradient by step"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/tabulate_probes.log",
@@ -160,7 +180,8 @@ rule draw_maps:
         report(
             f"{MRNA_TABLE}/maps.svg",
             caption="../report/mrna_maps.rst",
-            category="mrna",
+            category=MRNA_SECTIONS["Representations"],
+            labels={"shows": "Transcripts in two dimensions"},
         ),
     log:
         f"{RESULTS}/logs/evaluation/draw_maps.log",

@@ -73,7 +73,8 @@ rule leave_out_relatives:
         overlap=report(
             f"{RESULTS}/reference/overlap.json",
             caption="../report/mrna_overlap.rst",
-            category="mrna",
+            category=MRNA_SECTIONS["Training"],
+            labels={"shows": "Transcripts left out (JSON)"},
         ),
     log:
         f"{RESULTS}/logs/reference/leave_out_relatives.log",

@@ -90,6 +90,13 @@ rule train_published:
         " --threshold {params.threshold:q} --seed {params.seed:q} --output-predictions {output.predictions:q} 2> {log:q}"
 
 
+# Of the exported files those that the report offers, and their names there.
+EXPORTED = {
+    "krona.html": "Samples as a chart to click through",
+    "predictions.tsv": "Lineage of every contig (table)",
+}
+
+
 rule export_predictions:
     input:
         predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
@@ -99,10 +106,10 @@ rule export_predictions:
     output:
         report(
             directory(f"{RESULTS}/student/{{student}}/export"),
-            htmlindex="krona.html",
-            caption="../report/krona.rst",
-            category="3. Composition",
-            labels={"shows": "samples to click through", "form": "page"},
+            patterns=["{exported,krona.html|predictions.tsv}"],
+            caption="../report/exported.rst",
+            category=TAXONOMY_SECTIONS["Composition"],
+            labels=lambda wildcards: {"shows": EXPORTED[wildcards.exported]},
         ),
     log:
         f"{RESULTS}/logs/student/export_{{student}}.log",

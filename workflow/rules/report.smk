@@ -1,0 +1,19 @@
+# The sections of the report. Its page sorts them, and the results in each, by name: the numbers keep this order.
+# A result has one label. With two, the page takes a second one that two values halve ("figure", "table") for a switch,
+# and stays blank where a result has no counterpart under the other value.
+def sections(*titles):
+    """Title -> name of the section in the report."""
+    return {title: f"{number}. {title}" for number, title in enumerate(titles, start=1)}
+
+
+TAXONOMY_SECTIONS = sections(
+    "Answer",
+    "Label changes",
+    "Composition",
+    *(("Accuracy", "Confidence", "Novelty") if TRUTH else ()),
+    "How the run went",
+    *(("Representations",) if config["student"]["objective"] == "posterior" else ()),
+)
+MRNA_SECTIONS = sections("Answer", "Training", "Representations")
+DNA_SECTIONS = sections("Answer", "Representations")
+BENCHMARK_SECTIONS = sections("Answer", "Accuracy", "New contigs", "Cost")
