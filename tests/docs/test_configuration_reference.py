@@ -1,6 +1,7 @@
 """Every key of the configuration is described, has a default or is required, and is used."""
 
 import argparse
+import importlib
 import json
 import re
 import sys
@@ -11,17 +12,17 @@ import yaml
 
 from genestill.cli import build_parser
 from genestill.ground.configuration import complete_configuration, effective_configuration, read_yaml
-from genestill.ground.settings import expand
+from genestill.ground.settings import Settings, expand, schema_of
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
     file.name.split(".")[0]: expand(yaml.safe_load(file.read_text(encoding="utf-8")))
     for file in sorted((ROOT / "workflow" / "schemas").glob("*.schema.yaml"))
 }
-RULES = "\n".join(
+RULES = [
     file.read_text(encoding="utf-8")
     for file in [ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
-)
+]
 # What JSON Schema knows; anything else is a slip, such as a comma in a description without quotes.
 KEYWORDS = {
     "$schema", "description", "type", "additionalProperties", "required", "properties", "enum", "default", "minimum",
@@ -37,6 +38,7 @@ HANDED_ON = {
     "reference.biosphere": ["reference simulate"],
     "reference.community": ["reference community"],
     "labels": ["labels search"],
+    "teacher": ["teacher embed"],
     "teacher.pretraining": ["teacher pretrain"],
     "teacher.check": ["teacher check"],
     "dna.windows": ["reference windows"],
@@ -115,14 +117,102 @@ def test_a_key_has_a_default_or_is_required(path, schema, above):
     assert "default" in schema or key in above.get("required", []) or key in conditional
 
 
+_SUBSCRIPT = r"""(?:\[(?:[^\[\]]|\[[^\[\]]*\])+\]|\.get\("\w+")"""
+_PLACE = rf"(?<![\w.])(\w+)((?:{_SUBSCRIPT})*)"
+
+
+class Reads:
+    """What rules read of the configuration: ``config["a"]["b"]``, also by way of ``NAME = config["a"]``.
+
+    Attributes:
+        names: each name and the path that it stands for; a variable subscript is ``<name>``.
+        keys: paths that are read by name.
+        whole: paths whose keys all become options: ``**NAME``, ``for key, value in NAME.items()``, ``NAME[key]``.
+        selected: (path, class of settings): those of its keys become options.
+    """
+
+    def __init__(self, files: list[str]):
+        self.names = {"config": ""}
+        self.keys, self.whole, self.selected = set(), set(), set()
+        before = None
+        while before != self.names:
+            before = dict(self.names)
+            for rules in files:
+                self._name(rules)
+        for rules in files:
+            # Names of loops are those of their file.
+            names, self.names = self.names, self._with_loops(rules)
+            found = {place for place in re.findall(_PLACE, rules) if place[0] in self.names}
+            self.keys |= {self._path(*place) for place in found if place[1]}
+            whole = re.findall(rf"(?:\*\*\(?|\bin (?={_PLACE}\.items\(\))){_PLACE}", rules)
+            self.whole |= {self._path(*place[-2:]) for place in whole if place[-2] in self.names}
+            calls = re.findall(rf"select_settings\(\s*{_PLACE},\s*(\w+)", rules)
+            self.selected |= {(self._path(*place), kind) for *place, kind in calls if place[0] in self.names}
+            self.names = names
+        self.whole |= {path.removesuffix(".<name>") for path in self.keys if path.endswith(".<name>")}
+
+    def _name(self, rules: str) -> None:
+        assigned = re.findall(rf"^(\w+) = (?:\(\s*)?{_PLACE}(?:$|\s+or\b|\))", rules, re.MULTILINE)
+        for name, block in re.findall(r"^(\w+) = \{$(.*?)^\}", rules, re.MULTILINE | re.DOTALL):
+            # The outermost loop of a comprehension stands last.
+            assigned += [(name, *place) for place in re.findall(rf"\bin {_PLACE}\.items\(\)", block)[-1:]]
+        for name, base, subscripts in assigned:
+            if base in self.names and name != "config":
+                self.names.setdefault(name, self._path(base, subscripts))
+
+    def _with_loops(self, rules: str) -> dict[str, str]:
+        looped = re.findall(rf"\bfor \w+, (\w+) in {_PLACE}\.items\(\)", rules)
+        own = {name: f"{self._path(*place)}.<name>" for name, *place in looped if place[0] in self.names}
+        return own | self.names
+
+    def _path(self, base: str, subscripts: str) -> str:
+        keys = re.findall(r"""\[["'](\w+)["']\]|\.get\("(\w+)"|(\[)""", subscripts)
+        path = [self.names[base], *(by_name or got or "<name>" for by_name, got, _ in keys)]
+        return ".".join(word for word in path if word)
+
+    def use(self, path: str) -> bool:
+        """Whether a rule does something with the key: reads it by its path, or hands it to a command that knows it."""
+        section, _, key = path.rpartition(".")
+        if path in self.keys:
+            return True
+        if any(place == section and key in schema_of(SETTINGS[kind]) for place, kind in self.selected):
+            return True
+        commands = HANDED_ON.get(section, ()) if section in self.whole else ()
+        return any(key in OPTIONS[command] for command in commands)
+
+
+SETTINGS = {
+    kind.__name__: kind
+    for file in sorted((ROOT / "src" / "genestill").rglob("settings.py"))
+    for module in [".".join(file.relative_to(ROOT / "src").with_suffix("").parts)]
+    for kind in vars(importlib.import_module(module)).values()
+    if isinstance(kind, type) and issubclass(kind, Settings)
+}
+READS = Reads(RULES)
+
+
 @pytest.mark.parametrize("path", [entry[0] for entry in LEAVES])
 def test_a_key_is_used(path):
-    section, _, key = path.rpartition(".")
-    read_by_name = re.search(rf"""\[["']{key}["']\]|\.get\(["']{key}["']|(?<=["']){key}(?=["'],?\n)""", RULES)
-    if section in HANDED_ON:
-        assert read_by_name or any(key in OPTIONS[command] for command in HANDED_ON[section])
-    else:
-        assert read_by_name, f"{path} is described, but no rule reads it"
+    assert READS.use(path), f"{path} is described, but no rule reads it"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "student.window", "student.model", "evaluation.folds", "evaluation.steps", "labels.steps", "dataset.genomes",
+        "reference.biosphere.samples", "teacher.pretraining.window", "dna.defaults.window", "mrna.defaults.epochs",
+    ],
+)  # fmt: skip
+def test_a_key_that_no_rule_reads_is_found_whatever_it_is_called(path):
+    assert not READS.use(path)
+
+
+def test_rules_read_keys_that_the_schemas_have():
+    known = {path for path, *_ in ALL} | set(SCHEMAS)
+    maps = tuple(f"{path}." for path, schema, _ in LEAVES if "additionalProperties" in schema)
+    read = {path for path in READS.keys if "<name>" not in path and not path.startswith(maps)}
+    assert len(read) > 30
+    assert sorted(read - known) == []
 
 
 @pytest.mark.parametrize("recipe", sorted(file.stem for file in (ROOT / "config" / "recipes").glob("*.yaml")))

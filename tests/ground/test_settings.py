@@ -35,9 +35,9 @@ class Baking(Settings):
     seed: int = 1
 
 
-def parser(without=()):
+def parser(only=None):
     made = argparse.ArgumentParser(exit_on_error=False)
-    add_settings(made, Baking, without)
+    add_settings(made, Baking, only)
     return made
 
 
@@ -77,7 +77,7 @@ def test_the_help_shows_unit_and_default_of_every_option():
 
 
 def test_settings_left_out_have_no_option_and_keep_their_defaults():
-    options = parser(without=["heat"]).parse_args([])
+    options = parser(only=["loaves", "flour"]).parse_args([])
     assert "heat" not in options
     assert settings_of(Baking, options).heat == 230
 

@@ -23,6 +23,7 @@ from genestill.student.neighbours import (
 )
 from genestill.student.optimization import AdamW, one_cycle
 from genestill.student.prediction import leaf_probabilities
+from genestill.student.settings import CorrectorSettings
 from genestill.student.targets import (
     GARBAGE,
     Targets,
@@ -33,7 +34,7 @@ from genestill.student.targets import (
     targets_of_labels,
     weigh_neighbours,
 )
-from genestill.student.training import Inputs, TrainingSettings, train_corrector
+from genestill.student.training import Inputs, train_corrector
 
 SPECIES = 6
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F{k // 3};g__G{k // 2};s__G{k // 2} s{k}") for k in range(SPECIES)]
@@ -71,7 +72,7 @@ def targets(tree, community):
 
 @pytest.fixture(scope="module")
 def student(tree, community, targets):
-    return train_corrector(community[0], targets, tree, TrainingSettings(epochs=8, batch_size=32), seed=1)[0]
+    return train_corrector(community[0], targets, tree, CorrectorSettings(epochs=8, batch_size=32), seed=1)[0]
 
 
 def species_of(probabilities, tree):
@@ -116,7 +117,7 @@ def test_a_student_trained_with_abundances_works_without_them(tree, community, s
 
 
 def test_the_same_seed_gives_the_same_student_bit_for_bit(tree, community, targets, student):
-    again, _ = train_corrector(community[0], targets, tree, TrainingSettings(epochs=8, batch_size=32), seed=1)
+    again, _ = train_corrector(community[0], targets, tree, CorrectorSettings(epochs=8, batch_size=32), seed=1)
     for name, value in student.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -166,14 +167,14 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tree, community, targets
     contigs = community[0]
     broken = Contigs(contigs.ids, contigs.lengths, contigs.composition * np.nan, None, [])
     with pytest.raises(CheckFailed, match="loss is nan"):
-        train_corrector(broken, targets, tree, TrainingSettings(epochs=1), seed=1)
+        train_corrector(broken, targets, tree, CorrectorSettings(epochs=1), seed=1)
 
 
 def test_too_few_targets_are_refused(tree, community):
     empty = sparse.csr_matrix((len(community[0].ids), len(tree.leaves)))
     with pytest.raises(InputError, match="only 0 contigs"):
         train_corrector(
-            community[0], Targets(empty, empty, empty, marginal(empty), 0.0), tree, TrainingSettings(epochs=1), seed=1
+            community[0], Targets(empty, empty, empty, marginal(empty), 0.0), tree, CorrectorSettings(epochs=1), seed=1
         )
 
 

@@ -15,7 +15,8 @@ from genestill.student.encoders.model import EncoderModel
 from genestill.student.release import parameters_of
 from genestill.student.transcripts import distillation, objectives
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
-from genestill.student.transcripts.distillation import Match, MatchSettings, match_student, stability, train
+from genestill.student.transcripts.distillation import Match, match_student, stability, train
+from genestill.student.transcripts.settings import MatchSettings, parse_objective
 
 TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -61,16 +62,16 @@ def _teacher(folder):
 def _match(folder, objective, **more):
     settings = MatchSettings(objective=objective, **{"steps": 6, "batch_bases": 512, "checkpoint_every": 3, **more})
     torch.manual_seed(settings.seed)
-    corpus = Corpus(folder / "transcripts.parquet", _teacher(folder), objectives.parse_objective(objective), False)
+    corpus = Corpus(folder / "transcripts.parquet", _teacher(folder), parse_objective(objective), False)
     return Match(EncoderConfig(**TINY), corpus, settings, torch.device("cpu")), settings
 
 
 def test_objectives_are_parsed_as_weighted_terms():
-    assert objectives.parse_objective("mse+0.5*relational") == {"mse": 1.0, "relational": 0.5}
+    assert parse_objective("mse+0.5*relational") == {"mse": 1.0, "relational": 0.5}
     with pytest.raises(InputError, match="no term 'cosinus'"):
-        objectives.parse_objective("cosinus")
+        parse_objective("cosinus")
     with pytest.raises(InputError, match="not a number"):
-        objectives.parse_objective("x*mse")
+        parse_objective("x*mse")
 
 
 def test_whitened_embeddings_are_uncorrelated_with_unit_variance():

@@ -1,3 +1,5 @@
+from genestill.student.settings import CorrectorSettings, PublishedSettings
+
 STUDENT = config["student"]
 
 
@@ -35,20 +37,13 @@ rule train_corrector:
     params:
         hits=lambda wildcards, input: options(hits=input.hits),
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
-        neighbours="" if STUDENT["neighbours"] else "--no-neighbours",
-        epochs=STUDENT["epochs"],
-        hidden_size=STUDENT["hidden_size"],
-        layers=STUDENT["layers"],
-        learning_rate=STUDENT["learning_rate"],
-        threshold=STUDENT["threshold"],
+        settings=options(**select_settings(STUDENT, CorrectorSettings)),
         seed=config["seed"],
     shell:
         "python -m genestill student train --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} {params.hits} --tree {input.tree:q}"
         " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q}"
-        " --epochs {params.epochs:q} --hidden-size {params.hidden_size:q} --layers {params.layers:q}"
-        " --learning-rate {params.learning_rate:q} --threshold {params.threshold:q} {params.neighbours}"
-        " --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
+        " {params.settings} --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
         " --output-embeddings {output.embeddings:q} 2> {log:q}"
 
 
@@ -75,19 +70,13 @@ rule train_published:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        teacher=STUDENT["teacher"],
-        alpha=STUDENT["alpha"],
-        temperature=STUDENT["temperature"],
-        epochs=STUDENT["epochs"],
-        batch_size=STUDENT["batch_size"],
-        threshold=STUDENT["threshold"],
+        settings=options(**select_settings(STUDENT, PublishedSettings)),
         seed=config["seed"],
     shell:
         "python -m genestill student train-published --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} --tree {input.tree:q}"
-        " --embeddings {input.embeddings:q} --teacher {params.teacher:q} --alpha {params.alpha:q}"
-        " --temperature {params.temperature:q} --epochs {params.epochs:q} --batch-size {params.batch_size:q}"
-        " --threshold {params.threshold:q} --seed {params.seed:q} --output-predictions {output.predictions:q} 2> {log:q}"
+        " --embeddings {input.embeddings:q} {params.settings} --seed {params.seed:q}"
+        " --output-predictions {output.predictions:q} 2> {log:q}"
 
 
 # Of the exported files those that the report offers, and their names there.

@@ -53,14 +53,12 @@ use rule train_corrector as train_ablation with:
     params:
         hits=lambda wildcards, input: options(hits=input.hits),
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
-        neighbours=lambda wildcards: (
-            "--no-neighbours" if "no neighbours" in ABLATIONS[wildcards.model] else ""
+        settings=lambda wildcards: options(
+            **(
+                select_settings(STUDENT, CorrectorSettings)
+                | {"neighbours": "no neighbours" not in ABLATIONS[wildcards.model]}
+            )
         ),
-        epochs=STUDENT["epochs"],
-        hidden_size=STUDENT["hidden_size"],
-        layers=STUDENT["layers"],
-        learning_rate=STUDENT["learning_rate"],
-        threshold=STUDENT["threshold"],
         seed=lambda wildcards: wildcards.seed,
 
 
@@ -107,12 +105,8 @@ use rule train_published as train_published_control with:
         model="|".join(PUBLISHED),
         seed=r"\d+",
     params:
-        teacher=lambda wildcards: PUBLISHED[wildcards.model],
-        alpha=0.3,
-        temperature=4.0,
-        epochs=100,
-        batch_size=64,
-        threshold=0.8,
+        # Its published settings are the defaults of the command.
+        settings=lambda wildcards: options(teacher=PUBLISHED[wildcards.model]),
         seed=lambda wildcards: wildcards.seed,
 
 

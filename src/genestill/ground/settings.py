@@ -47,6 +47,7 @@ def setting(
     exclusive_maximum: float | None = None,
     choices: Iterable | None = None,
     recipes: Iterable[str] | None = None,
+    path: str | None = None,
 ):
     """A field of a settings dataclass.
 
@@ -57,6 +58,7 @@ def setting(
         minimum, maximum, exclusive_minimum, exclusive_maximum: bounds of a number, or of each number of a list.
         choices: the values that are accepted, besides None where the type has it.
         recipes: the only recipes that read it; None for all.
+        path: what it names on disk, see `genestill.ground.given_paths`.
     """
     bounds = {
         "minimum": minimum,
@@ -70,7 +72,8 @@ def setting(
             "description": f"{description} {unit[:1].upper()}{unit[1:]}." if unit else description,
             "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
             "choices": None if choices is None else tuple(choices),
-            "recipes": None if recipes is None else tuple(recipes),
+            "recipes": None if recipes is None else list(recipes),
+            "path": path,
         },
     )
 
@@ -97,7 +100,8 @@ class _Described:
     description: str
     bounds: dict
     choices: tuple | None
-    recipes: tuple | None
+    recipes: list | None
+    path: str | None
     kinds: tuple
     literals: tuple
     many: bool
@@ -177,7 +181,8 @@ class _Described:
         if default is not REQUIRED:
             schema |= {"default": default}
         schema |= {"description": self.description}
-        return schema if self.recipes is None else schema | {"recipes": list(self.recipes)}
+        ours = {"recipes": self.recipes, "path": self.path}
+        return schema | {word: value for word, value in ours.items() if value is not None}
 
 
 def _fields(kind: type) -> dict[str, _Described]:
@@ -206,10 +211,13 @@ def _described(field: dataclasses.Field, hint) -> _Described:
     return _Described(default=default, kinds=tuple(kinds), literals=tuple(literals), many=many, **field.metadata)
 
 
-def add_settings(parser, kind: type, without: Iterable[str] = ()) -> None:
-    """Add one option per setting of ``kind``: its name with dashes, and ``--no-…`` too if it is true or false."""
+def add_settings(parser, kind: type, only: Iterable[str] | None = None) -> None:
+    """Add one option per setting of ``kind``, or for ``only`` some of them, to a parser.
+
+    An option is called as its field, with dashes; one that is true or false has a ``--no-…`` too.
+    """
     for name, described in _fields(kind).items():
-        if name in without:
+        if only is not None and name not in only:
             continue
         option = f"--{name.replace('_', '-')}"
         if described.kinds == (bool,):
@@ -296,10 +304,12 @@ def refuse_settings(settings, schema, where: str) -> None:
     if not isinstance(schema, dict) or not isinstance(settings, dict):
         return
     names = schema.get("settings")
+    # What the schema says otherwise, such as null for what a rule works out, the dataclass need not accept.
+    other = {*schema.get("without", ()), *schema.get("properties", ())}
     for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
         kind = _import(name)
         try:
-            kind(**select_settings(settings, kind))
+            kind(**select_settings(settings, kind, other))
         except InputError as error:
             raise InputError(f"configuration: {where}: {error}") from None
     for key, value in settings.items():

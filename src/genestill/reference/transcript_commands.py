@@ -122,7 +122,7 @@ def _add_task(commands) -> None:
     )
     parser.add_argument("--classes", nargs=2, metavar="FASTA", help="instead of a table: class 0 and class 1")
     add_settings(parser, ProbeTaskSettings)
-    add_settings(parser, TranscriptSettings, without=["shortest"])
+    add_settings(parser, TranscriptSettings, only=["longest"])
     add_seed(parser, "the draw")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the task")
     parser.set_defaults(run=_run_task)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from genestill.ground.options import add_contigs_and_index, add_seed
-from genestill.ground.settings import settings_of
+from genestill.ground.settings import add_settings, settings_of
 from genestill.student.dna.commands import add_commands as add_dna_commands
 from genestill.student.encoder_commands import add_commands as add_encoder_commands
+from genestill.student.settings import CorrectorSettings, PublishedSettings
 from genestill.student.transcripts.commands import add_commands as add_transcript_commands
 
 
@@ -56,14 +57,7 @@ def _add_train(commands) -> None:
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
-    parser.add_argument("--epochs", type=int, default=25, help="passes over the contigs (default: %(default)s)")
-    parser.add_argument("--hidden-size", type=int, default=256, help="width of a layer (default: %(default)s)")
-    parser.add_argument("--layers", type=int, default=2, help="hidden layers (default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=3e-3, help="peak, of AdamW (default: %(default)s)")
-    parser.add_argument(
-        "--threshold", type=float, default=0.5, help="confidence from which a name is accepted (default: %(default)s)"
-    )
-    parser.add_argument("--no-neighbours", action="store_true", help="believe each contig's own evidence alone")
+    add_settings(parser, CorrectorSettings)
     add_seed(parser)
     parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="its table of predictions")
@@ -73,7 +67,6 @@ def _add_train(commands) -> None:
 
 def _run_train(options) -> None:
     from genestill.student.taxdistill import Sources, learn
-    from genestill.student.training import TrainingSettings
 
     sources = Sources(
         contigs=options.contigs,
@@ -86,11 +79,9 @@ def _run_train(options) -> None:
         soft_labels=options.soft_labels,
         embeddings=_embeddings(options),
     )
-    training = settings_of(TrainingSettings, options)
     learn(
         sources,
-        training,
-        not options.no_neighbours,
+        settings_of(CorrectorSettings, options),
         options.seed,
         options.output_model,
         options.output_predictions,
@@ -109,20 +100,12 @@ def _embeddings(options):
 
 
 def _add_train_published(commands) -> None:
-    from genestill.student.published_settings import TEACHERS, PublishedSettings
-
-    published = PublishedSettings()
     parser = commands.add_parser("train-published", help="train TaxDistill as its authors do, or one of its controls")
     _add_sources(parser)
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
     parser.add_argument("--tree", required=True, metavar="TSV", help="label tree without 'other child' leaves")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
-    parser.add_argument("--teacher", choices=TEACHERS, default=published.teacher, help="default: %(default)s")
-    parser.add_argument("--alpha", type=float, default=published.alpha, help="weight of the labels (%(default)s)")
-    parser.add_argument("--temperature", type=float, default=published.temperature, help="default: %(default)s")
-    parser.add_argument("--epochs", type=int, default=published.epochs, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=published.batch_size, help="default: %(default)s")
-    parser.add_argument("--threshold", type=float, default=0.8, help="published: %(default)s")
+    add_settings(parser, PublishedSettings)
     add_seed(parser)
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="the student's predictions")
     parser.add_argument("--output-head-predictions", metavar="PARQUET", help="those of the teacher's head")
@@ -131,7 +114,6 @@ def _add_train_published(commands) -> None:
 
 def _run_train_published(options) -> None:
     from genestill.student.published import learn_published
-    from genestill.student.published_settings import PublishedSettings
 
     learn_published(options, _embeddings(options), settings_of(PublishedSettings, options))
 

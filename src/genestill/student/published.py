@@ -23,7 +23,7 @@ from genestill.ground.predictions import predictions_of
 from genestill.ground.shards import Embeddings
 from genestill.ground.tables import read_table, write_table
 from genestill.student.features import Contigs, read_contigs
-from genestill.student.published_settings import PublishedSettings
+from genestill.student.settings import PublishedSettings
 
 HIDDEN_SIZE, LAYERS, DROPOUT = 512, 4, 0.2
 SMALLEST_LEARNING_RATE, WEIGHT_DECAY = 1e-6, 1e-4
@@ -143,5 +143,5 @@ def learn_published(options, embeddings: Embeddings | None, settings: PublishedS
     metadata = {"seed": options.seed, "recipe": "taxdistill-published", **vars(settings)}
     for path, probabilities in ((options.output_predictions, said), (options.output_head_predictions, taught)):
         if path is not None and probabilities is not None:
-            table = predictions_of(contigs.ids, probabilities, tree, options.threshold)
+            table = predictions_of(contigs.ids, probabilities, tree, settings.threshold)
             write_table(path, table, PREDICTIONS, metadata)

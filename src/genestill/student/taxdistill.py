@@ -1,6 +1,6 @@
 """The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,9 @@ from genestill.student.neighbours import (
     reduce_composition,
 )
 from genestill.student.prediction import predict_lineages, representations
+from genestill.student.settings import CorrectorSettings
 from genestill.student.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
-from genestill.student.training import Inputs, TrainingSettings, train_corrector
+from genestill.student.training import Inputs, train_corrector
 
 
 @dataclass
@@ -60,8 +61,7 @@ class Sources:
 
 def learn(
     sources: Sources,
-    training: TrainingSettings,
-    use_neighbours: bool,
+    training: CorrectorSettings,
     seed: int,
     model: str | Path,
     predictions: str | Path,
@@ -78,11 +78,11 @@ def learn(
     labels = read_table(sources.labels, LABELS)
     if labels["id"].tolist() != contigs.ids:
         raise InputError(f"{sources.labels}: its contigs are not those of the index {sources.index}, in its order")
-    targets = build_targets(sources, contigs, labels, tree, use_neighbours, seed)
+    targets = build_targets(sources, contigs, labels, tree, training.neighbours, seed)
     student, history = train_corrector(contigs, targets, tree, training, seed)
     inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
     table = predict_lineages(student, inputs, contigs.ids)
-    settings = {"training": vars(training), "neighbours": use_neighbours}
+    settings = {"training": asdict(training)}
     provenance = collect_provenance(sources.files(), settings, seed, teacher_weight=targets.teacher_weight)
     student.config.provenance = {key: provenance[key] for key in ("genestill", "commit", "seed", "inputs", "written")}
     with folder_aside(model) as folder:

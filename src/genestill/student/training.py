@@ -1,7 +1,6 @@
 """Training of the corrector on the posterior of label, search evidence, neighbours and teacher."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,34 +12,10 @@ from genestill.ground.logs import logger
 from genestill.student.corrector import Corrector, CorrectorConfig
 from genestill.student.features import Contigs, evidence_arrays
 from genestill.student.optimization import AdamW, one_cycle
+from genestill.student.settings import CorrectorSettings
 from genestill.student.targets import GARBAGE, Targets
 
 TEMPERATURES = np.geomspace(0.5, 2.0, 21)
-
-
-@dataclass
-class TrainingSettings:
-    """How the corrector learns; the defaults are those of the recipe ``taxdistill``.
-
-    Attributes:
-        epochs, batch_size, learning_rate, weight_decay: of AdamW with a one-cycle learning rate.
-        hidden_size, layers, dropout: of the perceptron.
-        drop_abundance, drop_evidence: chance that a contig is shown without its abundances, without its evidence.
-        held_out: share of contigs that are kept from training to fit the temperature.
-        threshold: confidence from which a name is accepted.
-    """
-
-    epochs: int = 25
-    batch_size: int = 256
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
-    hidden_size: int = 256
-    layers: int = 2
-    dropout: float = 0.1
-    drop_abundance: float = 0.15
-    drop_evidence: float = 0.4
-    held_out: float = 0.1
-    threshold: float = 0.5
 
 
 class Inputs:
@@ -80,7 +55,7 @@ def _padded(rows: sparse.csr_matrix) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train_corrector(
-    contigs: Contigs, targets: Targets, tree: LabelTree, settings: TrainingSettings, seed: int
+    contigs: Contigs, targets: Targets, tree: LabelTree, settings: CorrectorSettings, seed: int
 ) -> tuple[Corrector, list[dict]]:
     """Train a corrector whose softmax over leaves matches ``targets.posterior``.
 

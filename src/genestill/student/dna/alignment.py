@@ -6,8 +6,6 @@ meeting point is a matrix of overlaps, and the two ways to compare are its two n
 
 import torch
 
-MODES = ("pooled", "repeated")
-
 
 def overlap(
     first_start: torch.Tensor, first_stop: torch.Tensor, second_start: torch.Tensor, second_stop: torch.Tensor

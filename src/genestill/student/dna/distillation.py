@@ -1,44 +1,12 @@
 """Hybrid architecture distillation (HAD, arXiv 2505.20836): align what is visible, reconstruct what is not."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.ground.errors import InputError
-from genestill.student.dna.alignment import MODES, align, overlap
+from genestill.student.dna.alignment import align, overlap
+from genestill.student.dna.settings import Objective
 from genestill.student.encoders.attention import ROTARY_BASE, rotate
-
-SCOPES = ("visible", "masked", "all")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The two branches and what the paper leaves open.
-
-    Attributes:
-        alignment: weight of the feature alignment; 0 leaves the branch out.
-        reconstruction: weight of the reconstruction; 0 leaves it out.
-        scope: which groups are aligned; ``visible`` is HAD's, ``masked`` and ``all`` are controls.
-        meet: how one 6-mer vector meets six bases: ``pooled`` or ``repeated`` (see `alignment.align`).
-    """
-
-    alignment: float = 1.0
-    reconstruction: float = 1.0
-    scope: str = "visible"
-    meet: str = "pooled"
-
-    def __post_init__(self):
-        if self.scope not in SCOPES:
-            raise InputError(f"alignment scope is {self.scope!r}; expected one of {', '.join(SCOPES)}")
-        if self.meet not in MODES:
-            raise InputError(f"alignment mode is {self.meet!r}; expected one of {', '.join(MODES)}")
-        if min(self.alignment, self.reconstruction) < 0 or self.alignment + self.reconstruction == 0:
-            raise InputError(
-                f"weights are {self.alignment} (alignment) and {self.reconstruction} (reconstruction); expected none "
-                "below 0 and one above it (without either branch, pretrain the student instead)"
-            )
 
 
 class CrossAttentionDecoder(nn.Module):

@@ -1,54 +1,21 @@
 """Fine-tuning a student on a task: whole, by low-rank adapters, or its head alone; and embedding a task's sequences."""
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.errors import CheckFailed
 from genestill.ground.logs import logger
+from genestill.student.dna.settings import FineTuning, Schedule
 from genestill.student.dna.tasks import Task
 from genestill.student.dna.tokens import collate
-from genestill.student.dna.training import Schedule
 from genestill.student.encoders.pooling import pool
 
-METHODS = ("full", "lora", "frozen")
 # Which linear maps get adapters: all of the encoders' blocks, and DeBERTa's attention and MLP.
 LORA_TARGETS = r".*(query_key_value|output_gate|gate_up|down|query_proj|key_proj|value_proj|dense|mixer\.output)"
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """Settings of a fine-tuning run.
-
-    Attributes:
-        method: ``full``, ``lora`` (rank 8, alpha 32, dropout 0.1, as seqLens) or ``frozen`` (head alone).
-        pooling: of `encoders.pooling.pool`.
-        learning_rates: each is tried for ``search_epochs``, and the best on validation trains; one is taken as it is.
-        epochs: passes over the training rows; the state of the best validation epoch is kept.
-        batch: sequences a step.
-        reverse_complement_augmentation: turn half of the training sequences over at random.
-        seed: of head, order and dropout.
-    """
-
-    method: str = "full"
-    pooling: str = "mean"
-    learning_rates: tuple[float, ...] = (1e-3,)
-    epochs: int = 20
-    search_epochs: int = 2
-    batch: int = 128
-    weight_decay: float = 0.01
-    reverse_complement_augmentation: bool = False
-    seed: int = 1
-
-    def __post_init__(self):
-        if self.method not in METHODS:
-            raise InputError(f"method is {self.method!r}; expected one of {', '.join(METHODS)}")
-        if not self.learning_rates:
-            raise InputError("no learning rate was given; expected one, or several to search among")
 
 
 class Classifier(nn.Module):

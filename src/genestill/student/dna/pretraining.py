@@ -11,8 +11,6 @@ from genestill.ground.sequences import encode_bases
 from genestill.student.dna.masking import corrupt_tokens, cut_groups, mask_groups
 from genestill.student.dna.tokens import Tokens, collate
 
-MASKINGS = ("tokens", "groups")
-
 
 class MaskedLanguageModel(nn.Module):
     """A student and its language head; the loss is the cross-entropy of the chosen tokens."""

@@ -18,50 +18,20 @@ from genestill.ground.provenance import collect_provenance
 from genestill.ground.seeds import seed_everything
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
-from genestill.student.dna.distillation import Distillation, Objective
+from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
-from genestill.student.dna.finetuning import FineTuning, embed_sequences, fine_tune
-from genestill.student.dna.pretraining import MASKINGS, MaskedLanguageModel, masked_batch
+from genestill.student.dna.finetuning import embed_sequences, fine_tune
+from genestill.student.dna.pretraining import MaskedLanguageModel, masked_batch
+from genestill.student.dna.settings import FineTuning, Objective, Schedule, Start
 from genestill.student.dna.students import (
     LanguageHead,
-    build_student,
     open_language_head,
     open_student,
     save_student,
 )
 from genestill.student.dna.tasks import read_task
 from genestill.student.dna.tokens import BytePairs
-from genestill.student.dna.training import Schedule, train
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """Where a student comes from: an architecture, or the folder (or published name) of one to go on from."""
-
-    architecture: str | None = None
-    initial: str | None = None
-    tokenizer: str | None = None
-    reverse_complement: bool = False
-    cls: bool = False
-    max_tokens: int = 1024
-
-    def open(self):
-        """(model, cutter)."""
-        if (self.architecture is None) == (self.initial is None):
-            raise InputError("give either an architecture to start afresh or a student to go on from")
-        if self.initial is not None:
-            if self.tokenizer or self.reverse_complement or self.cls:
-                raise InputError(
-                    f"{self.initial}: a student to go on from has its own tokenizer, strands and [CLS]; they cannot be "
-                    "given beside it"
-                )
-            return open_student(self.initial)
-        return build_student(self.architecture, self.tokenizer, self.reverse_complement, self.cls, self.max_tokens)
-
-    def inputs(self) -> dict[str, str]:
-        """Files and folders that it is read from, by role; a published name is none."""
-        given = {"initial": self.initial, "tokenizer": self.tokenizer}
-        return {role: path for role, path in given.items() if path and Path(path).exists()}
+from genestill.student.dna.training import train
 
 
 def pretrain_student(
@@ -78,8 +48,6 @@ def pretrain_student(
 
     With ``start.initial`` this is continual pretraining (the language head saved beside the student goes on too).
     """
-    if masking not in MASKINGS:
-        raise InputError(f"masking is {masking!r}; expected one of {', '.join(MASKINGS)}")
     seed_everything(schedule.seed)
     student, cutter = start.open()
     if masking == "groups" and isinstance(cutter, BytePairs):

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,39 +11,8 @@ from torch import nn
 
 from genestill.ground.errors import CheckFailed
 from genestill.ground.logs import progress
+from genestill.student.dna.settings import Schedule
 from genestill.student.encoders.checkpoints import resume, save_checkpoint
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    Attributes:
-        steps: optimiser steps; 0 leaves the model as it is.
-        batch: sequences a step.
-        learning_rate: peak; linear warm-up, then cosine to zero (seqLens: 5e-4).
-        warmup: share of the steps (seqLens: 0.05).
-        weight_decay: of AdamW, on matrices only (seqLens: 0.1).
-        clip: largest gradient norm.
-        checkpoint_every: steps between two checkpoints.
-        seed: with the step's number it fixes the batch and its masks.
-    """
-
-    steps: int
-    batch: int = 32
-    learning_rate: float = 5e-4
-    warmup: float = 0.05
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    checkpoint_every: int = 500
-    seed: int = 1
-
-    def factor(self, step: int) -> float:
-        """Share of the peak learning rate at ``step`` (0-based)."""
-        warm = max(1, round(self.warmup * self.steps))
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
 
 
 def train(

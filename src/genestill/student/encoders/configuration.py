@@ -4,9 +4,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
 from genestill.ground.errors import InputError
+from genestill.student.settings import BACKBONES, POOLINGS
 
-BACKBONES = ("delta_hybrid", "transformer")
-POOLINGS = ("mean", "max", "cls", "concatenated")
 DEFAULT_WINDOW = 256  # bases to each side
 
 

@@ -13,9 +13,9 @@ from genestill.ground.devices import choose_device
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
 from genestill.ground.models import open_whole
-from genestill.student.encoders.configuration import POOLINGS
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
+from genestill.student.settings import POOLINGS
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
 

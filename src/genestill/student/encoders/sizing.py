@@ -1,7 +1,8 @@
 """Students by size: named presets, and the closest fit to a parameter budget."""
 
 from genestill.ground.errors import InputError
-from genestill.student.encoders.configuration import BACKBONES, EncoderConfig
+from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.settings import BACKBONES
 
 # had: 1.1 million parameters, the size of the HAD student (arXiv 2505.20836, which prints the size but not the shape).
 PRESETS = {

@@ -12,8 +12,8 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import sha256_of
 from genestill.ground.shards import find_embeddings
 from genestill.ground.tables import read_metadata, read_table
-from genestill.student.transcripts import objectives
 from genestill.student.transcripts.objectives import fit_whitening
+from genestill.student.transcripts.settings import TERMS
 from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures
 
 
@@ -55,7 +55,7 @@ class Corpus:
             "token-features": teacher.token_features,
             "base-log-probabilities": teacher.base_log_probabilities,
         }
-        needed = {objectives.TERMS[term] for term in weights} - {None}
+        needed = {TERMS[term] for term in weights} - {None}
         for name in needed:
             if not given[name]:
                 raise InputError(f"objective term needs the teacher's {name}; give --{name}")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,29 +20,14 @@ from genestill.student.encoders.tokenization import MASK, encode_batch
 from genestill.student.transcripts import objectives
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
 from genestill.student.transcripts.objectives import Heads, mean_over_spans
-
-
-@dataclass(frozen=True)
-class MatchSettings:
-    """How a student is trained. objective: see `objectives.parse_objective`."""
-
-    objective: str = "mse"
-    steps: int = 2000
-    batch_bases: int = 16_384  # bases a batch, padding included
-    learning_rate: float = 2e-3
-    warm_up: float = 0.05  # share of the steps
-    weight_decay: float = 0.01
-    clip: float = 1.0  # largest gradient norm; 0: gradients are taken as they are
-    temperature: float = 2.0  # of the logits term
-    checkpoint_every: int = 200
-    seed: int = 1
+from genestill.student.transcripts.settings import MatchSettings, parse_objective
 
 
 class Match:
     """A student, its heads, and the loss of a batch."""
 
     def __init__(self, config: EncoderConfig, corpus: Corpus, settings: MatchSettings, device: torch.device):
-        self.weights = objectives.parse_objective(settings.objective)
+        self.weights = parse_objective(settings.objective)
         self.settings, self.corpus, self.device = settings, corpus, device
         self.model = EncoderModel(config).to(device)
         sequence_size = corpus.whitening.matrix.shape[1] if corpus.whitening else None
@@ -246,7 +231,7 @@ def match_student(
     from genestill.student.transcripts.release import write_student
 
     seed_everything(settings.seed)
-    weights = objectives.parse_objective(settings.objective)
+    weights = parse_objective(settings.objective)
     output = Path(output)
     checkpoint = output / "checkpoint"
     corpus = Corpus(transcripts, teacher, weights, tracks=config.tracks > 0)

@@ -15,31 +15,7 @@ from torch.nn import functional
 
 from genestill.ground.errors import InputError
 
-# Name of a term to what it needs of the teacher.
-TERMS = {
-    "cosine": "embeddings",
-    "mse": "embeddings",
-    "relational": "embeddings",
-    "contrastive": "embeddings",
-    "token": "token-features",
-    "logits": "base-log-probabilities",
-    "masked": None,
-}
 MASKED_SHARE = 0.15
-
-
-def parse_objective(text: str) -> dict[str, float]:
-    """``cosine`` or a mix such as ``mse+0.5*relational``: term to weight. Raises `InputError` for an unknown term."""
-    weights: dict[str, float] = {}
-    for part in text.split("+"):
-        weight, _, name = part.strip().rpartition("*")
-        if name not in TERMS:
-            raise InputError(f"objective {text!r}: no term {name!r}; expected some of {', '.join(TERMS)}")
-        try:
-            weights[name] = weights.get(name, 0.0) + float(weight or 1)
-        except ValueError:
-            raise InputError(f"objective {text!r}: weight {weight!r} is not a number") from None
-    return weights
 
 
 @dataclass(frozen=True)

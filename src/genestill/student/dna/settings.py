@@ -1,0 +1,175 @@
+"""The settings of the commands ``genestill student dna-…``, apart from the code that needs torch."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from genestill.ground.errors import InputError
+from genestill.ground.settings import Settings, setting
+from genestill.student.settings import POOLINGS
+
+# Single-base encoders, then DeBERTa over byte pairs.
+ARCHITECTURES = (
+    "had", "had-small", "had-tiny", "transformer-tiny", "deberta-tiny", "deberta-1M-at", "deberta-15M",
+    "deberta-23M-at-xsmall", "deberta-27M", "deberta-46M", "deberta-47M-at-small", "deberta-89M-at-base",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TokenizerSettings(Settings):
+    """What the byte-pair tokenizer is."""
+
+    vocabulary: int = setting(
+        4096,
+        "Tokens of the byte-pair tokenizer that deberta students read; trained on the windows.",
+        minimum=64,
+        maximum=65_536,
+    )
+
+
+@dataclass(frozen=True)
+class Start(Settings):
+    """Where a student comes from: an architecture, or the folder (or published name) of one to go on from."""
+
+    architecture: str | None = setting(
+        None,
+        "For a student that starts afresh; had… and transformer… read single bases, deberta… byte pairs.",
+        choices=ARCHITECTURES,
+    )
+    initial: str | None = setting(None, "Folder of a student to go on from, instead of an architecture.", path="folder")
+    tokenizer: str | None = None
+    reverse_complement: bool = setting(False, "Whether both strands are averaged; not for deberta.")
+    cls: bool = setting(
+        False,
+        "Whether a [CLS] is read before the first base (deberta has one always); it is what pooling cls takes.",
+    )
+    max_tokens: int = setting(1024, "Longest input.", unit="tokens of the student", minimum=16)
+
+    def open(self):
+        """(model, cutter)."""
+        from genestill.student.dna.students import build_student, open_student
+
+        if (self.architecture is None) == (self.initial is None):
+            raise InputError("give either an architecture to start afresh or a student to go on from")
+        if self.initial is not None:
+            if self.tokenizer or self.reverse_complement or self.cls:
+                raise InputError(
+                    f"{self.initial}: a student to go on from has its own tokenizer, strands and [CLS]; they cannot be "
+                    "given beside it"
+                )
+            return open_student(self.initial)
+        return build_student(self.architecture, self.tokenizer, self.reverse_complement, self.cls, self.max_tokens)
+
+    def inputs(self) -> dict[str, str]:
+        """Files and folders that it is read from, by role; a published name is none."""
+        given = {"initial": self.initial, "tokenizer": self.tokenizer}
+        return {role: path for role, path in given.items() if path and Path(path).exists()}
+
+
+@dataclass(frozen=True)
+class Schedule(Settings):
+    """How long and how fast.
+
+    Linear warm-up to the peak, then cosine to zero. seqLens: peak 5e-4, warm-up 0.05, weight decay 0.1 (of matrices
+    only). ``clip`` is the largest gradient norm; with the step's number, ``seed`` fixes the batch and its masks.
+    """
+
+    steps: int = setting(10_000, "Optimiser steps; 0 leaves the student as it is.", minimum=0)
+    batch: int = setting(32, "Windows per step.", minimum=1)
+    learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.", exclusive_minimum=0)
+    warmup: float = setting(0.05, "Share of the steps in which the learning rate rises.", minimum=0, maximum=1)
+    weight_decay: float = setting(0.1, "Weight decay of AdamW.", minimum=0)
+    clip: float = 1.0
+    checkpoint_every: int = setting(500, "Steps between two checkpoints.", minimum=1)
+    seed: int = 1
+
+    def factor(self, step: int) -> float:
+        """Share of the peak learning rate at ``step`` (0-based)."""
+        warm = max(1, round(self.warmup * self.steps))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
+
+
+@dataclass(frozen=True)
+class Masking(Settings):
+    """What is masked."""
+
+    share: float = setting(0.15, "Share of tokens or groups that are masked.", exclusive_minimum=0, maximum=1)
+    masking: str = setting(
+        "tokens",
+        "Of method pretrain; single tokens, or all bases of a 6-mer as a distilled student sees them.",
+        choices=("tokens", "groups"),
+    )
+
+
+@dataclass(frozen=True)
+class Objective(Settings):
+    """The two branches of the distillation, and what the paper leaves open.
+
+    Weight 0 leaves a branch out. The scope ``visible`` is HAD's, ``masked`` and ``all`` are controls.
+    """
+
+    alignment: float = setting(1.0, "Of method distil; weight of the alignment with the teacher.", minimum=0)
+    reconstruction: float = setting(1.0, "Of method distil; weight of the reconstruction of masked bases.", minimum=0)
+    scope: str = setting("visible", "Of method distil; 6-mers that are aligned.", choices=("visible", "masked", "all"))
+    meet: str = setting(
+        "pooled",
+        "Of method distil; one 6-mer vector meets the mean of its bases, or is repeated at each.",
+        choices=("pooled", "repeated"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.alignment + self.reconstruction == 0:
+            raise InputError(
+                "alignment and reconstruction are both 0; expected a weight above 0 (without either branch, pretrain "
+                "the student instead)"
+            )
+
+
+@dataclass(frozen=True)
+class FineTuning(Settings):
+    """How a student is fine-tuned.
+
+    Of the learning rates, each is tried for ``search_epochs``, and the best on validation trains; one is taken as it
+    is. The state of the best validation epoch is kept. ``lora`` has rank 8, alpha 32, dropout 0.1, as seqLens.
+    """
+
+    method: str = setting(
+        "full",
+        "What is trained: all weights, low-rank adapters, or the head alone.",
+        choices=("full", "lora", "frozen"),
+    )
+    pooling: str = setting(
+        "mean",
+        "From tokens to one vector, of students and teacher alike; cls is the first token ([CLS] where the student "
+        "reads one, else the first base) and concatenated is cls, max and mean side by side.",
+        choices=POOLINGS,
+    )
+    learning_rates: tuple[float, ...] = setting(
+        (1e-3,),
+        "Peak learning rates of fine-tuning; several are searched among on validation, for each method anew.",
+        exclusive_minimum=0,
+    )
+    epochs: int = setting(20, "Passes over the training rows.", minimum=1)
+    search_epochs: int = setting(2, "Passes for each learning rate that is tried.", minimum=1)
+    batch: int = setting(128, "Sequences per step of fine-tuning.", minimum=1)
+    weight_decay: float = 0.01
+    reverse_complement_augmentation: bool = setting(
+        False, "Whether half of the training sequences are reverse-complemented at random."
+    )
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class CrossValidation(Settings):
+    """Which rows validate."""
+
+    folds: int | None = setting(
+        None,
+        "Folds of the training rows for cross-validation, of which each seed is validated on another; null takes the "
+        "table's validation rows, or a tenth of its training rows drawn by the seed.",
+        minimum=2,
+    )
+    fold: int = setting(0, "Which fold validates, from 0.", minimum=0)

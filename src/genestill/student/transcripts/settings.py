@@ -1,0 +1,81 @@
+"""The settings of ``genestill student match``."""
+
+from dataclasses import dataclass
+
+from genestill.ground.errors import InputError
+from genestill.ground.settings import Settings, setting
+from genestill.student.settings import BACKBONES, POOLINGS
+
+# Name of a term of the objective to what it needs of the teacher.
+TERMS = {
+    "cosine": "embeddings",
+    "mse": "embeddings",
+    "relational": "embeddings",
+    "contrastive": "embeddings",
+    "token": "token-features",
+    "logits": "base-log-probabilities",
+    "masked": None,
+}
+
+
+def parse_objective(text: str) -> dict[str, float]:
+    """``cosine`` or a mix such as ``mse+0.5*relational``: term to weight. Raises `InputError` for an unknown term."""
+    weights: dict[str, float] = {}
+    for part in text.split("+"):
+        weight, _, name = part.strip().rpartition("*")
+        if name not in TERMS:
+            raise InputError(f"objective {text!r}: no term {name!r}; expected some of {', '.join(TERMS)}")
+        try:
+            weights[name] = weights.get(name, 0.0) + float(weight or 1)
+        except ValueError:
+            raise InputError(f"objective {text!r}: weight {weight!r} is not a number") from None
+    return weights
+
+
+@dataclass(frozen=True)
+class EncoderSettings(Settings):
+    """What the student is."""
+
+    backbone: str = setting(
+        "delta_hybrid",
+        "Gated delta net with one layer of attention, or attention in every layer.",
+        choices=BACKBONES,
+    )
+    pooling: str = setting("mean", "Pooling over bases.", choices=POOLINGS)
+    expansion: int = setting(
+        0,
+        "Width of the embedding, to which the bases' states are expanded before pooling; 0 is the width of the states.",
+        minimum=0,
+    )
+    attention_window: int | None = setting(
+        None,
+        "Bases to each side that a position attends to; 0 is all, null the backbone's default (256, or all for "
+        "transformer).",
+        minimum=0,
+    )
+    smaller: float = setting(200, "Teacher's parameters over the student's.", exclusive_minimum=1)
+    max_length: int = setting(12_288, "Longest input of the student.", unit="bases", minimum=64)
+    tracks: bool = setting(False, "Whether the CDS and splice tracks are read beside the bases.")
+
+
+@dataclass(frozen=True)
+class MatchSettings(Settings):
+    """How a student is trained; warm-up is a share of the steps."""
+
+    objective: str = setting(
+        "mse",
+        "Terms cosine, mse, relational, contrastive, token, logits, masked, or a mix such as mse+0.5*relational.",
+    )
+    steps: int = setting(2000, "Optimiser steps; 0 leaves the student untrained.", minimum=0)
+    batch_bases: int = setting(16_384, "Bases per batch, padding included.", minimum=64)
+    learning_rate: float = setting(2e-3, "Peak learning rate of AdamW.", exclusive_minimum=0)
+    warm_up: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = setting(1.0, "Largest gradient norm; 0 leaves gradients as they are.", minimum=0)
+    temperature: float = setting(2.0, "Temperature of the logits term.", exclusive_minimum=0)
+    checkpoint_every: int = setting(200, "Steps between two checkpoints.", minimum=1)
+    seed: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        parse_objective(self.objective)
