@@ -11,7 +11,7 @@ import sys
 
 import genestill
 from genestill.completion import SHELLS, PrintCompletion
-from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.errors import CheckFailed, InputError, ProgramFailed
 from genestill.ground.logs import configure_logging
 from genestill.ground.provenance import record_command, times_of_paths
 from genestill.ground.streams import streams_as_files
@@ -26,8 +26,9 @@ STAGES = {
 
 EXIT_CODES = """exit codes:
   0    done
-  1    a defect of genestill or of a program it called (the log holds the traceback)
-  2    the input or the command line is wrong; one sentence says what to mend
+  1    a defect of genestill (the log holds the traceback)
+  2    the input or the command line is wrong: one sentence says what to fix; or a program that was called failed:
+       its last lines are shown
   3    a check failed, for example a teacher that does not read DNA better than chance
   130  stopped with Ctrl-C; what is half written has not got its name
 """
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
             before = times_of_paths(vars(options))
             options.run(options)
             record_command(arguments, vars(options), before)
-    except InputError as error:
+    except (InputError, ProgramFailed) as error:
         print(f"genestill: {error}", file=sys.stderr)
         return 2
     except CheckFailed as error:

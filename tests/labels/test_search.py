@@ -9,7 +9,7 @@ import pytest
 
 from genestill.cli import main
 from genestill.ground import artefacts
-from genestill.ground.errors import InputError
+from genestill.ground.errors import InputError, ProgramFailed
 from genestill.ground.files import read_json
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.sequences import reverse_complement, write_fasta
@@ -153,7 +153,7 @@ def test_ready_database_gives_the_same_labels_and_its_own_taxonomy(found, world,
 
 def test_what_is_no_database_gets_a_sentence(world, tmp_path, capsys):
     assert search(world, tmp_path, world / "contigs.fna") == 2
-    assert "expected an MMseqs2 taxonomy database" in capsys.readouterr().err
+    assert "contigs.fna: not an MMseqs2 taxonomy database" in capsys.readouterr().err
     assert call("reference", "database", "--ready", "GTDP", "--output", tmp_path / "database") == 2
     assert "neither an MMseqs2 database" in capsys.readouterr().err
     run_program([find_program("mmseqs"), "createdb", world / "proteins" / "one.faa", tmp_path / "bare", "-v", 1])
@@ -175,7 +175,7 @@ def test_proteins_carry_their_genome_and_are_not_predicted_twice(world, caplog):
 
 
 def test_failing_program_shows_its_last_words():
-    with pytest.raises(RuntimeError, match="failed with exit code"):
+    with pytest.raises(ProgramFailed, match=r"mmseqs failed with exit code 1 \(.*no_such_module\)\. Its last lines:\n"):
         run_program([find_program("mmseqs"), "no_such_module"])
 
 

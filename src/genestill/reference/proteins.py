@@ -1,6 +1,5 @@
 """Proteins of the reference genomes, predicted by Pyrodigal (GPL: a program that runs, never an import)."""
 
-import subprocess
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -96,11 +95,11 @@ def _predict(pyrodigal: Path, genome: Genome, made_of: dict, output: Path) -> di
         # The general models of the mode meta have each their genetic code, 4 among them.
         mode = "single" if length >= TRAINING_LENGTH else "meta"
         code = (genome.translation_table or 11) if mode == "single" else None
-        proteins = _run(pyrodigal, genome, source, mode, code)
+        proteins = _run(pyrodigal, source, mode, code)
         density, residues = _coding(proteins, length)
         made_of = made_of | {"mode": mode, "base_pairs": length, "coding_density": density, "other_code": False}
         if mode == "single" and genome.translation_table is None and (density < DENSE or residues < LONG):
-            with_4, _ = _coding(_run(pyrodigal, genome, source, mode, 4), length)
+            with_4, _ = _coding(_run(pyrodigal, source, mode, 4), length)
             made_of["coding_density_4"] = with_4
             made_of["other_code"] = with_4 > DENSE_WITH_4 and with_4 - density > DENSER
     number = sum(line.startswith(">") for line in proteins)
@@ -115,17 +114,12 @@ def _predict(pyrodigal: Path, genome: Genome, made_of: dict, output: Path) -> di
     return made_of
 
 
-def _run(pyrodigal: Path, genome: Genome, source: Path, mode: str, code: int | None) -> list[str]:
+def _run(pyrodigal: Path, source: Path, mode: str, code: int | None) -> list[str]:
     """Lines of the proteins that Pyrodigal finds in ``source``, as FASTA."""
     found = source.with_suffix(".faa")
     command = [pyrodigal, "-i", source, "-a", found, "-o", "/dev/null", "-p", mode]
     command += [] if code is None else ["-g", code]
-    done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        tail = "\n".join(done.stderr.splitlines()[-5:])
-        raise RuntimeError(f"pyrodigal failed on {genome.path} with exit code {done.returncode}:\n{tail}")
+    run_program(command)
     return found.read_text(encoding="ascii").splitlines()
 
 

@@ -99,13 +99,13 @@ def make_taxonomy(genomes: list[Genome], taxdump: str | Path | None, output: str
     _finish(dump, taxid_of_genome, merged, genomes[0].source, output)
 
 
-def make_taxonomy_of_report(report: str | Path, output: str | Path) -> None:
-    """Write the taxonomy folder of a ready MMseqs2 database, given the report of all its sequences.
+def make_taxonomy_of_report(report: str | Path, output: str | Path, source: str) -> None:
+    """Write the taxonomy folder of a ready MMseqs2 database ``source``, given the report of all its sequences.
 
     Raises `InputError` for a file that is no report, and fewer species than two.
     """
-    dump = read_report(read_text_lines(report), str(report))
-    _finish(dump, {}, 0, str(report), output)
+    dump = read_report(read_text_lines(report), f"the taxonomy of {source}")
+    _finish(dump, {}, 0, source, output)
 
 
 def make_taxonomy_of_labels(labels: str | Path, form: str, output: str | Path) -> None:
