@@ -6,7 +6,7 @@ import pytest
 from genestill.ground.configuration import complete_configuration, read_yaml
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
-from genestill.student.transcripts.objectives import parse_objective
+from genestill.student.transcripts.settings import parse_objective
 
 ROOT = Path(__file__).parents[2]
 
