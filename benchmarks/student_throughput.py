@@ -17,8 +17,9 @@ import torch
 
 from genestill.ground.sequences import read_fasta
 from genestill.student.encoders.embedding import Embedder, Record
-from genestill.teacher.embedding import EmbeddingSettings, sequence_embeddings
+from genestill.teacher.embedding import sequence_embeddings
 from genestill.teacher.loading import load_teacher
+from genestill.teacher.settings import EmbeddingSettings
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ import torch
 
 from genestill.ground.devices import choose_device
 from genestill.ground.sequences import read_fasta
-from genestill.teacher.embedding import EmbeddingSettings, sequence_embeddings, window_bases
+from genestill.teacher.embedding import sequence_embeddings, window_bases
 from genestill.teacher.loading import load_teacher
+from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.windows import cut_windows, pad
 
 

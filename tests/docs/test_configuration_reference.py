@@ -38,7 +38,6 @@ HANDED_ON = {
     "reference.biosphere": ["reference simulate"],
     "reference.community": ["reference community"],
     "labels": ["labels search"],
-    "teacher": ["teacher embed"],
     "teacher.pretraining": ["teacher pretrain"],
     "teacher.check": ["teacher check"],
     "dna.windows": ["reference windows"],

@@ -161,6 +161,16 @@ def test_a_section_takes_its_keys_from_the_settings_that_it_names():
     assert whole.keys() == {"properties"}
 
 
+def test_a_default_of_null_accepts_null_beside_what_the_setting_accepts():
+    over = {"loaves": {"default": None}, "flour": {"default": None}}
+    whole = expand({"settings": f"{__name__}.Baking", "properties": over})
+    validator = jsonschema.Draft202012Validator(whole)
+    assert validator.is_valid({"loaves": None, "flour": None})
+    assert validator.is_valid({"loaves": 3, "flour": "rye"})
+    assert not validator.is_valid({"loaves": 0})
+    assert not validator.is_valid({"flour": "oat"})
+
+
 def test_a_key_that_is_called_settings_is_a_key_like_others():
     schema = {"properties": {"settings": {"type": "string"}}}
     assert expand(schema) == schema

@@ -160,7 +160,8 @@ def encoder(folder: Path) -> None:
 
 
 def teacher(folder: Path) -> None:
-    from genestill.teacher.pretraining import PretrainingSettings, build_model
+    from genestill.teacher.pretraining import build_model
+    from genestill.teacher.settings import PretrainingSettings
     from genestill.teacher.tokenization import KmerTokenizer
 
     tokenizer = KmerTokenizer.of_size(2, 16)

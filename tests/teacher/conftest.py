@@ -10,7 +10,8 @@ import torch
 from genestill.ground.artefacts import INDEX
 from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import write_table
-from genestill.teacher.pretraining import PretrainingSettings, build_model
+from genestill.teacher.pretraining import build_model
+from genestill.teacher.settings import PretrainingSettings
 from genestill.teacher.tokenization import KmerTokenizer, train_bpe
 
 

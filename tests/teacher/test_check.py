@@ -9,7 +9,8 @@ from genestill.ground.sequences import write_fasta
 from genestill.teacher.check import check_teacher
 from genestill.teacher.genomes import Genomes, genome_files
 from genestill.teacher.loading import load_teacher
-from genestill.teacher.pretraining import PretrainingSettings, pretrain
+from genestill.teacher.pretraining import pretrain
+from genestill.teacher.settings import PretrainingSettings
 
 # A repeat that any language model learns within a few steps.
 MOTIF = "ACGTTGCATGCACCGTAGGCATCATTTGACGGAC"

@@ -7,8 +7,9 @@ from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.sequences import reverse_complement
 from genestill.ground.shards import load_embeddings
 from genestill.ground.tables import read_arrow, read_metadata
-from genestill.teacher.embedding import EmbeddingSettings, compute, sequence_embeddings
+from genestill.teacher.embedding import compute, sequence_embeddings
 from genestill.teacher.loading import load_teacher
+from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard
 from genestill.teacher.windows import window_bounds
 

@@ -14,7 +14,8 @@ from genestill.teacher import pretraining
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.objectives import IGNORED, causal_targets, mask_tokens
-from genestill.teacher.pretraining import PretrainingSettings, learning_rate_share, pretrain
+from genestill.teacher.pretraining import learning_rate_share, pretrain
+from genestill.teacher.settings import PretrainingSettings
 
 SMALL = {"hidden_size": 16, "layers": 1, "heads": 2, "vocabulary": 30, "context": 24, "batch": 4, "steps": 12}
 

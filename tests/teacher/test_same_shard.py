@@ -1,5 +1,5 @@
 from genestill.ground.contents import content_checksum
-from genestill.teacher.embedding import EmbeddingSettings
+from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard
 
 

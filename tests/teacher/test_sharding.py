@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from genestill.ground.artefacts import INDEX
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_table
-from genestill.teacher.embedding import EmbeddingSettings
+from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard, read_rows, shard_bounds, write_stream
 
 

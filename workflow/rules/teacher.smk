@@ -1,5 +1,7 @@
 # The teacher of every recipe: get it (by name, from a folder, or pretrained here), check it, ask it about a set of
 # sequences. A recipe only says which sets it has and what its teacher is pretrained and checked on.
+from genestill.teacher.settings import EmbeddingSettings
+
 TEACHER_CONFIG = config["teacher"]
 
 # A folder that the user has, or one that a rule makes: downloaded by name, or pretrained in miniature.
@@ -158,13 +160,10 @@ rule embed_shard:
         shard=lambda wildcards: wildcards.shard,
         shards=TEACHER_CONFIG["shards"],
         settings=options(
-            layer=TEACHER_CONFIG["layer"],
-            pooling=TEACHER_POOLING,
-            window=TEACHER_CONFIG["window"],
-            strands=TEACHER_CONFIG["strands"],
-            masked_passes=TEACHER_CONFIG["masked_passes"],
-            dtype=TEACHER_CONFIG["dtype"],
-            batch_tokens=TEACHER_CONFIG["batch_tokens"],
+            **(
+                select_settings(TEACHER_CONFIG, EmbeddingSettings)
+                | {"pooling": TEACHER_POOLING}
+            ),
             processes=TEACHER_CONFIG["processes"],
         ),
         device=device,

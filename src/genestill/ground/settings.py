@@ -274,7 +274,7 @@ def expand(schema):
     """A schema with ``settings: package.module.Kind`` (or a list of these) replaced by the properties of the settings.
 
     Settings named under ``without`` are left out; ``properties`` beside it are added, or laid over those of the same
-    name, such as another default.
+    name, such as another default. A default of null accepts null, which a rule then works out.
     """
     if isinstance(schema, list):
         return [expand(one) for one in schema]
@@ -291,8 +291,17 @@ def expand(schema):
             if key not in without:
                 properties.setdefault(key, one)
     for key, one in schema.get("properties", {}).items():
+        if key in properties and "default" in one and one["default"] is None:
+            properties[key] = _nullable(properties[key])
         properties[key] = properties.get(key, {}) | one
     return schema | {"properties": properties}
+
+
+def _nullable(schema: dict) -> dict:
+    if "enum" in schema:
+        schema = schema | {"enum": [*schema["enum"], None]}
+    kinds = schema["type"]
+    return schema | {"type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
 
 
 def refuse_settings(settings, schema, where: str) -> None:

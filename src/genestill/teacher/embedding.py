@@ -4,7 +4,6 @@ Memory is bounded by a chunk of sequences, not by their number: sequences stream
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,56 +13,12 @@ from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.sequences import reverse_complement
 from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import Teacher
+from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
 
-POOLINGS = ("mean", "max", "first", "last", "concatenated")
-REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CHUNK_BASES = 8_000_000
 CHUNK_BYTES = 256_000_000  # of features or probabilities held before they are written
 FIRST_TOKENS = 512  # what TaxDistill looks at
-
-
-@dataclass(frozen=True)
-class EmbeddingSettings:
-    """What is computed; recorded in the metadata of the file.
-
-    Attributes:
-        representation: ``sequence`` (one vector per sequence), ``token`` (one per token) or ``base-log-probabilities``.
-        layer: 0 is the embedding layer, -1 the last layer, ``middle`` half way.
-        pooling: over the tokens of a window: ``mean`` or ``max`` over tokens that cover a known base, ``first`` or
-            ``last`` token of the input (special ones included), or ``concatenated``: first, max and mean side by side.
-            Windows are averaged by known bases (``max``: the maximum is taken).
-        window: bases of a window; None for as many as the context holds; ``first`` for the first 512 tokens of a
-            sequence and no more (with ``last`` pooling: TaxDistill as published).
-        strands: ``one``, or ``both`` for the mean over a sequence and its reverse complement.
-        batch_tokens: tokens of a batch, padding included; None for 2,048 (CPU, whose caches are small) or 65,536 (GPU).
-        masked_passes: for base log-probabilities of a masked model, see `base_log_probabilities`.
-        dtype: of the model.
-    """
-
-    representation: str = "sequence"
-    layer: int | str = -1
-    pooling: str = "mean"
-    window: int | str | None = None
-    strands: str = "one"
-    batch_tokens: int | None = None
-    masked_passes: int = 7
-    dtype: str = "auto"
-
-    def __post_init__(self):
-        for name, allowed in (("representation", REPRESENTATIONS), ("pooling", POOLINGS), ("strands", ("one", "both"))):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(allowed)}")
-        if isinstance(self.window, str) and self.window != "first":
-            if not self.window.isdigit() or int(self.window) < 1:
-                raise InputError(f"window {self.window!r}: expected a number of bases, or 'first'")
-            object.__setattr__(self, "window", int(self.window))
-        for name, value in (("window", "first"), ("strands", "both")):
-            if self.representation != "sequence" and getattr(self, name) == value:
-                raise InputError(
-                    f"{name} {value} goes with the representation sequence only; {self.representation} covers every "
-                    "base of one strand"
-                )
 
 
 def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:

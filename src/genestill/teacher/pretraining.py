@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,62 +21,12 @@ from genestill.ground.seeds import seed_everything
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets, mask_tokens
+from genestill.teacher.settings import PretrainingSettings
 from genestill.teacher.tokenization import KmerTokenizer, Tokenizer, load_tokenizer, train_bpe
 
-ARCHITECTURES = ("genomeocean", "nucleotide-transformer")
 TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
 TOKENIZER_PIECE = 200
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-
-
-@dataclass(frozen=True)
-class PretrainingSettings:
-    """What a run depends on; two runs with equal settings and genomes give equal weights on a CPU unless timed.
-
-    Attributes:
-        architecture: ``genomeocean`` (Mistral, causal, byte-pair tokens) or ``nucleotide-transformer`` (v2: rotary
-            ESM with gated feed-forward, masked, k-mers).
-        hidden_size, layers, heads: of the model; the feed-forward block is 4 hidden sizes wide.
-        vocabulary: byte-pair tokens, special ones included; of k-mers there are as many as there are.
-        k: bases of a k-mer: 6 as published; 3 reads codons.
-        strands: windows come from ``both`` strands, or from ``one`` (transcripts), then at multiples of the k-mer from
-            a sequence's first base, so that coding sequences are read in frame.
-        context: tokens of one input.
-        batch: inputs a step.
-        steps: optimiser steps.
-        minutes: stop after so long, if that comes before ``steps``; the learning rate follows whichever is nearer.
-        learning_rate: peak; 5 % linear warm-up, then cosine to a tenth.
-        seed: of weights, windows and masks.
-    """
-
-    architecture: str = "genomeocean"
-    hidden_size: int = 128
-    layers: int = 3
-    heads: int = 4
-    vocabulary: int = 1024
-    k: int = 6
-    strands: str = "both"
-    context: int = 256
-    batch: int = 8
-    steps: int = 500
-    minutes: float | None = None
-    learning_rate: float = 4e-3
-    seed: int = 1
-
-    def __post_init__(self):
-        if self.architecture not in ARCHITECTURES:
-            raise InputError(f"architecture {self.architecture!r}: expected one of {', '.join(ARCHITECTURES)}")
-        if self.hidden_size % (2 * self.heads):
-            raise InputError(
-                f"hidden size {self.hidden_size} over {self.heads} heads: expected an even whole number a head "
-                "(rotary positions turn pairs)"
-            )
-        if not 1 <= self.k <= 8:
-            raise InputError(f"k-mers of {self.k} bases: expected 1 to 8")
-        if self.strands not in ("one", "both"):
-            raise InputError(f"strands {self.strands!r}: expected one or both")
-        if self.steps < 1 or (self.minutes is not None and self.minutes <= 0):
-            raise InputError("steps and minutes must be above 0")
 
 
 def pretrain(

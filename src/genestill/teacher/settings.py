@@ -1,0 +1,163 @@
+"""The settings of this stage's commands."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genestill.ground.errors import InputError
+from genestill.ground.settings import Settings, setting
+
+POOLINGS = ("mean", "max", "first", "last", "concatenated")
+REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
+
+
+@dataclass(frozen=True)
+class PretrainingSettings(Settings):
+    """What a run depends on; two runs with equal settings and genomes give equal weights on a CPU unless timed.
+
+    The feed-forward block is 4 hidden sizes wide. The learning rate rises in a linear warm-up of 5 % of the steps and
+    falls by a cosine to a tenth; with ``minutes`` it follows whichever of time and steps is nearer to its end. The seed
+    is that of weights, windows and masks.
+    """
+
+    architecture: str = setting(
+        "genomeocean",
+        "genomeocean is a causal Mistral over byte-pair tokens; nucleotide-transformer is a masked ESM encoder with "
+        "rotary positions and gated feed-forward blocks over k-mers.",
+        choices=("genomeocean", "nucleotide-transformer"),
+    )
+    hidden_size: int = setting(128, "Width of the hidden states; an even multiple of heads.", minimum=8)
+    layers: int = setting(3, "Number of layers.", minimum=1)
+    heads: int = setting(4, "Attention heads.", minimum=1)
+    vocabulary: int = setting(
+        1024,
+        "Byte-pair tokens, five special ones among them; 9 are single nucleotides, which the objective logits of the "
+        "recipe mrna needs (or k-mers, of which there are as many as there are).",
+        minimum=9,
+    )
+    k: int = setting(
+        6,
+        "Bases of a k-mer of nucleotide-transformer; 3 reads codons, as for coding sequences (teacher.reads: cds).",
+        minimum=1,
+        maximum=8,
+    )
+    strands: str = setting(
+        "both",
+        "Where windows come from; one takes sequences as they stand, for transcripts, and at multiples of the k-mer "
+        "from the first base, so that coding sequences are read in frame.",
+        choices=("one", "both"),
+    )
+    context: int = setting(256, "Tokens of one input.", minimum=8)
+    batch: int = setting(8, "Inputs per step.", minimum=1)
+    steps: int = setting(500, "Optimiser steps.", minimum=1)
+    minutes: float | None = setting(
+        None, "Stop after so long if that comes first; weights then vary from run to run.", exclusive_minimum=0
+    )
+    learning_rate: float = setting(4e-3, "Peak learning rate of AdamW.", exclusive_minimum=0)
+    seed: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.hidden_size % (2 * self.heads):
+            raise InputError(
+                f"hidden_size is {self.hidden_size} over {self.heads} heads; expected an even whole number per head "
+                "(rotary positions turn pairs)"
+            )
+
+
+@dataclass(frozen=True)
+class CheckSettings(Settings):
+    """What a teacher must pass."""
+
+    loss_share: float | None = setting(
+        None,
+        "The loss on known genomes must be below this share of ln(vocabulary), the loss of a uniform guess; null is "
+        "0.93, or 0.98 for k-mers.",
+        exclusive_minimum=0,
+        exclusive_maximum=1,
+    )
+    windows: int = setting(64, "Windows of one context each that the loss is measured on.", minimum=1)
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings(Settings):
+    """What is computed; recorded in the metadata of the file.
+
+    ``last`` pooling of the window ``first`` is TaxDistill as published.
+    """
+
+    representation: str = setting(
+        "sequence",
+        "One vector per sequence, one per token, or the probabilities of A, C, G and T at every base.",
+        choices=REPRESENTATIONS,
+    )
+    layer: int | Literal["middle"] = setting(
+        -1, "Hidden state that embeddings are taken from; 0 is the embedding layer, -1 the last, middle half way."
+    )
+    pooling: str = setting(
+        "mean",
+        "Over the tokens of a window. mean and max take tokens that cover a known base, first and last the ends of the "
+        "input; concatenated is first, max and mean side by side. Windows are then averaged by their known bases (max "
+        "takes the maximum).",
+        choices=POOLINGS,
+    )
+    window: int | Literal["first"] | None = setting(
+        None,
+        "Bases of a window; every base of a sequence lies in one. null takes as many as the model's context holds; "
+        "first takes only the first 512 tokens of a sequence.",
+        minimum=1,
+    )
+    strands: str = setting(
+        "one",
+        "both averages the embeddings of a sequence and of its reverse complement, in twice the time.",
+        choices=("one", "both"),
+    )
+    batch_tokens: int | None = setting(
+        None, "Tokens per batch, padding included; null is 65,536 on a GPU and 2,048 elsewhere.", minimum=1
+    )
+    masked_passes: int = setting(
+        7,
+        "For the base log-probabilities of a masked teacher; one token in so many is masked per pass, 0 masks none.",
+        minimum=0,
+        recipes=["mrna"],
+    )
+    dtype: str = setting(
+        "auto",
+        "Number format of the model; auto is bfloat16 on a GPU and float32 elsewhere.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, value in (("window", "first"), ("strands", "both")):
+            if self.representation != "sequence" and getattr(self, name) == value:
+                raise InputError(
+                    f"{name} {value} goes with the representation sequence only; {self.representation} covers every "
+                    "base of one strand"
+                )
+
+
+@dataclass(frozen=True)
+class ShardSettings(Settings):
+    """How the work is spread."""
+
+    shards: int = setting(
+        1,
+        "Jobs that each set of sequences is spread over, by bases; each is a restart point. A student that is "
+        "distilled on windows holds one shard in memory (10,000 windows of 1,020 bases with 1,024 numbers per token"
+        " are 3.5 GB).",
+        minimum=1,
+    )
+    processes: int = setting(1, "Processes within a job; on GPUs each has one of its own.", minimum=1)
+
+
+@dataclass(frozen=True)
+class SoftLabelSettings(Settings):
+    """How soft labels are cross-fitted."""
+
+    folds: int = setting(
+        5,
+        "Heads behind the soft labels, each trained without one part of the contigs, which it then labels; 1 is one "
+        "head that labels what it learnt from.",
+        minimum=1,
+        recipes=["taxdistill", "taxdistill-published"],
+    )
