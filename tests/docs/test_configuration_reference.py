@@ -21,7 +21,11 @@ SCHEMAS = {
 }
 RULES = [
     file.read_text(encoding="utf-8")
-    for file in [ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+    for file in [
+        ROOT / "workflow" / "Snakefile",
+        *sorted((ROOT / "workflow" / "rules").glob("*.smk")),
+        ROOT / "src" / "genestill" / "ground" / "recipes.py",  # what rules derive from the configuration
+    ]
 ]
 # What JSON Schema knows; anything else is a slip, such as a comma in a description without quotes.
 KEYWORDS = {
@@ -131,7 +135,7 @@ class Reads:
     """
 
     def __init__(self, files: list[str]):
-        self.names = {"config": ""}
+        self.names = {"config": "", "configuration": "", "dna": "dna", "mrna": "mrna"}
         self.keys, self.whole, self.selected = set(), set(), set()
         before = None
         while before != self.names:
@@ -155,6 +159,8 @@ class Reads:
         for name, block in re.findall(r"^(\w+) = \{$(.*?)^\}", rules, re.MULTILINE | re.DOTALL):
             # The outermost loop of a comprehension stands last.
             assigned += [(name, *place) for place in re.findall(rf"\bin {_PLACE}\.items\(\)", block)[-1:]]
+        made = re.findall(r"^(\w+) = (dna|mrna)_students\(", rules, re.MULTILINE)
+        assigned += [(name, section, '["students"]') for name, section in made]
         for name, base, subscripts in assigned:
             if base in self.names and name != "config":
                 self.names.setdefault(name, self._path(base, subscripts))

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from genestill.ground.configuration import complete_configuration, read_yaml
+from genestill.ground.configuration import complete_configuration, merge, read_yaml
 from genestill.ground.contradictions import refuse_contradictions
 from genestill.ground.errors import InputError
+from genestill.ground.recipes import needed_representations
+from genestill.student.transcripts import objectives
 
 ROOT = Path(__file__).parents[2]
 RECIPES, SCHEMAS = ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
@@ -56,3 +58,53 @@ def test_configurations_of_the_project_hold_no_contradiction(file):
 def test_settings_of_one_command_that_contradict_each_other_are_refused_before_its_job(settings, words):
     with pytest.raises(InputError, match=words):
         check({"dataset": {"name": "x"}, **settings})
+
+
+@pytest.mark.parametrize(
+    ("dna", "words"),
+    [
+        ({"compared_with": "undistilled"}, "dna.compared_with is 'undistilled'; expected one of distilled-probe"),
+        ({"task_epochs": {"gue/mouse": 3}}, "dna.task_epochs names 'gue/mouse'; expected one of origin/phylum"),
+        ({"folds": 3}, "dna.folds is 3, but there are 1 dna.seeds"),
+        ({"students": {"a": {"method": "distil", "masking": "groups"}}}, "dna.students.a: masking is not a setting of"),
+        ({"students": {"a": {"method": "distil", "alignment": 0, "reconstruction": 0}}}, "are both 0"),
+        ({"students": {"a": {"method": "pretrain", "architecture": None}}}, "neither architecture nor initial"),
+        ({"windows": {"length": 240}}, "dna.students.distilled: max_tokens is 180, less than the 240 bases"),
+    ],
+)
+def test_what_could_only_fail_or_mislead_a_dna_student_hours_later_is_refused(dna, words):
+    settings = read_yaml(ROOT / "config" / "had-demo.yaml")
+    with pytest.raises(InputError, match=words):
+        check(merge(settings, {"dna": dna}))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "words"),
+    [
+        (
+            "had",
+            {"teacher": {"strands": "both"}},
+            "strands is both, but .* representation token of the windows",
+        ),
+        ("had", {"teacher": {"window": "first"}}, "teacher.window is first"),
+        ("had", {"teacher": {"pretraining": {"k": 3}}}, "expected nucleotide-transformer and k 6"),
+        ("mrna", {"teacher": {"strands": "both"}}, "representation base-log-probabilities of the corpus"),
+        ("mrna", {"mrna": {"students": {"teacher": {}}}}, "mrna.students.teacher has the name of teacher.name"),
+        ("mrna", {"mrna": {"students": {"kmers-1-3": {}}}}, "kmers-1-3 has the name of mrna.baselines.kmers-1-3"),
+    ],
+)
+def test_a_teacher_that_cannot_give_what_the_students_need_is_refused(recipe, settings, words):
+    with pytest.raises(InputError, match=words):
+        check(merge(read_yaml(ROOT / "config" / f"{recipe}-demo.yaml"), settings))
+
+
+def test_strands_and_windows_of_the_teacher_are_free_where_students_match_whole_sequences():
+    settings = merge(read_yaml(ROOT / "config" / "mrna-demo.yaml"), {"teacher": {"strands": "both"}})
+    settings["mrna"]["students"] = {"embeddings": {"objective": "mse"}}
+    check(settings)
+
+
+def test_what_objectives_need_of_the_teacher_is_known_to_the_training_and_to_the_checks_alike():
+    needed = {"embeddings": "sequence", "token-features": "token", "base-log-probabilities": "base-log-probabilities"}
+    for term, given in objectives.TERMS.items():
+        assert needed_representations(f"0.5*{term}") == ([needed[given]] if given else [])

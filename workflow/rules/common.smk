@@ -22,6 +22,15 @@ from genestill.ground.errors import InputError
 from genestill.ground.files import write_text
 from genestill.ground.given_paths import is_folder, refuse_missing_paths
 from genestill.ground.locks import hold
+from genestill.ground.recipes import (
+    CLADE_TASK,
+    asked_of_teacher,
+    distilled_students,
+    dna_models,
+    dna_students,
+    mrna_students,
+    needed_representations,
+)
 from genestill.ground.settings import select_settings
 
 # The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration

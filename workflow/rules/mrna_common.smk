@@ -41,9 +41,7 @@ MRNA_SETS = {
     for folder in (MRNA_CORPUS, MRNA_BENCHMARK)
     for part in [f"{folder}/coding" if MRNA_READS == "cds" else folder]
 }
-MRNA_STUDENTS = {
-    name: {**MRNA["defaults"], **student} for name, student in MRNA["students"].items()
-}
+MRNA_STUDENTS = mrna_students(MRNA)
 # Folder of every training: its student and seed.
 MRNA_RUNS = {
     f"{name}.seed{seed}": (name, seed)
@@ -54,11 +52,11 @@ MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
 MRNA_SHOWN = next(iter(MRNA_STUDENTS))
 MRNA_RELEASE = f"{RESULTS}/release/{MRNA_SHOWN}"
-# Representation of the teacher -> option of ``student match``, and the terms of an objective that need it.
-MRNA_NEEDS = {
-    "sequence": ("embeddings", ("cosine", "mse", "relational", "contrastive")),
-    "token": ("token_features", ("token",)),
-    "base-log-probabilities": ("base_log_probabilities", ("logits",)),
+# Representation of the teacher -> option of ``student match``.
+MRNA_OPTIONS = {
+    "sequence": "embeddings",
+    "token": "token_features",
+    "base-log-probabilities": "base_log_probabilities",
 }
 
 
@@ -68,14 +66,13 @@ def files_of(place):
     return path.split(",") if ":" not in place else [path]
 
 
-def asked_of_teacher(student):
+def matched_shards(student):
     """What the objective of a student needs of the teacher: option of ``student match`` to files."""
-    objective = MRNA_STUDENTS[student]["objective"]
-    terms = {term.rpartition("*")[2].strip() for term in objective.split("+")}
     return {
-        option: teacher_shards("corpus", representation)
-        for representation, (option, needed) in MRNA_NEEDS.items()
-        if terms & set(needed)
+        MRNA_OPTIONS[representation]: teacher_shards("corpus", representation)
+        for representation in needed_representations(
+            MRNA_STUDENTS[student]["objective"]
+        )
     }
 
 
@@ -85,7 +82,7 @@ def mrna_kind(model):
         return "teacher"
     if model in MRNA["baselines"]:
         return "baseline"
-    taught = MRNA_STUDENTS[model]["steps"] > 0 and asked_of_teacher(model)
+    taught = MRNA_STUDENTS[model]["steps"] > 0 and matched_shards(model)
     return "student" if taught else "control"
 
 

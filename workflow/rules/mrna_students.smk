@@ -99,7 +99,7 @@ rule leave_out_relatives:
 
 rule match_student:
     input:
-        unpack(lambda wildcards: asked_of_teacher(wildcards.student)),
+        unpack(lambda wildcards: matched_shards(wildcards.student)),
         transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
         model=TEACHER_MODEL,
         passed=f"{TEACHER}/check.json",
@@ -133,7 +133,7 @@ rule match_student:
             "--tracks" if MRNA_STUDENTS[wildcards.student].get("tracks") else ""
         ),
         told=lambda wildcards: options(
-            **asked_of_teacher(wildcards.student), teacher_reads=MRNA_READS
+            **matched_shards(wildcards.student), teacher_reads=MRNA_READS
         ),
         device=device,
         folder=subpath(output.training, parent=True),

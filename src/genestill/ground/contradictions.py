@@ -1,6 +1,13 @@
 """Settings that are right by themselves but contradict each other, refused before the first job."""
 
 from genestill.ground.errors import InputError
+from genestill.ground.recipes import (
+    CLADE_TASK,
+    NOT_OF_METHOD,
+    asked_of_teacher,
+    dna_models,
+    dna_students,
+)
 
 
 def refuse_contradictions(configuration: dict) -> None:
@@ -11,6 +18,11 @@ def refuse_contradictions(configuration: dict) -> None:
     """
     if configuration["recipe"] in ("taxdistill", "taxdistill-published"):
         _refuse_of_taxonomy(configuration)
+    elif configuration["recipe"] == "mrna":
+        _refuse_of_mrna(configuration)
+    else:
+        _refuse_of_dna(configuration["dna"])
+    _refuse_of_teacher(configuration)
 
 
 def _refuse_of_taxonomy(configuration: dict) -> None:
@@ -44,4 +56,72 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
         raise InputError(
             f"configuration: student.name and evaluation.labels_name are both {student['name']!r}; expected two names, "
             "since both are columns of one table"
+        )
+
+
+def _refuse_of_mrna(configuration: dict) -> None:
+    mrna, teacher = configuration["mrna"], configuration["teacher"]
+    taken = {teacher["name"]: "teacher.name"}
+    for section in ("baselines", "students"):
+        for name in mrna[section]:
+            if name in taken:
+                raise InputError(
+                    f"configuration: mrna.{section}.{name} has the name of {taken[name]}; expected another name, since "
+                    "both are rows of one table"
+                )
+            taken[name] = f"mrna.{section}.{name}"
+
+
+def _refuse_of_dna(dna: dict) -> None:
+    for name in dna["students"]:
+        if mistake := _mistake_of_student(dna, name):
+            raise InputError(f"configuration: dna.students.{name}: {mistake}")
+    models, tasks = dna_models(dna), dna["tasks"] or [CLADE_TASK]
+    if dna["compared_with"] not in (None, *models):
+        raise InputError(
+            f"configuration: dna.compared_with is {dna['compared_with']!r}; expected one of {', '.join(models)}"
+        )
+    for task in dna["task_epochs"]:
+        if task not in tasks:
+            raise InputError(f"configuration: dna.task_epochs names {task!r}; expected one of {', '.join(tasks)}")
+    if dna["folds"] and len(dna["seeds"]) < dna["folds"]:
+        raise InputError(
+            f"configuration: dna.folds is {dna['folds']}, but there are {len(dna['seeds'])} dna.seeds; each fold needs "
+            "one"
+        )
+
+
+def _mistake_of_student(dna: dict, name: str) -> str | None:
+    """What would stop or mislead the training of a student, as a sentence; None where nothing would."""
+    given, whole = dna["students"][name], dna_students(dna)[name]
+    method, length = given["method"], dna["windows"]["length"]
+    if strange := sorted(given.keys() & NOT_OF_METHOD[method]):
+        return f"{strange[0]} is not a setting of the method {method}"
+    if not whole.get("alignment", 1) and not whole.get("reconstruction", 1):
+        return "alignment and reconstruction are both 0; expected a weight of one (or method: pretrain)"
+    if whole.get("initial"):
+        return None
+    if not whole.get("architecture"):
+        return "neither architecture nor initial is given; expected one of them"
+    byte_pairs = whole["architecture"].startswith("deberta")
+    if not byte_pairs and whole["max_tokens"] < length:
+        return f"max_tokens is {whole['max_tokens']}, less than the {length} bases of a window"
+    return None
+
+
+def _refuse_of_teacher(configuration: dict) -> None:
+    teacher, asked = configuration["teacher"], asked_of_teacher(configuration)
+    for key, value in (("window", "first"), ("strands", "both")):
+        for sequences, representations in asked.items():
+            others = [representation for representation in representations if representation != "sequence"]
+            if teacher[key] == value and others:
+                raise InputError(
+                    f"configuration: teacher.{key} is {value}, but the students need the representation {others[0]} of "
+                    f"the {sequences}, which covers every base of one strand"
+                )
+    made = (teacher["pretraining"]["architecture"], teacher["pretraining"]["k"])
+    if "windows" in asked and teacher["model"] is None and made != ("nucleotide-transformer", 6):
+        raise InputError(
+            f"configuration: teacher.pretraining makes a {made[0]} with k {made[1]}; students of had and seqlens are "
+            "aligned with 6-mers: expected nucleotide-transformer and k 6"
         )

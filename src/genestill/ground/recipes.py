@@ -1,0 +1,65 @@
+"""What follows from a completed configuration, for the rules and for the checks before the first job."""
+
+# Settings of dna.defaults that the other method of training does not know.
+NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"alignment", "reconstruction", "scope", "meet"}}
+# Terms of an objective of the recipe mrna, by the representation of the teacher that they need; masked needs none.
+TERMS = {
+    "sequence": {"cosine", "mse", "relational", "contrastive"},
+    "token": {"token"},
+    "base-log-probabilities": {"logits"},
+}
+CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
+
+
+def dna_students(dna: dict) -> dict[str, dict]:
+    """Students of had and seqlens by name, each with the defaults that its method knows."""
+    return {
+        name: {key: value for key, value in dna["defaults"].items() if key not in NOT_OF_METHOD[student["method"]]}
+        | student
+        for name, student in dna["students"].items()
+    }
+
+
+def dna_models(dna: dict) -> dict[str, str]:
+    """Every model of had and seqlens by the name of its files: how the tables call it.
+
+    Students are measured beside the teacher that they learn from.
+    """
+    models = {
+        f"{name}-{fit}": f"{name} (fit={fit})"
+        for name, student in dna["students"].items()
+        for fit in student.get("fits") or dna["fits"]
+    }
+    if distilled_students(dna):
+        models["teacher-probe"] = "teacher (fit=probe)"
+    return models | {baseline: baseline for baseline in dna["baselines"]}
+
+
+def distilled_students(dna: dict) -> list[str]:
+    """Names of the students of had and seqlens that learn from the teacher."""
+    return [name for name, student in dna["students"].items() if student["method"] == "distil"]
+
+
+def mrna_students(mrna: dict) -> dict[str, dict]:
+    """Students of the recipe mrna by name, each with the defaults."""
+    return {name: {**mrna["defaults"], **own} for name, own in mrna["students"].items()}
+
+
+def needed_representations(objective: str) -> list[str]:
+    """What an objective of the recipe mrna (``mse+0.5*relational``) needs of the teacher, in the order of `TERMS`."""
+    terms = {term.rpartition("*")[2].strip() for term in objective.split("+")}
+    return [representation for representation, needing in TERMS.items() if terms & needing]
+
+
+def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
+    """Sets of sequences that the teacher is asked about, each with the representations that are needed of it."""
+    if configuration["recipe"] == "mrna":
+        needed = [needed_representations(one["objective"]) for one in mrna_students(configuration["mrna"]).values()]
+        corpus = [representation for representation in TERMS if any(representation in one for one in needed)]
+        return ({"corpus": corpus} if corpus else {}) | {"benchmark": ["sequence"]}
+    if configuration["recipe"] in ("had", "seqlens"):
+        dna = configuration["dna"]
+        if not distilled_students(dna):
+            return {}
+        return {"windows": ["token"]} | {f"tasks/{task}": ["sequence"] for task in dna["tasks"] or [CLADE_TASK]}
+    return {"contigs": ["sequence"]} if configuration["student"]["teacher"] == "embeddings" else {}
