@@ -90,3 +90,12 @@ def test_byte_pair_tokenizer_reaches_its_size_and_refuses_silly_ones(tmp_path):
         train_bpe(windows, 100_000, tmp_path / "other")
     with pytest.raises(InputError, match="no sequence"):
         train_bpe([], 1024, tmp_path / "other")
+
+
+def test_byte_pairs_read_iupac_letters_as_single_bases_do(byte_pairs):
+    for sequence in ("ACGTACGTRYKMACGTTTGCA", "acguNNryACGTUUGCA"):
+        plain = "".join(letter if letter in "ACGT" else "N" for letter in sequence.upper().replace("U", "T"))
+        assert np.array_equal(byte_pairs.cut(sequence).ids, byte_pairs.cut(plain).ids)
+        # The saved tokenizer says the same without us.
+        assert byte_pairs.tokenizer(sequence)["input_ids"] == byte_pairs.tokenizer(plain)["input_ids"]
+        assert byte_pairs.tokenizer.unk_token_id not in byte_pairs.cut(sequence).ids

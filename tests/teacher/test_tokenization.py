@@ -82,9 +82,122 @@ def test_saved_tokenizers_open_again_as_they_were(tmp_path):
         ("tokenizer.json", "{", "not a JSON file"),
         ("tokenizer.json", "{}", "not a tokenizer that opens"),
         ("README.md", "", "no tokenizer"),
+        ("vocab.txt", "A\nC\nG\nT", "neither N nor an unknown token"),
+        ("vocab.txt", "[PAD]\n[UNK]\n" + "\n".join(f"AC{base}" for base in "ACGT"), "not one of k-mers"),
     ],
 )
 def test_broken_tokenizers_get_a_sentence(tmp_path, file, text, sentence):
     (tmp_path / file).write_text(text)
     with pytest.raises(InputError, match=sentence):
         load_tokenizer(tmp_path)
+
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def _save_letters(folder, letters):
+    """A tokenizer of single letters, as transformers saves one."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.WordLevel({token: i for i, token in enumerate([*SPECIALS, *letters])}, "[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True))
+    special = {f"{role}_token": name for role, name in names.items()}
+    PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=512, **special).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("letters", ["ACGTN", "ACGUN", "acgtn", "acgun", "ACGU", "TGCA"])
+def test_sequences_are_translated_into_the_alphabet_of_the_tokenizer(tmp_path, caplog, letters):
+    caplog.set_level("INFO")
+    _save_letters(tmp_path, letters)
+    tokenizer = load_tokenizer(tmp_path)
+    tokens = tokenizer.encode(["ACGTTacguR"])[0]
+    n = next((letter for letter in letters if letter in "Nn"), None)
+    as_upper = letters.upper().replace("U", "T")
+    unknown = "[UNK]" if n is None else "N"
+    assert [tokenizer.vocabulary[index] for index in tokens.ids] == [*"ACGTTACGT", unknown]
+    assert tokens.ids[0] == 5 + as_upper.index("A")
+    assert len(tokenizer.bases_of_tokens(1)[0]) == 4
+    assert (tokenizer.prefix, tokenizer.suffix, tokenizer.bases_per_token) == ((2,), (3,), 1)
+    assert ("translated into the alphabet" in caplog.text) == (letters not in ("ACGTN", "TGCA"))
+
+
+@pytest.mark.parametrize("letters", ["the", "EFIKLMNPQRSVWY", "ACG", "ABCDEFN"])
+def test_a_tokenizer_that_does_not_know_all_bases_is_refused(tmp_path, letters):
+    _save_letters(tmp_path, letters)
+    with pytest.raises(InputError, match=r"does not read DNA: TGGCC.* becomes .*UNK"):
+        load_tokenizer(tmp_path)
+
+
+def test_words_that_must_be_cut_beforehand_are_refused(tmp_path):
+    from itertools import product
+
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {token: i for i, token in enumerate([*SPECIALS, *map("".join, product("ATCG", repeat=3))])}
+    backend = Tokenizer(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=100))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]").save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="cut beforehand"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("letters", ["ACGT", "ACGU", "acgt", "acgu"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_k_mers_of_any_alphabet_are_read_alike(tmp_path, letters, k):
+    from itertools import product
+
+    words = [*SPECIALS, *map("".join, product(letters, repeat=k)), *(letters if k > 1 else ""), "N"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    tokenizer = load_tokenizer(tmp_path)
+    reference = KmerTokenizer(
+        ["[PAD]", "[UNK]", *words[2:5], *map("".join, product("ACGT", repeat=k)), *"ACGT"[: 4 * (k > 1)], "N"]
+    )
+    for sequence in ("ACGUacgtTTGNACRYG", "A", "NNN"):
+        assert np.array_equal(tokenizer.encode([sequence])[0].ids, reference.encode([sequence])[0].ids)
+    tokenizer.save(tmp_path)
+    assert (tmp_path / "vocab.txt").read_text().split("\n") == words
+    assert load_tokenizer(tmp_path).checksum == tokenizer.checksum
+
+
+@pytest.mark.parametrize(
+    ("specials", "files", "around"),
+    [
+        (SPECIALS, {}, (["[CLS]"], ["[SEP]"])),
+        (["<cls>", "<pad>", "<eos>", "<unk>", "<mask>"], {}, (["<cls>"], [])),
+        (
+            ["<cls>", "<pad>", "<eos>", "<unk>", "<mask>"],
+            {"tokenizer_config.json": '{"tokenizer_class": "EsmTokenizer"}'},
+            (["<cls>"], ["<eos>"]),
+        ),
+        (
+            ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+            {"special_tokens_map.json": '{"cls_token": {"content": "<s>"}, "eos_token": "</s>"}'},
+            (["<s>"], ["</s>"]),
+        ),
+        (SPECIALS, {"tokenizer_config.json": '{"cls_token": null, "sep_token": null}'}, ([], [])),
+    ],
+)
+def test_special_tokens_of_a_vocabulary_are_those_that_its_settings_or_its_family_name(
+    tmp_path, specials, files, around
+):
+    (tmp_path / "vocab.txt").write_text("\n".join([*specials, *"ACGTN"]))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    tokenizer = load_tokenizer(tmp_path)
+    spelled = [[tokenizer.vocabulary[index] for index in side] for side in (tokenizer.prefix, tokenizer.suffix)]
+    assert spelled == list(around)
+    assert tokenizer.vocabulary[tokenizer.mask] in ("[MASK]", "<mask>")
+
+
+@given(st.text("ACGTURYSWKMBDHVNacgturyswkmbdhvn", min_size=1, max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_every_iupac_letter_that_is_no_base_is_read_as_n(sequence):
+    plain = "".join(letter if letter in "ACGT" else "N" for letter in sequence.upper().replace("U", "T"))
+    for tokenizer in (KmerTokenizer.of_size(3, 64), KmerTokenizer.of_size(1, 64), BYTE_PAIRS):
+        assert np.array_equal(tokenizer.encode([sequence])[0].ids, tokenizer.encode([plain])[0].ids)

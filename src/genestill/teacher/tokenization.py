@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from genestill.ground.alphabets import ALPHABETS, find_alphabet, read_back, spell
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json
+from genestill.ground.logs import logger
 from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
 from genestill.ground.text import read_text_lines
 
-_LETTERS = bytes(ord("ACGTN"[code]) for code in range(5))
 # Byte-pair tokens of the published vocabularies cover 4 to 5 bases on average; 4 is the safe side.
 BASES_PER_BPE_TOKEN = 4
 
@@ -43,10 +44,12 @@ class Tokens:
 class Tokenizer:
     """What every tokenizer gives. Letters beyond A, C, G, T are N; U is T; lower case counts as upper.
 
+    Sequences are given to the model in the alphabet that its vocabulary has: DNA or RNA, upper or lower case.
+
     Attributes:
         prefix, suffix: ids of the special tokens that the model expects around a sequence.
         pad, mask: ids; mask is None where there is none.
-        vocabulary: list of token strings by id.
+        vocabulary: list of token strings by id; words of bases are spelt in A, C, G, T, N whatever the alphabet.
         unit: cut sequences at multiples of this many bases (k for k-mers, else 1).
         bases_per_token: expected bases a token covers.
         checksum: hex SHA-256 of the vocabulary file.
@@ -101,40 +104,45 @@ class KmerTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: list[str], settings: dict | None = None):
         settings = settings or {}
-        self.vocabulary = vocabulary
-        self.settings = settings
+        self.words = vocabulary
+        self.settings = settings = {**_default_specials(vocabulary, settings), **settings}
+        self.alphabet = next((letters for letters in ALPHABETS if _is_of_kmers(vocabulary, letters)), "ACGTN")
+        self.vocabulary = vocabulary = [read_back(token, self.alphabet) for token in vocabulary]
         index = {token: number for number, token in enumerate(vocabulary)}
         kmers = [token for token in vocabulary if token and set(token) <= set(BASES)]
         lengths = {len(token) for token in kmers}
         self.unit = max(lengths, default=0)
         missing = [letter for letter in BASES if letter not in index]
-        if missing or len(lengths) > 2 or sum(len(token) == self.unit for token in kmers) != 4**self.unit:
+        if not _is_of_kmers(vocabulary, "ACGTN"):
             raise InputError(
-                f"the vocabulary is not one of k-mers: expected the single letters A, C, G, T and all 4^k words of one "
-                f"length k; found words of the lengths {sorted(lengths)}"
+                f"the vocabulary is not one of k-mers: expected the single letters A, C, G, T (or U; or lower "
+                f"case) and all 4^k words of one length k; found words of the lengths {sorted(lengths)}"
                 + (f" and no {', '.join(missing)}" if missing else "")
             )
         self._kmer_ids = np.array([index["".join(word)] for word in itertools.product(BASES, repeat=self.unit)])
-        self._letter_ids = np.array([index[letter] for letter in BASES] + [index.get("N", index.get("<unk>", 0))])
-        self._powers = 4 ** np.arange(self.unit - 1, -1, -1)
 
-        def special(role: str, default: str | None) -> int | None:
-            name = settings.get(f"{role}_token", default)
+        def special(role: str) -> int | None:
+            name = settings.get(f"{role}_token")
             name = name.get("content") if isinstance(name, dict) else name
             return index.get(name)
 
-        first, last = special("cls", "<cls>"), special("eos", None)
+        unknown = index.get("N", special("unk"))
+        if unknown is None:
+            raise InputError("the vocabulary has neither N nor an unknown token for letters that are no base")
+        self._letter_ids = np.array([index[letter] for letter in BASES] + [unknown])
+        self._powers = 4 ** np.arange(self.unit - 1, -1, -1)
+        first, last = special("cls"), special("eos" if settings.get("eos_token") else "sep")
         self.prefix = () if first is None else (first,)
         self.suffix = () if last is None else (last,)
-        self.pad, self.mask = special("pad", "<pad>") or 0, special("mask", "<mask>")
+        self.pad, self.mask = special("pad") or 0, special("mask")
         self.bases_per_token = self.unit
-        self.checksum = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()
+        self.checksum = hashlib.sha256("\n".join(self.words).encode()).hexdigest()
         self.model_max_length = _sensible_length(settings.get("model_max_length"))
 
     @classmethod
     def of_size(cls, k: int, model_max_length: int) -> "KmerTokenizer":
         """The published vocabulary for k-mers of size ``k``: special tokens, words over A, T, C, G, single letters."""
-        words = ["".join(word) for word in itertools.product("ATCG", repeat=k)]
+        words = ["".join(word) for word in itertools.product("ATCG", repeat=k)] if k > 1 else []
         settings = {
             "tokenizer_class": "EsmTokenizer",
             "cls_token": "<cls>",
@@ -169,8 +177,30 @@ class KmerTokenizer(Tokenizer):
 
     def save(self, folder: Path) -> None:
         """Write ``vocab.txt`` and ``tokenizer_config.json``."""
-        (folder / "vocab.txt").write_text("\n".join(self.vocabulary), encoding="utf-8")
+        (folder / "vocab.txt").write_text("\n".join(self.words), encoding="utf-8")
         (folder / "tokenizer_config.json").write_text(json.dumps(self.settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _is_of_kmers(vocabulary: list[str], alphabet: str) -> bool:
+    """Whether a vocabulary has the four letters of an alphabet, all their words of one length, and no others."""
+    bases = set(alphabet[:4])
+    lengths = [len(token) for token in vocabulary if token and set(token) <= bases]
+    longest = max(lengths, default=0)
+    return len(set(lengths)) <= 2 and bases <= set(vocabulary) and lengths.count(longest) == 4**longest
+
+
+def _default_specials(vocabulary: list[str], settings: dict) -> dict[str, str | None]:
+    """Special tokens that the settings do not name: those of BERT, or those of ESM, as the vocabulary has them.
+
+    The ``EsmTokenizer`` of transformers puts ``<eos>`` at the end unless its settings say that there is none.
+    """
+    if "[CLS]" in vocabulary:
+        names = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]", "unk": "[UNK]"}
+    else:
+        names = {"cls": "<cls>", "pad": "<pad>", "mask": "<mask>", "unk": "<unk>"}
+        if settings.get("tokenizer_class") == "EsmTokenizer":
+            names["eos"] = "<eos>"
+    return {f"{role}_token": name for role, name in names.items()}
 
 
 class FastTokenizer(Tokenizer):
@@ -188,12 +218,14 @@ class FastTokenizer(Tokenizer):
         self._backend = backend
         text = backend.to_str()
         self.checksum = hashlib.sha256(text.encode()).hexdigest()
+        self.alphabet = find_alphabet(backend, tokenizer.unk_token_id)
         by_id = {index: token for token, index in backend.get_vocab(with_added_tokens=True).items()}
-        self.vocabulary = [by_id.get(index, "") for index in range(max(by_id) + 1)]
-        bare, wrapped = (backend.encode("ACGT", add_special_tokens=add).ids for add in (False, True))
+        self.vocabulary = [read_back(by_id.get(index, ""), self.alphabet) for index in range(max(by_id) + 1)]
+        text = spell("ACGT", self.alphabet)
+        bare, wrapped = (backend.encode(text, add_special_tokens=add).ids for add in (False, True))
         at = next((i for i in range(len(wrapped)) if wrapped[i : i + len(bare)] == bare), None)
-        if not bare or at is None:
-            raise InputError("the tokenizer does not read DNA: it gives no tokens for ACGT")
+        if at is None:
+            raise InputError("the tokenizer gives other tokens for bases between its special tokens than without them")
         self.prefix, self.suffix = tuple(wrapped[:at]), tuple(wrapped[at + len(bare) :])
         self.pad = tokenizer.pad_token_id or 0
         self.mask = tokenizer.mask_token_id
@@ -204,7 +236,7 @@ class FastTokenizer(Tokenizer):
 
     def encode(self, sequences: list[str]) -> list[Tokens]:
         """Tokens of each sequence."""
-        texts = [encode_bases(sequence).tobytes().translate(_TO_LETTERS).decode() for sequence in sequences]
+        texts = [spell(sequence, self.alphabet) for sequence in sequences]
         encodings = self._backend.encode_batch(texts, add_special_tokens=False)
         return [
             Tokens(
@@ -219,9 +251,6 @@ class FastTokenizer(Tokenizer):
         self._tokenizer.save_pretrained(folder)
 
 
-_TO_LETTERS = bytes(_LETTERS[code] if code < 5 else ord("N") for code in range(256))
-
-
 def _sensible_length(length) -> int | None:
     # transformers writes 1e30 for "no limit".
     return int(length) if length and length < 10**7 else None
@@ -233,24 +262,42 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     Raises `InputError` if the folder has neither ``tokenizer.json`` nor a k-mer ``vocab.txt``, or a broken one.
     """
     folder = Path(folder)
-    fast, words, settings = (folder / name for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
+    fast, words = folder / "tokenizer.json", folder / "vocab.txt"
     if fast.is_file():
         from transformers import PreTrainedTokenizerFast
 
         read_json(fast)
         try:
-            return FastTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
+            found = FastTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
         except InputError as error:
             raise InputError(f"{fast}: {error}") from None
         except Exception as error:  # the Rust library raises bare Exception
             raise InputError(f"{fast}: not a tokenizer that opens: {error}") from None
-    if words.is_file():
+    elif words.is_file():
         vocabulary = [line.strip() for line in read_text_lines(words)]
         try:
-            return KmerTokenizer(vocabulary, read_json(settings) if settings.is_file() else None)
+            found = KmerTokenizer(vocabulary, _settings_of(folder))
         except InputError as error:
             raise InputError(f"{words}: {error}") from None
-    raise InputError(f"{folder}: no tokenizer; expected tokenizer.json, or vocab.txt with k-mers")
+    else:
+        raise InputError(f"{folder}: no tokenizer; expected tokenizer.json, or vocab.txt with k-mers")
+    if found.alphabet != "ACGTN":
+        logger.info(
+            "%s: sequences are translated into the alphabet of its tokenizer: %s", folder, ALPHABETS[found.alphabet]
+        )
+    return found
+
+
+def _settings_of(folder: Path) -> dict:
+    """The settings beside a ``vocab.txt``; what tokenizer_config.json does not name, special_tokens_map.json may."""
+    settings = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            found = read_json(folder / name)
+            if not isinstance(found, dict):
+                raise InputError(f"{folder / name}: expected an object with the names of the special tokens")
+            settings |= found
+    return settings
 
 
 def train_bpe(pieces, vocabulary: int, model_max_length: int) -> FastTokenizer:

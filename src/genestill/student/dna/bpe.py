@@ -13,8 +13,9 @@ SMALLEST, LARGEST = 64, 65536
 def train_bpe(sequences: Iterable[str], vocabulary_size: int, folder: str | Path, longest_token: int = 32) -> int:
     """Train a byte-pair tokeniser on DNA and save it as a folder that ``AutoTokenizer`` opens.
 
-    Sequences are taken in upper case and split at every N (an N is a token of its own), so that no merge crosses an
-    unknown base. Vocabularies of 1,024 to 65,536 are those that seqLens compares (4,096 came out best there).
+    Sequences are taken in upper case, with T for U and N for the other IUPAC letters, and split at every N (an N is a
+    token of its own), so that no merge crosses an unknown base. Vocabularies of 1,024 to 65,536 are those that seqLens
+    compares (4,096 came out best there).
 
     Args:
         sequences: bases; each is one training text. Windows rather than whole chromosomes keep the memory bounded.
@@ -35,7 +36,8 @@ def train_bpe(sequences: Iterable[str], vocabulary_size: int, folder: str | Path
         raise InputError(f"a vocabulary of {vocabulary_size} was asked for; expected {SMALLEST} to {LARGEST}")
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(base, base.upper()) for base in "acgn"] + [normalizers.Replace(Regex("[tuU]"), "T")]
+        [normalizers.Replace(base, base.upper()) for base in "acg"]
+        + [normalizers.Replace(Regex("[tuU]"), "T"), normalizers.Replace(Regex("[nRYSWKMBDHVryswkmbdhv]"), "N")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[^ACGT]"), behavior="isolated")
     trainer = trainers.BpeTrainer(

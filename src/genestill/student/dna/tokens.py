@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genestill.ground.alphabets import find_alphabet, spell
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import encode_bases
 from genestill.student.dna.masking import carry_to_bases
@@ -65,13 +66,22 @@ class SingleBases:
 
 
 class BytePairs:
-    """Tokens of a byte-pair tokeniser (`bpe.train_bpe`, or a published one), between [CLS] and [SEP]."""
+    """Tokens of a byte-pair tokeniser (`bpe.train_bpe`, or a published one), between [CLS] and [SEP].
+
+    Letters are those of its alphabet (`alphabets.find_alphabet`), as for teachers: U is T, other IUPAC letters are N.
+    """
 
     def __init__(self, tokenizer):
         for name in ("pad", "mask", "cls", "sep"):
             if getattr(tokenizer, f"{name}_token_id") is None:
                 raise InputError(f"{tokenizer.name_or_path}: the tokenizer has no {name} token")
         self.tokenizer, self.fast = tokenizer, tokenizer.backend_tokenizer
+        self.fast.no_truncation()
+        self.fast.no_padding()
+        try:
+            self.alphabet = find_alphabet(self.fast, tokenizer.unk_token_id)
+        except InputError as error:
+            raise InputError(f"{tokenizer.name_or_path}: {error}") from None
         self.pad, self.mask, self.size = tokenizer.pad_token_id, tokenizer.mask_token_id, len(tokenizer)
         self.ordinary = np.setdiff1d(np.arange(self.size), tokenizer.all_special_ids)
 
@@ -95,7 +105,7 @@ class BytePairs:
         return self._join(parts)
 
     def _run(self, sequence: str, first: int) -> Tokens:
-        encoding = self.fast.encode(sequence, add_special_tokens=False)
+        encoding = self.fast.encode(spell(sequence, self.alphabet), add_special_tokens=False)
         offsets = np.asarray(encoding.offsets, dtype=np.int32).reshape(-1, 2) + first
         ids = np.asarray(encoding.ids, dtype=np.int64)
         return Tokens(ids, offsets[:, 0], offsets[:, 1], np.zeros(len(ids), dtype=bool))
