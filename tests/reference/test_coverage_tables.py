@@ -185,7 +185,11 @@ def test_what_is_no_depth_or_not_clear_is_refused_with_the_columns(tmp_path, tex
 
 
 def test_blanks_for_tabs_are_named(tmp_path):
-    assert "separated by blanks; expected a contig id, a tab" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
+    assert "blanks stand where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
+
+
+def test_a_fasta_file_in_place_of_a_table_is_named(tmp_path):
+    assert "is a FASTA file; expected a table" in refused(tmp_path, ">c1 words\nACGT\n")
 
 
 @pytest.mark.parametrize(

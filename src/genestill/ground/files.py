@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genestill.ground.errors import InputError
+from genestill.ground.text import read_text
 
 # The end that tempfile gives its names; more precise than "*", which would also fit names that go on after a dot.
 _DRAWN = "[a-z0-9_]" * 8
@@ -151,11 +152,10 @@ def write_json(path: str | Path, value) -> None:
 
 def read_json(path: str | Path):
     """Read a JSON file; raise `InputError` naming file and line if it is not JSON."""
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file ({error})") from None
 
 

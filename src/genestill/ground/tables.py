@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
-from genestill.ground.text import text_lines
+from genestill.ground.text import blanks_for_tabs, text_lines
 
 # What pyarrow raises for a file that is cut, damaged or none of Parquet.
 NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -95,6 +95,8 @@ def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: two columns are called {twice!r}")
+    if len(names) == 1 and header and (blanks := blanks_for_tabs(names[0])):
+        raise InputError(f"{path}: line 1 is {names[0][:60]!r}{blanks}")
     missing = [name for name in columns if name not in names]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}; found {', '.join(names)[:200]}")

@@ -13,6 +13,12 @@ from genestill.ground.errors import InputError
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # what `open_bytes` reads; for names that say the format before it
 
 _BLOCK = 1 << 17
+_COMPRESSIONS = {
+    b"\x1f\x8b": "gz",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\x00": "xz",
+    b"(\xb5/\xfd": "zst",
+}  # first bytes -> xopen's name
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # The first bytes of files that are taken for text by mistake, after decompression (BAM is gzip).
@@ -71,8 +77,11 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error})") from None
     with raw:
-        # No threads: the libraries in xopen's own process are fast enough, and an error comes where it is made.
-        source = io.BufferedReader(_Source(xopen(raw, "rb", threads=0), path), _BLOCK)
+        # By content: a file may have been unpacked on its way and have kept its name. Without threads, an error comes
+        # where it is made.
+        start = raw.peek(6)
+        form = next((form for first, form in _COMPRESSIONS.items() if start.startswith(first)), None)
+        source = io.BufferedReader(_Source(xopen(raw, "rb", threads=0, format=form) if form else raw, path), _BLOCK)
         if source.peek(3).startswith(_BYTE_ORDER_MARK):
             source.read(3)
         yield source
@@ -117,6 +126,11 @@ def read_text(path: str | Path) -> str:
     """The whole of a text file; errors as for `open_text`."""
     with open_text(path) as text:
         return text.read()
+
+
+def blanks_for_tabs(line: str) -> str:
+    """The end of a sentence about a line that lacks columns: whether blanks stand where tabs are expected."""
+    return "; blanks stand where tabs are expected" if "\t" not in line and len(line.split()) > 1 else ""
 
 
 def _refuse_no_text(path: str | Path, start: bytes) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from genestill.ground.cells import LeftOut, read_gene
 from genestill.ground.errors import InputError
-from genestill.ground.text import COMPRESSED, text_lines
+from genestill.ground.text import COMPRESSED, blanks_for_tabs, text_lines
 
 _EXON, _CODING, _STOP = "exon", "cds", "stop_codon"
 _UNTRANSLATED = {"five_prime_utr", "three_prime_utr", "utr", "5utr", "3utr", "5'utr", "3'utr"}
@@ -153,7 +153,9 @@ def _read_gff(
     for number, line in lines:
         columns = line.split("\t")
         if len(columns) != 9:
-            raise InputError(f"{path}, line {number}: {len(columns)} tab-separated columns; expected 9")
+            raise InputError(
+                f"{path}, line {number}: {len(columns)} tab-separated columns; expected 9{blanks_for_tabs(line)}"
+            )
         contig, _, kind, start, stop, _, strand, phase, text = columns
         first, last = _integer(path, number, start, "start") - 1, _integer(path, number, stop, "end")
         kind = kind.lower()

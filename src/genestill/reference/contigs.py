@@ -16,7 +16,7 @@ from genestill.ground.lineage import NO_LINEAGE, Lineage, count_unknown_names, d
 from genestill.ground.logs import log_counts, logger
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
-from genestill.ground.text import read_text_lines
+from genestill.ground.text import blanks_for_tabs, read_text_lines
 from genestill.reference.abundance import join_abundance
 from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_table
@@ -73,7 +73,10 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
     lines = read_text_lines(path)
     header = lines[0].rstrip().split("\t") if lines else []
     if not {"contig", "lineage"} <= set(header):
-        raise InputError(f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage")
+        blanks = blanks_for_tabs("".join(lines[:1]))
+        raise InputError(
+            f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage{blanks}"
+        )
     rows: dict[str, tuple] = {}
     odd: list[str] = []
     for number, line in enumerate(lines[1:], 2):

@@ -15,7 +15,7 @@ from genestill.ground.label_formats.row import is_number
 from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
 from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta, write_fasta
-from genestill.ground.text import text_lines
+from genestill.ground.text import blanks_for_tabs, text_lines
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
 # The columns (contig, genome, taxid) of CAMISIM's form.
@@ -31,11 +31,11 @@ def read_mapping(path: str | Path) -> Iterator[tuple[str, str, int]]:
     read = None
     for number, line in enumerate(text_lines(path), 1):
         cells = line.split("\t")
-        if not line.strip() or (line.startswith("#") and cells[0] != _CAMISIM[0]):
+        if not line.strip() or (line.startswith("#") and not line.startswith(_CAMISIM[0])):
             continue
         try:
             if read is None:
-                read = _camisim_rows() if cells[0] == _CAMISIM[0] else binning_rows()
+                read = _camisim_rows() if line.startswith(_CAMISIM[0]) else binning_rows()
             row = read(cells)
         except InputError as error:
             raise InputError(f"{path}: line {number}: {error}") from None
@@ -49,10 +49,10 @@ def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:
 
     def read(cells: list[str]) -> BinningRow | None:
         nonlocal columns, width
-        if cells[0] == _CAMISIM[0]:
+        if cells[0].startswith(_CAMISIM[0]):
             missing = [name for name in _CAMISIM if name not in cells]
             if missing:
-                raise InputError(f"no column {missing[0]}; found {', '.join(cells)}")
+                raise InputError(f"no column {missing[0]}; found {', '.join(cells)}{blanks_for_tabs(cells[0])}")
             columns, width = [cells.index(name) for name in _CAMISIM], len(cells)
             return None
         if len(cells) != width:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.text import text_lines
+from genestill.ground.text import blanks_for_tabs, text_lines
 
 _ID_WORDS = {
     "contigname", "contig", "contigs", "contigid", "id", "name", "sequence", "sequencename", "sequenceid", "seqname",
@@ -97,10 +97,12 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
     number, first = lines[comments]
     delimiter = delimiter or next((sign for sign in "\t;," if sign in first), "")
     if not delimiter:
-        blanks = "; its columns are separated by blanks" if len(first.split()) > 1 else ""
+        blanks = blanks_for_tabs(first)
+        if first.startswith(">"):
+            raise InputError(f"{path}: is a FASTA file; expected a table. Were two files swapped?")
         raise InputError(
-            f"{path}: line {number} has one column{blanks}; expected a contig id, a tab (or a semicolon or comma), and "
-            "abundances"
+            f"{path}: line {number} has one column; expected a contig id, a tab (or a semicolon or comma), and "
+            f"abundances{blanks}"
         )
     table = TextTable(path, lines[comments:], delimiter, any('"' in line for _, line in lines))
     above = table.cells(lines[comments - 1][1]) if comments else []

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from genestill.ground.errors import InputError
 from genestill.ground.label_formats.row import LabelFormat, LabelRow, ReadRow, is_number, taxid_of
+from genestill.ground.text import blanks_for_tabs
 
 
 class BinningRow(NamedTuple):
@@ -38,6 +39,8 @@ def binning_rows() -> Callable[[list[str]], BinningRow | None]:
                 raise InputError(f"no column TAXID; found {', '.join(cells)}")
             header.update(found)
             return None
+        if first.upper().startswith("@@SEQUENCEID"):
+            raise InputError(f"a header {first[:60]!r}{blanks_for_tabs(first)}")
         if first.startswith("@"):
             if first.upper().startswith("@SAMPLEID"):
                 header.clear()

@@ -17,6 +17,7 @@ from genestill.ground.label_formats.metabuli import METABULI
 from genestill.ground.label_formats.mmseqs2 import MMSEQS2
 from genestill.ground.label_formats.row import LabelFormat, is_number
 from genestill.ground.label_formats.taxometer import TAXOMETER
+from genestill.ground.text import blanks_for_tabs
 
 _ALL = (MMSEQS2, TAXOMETER, KRAKEN2, CENTRIFUGE, KAIJU, CAT, DIAMOND, MEGAN, CAMI, METABULI)
 _WITH_HEADER = (TAXOMETER, CENTRIFUGE, CAT, CAMI)
@@ -50,7 +51,9 @@ def recognise(lines: Sequence[str], source: str) -> LabelFormat:
             "same program writes"
         )
     if 2 * most <= len(lines):
-        raise InputError(f"{source}: line 1 is {lines[0][:60]!r}; not recognised as {_EXPECTED}")
+        raise InputError(
+            f"{source}: line 1 is {lines[0][:60]!r}; not recognised as {_EXPECTED}{blanks_for_tabs(lines[0])}"
+        )
     if len(best) > 1:
         raise InputError(
             f"{source}: line 1 is {lines[0][:60]!r}, which may be {' or '.join(form.name for form in best)}; say which "

@@ -1,0 +1,93 @@
+"""Every reader of text gives the same for a file however it was saved, and a sentence for what it cannot read."""
+
+import bz2
+import gzip
+import lzma
+import re
+
+import pytest
+from test_fuzzing import FILES
+from xopen import zstd
+
+from genestill.ground.errors import InputError
+
+TEXT = sorted(name for name, (_, content, _) in FILES.items() if isinstance(content, bytes))
+SAVED = {
+    "byte order mark": lambda content: b"\xef\xbb\xbf" + content,
+    "CRLF": lambda content: content.replace(b"\n", b"\r\n"),
+    "CR": lambda content: content.replace(b"\n", b"\r"),
+    "no last line end": lambda content: content.rstrip(b"\n"),
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "Zstandard": zstd.compress,
+    "all at once": lambda content: gzip.compress(b"\xef\xbb\xbf" + content.rstrip(b"\n").replace(b"\n", b"\r\n")),
+}
+UNREADABLE = {
+    "Latin-1": (lambda content: content[:-1] + b"\xe9" + content[-1:], "not UTF-8; if the file is in Latin-1"),
+    "UTF-16": (lambda content: content.decode().encode("utf-16"), "UTF-16 text"),
+    "cut gzip": (lambda content: gzip.compress(content)[:-9], "is the file truncated?"),
+    "damaged gzip": (lambda content: gzip.compress(content)[:12] + b"\xff" * 9, "is the file truncated?"),
+    "cut bzip2": (lambda content: bz2.compress(content)[:-9], "is the file truncated?"),
+    "cut xz": (lambda content: lzma.compress(content)[:-9], "is the file truncated?"),
+    "a workbook": (lambda content: b"PK\x03\x04" + content, "workbook"),
+    "a web page": (lambda content: b"<!DOCTYPE html>\n" + content, "web page"),
+}
+
+
+def shown(value):
+    """All that a value holds, as text without the places of objects in memory."""
+    if isinstance(value, list | tuple):
+        return [shown(inner) for inner in value]
+    if hasattr(value, "__dict__") and type(value).__module__.startswith("genestill"):
+        return {name: shown(inner) for name, inner in vars(value).items()}
+    return re.sub(r" at 0x\w+", "", repr(value))
+
+
+def plain(name):
+    file, content, read = FILES[name]
+    return file, gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content, read
+
+
+@pytest.fixture
+def put(tmp_path):
+    from test_fuzzing import INDEX, artefacts, pa, write_table
+
+    # What stands beside the file, for readers that join it to others.
+    write_table(tmp_path / "index.parquet", pa.table(INDEX, schema=artefacts.INDEX), artefacts.INDEX)
+
+    def put(file, content):
+        (tmp_path / file).write_bytes(content)
+        return tmp_path / file
+
+    return put
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_a_file_reads_the_same_however_it_was_saved(put, name):
+    file, content, read = plain(name)
+    expected = shown(read(put(file, content)))
+    for how, save in SAVED.items():
+        assert shown(read(put(file, save(content)))) == expected, how
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_what_cannot_be_read_is_named_for_what_it_is(put, name):
+    file, content, read = plain(name)
+    for how, (spoil, words) in UNREADABLE.items():
+        if how == "Latin-1" and name == "fasta":
+            continue  # only ids and bases are read of it
+        with pytest.raises(InputError) as caught:
+            read(put(file, spoil(content)))
+        assert words in str(caught.value), how
+        assert file in str(caught.value), how
+
+
+@pytest.mark.parametrize("name", sorted({*TEXT} - {"bed", "lines", "report", "sources"}))
+def test_blanks_where_tabs_are_expected_are_named(put, name):
+    """In BED, blanks are allowed; reports and sources are written by programs of ours."""
+    file, content, read = plain(name)
+    if b"\t" not in content:
+        return
+    with pytest.raises(InputError, match=r"blanks stand where tabs are expected"):
+        read(put(file, content.replace(b"\t", b"    ")))
