@@ -1,6 +1,7 @@
 """Every key of the configuration is described, has a default or is required, and is used."""
 
 import argparse
+import ast
 import importlib
 import json
 import re
@@ -184,6 +185,40 @@ class Reads:
             return True
         commands = HANDED_ON.get(section, ()) if section in self.whole else ()
         return any(key in OPTIONS[command] for command in commands)
+
+
+def defaults_of_commands():
+    """Every option for which a command writes a default itself."""
+    for file in sorted((ROOT / "src" / "genestill").rglob("*commands.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_argument"):
+                said = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                if said.get("default", "[]") != "[]":
+                    option = next((word.value for word in node.args if isinstance(word, ast.Constant)), "")
+                    yield option.lstrip("-").replace("-", "_")
+
+
+def test_a_setting_of_the_configuration_has_its_default_from_its_dataclass_alone():
+    words = {path.rpartition(".")[2] for path, *_ in LEAVES}
+    written = set(defaults_of_commands())
+    assert "attempts" in written
+    # Of predictions that are imported, which the configuration gives with their table.
+    assert written & words <= {"threshold", "format"}
+
+
+def test_no_schema_has_a_number_of_its_own():
+    """What it says itself are paths, names and lists of tasks; numbers are settings of a command."""
+    raw = {
+        name: yaml.safe_load((ROOT / "workflow" / "schemas" / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+        for name in SCHEMAS
+    }
+    numbers = [
+        path
+        for section, schema in raw.items()
+        for path, one, _ in keys(schema, section)
+        if one.get("type") in ("number", "integer") and "default" in one
+    ]
+    assert numbers == ["config.seed"]
 
 
 SETTINGS = {

@@ -245,7 +245,7 @@ def mrna_results(tmp_path_factory):
     for name, longest in (("teacher", 3), ("kmers", 2)):
         run(
             "evaluation", "probe", "--tasks", task, "--kmers", 1, longest, "--model", name, "--dataset", "small",
-            "--seeds", 1, "--output-metrics", probes / name / "metrics.parquet",
+            "--split-seeds", 1, "--output-metrics", probes / name / "metrics.parquet",
             "--output-predictions", probes / name / "predictions.parquet",
         )  # fmt: skip
     predictions = [probes / name / "predictions.parquet" for name in ("teacher", "kmers")]

@@ -30,6 +30,7 @@ class Baking(Settings):
     minutes: float | None = setting(None, "Time in the oven; null bakes until done.", minimum=0)
     flour: str = setting("wheat", "Kind of flour.", choices=("wheat", "rye"))
     rack: int | Literal["middle"] = setting("middle", "Rack of the oven, from 0.", minimum=0)
+    baker: str | None = setting(None, "Who bakes.", pattern="^[A-Z]")
     steam: bool = setting(True, "Whether water is sprayed in.")
     rests: tuple[float, ...] = setting((0.5, 1), "Rests between folds.", unit="hours", exclusive_minimum=0)
     seed: int = 1
@@ -66,7 +67,7 @@ def test_without_options_a_command_has_the_defaults_of_its_settings():
 
 def test_options_become_the_settings_of_the_same_names():
     words = "--loaves 3 --heat 200 --minutes 40 --flour rye --rack 1 --no-steam --rests 1 2.5"
-    assert baked(*words.split()) == Baking(3, 200.0, 40.0, "rye", 1, False, (1.0, 2.5))
+    assert baked(*words.split()) == Baking(3, 200.0, 40.0, "rye", 1, None, False, (1.0, 2.5))
 
 
 def test_the_help_shows_unit_and_default_of_every_option():
@@ -92,6 +93,7 @@ def test_settings_left_out_have_no_option_and_keep_their_defaults():
         ("--heat inf", "heat is inf; expected a finite number greater than 0"),
         ("--minutes nan", "minutes is nan; expected a finite number of at least 0 or null"),
         ("--rack -1", "rack is -1; expected an integer of at least 0 or 'middle'"),
+        ("--baker ann", "baker is 'ann'; expected a text that fits ^[A-Z] or null"),
         ("--rests 1 nan", "rests is (1.0, nan); expected a list, each value a finite number greater than 0"),
     ],
 )
@@ -131,6 +133,7 @@ values = st.fixed_dictionaries(
         "minutes": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "flour": st.sampled_from(["wheat", "rye", "oat", None]),
         "rack": st.integers(-2, 5) | st.sampled_from(["middle", "top"]),
+        "baker": st.none() | st.text(),
         "steam": st.booleans() | st.integers(0, 1),
         "rests": st.lists(st.floats(-1, 10)),
     },
@@ -156,7 +159,7 @@ def test_a_section_takes_its_keys_from_the_settings_that_it_names():
         "properties": {"oven": {"type": "string"}, "loaves": {"default": 5}},
     }
     whole = expand({"properties": {"bread": section}})["properties"]["bread"]
-    assert list(whole["properties"]) == ["loaves", "minutes", "flour", "rack", "steam", "oven"]
+    assert list(whole["properties"]) == ["loaves", "minutes", "flour", "rack", "baker", "steam", "oven"]
     assert whole["properties"]["loaves"] == schema_of(Baking)["loaves"] | {"default": 5}
     assert whole.keys() == {"properties"}
 

@@ -95,7 +95,7 @@ rule probe:
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
         " --groups {input.groups:q} {params.features} {params.kmers} --model {params.model:q}"
-        " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} --seeds {params.seeds:q}"
+        " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} --split-seeds {params.seeds:q}"
         " --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
 

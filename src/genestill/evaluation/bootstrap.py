@@ -2,7 +2,9 @@
 
 import numpy as np
 
-RESAMPLES = 2000
+from genestill.evaluation.settings import IntervalSettings
+
+RESAMPLES = IntervalSettings.resamples
 LEVEL = 0.95
 _BLOCK = 200  # resamples held at a time
 

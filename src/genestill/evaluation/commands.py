@@ -2,9 +2,11 @@
 
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
+from genestill.evaluation.settings import ComparisonSettings, IntervalSettings
 from genestill.ground.errors import InputError
 from genestill.ground.kinds import KINDS
 from genestill.ground.options import add_seed, name_and_value, run_and_path
+from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:
@@ -29,7 +31,7 @@ def _named_score(text: str) -> tuple[str, float]:
 def _add_compared(parser) -> None:
     parser.add_argument("--truth", metavar="PARQUET", help="right answers; without it, only coverage and label changes")
     parser.add_argument("--labels", metavar="PARQUET", help="labels of the contigs; without them, those of the truth")
-    parser.add_argument("--labels-name", default="MMseqs2", metavar="NAME", help="name of the labels (MMseqs2)")
+    add_settings(parser, ComparisonSettings)
     for kind in KINDS:
         parser.add_argument(
             f"--{kind}",
@@ -70,7 +72,7 @@ def _add_taxonomy(commands) -> None:
     _add_compared(parser)
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set in the metric table")
     add_seed(parser, "the run and of the bootstrap")
-    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of genomes (2000)")
+    add_settings(parser, IntervalSettings)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="metric table")
     parser.add_argument("--output-tallies", metavar="PARQUET", help="outcomes by genome, for a benchmark")
     parser.set_defaults(run=_run_taxonomy)
@@ -86,8 +88,8 @@ def _run_taxonomy(options) -> None:
         options.output,
         options.dataset,
         options.seed,
-        options.labels_name,
-        options.resamples,
+        settings_of(ComparisonSettings, options).labels_name,
+        settings_of(IntervalSettings, options).resamples,
     )
     if options.output_tallies:
         from genestill.evaluation.tallies import write_tallies
@@ -98,7 +100,7 @@ def _run_taxonomy(options) -> None:
             _compared(options),
             options.dataset,
             options.output_tallies,
-            options.labels_name,
+            settings_of(ComparisonSettings, options).labels_name,
         )
 
 
@@ -139,7 +141,7 @@ def _run_figures(options) -> None:
         options.index,
         options.abundance,
         options.output,
-        options.labels_name,
+        settings_of(ComparisonSettings, options).labels_name,
     )
 
 
@@ -254,7 +256,7 @@ def _run_amber_input(options) -> None:
         options.labels,
         _compared(options),
         options.output,
-        options.labels_name,
+        settings_of(ComparisonSettings, options).labels_name,
     )
 
 

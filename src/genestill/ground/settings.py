@@ -17,6 +17,7 @@ import dataclasses
 import importlib
 import math
 import numbers
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -46,6 +47,7 @@ def setting(
     exclusive_minimum: float | None = None,
     exclusive_maximum: float | None = None,
     choices: Iterable | None = None,
+    pattern: str | None = None,
     recipes: Iterable[str] | None = None,
     path: str | None = None,
 ):
@@ -57,6 +59,7 @@ def setting(
         unit: of its value, for the end of the description.
         minimum, maximum, exclusive_minimum, exclusive_maximum: bounds of a number, or of each number of a list.
         choices: the values that are accepted, besides None where the type has it.
+        pattern: regular expression that is found in a text.
         recipes: the only recipes that read it; None for all.
         path: what it names on disk, see `genestill.ground.given_paths`.
     """
@@ -72,6 +75,7 @@ def setting(
             "description": f"{description} {unit[:1].upper()}{unit[1:]}." if unit else description,
             "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
             "choices": None if choices is None else tuple(choices),
+            "pattern": pattern,
             "recipes": None if recipes is None else list(recipes),
             "path": path,
         },
@@ -100,6 +104,7 @@ class _Described:
     description: str
     bounds: dict
     choices: tuple | None
+    pattern: str | None
     recipes: list | None
     path: str | None
     kinds: tuple
@@ -119,7 +124,8 @@ class _Described:
         if isinstance(value, bool):
             return bool in self.kinds
         if isinstance(value, str):
-            return str in self.kinds or value in self.literals
+            fits = self.pattern is None or re.search(self.pattern, value) is not None
+            return (str in self.kinds and fits) or value in self.literals
         if isinstance(value, numbers.Integral):
             known = int in self.kinds or float in self.kinds
         else:
@@ -139,7 +145,8 @@ class _Described:
                 else _WORDS[kind]
                 for kind in self.kinds
             ]
-            words += map(repr, self.literals)
+            words += [repr(literal) for literal in self.literals]
+            words[0] += f" that fits {self.pattern}" if self.pattern else ""
         return ("a list, each value " if self.many else "") + " or ".join(words)
 
     def read(self, text: str):
@@ -175,6 +182,7 @@ class _Described:
         else:
             types_ = [kind["type"] for kind in kinds]
             schema = {"type": types_[0] if len(types_) == 1 else types_} | self.bounds
+            schema |= {"pattern": self.pattern} if self.pattern else {}
         default = list(self.default) if isinstance(self.default, tuple) else self.default
         if self.many:
             schema = {"type": "array", "items": schema, "minItems": 1}

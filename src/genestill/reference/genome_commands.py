@@ -2,7 +2,7 @@
 
 from genestill.ground.options import add_seed
 from genestill.ground.settings import add_settings, settings_of
-from genestill.reference.settings import BiosphereSettings, CommunitySettings, WindowSettings
+from genestill.reference.settings import BiosphereSettings, CladeTaskSettings, CommunitySettings, WindowSettings
 
 
 def add_commands(commands) -> None:
@@ -103,9 +103,7 @@ def _add_clade_task(commands) -> None:
     summary = "a task table: from which clade does a window come, tested on genomes of its own"
     parser = commands.add_parser("clade-task", help=summary, description=summary)
     add_genomes(parser)
-    parser.add_argument("--rank", default="phylum", help="rank of the clades (default: %(default)s)")
-    parser.add_argument("--length", type=int, default=300, help="bases a window (default: %(default)s)")
-    parser.add_argument("--number", type=int, default=2000, help="windows in all (default: %(default)s)")
+    add_settings(parser, CladeTaskSettings)
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.set_defaults(run=_run_clade_task)
@@ -116,4 +114,5 @@ def _run_clade_task(options) -> None:
     from genestill.reference.windows import write_clade_task
 
     genomes = read_genomes(options.genomes, options.genomes_folder)
-    write_clade_task(genomes, options.rank, options.length, options.number, options.seed, options.output)
+    task = settings_of(CladeTaskSettings, options)
+    write_clade_task(genomes, task.rank, task.length, task.number, options.seed, options.output)

@@ -137,3 +137,12 @@ class ProbeTaskSettings(Settings):
     most_left_out: float = setting(
         0.2, "Share of rows without a usable target above which a table is refused.", minimum=0, maximum=1
     )
+
+
+@dataclass(frozen=True)
+class CladeTaskSettings(Settings):
+    """Which windows a clade task asks about."""
+
+    rank: str = setting("phylum", "Rank of the clades.")
+    length: int = setting(300, "Length of a window.", unit="bases", minimum=1)
+    number: int = setting(2000, "Windows in all.", minimum=1)

@@ -1,7 +1,9 @@
 """The commands of the ``mrna`` recipe in the evaluation stage: ``probe``, ``probe-table`` and ``probe-maps``."""
 
+from genestill.evaluation.settings import ProbeSettings, ProbeTableSettings
 from genestill.ground.kinds import KINDS
 from genestill.ground.options import add_seed, run_and_path
+from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:
@@ -23,7 +25,7 @@ def _add_probe(commands) -> None:
     parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
     parser.add_argument("--training-seed", type=int, help="seed of its training, where several are probed")
     parser.add_argument("--dataset", required=True, help="name of the data set")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[2541, 413, 411, 2547, 2548], help="of the splits")
+    add_settings(parser, ProbeSettings)
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="table of metrics")
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="predictions of the test rows")
     parser.set_defaults(run=_run_probe)
@@ -38,7 +40,7 @@ def _run_probe(options) -> None:
         options.embeddings or tuple(options.kmers),
         options.model,
         options.dataset,
-        options.seeds,
+        list(settings_of(ProbeSettings, options).split_seeds),
         options.output_metrics,
         options.output_predictions,
         options.model_kind,
@@ -62,7 +64,7 @@ def _add_table(commands) -> None:
         metavar="NAME@SEED=FOLDER",
         help="what 'student match' wrote",
     )
-    parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
+    add_settings(parser, ProbeTableSettings)
     add_seed(parser, "the bootstrap")
     parser.add_argument(
         "--output", required=True, metavar="FOLDER", help="metrics.parquet, table.tsv, .txt, .html, stability.tsv, SVGs"
@@ -82,7 +84,7 @@ def _run_table(options) -> None:
         options.baselines,
         options.student,
         [Training(model, seed, Path(folder)) for model, seed, folder in options.training],
-        options.replicates,
+        settings_of(ProbeTableSettings, options).replicates,
         options.seed,
         options.output,
     )

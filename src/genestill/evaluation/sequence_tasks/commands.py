@@ -1,7 +1,9 @@
 """The commands of the sequence benchmarks: ``genestill evaluation sequence-…``."""
 
+from genestill.evaluation.settings import BaselineSettings
 from genestill.ground.kinds import KINDS
 from genestill.ground.options import add_seed
+from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:
@@ -29,7 +31,7 @@ def _add_baseline(commands) -> None:
     parser.add_argument(
         "--embeddings", nargs="+", metavar="PARQUET", help="shards of the rows' features, for the probe"
     )
-    parser.add_argument("--epochs", type=int, default=10, help="of the CNN (default: %(default)s)")
+    add_settings(parser, BaselineSettings)
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_baseline)
@@ -79,7 +81,7 @@ def _run_baseline(options) -> None:
         options.task_name,
         options.name,
         options.embeddings,
-        options.epochs,
+        settings_of(BaselineSettings, options).epochs,
         options.seed,
         options.output,
         options.model_kind,

@@ -1,0 +1,44 @@
+"""The settings of this stage's commands."""
+
+from dataclasses import dataclass
+
+from genestill.ground.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class ComparisonSettings(Settings):
+    """What models are compared with."""
+
+    labels_name: str = setting(
+        "MMseqs2",
+        "What the labels are called in tables and figures; the tool they come from.",
+        pattern="^[A-Za-z0-9][A-Za-z0-9_. -]*$",
+    )
+
+
+@dataclass(frozen=True)
+class IntervalSettings(Settings):
+    """How intervals of the taxonomy recipes are estimated."""
+
+    resamples: int = setting(2000, "Bootstrap resamples of genomes behind every interval.", minimum=100)
+
+
+@dataclass(frozen=True)
+class ProbeSettings(Settings):
+    """How often a probe is fitted."""
+
+    split_seeds: tuple[int, ...] = setting((2541, 413, 411, 2547, 2548), "Seeds of the probes' splits.", minimum=0)
+
+
+@dataclass(frozen=True)
+class ProbeTableSettings(Settings):
+    """How intervals of the recipe ``mrna`` are estimated."""
+
+    replicates: int = setting(1000, "Bootstrap replicates behind every interval.", minimum=100)
+
+
+@dataclass(frozen=True)
+class BaselineSettings(Settings):
+    """How baselines of sequence tasks are fitted."""
+
+    epochs: int = setting(10, "Passes of the CNN over the training rows.", minimum=1)
