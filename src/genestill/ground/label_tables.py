@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from genestill.ground.errors import InputError
 from genestill.ground.label_formats.registry import LABEL_FORMATS, recognise
@@ -189,10 +190,10 @@ def _cells(rows: Iterable[tuple[int, str]], form: LabelFormat) -> Iterator[tuple
 
 def _one_row_per_contig(table: LabelTable, line: np.ndarray, form: LabelFormat, source: str) -> LabelTable:
     """Join the rows of one contig, or refuse them; rows that say the same are one row in any format."""
+    if pc.count_distinct(table.ids).as_py() == len(table):
+        return table
     ids = table.ids.to_pandas()
     repeated = ids.duplicated(keep="first").to_numpy()
-    if not repeated.any():
-        return table
     first_of = pd.Series(np.arange(len(ids)), index=ids.to_numpy())[~repeated]
     several = {row: list(taxids) for row, taxids in table.several.items()}
     for row in np.flatnonzero(repeated).tolist():
@@ -231,14 +232,14 @@ def join_labels(table: LabelTable, ids: Sequence[str], all_ids: Iterable[str], s
     Raises:
         InputError: no row belongs to a contig, or two contigs have no species or taxid to tell them apart.
     """
-    index = pd.Index(table.ids.to_pandas())
-    known = index.isin(all_ids)
+    known = pc.is_in(table.ids, value_set=pa.array(all_ids, pa.string())).to_numpy(zero_copy_only=False)
     if not known.any():
         raise InputError(
-            f"{source}: none of its {len(table)} contigs (first: {index[0]!r}) is in the FASTA file "
+            f"{source}: none of its {len(table)} contigs (first: {table.ids[0].as_py()!r}) is in the FASTA file "
             f"(first: {ids[0]!r}); is it the table of other contigs?"
         )
-    rows = index.get_indexer(pd.Index(ids, dtype=index.dtype))
+    found = pc.index_in(pa.array(ids, pa.string()), value_set=table.ids)
+    rows = pc.fill_null(found, -1).to_numpy()
     joined = table.take(rows, ids)
     counts = {"rows_of_no_contig": int((~known).sum()), "contigs_without_row": int((rows < 0).sum()), **table.met}
     species = np.array([lineage[-1] is not None for lineage in table.lineages])[joined.lineage]
