@@ -15,6 +15,7 @@ from genestill.ground.lineage import (
     is_named,
     lineage_of_ranks,
     parse_lineage,
+    read_formatted,
     refuse_two_parents,
 )
 
@@ -25,6 +26,18 @@ lineages = st.lists(names, min_size=1, max_size=7).map(lambda path: tuple(path +
 @given(lineages)
 def test_a_formatted_lineage_is_read_back(lineage):
     assert parse_lineage(format_lineage(lineage)) == lineage
+
+
+@given(lineages)
+def test_a_formatted_lineage_is_read_back_word_for_word(lineage):
+    odd = tuple("uncultured" if name == "a" else name for name in lineage)
+    assert read_formatted(format_lineage(odd)) == odd
+
+
+@pytest.mark.parametrize("text", ["Bacteria", "d__Bacteria;c__X", "d__Bacteria;p__", "d__;p__X", ";"])
+def test_what_is_not_written_by_the_formatter_is_no_formatted_lineage(text):
+    with pytest.raises(InputError, match="expected d__"):
+        read_formatted(text)
 
 
 @given(st.text(max_size=60))

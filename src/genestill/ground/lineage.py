@@ -126,7 +126,7 @@ def parse_lineage(text: str | None) -> Lineage:
         names[rank] = clean_name(name, rank)
     if not is_named(names[0]):
         names[0] = above.get("domain") or _top_of(above)
-    return fill_gaps(names)
+    return fill_gaps(_names(names))
 
 
 def _top_of(above: dict[str, str]) -> str | None:
@@ -151,7 +151,8 @@ def _by_position(parts: list[str], text: str) -> Lineage:
             f"lineage {text!r} has {strange!r}, which is none of the ranks {', '.join(RANKS)}, and no prefixes that "
             "tell the ranks of its names; give a prefix such as p__ before each name, or taxids"
         )
-    return fill_gaps([clean_name(part, rank) for rank, part in enumerate(parts)] + [None] * (len(RANKS) - len(parts)))
+    names = _names([clean_name(part, rank) for rank, part in enumerate(parts)])
+    return fill_gaps(names + [None] * (len(RANKS) - len(parts)))
 
 
 def _split_prefix(part: str) -> tuple[str | None, str]:
@@ -168,19 +169,22 @@ def _split_prefix(part: str) -> tuple[str | None, str]:
 
 def lineage_of_ranks(cells: Sequence[str]) -> Lineage:
     """The lineage that stands in seven cells, one per rank; with or without prefixes, and with words for no name."""
-    names = [clean_name(cell, rank) for rank, cell in enumerate(cells)]
-    names[0] = _DOMAIN_OF.get(names[0], names[0])
-    return fill_gaps(names)
+    names = _names([clean_name(cell, rank) for rank, cell in enumerate(cells)])
+    return fill_gaps([_DOMAIN_OF.get(names[0], names[0]), *names[1:]])
+
+
+def _names(words: Iterable[str | None]) -> list[str | None]:
+    """``words`` with None for those that are no names; see `is_named`."""
+    return [word if is_named(word) else None for word in words]
 
 
 def fill_gaps(names: Sequence[str | None]) -> Lineage:
     """Fill unnamed ranks above the deepest named one, so that a path has no holes.
 
     A hole below *Gammaproteobacteria* at rank order becomes ``Gammaproteobacteria order incertae sedis``: the
-    same hole under the same parent gets the same name, whatever lies below it. Words that are no names (see `is_named`)
-    are holes.
+    same hole under the same parent gets the same name, whatever lies below it.
     """
-    filled: list[str | None] = [name if is_named(name) else None for name in names]
+    filled: list[str | None] = list(names)
     deepest = max((index for index, name in enumerate(filled) if name), default=-1)
     for index in range(deepest + 1):
         if not filled[index]:
@@ -192,6 +196,20 @@ def fill_gaps(names: Sequence[str | None]) -> Lineage:
 def format_lineage(lineage: Lineage) -> str:
     """``d__…;p__…`` down to the deepest assigned rank; the empty string for no lineage."""
     return ";".join(f"{prefix}__{name}" for prefix, name in zip(RANK_PREFIXES, lineage[: depth(lineage)], strict=False))
+
+
+def read_formatted(text: str) -> Lineage:
+    """Read what `format_lineage` wrote, word for word: names of a taxonomy stay, whatever they are."""
+    names = [part[3:] for part in text.split(";")] if text else []
+    expected = ";".join(f"{prefix}__{name}" for prefix, name in zip(RANK_PREFIXES, names, strict=False))
+    if expected != text or not all(names):
+        raise InputError(f"lineage {text!r}; expected d__…;p__… with no rank left out")
+    return (*names, *NO_LINEAGE[len(names) :])
+
+
+def is_filled(name: str | None, rank: int) -> bool:
+    """Whether `fill_gaps` made this name of the rank (0 to 6)."""
+    return name is not None and name.endswith(f" {RANKS[rank]} incertae sedis")
 
 
 def common_lineage(lineages: Iterable[Lineage]) -> Lineage:

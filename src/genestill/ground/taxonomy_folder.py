@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import Lineage, parse_lineage
+from genestill.ground.lineage import Lineage, read_formatted
 from genestill.ground.text import read_text_lines
 
 ROOT = 1  # the taxid of the root
@@ -28,13 +28,15 @@ def read_lineages(folder: str | Path) -> dict[int, Lineage]:
     if not lines or lines[0].split("\t") != ["taxid", "lineage"]:
         raise InputError(f"{path}: line 1 is {lines[0] if lines else ''!r}; expected the header 'taxid<TAB>lineage'")
     found = {}
+    known: dict[str | None, str | None] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line:
             continue
         first, _, text = line.partition("\t")
         taxid = parse_taxid(first, f"{path}: line {number}")
         try:
-            found[taxid] = parse_lineage(text)
+            # Names are held once each: a taxonomy of all life has two million lineages of a few names.
+            found[taxid] = tuple(known.setdefault(name, name) for name in read_formatted(text))
         except InputError as error:
             raise InputError(f"{path}: line {number}: {error}") from None
     return found
