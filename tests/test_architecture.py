@@ -65,6 +65,13 @@ def test_no_remote_code_and_no_pickle_is_ever_loaded(file):
             assert keywords.get("weights_only") == "True", f"{file}:{node.lineno}"
 
 
+@pytest.mark.parametrize("file", [file for file in FILES if room(file) in STAGES], ids=lambda file: str(file))
+def test_a_result_has_one_record_of_provenance_which_the_command_line_writes(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "genestill.ground.provenance":
+            assert {alias.name for alias in node.names} <= {"find_record"}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
 def test_one_module_gives_final_names_and_permissions(file):
     """It syncs before it renames, and never touches what a link points to."""

@@ -99,8 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with streams_as_files(vars(options)):
             before = times_of_paths(vars(options))
-            options.run(options)
-            record_command(arguments, vars(options), before)
+            found = options.run(options)
+            record_command(arguments, vars(options), before, found)
     except (InputError, ProgramFailed) as error:
         print(f"genestill: {error}", file=sys.stderr)
         return 2

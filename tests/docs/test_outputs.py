@@ -209,7 +209,7 @@ def dna_results(tmp_path_factory):
     run("reference", "clade-task", *genomes, "--length", 120, "--output", task)
     run(
         "student", "dna-pretrain", "--sequences", windows, "--architecture", "had-tiny", "--steps", 2, "--batch", 4,
-        "--max-tokens", 120, "--history", student / "history.tsv", "--output", student / "model",
+        "--max-tokens", 120, "--output-history", student / "history.tsv", "--output", student / "model",
     )  # fmt: skip
     run("student", "dna-embed", "--model", student / "model", "--task", task,
         "--output", student / "embeddings" / "origin" / "phylum.parquet")  # fmt: skip

@@ -17,8 +17,10 @@ from genestill.evaluation.probes.kept import (
     weighted_pearson,
 )
 from genestill.evaluation.probes.probe import run_probe, score
+from genestill.evaluation.probes.report import Training, stability_table
 from genestill.evaluation.probes.splits import split_rows
 from genestill.ground.errors import InputError
+from genestill.ground.files import write_json
 
 
 def _table(rows=400, seed=0):
@@ -201,3 +203,12 @@ def test_training_seeds_of_a_student_become_one_model():
     apart = bootstrap_scores(predictions, 100, 1)
     expected = np.mean([apart[f"s {seed}"]["a"][0] for seed in (1, 2)])
     assert scores["s"]["a"][0] == pytest.approx(expected)
+
+
+def test_a_training_of_an_earlier_version_is_recognised_in_the_table_of_stability(tmp_path):
+    for folder, stored in (("new", {"objective": "mse"}), ("old", {"provenance": {"settings": {"objective": "mse"}}})):
+        write_json(tmp_path / folder / "training.json", stored | {"parameters": 3, "diverged": None})
+    table = stability_table([Training("s", 1, tmp_path / "new")])
+    assert table[["model", "seed", "objective", "parameters"]].values.tolist() == [["s", 1, "mse", 3]]
+    with pytest.raises(InputError, match=r"old/training\.json: no 'objective'; written by an earlier version"):
+        stability_table([Training("s", 1, tmp_path / "old")])

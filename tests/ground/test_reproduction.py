@@ -14,8 +14,9 @@ from genestill.cli import build_parser, main
 from genestill.ground.contents import content_checksum
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, write_json
-from genestill.ground.provenance import is_output, record_command, times_of_paths
+from genestill.ground.provenance import find_record, is_output, record_command, record_path, times_of_paths
 from genestill.ground.reproduction import read_record
+from genestill.ground.sequences import write_fasta
 from genestill.ground.tables import write_table
 
 LABELS = "contigs\tpredictions\na\td__B;p__P;c__C;o__O;f__F;g__G;s__one\nb\td__B;p__P;c__C;o__O;f__F;g__G;s__two\n"
@@ -157,11 +158,48 @@ def test_outputs_are_told_by_their_option_or_by_having_changed_and_inputs_are_th
     }  # fmt: skip
     before = times_of_paths(options)
     (tmp_path / "history.json").write_text("{}")
-    record = read_json(record_command(["x"], options, before))
+    record = read_json(record_command(["x"], options, before, {"teacher": "t", "revision": "r"}))
     assert record["outputs"].keys() == {"output", "history"}
     assert record["inputs"].keys() == {"index", "predictions", "model 2"}
     assert record["seed"] == 3
+    assert record["found"] == {"teacher": "t", "revision": "r"}
     assert record["settings"]["dataset"] == "test"
+
+
+def test_the_record_of_a_file_or_of_the_folder_that_holds_it_is_found(tmp_path):
+    for output in ("run", "other/model"):
+        record_path(tmp_path / output).parent.mkdir(parents=True)
+        record_path(tmp_path / output).write_text("{}")
+    assert find_record(tmp_path / "run" / "model") == find_record(tmp_path / "run") == record_path(tmp_path / "run")
+    assert find_record(tmp_path / "other" / "model") == tmp_path / "other" / "provenance" / "model.json"
+    assert find_record(tmp_path / "else" / "model") is None
+
+
+def test_a_record_of_an_earlier_version_is_refused_in_a_sentence(tmp_path):
+    """They stood inside model folders and named no output."""
+    old = {name: {} for name in ("libraries", "settings", "inputs", "hardware")}
+    old |= {"genestill": "0.1.0", "source": "x", "python": "3.11", "command": ["genestill"], "seed": 1}
+    write_json(tmp_path / "provenance.json", old)
+    with pytest.raises(InputError, match=r"outputs is 'None'; expected a record from a folder called provenance"):
+        read_record(tmp_path / "provenance.json")
+
+
+def test_reproducing_a_record_of_others_writes_nothing_that_an_option_names(tmp_path, monkeypatch):
+    """Every path that a command writes to is an option called output, so that it is led elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    windows = [(f"w{n}", "".join(generator.choice(list("ACGT"), 40))) for n in range(4)]
+    write_fasta(tmp_path / "windows.fna", windows)
+    words = "student dna-pretrain --sequences windows.fna --architecture had-tiny --steps 1 --batch 2 --max-tokens 40"
+    words = [*words.split(), "--device", "cpu", "--output", "made/model", "--output-history", "made/history.tsv"]
+    assert main(["--quiet", *words]) == 0
+    record = tmp_path / "made" / "provenance" / "model.json"
+    stranger = read_json(record)
+    stranger["outputs"] = {"output": stranger["outputs"]["output"]}
+    write_json(record, stranger)
+    (tmp_path / "made" / "history.tsv").write_text("precious")
+    assert main(["--quiet", "reproduce", "made/provenance/model.json", "--anyway"]) == 0
+    assert (tmp_path / "made" / "history.tsv").read_text() == "precious"
 
 
 def test_every_command_that_computes_says_where_in_an_option_called_output():

@@ -113,7 +113,9 @@ def test_hits_say_where_what_and_how_alike(found, world):
 
 def test_summary_records_parameters_versions_and_counts(found):
     summary = read_json(found / "summary.json")
-    assert summary["mmseqs2"] == run_program([find_program("mmseqs"), "version"]).strip()
+    version = run_program([find_program("mmseqs"), "version"]).strip()
+    assert summary["mmseqs2"] == version
+    assert read_json(found / "provenance" / "labels.parquet.json")["found"] == {"mmseqs2": version}
     assert summary["settings"]["kmer"] == 5
     assert "--lca-mode" in summary["parameters"]
     counts = summary["counts"]

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +172,7 @@ def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, 
     model, cutter = open_student(out)
     assert model.config.teacher["teacher"] == "by heart"
     assert not list(tmp_path.glob("*checkpoint*"))
-    assert json.loads((out / "provenance.json").read_text())["settings"]["scope"] == "visible"
+    assert "| scope | visible |" in (out / "README.md").read_text()
     ids = torch.from_numpy(cutter.cut("ACGTACGTACGT").ids)[None]
     assert model(input_ids=ids).last_hidden_state.isfinite().all()
 
@@ -372,7 +371,7 @@ def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
     torch.manual_seed(1)
     for name, tokenizer in (("had-tiny", None), ("deberta-tiny", corpus / "tokenizer")):
         student, cutter = build_student(name, tokenizer, cls=tokenizer is None)
-        save_student(tmp_path / name, student.eval(), cutter, {"settings": {"a": 1}})
+        save_student(tmp_path / name, student.eval(), cutter, {"a": 1})
         opened, again = open_student(tmp_path / name)
         tokens = cutter.cut("ACGTACGTTGCA")
         assert tokens.ids.tolist() == again.cut("ACGTACGTTGCA").ids.tolist()

@@ -12,6 +12,7 @@ import yaml
 from genestill.cli import main
 from genestill.ground.artefacts import METRICS, metrics_table
 from genestill.ground.errors import InputError
+from genestill.ground.files import write_json
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.tables import write_table
@@ -107,6 +108,38 @@ def test_the_command_writes_the_card_of_one_model_of_a_table(student, tmp_path):
     assert "0.900" in text
     assert "0.123" not in text
     assert "| hardware | 2 cores |" in text
+
+
+def test_a_release_carries_the_record_of_its_training(student, tmp_path):
+    record = {
+        "genestill": "1", "source": "1", "python": "3.11.7", "libraries": {"torch": "2"}, "command": ["genestill"],
+        "settings": {"objective": "mse", "embeddings": ["shard.parquet"]}, "seed": 7, "hardware": {"device": "cpu"},
+        "inputs": {"embeddings 1": {"path": "shard.parquet", "sha256": "abc"}},
+        "outputs": {"output": {"path": "student", "content": "abc"}},
+        "found": {"revision": "r7", "checksums": {"genome.fna": "abc"}},
+    }  # fmt: skip
+    write_json(tmp_path / "provenance" / "student.json", record)
+    arguments = ["student", "card", "--model", str(student), "--title", "a", "--summary", "b", "--limit", "c"]
+    assert main([*arguments, "--output", str(tmp_path / "release")]) == 0
+    assert json.loads((tmp_path / "release" / "provenance.json").read_text()) == record
+    assert not (student / "provenance.json").exists()
+    text = (tmp_path / "release" / "README.md").read_text(encoding="utf-8")
+    for line in (
+        "| settings.objective | mse |",
+        "| seed | 7 |",
+        "| found.revision | r7 |",
+        "| hardware.device | cpu |",
+    ):
+        assert line in text
+    assert "shard.parquet" not in text
+    assert "genome.fna" not in text
+
+
+def test_a_training_that_an_earlier_version_recorded_is_refused_in_a_sentence(student, tmp_path, capsys):
+    write_json(tmp_path / "training.json", {"parameters": 3, "provenance": {"settings": {"objective": "mse"}}})
+    arguments = ["student", "card", "--model", str(student), "--title", "a", "--summary", "b", "--limit", "c"]
+    assert main([*arguments, "--training", str(tmp_path / "training.json")]) == 2
+    assert "recorded by an earlier version" in capsys.readouterr().err
 
 
 def test_an_unmeasured_or_untaught_student_says_so(tmp_path):

@@ -43,7 +43,7 @@ def place(tmp_path_factory):
         torch.manual_seed(1)
         student, cutter = build_student(name, tokenizer, max_tokens=64)
         head = LanguageHead(student.config.hidden_size, cutter.size)
-        save_student(folder / name, student, cutter, {"settings": {}}, head)
+        save_student(folder / name, student, cutter, {}, head)
     return folder
 
 

@@ -21,7 +21,7 @@ def test_three_steps_with_the_same_seed_give_the_same_encoder_bit_for_bit(sequen
         done = main(
             ["--quiet", "student", "dna-pretrain", "--sequences", sequences, "--architecture", architecture]
             + ["--steps", "3", "--batch", "4", "--max-tokens", "128", "--seed", seed, "--device", "cpu"]
-            + ["--history", f"{tmp_path}/{name}.tsv", "--output", f"{tmp_path}/{name}"]
+            + ["--output-history", f"{tmp_path}/{name}.tsv", "--output", f"{tmp_path}/{name}"]
         )
         assert done == 0
         found[name] = (

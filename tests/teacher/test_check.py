@@ -42,7 +42,7 @@ def test_a_teacher_that_reads_the_genomes_passes_with_its_figures(trained, genom
     assert found.uniform == pytest.approx(np.log(found.vocabulary))
     assert found.agreement == 0
     assert written["loss"] == found.loss
-    assert written["provenance"]["revision"].startswith("sha256:")
+    assert written["revision"].startswith("sha256:")
 
 
 @pytest.mark.parametrize("folder", ["causal_folder", "masked_folder", "letters_folder"])

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from genestill.cli import main
+from genestill.ground.files import sha256_of
 from genestill.ground.sequences import write_fasta
 from genestill.ground.shards import load_embeddings
 from genestill.ground.tables import read_metadata
@@ -28,6 +29,17 @@ def test_pretrain_check_and_embed_follow_each_other_on_the_command_line(tmp_path
         assert run("embed", "--model", model, "--contigs", fasta, "--index", index, *words, "-o", shard) == 0
     assert load_embeddings(shards, [name for name, _ in records]).shape == (11, 16)
     assert read_metadata(shards[1])["layer"] == "2"
+    # One record per result: it knows the teacher, its revision, and the genomes that the table only names.
+    described = json.loads((model / "teacher.json").read_text())
+    known = {"teacher": described["name"], "revision": described["revision"]}
+    genome = {str(tmp_path / "genome.fna"): sha256_of(tmp_path / "genome.fna")}
+    for name in ("model", "check.json", "0.parquet", "1.parquet"):
+        found = json.loads((tmp_path / "provenance" / f"{name}.json").read_text())["found"]
+        assert known.items() <= found.items()
+        if name in ("model", "check.json"):
+            assert found["checksums"] == genome
+    assert found["layer"] == "2"
+    assert not (model / "provenance.json").exists()
 
 
 def test_a_failed_check_has_an_exit_code_of_its_own(tmp_path, causal_folder, capsys):

@@ -96,7 +96,7 @@ rule pretrain_student:
         device=device,
     shell:
         "python -m genestill student dna-pretrain --sequences {input.sequences:q} {params.settings}"
-        " {params.tokenizer} --device {params.device} --history {output.history:q} --output {output.model:q} 2> {log:q}"
+        " {params.tokenizer} --device {params.device} --output-history {output.history:q} --output {output.model:q} 2> {log:q}"
 
 
 rule distil_student:
@@ -128,5 +128,5 @@ rule distil_student:
         device=device,
     shell:
         "python -m genestill student dna-distil --sequences {input.sequences:q} --features {input.features:q}"
-        " {params.settings} {params.tokenizer} --device {params.device} --history {output.history:q}"
+        " {params.settings} {params.tokenizer} --device {params.device} --output-history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"

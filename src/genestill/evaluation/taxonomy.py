@@ -7,7 +7,6 @@ called: they stay in the denominator of recall. Where the true taxon is absent f
 names at that rank is wrong as a rule (it cannot know the true name); ``absent_called`` and ``over_depth`` count this.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from genestill.evaluation.calls import RIGHT_DEPTH, UNNAMED, Community, Model, P
 from genestill.ground.artefacts import METRICS, metrics_table
 from genestill.ground.lineage import RANKS
 from genestill.ground.logs import logger
-from genestill.ground.provenance import collect_provenance
 from genestill.ground.tables import write_table
 
 THRESHOLDS = (0.5, 0.8, 0.95)
@@ -77,12 +75,7 @@ def evaluate_taxonomy(
     """Score labels and predictions and write the table of `artefacts.METRICS` to ``output`` (see `measure`)."""
     community, models = read_calls(truth, labels, predictions, labels_name)
     table = measure(community, models, seed, resamples).assign(benchmark="taxonomy", dataset=dataset)
-    inputs = {f"predictions of {one.model}": one.path for one in predictions}
-    inputs |= {role: path for role, path in (("labels", labels), ("truth", truth)) if path}
-    thresholds = {one.model: one.threshold for one in predictions if one.threshold is not None}
-    settings = {"labels_name": labels_name, "thresholds": thresholds, "resamples": resamples}
-    provenance = collect_provenance(inputs, settings, seed)
-    write_table(output, table, METRICS, {"provenance": json.dumps(provenance)})
+    write_table(output, table, METRICS)
     logger.info("%d contigs, %d models: %d metrics in %s", len(community.ids), len(models), len(table), output)
     return table
 

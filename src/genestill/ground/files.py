@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -169,6 +169,11 @@ def sha256_of(path: str | Path) -> str:
         return digest.hexdigest()
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def checksums_of(paths: Iterable[str | Path]) -> dict[str, str]:
+    """`sha256_of` each path, by path: for the record of a command whose options name the files in a table only."""
+    return {str(path): sha256_of(path) for path in paths}
 
 
 def require_disk_space(folder: str | Path, needed: int, purpose: str) -> None:

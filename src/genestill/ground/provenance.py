@@ -24,36 +24,17 @@ _NOT_READ_THROUGH = ("folder", "genomes_folder")
 _NO_OPTIONS = ("run", "stage", "command", "quiet")
 
 
-def collect_provenance(inputs: dict[str, str | Path], settings: dict, seed: int | None, **more) -> dict:
-    """Describe a run. ``inputs`` maps a role to a file or folder, whose SHA-256 is taken; ``more`` is kept as it is."""
-    return {
-        "genestill": genestill.__version__,
-        "commit": commit(),
-        "source": source_checksum(),
-        "python": platform.python_version(),
-        "libraries": library_versions(),
-        "command": ["genestill", *sys.argv[1:]],
-        "settings": settings,
-        "seed": seed,
-        "inputs": {role: {"path": str(path), "sha256": sha256_of(path)} for role, path in inputs.items()},
-        "hardware": hardware(),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        **more,
-    }
-
-
-def write_provenance(path: str | Path, inputs: dict[str, str | Path], settings: dict, seed: int | None, **more) -> None:
-    """Write `collect_provenance` as JSON to ``path``."""
-    write_json(path, collect_provenance(inputs, settings, seed, **more))
-
-
-def record_command(arguments: list[str], options: dict, before: dict[str, int | None]) -> Path | None:
-    """Write the record of a command that has ended well; `reproduction` reads it.
+def record_command(
+    arguments: list[str], options: dict, before: dict[str, int | None], found: dict | None = None
+) -> Path | None:
+    """Write the record of a command that has ended well: the only one of its result. `reproduction` reads it.
 
     Args:
         arguments: the command line after the program's name.
         options: what the parser made of it, by name.
         before: `times_of_paths` from before the command ran.
+        found: what the options do not say and the command returned: the teacher and its revision, versions of other
+            programs, checksums of files that a table lists, values that were fitted.
 
     Returns:
         ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
@@ -70,9 +51,21 @@ def record_command(arguments: list[str], options: dict, before: dict[str, int | 
     }
     taken = {*outputs, *_NO_OPTIONS}
     settings = {name: value for name, value in options.items() if name not in taken and _is_plain(value)}
-    record = collect_provenance(inputs, settings, options.get("seed"))
-    record["command"] = ["genestill", *arguments]
-    record["outputs"] = {role: {"path": path, "content": content_checksum(path)} for role, path in outputs.items()}
+    record = {
+        "genestill": genestill.__version__,
+        "commit": commit(),
+        "source": source_checksum(),
+        "python": platform.python_version(),
+        "libraries": library_versions(),
+        "command": ["genestill", *arguments],
+        "settings": settings,
+        "seed": options.get("seed"),
+        "found": found or {},
+        "inputs": {role: {"path": path, "sha256": sha256_of(path)} for role, path in inputs.items()},
+        "outputs": {role: {"path": path, "content": content_checksum(path)} for role, path in outputs.items()},
+        "hardware": hardware(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     path = record_path(next(path for role, path in outputs.items() if is_output(role)))
     write_json(path, record)
     return path
@@ -94,6 +87,12 @@ def record_path(output: str | Path) -> Path:
     """Where the record of a command with that first output stands."""
     output = Path(output)
     return output.parent / "provenance" / f"{output.name}.json"
+
+
+def find_record(output: str | Path) -> Path | None:
+    """The record of the command that made a file or folder, or the folder that holds it; None if there is none."""
+    output = Path(output)
+    return next((path for path in map(record_path, (output, output.parent)) if path.is_file()), None)
 
 
 def path_options(options: dict) -> dict[str, str]:

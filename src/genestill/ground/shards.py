@@ -206,6 +206,10 @@ class Embeddings:
                 "the index"
             )
 
+    def teacher(self) -> dict[str, str]:
+        """See `teacher_of`."""
+        return teacher_of(self._paths[0])
+
     def load(self) -> np.ndarray:
         """All at once: float32 [n, size]."""
         matrix, row = np.empty((len(self), self.size), dtype=np.float32), 0
@@ -238,6 +242,12 @@ def _set_aside() -> Iterator[None]:
         except OSError:
             raise damage from None
         raise InputError(f"{damage}; it was renamed to {aside.name}: the same command again makes it anew") from None
+
+
+def teacher_of(shard: str | Path) -> dict[str, str]:
+    """Teacher, revision, layer and pooling as the metadata of a shard tell them, for the record of who reads it."""
+    stored = read_metadata(shard)
+    return {key: stored[key] for key in ("teacher", "revision", "layer", "pooling") if key in stored}
 
 
 def chosen_rows(blocks: Iterable[np.ndarray], rows: np.ndarray) -> np.ndarray:

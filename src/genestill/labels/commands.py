@@ -15,7 +15,7 @@ def add_commands(commands) -> None:
 def _add_outputs(parser) -> None:
     parser.add_argument("--output-labels", required=True, metavar="PARQUET", help="one lineage a contig")
     parser.add_argument("--output-tsv", required=True, metavar="TSV", help="the same in Taxometer's input format")
-    parser.add_argument("--output-summary", required=True, metavar="JSON", help="parameters, versions, counts")
+    parser.add_argument("--output-summary", required=True, metavar="JSON", help="parameters and counts")
 
 
 def _add_search(commands) -> None:
@@ -31,7 +31,8 @@ def _add_search(commands) -> None:
     parser.set_defaults(run=_run_search)
 
 
-def _run_search(options) -> None:
+def _run_search(options) -> dict:
+    from genestill.ground.files import read_json
     from genestill.labels.search import search_contigs
 
     search_contigs(
@@ -46,6 +47,7 @@ def _run_search(options) -> None:
         output_tsv=options.output_tsv,
         output_summary=options.output_summary,
     )
+    return {"mmseqs2": read_json(options.output_summary)["mmseqs2"]}
 
 
 def _add_import(commands) -> None:

@@ -6,7 +6,6 @@ from genestill.ground import artefacts
 from genestill.ground.files import write_json
 from genestill.ground.label_tables import join_labels, read_label_table
 from genestill.ground.logs import log_counts
-from genestill.ground.provenance import collect_provenance
 from genestill.ground.tables import read_table
 from genestill.labels.lineages import count_labels, read_taxonomy, refuse_few_species, write_labels
 
@@ -29,7 +28,7 @@ def import_labels(
         taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
         output_labels: ``artefacts.LABELS``, one row a contig of the index, in its order.
         output_tsv: Taxometer's input format.
-        output_summary: JSON: versions, counts.
+        output_summary: JSON: format, counts.
 
     Raises:
         InputError: what `read_label_table` and `join_labels` refuse; a table of taxids without taxonomy; fewer
@@ -42,6 +41,5 @@ def import_labels(
     lineages = write_labels(found, names, output_labels, output_tsv)
     refuse_few_species(lineages, str(labels))
     counts |= count_labels(lineages) | dict(names.met)
-    inputs = {"labels": labels, "index": index}
-    write_json(output_summary, collect_provenance(inputs, {"format": form}, None, counts=counts))
+    write_json(output_summary, {"format": form, "counts": counts})
     log_counts("import", counts)

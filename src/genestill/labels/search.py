@@ -18,7 +18,6 @@ from genestill.ground.label_tables import LabelTable, collect_labels
 from genestill.ground.logs import log_counts
 from genestill.ground.mmseqs_databases import check_database
 from genestill.ground.programs import find_program, run_program
-from genestill.ground.provenance import collect_provenance
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import read_table, write_table
 from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
@@ -60,7 +59,7 @@ def search_contigs(
         output_labels: ``artefacts.LABELS``, one row a contig of the index, in its order.
         output_hits: ``artefacts.HITS`` and the columns start, stop (base pairs, 0-based) and strand.
         output_tsv: Taxometer's input format.
-        output_summary: JSON: parameters, versions, counts.
+        output_summary: JSON: version of MMseqs2, settings, parameters, counts.
 
     Raises:
         InputError: what `check_database` refuses; no disk space; fewer than two species found.
@@ -86,15 +85,13 @@ def search_contigs(
     counts |= {"hits": len(hits), "contigs_with_hits": int(hits["id"].nunique())}
     write_json(
         output_summary,
-        collect_provenance(
-            {"contigs": contigs, "index": index, "lineages": Path(taxonomy) / "lineages.tsv"},
-            asdict(settings) | {"threads": threads},
-            None,
-            mmseqs2=run_program([mmseqs, "version"]).strip(),
-            parameters=[str(word) for word in parameters],
-            database=str(database),
-            counts=counts,
-        ),
+        {
+            "mmseqs2": run_program([mmseqs, "version"]).strip(),
+            "settings": asdict(settings) | {"threads": threads},
+            "parameters": [str(word) for word in parameters],
+            "database": str(database),
+            "counts": counts,
+        },
     )
     log_counts("search", counts)
 

@@ -6,7 +6,6 @@ samples, Fritz et al. 2019, doi:10.1186/s40168-019-0633-6).
 """
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,9 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, sha256_of
+from genestill.ground.files import folder_aside, sha256_of, write_json
 from genestill.ground.lineage import Lineage, format_lineage
 from genestill.ground.logs import logger, progress
-from genestill.ground.provenance import write_provenance
 from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import Split, split_genomes
@@ -136,8 +134,9 @@ def write_community(
 
     Writes ``contigs.fna.gz``; ``abundance.tsv`` (contigname, S1, S2, …: mean read depth); ``truth.tsv`` (contig,
     lineage, genome, length, status); ``reference.tsv`` (file, lineage: what a reference database may hold; file as in
-    the table of genomes, and translation_table if that has it); ``provenance.json``. Returns the truth. All but the
-    provenance is the same byte for byte for the same genomes, settings and seed.
+    the table of genomes, and translation_table if that has it); ``summary.json`` (genomes by status, wanted and
+    achieved, and the checksums of their files). Returns the truth. All files are the same byte for byte for the same
+    genomes, settings and seed.
 
     Args:
         genomes: the table, see `read_genomes`, also for ``folder`` and ``lineage_column``.
@@ -201,15 +200,9 @@ def write_community(
         write_fasta(aside / "contigs.fna.gz", zip(ids, (contig for _, contig in chosen), strict=True))
         for name, table in (("abundance", abundance), ("truth", truth), ("reference", reference)):
             table.to_csv(aside / f"{name}.tsv", sep="\t", index=False, float_format="%.4f", lineterminator="\n")
-        write_provenance(
-            aside / "provenance.json",
-            {"genomes": genomes},
-            asdict(settings) | {"lineage_column": lineage_column, "split_seed": split_seed},
-            seed,
-            wanted=split.wanted,
-            achieved=split.counts(),
-            checksums={candidates[index].file: sha256_of(candidates[index].path) for index in members},
-        )
+        checksums = {candidates[index].file: sha256_of(candidates[index].path) for index in members}
+        summary = {"wanted": split.wanted, "achieved": split.counts(), "checksums": checksums}
+        write_json(aside / "summary.json", summary)
     logger.info("%s", _summary(split, truth, settings, lineages))
     return truth
 

@@ -6,7 +6,7 @@ gained and passed between clades, species have strains. What evolves, and how, i
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ import pandas as pd
 from genestill.ground.files import folder_aside
 from genestill.ground.lineage import Lineage, format_lineage
 from genestill.ground.logs import logger
-from genestill.ground.provenance import write_provenance
 from genestill.ground.sequences import write_fasta
 from genestill.reference.evolution import GenePool, Organism, Usage
 from genestill.reference.settings import BiosphereSettings
@@ -183,8 +182,8 @@ def write_biosphere(output: str | Path, settings: BiosphereSettings, seed: int) 
     """Simulate a biosphere into the folder ``output``, which appears only when it is whole.
 
     Writes one ``<name>.fna.gz`` a genome, ``genomes.tsv`` with the columns file, lineage (``d__…;s__…``), assembly,
-    n_seqs, bp, gc (share), genes, and ``provenance.json``. Returns the table. All but the provenance is the same
-    byte for byte for the same settings and seed.
+    n_seqs, bp, gc (share) and genes. Returns the table. All files are the same byte for byte for the same settings and
+    seed.
     """
     _, genomes = simulate_genomes(settings, seed)
     rows = []
@@ -205,7 +204,6 @@ def write_biosphere(output: str | Path, settings: BiosphereSettings, seed: int) 
             )
         table = pd.DataFrame(rows)
         table.to_csv(folder / "genomes.tsv", sep="\t", index=False, lineterminator="\n")
-        write_provenance(folder / "provenance.json", {}, asdict(settings), seed)
     logger.info(
         "simulated %d genomes of %d species in %d genera, %.1f Mb, GC %.2f to %.2f: %s",
         len(table),

@@ -95,9 +95,14 @@ def _columns(keys: str):
         raise InputError(f"columns {keys!r}: unknown key; expected some of {known}") from None
 
 
-def _run_transcripts(options) -> None:
+def _files_of(place: str) -> list[str]:
+    path, keys, _ = place.partition(":")
+    return [path] if keys else path.split(",")
+
+
+def _run_transcripts(options) -> dict:
     from genestill.ground.cells import LeftOut
-    from genestill.ground.provenance import collect_provenance
+    from genestill.ground.files import checksums_of
     from genestill.reference.transcripts import collect_corpus, write_transcripts
 
     counted = {name: (LeftOut(), LeftOut()) for name, _ in options.source}
@@ -106,10 +111,8 @@ def _run_transcripts(options) -> None:
     kept, counts = collect_corpus(sources, lengths.shortest, lengths.longest)
     for name, (left_out, without_codons) in counted.items():
         counts[name] |= {"left_out": left_out.counts, "without_codons": without_codons.counts}
-    settings = {"sources": dict(options.source), "shortest": lengths.shortest, "longest": lengths.longest}
-    write_transcripts(
-        options.output, kept, {"counts": counts, "provenance": collect_provenance({}, settings, options.seed)}
-    )
+    write_transcripts(options.output, kept, {"counts": counts})
+    return {"checksums": checksums_of(path for _, place in options.source for path in _files_of(place))}
 
 
 def _add_task(commands) -> None:
@@ -128,11 +131,12 @@ def _add_task(commands) -> None:
     parser.set_defaults(run=_run_task)
 
 
-def _run_task(options) -> None:
+def _run_task(options) -> dict:
     import numpy as np
 
     from genestill.ground.cells import LeftOut
     from genestill.ground.errors import InputError
+    from genestill.ground.files import checksums_of
     from genestill.reference import probe_tasks, transcripts
 
     if (options.table is None) == (options.classes is None):
@@ -161,6 +165,7 @@ def _run_task(options) -> None:
         left_out = f"{len(without):,} of {len(rows):,} rows left out: {without}" if len(without) else ""
     table = probe_tasks.build_task(records, targets, settings.sample, longest, options.seed)
     probe_tasks.write_task(options.output, table, options.name, settings.kind, settings.split, names, left_out)
+    return {"checksums": checksums_of(options.classes or _files_of(options.table))}
 
 
 def _add_relatives(commands) -> None:

@@ -65,7 +65,7 @@ def _add_train(commands) -> None:
     parser.set_defaults(run=_run_train)
 
 
-def _run_train(options) -> None:
+def _run_train(options) -> dict:
     from genestill.student.taxdistill import Sources, learn
 
     sources = Sources(
@@ -79,7 +79,7 @@ def _run_train(options) -> None:
         soft_labels=options.soft_labels,
         embeddings=_embeddings(options),
     )
-    learn(
+    return learn(
         sources,
         settings_of(CorrectorSettings, options),
         options.seed,
@@ -112,10 +112,12 @@ def _add_train_published(commands) -> None:
     parser.set_defaults(run=_run_train_published)
 
 
-def _run_train_published(options) -> None:
+def _run_train_published(options) -> dict:
     from genestill.student.published import learn_published
 
-    learn_published(options, _embeddings(options), settings_of(PublishedSettings, options))
+    embeddings = _embeddings(options)
+    learn_published(options, embeddings, settings_of(PublishedSettings, options))
+    return embeddings.teacher() if embeddings is not None else {}
 
 
 def _add_predict(commands) -> None:
@@ -169,19 +171,24 @@ def _run_card(options) -> None:
 
     from genestill.ground.artefacts import METRICS
     from genestill.ground.errors import InputError
-    from genestill.ground.files import folder_aside, read_json
+    from genestill.ground.files import folder_aside, read_json, write_json
+    from genestill.ground.provenance import find_record
+    from genestill.ground.reproduction import read_record
     from genestill.ground.tables import read_table
     from genestill.student.release import Card, write_model_card
 
     figures = read_table(options.metrics, METRICS) if options.metrics else None
     if figures is not None and options.metrics_model:
         figures = figures[figures["model"] == options.metrics_model]
+    place = find_record(options.model)
+    record = read_record(place) if place is not None else None
     card = Card(
         title=options.title,
         summary=options.summary,
         limits=options.limit,
         licence=options.licence,
         training=read_json(options.training) if options.training else {},
+        record=record,
         figures=figures,
         figures_source=options.measured_on,
     )
@@ -192,4 +199,6 @@ def _run_card(options) -> None:
         return
     with folder_aside(options.output) as release:
         shutil.copytree(options.model, release, dirs_exist_ok=True)
+        if record is not None:
+            write_json(release / "provenance.json", record)
         write_model_card(release, card)

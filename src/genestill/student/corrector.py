@@ -28,7 +28,8 @@ class CorrectorConfig:
         samples: names of the samples behind the "abundance" group; empty without abundances.
         temperature: the logits are divided by it before the softmax (fitted on held-out contigs).
         threshold: the confidence from which the name at a rank is accepted.
-        provenance: teacher, seed, checksums and versions of the run that made the student.
+        teacher: name, revision, layer and pooling of the teacher; empty without one.
+        provenance: free-form: seed, and the weight that the teacher earned.
     """
 
     groups: dict[str, int]
@@ -39,6 +40,7 @@ class CorrectorConfig:
     samples: list[str] = field(default_factory=list)
     temperature: float = 1.0
     threshold: float = 0.5
+    teacher: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
 
 

@@ -18,7 +18,7 @@ from genestill.student.corrector import Corrector
 from genestill.student.encoders.embedding import open_student
 
 LEVEL = 0.95
-PROVENANCE_SHOWN = ("settings", "seed", "hardware", "libraries", "python", "genestill", "commit", "source")
+RECORD_SHOWN = ("settings", "seed", "found", "hardware", "libraries", "python", "genestill", "commit", "source")
 FIGURE_KEYS = ["benchmark", "dataset", "task", "stratum", "variant", "threshold", "metric", "minus"]
 _KINDS = {
     "genestill-encoder": (
@@ -56,6 +56,7 @@ class Card:
         licence: identifier of the weights' licence, as the Hugging Face Hub spells it.
         teacher: name, revision, and what else is known; by default what config.json says.
         training: compute and data: hardware, hours, steps, sequences, and so on.
+        record: of the command that trained the student, see `provenance.record_command`.
         figures: rows of `artefacts.METRICS`, of this student only; see `summarise_figures`.
         figures_source: where the figures were measured, in words.
     """
@@ -66,6 +67,7 @@ class Card:
     licence: str = "mit"
     teacher: dict | None = None
     training: dict = field(default_factory=dict)
+    record: dict | None = None
     figures: pd.DataFrame | None = None
     figures_source: str = ""
 
@@ -90,8 +92,14 @@ def write_model_card(folder: str | Path, card: Card) -> None:
     # What does not open is not released.
     open_student(folder) if kind == "genestill-encoder" else Corrector.from_pretrained(folder)
     tags, library, usage = _KINDS[kind]
-    teacher = card.teacher if card.teacher is not None else config.get("teacher") or _corrector_teacher(config)
+    teacher = card.teacher if card.teacher is not None else config.get("teacher")
     figures = summarise_figures(card.figures) if card.figures is not None else None
+    if "provenance" in card.training:
+        raise InputError(
+            f"model card of {folder}: the training was recorded by an earlier version of genestill; train the student "
+            "again, or leave the training out"
+        )
+    training = _pairs(card.training) + _pairs(_shown(card.record or {}))
     header = {
         "license": card.licence,
         "library_name": library,
@@ -111,7 +119,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
         "## Figures",
         _figures_text(figures, card.figures_source),
         "## Training",
-        _table(["", ""], _pairs(card.training)) if card.training else "Not recorded.",
+        _table(["", ""], training) if training else "Not recorded.",
         "## Limits",
         "\n".join(f"- {limit}" for limit in card.limits),
     ]
@@ -178,22 +186,24 @@ def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
     return facts
 
 
-def _corrector_teacher(config: dict):
-    provenance = config.get("provenance") or {}
-    return provenance.get("teacher")
+def _shown(record: dict) -> dict:
+    """What a reader can use of a record without its files: no paths of inputs."""
+    shown = {part: record[part] for part in RECORD_SHOWN if part in record}
+    files = {role.split()[0] for role in record.get("inputs", {})}
+    if "settings" in shown:
+        shown["settings"] = {name: value for name, value in shown["settings"].items() if name not in files}
+    if "found" in shown:
+        shown["found"] = {name: value for name, value in shown["found"].items() if name != "checksums"}
+    return shown
 
 
 def _pairs(values) -> list[tuple[str, str]]:
-    """Rows of a table, one a value: keys of nested objects are joined by dots; of a provenance record what a reader
-    can use without its files.
-    """
+    """Rows of a table, one per value: keys of nested objects are joined by dots."""
     if not isinstance(values, dict):
         return [("name", str(values))]
     pairs = []
     for key, value in values.items():
-        if key == "provenance" and isinstance(value, dict):
-            pairs += _pairs({part: value[part] for part in PROVENANCE_SHOWN if part in value})
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             pairs += [(f"{key}.{inner}", text) for inner, text in _pairs(value)]
         elif value is not None:
             pairs.append((key, json.dumps(value) if isinstance(value, list) else str(value)))

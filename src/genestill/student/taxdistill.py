@@ -1,6 +1,6 @@
 """The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,11 @@ from scipy import sparse
 
 from genestill.ground.artefacts import HITS, LABELS, PREDICTIONS, lineages_of
 from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, write_json
+from genestill.ground.files import folder_aside
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.logs import logger
 from genestill.ground.memory import give_back_large_arrays
-from genestill.ground.provenance import collect_provenance
-from genestill.ground.shards import Embeddings, write_embeddings
+from genestill.ground.shards import Embeddings, teacher_of, write_embeddings
 from genestill.ground.soft_labels import read_soft_labels
 from genestill.ground.tables import read_table, write_table
 from genestill.ground.taxonomy_folder import read_lineages
@@ -53,10 +52,10 @@ class Sources:
     soft_labels: str | Path | None = None
     embeddings: Embeddings | None = None
 
-    def files(self) -> dict[str, str | Path]:
-        """The files that exist, by role."""
-        roles = ("contigs", "index", "labels", "tree", "abundance", "hits", "soft_labels")
-        return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+    def teacher(self) -> dict[str, str]:
+        """Name, revision, layer and pooling of the teacher behind soft labels or embeddings; empty without."""
+        found = teacher_of(self.soft_labels) if self.soft_labels is not None else {}
+        return found or (self.embeddings.teacher() if self.embeddings is not None else {})
 
 
 def learn(
@@ -66,11 +65,12 @@ def learn(
     model: str | Path,
     predictions: str | Path,
     embeddings: str | Path | None = None,
-) -> None:
+) -> dict:
     """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
 
-    ``embeddings``, where given, gets the corrector's last hidden layer (`artefacts.embeddings`). Raises `InputError` if
-    the files do not belong together.
+    ``embeddings``, where given, gets the corrector's last hidden layer (`artefacts.embeddings`). Returns the teacher,
+    if there is one, and the weight that its soft labels earned. Raises `InputError` if the files do not belong
+    together.
     """
     give_back_large_arrays()
     tree = LabelTree.load(sources.tree)
@@ -82,13 +82,11 @@ def learn(
     student, history = train_corrector(contigs, targets, tree, training, seed)
     inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
     table = predict_lineages(student, inputs, contigs.ids)
-    settings = {"training": asdict(training)}
-    provenance = collect_provenance(sources.files(), settings, seed, teacher_weight=targets.teacher_weight)
-    student.config.provenance = {key: provenance[key] for key in ("genestill", "commit", "seed", "inputs", "written")}
+    student.config.teacher = sources.teacher()
+    student.config.provenance = {"seed": seed, "teacher_weight": targets.teacher_weight}
     with folder_aside(model) as folder:
         student.save_pretrained(folder)
         pd.DataFrame(history).to_csv(folder / "training.tsv", sep="\t", index=False)
-        write_json(folder / "provenance.json", provenance)
     write_table(predictions, table, PREDICTIONS, {"seed": seed, "model": str(model)})
     if embeddings is not None:
         write_embeddings(embeddings, contigs.ids, representations(student, inputs))
@@ -99,6 +97,7 @@ def learn(
         int((table["accepted"] < 7).sum()),
         targets.teacher_weight,
     )
+    return sources.teacher() | {"teacher_weight": targets.teacher_weight}
 
 
 def build_targets(

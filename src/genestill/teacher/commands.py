@@ -29,11 +29,12 @@ def _add_fetch(commands) -> None:
     parser.set_defaults(run=_run_fetch)
 
 
-def _run_fetch(options) -> None:
+def _run_fetch(options) -> dict:
     from genestill.teacher.fetching import fetch
     from genestill.teacher.registry import REGISTRY
 
-    fetch(options.name, options.output, options.registry or REGISTRY, options.revision)
+    fetched = fetch(options.name, options.output, options.registry or REGISTRY, options.revision)
+    return {"teacher": fetched["name"], "revision": fetched["revision"]}
 
 
 def _add_pretrain(commands) -> None:
@@ -49,14 +50,20 @@ def _add_pretrain(commands) -> None:
     parser.set_defaults(run=_run_pretrain)
 
 
-def _run_pretrain(options) -> None:
+def _run_pretrain(options) -> dict:
     from genestill.ground.devices import choose_device
+    from genestill.ground.files import checksums_of
     from genestill.teacher.genomes import genome_files
+    from genestill.teacher.loading import describe
     from genestill.teacher.pretraining import pretrain
 
     settings = settings_of(PretrainingSettings, options)
     genomes = genome_files(options.genomes, options.genomes_folder)
-    pretrain(genomes, options.output, settings, choose_device(options.device), options.name)
+    loss = pretrain(genomes, options.output, settings, choose_device(options.device), options.name)
+    made = describe(options.output)
+    return {
+        "teacher": made["name"], "revision": made["revision"], "final_loss": loss, "checksums": checksums_of(genomes)
+    }  # fmt: skip
 
 
 def _add_genomes(parser) -> None:
@@ -87,16 +94,18 @@ def _add_check(commands) -> None:
     parser.set_defaults(run=_run_check)
 
 
-def _run_check(options) -> None:
+def _run_check(options) -> dict:
     from genestill.ground.devices import choose_device
+    from genestill.ground.files import checksums_of, read_json
     from genestill.teacher.check import check_teacher
     from genestill.teacher.fetching import teacher_folder
     from genestill.teacher.genomes import genome_files
 
     settings = settings_of(CheckSettings, options)
+    genomes = genome_files(options.genomes, options.genomes_folder)
     check_teacher(
         teacher_folder(options.model),
-        genome_files(options.genomes, options.genomes_folder),
+        genomes,
         options.output,
         share=settings.loss_share,
         windows=settings.windows,
@@ -105,6 +114,8 @@ def _run_check(options) -> None:
         dtype=options.dtype,
         strands=options.strands,
     )
+    passed = read_json(options.output)
+    return {"teacher": passed["teacher"], "revision": passed["revision"], "checksums": checksums_of(genomes)}
 
 
 def _add_embed(commands) -> None:
@@ -118,7 +129,8 @@ def _add_embed(commands) -> None:
     parser.set_defaults(run=_run_embed)
 
 
-def _run_embed(options) -> None:
+def _run_embed(options) -> dict:
+    from genestill.ground.shards import teacher_of
     from genestill.teacher.fetching import teacher_folder
     from genestill.teacher.sharding import embed_shard
 
@@ -134,6 +146,7 @@ def _run_embed(options) -> None:
         options.device,
         spread.processes,
     )
+    return teacher_of(options.output)
 
 
 def _add_soften(commands) -> None:
@@ -149,7 +162,8 @@ def _add_soften(commands) -> None:
     parser.set_defaults(run=_run_soften)
 
 
-def _run_soften(options) -> None:
+def _run_soften(options) -> dict:
+    from genestill.ground.shards import teacher_of
     from genestill.teacher.head import soften
 
     soften(
@@ -162,3 +176,4 @@ def _run_soften(options) -> None:
         options.output,
         options.output_predictions,
     )
+    return teacher_of(options.embeddings[0])

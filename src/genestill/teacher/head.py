@@ -14,7 +14,7 @@ from genestill.ground.hierarchical_loss import FlatSoftmax
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.memory import give_back_large_arrays
 from genestill.ground.predictions import predictions_of
-from genestill.ground.shards import Embeddings, chosen_rows
+from genestill.ground.shards import Embeddings, chosen_rows, teacher_of
 from genestill.ground.soft_labels import write_soft_labels
 from genestill.ground.tables import read_table, write_table
 
@@ -133,6 +133,7 @@ def soften(
             row += len(block)
             yield block
 
-    write_soft_labels(output, ids, answered(), label_tree, {"folds": folds, "seed": seed})
+    metadata = teacher_of(embeddings[0]) | {"folds": folds, "seed": seed}
+    write_soft_labels(output, ids, answered(), label_tree, metadata)
     if output_predictions is not None:
         write_table(output_predictions, pd.concat(parts, ignore_index=True), PREDICTIONS, {"seed": seed})

@@ -110,7 +110,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
             f"{folder}: the tokenizer has {len(tokenizer.vocabulary)} tokens, the model only {config.vocab_size}; "
             "they do not belong together"
         )
-    description = read_json(folder / DESCRIPTION) if (folder / DESCRIPTION).is_file() else {}
+    description = describe(folder)
     return Teacher(
         model=model.to(device).eval().requires_grad_(False),
         tokenizer=tokenizer,
@@ -125,6 +125,12 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
         dtype=dtype,
         description=description,
     )
+
+
+def describe(folder: str | Path) -> dict:
+    """What ``teacher.json`` says of a model folder; empty for one that was neither fetched nor pretrained here."""
+    file = Path(folder) / DESCRIPTION
+    return read_json(file) if file.is_file() else {}
 
 
 def _commit_of(folder: Path) -> str | None:

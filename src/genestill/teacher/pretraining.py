@@ -16,7 +16,6 @@ import numpy as np
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.files import folder_aside, read_json, sha256_of, write_aside, write_json
 from genestill.ground.logs import logger
-from genestill.ground.provenance import write_provenance
 from genestill.ground.seeds import seed_everything
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
@@ -32,7 +31,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 def pretrain(
     genomes: list[Path], output: str | Path, settings: PretrainingSettings, device="cpu", name: str | None = None
 ) -> float:
-    """Pretrain a teacher on FASTA files and write a Hugging Face folder with ``training.tsv`` and ``provenance.json``.
+    """Pretrain a teacher on FASTA files and write a Hugging Face folder with ``training.tsv`` and ``teacher.json``.
 
     Progress is kept in ``<output>.checkpoint`` and removed at the end; a run that finds it there, with the same
     settings and genomes, goes on from it.
@@ -76,8 +75,6 @@ def pretrain(
             "source": "pretrained by genestill",
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-        inputs = {f"genome {number}": file for number, file in enumerate(genomes, 1)}
-        write_provenance(folder / "provenance.json", inputs, asdict(settings), settings.seed, revision=revision)
     shutil.rmtree(checkpoint, ignore_errors=True)
     losses = [row["loss"] for row in history]
     return float(np.mean(losses[-max(1, len(losses) // 10) :]))

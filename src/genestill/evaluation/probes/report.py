@@ -20,6 +20,7 @@ from genestill.evaluation.probes.kept import (
     tabulate,
 )
 from genestill.ground.artefacts import METRICS
+from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, write_text
 from genestill.ground.tables import write_table
 
@@ -113,7 +114,12 @@ def stability_table(training: Sequence[Training]) -> pd.DataFrame:
     rows = []
     for run in training:
         stored = read_json(run.folder / "training.json")
-        objective = stored.pop("provenance")["settings"]["objective"]
+        if "objective" not in stored:
+            raise InputError(
+                f"{run.folder / 'training.json'}: no 'objective'; written by an earlier version of genestill, so train "
+                "the student again"
+            )
+        objective = stored.pop("objective")
         rows.append({"model": run.model, "seed": run.seed, "objective": objective, **stored})
     return pd.DataFrame(rows)
 

@@ -23,7 +23,6 @@ from genestill.ground.artefacts import METRICS, TASK_PREDICTIONS
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
 from genestill.ground.logs import logger
-from genestill.ground.provenance import collect_provenance
 from genestill.ground.seeds import seed_everything
 from genestill.ground.sequences import write_fasta
 from genestill.ground.shards import load_embeddings
@@ -54,9 +53,7 @@ def fit_on_table(
         raise InputError("embeddings go with the probe, and only with it")
     seed_everything(seed)
     table = read_task_table(path)
-    inputs = {"table": path}
     if kind == "probe":
-        inputs |= {f"embeddings {number}": shard for number, shard in enumerate(features)}
         probabilities = linear_probe(read_features(features, table), table, seed)
     else:
         probabilities = kmer_baseline(table, seed) if kind == "kmer" else cnn_baseline(table, seed, epochs)
@@ -74,9 +71,7 @@ def fit_on_table(
             "probabilities": list(probabilities.astype(np.float32)),
         }
     )
-    provenance = collect_provenance(inputs, {"kind": kind, "epochs": epochs}, seed)
-    metadata = {"classes": json.dumps(table.classes), "provenance": json.dumps(provenance)}
-    write_table(output, frame, TASK_PREDICTIONS, metadata)
+    write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(table.classes)})
 
 
 def read_features(shards: Sequence[str | Path], table: TaskTable) -> np.ndarray:
@@ -100,9 +95,7 @@ def score_tables(
     known = read_catalogue(catalogue)
     metric_of = {run.task: protocol_of(run.task, known).metric for run in runs}
     scores = score_runs(runs, dataset, metric_of, reference, seed)
-    inputs = {f"predictions {number}": path for number, path in enumerate(predictions)}
-    provenance = collect_provenance(inputs, {"reference": reference}, seed)
-    write_table(output_metrics, scores, METRICS, {"provenance": json.dumps(provenance)})
+    write_table(output_metrics, scores, METRICS)
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
     with write_aside(output_table) as aside:

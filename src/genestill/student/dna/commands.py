@@ -38,8 +38,8 @@ def _add_start(parser) -> None:
         add_settings(parser, kind)
     add_seed(parser)
     add_device(parser)
-    parser.add_argument("--history", metavar="TSV", help="loss of every step")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--output-history", metavar="TSV", help="loss of every step")
 
 
 def _add_pretrain(commands) -> None:
@@ -94,26 +94,26 @@ def _run_tokenizer(options) -> None:
     logger.info("tokenizer of %d tokens (%d asked for)", size, vocabulary)
 
 
-def _run_pretrain(options) -> None:
+def _run_pretrain(options) -> dict:
     from genestill.student.dna.runs import pretrain_student
 
     masked = settings_of(Masking, options)
-    pretrain_student(
+    return pretrain_student(
         settings_of(Start, options),
         options.sequences,
         settings_of(Schedule, options),
         masked.masking,
         masked.share,
         options.output,
-        options.history,
+        options.output_history,
         options.device,
     )
 
 
-def _run_distil(options) -> None:
+def _run_distil(options) -> dict:
     from genestill.student.dna.runs import distil_student
 
-    distil_student(
+    return distil_student(
         settings_of(Start, options),
         options.sequences,
         options.features,
@@ -121,16 +121,16 @@ def _run_distil(options) -> None:
         settings_of(Objective, options),
         settings_of(Masking, options).share,
         options.output,
-        options.history,
+        options.output_history,
         options.device,
     )
 
 
-def _run_finetune(options) -> None:
+def _run_finetune(options) -> dict:
     from genestill.student.dna.runs import fine_tune_on_table
 
     validation = settings_of(CrossValidation, options)
-    fine_tune_on_table(
+    return fine_tune_on_table(
         options.model,
         options.task,
         options.task_name,

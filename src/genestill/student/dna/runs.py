@@ -14,9 +14,9 @@ from genestill.ground.devices import choose_device
 from genestill.ground.errors import InputError
 from genestill.ground.files import sha256_of, write_aside
 from genestill.ground.logs import logger
-from genestill.ground.provenance import collect_provenance
 from genestill.ground.seeds import seed_everything
 from genestill.ground.sequences import read_fasta
+from genestill.ground.shards import teacher_of
 from genestill.ground.tables import write_table
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
@@ -43,10 +43,11 @@ def pretrain_student(
     output: str | Path,
     history: str | Path | None = None,
     device: str = "auto",
-) -> None:
+) -> dict:
     """Masked language modelling over the windows of a FASTA file; ``schedule.steps`` 0 saves the student untrained.
 
     With ``start.initial`` this is continual pretraining (the language head saved beside the student goes on too).
+    Returns the loss over the last ten steps.
     """
     seed_everything(schedule.seed)
     student, cutter = start.open()
@@ -71,9 +72,9 @@ def pretrain_student(
     settings = {"stage": "pretrain", "masking": masking, "share": share, **dataclasses.asdict(start)}
     inputs = {"sequences": sequences} | start.inputs()
     curve = _train_and_tell(model, compute_loss, schedule, len(windows), output, settings, inputs, history)
-    provenance = _provenance(inputs, settings, schedule, curve)
-    save_student(output, student.cpu(), cutter, provenance, head.cpu())
+    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(schedule), head.cpu())
     _checkpoint(output).unlink(missing_ok=True)
+    return {"final_loss": _last(curve)}
 
 
 def distil_student(
@@ -86,8 +87,11 @@ def distil_student(
     output: str | Path,
     history: str | Path | None = None,
     device: str = "auto",
-) -> None:
-    """Distil a student from shards of the teacher's token features over the windows of a FASTA file."""
+) -> dict:
+    """Distil a student from shards of the teacher's token features over the windows of a FASTA file.
+
+    Returns the loss over the last ten steps, and the teacher's name, revision, layer and pooling.
+    """
     seed_everything(schedule.seed)
     student, cutter = start.open()
     where = choose_device(device)
@@ -102,10 +106,10 @@ def distil_student(
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
     inputs |= start.inputs()
     curve = _train_and_tell(model, compute_loss, schedule, features.rows, output, settings, inputs, history)
-    provenance = _provenance(inputs, settings, schedule, curve, teacher=features.teacher)
     student.config.teacher = features.teacher
-    save_student(output, student.cpu(), cutter, provenance)
+    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(schedule))
     _checkpoint(output).unlink(missing_ok=True)
+    return {"final_loss": _last(curve), **teacher_of(shards[0])}
 
 
 def fine_tune_on_table(
@@ -119,10 +123,11 @@ def fine_tune_on_table(
     output: str | Path,
     device: str = "auto",
     kind: str = "student",
-) -> None:
+) -> dict:
     """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows.
 
-    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`.
+    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. Returns what was chosen on the validation
+    rows: see `fine_tune`.
     """
     seed_everything(settings.seed)
     student, cutter = open_student(folder)
@@ -144,11 +149,8 @@ def fine_tune_on_table(
             "probabilities": list(probabilities),
         }
     )
-    provenance = collect_provenance(
-        {"student": folder, "table": table}, dataclasses.asdict(settings), settings.seed, found=found
-    )
-    metadata = {"classes": json.dumps(data.classes), "provenance": json.dumps(provenance)}
-    write_table(output, frame, TASK_PREDICTIONS, metadata)
+    write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(data.classes)})
+    return found
 
 
 def embed_table(
@@ -168,8 +170,7 @@ def embed_table(
             "truncated": truncated,
         }
     )
-    provenance = collect_provenance({"student": folder, "table": table}, {"pooling": pooling}, None)
-    write_table(output, frame, embeddings(features.shape[1]), {"provenance": json.dumps(provenance)})
+    write_table(output, frame, embeddings(features.shape[1]), {"pooling": pooling})
 
 
 @functools.lru_cache(maxsize=2)
@@ -199,11 +200,5 @@ def _train_and_tell(model, compute_loss, schedule, windows, output, settings, in
     return curve
 
 
-def _last(curve: pd.DataFrame) -> float:
-    return float(curve["loss"].tail(10).mean())
-
-
-def _provenance(inputs, settings, schedule, curve, **more) -> dict:
-    loss = _last(curve) if len(curve) else None
-    everything = settings | dataclasses.asdict(schedule)
-    return collect_provenance(inputs, everything, schedule.seed, final_loss=loss, **more)
+def _last(curve: pd.DataFrame) -> float | None:
+    return float(curve["loss"].tail(10).mean()) if len(curve) else None

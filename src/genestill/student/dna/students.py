@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
+import genestill
 from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, write_json
+from genestill.ground.files import folder_aside
 from genestill.ground.logs import logger
 from genestill.ground.models import open_whole
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
@@ -118,23 +119,22 @@ def open_language_head(folder: str | Path, hidden_size: int, vocabulary_size: in
 
 
 def save_student(
-    folder: str | Path, model: PreTrainedModel, cutter, provenance: dict, head: LanguageHead | None = None
+    folder: str | Path, model: PreTrainedModel, cutter, settings: dict, head: LanguageHead | None = None
 ) -> None:
-    """Write config.json, model.safetensors, tokenizer files, provenance.json and a model card, all or nothing."""
+    """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, all or nothing."""
     with folder_aside(folder) as aside:
         model.save_pretrained(aside)
         cutter.tokenizer.save_pretrained(aside)
         if head is not None:
             save_file({name: value.contiguous() for name, value in head.state_dict().items()}, aside / HEAD_FILE)
-        write_json(aside / "provenance.json", provenance)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        (aside / "README.md").write_text(_card(model, cutter, parameters, provenance), encoding="utf-8")
+        (aside / "README.md").write_text(_card(model, cutter, parameters, settings), encoding="utf-8")
         AutoTokenizer.from_pretrained(aside)  # what cannot be opened again is not released
 
 
-def _card(model, cutter, parameters: int, provenance: dict) -> str:
+def _card(model, cutter, parameters: int, settings: dict) -> str:
     kind = "byte pairs" if isinstance(cutter, BytePairs) else "single bases"
-    settings = "\n".join(f"| {key} | {value} |" for key, value in sorted(provenance.get("settings", {}).items()))
+    rows = "\n".join(f"| {key} | {value} |" for key, value in sorted(settings.items()))
     return f"""# DNA encoder, {parameters:,} parameters
 
 Reads {kind} ({cutter.size} tokens); width {model.config.hidden_size}, {model.config.num_hidden_layers} layers.
@@ -143,10 +143,10 @@ Reads {kind} ({cutter.size} tokens); width {model.config.hidden_size}, {model.co
     from transformers import AutoModel, AutoTokenizer
     model, tokenizer = (c.from_pretrained("this folder") for c in (AutoModel, AutoTokenizer))
 
-Made with genestill {provenance.get("genestill")} (commit {provenance.get("commit")}, seed {provenance.get("seed")});
-inputs, checksums and versions are in provenance.json.
+Made with genestill {genestill.__version__}. The record of the command that made it, with checksums of its inputs and
+versions, stands beside this folder, in provenance/.
 
 | setting | value |
 |---|---|
-{settings}
+{rows}
 """

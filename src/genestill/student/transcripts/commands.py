@@ -32,7 +32,7 @@ def add_commands(commands) -> None:
     parser.set_defaults(run=_run_match)
 
 
-def _run_match(options) -> None:
+def _run_match(options) -> dict:
     import torch
 
     from genestill.ground.devices import choose_device
@@ -57,7 +57,7 @@ def _run_match(options) -> None:
         attention_window=student.attention_window,
         expansion=student.expansion,
     )
-    match_student(
+    return match_student(
         config,
         options.transcripts,
         TeacherFiles(options.embeddings, options.token_features, options.base_log_probabilities, options.teacher_reads),

@@ -222,11 +222,11 @@ def match_student(
     output: str | Path,
     device: torch.device,
     keep_diverged: bool = False,
-) -> None:
+) -> dict:
     """Train a student and write ``output``/model and ``output``/training.tsv and training.json.
 
-    Raises `CheckFailed` if training diverged, unless ``keep_diverged``: then the weights before the break are kept,
-    and training.json says so.
+    Returns what is known of the teacher (name, revision, layer, pooling). Raises `CheckFailed` if training diverged,
+    unless ``keep_diverged``: then the weights before the break are kept, and training.json says so.
     """
     from genestill.student.transcripts.release import write_student
 
@@ -243,5 +243,6 @@ def match_student(
     if diverged is not None and not keep_diverged:
         raise CheckFailed(f"training by {settings.objective!r} diverged at step {diverged}; see {output}/training.tsv")
     figures = stability(record, diverged) if settings.steps else {"diverged": None, "steps": 0}
-    write_student(match, settings, transcripts, teacher, figures, output)
+    write_student(match, settings, figures, output)
     checkpoint.unlink(missing_ok=True)
+    return match.model.config.teacher

@@ -1,14 +1,12 @@
 """Writing a distilled transcript encoder as a folder that opens again."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from genestill.ground.files import folder_aside, write_json
-from genestill.ground.provenance import collect_provenance
 from genestill.student.encoders.tokenization import build_tokenizer
 
 
-def write_student(match, settings, transcripts, teacher, figures: dict, output: Path) -> None:
+def write_student(match, settings, figures: dict, output: Path) -> None:
     """Write ``output``/model (config.json, model.safetensors, tokenizer) and ``output``/training.json.
 
     The heads of the loss are left behind: the folder holds the encoder alone.
@@ -23,10 +21,4 @@ def write_student(match, settings, transcripts, teacher, figures: dict, output: 
         build_tokenizer(cls=config.pooling in ("cls", "concatenated"), max_length=config.max_length).save_pretrained(
             folder
         )
-    given = {"transcripts": transcripts}
-    shards = asdict(teacher)
-    told = {**asdict(settings), "teacher_reads": shards.pop("reads")}
-    for role, paths in shards.items():
-        given |= {f"{role}[{number}]": path for number, path in enumerate(paths)}
-    provenance = collect_provenance(given, told, settings.seed)
-    write_json(output / "training.json", {"parameters": parameters, **figures, "provenance": provenance})
+    write_json(output / "training.json", {"objective": settings.objective, "parameters": parameters, **figures})
