@@ -164,7 +164,7 @@ def results(tmp_path_factory):
     run(
         "reference", "contigs", "--contigs", community / "contigs.fna.gz", "--abundance", community / "abundance.tsv",
         "--truth", community / "truth.tsv", "--output-truth", reference / "truth.parquet",
-        "--output-index", index, "--output-abundance", abundance,
+        "--output-index", index, "--output-abundance", abundance, "--output-vamb", reference / "abundance.tsv",
     )  # fmt: skip
     taxonomy = reference / "taxonomy"
     run("reference", "taxonomy", *genomes, "--output", taxonomy)

@@ -11,7 +11,7 @@ from genestill.cli import main
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.tables import read_table
-from genestill.reference.abundance import join_abundance
+from genestill.reference.abundance import join_abundances
 from genestill.reference.contigs import index_contigs, prepare_contigs, read_truth
 from genestill.reference.coverage_tables import read_abundance_table
 
@@ -44,7 +44,7 @@ def run(folder, minimum_length=40, **more):
         folder / "contigs.parquet",
         folder / "abundance.parquet",
         folder / "truth.parquet",
-        **{"abundance": folder / "abundance.tsv", "labels": folder / "labels.tsv", "truth": folder / "truth.tsv"}
+        **{"abundance": [folder / "abundance.tsv"], "labels": folder / "labels.tsv", "truth": folder / "truth.tsv"}
         | more,
     )
 
@@ -75,7 +75,7 @@ def test_rows_are_joined_by_id_whatever_their_order(given_files, caplog):
 
 
 def test_without_abundances_only_the_id_stands(given_files):
-    run(given_files, abundance=None)
+    run(given_files, abundance=[])
     assert pq.read_schema(given_files / "abundance.parquet").names == ["id"]
 
 
@@ -185,7 +185,7 @@ def test_abundances_come_back_as_written(tmp_path_factory, values):
     path.write_text("contigname\ts\n" + "".join(f"{name}\t{value!r}\n" for name, value in values.items()))
     table = read_abundance_table(path)
     ids = sorted(values)
-    joined, more = join_abundance(table, ids, set(values), "a.tsv")
+    joined, more = join_abundances({"a.tsv": table}, ids, set(values))
     assert joined["s"].tolist() == [values[name] for name in ids]
     assert more == 0
 

@@ -261,6 +261,39 @@ def test_the_command_reads_a_depth_table_of_metabat(tmp_path, capsys):
     assert "MetaBAT" in capsys.readouterr().err
 
 
+def index(tmp_path, *tables):
+    (tmp_path / "contigs.fna").write_text("".join(f">{name}\n{'ACGT' * (n // 4)}\n" for name, n in LENGTHS.items()))
+    outputs = ["--output-index", "i.parquet", "--output-abundance", "a.parquet", "--output-vamb", "vamb.tsv"]
+    outputs = [word if word.startswith("--") else str(tmp_path / word) for word in outputs]
+    given = ["--abundance", *(str(tmp_path / name) for name in tables)] if tables else []
+    options = ["--contigs", str(tmp_path / "contigs.fna"), "--minimum-length", "600"]
+    return main(["reference", "contigs", *options, *given, *outputs])
+
+
+def test_tables_of_single_samples_are_put_side_by_side(tmp_path, capsys):
+    (tmp_path / "lake.tsv").write_text("c1\t1.5\nc2\t2\n")
+    (tmp_path / "soil.coverage.tsv").write_text(table(SAMTOOLS))
+    (tmp_path / "sea.idxstats.txt").write_text("c2\t800\t8\t0\nc1\t1200\t60\t1\n*\t0\t0\t9\n")
+    assert index(tmp_path, "lake.tsv", "soil.coverage.tsv", "sea.idxstats.txt") == 0
+    depths = pd.read_parquet(tmp_path / "a.parquet")
+    assert depths.columns.tolist() == ["id", "lake", "soil", "sea"]
+    assert depths.to_numpy().tolist() == [["c1", 1.5, 4.5, 5.0], ["c2", 2.0, 0.5, 1.0]]
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "lake.tsv").write_text("c1\t1.5\nc2\t2\n")
+    assert index(tmp_path, "lake.tsv", "more/lake.tsv") == 2
+    assert "the sample 'lake' is also in" in capsys.readouterr().err
+    assert index(tmp_path, "lake.tsv", "lake.tsv") == 2
+    assert "is given twice" in capsys.readouterr().err
+
+
+def test_vamb_gets_the_depths_in_its_own_form_from_any_table(tmp_path):
+    (tmp_path / "depth.txt").write_text(table(METABAT))
+    assert index(tmp_path, "depth.txt") == 0
+    assert (tmp_path / "vamb.tsv").read_text() == "contigname\ts1\ts2\nc1\t10\t2.5\nc2\t1\t2\n"
+    assert index(tmp_path) == 0
+    assert (tmp_path / "vamb.tsv").read_text() == "contigname\nc1\nc2\n"
+
+
 depth = st.floats(0, 1000, width=32).map(lambda value: round(value, 3))
 
 

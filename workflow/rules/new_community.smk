@@ -39,6 +39,7 @@ use rule index_contigs as index_new_contigs with:
     output:
         index=f"{NEW}/reference/contigs.parquet",
         abundance=f"{NEW}/reference/abundance.parquet",
+        vamb=f"{NEW}/reference/abundance.tsv",
         truth=f"{NEW}/reference/truth.parquet",
     log:
         f"{RESULTS}/logs/reference/index_new_contigs.log",

@@ -84,6 +84,7 @@ rule index_contigs:
     output:
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
+        vamb=f"{RESULTS}/reference/abundance.tsv",
         truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
     log:
         f"{RESULTS}/logs/reference/index_contigs.log",
@@ -98,7 +99,7 @@ rule index_contigs:
     params:
         given=lambda wildcards, input, output: options(
             abundance=input.abundance,
-            bam=list(input.bam),
+            bam=input.bam,
             labels=input.labels,
             truth=input.truth,
             reference=input.reference,
@@ -112,7 +113,7 @@ rule index_contigs:
     shell:
         "python -m genestill reference contigs --contigs {input.contigs:q} {params.given}"
         " {params.settings} --minimum-length {params.minimum_length:q} --output-index {output.index:q}"
-        " --output-abundance {output.abundance:q} 2> {log:q}"
+        " --output-abundance {output.abundance:q} --output-vamb {output.vamb:q} 2> {log:q}"
 
 
 rule make_taxonomy:

@@ -133,7 +133,7 @@ rule run_taxometer:
     input:
         environment=peer_environment("vamb"),
         contigs=CONTIGS,
-        abundance=ABUNDANCE,
+        abundance=f"{RESULTS}/reference/abundance.tsv",
         labels=f"{RESULTS}/labels/labels.tsv",
     output:
         folder=directory(f"{RESULTS}/student/taxometer-seed{{seed}}/vamb"),

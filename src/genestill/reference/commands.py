@@ -26,7 +26,13 @@ def _add_contigs(commands) -> None:
     parser = commands.add_parser("contigs", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
     depths = parser.add_mutually_exclusive_group()
-    depths.add_argument("--abundance", metavar="TABLE", help="depths: MetaBAT, CoverM, samtools coverage, VAMB, …")
+    depths.add_argument(
+        "--abundance",
+        nargs="+",
+        default=[],
+        metavar="TABLE",
+        help="depths of one or more samples: MetaBAT, CoverM, samtools coverage, VAMB, …",
+    )
     depths.add_argument(
         "--bam", nargs="+", default=[], metavar="BAM", help="alignments instead (BAM, CRAM, SAM), one per sample"
     )
@@ -38,6 +44,7 @@ def _add_contigs(commands) -> None:
     add_settings(parser, ContigSettings)
     parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that take part")
     parser.add_argument("--output-abundance", required=True, metavar="PARQUET", help="their abundances, by sample")
+    parser.add_argument("--output-vamb", metavar="TSV", help="the same in the form that VAMB reads")
     parser.add_argument("--output-truth", metavar="PARQUET", help="their right answers; needs --truth")
     parser.set_defaults(run=_run_contigs)
 
@@ -61,6 +68,7 @@ def _run_contigs(options) -> None:
         truth=options.truth,
         reference=options.reference,
         genomes=options.genomes_folder,
+        output_vamb=options.output_vamb,
     )
 
 

@@ -10,16 +10,16 @@ import pyarrow as pa
 
 from genestill.ground import artefacts
 from genestill.ground.errors import InputError
-from genestill.ground.files import require_disk_space
+from genestill.ground.files import require_disk_space, write_text
 from genestill.ground.label_tables import join_labels, read_label_table
 from genestill.ground.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth, parse_lineage, refuse_two_parents
 from genestill.ground.logs import log_counts, logger
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
 from genestill.ground.text import blanks_for_tabs, read_text_lines
-from genestill.reference.abundance import join_abundance
+from genestill.reference.abundance import join_abundances
 from genestill.reference.alignments import read_alignment_depths
-from genestill.reference.coverage_tables import read_abundance_table
+from genestill.reference.coverage_tables import read_abundance_tables
 from genestill.reference.genomes import read_genomes
 
 _ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
@@ -31,7 +31,7 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
     """Read a FASTA file of contigs.
 
     Args:
-        path: the file, gzipped or not.
+        path: the file, compressed or not.
         minimum_length: shorter contigs take no part. Base pairs.
 
     Returns:
@@ -132,29 +132,31 @@ def prepare_contigs(
     output_index: str | Path,
     output_abundance: str | Path,
     output_truth: str | Path | None = None,
-    abundance: str | Path | None = None,
+    abundance: Sequence[str | Path] = (),
     bam: Sequence[str | Path] = (),
     labels: str | Path | None = None,
     labels_format: str = "auto",
     truth: str | Path | None = None,
     reference: str | Path | None = None,
     genomes: str | Path | None = None,
+    output_vamb: str | Path | None = None,
 ) -> None:
     """Check everything that a run is given, then write the index, the abundances and the truth.
 
     Args:
-        contigs: FASTA file, gzipped or not.
+        contigs: FASTA or FASTQ file, compressed or not.
         minimum_length: shorter contigs take no part, and are counted. Base pairs.
         output_index: ``artefacts.INDEX``, in the order of the FASTA file.
         output_abundance: ``id`` and one float32 column a sample, rows as the index.
         output_truth: ``artefacts.TRUTH``, rows as the index; only with ``truth``.
-        abundance: table of abundances; or
+        abundance: tables of abundances, each of one or more samples; or
         bam: BAM, CRAM or SAM files, one per sample. Without either there is no sample column.
         labels: table of labels that the run will import.
         labels_format: its format, see `read_label_table`.
         truth: TSV of right answers.
         reference: table of reference genomes.
         genomes: folder of the genomes' files; without it, the folder of the table.
+        output_vamb: TSV of the abundances as VAMB reads it; without samples, a header and ids.
 
     Raises:
         InputError: the first thing that is wrong, in one sentence; nothing is written then.
@@ -162,13 +164,13 @@ def prepare_contigs(
     index, lengths = index_contigs(contigs, minimum_length)
     ids = index["id"].tolist()
     counts = {"contigs": len(index), f"shorter_than_{minimum_length}_bp": len(lengths) - len(index)}
-    if abundance is not None and bam:
-        raise InputError(f"both a table of abundances ({abundance}) and BAM files ({bam[0]}) are given; expected one")
+    if abundance and bam:
+        raise InputError(f"both tables of abundances ({abundance[0]}) and BAM files ({bam[0]}) are given; expected one")
     depths, more = pd.DataFrame({"id": ids}), 0
-    if abundance is not None:
-        depths, more = join_abundance(read_abundance_table(abundance, lengths), ids, set(lengths), str(abundance))
+    if abundance:
+        depths, more = join_abundances(read_abundance_tables(abundance, lengths), ids, set(lengths))
     elif bam:
-        depths, more = join_abundance(read_alignment_depths(bam, lengths, contigs), ids, set(lengths), str(bam[0]))
+        depths, more = join_abundances({bam[0]: read_alignment_depths(bam, lengths, contigs)}, ids, set(lengths))
     counts |= {"samples": len(depths.columns) - 1, "abundance_rows_of_no_contig": more}
     known: list[Lineage] = []
     if labels is not None:
@@ -191,6 +193,9 @@ def prepare_contigs(
     write_table(output_index, index, artefacts.INDEX, {"contigs": contigs, "minimum_length": minimum_length})
     schema = pa.schema([("id", pa.string()), *[(sample, pa.float32()) for sample in depths.columns[1:]]])
     write_table(output_abundance, depths, schema)
+    if output_vamb is not None:
+        text = depths.rename(columns={"id": "contigname"}).to_csv(sep="\t", index=False, float_format="%.9g")
+        write_text(output_vamb, text)
     if answers is not None and output_truth is not None:
         write_table(output_truth, answers, artefacts.TRUTH)
     log_counts("contigs", counts)

@@ -6,6 +6,7 @@ that cover the contigs (mosdepth ``regions.bed``, bedGraph). Text exports of spr
 between the columns, quotes, and decimal commas.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +53,17 @@ class _Choice:
     counts: bool = False
 
 
-def read_abundance_table(path: str | Path, lengths: dict[str, int] | None = None) -> pd.DataFrame:
+def read_abundance_tables(paths: Sequence[str | Path], lengths: dict[str, int]) -> dict[str | Path, pd.DataFrame]:
+    """`read_abundance_table` of several files; samples without a name are named after their file."""
+    twice = next((path for path in paths if list(paths).count(path) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice}: is given twice")
+    return {path: read_abundance_table(path, lengths, named_by_file=len(paths) > 1) for path in paths}
+
+
+def read_abundance_table(
+    path: str | Path, lengths: dict[str, int] | None = None, named_by_file: bool = False
+) -> pd.DataFrame:
     """Read a table of abundances: one row per contig, the depths of one or more samples in its columns.
 
     Lengths, totals, variances and covered bases are left out: known by the name of the column, or by its numbers (equal
@@ -62,6 +73,7 @@ def read_abundance_table(path: str | Path, lengths: dict[str, int] | None = None
     Args:
         path: the table, compressed or not; columns between tabs, semicolons or commas.
         lengths: contig id -> base pairs of the FASTA file; contigs of the table that it lacks are read all the same.
+        named_by_file: whether the samples of a plain table without a header are named after the file.
 
     Returns:
         float32, index the contig ids (up to the first white space), columns the names of the samples.
@@ -75,7 +87,7 @@ def read_abundance_table(path: str | Path, lengths: dict[str, int] | None = None
     table = open_table(Path(path), lengths)
     if table.header is not None and {"sample", "contig"} <= {plain(cell) for cell in table.header[:2]}:
         return _read_long(table)
-    choice = _choose_by_name(table)
+    choice = _choose_by_name(table, name_of_file(table.path) if named_by_file else "sample")
     numbers, ids, values = _read_numbers(table, choice, repeated=table.header is None)
     if table.header is None:
         ids, values, choice = _choose_by_form(table, numbers, ids, values, choice, lengths)
@@ -97,10 +109,10 @@ def read_abundance_table(path: str | Path, lengths: dict[str, int] | None = None
     return pd.DataFrame(depths.astype(np.float32), index=pd.Index(ids, name="id"), columns=samples)
 
 
-def _choose_by_name(table: TextTable) -> _Choice:
-    """Sort the columns of a header into depths and others. Without a header all are candidates."""
+def _choose_by_name(table: TextTable, sample: str) -> _Choice:
+    """Sort the columns of a header into depths and others. Without a header all are candidates, called ``sample``."""
     if table.header is None:
-        names = ["sample"] if table.width == 2 else [f"sample_{column}" for column in range(1, table.width)]
+        names = [sample] if table.width == 2 else [f"{sample}_{column}" for column in range(1, table.width)]
         return _Choice("a table without a header", dict(enumerate(names, 1)))
     names = [plain(cell) for cell in table.header]
     choice = _Choice(next((form for form, words in _PROGRAMS.items() if words <= set(names)), "a table with a header"))
