@@ -96,6 +96,7 @@ def test_files_of_another_form_are_refused_with_their_line(tmp_path, name, text,
             gtf("t", "exon", 101, 160, exon_number=1) + gtf("t", "exon", 301, 360, "-", exon_number=2),
             "spliced from several places",
         ),
+        (gtf("t", "CDS", 101, 160) + gtf("t", "CDS", 301, 360, "-"), "spliced from several places"),
     ],
 )
 def test_one_odd_record_is_left_out_counted_and_named(tmp_path, caplog, odd, reason):

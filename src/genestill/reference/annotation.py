@@ -1,10 +1,12 @@
 """Gene annotations: GTF, GFF3 and BED12, read as exons and coding segments of transcripts."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from genestill.ground.cells import LeftOut, read_gene
@@ -49,8 +51,7 @@ class Annotation:
     circular: set[str]
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     kind: str
     contig: str
     strand: str
@@ -158,7 +159,7 @@ def _read_gff(
             )
         contig, _, kind, start, stop, _, strand, phase, text = columns
         first, last = _integer(path, number, start, "start") - 1, _integer(path, number, stop, "end")
-        kind = kind.lower()
+        kind, contig, strand = map(sys.intern, (kind.lower(), contig, strand))
         attributes, gff3 = _attributes(text)
         unique |= gff3
         if kind not in _PARTS:
@@ -240,8 +241,9 @@ def _copies(parts: list[_Part], places: list[tuple[str, str, int, int]], unique:
         return _within(parts, places)
     if len(strands) > 1:
         numbers = [part.number for part in parts if part.kind == _EXON and part.number]
-        # Numbers that go on from strand to strand are one transcript's: trans-splicing.
-        return [] if unique or (numbers and len(numbers) == len(set(numbers))) else list(strands.values())
+        # Numbers that begin anew tell of several transcripts; without numbers, several contigs do.
+        apart = len(numbers) > len(set(numbers)) if numbers else len({contig for contig, _ in strands}) == len(strands)
+        return list(strands.values()) if apart and not unique else []
     exons: list[list[_Part]] = [[]]
     for part in parts:
         if part.kind == _EXON:
