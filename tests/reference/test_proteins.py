@@ -83,6 +83,13 @@ def test_the_table_of_genomes_may_give_genetic_codes(tmp_path, cell, code):
     assert read_genomes(tmp_path / "genomes.tsv")[0].translation_table == code
 
 
+def test_a_column_of_genetic_codes_under_another_name_is_pointed_out(tmp_path, caplog):
+    write_fasta(tmp_path / "a.fna", [("a", "ACGT")])
+    (tmp_path / "genomes.tsv").write_text(f"file\tlineage\tgenetic_code\na.fna\t{LINEAGE}a\t4\n")
+    assert read_genomes(tmp_path / "genomes.tsv")[0].translation_table is None
+    assert "the column 'genetic_code' is not read" in caplog.text
+
+
 @pytest.mark.parametrize("cell", ["7", "0", "eleven", "4.5"])
 def test_genetic_codes_that_do_not_exist_are_refused_with_the_line(tmp_path, cell):
     write_fasta(tmp_path / "a.fna", [("a", "ACGT")])

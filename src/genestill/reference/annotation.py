@@ -277,7 +277,7 @@ def _model(name: str, listed: _Listed, parts: list[_Part]) -> tuple[Model, str]:
         for kind, kinds in (("exons", {_EXON}), ("cds", {_CODING}), ("stop", {_STOP}), ("rest", _UNTRANSLATED))
     }
     for kind in ("start_codon", _STOP):
-        if sum(part.stop - part.start for part in parts if part.kind == kind) > 3:
+        if sum(stop - start for start, stop in {part[3:5] for part in parts if part.kind == kind}) > 3:
             return model, f"with two lines of {kind}: one id at two places"
     if any(start < 0 for ends in segments.values() for start, _ in ends):
         return model, "that start before the first base"

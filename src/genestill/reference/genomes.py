@@ -107,6 +107,9 @@ def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, di
     header = list(table.columns)
     top = next((word for word in ("domain", "superkingdom", "kingdom") if word in header), "domain")
     ranks = [top, *RANKS[1:]]
+    for other in ("genetic_code", "transl_table"):
+        if other in header and "translation_table" not in header:
+            logger.warning("%s: the column %r is not read; genetic codes stand in translation_table", path, other)
     columns = [lineage_column or "lineage"]
     if lineage_column is None and "lineage" not in header:
         columns = ranks if set(ranks) <= set(header) else []

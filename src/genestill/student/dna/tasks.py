@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genestill.ground.cells import read_name
 from genestill.ground.errors import InputError
 from genestill.ground.task_tables import read_task_rows
 
@@ -58,7 +59,7 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, sh
         pool = np.flatnonzero(split != "test")
         split[pool] = "train"
         if "fold" in table.columns:
-            held = pool[table["fold"].to_numpy()[pool].astype(str) == str(fold)]
+            held = pool[table["fold"].map(read_name).to_numpy()[pool] == str(fold)]
         else:
             cut = StratifiedKFold(folds, shuffle=True, random_state=0)
             held = pool[_stratified(path, lambda: list(cut.split(pool, labels[pool]))[fold][1])]
