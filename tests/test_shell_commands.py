@@ -135,3 +135,13 @@ def test_no_setting_hides_in_a_function_of_files_where_a_change_of_it_reruns_not
 def test_a_hidden_setting_is_found():
     assert hidden_settings('a=lambda wildcards, input: options(k=MRNA["k"], file=input.x),') == {"MRNA"}
     assert hidden_settings('a=lambda wildcards: MRNA["k"], b=lambda wildcards, input: RESULTS + input.x,') == set()
+
+
+def test_options_write_out_what_is_true_and_what_is_false_and_leave_out_what_is_not_set():
+    import shlex
+
+    source = (RULES[0].parent / "common.smk").read_text(encoding="utf-8")
+    scope = {"shlex": shlex}
+    exec(re.search(r"^def options\(.*?(?=^\S)", source, re.DOTALL | re.MULTILINE)[0], scope)
+    words = scope["options"](tracks=True, own_strand=False, hits=None, bam=[], steps=0)
+    assert words.split() == ["--tracks", "--no-own-strand", "--steps", "0"]

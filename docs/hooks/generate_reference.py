@@ -38,6 +38,8 @@ def accepted(schema: dict) -> str:
     """What a key takes, in words."""
     if "enum" in schema:
         return ", ".join(f"`{json.dumps(choice)}`" for choice in schema["enum"])
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
     if "anyOf" in schema:
         return " or ".join(accepted(choice) for choice in schema["anyOf"])
     kinds = schema.get("type", "any")
@@ -149,7 +151,8 @@ def commands() -> str:
                 if not isinstance(action, argparse._HelpAction):
                     option = ", ".join(action.option_strings) or action.dest
                     meaning = cell((action.help or "") % {"default": action.default}) if action.help else ""
-                    value = f" {action.metavar}" if action.metavar else ""
+                    value = action.metavar or "|".join(map(str, action.choices or ()))
+                    value = f" {value}" if value else ""
                     needed = " (required)" if action.required else ""
                     lines.append(f"| `{cell(option + value)}` | {meaning}{needed} |")
             lines.append("")

@@ -33,6 +33,7 @@ KEYWORDS = {
     "$schema", "description", "type", "additionalProperties", "required", "properties", "enum", "default", "minimum",
     "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "items", "minItems", "maxItems", "anyOf", "const",
     "propertyNames", "if", "then", "not",
+    "partial",  # ours: entries that lie over defaults
     "moved",  # ours: former keys and where they stand now
     "recipes",  # ours: the only recipes that read a setting
     "path",  # ours: what a string names on disk
@@ -294,6 +295,15 @@ def test_the_order_of_lines_and_defaults_written_out_change_no_parameter(file):
     assert json.dumps(completed(turned(settings, whole))) == json.dumps(once)
     effective = effective_configuration(once, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
     assert json.dumps(completed(effective)) == json.dumps(once)
+
+
+def test_a_task_with_a_default_written_out_is_the_same_task():
+    def tasks(**more):
+        task = {"kind": "regression", "table": "a.tsv:id=id", "target": "b"} | more
+        settings = {"recipe": "mrna", "dataset": {"name": "x"}, "mrna": {"tasks": {"t": task}}}
+        return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")["mrna"]
+
+    assert json.dumps(tasks(sample=0, split="homology")) == json.dumps(tasks())
 
 
 def test_whole_numbers_may_be_written_with_or_without_a_point():

@@ -8,7 +8,6 @@ from genestill.ground.configuration import complete_configuration, merge, read_y
 from genestill.ground.contradictions import refuse_contradictions
 from genestill.ground.errors import InputError
 from genestill.ground.recipes import needed_representations
-from genestill.student.transcripts import objectives
 
 ROOT = Path(__file__).parents[2]
 RECIPES, SCHEMAS = ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
@@ -104,7 +103,27 @@ def test_strands_and_windows_of_the_teacher_are_free_where_students_match_whole_
     check(settings)
 
 
-def test_what_objectives_need_of_the_teacher_is_known_to_the_training_and_to_the_checks_alike():
-    needed = {"embeddings": "sequence", "token-features": "token", "base-log-probabilities": "base-log-probabilities"}
-    for term, given in objectives.TERMS.items():
-        assert needed_representations(f"0.5*{term}") == ([needed[given]] if given else [])
+def test_an_objective_needs_the_representations_of_its_terms():
+    assert needed_representations("logits+mse+0.5*relational") == ["sequence", "base-log-probabilities"]
+    assert needed_representations("masked") == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "section", "words"),
+    [
+        ("mrna", {"mrna": {"students": {"a": {"objective": "mze"}}}}, r"mrna\.students\.a: objective 'mze': no term"),
+        (
+            "had",
+            {"dna": {"students": {"a": {"method": "pretrain", "warmup": float("nan")}}}},
+            r"\.a: warmup is nan",
+        ),
+        ("mrna", {"mrna": {"tasks": {"a": {"most_left_out": float("nan")}}}}, r"tasks\.a: most_left_out is nan"),
+    ],
+)
+def test_settings_of_a_student_or_a_task_are_refused_before_the_first_job(recipe, section, words):
+    task = {"kind": "regression", "table": "a.tsv:id=id", "target": "b"}
+    settings = read_yaml(ROOT / "config" / f"{recipe}-demo.yaml")
+    for entry in section.get("mrna", {}).get("tasks", {}).values():
+        entry.update(task)
+    with pytest.raises(InputError, match=words):
+        check(merge(settings, section))

@@ -4,6 +4,7 @@ Beside the words of JSON Schema, a schema may hold
 
 * ``recipes``: the recipes that read this key; a recipe that is not listed refuses it (absent: every recipe that reads
   the section);
+* ``partial``: an entry lies over ``defaults`` beside it, so that its missing keys are not filled;
 * ``moved``: former keys of an object, each with its new place;
 * ``path``: what a string names on disk (see `genestill.ground.given_paths`).
 """
@@ -183,7 +184,7 @@ def _refuse_unknown_keys(settings, schema: dict, path: tuple[str, ...], recipe: 
 def _with_defaults(settings, schema: dict, fill: bool = True):
     """``settings`` in the schema's order whatever the user's, so that rules see the same parameters.
 
-    Missing keys get their defaults if ``fill``, except in named entries (such as students), which may be partial.
+    Missing keys get their defaults if ``fill``.
     """
     if isinstance(settings, list) and "items" in schema:
         return [_with_defaults(one, schema["items"], fill) for one in settings]
@@ -200,7 +201,8 @@ def _with_defaults(settings, schema: dict, fill: bool = True):
     named = schema.get("additionalProperties")
     for key, value in settings.items():
         if key not in completed:
-            completed[key] = _with_defaults(value, named, fill=False) if isinstance(named, dict) else value
+            own = isinstance(named, dict)
+            completed[key] = _with_defaults(value, named, fill and not named.get("partial")) if own else value
     return completed
 
 

@@ -2,12 +2,18 @@
 
 # Settings of dna.defaults that the other method of training does not know.
 NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"alignment", "reconstruction", "scope", "meet"}}
-# Terms of an objective of the recipe mrna, by the representation of the teacher that they need; masked needs none.
+# Terms of an objective of the recipe mrna, each with the representation of the teacher that it needs.
 TERMS = {
-    "sequence": {"cosine", "mse", "relational", "contrastive"},
-    "token": {"token"},
-    "base-log-probabilities": {"logits"},
+    "cosine": "sequence",
+    "mse": "sequence",
+    "relational": "sequence",
+    "contrastive": "sequence",
+    "token": "token",
+    "logits": "base-log-probabilities",
+    "masked": None,
 }
+# What a teacher can be asked for.
+REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
 
 
@@ -46,16 +52,16 @@ def mrna_students(mrna: dict) -> dict[str, dict]:
 
 
 def needed_representations(objective: str) -> list[str]:
-    """What an objective of the recipe mrna (``mse+0.5*relational``) needs of the teacher, in the order of `TERMS`."""
-    terms = {term.rpartition("*")[2].strip() for term in objective.split("+")}
-    return [representation for representation, needing in TERMS.items() if terms & needing]
+    """Those of `REPRESENTATIONS` that an objective of the recipe mrna, such as ``mse+0.5*relational``, needs."""
+    needed = {TERMS.get(term.rpartition("*")[2].strip()) for term in objective.split("+")}
+    return [representation for representation in REPRESENTATIONS if representation in needed]
 
 
 def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
     """Sets of sequences that the teacher is asked about, each with the representations that are needed of it."""
     if configuration["recipe"] == "mrna":
         needed = [needed_representations(one["objective"]) for one in mrna_students(configuration["mrna"]).values()]
-        corpus = [representation for representation in TERMS if any(representation in one for one in needed)]
+        corpus = [representation for representation in REPRESENTATIONS if any(representation in one for one in needed)]
         return ({"corpus": corpus} if corpus else {}) | {"benchmark": ["sequence"]}
     if configuration["recipe"] in ("had", "seqlens"):
         dna = configuration["dna"]

@@ -330,7 +330,12 @@ def refuse_settings(settings, schema, where: str) -> None:
         except InputError as error:
             raise InputError(f"configuration: {where}: {error}") from None
     for key, value in settings.items():
-        refuse_settings(value, schema.get("properties", {}).get(key), f"{where}.{key}")
+        child = schema.get("properties", {}).get(key)
+        refuse_settings(value, child, f"{where}.{key}")
+        named = child.get("additionalProperties") if isinstance(child, dict) and isinstance(value, dict) else None
+        for name, one in value.items() if isinstance(named, dict) else ():
+            whole = settings["defaults"] | one if named.get("partial") else one
+            refuse_settings(whole, named, f"{where}.{key}.{name}")
 
 
 def _import(name: str) -> type:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genestill.ground.errors import InputError
+from genestill.ground.recipes import REPRESENTATIONS
 from genestill.ground.settings import Settings, setting
 
 POOLINGS = ("mean", "max", "first", "last", "concatenated")
-REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import torch
 from genestill.ground.artefacts import TRANSCRIPTS
 from genestill.ground.errors import InputError
 from genestill.ground.files import sha256_of
+from genestill.ground.recipes import TERMS
 from genestill.ground.shards import find_embeddings
 from genestill.ground.tables import read_metadata, read_table
 from genestill.student.transcripts.objectives import fit_whitening
-from genestill.student.transcripts.settings import TERMS
 from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures
 
 
@@ -51,26 +51,28 @@ class Corpus:
             self.read_from[:] = [np.argmax(track) if np.any(track) else 0 for track in table["cds"]]
         ids = table["id"].tolist()
         given = {
-            "embeddings": teacher.embeddings,
-            "token-features": teacher.token_features,
+            "sequence": teacher.embeddings,
+            "token": teacher.token_features,
             "base-log-probabilities": teacher.base_log_probabilities,
         }
+        options = {"sequence": "embeddings", "token": "token-features"}
         needed = {TERMS[term] for term in weights} - {None}
         for name in needed:
             if not given[name]:
-                raise InputError(f"objective term needs the teacher's {name}; give --{name}")
+                option = options.get(name, name)
+                raise InputError(f"objective term needs the teacher's {option}; give --{option}")
         read = [path for name in sorted(needed) for path in given[name]]
         self.teacher_metadata = {}
         if needed:
-            self.teacher_metadata = read_metadata(given["embeddings" if "embeddings" in needed else min(needed)][0])
+            self.teacher_metadata = read_metadata(given["sequence" if "sequence" in needed else min(needed)][0])
         self.checksums = [sha256_of(path) for path in (transcripts, *read)]
         self.embeddings = self.token_features = self.base_log_probabilities = None
         self.whitening = self.token_whitening = None
-        if "embeddings" in needed:
+        if "sequence" in needed:
             self.embeddings = find_embeddings(teacher.embeddings, ids)
             self.whitening = fit_whitening(self.embeddings)
             self.white = self.whitening(torch.from_numpy(self.embeddings.astype(np.float32)))
-        if "token-features" in needed:
+        if "token" in needed:
             self.token_features = TokenFeatures(teacher.token_features, ids)
             sample = self.token_features.sample(100_000, np.random.default_rng(0))
             self.token_whitening = fit_whitening(sample)

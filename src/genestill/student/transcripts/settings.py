@@ -3,19 +3,9 @@
 from dataclasses import dataclass
 
 from genestill.ground.errors import InputError
+from genestill.ground.recipes import TERMS
 from genestill.ground.settings import Settings, setting
 from genestill.student.settings import BACKBONES, POOLINGS
-
-# Name of a term of the objective to what it needs of the teacher.
-TERMS = {
-    "cosine": "embeddings",
-    "mse": "embeddings",
-    "relational": "embeddings",
-    "contrastive": "embeddings",
-    "token": "token-features",
-    "logits": "base-log-probabilities",
-    "masked": None,
-}
 
 
 def parse_objective(text: str) -> dict[str, float]:
