@@ -1,5 +1,6 @@
 """The commands of the evaluation stage."""
 
+from genestill.evaluation.binning_commands import add_commands as add_binning_commands
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
 from genestill.evaluation.settings import ComparisonSettings, IntervalSettings
@@ -20,6 +21,7 @@ def add_commands(commands) -> None:
     add_sequence_commands(commands)
     _add_import_taxometer(commands)
     _add_benchmark(commands)
+    add_binning_commands(commands)
     add_probe_commands(commands)
 
 

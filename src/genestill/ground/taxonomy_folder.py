@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import Lineage, read_formatted
-from genestill.ground.text import read_text_lines
+from genestill.ground.text import COMPRESSED, read_text_lines, text_lines
 
 ROOT = 1  # the taxid of the root
 LINEAGES = "lineages.tsv"
@@ -42,6 +42,13 @@ def read_lineages(folder: str | Path) -> dict[int, Lineage]:
     return found
 
 
+def dump_file(folder: str | Path, name: str) -> Path:
+    """The file ``name`` (nodes, names, merged or delnodes) of a taxonomy dump, compressed or not; it may not exist."""
+    plain = Path(folder) / f"{name}.dmp"
+    compressed = (plain.with_name(f"{plain.name}{suffix}") for suffix in COMPRESSED)
+    return plain if plain.exists() else next((path for path in compressed if path.exists()), plain)
+
+
 def read_dump_file(path: str | Path, fields: int, optional: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, the first ``fields`` fields) of a dump file; nothing if it is missing and ``optional``.
 
@@ -50,7 +57,7 @@ def read_dump_file(path: str | Path, fields: int, optional: bool = False) -> Ite
     path = Path(path)
     if optional and not path.is_file():
         return
-    for number, line in enumerate(read_text_lines(path), 1):
+    for number, line in enumerate(text_lines(path), 1):
         if not line.strip():
             continue
         # Names may hold "|" (of viruses, some do); tabs stand around those that part fields.

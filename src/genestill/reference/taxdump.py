@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, depth, fill_gaps
-from genestill.ground.taxonomy_folder import ROOT, parse_taxid, read_dump_file
+from genestill.ground.taxonomy_folder import ROOT, dump_file, parse_taxid, read_dump_file
 
 # MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
 MMSEQS_RANKS = ("superkingdom", *RANKS[1:])
@@ -73,20 +74,19 @@ class Taxdump:
 def read_taxdump(folder: str | Path) -> Taxdump:
     """Read an NCBI taxonomy dump, or any part of one that reaches up to the root.
 
-    ``nodes.dmp`` and ``names.dmp`` must be there; ``merged.dmp`` and ``delnodes.dmp`` may be missing. Raises
-    `InputError`, naming file and line, for lines that are not of the format, a parent that is not in the dump,
-    a node without scientific name and a circle of parents.
+    ``nodes.dmp`` and ``names.dmp`` must be there, compressed or not; ``merged.dmp`` and ``delnodes.dmp`` may be
+    missing. Raises `InputError`, naming file and line, for lines that are not of the format, a parent that is not in
+    the dump, a node without scientific name and a circle of parents.
     """
-    folder = Path(folder)
     dump = Taxdump()
-    nodes, names, merged, deleted = (folder / f"{name}.dmp" for name in ("nodes", "names", "merged", "delnodes"))
+    nodes, names, merged, deleted = (dump_file(folder, name) for name in ("nodes", "names", "merged", "delnodes"))
     for line, (taxid, parent, rank) in read_dump_file(nodes, 3):
         where = f"{nodes}: line {line}"
         number = parse_taxid(taxid, where)
         if number in dump.parent:
             raise InputError(f"{where}: the taxid {number} occurs twice")
         dump.parent[number] = parse_taxid(parent, where)
-        dump.rank[number] = rank
+        dump.rank[number] = intern(rank)
     if not dump.parent:
         raise InputError(f"{nodes}: holds no node; expected lines 'taxid | parent taxid | rank | …'")
     for line, (taxid, name, _, kind) in read_dump_file(names, 4):
