@@ -12,6 +12,7 @@ from genestill.cli import main
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import write_fasta
 from genestill.reference.alignments import read_alignment_depths
+from genestill.reference.coverage_tables import read_abundance_table
 
 pysam = pytest.importorskip("pysam")
 LENGTHS = {"c1": 100, "c2": 50}
@@ -179,3 +180,24 @@ def test_the_command_reads_a_cram_with_the_contigs_at_hand(tmp_path, fasta, caps
     outputs = ["--output-index", tmp_path / "i.parquet", "--output-abundance", tmp_path / "a.parquet"]
     assert main(["reference", "contigs", *map(str, options + outputs)]) == 0
     assert "1 primary" in capsys.readouterr().err
+
+
+def test_tables_of_samtools_give_the_depths_of_the_alignments(tmp_path):
+    """What samtools itself writes, by the copy of it in pysam."""
+    generator = np.random.default_rng(3)
+    starts = sorted(int(start) for start in generator.integers(0, 50, 40))
+    path = write(tmp_path / "lake.sorted.bam", [(PRIMARY, "c1", start, "20M5D25M") for start in starts])
+    pysam.index(str(path))
+    depths = read_alignment_depths([path], LENGTHS)
+    (tmp_path / "lake.coverage.tsv").write_text(pysam.coverage("-l", "0", str(path)))
+    (tmp_path / "lake.idxstats.tsv").write_text(pysam.idxstats(str(path)))
+    (tmp_path / "lake.depth.tsv").write_text(pysam.depth("-a", str(path)))
+    (tmp_path / "regions.bed").write_text("".join(f"{name}\t0\t{length}\n" for name, length in LENGTHS.items()))
+    (tmp_path / "lake.bedcov.tsv").write_text(pysam.bedcov(str(tmp_path / "regions.bed"), str(path)))
+    coverage = read_abundance_table(tmp_path / "lake.coverage.tsv", LENGTHS)
+    np.testing.assert_allclose(coverage["lake"], depths["lake"], rtol=1e-3)
+    counts = read_abundance_table(tmp_path / "lake.idxstats.tsv", LENGTHS)
+    np.testing.assert_allclose(counts["lake"], [40, 0])
+    for name, words in (("depth", "one row per base"), ("bedcov", "samtools bedcov")):
+        with pytest.raises(InputError, match=words):
+            read_abundance_table(tmp_path / f"lake.{name}.tsv", LENGTHS)
