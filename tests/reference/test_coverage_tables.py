@@ -208,6 +208,10 @@ def test_a_fasta_file_in_place_of_a_table_is_named(tmp_path):
             "all is left out: its numbers are the means",
         ),
         ("contig | length | lake | soil \n c1 | 1200 | 1 | 2 \n c2 | 800 | 2 | 3", "left out: length (length)"),
+        (
+            "contig | start | end | lake | soil \n c1 | 0 | 1200 | 1 | 2 \n c2 | 0 | 800 | 2 | 3",
+            "start is left out: its",
+        ),
     ],
 )
 def test_a_column_of_lengths_or_sums_is_left_out_and_named(tmp_path, caplog, text, left_out):
@@ -224,6 +228,10 @@ def test_a_column_of_lengths_or_sums_is_left_out_and_named(tmp_path, caplog, tex
         ["site/1", "site/2"],
         ["deep_depth", "flat_depth"],
         ["wild_var", "soil_min"],
+        ["start", "end"],
+        ["size", "max"],
+        ["lake", "lake_end"],
+        ["a.filtered", "a.sorted"],
         ["a b", "c"],
     ],
 )

@@ -51,7 +51,7 @@ def read_alignment_depths(
     for path in map(Path, paths):
         if not path.is_file():
             raise InputError(f"{path}: no such file")
-        sample = sample_name(path.name)
+        sample = sample_name(path.name, of_file=True)
         if sample in depths:
             raise InputError(f"{path}: a second file for the sample {sample!r}; file names name the samples")
         depths[sample] = _depths_of(path, lengths, contigs, checksums)

@@ -6,6 +6,7 @@ that cover the contigs (mosdepth ``regions.bed``, bedGraph). Text exports of spr
 between the columns, quotes, and decimal commas.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from genestill.reference.coverage_words import (
     DEPTHS,
     LENGTHS,
     NO_DEPTHS,
+    NO_DEPTHS_BESIDE_DEPTHS,
     name_of_file,
     sample_and_measure,
     sample_name,
@@ -122,8 +124,9 @@ def _choose_by_name(table: TextTable, sample: str) -> _Choice:
             continue
         if name == "coverage" and "covbases" in names:  # samtools gives the share of covered bases this name
             name = "coveredpercent"
-        if name in NO_DEPTHS:
-            choice.left_out[cell] = NO_DEPTHS[name]
+        beside = NO_DEPTHS_BESIDE_DEPTHS if {*names} & {*DEPTHS, *COUNTS} else {}
+        if name in NO_DEPTHS or name in beside:
+            choice.left_out[cell] = (NO_DEPTHS | beside)[name]
             if choice.length_column is None and name in LENGTHS:
                 choice.length_column = column
         elif name in DEPTHS or name in COUNTS:
@@ -180,7 +183,7 @@ def _choose_suffixed(
         elif measure != best and (coverm or best in by_sample[sample]):
             choice.left_out[name] = "another measure"
         elif coverm:
-            free[column] = sample.rsplit("/", 1)[-1]
+            free[column] = sample_name(sample, of_file=True)
         else:
             free[column] = sample if len(by_sample[sample]) > 1 else name
     if coverm:
@@ -326,6 +329,8 @@ def _leave_out_by_values(
     equal = [column for column in choice.taken if known and np.array_equal(values[column][known], size)]
     for column in equal:
         say(column, "the lengths of the contigs")
+        if column - 1 in choice.taken and plain(table.name_of(column - 1)) == "start":
+            say(column - 1, "the starts on the contigs")
     if table.header is None and equal == [1] and len(choice.taken) > 1:
         _recognise_metabat(table, choice, values)
         return
@@ -439,7 +444,9 @@ def _log(table: TextTable, choice: _Choice) -> None:
         taken.append(sample if name == sample else f"{sample} ({name})")
     count = "; reads per 100 bp" if choice.counts else ""
     left = f"; left out: {listed(_reasons(choice))}" if choice.left_out else ""
-    logger.info("%s: read as %s; samples %s%s%s", table.path, choice.form, listed(taken), count, left)
+    # Of a table that no program is known by, what was left out is the reader's own judgement.
+    level = logging.WARNING if choice.left_out and choice.form.startswith("a table with") else logging.INFO
+    logger.log(level, "%s: read as %s; samples %s%s%s", table.path, choice.form, listed(taken), count, left)
 
 
 def _reasons(choice: _Choice) -> list[str]:

@@ -16,37 +16,46 @@ COUNTS = (
     "readcount", "numreads", "mappedreads", "mapped", "reads", "nreads", "count", "counts", "estcounts",
     "expectedcount",
 )  # fmt: skip
-LENGTHS = ("contiglen", "contiglength", "length", "len", "seqlen", "seqlength", "sequencelength", "size", "endpos",
-            "lengthbp", "bp")  # fmt: skip
+LENGTHS = ("contiglen", "contiglength", "length", "len", "seqlen", "seqlength", "sequencelength", "endpos", "lengthbp")
 NO_DEPTHS = {
     **dict.fromkeys((*LENGTHS, "efflength", "effectivelength"), "length"),
-    **dict.fromkeys(("total", "totalavgdepth", "totaldepth", "totalcoverage", "sum", "bases", "totalbases"), "total"),
+    **dict.fromkeys(("total", "totalavgdepth", "totaldepth", "totalcoverage", "sum", "totalbases"), "total"),
     **dict.fromkeys(("var", "variance", "std", "stdev", "stddev", "sd", "standarddeviation"), "variance"),
     **dict.fromkeys(
         ("covbases", "coveredbases", "coveredfraction", "coveredpercent", "percentcovered", "breadth"),
         "covered bases",
     ),
-    **dict.fromkeys(("startpos", "start", "end", "strand"), "position"),
+    **dict.fromkeys(("startpos",), "position"),
     **dict.fromkeys(("gc", "refgc", "readgc", "gccontent"), "GC"),
     **dict.fromkeys(("meanbaseq", "meanmapq"), "quality"),
-    **dict.fromkeys(("min", "max", "minimum", "maximum"), "extreme"),
-    **dict.fromkeys(("plusreads", "minusreads", "frags", "unmapped", "unmappedreads"), "part of the reads"),
-    **dict.fromkeys(("circ", "repeat", "mult", "altgroup", "graphpath"), "property of the assembly"),
+    **dict.fromkeys(("plusreads", "minusreads", "unmapped", "unmappedreads"), "part of the reads"),
 }  # fmt: skip
-_FILE_ENDINGS = (
-    ".bam", ".cram", ".sam", ".paf", ".fastq", ".fq", ".sorted", ".sort", ".srt", ".markdup", ".dedup", ".rmdup",
-    ".filtered", *COMPRESSED,
-)  # fmt: skip
+# Names that a sample may have as well: no depths only where another column is called a depth.
+NO_DEPTHS_BESIDE_DEPTHS = {
+    **dict.fromkeys(("size", "bp"), "length"),
+    **dict.fromkeys(("bases",), "total"),
+    **dict.fromkeys(("start", "end", "strand"), "position"),
+    **dict.fromkeys(("min", "max", "minimum", "maximum"), "extreme"),
+    **dict.fromkeys(("frags",), "part of the reads"),
+    **dict.fromkeys(("circ", "repeat", "mult", "altgroup", "graphpath"), "property of the assembly"),
+}
+_FILE_ENDINGS = (".bam", ".cram", ".sam", ".paf", ".fastq", ".fq", *COMPRESSED)
+_STEP_ENDINGS = (".sorted", ".sort", ".srt", ".markdup", ".dedup", ".rmdup", ".filtered")
 _TABLE_ENDINGS = (*COMPRESSED, ".tsv", ".txt", ".csv", ".tab", ".bed", ".summary", ".regions", ".mosdepth", ".per-base",
                   ".coverage", ".cov", ".depth", ".idxstats", ".covstats", ".sf")  # fmt: skip
 
 
-def sample_name(name: str) -> str:
-    """The sample of a column or file of alignments: ``mapped/lake.sorted.bam`` is ``lake``; other names stay."""
-    cut = name
-    while cut.lower().endswith(_FILE_ENDINGS):
-        cut = cut[: cut.rindex(".")]
-    return cut.rsplit("/", 1)[-1] if cut != name else name
+def sample_name(name: str, of_file: bool = False) -> str:
+    """The sample of a column or file of alignments: ``mapped/lake.sorted.bam`` is ``lake``.
+
+    Names that have no ending of a file stay as they are, unless it is known that they come from one (``of_file``).
+    """
+    if not of_file and not name.lower().endswith(_FILE_ENDINGS):
+        return name
+    name = name.rsplit("/", 1)[-1]
+    while name.lower().endswith(_FILE_ENDINGS + _STEP_ENDINGS):
+        name = name[: name.rindex(".")]
+    return name
 
 
 def sample_and_measure(name: str) -> tuple[str, str] | None:
@@ -63,4 +72,4 @@ def name_of_file(path: Path) -> str:
     name = path.name
     while name.lower().endswith(_TABLE_ENDINGS):
         name = name[: name.rindex(".")]
-    return sample_name(name) or "sample"
+    return sample_name(name, of_file=True) or "sample"
