@@ -4,16 +4,15 @@ import itertools
 import os
 import re
 import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from snakemake_process import BIN, ROOT, start_snakemake
+
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
 
 pytestmark = pytest.mark.cluster
 
@@ -75,22 +74,17 @@ def belongs_to_slurm(process: Path, folder: Path) -> bool:
         return False
 
 
-def start_snakemake(folder: Path, *more: str) -> subprocess.Popen:
+def start_on_cluster(folder: Path, *more, snakefile: Path | None = None) -> subprocess.Popen:
     """Snakemake with the project's profile, told what differs on this cluster."""
-    return subprocess.Popen(
-        [
-            BIN / "snakemake",
-            *("--workflow-profile", ROOT / "workflow" / "profiles" / "slurm"),
-            *("--slurm-partition-config", HERE / "partitions.yaml"),
-            *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
-            *("--seconds-between-status-checks", "1", "--latency-wait", "10"),
-            *more,
-        ],
-        cwd=folder,
-        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    return start_snakemake(
+        *("--workflow-profile", ROOT / "workflow" / "profiles" / "slurm"),
+        *("--slurm-partition-config", HERE / "partitions.yaml"),
+        *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
+        *("--seconds-between-status-checks", "1", "--latency-wait", "10"),
+        *more,
+        folder=folder,
+        snakefile=snakefile,
+        environment={"PATH": f"{BIN}:{os.environ['PATH']}"},
     )
 
 
@@ -140,7 +134,7 @@ def wait_for_running_job(folder: Path, snakemake: subprocess.Popen, condition) -
 
 def test_gpus_are_handed_out_one_at_a_time_and_a_killed_job_comes_back_with_more(slurm, tmp_path):
     (tmp_path / "Snakefile").write_text(SMALL)
-    snakemake = start_snakemake(tmp_path)
+    snakemake = start_on_cluster(tmp_path)
     running = wait_for_running_job(tmp_path, snakemake, (tmp_path / "tried").exists)
     killed = next(line.split()[0] for line in running.splitlines() if "unlucky" in line)
     subprocess.run(["scancel", "--signal=KILL", "--full", killed], check=True)
@@ -154,11 +148,7 @@ def test_gpus_are_handed_out_one_at_a_time_and_a_killed_job_comes_back_with_more
 
 
 def test_the_demo_runs_through_the_scheduler_and_survives_the_loss_of_a_job(slurm, tmp_path):
-    snakemake = start_snakemake(
-        tmp_path,
-        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)),
-        *("--configfile", str(ROOT / "config" / "test.yaml")),
-    )
+    snakemake = start_on_cluster(tmp_path, "--configfile", ROOT / "config" / "test.yaml", snakefile=ROOT / "Snakefile")
     first_done = tmp_path / "results/taxdistill/test/reference/contigs.parquet"
     running = wait_for_running_job(tmp_path, snakemake, first_done.exists)
     killed = running.split()[0]

@@ -1,7 +1,6 @@
 """Every command that README and documentation show exists: its own program parses it, or dry-runs it."""
 
 import argparse
-import os
 import re
 import shlex
 import shutil
@@ -14,6 +13,7 @@ import pytest
 from snakemake.cli import get_argument_parser
 
 from genestill.cli import build_parser
+from snakemake_process import run_snakemake
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -186,15 +186,8 @@ def test_a_snakemake_command_dry_runs_and_lists_jobs(words, tmp_path):
         pytest.skip("no conda on this machine; tests/workflow/test_conda.py runs --use-conda with a double")
     # In a folder of its own, so that finished results of this checkout do not hide the jobs.
     words = [str(ROOT / word) if (ROOT / word).exists() else word for word in words]
-    place = ["--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
-    if "--configfile" not in words:
-        place += ["--configfile", ROOT / "config" / "config.yaml"]
-    command = [Path(sys.executable).with_name("snakemake"), *words, "-n", *place]
-    done = subprocess.run(
-        [str(word) for word in command], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    demo = [] if "--configfile" in words else ["--configfile", ROOT / "config" / "config.yaml"]
+    done = run_snakemake(*words, "-n", *demo, folder=tmp_path)
     assert re.search(r"^(local)?rule ", done.stdout, flags=re.MULTILINE)
 
 

@@ -8,7 +8,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,9 +17,8 @@ from pathlib import Path
 import pytest
 
 from genestill.ground.contents import content_checksum
+from snakemake_process import ROOT, start_snakemake
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 RESULTS = Path("results/taxdistill/test")
 STAGES = ("reference", "labels", "teacher", "student", "evaluation")
 KILLS_AT_LEAST = 20
@@ -32,19 +30,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 def start(folder: Path) -> subprocess.Popen:
     """The command that a user gives, in a process group of its own; one job at a time, so that moments are definite."""
     folder.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [
-            BIN / "snakemake",
-            *("--snakefile", ROOT / "Snakefile", "--directory", folder),
-            *("--configfile", ROOT / "config" / "test.yaml", "--cores", "1"),
-        ],
-        cwd=ROOT,
-        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return start_snakemake("--configfile", ROOT / "config" / "test.yaml", "--cores", "1", folder=folder)
 
 
 def finish(folder: Path) -> str:

@@ -1,12 +1,9 @@
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from snakemake_process import ROOT, run_snakemake
 
 
 @pytest.fixture
@@ -14,13 +11,11 @@ def run_documented_demo(tmp_path):
     """Runs a demo of the documentation in a copy of the workflow, as its page shows the command; answers the folder."""
 
     def run(target: str, configuration: str) -> Path:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         for folder in ("workflow", "config", "envs", "resources", "src"):
             shutil.copytree(ROOT / folder, tmp_path / folder)
         shutil.copy(ROOT / "Snakefile", tmp_path)
-        command = ["snakemake", "--cores", "2", target, "--configfile", f"config/{configuration}.yaml"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=1800)
+        command = ("--cores", "2", target, "--configfile", f"config/{configuration}.yaml")
+        run_snakemake(*command, folder=tmp_path, snakefile=None)
         return tmp_path
 
     return run

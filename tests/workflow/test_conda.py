@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from snakemake_process import BIN, ROOT, run_snakemake
+
 DOUBLE = Path(__file__).parent / "conda_double"
-BIN = Path(sys.executable).parent
 
 pytestmark = [
     pytest.mark.workflow,
@@ -63,15 +63,15 @@ def conda(tmp_path_factory) -> dict[str, str]:
     }
 
 
-def run_snakemake(folder: Path, snakefile: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
+def run_rule(folder: Path, snakefile: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
     (folder / "Snakefile").write_text(snakefile)
-    return subprocess.run(
-        [BIN / "snakemake", "--cores", "1", "--use-conda"], cwd=folder, env=environment, capture_output=True, text=True
+    return run_snakemake(
+        "--cores", "1", "--use-conda", folder=folder, snakefile=None, environment=environment, check=False
     )
 
 
 def test_a_rule_works_in_the_environment_that_snakemake_made_for_it(tmp_path, conda):
-    finished = run_snakemake(tmp_path, SNAKEFILE, conda)
+    finished = run_rule(tmp_path, SNAKEFILE, conda)
     assert finished.returncode == 0, finished.stderr
     mmseqs, version, python, pandas, genestill, help_line = (tmp_path / "inside.txt").read_text().splitlines()
     made = str(tmp_path / ".snakemake" / "conda")
@@ -86,7 +86,7 @@ def test_a_rule_works_in_the_environment_that_snakemake_made_for_it(tmp_path, co
 def test_a_pin_that_no_channel_can_meet_stops_the_run_before_any_job(tmp_path, conda):
     declared = (ROOT / "envs" / "mmseqs2.yaml").read_text()
     (tmp_path / "unmet.yaml").write_text(declared.replace("mmseqs2 =18.8cc5c", "mmseqs2 =17.b804f"))
-    finished = run_snakemake(tmp_path, SNAKEFILE.replace(f"{ROOT}/envs/mmseqs2.yaml", "unmet.yaml"), conda)
+    finished = run_rule(tmp_path, SNAKEFILE.replace(f"{ROOT}/envs/mmseqs2.yaml", "unmet.yaml"), conda)
     assert finished.returncode != 0
     assert "mmseqs2" in finished.stderr
     assert not (tmp_path / "inside.txt").exists()

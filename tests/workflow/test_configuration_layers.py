@@ -1,16 +1,11 @@
 """The same configuration gives the same jobs, wherever and however the workflow is started."""
 
 import gzip
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+from snakemake_process import ROOT, run_snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -31,15 +26,7 @@ def folder(tmp_path):
 
 def shell_commands(folder, *arguments) -> list[str]:
     """Commands of a dry run in ``folder``, sorted, without the place of the checkout."""
-    done = subprocess.run(
-        [SNAKEMAKE, "-n", "-p", "--cores", "2", *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    done = run_snakemake("-n", "-p", "--cores", "2", *arguments, folder=folder, snakefile=None)
     printed = done.stdout.replace(str(ROOT), "").replace(str(folder), "")
     return sorted(re.findall(r"python -m genestill .*", printed))
 
@@ -80,9 +67,6 @@ def test_without_a_configuration_the_demo_is_run_from_any_folder(tmp_path):
 
 def test_a_configuration_without_a_name_is_refused(folder):
     (folder / "mine.yaml").write_text(MINE.replace("  name: mine\n", ""))
-    done = subprocess.run(
-        [SNAKEMAKE, "-n", "--cores", "2", "-s", ROOT / "Snakefile", "--configfile", "mine.yaml"],
-        cwd=folder, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = run_snakemake("-n", "--cores", "2", "--configfile", "mine.yaml", folder=folder, check=False)
     assert done.returncode == 1
     assert "dataset: 'name' is a required property" in done.stdout + done.stderr

@@ -1,6 +1,5 @@
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +9,8 @@ import yaml
 from genestill.ground.configuration import complete_configuration, read_yaml
 from genestill.ground.errors import InputError
 from genestill.student.dna.students import ARCHITECTURES
+from snakemake_process import ROOT, run_snakemake
 
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 CONFIGURATIONS = ("had-demo", "seqlens-demo", "had-real")
 
 
@@ -57,11 +55,9 @@ def list_jobs(dna: dict, folder: Path, teacher: dict | None = None) -> subproces
     """A dry run of the demo with other settings in the sections dna and teacher."""
     (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna, "teacher": teacher or {}}))
     (folder / "t.tsv").touch()
-    return subprocess.run(
-        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "-n", "-p", "--cores", "1", "had"]
-        + ["--configfile", ROOT / "config" / "had-demo.yaml", folder / "other.yaml"],
-        capture_output=True,
-        text=True,
+    configurations = (ROOT / "config" / "had-demo.yaml", folder / "other.yaml")
+    return run_snakemake(
+        *("-n", "-p", "--cores", "1", "had", "--configfile", *configurations), folder=folder, check=False
     )
 
 
@@ -102,13 +98,7 @@ def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all
 def test_a_teacher_by_name_is_fetched_and_checked_before_it_is_asked(recipe, tmp_path):
     settings = {"recipe": recipe, "dataset": {"name": "x"}, "teacher": {"model": "nucleotide-transformer-v2-50m"}}
     (tmp_path / "named.yaml").write_text(yaml.safe_dump(settings))
-    done = subprocess.run(
-        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "-n", "-p", "--cores", "1", recipe]
-        + ["--configfile", tmp_path / "named.yaml"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_snakemake("-n", "-p", "--cores", "1", recipe, "--configfile", tmp_path / "named.yaml", folder=tmp_path)
     rules = re.findall(r"^(?:local)?rule (\w+):", done.stdout, flags=re.MULTILINE)
     assert {"fetch_teacher", "check_teacher", "embed_shard"} <= set(rules)
     assert "pretrain_teacher" not in rules

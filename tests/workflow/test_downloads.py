@@ -5,7 +5,6 @@ import hashlib
 import io
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from genestill.reference.sources import COLUMNS
+from snakemake_process import BIN, ROOT, run_snakemake
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 SNAKEFILE = f"""
 import sys
 from pathlib import Path
@@ -104,7 +102,7 @@ def run(folder: Path, rows: list[dict[str, str]]) -> subprocess.CompletedProcess
     (folder / "workflow" / "Snakefile").write_text(SNAKEFILE)
     table = ["\t".join(COLUMNS)] + ["\t".join(row.get(column, "") for column in COLUMNS) for row in rows]
     (folder / "resources" / "cami2.tsv").write_text("\n".join(table) + "\n")
-    return subprocess.run([BIN / "snakemake", "--cores", "2"], cwd=folder, capture_output=True, text=True)
+    return run_snakemake("--cores", "2", folder=folder, snakefile=None, check=False)
 
 
 def test_a_published_data_set_becomes_contigs_with_right_answers(tmp_path, server):

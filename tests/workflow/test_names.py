@@ -1,9 +1,6 @@
 """File names that a shell would take for commands are names."""
 
 import gzip
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +10,7 @@ import yaml
 from genestill.cli import main
 from genestill.ground.artefacts import PREDICTIONS
 from genestill.ground.tables import read_table
-
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
+from snakemake_process import ROOT, run_snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -46,15 +41,8 @@ def test_no_file_name_is_taken_for_a_command(data, tmp_path):
     del settings["reference"], settings["labels"]
     settings["dataset"] = {"name": "odd", "minimum_length": 500, **data}
     (tmp_path / "odd.yaml").write_text(yaml.safe_dump(settings))
-    done = subprocess.run(
-        [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path / "run"]
-        + ["--configfile", tmp_path / "odd.yaml", "--cores", "1"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (tmp_path / "run").mkdir()
+    run_snakemake("--configfile", tmp_path / "odd.yaml", "--cores", "1", folder=tmp_path / "run")
     table = read_table(tmp_path / "run/results/taxdistill/odd/student/corrector/predictions.parquet", PREDICTIONS)
     assert len(table) > 10
     assert [path for path in tmp_path.rglob("pwned*")] == []

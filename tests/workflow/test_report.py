@@ -1,11 +1,8 @@
 """The report of every recipe: its names, its front page, and every page of it opened in a browser."""
 
 import io
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +18,8 @@ from snakemake.settings import types as settings
 
 from genestill.cli import main
 from genestill.ground.configuration import merge, read_yaml
+from snakemake_process import ROOT, run_snakemake
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # Sections that a reader finds, in this order.
@@ -231,7 +228,7 @@ class Reader:
         return self.page.locator("nav tbody tr td:first-child").all_inner_texts()
 
     def open_result(self, number: int, name: str) -> None:
-        """Open a result that is listed: a page or a figure is shown, another file is saved and holds something."""
+        """Open a result that is listed: a page or figure beside the menu, JSON in a new tab; other files are saved."""
         eye, information = self.page.locator("nav tbody tr").nth(number).locator("a").all()
         if eye.get_attribute("download") is None:
             eye.click()
@@ -239,6 +236,11 @@ class Reader:
             for frame in self.page.frames[1:]:
                 frame.wait_for_load_state()
                 assert frame.locator("body").inner_text().strip(), f"{name}: a blank page"
+        elif eye.get_attribute("href").endswith(".json"):
+            with self.page.expect_popup() as tab:
+                eye.click()
+            assert tab.value.locator("body").inner_text().strip(), f"{name}: an empty file"
+            tab.value.close()
         else:
             with self.page.expect_download() as saved:
                 eye.click()
@@ -293,18 +295,6 @@ def read_everything(reader: Reader) -> list[str]:
     return sections
 
 
-def run_snakemake(folder: Path, *arguments) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("snakemake"), "--snakefile", ROOT / "Snakefile", "--directory", folder]
-        + [*map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-
-
 @pytest.mark.slow
 @pytest.mark.workflow
 @pytest.mark.parametrize("recipe", SECTIONS)
@@ -312,10 +302,10 @@ def test_every_page_of_the_report_opens_in_a_browser(recipe, chromium, tmp_path)
     configuration = write_configuration(recipe, tmp_path)
     if recipe == "taxdistill without truth":
         simulate_contigs(tmp_path)
-    run_snakemake(tmp_path, "--cores", 2, "--configfile", configuration)
+    run_snakemake("--cores", 2, "--configfile", configuration, folder=tmp_path)
     # One of them as a page of its own, which holds every result; the others as an archive of page and results.
     report = tmp_path / ("report.html" if recipe == "taxdistill without truth" else "report.zip")
-    run_snakemake(tmp_path, "--configfile", configuration, "--report", report)
+    run_snakemake("--configfile", configuration, "--report", report, folder=tmp_path)
     if report.suffix == ".zip":
         zipfile.ZipFile(report).extractall(tmp_path)
         report = tmp_path / "report" / "report.html"

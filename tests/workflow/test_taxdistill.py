@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import zipfile
@@ -9,32 +8,16 @@ import pytest
 
 from genestill.ground.artefacts import INDEX, METRICS, PREDICTIONS
 from genestill.ground.tables import read_table
-
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+from snakemake_process import ROOT, run_snakemake
 
 pytestmark = pytest.mark.workflow
-
-
-def snakemake(*arguments, folder=ROOT, check=True):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    if check:
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run of the small demo: (working folder, results folder)."""
     folder = tmp_path_factory.mktemp("demo")
-    snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=folder)
+    run_snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=folder)
     return folder, folder / "results" / "taxdistill" / "test"
 
 
@@ -49,7 +32,7 @@ def test_a_dry_run_from_the_root_lists_jobs(name, tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
     (tmp_path / "run").mkdir(exist_ok=True)
-    done = snakemake("-n", "--cores", 2, "--configfile", ROOT / "config" / f"{name}.yaml", folder=tmp_path / "run")
+    done = run_snakemake("-n", "--cores", 2, "--configfile", ROOT / "config" / f"{name}.yaml", folder=tmp_path / "run")
     jobs = [line for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))]
     assert len(jobs) > 10
 
@@ -100,7 +83,7 @@ def test_the_student_opens_again_and_annotates_contigs_without_teacher_or_databa
 
 
 def test_the_same_command_again_finds_nothing_to_do(run):
-    done = snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=run[0])
+    done = run_snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=run[0])
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
@@ -115,14 +98,14 @@ def test_the_same_command_again_finds_nothing_to_do(run):
 def test_a_setting_changed_after_a_finished_run_is_seen(run, setting, rules):
     (run[0] / "changed.yaml").write_text(setting)
     settings = [ROOT / "config" / "test.yaml", run[0] / "changed.yaml"]
-    done = snakemake("-n", "--cores", 2, "--configfile", *settings, folder=run[0])
+    done = run_snakemake("-n", "--cores", 2, "--configfile", *settings, folder=run[0])
     planned = {line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("rule ")}
     assert rules <= planned
 
 
 def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
     archive = run[0] / "report.zip"
-    snakemake("--configfile", ROOT / "config" / "test.yaml", "--report", archive, folder=run[0])
+    run_snakemake("--configfile", ROOT / "config" / "test.yaml", "--report", archive, folder=run[0])
     names = zipfile.ZipFile(archive).namelist()
     assert any(name.endswith("report.html") for name in names)
     assert any(name.endswith("table.html") for name in names)
@@ -141,7 +124,7 @@ def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
     ],
 )
 def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(setting, sentence, tmp_path):
-    done = snakemake(
+    done = run_snakemake(
         "-n", "--cores", 1, "--configfile", ROOT / "config" / "test.yaml", "--config", setting, folder=tmp_path,
         check=False,
     )  # fmt: skip
@@ -150,5 +133,5 @@ def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(setting, se
 
 
 def test_the_workflow_passes_snakemakes_own_lint():
-    done = snakemake("--lint", check=False)
+    done = run_snakemake("--lint", folder=ROOT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
