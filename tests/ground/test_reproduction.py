@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from genestill.cli import build_parser, main
 from genestill.ground.contents import content_checksum
 from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, write_json
+from genestill.ground.files import read_json, sha256_of, write_json
 from genestill.ground.provenance import find_record, is_output, record_command, record_path, times_of_paths
 from genestill.ground.reproduction import read_record
 from genestill.ground.sequences import write_fasta
@@ -173,6 +173,19 @@ def test_the_record_of_a_file_or_of_the_folder_that_holds_it_is_found(tmp_path):
     assert find_record(tmp_path / "run" / "model") == find_record(tmp_path / "run") == record_path(tmp_path / "run")
     assert find_record(tmp_path / "other" / "model") == tmp_path / "other" / "provenance" / "model.json"
     assert find_record(tmp_path / "else" / "model") is None
+
+
+def test_the_genomes_that_a_table_lists_are_in_the_record_with_their_checksums(tmp_path):
+    (tmp_path / "genomes").mkdir()
+    for name, sequence in (("a", "ACGTTGCA" * 40), ("b", "GGCATTAC" * 40)):
+        write_fasta(tmp_path / "genomes" / f"{name}.fna", [("one", sequence)])
+    lineage = "d__B;p__P;c__C;o__O;f__F;g__G;s__one"
+    (tmp_path / "genomes" / "genomes.tsv").write_text(f"file\tlineage\na.fna\t{lineage}\nb.fna\t{lineage}\n")
+    words = ["--genomes", tmp_path / "genomes" / "genomes.tsv", "--length", 64, "--number", 10]
+    assert main(["--quiet", "reference", "windows", *words, "--output", tmp_path / "windows.fna"]) == 0
+    genomes = [tmp_path / "genomes" / f"{name}.fna" for name in "ab"]
+    found = read_json(tmp_path / "provenance" / "windows.fna.json")["found"]
+    assert found["checksums"] == {str(path): sha256_of(path) for path in genomes}
 
 
 def test_a_record_of_an_earlier_version_is_refused_in_a_sentence(tmp_path):

@@ -121,11 +121,14 @@ def _add_proteins(commands) -> None:
     parser.set_defaults(run=_run_proteins)
 
 
-def _run_proteins(options) -> None:
+def _run_proteins(options) -> dict:
+    from genestill.ground.files import checksums_of
     from genestill.reference.genomes import read_genomes
     from genestill.reference.proteins import predict_proteins
 
-    predict_proteins(read_genomes(options.genomes, options.genomes_folder), options.threads, options.output)
+    genomes = read_genomes(options.genomes, options.genomes_folder)
+    version = predict_proteins(genomes, options.threads, options.output)
+    return {"pyrodigal": version, "checksums": checksums_of(genome.path for genome in genomes)}
 
 
 def _add_database(commands) -> None:
@@ -140,9 +143,9 @@ def _add_database(commands) -> None:
     parser.set_defaults(run=_run_database)
 
 
-def _run_database(options) -> None:
+def _run_database(options) -> dict:
     from genestill.ground.errors import InputError
-    from genestill.reference.database import fetch_database, make_database
+    from genestill.reference.database import fetch_database, make_database, mmseqs_version
 
     if options.ready is not None:
         fetch_database(options.ready, options.output, options.threads)
@@ -150,6 +153,7 @@ def _run_database(options) -> None:
         raise InputError("--proteins needs --taxonomy, the folder that 'genestill reference taxonomy' wrote")
     else:
         make_database(options.proteins, options.taxonomy, options.output)
+    return {"mmseqs2": mmseqs_version()}
 
 
 def _add_fetch(commands) -> None:

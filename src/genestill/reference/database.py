@@ -20,6 +20,11 @@ def find_mmseqs() -> Path:
     return find_program("mmseqs")
 
 
+def mmseqs_version() -> str:
+    """The version that MMseqs2 gives of itself."""
+    return run_program([find_mmseqs(), "version"]).strip()
+
+
 def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path) -> None:
     """Make a taxonomy database ``output/proteins`` of the FASTA files in ``proteins``.
 
@@ -58,7 +63,7 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
         _blank_padding(aside / "proteins_taxonomy")
         # MMseqs2 keeps the paths of its inputs here; they mean nothing to the next reader.
         (aside / "proteins.source").unlink(missing_ok=True)
-        version = run_program([mmseqs, "version"]).strip()
+        version = mmseqs_version()
         write_json(aside / "summary.json", {"mmseqs2": version, "genomes": len(taxid_of), "proteins": count})
     logger.info("database: %d proteins of %d genomes (MMseqs2 %s)", count, len(taxid_of), version)
 
@@ -113,7 +118,7 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
         except InputError as error:
             # The copy is gone when the sentence is read.
             raise InputError(str(error).replace(str((aside / "proteins").absolute()), wanted)) from None
-        version = run_program([mmseqs, "version"]).strip()
+        version = mmseqs_version()
         write_json(aside / "summary.json", {"mmseqs2": version, "database": wanted, "downloaded": not by_path})
     logger.info("database: %s, %s (MMseqs2 %s)", wanted, "linked" if by_path else "downloaded", version)
 

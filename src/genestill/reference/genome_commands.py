@@ -56,7 +56,10 @@ def _add_community(commands) -> None:
     parser.set_defaults(run=_run_community)
 
 
-def _run_community(options) -> None:
+def _run_community(options) -> dict:
+    from pathlib import Path
+
+    from genestill.ground.files import read_json
     from genestill.reference.community import write_community
 
     settings = settings_of(CommunitySettings, options)
@@ -69,6 +72,7 @@ def _run_community(options) -> None:
         options.lineage_column,
         options.split_seed,
     )
+    return {"checksums": read_json(Path(options.output) / "summary.json")["checksums"]}
 
 
 def _add_windows(commands) -> None:
@@ -84,8 +88,9 @@ def _add_windows(commands) -> None:
     parser.set_defaults(run=_run_windows)
 
 
-def _run_windows(options) -> None:
+def _run_windows(options) -> dict:
     from genestill.ground.errors import InputError
+    from genestill.ground.files import checksums_of
     from genestill.reference.genomes import read_genomes
     from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows
 
@@ -97,6 +102,7 @@ def _run_windows(options) -> None:
     if not genomes:
         raise InputError(f"all genomes of the clade {settings.clade!r} are for the test of the clade task")
     cut_genome_windows(genomes, settings.length, settings.number, options.seed, options.output)
+    return {"checksums": checksums_of(genome.path for genome in genomes)}
 
 
 def _add_clade_task(commands) -> None:
@@ -109,10 +115,12 @@ def _add_clade_task(commands) -> None:
     parser.set_defaults(run=_run_clade_task)
 
 
-def _run_clade_task(options) -> None:
+def _run_clade_task(options) -> dict:
+    from genestill.ground.files import checksums_of
     from genestill.reference.genomes import read_genomes
     from genestill.reference.windows import write_clade_task
 
     genomes = read_genomes(options.genomes, options.genomes_folder)
     task = settings_of(CladeTaskSettings, options)
     write_clade_task(genomes, task.rank, task.length, task.number, options.seed, options.output)
+    return {"checksums": checksums_of(genome.path for genome in genomes)}

@@ -21,7 +21,7 @@ DENSE, LONG = 0.85, 200
 DENSER, DENSE_WITH_4 = 0.05, 0.7
 
 
-def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) -> None:
+def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) -> str:
     """Write one protein FASTA a genome, ``<genome>.faa`` with the names ``<genome>|<number>``.
 
     A genome whose proteins are there, made from the same file by the same release with the same genetic code, is not
@@ -32,6 +32,9 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
         genomes: as `read_genomes` returns them.
         threads: genomes at a time.
         output: the folder; ``summary.json`` in it is written last, when all are there.
+
+    Returns:
+        The version that Pyrodigal gives of itself.
 
     Raises:
         InputError: a genome that is no nucleotide FASTA or has no gene; no disk space.
@@ -82,6 +85,7 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
         done_before,
         version,
     )
+    return version
 
 
 def _predict(pyrodigal: Path, genome: Genome, made_of: dict, output: Path) -> dict:

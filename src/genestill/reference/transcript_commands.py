@@ -97,7 +97,7 @@ def _columns(keys: str):
 
 def _files_of(place: str) -> list[str]:
     path, keys, _ = place.partition(":")
-    return [path] if keys else path.split(",")
+    return [path] if keys else path.split(",", 1)
 
 
 def _run_transcripts(options) -> dict:
@@ -184,7 +184,8 @@ def _add_relatives(commands) -> None:
     parser.set_defaults(run=_run_relatives)
 
 
-def _run_relatives(options) -> None:
+def _run_relatives(options) -> dict:
+    from genestill.reference.database import mmseqs_version
     from genestill.reference.homology import separate_benchmark
 
     separate_benchmark(
@@ -197,3 +198,4 @@ def _run_relatives(options) -> None:
         options.output_groups,
         options.output_overlap,
     )
+    return {"mmseqs2": mmseqs_version()}
