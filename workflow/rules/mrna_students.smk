@@ -1,4 +1,7 @@
 # The recipe mrna up to its students: transcripts, benchmark apart from them, teacher, students.
+from genestill.reference.settings import TranscriptSettings
+
+
 rule simulate_transcriptome:
     output:
         multiext(
@@ -45,7 +48,7 @@ rule collect_transcripts:
         sources=" ".join(
             options(source=f"{name}={place}") for name, place in MRNA_SOURCES.items()
         ),
-        lengths=options(shortest=MRNA["shortest"], longest=MRNA["longest"]),
+        lengths=options(**select_settings(MRNA, TranscriptSettings)),
         folder=subpath(output[0], parent=True),
         seed=config["seed"],
     shell:
@@ -122,16 +125,7 @@ rule match_student:
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
-        settings=lambda wildcards: options(
-            **{
-                key: value
-                for key, value in MRNA_STUDENTS[wildcards.student].items()
-                if key != "tracks"
-            }
-        ),
-        tracks=lambda wildcards: (
-            "--tracks" if MRNA_STUDENTS[wildcards.student].get("tracks") else ""
-        ),
+        settings=lambda wildcards: options(**MRNA_STUDENTS[wildcards.student]),
         told=lambda wildcards: options(
             **matched_shards(wildcards.student), teacher_reads=MRNA_READS
         ),
@@ -139,5 +133,5 @@ rule match_student:
         folder=subpath(output.training, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
-        " --teacher-model {input.model:q} {params.told} {params.settings} {params.tracks} --keep-diverged"
+        " --teacher-model {input.model:q} {params.told} {params.settings} --keep-diverged"
         " --seed {wildcards.match_seed:q} --device {params.device} --threads {threads} --output {params.folder:q} 2> {log:q}"

@@ -16,6 +16,7 @@ from genestill.ground.logs import logger
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import Teacher, load_teacher
 from genestill.teacher.objectives import IGNORED, MASKED_SHARE, causal_targets
+from genestill.teacher.settings import CheckSettings
 from genestill.teacher.windows import batches, cut_windows, pad
 
 
@@ -38,8 +39,8 @@ def check_teacher(
     folder: str | Path,
     genomes: list[Path],
     output: str | Path,
-    share: float | None = None,
-    windows: int = 64,
+    share: float | None = CheckSettings.loss_share,
+    windows: int = CheckSettings.windows,
     seed: int = 1,
     device="cpu",
     dtype: str = "auto",
