@@ -2,7 +2,9 @@ import bz2
 import gzip
 import lzma
 import os
+import struct
 import threading
+import zlib
 
 import pytest
 from hypothesis import example, given
@@ -107,3 +109,27 @@ def test_a_pipe_is_read_once(tmp_path):
     writer.start()
     assert read_text_lines(pipe) == ["one", "two"]
     writer.join()
+
+
+def bgzip(content, size=1000):
+    """Blocks of gzip whose extra field holds their length (SAM specification, section 4.1)."""
+    blocks = [content[at : at + size] for at in range(0, len(content), size)] + [b""]
+    packed = b""
+    for block in blocks:
+        engine = zlib.compressobj(6, zlib.DEFLATED, -15)
+        data = engine.compress(block) + engine.flush()
+        head = struct.pack("<4BI2BH2BHH", 31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, len(data) + 25)
+        packed += head + data + struct.pack("<II", zlib.crc32(block), len(block))
+    return packed
+
+
+def test_a_file_of_bgzip_that_is_cut_between_two_blocks_is_refused(tmp_path):
+    content = "".join(f"contig_{number}\t{number}\n" for number in range(1000)).encode()
+    path = tmp_path / "table.tsv.gz"
+    path.write_bytes(bgzip(content))
+    assert read_text(path) == content.decode()
+    for cut in (bgzip(content)[:-28], bgzip(content[:2000])[:-28]):
+        path.write_bytes(cut)
+        assert content.startswith(gzip.decompress(cut)), "decompression itself does not notice"
+        with pytest.raises(InputError, match="a file of bgzip ends; is the file truncated"):
+            read_text(path)

@@ -188,8 +188,9 @@ def test_blanks_for_tabs_are_named(tmp_path):
     assert "blanks stand where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
 
 
-def test_a_fasta_file_in_place_of_a_table_is_named(tmp_path):
+def test_a_fasta_or_sam_file_in_place_of_a_table_is_named(tmp_path):
     assert "is a FASTA file; expected a table" in refused(tmp_path, ">c1 words\nACGT\n")
+    assert "is SAM (alignments); expected a table" in refused(tmp_path, "@SQ\tSN:c1\tLN:1200\n")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ _COMPRESSIONS = {
     b"\xfd7zXZ\x00": "xz",
     b"(\xb5/\xfd": "zst",
 }  # first bytes -> xopen's name
+_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # The first bytes of files that are taken for text by mistake, after decompression (BAM is gzip).
@@ -79,7 +80,9 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     with raw:
         # By content: a file may have been unpacked on its way and have kept its name. Without threads, an error comes
         # where it is made.
-        start = raw.peek(6)
+        start = raw.peek(18)
+        if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC" and raw.seekable():
+            _refuse_without_end(path, raw)
         form = next((form for first, form in _COMPRESSIONS.items() if start.startswith(first)), None)
         source = io.BufferedReader(_Source(xopen(raw, "rb", threads=0, format=form) if form else raw, path), _BLOCK)
         if source.peek(3).startswith(_BYTE_ORDER_MARK):
@@ -131,6 +134,15 @@ def read_text(path: str | Path) -> str:
 def blanks_for_tabs(line: str) -> str:
     """The end of a sentence about a line that lacks columns: whether blanks stand where tabs are expected."""
     return "; blanks stand where tabs are expected" if "\t" not in line and len(line.split()) > 1 else ""
+
+
+def _refuse_without_end(path: str | Path, raw: io.BufferedReader) -> None:
+    """Refuse a file of bgzip (SAM specification, 4.1.2) cut between two blocks, where decompression sees no fault."""
+    raw.seek(-min(len(_BGZIP_END), raw.seek(0, io.SEEK_END)), io.SEEK_END)
+    end = raw.read()
+    raw.seek(0)
+    if end != _BGZIP_END:
+        raise InputError(f"{path}: lacks the block with which a file of bgzip ends; is the file truncated?")
 
 
 def _refuse_no_text(path: str | Path, start: bytes) -> None:

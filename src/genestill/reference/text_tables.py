@@ -95,6 +95,10 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
     if comments == len(lines):
         raise InputError(f"{path}: empty; expected one row per contig and one column per sample")
     number, first = lines[comments]
+    if first.startswith(("@HD\t", "@SQ\t")):
+        raise InputError(
+            f"{path}: is SAM (alignments); expected a table. Alignments are given as such (dataset.bam, --bam)"
+        )
     delimiter = delimiter or next((sign for sign in "\t;," if sign in first), "")
     if not delimiter:
         blanks = blanks_for_tabs(first)
