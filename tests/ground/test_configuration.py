@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.configuration import complete_configuration, read_recipe, read_yaml
+from genestill.ground.configuration import SOURCE_KEYS, complete_configuration, read_recipe, read_yaml
 from genestill.ground.errors import InputError
 from genestill.ground.given_paths import refuse_missing_paths
 
@@ -152,3 +152,43 @@ def test_what_exists_and_what_the_run_makes_is_accepted(tmp_path, monkeypatch):
     for model in ("./model", "model/", str(tmp_path / "model"), "genomeocean-100m"):
         settings = complete(recipe="taxdistill", dataset=dataset, reference=reference, teacher={"model": model})
         refuse_missing_paths(settings, SCHEMAS, TEACHERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        ("a.fna", "a.fna"),
+        ("{file: a.fna}", "a.fna"),
+        ("{file: a.fna, annotation: a.gtf}", "a.fna,a.gtf"),
+        ("{file: t.tsv, id: refseq, gene: symbol}", "t.tsv:id=refseq,gene=symbol"),
+        ("{file: t.tsv, header: no, sequence: 1, sample: 40}", "t.tsv:header=no,sequence=1,sample=40"),
+    ],
+)
+def test_a_source_may_be_written_as_a_mapping(source, written):
+    source = yaml.safe_load(source)
+    task = {"table": source, "target": "y", "kind": "regression"}
+    completed = complete(recipe="mrna", mrna={"sources": {"a": source}, "tasks": {"t": task}})["mrna"]
+    assert completed["sources"] == {"a": written}
+    assert completed["tasks"]["t"]["table"] == written
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("{file: t.tsv, genes: symbol}", "unknown key genes of a source; did you mean 'gene'"),
+        ("{id: refseq}", "expected file among them"),
+        ("{file: t.tsv, id: [a, b]}", "id of a source is"),
+        ('{file: t.tsv, id: "a,b"}', "without commas"),
+        ("{file: t.tsv, id: null}", "id of a source is None"),
+        ("{file: a.fna, annotation: a.gtf, id: x}", "not both"),
+    ],
+)
+def test_a_source_of_other_keys_is_refused(source, sentence):
+    with pytest.raises(InputError, match=sentence):
+        complete(recipe="mrna", mrna={"sources": {"a": yaml.safe_load(source)}})
+
+
+def test_the_keys_of_a_source_are_those_that_a_command_reads():
+    from genestill.reference.transcripts import Columns
+
+    assert set(Columns.__dataclass_fields__) == set(SOURCE_KEYS) - {"file", "annotation", "header", "sample"}

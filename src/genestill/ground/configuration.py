@@ -23,6 +23,12 @@ from genestill.ground.text import read_text
 # libyaml's parser, where PyYAML was built with it, is ten times as fast.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+# Keys of a source of transcripts that is written as a mapping: its files, the columns of a table, how it is read.
+SOURCE_KEYS = (
+    *("file", "annotation", "sequence", "id", "gene", "symbol", "chromosome", "cds_start", "cds_end", "exon_sizes"),
+    *("cds", "splice", "header", "sample"),
+)
+
 # What every recipe reads.
 GENERAL = ("recipe", "seed", "dataset")
 
@@ -186,6 +192,8 @@ def _with_defaults(settings, schema: dict, fill: bool = True):
 
     Missing keys get their defaults if ``fill``.
     """
+    if isinstance(settings, dict) and schema.get("path") == "source":
+        return _written_source(settings)
     if isinstance(settings, list) and "items" in schema:
         return [_with_defaults(one, schema["items"], fill) for one in settings]
     if not isinstance(settings, dict):
@@ -204,6 +212,29 @@ def _with_defaults(settings, schema: dict, fill: bool = True):
             own = isinstance(named, dict)
             completed[key] = _with_defaults(value, named, fill and not named.get("partial")) if own else value
     return completed
+
+
+def _written_source(settings: dict) -> str:
+    """``FILE``, ``FILE,ANNOTATION`` or ``FILE:key=column,…``, as commands take it, of a mapping with these keys."""
+    for key, value in settings.items():
+        if key not in SOURCE_KEYS:
+            raise InputError(f"configuration: unknown key {key} of a source{_nearest(key, SOURCE_KEYS)}")
+        if (
+            isinstance(value, (dict, list))
+            or value is None
+            or set(str(value)) & (set(":,") if key == "file" else set(","))
+        ):
+            raise InputError(f"configuration: {key} of a source is {value!r}; expected one name, without commas")
+    if "file" not in settings:
+        raise InputError(f"configuration: a source has the keys {', '.join(settings)}; expected file among them")
+    rest = {key: value for key, value in settings.items() if key != "file"}
+    if "annotation" in rest:
+        if len(rest) > 1:
+            raise InputError("configuration: a source has an annotation, or columns of a table, not both")
+        return f"{settings['file']},{rest['annotation']}"
+    words = {True: "yes", False: "no"}
+    keys = ",".join(f"{key}={words[value] if isinstance(value, bool) else value}" for key, value in rest.items())
+    return f"{settings['file']}:{keys}" if keys else str(settings["file"])
 
 
 def _as_number(value, kinds):
