@@ -8,8 +8,8 @@ from genestill.ground.files import read_json
 from genestill.ground.label_tables import collect_labels
 from genestill.ground.lineage import NO_LINEAGE, common_lineage, format_lineage, parse_lineage
 from genestill.ground.tables import read_table, write_table
+from genestill.ground.taxonomy import Taxonomy, read_taxonomy
 from genestill.labels.importers import import_labels
-from genestill.labels.lineages import Taxonomy, read_taxonomy
 
 ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
 TWO = "d__Bacteria;p__A;c__B;o__C;f__D;g__F;s__F two"

@@ -389,7 +389,7 @@ FOLDERS = {
     "taxonomy of labels": (
         taxdump,
         ["lineages.tsv", "merged.dmp", "delnodes.dmp"],
-        lazily("genestill.labels.lineages", "read_taxonomy"),
+        lazily("genestill.ground.taxonomy", "read_taxonomy"),
     ),
     "corrector": (
         corrector,

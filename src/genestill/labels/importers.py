@@ -7,7 +7,8 @@ from genestill.ground.files import write_json
 from genestill.ground.label_tables import join_labels, read_label_table
 from genestill.ground.logs import log_counts
 from genestill.ground.tables import read_table
-from genestill.labels.lineages import count_labels, read_taxonomy, refuse_few_species, write_labels
+from genestill.ground.taxonomy import read_taxonomy
+from genestill.labels.lineages import count_labels, refuse_few_species, write_labels
 
 
 def import_labels(

@@ -20,8 +20,9 @@ from genestill.ground.mmseqs_databases import check_database
 from genestill.ground.programs import find_program, run_program
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import read_table, write_table
+from genestill.ground.taxonomy import read_taxonomy
 from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
-from genestill.labels.lineages import count_labels, read_taxonomy, refuse_few_species, write_labels
+from genestill.labels.lineages import count_labels, refuse_few_species, write_labels
 from genestill.labels.settings import SearchSettings
 
 # artefacts.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
