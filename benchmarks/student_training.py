@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from genestill.evaluation.calls import read_calls
-from genestill.evaluation.peers import import_taxometer
+from genestill.evaluation.peers import import_predictions
 from genestill.evaluation.taxonomy import measure
 
 
@@ -78,7 +78,9 @@ def main() -> None:
                 )
             )
         taxometer = scratch / "taxometer.parquet"
-        import_taxometer(folder / "results_taxometer.tsv", reference / "contigs.parquet", taxometer, 0.5)
+        import_predictions(
+            folder / "results_taxometer.tsv", "taxometer", reference / "contigs.parquet", None, 0.5, taxometer
+        )
         predictions = {"genestill": scratch / "genestill.parquet", "Taxometer": taxometer}
         community, models = read_calls(
             reference / "truth.parquet", labels / "labels.parquet", predictions, "MMseqs2", {}

@@ -158,4 +158,4 @@ def test_the_demo_runs_through_the_scheduler_and_survives_the_loss_of_a_job(slur
     rules = rule_of_job(output)
     gpu_rules = {"pretrain_teacher", "check_teacher", "embed_shard", "soften_teacher"}
     assert check_gpu_jobs([job for job in read_history() if job["JobId"] != killed], rules, gpu_rules) >= 6
-    assert (tmp_path / "results/taxdistill/test/evaluation/table.txt").stat().st_size
+    assert (tmp_path / "results/taxdistill/test/evaluation/corrector/table.txt").stat().st_size

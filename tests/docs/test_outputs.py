@@ -152,7 +152,7 @@ def results(tmp_path_factory):
     """A small run of the recipe taxdistill by its commands, without a search and without a teacher."""
     place = tmp_path_factory.mktemp("results")
     reference, labels, student = place / "reference", place / "labels", place / "student" / "corrector"
-    evaluation, community = place / "evaluation", place / "reference" / "community"
+    evaluation, community = place / "evaluation" / "corrector", place / "reference" / "community"
     run("reference", "simulate", *SIZES, "--output", reference / "biosphere")
     genomes = ["--genomes", reference / "biosphere" / "genomes.tsv"]
     run("reference", "community", *genomes, "--samples", 2, "--contigs", 60, "--output", community)

@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genestill.evaluation.peers import import_taxometer
-from genestill.ground.artefacts import INDEX, PREDICTIONS
+from genestill.evaluation.peers import import_predictions
+from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
 from genestill.ground.errors import InputError
+from genestill.ground.lineage import RANKS, parse_lineage
 from genestill.ground.tables import read_table, write_table
 
 
@@ -25,7 +26,7 @@ def results(tmp_path, text):
 
 def test_taxometers_scores_become_confidences_rank_by_rank(tmp_path, index):
     given = results(tmp_path, "contigs\tpredictions\tscores\nb\td__X;p__Y;c__Z\t0.9;0.6;0.4\n")
-    import_taxometer(given, index, tmp_path / "out.parquet", 0.5)
+    import_predictions(given, "auto", index, None, 0.5, tmp_path / "out.parquet")
     table = read_table(tmp_path / "out.parquet", PREDICTIONS)
     assert table["id"].tolist() == ["a", "b"]
     assert table["accepted"].tolist() == [0, 2]
@@ -36,12 +37,71 @@ def test_taxometers_scores_become_confidences_rank_by_rank(tmp_path, index):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("contig\tprediction\tscore\n", "expected contigs, predictions, scores"),
-        ("contigs\tpredictions\tscores\nz\td__X\t1\n", "'z' is not in the index"),
-        ("contigs\tpredictions\tscores\na\td__X;p__Y\t1\n", "1 scores for 2 ranks"),
-        ("contigs\tpredictions\tscores\na\td__X\thigh\n", "expected numbers"),
+        ("contig\tprediction\tscore\n", "not recognised"),
+        ("contigs\tpredictions\tscores\nz\td__X\t1\n", "none of its 1 contigs .first: 'z'. is among those"),
+        ("contigs\tpredictions\tscores\na\td__X\t1\na\td__Y\t1\n", "'a' is also in line 2"),
+        ("contigs\tpredictions\tscores\na\td__X;p__Y\t1\n", "scores '1' for 2 ranks"),
+        ("contigs\tpredictions\tscores\na\td__X\thigh\n", "support 'high'; expected a number"),
     ],
 )
-def test_results_that_are_not_taxometers_are_refused(tmp_path, index, text, sentence):
+def test_tables_that_cannot_be_scored_are_refused(tmp_path, index, text, sentence):
     with pytest.raises(InputError, match=sentence):
-        import_taxometer(results(tmp_path, text), index, tmp_path / "out.parquet", 0.5)
+        import_predictions(results(tmp_path, text), "auto", index, None, 0.5, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_row_whose_scores_do_not_fit_is_left_out_and_named(tmp_path, caplog):
+    ids = [f"c{number}" for number in range(9)]
+    table = {"id": ids, "length": 9, "gc": 0.5, "sample": None, "checksum": ""}
+    write_table(tmp_path / "index.parquet", pd.DataFrame(table), INDEX)
+    rows = [f"{name}\td__X;p__Y\t0.9;0.8" for name in ids[:8]] + ["c8\td__X;p__Y\t0.9"]
+    given = results(tmp_path, "\n".join(["contigs\tpredictions\tscores", *rows, ""]))
+    with caplog.at_level("WARNING", logger="genestill"):
+        import_predictions(given, "auto", tmp_path / "index.parquet", None, 0.5, tmp_path / "out.parquet")
+    assert read_table(tmp_path / "out.parquet", PREDICTIONS)["accepted"].tolist() == [2] * 8 + [0]
+    assert "contig 'c8': scores '0.9' for 2 ranks" in caplog.text
+
+
+@pytest.fixture
+def taxonomy(tmp_path):
+    folder = tmp_path / "taxonomy"
+    folder.mkdir()
+    (folder / "lineages.tsv").write_text("taxid\tlineage\n1\t\n2\td__X\n3\td__X;p__Y\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C\tb\t3\t1000\t3:5\nU\ta\t0\t500\t0:5\n",  # Kraken 2
+        "b\t3\tphylum\tY\na\t0\tno rank\tunclassified\n",  # MMseqs2
+        "@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nb\t3\n",  # CAMI
+    ],
+)
+def test_any_format_of_labels_is_read_without_confidences(tmp_path, index, taxonomy, text):
+    import_predictions(results(tmp_path, text), "auto", index, taxonomy, 0.5, tmp_path / "out.parquet")
+    table = read_table(tmp_path / "out.parquet", PREDICTIONS)
+    assert table["accepted"].tolist() == [0, 2]
+    assert table.loc[1, ["domain", "phylum"]].tolist() == ["X", "Y"]
+    assert table.filter(like="confidence").isna().all(axis=None)
+
+
+def test_taxids_without_a_taxonomy_are_refused(tmp_path, index):
+    given = results(tmp_path, "C\tb\t3\t1000\t3:5\n")
+    with pytest.raises(InputError, match="labels are taxids"):
+        import_predictions(given, "auto", index, None, 0.5, tmp_path / "out.parquet")
+
+
+def test_a_table_of_predictions_is_taken_as_it_is_and_stays_as_it_was(tmp_path, index):
+    lineages = [parse_lineage(text) for text in ("d__X;p__Y", "d__Z", "d__X")]
+    own = pd.DataFrame({"id": ["b", "z", "a"], **rank_columns(lineages), "accepted": [1, 1, 0], "reason": "x"})
+    own = own.assign(**{f"confidence_{rank}": 0.25 for rank in RANKS})
+    write_table(tmp_path / "mine.parquet", own, PREDICTIONS)
+    before = (tmp_path / "mine.parquet").read_bytes()
+    import_predictions(tmp_path / "mine.parquet", "auto", index, None, 0.5, tmp_path / "out.parquet")
+    table = read_table(tmp_path / "out.parquet", PREDICTIONS)
+    assert table["id"].tolist() == ["a", "b"]
+    assert table["accepted"].tolist() == [0, 1]
+    assert table["phylum"].fillna("").tolist() == ["", "Y"]
+    assert (table["confidence_domain"] == 0.25).all()
+    assert (tmp_path / "mine.parquet").read_bytes() == before

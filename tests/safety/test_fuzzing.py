@@ -282,8 +282,8 @@ FILES = {
     "taxometer as a peer": (
         "a.tsv",
         f"contigs\tpredictions\tscores\na\t{PLAIN}one\t1;1;1;1;0.9;0.8;0.5\nb\tB;P\t1;0.7\n".encode(),
-        lambda path: lazily("genestill.evaluation.peers", "import_taxometer")(
-            path, path.parent / "index.parquet", path.parent / "out.parquet", 0.5
+        lambda path: lazily("genestill.evaluation.peers", "import_predictions")(
+            path, "auto", path.parent / "index.parquet", None, 0.5, path.parent / "out.parquet"
         ),
     ),
     "abundance": (

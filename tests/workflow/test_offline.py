@@ -67,4 +67,4 @@ def test_the_demo_runs_with_the_network_cut(tmp_path):
     unreachable = subprocess.run([*CUT, sys.executable, "-c", reach], capture_output=True, text=True)
     assert "unreachable" in unreachable.stderr, "the network is not cut"
     run_snakemake("--cores", "1", "--configfile", ROOT / "config" / "test.yaml", folder=tmp_path, before=CUT)
-    assert (tmp_path / "results/taxdistill/test/evaluation/table.txt").stat().st_size > 100
+    assert (tmp_path / "results/taxdistill/test/evaluation/corrector/table.txt").stat().st_size > 100

@@ -38,7 +38,7 @@ def test_a_dry_run_from_the_root_lists_jobs(name, tmp_path):
 
 
 def test_the_demo_ends_with_a_table_of_labels_and_student(run):
-    text = (run[1] / "evaluation" / "table.txt").read_text()
+    text = (run[1] / "evaluation" / "corrector" / "table.txt").read_text()
     assert "MMseqs2" in text
     assert "corrector" in text
     assert "species" in text
@@ -52,7 +52,7 @@ def test_every_contig_of_the_index_has_one_prediction_and_a_reason_where_it_stop
 
 
 def test_the_metrics_hold_both_models_at_every_rank(run):
-    metrics = read_table(run[1] / "evaluation" / "metrics.parquet", METRICS)
+    metrics = read_table(run[1] / "evaluation" / "corrector" / "metrics.parquet", METRICS)
     f1 = metrics[(metrics["metric"] == "f1") & (metrics["stratum"] == "all") & (metrics["threshold"] == "own")]
     f1 = f1[f1["minus"] == ""]
     assert set(f1["model"]) == {"MMseqs2", "corrector"}

@@ -20,7 +20,11 @@ from genestill.ground.contradictions import refuse_contradictions
 from genestill.ground.devices import count_gpus
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_text
-from genestill.ground.given_paths import is_folder, refuse_missing_paths
+from genestill.ground.given_paths import (
+    is_folder,
+    refuse_missing_paths,
+    refuse_to_replace,
+)
 from genestill.ground.locks import hold
 from genestill.ground.recipes import (
     CLADE_TASK,
@@ -131,8 +135,8 @@ def taxonomy_source(wildcards):
     """Where the taxonomy comes from: a ready database, genomes, a taxonomy dump, or the labels themselves."""
     if REFERENCE["database"]:
         return {"database": f"{RESULTS}/reference/database"}
-    if REFERENCE["taxdump"] and IMPORTED_LABELS:
-        # Labels may name taxa that the genomes do not have: the whole dump.
+    if REFERENCE["taxdump"] and (IMPORTED_LABELS or ONLY_SCORES):
+        # Labels and predictions may name taxa that the genomes do not have: the whole dump.
         return {}
     return {"genomes": GENOMES} if GENOMES else {"labels": IMPORTED_LABELS}
 

@@ -1,13 +1,57 @@
 STUDENT_NAME = config["student"]["name"]
 LABELS_NAME = config["evaluation"]["labels_name"]
-EVALUATION = f"{RESULTS}/evaluation"
+# Every student has an evaluation of its own; a second one leaves the first one's as it is.
+EVALUATION = f"{RESULTS}/evaluation/{'imported' if ONLY_SCORES else STUDENT_NAME}"
+EVALUATED_TRUTH = f"{RESULTS}/reference/truth.parquet" if TRUTH else []
+EVALUATED_LABELS = [] if ONLY_SCORES else f"{RESULTS}/labels/labels.parquet"
+EVALUATED_INDEX = [] if ONLY_SCORES else f"{RESULTS}/reference/contigs.parquet"
+STUDENT_PREDICTIONS = (
+    {}
+    if ONLY_SCORES
+    else {STUDENT_NAME: f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet"}
+)
+# Predictions that the user gives, as a table, or as a table with its format.
+GIVEN_PREDICTIONS = {
+    name: {"format": "auto", **({"table": given} if isinstance(given, str) else given)}
+    for name, given in config["evaluation"]["predictions"].items()
+}
+PEER_PREDICTIONS = {
+    name: f"{RESULTS}/evaluation/imported/{name}/predictions.parquet"
+    for name in GIVEN_PREDICTIONS
+}
+COMPARED_PREDICTIONS = [*STUDENT_PREDICTIONS.values(), *PEER_PREDICTIONS.values()]
+COMPARED_NAMES = [
+    *([] if ONLY_SCORES else [LABELS_NAME]),
+    *STUDENT_PREDICTIONS,
+    *PEER_PREDICTIONS,
+]
 
-# Section and name in the report of each figure; without a truth the last five do not exist.
-TAXONOMY_FIGURES = {
-    "label_changes": ("Label changes", "Labels before and after"),
-    "coverage": ("Label changes", "Share of contigs named at each rank"),
-    "composition": ("Composition", "Families in each sample"),
-} | (
+
+def compared_models():
+    """Options of every command of the evaluation: what is compared, in the order of the tables."""
+    return options(
+        labels=EVALUATED_LABELS,
+        labels_name=LABELS_NAME,
+        student=[
+            f"{name}@{config['seed']}={file}"
+            for name, file in STUDENT_PREDICTIONS.items()
+        ],
+        peer=[f"{name}={file}" for name, file in PEER_PREDICTIONS.items()],
+        truth=EVALUATED_TRUTH,
+    )
+
+
+# Section and name in the report of each figure; right answers alone have neither labels nor samples, and without a
+# truth the last five do not exist.
+TAXONOMY_FIGURES = (
+    {
+        "label_changes": ("Label changes", "Labels before and after"),
+        "coverage": ("Label changes", "Share of contigs named at each rank"),
+        "composition": ("Composition", "Families in each sample"),
+    }
+    if not ONLY_SCORES
+    else {"coverage": ("Accuracy", "Share of contigs named at each rank")}
+) | (
     {
         "f1_by_rank": ("Accuracy", "F1 by rank"),
         "precision_recall": ("Accuracy", "Precision and recall at species"),
@@ -20,11 +64,37 @@ TAXONOMY_FIGURES = {
 )
 
 
+rule import_predictions:
+    input:
+        predictions=lambda wildcards: GIVEN_PREDICTIONS[wildcards.peer]["table"],
+        contigs=EVALUATED_TRUTH if ONLY_SCORES else EVALUATED_INDEX,
+        taxonomy=TAXONOMY,
+    output:
+        f"{RESULTS}/evaluation/imported/{{peer}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/import_predictions_{{peer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/import_predictions_{{peer}}.tsv"
+    priority: 1  # it refuses a bad table, before hours of training
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        format=lambda wildcards: GIVEN_PREDICTIONS[wildcards.peer]["format"],
+        taxonomy=lambda wildcards, input: options(taxonomy=input.taxonomy),
+    shell:
+        "python -m genestill evaluation import-predictions --predictions {input.predictions:q} --format {params.format:q}"
+        " --contigs {input.contigs:q} {params.taxonomy} --output {output:q} 2> {log:q}"
+
+
 rule evaluate_taxonomy:
     input:
-        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
-        labels=f"{RESULTS}/labels/labels.parquet",
-        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
+        truth=EVALUATED_TRUTH,
+        labels=EVALUATED_LABELS,
+        predictions=COMPARED_PREDICTIONS,
     output:
         f"{EVALUATION}/metrics.parquet",
     log:
@@ -38,17 +108,14 @@ rule evaluate_taxonomy:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=30,
     params:
-        truth=lambda wildcards, input: options(truth=input.truth),
+        compared=compared_models(),
         options=options(
-            labels_name=LABELS_NAME,
             dataset=config["dataset"]["name"],
             seed=config["seed"],
             resamples=config["evaluation"]["resamples"],
         ),
-        name=STUDENT_NAME,
     shell:
-        "python -m genestill evaluation taxonomy --labels {input.labels:q}"
-        " --student {params.name:q}={input.predictions:q} {params.truth} {params.options} --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation taxonomy {params.compared} {params.options} --output {output:q} 2> {log:q}"
 
 
 rule print_table:
@@ -79,11 +146,11 @@ rule print_table:
 rule draw_figures:
     input:
         metrics=f"{EVALUATION}/metrics.parquet",
-        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
-        labels=f"{RESULTS}/labels/labels.parquet",
-        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
-        index=f"{RESULTS}/reference/contigs.parquet",
-        abundance=f"{RESULTS}/reference/abundance.parquet",
+        truth=EVALUATED_TRUTH,
+        labels=EVALUATED_LABELS,
+        predictions=COMPARED_PREDICTIONS,
+        index=EVALUATED_INDEX,
+        abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
     output:
         *(
             report(
@@ -114,14 +181,14 @@ rule draw_figures:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=30,
     params:
-        truth=lambda wildcards, input: options(truth=input.truth),
-        options=options(labels_name=LABELS_NAME),
-        name=STUDENT_NAME,
+        compared=compared_models(),
+        files=lambda wildcards, input: options(
+            index=input.index, abundance=input.abundance
+        ),
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m genestill evaluation figures --metrics {input.metrics:q} --labels {input.labels:q}"
-        " --student {params.name:q}={input.predictions:q} {params.truth} {params.options} --index {input.index:q}"
-        " --abundance {input.abundance:q} --output {params.folder:q} 2> {log:q}"
+        "python -m genestill evaluation figures --metrics {input.metrics:q} {params.compared} {params.files}"
+        " --output {params.folder:q} 2> {log:q}"
 
 
 # How the run went: the published recipe keeps neither a record of its training nor a hidden layer.
@@ -134,13 +201,56 @@ RUN_FIGURES = {"cost": ("How the run went", "Time and memory of every step")} | 
     else {}
 )
 
+# Snakemake's measurements of the steps that lead to the student; they are no outputs, so no inputs either.
+COST_STEPS = [
+    rules.index_contigs,
+    rules.make_taxonomy,
+    *([rules.cut_community] if MAKES_COMMUNITY else []),
+    *([rules.import_labels] if IMPORTED_LABELS else [rules.search_contigs]),
+    *([] if IMPORTED_LABELS else [rules.make_database]),
+    *([] if IMPORTED_LABELS or REFERENCE["database"] else [rules.predict_proteins]),
+    rules.build_label_tree,
+    *(
+        [
+            *([] if TEACHER_CONFIG["model"] else [rules.pretrain_teacher]),
+            rules.check_teacher,
+            rules.embed_shard,
+        ]
+        if STUDENT["teacher"] == "embeddings"
+        else []
+    ),
+    *(
+        [rules.soften_teacher]
+        if STUDENT["teacher"] == "embeddings" and STUDENT["objective"] == "posterior"
+        else []
+    ),
+    (
+        rules.train_corrector
+        if STUDENT["objective"] == "posterior"
+        else rules.train_published
+    ),
+    rules.export_predictions,
+    rules.evaluate_taxonomy,
+]
+COSTS = [
+    file
+    for step in COST_STEPS
+    for file in expand(
+        step.benchmark,
+        student=STUDENT_NAME,
+        set="contigs",
+        representation="sequence",
+        shard=range(config["teacher"]["shards"]),
+    )
+]
+
 
 rule draw_run:
     input:
         scored=f"{EVALUATION}/table.txt",
         exported=f"{RESULTS}/student/{STUDENT_NAME}/export",
         predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
-        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        truth=EVALUATED_TRUTH,
         model=(
             f"{RESULTS}/student/{STUDENT_NAME}/model"
             if "training" in RUN_FIGURES
@@ -187,18 +297,18 @@ rule draw_run:
             representations=[f"teacher={shard}" for shard in input.teacher]
             + [f"student={input.student}"] * bool(input.student)
         ),
-        costs=f"{RESULTS}/benchmarks",
+        costs=list(dict.fromkeys(COSTS)),
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m genestill evaluation run-figures --costs {params.costs:q}/*/*.tsv {params.representations}"
+        "python -m genestill evaluation run-figures --costs {params.costs:q} {params.representations}"
         " --predictions {input.predictions:q} {params.files} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule write_amber_input:
     input:
-        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
-        labels=f"{RESULTS}/labels/labels.parquet",
-        predictions=f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet",
+        truth=EVALUATED_TRUTH,
+        labels=EVALUATED_LABELS,
+        predictions=COMPARED_PREDICTIONS,
     output:
         directory(f"{EVALUATION}/amber/input"),
     log:
@@ -212,14 +322,9 @@ rule write_amber_input:
         mem_mb=2000,
         runtime=10,
     params:
-        truth=lambda wildcards, input: options(truth=input.truth),
-        options=options(labels_name=LABELS_NAME),
-        predictions=options(
-            student=f"{STUDENT_NAME}={RESULTS}/student/{STUDENT_NAME}/predictions.parquet"
-        ),
+        compared=compared_models(),
     shell:
-        "python -m genestill evaluation amber-input --labels {input.labels:q} {params.predictions} {params.truth} {params.options}"
-        " --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation amber-input {params.compared} --output {output:q} 2> {log:q}"
 
 
 rule run_amber:
@@ -240,11 +345,8 @@ rule run_amber:
         runtime=60,
     params:
         program=peer_program("amber", "amber.py"),
-        names=f"{LABELS_NAME},{STUDENT_NAME}",
-        binnings=[
-            f"{EVALUATION}/amber/input/{name}.binning"
-            for name in (LABELS_NAME, STUDENT_NAME)
-        ],
+        names=",".join(COMPARED_NAMES),
+        binnings=[f"{EVALUATION}/amber/input/{name}.binning" for name in COMPARED_NAMES],
     # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
     shell:
         "mkdir -p {output:q} && cp -r {input.tables:q}/taxdump {output:q}/taxdump &&"
@@ -274,7 +376,7 @@ rule compare_with_amber:
         mem_mb=1000,
         runtime=10,
     params:
-        models=[LABELS_NAME, STUDENT_NAME],
+        models=COMPARED_NAMES,
         seed="",
     shell:
         "python -m genestill evaluation amber --results {input.results:q}/results.tsv --metrics {input.metrics:q}"
@@ -286,8 +388,8 @@ rule taxdistill:
         rules.evaluate_taxonomy.output,
         rules.print_table.output,
         rules.draw_figures.output,
-        rules.draw_run.output,
-        f"{RESULTS}/student/{STUDENT_NAME}/export",
+        [] if ONLY_SCORES else rules.draw_run.output,
+        [] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
         rules.compare_with_amber.output
         if TRUTH and config["evaluation"]["amber"]
         else [],

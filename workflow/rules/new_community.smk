@@ -110,8 +110,8 @@ use rule benchmark_community as benchmark_new_community with:
         labels=f"{NEW}/labels/labels.parquet",
         predictions=predictions_of_runs(NEW_RUNS, NEW),
     output:
-        metrics=f"{EVALUATION}/new_benchmark.parquet",
-        tallies=f"{EVALUATION}/new_tallies.parquet",
+        metrics=f"{RESULTS}/evaluation/new_benchmark.parquet",
+        tallies=f"{RESULTS}/evaluation/new_tallies.parquet",
     log:
         f"{RESULTS}/logs/evaluation/benchmark_new_community.log",
     benchmark:

@@ -4,8 +4,10 @@ REFERENCE = config["reference"]
 BIOSPHERE = f"{RESULTS}/reference/biosphere"
 COMMUNITY = f"{RESULTS}/reference/community"
 
+# Right answers without contigs: predictions that are given are scored, and nothing else is made.
+ONLY_SCORES = DATASET["contigs"] is None and DATASET["truth"] is not None
 # A run without contigs makes a community, from the genomes given or from a biosphere that it simulates.
-MAKES_COMMUNITY = DATASET["contigs"] is None
+MAKES_COMMUNITY = DATASET["contigs"] is None and not ONLY_SCORES
 COMMUNITY_GENOMES = REFERENCE["genomes"] or f"{BIOSPHERE}/genomes.tsv"
 GENOMES_FOLDER = REFERENCE["genomes_folder"] or str(Path(COMMUNITY_GENOMES).parent)
 
@@ -85,7 +87,7 @@ rule index_contigs:
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
         vamb=f"{RESULTS}/reference/abundance.tsv",
-        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH and not ONLY_SCORES else [],
     log:
         f"{RESULTS}/logs/reference/index_contigs.log",
     benchmark:
@@ -116,11 +118,40 @@ rule index_contigs:
         " --output-abundance {output.abundance:q} --output-vamb {output.vamb:q} 2> {log:q}"
 
 
+# What turns taxids into lineages; right answers and predictions alone may be in words.
+TAXONOMY = (
+    f"{RESULTS}/reference/taxonomy" if REFERENCE["taxdump"] or not ONLY_SCORES else []
+)
+
+if ONLY_SCORES:
+
+    rule read_truth:
+        input:
+            truth=TRUTH,
+            taxonomy=TAXONOMY,
+        output:
+            f"{RESULTS}/reference/truth.parquet",
+        log:
+            f"{RESULTS}/logs/reference/read_truth.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/reference/read_truth.tsv"
+        conda:
+            "../../envs/genestill.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=30,
+        params:
+            taxonomy=lambda wildcards, input: options(taxonomy=input.taxonomy),
+        shell:
+            "python -m genestill reference truth --truth {input.truth:q} {params.taxonomy} --output {output:q} 2> {log:q}"
+
+
 rule make_taxonomy:
     input:
         unpack(taxonomy_source),
-        checked=f"{RESULTS}/reference/contigs.parquet",
-        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH else [],
+        checked=[] if ONLY_SCORES else f"{RESULTS}/reference/contigs.parquet",
+        truth=f"{RESULTS}/reference/truth.parquet" if TRUTH and not ONLY_SCORES else [],
     output:
         directory(f"{RESULTS}/reference/taxonomy"),
     log:

@@ -177,8 +177,8 @@ rule import_taxometer:
         mem_mb=2000,
         runtime=30,
     shell:
-        "python -m genestill evaluation import-taxometer --results {input.folder:q}/results_taxometer.tsv"
-        " --index {input.index:q} --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation import-predictions --predictions {input.folder:q}/results_taxometer.tsv"
+        " --format taxometer --contigs {input.index:q} --output {output:q} 2> {log:q}"
 
 
 # The benchmark's configuration says how many seeds each model gets.
@@ -248,23 +248,29 @@ use rule write_amber_input as write_benchmark_amber_input with:
         labels=f"{RESULTS}/labels/labels.parquet",
         predictions=predictions_of_runs(AMBER_RUNS),
     output:
-        directory(f"{EVALUATION}/benchmark_amber/input"),
+        directory(f"{RESULTS}/evaluation/benchmark_amber/input"),
     log:
         f"{RESULTS}/logs/evaluation/write_benchmark_amber_input.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/write_benchmark_amber_input.tsv"
     params:
-        truth=lambda wildcards, input: options(truth=input.truth),
-        options="",
-        predictions=compared(AMBER_RUNS),
+        compared=" ".join(
+            [
+                options(
+                    truth=f"{RESULTS}/reference/truth.parquet",
+                    labels=f"{RESULTS}/labels/labels.parquet",
+                ),
+                compared(AMBER_RUNS),
+            ]
+        ),
 
 
 use rule run_amber as run_benchmark_amber with:
     input:
-        tables=f"{EVALUATION}/benchmark_amber/input",
+        tables=f"{RESULTS}/evaluation/benchmark_amber/input",
         environment=peer_environment("amber"),
     output:
-        directory(f"{EVALUATION}/benchmark_amber/output"),
+        directory(f"{RESULTS}/evaluation/benchmark_amber/output"),
     log:
         f"{RESULTS}/logs/evaluation/run_benchmark_amber.log",
     benchmark:
@@ -273,17 +279,17 @@ use rule run_amber as run_benchmark_amber with:
         program=peer_program("amber", "amber.py"),
         names=",".join(["MMseqs2", *(model for model, _ in AMBER_RUNS)]),
         binnings=[
-            f"{EVALUATION}/benchmark_amber/input/{name}.binning"
+            f"{RESULTS}/evaluation/benchmark_amber/input/{name}.binning"
             for name in ("MMseqs2", *(model for model, _ in AMBER_RUNS))
         ],
 
 
 use rule compare_with_amber as compare_benchmark_with_amber with:
     input:
-        results=f"{EVALUATION}/benchmark_amber/output",
-        metrics=f"{EVALUATION}/benchmark.parquet",
+        results=f"{RESULTS}/evaluation/benchmark_amber/output",
+        metrics=f"{RESULTS}/evaluation/benchmark.parquet",
     output:
-        f"{EVALUATION}/benchmark_amber.tsv",
+        f"{RESULTS}/evaluation/benchmark_amber.tsv",
     log:
         f"{RESULTS}/logs/evaluation/compare_benchmark_with_amber.log",
     benchmark:

@@ -27,7 +27,7 @@ TOLERANCE = 1e-6
 
 def write_amber_input(
     truth: str | Path,
-    labels: str | Path,
+    labels: str | Path | None,
     predictions: Sequence[Predictions],
     folder: str | Path,
     labels_name: str = "MMseqs2",

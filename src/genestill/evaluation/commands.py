@@ -6,6 +6,7 @@ from genestill.evaluation.sequence_tasks.commands import add_commands as add_seq
 from genestill.evaluation.settings import ComparisonSettings, IntervalSettings
 from genestill.ground.errors import InputError
 from genestill.ground.kinds import KINDS
+from genestill.ground.label_formats.registry import FORMATS
 from genestill.ground.options import add_seed, name_and_value, run_and_path
 from genestill.ground.settings import add_settings, settings_of
 
@@ -19,7 +20,7 @@ def add_commands(commands) -> None:
     _add_amber_input(commands)
     _add_amber(commands)
     add_sequence_commands(commands)
-    _add_import_taxometer(commands)
+    _add_import_predictions(commands)
     _add_benchmark(commands)
     add_binning_commands(commands)
     add_probe_commands(commands)
@@ -38,10 +39,11 @@ def _add_compared(parser) -> None:
         parser.add_argument(
             f"--{kind}",
             type=run_and_path,
-            action="append",
+            nargs="+",
+            action="extend",
             default=[],
             metavar="NAME[@SEED]=PARQUET",
-            help=f"predictions of a model that stands in the tables as {kind}; repeat",
+            help=f"predictions of models that stand in the tables as {kind}",
         )
     parser.add_argument(
         "--threshold",
@@ -126,7 +128,7 @@ def _add_figures(commands) -> None:
     parser = commands.add_parser("figures", help="draw a metric table and what stands behind it")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     _add_compared(parser)
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the contigs")
+    parser.add_argument("--index", metavar="PARQUET", help="index of the contigs; no composition without it")
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the contigs; unknown without")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="where the SVG and TSV files go")
     parser.set_defaults(run=_run_figures)
@@ -183,19 +185,29 @@ def _run_run_figures(options) -> None:
     )
 
 
-def _add_import_taxometer(commands) -> None:
-    parser = commands.add_parser("import-taxometer", help="Taxometer's results as a table of predictions")
-    parser.add_argument("--results", required=True, metavar="TSV", help="results_taxometer.tsv")
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the contigs")
+def _add_import_predictions(commands) -> None:
+    summary = "another model's predictions, in any format that 'labels import' reads, as a table of predictions"
+    parser = commands.add_parser("import-predictions", help=summary, description=summary)
+    parser.add_argument("--predictions", required=True, metavar="FILE", help="the table; or predictions.parquet")
+    parser.add_argument("--format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
+    parser.add_argument("--contigs", required=True, metavar="PARQUET", help="which contigs: their index, or the truth")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for taxids")
     parser.add_argument("--threshold", type=float, default=0.5, help="score from which a name counts (0.5)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
-    parser.set_defaults(run=_run_import_taxometer)
+    parser.set_defaults(run=_run_import_predictions)
 
 
-def _run_import_taxometer(options) -> None:
-    from genestill.evaluation.peers import import_taxometer
+def _run_import_predictions(options) -> None:
+    from genestill.evaluation.peers import import_predictions
 
-    import_taxometer(options.results, options.index, options.output, options.threshold)
+    import_predictions(
+        options.predictions,
+        options.format,
+        options.contigs,
+        options.taxonomy,
+        options.threshold,
+        options.output,
+    )
 
 
 def _add_benchmark(commands) -> None:

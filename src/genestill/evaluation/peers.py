@@ -1,47 +1,135 @@
-"""Predictions of peers, read into the table that our own predictions stand in."""
+"""Predictions of others, in any form that they come in, as the table in which our own predictions stand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
 from genestill.ground.errors import InputError
-from genestill.ground.lineage import NO_LINEAGE, RANKS, depth, parse_lineage
+from genestill.ground.label_tables import read_label_table
+from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage, depth
+from genestill.ground.logs import log_counts, logger
 from genestill.ground.tables import read_table, read_tsv, write_table
+from genestill.ground.taxonomy import read_taxonomy
+from genestill.ground.text import text_lines
+
+_LEFT_OUT_AT_MOST = 0.2  # share of rows that do not fit, above which the table is of another form
+_IDS = pa.schema([INDEX.field("id")])
+_CONFIDENCES = [f"confidence_{rank}" for rank in RANKS]
 
 
-def import_taxometer(results: str | Path, index: str | Path, output: str | Path, threshold: float) -> None:
-    """Turn ``results_taxometer.tsv`` (contigs, predictions, scores) into `artefacts.PREDICTIONS`.
+def import_predictions(
+    predictions: str | Path,
+    form: str,
+    contigs: str | Path,
+    taxonomy: str | Path | None,
+    threshold: float,
+    output: str | Path,
+) -> None:
+    """Turn predictions of any model into `artefacts.PREDICTIONS`, one row per contig of ``contigs``, in its order.
 
-    Scores are one number a rank of the prediction, ``;``-joined. Contigs of the index that Taxometer left out have no
-    prediction. ``accepted`` counts the ranks whose score exceeds ``threshold``.
+    Args:
+        predictions: a Parquet table of `artefacts.PREDICTIONS`; or a table in any format of
+            `genestill.ground.label_formats.registry`. Of the latter Taxometer's alone has confidences (``scores``, one
+            number per rank of the lineage); of others confidences are null and every named rank is accepted.
+        form: format of a table that is not Parquet, or ``auto``.
+        contigs: a table whose column ``id`` says which contigs are evaluated: the index, or the truth.
+        taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
+        threshold: score above which a rank is accepted, of tables with ``scores``.
+        output: the table.
+
+    Contigs without a row are not called; rows of other contigs are left out and counted.
 
     Raises:
-        InputError: another header, scores that are not one number a rank, or contigs that the index does not hold.
+        InputError: no row belongs to a contig; taxids without taxonomy; scores that are not one number per rank in more
+            than a fifth of the rows; whatever the readers refuse.
     """
-    table = read_tsv(results)
-    if list(table.columns[:3]) != ["contigs", "predictions", "scores"]:
-        raise InputError(f"{results}: columns {', '.join(table.columns)}; expected contigs, predictions, scores")
-    ids = read_table(index, INDEX, ["id"])["id"].tolist()
-    row_of = {name: row for row, name in enumerate(ids)}
-    lineages = [NO_LINEAGE] * len(ids)
-    confidence = np.zeros((len(ids), len(RANKS)), dtype=np.float32)
-    for line, (name, text, scores) in enumerate(zip(*(table[c] for c in table.columns[:3]), strict=True), 2):
-        if name not in row_of:
-            raise InputError(f"{results}: line {line}: the contig {name!r} is not in the index {index}")
-        lineage = parse_lineage(text)
-        try:
-            numbers = [float(score) for score in scores.split(";") if score]
-        except ValueError:
-            raise InputError(f"{results}: line {line}: scores {scores!r}; expected numbers joined by ';'") from None
-        if len(numbers) != depth(lineage):
-            raise InputError(f"{results}: line {line}: {len(numbers)} scores for {depth(lineage)} ranks")
-        lineages[row_of[name]] = lineage
-        confidence[row_of[name], : len(numbers)] = numbers
-    accepted = (confidence > threshold).cumprod(axis=1).sum(axis=1)
+    ids = read_table(contigs, _IDS)["id"].tolist()
+    if _is_parquet(predictions):
+        given = read_table(predictions, PREDICTIONS)
+        rows = _rows(given["id"], ids, predictions)
+        found = given.iloc[np.where(rows < 0, 0, rows)].reset_index(drop=True)
+        found.loc[rows < 0, [*RANKS, *_CONFIDENCES, "reason"]] = None
+        found.loc[rows < 0, "accepted"] = 0
+        write_table(output, found.assign(id=ids), PREDICTIONS)
+        return
+    names = read_taxonomy(taxonomy)
+    table = read_label_table(predictions, form)
+    names.require_lineages(table, str(predictions))
+    rows = _rows(table.ids.to_pandas(), ids, predictions)
+    lineages = names.lineages_of(table.take(rows, ids))
+    log_counts("predictions", {**table.met, **dict(names.met)})
+    if _has_scores(predictions):
+        confidence = _scores(predictions, ids, lineages)
+        # A rank counts if it and all above it do.
+        accepted = (confidence > threshold).cumprod(axis=1).sum(axis=1)
+    else:
+        confidence = np.full((len(ids), len(RANKS)), np.nan, dtype=np.float32)
+        accepted = np.array([depth(lineage) for lineage in lineages])
     columns = {"id": ids, **rank_columns(lineages)}
-    for rank, name in enumerate(RANKS):
-        columns[f"confidence_{name}"] = confidence[:, rank]
+    columns |= {name: pd.array(confidence[:, rank]) for rank, name in enumerate(_CONFIDENCES)}
     found = pd.DataFrame({**columns, "accepted": accepted.astype(np.int8), "reason": None})
-    write_table(output, found, PREDICTIONS, {"model": "Taxometer", "threshold": threshold})
+    write_table(output, found, PREDICTIONS, {"threshold": threshold})
+
+
+def _rows(given: pd.Series, ids: Sequence[str], source: str | Path) -> np.ndarray:
+    """Row of each contig in ``given``, int64 [contigs]; -1 for a contig without one."""
+    index = pd.Index(given)
+    if index.has_duplicates:
+        raise InputError(f"{source}: {index[index.duplicated()][0]!r} has two rows; expected one per contig")
+    rows = index.get_indexer(pd.Index(ids, dtype=index.dtype))
+    if len(ids) and (rows < 0).all():
+        raise InputError(
+            f"{source}: none of its {len(index)} contigs (first: {next(iter(index), None)!r}) is among those that are "
+            f"evaluated (first: {ids[0]!r}); is it of other contigs?"
+        )
+    called = int((rows >= 0).sum())
+    log_counts("predictions", {"rows_of_no_contig": len(index) - called, "contigs_without_row": len(ids) - called})
+    return rows
+
+
+def _is_parquet(path: str | Path) -> bool:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(4) == b"PAR1"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _has_scores(path: str | Path) -> bool:
+    header = next(iter(text_lines(path)), "").rstrip("\r\n").split("\t")
+    return header[:2] == ["contigs", "predictions"] and "scores" in header
+
+
+def _scores(path: str | Path, ids: Sequence[str], lineages: list[Lineage]) -> np.ndarray:
+    """Taxometer's scores, float32 [contigs, 7]; 0 where no rank is named.
+
+    Rows whose scores do not fit their lineage are left out: their lineage becomes empty.
+    """
+    table = read_tsv(path, ("contigs", "scores"))
+    of_contig = dict(zip(table["contigs"].str.split().str[0], table["scores"], strict=True))
+    confidence = np.zeros((len(ids), len(RANKS)), dtype=np.float32)
+    odd = []
+    called = [row for row, lineage in enumerate(lineages) if depth(lineage)]
+    for row in called:
+        numbers = [float(score) for score in of_contig[ids[row]].split(";") if _is_score(score)]
+        if len(numbers) == depth(lineages[row]):
+            confidence[row, : len(numbers)] = numbers
+        else:
+            odd.append(f"contig {ids[row]!r}: scores {of_contig[ids[row]]!r} for {depth(lineages[row])} ranks")
+            lineages[row] = NO_LINEAGE
+    if len(odd) > _LEFT_OUT_AT_MOST * len(called):
+        raise InputError(f"{path}: {odd[0]}; expected one number between 0 and 1 per rank ({len(odd)} such rows)")
+    if odd:
+        logger.warning("%s: %s (left out, as are %d more rows of %d)", path, odd[0], len(odd) - 1, len(called))
+    return confidence
+
+
+def _is_score(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

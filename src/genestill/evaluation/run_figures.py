@@ -11,6 +11,7 @@ from genestill.evaluation.maps import REST, draw_maps
 from genestill.ground.artefacts import PREDICTIONS, TRUTH, lineages_of
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import RANKS
+from genestill.ground.logs import logger
 from genestill.ground.shards import Embeddings, chosen_rows
 from genestill.ground.tables import read_table
 
@@ -32,7 +33,7 @@ def draw_run(
 
     Args:
         training: training.tsv of the student (epoch, loss, held_out_loss in nats); None: not drawn.
-        costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``.
+        costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``; those that are gone are left out.
         representations: model -> shards of embeddings of the contigs, all in the order of ``predictions``.
         predictions, truth: what colours the maps; the truth if it is known.
         seed: of the choice of contigs and of t-SNE.
@@ -50,11 +51,16 @@ def draw_run(
 def _cost(paths: list[str | Path]):
     rows = []
     for path in map(Path, paths):
+        if not path.exists():
+            logger.warning("%s: no such file; the cost of this step is not shown", path)
+            continue
         try:
             measured = pd.read_csv(path, sep="\t", na_values="-").iloc[0]
             rows.append((path.parent.name, path.stem, float(measured["s"]), float(measured["max_rss"])))
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise InputError(f"{path}: not a benchmark file of Snakemake ({error})") from None
+    if not rows:
+        raise InputError(f"{paths[0]}: no such file; expected a benchmark file of Snakemake for at least one step")
     data = pd.DataFrame(rows, columns=["stage", "step", "seconds", "megabytes"]).sort_values("seconds")
     stages = list(dict.fromkeys(data["stage"]))
     colours = [COLOURS[stages.index(stage) % len(COLOURS)] for stage in data["stage"]]

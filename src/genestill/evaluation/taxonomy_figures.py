@@ -33,28 +33,30 @@ _COMPOSITION_NAMES = 7
 def draw_taxonomy(
     metrics: str | Path,
     truth: str | Path | None,
-    labels: str | Path,
+    labels: str | Path | None,
     predictions: Sequence[Predictions],
-    index: str | Path,
+    index: str | Path | None,
     abundance: str | Path | None,
     folder: str | Path,
     labels_name: str = "MMseqs2",
 ) -> list[str]:
     """Draw all figures that the input allows into ``folder`` (an SVG and a TSV each); return their names.
 
-    Always: coverage, label_changes and composition of the first model. With a truth: f1_by_rank, precision_recall,
-    reliability, by_status, by_length. ``metrics`` is what `evaluate_taxonomy` made of the same tables.
+    Always coverage; with labels label_changes, with an index composition, both of the first model that is not the
+    labels; with a truth f1_by_rank, precision_recall, reliability, by_status, by_length. ``metrics`` is what
+    `evaluate_taxonomy` made of the same tables.
     """
     if not predictions:
         raise InputError("figures need at least one table of predictions")
     table = read_taxonomy_metrics(metrics)
     community, models = read_calls(truth, labels, predictions, labels_name)
     with matplotlib.rc_context(STYLE):
-        drawn = {
-            "coverage": _coverage(table),
-            "label_changes": _label_changes(models[0], models[1]),
-            "composition": _composition(community, models[1], index, abundance),
-        }
+        drawn = {"coverage": _coverage(table)}
+        model = next(model for model in models if not model.is_labels)
+        if labels is not None:
+            drawn["label_changes"] = _label_changes(models[0], model)
+        if index is not None:
+            drawn["composition"] = _composition(community, model, index, abundance)
         if community.has_truth:
             drawn["f1_by_rank"] = _f1_by_rank(table)
             drawn["precision_recall"] = _precision_recall(community, models)
@@ -168,6 +170,9 @@ def _reliability(community: Community, models: list[Model]):
     panels[0].set_ylabel("share of calls that are right")
     panels[0].legend(loc="upper left")
     reading = "On the dotted line a confidence means what it says; at species " + ", ".join(gaps)
+    if not parts:
+        columns = ["low", "high", "confidence", "accuracy", "n", "model", "rank"]
+        return figure, "No model gives confidences.", pd.DataFrame(columns=columns)
     return figure, reading + ".", pd.concat(parts)
 
 

@@ -135,10 +135,10 @@ def effective_configuration(completed: dict, recipes: str | Path, schemas: str |
 
 
 def _is_simulated(settings: dict) -> bool:
-    """Whether the user names no sequences: no genomes, no contigs, no database."""
+    """Whether the user names no data: no genomes, no contigs, no database, no right answers."""
     dataset, reference = settings.get("dataset"), settings.get("reference")
     given = [
-        *((dataset.get("contigs"), dataset.get("labels")) if isinstance(dataset, dict) else ()),
+        *((dataset.get("contigs"), dataset.get("labels"), dataset.get("truth")) if isinstance(dataset, dict) else ()),
         *((reference.get("genomes"), reference.get("database")) if isinstance(reference, dict) else ()),
     ]
     return not any(given)

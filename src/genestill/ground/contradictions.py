@@ -28,8 +28,14 @@ def refuse_contradictions(configuration: dict) -> None:
 def _refuse_of_taxonomy(configuration: dict) -> None:
     dataset, reference = configuration["dataset"], configuration["reference"]
     student, evaluation = configuration["student"], configuration["evaluation"]
+    _refuse_names(student, evaluation)
     if dataset["contigs"] is None:
-        for role in ("abundance", "bam", "labels", "truth"):
+        if dataset["truth"] and not evaluation["predictions"]:
+            raise InputError(
+                "configuration: dataset.truth is given without dataset.contigs and without evaluation.predictions; "
+                "give the contigs, or the predictions that are to be scored"
+            )
+        for role in ("abundance", "bam", "labels"):
             if dataset[role]:
                 raise InputError(
                     f"configuration: dataset.{role} is given without dataset.contigs, so that a community would be "
@@ -51,11 +57,6 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
         raise InputError(
             "configuration: student.teacher is self, which only the objective published knows; expected embeddings or "
             f"none for the objective {student['objective']}"
-        )
-    if student["name"] == evaluation["labels_name"]:
-        raise InputError(
-            f"configuration: student.name and evaluation.labels_name are both {student['name']!r}; expected two names, "
-            "since both are columns of one table"
         )
 
 
@@ -125,3 +126,16 @@ def _refuse_of_teacher(configuration: dict) -> None:
             f"configuration: teacher.pretraining makes a {made[0]} with k {made[1]}; students of had and seqlens are "
             "aligned with 6-mers: expected nucleotide-transformer and k 6"
         )
+
+
+def _refuse_names(student: dict, evaluation: dict) -> None:
+    taken = {"evaluation.labels_name": evaluation["labels_name"]}
+    given = {f"evaluation.predictions.{name}": name for name in evaluation["predictions"]}
+    for key, name in {"student.name": student["name"], **given}.items():
+        for other, used in taken.items():
+            if name == used:
+                raise InputError(
+                    f"configuration: {key} and {other} are both {name!r}; expected two names, since both are columns "
+                    "of one table"
+                )
+        taken[key] = name

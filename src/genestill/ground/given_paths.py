@@ -98,3 +98,17 @@ def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
                 raise InputError(
                     f"{key}: {path / name}: no such file; expected the folder of an unpacked taxonomy dump"
                 )
+
+
+def refuse_to_replace(predictions: str | Path, log: str | Path, name: str) -> None:
+    """Refuse to run a step whose output is a file that this workflow did not make.
+
+    Snakemake deletes the outputs of a step before it runs. The log is the first thing that a step makes; predictions
+    without it are somebody's own. Raises `InputError` with the place where they can be given.
+    """
+    if Path(predictions).exists() and not Path(log).exists():
+        raise InputError(
+            f"{predictions}: was not made by this workflow, which would replace it by the predictions of the student "
+            f"{name}; move it elsewhere and name it in evaluation.predictions to have it scored, or give student.name "
+            "another name"
+        )

@@ -11,6 +11,7 @@ from genestill.reference.transcript_commands import add_commands as add_transcri
 def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill reference``."""
     _add_contigs(commands)
+    _add_truth(commands)
     _add_taxonomy(commands)
     _add_proteins(commands)
     _add_database(commands)
@@ -70,6 +71,21 @@ def _run_contigs(options) -> None:
         genomes=options.genomes_folder,
         output_vamb=options.output_vamb,
     )
+
+
+def _add_truth(commands) -> None:
+    summary = "right answers without their contigs, to score predictions alone"
+    parser = commands.add_parser("truth", help=summary, description=summary)
+    parser.add_argument("--truth", required=True, metavar="FILE", help="contig, lineage, …; or CAMI's gold standard")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for taxids")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the right answers")
+    parser.set_defaults(run=_run_truth)
+
+
+def _run_truth(options) -> None:
+    from genestill.reference.truth import write_truth
+
+    write_truth(options.truth, options.taxonomy, options.output)
 
 
 def _add_taxonomy(commands) -> None:

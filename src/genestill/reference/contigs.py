@@ -12,17 +12,16 @@ from genestill.ground import artefacts
 from genestill.ground.errors import InputError
 from genestill.ground.files import require_disk_space, write_text
 from genestill.ground.label_tables import join_labels, read_label_table
-from genestill.ground.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth, parse_lineage, refuse_two_parents
-from genestill.ground.logs import log_counts, logger
+from genestill.ground.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth
+from genestill.ground.logs import log_counts
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import write_table
-from genestill.ground.text import blanks_for_tabs, read_text_lines
 from genestill.reference.abundance import join_abundances
 from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_tables
 from genestill.reference.genomes import read_genomes
+from genestill.reference.truth import read_answers, truth_table
 
-_ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
 # How VAMB names contigs of several samples in one file: S<sample>C<contig>.
 _SAMPLE = re.compile(r"(S\d+)C.+")
 
@@ -70,58 +69,19 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
         InputError: naming file and line, for a missing column, a contig given twice, a lineage of the wrong number
             of ranks, a name with two parents, a length or status that is none; and a table of other contigs.
     """
-    lines = read_text_lines(path)
-    header = lines[0].rstrip().split("\t") if lines else []
-    if not {"contig", "lineage"} <= set(header):
-        blanks = blanks_for_tabs("".join(lines[:1]))
-        raise InputError(
-            f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage{blanks}"
-        )
-    rows: dict[str, tuple] = {}
-    odd: list[str] = []
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            continue
-        cells = [cell.strip() for cell in line.split("\t")]
-        if len(cells) != len(header):
-            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {len(header)}")
-        row = dict(zip(header, cells, strict=True))
-        name = row["contig"].split(maxsplit=1)[0] if row["contig"] else ""
-        if not name or name in rows:
-            raise InputError(f"{path}: line {number}: contig {name!r}; expected an id that no other line has")
-        try:
-            lineage = parse_lineage(row["lineage"])
-        except InputError as error:
-            odd.append(f"{path}: line {number}: {error}")
-            lineage = NO_LINEAGE
-        length = row.get("length") or None
-        if length is not None and not (length.isascii() and length.isdigit() and len(length) < 16):
-            raise InputError(f"{path}: line {number}: length {length!r}; expected a whole number of base pairs")
-        status = row.get("status") or None
-        if status not in (None, "exact", "known", "species", "genus", "family"):
-            raise InputError(
-                f"{path}: line {number}: status {status!r}; expected exact, known, species, genus or family"
-            )
-        rows[name] = (lineage, row.get("genome") or None, int(length) if length else None, status)
+    rows, odd = read_answers(path)
     if not rows.keys() & all_ids:
         raise InputError(
             f"{path}: none of its {len(rows)} contigs (first: {next(iter(rows), None)!r}) is in the FASTA file "
             f"(first: {ids[0]!r}); is it the table of other contigs?"
         )
-    if odd and len(odd) > _ODD_AT_MOST * len(rows):
-        raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
-    if odd:
-        logger.warning("%s (no right answer then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
-    refuse_two_parents((row[0] for row in rows.values()), str(path))
     nothing = (NO_LINEAGE, None, None, None)
     joined = [rows.get(name, nothing) for name in ids]
-    table = pd.DataFrame({"id": list(ids), **artefacts.rank_columns([row[0] for row in joined])})
-    for column, name in enumerate(("genome", "length", "status"), 1):
-        table[name] = pd.array([row[column] for row in joined], dtype="Int64" if name == "length" else "object")
+    table = truth_table(ids, joined)
     counts = {
         "rows_of_no_contig": len(rows.keys() - all_ids),
         "contigs_without_row": sum(name not in rows for name in ids),
-        "rows_without_readable_lineage": len(odd),
+        "rows_without_readable_lineage": odd,
     }
     return table, counts
 

@@ -22,8 +22,19 @@ from genestill.reference.taxdump import Taxdump, read_taxdump
 _CAMISIM = ("#anonymous_contig_id", "genome_id", "tax_id")
 
 
+def is_gold_standard(line: str) -> bool:
+    """Whether a file whose first line is ``line`` is of one of the two forms."""
+    return line.startswith(("@", _CAMISIM[0]))
+
+
 def read_mapping(path: str | Path) -> Iterator[tuple[str, str, int]]:
-    """Yield (contig, genome, taxid) of each row of a gold standard, compressed or not; taxid 0 for none.
+    """Yield (contig, genome, taxid) of each row of a gold standard; taxid 0 for none. See `mapping_rows`."""
+    for row in mapping_rows(path):
+        yield row.id, row.bin, row.taxid or 0
+
+
+def mapping_rows(path: str | Path) -> Iterator[BinningRow]:
+    """Yield the rows of a gold standard, compressed or not.
 
     A contig of a pooled assembly has one row for each genome that it is from. Raises `InputError`, naming the line,
     for a file of neither form and a row that does not fit its header.
@@ -40,7 +51,7 @@ def read_mapping(path: str | Path) -> Iterator[tuple[str, str, int]]:
         except InputError as error:
             raise InputError(f"{path}: line {number}: {error}") from None
         if row is not None:
-            yield row.id, row.bin, row.taxid or 0
+            yield row
 
 
 def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:

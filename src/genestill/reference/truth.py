@@ -1,0 +1,128 @@
+"""Right answers: read from a table of our own columns or from a gold standard of CAMI, with contigs or without."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.ground import artefacts
+from genestill.ground.errors import InputError
+from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, parse_lineage, refuse_two_parents
+from genestill.ground.logs import log_counts, logger
+from genestill.ground.tables import write_table
+from genestill.ground.taxonomy import read_taxonomy
+from genestill.ground.text import blanks_for_tabs, read_text_lines, text_lines
+from genestill.reference.gold_standard import is_gold_standard, mapping_rows
+
+_ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
+
+# Lineage, genome, length (base pairs) and novelty status of a contig; None where unknown.
+Answer = tuple[Lineage, str | None, int | None, str | None]
+
+
+def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
+    """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known ``genome``, ``length``, ``status``.
+
+    Returns:
+        Contig to answer, in the order of the file, and the number of rows whose lineage cannot be read: it is empty.
+
+    Raises:
+        InputError: naming file and line, for a missing column, a contig given twice, a name with two parents, a length
+            or status that is none, and more than a fifth of lineages that cannot be read.
+    """
+    lines = read_text_lines(path)
+    header = lines[0].rstrip().split("\t") if lines else []
+    if not {"contig", "lineage"} <= set(header):
+        blanks = blanks_for_tabs("".join(lines[:1]))
+        raise InputError(
+            f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage{blanks}"
+        )
+    rows: dict[str, Answer] = {}
+    odd: list[str] = []
+    for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) != len(header):
+            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {len(header)}")
+        row = dict(zip(header, cells, strict=True))
+        name = row["contig"].split(maxsplit=1)[0] if row["contig"] else ""
+        if not name or name in rows:
+            raise InputError(f"{path}: line {number}: contig {name!r}; expected an id that no other line has")
+        try:
+            lineage = parse_lineage(row["lineage"])
+        except InputError as error:
+            odd.append(f"{path}: line {number}: {error}")
+            lineage = NO_LINEAGE
+        length = row.get("length") or None
+        if length is not None and not (length.isascii() and length.isdigit() and len(length) < 16):
+            raise InputError(f"{path}: line {number}: length {length!r}; expected a whole number of base pairs")
+        status = row.get("status") or None
+        if status not in (None, "exact", "known", "species", "genus", "family"):
+            raise InputError(
+                f"{path}: line {number}: status {status!r}; expected exact, known, species, genus or family"
+            )
+        rows[name] = (lineage, row.get("genome") or None, int(length) if length else None, status)
+    if odd and len(odd) > _ODD_AT_MOST * len(rows):
+        raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
+    if odd:
+        logger.warning("%s (no right answer then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
+    refuse_two_parents((row[0] for row in rows.values()), str(path))
+    return rows, len(odd)
+
+
+def truth_table(ids: Sequence[str], answers: Sequence[Answer]) -> pd.DataFrame:
+    """The table of `artefacts.TRUTH` of n contigs and their answers."""
+    table = pd.DataFrame({"id": list(ids), **artefacts.rank_columns([row[0] for row in answers])})
+    for column, name in enumerate(("genome", "length", "status"), 1):
+        table[name] = pd.array([row[column] for row in answers], dtype="Int64" if name == "length" else "object")
+    return table
+
+
+def write_truth(truth: str | Path, taxonomy: str | Path | None, output: str | Path) -> None:
+    """Write `artefacts.TRUTH` of all contigs of a table of right answers, for a run without the contigs themselves.
+
+    Args:
+        truth: a TSV as `read_answers` takes it; or a gold standard of CAMI, in the binning format (lengths from its
+            column ``_LENGTH``) or as CAMISIM writes it. A contig of several genomes gets what their lineages share.
+        taxonomy: folder that ``reference taxonomy`` wrote; needed for gold standards, which hold taxids.
+        output: the table, in the order of the file.
+
+    Raises:
+        InputError: a gold standard without taxonomy, or with taxids of which it knows none; whatever `read_answers`
+            and `mapping_rows` refuse.
+    """
+    first = next((line for line in text_lines(truth) if line.strip()), "")
+    rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth)
+    if not any(depth(row[0]) for row in rows.values()):
+        raise InputError(f"{truth}: none of its {len(rows)} contigs has a right answer; expected lineages or taxids")
+    write_table(output, truth_table(list(rows), list(rows.values())), artefacts.TRUTH)
+    without_length = sum(row[2] is None for row in rows.values())
+    log_counts("truth", {"contigs": len(rows), **counts, "contigs_without_length": without_length})
+
+
+def _answers_of_table(truth: str | Path) -> tuple[dict[str, Answer], dict[str, int]]:
+    rows, odd = read_answers(truth)
+    return rows, {"rows_without_readable_lineage": odd}
+
+
+def _answers_of_gold(truth: str | Path, taxonomy: str | Path | None) -> tuple[dict[str, Answer], dict[str, int]]:
+    if taxonomy is None:
+        raise InputError(
+            f"{truth}: a gold standard of CAMI, whose answers are taxids; give the taxonomy dump that it was made with "
+            "as reference.taxdump (--taxonomy)"
+        )
+    names = read_taxonomy(taxonomy)
+    counts = {"taxids_merged": 0, "taxids_unknown": 0, "contigs_of_several_genomes": 0}
+    rows: dict[str, Answer] = {}
+    for row in mapping_rows(truth):
+        current = names.current(row.taxid or 0)
+        counts["taxids_merged"] += current not in (None, row.taxid)
+        counts["taxids_unknown"] += current is None
+        lineage, genome = NO_LINEAGE if current is None else names.lineages[current], row.bin or None
+        before = rows.get(row.id)
+        if before is not None:
+            counts["contigs_of_several_genomes"] += 1
+            lineage, genome = common_lineage([before[0], lineage]), genome if genome == before[1] else None
+        rows[row.id] = (lineage, genome, row.length, None)
+    return rows, counts

@@ -1,0 +1,64 @@
+import pytest
+
+from genestill.cli import main
+from genestill.ground.artefacts import TRUTH
+from genestill.ground.errors import InputError
+from genestill.ground.tables import read_table
+from genestill.reference.truth import write_truth
+
+NAMES = "d__D;p__P;c__C;o__O;f__F;g__G"
+
+
+@pytest.fixture
+def taxonomy(tmp_path):
+    folder = tmp_path / "taxonomy"
+    folder.mkdir()
+    rows = ["taxid\tlineage", "1\t", f"7\t{NAMES}", f"8\t{NAMES};s__G one", f"9\t{NAMES};s__G two", ""]
+    (folder / "lineages.tsv").write_text("\n".join(rows))
+    (folder / "merged.dmp").write_text("80\t|\t8\t|\n")
+    return folder
+
+
+def write(folder, text):
+    (folder / "truth").write_text(text)
+    return folder / "truth"
+
+
+def test_a_gold_standard_of_cami_needs_no_contigs_and_gives_their_lengths(tmp_path, taxonomy):
+    text = "@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tBINID\tTAXID\t_LENGTH\nc2\tA\t80\t900\nc1\tB\t9\t1200\n"
+    arguments = ["--truth", str(write(tmp_path, text)), "--taxonomy", str(taxonomy)]
+    assert main(["reference", "truth", *arguments, "--output", str(tmp_path / "truth.parquet")]) == 0
+    table = read_table(tmp_path / "truth.parquet", TRUTH)
+    assert table["id"].tolist() == ["c2", "c1"]
+    assert table["genome"].tolist() == ["A", "B"]
+    assert table["length"].tolist() == [900, 1200]
+    assert table["species"].tolist() == ["G one", "G two"]
+
+
+def test_a_contig_of_several_genomes_gets_what_their_lineages_share(tmp_path, taxonomy):
+    text = "#anonymous_contig_id\tgenome_id\ttax_id\nc1\tA\t8\nc1\tB\t9\n"
+    write_truth(write(tmp_path, text), taxonomy, tmp_path / "truth.parquet")
+    table = read_table(tmp_path / "truth.parquet", TRUTH)
+    assert table.loc[0, ["genus", "species", "genome"]].fillna("").tolist() == ["G", "", ""]
+
+
+def test_a_table_of_lineages_in_words_needs_no_taxonomy(tmp_path):
+    text = f"contig\tlineage\tlength\nc1\t{NAMES}\t50\nc2\t\t\n"
+    write_truth(write(tmp_path, text), None, tmp_path / "truth.parquet")
+    table = read_table(tmp_path / "truth.parquet", TRUTH)
+    assert table["genus"].fillna("").tolist() == ["G", ""]
+    assert table["length"].fillna(0).tolist() == [50, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "sentence"),
+    [
+        ("@@SEQUENCEID\tTAXID\nc1\t8\n", False, "give the taxonomy dump that it was made with as reference.taxdump"),
+        ("@@SEQUENCEID\tTAXID\nc1\t4\n", True, "none of its 1 contigs has a right answer"),
+        ("contig\tgenome\nc1\tA\n", False, "expected the columns contig and lineage"),
+    ],
+)
+def test_right_answers_that_say_nothing_are_refused(tmp_path, taxonomy, text, known, sentence):
+    with pytest.raises(InputError, match=sentence):
+        write_truth(write(tmp_path, text), taxonomy if known else None, tmp_path / "truth.parquet")
+    assert not (tmp_path / "truth.parquet").exists()

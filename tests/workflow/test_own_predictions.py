@@ -1,0 +1,144 @@
+"""Predictions that the user has: scored beside ours or alone, and never replaced."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from genestill.ground.artefacts import METRICS, PREDICTIONS, TRUTH
+from genestill.ground.tables import read_table
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+
+pytestmark = pytest.mark.workflow
+
+SPECIES = ["d__D;p__P;c__C;o__O;f__F;g__G;s__G one", "d__D;p__P;c__C;o__O;f__F;g__G;s__G two"]
+
+
+def snakemake(folder, configuration, *arguments):
+    (folder / "mine.yaml").write_text(yaml.safe_dump(configuration))
+    command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    command += ["--configfile", folder / "mine.yaml", "--cores", 1, *arguments]
+    return subprocess.run(
+        list(map(str, command)),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def planned(done):
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return {line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("rule ")}
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Eight contigs of four genomes with their right answers, and two tables of predictions."""
+    rows = [(f"c{number}", SPECIES[number % 2], f"g{number // 2}", 1000 + number) for number in range(8)]
+    truth = pd.DataFrame(rows, columns=["contig", "lineage", "genome", "length"])
+    truth.to_csv(tmp_path / "truth.tsv", sep="\t", index=False)
+    scored = truth.assign(scores="1;1;1;1;1;0.9;0.6").rename(columns={"contig": "contigs", "lineage": "predictions"})
+    scored.loc[7, ["predictions", "scores"]] = [SPECIES[0], "1;1;1;1;1;0.9;0.3"]
+    scored[["contigs", "predictions", "scores"]].to_csv(tmp_path / "scored.tsv", sep="\t", index=False)
+    plain = truth.rename(columns={"contig": "contigs", "lineage": "predictions"}).iloc[:6]
+    plain[["contigs", "predictions"]].to_csv(tmp_path / "plain.tsv", sep="\t", index=False)
+    return tmp_path
+
+
+def test_right_answers_and_predictions_alone_are_scored(case):
+    given = {"sure": "scored.tsv", "short": {"table": "plain.tsv", "format": "taxometer"}}
+    configuration = {"recipe": "taxdistill", "dataset": {"name": "alone", "truth": "truth.tsv"}}
+    configuration["evaluation"] = {"predictions": given, "resamples": 100}
+    rules = {"read_truth", "import_predictions", "evaluate_taxonomy", "print_table", "draw_figures"}
+    assert planned(snakemake(case, configuration, "-n")) - {"all"} == rules
+    done = snakemake(case, configuration)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    results = case / "results" / "taxdistill" / "alone"
+    assert read_table(results / "reference" / "truth.parquet", TRUTH)["length"].sum() == 8028
+    metrics = read_table(results / "evaluation" / "imported" / "metrics.parquet", METRICS)
+    own = metrics[(metrics["threshold"] == "own") & (metrics["task"] == "species") & (metrics["stratum"] == "all")]
+    recall = own[own["metric"] == "recall"].set_index("model")["value"]
+    assert recall.to_dict() == {"sure": 7 / 8, "short": 6 / 8}
+    assert set(metrics["kind"]) == {"peer"}
+    # Only the table with scores has confidences, so calls above fixed thresholds.
+    assert set(metrics.loc[metrics["threshold"] == "0.8", "model"]) == {"sure"}
+    assert "sure" in (results / "evaluation" / "imported" / "table.txt").read_text()
+    assert (results / "evaluation" / "imported" / "figures" / "f1_by_rank.svg").is_file()
+
+
+def test_right_answers_without_contigs_and_predictions_are_refused(case):
+    done = snakemake(case, {"recipe": "taxdistill", "dataset": {"name": "alone", "truth": "truth.tsv"}}, "-n")
+    assert done.returncode != 0
+    assert "without dataset.contigs and without evaluation.predictions" in done.stderr + done.stdout
+
+
+def test_own_predictions_stand_beside_the_student_in_tables_figures_and_amber(case):
+    configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    configuration["evaluation"] = {"predictions": {"mine": "scored.tsv"}, "amber": True}
+    done = snakemake(case, configuration, "-n", "-p")
+    assert "import_predictions" in planned(done)
+    file = "results/taxdistill/test/evaluation/imported/mine/predictions.parquet"
+    calls = [line for line in done.stdout.splitlines() if "genestill evaluation" in line]
+    for command in ("taxonomy", "figures", "amber-input"):
+        assert f" --peer mine={file} " in next(line for line in calls if f" evaluation {command} " in line)
+
+
+@pytest.mark.parametrize("name", ["corrector", "MMseqs2"])
+def test_own_predictions_need_a_name_of_their_own(case, name):
+    configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    configuration["evaluation"] = {"predictions": {name: "scored.tsv"}}
+    done = snakemake(case, configuration, "-n")
+    assert done.returncode != 0
+    assert f"are both '{name}'" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("recipe", ["taxdistill", "taxdistill-published"])
+def test_a_table_that_lies_where_a_students_predictions_go_is_never_deleted(case, recipe):
+    configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    configuration |= {"recipe": recipe, "student": {"name": "mine"}}
+    file = case / "results" / recipe / "test" / "student" / "mine" / "predictions.parquet"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"somebody's work")
+    for arguments in (["-n"], [file.relative_to(case)]):
+        done = snakemake(case, configuration, *arguments)
+        assert done.returncode != 0
+        assert "was not made by this workflow" in done.stderr + done.stdout
+        assert file.read_bytes() == b"somebody's work"
+
+
+def test_predictions_of_our_own_may_be_made_again(case):
+    configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    file = case / "results" / "taxdistill" / "test" / "student" / "corrector" / "predictions.parquet"
+    log = case / "results" / "taxdistill" / "test" / "logs" / "student" / "train_corrector.log"
+    for path in (file, log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert "train_corrector" in planned(snakemake(case, configuration, "-n"))
+
+
+def test_a_second_student_leaves_the_evaluation_of_the_first_as_it_is(case):
+    configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    outputs = []
+    for name in ("corrector", "other"):
+        configuration["student"] = {"name": name, "epochs": 3}
+        done = snakemake(case, configuration, "-n", "-p")
+        calls = [line for line in done.stdout.splitlines() if " evaluation taxonomy " in line]
+        outputs.append({word for line in calls for word in line.split() if word.endswith("metrics.parquet")})
+    assert all(outputs)
+    assert not outputs[0] & outputs[1]
+
+
+def test_an_imported_table_is_a_table_of_predictions(case):
+    configuration = {"recipe": "taxdistill", "dataset": {"name": "alone", "truth": "truth.tsv"}}
+    configuration["evaluation"] = {"predictions": {"short": "plain.tsv"}}
+    file = "results/taxdistill/alone/evaluation/imported/short/predictions.parquet"
+    done = snakemake(case, configuration, file)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert read_table(case / file, PREDICTIONS)["accepted"].tolist() == [7] * 6 + [0] * 2
