@@ -1,5 +1,6 @@
 """What the program says of itself: help, examples, exit codes, completion."""
 
+import argparse
 import shlex
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from genestill import cli
 from genestill.cli import EXAMPLES, build_parser, main
 from genestill.completion import SHELLS, _actions
 from genestill.ground.errors import CheckFailed, InputError
+from genestill.ground.settings import Described
 
 
 def printed(capsys, *arguments: str) -> str:
@@ -98,6 +100,56 @@ def test_a_wrong_option_ends_with_two_and_a_defect_with_one(tmp_path):
     assert ended("-m", "genestill", "student", "train", "--no-such-option") == 2
     defect = "import genestill.cli as cli; cli.build_parser = lambda: 1 / 0; cli.main([])"
     assert ended("-c", defect) == 1
+
+
+def commands(parser, words=()):
+    """Every command: its words and its parser."""
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield words, parser
+    for name, one in below[0].items() if below else ():
+        yield from commands(one, (*words, name))
+
+
+def bounded_options() -> list:
+    """The last setting of every command that has bounds: words of the command, its parser, option, a value outside."""
+    found = {}
+    for words, parser in commands(build_parser()):
+        for action in parser._actions:
+            setting = getattr(action.type, "__self__", None)
+            bounds = setting.bounds if isinstance(setting, Described) else {}
+            for name, change in (("minimum", -1), ("exclusiveMinimum", 0), ("maximum", 1), ("exclusiveMaximum", 0)):
+                if name in bounds:
+                    found[words] = (words, parser, action, bounds[name] + change)
+    return [pytest.param(*one, id=" ".join(words)) for words, one in found.items()]
+
+
+@pytest.mark.parametrize(("words", "parser", "action", "value"), bounded_options())
+def test_a_value_out_of_bounds_is_refused_before_any_file_is_read(words, parser, action, value, capsys):
+    arguments = [*words, f"{action.option_strings[0]}={value}"]
+    chosen = set()
+    for group in parser._mutually_exclusive_groups:
+        if group.required:
+            chosen.add(group._group_actions[0])
+    for other in parser._actions:
+        if other.required or other in chosen:
+            number = other.nargs if isinstance(other.nargs, int) else 1
+            text = str(next(iter(other.choices))) if other.choices else "name=absent"
+            arguments += [*other.option_strings[-1:], *[text] * number]
+    if "--table" in parser._option_string_actions:
+        arguments += ["--table", "absent"]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"genestill: {action.dest} is ")
+    assert "absent" not in said
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "one"])
+def test_a_seed_is_a_whole_number(seed, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["reference", "simulate", f"--seed={seed}", "--output", "absent"])
+    assert end.value.code == 2
+    assert f"--seed: '{seed}'; expected a whole number of at least 0" in capsys.readouterr().err
 
 
 def test_an_interrupt_ends_as_shells_expect():

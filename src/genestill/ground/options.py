@@ -5,7 +5,17 @@ import argparse
 
 def add_seed(parser, of: str = "every random number") -> None:
     """Add ``--seed``; ``of`` says what it seeds."""
-    parser.add_argument("--seed", type=int, default=1, help=f"seed of {of} (default: %(default)s)")
+    parser.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {of} (default: %(default)s)")
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 0")
+    return seed
 
 
 def add_device(parser) -> None:

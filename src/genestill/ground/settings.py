@@ -97,7 +97,7 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Described:
+class Described:
     """A field with its type taken apart: ``kinds`` and ``literals`` of a value, or of each value where ``many``."""
 
     default: object
@@ -112,6 +112,7 @@ class _Described:
     many: bool
 
     def accepts(self, value) -> bool:
+        """Whether the field may have this value."""
         if self.many and value is not None:
             return isinstance(value, tuple) and bool(value) and all(self._accepts_one(one) for one in value)
         return self._accepts_one(value)
@@ -165,6 +166,8 @@ class _Described:
 
     def metavar(self) -> str | None:
         """What stands for the value in the help; None for what argparse makes of it."""
+        if self.path is not None:
+            return self.path.upper()
         words = [{int: "N", float: "X"}[kind] for kind in self.kinds if kind in (int, float)]
         return "|".join([*words, *map(str, self.literals)]) if words and self.choices is None else None
 
@@ -193,7 +196,7 @@ class _Described:
         return schema | {word: value for word, value in ours.items() if value is not None}
 
 
-def _fields(kind: type) -> dict[str, _Described]:
+def _fields(kind: type) -> dict[str, Described]:
     hints = typing.get_type_hints(kind)
     return {
         field.name: _described(field, hints[field.name])
@@ -202,7 +205,7 @@ def _fields(kind: type) -> dict[str, _Described]:
     }
 
 
-def _described(field: dataclasses.Field, hint) -> _Described:
+def _described(field: dataclasses.Field, hint) -> Described:
     many = typing.get_origin(hint) is tuple
     if many:
         hint = typing.get_args(hint)[0]
@@ -216,7 +219,7 @@ def _described(field: dataclasses.Field, hint) -> _Described:
     default = field.default
     if float in kinds and int not in kinds and isinstance(default, int):
         default = float(default)
-    return _Described(default=default, kinds=tuple(kinds), literals=tuple(literals), many=many, **field.metadata)
+    return Described(default=default, kinds=tuple(kinds), literals=tuple(literals), many=many, **field.metadata)
 
 
 def add_settings(parser, kind: type, only: Iterable[str] | None = None) -> None:
@@ -243,7 +246,7 @@ def add_settings(parser, kind: type, only: Iterable[str] | None = None) -> None:
         added.help = _help(described)
 
 
-def _help(described: _Described) -> str:
+def _help(described: Described) -> str:
     words = described.description.rstrip(".")
     if not words[1:2].isupper():
         words = words[:1].lower() + words[1:]

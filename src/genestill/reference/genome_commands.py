@@ -120,7 +120,7 @@ def _run_clade_task(options) -> dict:
     from genestill.reference.genomes import read_genomes
     from genestill.reference.windows import write_clade_task
 
-    genomes = read_genomes(options.genomes, options.genomes_folder)
     task = settings_of(CladeTaskSettings, options)
+    genomes = read_genomes(options.genomes, options.genomes_folder)
     write_clade_task(genomes, task.rank, task.length, task.number, options.seed, options.output)
     return {"checksums": checksums_of(genome.path for genome in genomes)}

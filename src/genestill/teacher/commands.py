@@ -134,13 +134,13 @@ def _run_embed(options) -> dict:
     from genestill.teacher.fetching import teacher_folder
     from genestill.teacher.sharding import embed_shard
 
-    spread = settings_of(ShardSettings, options)
+    settings, spread = settings_of(EmbeddingSettings, options), settings_of(ShardSettings, options)
     embed_shard(
         teacher_folder(options.model),
         options.contigs,
         options.index,
         options.output,
-        settings_of(EmbeddingSettings, options),
+        settings,
         options.shard,
         spread.shards,
         options.device,

@@ -42,11 +42,11 @@ def _run_match(options) -> dict:
     from genestill.student.transcripts.corpus import TeacherFiles
     from genestill.student.transcripts.distillation import match_student
 
+    student, training = settings_of(EncoderSettings, options), settings_of(MatchSettings, options)
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.parameters is None and options.teacher_model is None:
         raise InputError("how large shall the student be? give --parameters, or --teacher-model and --smaller")
-    student = settings_of(EncoderSettings, options)
     parameters = options.parameters or round(parameters_of(options.teacher_model) / student.smaller)
     config = size_for_budget(
         student.backbone,
@@ -61,7 +61,7 @@ def _run_match(options) -> dict:
         config,
         options.transcripts,
         TeacherFiles(options.embeddings, options.token_features, options.base_log_probabilities, options.teacher_reads),
-        settings_of(MatchSettings, options),
+        training,
         options.output,
         choose_device(options.device),
         options.keep_diverged,
