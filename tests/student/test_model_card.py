@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,15 @@ def test_intervals_come_from_the_table_or_from_the_seeds_or_not_at_all():
     assert math.isnan(figures.loc[("reporter", "mse"), "low"])
 
 
+@pytest.fixture
+def usual_umask():
+    """New files may be read by everybody, whatever the shell that started the tests says."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("usual_umask")
 def test_a_release_is_a_copy_with_its_card_and_leaves_the_student_as_it_was(student, tmp_path):
     before = {file.name: file.read_bytes() for file in student.iterdir()}
     arguments = ["student", "card", "--model", str(student), "--title", "a", "--summary", "b", "--limit", "c", "d"]
