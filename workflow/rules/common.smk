@@ -120,6 +120,20 @@ def options(**values):
     return " ".join(words)
 
 
+def end_of(recipe, *files):
+    """Input of the target of a recipe; under the configuration of another recipe the target is refused."""
+
+    def refuse_other_recipes(wildcards):
+        if config["recipe"] != recipe:
+            raise WorkflowError(
+                f"target {recipe}: the configuration is of the recipe {config['recipe']}; expected the target "
+                f"{config['recipe']}, or --configfile with a configuration of the recipe {recipe}"
+            )
+        return files
+
+    return refuse_other_recipes
+
+
 def community_configuration(name, differences):
     """The configuration of one community of a benchmark: what the user wrote with that community's differences."""
     own = {section: value for section, value in GIVEN.items() if section != "benchmark"}

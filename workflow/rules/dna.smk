@@ -8,14 +8,16 @@ localrules:
     seqlens,
 
 
+DNA_END = multiext(
+    f"{DNA_SCORES}/", "metrics.parquet", "table.tsv", "scores.svg", "tsne.svg"
+)
+
+
 rule had:
     input:
-        f"{DNA_SCORES}/metrics.parquet",
-        f"{DNA_SCORES}/table.tsv",
-        f"{DNA_SCORES}/scores.svg",
-        f"{DNA_SCORES}/tsne.svg",
+        end_of("had", *DNA_END),
 
 
 rule seqlens:
     input:
-        rules.had.input,
+        end_of("seqlens", *DNA_END),

@@ -9,6 +9,6 @@ localrules:
 
 rule mrna:
     input:
-        f"{MRNA_TABLE}/table.txt",
-        f"{MRNA_TABLE}/maps.svg",
-        MRNA_RELEASE,
+        end_of(
+            "mrna", f"{MRNA_TABLE}/table.txt", f"{MRNA_TABLE}/maps.svg", MRNA_RELEASE
+        ),
