@@ -169,6 +169,11 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("c1 | 1 | 5 \n c1 | 2 | 6 \n c2 | 1 | 5", "one row per base?"),
         ("contig | s1.bam | s1.sorted.bam \n c1 | 1 | 2", "names the samples s1, s1; expected distinct names"),
         (METABAT.replace("1200", "1300"), "'c1' has 1300 bp; 1200 bp in the FASTA file"),
+        ("c1 | 1300 | 60 | 1 \n c2 | 800 | 8 | 0 \n * | 0 | 0 | 9", "'c1' has 1300 bp; 1200 bp in the FASTA file"),
+        (
+            "contig | x | y \n c1 | 1300 | 6 \n c2 | 800 | 8 \n c3 | 500 | 1",
+            "x holds the lengths of most contigs, but 1300",
+        ),
         ("node | 1 | 2 \n c1 | 1.5 | 2 \n c2 | 3 | 4", "(node, 1, 2) may be a header, or a contig"),
         ("contig | lake | soil \n c1 | 1,234 | 5 \n c2 | 7 | 5", "'1,234' may be 1234 or 1.234"),
         (

@@ -251,7 +251,9 @@ def _choose_by_form(
         return column in values and known.any() and bool((values[column] == expected)[known].all())
 
     whole = {column: not (found % 1).any() for column, found in values.items()}
-    if width == 4 and equal(1, size) and whole[2] and whole[3]:
+    # The reads without a contig have a row of their own in idxstats.
+    unplaced = any(line.startswith("*") for _, line in table.lines)
+    if width == 4 and (equal(1, size) or unplaced) and whole[1] and whole[2] and whole[3]:
         choice = _Choice(
             "samtools idxstats", {2: name_of_file(table.path)}, {"column 2": "length", "column 4": "unmapped reads"}
         )
@@ -326,7 +328,18 @@ def _leave_out_by_values(
         choice.left_out[table.name_of(column)] = what
         del choice.taken[column]
 
-    equal = [column for column in choice.taken if known and np.array_equal(values[column][known], size)]
+    equal = []
+    for column in choice.taken if known else ():
+        same = values[column][known] == size
+        if same.all():
+            equal.append(column)
+        elif 2 * same.sum() > len(known):
+            other = known[int(np.argmin(same))]
+            raise InputError(
+                f"{table.path}: {table.name_of(column)} holds the lengths of most contigs, but "
+                f"{values[column][other]:g} for {ids[other]!r}, which has {lengths[ids[other]]} bp in the FASTA; is "
+                "it the table of other contigs?"
+            )
     for column in equal:
         say(column, "the lengths of the contigs")
         if column - 1 in choice.taken and plain(table.name_of(column - 1)) == "start":
