@@ -205,7 +205,7 @@ def _pairs(values) -> list[tuple[str, str]]:
     for key, value in values.items():
         if isinstance(value, dict):
             pairs += [(f"{key}.{inner}", text) for inner, text in _pairs(value)]
-        elif value is not None:
+        elif value not in (None, []):
             pairs.append((key, json.dumps(value) if isinstance(value, list) else str(value)))
     return pairs
 
