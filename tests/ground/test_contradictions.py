@@ -127,3 +127,33 @@ def test_settings_of_a_student_or_a_task_are_refused_before_the_first_job(recipe
         entry.update(task)
     with pytest.raises(InputError, match=words):
         check(merge(settings, section))
+
+
+STORED = {"corpus": "c.parquet", "benchmark": "b.parquet"}
+SIZED = {"defaults": {"parameters": 5000}, "students": {"embeddings": {"objective": "mse+token"}}}
+
+
+def test_stored_embeddings_are_a_teacher(tmp_path):
+    check({"recipe": "mrna", "dataset": {"name": "x"}, "teacher": {"embeddings": STORED}, "mrna": SIZED})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "words"),
+    [
+        ("mrna", {"teacher": {"embeddings": STORED, "model": "./m"}, "mrna": SIZED}, "both teacher.model and"),
+        ("mrna", {"teacher": {"embeddings": {"corpus": "c"}}, "mrna": SIZED}, "teacher.embeddings has no benchmark"),
+        (
+            "mrna",
+            {"teacher": {"embeddings": STORED | {"windows": "w"}}, "mrna": SIZED},
+            "windows is not read",
+        ),
+        ("mrna", {"teacher": {"embeddings": STORED}, "mrna": {"students": {"l": {"objective": "logits"}}}}, "logits"),
+        ("mrna", {"teacher": {"embeddings": STORED}, "mrna": {"students": {"e": {"objective": "mse"}}}}, "give param"),
+        ("seqlens", {"teacher": {"embeddings": {"windows": "w"}}}, "nothing is learnt from the teacher"),
+        ("had", {"teacher": {"embeddings": {"windows": "w"}}}, "teacher.embeddings has no tasks/origin/phylum"),
+        ("taxdistill", {"teacher": {"embeddings": {"contigs": "c"}}, "student": {"teacher": "none"}}, "nothing is"),
+    ],
+)
+def test_stored_embeddings_that_do_not_fit_the_run_are_refused(recipe, settings, words):
+    with pytest.raises(InputError, match=words):
+        check({"recipe": recipe, "dataset": {"name": "x"}, **settings})

@@ -104,8 +104,10 @@ rule match_student:
     input:
         unpack(lambda wildcards: matched_shards(wildcards.student)),
         transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
-        model=TEACHER_MODEL,
-        passed=f"{TEACHER}/check.json",
+        model=lambda wildcards: (
+            [] if MRNA_STUDENTS[wildcards.student]["parameters"] else TEACHER_MODEL
+        ),
+        passed=TEACHER_PASSED,
     output:
         model=directory(f"{RESULTS}/student/{{student}}.seed{{match_seed}}/model"),
         training=f"{RESULTS}/student/{{student}}.seed{{match_seed}}/training.json",
@@ -129,9 +131,10 @@ rule match_student:
         told=lambda wildcards: options(
             **matched_shards(wildcards.student), teacher_reads=MRNA_READS
         ),
+        model=lambda wildcards, input: options(teacher_model=input.model),
         device=device,
         folder=subpath(output.training, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
-        " --teacher-model {input.model:q} {params.told} {params.settings} --keep-diverged"
+        " {params.model} {params.told} {params.settings} --keep-diverged"
         " --seed {wildcards.match_seed:q} --device {params.device} --threads {threads} --output {params.folder:q} 2> {log:q}"

@@ -1,12 +1,19 @@
 # The teacher of every recipe: get it (by name, from a folder, or pretrained here), check it, ask it about a set of
 # sequences. A recipe only says which sets it has and what its teacher is pretrained and checked on.
 from genestill.teacher.settings import EmbeddingSettings
+from genestill.teacher.stored import choose_files
 
 TEACHER_CONFIG = config["teacher"]
 
 # A folder that the user has, or one that a rule makes: downloaded by name, or pretrained in miniature.
 TEACHER_IS_FOLDER = is_folder(TEACHER_CONFIG["model"] or "")
 TEACHER_MODEL = TEACHER_CONFIG["model"] if TEACHER_IS_FOLDER else f"{TEACHER}/model"
+# What must have passed before anything is built on the teacher.
+TEACHER_PASSED = f"{TEACHER}/check.json"
+# Embeddings of another program stand for a model: there is nothing to get, to check or to ask.
+STORED = TEACHER_CONFIG["embeddings"]
+if STORED:
+    TEACHER_MODEL, TEACHER_PASSED = [], []
 
 # Set of sequences -> FASTA file and index.
 TEACHER_SETS = {
@@ -39,7 +46,7 @@ if config["recipe"] in ("had", "seqlens"):
     TEACHER_CONTEXT = TEACHER_CONTEXT or DNA_TEACHER_CONTEXT
     TEACHER_POOLING = TEACHER_POOLING or DNA_TEACHER_POOLING
 
-if TEACHER_CONFIG["model"] is None:
+if TEACHER_CONFIG["model"] is None and not STORED:
 
     rule pretrain_teacher:
         input:
@@ -72,7 +79,7 @@ if TEACHER_CONFIG["model"] is None:
             " --strands {params.strands:q} --name {params.name:q} --seed {params.seed:q} --device {params.device}"
             " --output {output:q} 2> {log:q}"
 
-elif not TEACHER_IS_FOLDER:
+elif not TEACHER_IS_FOLDER and not STORED:
 
     localrules:
         fetch_teacher,
@@ -98,6 +105,105 @@ elif not TEACHER_IS_FOLDER:
             revision=options(revision=TEACHER_CONFIG["revision"]),
         shell:
             "python -m genestill teacher fetch {params.name:q} --registry {input.registry:q} {params.revision}"
+            " --output {output:q} 2> {log:q}"
+
+
+TEACHER_ASKED = asked_of_teacher(config)
+
+
+localrules:
+    sequences_to_embed,
+
+
+rule sequences_to_embed:
+    input:
+        [TEACHER_SETS[name][0] for name in TEACHER_ASKED],
+    output:
+        f"{TEACHER}/sequences_to_embed.tsv",
+    log:
+        f"{RESULTS}/logs/teacher/sequences_to_embed.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/sequences_to_embed.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        sets=" ".join(
+            options(
+                set=[
+                    name,
+                    TEACHER_SETS[name][0],
+                    representation,
+                    STORED.get(
+                        name, f"embeddings/{TEACHER_CONFIG['name']}/{name}.parquet"
+                    ),
+                ]
+            )
+            for name, representations in TEACHER_ASKED.items()
+            for representation in representations
+        ),
+    shell:
+        "python -m genestill teacher sequences {params.sets} --output {output:q} 2> >(tee {log:q} >&2)"
+
+
+def stored_embeddings(wildcards):
+    """Files of another program that hold a representation of a set of sequences."""
+    place = STORED[wildcards.set]
+    if not Path(place).exists():
+        raise WorkflowError(
+            f"configuration: teacher.embeddings.{wildcards.set}: {place}: no such file or folder; a relative path "
+            f"starts in {Path.cwd()}. The target sequences_to_embed writes the sequences to embed"
+        )
+    return choose_files(
+        f"configuration: teacher.embeddings.{wildcards.set}",
+        place,
+        wildcards.representation,
+    )
+
+
+# What is there already is looked at before the first job.
+for name, representations in TEACHER_ASKED.items():
+    for representation in representations:
+        if STORED and Path(STORED[name]).exists():
+            try:
+                choose_files(
+                    f"configuration: teacher.embeddings.{name}",
+                    STORED[name],
+                    representation,
+                )
+            except InputError as error:
+                raise WorkflowError(str(error))
+
+if STORED:
+
+    rule import_shard:
+        input:
+            embeddings=stored_embeddings,
+            index=lambda wildcards: TEACHER_SETS[wildcards.set][1],
+        output:
+            f"{TEACHER}/{{set}}/{{representation}}/{{shard}}.parquet",
+        log:
+            f"{RESULTS}/logs/teacher/import_shard_{{set}}_{{representation}}_{{shard}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/teacher/import_shard_{{set}}_{{representation}}_{{shard}}.tsv"
+        wildcard_constraints:
+            set="|".join(map(re.escape, STORED)),
+            representation="sequence|token",
+            shard=r"\d+",
+        conda:
+            "../../envs/genestill.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            runtime=lambda wildcards, attempt: 120 * attempt,
+        params:
+            shards=TEACHER_CONFIG["shards"],
+        shell:
+            "python -m genestill teacher import --embeddings {input.embeddings:q} --index {input.index:q}"
+            " --representation {wildcards.representation:q} --shard {wildcards.shard:q} --shards {params.shards:q}"
             " --output {output:q} 2> {log:q}"
 
 
@@ -134,7 +240,7 @@ rule check_teacher:
 rule embed_shard:
     input:
         model=TEACHER_MODEL,
-        passed=f"{TEACHER}/check.json",
+        passed=TEACHER_PASSED,
         sequences=lambda wildcards: TEACHER_SETS[wildcards.set][0],
         index=lambda wildcards: TEACHER_SETS[wildcards.set][1],
     output:
@@ -144,7 +250,7 @@ rule embed_shard:
     benchmark:
         f"{RESULTS}/benchmarks/teacher/embed_shard_{{set}}_{{representation}}_{{shard}}.tsv"
     wildcard_constraints:
-        set="|".join(map(re.escape, TEACHER_SETS)),
+        set="(?!)" if STORED else "|".join(map(re.escape, TEACHER_SETS)),
         representation="sequence|token|base-log-probabilities",
         shard=r"\d+",
     conda:
@@ -177,7 +283,7 @@ rule embed_shard:
 use rule embed_shard as embed_published with:
     input:
         model=TEACHER_MODEL,
-        passed=f"{TEACHER}/check.json",
+        passed=TEACHER_PASSED,
         sequences=TEACHER_SETS["contigs"][0],
         index=TEACHER_SETS["contigs"][1],
     output:

@@ -7,6 +7,7 @@ from genestill.ground.recipes import (
     asked_of_teacher,
     dna_models,
     dna_students,
+    mrna_students,
 )
 
 
@@ -120,6 +121,9 @@ def _refuse_of_teacher(configuration: dict) -> None:
                     f"configuration: teacher.{key} is {value}, but the students need the representation {others[0]} of "
                     f"the {sequences}, which covers every base of one strand"
                 )
+    if teacher["embeddings"]:
+        _refuse_of_stored(configuration, asked)
+        return
     made = (teacher["pretraining"]["architecture"], teacher["pretraining"]["k"])
     if "windows" in asked and teacher["model"] is None and made != ("nucleotide-transformer", 6):
         raise InputError(
@@ -139,3 +143,34 @@ def _refuse_names(student: dict, evaluation: dict) -> None:
                     "of one table"
                 )
         taken[key] = name
+
+
+def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
+    teacher = configuration["teacher"]
+    if teacher["model"] is not None:
+        raise InputError(
+            "configuration: both teacher.model and teacher.embeddings are given; expected one of them: a model that is "
+            "asked here, or embeddings that another program has stored"
+        )
+    for sequences in teacher["embeddings"]:
+        if sequences not in asked:
+            known = f"one of {', '.join(asked)}" if asked else "none, since nothing is learnt from the teacher"
+            raise InputError(f"configuration: teacher.embeddings.{sequences} is not read here; expected {known}")
+    for sequences, representations in asked.items():
+        if sequences not in teacher["embeddings"]:
+            raise InputError(
+                f"configuration: teacher.embeddings has no {sequences}, which this run needs too; the target "
+                "sequences_to_embed writes its sequences"
+            )
+        if "base-log-probabilities" in representations:
+            raise InputError(
+                "configuration: a student has the objective logits, which needs the teacher's probabilities of bases; "
+                "teacher.embeddings cannot hold them: leave this student out, or give teacher.model"
+            )
+    if configuration["recipe"] == "mrna":
+        for name, student in mrna_students(configuration["mrna"]).items():
+            if student["parameters"] is None:
+                raise InputError(
+                    f"configuration: mrna.students.{name} is sized by smaller, but the size of a teacher whose "
+                    "embeddings are stored is not known; give parameters (of a student, or in mrna.defaults)"
+                )

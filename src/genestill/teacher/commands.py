@@ -17,6 +17,8 @@ def add_commands(commands) -> None:
     _add_pretrain(commands)
     _add_check(commands)
     _add_embed(commands)
+    _add_sequences(commands)
+    _add_import(commands)
     _add_soften(commands)
 
 
@@ -147,6 +149,45 @@ def _run_embed(options) -> dict:
         spread.processes,
     )
     return teacher_of(options.output)
+
+
+def _add_sequences(commands) -> None:
+    parser = commands.add_parser("sequences", help="list the sequences that another program has to embed")
+    parser.add_argument(
+        "--set", required=True, action="append", nargs=4, metavar=("SET", "FASTA", "REPRESENTATION", "PARQUET"),
+        help="a set, its sequences, what is needed of them, and where the embeddings are expected",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", required=True, metavar="TSV", help="the same as a table")
+    parser.set_defaults(run=_run_sequences)
+
+
+def _run_sequences(options) -> None:
+    from genestill.teacher.stored import list_sequences
+
+    list_sequences([tuple(row) for row in options.set], options.output)
+
+
+def _add_import(commands) -> None:
+    parser = commands.add_parser("import", help="one shard of embeddings that another program has stored")
+    parser.add_argument(
+        "--embeddings", required=True, nargs="+", metavar="PARQUET", help="columns id, start, end, embedding"
+    )
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the sequences")
+    parser.add_argument(
+        "--representation", default="sequence", choices=("sequence", "token"),
+        help="one row per sequence, or one per token (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
+    add_settings(parser, ShardSettings, only=["shards"])
+    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="the shard")
+    parser.set_defaults(run=_run_import)
+
+
+def _run_import(options) -> None:
+    from genestill.teacher.stored import import_shard
+
+    shards = ShardSettings(shards=options.shards).shards
+    import_shard(options.embeddings, options.index, options.representation, options.output, options.shard, shards)
 
 
 def _add_soften(commands) -> None:

@@ -19,9 +19,7 @@ def add_commands(commands) -> None:
         "--teacher-reads", default="transcript", choices=("transcript", "cds"),
         help="what of a transcript the teacher read; cds: from its first codon to its last (default: %(default)s)",
     )  # fmt: skip
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --smaller")
-    size.add_argument("--parameters", type=int, help="size of the student instead")
+    parser.add_argument("--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --smaller")
     for kind in (EncoderSettings, MatchSettings):
         add_settings(parser, kind)
     parser.add_argument("--keep-diverged", action="store_true", help="a run that diverged is a result, not a failure")
@@ -45,9 +43,9 @@ def _run_match(options) -> dict:
     student, training = settings_of(EncoderSettings, options), settings_of(MatchSettings, options)
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.parameters is None and options.teacher_model is None:
-        raise InputError("how large shall the student be? give --parameters, or --teacher-model and --smaller")
-    parameters = options.parameters or round(parameters_of(options.teacher_model) / student.smaller)
+    if (options.parameters is None) == (options.teacher_model is None):
+        raise InputError("student size not set: give either --parameters, or --teacher-model and --smaller")
+    parameters = student.parameters or round(parameters_of(options.teacher_model) / student.smaller)
     config = size_for_budget(
         student.backbone,
         parameters,
