@@ -207,7 +207,7 @@ TRANSCRIPTS = pa.schema(
     ]
 )
 
-# reference: one probe task, one row a transcript. Metadata of the file: task, kind, split, targets, group.
+# reference: one probe task, one row a transcript. Metadata of the file: task, kind, split, targets, left_out.
 PROBE_TASK = pa.schema(
     [
         column("id", pa.string(), "row of the task's table"),
