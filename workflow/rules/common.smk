@@ -98,7 +98,7 @@ def teacher_shards(sequences, representation="sequence"):
 
 
 def device(wildcards, resources):
-    """The option --device of a rule that asks for a GPU: under ``--resources gpu=0`` it takes the CPU."""
+    """The option --device of rules that ask for a GPU; under ``--resources gpu=0`` they take the CPU."""
     return "auto" if resources.gpu else "cpu"
 
 
@@ -138,6 +138,37 @@ def community_configuration(name, differences):
     """The configuration of one community of a benchmark: what the user wrote with that community's differences."""
     own = {section: value for section, value in GIVEN.items() if section != "benchmark"}
     return merge(merge(own, differences), {"dataset": {"name": name}})
+
+
+def compared_models():
+    """Options of every command of the evaluation: what is compared, in the order of the tables."""
+    return options(
+        labels=EVALUATED_LABELS,
+        labels_name=LABELS_NAME,
+        student=[
+            f"{name}@{config['seed']}={file}"
+            for name, file in STUDENT_PREDICTIONS.items()
+        ],
+        peer=[f"{name}={file}" for name, file in PEER_PREDICTIONS.items()],
+        truth=EVALUATED_TRUTH,
+    )
+
+
+def predictions_of_runs(runs, folder=RESULTS):
+    """The tables of predictions of runs (model, seed)."""
+    return [
+        f"{folder}/student/{model}-seed{seed}/predictions.parquet"
+        for model, seed in runs
+    ]
+
+
+def compared(runs, folder=RESULTS):
+    """Options that name the predictions of runs (model, seed) by what the model is in the tables."""
+    files = predictions_of_runs(runs, folder)
+    return " ".join(
+        options(**{KIND_OF_MODEL.get(model, "control"): f"{model}@{seed}={file}"})
+        for (model, seed), file in zip(runs, files, strict=True)
+    )
 
 
 def ablated(ablation, what, files):

@@ -27,20 +27,6 @@ COMPARED_NAMES = [
 ]
 
 
-def compared_models():
-    """Options of every command of the evaluation: what is compared, in the order of the tables."""
-    return options(
-        labels=EVALUATED_LABELS,
-        labels_name=LABELS_NAME,
-        student=[
-            f"{name}@{config['seed']}={file}"
-            for name, file in STUDENT_PREDICTIONS.items()
-        ],
-        peer=[f"{name}={file}" for name, file in PEER_PREDICTIONS.items()],
-        truth=EVALUATED_TRUTH,
-    )
-
-
 # Section and name in the report of each figure; right answers alone have neither labels nor samples, and without a
 # truth the last five do not exist.
 TAXONOMY_FIGURES = (

@@ -37,7 +37,7 @@ MRNA_GROUPS = f"{RESULTS}/reference/groups.parquet"
 MRNA_READS = config["teacher"]["reads"]
 # What the teacher reads of a set of transcripts lies beside transcripts.parquet, or in coding/.
 MRNA_SETS = {
-    folder.rpartition("/")[2]: (f"{part}/sequences.fna.gz", f"{part}/index.parquet")
+    Path(folder).name: (f"{part}/sequences.fna.gz", f"{part}/index.parquet")
     for folder in (MRNA_CORPUS, MRNA_BENCHMARK)
     for part in [f"{folder}/coding" if MRNA_READS == "cds" else folder]
 }

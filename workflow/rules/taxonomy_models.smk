@@ -189,23 +189,6 @@ BENCHMARK_RUNS = [
 ]
 
 
-def predictions_of_runs(runs, folder=RESULTS):
-    """The tables of predictions of runs (model, seed)."""
-    return [
-        f"{folder}/student/{model}-seed{seed}/predictions.parquet"
-        for model, seed in runs
-    ]
-
-
-def compared(runs, folder=RESULTS):
-    """Options that name the predictions of runs (model, seed) by what the model is in the tables."""
-    files = predictions_of_runs(runs, folder)
-    return " ".join(
-        options(**{KIND_OF_MODEL.get(model, "control"): f"{model}@{seed}={file}"})
-        for (model, seed), file in zip(runs, files, strict=True)
-    )
-
-
 rule benchmark_community:
     input:
         truth=f"{RESULTS}/reference/truth.parquet",
