@@ -8,6 +8,7 @@ import yaml
 
 from genestill.ground.configuration import complete_configuration, read_yaml
 from genestill.ground.errors import InputError
+from genestill.ground.settings import expand
 from genestill.student.dna.students import ARCHITECTURES
 from snakemake_process import ROOT, run_snakemake
 
@@ -46,7 +47,7 @@ def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
 
 
 def test_every_architecture_that_the_schema_offers_is_one_and_none_is_missing():
-    schema = read_yaml(ROOT / "workflow" / "schemas" / "dna.schema.yaml")
+    schema = expand(read_yaml(ROOT / "workflow" / "schemas" / "dna.schema.yaml"))
     offered = schema["properties"]["defaults"]["properties"]["architecture"]["enum"]
     assert sorted(filter(None, offered)) == sorted(ARCHITECTURES)
 
