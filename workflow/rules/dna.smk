@@ -15,9 +15,9 @@ DNA_END = multiext(
 
 rule had:
     input:
-        end_of("had", *DNA_END),
+        end_of("had", *DNA_END, *TEACHER_ADMISSION),
 
 
 rule seqlens:
     input:
-        end_of("seqlens", *DNA_END),
+        end_of("seqlens", *DNA_END, *TEACHER_ADMISSION),

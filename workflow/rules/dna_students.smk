@@ -73,6 +73,7 @@ rule pretrain_student:
         sequences=DNA_WINDOWS,
         tokenizer=dna_tokenizer,
         initial=dna_initial,
+        admitted=TEACHER_ADMITTED,
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         history=f"{RESULTS}/student/{{student}}/history.tsv",
@@ -105,6 +106,7 @@ rule distil_student:
         features=teacher_shards("windows", "token"),
         tokenizer=dna_tokenizer,
         initial=dna_initial,
+        admitted=TEACHER_ADMITTED,
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         history=f"{RESULTS}/student/{{student}}/history.tsv",

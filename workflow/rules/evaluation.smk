@@ -371,6 +371,7 @@ rule compare_with_amber:
 
 rule taxdistill:
     input:
+        TEACHER_ADMISSION,
         rules.evaluate_taxonomy.output,
         rules.print_table.output,
         rules.draw_figures.output,

@@ -10,5 +10,9 @@ localrules:
 rule mrna:
     input:
         end_of(
-            "mrna", f"{MRNA_TABLE}/table.txt", f"{MRNA_TABLE}/maps.svg", MRNA_RELEASE
+            "mrna",
+            f"{MRNA_TABLE}/table.txt",
+            f"{MRNA_TABLE}/maps.svg",
+            MRNA_RELEASE,
+            *TEACHER_ADMISSION,
         ),

@@ -108,6 +108,7 @@ rule match_student:
             [] if MRNA_STUDENTS[wildcards.student]["parameters"] else TEACHER_MODEL
         ),
         passed=TEACHER_PASSED,
+        admitted=TEACHER_ADMITTED,
     output:
         model=directory(f"{RESULTS}/student/{{student}}.seed{{match_seed}}/model"),
         training=f"{RESULTS}/student/{{student}}.seed{{match_seed}}/training.json",

@@ -26,6 +26,7 @@ rule train_corrector:
             else []
         ),
         embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
+        admitted=TEACHER_ADMITTED,
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",

@@ -330,3 +330,82 @@ rule soften_teacher:
         "python -m genestill teacher soften --embeddings {input.embeddings:q} --labels {input.labels:q}"
         " --tree {input.tree:q} --folds {params.folds:q} --seed {params.seed:q} --device {params.device}"
         " {params.predictions} --output {output.soft_labels:q} 2> {log:q}"
+
+
+# Whether the teacher knows what a cheap baseline does not, on training rows of the tasks that the recipe names.
+TEACHER_ADMISSION = (
+    [f"{TEACHER}/admission.json"]
+    if TEACHER_ASKED and TEACHER_CONFIG["admission"] != "off"
+    else []
+)
+# What students wait for.
+TEACHER_ADMITTED = TEACHER_ADMISSION if TEACHER_CONFIG["admission"] == "stop" else []
+if config["recipe"] == "mrna":
+    ADMISSION_SECTION = MRNA_SECTIONS["Answer"]
+    ADMISSION_KMERS = list(MRNA["baselines"].values()) or [[1, 4]]
+    ADMISSION_READS = {
+        "tasks": MRNA_TASK_FILES,
+        "groups": MRNA_GROUPS,
+        "embeddings": teacher_shards("benchmark"),
+    }
+elif config["recipe"] in ("had", "seqlens"):
+    ADMISSION_SECTION = DNA_SECTIONS["Answer"]
+    ADMISSION_KMERS = [[1, 5]]
+    ADMISSION_READS = {
+        "tables": list(DNA_TASKS.values()),
+        "embeddings": [
+            shard for task in DNA_TASKS for shard in teacher_shards(f"tasks/{task}")
+        ],
+    }
+else:
+    ADMISSION_SECTION = TAXONOMY_SECTIONS["Answer"]
+    ADMISSION_KMERS = [[1, 4]]
+    ADMISSION_READS = {
+        "labels": f"{RESULTS}/labels/labels.parquet",
+        "contigs": CONTIGS,
+        "embeddings": SHARDS,
+    }
+
+
+rule admit_teacher:
+    input:
+        **ADMISSION_READS,
+    output:
+        verdict=f"{TEACHER}/admission.json",
+        table=report(
+            f"{TEACHER}/admission.tsv",
+            caption="../report/admission.rst",
+            category=ADMISSION_SECTION,
+            labels={"shows": "Teacher beside the baseline (table)"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/admit_teacher.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/admit_teacher.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        asked=(
+            options(**ADMISSION_READS)
+            if "tables" not in ADMISSION_READS
+            else " ".join(
+                options(sequence_task=[task, table, *teacher_shards(f"tasks/{task}")])
+                for task, table in DNA_TASKS.items()
+            )
+        ),
+        kmers=" ".join(options(kmers=pair) for pair in ADMISSION_KMERS),
+        splits=(
+            options(split_seeds=MRNA["split_seeds"])
+            if config["recipe"] == "mrna"
+            else ""
+        ),
+        admission=TEACHER_CONFIG["admission"],
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation admission {params.asked} {params.kmers} {params.splits}"
+        " --admission {params.admission:q} --seed {params.seed:q} --output-table {output.table:q}"
+        " --output {output.verdict:q} 2> {log:q}"

@@ -1,5 +1,6 @@
 """The commands of the evaluation stage."""
 
+from genestill.evaluation.admission_commands import add_commands as add_admission_commands
 from genestill.evaluation.binning_commands import add_commands as add_binning_commands
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
@@ -24,6 +25,7 @@ def add_commands(commands) -> None:
     _add_benchmark(commands)
     add_binning_commands(commands)
     add_probe_commands(commands)
+    add_admission_commands(commands)
 
 
 def _named_score(text: str) -> tuple[str, float]:

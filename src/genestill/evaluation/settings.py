@@ -42,3 +42,16 @@ class BaselineSettings(Settings):
     """How baselines of sequence tasks are fitted."""
 
     epochs: int = setting(10, "Passes of the CNN over the training rows.", minimum=1)
+
+
+@dataclass(frozen=True)
+class AdmissionSettings(Settings):
+    """What is asked of a teacher before students learn from it."""
+
+    admission: str = setting(
+        "warn",
+        "Whether the frozen teacher must explain more of the training rows of the tasks than the strongest baseline "
+        "alone; warn says so and goes on, stop ends the run before a student is trained, off does not ask.",
+        choices=("warn", "stop", "off"),
+    )
+    most_rows: int = setting(1500, "Training rows per task that are drawn; time grows with their cube.", minimum=100)
