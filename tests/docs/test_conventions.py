@@ -1,4 +1,4 @@
-"""Files that other people's tools read: citation, changelog, workflow catalogue, navigation.
+"""Files that other people's tools read (citation, changelog, workflow catalogue, navigation), and what every rule does.
 
 cff-1.2.0.schema.json is the schema of the Citation File Format 1.2.0, unchanged (CC-BY-4.0).
 """
@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import jsonschema
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -79,3 +80,24 @@ def test_links_between_the_files_at_the_root_lead_somewhere():
         page = ROOT / name
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{name}: {target}"
+
+
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
+def test_a_job_that_ran_out_of_memory_gets_more_when_it_is_started_again(file):
+    asked = re.findall(r"^ +mem_mb=(.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert [text for text in asked if not re.fullmatch(r"lambda wildcards, attempt: \d+ \* attempt,", text)] == []
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
+def test_a_rule_that_asks_for_a_gpu_says_which_device_its_command_takes(file):
+    blocks = re.split(r"^ *(?:use )?rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    wrong = [
+        block.split(":", 1)[0]
+        for block in blocks
+        if re.search(r"^ +gpu=", block, re.MULTILINE)
+        and not ("device=device" in block and "--device {params.device}" in block)
+    ]
+    assert wrong == []

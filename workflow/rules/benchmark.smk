@@ -99,7 +99,7 @@ rule benchmark_taxonomy:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=60,
     params:
         costs=costs(RUNS_OF_MODEL, COMMUNITIES),
@@ -141,7 +141,7 @@ rule benchmark_new_contigs:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=60,
     params:
         costs=" ".join(

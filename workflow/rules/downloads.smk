@@ -47,7 +47,7 @@ rule fetch_cami2:
     conda:
         "../../envs/genestill.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=720,
     params:
         url=lambda wildcards: CAMI2_FILES[wildcards.file].url,
@@ -88,7 +88,7 @@ rule unpack_cami2_contigs:
     conda:
         "../../envs/genestill.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=240,
     shell:
         "python -m genestill reference unpack --archive {input.archive:q} --wanted '*/anonymous_gsa.fasta.gz'"
@@ -105,7 +105,7 @@ rule unpack_cami2_taxonomy:
     conda:
         "../../envs/genestill.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=60,
     shell:
         "python -m genestill reference unpack --archive {input.archive:q} --wanted '*.dmp' --output {output.folder:q}"
@@ -131,7 +131,7 @@ rule gather_cami2:
     conda:
         "../../envs/genestill.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=240,
     params:
         folder=subpath(output.contigs, parent=True),

@@ -123,7 +123,7 @@ rule print_table:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     shell:
         "python -m genestill evaluation table --metrics {input:q} --output {output.table:q} 2> {log:q}"
@@ -305,7 +305,7 @@ rule write_amber_input:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=10,
     params:
         compared=compared_models(),
@@ -359,7 +359,7 @@ rule compare_with_amber:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     params:
         models=COMPARED_NAMES,
@@ -371,7 +371,7 @@ rule compare_with_amber:
 
 rule taxdistill:
     input:
-        TEACHER_ADMISSION,
+        [] if ONLY_SCORES else TEACHER_ADMISSION,
         rules.evaluate_taxonomy.output,
         rules.print_table.output,
         rules.draw_figures.output,

@@ -18,7 +18,7 @@ rule peer_environment:
     conda:
         "../../envs/genestill.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=30,
     shell:
         '{input.make:q} {input.declaration:q} "$(dirname {output.made:q})" 2> {log:q}'

@@ -32,7 +32,7 @@ rule simulate_biosphere:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
         settings=options(**REFERENCE["biosphere"]),
@@ -59,7 +59,7 @@ rule cut_community:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
         settings=options(

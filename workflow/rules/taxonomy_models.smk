@@ -76,7 +76,7 @@ rule build_published_tree:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     shell:
         "python -m genestill labels tree --taxonomy {input.taxonomy:q} --labels {input.labels:q} --output {output:q}"
@@ -174,7 +174,7 @@ rule import_taxometer:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     shell:
         "python -m genestill evaluation import-predictions --predictions {input.folder:q}/results_taxometer.tsv"
@@ -205,7 +205,7 @@ rule benchmark_community:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=120,
     params:
         predictions=compared(BENCHMARK_RUNS),
