@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -330,3 +333,37 @@ def test_a_truth_in_names_of_another_taxonomy_is_refused_and_unknown_names_are_c
             continue
         with pytest.raises(InputError, match=r"truth\.parquet: none of its 1 names below the domain"):
             check_truth(tmp_path / "truth.parquet", tmp_path / "made")
+
+
+@pytest.mark.slow
+def test_a_dump_of_all_life_is_read_in_a_gigabyte_and_a_half(tmp_path):
+    """As many nodes as NCBI has, two million of them species; read in a process of its own, whose peak is measured."""
+    (tmp_path / "dump").mkdir()
+    genera, species = 100_000, 2_200_000
+    upper = ("superkingdom", "phylum", "class", "order", "family")
+    with (
+        open(tmp_path / "dump" / "nodes.dmp", "w") as nodes,
+        open(tmp_path / "dump" / "names.dmp", "w") as names,
+    ):
+
+        def add(taxid, parent, rank, name):
+            nodes.write(f"{taxid}\t|\t{parent}\t|\t{rank}\t|\t\t|\t0\t|\t1\t|\t11\t|\n")
+            names.write(f"{taxid}\t|\t{name}\t|\t\t|\tscientific name\t|\n")
+
+        add(1, 1, "no rank", "root")
+        for number, rank in enumerate(upper, 2):
+            add(number, number - 1, rank, f"name of {rank}")
+        for number in range(genera):
+            add(10 + number, 6, "genus", f"Genus{number}")
+        for number in range(species):
+            genus = number % genera
+            add(10 + genera + number, 10 + genus, "species", f"Genus{genus} species{number}")
+    code = (
+        "import resource, sys; from genestill.cli import main; code = main(sys.argv[1:]);"
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    words = ["reference", "taxonomy", "--taxdump", tmp_path / "dump", "--output", tmp_path / "made"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    code, kilobytes = map(int, done.stdout.split())
+    assert code == 0
+    assert kilobytes < 1_500_000

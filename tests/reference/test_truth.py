@@ -37,14 +37,14 @@ def test_a_gold_standard_of_cami_needs_no_contigs_and_gives_their_lengths(tmp_pa
 
 def test_a_contig_of_several_genomes_gets_what_their_lineages_share(tmp_path, taxonomy):
     text = "#anonymous_contig_id\tgenome_id\ttax_id\nc1\tA\t8\nc1\tB\t9\n"
-    write_truth(write(tmp_path, text), taxonomy, tmp_path / "truth.parquet")
+    write_truth([write(tmp_path, text)], taxonomy, tmp_path / "truth.parquet")
     table = read_table(tmp_path / "truth.parquet", TRUTH)
     assert table.loc[0, ["genus", "species", "genome"]].fillna("").tolist() == ["G", "", ""]
 
 
 def test_a_table_of_lineages_in_words_needs_no_taxonomy(tmp_path):
     text = f"contig\tlineage\tlength\nc1\t{NAMES}\t50\nc2\t\t\n"
-    write_truth(write(tmp_path, text), None, tmp_path / "truth.parquet")
+    write_truth([write(tmp_path, text)], None, tmp_path / "truth.parquet")
     table = read_table(tmp_path / "truth.parquet", TRUTH)
     assert table["genus"].fillna("").tolist() == ["G", ""]
     assert table["length"].fillna(0).tolist() == [50, 0]
@@ -60,5 +60,5 @@ def test_a_table_of_lineages_in_words_needs_no_taxonomy(tmp_path):
 )
 def test_right_answers_that_say_nothing_are_refused(tmp_path, taxonomy, text, known, sentence):
     with pytest.raises(InputError, match=sentence):
-        write_truth(write(tmp_path, text), taxonomy if known else None, tmp_path / "truth.parquet")
+        write_truth([write(tmp_path, text)], taxonomy if known else None, tmp_path / "truth.parquet")
     assert not (tmp_path / "truth.parquet").exists()

@@ -145,7 +145,12 @@ rule benchmark_new_contigs:
         runtime=60,
     params:
         costs=" ".join(
-            [costs({model: RUNS_OF_MODEL["corrector"] for model in NEW_MODELS}, MADE)]
+            [
+                costs(
+                    {model: RUNS_OF_MODEL.get("corrector", 1) for model in NEW_MODELS},
+                    MADE,
+                )
+            ]
             + [
                 options(
                     cost=f"MMseqs2={COMMUNITY_RESULTS[name]}/benchmarks/labels/search_new_contigs.tsv"
@@ -159,3 +164,62 @@ rule benchmark_new_contigs:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
         " {params.costs} --ours corrector-alone {params.simulated} --seed {params.seed:q}"
         " --output {output.metrics:q} --comparison {output.comparison:q} --table {output.table:q} 2> {log:q}"
+
+
+# Communities of right answers and predictions alone: their binning metrics, beside AMBER's and published ones.
+BINNING_FOLDERS = {
+    name: f"{folder}/evaluation/imported" for name, folder in COMMUNITY_RESULTS.items()
+}
+PUBLISHED_BINNINGS = {
+    name: differences["evaluation"]["published"]
+    for name, differences in COMMUNITIES.items()
+    if differences.get("evaluation", {}).get("published")
+}
+
+
+rule benchmark_binning:
+    input:
+        ours=[f"{folder}/binning.tsv" for folder in BINNING_FOLDERS.values()],
+        amber=(
+            [f"{folder}/amber/binnings" for folder in BINNING_FOLDERS.values()]
+            if config["evaluation"]["amber"]
+            else []
+        ),
+        published=list(PUBLISHED_BINNINGS.values()),
+    output:
+        report(
+            f"{RESULTS}/evaluation/binning_comparison.tsv",
+            caption="../report/binning.rst",
+            category=BENCHMARK_SECTIONS["Answer"],
+            labels={
+                "shows": "Binning metrics beside AMBER's and published ones (table)"
+            },
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/benchmark_binning.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/benchmark_binning.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tables=options(
+            ours=[
+                f"{name}={folder}/binning.tsv"
+                for name, folder in BINNING_FOLDERS.items()
+            ],
+            amber=(
+                [
+                    f"{name}={folder}/amber/binnings/results.tsv"
+                    for name, folder in BINNING_FOLDERS.items()
+                ]
+                if config["evaluation"]["amber"]
+                else []
+            ),
+            published=[f"{name}={file}" for name, file in PUBLISHED_BINNINGS.items()],
+        ),
+    shell:
+        "python -m genestill evaluation binning-comparison {params.tables} --output {output:q} 2> {log:q}"

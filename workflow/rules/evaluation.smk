@@ -377,6 +377,13 @@ rule taxdistill:
         rules.draw_figures.output,
         [] if ONLY_SCORES else rules.draw_run.output,
         [] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
-        rules.compare_with_amber.output
-        if TRUTH and config["evaluation"]["amber"]
-        else [],
+        (
+            rules.compare_with_amber.output
+            if TRUTH and config["evaluation"]["amber"]
+            else []
+        ),
+        (
+            f"{EVALUATION}/binning_comparison.tsv"
+            if config["evaluation"]["binning"]
+            else []
+        ),

@@ -120,6 +120,10 @@ def write_amber_files(
             _copy_lines(aside / "taxdump" / f"{name}.dmp", _lines_of(dump_file(taxdump, name)))
         _copy_lines(aside / "gold.binning", _joined(truth))
         for name, path in predictions.items():
+            if not next(text_lines(path), "").startswith(("@", "#")):
+                raise InputError(
+                    f"{path}: not in CAMI's binning format, which AMBER reads; expected lines @SampleID, …"
+                )
             _copy_lines(aside / f"{name}.binning", text_lines(path))
 
 

@@ -47,6 +47,8 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
                 "configuration: reference.database is given without dataset.contigs; a community is cut from genomes, "
                 "whose proteins become its database: give dataset.contigs, or reference.genomes instead of a database"
             )
+    elif isinstance(dataset["truth"], list):
+        raise InputError("configuration: dataset.truth is a list beside dataset.contigs; expected one table")
     elif not (reference["genomes"] or reference["database"] or dataset["labels"]):
         raise InputError(
             "configuration: dataset.contigs needs reference.genomes or reference.database to search in, or "

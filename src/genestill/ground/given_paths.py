@@ -18,6 +18,7 @@ from pathlib import Path
 from genestill.ground.configuration import read_yaml
 from genestill.ground.errors import InputError
 from genestill.ground.settings import expand
+from genestill.ground.taxonomy_folder import dump_file
 
 MADE = ("resources/downloads/", "results/")
 
@@ -93,11 +94,10 @@ def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
             f"{key}: {shown}: {'a folder; expected a file' if path.is_dir() else 'a file; expected a folder'}"
         )
     if kind == "taxdump" and path.exists():
-        for name in ("nodes.dmp", "names.dmp"):
-            if not (path / name).is_file():
-                raise InputError(
-                    f"{key}: {path / name}: no such file; expected the folder of an unpacked taxonomy dump"
-                )
+        for name in ("nodes", "names"):
+            file = dump_file(path, name)
+            if not file.is_file():
+                raise InputError(f"{key}: {file}: no such file; expected the folder of an unpacked taxonomy dump")
 
 
 def refuse_to_replace(predictions: str | Path, log: str | Path, name: str) -> None:

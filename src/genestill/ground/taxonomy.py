@@ -85,6 +85,8 @@ class Taxonomy:
             lineage = self._of_name.get(spelling_key(name)) or NO_LINEAGE
             self.met["names_unknown_or_ambiguous"] += contigs * (lineage == NO_LINEAGE)
         else:
+            if not depth(written):
+                return NO_LINEAGE
             lineage = self.respell(written)
             if self.lineages and lineage[: depth(lineage)] not in self._paths:
                 self.met["lineages_outside_the_taxonomy"] += contigs

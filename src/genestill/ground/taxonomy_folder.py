@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import Lineage, read_formatted
-from genestill.ground.text import COMPRESSED, read_text_lines, text_lines
+from genestill.ground.text import COMPRESSED, text_lines
 
 ROOT = 1  # the taxid of the root
 LINEAGES = "lineages.tsv"
@@ -24,12 +24,13 @@ def read_lineages(folder: str | Path) -> dict[int, Lineage]:
     path = Path(folder) / LINEAGES
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a folder that 'genestill reference taxonomy' wrote")
-    lines = read_text_lines(path)
-    if not lines or lines[0].split("\t") != ["taxid", "lineage"]:
-        raise InputError(f"{path}: line 1 is {lines[0] if lines else ''!r}; expected the header 'taxid<TAB>lineage'")
+    lines = text_lines(path)
+    header = next(lines, "")
+    if header.split("\t") != ["taxid", "lineage"]:
+        raise InputError(f"{path}: line 1 is {header!r}; expected the header 'taxid<TAB>lineage'")
     found = {}
     known: dict[str | None, str | None] = {}
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in enumerate(lines, 2):
         if not line:
             continue
         first, _, text = line.partition("\t")

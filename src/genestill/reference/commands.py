@@ -76,7 +76,13 @@ def _run_contigs(options) -> None:
 def _add_truth(commands) -> None:
     summary = "right answers without their contigs, to score predictions alone"
     parser = commands.add_parser("truth", help=summary, description=summary)
-    parser.add_argument("--truth", required=True, metavar="FILE", help="contig, lineage, …; or CAMI's gold standard")
+    parser.add_argument(
+        "--truth",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="contig, lineage, …; or CAMI's gold standard (parts)",
+    )
     parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for taxids")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the right answers")
     parser.set_defaults(run=_run_truth)

@@ -1,6 +1,7 @@
 """Right answers: read from a table of our own columns or from a gold standard of CAMI, with contigs or without."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -79,12 +80,13 @@ def truth_table(ids: Sequence[str], answers: Sequence[Answer]) -> pd.DataFrame:
     return table
 
 
-def write_truth(truth: str | Path, taxonomy: str | Path | None, output: str | Path) -> None:
+def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output: str | Path) -> None:
     """Write `artefacts.TRUTH` of all contigs of a table of right answers, for a run without the contigs themselves.
 
     Args:
         truth: a TSV as `read_answers` takes it; or a gold standard of CAMI, in the binning format (lengths from its
-            column ``_LENGTH``) or as CAMISIM writes it. A contig of several genomes gets what their lineages share.
+            column ``LENGTH``) or as CAMISIM writes it, or its parts. A contig of several genomes gets what their
+            lineages share.
         taxonomy: folder that ``reference taxonomy`` wrote; needed for gold standards, which hold taxids.
         output: the table, in the order of the file.
 
@@ -92,10 +94,12 @@ def write_truth(truth: str | Path, taxonomy: str | Path | None, output: str | Pa
         InputError: a gold standard without taxonomy, or with taxids of which it knows none; whatever `read_answers`
             and `mapping_rows` refuse.
     """
-    first = next((line for line in text_lines(truth) if line.strip()), "")
-    rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth)
+    first = next((line for line in text_lines(truth[0]) if line.strip()), "")
+    if len(truth) > 1 and not is_gold_standard(first):
+        raise InputError(f"{truth[0]}: a table of right answers is one file; only a gold standard of CAMI has parts")
+    rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth[0])
     if not any(depth(row[0]) for row in rows.values()):
-        raise InputError(f"{truth}: none of its {len(rows)} contigs has a right answer; expected lineages or taxids")
+        raise InputError(f"{truth[0]}: none of its {len(rows)} contigs has a right answer; expected lineages or taxids")
     write_table(output, truth_table(list(rows), list(rows.values())), artefacts.TRUTH)
     without_length = sum(row[2] is None for row in rows.values())
     log_counts("truth", {"contigs": len(rows), **counts, "contigs_without_length": without_length})
@@ -106,16 +110,18 @@ def _answers_of_table(truth: str | Path) -> tuple[dict[str, Answer], dict[str, i
     return rows, {"rows_without_readable_lineage": odd}
 
 
-def _answers_of_gold(truth: str | Path, taxonomy: str | Path | None) -> tuple[dict[str, Answer], dict[str, int]]:
+def _answers_of_gold(
+    truth: Sequence[str | Path], taxonomy: str | Path | None
+) -> tuple[dict[str, Answer], dict[str, int]]:
     if taxonomy is None:
         raise InputError(
-            f"{truth}: a gold standard of CAMI, whose answers are taxids; give the taxonomy dump that it was made with "
-            "as reference.taxdump (--taxonomy)"
+            f"{truth[0]}: a gold standard of CAMI, whose answers are taxids; give the taxonomy dump that it was made "
+            "with as reference.taxdump (--taxonomy)"
         )
     names = read_taxonomy(taxonomy)
     counts = {"taxids_merged": 0, "taxids_unknown": 0, "contigs_of_several_genomes": 0}
     rows: dict[str, Answer] = {}
-    for row in mapping_rows(truth):
+    for row in chain.from_iterable(map(mapping_rows, truth)):
         current = names.current(row.taxid or 0)
         counts["taxids_merged"] += current not in (None, row.taxid)
         counts["taxids_unknown"] += current is None

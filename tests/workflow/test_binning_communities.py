@@ -1,0 +1,107 @@
+"""Communities of gold standards and predictions alone become one table, without contigs, reference or student."""
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+pytestmark = pytest.mark.workflow
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+RANKS = ("superkingdom", "phylum", "class", "order", "family", "genus", "species")
+GOLD = "@Version:0.9.1\n@SampleID:x\n@@SEQUENCEID\tBINID\tTAXID\tLENGTH\n"
+TOOL = "@Version:0.9.1\n@SampleID:x\n@@SEQUENCEID\tTAXID\n"
+
+
+@pytest.fixture
+def case(tmp_path):
+    (tmp_path / "dump").mkdir()
+    nodes = [(1, 1, "no rank"), *((n, n - 1, rank) for n, rank in enumerate(RANKS, 2)), (9, 7, "species")]
+    lines = "".join(f"{taxid}\t|\t{parent}\t|\t{rank}\t|\n" for taxid, parent, rank in nodes)
+    (tmp_path / "dump" / "nodes.dmp.gz").write_bytes(gzip.compress(lines.encode()))
+    names = "".join(f"{taxid}\t|\tname {taxid}\t|\t\t|\tscientific name\t|\n" for taxid, *_ in nodes)
+    (tmp_path / "dump" / "names.dmp.gz").write_bytes(gzip.compress(names.encode()))
+    (tmp_path / "one.binning").write_text(f"{GOLD}a\tg\t8\t300\nb\tg\t9\t100\n")
+    (tmp_path / "two.binning").write_text(f"{GOLD}c\tg\t8\t600\n")
+    (tmp_path / "tool.binning").write_text(f"{TOOL}a\t8\nb\t8\nc\t7\n")
+    (tmp_path / "part.binning").write_text(f"{TOOL}c\t8\n")
+    return tmp_path
+
+
+def configuration(amber):
+    return {
+        "recipe": "taxdistill",
+        "dataset": {"name": "mine"},
+        "reference": {"taxdump": "dump"},
+        "evaluation": {"binning": True, "amber": amber},
+        "benchmark": {
+            "communities": {
+                "all": {
+                    "dataset": {"truth": ["one.binning", "two.binning"]},
+                    "evaluation": {"predictions": {"Tool": "tool.binning"}},
+                },
+                "part": {
+                    "dataset": {"truth": "two.binning"},
+                    "evaluation": {"predictions": {"Tool": "part.binning"}},
+                },
+            }
+        },
+    }
+
+
+def snakemake(case, amber, *arguments):
+    (case / "c.yaml").write_text(yaml.safe_dump(configuration(amber)))
+    return run_snakemake(case, *arguments)
+
+
+def run_snakemake(case, *arguments):
+    return subprocess.run(
+        [SNAKEMAKE, "-s", ROOT / "Snakefile", "--cores", "2", *arguments, "--configfile", "c.yaml"],
+        cwd=case,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_nothing_but_the_scores_is_planned_and_amber_gets_the_same_files(case):
+    done = snakemake(case, True, "-n", "-p")
+    assert done.returncode == 0, done.stderr + done.stdout
+    planned = set(re.findall(r"^rule (?:all_|part_)?(\w+):", done.stdout, re.MULTILINE))
+    assert planned == {
+        *("make_taxonomy", "read_truth", "import_predictions", "score_binning", "lay_out_binnings"),
+        *("peer_environment", "run_amber_on_binnings", "benchmark_binning", "all"),
+    }
+    assert "--truth one.binning two.binning" in done.stdout
+    assert "-l Tool --ncbi_dir" in done.stdout
+
+
+def test_two_communities_become_one_table(case):
+    done = snakemake(case, False)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(case / "results/taxdistill/mine/evaluation/binning_comparison.tsv", sep="\t")
+    assert len(table) == 2 * 7 * 52
+    values = table.set_index(["table", "rank", "metric"])["ours"]
+    assert values["all", "species", "Accuracy (bp)"] == pytest.approx(0.3)
+    assert values["all", "genus", "Accuracy (bp)"] == 1
+    assert values["part", "species", "Purity (seq)"] == 1
+
+
+def test_a_single_run_has_the_same_table(case):
+    alone = {
+        "dataset": {"name": "one", "truth": "two.binning"},
+        "recipe": "taxdistill",
+        "reference": {"taxdump": "dump"},
+    }
+    alone["evaluation"] = {"binning": True, "predictions": {"Tool": "part.binning"}}
+    (case / "c.yaml").write_text(yaml.safe_dump(alone))
+    target = "results/taxdistill/one/evaluation/imported/binning_comparison.tsv"
+    done = run_snakemake(case, target)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(case / target, sep="\t")) == 7 * 52

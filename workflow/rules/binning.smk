@@ -1,0 +1,125 @@
+# Taxonomic binning as CAMI scores it: predictions of tools against a gold standard, AMBER on the same files, and what was
+# published of them.
+
+BINNING = f"{EVALUATION}/binning.tsv"
+BINNED = STUDENT_PREDICTIONS | PEER_PREDICTIONS
+# AMBER reads the files as they are given, which only files of tools are.
+AMBER_ON_FILES = f"{EVALUATION}/amber/binnings"
+GIVEN_TABLES = {name: given["table"] for name, given in GIVEN_PREDICTIONS.items()}
+PARTS_OF_TRUTH = [TRUTH] if isinstance(TRUTH, str) else TRUTH
+
+
+rule score_binning:
+    input:
+        truth=EVALUATED_TRUTH,
+        predictions=list(BINNED.values()),
+    output:
+        BINNING,
+    log:
+        f"{RESULTS}/logs/evaluation/score_binning.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/score_binning.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        predictions=options(
+            predictions=[f"{name}={file}" for name, file in BINNED.items()]
+        ),
+    shell:
+        "python -m genestill evaluation binning --truth {input.truth:q} {params.predictions} --output {output:q}"
+        " 2> {log:q}"
+
+
+rule lay_out_binnings:
+    input:
+        truth=PARTS_OF_TRUTH,
+        predictions=list(GIVEN_TABLES.values()),
+        taxdump=REFERENCE["taxdump"] or [],
+    output:
+        directory(f"{EVALUATION}/amber/files"),
+    log:
+        f"{RESULTS}/logs/evaluation/lay_out_binnings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/lay_out_binnings.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        predictions=options(
+            predictions=[f"{name}={file}" for name, file in GIVEN_TABLES.items()]
+        ),
+    shell:
+        "python -m genestill evaluation binning-files --truth {input.truth:q} {params.predictions}"
+        " --taxdump {input.taxdump:q} --output {output:q} 2> {log:q}"
+
+
+rule run_amber_on_binnings:
+    input:
+        files=f"{EVALUATION}/amber/files",
+        environment=peer_environment("amber"),
+    output:
+        directory(AMBER_ON_FILES),
+    log:
+        f"{RESULTS}/logs/evaluation/run_amber_on_binnings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_amber_on_binnings.tsv"
+    conda:
+        "../../envs/amber.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=60,
+    params:
+        program=peer_program("amber", "amber.py"),
+        names=",".join(GIVEN_TABLES),
+        binnings=[f"{EVALUATION}/amber/files/{name}.binning" for name in GIVEN_TABLES],
+    # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
+    shell:
+        "mkdir -p {output:q} && cp -r {input.files:q}/taxdump {output:q}/taxdump &&"
+        " {params.program:q} -g {input.files:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump -p 1"
+        " -o {output:q} {params.binnings:q} > {log:q} 2>&1"
+
+
+# AMBER can be asked where every prediction is a file with taxids of a known dump.
+AMBER_ASKED = (
+    config["evaluation"]["amber"] and ONLY_SCORES and REFERENCE["taxdump"] is not None
+)
+PUBLISHED = config["evaluation"]["published"] or []
+
+
+rule compare_binning:
+    input:
+        ours=BINNING,
+        amber=AMBER_ON_FILES if AMBER_ASKED else [],
+        published=PUBLISHED,
+    output:
+        f"{EVALUATION}/binning_comparison.tsv",
+    log:
+        f"{RESULTS}/logs/evaluation/compare_binning.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/compare_binning.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tables=options(
+            ours=f"{DATASET['name']}={BINNING}",
+            amber=(
+                f"{DATASET['name']}={AMBER_ON_FILES}/results.tsv"
+                if AMBER_ASKED
+                else None
+            ),
+            published=f"{DATASET['name']}={PUBLISHED}" if PUBLISHED else None,
+        ),
+    shell:
+        "python -m genestill evaluation binning-comparison {params.tables} --output {output:q} 2> {log:q}"
