@@ -230,3 +230,16 @@ def write_configuration():
         f"{RESULTS}/configuration.yaml",
         yaml.safe_dump(effective, sort_keys=False, allow_unicode=True),
     )
+
+
+def unpublished_metrics(wildcards):
+    """The metrics of the run, or nothing where its figures stand for these settings and this version."""
+    from genestill.evaluation.results import identity_of, standing
+
+    effective = effective_configuration(config, RECIPES, SCHEMAS)
+    table = standing(
+        ROOT / "resources" / "results" / f"{config['recipe']}.tsv",
+        config["dataset"]["name"],
+        f"{PUBLISHED_AS} {identity_of(effective)}",
+    )
+    return [] if len(table) else PUBLISHED_METRICS

@@ -3,6 +3,7 @@
 from genestill.evaluation.admission_commands import add_commands as add_admission_commands
 from genestill.evaluation.binning_commands import add_commands as add_binning_commands
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
+from genestill.evaluation.result_commands import add_commands as add_result_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
 from genestill.evaluation.settings import ComparisonSettings, IntervalSettings
 from genestill.ground.errors import InputError
@@ -26,6 +27,7 @@ def add_commands(commands) -> None:
     add_binning_commands(commands)
     add_probe_commands(commands)
     add_admission_commands(commands)
+    add_result_commands(commands)
 
 
 def _named_score(text: str) -> tuple[str, float]:

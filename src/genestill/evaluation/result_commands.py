@@ -1,0 +1,114 @@
+"""The commands of published results: ``publish``, ``standing`` and ``publish-tables``."""
+
+from genestill.ground.options import name_and_value
+
+
+def add_commands(commands) -> None:
+    """Add the commands of this module to ``genestill evaluation``."""
+    _add_publish(commands)
+    _add_standing(commands)
+    _add_tables(commands)
+
+
+def _add_run(parser) -> None:
+    parser.add_argument("--configuration", required=True, metavar="YAML", help="configuration.yaml of the results")
+    parser.add_argument("--name", required=True, help="name of the configuration, as it stands in the table")
+    parser.add_argument("--results", default="resources/results", metavar="FOLDER", help="(%(default)s)")
+
+
+def _add_publish(commands) -> None:
+    summary = "write the figures of a run into the table of published results, cell by cell"
+    parser = commands.add_parser("publish", help=summary, description=summary)
+    parser.add_argument(
+        "--metrics",
+        nargs="*",
+        default=[],
+        metavar="PARQUET",
+        help="tables of metrics of the run; none\n        where its cells stand",
+    )
+    _add_run(parser)
+    parser.add_argument("--teacher", required=True, metavar="NAME", help="whose student was measured, or none")
+    parser.add_argument("--variant", default="", metavar="NAME=VALUE", help="what all rows have in common")
+    parser.add_argument(
+        "--cost",
+        type=name_and_value,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MODEL=TSV",
+        help="Snakemake's benchmark files of the steps that make a model",
+    )
+    parser.set_defaults(run=_run_publish)
+
+
+def _run_publish(options) -> None:
+    from pathlib import Path
+
+    from genestill.evaluation.results import Run, publish
+    from genestill.ground.files import read_json
+    from genestill.ground.logs import logger
+    from genestill.ground.provenance import find_record
+
+    recipe, _, configuration = _identify(options)
+    if not options.metrics:
+        logger.info("the published figures of %s stand; nothing is written", configuration)
+        return
+    costs: dict[str, list[Path]] = {}
+    for model, file in options.cost:
+        costs.setdefault(model, []).append(Path(file))
+    record = find_record(options.metrics[0])
+    commit = (read_json(record).get("commit") or "") if record else ""
+    run = Run(recipe, configuration, options.teacher, commit, costs, options.variant)
+    publish(options.metrics, run, Path(options.results) / f"{recipe}.tsv")
+
+
+def _add_standing(commands) -> None:
+    summary = "print the published figures that were measured with a configuration and this version"
+    parser = commands.add_parser("standing", help=summary, description=summary)
+    _add_run(parser)
+    parser.set_defaults(run=_run_standing)
+
+
+def _run_standing(options) -> None:
+    from pathlib import Path
+
+    from genestill.evaluation.results import standing
+
+    recipe, dataset, configuration = _identify(options)
+    table = standing(Path(options.results) / f"{recipe}.tsv", dataset, configuration)
+    if len(table):
+        print(table.to_csv(sep="\t", index=False), end="")
+
+
+def _identify(options) -> tuple[str, str, str]:
+    """Recipe, data set and identity of the run that the options name."""
+    from genestill.evaluation.results import identity_of
+    from genestill.ground.configuration import read_yaml
+    from genestill.ground.errors import InputError
+
+    effective = read_yaml(options.configuration)
+    try:
+        recipe, dataset = effective["recipe"], effective["dataset"]["name"]
+    except (KeyError, TypeError):
+        raise InputError(f"{options.configuration}: names no recipe and no dataset; is it a configuration?") from None
+    return recipe, dataset, f"{options.name} {identity_of(effective)}"
+
+
+def _add_tables(commands) -> None:
+    summary = "make the marked tables of Markdown pages from the published results"
+    parser = commands.add_parser("publish-tables", help=summary, description=summary)
+    parser.add_argument("pages", nargs="+", metavar="MD", help="pages with <!-- results: … --> and <!-- end -->")
+    parser.add_argument("--results", default="resources/results", metavar="FOLDER", help="(%(default)s)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 3 if a page is not up to date")
+    parser.set_defaults(run=_run_tables)
+
+
+def _run_tables(options) -> None:
+    from genestill.evaluation.result_tables import write_tables
+    from genestill.ground.errors import CheckFailed
+    from genestill.ground.logs import logger
+
+    changed = write_tables(options.pages, options.results, options.check)
+    if changed and options.check:
+        raise CheckFailed(f"{', '.join(changed)}: tables differ from {options.results}; run publish-tables")
+    logger.info("%d of %d pages changed", len(changed), len(options.pages))

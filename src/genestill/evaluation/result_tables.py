@@ -1,0 +1,136 @@
+"""Tables of README and documentation, generated from the published results.
+
+A table stands in Markdown between two comments, and the words of the first say what it shows::
+
+    <!-- results: taxdistill headline -->
+    <!-- results: taxdistill dataset=community stratum=all minus=MMseqs2 metric=f1 -->
+    <!-- end -->
+
+The first word is a table of results (`resources/results/<word>.tsv`); ``headline`` chooses the rows of the README's
+table, ``name=value`` those with that value (an empty value for none; ``+`` stands for a blank, ``|`` between several).
+There is one row per model, best first, and one column per task and metric. Tables with columns of their own
+(`results.EXCEPTIONS`) are shown as they are, with the rows that the words choose.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.evaluation.results import EXCEPTIONS, read_results
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_text
+from genestill.ground.kinds import named
+from genestill.ground.lineage import RANKS
+from genestill.ground.tables import read_tsv
+from genestill.ground.text import read_text
+
+MARKED = re.compile(r"(<!-- results: ([^\n]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+# Smaller is better.
+_DOWN = ("absent_called", "ece", "over_depth", "seconds", "peak_memory_mb", "mse")
+# Counts and sizes, shown without decimals.
+_WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "peak_memory_mb")
+_WORDS = {
+    "f1": "F1",
+    "ece": "calibration error",
+    "absent_called": "named although absent",
+    "own": "",
+    "peak_memory_mb": "peak memory, MB",
+    "seconds": "seconds",
+}
+
+
+def fill_tables(text: str, results: str | Path, source: str) -> str:
+    """``text`` with every marked table made anew from the folder ``results``; ``source`` is what messages call it.
+
+    Raises `InputError` for a mark without an end, a table of results that is not there, and words that choose no row.
+    """
+    if text.count("<!-- results: ") != len(MARKED.findall(text)):
+        raise InputError(f"{source}: a mark '<!-- results: … -->' without its line '<!-- end -->'")
+    return MARKED.sub(lambda mark: f"{mark[1]}\n{make_table(mark[2], results, source)}\n\n{mark[4]}", text)
+
+
+def write_tables(files: Iterable[str | Path], results: str | Path, check: bool = False) -> list[str]:
+    """Make the marked tables of Markdown files anew; return the files that changed. ``check`` writes nothing."""
+    changed = []
+    for file in map(Path, files):
+        before = read_text(file)
+        after = fill_tables(before, results, str(file))
+        if after != before:
+            changed.append(str(file))
+            if not check:
+                write_text(file, after)
+    return changed
+
+
+def make_table(words: str, results: str | Path, source: str) -> str:
+    """The Markdown table that the words of a mark choose."""
+    name, *chosen = words.split()
+    path = Path(results) / f"{name}.tsv"
+    if not path.is_file():
+        raise InputError(f"{source}: the table {words!r} needs {path}, which is not there")
+    table = read_tsv(path) if name in EXCEPTIONS else read_results(path)
+    for word in chosen:
+        column, equals, value = ("headline", "=", "yes") if word == "headline" else word.partition("=")
+        if not equals or column not in table:
+            raise InputError(f"{source}: {word!r} in {words!r}; expected headline, or a column of {path} with a value")
+        table = table[table[column].isin([one.replace("+", " ") for one in value.split("|")])]
+    if table.empty:
+        raise InputError(f"{source}: {path} has no row for {words!r}; publish the run first")
+    if name in EXCEPTIONS:
+        return _markdown(list(table.columns), table.to_numpy().tolist())
+    return _wide(table, f"{source}: {words!r}")
+
+
+def _wide(table: pd.DataFrame, source: str) -> str:
+    """One row per model, with its variant and what is subtracted; one column per data set, task and metric."""
+    table = table.iloc[sorted(range(len(table)), key=lambda row: _place(table.iloc[row]))]
+    rows = [named(*pair) for pair in zip(table["model"], table["variant"], strict=True)]
+    rows = [f"{row} − {minus}" if minus else row for row, minus in zip(rows, table["minus"], strict=True)]
+    several = {name: table[name].nunique() > 1 for name in ("dataset", "sample", "stratum", "weight")}
+    columns = []
+    for row in table.to_dict("records"):
+        words = [row[name] for name in several if several[name]]
+        words += [" ".join(word for word in (row["task"], _WORDS.get(row["metric"], row["metric"])) if word)]
+        columns.append(", ".join(word for word in words if word))
+    cells = pd.DataFrame({"row": rows, "column": columns, "text": [_cell(row) for row in table.to_dict("records")]})
+    cells["value"] = pd.to_numeric(table["value"]).to_numpy()
+    if cells.duplicated(["row", "column"]).any():
+        twice = cells[cells.duplicated(["row", "column"])].iloc[0]
+        raise InputError(f"{source}: two rows for {twice['row']}, {twice['column']}; choose one of them by a word more")
+    wide = cells.pivot(index="row", columns="column", values="text").fillna("")[list(dict.fromkeys(columns))]
+    first = cells[cells["column"] == wide.columns[0]].set_index("row")["value"]
+    down = table.iloc[0]["metric"] in _DOWN
+    order = first.reindex(wide.index).sort_values(ascending=down, kind="stable").index
+    body = [[row, *wide.loc[row]] for row in order]
+    return _markdown(["model", *wide.columns], body)
+
+
+def _place(row: pd.Series) -> tuple:
+    """Where a figure stands in a table: scores before counts, the mean and low ranks before the rest."""
+    metrics = ("f1", "own", "kept")
+    place = metrics.index(row["metric"]) if row["metric"] in metrics else len(metrics)
+    depth = RANKS.index(row["task"]) if row["task"] in RANKS else len(RANKS)
+    return (row["dataset"], row["metric"] in _DOWN, place, row["metric"], -depth, row["task"], row["stratum"])
+
+
+def _cell(row: dict) -> str:
+    if not row["value"]:
+        return ""
+    signed = bool(row["minus"])
+    value, low, high = (shown(row[end], row["metric"], signed) if row[end] else "" for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})" if low and high else value
+
+
+def shown(value: str, metric: str, signed: bool = False) -> str:
+    """A figure of the results as tables show it: three decimals, counts and sizes whole."""
+    sign = "+" if signed else ""
+    return f"{float(value):{sign},.0f}" if metric in _WHOLE else f"{float(value):{sign}.3f}"
+
+
+def _markdown(columns: list[str], rows: list[list[str]]) -> str:
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(columns), "|---" + "|--:" * (len(columns) - 1) + "|", *map(line, rows)])

@@ -1,0 +1,225 @@
+"""Published results: one table per recipe under version control, written cell by cell from the metrics of runs.
+
+A cell is what `CELL` names; publishing a run replaces its cells and leaves all others as they are, so rows may be of
+different commits. The column ``configuration`` identifies what a cell was measured with: the name of the configuration
+and a checksum of its settings and of the version of genestill (`identity_of`).
+"""
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+import genestill
+from genestill.ground.artefacts import METRICS
+from genestill.ground.errors import InputError
+from genestill.ground.files import write_text
+from genestill.ground.lineage import RANKS
+from genestill.ground.logs import logger
+from genestill.ground.tables import read_table, read_tsv
+
+CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
+FIGURES = ("value", "low", "high", "n_trainings", "n_units")
+COLUMNS = (*CELL[:7], "kind", *CELL[7:], *FIGURES, "teacher", "headline", "configuration", "commit")
+# Tables of results that have columns of their own.
+EXCEPTIONS = {
+    "cami2_strain_madness": ("table", "tool", "rank", "metric", "published", "ours", "amber"),
+    "gpu": (),
+    "scale": ("species", "contigs", "hits", "step", "seconds", "peak_gb"),
+}
+# Metrics and tasks that stand in the README's table of each recipe, the same for every model.
+HEADLINES = {
+    "taxdistill": {
+        "dataset": ("community",),
+        "cells": (
+            ("species", "f1"),
+            ("genus", "f1"),
+            ("family", "f1"),
+            ("species", "absent_called"),
+            ("species", "ece"),
+        ),
+    },
+    "mrna": {"dataset": ("mrna-real",), "cells": (("mean of tasks", "own"),)},
+    "had": {"dataset": ("had-real",), "cells": (("mean of tasks", "own"),)},
+    "seqlens": {"dataset": ("seqlens-real",), "cells": (("mean of tasks", "own"),)},
+}
+# Where a step runs, and what is drawn or checked beside the figures, changes none of them.
+_WITHOUT_EFFECT = {
+    "teacher": ("gpu_model", "shards", "processes", "check", "admission"),
+    "evaluation": ("amber", "predictions"),
+}
+# Of the taxonomy benchmark: what is published, at the models' own thresholds.
+_TAXONOMY_METRICS = (
+    "precision",
+    "recall",
+    "f1",
+    "coverage",
+    "absent_called",
+    "ece",
+    "auprc",
+    "exact_answer",
+    "over_depth",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is published as.
+
+    Attributes:
+        recipe: which table of results its cells belong to.
+        configuration: name of the configuration with the run's `identity_of`.
+        teacher: whose student was measured; "none" without one.
+        commit: of the code that measured; empty where it is unknown.
+        costs: model -> Snakemake's benchmark files of the steps that make it.
+        variant: what all rows have in common, as ``rows=64``; empty for nothing.
+    """
+
+    recipe: str
+    configuration: str
+    teacher: str = "none"
+    commit: str = ""
+    costs: dict[str, list[Path]] = field(default_factory=dict)
+    variant: str = ""
+
+
+def identity_of(configuration: dict) -> str:
+    """12 hexadecimal digits that change with any setting that a figure may depend on, and with genestill's version.
+
+    ``configuration`` is the effective one, as ``configuration.yaml`` beside the results holds it. Files count by name.
+    """
+    kept = {
+        section: {key: value for key, value in settings.items() if key not in _WITHOUT_EFFECT.get(section, ())}
+        if isinstance(settings, dict)
+        else settings
+        for section, settings in configuration.items()
+    }
+    text = json.dumps([genestill.__version__, kept], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_results(path: str | Path) -> pd.DataFrame:
+    """A table of published results as text, the columns of `COLUMNS`; empty if the file is not there."""
+    if not Path(path).exists():
+        return pd.DataFrame(columns=list(COLUMNS), dtype=str)
+    table = read_tsv(path, COLUMNS)
+    if list(table.columns) != list(COLUMNS):
+        raise InputError(f"{path}: columns {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
+    if table.duplicated(list(CELL)).any():
+        row = table[table.duplicated(list(CELL))].iloc[0]
+        raise InputError(f"{path}: two rows for {', '.join(f'{name} {row[name]!r}' for name in CELL if row[name])}")
+    return table
+
+
+def standing(path: str | Path, dataset: str, configuration: str) -> pd.DataFrame:
+    """The published cells of a data set that were measured with ``configuration`` (`Run.configuration`)."""
+    table = read_results(path)
+    return table[(table["dataset"] == dataset) & (table["configuration"] == configuration)]
+
+
+def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """The rows of `COLUMNS` that a run publishes, as text, from its table of `artefacts.METRICS`.
+
+    Figures of single folds and splits stay in the run. Of the taxonomy benchmark the figures at the models' own
+    thresholds are published. Seconds and peak memory (MB) of ``run.costs`` become rows of the task ``cost``.
+    """
+    table = metrics[metrics["fold"].isna()]
+    taxonomy = table["benchmark"] == "taxonomy"
+    wanted = table["metric"].isin(_TAXONOMY_METRICS) & table["threshold"].isin(["", "own"])
+    wanted &= ~table["stratum"].str.startswith("length=")
+    table = table[~taxonomy | wanted]
+    if table.empty:
+        raise InputError("no figures to publish: the metrics hold single folds only, or none")
+    costs = [row for model, files in run.costs.items() for row in _costs(table, model, files)]
+    table = pd.concat([table, pd.DataFrame(costs)], ignore_index=True) if costs else table
+    variants = [", ".join(part for part in (run.variant, own) if part) for own in table["variant"]]
+    texts = {name: [_text(value) for value in table[name]] for name in (*CELL, "kind", *FIGURES)}
+    found = pd.DataFrame(texts | {"variant": variants})
+    with_teacher = table["kind"].isin(["student", "combined", "teacher"]).to_numpy()
+    found["teacher"] = [run.teacher if of_teacher else "" for of_teacher in with_teacher]
+    found["headline"] = _headline(found, run.recipe)
+    return found.assign(configuration=run.configuration, commit=run.commit)[list(COLUMNS)]
+
+
+def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
+    """Write the cells of a run into the table ``output``, over those that are there; return how many.
+
+    The file is replaced as a whole, and two commands do not write it at once. Its order does not depend on the order
+    of publishing.
+    """
+    tables = [read_table(path, METRICS) for path in metrics]
+    new = rows_of(pd.concat(tables, ignore_index=True), run)
+    if new.duplicated(list(CELL)).any():
+        row = new[new.duplicated(list(CELL))].iloc[0]
+        raise InputError(f"two figures for {', '.join(f'{name} {row[name]!r}' for name in CELL if row[name])}")
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    with _alone(output):
+        old = read_results(output)
+        cells = pd.MultiIndex.from_frame(new[list(CELL)])
+        kept = old[~pd.MultiIndex.from_frame(old[list(CELL)]).isin(cells)] if len(old) else old
+        whole = pd.concat([kept, new], ignore_index=True)
+        whole = whole.iloc[sorted(range(len(whole)), key=lambda row: _order(whole.iloc[row]))]
+        write_text(output, whole.to_csv(sep="\t", index=False, lineterminator="\n"))
+    logger.info("%d cells in %s, %d of others kept", len(new), output, len(kept))
+    return len(new)
+
+
+def _headline(found: pd.DataFrame, recipe: str) -> list[str]:
+    headline = HEADLINES.get(recipe, {"dataset": (), "cells": ()})
+    rows = zip(found["dataset"], found["task"], found["metric"], found["minus"], found["stratum"], strict=True)
+    return [
+        "yes"
+        if dataset in headline["dataset"]
+        and (task, metric) in headline["cells"]
+        and not minus
+        and stratum in ("all", "test")
+        else ""
+        for dataset, task, metric, minus, stratum in rows
+    ]
+
+
+def _costs(table: pd.DataFrame, model: str, files: Sequence[Path]) -> list[dict]:
+    of_model = table[table["model"] == model]
+    if of_model.empty:
+        raise InputError(f"costs of {model!r}, but the models are {', '.join(table['model'].unique())}")
+    measured = []
+    for path in files:
+        try:
+            measured.append(pd.read_csv(path, sep="\t", na_values="-").iloc[0][["s", "max_rss"]].astype(float))
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise InputError(f"{path}: not a benchmark file of Snakemake ({error})") from None
+    seconds, memory = sum(row["s"] for row in measured), max(row["max_rss"] for row in measured)
+    same = of_model.iloc[0][["dataset", "kind", "seed", "n_trainings"]].to_dict()
+    same |= {"model": model, "task": "cost", "stratum": "all", "n_units": len(measured)}
+    same |= dict.fromkeys(("sample", "weight", "minus", "variant"), "")
+    return [same | {"metric": "seconds", "value": seconds}, same | {"metric": "peak_memory_mb", "value": memory}]
+
+
+def _text(value) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _order(row: pd.Series) -> tuple:
+    task = RANKS.index(row["task"]) if row["task"] in RANKS else len(RANKS)
+    rest = (row["task"], row["stratum"], row["metric"], row["weight"], row["minus"], row["model"], row["variant"])
+    return (row["dataset"], row["sample"], task, *rest, row["seed"].rjust(12))
+
+
+@contextmanager
+def _alone(output: str | Path):
+    """Hold the folder of a table, so that two commands do not merge into the same file at once."""
+    folder = os.open(Path(output).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,60 @@
+# Published results, on request: snakemake publish --configfile … writes the figures of the run into resources/results/.
+
+
+localrules:
+    publish,
+
+
+PUBLISHED_AS = (
+    Path(workflow.overwrite_configfiles[-1]).stem
+    if workflow.overwrite_configfiles
+    else "config"
+)
+PUBLISHED_METRICS = {
+    "taxdistill": f"{EVALUATION}/metrics.parquet",
+    "taxdistill-published": f"{EVALUATION}/metrics.parquet",
+    "mrna": f"{MRNA_TABLE}/metrics.parquet",
+    "had": f"{DNA_SCORES}/metrics.parquet",
+    "seqlens": f"{DNA_SCORES}/metrics.parquet",
+}[config["recipe"]]
+PUBLISHED_TEACHER = (
+    config["teacher"]["name"]
+    if asked_of_teacher(config) and not ONLY_SCORES
+    else "none"
+)
+# What Snakemake measured of the steps that make a model.
+PUBLISHED_COSTS = (
+    []
+    if ONLY_SCORES or config["recipe"] not in ("taxdistill", "taxdistill-published")
+    else [
+        f"{STUDENT_NAME}={RESULTS}/benchmarks/student/train_{STUDENT_NAME}.tsv",
+        *(
+            []
+            if IMPORTED_LABELS
+            else [f"{LABELS_NAME}={RESULTS}/benchmarks/labels/search_contigs.tsv"]
+        ),
+    ]
+)
+
+
+rule publish:
+    input:
+        metrics=unpublished_metrics,
+    log:
+        f"{RESULTS}/logs/evaluation/publish.log",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    params:
+        configuration=f"{RESULTS}/configuration.yaml",
+        name=PUBLISHED_AS,
+        teacher=PUBLISHED_TEACHER,
+        costs=options(cost=PUBLISHED_COSTS),
+        results=ROOT / "resources" / "results",
+    shell:
+        "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"
+        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} --results {params.results:q}"
+        " 2> {log:q}"
