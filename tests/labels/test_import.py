@@ -140,6 +140,14 @@ def test_a_name_alone_is_looked_up_and_homonyms_stay_unlabelled(place):
         run(place, "c1,X\nc2,Y\n")
 
 
+def test_the_last_name_of_a_whole_path_without_ranks_is_looked_up(place):
+    path = "NCBI;cellular organisms;Bacteria;Terrabacteria group;A;B;C;D;"
+    text = f'c1,"{path}E;E one;"\nc2,"{path}F;F two;"\nc3,"NCBI;cellular organisms;"\nc4,"{path}E;strange;"\n'
+    _, lineages, counts = run(place, text)
+    assert [format_lineage(lineage) for lineage in lineages] == [ONE, TWO, "", ""]
+    assert counts["names_unknown_or_ambiguous"] == 1
+
+
 def test_labels_take_the_spelling_of_the_taxonomy(place):
     one, two = "d__Bacteria;p__Bacillota_A;c__X;o__Y;f__Z;g__E_C;s__E_C coli_B", "d__Bacteria;p__Q"
     (place / "taxonomy" / "lineages.tsv").write_text(f"taxid\tlineage\n1\t\n8\t{one}\n9\t{TWO}\n10\t{two}\n")

@@ -95,7 +95,7 @@ class _Collector:
     def add(self, row: LabelRow, line: int) -> None:
         lineage = self._lineage_of_text.get(row.lineage)
         if lineage is None:
-            lineage = self._add_lineage(row.lineage, bool(row.taxids))
+            lineage = self._add_lineage(row.lineage, bool(row.taxids or row.name))
         if len(row.taxids) > 1:
             self._several[len(self.line)] = row.taxids
         self._ids.append(row.id)
@@ -108,13 +108,13 @@ class _Collector:
             self._blocks.append(pa.array(self._ids, pa.string()))
             self._ids = []
 
-    def _add_lineage(self, text: str, has_taxid: bool) -> int:
+    def _add_lineage(self, text: str, says_more: bool) -> int:
         try:
             number = self._lineage_of.setdefault(parse_lineage(text), len(self._lineage_of))
         except InputError:
-            if not has_taxid:
+            if not says_more:
                 raise
-            number = 0  # the taxid says it all
+            number = 0  # the taxid, or the name, says it all
         self._lineage_of_text[text] = number
         return number
 

@@ -18,6 +18,7 @@ from genestill.ground.label_formats.row import (
 )
 from genestill.ground.lineage import clean_name, is_named
 
+_ABOVE = ("root", "ncbi", "cellular organisms")
 _LETTER = re.compile(r"[A-Z-]")
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.0)?")
 
@@ -32,8 +33,15 @@ def _read(cells: list[str]) -> LabelRow:
     if number := _NUMBER.fullmatch(taxon):
         return LabelRow(name, () if number[1] else taxid_of(number[2]))
     if ";" in taxon or taxon.startswith("["):
-        return LabelRow(name, (), taxon)
-    return LabelRow(name, name=clean_name(taxon) if is_named(taxon) and taxon != "root" else "")
+        # Of a whole path of NCBI, whose names have ranks of all kinds, the last name tells most.
+        last = taxon.strip("; ").split(";")[-1]
+        return LabelRow(name, (), taxon, None, "" if taxon.startswith("[") else _named(last))
+    return LabelRow(name, name=_named(taxon))
+
+
+def _named(taxon: str) -> str:
+    name = clean_name(taxon)
+    return name if is_named(name) and name.lower() not in _ABOVE else ""
 
 
 def _split(line: str) -> list[str]:

@@ -15,7 +15,7 @@ class LabelRow(NamedTuple):
         taxids: none (not assigned, or the format has no numbers), one, or several that fit equally well.
         lineage: lineage in words, in any spelling that `parse_lineage` reads.
         support: share of the evidence for the label, 0 to 1; None if the format has none.
-        name: name of the taxon alone, for formats that give neither taxid nor lineage.
+        name: name of the taxon alone, where there is no taxid and no lineage that can be read.
     """
 
     id: str
