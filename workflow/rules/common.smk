@@ -124,7 +124,7 @@ def end_of(recipe, *files):
     """Input of the target of a recipe; under the configuration of another recipe the target is refused."""
 
     def refuse_other_recipes(wildcards):
-        if config["recipe"] != recipe:
+        if config["recipe"].removesuffix("-published") != recipe:
             raise WorkflowError(
                 f"target {recipe}: the configuration is of the recipe {config['recipe']}; expected the target "
                 f"{config['recipe']}, or --configfile with a configuration of the recipe {recipe}"

@@ -371,6 +371,7 @@ rule compare_with_amber:
 
 rule taxdistill:
     input:
+        end_of("taxdistill"),
         [] if ONLY_SCORES else TEACHER_ADMISSION,
         rules.evaluate_taxonomy.output,
         rules.print_table.output,
