@@ -136,6 +136,7 @@ def test_cells_stand_for_the_same_settings_and_version_wherever_the_run_takes_pl
     assert identity_of(configuration | {"teacher": {"layer": 3, "shards": 8}}) == identity
     assert identity_of(configuration | {"teacher": {"layer": 4, "shards": 2}}) != identity
     assert identity_of(configuration | {"seed": 2}) != identity
+    assert identity_of(configuration | {"evaluation": {"predictions": {"mine": "a.tsv"}}}) == identity
     put(tmp_path, metrics, Run("taxdistill", f"community {identity}"))
     file = tmp_path / "results" / "taxdistill.tsv"
     assert len(standing(file, "community", f"community {identity}")) == 6

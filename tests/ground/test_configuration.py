@@ -9,7 +9,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.configuration import SOURCE_KEYS, complete_configuration, read_recipe, read_yaml
+from genestill.ground.configuration import (
+    SOURCE_KEYS,
+    complete_configuration,
+    effective_configuration,
+    read_recipe,
+    read_yaml,
+)
 from genestill.ground.errors import InputError
 from genestill.ground.given_paths import refuse_missing_paths
 
@@ -104,6 +110,17 @@ def test_a_default_that_is_written_out_changes_nothing():
     plain = complete(recipe="taxdistill", teacher={"pretraining": {"steps": 10}})
     written = complete(recipe="taxdistill", teacher={"pretraining": {"steps": 10, "layers": 3}, "shards": 1})
     assert json.dumps(plain) == json.dumps(written)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given"),
+    [("taxdistill", {"table": "a.tsv"}), ("mrna", "a.npz"), ("had", {"origin/phylum": "a.tsv"})],
+)
+def test_predictions_that_are_given_stay_as_they_are_in_what_is_written_beside_the_results(recipe, given):
+    completed = complete(recipe=recipe, evaluation={"predictions": {"mine": given}})
+    effective = effective_configuration(completed, RECIPES, SCHEMAS)
+    assert effective["evaluation"]["predictions"] == {"mine": given}
+    assert complete_configuration(effective, RECIPES, SCHEMAS) == completed
 
 
 def missing(configuration: dict) -> str:

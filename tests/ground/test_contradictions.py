@@ -157,3 +157,38 @@ def test_stored_embeddings_are_a_teacher(tmp_path):
 def test_stored_embeddings_that_do_not_fit_the_run_are_refused(recipe, settings, words):
     with pytest.raises(InputError, match=words):
         check({"recipe": recipe, "dataset": {"name": "x"}, **settings})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "words"),
+    [
+        ("taxdistill", {"mine": {"origin/phylum": "a.tsv"}}, "has the keys origin/phylum; expected a file, or table"),
+        ("had", {"mine": "a.tsv"}, "is 'a.tsv'; expected a file per task, as origin/phylum: FILE"),
+        ("had", {"mine": {"origin/genus": "a.tsv"}}, "names the task 'origin/genus'; expected one of origin/phylum"),
+        ("had", {"mine": {}}, "has no file for the task origin/phylum"),
+        ("had", {"mine": {"table": "a.tsv"}}, "does not read evaluation.predictions.mine.table"),
+        ("had", {"distilled": {"origin/phylum": "a.tsv"}}, "has the name of dna.students.distilled"),
+        ("had", {"teacher": {"origin/phylum": "a.tsv"}}, "has the name of the teacher"),
+        ("seqlens", {"kmer": {"origin/phylum": "a.tsv"}}, "has the name of the baseline kmer"),
+        ("mrna", {"mine": {"origin/phylum": "a.tsv"}}, "evaluation.predictions.mine is no file"),
+        ("mrna", {"teacher": "a.npz"}, "has the name of teacher.name"),
+    ],
+)
+def test_predictions_of_other_models_fit_the_recipe_and_have_names_of_their_own(recipe, given, words):
+    with pytest.raises(InputError, match=words):
+        check({"recipe": recipe, "dataset": {"name": "x"}, "evaluation": {"predictions": given}})
+
+
+@pytest.mark.parametrize("recipe", ["mrna", "had", "seqlens"])
+def test_only_the_taxonomy_recipes_read_the_other_settings_of_the_evaluation(recipe):
+    for key, value in {"labels_name": "x", "resamples": 500, "amber": True, "benchmark": {"corrector": 2}}.items():
+        with pytest.raises(InputError, match=rf"the recipe {recipe} does not read evaluation\.{key}"):
+            check({"recipe": recipe, "dataset": {"name": "x"}, "evaluation": {key: value}})
+
+
+def test_a_student_of_the_recipe_mrna_and_its_trainings_have_names_that_no_peer_takes():
+    mrna = {"students": {"small": {"objective": "mse"}}, "seeds": [3]}
+    for name in ("small", "small.seed3"):
+        settings = {"recipe": "mrna", "dataset": {"name": "x"}, "mrna": mrna}
+        with pytest.raises(InputError, match=r"mrna\.students\.small"):
+            check(settings | {"evaluation": {"predictions": {name: "a.npz"}}})

@@ -142,3 +142,35 @@ def test_an_imported_table_is_a_table_of_predictions(case):
     done = snakemake(case, configuration, file)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert read_table(case / file, PREDICTIONS)["accepted"].tolist() == [7] * 6 + [0] * 2
+
+
+@pytest.mark.parametrize("recipe", ["had", "seqlens"])
+def test_own_predictions_of_a_sequence_task_are_read_and_scored_beside_the_students(tmp_path, recipe):
+    (tmp_path / "mine.tsv").write_text("id\ttarget\n")
+    configuration = yaml.safe_load((ROOT / "config" / f"{recipe}-demo.yaml").read_text())
+    configuration["evaluation"] = {"predictions": {"mine": {"origin/phylum": "mine.tsv"}}}
+    done = snakemake(tmp_path, configuration, "-n", "-p")
+    assert "import_sequence_predictions" in planned(done)
+    file = f"results/{recipe}/{recipe}-demo/evaluation/imported/mine/origin/phylum.parquet"
+    calls = [line for line in done.stdout.splitlines() if "genestill evaluation" in line]
+    read = next(line for line in calls if " import-sequence-predictions " in line)
+    assert f" --predictions mine.tsv --task results/{recipe}/{recipe}-demo/reference/phylum.tsv.gz " in read
+    assert f" {file} " in next(line for line in calls if " sequence-scores " in line)
+    configuration["evaluation"]["predictions"]["mine"]["origin/phylum"] = "none.tsv"
+    done = snakemake(tmp_path, configuration, "-n")
+    assert "evaluation.predictions.mine.origin/phylum: none.tsv: no such file" in done.stderr + done.stdout
+
+
+def test_own_embeddings_of_transcripts_are_read_and_probed_beside_the_students(tmp_path):
+    (tmp_path / "mine.npz").touch()
+    configuration = yaml.safe_load((ROOT / "config" / "mrna-demo.yaml").read_text())
+    configuration["evaluation"] = {"predictions": {"mine": "mine.npz"}}
+    done = snakemake(tmp_path, configuration, "-n", "-p")
+    assert "import_embeddings" in planned(done)
+    place = "results/mrna/mrna-demo/evaluation"
+    calls = [line for line in done.stdout.splitlines() if "genestill evaluation" in line]
+    probe = next(line for line in calls if " evaluation probe " in line and " --model mine " in line)
+    assert f" --embeddings {place}/imported/mine/embeddings.parquet " in probe
+    assert " --model-kind peer " in probe
+    assert "--training-seed" not in probe
+    assert f" {place}/probes/mine/predictions.parquet" in next(line for line in calls if " probe-table " in line)

@@ -37,6 +37,8 @@ if DNA["tasks"]:
     except InputError as error:
         raise WorkflowError(f"configuration: dna.tasks: {error}")
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
+# Predictions that the user gives, by model and task.
+DNA_PEERS = config["evaluation"]["predictions"]
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 
 

@@ -201,14 +201,50 @@ rule fit_baseline:
         " --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
+rule import_sequence_predictions:
+    input:
+        predictions=lambda wildcards: DNA_PEERS[wildcards.peer][
+            f"{wildcards.benchmark_name}/{wildcards.task}"
+        ],
+        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+    output:
+        f"{RESULTS}/evaluation/imported/{{peer}}/{{benchmark_name}}/{{task}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/import_{{peer}}_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/import_{{peer}}_{{benchmark_name}}_{{task}}.tsv"
+    wildcard_constraints:
+        peer="[^/]+",
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
+    priority: 1  # it refuses a bad table, before hours of training
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    shell:
+        "python -m genestill evaluation import-sequence-predictions --predictions {input.predictions:q}"
+        " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --name {wildcards.peer:q}"
+        " --output {output:q} 2> {log:q}"
+
+
 rule score_tasks:
     input:
-        predictions=expand(
-            f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{seed}}.parquet",
-            task=DNA_TASKS,
-            model=DNA_MODELS,
-            seed=DNA["seeds"],
-        ),
+        predictions=[
+            *expand(
+                f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{seed}}.parquet",
+                task=DNA_TASKS,
+                model=DNA_MODELS,
+                seed=DNA["seeds"],
+            ),
+            *expand(
+                f"{RESULTS}/evaluation/imported/{{peer}}/{{task}}.parquet",
+                peer=DNA_PEERS,
+                task=DNA_TASKS,
+            ),
+        ],
         catalogue=workflow.source_path("../../resources/sequence_tasks.tsv"),
         published=[
             workflow.source_path(f"../../resources/published/{name}.tsv")

@@ -10,10 +10,11 @@ STUDENT_PREDICTIONS = (
     if ONLY_SCORES
     else {STUDENT_NAME: f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet"}
 )
-# Predictions that the user gives, as a table, or as a table with its format.
+# Predictions of taxonomy that the user gives, as a table, or as a table with its format.
 GIVEN_PREDICTIONS = {
     name: {"format": "auto", **({"table": given} if isinstance(given, str) else given)}
     for name, given in config["evaluation"]["predictions"].items()
+    if config["recipe"] in ("taxdistill", "taxdistill-published")
 }
 PEER_PREDICTIONS = {
     name: f"{RESULTS}/evaluation/imported/{name}/predictions.parquet"
@@ -61,6 +62,8 @@ rule import_predictions:
         f"{RESULTS}/logs/evaluation/import_predictions_{{peer}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/import_predictions_{{peer}}.tsv"
+    wildcard_constraints:
+        peer="[^/]+",
     priority: 1  # it refuses a bad table, before hours of training
     conda:
         "../../envs/genestill.yaml"

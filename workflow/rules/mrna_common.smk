@@ -48,6 +48,8 @@ MRNA_RUNS = {
     for name in MRNA_STUDENTS
     for seed in MRNA["seeds"]
 }
+# Embeddings that the user gives, by model.
+MRNA_PEERS = config["evaluation"]["predictions"]
 MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
 MRNA_SHOWN = next(iter(MRNA_STUDENTS))
@@ -82,6 +84,8 @@ def mrna_kind(model):
         return "teacher"
     if model in MRNA["baselines"]:
         return "baseline"
+    if model in MRNA_PEERS:
+        return "peer"
     taught = MRNA_STUDENTS[model]["steps"] > 0 and matched_shards(model)
     return "student" if taught else "control"
 
@@ -92,4 +96,6 @@ def probed_features(wildcards):
         return []
     if wildcards.model == config["teacher"]["name"]:
         return teacher_shards("benchmark")
+    if wildcards.model in MRNA_PEERS:
+        return f"{RESULTS}/evaluation/imported/{wildcards.model}/embeddings.parquet"
     return f"{RESULTS}/student/{wildcards.model}/embeddings.parquet"

@@ -62,6 +62,30 @@ rule embed_with_student:
         " {params.tracks} --device {params.device} --threads {threads} --output {output:q} 2> {log:q}"
 
 
+rule import_embeddings:
+    input:
+        embeddings=lambda wildcards: MRNA_PEERS[wildcards.peer],
+        transcripts=f"{MRNA_BENCHMARK}/index.parquet",
+    output:
+        f"{RESULTS}/evaluation/imported/{{peer}}/embeddings.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/import_embeddings_{{peer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/import_embeddings_{{peer}}.tsv"
+    wildcard_constraints:
+        peer="[^/]+",
+    priority: 1  # it refuses a bad file, before hours of training
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    shell:
+        "python -m genestill evaluation import-embeddings --embeddings {input.embeddings:q}"
+        " --transcripts {input.transcripts:q} --output {output:q} 2> {log:q}"
+
+
 rule probe:
     input:
         tasks=MRNA_TASK_FILES,
@@ -104,7 +128,12 @@ rule tabulate_probes:
     input:
         predictions=expand(
             f"{MRNA_PROBES}/{{model}}/predictions.parquet",
-            model=[config["teacher"]["name"], *MRNA["baselines"], *MRNA_RUNS],
+            model=[
+                config["teacher"]["name"],
+                *MRNA["baselines"],
+                *MRNA_RUNS,
+                *MRNA_PEERS,
+            ],
         ),
         training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
     output:

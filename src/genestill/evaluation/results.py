@@ -101,6 +101,8 @@ def identity_of(configuration: dict) -> str:
         else settings
         for section, settings in configuration.items()
     }
+    # A section of which nothing is left changes no figure, as if the recipe did not read it.
+    kept = {section: settings for section, settings in kept.items() if settings != {}}
     text = json.dumps([genestill.__version__, kept], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from genestill.ground.settings import Settings, setting
 
+# The others read of the section evaluation only which predictions are scored beside the student's.
+_TAXONOMY = ("taxdistill", "taxdistill-published")
+
 
 @dataclass(frozen=True)
 class ComparisonSettings(Settings):
@@ -13,6 +16,7 @@ class ComparisonSettings(Settings):
         "MMseqs2",
         "What the labels are called in tables and figures; the tool they come from.",
         pattern="^[A-Za-z0-9][A-Za-z0-9_. -]*$",
+        recipes=_TAXONOMY,
     )
 
 
@@ -20,7 +24,9 @@ class ComparisonSettings(Settings):
 class IntervalSettings(Settings):
     """How intervals of the taxonomy recipes are estimated."""
 
-    resamples: int = setting(2000, "Bootstrap resamples of genomes behind every interval.", minimum=100)
+    resamples: int = setting(
+        2000, "Bootstrap resamples of genomes behind every interval.", minimum=100, recipes=_TAXONOMY
+    )
 
 
 @dataclass(frozen=True)

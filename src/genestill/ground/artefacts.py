@@ -246,7 +246,7 @@ TASK_PREDICTIONS = pa.schema(
         column("model", pa.string(), "who is scored"),
         column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
         column("variant", pa.string(), "how it was fitted, as fit=…; empty for a model that is fitted in one way only"),
-        column("seed", pa.int64(), "seed of the fit"),
+        column("seed", pa.int64(), "seed of the fit; 0 for predictions that were given"),
         column("fold", pa.int32(), "fold that validated, from 0; 0 where there is one split"),
         column("row", pa.int64(), "row of the task's table, from 0"),
         column("label", pa.string(), "the right class"),
@@ -254,7 +254,7 @@ TASK_PREDICTIONS = pa.schema(
         column(
             "probabilities",
             pa.list_(pa.float32()),
-            "probability of each class, in the order of the file's metadata classes",
+            "probability of each class, in the order of the file's metadata classes; of a peer its scores, or null",
             "probability",
         ),
     ]

@@ -4,7 +4,7 @@ Beside the words of JSON Schema, a schema may hold
 
 * ``recipes``: the recipes that read this key; a recipe that is not listed refuses it (absent: every recipe that reads
   the section);
-* ``partial``: an entry lies over ``defaults`` beside it, so that its missing keys are not filled;
+* ``partial``: missing keys of an entry are not filled; it lies over ``defaults``, where these stand beside it;
 * ``moved``: former keys of an object, each with its new place;
 * ``path``: what a string names on disk (see `genestill.ground.given_paths`).
 """

@@ -23,12 +23,19 @@ def refuse_contradictions(configuration: dict) -> None:
         _refuse_of_mrna(configuration)
     else:
         _refuse_of_dna(configuration["dna"])
+        _refuse_peers_of_dna(configuration["dna"], configuration["evaluation"]["predictions"])
     _refuse_of_teacher(configuration)
 
 
 def _refuse_of_taxonomy(configuration: dict) -> None:
     dataset, reference = configuration["dataset"], configuration["reference"]
     student, evaluation = configuration["student"], configuration["evaluation"]
+    for name, given in evaluation["predictions"].items():
+        if isinstance(given, dict) and "table" not in given:
+            raise InputError(
+                f"configuration: evaluation.predictions.{name} has the keys {', '.join(given) or '(none)'}; expected a "
+                "file, or table and format"
+            )
     _refuse_names(student, evaluation)
     if dataset["contigs"] is None:
         if dataset["truth"] and not evaluation["predictions"]:
@@ -74,6 +81,42 @@ def _refuse_of_mrna(configuration: dict) -> None:
                     "both are rows of one table"
                 )
             taken[name] = f"mrna.{section}.{name}"
+            if section == "students":
+                taken |= {f"{name}.seed{seed}": f"a training of mrna.students.{name}" for seed in mrna["seeds"]}
+    for name, given in configuration["evaluation"]["predictions"].items():
+        if name in taken:
+            raise InputError(
+                f"configuration: evaluation.predictions.{name} has the name of {taken[name]}; expected another name, "
+                "since both are rows of one table"
+            )
+        if not isinstance(given, str):
+            raise InputError(
+                f"configuration: evaluation.predictions.{name} is no file; expected the file of the embeddings of the "
+                "benchmark's transcripts"
+            )
+
+
+def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
+    taken = {name: f"dna.students.{name}" for name in dna["students"]} | {"teacher": "the teacher"}
+    taken |= {name: f"the baseline {name}" for name in dna["baselines"]}
+    tasks = list(dna["tasks"] or [CLADE_TASK])
+    for name, given in predictions.items():
+        where = f"configuration: evaluation.predictions.{name}"
+        if name in taken:
+            raise InputError(
+                f"{where} has the name of {taken[name]}; expected another name, since both are rows of one table"
+            )
+        if not isinstance(given, dict):
+            raise InputError(f"{where} is {given!r}; expected a file per task, as {tasks[0]}: FILE")
+        for task in given:
+            if task not in tasks:
+                raise InputError(f"{where} names the task {task!r}; expected one of {', '.join(tasks)}")
+        for task in tasks:
+            if task not in given:
+                raise InputError(
+                    f"{where} has no file for the task {task}; expected one for each task, since models are compared "
+                    "by their mean over tasks"
+                )
 
 
 def _refuse_of_dna(dna: dict) -> None:

@@ -337,7 +337,8 @@ def refuse_settings(settings, schema, where: str) -> None:
         refuse_settings(value, child, f"{where}.{key}")
         named = child.get("additionalProperties") if isinstance(child, dict) and isinstance(value, dict) else None
         for name, one in value.items() if isinstance(named, dict) else ():
-            whole = settings["defaults"] | one if named.get("partial") else one
+            over_defaults = named.get("partial") and "defaults" in settings
+            whole = settings["defaults"] | one if over_defaults else one
             refuse_settings(whole, named, f"{where}.{key}.{name}")
 
 

@@ -1,4 +1,4 @@
-"""The commands of the ``mrna`` recipe in the evaluation stage: ``probe``, ``probe-table`` and ``probe-maps``."""
+"""The commands of the ``mrna`` recipe in the evaluation stage: ``import-embeddings`` and ``probe…``."""
 
 from genestill.evaluation.settings import ProbeSettings, ProbeTableSettings
 from genestill.ground.kinds import KINDS
@@ -8,9 +8,27 @@ from genestill.ground.settings import add_settings, settings_of
 
 def add_commands(commands) -> None:
     """Add the commands of this module to ``genestill evaluation``."""
+    _add_import(commands)
     _add_probe(commands)
     _add_table(commands)
     _add_maps(commands)
+
+
+def _add_import(commands) -> None:
+    summary = "another program's embeddings of the benchmark's transcripts, for a probe"
+    parser = commands.add_parser("import-embeddings", help=summary, description=summary)
+    parser.add_argument(
+        "--embeddings", required=True, metavar="FILE", help="Parquet, TSV or .npz: the id and the vector of each"
+    )
+    parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="index of the benchmark's transcripts")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="one shard of embeddings")
+    parser.set_defaults(run=_run_import)
+
+
+def _run_import(options) -> None:
+    from genestill.evaluation.probes.peers import import_embeddings
+
+    import_embeddings(options.embeddings, options.transcripts, options.output)
 
 
 def _add_probe(commands) -> None:

@@ -10,6 +10,7 @@ def add_commands(commands) -> None:
     """Add the commands to ``genestill evaluation``."""
     _add_rows(commands)
     _add_baseline(commands)
+    _add_import(commands)
     _add_scores(commands)
     _add_tsne(commands)
 
@@ -35,6 +36,19 @@ def _add_baseline(commands) -> None:
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_baseline)
+
+
+def _add_import(commands) -> None:
+    summary = "another program's predictions of a task's test rows, as a table of predictions"
+    parser = commands.add_parser("import-sequence-predictions", help=summary, description=summary)
+    parser.add_argument(
+        "--predictions", required=True, metavar="TSV", help="columns id and target, or id and a score per class"
+    )
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
+    parser.add_argument("--name", required=True, help="of the model, in the predictions")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
+    parser.set_defaults(run=_run_import)
 
 
 def _add_scores(commands) -> None:
@@ -86,6 +100,12 @@ def _run_baseline(options) -> None:
         options.output,
         options.model_kind,
     )
+
+
+def _run_import(options) -> None:
+    from genestill.evaluation.sequence_tasks.peers import import_sequence_predictions
+
+    import_sequence_predictions(options.predictions, options.task, options.task_name, options.name, options.output)
 
 
 def _run_scores(options) -> None:

@@ -1,0 +1,132 @@
+"""Predictions that another program made for the test rows of a task, as the table in which our own stand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.evaluation.sequence_tasks.tables import TaskTable, read_task_table
+from genestill.ground.artefacts import TASK_PREDICTIONS
+from genestill.ground.cells import read_number
+from genestill.ground.errors import InputError
+from genestill.ground.logs import log_counts
+from genestill.ground.tables import read_tsv, write_table
+
+
+def import_sequence_predictions(
+    predictions: str | Path, path: str | Path, task: str, model: str, output: str | Path
+) -> None:
+    """Check predictions of a task's test rows and write them as `artefacts.TASK_PREDICTIONS`, of the kind ``peer``.
+
+    Args:
+        predictions: TSV with the column ``id`` (ids of the FASTA file of `runs.write_rows`: row numbers of the task
+            table, from 0) and either one column per class with its score, where the highest score is the prediction,
+            or the column ``target`` with the predicted class.
+        path: the task table.
+        task: ``benchmark/task``.
+        model: its name in the tables.
+        output: the table; ``probabilities`` holds the scores as they were given, or null where only classes were.
+
+    Rows of the task that are no test rows are left out and counted.
+
+    Raises:
+        InputError: an id that is no row of the task or that is there twice, a test row without prediction, an unknown
+            class, a score that is no finite number; each with its line. Whatever the readers refuse.
+    """
+    table = read_task_table(path)
+    given = read_tsv(predictions, ("id",))
+    rows = _rows_of(given, table, predictions, path)
+    chosen = given[np.isin(rows, table.test)]
+    # Test rows are in rising order, and all of them are there.
+    chosen = chosen.iloc[np.argsort(rows[np.isin(rows, table.test)])]
+    log_counts("predictions", {"rows_that_are_no_test_rows": len(given) - len(chosen)})
+    columns = {name: _class_of(name, table.classes) for name in given.columns if name != "id"}
+    if set(table.classes) <= set(columns.values()):
+        scores = _scores(chosen, columns, predictions)[
+            :, [list(columns.values()).index(name) for name in table.classes]
+        ]
+        predicted = [table.classes[place] for place in scores.argmax(axis=1)]
+        probabilities = list(scores.astype(np.float32))
+    elif "target" in columns:
+        predicted = _classes(chosen["target"], table.classes, predictions)
+        probabilities = None
+    else:
+        raise InputError(
+            f"{predictions}: columns {', '.join(given.columns)[:200]}; expected id and target, or id and one column "
+            f"per class: {', '.join(table.classes)[:200]}"
+        )
+    frame = pd.DataFrame(
+        {
+            "task": task,
+            "model": model,
+            "kind": "peer",
+            "variant": "",
+            "seed": 0,
+            "fold": np.int32(0),
+            "row": table.test,
+            "label": [table.classes[label] for label in table.labels[table.test]],
+            "predicted": predicted,
+            "probabilities": probabilities,
+        }
+    )
+    write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(table.classes)})
+
+
+def _rows_of(given: pd.DataFrame, table: TaskTable, source: str | Path, path: str | Path) -> np.ndarray:
+    """Row of the task table for each row of ``given``, int64 [rows of given]."""
+    numbers = {str(row): row for row in range(len(table.sequences))}
+    seen: dict[str, int] = {}
+    for line, name in given["id"].items():
+        if name not in numbers:
+            raise InputError(
+                f"{source}: line {line} has the id {name[:60]!r}, which is no row of {path}; expected a row's number, "
+                f"0 to {len(numbers) - 1}"
+            )
+        if name in seen:
+            raise InputError(f"{source}: line {line} has the id {name!r}, as line {seen[name]} has; expected each once")
+        seen[name] = line
+    missing = [row for row in table.test if str(row) not in seen]
+    if missing:
+        raise InputError(
+            f"{source}: no prediction for {len(missing)} of {len(table.test)} test rows of {path} (the first: id "
+            f"{str(missing[0])!r})"
+        )
+    return given["id"].map(numbers).to_numpy(dtype=np.int64)
+
+
+def _class_of(text: str, classes: list[str]) -> str | None:
+    """The class that a cell names; ``1.0``, as spreadsheets and pandas write 1, names the class ``1``."""
+    if text in classes:
+        return text
+    number = read_number(text)
+    return next((name for name in classes if number is not None and read_number(name) == number), None)
+
+
+def _classes(cells: pd.Series, classes: list[str], source: str | Path) -> list[str]:
+    named = {text: _class_of(text, classes) for text in cells.unique()}
+    for line, text in cells.items():
+        if named[text] is None:
+            raise InputError(
+                f"{source}: line {line} has the target {text[:60]!r}; expected one of {', '.join(classes)[:200]}"
+            )
+    return [named[text] for text in cells]
+
+
+def _scores(given: pd.DataFrame, columns: dict[str, str | None], source: str | Path) -> np.ndarray:
+    """The scores, float64 [rows, columns], columns in the order of the file."""
+    for name, of_class in columns.items():
+        if of_class is None:
+            raise InputError(f"{source}: the column {name[:60]!r} is none of the classes of the task, others are")
+    if len(set(columns.values())) < len(columns):
+        raise InputError(f"{source}: two columns are of one class: {', '.join(columns)[:200]}")
+    numbers = np.empty((len(given), len(columns)))
+    for place, name in enumerate(columns):
+        for row, (line, cell) in enumerate(given[name].items()):
+            number = read_number(cell)
+            if number is None:
+                raise InputError(
+                    f"{source}: line {line} has {cell[:40]!r} in the column {name!r}; expected a finite number"
+                )
+            numbers[row, place] = number
+    return numbers
