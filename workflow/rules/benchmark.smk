@@ -203,7 +203,7 @@ rule benchmark_binning:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     params:
         tables=options(

@@ -49,7 +49,7 @@ rule lay_out_binnings:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     params:
         predictions=options(
@@ -109,7 +109,7 @@ rule compare_binning:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     params:
         tables=options(
