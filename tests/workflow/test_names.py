@@ -38,7 +38,7 @@ def data(tmp_path):
 
 def test_no_file_name_is_taken_for_a_command(data, tmp_path):
     settings = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
-    del settings["reference"], settings["labels"]
+    del settings["reference"]
     settings["dataset"] = {"name": "odd", "minimum_length": 500, **data}
     (tmp_path / "odd.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "run").mkdir()
