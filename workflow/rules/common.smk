@@ -134,6 +134,21 @@ def end_of(recipe, *files):
     return refuse_other_recipes
 
 
+def stored_embeddings(wildcards):
+    """Files of another program that hold a representation of a set of sequences."""
+    place = STORED[wildcards.set]
+    if not Path(place).exists():
+        raise WorkflowError(
+            f"configuration: teacher.embeddings.{wildcards.set}: {place}: no such file or folder; a relative path "
+            f"starts in {Path.cwd()}. The target sequences_to_embed writes the sequences to embed"
+        )
+    return choose_files(
+        f"configuration: teacher.embeddings.{wildcards.set}",
+        place,
+        wildcards.representation,
+    )
+
+
 def community_configuration(name, differences):
     """The configuration of one community of a benchmark: what the user wrote with that community's differences."""
     own = {section: value for section, value in GIVEN.items() if section != "benchmark"}

@@ -149,21 +149,6 @@ rule sequences_to_embed:
         "python -m genestill teacher sequences {params.sets} --output {output:q} 2> >(tee {log:q} >&2)"
 
 
-def stored_embeddings(wildcards):
-    """Files of another program that hold a representation of a set of sequences."""
-    place = STORED[wildcards.set]
-    if not Path(place).exists():
-        raise WorkflowError(
-            f"configuration: teacher.embeddings.{wildcards.set}: {place}: no such file or folder; a relative path "
-            f"starts in {Path.cwd()}. The target sequences_to_embed writes the sequences to embed"
-        )
-    return choose_files(
-        f"configuration: teacher.embeddings.{wildcards.set}",
-        place,
-        wildcards.representation,
-    )
-
-
 # What is there already is looked at before the first job.
 for name, representations in TEACHER_ASKED.items():
     for representation in representations:
