@@ -91,14 +91,14 @@ rule run_amber_on_binnings:
 AMBER_ASKED = (
     config["evaluation"]["amber"] and ONLY_SCORES and REFERENCE["taxdump"] is not None
 )
-PUBLISHED = config["evaluation"]["published"] or []
+PUBLISHED_BINNING = config["evaluation"]["published"] or []
 
 
 rule compare_binning:
     input:
         ours=BINNING,
         amber=AMBER_ON_FILES if AMBER_ASKED else [],
-        published=PUBLISHED,
+        published=PUBLISHED_BINNING,
     output:
         f"{EVALUATION}/binning_comparison.tsv",
     log:
@@ -119,7 +119,9 @@ rule compare_binning:
                 if AMBER_ASKED
                 else None
             ),
-            published=f"{DATASET['name']}={PUBLISHED}" if PUBLISHED else None,
+            published=(
+                f"{DATASET['name']}={PUBLISHED_BINNING}" if PUBLISHED_BINNING else None
+            ),
         ),
     shell:
         "python -m genestill evaluation binning-comparison {params.tables} --output {output:q} 2> {log:q}"

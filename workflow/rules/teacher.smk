@@ -1,7 +1,6 @@
 # The teacher of every recipe: get it (by name, from a folder, or pretrained here), check it, ask it about a set of
 # sequences. A recipe only says which sets it has and what its teacher is pretrained and checked on.
 from genestill.teacher.settings import EmbeddingSettings
-from genestill.teacher.stored import choose_files
 
 TEACHER_CONFIG = config["teacher"]
 
@@ -13,6 +12,9 @@ TEACHER_PASSED = f"{TEACHER}/check.json"
 # Embeddings of another program stand for a model: there is nothing to get, to check or to ask.
 STORED = TEACHER_CONFIG["embeddings"]
 if STORED:
+    # Imported here: it brings pandas and pyarrow, which no other run's start waits for.
+    from genestill.teacher.stored import choose_files
+
     TEACHER_MODEL, TEACHER_PASSED = [], []
 
 # Set of sequences -> FASTA file and index.
