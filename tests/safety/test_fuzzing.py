@@ -79,6 +79,11 @@ def damage(draw, content: bytes):
     return content
 
 
+def labels_of(form: str):
+    """Reads a table of labels with its format found out, and with its format given."""
+    return lambda path: [read_label_table(path, given) for given in ("auto", form)]
+
+
 def lazily(module: str, name: str):
     """A function of a module that is imported when it is first called."""
 
@@ -230,54 +235,54 @@ FILES = {
     "mmseqs2": (
         "a.tsv",
         f"a\t9\tspecies\tone\t3\t3\t2\t0.9\t{LINEAGE}one\nb\t0\tno rank\tunclassified\t0\t0\t0\t0\t\n".encode(),
-        lambda path: [read_label_table(path, form) for form in ("auto", "mmseqs2")],
+        labels_of("mmseqs2"),
     ),
     "kraken2": (
         "a.tsv",
         b"C\ta\tone (taxid 9)\t100\t9:4 0:2\nU\tb\t0\t90\t0:9\nC\tc\t5\t9\t5:9\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "kraken2")],
+        labels_of("kraken2"),
     ),
     "centrifuge": (
         "a.tsv",
         b"readID\tseqID\ttaxID\tscore\t2ndBestScore\thitLength\tqueryLength\tnumMatches\na\tx\t9\t1\t0\t15\t80\t1\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "centrifuge")],
+        labels_of("centrifuge"),
     ),
     "taxometer": (
         "a.tsv",
         f"contigs\tpredictions\tscores\na\t{PLAIN}one\t1;1;1;1;0.9;0.8;0.5\nb\tB;P\t1;0.7\n".encode(),
-        lambda path: [read_label_table(path, form) for form in ("auto", "taxometer")],
+        labels_of("taxometer"),
     ),
     "kaiju": (
         "a.tsv",
         b"C\ta\t9\t31\t9,\tWP_1,\tMKV,\tone\nU\tb\t0\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "kaiju")],
+        labels_of("kaiju"),
     ),
     "CAT": (
         "a.tsv",
         b"# contig\tclassification\treason\tlineage\tlineage scores\tfull lineage names\n"
         b"a\ttaxid assigned\tbased on 1/1 ORFs\t1;2;9*\t1;1;0.5\troot (no rank): 1\tB (phylum): 1\n"
         b"b\tno taxid assigned\tno ORFs found\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "cat")],
+        labels_of("cat"),
     ),
     "diamond": (
         "a.tsv",
         b"a\t9\t1e-9\nb\t0\t0\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "diamond")],
+        labels_of("diamond"),
     ),
     "MEGAN": (
         "a.csv",
         b'a,"[D] Bacteria; [P] P;"\nb,one\nc,9\n',
-        lambda path: [read_label_table(path, form) for form in ("auto", "megan")],
+        labels_of("megan"),
     ),
     "CAMI": (
         "a.binning",
         b"@Version:0.9.1\n@SampleID:x\n@@SEQUENCEID\tTAXID\t_LENGTH\na\t9\t30\nb\t5.1\t3\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "cami")],
+        labels_of("cami"),
     ),
     "metabuli": (
         "a.tsv",
         b"1\ta\t9\t100\t0.5\tspecies\t9:4\n0\tb\t0\t90\t0\tno rank\t\n",
-        lambda path: [read_label_table(path, form) for form in ("auto", "metabuli")],
+        labels_of("metabuli"),
     ),
     "taxometer as a peer": (
         "a.tsv",

@@ -4,13 +4,9 @@ Header (ccb.jhu.edu/software/centrifuge/manual.shtml, "Centrifuge classification
 2ndBestScore, hitLength, queryLength, numMatches.
 """
 
-from genestill.ground.label_formats.row import LabelFormat, LabelRow, ReadRow, first_word, require_columns, taxid_of
+from genestill.ground.label_formats.row import LabelFormat, LabelRow, first_word, require_columns, row_by_row, taxid_of
 
 _HEADER = ["readid", "seqid", "taxid"]
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow | None:
@@ -24,4 +20,4 @@ def _is_header(cells: list[str]) -> bool:
     return [cell.lower() for cell in cells[:3]] == _HEADER
 
 
-CENTRIFUGE = LabelFormat("centrifuge", _is_header, _start, several=True)
+CENTRIFUGE = LabelFormat("centrifuge", _is_header, row_by_row(_read), several=True)

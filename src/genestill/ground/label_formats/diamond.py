@@ -7,16 +7,12 @@ alignment; with ``--include-lineage`` the names of the whole path.
 from genestill.ground.label_formats.row import (
     LabelFormat,
     LabelRow,
-    ReadRow,
     first_word,
     is_number,
     require_columns,
+    row_by_row,
     taxid_of,
 )
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow:
@@ -35,4 +31,4 @@ def _is_evalue(text: str) -> bool:
         return False
 
 
-DIAMOND = LabelFormat("diamond", _fits, _start)
+DIAMOND = LabelFormat("diamond", _fits, row_by_row(_read))

@@ -9,16 +9,12 @@ from genestill.ground.errors import InputError
 from genestill.ground.label_formats.row import (
     LabelFormat,
     LabelRow,
-    ReadRow,
     first_word,
     is_number,
     require_columns,
+    row_by_row,
     taxid_of,
 )
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow:
@@ -35,4 +31,4 @@ def _fits(cells: list[str]) -> bool:
     return len(cells) == 3 or len(cells) > 5 or (len(cells) == 4 and not is_number(cells[3].replace("|", "")))
 
 
-KAIJU = LabelFormat("kaiju", _fits, _start)
+KAIJU = LabelFormat("kaiju", _fits, row_by_row(_read))

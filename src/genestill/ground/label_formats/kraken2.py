@@ -7,16 +7,12 @@ Columns (github.com/DerrickWood/kraken2/wiki/Manual, "Standard Kraken Output For
 import re
 
 from genestill.ground.errors import InputError
-from genestill.ground.label_formats.row import LabelFormat, LabelRow, ReadRow, first_word, require_columns, taxid_of
+from genestill.ground.label_formats.row import LabelFormat, LabelRow, first_word, require_columns, row_by_row, taxid_of
 
 _NAMED = re.compile(r"\(taxid (\d+)\)$")
 _TAXID = re.compile(r"\d+|.*\(taxid \d+\)")
 _LENGTH = re.compile(r"\d+(\|\d+)?")
 _BEST_MATCHES = re.compile(r"\d+,")  # what Kaiju has in the fifth column
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow:
@@ -38,4 +34,4 @@ def _fits(cells: list[str]) -> bool:
 
 
 # Only the first four columns: the fifth, of the k-mers, is most of the file.
-KRAKEN2 = LabelFormat("kraken2", _fits, _start, split=lambda line: line.split("\t", 4))
+KRAKEN2 = LabelFormat("kraken2", _fits, row_by_row(_read), split=lambda line: line.split("\t", 4))

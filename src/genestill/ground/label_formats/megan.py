@@ -11,9 +11,9 @@ import re
 from genestill.ground.label_formats.row import (
     LabelFormat,
     LabelRow,
-    ReadRow,
     first_word,
     require_columns,
+    row_by_row,
     taxid_of,
 )
 from genestill.ground.lineage import clean_name, is_named
@@ -21,10 +21,6 @@ from genestill.ground.lineage import clean_name, is_named
 _ABOVE = ("root", "ncbi", "cellular organisms")
 _LETTER = re.compile(r"[A-Z-]")
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.0)?")
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow:
@@ -59,4 +55,4 @@ def _fits(cells: list[str]) -> bool:
     return len(cells) == 2 or (len(cells) == 3 and bool(_LETTER.fullmatch(cells[1])))
 
 
-MEGAN = LabelFormat("megan", _fits, _start, comments=("#",), split=_split)
+MEGAN = LabelFormat("megan", _fits, row_by_row(_read), comments=("#",), split=_split)

@@ -8,17 +8,13 @@ the lineage. Older ones have no rank.
 from genestill.ground.label_formats.row import (
     LabelFormat,
     LabelRow,
-    ReadRow,
     first_word,
     is_number,
     require_columns,
+    row_by_row,
     share,
     taxid_of,
 )
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow | None:
@@ -32,4 +28,4 @@ def _fits(cells: list[str]) -> bool:
     return len(cells) >= 5 and cells[0] in ("0", "1") and is_number(cells[2]) and is_number(cells[3])
 
 
-METABULI = LabelFormat("metabuli", _fits, _start, comments=("#",))
+METABULI = LabelFormat("metabuli", _fits, row_by_row(_read), comments=("#",))

@@ -10,10 +10,10 @@ import re
 from genestill.ground.label_formats.row import (
     LabelFormat,
     LabelRow,
-    ReadRow,
     first_word,
     is_number,
     require_columns,
+    row_by_row,
     share,
     taxid_of,
 )
@@ -21,10 +21,6 @@ from genestill.ground.label_formats.row import (
 # "d_Bacteria;-_Terrabacteria group;p_Bacillota": a letter before every name, the top first. The column of --lca-ranks
 # has names alone, in the order that the user gave: nothing tells which rank a name has.
 _LINEAGE = re.compile(r"(?:[dkr-]|sk)_[^;]*(?:;(?:[a-z-]|sk)_[^;]*)*;?")
-
-
-def _start() -> ReadRow:
-    return _read
 
 
 def _read(cells: list[str]) -> LabelRow:
@@ -41,4 +37,4 @@ def _fits(cells: list[str]) -> bool:
     return len(cells) >= 4 and is_number(cells[1]) and bool(re.fullmatch(r"[A-Za-z][A-Za-z -]*", cells[2]))
 
 
-MMSEQS2 = LabelFormat("mmseqs2", _fits, _start)
+MMSEQS2 = LabelFormat("mmseqs2", _fits, row_by_row(_read))

@@ -50,6 +50,11 @@ class LabelFormat:
     split: Callable[[str], list[str]] = lambda line: line.split("\t")
 
 
+def row_by_row(read: ReadRow) -> Callable[[], ReadRow]:
+    """``start`` of a format whose rows are read without knowing the rows before them."""
+    return lambda: read
+
+
 def first_word(text: str) -> str:
     """The id of a sequence; raises `InputError` for none."""
     words = text.split(maxsplit=1)
