@@ -27,11 +27,8 @@ from genestill.ground.tables import read_metadata, read_table
 
 FOLDS = 5
 PENALTIES = 10.0 ** np.arange(-4, 3)
-SHARES = (
-    0.1,
-    0.5,
-    0.9,
-)  # of the teacher's features in the kernel of both; the best is chosen within the training folds
+# Of the teacher's features in the kernel of both; the best is chosen within the training folds.
+SHARES = (0.1, 0.5, 0.9)
 FEWEST_ROWS = 50
 FEWEST_OF_A_CLASS = 5
 REPLICATES = 1000

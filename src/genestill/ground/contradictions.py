@@ -75,25 +75,25 @@ def _refuse_of_mrna(configuration: dict) -> None:
     taken = {teacher["name"]: "teacher.name"}
     for section in ("baselines", "students"):
         for name in mrna[section]:
-            if name in taken:
-                raise InputError(
-                    f"configuration: mrna.{section}.{name} has the name of {taken[name]}; expected another name, since "
-                    "both are rows of one table"
-                )
+            _refuse_taken(f"mrna.{section}.{name}", name, taken)
             taken[name] = f"mrna.{section}.{name}"
             if section == "students":
                 taken |= {f"{name}.seed{seed}": f"a training of mrna.students.{name}" for seed in mrna["seeds"]}
     for name, given in configuration["evaluation"]["predictions"].items():
-        if name in taken:
-            raise InputError(
-                f"configuration: evaluation.predictions.{name} has the name of {taken[name]}; expected another name, "
-                "since both are rows of one table"
-            )
+        _refuse_taken(f"evaluation.predictions.{name}", name, taken)
         if not isinstance(given, str):
             raise InputError(
                 f"configuration: evaluation.predictions.{name} is no file; expected the file of the embeddings of the "
                 "benchmark's transcripts"
             )
+
+
+def _refuse_taken(key: str, name: str, taken: dict[str, str]) -> None:
+    if name in taken:
+        raise InputError(
+            f"configuration: {key} has the name of {taken[name]}; expected another name, since both are rows of one "
+            "table"
+        )
 
 
 def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
@@ -102,10 +102,7 @@ def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
     tasks = list(dna["tasks"] or [CLADE_TASK])
     for name, given in predictions.items():
         where = f"configuration: evaluation.predictions.{name}"
-        if name in taken:
-            raise InputError(
-                f"{where} has the name of {taken[name]}; expected another name, since both are rows of one table"
-            )
+        _refuse_taken(f"evaluation.predictions.{name}", name, taken)
         if not isinstance(given, dict):
             raise InputError(f"{where} is {given!r}; expected a file per task, as {tasks[0]}: FILE")
         for task in given:

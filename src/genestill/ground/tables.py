@@ -1,12 +1,14 @@
 """Parquet tables with a schema: written atomically, validated when read back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genestill.ground.cells import read_number
 from genestill.ground.errors import InputError
 from genestill.ground.files import write_aside
 from genestill.ground.text import blanks_for_tabs, text_lines
@@ -108,6 +110,23 @@ def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True)
     cells = list(zip(*rows, strict=True)) or [()] * len(names)
     index = pd.Index(numbers, name="line", dtype="int64")
     return pd.DataFrame(dict(zip(names, cells, strict=True)), index=index, dtype=object)
+
+
+def number_columns(table: pd.DataFrame, columns: Sequence[str], source: str | Path) -> np.ndarray:
+    """Columns of numbers of a table that `read_tsv` has read, float64 [rows, columns].
+
+    Raises `InputError`, with ``source``, line and column, for a cell that is no finite number.
+    """
+    numbers = np.empty((len(table), len(columns)))
+    for place, name in enumerate(columns):
+        for row, (line, cell) in enumerate(table[name].items()):
+            number = read_number(cell)
+            if number is None:
+                raise InputError(
+                    f"{source}: line {line} has {cell[:40]!r} in the column {name!r}; expected a finite number"
+                )
+            numbers[row, place] = number
+    return numbers
 
 
 def _unquoted(cell: str) -> str:

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genestill.ground.artefacts import INDEX
-from genestill.ground.cells import read_number
 from genestill.ground.errors import InputError
 from genestill.ground.logs import log_counts
 from genestill.ground.shards import write_embeddings
-from genestill.ground.tables import NOT_PARQUET, read_table, read_tsv
+from genestill.ground.tables import NOT_PARQUET, number_columns, read_table, read_tsv
 
 _IDS = pa.schema([INDEX.field("id")])
 _FORMS = "an .npz file with the arrays id and embedding, a Parquet table with these columns, or a TSV"
@@ -128,14 +127,5 @@ def _read_tsv(path: str | Path) -> tuple[list[str], list[str], np.ndarray]:
     columns = [name for name in table.columns if name != "id"]
     if not columns:
         raise InputError(f"{path}: no column beside id; expected one per dimension of the embeddings")
-    values = np.empty((len(table), len(columns)))
-    for place, name in enumerate(columns):
-        for row, cell in enumerate(table[name]):
-            number = read_number(cell)
-            if number is None:
-                raise InputError(
-                    f"{path}: line {table.index[row]} has {cell[:40]!r} in the column {name!r}; expected a "
-                    "finite number"
-                )
-            values[row, place] = number
+    values = number_columns(table, columns, path)
     return table["id"].tolist(), [f"line {line}" for line in table.index], values

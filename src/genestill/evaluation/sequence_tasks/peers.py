@@ -11,7 +11,7 @@ from genestill.ground.artefacts import TASK_PREDICTIONS
 from genestill.ground.cells import read_number
 from genestill.ground.errors import InputError
 from genestill.ground.logs import log_counts
-from genestill.ground.tables import read_tsv, write_table
+from genestill.ground.tables import number_columns, read_tsv, write_table
 
 
 def import_sequence_predictions(
@@ -120,13 +120,4 @@ def _scores(given: pd.DataFrame, columns: dict[str, str | None], source: str | P
             raise InputError(f"{source}: the column {name[:60]!r} is none of the classes of the task, others are")
     if len(set(columns.values())) < len(columns):
         raise InputError(f"{source}: two columns are of one class: {', '.join(columns)[:200]}")
-    numbers = np.empty((len(given), len(columns)))
-    for place, name in enumerate(columns):
-        for row, (line, cell) in enumerate(given[name].items()):
-            number = read_number(cell)
-            if number is None:
-                raise InputError(
-                    f"{source}: line {line} has {cell[:40]!r} in the column {name!r}; expected a finite number"
-                )
-            numbers[row, place] = number
-    return numbers
+    return number_columns(given, list(columns), source)
