@@ -24,7 +24,7 @@ demo: setup ## simulate, label, teach, distil and evaluate; print the table (10 
 
 # Four lanes. What takes minutes is marked slow, so that the first stays fast; a test may try a fault and be fast.
 test: setup ## unit, property and workflow tests (4 minutes on two cores)
-	$(PYTEST) -n $(CORES) --dist loadfile -m "not slow and not gpu and not cluster"
+	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not cluster"
 
 test-slow: setup ## other environments, a browser, the wheel, real searches (40 minutes); one at a time, some measure time
 	$(PYTEST) -m "slow and not faults and not gpu and not cluster"

@@ -1,4 +1,4 @@
-"""What holds for every test: no network, one thread a process, one worker for everything that runs Snakemake here."""
+"""What holds for every test: no network, one thread per process, the longest first."""
 
 import os
 
@@ -16,9 +16,5 @@ settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Snakemake locks its folder, and the demo that these tests share is run once: one worker takes them all,
-    # and takes them first, for they are the longest.
-    for item in items:
-        if item.get_closest_marker("workflow"):
-            item.add_marker(pytest.mark.xdist_group("workflow"))
+    # A worker takes a whole file; those that run Snakemake are the longest.
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
