@@ -42,7 +42,7 @@ _WORDS = {
 
 
 def fill_tables(text: str, results: str | Path, source: str) -> str:
-    """``text`` with every marked table made anew from the folder ``results``; ``source`` is what messages call it.
+    """``text`` with every marked table generated again from the folder ``results``; messages call it ``source``.
 
     Raises `InputError` for a mark without an end, a table of results that is not there, and words that choose no row.
     """
@@ -52,7 +52,7 @@ def fill_tables(text: str, results: str | Path, source: str) -> str:
 
 
 def write_tables(files: Iterable[str | Path], results: str | Path, check: bool = False) -> list[str]:
-    """Make the marked tables of Markdown files anew; return the files that changed. ``check`` writes nothing."""
+    """Generate the marked tables of Markdown files again; return the files that changed. ``check`` writes nothing."""
     changed = []
     for file in map(Path, files):
         before = read_text(file)
