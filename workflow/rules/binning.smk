@@ -60,9 +60,10 @@ rule lay_out_binnings:
         " --taxdump {input.taxdump:q} --output {output:q} 2> {log:q}"
 
 
-rule run_amber_on_binnings:
+# Without the 1 % of the smallest bins, as the challenge leaves them out of its averages.
+use rule run_amber as run_amber_on_binnings with:
     input:
-        files=f"{EVALUATION}/amber/files",
+        tables=f"{EVALUATION}/amber/files",
         environment=peer_environment("amber"),
     output:
         directory(AMBER_ON_FILES),
@@ -70,21 +71,11 @@ rule run_amber_on_binnings:
         f"{RESULTS}/logs/evaluation/run_amber_on_binnings.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/run_amber_on_binnings.tsv"
-    conda:
-        "../../envs/amber.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=60,
     params:
         program=peer_program("amber", "amber.py"),
         names=",".join(GIVEN_TABLES),
         binnings=[f"{EVALUATION}/amber/files/{name}.binning" for name in GIVEN_TABLES],
-    # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
-    shell:
-        "mkdir -p {output:q} && cp -r {input.files:q}/taxdump {output:q}/taxdump &&"
-        " {params.program:q} -g {input.files:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump -p 1"
-        " -o {output:q} {params.binnings:q} > {log:q} 2>&1"
+        options="-p 1",
 
 
 # AMBER can be asked where every prediction is a file with taxids of a known dump.

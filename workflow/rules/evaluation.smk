@@ -336,11 +336,12 @@ rule run_amber:
         program=peer_program("amber", "amber.py"),
         names=",".join(COMPARED_NAMES),
         binnings=[f"{EVALUATION}/amber/input/{name}.binning" for name in COMPARED_NAMES],
+        options="",
     # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
     shell:
         "mkdir -p {output:q} && cp -r {input.tables:q}/taxdump {output:q}/taxdump &&"
         " {params.program:q} -g {input.tables:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump"
-        " -o {output:q} {params.binnings:q} > {log:q} 2>&1"
+        " {params.options} -o {output:q} {params.binnings:q} > {log:q} 2>&1"
 
 
 rule compare_with_amber:

@@ -265,6 +265,7 @@ use rule run_amber as run_benchmark_amber with:
             f"{RESULTS}/evaluation/benchmark_amber/input/{name}.binning"
             for name in ("MMseqs2", *(model for model, _ in AMBER_RUNS))
         ],
+        options="",
 
 
 use rule compare_with_amber as compare_benchmark_with_amber with:
