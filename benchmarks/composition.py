@@ -12,7 +12,7 @@ import sys
 OURS = """
 import sys, time
 from genestill.ground.sequences import read_fasta
-from genestill.student.composition import composition_of, projection_kernel
+from genestill.student.corrector.composition import composition_of, projection_kernel
 start = time.perf_counter()
 bases = 0
 def sequences():

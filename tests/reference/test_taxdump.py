@@ -19,7 +19,7 @@ from genestill.reference.taxonomy import (
     make_taxonomy_of_labels,
     make_taxonomy_of_taxdump,
 )
-from genestill.student.taxids import Taxids
+from genestill.student.corrector.taxids import Taxids
 
 ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
 TWO = "d__Bacteria;p__A;c__B;o__C;f__D;g__F;s__F two"

@@ -146,13 +146,13 @@ def fasta_bytes(path: Path) -> bytes:
 
 
 def corrector(folder: Path) -> None:
-    from genestill.student.corrector import Corrector, CorrectorConfig
+    from genestill.student.corrector.network import Corrector, CorrectorConfig
 
     Corrector(CorrectorConfig({"composition": 4}, 2, 3, 1), LabelTree.from_lineages(LINEAGES)).save_pretrained(folder)
 
 
 def open_corrector(folder: Path) -> None:
-    from genestill.student.corrector import Corrector
+    from genestill.student.corrector.network import Corrector
 
     Corrector.from_pretrained(folder)
 
@@ -389,7 +389,7 @@ FOLDERS = {
     "taxids": (
         taxdump,
         ["lineages.tsv", "nodes.dmp"],
-        lambda folder: lazily("genestill.student.taxids", "Taxids")({}).read(folder),
+        lambda folder: lazily("genestill.student.corrector.taxids", "Taxids")({}).read(folder),
     ),
     "taxonomy of labels": (
         taxdump,

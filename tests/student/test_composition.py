@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genestill.ground.sequences import reverse_complement
-from genestill.student.composition import (
+from genestill.student.corrector.composition import (
     FEATURES,
     TETRANUCLEOTIDES,
     composition_of,
@@ -29,7 +29,7 @@ def count_naively(sequence):
 @given(st.lists(st.text(alphabet="ACGTacgtN", max_size=200), max_size=6), st.integers(1, 300))
 def test_counts_equal_a_plain_count_that_skips_windows_with_unknown_bases(sequences, block):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genestill.student.composition.BLOCK", block)
+        patch.setattr("genestill.student.corrector.composition.BLOCK", block)
         found = count_tetranucleotides(sequences)
     assert found.shape == (len(sequences), 256)
     for row, sequence in zip(found, sequences, strict=True):

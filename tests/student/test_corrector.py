@@ -10,10 +10,9 @@ from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.predictions import predictions_of
-from genestill.student.corrector import Corrector
-from genestill.student.evidence import other_leaves, posterior_of_labels
-from genestill.student.features import Contigs, evidence_arrays
-from genestill.student.neighbours import (
+from genestill.student.corrector.evidence import other_leaves, posterior_of_labels
+from genestill.student.corrector.features import Contigs, evidence_arrays
+from genestill.student.corrector.neighbours import (
     find_neighbours,
     fit_logistic,
     nearest,
@@ -21,10 +20,11 @@ from genestill.student.neighbours import (
     profile_abundance,
     reduce_composition,
 )
-from genestill.student.optimization import AdamW, one_cycle
-from genestill.student.prediction import leaf_probabilities
-from genestill.student.settings import CorrectorSettings
-from genestill.student.targets import (
+from genestill.student.corrector.network import Corrector
+from genestill.student.corrector.optimization import AdamW, one_cycle
+from genestill.student.corrector.prediction import leaf_probabilities
+from genestill.student.corrector.settings import CorrectorSettings
+from genestill.student.corrector.targets import (
     GARBAGE,
     Targets,
     agreement,
@@ -34,7 +34,7 @@ from genestill.student.targets import (
     targets_of_labels,
     weigh_neighbours,
 )
-from genestill.student.training import Inputs, train_corrector
+from genestill.student.corrector.training import Inputs, train_corrector
 
 SPECIES = 6
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F{k // 3};g__G{k // 2};s__G{k // 2} s{k}") for k in range(SPECIES)]
@@ -188,7 +188,7 @@ def test_agreement_favours_the_same_rare_leaf_and_is_neutral_without_evidence():
 
 
 def test_neighbours_that_may_be_of_another_genome_count_no_more_than_their_odds(community):
-    from genestill.student.neighbours import Neighbourhood
+    from genestill.student.corrector.neighbours import Neighbourhood
 
     own = sparse.csr_matrix((4, 3))
     hood = Neighbourhood(np.array([[1, 2, 3]] * 4), np.full((4, 3), 0.6))
@@ -236,7 +236,7 @@ def test_nearest_equals_a_plain_search(community):
 
 
 def test_neighbours_in_cells_are_distinct_and_never_the_contig_itself(community, monkeypatch):
-    monkeypatch.setattr("genestill.student.neighbours.CELL", 100)
+    monkeypatch.setattr("genestill.student.corrector.neighbours.CELL", 100)
     features = community[0].composition
     found = nearest(features, 5, np.random.default_rng(0))
     for row, others in enumerate(found):
@@ -277,6 +277,6 @@ def test_the_optimiser_walks_the_same_path_as_torch_with_the_same_learning_rates
 
 
 def test_training_loads_neither_a_compiler_nor_a_second_machine_learning_library():
-    code = "import sys, genestill.student.taxdistill; print(*sys.modules)"
+    code = "import sys, genestill.student.corrector.pipeline; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"sklearn", "torch._dynamo", "scipy.stats", "transformers"} & set(loaded)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.student.evidence import (
+from genestill.student.corrector.evidence import (
     evidence_of_hits,
     leaf_posterior,
     other_leaves,

@@ -15,8 +15,8 @@ from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
 from genestill.ground.errors import InputError
 from genestill.ground.lineage import NO_LINEAGE, RANKS, format_lineage, parse_lineage
 from genestill.ground.tables import write_table
-from genestill.student.export import distinct_names, export_predictions
-from genestill.student.taxids import Taxids
+from genestill.student.corrector.export import distinct_names, export_predictions
+from genestill.student.corrector.taxids import Taxids
 
 COLI = "d__Bacteria;p__Pseudomonadota;c__Gamma;o__Enterobacterales;f__Enterobacteriaceae;g__Escherichia;s__E. coli"
 BETA = "d__Bacteria;p__Pseudomonadota;c__Beta;o__Burkholderiales;f__Burkholderiaceae;g__Ralstonia;s__R. pickettii"

@@ -17,7 +17,7 @@ from genestill.ground.files import write_json
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.tables import write_table
-from genestill.student.corrector import Corrector, CorrectorConfig
+from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.release import Card, parameters_of, summarise_figures, write_model_card
 

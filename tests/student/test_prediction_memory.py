@@ -8,9 +8,9 @@ PROGRAM = """
 import numpy as np
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.memory import give_back_large_arrays
-from genestill.student.corrector import Corrector, CorrectorConfig
-from genestill.student.prediction import ROWS_AT_ONCE, predict_lineages
-from genestill.student.training import Inputs
+from genestill.student.corrector.network import Corrector, CorrectorConfig
+from genestill.student.corrector.prediction import ROWS_AT_ONCE, predict_lineages
+from genestill.student.corrector.training import Inputs
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20

@@ -6,9 +6,9 @@ from genestill.ground.errors import InputError
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.lineage import parse_lineage
 from genestill.ground.predictions import predictions_of
-from genestill.student.features import Contigs
-from genestill.student.published import build_student, taxometer_inputs, train_published
-from genestill.student.settings import PublishedSettings
+from genestill.student.corrector.features import Contigs
+from genestill.student.corrector.published import build_student, taxometer_inputs, train_published
+from genestill.student.corrector.settings import PublishedSettings
 
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G s{k}") for k in range(3)]
 QUICK = {"epochs": 30, "batch_size": 8, "accumulation": 1}

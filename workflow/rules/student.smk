@@ -1,4 +1,4 @@
-from genestill.student.settings import CorrectorSettings, PublishedSettings
+from genestill.student.corrector.settings import CorrectorSettings, PublishedSettings
 
 STUDENT = config["student"]
 try:

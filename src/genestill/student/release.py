@@ -14,7 +14,7 @@ from scipy import stats
 import genestill
 from genestill.ground.errors import InputError
 from genestill.ground.files import read_json, sha256_of, write_text
-from genestill.student.corrector import Corrector
+from genestill.student.corrector.network import Corrector
 from genestill.student.encoders.embedding import open_student
 
 LEVEL = 0.95

@@ -9,11 +9,11 @@ from scipy import sparse
 from genestill.ground.errors import CheckFailed, InputError
 from genestill.ground.label_tree import LabelTree
 from genestill.ground.logs import logger
-from genestill.student.corrector import Corrector, CorrectorConfig
-from genestill.student.features import Contigs, evidence_arrays
-from genestill.student.optimization import AdamW, one_cycle
-from genestill.student.settings import CorrectorSettings
-from genestill.student.targets import GARBAGE, Targets
+from genestill.student.corrector.features import Contigs, evidence_arrays
+from genestill.student.corrector.network import Corrector, CorrectorConfig
+from genestill.student.corrector.optimization import AdamW, one_cycle
+from genestill.student.corrector.settings import CorrectorSettings
+from genestill.student.corrector.targets import GARBAGE, Targets
 
 TEMPERATURES = np.geomspace(0.5, 2.0, 21)
 

@@ -20,8 +20,8 @@ from genestill.ground.files import write_aside, write_text
 from genestill.ground.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage
 from genestill.ground.logs import logger
 from genestill.ground.tables import read_arrow, read_table
-from genestill.student.krona import write_krona
-from genestill.student.taxids import Taxids
+from genestill.student.corrector.krona import write_krona
+from genestill.student.corrector.taxids import Taxids
 
 CAMI_RANKS = ("superkingdom", *RANKS[1:])
 _KRAKEN_CODES = ("R", "D", "P", "C", "O", "F", "G", "S")

@@ -22,8 +22,8 @@ from genestill.ground.label_tree import LabelTree
 from genestill.ground.predictions import predictions_of
 from genestill.ground.shards import Embeddings
 from genestill.ground.tables import read_table, write_table
-from genestill.student.features import Contigs, read_contigs
-from genestill.student.settings import PublishedSettings
+from genestill.student.corrector.features import Contigs, read_contigs
+from genestill.student.corrector.settings import PublishedSettings
 
 HIDDEN_SIZE, LAYERS, DROPOUT = 512, 4, 0.2
 SMALLEST_LEARNING_RATE, WEIGHT_DECAY = 1e-6, 1e-4

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
-from genestill.student.evidence import Evidence, leaf_posterior
-from genestill.student.neighbours import Neighbourhood
+from genestill.student.corrector.evidence import Evidence, leaf_posterior
+from genestill.student.corrector.neighbours import Neighbourhood
 
 OWN_VOTE_SCALE, POOLED_VOTE_SCALE = 0.02, 0.01
 GARBAGE = 0.01  # share of contigs whose own evidence is worth nothing (contamination, transferred genes)

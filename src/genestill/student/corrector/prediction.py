@@ -5,8 +5,8 @@ import pandas as pd
 import torch
 
 from genestill.ground.predictions import predictions_of
-from genestill.student.corrector import Corrector
-from genestill.student.training import Inputs
+from genestill.student.corrector.network import Corrector
+from genestill.student.corrector.training import Inputs
 
 ROWS_AT_ONCE = 4096
 

@@ -17,9 +17,9 @@ from genestill.ground.shards import Embeddings, teacher_of, write_embeddings
 from genestill.ground.soft_labels import read_soft_labels
 from genestill.ground.tables import read_table, write_table
 from genestill.ground.taxonomy_folder import read_lineages
-from genestill.student.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
-from genestill.student.features import Contigs, evidence_arrays, read_contigs
-from genestill.student.neighbours import (
+from genestill.student.corrector.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
+from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
+from genestill.student.corrector.neighbours import (
     CONFIDENT_GENES,
     CONFIDENT_IDENTITY,
     Neighbourhood,
@@ -28,10 +28,10 @@ from genestill.student.neighbours import (
     profile_abundance,
     reduce_composition,
 )
-from genestill.student.prediction import predict_lineages, representations
-from genestill.student.settings import CorrectorSettings
-from genestill.student.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
-from genestill.student.training import Inputs, train_corrector
+from genestill.student.corrector.prediction import predict_lineages, representations
+from genestill.student.corrector.settings import CorrectorSettings
+from genestill.student.corrector.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
+from genestill.student.corrector.training import Inputs, train_corrector
 
 
 @dataclass
@@ -167,9 +167,9 @@ def predict(
 
     Abundances are used if their samples are those that the student was trained with.
     """
-    from genestill.student.corrector import Corrector
-    from genestill.student.evidence import leaf_posterior
-    from genestill.student.targets import OWN_VOTE_SCALE
+    from genestill.student.corrector.evidence import leaf_posterior
+    from genestill.student.corrector.network import Corrector
+    from genestill.student.corrector.targets import OWN_VOTE_SCALE
 
     give_back_large_arrays()
     student = Corrector.from_pretrained(model)

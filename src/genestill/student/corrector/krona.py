@@ -41,7 +41,7 @@ def write_krona(
     data = json.dumps({"views": views, "root": tree}, separators=(",", ":"))
     for letter, escape in _ESCAPES.items():
         data = data.replace(letter, escape)
-    page = files("genestill.student").joinpath("krona.html").read_text(encoding="utf-8")
+    page = files("genestill.student.corrector").joinpath("krona.html").read_text(encoding="utf-8")
     # Data last: nothing that stands in a name is taken for a placeholder.
     write_text(folder / "krona.html", page.replace("{{title}}", html.escape(title)).replace("{{data}}", data))
 

@@ -12,7 +12,7 @@ from genestill.ground.artefacts import INDEX
 from genestill.ground.errors import InputError
 from genestill.ground.sequences import read_fasta
 from genestill.ground.tables import read_table
-from genestill.student.composition import composition_of
+from genestill.student.corrector.composition import composition_of
 
 EVIDENCE_WIDTH = 16  # leaves of evidence a contig: the best species and the "other child" leaves along a path
 

@@ -1,0 +1,137 @@
+"""The commands of correctors: train, predict, export."""
+
+from genestill.ground.options import add_contigs_and_index, add_seed
+from genestill.ground.settings import add_settings, settings_of
+from genestill.student.corrector.settings import CorrectorSettings, PublishedSettings
+
+
+def add_commands(commands) -> None:
+    """Add the commands of correctors to ``genestill student``."""
+    _add_train(commands)
+    _add_train_published(commands)
+    _add_predict(commands)
+    _add_export(commands)
+
+
+def _add_export(commands) -> None:
+    parser = commands.add_parser("export", help="predictions in the formats that other tools read")
+    parser.add_argument("--predictions", required=True, metavar="PARQUET", help="table of predictions")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the same contigs")
+    parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="lineages.tsv and nodes.dmp; no taxids without")
+    parser.add_argument(
+        "--name", required=True, help="name of the data set: the SampleID and the stem of the CAMI files"
+    )
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the files go")
+    parser.set_defaults(run=_run_export)
+
+
+def _run_export(options) -> None:
+    from genestill.student.corrector.export import export_predictions
+
+    export_predictions(
+        options.predictions, options.index, options.abundance, options.taxonomy, options.name, options.output
+    )
+
+
+def _add_sources(parser) -> None:
+    add_contigs_and_index(parser)
+    parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
+
+
+def _add_train(commands) -> None:
+    parser = commands.add_parser("train", help="train a corrector on labels, hits, neighbours and teacher")
+    _add_sources(parser)
+    parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
+    parser.add_argument("--hits", metavar="PARQUET", help="what the search saw; without, labels alone are believed")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
+    parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
+    parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
+    add_settings(parser, CorrectorSettings)
+    add_seed(parser)
+    parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="its table of predictions")
+    parser.add_argument("--output-embeddings", metavar="PARQUET", help="its last hidden layer, for maps")
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(options) -> dict:
+    from genestill.student.corrector.pipeline import Sources, learn
+
+    sources = Sources(
+        contigs=options.contigs,
+        index=options.index,
+        labels=options.labels,
+        tree=options.tree,
+        taxonomy=options.taxonomy,
+        abundance=options.abundance,
+        hits=options.hits,
+        soft_labels=options.soft_labels,
+        embeddings=_embeddings(options),
+    )
+    return learn(
+        sources,
+        settings_of(CorrectorSettings, options),
+        options.seed,
+        options.output_model,
+        options.output_predictions,
+        options.output_embeddings,
+    )
+
+
+def _embeddings(options):
+    if not options.embeddings:
+        return None
+    from genestill.ground.artefacts import INDEX
+    from genestill.ground.shards import Embeddings
+    from genestill.ground.tables import read_table
+
+    return Embeddings(options.embeddings, read_table(options.index, INDEX, ["id"])["id"].tolist())
+
+
+def _add_train_published(commands) -> None:
+    parser = commands.add_parser("train-published", help="train TaxDistill as its authors do, or one of its controls")
+    _add_sources(parser)
+    parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree without 'other child' leaves")
+    parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
+    add_settings(parser, PublishedSettings)
+    add_seed(parser)
+    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="the student's predictions")
+    parser.add_argument("--output-head-predictions", metavar="PARQUET", help="those of the teacher's head")
+    parser.set_defaults(run=_run_train_published)
+
+
+def _run_train_published(options) -> dict:
+    from genestill.student.corrector.published import learn_published
+
+    embeddings = _embeddings(options)
+    learn_published(options, embeddings, settings_of(PublishedSettings, options))
+    return embeddings.teacher() if embeddings is not None else {}
+
+
+def _add_predict(commands) -> None:
+    parser = commands.add_parser(
+        "predict", help="annotate contigs with a trained corrector, without teacher or database"
+    )
+    _add_sources(parser)
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--hits", metavar="PARQUET", help="what a search saw, if one was made")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="folder with lineages.tsv, for the hits")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(options) -> None:
+    from genestill.student.corrector.pipeline import predict
+
+    predict(
+        options.model,
+        options.contigs,
+        options.index,
+        options.abundance,
+        options.hits,
+        options.taxonomy,
+        options.output,
+    )

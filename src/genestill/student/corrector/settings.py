@@ -1,0 +1,55 @@
+"""The settings of the correctors' commands, apart from the code that needs torch."""
+
+from dataclasses import dataclass
+
+from genestill.ground.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class CorrectorSettings(Settings):
+    """How the corrector learns; the defaults are those of the recipe ``taxdistill``.
+
+    Attributes:
+        batch_size, weight_decay: of AdamW with a one-cycle learning rate.
+        dropout: of the perceptron.
+        drop_abundance, drop_evidence: chance that a contig is shown without its abundances, without its evidence.
+        held_out: share of contigs that are kept from training to fit the temperature.
+    """
+
+    neighbours: bool = setting(
+        True, "Whether contigs learn from their neighbours in composition, abundance and teacher space."
+    )
+    epochs: int = setting(25, "Passes over the contigs.", minimum=1)
+    hidden_size: int = setting(256, "Width of a hidden layer (posterior objective).", minimum=8)
+    layers: int = setting(2, "Number of hidden layers (posterior objective).", minimum=1)
+    learning_rate: float = setting(3e-3, "Peak learning rate of AdamW (posterior objective).", exclusive_minimum=0)
+    threshold: float = setting(0.5, "Confidence from which the name at a rank is accepted.", minimum=0, maximum=1)
+    batch_size: int = 256
+    weight_decay: float = 1e-3
+    dropout: float = 0.1
+    drop_abundance: float = 0.15
+    drop_evidence: float = 0.4
+    held_out: float = 0.1
+
+
+@dataclass(frozen=True)
+class PublishedSettings(Settings):
+    """README of the authors' code: alpha 0.3, temperature 4, batches of 64; the rest is fixed in their code.
+
+    ``alpha`` weighs the labels, 1 - alpha the teacher (as the code does; their README says the reverse).
+    """
+
+    teacher: str = setting(
+        "embeddings",
+        "Who teaches beside the labels: the teacher's embeddings, nobody, or (published objective only) the student's "
+        "earlier self.",
+        choices=("embeddings", "none", "self"),
+    )
+    alpha: float = setting(0.3, "Weight of the labels against the teacher (published objective).", minimum=0, maximum=1)
+    temperature: float = setting(4.0, "Temperature of the distillation (published objective).", exclusive_minimum=0)
+    epochs: int = setting(100, "Passes over the contigs.", minimum=1)
+    batch_size: int = setting(64, "Contigs per batch (published objective).", minimum=2)
+    threshold: float = setting(0.8, "Confidence from which the name at a rank is accepted.", minimum=0, maximum=1)
+    learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-4
+    accumulation: int = 8
