@@ -11,7 +11,7 @@ import sys
 
 OURS = """
 import sys, time
-from genestill.ground.sequences import read_fasta
+from genestill.core.sequences import read_fasta
 from genestill.student.corrector.composition import composition_of, projection_kernel
 start = time.perf_counter()
 bases = 0

@@ -43,7 +43,7 @@ def make_inputs(folder: Path, contigs: int, length: int, size: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from genestill.ground.artefacts import embeddings
+    from genestill.core.table_schemas import embeddings
 
     random = np.random.default_rng(SEED)
     species = random.integers(0, SPECIES, contigs)
@@ -96,9 +96,9 @@ def make_hits(folder: Path, contigs: int) -> None:
     import numpy as np
     import pandas as pd
 
-    from genestill.ground.artefacts import HITS
-    from genestill.ground.tables import write_table
-    from genestill.ground.taxonomy_folder import read_lineages
+    from genestill.core.table_schemas import HITS
+    from genestill.core.tables import write_table
+    from genestill.core.taxonomy_folder import read_lineages
 
     taxid_of = {found[-1]: taxid for taxid, found in read_lineages(folder / "taxonomy").items() if found[-1]}
     taxids = np.array([taxid_of[lineage(kind)[-1]] for kind in range(SPECIES)])

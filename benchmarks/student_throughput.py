@@ -15,7 +15,7 @@ from statistics import median
 
 import torch
 
-from genestill.ground.sequences import read_fasta
+from genestill.core.sequences import read_fasta
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.teacher.embedding import sequence_embeddings
 from genestill.teacher.loading import load_teacher

@@ -14,8 +14,8 @@ import time
 import numpy as np
 import torch
 
-from genestill.ground.devices import choose_device
-from genestill.ground.sequences import read_fasta
+from genestill.core.devices import choose_device
+from genestill.core.sequences import read_fasta
 from genestill.teacher.embedding import sequence_embeddings, window_bases
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings

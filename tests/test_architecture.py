@@ -24,15 +24,15 @@ def room(file):
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in FILES if room(file) in (*STAGES, "ground")],
+    [file for file in FILES if room(file) in (*STAGES, "core")],
     ids=lambda file: str(file.relative_to(SOURCE)),
 )
-def test_a_stage_imports_the_ground_floor_and_itself_and_the_ground_floor_no_stage(file):
+def test_a_stage_imports_the_core_and_itself_and_the_core_no_stage(file):
     own = room(file)
     for module in imported(file):
         parts = module.split(".")
         if parts[0] == "genestill" and len(parts) > 1:
-            assert parts[1] in (own, "ground"), f"{file} imports {module}"
+            assert parts[1] in (own, "core"), f"{file} imports {module}"
 
 
 def test_the_command_line_is_built_without_heavy_libraries():
@@ -68,14 +68,14 @@ def test_no_remote_code_and_no_pickle_is_ever_loaded(file):
 @pytest.mark.parametrize("file", [file for file in FILES if room(file) in STAGES], ids=lambda file: str(file))
 def test_a_result_has_one_record_of_provenance_which_the_command_line_writes(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "genestill.ground.provenance":
+        if isinstance(node, ast.ImportFrom) and node.module == "genestill.core.provenance":
             assert {alias.name for alias in node.names} <= {"find_record"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
 def test_one_module_gives_final_names_and_permissions(file):
     """It syncs before it renames, and never touches what a link points to."""
-    if file.relative_to(SOURCE) == Path("ground/files.py"):
+    if file.relative_to(SOURCE) == Path("core/files.py"):
         return
     called = {
         ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)

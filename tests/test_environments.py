@@ -124,7 +124,7 @@ def modules_imported(stage: str, command: str) -> set[str]:
     """Third-party modules that ``genestill STAGE COMMAND`` can import.
 
     Followed are: what loading the program imports, what the command's own function imports, all that the stage's
-    modules behind it import anywhere, and of the ground floor what its modules import on loading and what the
+    modules behind it import anywhere, and of the core what its modules import on loading and what the
     functions used import when called.
     """
     run = function_of(stage, command)
@@ -148,7 +148,7 @@ def modules_imported(stage: str, command: str) -> set[str]:
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             if path.is_file():
                 tree = ast.parse(path.read_text())
-                lazy = called and ".ground." not in candidate
+                lazy = called and ".core." not in candidate
                 pending += [(*inner, called) for inner in imports_in(tree, lazy)]
                 for node in tree.body:
                     if called and isinstance(node, ast.FunctionDef) and node.name == name:

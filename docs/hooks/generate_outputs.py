@@ -62,9 +62,9 @@ def columns(entry: dict) -> list[tuple[str, str, str, str]] | None:
 
 
 def schema(name: str) -> pa.Schema:
-    """A schema of genestill.ground.artefacts, or of ``module:NAME``; functions of a width get 1."""
+    """A schema of genestill.core.table_schemas, or of ``module:NAME``; functions of a width get 1."""
     module, _, attribute = name.rpartition(":")
-    found = getattr(importlib.import_module(module or "genestill.ground.artefacts"), attribute)
+    found = getattr(importlib.import_module(module or "genestill.core.table_schemas"), attribute)
     return found(1) if inspect.isfunction(found) else found
 
 

@@ -72,7 +72,7 @@ def rows(schema: dict, path: str, required: bool = False, inherited: frozenset =
 
 def configuration() -> str:
     """The page of configuration keys, from workflow/schemas."""
-    from genestill.ground.settings import expand
+    from genestill.core.settings import expand
 
     schemas = ROOT / "workflow" / "schemas"
     read = {

@@ -11,10 +11,10 @@ import sys
 
 import genestill
 from genestill.completion import SHELLS, PrintCompletion
-from genestill.ground.errors import CheckFailed, InputError, ProgramFailed
-from genestill.ground.logs import configure_logging
-from genestill.ground.provenance import record_command, times_of_paths
-from genestill.ground.streams import streams_as_files
+from genestill.core.errors import CheckFailed, InputError, ProgramFailed
+from genestill.core.logs import configure_logging
+from genestill.core.provenance import record_command, times_of_paths
+from genestill.core.streams import streams_as_files
 
 STAGES = {
     "reference": "genomes, communities, contigs and databases: fetched, verified, indexed",
@@ -84,7 +84,7 @@ def _add_reproduce(stages) -> None:
 
 
 def _run_reproduce(options) -> None:
-    from genestill.ground.reproduction import reproduce
+    from genestill.core.reproduction import reproduce
 
     reproduce(options.record, build_parser().parse_args, options.anyway)
 

@@ -11,8 +11,8 @@ import pytest
 from genestill import cli
 from genestill.cli import EXAMPLES, build_parser, main
 from genestill.completion import SHELLS, _actions
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.settings import Described
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.settings import Described
 
 
 def printed(capsys, *arguments: str) -> str:

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from genestill.cli import build_parser
-from genestill.ground.configuration import complete_configuration, effective_configuration, read_yaml
-from genestill.ground.settings import Settings, expand, schema_of
+from genestill.core.configuration import complete_configuration, effective_configuration, read_yaml
+from genestill.core.settings import Settings, expand, schema_of
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
@@ -25,7 +25,7 @@ RULES = [
     for file in [
         ROOT / "workflow" / "Snakefile",
         *sorted((ROOT / "workflow" / "rules").glob("*.smk")),
-        ROOT / "src" / "genestill" / "ground" / "recipes.py",  # what rules derive from the configuration
+        ROOT / "src" / "genestill" / "core" / "recipes.py",  # what rules derive from the configuration
     ]
 ]
 # What JSON Schema knows; anything else is a slip, such as a comma in a description without quotes.

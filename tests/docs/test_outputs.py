@@ -14,8 +14,8 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings import types as settings
 
 from genestill.cli import main
-from genestill.ground import artefacts
-from genestill.ground.lineage import RANKS
+from genestill.core import table_schemas
+from genestill.core.lineage import RANKS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
@@ -24,7 +24,7 @@ outputs = pytest.importorskip("generate_outputs", reason="mkdocs comes with the 
 SIZES = shlex.split(
     "--phyla 2 --classes 2 --orders 2 --families 3 --genera 4 --species 6 --genomes 8 --genome-length 30000"
 )
-SCHEMAS = sorted(name for name, value in vars(artefacts).items() if isinstance(value, pa.Schema))
+SCHEMAS = sorted(name for name, value in vars(table_schemas).items() if isinstance(value, pa.Schema))
 
 
 def patterns(*keys):
@@ -76,7 +76,7 @@ def test_the_page_knows_every_output_of_every_rule():
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_column_of_every_schema_has_a_meaning(name):
-    for field in getattr(artefacts, name):
+    for field in getattr(table_schemas, name):
         assert len(field.metadata[b"meaning"]) > 3, field.name
 
 

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from genestill.cli import main
+from genestill.core.files import read_json
+from genestill.core.lineage import RANKS
+from genestill.core.sequences import write_fasta
+from genestill.core.table_schemas import HOMOLOGY_GROUPS, LABELS, PROBE_TASK, embeddings
+from genestill.core.tables import write_table
 from genestill.evaluation.admission import Question, answer, squared_errors
-from genestill.ground.artefacts import HOMOLOGY_GROUPS, LABELS, PROBE_TASK, embeddings
-from genestill.ground.files import read_json
-from genestill.ground.lineage import RANKS
-from genestill.ground.sequences import write_fasta
-from genestill.ground.tables import write_table
 
 ROWS = 120
 

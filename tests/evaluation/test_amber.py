@@ -2,11 +2,11 @@ import pandas as pd
 import pytest
 
 from genestill.cli import main
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.lineage import parse_lineage
+from genestill.core.table_schemas import LABELS, METRICS, TRUTH, metrics_table, rank_columns
+from genestill.core.tables import write_table
 from genestill.evaluation.amber import compare_with_amber, write_amber_input
-from genestill.ground.artefacts import LABELS, METRICS, TRUTH, metrics_table, rank_columns
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.tables import write_table
 
 KNOWN = "d__D;p__P;c__C;o__O;f__F;g__G;s__a"
 OTHER = "d__D;p__P;c__C;o__O;f__F;g__G;s__b"

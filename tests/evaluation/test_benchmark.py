@@ -2,14 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TALLIES, TRUTH, metrics_table, rank_columns
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of
 from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
 from genestill.evaluation.calls import Predictions
 from genestill.evaluation.tallies import write_tallies
-from genestill.ground.artefacts import LABELS, METRICS, PREDICTIONS, TALLIES, TRUTH, metrics_table, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.ground.tables import read_table, write_table
 
 GENOMES = [f"genome{number}" for number in range(8)]
 

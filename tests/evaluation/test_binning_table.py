@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from genestill.cli import main
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.lineage import RANKS, depth, parse_lineage
+from genestill.core.table_schemas import PREDICTIONS, TRUTH, rank_columns
+from genestill.core.tables import write_table
 from genestill.evaluation.binning_table import compare_binnings, score_binnings, write_amber_files
-from genestill.ground.artefacts import PREDICTIONS, TRUTH, rank_columns
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.lineage import RANKS, depth, parse_lineage
-from genestill.ground.tables import write_table
 
 ONE = "d__B;p__P;c__C;o__O;f__F;g__G;s__one"
 TWO = "d__B;p__P;c__C;o__O;f__F;g__G;s__two"

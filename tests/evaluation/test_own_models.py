@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from genestill.cli import main
+from genestill.core.errors import InputError
+from genestill.core.sequences import read_fasta
+from genestill.core.shards import load_embeddings
+from genestill.core.table_schemas import INDEX, TASK_PREDICTIONS
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes.peers import import_embeddings
 from genestill.evaluation.sequence_tasks.peers import import_sequence_predictions
 from genestill.evaluation.sequence_tasks.runs import write_rows
 from genestill.evaluation.sequence_tasks.scores import read_run, score_runs
-from genestill.ground.artefacts import INDEX, TASK_PREDICTIONS
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import read_fasta
-from genestill.ground.shards import load_embeddings
-from genestill.ground.tables import read_table, write_table
 
 # Rows 2, 4 and 5 are test rows.
 LABELS, SPLITS = ["0", "1", "0", "2", "1", "2"], ["train", "train", "test", "train", "test", "test"]

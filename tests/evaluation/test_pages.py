@@ -2,8 +2,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from genestill.core.errors import InputError
 from genestill.evaluation.pages import write_answer
-from genestill.ground.errors import InputError
 
 TEXT = "contigs & <script>alert(1)</script>\n  indented, as {it} stands\n"
 

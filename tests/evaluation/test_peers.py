@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.table_schemas import INDEX, PREDICTIONS, rank_columns
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.peers import import_predictions
-from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.ground.tables import read_table, write_table
 
 
 @pytest.fixture

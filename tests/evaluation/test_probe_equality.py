@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genestill.core.errors import InputError
 from genestill.evaluation.probes.probe import METRICS, run_probe
 from genestill.evaluation.probes.splits import split_rows
-from genestill.ground.errors import InputError
 
 REQUIREMENTS = ("mrna-bench==1.3.2",)
 NEEDED = ("numpy<2", "pandas<=2.2.2", "scikit-learn", "scipy", "pyyaml", "pyarrow", "tqdm", "requests", "torch")

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
+from genestill.core.errors import InputError
+from genestill.core.files import write_json
 from genestill.evaluation.probes.baselines import kmer_features
 from genestill.evaluation.probes.kept import (
     bootstrap_scores,
@@ -19,8 +21,6 @@ from genestill.evaluation.probes.kept import (
 from genestill.evaluation.probes.probe import run_probe, score
 from genestill.evaluation.probes.report import Training, stability_table
 from genestill.evaluation.probes.splits import split_rows
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_json
 
 
 def _table(rows=400, seed=0):

@@ -6,6 +6,9 @@ import pandas as pd
 import pytest
 
 from genestill.cli import main
+from genestill.core.errors import InputError
+from genestill.core.table_schemas import METRICS, metrics_table
+from genestill.core.tables import write_table
 from genestill.evaluation.result_tables import MARKED, fill_tables, make_table, shown
 from genestill.evaluation.results import (
     CELL,
@@ -18,9 +21,6 @@ from genestill.evaluation.results import (
     rows_of,
     standing,
 )
-from genestill.ground.artefacts import METRICS, metrics_table
-from genestill.ground.errors import InputError
-from genestill.ground.tables import write_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "resources" / "results"

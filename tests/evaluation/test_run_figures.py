@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.shards import write_embeddings
+from genestill.core.table_schemas import PREDICTIONS, rank_columns
+from genestill.core.tables import write_table
 from genestill.evaluation.run_figures import draw_run
-from genestill.ground.artefacts import PREDICTIONS, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.ground.shards import write_embeddings
-from genestill.ground.tables import write_table
 
 CONTIGS = 40
 

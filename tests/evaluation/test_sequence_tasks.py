@@ -6,6 +6,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from genestill.core.errors import InputError
+from genestill.core.sequences import read_fasta
+from genestill.core.table_schemas import METRICS, embeddings
+from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, kmer_frequencies
 from genestill.evaluation.sequence_tasks.metrics import confusion, score
 from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables, write_rows
@@ -17,10 +21,6 @@ from genestill.evaluation.sequence_tasks.tables import (
     read_published,
     read_task_table,
 )
-from genestill.ground.artefacts import METRICS, embeddings
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import read_fasta
-from genestill.ground.tables import read_metadata, read_table, write_table
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 

@@ -5,6 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TRUTH, rank_columns
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.bootstrap import f1_score, interval, resample_f1
 from genestill.evaluation.calibration import (
     area_under_precision_recall,
@@ -14,10 +18,6 @@ from genestill.evaluation.calibration import (
 )
 from genestill.evaluation.calls import Predictions, read_calls
 from genestill.evaluation.taxonomy import evaluate_taxonomy
-from genestill.ground.artefacts import LABELS, METRICS, PREDICTIONS, TRUTH, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.ground.tables import read_table, write_table
 
 
 def path(text):

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from genestill.cli import main
-from genestill.ground.artefacts import INDEX, LABELS, PREDICTIONS, TRUTH, rank_columns
-from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.ground.tables import write_table
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.table_schemas import INDEX, LABELS, PREDICTIONS, TRUTH, rank_columns
+from genestill.core.tables import write_table
 
 STATUSES = ("exact", "known", "species", "genus", "family")
 ALWAYS = {"coverage", "label_changes", "composition"}

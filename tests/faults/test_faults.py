@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from genestill.ground.contents import content_checksum
+from genestill.core.contents import content_checksum
 from snakemake_process import ROOT, start_snakemake
 
 RESULTS = Path("results/taxdistill/test")

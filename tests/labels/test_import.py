@@ -2,13 +2,13 @@ import pandas as pd
 import pytest
 
 from genestill.cli import main
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.label_tables import collect_labels
-from genestill.ground.lineage import NO_LINEAGE, common_lineage, format_lineage, parse_lineage
-from genestill.ground.tables import read_table, write_table
-from genestill.ground.taxonomy import Taxonomy, read_taxonomy
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.label_tables import collect_labels
+from genestill.core.lineage import NO_LINEAGE, common_lineage, format_lineage, parse_lineage
+from genestill.core.tables import read_table, write_table
+from genestill.core.taxonomy import Taxonomy, read_taxonomy
 from genestill.labels.importers import import_labels
 
 ONE = "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one"
@@ -25,7 +25,7 @@ def place(tmp_path):
     (folder / "delnodes.dmp").write_text("77\t|\n")
     ids = ["c1", "c2", "c3", "c4"]
     index = pd.DataFrame({"id": ids, "length": 2000, "gc": 0.5, "sample": None, "checksum": "0" * 16})
-    write_table(tmp_path / "index.parquet", index, artefacts.INDEX)
+    write_table(tmp_path / "index.parquet", index, table_schemas.INDEX)
     return tmp_path
 
 
@@ -40,9 +40,9 @@ def run(place, text, form="auto", taxonomy=True):
         place / "labels.tsv",
         place / "summary.json",
     )
-    table = read_table(place / "labels.parquet", artefacts.LABELS)
+    table = read_table(place / "labels.parquet", table_schemas.LABELS)
     assert table["id"].tolist() == ["c1", "c2", "c3", "c4"]
-    return table, artefacts.lineages_of(table), read_json(place / "summary.json")["counts"]
+    return table, table_schemas.lineages_of(table), read_json(place / "summary.json")["counts"]
 
 
 def test_taxids_merged_deleted_unknown_and_missing_are_handled_and_counted(place):
@@ -125,7 +125,7 @@ def test_command_imports(place):
         place / "s.json",
     ]
     assert main([str(word) for word in words]) == 0
-    assert len(read_table(place / "l.parquet", artefacts.LABELS)) == 4
+    assert len(read_table(place / "l.parquet", table_schemas.LABELS)) == 4
 
 
 def test_a_name_alone_is_looked_up_and_homonyms_stay_unlabelled(place):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.errors import InputError
-from genestill.ground.label_formats.registry import FORMATS
-from genestill.ground.label_tables import collect_labels, join_labels, read_label_table
-from genestill.ground.lineage import NO_LINEAGE, parse_lineage
+from genestill.core.errors import InputError
+from genestill.core.label_formats.registry import FORMATS
+from genestill.core.label_tables import collect_labels, join_labels, read_label_table
+from genestill.core.lineage import NO_LINEAGE, parse_lineage
 
 WORDS = "d_Bacteria;-_group;p_P;c_C;o_O;f_F;g_G;s_G one"
 LINEAGE = parse_lineage("Bacteria;P;C;O;F;G;G one")
@@ -197,8 +197,8 @@ def test_bad_table_gets_a_sentence(tmp_path, form, text, words):
 
 
 def test_a_shape_that_two_formats_share_is_refused_with_both_names(monkeypatch):
-    from genestill.ground.label_formats import registry
-    from genestill.ground.label_formats.row import LabelFormat
+    from genestill.core.label_formats import registry
+    from genestill.core.label_formats.row import LabelFormat
 
     twin = LabelFormat("twin", registry.DIAMOND.fits, registry.DIAMOND.start)
     monkeypatch.setattr(registry, "_ALL", (*registry._ALL, twin))

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from genestill.cli import main
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError, ProgramFailed
-from genestill.ground.files import read_json
-from genestill.ground.programs import find_program, run_program
-from genestill.ground.sequences import reverse_complement, write_fasta
-from genestill.ground.tables import read_arrow, read_table
+from genestill.core import table_schemas
+from genestill.core.errors import InputError, ProgramFailed
+from genestill.core.files import read_json
+from genestill.core.programs import find_program, run_program
+from genestill.core.sequences import reverse_complement, write_fasta
+from genestill.core.tables import read_arrow, read_table
 from genestill.labels.hits import assemble_hits, read_alignments
 
 SPECIES = {
@@ -85,7 +85,7 @@ def found(world):
 
 
 def test_contigs_get_the_lineage_of_their_genome(found):
-    table = read_table(found / "labels.parquet", artefacts.LABELS)
+    table = read_table(found / "labels.parquet", table_schemas.LABELS)
     assert table["id"].tolist() == ["sp|one|1", "nowhere", "two_1", "no_frame", "three_1"]
     assert table["species"].fillna("").tolist() == ["E one", "", "K two", "", ""]
     assert table["genus"].fillna("").tolist() == ["E", "", "K", "", "K"]
@@ -95,7 +95,7 @@ def test_contigs_get_the_lineage_of_their_genome(found):
 
 
 def test_hits_say_where_what_and_how_alike(found, world):
-    hits = read_arrow(found / "hits.parquet", artefacts.HITS).to_pandas()
+    hits = read_arrow(found / "hits.parquet", table_schemas.HITS).to_pandas()
     own = hits[hits["id"] == "sp|one|1"]
     lineages = dict(line.split("\t") for line in (world / "taxonomy" / "lineages.tsv").read_text().splitlines()[1:])
     best = own.sort_values("bits").groupby("fragment").tail(1)

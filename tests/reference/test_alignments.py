@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import write_fasta
+from genestill.core.errors import InputError
+from genestill.core.sequences import write_fasta
 from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_table
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
-from genestill.ground.cells import LeftOut
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.cells import LeftOut
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.annotation import read_annotation
 from genestill.reference.transcripts import coding_sequence, track, transcripts_of_genome
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.reference.archive import unpack
 
 pytestmark = pytest.mark.faults

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from genestill.cli import build_parser, main
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, sha256_of
-from genestill.ground.lineage import RANKS, parse_lineage
-from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, sha256_of
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.community import (
     CommunitySettings,
     cut_contigs,

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.tables import read_table
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.tables import read_table
 from genestill.reference.abundance import join_abundances
 from genestill.reference.contigs import index_contigs, prepare_contigs, read_truth
 from genestill.reference.coverage_tables import read_abundance_table
@@ -59,7 +59,7 @@ def refused(folder, **more) -> str:
 def test_rows_are_joined_by_id_whatever_their_order(given_files, caplog):
     caplog.set_level("INFO", logger="genestill")
     run(given_files)
-    index = read_table(given_files / "contigs.parquet", artefacts.INDEX)
+    index = read_table(given_files / "contigs.parquet", table_schemas.INDEX)
     assert index["id"].tolist() == ["S1C2", "S1C3"]
     assert index["length"].tolist() == [64, 96]
     assert index["sample"].tolist() == ["S1", "S1"]
@@ -68,7 +68,7 @@ def test_rows_are_joined_by_id_whatever_their_order(given_files, caplog):
     assert abundance.columns.tolist() == ["id", "a", "b"]
     assert abundance["a"].tolist() == [2, 3]
     assert abundance["b"].dtype == np.float32
-    truth = read_table(given_files / "truth.parquet", artefacts.TRUTH)
+    truth = read_table(given_files / "truth.parquet", table_schemas.TRUTH)
     assert truth["species"].tolist() == ["E two", "F three"]
     assert "1 shorter than 40 bp" in caplog.text
     assert "1 abundance rows of no contig" in caplog.text
@@ -221,7 +221,7 @@ def test_contigs_missing_from_labels_and_truth_are_unlabelled_and_counted(given_
     caplog.set_level("INFO", logger="genestill")
     (given_files / "truth.tsv").write_text(f"contig\tlineage\nS1C3\t{LINEAGES[2]}\n")
     run(given_files)
-    truth = read_table(given_files / "truth.parquet", artefacts.TRUTH)
+    truth = read_table(given_files / "truth.parquet", table_schemas.TRUTH)
     assert truth["species"].tolist()[1] == "F three"
     assert truth["domain"].isna().tolist() == [True, False]
     assert "1 truth contigs without row" in caplog.text

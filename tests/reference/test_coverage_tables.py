@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.reference.coverage_tables import read_abundance_table
 from genestill.reference.coverage_words import sample_name
 

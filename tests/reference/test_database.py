@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from genestill.ground.contents import content_checksum
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.mmseqs_databases import NEEDED
+from genestill.core.contents import content_checksum
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.lineage import parse_lineage
+from genestill.core.mmseqs_databases import NEEDED
 from genestill.reference.database import fetch_database, make_database
 from genestill.reference.taxdump import taxdump_of_lineages
 from genestill.reference.taxonomy import write_taxonomy

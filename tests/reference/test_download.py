@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.reference.download import fetch
 
 pytestmark = pytest.mark.faults

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import read_fasta, write_fasta
+from genestill.core.errors import InputError
+from genestill.core.sequences import read_fasta, write_fasta
 from genestill.reference.genomes import read_genomes
 from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows, write_clade_task
 

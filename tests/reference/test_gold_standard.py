@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import read_fasta
+from genestill.core.errors import InputError
+from genestill.core.sequences import read_fasta
 from genestill.reference.gold_standard import lineages_of_contigs, read_mapping, write_gold_standard
 from genestill.reference.sources import read_sources
 from genestill.reference.taxdump import read_taxdump

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.programs import find_program
-from genestill.ground.sequences import reverse_complement, write_fasta
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.programs import find_program
+from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.reference.genomes import TRANSLATION_TABLES, read_genomes
 from genestill.reference.proteins import predict_proteins
 

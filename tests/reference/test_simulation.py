@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from genestill.cli import build_parser
-from genestill.ground.errors import InputError
-from genestill.ground.files import sha256_of
-from genestill.ground.lineage import depth, parse_lineage, refuse_two_parents
-from genestill.ground.sequences import read_fasta, reverse_complement
+from genestill.core.errors import InputError
+from genestill.core.files import sha256_of
+from genestill.core.lineage import depth, parse_lineage, refuse_two_parents
+from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.reference.evolution import AMINO_ACID_OF_CODON, AMINO_ACIDS, Usage, _draw
 from genestill.reference.simulation import BiosphereSettings, simulate_genomes, write_biosphere
 

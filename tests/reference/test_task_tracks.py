@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genestill.core.sequences import read_fasta
+from genestill.core.table_schemas import PROBE_TASK, TRANSCRIPTS
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes.tables import read_features, read_task
-from genestill.ground.artefacts import PROBE_TASK, TRANSCRIPTS
-from genestill.ground.sequences import read_fasta
-from genestill.ground.tables import read_table, write_table
 from genestill.reference.homology import separate_benchmark
 from genestill.reference.probe_tasks import build_task, transcript_id, write_task
 from genestill.reference.settings import Likeness

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.artefacts import TRUTH, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, format_lineage, parse_lineage
-from genestill.ground.tables import write_table
-from genestill.ground.taxonomy_folder import read_lineages
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, format_lineage, parse_lineage
+from genestill.core.table_schemas import TRUTH, rank_columns
+from genestill.core.tables import write_table
+from genestill.core.taxonomy_folder import read_lineages
 from genestill.reference.genomes import read_genomes
 from genestill.reference.taxdump import Taxdump, read_report, read_taxdump, taxdump_of_lineages
 from genestill.reference.taxonomy import (

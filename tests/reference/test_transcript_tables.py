@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
-from genestill.ground.artefacts import PROBE_TASK
-from genestill.ground.cells import LeftOut
-from genestill.ground.errors import InputError
-from genestill.ground.tables import read_metadata, read_table
+from genestill.core.cells import LeftOut
+from genestill.core.errors import InputError
+from genestill.core.table_schemas import PROBE_TASK
+from genestill.core.tables import read_metadata, read_table
 from genestill.reference.probe_tasks import read_targets
 from genestill.reference.transcripts import Columns, read_rows, transcripts_of_table
 
@@ -175,9 +175,9 @@ def test_every_row_of_a_multilabel_task_is_kept_whole_or_counted(cells):
 
 
 def test_the_table_of_probes_says_which_rows_a_task_lost(tmp_path):
+    from genestill.core.table_schemas import PROBE_PREDICTIONS
+    from genestill.core.tables import write_table
     from genestill.evaluation.probes.kept import read_left_out
-    from genestill.ground.artefacts import PROBE_PREDICTIONS
-    from genestill.ground.tables import write_table
 
     sentences = {"half_life": "3 of 20 rows left out: 3 without a target (line 2, …)", "whole": ""}
     empty = pd.DataFrame({name: [] for name in PROBE_PREDICTIONS.names}, dtype=object)

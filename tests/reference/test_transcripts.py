@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import reverse_complement, write_fasta
+from genestill.core.errors import InputError
+from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.reference.annotation import Model
 from genestill.reference.homology import Likeness, leave_out_relatives
 from genestill.reference.probe_tasks import build_task, write_task

@@ -1,9 +1,9 @@
 import pytest
 
 from genestill.cli import main
-from genestill.ground.artefacts import TRUTH
-from genestill.ground.errors import InputError
-from genestill.ground.tables import read_table
+from genestill.core.errors import InputError
+from genestill.core.table_schemas import TRUTH
+from genestill.core.tables import read_table
 from genestill.reference.truth import write_truth
 
 NAMES = "d__D;p__P;c__C;o__O;f__F;g__G"

@@ -16,20 +16,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genestill.ground import artefacts
-from genestill.ground.configuration import complete_configuration, read_yaml
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.label_tables import read_label_table
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.reproduction import differences, read_record
-from genestill.ground.sequences import read_fasta, write_fasta
-from genestill.ground.shards import load_embeddings
-from genestill.ground.soft_labels import read_soft_labels, write_soft_labels
-from genestill.ground.tables import read_metadata, read_table, write_table
-from genestill.ground.taxonomy_folder import read_lineages
-from genestill.ground.text import read_text_lines
+from genestill.core import table_schemas
+from genestill.core.configuration import complete_configuration, read_yaml
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.label_tables import read_label_table
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.reproduction import differences, read_record
+from genestill.core.sequences import read_fasta, write_fasta
+from genestill.core.shards import load_embeddings
+from genestill.core.soft_labels import read_soft_labels, write_soft_labels
+from genestill.core.tables import read_metadata, read_table, write_table
+from genestill.core.taxonomy_folder import read_lineages
+from genestill.core.text import read_text_lines
 
 FUZZ = int(os.environ.get("GENESTILL_FUZZ", "25"))
 ROOT = Path(__file__).parents[2]
@@ -325,13 +325,13 @@ FILES = {
     ),
     "shard of embeddings": (
         "a.parquet",
-        parquet(artefacts.embeddings(2), SHARD, {"teacher": "t"}),
+        parquet(table_schemas.embeddings(2), SHARD, {"teacher": "t"}),
         lambda path: load_embeddings([path], ["a", "b"]),
     ),
     "index": (
         "a.parquet",
-        parquet(artefacts.INDEX, INDEX, {"a": "b"}),
-        lambda path: (read_table(path, artefacts.INDEX), read_metadata(path)),
+        parquet(table_schemas.INDEX, INDEX, {"a": "b"}),
+        lambda path: (read_table(path, table_schemas.INDEX), read_metadata(path)),
     ),
     "task table": ("a.tsv", TASKS.encode(), lazily("genestill.student.dna.tasks", "read_task")),
     "task table, evaluation": (
@@ -394,7 +394,7 @@ FOLDERS = {
     "taxonomy of labels": (
         taxdump,
         ["lineages.tsv", "merged.dmp", "delnodes.dmp"],
-        lazily("genestill.ground.taxonomy", "read_taxonomy"),
+        lazily("genestill.core.taxonomy", "read_taxonomy"),
     ),
     "corrector": (
         corrector,
@@ -445,7 +445,7 @@ def attempt(read, path: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    write_table(folder / "index.parquet", pd.DataFrame(INDEX), artefacts.INDEX)
+    write_table(folder / "index.parquet", pd.DataFrame(INDEX), table_schemas.INDEX)
 
 
 def try_damaged(data, read, path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 from test_fuzzing import FILES
 from xopen import zstd
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 TEXT = sorted(name for name, (_, content, _) in FILES.items() if isinstance(content, bytes))
 SAVED = {
@@ -51,10 +51,10 @@ def plain(name):
 
 @pytest.fixture
 def put(tmp_path):
-    from test_fuzzing import INDEX, artefacts, pa, write_table
+    from test_fuzzing import INDEX, pa, table_schemas, write_table
 
     # What stands beside the file, for readers that join it to others.
-    write_table(tmp_path / "index.parquet", pa.table(INDEX, schema=artefacts.INDEX), artefacts.INDEX)
+    write_table(tmp_path / "index.parquet", pa.table(INDEX, schema=table_schemas.INDEX), table_schemas.INDEX)
 
     def put(file, content):
         (tmp_path / file).write_bytes(content)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genestill.ground.sequences import reverse_complement
+from genestill.core.sequences import reverse_complement
 from genestill.student.corrector.composition import (
     FEATURES,
     TETRANUCLEOTIDES,

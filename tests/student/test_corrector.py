@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.predictions import predictions_of
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.predictions import predictions_of
 from genestill.student.corrector.evidence import other_leaves, posterior_of_labels
 from genestill.student.corrector.features import Contigs, evidence_arrays
 from genestill.student.corrector.neighbours import (

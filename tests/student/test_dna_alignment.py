@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import encode_bases
+from genestill.core.errors import InputError
+from genestill.core.sequences import encode_bases
 from genestill.student.dna.alignment import align, overlap
 from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.masking import cut_groups, mask_groups

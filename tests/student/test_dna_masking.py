@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import encode_bases
+from genestill.core.errors import InputError
+from genestill.core.sequences import encode_bases
 from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.masking import carry_to_bases, check_groups, corrupt_tokens, cut_groups, mask_groups
 from genestill.student.dna.tokens import SingleBases, open_cutter

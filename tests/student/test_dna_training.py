@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genestill.ground.artefacts import TASK_PREDICTIONS, embeddings, token_features
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.sequences import encode_bases, read_fasta, write_fasta
-from genestill.ground.tables import read_table, write_table
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.sequences import encode_bases, read_fasta, write_fasta
+from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings, token_features
+from genestill.core.tables import read_table, write_table
 from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import CrossAttentionDecoder, Distillation

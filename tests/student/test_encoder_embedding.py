@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from genestill.cli import main
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import write_fasta
-from genestill.ground.tables import read_metadata, read_table, write_table
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.sequences import write_fasta
+from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.student.encoders import EncoderConfig, EncoderModel, streaming
 from genestill.student.encoders.embedding import (
     Embedder,
@@ -65,7 +65,7 @@ def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(
     arguments = ["student", "embed", str(tmp_path / "in.fa.gz"), "--model", str(folder), "-o", str(output)]
     assert main([*arguments, "--batch-tokens", "500", "--threads", "2"]) == 0
     size = expansion or {"mean": 16, "concatenated": 48}[pooling]
-    table = read_table(output, artefacts.embeddings(size))
+    table = read_table(output, table_schemas.embeddings(size))
     assert pq.ParquetFile(output).num_row_groups == 5
     assert table["id"].tolist() == [name for name, _ in records]
     assert table["tokens"].tolist() == [len(sequence) for _, sequence in records]
@@ -140,7 +140,7 @@ def tracks_table(path, records, seed=1):
             "length": [len(sequence) for _, sequence in records],
         }
     )
-    write_table(path, frame, artefacts.TRANSCRIPTS)
+    write_table(path, frame, table_schemas.TRANSCRIPTS)
     return columns
 
 
@@ -150,7 +150,7 @@ def test_tracks_reach_the_student_and_follow_their_sequence(tmp_path):
     write_fasta(tmp_path / "in.fa", records[2:])  # the table holds more than the file
     columns = tracks_table(tmp_path / "tracks.parquet", records)
     embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet", tracks=tmp_path / "tracks.parquet")
-    table = read_table(tmp_path / "out.parquet", artefacts.embeddings(16))
+    table = read_table(tmp_path / "out.parquet", table_schemas.embeddings(16))
     model = EncoderModel.from_pretrained(folder).eval()
     for row in (0, 9):
         input_ids, mask = (torch.from_numpy(x) for x in encode_batch([records[row + 2][1]]))

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import reverse_complement
+from genestill.core.errors import InputError
+from genestill.core.sequences import reverse_complement
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.attention import attend_within
 from genestill.student.encoders.pooling import pool

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import RANKS, parse_lineage
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS, parse_lineage
 from genestill.student.corrector.evidence import (
     evidence_of_hits,
     leaf_posterior,

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import main
-from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import NO_LINEAGE, RANKS, format_lineage, parse_lineage
-from genestill.ground.tables import write_table
+from genestill.core.errors import InputError
+from genestill.core.lineage import NO_LINEAGE, RANKS, format_lineage, parse_lineage
+from genestill.core.table_schemas import INDEX, PREDICTIONS, rank_columns
+from genestill.core.tables import write_table
 from genestill.student.corrector.export import distinct_names, export_predictions
 from genestill.student.corrector.taxids import Taxids
 

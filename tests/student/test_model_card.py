@@ -11,12 +11,12 @@ import torch
 import yaml
 
 from genestill.cli import main
-from genestill.ground.artefacts import METRICS, metrics_table
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_json
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.tables import write_table
+from genestill.core.errors import InputError
+from genestill.core.files import write_json
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.table_schemas import METRICS, metrics_table
+from genestill.core.tables import write_table
 from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.release import Card, parameters_of, summarise_figures, write_model_card

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import DebertaV2ForMaskedLM
 
 from genestill.cli import main
-from genestill.ground.artefacts import token_features
-from genestill.ground.sequences import write_fasta
-from genestill.ground.tables import write_table
+from genestill.core.sequences import write_fasta
+from genestill.core.table_schemas import token_features
+from genestill.core.tables import write_table
 from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.deberta import deberta_configuration
 from genestill.student.dna.runs import Start

@@ -6,8 +6,8 @@ import pytest
 
 PROGRAM = """
 import numpy as np
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.memory import give_back_large_arrays
+from genestill.core.label_tree import LabelTree
+from genestill.core.memory import give_back_large_arrays
 from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.corrector.prediction import ROWS_AT_ONCE, predict_lineages
 from genestill.student.corrector.training import Inputs

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from genestill.ground.errors import InputError
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.predictions import predictions_of
+from genestill.core.errors import InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.predictions import predictions_of
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.published import build_student, taxometer_inputs, train_published
 from genestill.student.corrector.settings import PublishedSettings

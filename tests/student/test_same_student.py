@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from genestill.cli import main
-from genestill.ground.contents import content_checksum
-from genestill.ground.sequences import write_fasta
+from genestill.core.contents import content_checksum
+from genestill.core.sequences import write_fasta
 
 
 @pytest.fixture

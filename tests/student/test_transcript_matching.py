@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genestill.ground.artefacts import BASE_LOG_PROBABILITIES, TRANSCRIPTS, embeddings, token_features
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.tables import read_table, write_table
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.table_schemas import BASE_LOG_PROBABILITIES, TRANSCRIPTS, embeddings, token_features
+from genestill.core.tables import read_table, write_table
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.release import parameters_of

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from genestill.ground.artefacts import INDEX
-from genestill.ground.sequences import write_fasta
-from genestill.ground.tables import write_table
+from genestill.core.sequences import write_fasta
+from genestill.core.table_schemas import INDEX
+from genestill.core.tables import write_table
 from genestill.teacher.pretraining import build_model
 from genestill.teacher.settings import PretrainingSettings
 from genestill.teacher.tokenization import KmerTokenizer, train_bpe

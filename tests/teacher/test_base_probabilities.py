@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.windows import cut_windows

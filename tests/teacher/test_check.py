@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.sequences import write_fasta
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.sequences import write_fasta
 from genestill.teacher.check import check_teacher
 from genestill.teacher.genomes import Genomes, genome_files
 from genestill.teacher.loading import load_teacher

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from genestill.ground import artefacts
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.sequences import reverse_complement
-from genestill.ground.shards import load_embeddings
-from genestill.ground.tables import read_arrow, read_metadata
+from genestill.core import table_schemas
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.sequences import reverse_complement
+from genestill.core.shards import load_embeddings
+from genestill.core.tables import read_arrow, read_metadata
 from genestill.teacher.embedding import compute, sequence_embeddings
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
@@ -145,7 +145,7 @@ def test_more_shards_than_sequences_leave_some_empty(causal_folder, contigs, tmp
         embed_shard(causal_folder, fasta, index, part, EmbeddingSettings(), number, 14, device="cpu")
     found = load_embeddings(parts, [name for name, _ in records])
     assert found.shape == (11, 32)
-    assert 0 in [len(read_arrow(part, artefacts.embeddings(32))) for part in parts]
+    assert 0 in [len(read_arrow(part, table_schemas.embeddings(32))) for part in parts]
 
 
 def test_the_file_says_how_it_was_made(causal_folder, contigs, tmp_path):
@@ -167,7 +167,7 @@ def test_other_outputs_are_written_in_their_schemas(masked_folder, contigs, tmp_
     fasta, index, records = contigs
     output = tmp_path / "x.parquet"
     embed_shard(masked_folder, fasta, index, output, EmbeddingSettings(representation=representation), device="cpu")
-    schema = artefacts.token_features(32) if representation == "token" else artefacts.BASE_LOG_PROBABILITIES
+    schema = table_schemas.token_features(32) if representation == "token" else table_schemas.BASE_LOG_PROBABILITIES
     assert read_arrow(output, schema)["id"].to_pylist() == [name for name, _ in records]
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from genestill.cli import main
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.teacher.fetching import fetch, teacher_folder
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.registry import find_teacher, read_registry

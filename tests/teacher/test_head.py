@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from genestill.ground.errors import InputError
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import parse_lineage
-from genestill.ground.soft_labels import read_soft_labels, write_soft_labels
+from genestill.core.errors import InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.soft_labels import read_soft_labels, write_soft_labels
 from genestill.teacher import head
 
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k // 2};s__G{k // 2} s{k}") for k in range(4)]

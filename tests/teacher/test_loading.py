@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.teacher.loading import load_teacher, resolve_layer
 from genestill.teacher.nucleotide_transformer import NucleotideTransformerForMaskedLM
 

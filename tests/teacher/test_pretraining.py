@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genestill.ground.contents import content_checksum
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.sequences import write_fasta
+from genestill.core.contents import content_checksum
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.sequences import write_fasta
 from genestill.teacher import pretraining
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import load_teacher

@@ -1,4 +1,4 @@
-from genestill.ground.contents import content_checksum
+from genestill.core.contents import content_checksum
 from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard
 

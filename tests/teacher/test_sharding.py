@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genestill.ground.artefacts import INDEX
-from genestill.ground.errors import InputError
-from genestill.ground.tables import read_table
+from genestill.core.errors import InputError
+from genestill.core.table_schemas import INDEX
+from genestill.core.tables import read_table
 from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard, read_rows, shard_bounds, write_stream
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genestill.ground.artefacts import INDEX
-from genestill.ground.errors import InputError
-from genestill.ground.shards import Rows, find_embeddings
-from genestill.ground.tables import read_metadata, write_table
+from genestill.core.errors import InputError
+from genestill.core.shards import Rows, find_embeddings
+from genestill.core.table_schemas import INDEX
+from genestill.core.tables import read_metadata, write_table
 from genestill.teacher.stored import choose_files, describe, import_shard, list_sequences
 
 IDS, LENGTHS = ["a", "b", "c"], [12, 6, 18]

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from genestill.cli import main
-from genestill.ground.files import sha256_of
-from genestill.ground.sequences import write_fasta
-from genestill.ground.shards import load_embeddings
-from genestill.ground.tables import read_metadata
+from genestill.core.files import sha256_of
+from genestill.core.sequences import write_fasta
+from genestill.core.shards import load_embeddings
+from genestill.core.tables import read_metadata
 
 
 def run(*words) -> int:

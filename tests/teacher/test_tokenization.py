@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.teacher.tokenization import KmerTokenizer, load_tokenizer, train_bpe
 
 DNA = st.text("ACGTNacgtRYn", min_size=1, max_size=80)

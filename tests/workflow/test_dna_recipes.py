@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from genestill.ground.configuration import complete_configuration, read_yaml
-from genestill.ground.errors import InputError
-from genestill.ground.settings import expand
+from genestill.core.configuration import complete_configuration, read_yaml
+from genestill.core.errors import InputError
+from genestill.core.settings import expand
 from genestill.student.dna.students import ARCHITECTURES
 from snakemake_process import ROOT, run_snakemake
 

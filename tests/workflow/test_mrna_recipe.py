@@ -3,9 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genestill.ground.configuration import complete_configuration, read_yaml
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
+from genestill.core.configuration import complete_configuration, read_yaml
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
 from genestill.student.transcripts.settings import parse_objective
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from genestill.cli import main
-from genestill.ground.artefacts import PREDICTIONS
-from genestill.ground.tables import read_table
+from genestill.core.table_schemas import PREDICTIONS
+from genestill.core.tables import read_table
 from snakemake_process import ROOT, run_snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from genestill.ground.artefacts import METRICS, PREDICTIONS, TRUTH
-from genestill.ground.tables import read_table
+from genestill.core.table_schemas import METRICS, PREDICTIONS, TRUTH
+from genestill.core.tables import read_table
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))

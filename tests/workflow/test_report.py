@@ -17,7 +17,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings import types as settings
 
 from genestill.cli import main
-from genestill.ground.configuration import merge, read_yaml
+from genestill.core.configuration import merge, read_yaml
 from snakemake_process import ROOT, run_snakemake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

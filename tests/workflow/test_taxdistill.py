@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genestill.ground.artefacts import INDEX, METRICS, PREDICTIONS
-from genestill.ground.tables import read_table
+from genestill.core.table_schemas import INDEX, METRICS, PREDICTIONS
+from genestill.core.tables import read_table
 from snakemake_process import ROOT, run_snakemake
 
 pytestmark = pytest.mark.workflow

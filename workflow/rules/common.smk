@@ -11,22 +11,22 @@ from snakemake.settings.types import DeploymentMethod
 
 import yaml
 
-from genestill.ground.configuration import (
+from genestill.core.configuration import (
     complete_configuration,
     effective_configuration,
     merge,
 )
-from genestill.ground.contradictions import refuse_contradictions
-from genestill.ground.devices import count_gpus
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
-from genestill.ground.given_paths import (
+from genestill.core.contradictions import refuse_contradictions
+from genestill.core.devices import count_gpus
+from genestill.core.errors import InputError
+from genestill.core.files import write_text
+from genestill.core.given_paths import (
     is_folder,
     refuse_missing_paths,
     refuse_to_replace,
 )
-from genestill.ground.locks import hold
-from genestill.ground.recipes import (
+from genestill.core.locks import hold
+from genestill.core.recipes import (
     CLADE_TASK,
     asked_of_teacher,
     distilled_students,
@@ -35,7 +35,7 @@ from genestill.ground.recipes import (
     mrna_students,
     needed_representations,
 )
-from genestill.ground.settings import select_settings
+from genestill.core.settings import select_settings
 
 # The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration
 # of its own, as those that snakedeploy makes do.

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import write_json, write_text
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.sequences import read_fasta
+from genestill.core.shards import find_embeddings
+from genestill.core.table_schemas import LABELS
+from genestill.core.tables import read_metadata, read_table
 from genestill.evaluation.probes.baselines import kmer_features
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.probes.tables import read_task
 from genestill.evaluation.sequence_tasks.tables import read_task_table
-from genestill.ground.artefacts import LABELS
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import write_json, write_text
-from genestill.ground.lineage import RANKS
-from genestill.ground.logs import logger
-from genestill.ground.sequences import read_fasta
-from genestill.ground.shards import find_embeddings
-from genestill.ground.tables import read_metadata, read_table
 
 FOLDS = 5
 PENALTIES = 10.0 ** np.arange(-4, 3)

@@ -1,9 +1,9 @@
 """The command ``genestill evaluation admission``."""
 
+from genestill.core.errors import InputError
+from genestill.core.options import add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.settings import AdmissionSettings, ProbeSettings
-from genestill.ground.errors import InputError
-from genestill.ground.options import add_seed
-from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:

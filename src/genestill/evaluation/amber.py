@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import folder_aside, write_aside
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import NO_LINEAGE, RANKS
+from genestill.core.logs import logger
 from genestill.evaluation.calls import UNNAMED, Predictions, read_calls
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import folder_aside, write_aside
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import NO_LINEAGE, RANKS
-from genestill.ground.logs import logger
 
 _AMBER_RANKS = ("superkingdom", *RANKS[1:])
 TOLERANCE = 1e-6

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.table_schemas import METRICS, TALLIES
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
-from genestill.ground.artefacts import METRICS, TALLIES
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside
-from genestill.ground.tables import read_table, write_table
 
 OPEN_SHARE = 0.1  # share of contigs of absent species from which a community counts as open
 COMPARED_RANKS = ("species", "genus", "family")
@@ -42,7 +42,7 @@ class Scores:
 
 
 def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
-    """F1 at ``rank`` of every model and threshold in every community; ``tallies`` is of `artefacts.TALLIES`.
+    """F1 at ``rank`` of every model and threshold in every community; ``tallies`` is of `table_schemas.TALLIES`.
 
     Raises `InputError` if a model was not run in every community.
     """

@@ -6,11 +6,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
 from genestill.evaluation.benchmark import COMPARED_RANKS
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
-from genestill.ground.errors import InputError
 
 MEANS = ("open", "closed")
 _TEXT = {"scope": str, "rank": str, "model": str, "threshold": str}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from genestill.ground.lineage import RANKS
+from genestill.core.lineage import RANKS
 
 TAIL = 0.01  # AMBER's -p 1
 UNITS = ("bp", "seq")

@@ -1,6 +1,6 @@
 """The commands that score taxonomic binning as CAMI does."""
 
-from genestill.ground.options import name_and_value
+from genestill.core.options import name_and_value
 
 
 def add_commands(commands) -> None:

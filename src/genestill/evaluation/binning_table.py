@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import folder_aside, write_aside
+from genestill.core.lineage import RANKS, Lineage, is_filled
+from genestill.core.logs import logger
+from genestill.core.table_schemas import PREDICTIONS, TRUTH, lineages_of
+from genestill.core.tables import read_table, read_tsv
+from genestill.core.taxonomy_folder import dump_file
+from genestill.core.text import text_lines
 from genestill.evaluation.binning import NO_TAXON, measure_binning
-from genestill.ground.artefacts import PREDICTIONS, TRUTH, lineages_of
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import folder_aside, write_aside
-from genestill.ground.lineage import RANKS, Lineage, is_filled
-from genestill.ground.logs import logger
-from genestill.ground.tables import read_table, read_tsv
-from genestill.ground.taxonomy_folder import dump_file
-from genestill.ground.text import text_lines
 
 TOLERANCE = 1e-6
 # Our names of metrics -> those of AMBER's results.tsv, and of the tables that its web pages show (published by CAMI).
@@ -48,8 +48,8 @@ def score_binnings(truth: str | Path, predictions: dict[str, str | Path], output
     that `fill_gaps` filled are no taxa.
 
     Args:
-        truth: table of `artefacts.TRUTH`, with the lengths of all contigs.
-        predictions: name of the tool -> table of `artefacts.PREDICTIONS`.
+        truth: table of `table_schemas.TRUTH`, with the lengths of all contigs.
+        predictions: name of the tool -> table of `table_schemas.PREDICTIONS`.
         output: the table.
 
     Raises:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.artefacts import LABELS, PREDICTIONS, TRUTH, lineages_of
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, spelling_key
-from genestill.ground.logs import logger
-from genestill.ground.tables import read_table
+from genestill.core.errors import InputError
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, spelling_key
+from genestill.core.logs import logger
+from genestill.core.table_schemas import LABELS, PREDICTIONS, TRUTH, lineages_of
+from genestill.core.tables import read_table
 
 UNNAMED = -1
 # The rank that a novelty status calls absent from the reference; the right answer stops above it.
@@ -20,7 +20,7 @@ RIGHT_DEPTH = {"exact": 7, "known": 7, "species": 6, "genus": 5, "family": 4}
 
 @dataclass(frozen=True)
 class Predictions:
-    """A table of `artefacts.PREDICTIONS` and whose it is.
+    """A table of `table_schemas.PREDICTIONS` and whose it is.
 
     Attributes:
         model: name in the metric table.
@@ -130,8 +130,8 @@ def read_calls(
     """Read everything that is compared; the labels are the first model, where there are any.
 
     Args:
-        truth: table of `artefacts.TRUTH`, or None; contigs it does not hold have no right answer.
-        labels: table of `artefacts.LABELS`, which says what the contigs are; None: those of the truth.
+        truth: table of `table_schemas.TRUTH`, or None; contigs it does not hold have no right answer.
+        labels: table of `table_schemas.LABELS`, which says what the contigs are; None: those of the truth.
         predictions: what is compared with them. A contig that a table lacks is not called.
         labels_name: name of the labels in the metric table.
 

@@ -1,16 +1,16 @@
 """The commands of the evaluation stage."""
 
+from genestill.core.errors import InputError
+from genestill.core.kinds import KINDS
+from genestill.core.label_formats.registry import FORMATS
+from genestill.core.options import add_seed, name_and_value, run_and_path
+from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.admission_commands import add_commands as add_admission_commands
 from genestill.evaluation.binning_commands import add_commands as add_binning_commands
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.result_commands import add_commands as add_result_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
 from genestill.evaluation.settings import ComparisonSettings, IntervalSettings
-from genestill.ground.errors import InputError
-from genestill.ground.kinds import KINDS
-from genestill.ground.label_formats.registry import FORMATS
-from genestill.ground.options import add_seed, name_and_value, run_and_path
-from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:

@@ -3,8 +3,8 @@
 from html import escape
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
+from genestill.core.errors import InputError
+from genestill.core.files import write_text
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

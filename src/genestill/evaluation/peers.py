@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from genestill.ground.artefacts import INDEX, PREDICTIONS, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.label_tables import read_label_table
-from genestill.ground.lineage import NO_LINEAGE, RANKS, Lineage, depth
-from genestill.ground.logs import log_counts, logger
-from genestill.ground.tables import read_table, read_tsv, write_table
-from genestill.ground.taxonomy import read_taxonomy
-from genestill.ground.text import text_lines
+from genestill.core.errors import InputError
+from genestill.core.label_tables import read_label_table
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, depth
+from genestill.core.logs import log_counts, logger
+from genestill.core.table_schemas import INDEX, PREDICTIONS, rank_columns
+from genestill.core.tables import read_table, read_tsv, write_table
+from genestill.core.taxonomy import read_taxonomy
+from genestill.core.text import text_lines
 
 _LEFT_OUT_AT_MOST = 0.2  # share of rows that do not fit, above which the table is of another form
 _IDS = pa.schema([INDEX.field("id")])
@@ -29,11 +29,11 @@ def import_predictions(
     threshold: float,
     output: str | Path,
 ) -> None:
-    """Turn predictions of any model into `artefacts.PREDICTIONS`, one row per contig of ``contigs``, in its order.
+    """Turn predictions of any model into `table_schemas.PREDICTIONS`, one row per contig of ``contigs``, in its order.
 
     Args:
-        predictions: a Parquet table of `artefacts.PREDICTIONS`; or a table in any format of
-            `genestill.ground.label_formats.registry`. Of the latter Taxometer's alone has confidences (``scores``, one
+        predictions: a Parquet table of `table_schemas.PREDICTIONS`; or a table in any format of
+            `genestill.core.label_formats.registry`. Of the latter Taxometer's alone has confidences (``scores``, one
             number per rank of the lineage); of others confidences are null and every named rank is accepted.
         form: format of a table that is not Parquet, or ``auto``.
         contigs: a table whose column ``id`` says which contigs are evaluated: the index, or the truth.

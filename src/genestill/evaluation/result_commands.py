@@ -1,6 +1,6 @@
 """The commands of published results: ``publish``, ``standing`` and ``publish-tables``."""
 
-from genestill.ground.options import name_and_value
+from genestill.core.options import name_and_value
 
 
 def add_commands(commands) -> None:
@@ -44,10 +44,10 @@ def _add_publish(commands) -> None:
 def _run_publish(options) -> None:
     from pathlib import Path
 
+    from genestill.core.files import read_json
+    from genestill.core.logs import logger
+    from genestill.core.provenance import find_record
     from genestill.evaluation.results import Run, publish
-    from genestill.ground.files import read_json
-    from genestill.ground.logs import logger
-    from genestill.ground.provenance import find_record
 
     recipe, _, configuration = _identify(options)
     if not options.metrics:
@@ -82,9 +82,9 @@ def _run_standing(options) -> None:
 
 def _identify(options) -> tuple[str, str, str]:
     """Recipe, data set and identity of the run that the options name."""
+    from genestill.core.configuration import read_yaml
+    from genestill.core.errors import InputError
     from genestill.evaluation.results import identity_of
-    from genestill.ground.configuration import read_yaml
-    from genestill.ground.errors import InputError
 
     effective = read_yaml(options.configuration)
     try:
@@ -104,9 +104,9 @@ def _add_tables(commands) -> None:
 
 
 def _run_tables(options) -> None:
+    from genestill.core.errors import CheckFailed
+    from genestill.core.logs import logger
     from genestill.evaluation.result_tables import write_tables
-    from genestill.ground.errors import CheckFailed
-    from genestill.ground.logs import logger
 
     changed = write_tables(options.pages, options.results, options.check)
     if changed and options.check:

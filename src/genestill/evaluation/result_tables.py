@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.files import write_text
+from genestill.core.kinds import named
+from genestill.core.lineage import RANKS
+from genestill.core.tables import read_tsv
+from genestill.core.text import read_text
 from genestill.evaluation.results import EXCEPTIONS, read_results
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
-from genestill.ground.kinds import named
-from genestill.ground.lineage import RANKS
-from genestill.ground.tables import read_tsv
-from genestill.ground.text import read_text
 
 MARKED = re.compile(r"(<!-- results: ([^\n]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 # Smaller is better.

@@ -18,12 +18,12 @@ from pathlib import Path
 import pandas as pd
 
 import genestill
-from genestill.ground.artefacts import METRICS
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_text
-from genestill.ground.lineage import RANKS
-from genestill.ground.logs import logger
-from genestill.ground.tables import read_table, read_tsv
+from genestill.core.errors import InputError
+from genestill.core.files import write_text
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.table_schemas import METRICS
+from genestill.core.tables import read_table, read_tsv
 
 CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
 FIGURES = ("value", "low", "high", "n_trainings", "n_units")
@@ -127,7 +127,7 @@ def standing(path: str | Path, dataset: str, configuration: str) -> pd.DataFrame
 
 
 def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """The rows of `COLUMNS` that a run publishes, as text, from its table of `artefacts.METRICS`.
+    """The rows of `COLUMNS` that a run publishes, as text, from its table of `table_schemas.METRICS`.
 
     Figures of single folds and splits stay in the run. Of the taxonomy benchmark the figures at the models' own
     thresholds are published. Seconds and peak memory (MB) of ``run.costs`` become rows of the task ``cost``.

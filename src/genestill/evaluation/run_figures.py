@@ -6,14 +6,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.shards import Embeddings, chosen_rows
+from genestill.core.table_schemas import PREDICTIONS, TRUTH, lineages_of
+from genestill.core.tables import read_table
 from genestill.evaluation.figures import COLOURS, STYLE, new_figure, save_figure
 from genestill.evaluation.maps import REST, draw_maps
-from genestill.ground.artefacts import PREDICTIONS, TRUTH, lineages_of
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS
-from genestill.ground.logs import logger
-from genestill.ground.shards import Embeddings, chosen_rows
-from genestill.ground.tables import read_table
 
 MAPPED = 1500  # contigs on a map; more would hide each other
 _COLOUR_RANK = "family"

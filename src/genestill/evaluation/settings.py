@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genestill.ground.settings import Settings, setting
+from genestill.core.settings import Settings, setting
 
 # The others read of the section evaluation only which predictions are scored beside the student's.
 _TAXONOMY = ("taxdistill", "taxdistill-published")

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS
+from genestill.core.table_schemas import TALLIES, TRUTH
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.calls import Predictions, read_calls
 from genestill.evaluation.taxonomy import OWN_THRESHOLD, THRESHOLDS, judge
-from genestill.ground.artefacts import TALLIES, TRUTH
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS
-from genestill.ground.tables import read_table, write_table
 
 
 def write_tallies(
@@ -22,11 +22,11 @@ def write_tallies(
     output: str | Path,
     labels_name: str = "MMseqs2",
 ) -> pd.DataFrame:
-    """Count the outcomes of every run at every rank, genome by genome, and write `artefacts.TALLIES` to ``output``.
+    """Count the outcomes of every run at every rank, genome by genome, and write `table_schemas.TALLIES` to ``output``.
 
     Args:
-        truth: table of `artefacts.TRUTH`; every contig needs a genome, or genomes could not be resampled.
-        labels, labels_name: table of `artefacts.LABELS`, itself the first model.
+        truth: table of `table_schemas.TRUTH`; every contig needs a genome, or genomes could not be resampled.
+        labels, labels_name: table of `table_schemas.LABELS`, itself the first model.
         predictions: the runs, several seeds of a model among them.
         dataset: name of the community.
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.table_schemas import METRICS, metrics_table
+from genestill.core.tables import write_table
 from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval, resample_f1
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
 from genestill.evaluation.calls import RIGHT_DEPTH, UNNAMED, Community, Model, Predictions, read_calls
-from genestill.ground.artefacts import METRICS, metrics_table
-from genestill.ground.lineage import RANKS
-from genestill.ground.logs import logger
-from genestill.ground.tables import write_table
 
 THRESHOLDS = (0.5, 0.8, 0.95)
 OWN_THRESHOLD = "own"
@@ -72,7 +72,7 @@ def evaluate_taxonomy(
     labels_name: str = "MMseqs2",
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """Score labels and predictions and write the table of `artefacts.METRICS` to ``output`` (see `measure`)."""
+    """Score labels and predictions and write the table of `table_schemas.METRICS` to ``output`` (see `measure`)."""
     community, models = read_calls(truth, labels, predictions, labels_name)
     table = measure(community, models, seed, resamples).assign(benchmark="taxonomy", dataset=dataset)
     write_table(output, table, METRICS)
@@ -81,7 +81,7 @@ def evaluate_taxonomy(
 
 
 def measure(community: Community, models: list[Model], seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """All metrics, with the columns of `artefacts.METRICS`; the task is a rank, or "lineage".
+    """All metrics, with the columns of `table_schemas.METRICS`; the task is a rank, or "lineage".
 
     Always: ``coverage`` (share of contigs called); against the labels, where there are any, ``same``, ``added``,
     ``removed``, ``renamed`` (counts) and ``agreement`` (same / both called).

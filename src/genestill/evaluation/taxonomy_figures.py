@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.table_schemas import INDEX
+from genestill.core.tables import read_arrow, read_table
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
 from genestill.evaluation.taxonomy import OWN_THRESHOLD, judge, scored_calls, strata_of
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
-from genestill.ground.artefacts import INDEX
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS
-from genestill.ground.logs import logger
-from genestill.ground.tables import read_arrow, read_table
 
 SPECIES = RANKS.index("species")
 STOPS = ("no rank", *RANKS)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS
+from genestill.core.table_schemas import METRICS
+from genestill.core.tables import read_table
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
-from genestill.ground.artefacts import METRICS
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS
-from genestill.ground.tables import read_table
 
 
 def read_taxonomy_metrics(path: str | Path, seed: int | None = None) -> pd.DataFrame:

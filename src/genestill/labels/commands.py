@@ -1,7 +1,7 @@
 """The commands of the labels stage."""
 
-from genestill.ground.options import add_contigs_and_index
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.options import add_contigs_and_index
+from genestill.core.settings import add_settings, settings_of
 from genestill.labels.settings import ImportSettings, SearchSettings
 
 
@@ -32,7 +32,7 @@ def _add_search(commands) -> None:
 
 
 def _run_search(options) -> dict:
-    from genestill.ground.files import read_json
+    from genestill.core.files import read_json
     from genestill.labels.search import search_contigs
 
     search_contigs(

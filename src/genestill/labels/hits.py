@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 # What `mmseqs convertalis` is asked for. The header of a fragment holds tabs itself, hence it comes last: contig key,
 # place, and for a fragment that a contig's end cuts off a flag.
@@ -54,7 +54,7 @@ def read_alignments(path: str | Path) -> pd.DataFrame:
 
 
 def assemble_hits(alignments: pd.DataFrame, id_of_contig: dict[int, str]) -> pd.DataFrame:
-    """Number the fragments and name the contigs: the table ``artefacts.HITS`` with start, stop and strand.
+    """Number the fragments and name the contigs: the table ``table_schemas.HITS`` with start, stop and strand.
 
     Args:
         alignments: as `read_alignments` returns them.

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from genestill.ground import artefacts
-from genestill.ground.files import write_json
-from genestill.ground.label_tables import join_labels, read_label_table
-from genestill.ground.logs import log_counts
-from genestill.ground.tables import read_table
-from genestill.ground.taxonomy import read_taxonomy
+from genestill.core import table_schemas
+from genestill.core.files import write_json
+from genestill.core.label_tables import join_labels, read_label_table
+from genestill.core.logs import log_counts
+from genestill.core.tables import read_table
+from genestill.core.taxonomy import read_taxonomy
 from genestill.labels.lineages import count_labels, refuse_few_species, write_labels
 
 
@@ -23,11 +23,11 @@ def import_labels(
     """Turn a classifier's table into the labels of the contigs of ``index``.
 
     Args:
-        labels: the table; see `genestill.ground.label_tables`.
+        labels: the table; see `genestill.core.label_tables`.
         form: its format, or ``auto``.
-        index: ``artefacts.INDEX``.
+        index: ``table_schemas.INDEX``.
         taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
-        output_labels: ``artefacts.LABELS``, one row a contig of the index, in its order.
+        output_labels: ``table_schemas.LABELS``, one row a contig of the index, in its order.
         output_tsv: Taxometer's input format.
         output_summary: JSON: format, counts.
 
@@ -35,7 +35,7 @@ def import_labels(
         InputError: what `read_label_table` and `join_labels` refuse; a table of taxids without taxonomy; fewer
             than two species.
     """
-    ids = read_table(index, artefacts.INDEX)["id"].tolist()
+    ids = read_table(index, table_schemas.INDEX)["id"].tolist()
     names = read_taxonomy(taxonomy)
     found, counts = join_labels(read_label_table(labels, form), ids, set(ids), str(labels))
     names.require_lineages(found, str(labels))

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from genestill.ground.artefacts import LABELS, rank_columns
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside
-from genestill.ground.label_tables import LabelTable
-from genestill.ground.lineage import RANKS, Lineage, depth, format_lineage
-from genestill.ground.tables import write_table
-from genestill.ground.taxonomy import Taxonomy
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.label_tables import LabelTable
+from genestill.core.lineage import RANKS, Lineage, depth, format_lineage
+from genestill.core.table_schemas import LABELS, rank_columns
+from genestill.core.tables import write_table
+from genestill.core.taxonomy import Taxonomy
 
 
 def count_labels(lineages: list[Lineage]) -> dict[str, int]:
@@ -37,7 +37,7 @@ def refuse_few_species(lineages: list[Lineage], source: str) -> None:
 def write_labels(
     table: LabelTable, taxonomy: Taxonomy, output_labels: str | Path, output_tsv: str | Path
 ) -> list[Lineage]:
-    """Turn labels (one per contig, in order) into lineages; write ``artefacts.LABELS`` and Taxometer's input format."""
+    """Turn labels (one per contig, in order) into lineages and write ``LABELS`` and Taxometer's input format."""
     lineages = taxonomy.lineages_of(table)
     number_of: dict[Lineage, int] = {}
     code = np.fromiter((number_of.setdefault(lineage, len(number_of)) for lineage in lineages), np.int64, len(lineages))

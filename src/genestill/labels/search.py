@@ -11,27 +11,27 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.files import require_disk_space, scratch_folder, write_json
-from genestill.ground.label_tables import LabelTable, collect_labels
-from genestill.ground.logs import log_counts
-from genestill.ground.mmseqs_databases import check_database
-from genestill.ground.programs import find_program, run_program
-from genestill.ground.sequences import read_fasta
-from genestill.ground.tables import read_table, write_table
-from genestill.ground.taxonomy import read_taxonomy
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.files import require_disk_space, scratch_folder, write_json
+from genestill.core.label_tables import LabelTable, collect_labels
+from genestill.core.logs import log_counts
+from genestill.core.mmseqs_databases import check_database
+from genestill.core.programs import find_program, run_program
+from genestill.core.sequences import read_fasta
+from genestill.core.tables import read_table, write_table
+from genestill.core.taxonomy import read_taxonomy
 from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
 from genestill.labels.lineages import count_labels, refuse_few_species, write_labels
 from genestill.labels.settings import SearchSettings
 
-# artefacts.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
+# table_schemas.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
 HITS_WITH_PLACES = pa.schema(
     [
-        *artefacts.HITS,
-        artefacts.column("start", pa.int32(), "first base of the fragment on the forward strand, from 0", "bases"),
-        artefacts.column("stop", pa.int32(), "base after its last", "bases"),
-        artefacts.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
+        *table_schemas.HITS,
+        table_schemas.column("start", pa.int32(), "first base of the fragment on the forward strand, from 0", "bases"),
+        table_schemas.column("stop", pa.int32(), "base after its last", "bases"),
+        table_schemas.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
     ]
 )
 
@@ -52,13 +52,13 @@ def search_contigs(
 
     Args:
         contigs: FASTA file.
-        index: ``artefacts.INDEX``.
+        index: ``table_schemas.INDEX``.
         database: MMseqs2 taxonomy database of proteins (the name that ``mmseqs createdb`` was given).
         taxonomy: folder that ``reference taxonomy`` wrote.
         settings: see `SearchSettings`.
         threads: of MMseqs2.
-        output_labels: ``artefacts.LABELS``, one row a contig of the index, in its order.
-        output_hits: ``artefacts.HITS`` and the columns start, stop (base pairs, 0-based) and strand.
+        output_labels: ``table_schemas.LABELS``, one row a contig of the index, in its order.
+        output_hits: ``table_schemas.HITS`` and the columns start, stop (base pairs, 0-based) and strand.
         output_tsv: Taxometer's input format.
         output_summary: JSON: version of MMseqs2, settings, parameters, counts.
 
@@ -67,7 +67,7 @@ def search_contigs(
     """
     database = Path(database)
     check_database(database)
-    table = read_table(index, artefacts.INDEX)
+    table = read_table(index, table_schemas.INDEX)
     names = read_taxonomy(taxonomy)
     output_labels = Path(output_labels)
     # Six-frame fragments, their candidates and alignments: about 6 bytes a base of the contigs, measured.

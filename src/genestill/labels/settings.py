@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from genestill.ground.label_formats.registry import FORMATS
-from genestill.ground.settings import Settings, setting
+from genestill.core.label_formats.registry import FORMATS
+from genestill.core.settings import Settings, setting
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from genestill.ground.artefacts import HITS, LABELS, lineages_of
-from genestill.ground.errors import InputError
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import RANKS, depth
-from genestill.ground.tables import read_table
-from genestill.ground.taxonomy_folder import read_lineages
+from genestill.core.errors import InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS, depth
+from genestill.core.table_schemas import HITS, LABELS, lineages_of
+from genestill.core.tables import read_table
+from genestill.core.taxonomy_folder import read_lineages
 
 # A reference with more species than this contributes only those that the search met: a softmax over a whole GTDB
 # would spend nearly all of its weights on species that the sample does not hold.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 
 def join_abundances(

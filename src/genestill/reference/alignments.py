@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.errors import InputError
-from genestill.ground.logs import logger
-from genestill.ground.sequences import read_fasta
+from genestill.core.errors import InputError
+from genestill.core.logs import logger
+from genestill.core.sequences import read_fasta
 from genestill.reference.coverage_words import sample_name
 from genestill.reference.text_tables import cell_id
 

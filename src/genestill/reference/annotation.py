@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from genestill.ground.cells import LeftOut, read_gene
-from genestill.ground.errors import InputError
-from genestill.ground.text import COMPRESSED, blanks_for_tabs, text_lines
+from genestill.core.cells import LeftOut, read_gene
+from genestill.core.errors import InputError
+from genestill.core.text import COMPRESSED, blanks_for_tabs, text_lines
 
 _EXON, _CODING, _STOP = "exon", "cds", "stop_codon"
 _UNTRANSLATED = {"five_prime_utr", "three_prime_utr", "utr", "5utr", "3utr", "5'utr", "3'utr"}

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside
-from genestill.ground.logs import logger
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside
+from genestill.core.logs import logger
 
 MAXIMUM_BYTES = 100_000_000_000
 

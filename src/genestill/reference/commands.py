@@ -1,7 +1,7 @@
 """The commands of the reference stage."""
 
-from genestill.ground.label_formats.registry import FORMATS
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.label_formats.registry import FORMATS
+from genestill.core.settings import add_settings, settings_of
 from genestill.reference.genome_commands import add_commands as add_genome_commands
 from genestill.reference.genome_commands import add_genomes
 from genestill.reference.settings import ContigSettings
@@ -51,7 +51,7 @@ def _add_contigs(commands) -> None:
 
 
 def _run_contigs(options) -> None:
-    from genestill.ground.errors import InputError
+    from genestill.core.errors import InputError
     from genestill.reference.contigs import prepare_contigs
 
     if (options.truth is None) != (options.output_truth is None):
@@ -114,7 +114,7 @@ def _add_taxonomy(commands) -> None:
 
 
 def _run_taxonomy(options) -> None:
-    from genestill.ground.errors import InputError
+    from genestill.core.errors import InputError
     from genestill.reference import taxonomy
     from genestill.reference.database import report_taxonomy
     from genestill.reference.genomes import read_genomes
@@ -144,7 +144,7 @@ def _add_proteins(commands) -> None:
 
 
 def _run_proteins(options) -> dict:
-    from genestill.ground.files import checksums_of
+    from genestill.core.files import checksums_of
     from genestill.reference.genomes import read_genomes
     from genestill.reference.proteins import predict_proteins
 
@@ -166,7 +166,7 @@ def _add_database(commands) -> None:
 
 
 def _run_database(options) -> dict:
-    from genestill.ground.errors import InputError
+    from genestill.core.errors import InputError
     from genestill.reference.database import fetch_database, make_database, mmseqs_version
 
     if options.ready is not None:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, sha256_of, write_json
-from genestill.ground.lineage import Lineage, format_lineage
-from genestill.ground.logs import logger, progress
-from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside, sha256_of, write_json
+from genestill.core.lineage import Lineage, format_lineage
+from genestill.core.logs import logger, progress
+from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import Split, split_genomes
 from genestill.reference.settings import STATUSES, CommunitySettings

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.files import require_disk_space, write_text
-from genestill.ground.label_tables import join_labels, read_label_table
-from genestill.ground.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth
-from genestill.ground.logs import log_counts
-from genestill.ground.sequences import read_fasta
-from genestill.ground.tables import write_table
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.files import require_disk_space, write_text
+from genestill.core.label_tables import join_labels, read_label_table
+from genestill.core.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth
+from genestill.core.logs import log_counts
+from genestill.core.sequences import read_fasta
+from genestill.core.tables import write_table
 from genestill.reference.abundance import join_abundances
 from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_tables
@@ -34,7 +34,7 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
         minimum_length: shorter contigs take no part. Base pairs.
 
     Returns:
-        A table of `artefacts.INDEX`, and the length of every contig of the file, also of the short ones.
+        A table of `table_schemas.INDEX`, and the length of every contig of the file, also of the short ones.
 
     Raises:
         InputError: what `read_fasta` refuses, and a file in which every contig is too short.
@@ -56,14 +56,14 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
             f"{path}: none of its {len(lengths)} contigs has {minimum_length} bp or more (the longest has "
             f"{max(lengths.values())} bp); lower dataset.minimum_length"
         )
-    return pd.DataFrame(rows, columns=artefacts.INDEX.names), lengths
+    return pd.DataFrame(rows, columns=table_schemas.INDEX.names), lengths
 
 
 def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known ``genome``, ``length``, ``status``.
 
     Returns:
-        `artefacts.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
+        `table_schemas.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
 
     Raises:
         InputError: naming file and line, for a missing column, a contig given twice, a lineage of the wrong number
@@ -106,9 +106,9 @@ def prepare_contigs(
     Args:
         contigs: FASTA or FASTQ file, compressed or not.
         minimum_length: shorter contigs take no part, and are counted. Base pairs.
-        output_index: ``artefacts.INDEX``, in the order of the FASTA file.
+        output_index: ``table_schemas.INDEX``, in the order of the FASTA file.
         output_abundance: ``id`` and one float32 column a sample, rows as the index.
-        output_truth: ``artefacts.TRUTH``, rows as the index; only with ``truth``.
+        output_truth: ``table_schemas.TRUTH``, rows as the index; only with ``truth``.
         abundance: tables of abundances, each of one or more samples; or
         bam: BAM, CRAM or SAM files, one per sample. Without either there is no sample column.
         labels: table of labels that the run will import.
@@ -147,15 +147,17 @@ def prepare_contigs(
         known += [genome.lineage for genome in found]
     if answers is not None and any(map(depth, known)):
         given = "the reference genomes and labels"
-        counts["truth_names_unknown"] = count_unknown_names(artefacts.lineages_of(answers), known, str(truth), given)
+        counts["truth_names_unknown"] = count_unknown_names(
+            table_schemas.lineages_of(answers), known, str(truth), given
+        )
     # What the later stages write for a base of contigs is dominated by the search's own need; see labels.search.
     require_disk_space(Path(output_index).parent, 20 * sum(lengths.values()) + 200_000_000, "a run on these contigs")
-    write_table(output_index, index, artefacts.INDEX, {"contigs": contigs, "minimum_length": minimum_length})
+    write_table(output_index, index, table_schemas.INDEX, {"contigs": contigs, "minimum_length": minimum_length})
     schema = pa.schema([("id", pa.string()), *[(sample, pa.float32()) for sample in depths.columns[1:]]])
     write_table(output_abundance, depths, schema)
     if output_vamb is not None:
         text = depths.rename(columns={"id": "contigname"}).to_csv(sep="\t", index=False, float_format="%.9g")
         write_text(output_vamb, text)
     if answers is not None and output_truth is not None:
-        write_table(output_truth, answers, artefacts.TRUTH)
+        write_table(output_truth, answers, table_schemas.TRUTH)
     log_counts("contigs", counts)

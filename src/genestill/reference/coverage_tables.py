@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.errors import InputError
-from genestill.ground.logs import logger
+from genestill.core.errors import InputError
+from genestill.core.logs import logger
 from genestill.reference.coverage_words import (
     COUNTS,
     DEPTHS,

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from genestill.ground.text import COMPRESSED
+from genestill.core.text import COMPRESSED
 from genestill.reference.text_tables import plain
 
 # A column's name without its case, blanks and signs -> what it measures. Depths first, the ones to prefer foremost.

@@ -4,11 +4,11 @@ import struct
 import tempfile
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, require_disk_space, write_json
-from genestill.ground.logs import logger
-from genestill.ground.mmseqs_databases import check_database
-from genestill.ground.programs import find_program, run_program
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside, require_disk_space, write_json
+from genestill.core.logs import logger
+from genestill.core.mmseqs_databases import check_database
+from genestill.core.programs import find_program, run_program
 from genestill.reference.taxonomy import make_taxonomy_of_report
 
 # Protein databases with a taxonomy that `mmseqs databases` of release 18 can fetch.

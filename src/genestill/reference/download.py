@@ -11,9 +11,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import rename_synced, require_disk_space, write_json
-from genestill.ground.logs import logger, progress
+from genestill.core.errors import InputError
+from genestill.core.files import rename_synced, require_disk_space, write_json
+from genestill.core.logs import logger, progress
 
 CHUNK = 1 << 20
 LONGEST_WAIT = 120.0  # seconds between two attempts, also when a server asks for more

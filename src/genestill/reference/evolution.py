@@ -14,7 +14,7 @@ import numpy as np
 AMINO_ACIDS = "ARNDCQEGHILKMFPSTWYV"
 _STOP = len(AMINO_ACIDS)
 
-# The standard genetic code (NCBI table 11 translates alike), third base fastest, bases in ground.sequences' order.
+# The standard genetic code (NCBI table 11 translates alike), third base fastest, bases in core.sequences' order.
 _TCAG = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
 _ORDER = ["TCAG".index(base) for base in "ACGT"]
 _LETTERS = "".join(_TCAG[16 * a + 4 * b + c] for a in _ORDER for b in _ORDER for c in _ORDER)

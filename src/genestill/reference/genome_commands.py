@@ -1,7 +1,7 @@
 """The commands of the reference stage that make or cut genomes: biosphere, community, windows, clade task."""
 
-from genestill.ground.options import add_seed
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.options import add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.reference.settings import BiosphereSettings, CladeTaskSettings, CommunitySettings, WindowSettings
 
 
@@ -59,7 +59,7 @@ def _add_community(commands) -> None:
 def _run_community(options) -> dict:
     from pathlib import Path
 
-    from genestill.ground.files import read_json
+    from genestill.core.files import read_json
     from genestill.reference.community import write_community
 
     settings = settings_of(CommunitySettings, options)
@@ -89,8 +89,8 @@ def _add_windows(commands) -> None:
 
 
 def _run_windows(options) -> dict:
-    from genestill.ground.errors import InputError
-    from genestill.ground.files import checksums_of
+    from genestill.core.errors import InputError
+    from genestill.core.files import checksums_of
     from genestill.reference.genomes import read_genomes
     from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows
 
@@ -116,7 +116,7 @@ def _add_clade_task(commands) -> None:
 
 
 def _run_clade_task(options) -> dict:
-    from genestill.ground.files import checksums_of
+    from genestill.core.files import checksums_of
     from genestill.reference.genomes import read_genomes
     from genestill.reference.windows import write_clade_task
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genestill.ground.cells import is_missing, whole_number
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import (
+from genestill.core.cells import is_missing, whole_number
+from genestill.core.errors import InputError
+from genestill.core.lineage import (
     RANKS,
     Lineage,
     depth,
@@ -16,9 +16,9 @@ from genestill.ground.lineage import (
     parse_lineage,
     refuse_two_parents,
 )
-from genestill.ground.logs import logger
-from genestill.ground.tables import read_tsv
-from genestill.ground.taxonomy_folder import parse_taxid
+from genestill.core.logs import logger
+from genestill.core.tables import read_tsv
+from genestill.core.taxonomy_folder import parse_taxid
 
 # The genetic codes of NCBI that Pyrodigal knows.
 TRANSLATION_TABLES = frozenset({*range(1, 7), *range(9, 17), *range(21, 27), 29, 30, 32, 33})

@@ -8,14 +8,14 @@ bioboxes (header ``@@SEQUENCEID``, ``BINID``, ``TAXID``, …).
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, write_json
-from genestill.ground.label_formats.cami import BinningRow, binning_rows
-from genestill.ground.label_formats.row import is_number
-from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
-from genestill.ground.logs import log_counts
-from genestill.ground.sequences import read_fasta, write_fasta
-from genestill.ground.text import blanks_for_tabs, text_lines
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside, write_json
+from genestill.core.label_formats.cami import BinningRow, binning_rows
+from genestill.core.label_formats.row import is_number
+from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, format_lineage
+from genestill.core.logs import log_counts
+from genestill.core.sequences import read_fasta, write_fasta
+from genestill.core.text import blanks_for_tabs, text_lines
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
 # The columns (contig, genome, taxid) of CAMISIM's form.

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.artefacts import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_json
-from genestill.ground.logs import logger
-from genestill.ground.programs import run_program
-from genestill.ground.sequences import write_fasta
-from genestill.ground.tables import read_metadata, read_table, write_table
+from genestill.core.errors import InputError
+from genestill.core.files import write_json
+from genestill.core.logs import logger
+from genestill.core.programs import run_program
+from genestill.core.sequences import write_fasta
+from genestill.core.table_schemas import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
+from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
 from genestill.reference.settings import Likeness
 from genestill.reference.transcripts import checksum, coding_sequence, write_sequences
@@ -75,12 +75,12 @@ def leave_out_relatives(
     gene with one, if it stands in a cluster with one, or if a search finds one alike.
 
     Args:
-        corpus: columns of `artefacts.TRANSCRIPTS`.
-        tasks: name to a table of `artefacts.PROBE_TASK`.
+        corpus: columns of `table_schemas.TRANSCRIPTS`.
+        tasks: name to a table of `table_schemas.PROBE_TASK`.
 
     Returns:
         keep: bool, one a row of ``corpus``.
-        groups: columns of `artefacts.HOMOLOGY_GROUPS`, one row per distinct ``transcript`` of the tasks. Equal
+        groups: columns of `table_schemas.HOMOLOGY_GROUPS`, one row per distinct ``transcript`` of the tasks. Equal
             sequences are in one group.
         overlap: the counts, by criterion and in all, before; and what a second search finds after.
     """
@@ -132,7 +132,7 @@ def separate_benchmark(
 ) -> None:
     """`leave_out_relatives` on files.
 
-    ``output_transcripts`` and ``output_benchmark`` each get transcripts.parquet (`artefacts.TRANSCRIPTS`),
+    ``output_transcripts`` and ``output_benchmark`` each get transcripts.parquet (`table_schemas.TRANSCRIPTS`),
     sequences.fna.gz and index.parquet, in one order; and in coding/ the same two files for models that read codons:
     the coding sequence of each transcript, or all of it where none is known. A sequence that several tasks hold stands
     in the benchmark once for each set of tracks that they give it (see `probe_tasks.transcript_id`): what a model reads

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANKS, Lineage
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, Lineage
 from genestill.reference.settings import STATUSES
 
 _ATTEMPTS = 200

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.artefacts import PROBE_TASK
-from genestill.ground.cells import LeftOut, is_missing, read_number
-from genestill.ground.errors import InputError
-from genestill.ground.tables import write_table
+from genestill.core.cells import LeftOut, is_missing, read_number
+from genestill.core.errors import InputError
+from genestill.core.table_schemas import PROBE_TASK
+from genestill.core.tables import write_table
 from genestill.reference.transcripts import Transcript, checksum, transcript_table, window
 
 KINDS = ("regression", "classification", "multilabel")
@@ -69,7 +69,7 @@ def _target(cell: str, kind: str) -> float | None:
 def build_task(
     transcripts: list[Transcript], targets: np.ndarray, sample: int = 0, longest: int = 0, seed: int = 1
 ) -> pd.DataFrame:
-    """A table of `artefacts.PROBE_TASK`.
+    """A table of `table_schemas.PROBE_TASK`.
 
     Args:
         transcripts: one a row of ``targets``.

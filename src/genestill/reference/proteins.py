@@ -3,11 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, require_disk_space, scratch_folder, sha256_of, write_aside, write_json
-from genestill.ground.logs import logger, progress
-from genestill.ground.programs import find_program, run_program
-from genestill.ground.sequences import read_fasta
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, require_disk_space, scratch_folder, sha256_of, write_aside, write_json
+from genestill.core.logs import logger, progress
+from genestill.core.programs import find_program, run_program
+from genestill.core.sequences import read_fasta
 from genestill.reference.genomes import Genome
 
 # Pyrodigal and Prodigal refuse to train on less; such a genome (a plasmid, a virus) is read with the general models.

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from genestill.ground.errors import InputError
-from genestill.ground.settings import REQUIRED, Settings, setting
+from genestill.core.errors import InputError
+from genestill.core.settings import REQUIRED, Settings, setting
 
 # A gene finder trains on the genome itself and refuses less than 20 kb.
 SHORTEST_GENOME = 30_000

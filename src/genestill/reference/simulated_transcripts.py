@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.files import folder_aside
-from genestill.ground.sequences import reverse_complement, write_fasta
+from genestill.core.files import folder_aside
+from genestill.core.sequences import reverse_complement, write_fasta
 
 BASES = np.array(list("ACGT"))
 STOP_CODONS = {"TAA", "TAG", "TGA"}

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.files import folder_aside
-from genestill.ground.lineage import Lineage, format_lineage
-from genestill.ground.logs import logger
-from genestill.ground.sequences import write_fasta
+from genestill.core.files import folder_aside
+from genestill.core.lineage import Lineage, format_lineage
+from genestill.core.logs import logger
+from genestill.core.sequences import write_fasta
 from genestill.reference.evolution import GenePool, Organism, Usage
 from genestill.reference.settings import BiosphereSettings
 

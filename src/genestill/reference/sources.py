@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.text import read_text_lines
+from genestill.core.errors import InputError
+from genestill.core.text import read_text_lines
 
 COLUMNS = ("dataset", "sample", "role", "url", "checksum", "bytes", "version", "licence", "doi", "state", "holds")
 ROLES = ("contigs", "setup", "reads", "taxonomy", "checksums", "page")

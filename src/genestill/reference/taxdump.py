@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
 
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, depth, fill_gaps
-from genestill.ground.taxonomy_folder import ROOT, dump_file, parse_taxid, read_dump_file
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, depth, fill_gaps
+from genestill.core.taxonomy_folder import ROOT, dump_file, parse_taxid, read_dump_file
 
 # MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
 MMSEQS_RANKS = ("superkingdom", *RANKS[1:])

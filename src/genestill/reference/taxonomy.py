@@ -1,20 +1,20 @@
 """The taxonomy as the folder that MMseqs2 reads and the workflow looks lineages up in.
 
 NCBI's taxdump (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``) and two tables of our own:
-``lineages.tsv`` (taxid, lineage) and ``genomes.tsv`` (genome, taxid); read again by `ground.taxonomy_folder`.
+``lineages.tsv`` (taxid, lineage) and ``genomes.tsv`` (genome, taxid); read again by `core.taxonomy_folder`.
 """
 
 from pathlib import Path
 
-from genestill.ground.artefacts import TRUTH, lineages_of
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, write_json
-from genestill.ground.label_tables import read_label_table
-from genestill.ground.lineage import RANKS, count_unknown_names, depth, format_lineage
-from genestill.ground.logs import log_counts
-from genestill.ground.tables import read_table
-from genestill.ground.taxonomy_folder import LINEAGES, read_lineages
-from genestill.ground.text import read_text_lines
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside, write_json
+from genestill.core.label_tables import read_label_table
+from genestill.core.lineage import RANKS, count_unknown_names, depth, format_lineage
+from genestill.core.logs import log_counts
+from genestill.core.table_schemas import TRUTH, lineages_of
+from genestill.core.tables import read_table
+from genestill.core.taxonomy_folder import LINEAGES, read_lineages
+from genestill.core.text import read_text_lines
 from genestill.reference.genomes import Genome
 from genestill.reference.taxdump import MMSEQS_RANKS, Taxdump, read_report, read_taxdump, taxdump_of_lineages
 
@@ -48,7 +48,7 @@ def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str,
 
 
 def check_truth(truth: str | Path, taxonomy: str | Path) -> int:
-    """How many names of the right answers (`artefacts.TRUTH`) the taxonomy folder does not hold.
+    """How many names of the right answers (`table_schemas.TRUTH`) the taxonomy folder does not hold.
 
     Species that the reference lacks are among them. Raises `InputError` if it holds none of them.
     """

@@ -10,8 +10,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.text import blanks_for_tabs, text_lines
+from genestill.core.errors import InputError
+from genestill.core.text import blanks_for_tabs, text_lines
 
 _ID_WORDS = {
     "contigname", "contig", "contigs", "contigid", "id", "name", "sequence", "sequencename", "sequenceid", "seqname",

@@ -1,7 +1,7 @@
 """The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
 
-from genestill.ground.options import add_seed
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.options import add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.reference.settings import Likeness, ProbeTaskSettings, TranscriptSettings
 
 
@@ -80,7 +80,7 @@ def _open_source(place: str, seed: int, *counted):
 
 
 def _columns(keys: str):
-    from genestill.ground.errors import InputError
+    from genestill.core.errors import InputError
     from genestill.reference.transcripts import Columns
 
     pairs = dict(pair.partition("=")[::2] for pair in keys.split(",") if pair)
@@ -101,8 +101,8 @@ def _files_of(place: str) -> list[str]:
 
 
 def _run_transcripts(options) -> dict:
-    from genestill.ground.cells import LeftOut
-    from genestill.ground.files import checksums_of
+    from genestill.core.cells import LeftOut
+    from genestill.core.files import checksums_of
     from genestill.reference.transcripts import collect_corpus, write_transcripts
 
     counted = {name: (LeftOut(), LeftOut()) for name, _ in options.source}
@@ -134,9 +134,9 @@ def _add_task(commands) -> None:
 def _run_task(options) -> dict:
     import numpy as np
 
-    from genestill.ground.cells import LeftOut
-    from genestill.ground.errors import InputError
-    from genestill.ground.files import checksums_of
+    from genestill.core.cells import LeftOut
+    from genestill.core.errors import InputError
+    from genestill.core.files import checksums_of
     from genestill.reference import probe_tasks, transcripts
 
     if (options.table is None) == (options.classes is None):

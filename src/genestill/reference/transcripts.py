@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genestill.ground.artefacts import INDEX, TRANSCRIPTS
-from genestill.ground.cells import LeftOut, is_missing, read_gene, read_name, read_number, whole_number
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_json
-from genestill.ground.logs import logger
-from genestill.ground.sequences import read_fasta, reverse_complement, write_fasta
-from genestill.ground.tables import NOT_PARQUET, read_tsv, write_table
+from genestill.core.cells import LeftOut, is_missing, read_gene, read_name, read_number, whole_number
+from genestill.core.errors import InputError
+from genestill.core.files import write_json
+from genestill.core.logs import logger
+from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.table_schemas import INDEX, TRANSCRIPTS
+from genestill.core.tables import NOT_PARQUET, read_tsv, write_table
 from genestill.reference.annotation import Model, read_annotation
 
 
@@ -387,7 +387,7 @@ def collect_corpus(
 
 
 def transcript_table(transcripts: list[Transcript]) -> pd.DataFrame:
-    """The columns of `artefacts.TRANSCRIPTS`."""
+    """The columns of `table_schemas.TRANSCRIPTS`."""
     return pd.DataFrame(
         {
             "id": [transcript.id for transcript in transcripts],
@@ -412,7 +412,7 @@ def write_transcripts(folder: str | Path, transcripts: list[Transcript], summary
 
 
 def write_sequences(folder: str | Path, sequences: list[tuple[str, str]]) -> None:
-    """Write (id, sequence) pairs as ``sequences.fna.gz`` with ``index.parquet`` (`artefacts.INDEX`) into ``folder``."""
+    """Write (id, sequence) pairs as ``sequences.fna.gz`` with ``index.parquet`` (`INDEX`) into ``folder``."""
     folder = Path(folder)
     texts = [sequence for _, sequence in sequences]
     index = pd.DataFrame(

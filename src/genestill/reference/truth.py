@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import NO_LINEAGE, Lineage, common_lineage, depth, parse_lineage, refuse_two_parents
-from genestill.ground.logs import log_counts, logger
-from genestill.ground.tables import write_table
-from genestill.ground.taxonomy import read_taxonomy
-from genestill.ground.text import blanks_for_tabs, read_text_lines, text_lines
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, parse_lineage, refuse_two_parents
+from genestill.core.logs import log_counts, logger
+from genestill.core.tables import write_table
+from genestill.core.taxonomy import read_taxonomy
+from genestill.core.text import blanks_for_tabs, read_text_lines, text_lines
 from genestill.reference.gold_standard import is_gold_standard, mapping_rows
 
 _ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
@@ -73,15 +73,15 @@ def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
 
 
 def truth_table(ids: Sequence[str], answers: Sequence[Answer]) -> pd.DataFrame:
-    """The table of `artefacts.TRUTH` of n contigs and their answers."""
-    table = pd.DataFrame({"id": list(ids), **artefacts.rank_columns([row[0] for row in answers])})
+    """The table of `table_schemas.TRUTH` of n contigs and their answers."""
+    table = pd.DataFrame({"id": list(ids), **table_schemas.rank_columns([row[0] for row in answers])})
     for column, name in enumerate(("genome", "length", "status"), 1):
         table[name] = pd.array([row[column] for row in answers], dtype="Int64" if name == "length" else "object")
     return table
 
 
 def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output: str | Path) -> None:
-    """Write `artefacts.TRUTH` of all contigs of a table of right answers, for a run without the contigs themselves.
+    """Write `table_schemas.TRUTH` of all contigs of a table of right answers, for a run without the contigs themselves.
 
     Args:
         truth: a TSV as `read_answers` takes it; or a gold standard of CAMI, in the binning format (lengths from its
@@ -100,7 +100,7 @@ def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output
     rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth[0])
     if not any(depth(row[0]) for row in rows.values()):
         raise InputError(f"{truth[0]}: none of its {len(rows)} contigs has a right answer; expected lineages or taxids")
-    write_table(output, truth_table(list(rows), list(rows.values())), artefacts.TRUTH)
+    write_table(output, truth_table(list(rows), list(rows.values())), table_schemas.TRUTH)
     without_length = sum(row[2] is None for row in rows.values())
     log_counts("truth", {"contigs": len(rows), **counts, "contigs_without_length": without_length})
 

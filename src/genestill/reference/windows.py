@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside
-from genestill.ground.lineage import RANKS, format_lineage
-from genestill.ground.logs import logger, progress
-from genestill.ground.sequences import UNKNOWN_BASE, encode_bases, read_fasta, write_fasta
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.lineage import RANKS, format_lineage
+from genestill.core.logs import logger, progress
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases, read_fasta, write_fasta
 from genestill.reference.genomes import Genome
 
 MOST_UNKNOWN = 0.1  # share of letters other than A, C, G, T that a window may have

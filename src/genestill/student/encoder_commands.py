@@ -1,6 +1,6 @@
 """The commands of released encoder students: ``genestill student embed`` and ``genestill student export-onnx``."""
 
-from genestill.ground.options import add_device
+from genestill.core.options import add_device
 
 
 def add_commands(commands) -> None:

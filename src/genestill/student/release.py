@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from scipy import stats
 
 import genestill
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, sha256_of, write_text
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, sha256_of, write_text
 from genestill.student.corrector.network import Corrector
 from genestill.student.encoders.embedding import open_student
 
@@ -57,7 +57,7 @@ class Card:
         teacher: name, revision, and what else is known; by default what config.json says.
         training: compute and data: hardware, hours, steps, sequences, and so on.
         record: of the command that trained the student, see `provenance.record_command`.
-        figures: rows of `artefacts.METRICS`, of this student only; see `summarise_figures`.
+        figures: rows of `table_schemas.METRICS`, of this student only; see `summarise_figures`.
         figures_source: where the figures were measured, in words.
     """
 
@@ -144,7 +144,7 @@ def parameters_of(folder: str | Path) -> int:
 def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per figure: the columns `FIGURE_KEYS`, value, low, high, n_units, repeats (seeds and folds).
 
-    ``metrics`` has the columns of `artefacts.METRICS`. An interval that the table has is kept; else several seeds or
+    ``metrics`` has the columns of `METRICS`. An interval that the table has is kept; else several seeds or
     folds give the mean and its 95 % t interval, and a single one gives no interval (NaN). Undefined values (null) are
     left out.
 

@@ -27,12 +27,12 @@ def add_commands(commands) -> None:
 def _run_card(options) -> None:
     import shutil
 
-    from genestill.ground.artefacts import METRICS
-    from genestill.ground.errors import InputError
-    from genestill.ground.files import folder_aside, read_json, write_json
-    from genestill.ground.provenance import find_record
-    from genestill.ground.reproduction import read_record
-    from genestill.ground.tables import read_table
+    from genestill.core.errors import InputError
+    from genestill.core.files import folder_aside, read_json, write_json
+    from genestill.core.provenance import find_record
+    from genestill.core.reproduction import read_record
+    from genestill.core.table_schemas import METRICS
+    from genestill.core.tables import read_table
     from genestill.student.release import Card, write_model_card
 
     figures = read_table(options.metrics, METRICS) if options.metrics else None

@@ -7,7 +7,7 @@ place, so their probabilities do not compare base by base; such models are refus
 
 import numpy as np
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.teacher.loading import Teacher
 from genestill.teacher.windows import Window, batches, pad
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import write_json
-from genestill.ground.logs import logger
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import write_json
+from genestill.core.logs import logger
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import Teacher, load_teacher
 from genestill.teacher.objectives import IGNORED, MASKED_SHARE, causal_targets

@@ -1,7 +1,7 @@
 """The commands of the teacher stage."""
 
-from genestill.ground.options import add_contigs_and_index, add_device, add_seed
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.options import add_contigs_and_index, add_device, add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.teacher.settings import (
     CheckSettings,
     EmbeddingSettings,
@@ -53,8 +53,8 @@ def _add_pretrain(commands) -> None:
 
 
 def _run_pretrain(options) -> dict:
-    from genestill.ground.devices import choose_device
-    from genestill.ground.files import checksums_of
+    from genestill.core.devices import choose_device
+    from genestill.core.files import checksums_of
     from genestill.teacher.genomes import genome_files
     from genestill.teacher.loading import describe
     from genestill.teacher.pretraining import pretrain
@@ -97,8 +97,8 @@ def _add_check(commands) -> None:
 
 
 def _run_check(options) -> dict:
-    from genestill.ground.devices import choose_device
-    from genestill.ground.files import checksums_of, read_json
+    from genestill.core.devices import choose_device
+    from genestill.core.files import checksums_of, read_json
     from genestill.teacher.check import check_teacher
     from genestill.teacher.fetching import teacher_folder
     from genestill.teacher.genomes import genome_files
@@ -132,7 +132,7 @@ def _add_embed(commands) -> None:
 
 
 def _run_embed(options) -> dict:
-    from genestill.ground.shards import teacher_of
+    from genestill.core.shards import teacher_of
     from genestill.teacher.fetching import teacher_folder
     from genestill.teacher.sharding import embed_shard
 
@@ -204,7 +204,7 @@ def _add_soften(commands) -> None:
 
 
 def _run_soften(options) -> dict:
-    from genestill.ground.shards import teacher_of
+    from genestill.core.shards import teacher_of
     from genestill.teacher.head import soften
 
     soften(

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from genestill.ground import artefacts
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.sequences import reverse_complement
+from genestill.core import table_schemas
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.sequences import reverse_complement
 from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import Teacher
 from genestill.teacher.settings import EmbeddingSettings
@@ -24,10 +24,10 @@ FIRST_TOKENS = 512  # what TaxDistill looks at
 def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
     """The schema of what ``settings`` ask for."""
     if settings.representation == "token":
-        return artefacts.token_features(teacher.hidden_size)
+        return table_schemas.token_features(teacher.hidden_size)
     if settings.representation == "base-log-probabilities":
-        return artefacts.BASE_LOG_PROBABILITIES
-    return artefacts.embeddings(teacher.hidden_size * len(_poolings_side_by_side(settings)))
+        return table_schemas.BASE_LOG_PROBABILITIES
+    return table_schemas.embeddings(teacher.hidden_size * len(_poolings_side_by_side(settings)))
 
 
 def _poolings_side_by_side(settings: EmbeddingSettings) -> tuple[str, ...]:

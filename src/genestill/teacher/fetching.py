@@ -4,9 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside, sha256_of
-from genestill.ground.logs import logger
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside, sha256_of
+from genestill.core.logs import logger
 from genestill.teacher.loading import DESCRIPTION
 from genestill.teacher.registry import REGISTRY, NamedTeacher, find_teacher
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import read_fasta, reverse_complement
-from genestill.ground.tables import read_tsv
+from genestill.core.errors import InputError
+from genestill.core.sequences import read_fasta, reverse_complement
+from genestill.core.tables import read_tsv
 
 
 def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> list[Path]:

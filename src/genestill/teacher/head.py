@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genestill.ground.artefacts import LABELS, PREDICTIONS, lineages_of
-from genestill.ground.devices import choose_device
-from genestill.ground.errors import CheckFailed
-from genestill.ground.hierarchical_loss import FlatSoftmax
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.memory import give_back_large_arrays
-from genestill.ground.predictions import predictions_of
-from genestill.ground.shards import Embeddings, chosen_rows, teacher_of
-from genestill.ground.soft_labels import write_soft_labels
-from genestill.ground.tables import read_table, write_table
+from genestill.core.devices import choose_device
+from genestill.core.errors import CheckFailed
+from genestill.core.hierarchical_loss import FlatSoftmax
+from genestill.core.label_tree import LabelTree
+from genestill.core.memory import give_back_large_arrays
+from genestill.core.predictions import predictions_of
+from genestill.core.shards import Embeddings, chosen_rows, teacher_of
+from genestill.core.soft_labels import write_soft_labels
+from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
+from genestill.core.tables import read_table, write_table
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
 

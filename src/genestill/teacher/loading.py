@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, sha256_of
-from genestill.ground.models import open_whole
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, sha256_of
+from genestill.core.models import open_whole
 from genestill.teacher.tokenization import Tokenizer, load_tokenizer
 
 # What a model of unknown context is given: attention grows with the square of the window.

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import folder_aside, read_json, sha256_of, write_aside, write_json
-from genestill.ground.logs import logger
-from genestill.ground.seeds import seed_everything
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import folder_aside, read_json, sha256_of, write_aside, write_json
+from genestill.core.logs import logger
+from genestill.core.seeds import seed_everything
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets, mask_tokens

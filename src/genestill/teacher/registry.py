@@ -4,8 +4,8 @@ import difflib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from genestill.ground.configuration import read_yaml
-from genestill.ground.errors import InputError
+from genestill.core.configuration import read_yaml
+from genestill.core.errors import InputError
 
 # The package travels with the workflow, whose tables lie in resources/.
 REGISTRY = Path(__file__).parents[3] / "resources" / "teachers.yaml"

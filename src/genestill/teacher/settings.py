@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genestill.ground.errors import InputError
-from genestill.ground.recipes import REPRESENTATIONS
-from genestill.ground.settings import Settings, setting
+from genestill.core.errors import InputError
+from genestill.core.recipes import REPRESENTATIONS
+from genestill.core.settings import Settings, setting
 
 POOLINGS = ("mean", "max", "first", "last", "concatenated")
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import genestill
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.files import sha256_of, write_aside
-from genestill.ground.logs import logger, progress
-from genestill.ground.sequences import read_fasta
-from genestill.ground.tables import read_table
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.files import sha256_of, write_aside
+from genestill.core.logs import logger, progress
+from genestill.core.sequences import read_fasta
+from genestill.core.tables import read_table
 from genestill.teacher.embedding import EmbeddingSettings, compute, output_schema, window_bases
 from genestill.teacher.loading import Teacher, load_teacher
 
@@ -83,15 +83,15 @@ def embed_shard(
     Args:
         folder: the teacher.
         contigs: FASTA file that the index was made from.
-        index: Parquet table of `artefacts.INDEX`.
-        output: table of `artefacts.embeddings`, `artefacts.token_features` or `artefacts.BASE_LOG_PROBABILITIES`.
+        index: Parquet table of `table_schemas.INDEX`.
+        output: table of `embeddings`, `token_features` or `BASE_LOG_PROBABILITIES` of `table_schemas`.
         shard, shards: which of how many contiguous shares, balanced by bases.
         device: see `choose_device`.
         processes: the share is cut once more and each part has a process (and, on CUDA, a GPU) of its own.
     """
     if not 0 <= shard < shards:
         raise InputError(f"shard {shard} of {shards}: expected 0 to {shards - 1}")
-    table = read_table(index, artefacts.INDEX)
+    table = read_table(index, table_schemas.INDEX)
     lengths = table["length"].to_numpy()
     first, stop = shard_bounds(lengths, shards)[shard]
     cuts = [(first + a, first + b) for a, b in shard_bounds(lengths[first:stop], processes)]
@@ -142,17 +142,17 @@ def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, 
 
 
 def _embed_part(folder, contigs, index, part, settings, rows, device, number, processes, extra) -> None:
-    from genestill.ground.logs import configure_logging
+    from genestill.core.logs import configure_logging
 
     configure_logging()
-    table = read_table(index, artefacts.INDEX)
+    table = read_table(index, table_schemas.INDEX)
     _embed_rows(folder, contigs, table, part, settings, rows, _device(device, number, processes), extra)
 
 
 def _device(wanted: str, number: int, processes: int):
     import torch
 
-    from genestill.ground.devices import choose_device
+    from genestill.core.devices import choose_device
 
     device = choose_device(wanted)
     if device.type == "cuda" and processes > 1:

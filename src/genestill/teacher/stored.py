@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import genestill
-from genestill.ground import artefacts
-from genestill.ground.errors import InputError
-from genestill.ground.files import sha256_of, write_text
-from genestill.ground.logs import logger
-from genestill.ground.tables import NOT_PARQUET, read_table
+from genestill.core import table_schemas
+from genestill.core.errors import InputError
+from genestill.core.files import sha256_of, write_text
+from genestill.core.logs import logger
+from genestill.core.tables import NOT_PARQUET, read_table
 from genestill.teacher.sharding import shard_bounds, write_stream
 
 DESCRIBED = ("model", "layer", "revision", "representation")
@@ -103,11 +103,11 @@ def import_shard(
     shard: int = 0,
     shards: int = 1,
 ) -> None:
-    """Check stored embeddings and write one shard of them as `artefacts.embeddings` or `artefacts.token_features`.
+    """Check stored embeddings and write one shard of them as `embeddings` or `token_features` of `table_schemas`.
 
     Args:
         files: stored files; together they hold exactly the sequences of the index, in its order.
-        index: Parquet table of `artefacts.INDEX`.
+        index: Parquet table of `table_schemas.INDEX`.
         representation: ``sequence`` or ``token``.
         output: the shard.
         shard, shards: which of how many contiguous shares, balanced by bases.
@@ -129,11 +129,11 @@ def import_shard(
         raise InputError(
             f"{files[0]}: holds the representation {described[0]['representation']}; expected {representation}"
         )
-    table = read_table(index, artefacts.INDEX)
+    table = read_table(index, table_schemas.INDEX)
     lengths = table["length"].to_numpy()
     first, stop = shard_bounds(lengths, shards)[shard]
     size = _width(files[0])
-    schema = artefacts.token_features(size) if representation == "token" else artefacts.embeddings(size)
+    schema = table_schemas.token_features(size) if representation == "token" else table_schemas.embeddings(size)
     metadata = {
         "representation": representation,
         "teacher": described[0]["model"],

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.alphabets import ALPHABETS, find_alphabet, read_back, spell
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.logs import logger
-from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
-from genestill.ground.text import read_text_lines
+from genestill.core.alphabets import ALPHABETS, find_alphabet, read_back, spell
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.logs import logger
+from genestill.core.sequences import BASES, UNKNOWN_BASE, encode_bases
+from genestill.core.text import read_text_lines
 
 # Byte-pair tokens of the published vocabularies cover 4 to 5 bases on average; 4 is the safe side.
 BASES_PER_BPE_TOKEN = 4

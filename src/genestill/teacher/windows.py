@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genestill.ground.sequences import UNKNOWN_BASE, encode_bases
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases
 from genestill.teacher.tokenization import Tokenizer, Tokens
 
 

@@ -6,7 +6,7 @@ range of k; a smaller range is the stronger baseline where rows are fewer than f
 
 import numpy as np
 
-from genestill.ground.sequences import encode_bases
+from genestill.core.sequences import encode_bases
 
 
 def kmer_features(
@@ -21,7 +21,7 @@ def kmer_features(
     Args:
         sequences: upper-case nucleotides.
         shortest, longest: k runs over both; k-mers with a letter other than A, C, G, T are not counted.
-        cds, splice: tracks as in `artefacts.TRANSCRIPTS`; the CDS runs from its first codon to the end of its last.
+        cds, splice: tracks as in `table_schemas.TRANSCRIPTS`; the CDS runs from its first codon to the end of its last.
 
     Returns:
         float32 [sequences, sum of 4**k + 1 (+ 2)]: k ascending, k-mers in alphabetical order, then the rest.

@@ -1,9 +1,9 @@
 """The commands of the ``mrna`` recipe in the evaluation stage: ``import-embeddings`` and ``probe…``."""
 
+from genestill.core.kinds import KINDS
+from genestill.core.options import add_seed, run_and_path
+from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.settings import ProbeSettings, ProbeTableSettings
-from genestill.ground.kinds import KINDS
-from genestill.ground.options import add_seed, run_and_path
-from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:

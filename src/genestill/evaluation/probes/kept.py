@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.table_schemas import PROBE_PREDICTIONS, metrics_table
+from genestill.core.tables import read_metadata, read_table
 from genestill.evaluation.probes.probe import HEADLINE
-from genestill.ground.artefacts import PROBE_PREDICTIONS, metrics_table
-from genestill.ground.errors import InputError
-from genestill.ground.tables import read_metadata, read_table
 
 BENCHMARK = "mrnabench-protocol"
 LEVEL = 0.95
@@ -47,7 +47,7 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
     """Headline metric of every (model, task): [1 + replicates], the first on the test rows as they are.
 
     Args:
-        predictions: columns of `artefacts.PROBE_PREDICTIONS`; all models on the same rows of each (task, seed).
+        predictions: columns of `table_schemas.PROBE_PREDICTIONS`; all models on the same rows of each (task, seed).
         replicates: bootstrap draws.
         seed: of the draws.
 
@@ -96,7 +96,7 @@ def best_baseline(scores: dict[str, dict[str, np.ndarray]], baselines: Sequence[
 def summarise(
     scores: dict[str, dict[str, np.ndarray]], teacher: str, baseline: str, student: str, level: float = LEVEL
 ) -> pd.DataFrame:
-    """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `artefacts.METRICS`.
+    """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `table_schemas.METRICS`.
 
     For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline and
     student, what is ``kept``, and ``ratio_to_teacher`` (without interval). The interval of ``kept`` is null if in some
@@ -135,7 +135,7 @@ def tabulate(
     dataset: str,
     level: float = LEVEL,
 ) -> pd.DataFrame:
-    """The table of `artefacts.METRICS`: ``summary`` and the headline metric of each task, for every model.
+    """The table of `table_schemas.METRICS`: ``summary`` and the headline metric of each task, for every model.
 
     Args:
         predictions: what ``scores`` were drawn from, before `merge_seeds`.

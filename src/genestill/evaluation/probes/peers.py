@@ -9,18 +9,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genestill.ground.artefacts import INDEX
-from genestill.ground.errors import InputError
-from genestill.ground.logs import log_counts
-from genestill.ground.shards import write_embeddings
-from genestill.ground.tables import NOT_PARQUET, number_columns, read_table, read_tsv
+from genestill.core.errors import InputError
+from genestill.core.logs import log_counts
+from genestill.core.shards import write_embeddings
+from genestill.core.table_schemas import INDEX
+from genestill.core.tables import NOT_PARQUET, number_columns, read_table, read_tsv
 
 _IDS = pa.schema([INDEX.field("id")])
 _FORMS = "an .npz file with the arrays id and embedding, a Parquet table with these columns, or a TSV"
 
 
 def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: str | Path) -> None:
-    """Check embeddings and write those of ``transcripts``, in their order, as one shard (`artefacts.embeddings`).
+    """Check embeddings and write those of ``transcripts``, in their order, as one shard (`table_schemas.embeddings`).
 
     Args:
         embeddings: Parquet with the columns ``id`` and ``embedding`` (a list of numbers); TSV with the column ``id``

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.multioutput import MultiOutputClassifier
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 ALPHAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 MAXIMUM_ITERATIONS = 5000

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, write_text
+from genestill.core.table_schemas import METRICS
+from genestill.core.tables import write_table
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
 from genestill.evaluation.probes.kept import (
@@ -19,10 +23,6 @@ from genestill.evaluation.probes.kept import (
     summarise,
     tabulate,
 )
-from genestill.ground.artefacts import METRICS
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json, write_text
-from genestill.ground.tables import write_table
 
 
 @dataclass(frozen=True)

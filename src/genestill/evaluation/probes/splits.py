@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import train_test_split
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 SHARES = (0.7, 0.15, 0.15)  # training, validation, test
 

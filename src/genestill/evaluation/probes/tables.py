@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.evaluation.probes.baselines import kmer_features
-from genestill.evaluation.probes.kept import BENCHMARK
-from genestill.evaluation.probes.probe import run_probe
-from genestill.evaluation.probes.splits import split_rows
-from genestill.ground.artefacts import (
+from genestill.core.errors import InputError
+from genestill.core.logs import logger
+from genestill.core.shards import find_embeddings
+from genestill.core.table_schemas import (
     HOMOLOGY_GROUPS,
     METRICS,
     PROBE_PREDICTIONS,
     PROBE_TASK,
     metrics_table,
 )
-from genestill.ground.errors import InputError
-from genestill.ground.logs import logger
-from genestill.ground.shards import find_embeddings
-from genestill.ground.tables import read_metadata, read_table, write_table
+from genestill.core.tables import read_metadata, read_table, write_table
+from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes.kept import BENCHMARK
+from genestill.evaluation.probes.probe import run_probe
+from genestill.evaluation.probes.splits import split_rows
 
 
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:

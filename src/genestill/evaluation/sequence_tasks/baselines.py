@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genestill.core.sequences import encode_bases
 from genestill.evaluation.sequence_tasks.tables import TaskTable
-from genestill.ground.sequences import encode_bases
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the inverse regularisation, searched on validation
 VALIDATION_SHARE = 0.1

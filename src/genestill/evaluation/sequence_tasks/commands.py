@@ -1,9 +1,9 @@
 """The commands of the sequence benchmarks: ``genestill evaluation sequence-…``."""
 
+from genestill.core.kinds import KINDS
+from genestill.core.options import add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.settings import BaselineSettings
-from genestill.ground.kinds import KINDS
-from genestill.ground.options import add_seed
-from genestill.ground.settings import add_settings, settings_of
 
 
 def add_commands(commands) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 METRICS = ("mcc", "f1", "accuracy")
 

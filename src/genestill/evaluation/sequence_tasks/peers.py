@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.cells import read_number
+from genestill.core.errors import InputError
+from genestill.core.logs import log_counts
+from genestill.core.table_schemas import TASK_PREDICTIONS
+from genestill.core.tables import number_columns, read_tsv, write_table
 from genestill.evaluation.sequence_tasks.tables import TaskTable, read_task_table
-from genestill.ground.artefacts import TASK_PREDICTIONS
-from genestill.ground.cells import read_number
-from genestill.ground.errors import InputError
-from genestill.ground.logs import log_counts
-from genestill.ground.tables import number_columns, read_tsv, write_table
 
 
 def import_sequence_predictions(
     predictions: str | Path, path: str | Path, task: str, model: str, output: str | Path
 ) -> None:
-    """Check predictions of a task's test rows and write them as `artefacts.TASK_PREDICTIONS`, of the kind ``peer``.
+    """Check predictions of a task's test rows and write them as `table_schemas.TASK_PREDICTIONS`, of the kind ``peer``.
 
     Args:
         predictions: TSV with the column ``id`` (ids of the FASTA file of `runs.write_rows`: row numbers of the task

@@ -7,6 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.logs import logger
+from genestill.core.seeds import seed_everything
+from genestill.core.sequences import write_fasta
+from genestill.core.shards import load_embeddings
+from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
+from genestill.core.tables import write_table
 from genestill.evaluation.pages import write_page_beside
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
@@ -19,14 +27,6 @@ from genestill.evaluation.sequence_tasks.tables import (
     read_published,
     read_task_table,
 )
-from genestill.ground.artefacts import METRICS, TASK_PREDICTIONS
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside
-from genestill.ground.logs import logger
-from genestill.ground.seeds import seed_everything
-from genestill.ground.sequences import write_fasta
-from genestill.ground.shards import load_embeddings
-from genestill.ground.tables import write_table
 
 
 def write_rows(path: str | Path, output: str | Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.kinds import named
+from genestill.core.table_schemas import TASK_PREDICTIONS, metrics_table
+from genestill.core.tables import read_metadata, read_table
 from genestill.evaluation.sequence_tasks.metrics import METRICS, confusion, score
-from genestill.ground.artefacts import TASK_PREDICTIONS, metrics_table
-from genestill.ground.errors import InputError
-from genestill.ground.kinds import named
-from genestill.ground.tables import read_metadata, read_table
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -70,7 +70,7 @@ def read_run(path: str | Path) -> Run:
 def score_runs(
     runs: list[Run], dataset: str, metric_of: dict[str, str], reference: str | None, seed: int
 ) -> pd.DataFrame:
-    """The tidy table (``artefacts.METRICS``) of all runs.
+    """The tidy table (``table_schemas.METRICS``) of all runs.
 
     For every run MCC, F1 and accuracy (stratum ``test``, the run's seed, and its fold where there are several). For
     every task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled,

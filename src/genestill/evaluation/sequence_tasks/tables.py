@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
+from genestill.core.tables import read_tsv
+from genestill.core.task_tables import read_task_rows
 from genestill.evaluation.sequence_tasks.metrics import METRICS
-from genestill.ground.errors import InputError
-from genestill.ground.tables import read_tsv
-from genestill.ground.task_tables import read_task_rows
 
 CATALOGUE_COLUMNS = ("benchmark", "task", "metric", "folds", "seeds", "epochs")
 PUBLISHED_COLUMNS = ("benchmark", "task", "model", "metric", "value", "spread", "protocol", "source")

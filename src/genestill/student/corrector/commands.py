@@ -1,7 +1,7 @@
 """The commands of correctors: train, predict, export."""
 
-from genestill.ground.options import add_contigs_and_index, add_seed
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.options import add_contigs_and_index, add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.student.corrector.settings import CorrectorSettings, PublishedSettings
 
 
@@ -83,9 +83,9 @@ def _run_train(options) -> dict:
 def _embeddings(options):
     if not options.embeddings:
         return None
-    from genestill.ground.artefacts import INDEX
-    from genestill.ground.shards import Embeddings
-    from genestill.ground.tables import read_table
+    from genestill.core.shards import Embeddings
+    from genestill.core.table_schemas import INDEX
+    from genestill.core.tables import read_table
 
     return Embeddings(options.embeddings, read_table(options.index, INDEX, ["id"])["id"].tolist())
 

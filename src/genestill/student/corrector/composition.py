@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.sequences import BASES, UNKNOWN_BASE, encode_bases
+from genestill.core.sequences import BASES, UNKNOWN_BASE, encode_bases
 
 TETRANUCLEOTIDES = ["".join(word) for word in product(BASES, repeat=4)]
 FEATURES = 103

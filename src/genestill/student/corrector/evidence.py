@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.lineage import RANKS, Lineage
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS, Lineage
 
 # AAI at which a genome is as likely as not to share each rank with its nearest reference, and how sharp that is.
 BOUNDARY = {
@@ -64,7 +64,7 @@ class Evidence:
 
 
 def evidence_of_hits(hits: pd.DataFrame, ids: list[str], lineages: dict[int, Lineage], tree: LabelTree) -> Evidence:
-    """Sum a table of hits (`artefacts.HITS`) by contig and species.
+    """Sum a table of hits (`table_schemas.HITS`) by contig and species.
 
     ``lineages`` maps taxids to lineages; hits to targets without a species, or with a species that is not in ``tree``,
     are left out.

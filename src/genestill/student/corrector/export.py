@@ -14,12 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genestill.ground.artefacts import INDEX, PREDICTIONS, lineages_of
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside, write_text
-from genestill.ground.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage
-from genestill.ground.logs import logger
-from genestill.ground.tables import read_arrow, read_table
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside, write_text
+from genestill.core.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage
+from genestill.core.logs import logger
+from genestill.core.table_schemas import INDEX, PREDICTIONS, lineages_of
+from genestill.core.tables import read_arrow, read_table
 from genestill.student.corrector.krona import write_krona
 from genestill.student.corrector.taxids import Taxids
 
@@ -68,8 +68,8 @@ def export_predictions(
     ``krona.html`` and ``krona.txt``.
 
     Args:
-        predictions: table of `artefacts.PREDICTIONS`, rows as ``index``.
-        index: table of `artefacts.INDEX`.
+        predictions: table of `table_schemas.PREDICTIONS`, rows as ``index``.
+        index: table of `table_schemas.INDEX`.
         abundance: id and one float32 column a sample, rows as ``index``; None or no sample columns: unknown.
         taxonomy: folder with ``lineages.tsv`` and ``nodes.dmp``. None: no taxids are made up, the CAMI files are
             left out, and the Kraken report has taxid 0 everywhere.

@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from genestill.ground.artefacts import INDEX
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import read_fasta
-from genestill.ground.tables import read_table
+from genestill.core.errors import InputError
+from genestill.core.sequences import read_fasta
+from genestill.core.table_schemas import INDEX
+from genestill.core.tables import read_table
 from genestill.student.corrector.composition import composition_of
 
 EVIDENCE_WIDTH = 16  # leaves of evidence a contig: the best species and the "other child" leaves along a path

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.files import write_text
-from genestill.ground.lineage import Lineage, depth
+from genestill.core.files import write_text
+from genestill.core.lineage import Lineage, depth
 
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import genestill
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.label_tree import LabelTree
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.label_tree import LabelTree
 
 WEIGHTS, CONFIGURATION, TREE = "model.safetensors", "config.json", "label_tree.tsv"
 

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from genestill.ground.artefacts import HITS, LABELS, PREDICTIONS, lineages_of
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.logs import logger
-from genestill.ground.memory import give_back_large_arrays
-from genestill.ground.shards import Embeddings, teacher_of, write_embeddings
-from genestill.ground.soft_labels import read_soft_labels
-from genestill.ground.tables import read_table, write_table
-from genestill.ground.taxonomy_folder import read_lineages
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside
+from genestill.core.label_tree import LabelTree
+from genestill.core.logs import logger
+from genestill.core.memory import give_back_large_arrays
+from genestill.core.shards import Embeddings, teacher_of, write_embeddings
+from genestill.core.soft_labels import read_soft_labels
+from genestill.core.table_schemas import HITS, LABELS, PREDICTIONS, lineages_of
+from genestill.core.tables import read_table, write_table
+from genestill.core.taxonomy_folder import read_lineages
 from genestill.student.corrector.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
 from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
 from genestill.student.corrector.neighbours import (
@@ -36,7 +36,7 @@ from genestill.student.corrector.training import Inputs, train_corrector
 
 @dataclass
 class Sources:
-    """The files that the recipe learns from; `artefacts` says what is in each.
+    """The files that the recipe learns from; `table_schemas` says what is in each.
 
     ``hits``, ``abundance``, ``soft_labels`` and ``embeddings`` (in the order of the index) may be None: the recipe does
     with what there is.
@@ -68,8 +68,8 @@ def learn(
 ) -> dict:
     """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
 
-    ``embeddings``, where given, gets the corrector's last hidden layer (`artefacts.embeddings`). Returns the teacher,
-    if there is one, and the weight that its soft labels earned. Raises `InputError` if the files do not belong
+    ``embeddings``, where given, gets the corrector's last hidden layer (`table_schemas.embeddings`). Returns the
+    teacher, if there is one, and the weight that its soft labels earned. Raises `InputError` if the files do not belong
     together.
     """
     give_back_large_arrays()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genestill.ground.predictions import predictions_of
+from genestill.core.predictions import predictions_of
 from genestill.student.corrector.network import Corrector
 from genestill.student.corrector.training import Inputs
 
@@ -27,7 +27,7 @@ def representations(student: Corrector, inputs: Inputs) -> np.ndarray:
 
 
 def predict_lineages(student: Corrector, inputs: Inputs, ids: list[str]) -> pd.DataFrame:
-    """Lineage, confidence and reason of each contig (`artefacts.PREDICTIONS`), some thousands at a time.
+    """Lineage, confidence and reason of each contig (`table_schemas.PREDICTIONS`), some thousands at a time.
 
     Probabilities over all leaves are never held for more than `ROWS_AT_ONCE` contigs.
     """

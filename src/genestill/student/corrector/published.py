@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from genestill.ground.artefacts import LABELS, PREDICTIONS, lineages_of
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.hierarchical_loss import FlatSoftmax, distillation_loss
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.predictions import predictions_of
-from genestill.ground.shards import Embeddings
-from genestill.ground.tables import read_table, write_table
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.hierarchical_loss import FlatSoftmax, distillation_loss
+from genestill.core.label_tree import LabelTree
+from genestill.core.predictions import predictions_of
+from genestill.core.shards import Embeddings
+from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
+from genestill.core.tables import read_table, write_table
 from genestill.student.corrector.features import Contigs, read_contigs
 from genestill.student.corrector.settings import PublishedSettings
 

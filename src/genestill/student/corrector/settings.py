@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from genestill.ground.settings import Settings, setting
+from genestill.core.settings import Settings, setting
 
 
 @dataclass(frozen=True)

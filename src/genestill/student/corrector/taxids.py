@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.lineage import RANK_OF_NAME, Lineage, depth
-from genestill.ground.taxonomy_folder import LINEAGES, ROOT, parse_taxid, read_dump_file, read_lineages
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANK_OF_NAME, Lineage, depth
+from genestill.core.taxonomy_folder import LINEAGES, ROOT, parse_taxid, read_dump_file, read_lineages
 
 
 class Taxids:

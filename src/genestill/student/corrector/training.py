@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.label_tree import LabelTree
-from genestill.ground.logs import logger
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.logs import logger
 from genestill.student.corrector.features import Contigs, evidence_arrays
 from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.corrector.optimization import AdamW, one_cycle

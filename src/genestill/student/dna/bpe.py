@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SMALLEST, LARGEST = 64, 65536

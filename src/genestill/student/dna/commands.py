@@ -1,8 +1,8 @@
 """The commands of the DNA recipes: ``genestill student dna-…``."""
 
-from genestill.ground.kinds import KINDS
-from genestill.ground.options import add_device, add_seed
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.kinds import KINDS
+from genestill.core.options import add_device, add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.student.dna.settings import (
     CrossValidation,
     FineTuning,
@@ -84,8 +84,8 @@ def _add_embed(commands) -> None:
 
 
 def _run_tokenizer(options) -> None:
-    from genestill.ground.logs import logger
-    from genestill.ground.sequences import read_fasta
+    from genestill.core.logs import logger
+    from genestill.core.sequences import read_fasta
     from genestill.student.dna.bpe import train_bpe
 
     vocabulary = settings_of(TokenizerSettings, options).vocabulary

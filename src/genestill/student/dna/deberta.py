@@ -1,6 +1,6 @@
 """DeBERTa students: seqLens' published shapes over byte-pair tokens (He et al. 2021; model files of transformers)."""
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 # hidden size, layers, heads, width of the MLP, disentangled attention. "-at" is seqLens' mark for disentangled.
 # The shapes of 23M-at-xsmall, 27M and 46M are published; those of the others follow from DeBERTa-v3's standard sizes

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import encode_bases
-from genestill.ground.shards import Shards
+from genestill.core.errors import InputError
+from genestill.core.sequences import encode_bases
+from genestill.core.shards import Shards
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
 from genestill.student.dna.tokens import collate
 
@@ -16,7 +16,7 @@ ROWS_FOR_SCALE = 256
 
 
 class TeacherFeatures:
-    """Shards of ``artefacts.token_features`` and the sequences that they describe.
+    """Shards of ``table_schemas.token_features`` and the sequences that they describe.
 
     Attributes:
         size: width D of a feature.

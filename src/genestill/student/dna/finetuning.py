@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.ground.errors import CheckFailed
-from genestill.ground.logs import logger
+from genestill.core.errors import CheckFailed
+from genestill.core.logs import logger
 from genestill.student.dna.settings import FineTuning, Schedule
 from genestill.student.dna.tasks import Task
 from genestill.student.dna.tokens import collate
@@ -129,7 +129,7 @@ def _run(student, cutter, tokens, task, settings, rate, epochs, device) -> tuple
 
 
 def _turned(chosen: list, rows: np.ndarray, task: Task, cutter, generator: np.random.Generator) -> list:
-    from genestill.ground.sequences import reverse_complement
+    from genestill.core.sequences import reverse_complement
 
     turn = generator.random(len(rows)) < 0.5
     return [

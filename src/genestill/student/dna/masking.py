@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import UNKNOWN_BASE
+from genestill.core.errors import InputError
+from genestill.core.sequences import UNKNOWN_BASE
 
 GROUP_SIZE = 6
 
@@ -22,7 +22,7 @@ def cut_groups(codes: np.ndarray, size: int = GROUP_SIZE) -> np.ndarray:
     Dalla-Torre et al. 2024; the vocabulary of ``EsmTokenizer`` in the published folders, matched longest first.
 
     Args:
-        codes: uint8 [length], as `genestill.ground.sequences.encode_bases` gives them.
+        codes: uint8 [length], as `genestill.core.sequences.encode_bases` gives them.
         size: bases of a whole group.
 
     Returns:
@@ -47,7 +47,7 @@ def check_groups(boundaries: np.ndarray, start: np.ndarray, stop: np.ndarray, na
 
     Args:
         boundaries: int32 [groups + 1] of `cut_groups`.
-        start, stop: int32 [tokens], the offsets stored with the teacher's features (``artefacts.token_features``).
+        start, stop: int32 [tokens], the offsets stored with the teacher's features (``table_schemas.token_features``).
         name: id of the sequence, for the message.
 
     Raises:

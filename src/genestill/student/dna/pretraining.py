@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.ground.sequences import encode_bases
+from genestill.core.sequences import encode_bases
 from genestill.student.dna.masking import corrupt_tokens, cut_groups, mask_groups
 from genestill.student.dna.tokens import Tokens, collate
 

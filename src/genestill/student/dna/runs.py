@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.ground.artefacts import TASK_PREDICTIONS, embeddings
-from genestill.ground.devices import choose_device
-from genestill.ground.errors import InputError
-from genestill.ground.files import sha256_of, write_aside
-from genestill.ground.logs import logger
-from genestill.ground.seeds import seed_everything
-from genestill.ground.sequences import read_fasta
-from genestill.ground.shards import teacher_of
-from genestill.ground.tables import write_table
+from genestill.core.devices import choose_device
+from genestill.core.errors import InputError
+from genestill.core.files import sha256_of, write_aside
+from genestill.core.logs import logger
+from genestill.core.seeds import seed_everything
+from genestill.core.sequences import read_fasta
+from genestill.core.shards import teacher_of
+from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings
+from genestill.core.tables import write_table
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import embed_sequences, fine_tune
@@ -156,7 +156,7 @@ def fine_tune_on_table(
 def embed_table(
     folder: str | Path, table: str | Path, pooling: str, batch: int, output: str | Path, device: str = "auto"
 ) -> None:
-    """Embed every row of a task table with a frozen student: ``artefacts.embeddings``, the id is the row's number."""
+    """Embed every row of a task table with a frozen student: ``embeddings``, the id is the row's number."""
     student, cutter = open_student(folder)
     data = read_task(table)
     features, tokens, truncated = embed_sequences(

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from genestill.ground.errors import InputError
-from genestill.ground.settings import Settings, setting
+from genestill.core.errors import InputError
+from genestill.core.settings import Settings, setting
 from genestill.student.settings import POOLINGS
 
 # Single-base encoders, then DeBERTa over byte pairs.

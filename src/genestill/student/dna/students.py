@@ -9,10 +9,10 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 import genestill
-from genestill.ground.errors import InputError
-from genestill.ground.files import folder_aside
-from genestill.ground.logs import logger
-from genestill.ground.models import open_whole
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside
+from genestill.core.logs import logger
+from genestill.core.models import open_whole
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.tokens import BytePairs, SingleBases, open_cutter
 from genestill.student.encoders import EncoderConfig, EncoderModel

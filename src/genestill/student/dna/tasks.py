@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.cells import read_name
-from genestill.ground.errors import InputError
-from genestill.ground.task_tables import read_task_rows
+from genestill.core.cells import read_name
+from genestill.core.errors import InputError
+from genestill.core.task_tables import read_task_rows
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Task:
     Attributes:
         sequences: n sequences of bases.
         labels: int64 [n], index into ``classes``.
-        split: object [n], one of `ground.task_tables.SPLITS`.
+        split: object [n], one of `core.task_tables.SPLITS`.
         classes: the labels as they stand in the table, sorted as text.
     """
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genestill.ground.alphabets import find_alphabet, spell
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import encode_bases
+from genestill.core.alphabets import find_alphabet, spell
+from genestill.core.errors import InputError
+from genestill.core.sequences import encode_bases
 from genestill.student.dna.masking import carry_to_bases
 from genestill.student.encoders.tokenization import CLS, MASK, PAD, build_tokenizer
 

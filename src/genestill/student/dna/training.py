@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from genestill.ground.errors import CheckFailed
-from genestill.ground.logs import progress
+from genestill.core.errors import CheckFailed
+from genestill.core.logs import progress
 from genestill.student.dna.settings import Schedule
 from genestill.student.encoders.checkpoints import resume, save_checkpoint
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from genestill.ground.errors import InputError
-from genestill.ground.files import write_aside
-from genestill.ground.logs import logger
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.logs import logger
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, optimizer, record: list[dict], identity: dict) -> None:

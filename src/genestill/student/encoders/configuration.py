@@ -3,7 +3,7 @@
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.student.settings import BACKBONES, POOLINGS
 
 DEFAULT_WINDOW = 256  # bases to each side

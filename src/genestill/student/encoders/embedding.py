@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genestill.ground.devices import choose_device
-from genestill.ground.errors import InputError
-from genestill.ground.files import read_json
-from genestill.ground.models import open_whole
+from genestill.core.devices import choose_device
+from genestill.core.errors import InputError
+from genestill.core.files import read_json
+from genestill.core.models import open_whole
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
 from genestill.student.settings import POOLINGS

@@ -21,7 +21,7 @@ import itertools
 import torch
 from torch import nn
 
-from genestill.ground.logs import logger
+from genestill.core.logs import logger
 
 CHUNK = 32
 KERNEL_DEVICES = ("cuda",)

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.student.encoders.attention import SelfAttention
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import write_aside
-from genestill.ground.logs import logger
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import write_aside
+from genestill.core.logs import logger
 from genestill.student.encoders.embedding import open_student
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import encode_batch

@@ -2,7 +2,7 @@
 
 import torch
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Students by size: named presets, and the closest fit to a parameter budget."""
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.settings import BACKBONES
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import genestill
-from genestill.ground import artefacts
-from genestill.ground.errors import CheckFailed, InputError
-from genestill.ground.files import sha256_of, write_aside
-from genestill.ground.logs import logger, progress
-from genestill.ground.sequences import read_fasta
+from genestill.core import table_schemas
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import sha256_of, write_aside
+from genestill.core.logs import logger, progress
+from genestill.core.sequences import read_fasta
 from genestill.student.encoders.embedding import Embedder, Record
 
 BUFFER_BASES = 2_000_000
@@ -110,13 +110,13 @@ def embed_fasta(
     batch_tokens: int | None = None,
     threads: int = 0,
 ) -> None:
-    """Write a table of `artefacts.embeddings`, one row a sequence of ``fasta`` in its order, atomically.
+    """Write a table of `table_schemas.embeddings`, one row a sequence of ``fasta`` in its order, atomically.
 
     Args:
         fasta: sequences, gzipped or not, of any length and number.
         folder: the student.
         output: Parquet file; tokens counts bases, and nothing is ever truncated.
-        tracks: Parquet table with id, cds and splice (`artefacts.TRANSCRIPTS`), in the order of the FASTA file.
+        tracks: Parquet table with id, cds and splice (`table_schemas.TRANSCRIPTS`), in the order of the FASTA file.
         device, pooling, batch_tokens, threads: see `Embedder`.
 
     Raises:
@@ -142,7 +142,7 @@ def embed_fasta(
         "input": checksum,
         "version": genestill.__version__,
     }
-    schema = artefacts.embeddings(embedder.size).with_metadata(metadata)
+    schema = table_schemas.embeddings(embedder.size).with_metadata(metadata)
     with write_aside(output) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for held in buffers(records):
             writer.write_table(_rows(held, embedder.embed(held), schema))

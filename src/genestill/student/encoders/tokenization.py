@@ -1,6 +1,6 @@
 """One token a base: the tokenizer that is saved with a student, and the fast way to the same numbers.
 
-Codes of the bases are those of `genestill.ground.sequences.encode_bases`. Ambiguous IUPAC letters become N.
+Codes of the bases are those of `genestill.core.sequences.encode_bases`. Ambiguous IUPAC letters become N.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from genestill.ground.errors import InputError
-from genestill.ground.sequences import encode_bases
+from genestill.core.errors import InputError
+from genestill.core.sequences import encode_bases
 
 TOKENS = ("A", "C", "G", "T", "N", "[PAD]", "[MASK]", "[CLS]", "[SEP]", "[UNK]")
 PAD, MASK, CLS, SEP, UNKNOWN = range(5, 10)

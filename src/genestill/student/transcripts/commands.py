@@ -1,7 +1,7 @@
 """The command of the ``mrna`` recipe: ``genestill student match``."""
 
-from genestill.ground.options import add_device, add_seed
-from genestill.ground.settings import add_settings, settings_of
+from genestill.core.options import add_device, add_seed
+from genestill.core.settings import add_settings, settings_of
 from genestill.student.transcripts.settings import EncoderSettings, MatchSettings
 
 
@@ -33,8 +33,8 @@ def add_commands(commands) -> None:
 def _run_match(options) -> dict:
     import torch
 
-    from genestill.ground.devices import choose_device
-    from genestill.ground.errors import InputError
+    from genestill.core.devices import choose_device
+    from genestill.core.errors import InputError
     from genestill.student.encoders.sizing import size_for_budget
     from genestill.student.release import parameters_of
     from genestill.student.transcripts.corpus import TeacherFiles

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genestill.ground.artefacts import TRANSCRIPTS
-from genestill.ground.errors import InputError
-from genestill.ground.files import sha256_of
-from genestill.ground.recipes import TERMS
-from genestill.ground.shards import find_embeddings
-from genestill.ground.tables import read_metadata, read_table
+from genestill.core.errors import InputError
+from genestill.core.files import sha256_of
+from genestill.core.recipes import TERMS
+from genestill.core.shards import find_embeddings
+from genestill.core.table_schemas import TRANSCRIPTS
+from genestill.core.tables import read_metadata, read_table
 from genestill.student.transcripts.objectives import fit_whitening
 from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures
 

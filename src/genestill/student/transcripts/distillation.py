@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genestill.ground.errors import CheckFailed
-from genestill.ground.files import write_text
-from genestill.ground.logs import logger, progress
-from genestill.ground.seeds import seed_everything
+from genestill.core.errors import CheckFailed
+from genestill.core.files import write_text
+from genestill.core.logs import logger, progress
+from genestill.core.seeds import seed_everything
 from genestill.student.encoders.checkpoints import resume, save_checkpoint
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel

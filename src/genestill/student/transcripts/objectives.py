@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.ground.errors import InputError
+from genestill.core.errors import InputError
 
 MASKED_SHARE = 0.15
 

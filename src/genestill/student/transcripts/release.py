@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genestill.ground.files import folder_aside, write_json
+from genestill.core.files import folder_aside, write_json
 from genestill.student.encoders.tokenization import build_tokenizer
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from genestill.ground.errors import InputError
-from genestill.ground.recipes import TERMS
-from genestill.ground.settings import Settings, setting
+from genestill.core.errors import InputError
+from genestill.core.recipes import TERMS
+from genestill.core.settings import Settings, setting
 from genestill.student.settings import BACKBONES, POOLINGS
 
 

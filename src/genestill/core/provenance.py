@@ -1,0 +1,166 @@
+"""What stands beside every result: versions, checksums, settings, seeds, hardware, and the command that made it."""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import genestill
+from genestill.core.contents import content_checksum
+from genestill.core.files import sha256_of, write_json
+
+LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "snakemake")
+SOURCE = Path(genestill.__file__).resolve().parent
+
+# A folder of genomes may be as large as a disk, or the working folder itself: named, but not read through.
+_NOT_READ_THROUGH = ("folder", "genomes_folder")
+# What the parser adds to the options of a command.
+_NO_OPTIONS = ("run", "stage", "command", "quiet")
+
+
+def record_command(
+    arguments: list[str], options: dict, before: dict[str, int | None], found: dict | None = None
+) -> Path | None:
+    """Write the record of a command that has ended well: the only one of its result. `reproduction` reads it.
+
+    Args:
+        arguments: the command line after the program's name.
+        options: what the parser made of it, by name.
+        before: `times_of_paths` from before the command ran.
+        found: what the options do not say and the command returned: the teacher and its revision, versions of other
+            programs, checksums of files that a table lists, values that were fitted.
+
+    Returns:
+        ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
+    """
+    paths = {role: path for role, path in path_options(options).items() if os.path.exists(path)}
+    after = times_of_paths(paths)
+    outputs = {role: path for role, path in paths.items() if is_output(role) or after[path] != before.get(path)}
+    if not any(map(is_output, outputs)):
+        return None
+    inputs = {
+        role: path
+        for role, path in paths.items()
+        if role not in outputs and not (role in _NOT_READ_THROUGH and os.path.isdir(path))
+    }
+    taken = {*outputs, *_NO_OPTIONS}
+    settings = {name: value for name, value in options.items() if name not in taken and _is_plain(value)}
+    record = {
+        "genestill": genestill.__version__,
+        "commit": commit(),
+        "source": source_checksum(),
+        "python": platform.python_version(),
+        "libraries": library_versions(),
+        "command": ["genestill", *arguments],
+        "settings": settings,
+        "seed": options.get("seed"),
+        "found": found or {},
+        "inputs": {role: {"path": path, "sha256": sha256_of(path)} for role, path in inputs.items()},
+        "outputs": {role: {"path": path, "content": content_checksum(path)} for role, path in outputs.items()},
+        "hardware": hardware(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path = record_path(next(path for role, path in outputs.items() if is_output(role)))
+    write_json(path, record)
+    return path
+
+
+def is_output(role: str) -> bool:
+    """Whether the option ``role`` says where to write; others may as well, and then their path has changed."""
+    return role.startswith("output")
+
+
+def times_of_paths(options: dict) -> dict[str, int | None]:
+    """Time of the last change of every path that the options name, in nanoseconds; None where nothing is."""
+    return {
+        path: os.stat(path).st_mtime_ns if os.path.exists(path) else None for path in path_options(options).values()
+    }
+
+
+def record_path(output: str | Path) -> Path:
+    """Where the record of a command with that first output stands."""
+    output = Path(output)
+    return output.parent / "provenance" / f"{output.name}.json"
+
+
+def find_record(output: str | Path) -> Path | None:
+    """The record of the command that made a file or folder, or the folder that holds it; None if there is none."""
+    output = Path(output)
+    return next((path for path in map(record_path, (output, output.parent)) if path.is_file()), None)
+
+
+def path_options(options: dict) -> dict[str, str]:
+    """What may be a path in the options of a command, by option, or by option and place where an option has several."""
+    found = {}
+    for name, value in options.items():
+        words = [word for word in _flat(value) if isinstance(word, str)] if name not in _NO_OPTIONS else []
+        for number, word in enumerate(words, 1):
+            # Some options give a file a name: corrector=predictions.parquet.
+            named, equals, path = word.partition("=")
+            path = path if equals and "/" not in named else word
+            # A name without slash and dot may be that of a folder by chance, unless the option is for paths.
+            if is_output(name) or "/" in path or "." in path.strip("."):
+                found[name if len(words) == 1 else f"{name} {number}"] = path
+    return found
+
+
+def _flat(value) -> Iterator:
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flat(inner)
+    else:
+        yield value
+
+
+def _is_plain(value) -> bool:
+    return all(isinstance(word, str | int | float | bool | None) for word in _flat(value))
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that numbers depend on, where they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def source_checksum() -> str:
+    """Hex SHA-256 of the package's source: the same for the same code, committed or not."""
+    digest = hashlib.sha256()
+    for file in sorted(SOURCE.rglob("*.py")):
+        digest.update(f"{file.relative_to(SOURCE)}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of the source, or None where it is no git checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", SOURCE, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def hardware() -> dict[str, str | int]:
+    """What numbers may depend on in the last bit: kind of machine, device, threads; and the number of cores."""
+    torch = sys.modules.get("torch")
+    with_gpu = torch is not None and torch.cuda.is_available()
+    return {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if with_gpu else "cpu",
+        "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),
+    }

@@ -1,0 +1,201 @@
+"""Doing a recorded command again: what is different today, and whether the result is."""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import genestill
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.files import read_json, sha256_of
+from genestill.core.provenance import (
+    commit,
+    hardware,
+    is_output,
+    library_versions,
+    path_options,
+    record_path,
+    source_checksum,
+)
+
+_FORM = {
+    "genestill": str, "source": str, "python": str, "libraries": dict, "command": list, "settings": dict,
+    "inputs": dict, "hardware": dict, "outputs": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it was. ``decides``: whether it may change the result."""
+
+    sentence: str
+    decides: bool = True
+
+
+def read_record(path: str | Path) -> dict:
+    """Read a record that `provenance.record_command` wrote; raise `InputError`, naming the field, for anything else."""
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds no record of provenance; expected an object")
+    for name, kind in _FORM.items():
+        if not isinstance(record.get(name), kind):
+            raise InputError(
+                f"{path}: {name} is {str(record.get(name))[:60]!r}; expected a record from a folder called provenance, "
+                "which stands beside every result"
+            )
+    command = record["command"]
+    if not all(isinstance(word, str) for word in command) or command[:1] != ["genestill"]:
+        raise InputError(f"{path}: command is {str(command)[:60]}; expected the words of a genestill command")
+    for role, fields in (("inputs", ("path", "sha256")), ("outputs", ("path", "content"))):
+        for name, entry in record[role].items():
+            if not isinstance(entry, dict) or not all(isinstance(entry.get(field), str) for field in fields):
+                raise InputError(f"{path}: {role}: {name} is {str(entry)[:60]}; expected {' and '.join(fields)}")
+    if not record["outputs"]:
+        raise InputError(f"{path}: names no output; there is nothing to make again")
+    return record
+
+
+def differences(record: dict) -> list[Difference]:
+    """What is different now from when the record was written, a sentence each; paths are relative to this folder."""
+    found = [
+        *_versions(record),
+        *(Difference(sentence) for sentence in _inputs(record["inputs"])),
+        *_hardware(record["hardware"], hardware()),
+    ]
+    if record["source"] != source_checksum():
+        found.insert(0, Difference(f"the source of genestill: commit {record.get('commit')} then, {commit()} now"))
+    elif record.get("commit") != commit():
+        found.append(
+            Difference(f"the commit: {record.get('commit')} then, {commit()} now; the source is the same", False)
+        )
+    return found
+
+
+def _versions(record: dict) -> list[Difference]:
+    now = {"genestill": genestill.__version__, "Python": platform.python_version(), **library_versions()}
+    then = {"genestill": record["genestill"], "Python": record["python"], **record["libraries"]}
+    return [
+        Difference(f"{name}: {version} then, {now.get(name, 'none')} now", _decides(name, version, now.get(name)))
+        for name, version in then.items()
+        if version != now.get(name)
+    ]
+
+
+def _decides(name: str, then: str, now: str | None) -> bool:
+    if name == "Python" and now:
+        return str(then).split(".")[:2] != now.split(".")[:2]
+    # Snakemake starts commands; no number depends on it.
+    return name != "snakemake"
+
+
+def _inputs(inputs: dict) -> list[str]:
+    sentences = []
+    for role, entry in inputs.items():
+        path = Path(entry["path"])
+        if not path.exists():
+            sentences.append(f"the input {role}: {path} is not here; records hold paths as the command was given them")
+        elif sha256_of(path) != entry["sha256"]:
+            sentences.append(f"the input {role}: {path} has another content than then")
+    return sentences
+
+
+def _hardware(then: dict, now: dict) -> list[Difference]:
+    # The number of cores decides nothing: the number of threads does, and that is set as it was. A device shows only
+    # in a process that has loaded torch; the record of the rebuilt result will tell.
+    return [
+        Difference(f"the {name}: {then.get(name)} then, {now[name]} now", name == "machine")
+        for name in ("machine", "cores")
+        if then.get(name) != now[name]
+    ]
+
+
+def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
+    """Give the recorded command again, into a folder that is thrown away; return sentences on what came out different.
+
+    Args:
+        record: from `read_record`.
+        parse: the program's parser; it decides which options are outputs, so that nothing of a record can name a place
+            where something is overwritten.
+
+    Raises:
+        InputError: today's program does not know the command, or it writes nothing.
+        CheckFailed: the command fails now.
+    """
+    words = record["command"][1:]
+    try:
+        paths = path_options(vars(parse(words)))
+    except SystemExit:
+        raise InputError(f"this version does not know the recorded command: {' '.join(record['command'])}") from None
+    outputs = {role: path for role, path in paths.items() if is_output(role) or role in record["outputs"]}
+    if not any(map(is_output, outputs)):
+        raise InputError(f"the recorded command writes nothing: {' '.join(record['command'])}")
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
+        places = {path: str(Path(folder) / role / Path(path).name) for role, path in outputs.items()}
+        again = [_redirected(word, places) for word in words]
+        threads = record["hardware"].get("threads")
+        environment = os.environ | ({"OMP_NUM_THREADS": threads} if isinstance(threads, str) else {})
+        done = subprocess.run([sys.executable, "-m", "genestill", *again], env=environment)
+        if done.returncode:
+            raise CheckFailed(f"the recorded command now ends with exit code {done.returncode}")
+        first = next(path for role, path in outputs.items() if is_output(role))
+        made = read_record(record_path(places[first]))
+    return _outcome(record, made)
+
+
+def _redirected(word: str, places: dict[str, str]) -> str:
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("-") and value in places:
+        return f"{option}={places[value]}"
+    return places.get(word, word)
+
+
+def _outcome(record: dict, made: dict) -> list[str]:
+    sentences = []
+    if (then := record["hardware"].get("device")) != (now := made["hardware"].get("device")):
+        sentences.append(f"the device: {then} then, {now} now")
+    for name in sorted(record["settings"].keys() | made["settings"].keys()):
+        then, now = record["settings"].get(name), made["settings"].get(name)
+        if then != now:
+            sentences.append(f"the setting {name}: {then!r} then, {now!r} now")
+    for role, entry in record["outputs"].items():
+        again = made["outputs"].get(role)
+        if again is None:
+            sentences.append(f"{entry['path']}: was not made this time")
+        elif again["content"] != entry["content"]:
+            sentences.append(f"{entry['path']}: came out with another content")
+    return sentences
+
+
+def reproduce(path: str | Path, parse: Callable[[list[str]], object], anyway: bool = False) -> None:
+    """Say what differs from a record and, where nothing does that decides the result, make the result again.
+
+    Args:
+        path: the record.
+        parse: see `rebuild`.
+        anyway: rebuild whatever differs.
+
+    Raises:
+        InputError: no record, or not a command that can be given again.
+        CheckFailed: something that decides the result differs, or the result does.
+    """
+    record = read_record(path)
+    found = differences(record)
+    for difference in found:
+        print(f"{'differs' if difference.decides else 'differs, without effect'}: {difference.sentence}", flush=True)
+    deciding = sum(difference.decides for difference in found)
+    if deciding and not anyway:
+        raise CheckFailed(
+            f"{deciding} of the things that decide the result of {path} differ; mend them, or rebuild with --anyway"
+        )
+    print(f"doing again: {' '.join(record['command'])}", flush=True)
+    outcome = rebuild(record, parse)
+    for sentence in outcome:
+        print(f"differs: {sentence}", flush=True)
+    if outcome:
+        raise CheckFailed(f"the result of {path} was not reproduced")
+    for entry in record["outputs"].values():
+        print(f"the same: {entry['path']}", flush=True)

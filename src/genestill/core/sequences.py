@@ -1,0 +1,148 @@
+"""Nucleotide sequences: reading FASTA and FASTQ, and turning bases into numbers."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import dnaio
+import numpy as np
+
+from genestill.core.errors import InputError
+from genestill.core.text import open_text
+
+BASES = "ACGT"
+UNKNOWN_BASE = 4  # the code of every letter that is not A, C, G or T
+
+_SAM = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
+_IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
+_AMINO_ACIDS_ONLY = set("EFILPQXZJO*efilpqxzjo")
+_CODES = bytes(
+    next((code for code, letters in enumerate(("Aa", "Cc", "Gg", "TtUu")) if chr(byte) in letters), UNKNOWN_BASE)
+    for byte in range(256)
+)
+_COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
+
+
+def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield (id, sequence) of each record of a FASTA or FASTQ file, compressed or not (see `open_text`).
+
+    The id is the header up to the first white space, as every aligner cuts it; what stands behind it may be in any
+    encoding. Raises `InputError`, naming the file and the record, for: a missing, empty or damaged file, something that
+    is neither FASTA nor FASTQ, an id without letters or with letters beyond ASCII, an id that occurs twice (also after
+    the cut), an empty sequence, letters outside the IUPAC nucleotide code, and protein sequences. ``unique`` False
+    passes ids that occur twice, and holds no ids in memory.
+    """
+    seen: dict[str, str] = {}
+    number = 0
+    with open_text(path, errors="surrogateescape") as text:
+        start = text.buffer.peek(4096).lstrip()
+        if start.startswith(_SAM):
+            raise InputError(f"{path}: not a FASTA file but SAM (alignments); expected a line '>id', then bases")
+        records = _fastq_records(path, text.buffer) if start.startswith(b"@") else _fasta_records(path, text)
+        for number, (header, sequence) in enumerate(records, 1):
+            name = header.split(maxsplit=1)[0] if header.strip() else ""
+            _refuse_bad_record(path, number, name, header, sequence, seen)
+            if unique:
+                seen[name] = header
+            yield name, sequence
+    if not number:
+        raise InputError(f"{path}: holds no sequence; expected FASTA records (a line '>id', then bases)")
+
+
+def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[str, str]]:
+    header, parts = None, []
+    for number, line in enumerate(text, 1):
+        line = line.strip()
+        if line.startswith(">"):
+            if header is not None:
+                yield header, "".join(parts)
+            header, parts = line[1:], []
+        elif not line or line.startswith(("#", ";")):
+            continue
+        elif header is None:
+            raise InputError(f"{path}: not a FASTA file: line {number} is {line[:60]!r}{_guess(line)}; expected '>id'")
+        else:
+            parts.append(line)
+    if header is not None:
+        yield header, "".join(parts)
+
+
+def _guess(line: str) -> str:
+    """What a first line that is not FASTA may be of."""
+    for start, what in {"LOCUS ": "GenBank", "ID  ": "EMBL", "##gff": "GFF3"}.items():
+        if line.startswith(start):
+            return f" ({what}; convert it to FASTA)"
+    return " (a table? Were two files swapped?)" if "\t" in line else ""
+
+
+def _fastq_records(path: str | Path, source: io.BufferedReader) -> Iterator[tuple[str, str]]:
+    try:
+        with dnaio.open(source, fileformat="fastq") as records:
+            for record in records:
+                yield record.name, record.sequence
+    except dnaio.FileFormatError as error:
+        raise InputError(f"{path}: not a FASTQ file: {error}") from None
+
+
+def _refuse_bad_record(
+    path: str | Path, number: int, name: str, header: str, sequence: str, seen: dict[str, str]
+) -> None:
+    if not name:
+        raise InputError(f"{path}: record {number} has an empty header; expected '>id'")
+    if not name.isascii():
+        raise InputError(f"{path}: the id {name!r} (record {number}) has letters beyond ASCII; programs cannot join it")
+    if name in seen:
+        cut = "" if header == name == seen[name] else f" (from the headers {seen[name]!r} and {header!r})"
+        raise InputError(
+            f"{path}: the id {name!r} occurs twice{cut}; ids end at the first white space and must be unique"
+        )
+    if not sequence:
+        raise InputError(f"{path}: the sequence of {name!r} (record {number}) is empty")
+    try:
+        strange = sequence.encode("ascii").translate(None, _IUPAC).decode()
+    except UnicodeEncodeError:
+        strange = "".join(letter for letter in sequence if not letter.isascii())
+    if strange:
+        letters = "".join(sorted(set(strange)))[:10]
+        if _AMINO_ACIDS_ONLY & set(strange) and len(strange) > 0.05 * len(sequence):
+            raise InputError(f"{path}: {name!r} looks like a protein (letters {letters!r}); expected nucleotides")
+        position = sequence.index(strange[0]) + 1
+        raise InputError(
+            f"{path}: {name!r} has the letter {strange[0]!r} at position {position} (in all: {letters!r}); "
+            "expected IUPAC nucleotide codes"
+        )
+
+
+def encode_bases(sequence: str) -> np.ndarray:
+    """Codes of the bases of ``sequence``: uint8, A 0, C 1, G 2, T or U 3, anything else 4; lower case as upper."""
+    return np.frombuffer(sequence.encode("ascii").translate(_CODES), dtype=np.uint8)
+
+
+def reverse_complement(sequence: str) -> str:
+    """The reverse complement, IUPAC codes and case kept."""
+    return sequence.translate(_COMPLEMENT)[::-1]
+
+
+def write_fasta(path: str | Path, records) -> None:
+    """Write (id, sequence) pairs as FASTA, 80 bases a line, gzipped if ``path`` ends in ``.gz``; atomic."""
+    import gzip
+
+    from genestill.core.files import write_aside
+
+    path = Path(path)
+    with write_aside(path) as aside:
+        # mtime 0 and no name: the same records give the same bytes.
+        if path.suffix == ".gz":
+            raw = open(aside, "wb")  # noqa: SIM115
+            handle = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
+        else:
+            raw, handle = None, open(aside, "wb")  # noqa: SIM115
+        try:
+            for name, sequence in records:
+                lines = [sequence[start : start + 80] for start in range(0, len(sequence), 80)]
+                handle.write(f">{name}\n{chr(10).join(lines)}\n".encode("ascii"))
+        finally:
+            handle.close()
+            if raw is not None:
+                raw.close()

@@ -1,0 +1,296 @@
+"""What crosses a rule boundary: the schema of every Parquet table, in one place.
+
+Each column carries its meaning and its unit: they go into the files (metadata of the field) and into the documentation.
+Identity and coverage are shares between 0 and 1.
+"""
+
+import pandas as pd
+import pyarrow as pa
+
+from genestill.core.kinds import KINDS
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
+
+
+def column(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
+    """A column that says what it holds, and in which unit where it has one."""
+    return pa.field(name, kind, metadata={"meaning": meaning, **({"unit": unit} if unit else {})})
+
+
+_RANK_FIELDS = [column(rank, pa.string(), f"name at the rank {rank}; null below the assigned rank") for rank in RANKS]
+
+# reference: one row a sequence, in the order of the FASTA file.
+INDEX = pa.schema(
+    [
+        column("id", pa.string(), "name of the sequence: the first word of its FASTA header"),
+        column("length", pa.int64(), "length of the sequence", "base pairs"),
+        column("gc", pa.float32(), "G and C among the known bases", "share"),
+        column("sample", pa.string(), "sample, where the contig's name tells it (VAMB's S<sample>C<contig>)"),
+        column("checksum", pa.string(), "first 16 hexadecimal digits of the SHA-256 of the bases"),
+    ]
+)
+
+# reference: the right answer, where it is known.
+TRUTH = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        *_RANK_FIELDS,
+        column("genome", pa.string(), "genome that the contig comes from"),
+        column("length", pa.int64(), "length of the contig", "base pairs"),
+        column(
+            "status",
+            pa.string(),
+            "what the reference holds of it: exact (the genome), known (another strain of the species), or the highest "
+            "rank that it lacks: species, genus, family, where the right answer stops above that rank",
+        ),
+    ]
+)
+
+# labels: one row a contig of the index, in its order.
+LABELS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        *_RANK_FIELDS,
+        column("taxid", pa.int64(), "taxid of the label, in the taxonomy of the reference"),
+        column("support", pa.float32(), "share of the evidence that agrees with the label; null if unknown", "share"),
+    ]
+)
+
+# labels: what the search saw, one row a (fragment, target): best hits of each open reading frame of a contig.
+HITS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        column("fragment", pa.int32(), "number of the open reading frame within its contig"),
+        column("fragment_length", pa.int32(), "length of the open reading frame", "amino acids"),
+        column("target_taxid", pa.int64(), "taxid of the protein that was hit"),
+        column("identity", pa.float32(), "identical positions of the alignment", "share"),
+        column("bits", pa.float32(), "bit score of the alignment", "bits"),
+        column("alignment_length", pa.int32(), "length of the alignment", "amino acids"),
+    ]
+)
+
+# teacher: soft labels; nodes index the label tree saved beside the table.
+SOFT_LABELS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        column("nodes", pa.list_(pa.int32()), "leaves of the label tree that have some probability, by number"),
+        column("probabilities", pa.list_(pa.float32()), "probability of each of these leaves", "probability"),
+    ]
+)
+
+# student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
+PREDICTIONS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        *_RANK_FIELDS,
+        *[
+            column(f"confidence_{rank}", pa.float32(), f"probability that the name at {rank} is right", "probability")
+            for rank in RANKS
+        ],
+        column("accepted", pa.int8(), "how many ranks are accepted at the threshold: 0 (none) to 7 (species)", "ranks"),
+        column("reason", pa.string(), "why the lineage stops where it stops; empty where it reaches species"),
+    ]
+)
+
+# evaluation: one tidy table for every benchmark, one row per figure; text that does not apply is empty.
+METRICS = pa.schema(
+    [
+        column("benchmark", pa.string(), "what kind of benchmark: taxonomy, a benchmark of sequence tasks, probes"),
+        column("dataset", pa.string(), "dataset.name of the configuration"),
+        column("sample", pa.string(), "sample of the data set; empty for all of them"),
+        column("task", pa.string(), "rank, or task of the benchmark"),
+        column("stratum", pa.string(), "part of the data: all, status=…, length=…, test, …"),
+        column("metric", pa.string(), "what is measured"),
+        column("weight", pa.string(), "what a unit is weighted by, such as bases; empty where each counts once"),
+        column("model", pa.string(), "who is scored"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("minus", pa.string(), "model whose figure is subtracted, with its variant in parentheses; else empty"),
+        column("variant", pa.string(), "how the model was used, as name=value, …, such as fit=probe"),
+        column("threshold", pa.string(), "own, or the score above which calls count; empty where none is applied"),
+        column("seed", pa.int64(), "seed of the training; null for what is not trained, or stands for several"),
+        column("fold", pa.int64(), "fold of the data, or seed of its split; null for what stands for all"),
+        column("value", pa.float64(), "the figure; null where it is undefined"),
+        column("low", pa.float64(), "lower end of its 95 % interval; null without one"),
+        column("high", pa.float64(), "upper end of its 95 % interval; null without one"),
+        column("n_trainings", pa.int64(), "trainings behind the figure; 0 for what is not trained", "count"),
+        column("n_units", pa.int64(), "units (contigs, sequences, tasks) behind the figure", "count"),
+        column("n_clusters", pa.int64(), "groups (genomes, homology groups) that the interval resamples", "count"),
+    ]
+)
+
+
+def metrics_table(rows, **same) -> pd.DataFrame:
+    """The table of `METRICS` for ``rows`` (dicts, or a data frame) with columns of its schema; ``same`` holds for all.
+
+    Columns that no row has are empty (text) or null (numbers).
+    """
+    table = pd.DataFrame(rows).assign(**same)
+    for field in METRICS:
+        if field.name not in table:
+            table[field.name] = "" if pa.types.is_string(field.type) else None
+        elif pa.types.is_string(field.type):
+            table[field.name] = table[field.name].fillna("")
+        if pa.types.is_int64(field.type):
+            table[field.name] = table[field.name].astype("Int64")
+        elif pa.types.is_float64(field.type):
+            table[field.name] = table[field.name].astype("float64")
+    return table[METRICS.names]
+
+
+def embeddings(size: int) -> pa.Schema:
+    """teacher, student: one row a sequence; ``size`` is the width of the embedding.
+
+    Metadata of the file: teacher, revision, layer, pooling, dtype, tokenizer, input, version.
+    """
+    return pa.schema(
+        [
+            column("id", pa.string(), "sequence"),
+            column("embedding", pa.list_(pa.float16(), size), "the vector; its width is the model's hidden size"),
+            column("tokens", pa.int32(), "tokens that were read", "tokens"),
+            column("truncated", pa.bool_(), "whether a part of the sequence was not read"),
+        ]
+    )
+
+
+def lineages_of(table) -> list[Lineage]:
+    """The seven rank columns of a data frame (labels, truth, predictions) as lineages; nulls and NaN become None."""
+    columns = [table[rank].astype(object).where(table[rank].notna(), None).tolist() for rank in RANKS]
+    return list(zip(*columns, strict=True)) if len(table) else []
+
+
+def rank_columns(lineages: list[Lineage]) -> dict[str, list[str | None]]:
+    """The inverse of `lineages_of`: a dict of seven columns."""
+    columns = list(zip(*lineages, strict=True)) if lineages else [()] * len(NO_LINEAGE)
+    return {rank: list(column) for rank, column in zip(RANKS, columns, strict=True)}
+
+
+def token_features(size: int) -> pa.Schema:
+    """teacher: features of every token of a sequence, row-major [tokens, size], with the bases each token covers."""
+    return pa.schema(
+        [
+            column("id", pa.string(), "sequence"),
+            column("start", pa.list_(pa.int32()), "offset of each token's first base, from 0", "bases"),
+            column("stop", pa.list_(pa.int32()), "offset after each token's last base", "bases"),
+            column("features", pa.list_(pa.float16()), "features of the tokens, row-major [tokens, size]"),
+        ],
+        metadata={"size": str(size)},
+    )
+
+
+# teacher: log-probabilities of A, C, G, T at every base, row-major [bases, 4]; natural logarithm.
+BASE_LOG_PROBABILITIES = pa.schema(
+    [
+        column("id", pa.string(), "sequence"),
+        column(
+            "log_probabilities",
+            pa.list_(pa.float16()),
+            "log-probabilities of A, C, G, T at every base, row-major [bases, 4]",
+            "natural logarithm",
+        ),
+    ]
+)
+
+# mRNABench's six-track input: beside the four bases two tracks of 0 and 1, one number a base.
+_CDS = column("cds", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the first base of each codon")
+_SPLICE = column("splice", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the last base of each exon")
+
+# reference: transcripts, spliced and in the sense of transcription.
+TRANSCRIPTS = pa.schema(
+    [
+        column("id", pa.string(), "transcript"),
+        column("gene", pa.string(), "gene; empty if unknown"),
+        column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),
+        column("chromosome", pa.string(), "chromosome; empty if unknown"),
+        column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
+        _CDS,
+        _SPLICE,
+        column("length", pa.int32(), "length of the sequence", "bases"),
+    ]
+)
+
+# reference: one probe task, one row a transcript. Metadata of the file: task, kind, split, targets, left_out.
+PROBE_TASK = pa.schema(
+    [
+        column("id", pa.string(), "row of the task's table"),
+        column(
+            "transcript",
+            pa.string(),
+            "id under which the transcript is embedded: one per distinct sequence with its tracks",
+        ),
+        column("gene", pa.string(), "gene; empty if unknown"),
+        column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),
+        column("chromosome", pa.string(), "chromosome; empty if unknown"),
+        column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
+        _CDS,
+        _SPLICE,
+        column(
+            "targets",
+            pa.list_(pa.float64()),
+            "one number (regression; classes 0 and 1) or several (multilabel)",
+        ),
+    ]
+)
+
+# reference: homology groups of transcripts (corpus and tasks together).
+HOMOLOGY_GROUPS = pa.schema(
+    [
+        column("id", pa.string(), "transcript"),
+        column("group", pa.int64(), "number of its cluster of relatives"),
+    ]
+)
+
+# student, evaluation's baselines: what a model says of the test rows of a task table (sequence, label, split).
+# Metadata of the file: classes (a JSON list), and how the model was fitted.
+TASK_PREDICTIONS = pa.schema(
+    [
+        column("task", pa.string(), "benchmark/task"),
+        column("model", pa.string(), "who is scored"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("variant", pa.string(), "how it was fitted, as fit=…; empty for a model that is fitted in one way only"),
+        column("seed", pa.int64(), "seed of the fit; 0 for predictions that were given"),
+        column("fold", pa.int32(), "fold that validated, from 0; 0 where there is one split"),
+        column("row", pa.int64(), "row of the task's table, from 0"),
+        column("label", pa.string(), "the right class"),
+        column("predicted", pa.string(), "the most probable class"),
+        column(
+            "probabilities",
+            pa.list_(pa.float32()),
+            "probability of each class, in the order of the file's metadata classes; of a peer its scores, or null",
+            "probability",
+        ),
+    ]
+)
+
+# evaluation: what a linear probe said about its test rows, one row a (seed, transcript).
+PROBE_PREDICTIONS = pa.schema(
+    [
+        column("task", pa.string(), "name of the probe task"),
+        column("task_kind", pa.string(), "regression, classification or multilabel"),
+        column("model", pa.string(), "whose embeddings are probed"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("training", pa.int64(), "seed of the model's training; null for a model that was not trained here"),
+        column("seed", pa.int64(), "seed of the split"),
+        column("id", pa.string(), "transcript"),
+        column("group", pa.int64(), "its homology group: the unit that intervals resample"),
+        column("targets", pa.list_(pa.float64()), "what was measured, as in the task"),
+        column("predictions", pa.list_(pa.float64()), "what the probe said: a value, or the probability of class 1"),
+    ]
+)
+
+# evaluation: what became of the contigs of each genome, by model, run and rank: what a benchmark over several
+# communities resamples.
+TALLIES = pa.schema(
+    [
+        column("dataset", pa.string(), "community"),
+        column("model", pa.string(), "who is counted"),
+        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("seed", pa.int64(), "seed of the run; 0 for a model that is not trained"),
+        column("threshold", pa.string(), "the model's own, or the fixed score above which its calls count"),
+        column("rank", pa.string(), "rank"),
+        column("genome", pa.string(), "genome that the contigs come from: the unit that intervals resample"),
+        column("correct", pa.int64(), "contigs named rightly at the rank", "contigs"),
+        column("wrong", pa.int64(), "contigs named wrongly at the rank", "contigs"),
+        column("none", pa.int64(), "contigs not named at the rank", "contigs"),
+        column("absent", pa.int64(), "contigs whose taxon at the rank the reference lacks", "contigs"),
+        column("absent_called", pa.int64(), "those of them that are named at the rank nevertheless", "contigs"),
+    ]
+)

@@ -1,0 +1,147 @@
+"""Parquet tables with a schema: written atomically, validated when read back."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genestill.core.cells import read_number
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.text import blanks_for_tabs, text_lines
+
+# What pyarrow raises for a file that is cut, damaged or none of Parquet.
+NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def write_table(
+    path: str | Path, table: pd.DataFrame | pa.Table, schema: pa.Schema, metadata: dict[str, str] | None = None
+) -> None:
+    """Write ``table`` with exactly the columns and types of ``schema``; ``metadata`` becomes the file's metadata."""
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
+    else:
+        table = table.select(schema.names).cast(schema)
+    text = {key: str(value) for key, value in (metadata or {}).items()}
+    with write_aside(path) as aside:
+        # Page checksums: a bit that falls over on the disk is found when the table is read, not believed.
+        pq.write_table(table.replace_schema_metadata(text), aside, compression="zstd", write_page_checksum=True)
+
+
+def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read a table and check that it has the columns of ``schema`` with their types.
+
+    Raises `InputError`, naming the file and the column, if the file is missing, not Parquet, cut short, or of
+    another schema. Columns beyond ``schema`` are left out.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            found = file.schema_arrow
+            for field in schema:
+                position = found.get_field_index(field.name)
+                if position < 0:
+                    raise InputError(f"{path}: no column {field.name!r}; found {', '.join(found.names)}")
+                if found.field(position).type != field.type:
+                    raise InputError(
+                        f"{path}: column {field.name!r} is {found.field(position).type}; expected {field.type}"
+                    )
+            chosen = columns or schema.names
+            # Group by group: to decode a whole column of half floats at once takes four times the memory of the table.
+            groups = [file.read_row_group(group, chosen) for group in range(file.num_row_groups)]
+            return pa.concat_tables(groups) if groups else file.read(chosen)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except NOT_PARQUET as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+
+
+def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
+    """`read_arrow` as a pandas data frame."""
+    return read_arrow(path, schema, columns).to_pandas()
+
+
+def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True) -> pd.DataFrame:
+    """A tab-separated table, compressed or not, as text: no cell is taken for a number or for nothing.
+
+    White space around a cell goes, and so do the double quotes that spreadsheets put around one. Empty lines are
+    skipped.
+
+    Args:
+        path: the file.
+        columns: those that must be there.
+        header: whether the first line names the columns; otherwise they are "1", "2", …
+
+    Returns:
+        The table; its index holds the line of each row, for messages.
+
+    Raises:
+        InputError: as `text.open_text`; and naming the file and the line, if the table is empty, lacks a column, names
+            one twice, or has a row of another number of cells.
+    """
+    numbers, rows = [], []
+    for number, line in enumerate(text_lines(path), 1):
+        if line.strip():
+            numbers.append(number)
+            rows.append([_unquoted(cell) for cell in line.split("\t")])
+    if not rows:
+        raise InputError(f"{path}: not a table: it is empty")
+    if header:
+        numbers.pop(0)
+        names = rows.pop(0)
+        names = [name or f"column {place}" for place, name in enumerate(names, 1)]
+    else:
+        names = [str(place) for place in range(1, len(rows[0]) + 1)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: two columns are called {twice!r}")
+    if len(names) == 1 and header and (blanks := blanks_for_tabs(names[0])):
+        raise InputError(f"{path}: line 1 is {names[0][:60]!r}{blanks}")
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}; found {', '.join(names)[:200]}")
+    for number, row in zip(numbers, rows, strict=True):
+        if len(row) != len(names):
+            raise InputError(
+                f"{path}: line {number} has {len(row)} columns; expected {len(names)}, as the first line has"
+            )
+    cells = list(zip(*rows, strict=True)) or [()] * len(names)
+    index = pd.Index(numbers, name="line", dtype="int64")
+    return pd.DataFrame(dict(zip(names, cells, strict=True)), index=index, dtype=object)
+
+
+def number_columns(table: pd.DataFrame, columns: Sequence[str], source: str | Path) -> np.ndarray:
+    """Columns of numbers of a table that `read_tsv` has read, float64 [rows, columns].
+
+    Raises `InputError`, with ``source``, line and column, for a cell that is no finite number.
+    """
+    numbers = np.empty((len(table), len(columns)))
+    for place, name in enumerate(columns):
+        for row, (line, cell) in enumerate(table[name].items()):
+            number = read_number(cell)
+            if number is None:
+                raise InputError(
+                    f"{source}: line {line} has {cell[:40]!r} in the column {name!r}; expected a finite number"
+                )
+            numbers[row, place] = number
+    return numbers
+
+
+def _unquoted(cell: str) -> str:
+    cell = cell.strip()
+    if len(cell) > 1 and cell[0] == cell[-1] == '"':
+        cell = cell[1:-1].replace('""', '"').strip()
+    return cell
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata that `write_table` stored; raises `InputError` for a file that is missing or not whole."""
+    try:
+        stored = pq.read_metadata(path).metadata or {}
+        return {key.decode(): value.decode() for key, value in stored.items() if not key.startswith(b"ARROW:")}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except NOT_PARQUET as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None

@@ -1,1 +1,0 @@
-"""The ground floor: what all stages use and what uses none of them."""

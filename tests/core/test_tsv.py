@@ -1,0 +1,61 @@
+"""Text tables: every cell is text, and rows keep their line."""
+
+import gzip
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genestill.core.errors import InputError
+from genestill.core.tables import read_tsv
+
+CELL = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"], exclude_characters='"\ufeff'), max_size=6
+)
+
+
+@given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_every_cell_comes_back_as_text_with_its_line(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("tsv") / "t.tsv"
+    path.write_text("a\tb\n" + "".join(f"x{one}\t{two}\n" for one, two in rows), newline="")
+    table = read_tsv(path, ["a", "b"])
+    assert table.index.tolist() == list(range(2, len(rows) + 2))
+    assert [tuple(row) for row in table.to_numpy()] == [(f"x{one}".strip(), two.strip()) for one, two in rows]
+
+
+def test_nothing_is_taken_for_missing_or_for_a_number(tmp_path):
+    (tmp_path / "t.tsv").write_text("id\tgene\n007\tNA\n1e5\t\nTrue\tnan\n")
+    table = read_tsv(tmp_path / "t.tsv")
+    assert table["id"].tolist() == ["007", "1e5", "True"]
+    assert table["gene"].tolist() == ["NA", "", "nan"]
+
+
+def test_quotes_of_spreadsheets_go_and_a_lone_quote_swallows_nothing(tmp_path):
+    (tmp_path / "t.tsv").write_text('a\tb\n"1,204.3"\t"say ""x"""\n5" end\t"open\n3\t4\n')
+    table = read_tsv(tmp_path / "t.tsv")
+    assert table.to_numpy().tolist() == [["1,204.3", 'say "x"'], ['5" end', '"open'], ["3", "4"]]
+
+
+def test_a_table_without_header_has_numbered_columns_and_empty_lines_are_skipped(tmp_path):
+    with gzip.open(tmp_path / "t.tsv.gz", "wt") as handle:
+        handle.write("ACGT\t1\n\nACGA\t2\n\n")
+    table = read_tsv(tmp_path / "t.tsv.gz", ["2"], header=False)
+    assert table["2"].tolist() == ["1", "2"]
+    assert table.index.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a\tb\n1\n", "line 2 has 1 columns; expected 2,"),
+        ("a\tb\n1\t2\n1\t2\t3\n", "line 3 has 3 columns"),
+        ("a\ta\n1\t2\n", "two columns are called 'a'"),
+        ("b\n1\n", "no column 'a'"),
+        ("\n", "it is empty"),
+    ],
+)
+def test_tables_of_another_form_are_refused_with_the_line(tmp_path, text, sentence):
+    (tmp_path / "t.tsv").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        read_tsv(tmp_path / "t.tsv", ["a"])
