@@ -25,7 +25,7 @@ from genestill.core.given_paths import (
     refuse_missing_paths,
     refuse_to_replace,
 )
-from genestill.core.locks import hold
+from genestill.core.locks import folders_to_claim, hold_all
 from genestill.core.recipes import (
     CLADE_TASK,
     asked_of_teacher,
@@ -215,7 +215,7 @@ def peer_environment(name):
     """Input of what calls a peer: its virtual environment, or nothing where conda gives the peer."""
     if WITH_CONDA:
         return []
-    return f".snakemake/peers/{name}/made"
+    return f".snakemake/peers/{name}.made"
 
 
 def peer_program(name, program):
@@ -230,10 +230,21 @@ def is_downloaded(path):
     return isinstance(path, str) and path.startswith("resources/downloads/")
 
 
-def claim_results():
-    """Refuse a second run on the same results; Snakemake's own lock is off, for it outlives a killed run."""
+def claim_folders():
+    """Refuse a second run that writes into the same folders; Snakemake's own lock is off, for it outlives a killed run.
+
+    Claimed are the folders of all files that the jobs of this run write: results, those of the communities of a
+    benchmark too, downloads, environments of peers, logs and measurements.
+    """
+    written = [
+        file
+        for job in workflow.dag.needrun_jobs()
+        for file in [*job.output, *job.log, *filter(None, [job.benchmark])]
+    ]
     try:
-        workflow.globals["results_held"] = hold(RESULTS)
+        workflow.globals["folders_held"] = hold_all(
+            {RESULTS, *folders_to_claim(written)}
+        )
     except InputError as error:
         raise WorkflowError(str(error))
 

@@ -10,7 +10,7 @@ rule peer_environment:
         declaration=ROOT / "envs" / "{peer}.yaml",
         make=ROOT / "scripts" / "make_peer_environment",
     output:
-        made=touch(".snakemake/peers/{peer}/made"),
+        made=touch(".snakemake/peers/{peer}.made"),
     log:
         "logs/peers/{peer}.log",
     wildcard_constraints:
@@ -20,5 +20,7 @@ rule peer_environment:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=30,
+    params:
+        folder=lambda wildcards: f".snakemake/peers/{wildcards.peer}",
     shell:
-        '{input.make:q} {input.declaration:q} "$(dirname {output.made:q})" 2> {log:q}'
+        "{input.make:q} {input.declaration:q} {params.folder:q} 2> {log:q}"

@@ -1,17 +1,28 @@
-"""One run at a time on a folder."""
+"""One run at a time in a folder."""
 
+import errno
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from genestill.core.errors import InputError
+from genestill.core.logs import logger
+
+# What flock answers where a file system has no locks, as some network file systems.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def hold(folder: str | Path) -> IO[str]:
+def hold(folder: str | Path, wait: bool = False) -> IO[str]:
     """Claim ``folder`` for this process, through the file ``.lock`` in it; made if it is missing.
 
-    The kernel holds the claim: it ends with the process, however that ends, and nothing has to be cleaned up.
+    The kernel holds the claim: it ends with the process, however that ends, and nothing has to be cleaned up. Where the
+    file system has no locks, a warning says so and nothing is claimed.
+
+    Args:
+        folder: what the process writes into.
+        wait: wait until another process gives the folder back, instead of refusing.
 
     Returns:
         The open file; the claim lasts until it is closed.
@@ -19,20 +30,71 @@ def hold(folder: str | Path) -> IO[str]:
     Raises:
         InputError: another process holds the folder, or it cannot be written.
     """
+    held, locked = _claim(folder, wait)
+    if not locked:
+        _warn([folder])
+    return held
+
+
+def hold_all(folders: Iterable[str | Path]) -> list[IO[str]]:
+    """Claim all of ``folders`` or none, as `hold` does; one warning names those whose file system has no locks."""
+    held, without = [], []
+    for folder in sorted(set(map(str, folders))):
+        try:
+            handle, locked = _claim(folder, wait=False)
+        except InputError:
+            for other in held:
+                other.close()
+            raise
+        held.append(handle)
+        if not locked:
+            without.append(folder)
+    if without:
+        _warn(without)
+    return held
+
+
+def folders_to_claim(files: Iterable[str | Path]) -> set[str]:
+    """The folders that a run which writes ``files`` claims.
+
+    Results of one data set (``results/<recipe>/<dataset>``) are one folder; of any other file it is the folder in which
+    the file lies, so that runs which download different sets do not refuse each other.
+    """
+    folders = set()
+    for file in map(Path, files):
+        of_results = len(file.parts) > 3 and file.parts[0] == "results"
+        folders.add(str(Path(*file.parts[:3]) if of_results else file.parent))
+    return folders
+
+
+def _claim(folder: str | Path, wait: bool) -> tuple[IO[str], bool]:
     path = Path(folder) / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = open(path, "a+", encoding="ascii")  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"{folder}: results cannot be written there ({error.strerror})") from None
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         handle.seek(0)
         holder = handle.read().strip()
         handle.close()
-        raise InputError(f"{folder}: another run (process {holder}) is at work there; let it end first") from None
+        raise InputError(f"{folder}: in use by another run (process {holder}); wait until it has finished") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            handle.close()
+            raise InputError(f"{path}: cannot be locked ({error.strerror})") from None
+        return handle, False
     handle.truncate(0)
     handle.write(str(os.getpid()))
     handle.flush()
-    return handle
+    return handle, True
+
+
+def _warn(folders: list[str | Path]) -> None:
+    logger.warning(
+        "%s: the file system has no file locks (flock), so a second run that writes there at the same time is not "
+        "refused; start only one",
+        ", ".join(map(str, folders)),
+    )

@@ -5,13 +5,10 @@ different commits. The column ``configuration`` identifies what a cell was measu
 and a checksum of its settings and of the version of genestill (`identity_of`).
 """
 
-import fcntl
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +18,7 @@ import genestill
 from genestill.core.errors import InputError
 from genestill.core.files import write_text
 from genestill.core.lineage import RANKS
+from genestill.core.locks import hold
 from genestill.core.logs import logger
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import read_table, read_tsv
@@ -162,7 +160,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
         row = new[new.duplicated(list(CELL))].iloc[0]
         raise InputError(f"two figures for {', '.join(f'{name} {row[name]!r}' for name in CELL if row[name])}")
     Path(output).parent.mkdir(parents=True, exist_ok=True)
-    with _alone(output):
+    with hold(Path(output).parent, wait=True):
         old = read_results(output)
         cells = pd.MultiIndex.from_frame(new[list(CELL)])
         kept = old[~pd.MultiIndex.from_frame(old[list(CELL)]).isin(cells)] if len(old) else old
@@ -214,14 +212,3 @@ def _order(row: pd.Series) -> tuple:
     task = RANKS.index(row["task"]) if row["task"] in RANKS else len(RANKS)
     rest = (row["task"], row["stratum"], row["metric"], row["weight"], row["minus"], row["model"], row["variant"])
     return (row["dataset"], row["sample"], task, *rest, row["seed"].rjust(12))
-
-
-@contextmanager
-def _alone(output: str | Path):
-    """Hold the folder of a table, so that two commands do not merge into the same file at once."""
-    folder = os.open(Path(output).parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
