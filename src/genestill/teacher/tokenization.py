@@ -15,8 +15,9 @@ import numpy as np
 from genestill.core.alphabets import ALPHABETS, find_alphabet, read_back, spell
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
+from genestill.core.kmers import cut_kmers
 from genestill.core.logs import logger
-from genestill.core.sequences import BASES, UNKNOWN_BASE, encode_bases
+from genestill.core.sequences import BASES, encode_bases
 from genestill.core.text import read_text_lines
 
 # Byte-pair tokens of the published vocabularies cover 4 to 5 bases on average; 4 is the safe side.
@@ -159,15 +160,8 @@ class KmerTokenizer(Tokenizer):
         return [self._encode(encode_bases(sequence)) for sequence in sequences]
 
     def _encode(self, codes: np.ndarray) -> Tokens:
-        known = codes != UNKNOWN_BASE
-        edges = np.flatnonzero(np.diff(known)) + 1
-        starts = []
-        for first, stop in zip([0, *edges], [*edges, len(codes)], strict=True):
-            whole = first + (stop - first) // self.unit * self.unit if stop > first and known[first] else first
-            starts.append(np.arange(first, whole, self.unit))
-            starts.append(np.arange(whole, stop))
-        start = np.concatenate(starts).astype(np.int32)
-        stop = np.append(start[1:], len(codes)).astype(np.int32)
+        boundaries = cut_kmers(codes, self.unit)
+        start, stop = boundaries[:-1], boundaries[1:]
         ids = self._letter_ids[codes[start]]
         words = np.flatnonzero(stop - start == self.unit) if self.unit > 1 else np.empty(0, dtype=int)
         if len(words):

@@ -6,6 +6,7 @@ range of k; a smaller range is the stronger baseline where rows are fewer than f
 
 import numpy as np
 
+from genestill.core.kmers import count_kmers
 from genestill.core.sequences import encode_bases
 
 
@@ -30,14 +31,10 @@ def kmer_features(
     extra = 1 + (2 if cds is not None and splice is not None else 0)
     features = np.zeros((len(sequences), sum(sizes) + extra), np.float32)
     for row, sequence in enumerate(sequences):
-        codes = encode_bases(sequence).astype(np.int64)
+        codes = encode_bases(sequence)
         start = 0
         for k, size in zip(range(shortest, longest + 1), sizes, strict=True):
-            if len(codes) >= k:
-                windows = np.lib.stride_tricks.sliding_window_view(codes, k)
-                windows = windows[(windows < 4).all(axis=1)]
-                numbers = windows @ (4 ** np.arange(k - 1, -1, -1))
-                features[row, start : start + size] = np.bincount(numbers, minlength=size)
+            features[row, start : start + size] = count_kmers(codes, k)
             start += size
         known = (codes < 4).sum()
         features[row, start] = ((codes == 1) | (codes == 2)).sum() / known if known else 0.0

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genestill.core.kmers import count_kmers
 from genestill.core.sequences import encode_bases
 from genestill.evaluation.sequence_tasks.tables import TaskTable
 
@@ -19,15 +20,9 @@ VALIDATION_SHARE = 0.1
 def kmer_frequencies(sequences: list[str], size: int) -> np.ndarray:
     """Frequencies of k-mers of A, C, G, T, float32 [n, 4^size], lexicographic; other letters break a k-mer."""
     result = np.zeros((len(sequences), 4**size), dtype=np.float32)
-    power = 4 ** np.arange(size - 1, -1, -1)
     for row, sequence in enumerate(sequences):
-        codes = encode_bases(sequence).astype(np.int64)
-        if len(codes) < size:
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(codes, size)
-        windows = windows[(windows < 4).all(axis=1)]
-        counts = np.bincount(windows @ power, minlength=4**size)
-        result[row] = counts / max(1, len(windows))
+        counts = count_kmers(encode_bases(sequence), size)
+        result[row] = counts / max(1, counts.sum())
     return result
 
 

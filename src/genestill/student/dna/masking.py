@@ -9,37 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from genestill.core.errors import InputError
-from genestill.core.sequences import UNKNOWN_BASE
+from genestill.core.kmers import cut_kmers
 
 GROUP_SIZE = 6
 
 
-def cut_groups(codes: np.ndarray, size: int = GROUP_SIZE) -> np.ndarray:
-    """Where the Nucleotide Transformer's tokeniser cuts a sequence.
-
-    From the left: the next ``size`` bases are one group if all of them are A, C, G or T, else the next base is a group
-    of its own (so the bases before an N that do not fill a group stand alone, and so do those of the tail). Source:
-    Dalla-Torre et al. 2024; the vocabulary of ``EsmTokenizer`` in the published folders, matched longest first.
-
-    Args:
-        codes: uint8 [length], as `genestill.core.sequences.encode_bases` gives them.
-        size: bases of a whole group.
-
-    Returns:
-        int32 [groups + 1]: group g covers the bases from entry g up to, not including, entry g + 1.
-    """
-    boundaries = [0]
-    unknown = np.flatnonzero(codes == UNKNOWN_BASE)
-    position = 0
-    for stop in [*unknown.tolist(), len(codes)]:
-        whole = position + (stop - position) // size * size
-        boundaries.extend(range(position + size, whole + 1, size))
-        boundaries.extend(range(whole + 1, stop + 1))
-        position = stop
-        if stop < len(codes):
-            position = stop + 1
-            boundaries.append(position)
-    return np.asarray(boundaries, dtype=np.int32)
+def cut_groups(codes: np.ndarray) -> np.ndarray:
+    """The groups of a sequence, int32 [groups + 1]: `kmers.cut_kmers` of ``GROUP_SIZE`` bases."""
+    return cut_kmers(codes, GROUP_SIZE)
 
 
 def check_groups(boundaries: np.ndarray, start: np.ndarray, stop: np.ndarray, name: str) -> None:
