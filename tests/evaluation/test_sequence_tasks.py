@@ -10,6 +10,7 @@ from genestill.core.errors import InputError
 from genestill.core.sequences import read_fasta
 from genestill.core.table_schemas import METRICS, embeddings
 from genestill.core.tables import read_metadata, read_table, write_table
+from genestill.core.task_tables import read_task_table
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, kmer_frequencies
 from genestill.evaluation.sequence_tasks.metrics import confusion, score
 from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables, write_rows
@@ -19,7 +20,6 @@ from genestill.evaluation.sequence_tasks.tables import (
     protocol_of,
     read_catalogue,
     read_published,
-    read_task_table,
 )
 
 RESOURCES = Path(__file__).parents[2] / "resources"

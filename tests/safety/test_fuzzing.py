@@ -334,10 +334,10 @@ FILES = {
         lambda path: (read_table(path, table_schemas.INDEX), read_metadata(path)),
     ),
     "task table": ("a.tsv", TASKS.encode(), lazily("genestill.student.dna.tasks", "read_task")),
-    "task table, evaluation": (
+    "task table, compressed": (
         "a.tsv.gz",
         gzip.compress(TASKS.encode()),
-        lazily("genestill.evaluation.sequence_tasks.tables", "read_task_table"),
+        lazily("genestill.core.task_tables", "read_task_table"),
     ),
     "catalogue": (
         "a.tsv",

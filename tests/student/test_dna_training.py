@@ -357,6 +357,13 @@ def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):
     assert len(read_task(corpus / "task.tsv").rows("validation")) == 6
 
 
+def test_a_class_without_training_rows_is_refused(tmp_path):
+    rows = ["A\tx\ttrain\t0", "C\ty\ttrain\t1", "G\ty\ttrain\t1", "T\tx\ttest\t"]
+    (tmp_path / "task.tsv").write_text("\n".join(["sequence\tlabel\tsplit\tfold", *rows]) + "\n")
+    with pytest.raises(InputError, match="all training rows of the label 'x' are held out"):
+        read_task(tmp_path / "task.tsv", folds=2, fold=0)
+
+
 def test_a_student_of_short_windows_attends_to_all_of_them_as_a_wide_window_would():
     short, _ = build_student("had-tiny", max_tokens=60)
     windowed, _ = build_student("had-tiny", max_tokens=1024)

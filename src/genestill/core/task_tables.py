@@ -1,22 +1,74 @@
-"""Task tables (sequence, label, split): what the student stage and the evaluation stage both ask of them."""
+"""Task tables (sequence, label, split), as students are fine-tuned on them and the evaluation scores them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from genestill.core.cells import is_missing, read_number
+from genestill.core.cells import is_missing, read_name, read_number
 from genestill.core.errors import InputError
 from genestill.core.tables import read_tsv
 
 SPLITS = ("train", "validation", "test")
 
 
-def read_task_rows(path: str | Path) -> pd.DataFrame:
-    """The rows of a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split``, as text.
+@dataclass(frozen=True)
+class TaskTable:
+    """One classification task.
+
+    Attributes:
+        sequences: n sequences of bases.
+        labels: int64 [n], index into ``classes``.
+        classes: the labels as they stand in the table, sorted as text.
+        split: object [n], one of ``SPLITS``.
+        folds: object [n], the name of each row's fold, where the table has a column ``fold``.
+    """
+
+    sequences: list[str]
+    labels: np.ndarray
+    classes: list[str]
+    split: np.ndarray
+    folds: np.ndarray | None = None
+
+    def rows(self, *splits: str) -> np.ndarray:
+        """Row numbers of these splits, ascending."""
+        return np.flatnonzero(np.isin(self.split, splits))
+
+    @property
+    def train(self) -> np.ndarray:
+        """Row numbers of all rows but the test rows: validation rows are training rows that somebody held out."""
+        return self.rows("train", "validation")
+
+    @property
+    def test(self) -> np.ndarray:
+        """Row numbers of the test rows."""
+        return self.rows("test")
+
+
+def read_task_table(path: str | Path) -> TaskTable:
+    """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split`` (train, validation, test).
 
     Raises `InputError`, with the line, for a missing column, a split that is none of ``SPLITS``, an empty sequence or
-    label, letters that are no nucleotides, and labels that are one number in two spellings (``1`` and ``1.0``).
+    label, letters that are no nucleotides, and labels that are one number in two spellings (``1`` and ``1.0``); and for
+    a table without training or test rows, or with a class that training never shows.
     """
+    table = _read_rows(path)
+    split = table["split"].to_numpy(dtype=object).copy()
+    held = split == "test"
+    if held.all() or not held.any():
+        raise InputError(f"{path}: {(~held).sum()} training and {held.sum()} test rows; expected some of both")
+    classes = sorted(set(table.loc[~held, "label"]))
+    unseen = sorted(set(table["label"]) - set(classes))
+    if unseen:
+        raise InputError(f"{path}: the label {unseen[0]!r} occurs outside the training rows only")
+    codes = {name: number for number, name in enumerate(classes)}
+    labels = np.array([codes[label] for label in table["label"]], dtype=np.int64)
+    folds = table["fold"].map(read_name).to_numpy(dtype=object) if "fold" in table.columns else None
+    return TaskTable(table["sequence"].tolist(), labels, classes, split, folds)
+
+
+def _read_rows(path: str | Path) -> pd.DataFrame:
     table = read_tsv(path, ("sequence", "label", "split"))
     _refuse(path, table, "split", ~table["split"].isin(SPLITS), f"expected one of {', '.join(SPLITS)}")
     _refuse(path, table, "label", table["label"] == "", "every row needs its class")

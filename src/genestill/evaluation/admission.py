@@ -20,10 +20,10 @@ from genestill.core.sequences import read_fasta
 from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import LABELS
 from genestill.core.tables import read_metadata, read_table
+from genestill.core.task_tables import read_task_table
 from genestill.evaluation.probes.baselines import kmer_features
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.probes.tables import read_task
-from genestill.evaluation.sequence_tasks.tables import read_task_table
 
 FOLDS = 5
 PENALTIES = 10.0 ** np.arange(-4, 3)

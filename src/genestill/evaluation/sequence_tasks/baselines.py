@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from genestill.core.kmers import count_kmers
 from genestill.core.sequences import encode_bases
-from genestill.evaluation.sequence_tasks.tables import TaskTable
+from genestill.core.task_tables import TaskTable
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the inverse regularisation, searched on validation
 VALIDATION_SHARE = 0.1

@@ -11,7 +11,7 @@ from genestill.core.errors import InputError
 from genestill.core.logs import log_counts
 from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import number_columns, read_tsv, write_table
-from genestill.evaluation.sequence_tasks.tables import TaskTable, read_task_table
+from genestill.core.task_tables import TaskTable, read_task_table
 
 
 def import_sequence_predictions(

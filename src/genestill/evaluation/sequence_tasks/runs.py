@@ -15,17 +15,16 @@ from genestill.core.sequences import write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import write_table
+from genestill.core.task_tables import TaskTable, read_task_table
 from genestill.evaluation.pages import write_page_beside
 from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.scores import format_scores, read_run, score_runs, tabulate_rows
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
-    TaskTable,
     protocol_of,
     read_catalogue,
     read_published,
-    read_task_table,
 )
 
 

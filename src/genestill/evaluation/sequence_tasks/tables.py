@@ -1,49 +1,17 @@
-"""Task tables, the catalogue of what each benchmark measures, and the published rows."""
+"""The catalogue of what each benchmark measures, and the published rows."""
 
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.tables import read_tsv
-from genestill.core.task_tables import read_task_rows
 from genestill.evaluation.sequence_tasks.metrics import METRICS
 
 CATALOGUE_COLUMNS = ("benchmark", "task", "metric", "folds", "seeds", "epochs")
 PUBLISHED_COLUMNS = ("benchmark", "task", "model", "metric", "value", "spread", "protocol", "source")
-
-
-@dataclass(frozen=True)
-class TaskTable:
-    """Sequences with labels; ``train`` and ``test`` are row numbers, validation rows count as training rows."""
-
-    sequences: list[str]
-    labels: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
-    classes: list[str]
-
-
-def read_task_table(path: str | Path) -> TaskTable:
-    """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split`` (train, validation, test).
-
-    Raises `InputError` as `read_task_rows` does, and for a missing split or a class that training never shows.
-    """
-    table = read_task_rows(path)
-    train = np.flatnonzero(table["split"].isin(["train", "validation"]))
-    test = np.flatnonzero(table["split"] == "test")
-    if not len(train) or not len(test):
-        raise InputError(f"{path}: {len(train)} training and {len(test)} test rows; expected some of both")
-    classes = sorted(set(table["label"].iloc[train]))
-    unseen = sorted(set(table["label"]) - set(classes))
-    if unseen:
-        raise InputError(f"{path}: the label {unseen[0]!r} occurs outside the training rows only")
-    codes = {name: number for number, name in enumerate(classes)}
-    labels = np.array([codes[label] for label in table["label"]], dtype=np.int64)
-    return TaskTable(table["sequence"].tolist(), labels, train, test, classes)
 
 
 @dataclass(frozen=True)

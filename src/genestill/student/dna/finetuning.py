@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from genestill.core.errors import CheckFailed
 from genestill.core.logs import logger
+from genestill.core.task_tables import TaskTable
 from genestill.student.dna.settings import FineTuning, Schedule
-from genestill.student.dna.tasks import Task
 from genestill.student.dna.tokens import collate
 from genestill.student.encoders.pooling import pool
 
@@ -52,7 +52,7 @@ def trainable_share(model: nn.Module) -> float:
     return sum(number for number, learns in counts if learns) / sum(number for number, _ in counts)
 
 
-def fine_tune(student: nn.Module, cutter, task: Task, settings: FineTuning, device: torch.device) -> dict:
+def fine_tune(student: nn.Module, cutter, task: TaskTable, settings: FineTuning, device: torch.device) -> dict:
     """Fine-tune and predict the test rows.
 
     Returns:
@@ -128,7 +128,7 @@ def _run(student, cutter, tokens, task, settings, rate, epochs, device) -> tuple
     return best, best_epoch, model
 
 
-def _turned(chosen: list, rows: np.ndarray, task: Task, cutter, generator: np.random.Generator) -> list:
+def _turned(chosen: list, rows: np.ndarray, task: TaskTable, cutter, generator: np.random.Generator) -> list:
     from genestill.core.sequences import reverse_complement
 
     turn = generator.random(len(rows)) < 0.5

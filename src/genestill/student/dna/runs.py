@@ -18,6 +18,7 @@ from genestill.core.sequences import read_fasta
 from genestill.core.shards import teacher_of
 from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings
 from genestill.core.tables import write_table
+from genestill.core.task_tables import read_task_table
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import embed_sequences, fine_tune
@@ -158,7 +159,7 @@ def embed_table(
 ) -> None:
     """Embed every row of a task table with a frozen student: ``embeddings``, the id is the row's number."""
     student, cutter = open_student(folder)
-    data = read_task(table)
+    data = read_task_table(table)
     features, tokens, truncated = embed_sequences(
         student, cutter, data.sequences, pooling, batch, choose_device(device)
     )
