@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,15 +9,20 @@ import torch
 from safetensors.torch import load_file
 
 from genestill.core.errors import CheckFailed, InputError
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 from genestill.core.table_schemas import BASE_LOG_PROBABILITIES, TRANSCRIPTS, embeddings, token_features
 from genestill.core.tables import read_table, write_table
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.release import parameters_of
-from genestill.student.transcripts import distillation, objectives
+from genestill.student.transcripts import batch as batch_module
+from genestill.student.transcripts import distillation
+from genestill.student.transcripts.batch import Batch, mean_over_spans
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
 from genestill.student.transcripts.distillation import Match, match_student, stability, train
-from genestill.student.transcripts.settings import MatchSettings, parse_objective
+from genestill.student.transcripts.objectives import contrastive, cosine, logits, mse, relational
+from genestill.student.transcripts.settings import MatchSettings
+from genestill.student.transcripts.whitening import fit_whitening
 
 TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -62,28 +68,26 @@ def _teacher(folder):
 def _match(folder, objective, **more):
     settings = MatchSettings(objective=objective, **{"steps": 6, "batch_bases": 512, "checkpoint_every": 3, **more})
     torch.manual_seed(settings.seed)
-    corpus = Corpus(folder / "transcripts.parquet", _teacher(folder), parse_objective(objective), False)
+    corpus = Corpus(
+        folder / "transcripts.parquet", _teacher(folder), parse_objective(objective, TRANSCRIPT_OBJECTIVES), False
+    )
     return Match(EncoderConfig(**TINY), corpus, settings, torch.device("cpu")), settings
-
-
-def test_objectives_are_parsed_as_weighted_terms():
-    assert parse_objective("mse+0.5*relational") == {"mse": 1.0, "relational": 0.5}
-    with pytest.raises(InputError, match="no term 'cosinus'"):
-        parse_objective("cosinus")
-    with pytest.raises(InputError, match="not a number"):
-        parse_objective("x*mse")
 
 
 def test_whitened_embeddings_are_uncorrelated_with_unit_variance():
     generator = np.random.default_rng(1)
     values = generator.normal(size=(4000, 5)) @ generator.normal(size=(5, 5)) + 7
-    whitening = objectives.fit_whitening(values, kept=1.0, ridge=0.0)
+    whitening = fit_whitening(values, kept=1.0, ridge=0.0)
     white = whitening(torch.from_numpy(values)).numpy()
     assert np.allclose(np.cov(white, rowvar=False), np.eye(white.shape[1]), atol=2e-3)
     with pytest.raises(InputError, match="all alike"):
-        objectives.fit_whitening(np.ones((10, 3)))
+        fit_whitening(np.ones((10, 3)))
     with pytest.raises(InputError, match="NaN"):
-        objectives.fit_whitening(np.full((10, 3), np.nan))
+        fit_whitening(np.full((10, 3), np.nan))
+
+
+def _batch(student, teacher, **more):
+    return SimpleNamespace(pooled=student, projected=student, embeddings=teacher, **more)
 
 
 def test_losses_are_zero_at_the_teacher_and_rise_away_from_it():
@@ -91,31 +95,37 @@ def test_losses_are_zero_at_the_teacher_and_rise_away_from_it():
     teacher = torch.randn(8, 5, generator=generator)
     teacher -= teacher.mean(dim=0)
     other = torch.randn(8, 5, generator=generator)
-    for loss in (objectives.cosine_loss, objectives.mse_loss, objectives.relational_loss):
-        assert loss(teacher, teacher) == pytest.approx(0, abs=1e-6)
-        assert loss(other, teacher) > 0.01
-    assert objectives.relational_loss(3 * teacher, teacher) == pytest.approx(0, abs=1e-6)
-    assert objectives.contrastive_loss(teacher, teacher) < objectives.contrastive_loss(other, teacher)
+    for term in (cosine, mse, relational):
+        assert term.loss(_batch(teacher, teacher)) == pytest.approx(0, abs=1e-6)
+        assert term.loss(_batch(other, teacher)) > 0.01
+    assert relational.loss(_batch(3 * teacher, teacher)) == pytest.approx(0, abs=1e-6)
+    assert contrastive.loss(_batch(teacher, teacher)) < contrastive.loss(_batch(other, teacher))
 
 
-def test_contrastive_loss_equals_the_sum_over_the_batch():
+def test_contrastive_loss_equals_the_sum_over_the_batch(monkeypatch):
     ours, theirs = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    monkeypatch.setattr(contrastive, "TEMPERATURE", 0.5)
     similarity = np.array([[1.0, 0.6], [0.0, 0.8]]) / 0.5
     forward = -np.mean(np.diag(similarity) - np.log(np.exp(similarity).sum(axis=1)))
     backward = -np.mean(np.diag(similarity) - np.log(np.exp(similarity).sum(axis=0)))
-    assert objectives.contrastive_loss(ours, theirs, 0.5).item() == pytest.approx((forward + backward) / 2, abs=1e-6)
+    assert contrastive.loss(_batch(ours, theirs)).item() == pytest.approx((forward + backward) / 2, abs=1e-6)
 
 
 def test_logits_loss_is_the_softened_divergence():
-    logits, teacher = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
+    student, teacher = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
+    batch = SimpleNamespace(
+        settings=MatchSettings(temperature=2.0),
+        base_log_probabilities=lambda: (None, None, teacher),
+        base_logits=lambda row, column: student,
+    )
     softened = torch.softmax(teacher / 2, -1)
-    expected = 4 * (softened * (softened.log() - torch.log_softmax(logits / 2, -1))).sum()
-    assert objectives.logits_loss(logits, teacher, 2.0).item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = 4 * (softened * (softened.log() - torch.log_softmax(student / 2, -1))).sum()
+    assert logits.loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_means_over_spans_equal_slicing():
     hidden = torch.arange(24.0).reshape(2, 4, 3)
-    means = objectives.mean_over_spans(hidden, *(torch.tensor(part) for part in ([0, 1], [1, 0], [3, 4])))
+    means = mean_over_spans(hidden, *(torch.tensor(part) for part in ([0, 1], [1, 0], [3, 4])))
     assert torch.allclose(means, torch.stack([hidden[0, 1:3].mean(0), hidden[1].mean(0)]))
 
 
@@ -162,19 +172,19 @@ def test_what_a_teacher_of_coding_sequences_said_meets_the_bases_it_read(tmp_pat
     teacher = TeacherFiles((), [tmp_path / "tokens.parquet"], [tmp_path / "logs.parquet"], "cds")
     corpus = Corpus(tmp_path / "transcripts.parquet", teacher, {"logits": 1.0, "token": 1.0}, False)
     match = Match(EncoderConfig(**TINY), corpus, MatchSettings("logits+token"), torch.device("cpu"))
-    seen = {}
-    monkeypatch.setattr(objectives, "logits_loss", lambda ours, theirs, _: seen.update(ours=ours, theirs=theirs) or 0)
-    means = distillation.mean_over_spans
-    monkeypatch.setattr(
-        distillation, "mean_over_spans", lambda hidden, *spans: seen.update(spans=spans) or means(hidden, *spans)
-    )
     rows, ids = np.array([0, 1]), np.zeros((2, 15), np.int64)
     hidden = torch.arange(2 * 15.0).reshape(2, 15, 1).repeat(1, 1, 16)
     monkeypatch.setattr(match.heads, "bases", torch.nn.Identity())
-    match._base_terms(rows, ids, np.ones((2, 15), bool), hidden)
-    assert seen["theirs"][:, 0].tolist() == [-float(p) for length in read for p in range(length)]
-    assert seen["ours"][:, 0].tolist() == [15.0 * row + starts[row] + p for row in (0, 1) for p in range(read[row])]
-    match._token_term(rows, hidden)
+    seen, means = {}, mean_over_spans
+    monkeypatch.setattr(
+        batch_module, "mean_over_spans", lambda hidden, *spans: seen.update(spans=spans) or means(hidden, *spans)
+    )
+    batch = Batch(rows, ids, np.ones((2, 15), bool), hidden, None, match.model, match.heads, corpus, match.settings)
+    row, column, theirs = batch.base_log_probabilities()
+    assert theirs[:, 0].tolist() == [-float(p) for length in read for p in range(length)]
+    ours = batch.base_logits(row, column)
+    assert ours[:, 0].tolist() == [15.0 * row + starts[row] + p for row in (0, 1) for p in range(read[row])]
+    assert len(batch.tokens[0]) == len(batch.tokens[1]) == 5
     row, start, stop = (part.tolist() for part in seen["spans"])
     assert (row, start, stop) == ([0, 0, 0, 1, 1], [4, 7, 10, 0, 3], [7, 10, 13, 3, 6])
 

@@ -6,7 +6,7 @@ import pytest
 from genestill.core.configuration import complete_configuration, read_yaml
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
-from genestill.student.transcripts.settings import parse_objective
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,7 @@ def complete(settings: dict) -> dict:
 def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
     mrna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["mrna"]
     for student in mrna["students"].values():
-        assert parse_objective(student["objective"])
+        assert parse_objective(student["objective"], TRANSCRIPT_OBJECTIVES)
 
 
 @pytest.mark.parametrize(

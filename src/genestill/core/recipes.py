@@ -1,17 +1,9 @@
 """What follows from a completed configuration, for the rules and for the checks before the first job."""
 
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
+
 # Settings of dna.defaults that the other method of training does not know.
 NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"alignment", "reconstruction", "scope", "meet"}}
-# Terms of an objective of the recipe mrna, each with the representation of the teacher that it needs.
-TERMS = {
-    "cosine": "sequence",
-    "mse": "sequence",
-    "relational": "sequence",
-    "contrastive": "sequence",
-    "token": "token",
-    "logits": "base-log-probabilities",
-    "masked": None,
-}
 # What a teacher can be asked for.
 REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
@@ -53,7 +45,7 @@ def mrna_students(mrna: dict) -> dict[str, dict]:
 
 def needed_representations(objective: str) -> list[str]:
     """Those of `REPRESENTATIONS` that an objective of the recipe mrna, such as ``mse+0.5*relational``, needs."""
-    needed = {TERMS.get(term.rpartition("*")[2].strip()) for term in objective.split("+")}
+    needed = {TRANSCRIPT_OBJECTIVES[term].needs for term in parse_objective(objective, TRANSCRIPT_OBJECTIVES)}
     return [representation for representation in REPRESENTATIONS if representation in needed]
 
 

@@ -9,12 +9,12 @@ import torch
 
 from genestill.core.errors import InputError
 from genestill.core.files import sha256_of
-from genestill.core.recipes import TERMS
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES
 from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table
-from genestill.student.transcripts.objectives import fit_whitening
 from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures
+from genestill.student.transcripts.whitening import fit_whitening
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Corpus:
             "base-log-probabilities": teacher.base_log_probabilities,
         }
         options = {"sequence": "embeddings", "token": "token-features"}
-        needed = {TERMS[term] for term in weights} - {None}
+        needed = {TRANSCRIPT_OBJECTIVES[term].needs for term in weights} - {None}
         for name in needed:
             if not given[name]:
                 option = options.get(name, name)

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +13,31 @@ import torch
 from genestill.core.errors import CheckFailed
 from genestill.core.files import write_text
 from genestill.core.logs import logger, progress
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 from genestill.core.seeds import seed_everything
 from genestill.student.encoders.checkpoints import resume, save_checkpoint
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import MASK, encode_batch
 from genestill.student.transcripts import objectives
+from genestill.student.transcripts.batch import Batch, Heads
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
-from genestill.student.transcripts.objectives import Heads, mean_over_spans
-from genestill.student.transcripts.settings import MatchSettings, parse_objective
+from genestill.student.transcripts.settings import MatchSettings
+
+MASKED_SHARE = 0.15
 
 
 class Match:
     """A student, its heads, and the loss of a batch."""
 
     def __init__(self, config: EncoderConfig, corpus: Corpus, settings: MatchSettings, device: torch.device):
-        self.weights = parse_objective(settings.objective)
+        self.weights = parse_objective(settings.objective, TRANSCRIPT_OBJECTIVES)
+        self.terms = {name: import_module(f"{objectives.__name__}.{name}").loss for name in self.weights}
         self.settings, self.corpus, self.device = settings, corpus, device
         self.model = EncoderModel(config).to(device)
         sequence_size = corpus.whitening.matrix.shape[1] if corpus.whitening else None
         token_size = corpus.token_whitening.matrix.shape[1] if corpus.token_whitening else None
-        bases = bool({"logits", "masked"} & set(self.weights))
+        bases = any(TRANSCRIPT_OBJECTIVES[name].hides_bases for name in self.weights)
         self.heads = Heads(config.hidden_size, config.embedding_size, sequence_size, token_size, bases).to(device)
         self.learned = torch.nn.ModuleDict({"model": self.model, "heads": self.heads})
 
@@ -52,37 +57,20 @@ class Match:
     def loss(self, rows: np.ndarray, generator: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """The weighted loss of a batch, and its terms unweighted.
 
-        Terms that hide bases (logits, masked) and terms that match states share one pass: a mix of both sees the masked
+        Terms that hide bases and terms that match states share one pass: a mix of both sees the masked
         input, as it must, or the hidden bases would be read off.
         """
-        corpus = self.corpus
-        ids, mask = encode_batch([corpus.sequences[row] for row in rows])
-        hidden_places = None
+        ids, mask = encode_batch([self.corpus.sequences[row] for row in rows])
+        hidden_bases = None
         if self.heads.bases is not None:
-            hidden_places = (generator.random(ids.shape) < objectives.MASKED_SHARE) & (ids < 4)
-            if not hidden_places.any():
-                hidden_places[0, 0] = ids[0, 0] < 4
-        inputs = ids if hidden_places is None else np.where(hidden_places, MASK, ids)
+            hidden_bases = (generator.random(ids.shape) < MASKED_SHARE) & (ids < 4)
+            if not hidden_bases.any():
+                hidden_bases[0, 0] = ids[0, 0] < 4
+        inputs = ids if hidden_bases is None else np.where(hidden_bases, MASK, ids)
         inputs, mask = torch.from_numpy(inputs).to(self.device), torch.from_numpy(mask).to(self.device)
-        hidden = self.model(inputs, mask, self._tracks(rows, ids.shape[1])).last_hidden_state
-        terms = {}
-        if {"cosine", "mse", "relational", "contrastive"} & set(self.weights):
-            pooled = self.model.pool(hidden, mask)
-            teacher = corpus.white[torch.from_numpy(rows)].to(self.device)
-            projected = self.heads.projection(pooled)
-            for term, function in (
-                ("cosine", objectives.cosine_loss),
-                ("mse", objectives.mse_loss),
-                ("contrastive", objectives.contrastive_loss),
-            ):
-                if term in self.weights:
-                    terms[term] = function(projected, teacher)
-            if "relational" in self.weights:
-                terms["relational"] = objectives.relational_loss(pooled, teacher)
-        if "token" in self.weights:
-            terms["token"] = self._token_term(rows, hidden)
-        if hidden_places is not None:
-            terms.update(self._base_terms(rows, ids, hidden_places, hidden))
+        states = self.model(inputs, mask, self._tracks(rows, ids.shape[1])).last_hidden_state
+        batch = Batch(rows, ids, hidden_bases, states, mask, self.model, self.heads, self.corpus, self.settings)
+        terms = {name: term(batch) for name, term in self.terms.items()}
         total = sum(weight * terms[term] for term, weight in self.weights.items())
         return total, {term: float(value.detach()) for term, value in terms.items()}
 
@@ -94,40 +82,6 @@ class Match:
             for number, marks in enumerate(self.corpus.tracks[row]):
                 tracks[place, : len(marks), number] = marks
         return torch.from_numpy(tracks).to(self.device)
-
-    def _token_term(self, rows: np.ndarray, hidden: torch.Tensor) -> torch.Tensor:
-        places, starts, stops, features = [], [], [], []
-        for place, row in enumerate(rows):
-            start, stop, values = self.corpus.token_features.of(row)
-            start, stop = start + self.corpus.read_from[row], stop + self.corpus.read_from[row]
-            within = stop <= hidden.shape[1]
-            places.append(np.full(int(within.sum()), place, np.int64))
-            starts.append(start[within].astype(np.int64))
-            stops.append(stop[within].astype(np.int64))
-            features.append(values[within])
-        spans = (torch.from_numpy(np.concatenate(part)).to(self.device) for part in (places, starts, stops))
-        means = mean_over_spans(hidden, *spans)
-        teacher = self.corpus.token_whitening(torch.from_numpy(np.concatenate(features))).to(self.device)
-        return objectives.token_loss(self.heads.token_projection(means), teacher)
-
-    def _base_terms(self, rows, ids, hidden_places, hidden) -> dict[str, torch.Tensor]:
-        terms = {}
-        row, column = np.nonzero(hidden_places)
-        if "masked" in self.weights:
-            logits = self.heads.bases(hidden[torch.from_numpy(row), torch.from_numpy(column)])
-            terms["masked"] = objectives.masked_loss(logits, torch.from_numpy(ids[row, column]).to(self.device))
-        if "logits" in self.weights:
-            teacher = [self.corpus.base_log_probabilities.of(number) for number in rows]
-            place = column - self.corpus.read_from[rows[row]]
-            known = np.array([0 <= p < len(teacher[r]) for r, p in zip(row, place, strict=True)], bool)
-            row, column, place = row[known], column[known], place[known]
-            said = np.stack([teacher[r][p] for r, p in zip(row, place, strict=True)])
-            finite = np.isfinite(said).all(axis=1)
-            logits = self.heads.bases(hidden[torch.from_numpy(row[finite]), torch.from_numpy(column[finite])])
-            terms["logits"] = objectives.logits_loss(
-                logits, torch.from_numpy(said[finite]).to(self.device), self.settings.temperature
-            )
-        return terms
 
 
 def learning_rate_at(step: int, settings: MatchSettings) -> float:
@@ -231,7 +185,7 @@ def match_student(
     from genestill.student.transcripts.release import write_student
 
     seed_everything(settings.seed)
-    weights = parse_objective(settings.objective)
+    weights = parse_objective(settings.objective, TRANSCRIPT_OBJECTIVES)
     output = Path(output)
     checkpoint = output / "checkpoint"
     corpus = Corpus(transcripts, teacher, weights, tracks=config.tracks > 0)

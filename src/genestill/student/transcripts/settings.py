@@ -2,24 +2,9 @@
 
 from dataclasses import dataclass
 
-from genestill.core.errors import InputError
-from genestill.core.recipes import TERMS
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, describe_objectives, parse_objective
 from genestill.core.settings import Settings, setting
 from genestill.student.settings import BACKBONES, POOLINGS
-
-
-def parse_objective(text: str) -> dict[str, float]:
-    """``cosine`` or a mix such as ``mse+0.5*relational``: term to weight. Raises `InputError` for an unknown term."""
-    weights: dict[str, float] = {}
-    for part in text.split("+"):
-        weight, _, name = part.strip().rpartition("*")
-        if name not in TERMS:
-            raise InputError(f"objective {text!r}: no term {name!r}; expected some of {', '.join(TERMS)}")
-        try:
-            weights[name] = weights.get(name, 0.0) + float(weight or 1)
-        except ValueError:
-            raise InputError(f"objective {text!r}: weight {weight!r} is not a number") from None
-    return weights
 
 
 @dataclass(frozen=True)
@@ -53,10 +38,7 @@ class EncoderSettings(Settings):
 class MatchSettings(Settings):
     """How a student is trained; warm-up is a share of the steps."""
 
-    objective: str = setting(
-        "mse",
-        "Terms cosine, mse, relational, contrastive, token, logits, masked, or a mix such as mse+0.5*relational.",
-    )
+    objective: str = setting("mse", describe_objectives(TRANSCRIPT_OBJECTIVES))
     steps: int = setting(2000, "Optimiser steps; 0 leaves the student untrained.", minimum=0)
     batch_bases: int = setting(16_384, "Bases per batch, padding included.", minimum=64)
     learning_rate: float = setting(2e-3, "Peak learning rate of AdamW.", exclusive_minimum=0)
@@ -69,4 +51,4 @@ class MatchSettings(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        parse_objective(self.objective)
+        parse_objective(self.objective, TRANSCRIPT_OBJECTIVES)

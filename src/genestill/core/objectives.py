@@ -1,0 +1,66 @@
+"""The terms that a student's loss may have, as the setting ``objective`` names them.
+
+A new term is an entry here, and a module of the same name beside the student that learns by it:
+``student/transcripts/objectives/<name>.py`` with a function ``loss``. The choices and descriptions of the
+configuration, the help of the command, the checks of a configuration and what the teacher is asked for follow from the
+entry.
+"""
+
+from dataclasses import dataclass
+
+from genestill.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One term.
+
+    Attributes:
+        matches: what the student learns by it, for help and reference.
+        needs: the representation of the teacher that it reads, one of `recipes.REPRESENTATIONS`; None for none.
+        hides_bases: whether the student sees only some of the bases, and the term is computed at the others.
+    """
+
+    matches: str
+    needs: str | None = None
+    hides_bases: bool = False
+
+
+TRANSCRIPT_OBJECTIVES = {
+    "cosine": Objective("the direction of the teacher's embedding", needs="sequence"),
+    "mse": Objective("the teacher's embedding, squared error", needs="sequence"),
+    "relational": Objective("cosines between the embeddings of a batch", needs="sequence"),
+    "contrastive": Objective("each transcript's own embedding among those of its batch", needs="sequence"),
+    "token": Objective("the teacher's features of every token", needs="token"),
+    "logits": Objective(
+        "the teacher's probabilities of hidden bases", needs="base-log-probabilities", hides_bases=True
+    ),
+    "masked": Objective("hidden bases, without a teacher", hides_bases=True),
+}
+
+
+def describe_objectives(objectives: dict[str, Objective]) -> str:
+    """The terms with what they match, as a sentence for the description of a setting."""
+    terms = "; ".join(f"{name} ({objective.matches})" for name, objective in objectives.items())
+    return f"Terms of the loss, each with a weight if wanted, such as {'+0.5*'.join(list(objectives)[:2])}: {terms}."
+
+
+def parse_objective(text: str, objectives: dict[str, Objective]) -> dict[str, float]:
+    """A term or a mix such as ``mse+0.5*relational``: term to weight.
+
+    Raises:
+        InputError: a term that ``objectives`` does not have, or a weight that is no number above 0.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split("+"):
+        weight, _, name = (word.strip() for word in part.rpartition("*"))
+        if name not in objectives:
+            raise InputError(f"objective {text!r}: no term {name!r}; expected some of {', '.join(objectives)}")
+        try:
+            value = float(weight or 1)
+        except ValueError:
+            value = float("nan")
+        if not 0 < value < float("inf"):
+            raise InputError(f"objective {text!r}: weight {weight!r}; expected a number above 0")
+        weights[name] = weights.get(name, 0.0) + value
+    return weights

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from genestill.core.errors import InputError
+from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, describe_objectives, parse_objective
+from genestill.core.recipes import REPRESENTATIONS
+from genestill.student.transcripts import objectives
+
+
+def test_an_objective_is_a_sum_of_weighted_terms():
+    expected = {"mse": 1.5, "relational": 0.5}
+    assert parse_objective("mse+0.5*relational + 0.5*mse", TRANSCRIPT_OBJECTIVES) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cosinus", "no term 'cosinus'; expected some of cosine, "),
+        ("", "no term ''"),
+        ("x*mse", "weight 'x'; expected a number above 0"),
+        ("0*mse", "weight '0'"),
+        ("nan*mse", "weight 'nan'"),
+        ("mse+-1*cosine", "weight '-1'"),
+    ],
+)
+def test_an_objective_of_unknown_terms_or_without_a_weight_is_refused(text, words):
+    with pytest.raises(InputError, match=words.replace("*", r"\*")):
+        parse_objective(text, TRANSCRIPT_OBJECTIVES)
+
+
+def test_every_term_is_described_and_has_a_module_of_its_name():
+    description = describe_objectives(TRANSCRIPT_OBJECTIVES)
+    for name, objective in TRANSCRIPT_OBJECTIVES.items():
+        assert f"{name} ({objective.matches})" in description
+        assert objective.needs in (None, *REPRESENTATIONS)
+    modules = {path.stem for path in Path(objectives.__path__[0]).glob("*.py")} - {"__init__"}
+    assert modules == set(TRANSCRIPT_OBJECTIVES)
