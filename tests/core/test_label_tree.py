@@ -72,7 +72,7 @@ def test_a_file_that_is_no_tree_is_refused(tmp_path, text):
 def test_node_probabilities_are_the_sums_over_their_leaves(lineages, seed):
     tree = LabelTree.from_lineages(lineages, other_children=True)
     leaf = np.random.default_rng(seed).dirichlet(np.ones(len(tree.leaves)), 3)
-    found = tree.node_probabilities(leaf)
+    found = tree.node_probabilities(leaf, np.arange(len(tree)))
     position = {int(node): number for number, node in enumerate(tree.leaves)}
     for node in range(len(tree)):
         expected = leaf[:, [position[below] for below in leaves_below(tree, node)]].sum(axis=1)

@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 
 from genestill.core.errors import CheckFailed, InputError
-from genestill.core.label_tree import LabelTree
+from genestill.core.label_tree import LabelTree, running_totals
 from genestill.core.lineage import parse_lineage
 from genestill.core.predictions import predictions_of
 from genestill.student.corrector.evidence import other_leaves, posterior_of_labels
@@ -22,7 +22,7 @@ from genestill.student.corrector.neighbours import (
 )
 from genestill.student.corrector.network import Corrector
 from genestill.student.corrector.optimization import AdamW, one_cycle
-from genestill.student.corrector.prediction import leaf_probabilities
+from genestill.student.corrector.prediction import leaf_probabilities, predict_lineages
 from genestill.student.corrector.settings import CorrectorSettings
 from genestill.student.corrector.targets import (
     GARBAGE,
@@ -120,6 +120,26 @@ def test_the_same_seed_gives_the_same_student_bit_for_bit(tree, community, targe
     again, _ = train_corrector(community[0], targets, tree, CorrectorSettings(epochs=8, batch_size=32), seed=1)
     for name, value in student.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_predictions_are_made_in_blocks_bounded_in_bytes_that_change_nothing(tree, community, student, monkeypatch):
+    contigs, inputs = community[0], Inputs(student, community[0].groups(), None)
+    whole = predict_lineages(student, inputs, contigs.ids)
+    sizes = []
+
+    def noted(*arguments):
+        sizes.append(len(running_totals(*arguments)) * 8 * (len(tree.leaves) + 1))
+        return running_totals(*arguments)
+
+    monkeypatch.setattr("genestill.core.predictions.running_totals", noted)
+    monkeypatch.setattr("genestill.core.memory.BLOCK_BYTES", 2000)
+    blocks = predict_lineages(student, inputs, contigs.ids)
+    assert max(sizes) <= 2000
+    for name in whole:
+        if name.startswith("confidence"):
+            np.testing.assert_allclose(blocks[name], whole[name], atol=1e-6)
+        else:
+            assert blocks[name].fillna("").tolist() == whole[name].fillna("").tolist(), name
 
 
 def test_evidence_moves_the_logits_of_the_leaves_it_supports_and_no_others(tree, student):

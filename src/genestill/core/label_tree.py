@@ -25,6 +25,9 @@ class LabelTree:
         leaf_start, leaf_stop: int32 [n]; the leaves under a node are ``leaves[leaf_start:leaf_stop]``, so that
             the probability of any node is a difference of two cumulative sums over the leaves.
         leaves: int32 [m], node index of each leaf in depth-first order.
+        children: int32 [n - 1], the nodes by parent; those of a node are
+            ``children[child_start[node]:child_start[node + 1]]``, in depth-first order.
+        child_start: int64 [n + 1].
     """
 
     def __init__(self, parent: np.ndarray, rank: np.ndarray, name: list[str], is_other: np.ndarray):
@@ -40,6 +43,8 @@ class LabelTree:
         for node in range(len(self) - 1, 0, -1):
             subtree_end[self.parent[node]] = max(subtree_end[self.parent[node]], subtree_end[node])
         self.leaf_stop = np.searchsorted(self.leaves, subtree_end).astype(np.int32)
+        self.children = (np.argsort(self.parent[1:], kind="stable") + 1).astype(np.int32)
+        self.child_start = np.searchsorted(self.parent[self.children], np.arange(len(self) + 1))
         self._node_of_path: dict[Lineage, int] = {}
         self._paths: list[Lineage] = []
         for node in range(len(self)):
@@ -111,11 +116,14 @@ class LabelTree:
         path = self._paths[self.parent[node]] if self.is_other[node] else self._paths[node]
         return (path + NO_LINEAGE)[: len(RANKS)]
 
-    def node_probabilities(self, leaf_probabilities: np.ndarray) -> np.ndarray:
-        """Sum leaf probabilities [..., m] up the tree: float64 [..., n], the root's is the total."""
-        padded = np.zeros((*leaf_probabilities.shape[:-1], len(self.leaves) + 1))
-        np.cumsum(leaf_probabilities, axis=-1, out=padded[..., 1:], dtype=np.float64)
-        return padded[..., self.leaf_stop] - padded[..., self.leaf_start]
+    def children_of(self, node: int) -> np.ndarray:
+        """The nodes right below ``node``, "other" among them: int32 [any number]."""
+        return self.children[self.child_start[node] : self.child_start[node + 1]]
+
+    def node_probabilities(self, leaf_probabilities: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """Sum the probabilities of the leaves [..., m] under each of ``nodes`` [k]: float64 [..., k]."""
+        totals = running_totals(leaf_probabilities)
+        return totals[..., self.leaf_stop[nodes]] - totals[..., self.leaf_start[nodes]]
 
     def save(self, path: str | Path) -> None:
         """Write the tree as TSV: node, parent, rank (a word), name, other (0 or 1); atomic."""
@@ -151,3 +159,13 @@ class LabelTree:
         ):
             raise InputError(f"{path}: not a label tree: every node after the root must follow its parent")
         return cls(parent, rank, list(table["name"]), other)
+
+
+def running_totals(leaf_probabilities: np.ndarray) -> np.ndarray:
+    """Cumulative sums over the leaves [..., m], from zero: float64 [..., m + 1].
+
+    The probability of a node is the difference of its entries ``leaf_stop`` and ``leaf_start``.
+    """
+    totals = np.zeros((*leaf_probabilities.shape[:-1], leaf_probabilities.shape[-1] + 1))
+    np.cumsum(leaf_probabilities, axis=-1, out=totals[..., 1:], dtype=np.float64)
+    return totals

@@ -1,9 +1,19 @@
-"""Memory that is no longer needed goes back to the system."""
+"""Blocks of rows that are bounded in bytes, and memory that goes back to the system."""
 
 import ctypes
+from collections.abc import Iterator
 
 MAPPED_FROM = 8 << 20  # bytes
+BLOCK_BYTES = 64 << 20
+MOST_ROWS = 4096
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+
+
+def row_blocks(rows: int, row_bytes: int) -> Iterator[slice]:
+    """Cut ``rows`` rows of ``row_bytes`` into slices of `BLOCK_BYTES` and `MOST_ROWS` at most, one row at least."""
+    size = max(1, min(MOST_ROWS, BLOCK_BYTES // row_bytes))
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
 
 
 def give_back_large_arrays() -> None:

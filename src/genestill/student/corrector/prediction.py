@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from genestill.core.memory import row_blocks
 from genestill.core.predictions import predictions_of
 from genestill.student.corrector.network import Corrector
 from genestill.student.corrector.training import Inputs
-
-ROWS_AT_ONCE = 4096
 
 
 def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(None)) -> np.ndarray:
@@ -19,25 +18,27 @@ def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(N
 
 
 def representations(student: Corrector, inputs: Inputs) -> np.ndarray:
-    """The corrector's last hidden layer for every contig, some thousands at a time: float16 [n, hidden size]."""
-    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(inputs), ROWS_AT_ONCE)]
+    """The corrector's last hidden layer for every contig, in blocks of rows: float16 [n, hidden size]."""
     with torch.no_grad():
-        found = [student.represent(inputs.values[block], inputs.present[block]).numpy() for block in blocks]
-    return np.concatenate(found).astype(np.float16)
+        found = [
+            student.represent(inputs.values[block], inputs.present[block]).numpy().astype(np.float16)
+            for block in row_blocks(len(inputs), 4 * student.config.hidden_size)
+        ]
+    return np.concatenate(found)
 
 
 def predict_lineages(student: Corrector, inputs: Inputs, ids: list[str]) -> pd.DataFrame:
-    """Lineage, confidence and reason of each contig (`table_schemas.PREDICTIONS`), some thousands at a time.
+    """Lineage, confidence and reason of each contig (`table_schemas.PREDICTIONS`).
 
-    Probabilities over all leaves are never held for more than `ROWS_AT_ONCE` contigs.
+    Probabilities over all leaves are held for one block of rows at a time (`memory.row_blocks`): the larger the tree,
+    the fewer rows.
     """
-    blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(ids), ROWS_AT_ONCE)]
     return pd.concat(
         [
             predictions_of(
                 ids[block], leaf_probabilities(student, inputs, block), student.tree, student.config.threshold
             )
-            for block in blocks
+            for block in row_blocks(len(ids), 8 * (len(student.tree.leaves) + 1))
         ],
         ignore_index=True,
     )

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
+from genestill.core import memory
+
 PROGRAM = """
 import numpy as np
 from genestill.core.label_tree import LabelTree
 from genestill.core.memory import give_back_large_arrays
-from genestill.student.corrector.network import Corrector, CorrectorConfig
-from genestill.student.corrector.prediction import ROWS_AT_ONCE, predict_lineages
-from genestill.student.corrector.training import Inputs
+from genestill.core.predictions import predictions_of
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
@@ -18,12 +18,9 @@ def resident():
 SWITCH
 lineages = [("B", *(f"{rank}{k >> level}" for level, rank in zip(range(5, -1, -1), "PCOFGS"))) for k in range(800)]
 tree = LabelTree.from_lineages(lineages, other_children=True)
-student = Corrector(CorrectorConfig({"composition": 103}, len(tree.leaves)), tree).eval()
-random = np.random.default_rng(0)
-found = []
+random, ids, found = np.random.default_rng(0), [str(row) for row in range(4096)], []
 for number in range(6):
-    inputs = Inputs(student, {"composition": random.normal(size=(ROWS_AT_ONCE, 103)).astype(np.float32)}, None)
-    found.append(predict_lineages(student, inputs, [str(row) for row in range(ROWS_AT_ONCE)]))
+    found.append(predictions_of(ids, random.random((4096, len(tree.leaves)), np.float32), tree, 0.5))
     if number == 1:
         before = resident()
 print(resident() - before)
@@ -40,3 +37,10 @@ def growth(switch: str) -> float:
 @pytest.mark.slow
 def test_prediction_grows_by_its_table_and_not_by_the_probabilities_that_it_had():
     assert growth("give_back_large_arrays()") < 0.6 * growth("")
+
+
+@pytest.mark.parametrize("row_bytes", [1, 10_000, 1 << 20, 1 << 30])
+def test_blocks_of_rows_cover_all_rows_and_are_bounded_in_bytes(row_bytes):
+    blocks = list(memory.row_blocks(10_000, row_bytes))
+    assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(10_000))
+    assert max((block.stop - block.start) * row_bytes for block in blocks) <= max(memory.BLOCK_BYTES, row_bytes)
