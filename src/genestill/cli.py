@@ -11,7 +11,7 @@ import sys
 
 import genestill
 from genestill.completion import SHELLS, PrintCompletion
-from genestill.core.errors import CheckFailed, InputError, ProgramFailed
+from genestill.core.errors import CheckFailed, InputError, ProgramFailed, refusal
 from genestill.core.logs import configure_logging
 from genestill.core.provenance import record_command, times_of_paths
 from genestill.core.streams import streams_as_files
@@ -103,6 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
             record_command(arguments, vars(options), before, found)
     except (InputError, ProgramFailed) as error:
         print(f"genestill: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if (sentence := refusal(error)) is None:
+            raise
+        print(f"genestill: {sentence}", file=sys.stderr)
         return 2
     except CheckFailed as error:
         print(f"genestill: check failed: {error}", file=sys.stderr)

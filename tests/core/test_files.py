@@ -219,3 +219,18 @@ def test_a_disk_that_fails_is_not_ignored(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output"), folder_aside(tmp_path / "model") as folder:
         (folder / "a").write_text("a")
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("writer", [write_aside, folder_aside])
+def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path, writer):
+    with pytest.raises(OSError, match="No space left on device") as caught, writer(tmp_path / "model"):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+    assert caught.value.filename == str(tmp_path / "model")
+
+
+def test_a_full_disk_is_told_from_other_errors_of_libraries_that_write(tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError, match="a defect"), write_aside(tmp_path / "weights"):
+        raise RuntimeError("a defect")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
+    with pytest.raises(OSError, match="No space left on device"), write_aside(tmp_path / "weights"):
+        raise RuntimeError("IoError(Os { code: 28, kind: StorageFull })")

@@ -128,3 +128,32 @@ def test_whatever_the_name_nothing_is_written_outside(tmp_path_factory, name, co
         assert not (folder / "inside" / "out").exists()
     assert {path.name for path in folder.parent.iterdir()} == before
     assert {path.name for path in folder.iterdir()} <= {"a.tar", "inside"}
+
+
+def test_an_archive_whose_checksum_is_wrong_is_refused(tmp_path):
+    make_tar(tmp_path / "a.tar.gz", [("a", bytes(range(256)) * 40)])
+    content = bytearray((tmp_path / "a.tar.gz").read_bytes())
+    content[-6] ^= 1  # of the CRC at the end
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.tar\.gz: cannot be read"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("place", "value"), [("method", 9), ("method", 99), ("flags", 1)])
+def test_a_zip_with_a_password_or_a_rare_method_is_refused(tmp_path, place, value):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("a.txt", "one" * 100)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    central = content.index(b"PK\x01\x02")
+    for start in ({"method": 8, "flags": 6}[place], central + {"method": 10, "flags": 8}[place]):
+        content[start] = value
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match="expected an archive without password, packed with deflate"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    make_tar(tmp_path / "a.tar", [("caf\udce9", b"1")])
+    with pytest.raises(InputError, match="is not UTF-8"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")

@@ -45,17 +45,29 @@ class Handler(BaseHTTPRequestHandler):
         if deed == "silent":
             server.released.wait(20)
             return
-        same = self.headers.get("If-Range") in (None, server.etag)
+        if deed in ("endless", "trickle"):
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while not server.released.wait(0.01 if deed == "trickle" else 0):
+                    self.wfile.write(b"x" if deed == "trickle" else b"x" * (1 << 20))
+            except OSError:
+                self.close_connection = True
+            return
+        same = deed == "changed" or self.headers.get("If-Range") in (None, server.etag)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and same and deed != "no-range" else 0
         body = server.content[start:]
-        self.send_response(206 if start else 200)
-        if start:
+        self.send_response(206 if start or deed == "part" else 200)
+        if deed in ("gzip", "br"):
+            self.send_header("Content-Encoding", deed)
+        if start or deed == "part":
             whole = len(server.content)
             self.send_header("Content-Range", f"bytes {start + (deed == 'elsewhere')}-{whole - 1}/{whole}")
         if server.etag:
             self.send_header("ETag", server.etag)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", "abc" if deed == "no-number" else str(len(body)))
         self.end_headers()
+        self.close_connection = deed == "no-number"
         if deed == "drop":
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
@@ -172,6 +184,67 @@ def test_a_file_that_changed_on_the_server_is_not_glued_to_the_old_part(server, 
     server.content, server.etag = bytes(reversed(CONTENT)), '"two"'
     get(server, tmp_path / "data.bin")
     assert (tmp_path / "data.bin").read_bytes() == server.content
+
+
+def test_a_server_that_continues_with_a_file_that_has_changed_is_started_over(server, tmp_path):
+    server.script = ["drop", "500", "500", "500"]
+    with pytest.raises(InputError):
+        get(server, tmp_path / "data.bin")
+    server.script = ["changed"]
+    server.content, server.etag = bytes(reversed(CONTENT)), '"two"'
+    get(server, tmp_path / "data.bin")
+    assert (tmp_path / "data.bin").read_bytes() == server.content
+
+
+def test_a_part_that_was_not_asked_for_is_not_taken_for_the_whole(server, tmp_path):
+    server.script = ["part"]
+    assert get(server, tmp_path / "data.bin") == SHA256
+    assert server.ranges == [None, None]
+
+
+def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
+    server.script = ["endless"]
+    with pytest.raises(InputError, match="sends more than the 1000 bytes that were expected"):
+        get(server, tmp_path / "data.bin", size=1000)
+    monkeypatch.setattr("genestill.reference.download.FREE_SPACE", 1 << 60)
+    server.script = ["endless"]
+    with pytest.raises(InputError, match=r"does not say how long the file is, .* are free; stopped"):
+        get(server, tmp_path / "more.bin")
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path):
+    server.script = ["trickle"] * 9
+    with pytest.raises(InputError, match=r"only \d+ bytes came from the server .* given up after 2 attempts"):
+        get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
+
+
+def test_a_download_has_a_time_limit(server, tmp_path):
+    server.script = ["endless"]
+    with pytest.raises(InputError, match=r"not finished within 0 s\. What has arrived is kept"):
+        get(server, tmp_path / "data.bin", time_limit=0.05)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_content_that_was_packed_for_the_transfer_is_refused(server, tmp_path, encoding):
+    server.script = [encoding]
+    with pytest.raises(InputError, match=f"sends the file in the encoding '{encoding}'"):
+        get(server, tmp_path / "data.bin")
+
+
+def test_a_packed_file_that_is_announced_as_packed_is_kept_as_it_is(server, tmp_path):
+    server.script, server.url = ["gzip"], server.url + ".gz"
+    assert get(server, tmp_path / "data.bin.gz") == SHA256
+
+
+def test_a_length_that_is_no_number_counts_as_none(server, tmp_path):
+    server.script = ["no-number"]
+    assert get(server, tmp_path / "data.bin") == SHA256
+
+
+@pytest.mark.parametrize("url", ["http://", "http://host:port/a", "http://a b/c", "http://host/a b", "http://[::1/a"])
+def test_an_address_that_cannot_be_right_is_not_tried(tmp_path, url):
+    with pytest.raises(InputError, match="not an address"):
+        fetch(url, tmp_path / "data.bin")
 
 
 def test_without_a_promise_of_the_server_and_without_checksum_a_part_is_not_trusted(server, tmp_path):

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from genestill.core.errors import InputError
+from genestill.core.errors import CheckFailed, InputError
 from genestill.core.text import read_text
 
 # The end that tempfile gives its names; more precise than "*", which would also fit names that go on after a dot.
 _DRAWN = "[a-z0-9_]" * 8
+_FULL = 1 << 16  # bytes; a disk with less is full
 
 
 @contextmanager
@@ -31,8 +32,9 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     aside = _prepare(path)
     try:
-        yield aside
-        rename_synced(aside, path)
+        with _named_refusals(path):
+            yield aside
+            rename_synced(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -49,17 +51,39 @@ def folder_aside(path: str | Path) -> Iterator[Path]:
     aside.mkdir()
     permissions = aside.stat().st_mode & 0o777
     try:
-        yield aside
-        _grant(aside, permissions)
-        if os.path.lexists(path):
-            replaced = _beside(path, "replaced")
-            os.replace(path, replaced)
-            rename_synced(aside, path)
-            _remove(replaced)
-        else:
-            rename_synced(aside, path)
+        with _named_refusals(path):
+            yield aside
+            _grant(aside, permissions)
+            if os.path.lexists(path):
+                replaced = _beside(path, "replaced")
+                os.replace(path, replaced)
+                rename_synced(aside, path)
+                _remove(replaced)
+            else:
+                rename_synced(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _named_refusals(path: Path) -> Iterator[None]:
+    """Give errors that name no file, or a temporary one, the path that was to be written.
+
+    Libraries that write by themselves (safetensors, torch) report a full disk in words of their own.
+    """
+    try:
+        yield
+    except OSError as error:
+        known = error.filename is not None and ".aside." not in str(error.filename)
+        if error.errno is None or known:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+    except (InputError, CheckFailed):
+        raise
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free > _FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def rename_synced(aside: Path, path: Path) -> None:
@@ -107,12 +131,19 @@ def _grant(folder: Path, permissions: int) -> None:
                 os.chmod(path, granted)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
+
+
 def _beside(path: Path, what: str) -> Path:
     return path.parent / f".{os.getpid()}.{what}.{path.name}"
 
 
 def _prepare(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     _sweep(path.parent, *(f".[0-9]*.{what}.{glob.escape(path.name)}" for what in ("aside", "replaced")))
     return _beside(path, "aside")
 
@@ -121,7 +152,7 @@ def _prepare(path: Path) -> Path:
 def scratch_folder(parent: str | Path, name: str) -> Iterator[Path]:
     """Yield a hidden folder in ``parent`` that is gone afterwards; those of killed processes are swept away first."""
     parent = Path(parent)
-    parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(parent)
     _sweep(parent, f".{glob.escape(name)}.{_DRAWN}")
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""Unpacking archives from strangers: no path leaves its folder, no links, no more bytes than agreed."""
+"""Safe unpacking of archives from outside: no path leaves its folder, no links, no more bytes than agreed."""
 
 import shutil
 import tarfile
@@ -12,6 +12,7 @@ from typing import IO
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
 from genestill.core.logs import logger
+from genestill.core.text import open_bytes
 
 MAXIMUM_BYTES = 100_000_000_000
 
@@ -59,8 +60,17 @@ def unpack(
                 names.append(name)
             if unmatched:
                 raise InputError(f"{archive}: holds no file that matches {', '.join(sorted(unmatched))}")
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise InputError(f"{archive}: cannot be unpacked ({error}); is it cut short?") from None
+    except (NotImplementedError, RuntimeError) as error:  # zipfile: a password, or a method such as Deflate64
+        raise InputError(
+            f"{archive}: cannot be unpacked ({error}); expected an archive without password, packed with deflate, "
+            "bzip2 or LZMA"
+        ) from None
+    except OSError as error:
+        if error.errno is None:
+            raise InputError(f"{archive}: cannot be unpacked ({error}); is it truncated?") from None
+        raise InputError(f"{archive}: cannot be unpacked to {output} ({error.strerror})") from None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
+        raise InputError(f"{archive}: cannot be unpacked ({error}); is it truncated?") from None
     logger.info("%s: %d files, %d bytes unpacked to %s", archive, len(names), written, output)
     return [output / name for name in sorted(names)]
 
@@ -101,14 +111,23 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
                 with bundle.open(entry) as handle:
                     yield name, entry.file_size, handle
         return
-    with tarfile.open(archive, "r|*") as bundle:  # as a stream: one pass, nothing held
-        for entry in bundle:
-            name = _safe_name(archive, entry.name)
-            if not entry.isdir():
-                yield name, entry.size, bundle.extractfile(entry) if entry.isreg() else None
+    # As a stream: one pass, nothing held. Decompressed by a reader that compares the checksum at the end of the file,
+    # which tarfile's own stream does not; so the rest is read, too.
+    with open_bytes(archive) as content:
+        with tarfile.open(fileobj=content, mode="r|") as bundle:
+            for entry in bundle:
+                name = _safe_name(archive, entry.name)
+                if not entry.isdir():
+                    yield name, entry.size, bundle.extractfile(entry) if entry.isreg() else None
+        for _ in iter(lambda: content.read(1 << 20), b""):
+            pass
 
 
 def _safe_name(archive: Path, name: str) -> str:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{archive}: the name {name!r} is not UTF-8") from None
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or any(ord(letter) < 32 for letter in name):
         raise InputError(f"{archive}: the name {name!r} would leave the folder that it is unpacked into")

@@ -3,12 +3,14 @@
 import hashlib
 import http.client
 import json
+import shutil
 import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.core.errors import InputError
@@ -17,6 +19,9 @@ from genestill.core.logs import logger, progress
 
 CHUNK = 1 << 20
 LONGEST_WAIT = 120.0  # seconds between two attempts, also when a server asks for more
+LEAST_PROGRESS = 1 << 16  # bytes that an attempt must bring to count as progress
+TIME_LIMIT = 7 * 24 * 3600.0  # seconds for one file, all attempts together
+FREE_SPACE = 1 << 30  # bytes of the disk that a file of unknown size must leave free
 # Answers that may be different next time: time-out, too early, too many requests, and every 5xx.
 _PASSING = {408, 425, 429}
 _MEANING = {
@@ -43,6 +48,7 @@ def fetch(
     attempts: int = 6,
     timeout: float = 60.0,
     first_wait: float = 1.0,
+    time_limit: float = TIME_LIMIT,
 ) -> str:
     """Download ``url`` to ``output``.
 
@@ -56,9 +62,10 @@ def fetch(
         output: the file.
         checksum: ``sha256:…``, ``sha1:…`` or ``md5:…``, as published; None if none is.
         size: bytes, if published.
-        attempts: how many in a row may fail without a byte gained.
-        timeout: seconds without a byte after which the connection is given up.
+        attempts: how many in a row may fail without progress (`LEAST_PROGRESS` bytes).
+        timeout: seconds in which a connection must bring `LEAST_PROGRESS` bytes, or it is given up.
         first_wait: seconds before the second attempt; doubled each time.
+        time_limit: seconds for the whole file, all attempts together.
 
     Returns:
         Hex SHA-256 of the file.
@@ -67,8 +74,7 @@ def fetch(
         InputError: one sentence with the address, what the server did and what to do.
     """
     output = Path(output)
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise InputError(f"{url}: expected an address that starts with http:// or https://")
+    _check_address(url)
     algorithm, expected = _parse_checksum(checksum)
     if output.is_file() and (checksum or size) and size in (None, output.stat().st_size):
         digests = _digests(output, algorithm)
@@ -79,8 +85,9 @@ def fetch(
     part = output.parent / f".{output.name}.part"
     origin = part.with_suffix(".origin")
     fresh_start = False
+    limits = _Limits(size, timeout, time.monotonic() + time_limit, time_limit)
     while True:
-        resumed = _download(url, part, origin, size, attempts, timeout, first_wait, trust_part=expected is not None)
+        resumed = _download(url, part, origin, limits, attempts, first_wait, trust_part=expected is not None)
         digests = _digests(part, algorithm)
         if expected in (None, digests[algorithm]):
             break
@@ -97,6 +104,44 @@ def fetch(
     origin.unlink(missing_ok=True)
     logger.info("%s: %d bytes, sha256:%s", output, output.stat().st_size, digests["sha256"])
     return digests["sha256"]
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Bounds of a download: ``size`` in bytes or None, ``timeout`` in seconds, ``deadline`` of the monotonic clock."""
+
+    size: int | None
+    timeout: float
+    deadline: float
+    time_limit: float
+
+
+def _check_address(url: str) -> None:
+    """Raise `InputError` for an address that no attempt can make right."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise InputError(f"{url}: not an address ({error})") from None
+    if parts.scheme not in ("http", "https"):
+        raise InputError(f"{url}: expected an address that starts with http:// or https://")
+    if not host or not url.isascii() or any(letter.isspace() or ord(letter) < 32 for letter in url):
+        raise InputError(
+            f"{url!r}: not an address; expected a host after {parts.scheme}://, and blanks and other letters than "
+            "ASCII written as %20 and the like"
+        )
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https only; the library's own also follows them to ftp."""
+
+    def redirect_request(self, request, handle, code, message, headers, address):
+        _check_address(address)
+        return super().redirect_request(request, handle, code, message, headers, address)
+
+
+def _open(request: urllib.request.Request, timeout: float):
+    return urllib.request.build_opener(_SafeRedirects).open(request, timeout=timeout)
 
 
 def _parse_checksum(checksum: str | None) -> tuple[str, str | None]:
@@ -120,18 +165,23 @@ def _digests(path: Path, algorithm: str) -> dict[str, str]:
 
 
 def _download(
-    url: str, part: Path, origin: Path, size: int | None, attempts: int, timeout: float, wait: float, trust_part: bool
+    url: str, part: Path, origin: Path, limits: _Limits, attempts: int, wait: float, trust_part: bool
 ) -> bool:
     """Fill ``part``; return whether any of it came from an earlier attempt."""
     failures, pause, resumed = 0, wait, False
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            resumed |= _attempt(url, part, origin, size, timeout, trust_part)
+            resumed |= _attempt(url, part, origin, limits, trust_part)
             return resumed
         except _Interrupted as trouble:
-            gained = part.exists() and part.stat().st_size > before
+            gained = part.exists() and part.stat().st_size - before >= LEAST_PROGRESS
             failures, pause = (1, wait) if gained else (failures + 1, pause)
+            if time.monotonic() > limits.deadline:
+                raise InputError(
+                    f"{url}: {trouble}; not finished within {limits.time_limit:.0f} s. What has arrived is kept: the "
+                    "same command later goes on from there"
+                ) from None
             if failures >= attempts:
                 raise InputError(
                     f"{url}: {trouble}; given up after {failures} attempts in a row without progress. "
@@ -143,27 +193,36 @@ def _download(
             pause = min(2 * pause, LONGEST_WAIT)
 
 
-def _attempt(url: str, part: Path, origin: Path, size: int | None, timeout: float, trust_part: bool) -> bool:
+def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bool) -> bool:
     """One request. Return whether it continued an earlier one."""
-    have = part.stat().st_size if part.exists() else 0
+    have, size, timeout = part.stat().st_size if part.exists() else 0, limits.size, limits.timeout
     if size is not None and have == size:
         return True
     request = urllib.request.Request(url, headers={"User-Agent": "genestill", "Accept-Encoding": "identity"})
     validator = _validator(origin, url)
-    if have and (validator or trust_part) and (size is None or have < size):
+    asked = bool(have and (validator or trust_part) and (size is None or have < size))
+    if asked:
         request.add_header("Range", f"bytes={have}-")
         if validator:
             request.add_header("If-Range", validator)
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with _open(request, timeout) as response:
             continued = response.status == 206
+            if continued and not asked:
+                part.unlink(missing_ok=True)
+                raise _Interrupted("the server sent a part of the file where the whole was asked for")
             if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 part.unlink()
                 raise _Interrupted("the server continued at another place than asked")
+            # Servers that do not know If-Range continue with a file that has changed since.
+            if continued and validator and _validator_in(response.headers) not in (None, validator):
+                part.unlink()
+                raise _Interrupted("the file on the server has changed since the download began; starting over")
+            _refuse_encoding(url, response.headers.get("Content-Encoding", "identity"))
             start = have if continued else 0
             _write_origin(origin, url, response.headers)
-            length = response.headers.get("Content-Length")
-            total = start + int(length) if length is not None else size
+            length = response.headers.get("Content-Length", "")
+            total = start + int(length) if length.isascii() and length.isdigit() else size
             if size is not None and total != size:
                 raise InputError(f"{url}: the server offers {total} bytes, but {size} were expected; another version?")
             if total is not None:
@@ -171,8 +230,15 @@ def _attempt(url: str, part: Path, origin: Path, size: int | None, timeout: floa
             with open(part, "ab" if continued else "wb") as handle:
                 whole = f"{part.name[1:-5]}"
                 blocks = None if total is None else -(-(total - start) // CHUNK)
-                for block in progress(_blocks(response), blocks, "MiB", f"downloading {whole}"):
+                for block in progress(_blocks(response, limits), blocks, "MiB", f"downloading {whole}"):
                     handle.write(block)
+                    if total is None and shutil.disk_usage(part.parent).free < FREE_SPACE:
+                        raise InputError(
+                            f"{url}: the server does not say how long the file is, and after {handle.tell()} bytes "
+                            f"less than {FREE_SPACE / 1e9:.1f} GB of {part.parent} are free; stopped"
+                        )
+                    if total is not None and handle.tell() > total:
+                        raise InputError(f"{url}: the server sends more than the {total} bytes that were expected")
             arrived = part.stat().st_size
             if total is not None and arrived != total:
                 raise _Interrupted(f"the connection ended after {arrived} of {total} bytes")
@@ -198,20 +264,46 @@ def _attempt(url: str, part: Path, origin: Path, size: int | None, timeout: floa
         raise InputError(f"{part}: cannot be written ({error})") from None
 
 
-def _blocks(response) -> Iterator[bytes]:
-    while block := response.read(CHUNK):
+def _blocks(response, limits: _Limits) -> Iterator[bytes]:
+    """What arrives, in blocks; a connection that brings less than `LEAST_PROGRESS` bytes per time-out is given up."""
+    began, arrived = time.monotonic(), 0
+    while block := response.read1(CHUNK):
         yield block
+        arrived += len(block)
+        now = time.monotonic()
+        if now > limits.deadline:
+            raise _Interrupted("the connection is too slow")
+        if now - began > limits.timeout:
+            if arrived < LEAST_PROGRESS:
+                raise _Interrupted(f"only {arrived} bytes came from the server in {now - began:.0f} s")
+            began, arrived = now, 0
+
+
+def _refuse_encoding(url: str, encoding: str) -> None:
+    """Raise `InputError` for content that the server packed for the transfer, which was not asked for.
+
+    Servers that are set up wrongly announce files that are packed themselves (.gz) in the same way; those are kept as
+    they are.
+    """
+    packed = urllib.parse.urlsplit(url).path.endswith((".gz", ".tgz", ".bgz"))
+    if encoding.lower() != "identity" and not (packed and encoding.lower() in ("gzip", "x-gzip")):
+        raise InputError(
+            f"{url}: the server sends the file in the encoding {encoding!r}, although the file as it is was asked for"
+        )
 
 
 def _seconds(text: str) -> float | None:
     return float(text) if text.isascii() and text.isdigit() else None
 
 
-def _write_origin(origin: Path, url: str, headers) -> None:
+def _validator_in(headers) -> str | None:
+    """What an answer says the version of the file is; a weak ETag (W/…) does not promise the same bytes."""
     etag = headers.get("ETag", "")
-    # A weak ETag (W/…) does not promise the same bytes.
-    validator = headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
-    write_json(origin, {"url": url, "validator": validator})
+    return headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+
+
+def _write_origin(origin: Path, url: str, headers) -> None:
+    write_json(origin, {"url": url, "validator": _validator_in(headers)})
 
 
 def _validator(origin: Path, url: str) -> str | None:
