@@ -185,9 +185,13 @@ def test_a_mark_without_an_end_is_refused(tmp_path):
 
 def test_a_table_with_columns_of_its_own_is_shown_as_it_is(tmp_path):
     (tmp_path / "scale.tsv").write_text(
-        "\t".join(EXCEPTIONS["scale"]) + "\n10\t20\t30\ttrain\t1.5\t0.1\n10\t20\t30\tpredict\t2\t0.1\n"
+        "\t".join(EXCEPTIONS["scale"])
+        + "\n10\t20\t30\ttrain\t1.5\t2\t0.1\ta\tb\n10\t20\t30\tpredict\t2\t2\t0.1\ta\tb\n"
     )
-    assert make_table("scale step=train", tmp_path, "x").splitlines()[2] == "| 10 | 20 | 30 | train | 1.5 | 0.1 |"
+    assert (
+        make_table("scale step=train", tmp_path, "x").splitlines()[2]
+        == "| 10 | 20 | 30 | train | 1.5 | 2 | 0.1 | a | b |"
+    )
 
 
 def test_the_commands_publish_and_write_tables(tmp_path, metrics, capsys):

@@ -1,0 +1,471 @@
+"""Time and peak memory of the steps of the recipe taxdistill as contigs and species grow, over simulated tables.
+
+    python benchmarks/scale.py                          # every point that is not in the table yet: many hours
+    python benchmarks/scale.py --points 5000x20000x2000000 --steps "label tree" training
+    python benchmarks/scale.py --short                  # small points, and whether growth is linear: minutes
+
+A point is SPECIES x CONTIGS x HITS. Its tables are simulated: index, abundances, labels, hits, taxonomy, embeddings
+and soft labels, as the workflow writes them, and contigs of 200 bases, so that no command has to be told that there
+are no sequences. Each step is a process of its own that runs with two threads. The operating system tells its CPU time
+and its peak resident memory; a process that passes ``--most-gb`` is stopped. Rows are appended to
+resources/results/scale.tsv as they are measured; a row that stands there is not measured again without ``--again``.
+
+What is not here: MMseqs2 itself, whose memory its database decides, and the teacher's forward pass.
+"""
+
+import argparse
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "resources" / "results" / "scale.tsv"
+COLUMNS = ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date")
+# (species, contigs, hits): the axis of contigs, the axis of species, and an assembly against a reference of today.
+CONTIG_AXIS = [(5000, 20_000, 2_000_000), (5000, 100_000, 10_000_000), (5000, 500_000, 50_000_000),
+               (5000, 1_000_000, 100_000_000)]  # fmt: skip
+SPECIES_AXIS = [(1000, 20_000, 2_000_000), (5000, 20_000, 2_000_000), (30_000, 20_000, 2_000_000),
+                (150_000, 20_000, 2_000_000)]  # fmt: skip
+POINTS = [*dict.fromkeys([*SPECIES_AXIS[:2], CONTIG_AXIS[1], *SPECIES_AXIS[2:], CONTIG_AXIS[2]]),
+          (30_000, 500_000, 100_000_000), CONTIG_AXIS[3]]  # fmt: skip
+SHORT_CONTIG_AXIS = [(400, 1000, 50_000), (400, 4000, 200_000), (400, 16_000, 800_000)]
+SHORT_SPECIES_AXIS = [(400, 4000, 200_000), (1600, 4000, 200_000), (6400, 4000, 200_000)]
+SAMPLES, BASES, HITS_OF_GENE, RELATIVES, CHILDREN, SEED = 8, 200, 10, 10, 4, 1
+HIDDEN_SIZE, SHORT_HIDDEN_SIZE = 1536, 64  # width of the teacher's embeddings
+BLOCK = 1 << 18  # rows that are simulated at a time
+# Growth that is still linear: the slope of the last part of an axis over that of the part before it.
+STEEPER = 1.6
+# Differences below these are noise: seconds of CPU time and GB.
+NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
+
+
+def lineage(species: int) -> list[str]:
+    """Seven names: four species a genus, four genera a family, and so on."""
+    return [
+        "Bacteria",
+        *(f"{rank}{species // CHILDREN**level}" for rank, level in zip("PCOFGS", range(5, -1, -1), strict=True)),
+    ]
+
+
+def simulate(folder: Path, species: int, contigs: int, hits: int, size: int) -> None:
+    """Write everything that the steps read, embeddings of ``size`` numbers too, but for `simulate_soft_labels`."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from genestill.core.lineage import RANKS
+    from genestill.core.table_schemas import INDEX, LABELS, embeddings
+
+    random = np.random.default_rng(SEED)
+    ids = pa.array([f"k141_{row}" for row in range(contigs)])
+    true = random.integers(0, species, contigs)
+    lengths = np.maximum(1000, random.lognormal(8.2, 0.9, contigs)).astype(np.int64)
+    bases = np.frombuffer(b"ACGT", np.uint8)
+    with open(folder / "contigs.fna", "wb") as out:
+        for start in range(0, contigs, 10_000):
+            rows = range(start, min(start + 10_000, contigs))
+            drawn = bases[random.integers(0, 4, (len(rows), BASES), np.uint8)]
+            out.write(b"".join(b">k141_%d\n%b\n" % (row, drawn[row - start].tobytes()) for row in rows))
+    index = {
+        "id": ids, "length": lengths, "gc": np.full(contigs, 0.5, np.float32),
+        "sample": pa.nulls(contigs, pa.string()), "checksum": pa.array(["0" * 16] * contigs),
+    }  # fmt: skip
+    pq.write_table(pa.table(index, schema=INDEX), folder / "index.parquet")
+    depths = random.gamma(1.0, 5.0, (species, SAMPLES)).astype(np.float32)
+    measured = depths[true] * random.lognormal(0, 0.2, (contigs, SAMPLES)).astype(np.float32)
+    samples = {f"sample{number}": measured[:, number] for number in range(SAMPLES)}
+    pq.write_table(pa.table({"id": ids, **samples}), folder / "abundance.parquet")
+
+    taxid_of = {tuple(lineage(number)): 10 + number for number in range(species)}
+    for number in range(species):
+        names = lineage(number)
+        for depth in range(1, len(names)):
+            taxid_of.setdefault(tuple(names[:depth]), 10 + len(taxid_of))
+    (folder / "taxonomy").mkdir()
+    with open(folder / "taxonomy" / "lineages.tsv", "w", encoding="utf-8") as out:
+        out.write("taxid\tlineage\n")
+        for names, taxid in taxid_of.items():
+            text = ";".join(f"{letter}__{name}" for letter, name in zip("dpcofgs", names, strict=False))
+            out.write(f"{taxid}\t{text}\n")
+
+    # A tenth of the labels is wrong, a tenth is missing, the others stop anywhere between phylum and species.
+    labelled = np.where(random.random(contigs) < 0.1, random.integers(0, species, contigs), true)
+    ranks = random.choice([0, 2, 4, 5, 6, 7], contigs, p=[0.1, 0.02, 0.03, 0.05, 0.2, 0.6])
+    columns: dict[str, list] = {rank: [] for rank in RANKS}
+    taxids = []
+    for number, depth in zip(labelled.tolist(), ranks.tolist(), strict=True):
+        names = tuple(lineage(number)[:depth])
+        for place, rank in enumerate(RANKS):
+            columns[rank].append(names[place] if place < depth else None)
+        taxids.append(taxid_of.get(names))
+    labels = {"id": ids, **columns, "taxid": taxids, "support": np.ones(contigs, np.float32)}
+    pq.write_table(pa.table(labels, schema=LABELS), folder / "labels.parquet")
+    del columns, labels, taxids
+    simulate_hits(folder, true, species, hits)
+
+    centres = random.normal(size=(min(species, 4096), size)).astype(np.float16)
+    with pq.ParquetWriter(folder / "shard.parquet", embeddings(size)) as writer:
+        for start in range(0, contigs, 4096):
+            kinds = true[start : start + 4096] % len(centres)
+            values = centres[kinds] + random.standard_normal((len(kinds), size), np.float32)
+            column = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).ravel()), size)
+            rest = [pa.array([1000] * len(kinds), pa.int32()), pa.array([False] * len(kinds))]
+            part = pa.table([ids[start : start + 4096], column, *rest], schema=embeddings(size))
+            writer.write_table(part)
+    (folder / "simulated").touch()
+
+
+def simulate_hits(folder: Path, true, species: int, hits: int) -> None:
+    """Write what MMseqs2 tells of the alignments (hits.tsv, fragments in no order) and the table that is made of it.
+
+    A contig has as many genes as its share of ``hits`` asks for, each with the best `HITS_OF_GENE` proteins among those
+    of its species and of its `RELATIVES` nearest.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import csv
+
+    from genestill.labels.search import HITS_WITH_PLACES
+
+    random = np.random.default_rng(SEED + 1)
+    genes = max(1, hits // (len(true) * HITS_OF_GENE))
+    contigs_at_once = max(1, BLOCK // (genes * HITS_OF_GENE))
+    plain = csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    starts = random.permutation(np.arange(0, len(true), contigs_at_once))
+    text_schema = pa.schema([("taxid", pa.int64()), ("fident", pa.float32()), ("bits", pa.int32()),
+                             ("alnlen", pa.int32()), ("qlen", pa.int32()), ("contig", pa.int64()),
+                             ("place", pa.string())])  # fmt: skip
+    with csv.CSVWriter(folder / "hits.tsv", text_schema, write_options=plain) as text:
+        for start in starts.tolist():
+            part = _hits_of(true, start, contigs_at_once, genes, species, random)
+            first, span = part["start"], part["stop"] - 1 - part["start"]
+            place = [f"{one}+{two}" for one, two in zip(first[::HITS_OF_GENE], span[::HITS_OF_GENE], strict=True)]
+            columns = [part["taxid"], part["identity"], part["bits"].astype(np.int32), part["aligned"],
+                       part["length"], part["contig"], pa.array(place).take(pa.array(part["gene"]))]  # fmt: skip
+            text.write_table(pa.table(columns, schema=text_schema))
+    with pq.ParquetWriter(folder / "hits.parquet", HITS_WITH_PLACES, compression="zstd") as writer:
+        for start in range(0, len(true), contigs_at_once):
+            part = _hits_of(true, start, contigs_at_once, genes, species, random)
+            names = pa.array([f"k141_{row}" for row in range(start, min(start + contigs_at_once, len(true)))])
+            columns = [names.take(pa.array(part["contig"] - start)), part["fragment"], part["length"], part["taxid"],
+                       part["identity"], part["bits"], part["aligned"], part["start"], part["stop"],
+                       np.ones(len(part["gene"]), np.int8)]  # fmt: skip
+            writer.write_table(pa.table(columns, schema=HITS_WITH_PLACES))
+
+
+def _hits_of(true, start: int, contigs: int, genes: int, species: int, random) -> dict:
+    """Columns of the hits of some contigs, sorted by contig, gene and falling bits."""
+    import numpy as np
+
+    kinds = true[start : start + contigs]
+    gene = np.arange(len(kinds) * genes)
+    place = np.repeat(gene % genes, HITS_OF_GENE)
+    relative = np.sort(random.integers(0, RELATIVES + 1, (len(gene), HITS_OF_GENE)), axis=1)
+    relative[:, 0] = 0
+    target = np.repeat(np.repeat(kinds, genes), HITS_OF_GENE) + relative.ravel() * random.choice([-1, 1], relative.size)
+    identity = np.clip(random.normal(0.985, 0.01, len(gene))[:, None] - 0.02 * relative, 0.2, 1)
+    return {
+        "contig": np.repeat(np.repeat(np.arange(start, start + len(kinds)), genes), HITS_OF_GENE),
+        "gene": np.repeat(gene, HITS_OF_GENE),
+        "fragment": place.astype(np.int32),
+        "length": np.full(relative.size, 300, np.int32),
+        "taxid": 10 + target % species,
+        "identity": identity.ravel().astype(np.float32),
+        "bits": np.round(600 * identity.ravel()).astype(np.float32),
+        "aligned": np.full(relative.size, 290, np.int32),
+        "start": (920 * place).astype(np.int32),
+        "stop": (920 * place + 900).astype(np.int32),
+    }
+
+
+def simulate_soft_labels(folder: Path) -> None:
+    """Write soft labels over the label tree: each contig's labelled leaf and its neighbours."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from genestill.core.label_tree import LabelTree
+    from genestill.core.soft_labels import KEPT
+    from genestill.core.table_schemas import INDEX, SOFT_LABELS
+    from genestill.core.tables import read_arrow
+
+    tree = LabelTree.load(folder / "tree.tsv")
+    ids = read_arrow(folder / "index.parquet", INDEX, ["id"])["id"].combine_chunks()
+    random = np.random.default_rng(SEED + 2)
+    kept = min(KEPT, len(tree.leaves))
+    shares = np.sort(random.dirichlet(np.full(kept, 0.3)).astype(np.float32))[::-1]
+    with pq.ParquetWriter(folder / "soft_labels.parquet", SOFT_LABELS, compression="zstd") as writer:
+        for start in range(0, len(ids), BLOCK):
+            part = ids[start : start + BLOCK]
+            first = random.integers(0, len(tree.leaves), (len(part), 1))
+            leaves = tree.leaves[(first + np.arange(kept)) % len(tree.leaves)]
+            offsets = pa.array(np.arange(len(part) + 1, dtype=np.int32) * kept)
+            nodes = pa.ListArray.from_arrays(offsets, pa.array(leaves.ravel(), pa.int32()))
+            values = pa.ListArray.from_arrays(offsets, pa.array(np.tile(shares, len(part))))
+            writer.write_table(pa.table([part, nodes, values], schema=SOFT_LABELS))
+
+
+def commands(folder: Path) -> dict[str, list]:
+    """The command of every step, as its rule gives it; "evidence", "neighbours" and "hits" are parts of commands."""
+    both = ["--contigs", folder / "contigs.fna", "--index", folder / "index.parquet"]
+    depths, taxonomy = ["--abundance", folder / "abundance.parquet"], ["--taxonomy", folder / "taxonomy"]
+    labels, tree = ["--labels", folder / "labels.parquet"], ["--tree", folder / "tree.tsv"]
+    hits, shards = ["--hits", folder / "hits.parquet"], ["--embeddings", folder / "shard.parquet"]
+    genestill = [sys.executable, "-m", "genestill"]
+    part = [sys.executable, __file__, "--folder", folder, "--part"]
+    return {
+        "hits": [*part, "hits"],
+        "label tree": [*genestill, "labels", "tree", *taxonomy, *labels, *hits, "--other-children", "--output",
+                       tree[1]],
+        "soft labels": [*genestill, "teacher", "soften", *shards, *labels, *tree, "--device", "cpu", "--output",
+                        folder / "softened.parquet"],
+        "evidence": [*part, "evidence"],
+        "neighbours": [*part, "neighbours"],
+        "training": [*genestill, "student", "train", *both, *depths, *labels, *hits, *tree, *taxonomy,
+                     "--soft-labels", folder / "soft_labels.parquet", *shards, "--output-model", folder / "student",
+                     "--output-predictions", folder / "predictions.parquet", "--output-embeddings",
+                     folder / "representations.parquet"],
+        "training from labels": [*genestill, "student", "train", *both, *depths, *labels, *tree, *taxonomy,
+                                 "--output-model", folder / "other", "--output-predictions",
+                                 folder / "other.parquet"],
+        "prediction": [*genestill, "student", "predict", "--model", folder / "student", *both, *depths, "--output",
+                       folder / "alone.parquet"],
+        "prediction with hits": [*genestill, "student", "predict", "--model", folder / "student", *both, *depths,
+                                 *hits, *taxonomy, "--output", folder / "searched.parquet"],
+    }  # fmt: skip
+
+
+def run_part(folder: Path, part: str, size: int) -> None:
+    """What is measured by itself although it is only a part of a command."""
+    if part == "simulation":
+        return simulate(folder, *_point(folder.name), size)
+    if part == "soft labels":
+        return simulate_soft_labels(folder)
+    from genestill.core.memory import give_back_large_arrays
+
+    give_back_large_arrays()
+    import pandas as pd
+
+    from genestill.core.table_schemas import HITS, INDEX
+    from genestill.core.tables import read_table, write_table
+
+    ids = read_table(folder / "index.parquet", INDEX, ["id"])["id"].tolist()
+    if part == "hits":
+        from genestill.labels.hits import assemble_hits, read_alignments
+        from genestill.labels.search import HITS_WITH_PLACES
+
+        assembled = assemble_hits(read_alignments(folder / "hits.tsv"), dict(enumerate(ids)))
+        write_table(folder / "assembled.parquet", assembled, HITS_WITH_PLACES)
+    elif part == "evidence":
+        from genestill.core.label_tree import LabelTree
+        from genestill.core.taxonomy_folder import read_lineages
+        from genestill.student.corrector.evidence import evidence_of_hits
+
+        tree = LabelTree.load(folder / "tree.tsv")
+        evidence_of_hits(read_table(folder / "hits.parquet", HITS), ids, read_lineages(folder / "taxonomy"), tree)
+    else:
+        import numpy as np
+
+        from genestill.core.shards import Embeddings
+        from genestill.student.corrector.features import read_contigs
+        from genestill.student.corrector.neighbours import (
+            find_neighbours,
+            principal_components,
+            profile_abundance,
+            reduce_composition,
+        )
+
+        contigs = read_contigs(folder / "contigs.fna", folder / "index.parquet", folder / "abundance.parquet")
+        spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
+        spaces.append(principal_components(Embeddings([folder / "shard.parquet"], ids)))
+        named = pd.read_parquet(folder / "labels.parquet", columns=["species"])["species"]
+        species, confident = pd.factorize(named)[0], named.notna().to_numpy()
+        find_neighbours(spaces, contigs.lengths, species, confident, np.random.default_rng(SEED))
+
+
+def measure(command: list, threads: int, most_gb: float) -> tuple[float, float, float, str]:
+    """Wall and CPU seconds and peak resident memory (GB) of a process, and "" or how it ended."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment["PYTHONPATH"] = str(ROOT / "src")
+    with tempfile.TemporaryFile() as said:
+        start = time.perf_counter()
+        process = subprocess.Popen([str(word) for word in command], stdout=said, stderr=said, env=environment)
+        ended = threading.Event()
+        stopped: list[str] = []
+
+        def watch() -> None:
+            while not ended.wait(0.2):
+                if _resident_gb(process.pid) > most_gb:
+                    stopped.append(f"stopped at {most_gb} GB")
+                    process.kill()
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        ended.set()
+        watcher.join()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        reason = "".join(stopped)
+        if process.returncode and not reason:
+            reason = f"ended with {process.returncode}: {said.read().decode(errors='replace').strip()[-500:]}"
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024**2, reason
+
+
+def _resident_gb(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024**3
+
+
+def read_rows(path: Path) -> dict[tuple, dict]:
+    """The rows of a table of `COLUMNS`, by point and step."""
+    if not path.exists():
+        return {}
+    with open(path, encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    return {(int(row["species"]), int(row["contigs"]), int(row["hits"]), row["step"]): row for row in rows}
+
+
+def write_rows(path: Path, rows: dict[tuple, dict]) -> None:
+    """Write the table, sorted by point and in the order of the steps."""
+    steps = list(commands(Path()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.aside")
+    with open(aside, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[key] for key in sorted(rows, key=lambda key: (*key[:3], steps.index(key[3]))))
+    aside.replace(path)
+
+
+def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
+    """Where an axis grows faster than linearly: a sentence for each step and quantity, none where all is well.
+
+    The slope between the last two points of the ``axis`` that are in ``rows`` is compared with the one before; what a
+    process needs for nothing (the libraries) does not enter it. ``place`` is 0 for species and 1 for contigs.
+    """
+    found = []
+    for step in commands(Path()):
+        points = [point for point in axis if (*point, step) in rows]
+        for quantity, noise in NOISE.items():
+            for first, second, third in zip(points, points[1:], points[2:], strict=False):
+                costs = [float(rows[*point, step][quantity]) for point in (first, second, third)]
+                before = max(costs[1] - costs[0], noise) / (second[place] - first[place])
+                after = max(costs[2] - costs[1] - noise, 0) / (third[place] - second[place])
+                if after > STEEPER * before:
+                    axis_name = ("species", "contigs")[place]
+                    found.append(
+                        f"{step}: {quantity} grows {after / before:.1f} times as steeply from {second[place]} to "
+                        f"{third[place]} {axis_name} as from {first[place]} to {second[place]}"
+                    )
+    return found
+
+
+def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> list[str]:
+    """Measure the steps of a point that are not in the table; return what failed, a sentence each."""
+    steps = options.steps or list(commands(Path()))
+    standing = {} if options.again else read_rows(options.output)
+    missing = [step for step in steps if (*point, step) not in standing]
+    if not missing:
+        return []
+    folder = options.folder / "x".join(map(str, point))
+    itself = [sys.executable, __file__, "--hidden-size", options.hidden_size, "--folder", folder, "--part"]
+    if not (folder / "simulated").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        print(f"{folder.name}: tables are simulated", flush=True)
+        *_, reason = measure([*itself, "simulation"], options.threads, options.most_gb)
+        if reason:
+            return [f"{folder.name}: simulation: {reason}"]
+    failed = []
+    for step, command in commands(folder).items():
+        # What later steps read is made again where it is missing.
+        needed = (step == "label tree" and not (folder / "tree.tsv").exists()) or (
+            step == "training" and not (folder / "student").exists() and "prediction" in " ".join(missing)
+        )
+        if step not in missing and not needed:
+            continue
+        if step.startswith("training") and not (folder / "soft_labels.parquet").exists():
+            *_, reason = measure([*itself, "soft labels"], options.threads, options.most_gb)
+            if reason:
+                failed.append(f"{folder.name}: simulated soft labels: {reason}")
+        seconds, cpu_seconds, peak_gb, reason = measure(command, options.threads, options.most_gb)
+        print(f"{folder.name:>24} {step:<22} {seconds:>9.1f} s {cpu_seconds:>9.1f} s CPU {peak_gb:>6.2f} GB {reason}",
+              flush=True)  # fmt: skip
+        if reason:
+            failed.append(f"{folder.name}: {step}: {reason}")
+            continue
+        if step in missing:
+            values = [*point, step, f"{seconds:.1f}", f"{cpu_seconds:.1f}", f"{peak_gb:.2f}", _commit(),
+                      datetime.now(UTC).date().isoformat()]  # fmt: skip
+            rows = read_rows(options.output)  # another process may have written since
+            rows[*point, step] = dict(zip(COLUMNS, map(str, values), strict=True))
+            write_rows(options.output, rows)
+    if not options.keep:
+        shutil.rmtree(folder)
+    return failed
+
+
+def _commit() -> str:
+    found = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+def _point(text: str) -> tuple[int, int, int]:
+    species, contigs, hits = (int(word.replace("_", "").replace(",", "")) for word in text.split("x"))
+    return species, contigs, hits
+
+
+def main() -> int:
+    """Measure, and say what failed or grew too fast; 1 if anything did."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", nargs="+", type=_point, metavar="SPECIESxCONTIGSxHITS", help="default: all")
+    parser.add_argument("--steps", nargs="+", choices=list(commands(Path())), metavar="STEP", help="default: all")
+    parser.add_argument("--short", action="store_true", help="small points only, and no table of results is touched")
+    parser.add_argument("--again", action="store_true", help="measure rows that stand, and replace them")
+    parser.add_argument("--keep", action="store_true", help="leave the simulated tables for the next steps")
+    parser.add_argument("--folder", type=Path, help="where tables are simulated (default: a temporary folder)")
+    parser.add_argument("--output", type=Path, help="the table (default: resources/results/scale.tsv)")
+    parser.add_argument("--threads", type=int, default=2, help="of a step (default: %(default)s)")
+    parser.add_argument("--most-gb", type=float, default=16, help="a step that needs more is stopped (default: 16)")
+    parser.add_argument(
+        "--hidden-size", type=int, help=f"of the teacher (default: {HIDDEN_SIZE}, {SHORT_HIDDEN_SIZE} with --short)"
+    )
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.hidden_size = options.hidden_size or (SHORT_HIDDEN_SIZE if options.short else HIDDEN_SIZE)
+    if options.part:
+        run_part(options.folder, options.part, options.hidden_size)
+        return 0
+    axes = [(CONTIG_AXIS, 1), (SPECIES_AXIS, 0)]
+    points = options.points or POINTS
+    with tempfile.TemporaryDirectory(prefix="scale.") as scratch:
+        options.folder = options.folder or Path(scratch)
+        if options.short:
+            axes = [(SHORT_CONTIG_AXIS, 1), (SHORT_SPECIES_AXIS, 0)]
+            points = options.points or list(dict.fromkeys([*SHORT_CONTIG_AXIS, *SHORT_SPECIES_AXIS]))
+            options.output = options.output or Path(scratch) / "scale.tsv"
+        options.output = options.output or TABLE
+        wrong = [sentence for point in points for sentence in measure_point(point, options)]
+        rows = read_rows(options.output)
+        wrong += [sentence for axis, place in axes for sentence in growth(rows, axis, place)]
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
