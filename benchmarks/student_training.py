@@ -58,7 +58,7 @@ def main() -> None:
         for number in range(options.runs):
             rows["genestill"].append(
                 run(
-                    [sys.executable, "-m", "genestill", "student", "train", "--contigs", options.contigs]
+                    [sys.executable, "-m", "genestill", "student", "train-corrector", "--contigs", options.contigs]
                     + ["--index", str(reference / "contigs.parquet")]
                     + ["--abundance", str(reference / "abundance.parquet")]
                     + ["--labels", str(labels / "labels.parquet"), "--hits", str(labels / "hits.parquet")]

@@ -156,6 +156,6 @@ def test_the_demo_runs_through_the_scheduler_and_survives_the_loss_of_a_job(slur
     output, _ = snakemake.communicate(timeout=1500)
     assert snakemake.returncode == 0, output
     rules = rule_of_job(output)
-    gpu_rules = {"pretrain_teacher", "check_teacher", "embed_shard", "soften_teacher"}
+    gpu_rules = {"pretrain_teacher", "check_teacher", "embed_shard", "make_soft_labels"}
     assert check_gpu_jobs([job for job in read_history() if job["JobId"] != killed], rules, gpu_rules) >= 6
     assert (tmp_path / "results/taxdistill/test/evaluation/corrector/table.txt").stat().st_size

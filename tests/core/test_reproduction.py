@@ -203,7 +203,7 @@ def test_reproducing_a_record_of_others_writes_nothing_that_an_option_names(tmp_
     generator = np.random.default_rng(0)
     windows = [(f"w{n}", "".join(generator.choice(list("ACGT"), 40))) for n in range(4)]
     write_fasta(tmp_path / "windows.fna", windows)
-    words = "student dna-pretrain --sequences windows.fna --architecture had-tiny --steps 1 --batch 2 --max-tokens 40"
+    words = "student pretrain-dna --sequences windows.fna --architecture had-tiny --steps 1 --batch 2 --max-tokens 40"
     words = [*words.split(), "--device", "cpu", "--output", "made/model", "--output-history", "made/history.tsv"]
     assert main(["--quiet", *words]) == 0
     record = tmp_path / "made" / "provenance" / "model.json"
@@ -224,7 +224,7 @@ def test_every_command_that_computes_says_where_in_an_option_called_output():
                 if not any(is_output(option.dest) for option in command._actions):
                     quiet.append(f"{stage} {name}")
     # These keep tables that are under version control and hold many runs: no result of one command.
-    assert quiet == ["evaluation publish", "evaluation standing", "evaluation publish-tables"]
+    assert quiet == ["evaluation publish", "evaluation list-published", "evaluation publish-tables"]
 
 
 def test_content_leaves_out_when_and_how_fast_and_nothing_else(tmp_path):

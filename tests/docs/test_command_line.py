@@ -46,7 +46,7 @@ def bash_script() -> str:
 def test_bash_completes_stages_commands_and_options(bash_script):
     assert completed(bash_script, "genestill stu") == {"student"}
     assert completed(bash_script, "genestill student exp") == {"export", "export-onnx"}
-    assert "--no-neighbours" in completed(bash_script, "genestill student train --")
+    assert "--no-neighbours" in completed(bash_script, "genestill student train-corrector --")
 
 
 def test_bash_completes_files_after_an_option_that_takes_one(bash_script, tmp_path):
@@ -86,7 +86,7 @@ def test_the_exit_code_says_how_it_ended(monkeypatch, error, code):
             raise error
 
     parser = build_parser()
-    options = parser.parse_args(["evaluation", "table", "--metrics", "a", "--output", "b"])
+    options = parser.parse_args(["evaluation", "taxonomy-table", "--metrics", "a", "--output", "b"])
     options.run = run
     monkeypatch.setattr(parser, "parse_args", lambda arguments: options)
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
@@ -97,7 +97,7 @@ def test_a_wrong_option_ends_with_two_and_a_defect_with_one(tmp_path):
     def ended(*arguments):
         return subprocess.run([sys.executable, *arguments], capture_output=True, cwd=tmp_path).returncode
 
-    assert ended("-m", "genestill", "student", "train", "--no-such-option") == 2
+    assert ended("-m", "genestill", "student", "train-corrector", "--no-such-option") == 2
     defect = "import genestill.cli as cli; cli.build_parser = lambda: 1 / 0; cli.main([])"
     assert ended("-c", defect) == 1
 
@@ -147,7 +147,7 @@ def test_a_value_out_of_bounds_is_refused_before_any_file_is_read(words, parser,
 @pytest.mark.parametrize("seed", ["-1", "1.5", "one"])
 def test_a_seed_is_a_whole_number(seed, capsys):
     with pytest.raises(SystemExit) as end:
-        main(["reference", "simulate", f"--seed={seed}", "--output", "absent"])
+        main(["reference", "simulate-genomes", f"--seed={seed}", "--output", "absent"])
     assert end.value.code == 2
     assert f"--seed: '{seed}'; expected a whole number of at least 0" in capsys.readouterr().err
 

@@ -41,18 +41,18 @@ KEYWORDS = {
 }  # fmt: skip
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {
-    "reference.biosphere": ["reference simulate"],
+    "reference.biosphere": ["reference simulate-genomes"],
     "reference.community": ["reference community"],
     "labels": ["labels search"],
     "teacher.pretraining": ["teacher pretrain"],
     "teacher.check": ["teacher check"],
     "dna.windows": ["reference windows"],
-    "dna.defaults": ["student dna-distil", "student dna-pretrain"],
-    "dna.students.<name>": ["student dna-distil", "student dna-pretrain"],
+    "dna.defaults": ["student distil-dna", "student pretrain-dna"],
+    "dna.students.<name>": ["student distil-dna", "student pretrain-dna"],
     "mrna.likeness": ["reference relatives"],
     "mrna.tasks.<name>": ["reference task"],
-    "mrna.defaults": ["student match"],
-    "mrna.students.<name>": ["student match"],
+    "mrna.defaults": ["student distil-transcripts"],
+    "mrna.students.<name>": ["student distil-transcripts"],
 }
 
 
@@ -75,7 +75,7 @@ LEAVES = [entry for entry in ALL if "properties" not in entry[1]]
 
 
 def command_options() -> dict[str, set[str]]:
-    """Options of every command, without dashes: {"student train": {"epochs", …}}."""
+    """Options of every command, without dashes: {"student train-corrector": {"epochs", …}}."""
     found = {}
 
     def walk(parser, words):

@@ -153,7 +153,7 @@ def results(tmp_path_factory):
     place = tmp_path_factory.mktemp("results")
     reference, labels, student = place / "reference", place / "labels", place / "student" / "corrector"
     evaluation, community = place / "evaluation" / "corrector", place / "reference" / "community"
-    run("reference", "simulate", *SIZES, "--output", reference / "biosphere")
+    run("reference", "simulate-genomes", *SIZES, "--output", reference / "biosphere")
     genomes = ["--genomes", reference / "biosphere" / "genomes.tsv"]
     run("reference", "community", *genomes, "--samples", 2, "--contigs", 60, "--output", community)
     truth = pd.read_csv(community / "truth.tsv", sep="\t")
@@ -177,8 +177,8 @@ def results(tmp_path_factory):
     table, tree = labels / "labels.parquet", labels / "label_tree.tsv"
     run("labels", "tree", "--taxonomy", taxonomy, "--labels", table, "--other-children", "--output", tree)
     run(
-        "student", "train", "--contigs", community / "contigs.fna.gz", "--index", index, "--abundance", abundance,
-        "--labels", table, "--tree", tree, "--taxonomy", taxonomy, "--epochs", 2,
+        "student", "train-corrector", "--contigs", community / "contigs.fna.gz", "--index", index,
+        "--abundance", abundance, "--labels", table, "--tree", tree, "--taxonomy", taxonomy, "--epochs", 2,
         "--output-model", student / "model", "--output-predictions", student / "predictions.parquet",
     )  # fmt: skip
     predictions = student / "predictions.parquet"
@@ -189,9 +189,9 @@ def results(tmp_path_factory):
     scored = ["--truth", reference / "truth.parquet", "--labels", table, "--student", f"corrector={predictions}"]
     metrics = evaluation / "metrics.parquet"
     run("evaluation", "taxonomy", *scored, "--dataset", "small", "--resamples", 100, "--output", metrics)
-    run("evaluation", "table", "--metrics", metrics, "--output", evaluation / "table.txt")
+    run("evaluation", "taxonomy-table", "--metrics", metrics, "--output", evaluation / "table.txt")
     run(
-        "evaluation", "figures", "--metrics", metrics, *scored, "--index", index, "--abundance", abundance,
+        "evaluation", "taxonomy-figures", "--metrics", metrics, *scored, "--index", index, "--abundance", abundance,
         "--output", evaluation / "figures",
     )  # fmt: skip
     return place
@@ -204,14 +204,14 @@ def dna_results(tmp_path_factory):
     reference, student, scores = place / "reference", place / "student" / "plain", place / "evaluation/sequence_tasks"
     genomes = ["--genomes", reference / "biosphere" / "genomes.tsv"]
     windows, task = reference / "windows.fna.gz", reference / "phylum.tsv.gz"
-    run("reference", "simulate", *SIZES, "--output", reference / "biosphere")
+    run("reference", "simulate-genomes", *SIZES, "--output", reference / "biosphere")
     run("reference", "windows", *genomes, "--length", 120, "--number", 40, "--output", windows)
     run("reference", "clade-task", *genomes, "--length", 120, "--output", task)
     run(
-        "student", "dna-pretrain", "--sequences", windows, "--architecture", "had-tiny", "--steps", 2, "--batch", 4,
+        "student", "pretrain-dna", "--sequences", windows, "--architecture", "had-tiny", "--steps", 2, "--batch", 4,
         "--max-tokens", 120, "--output-history", student / "history.tsv", "--output", student / "model",
     )  # fmt: skip
-    run("student", "dna-embed", "--model", student / "model", "--task", task,
+    run("student", "embed-task", "--model", student / "model", "--task", task,
         "--output", student / "embeddings" / "origin" / "phylum.parquet")  # fmt: skip
     named = ["--task", task, "--task-name", "origin/phylum", "--name", "kmer"]
     predictions = scores / "predictions" / "origin" / "phylum" / "kmer.1.parquet"
@@ -230,7 +230,7 @@ def mrna_results(tmp_path_factory):
     place = tmp_path_factory.mktemp("mrna")
     reference, student = place / "reference", place / "student" / "masked.seed1"
     transcriptome, probes = reference / "transcriptome", place / "evaluation" / "probes"
-    run("reference", "transcriptome", "--genes", 60, "--output", transcriptome)
+    run("reference", "simulate-transcriptome", "--genes", 60, "--output", transcriptome)
     source = f"genome={transcriptome}/genome.fna.gz,{transcriptome}/annotation.gtf"
     run("reference", "transcripts", "--source", source, "--output", reference / "transcripts")
     table = f"{transcriptome}/tasks.tsv:id=id,gene=gene,chromosome=chromosome"
@@ -238,7 +238,7 @@ def mrna_results(tmp_path_factory):
     run("reference", "task", "--name", "stability", "--table", table, "--target", "stability", "--kind", "regression",
         "--split", "default", "--output", task)  # fmt: skip
     run(
-        "student", "match", "--transcripts", reference / "transcripts" / "transcripts.parquet",
+        "student", "distil-transcripts", "--transcripts", reference / "transcripts" / "transcripts.parquet",
         "--objective", "masked", "--parameters", 20000, "--backbone", "transformer", "--max-length", 128,
         "--steps", 20, "--batch-bases", 512, "--output", student,
     )  # fmt: skip

@@ -152,7 +152,13 @@ def test_what_is_listed_as_unchecked_is_still_shown():
 
 
 @pytest.mark.parametrize(
-    "words", ["student train --epoch-number 3", "studnt train", "student trian", "evaluation table --metric"]
+    "words",
+    [
+        "student train-corrector --epoch-number 3",
+        "studnt train",
+        "student train-corector",
+        "evaluation taxonomy-table --metric",
+    ],
 )
 def test_a_genestill_command_that_does_not_exist_is_noticed(words):
     with pytest.raises((AssertionError, pytest.fail.Exception)):

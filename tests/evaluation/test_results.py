@@ -200,11 +200,11 @@ def test_the_commands_publish_and_write_tables(tmp_path, metrics, capsys):
     (tmp_path / "page.md").write_text("<!-- results: taxdistill headline -->\n<!-- end -->\n")
     told = ["--configuration", str(tmp_path / "configuration.yaml"), "--name", "community"]
     told += ["--results", str(tmp_path / "results")]
-    assert main(["evaluation", "standing", *told]) == 0
+    assert main(["evaluation", "list-published", *told]) == 0
     assert capsys.readouterr().out == ""
     publish_it = ["evaluation", "publish", *told, "--teacher", "none", "--metrics", str(tmp_path / "metrics.parquet")]
     assert main(publish_it) == 0
-    assert main(["evaluation", "standing", *told]) == 0
+    assert main(["evaluation", "list-published", *told]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 6
     tables = ["evaluation", "publish-tables", str(tmp_path / "page.md"), "--results", str(tmp_path / "results")]
     assert main([*tables, "--check"]) == 3

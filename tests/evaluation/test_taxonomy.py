@@ -236,7 +236,7 @@ def test_the_same_seed_gives_the_same_intervals(case):
 
 def test_table_shows_both_models_and_the_difference(case, capsys):
     evaluate(case)
-    arguments = ["evaluation", "table", "--metrics", str(case / "metrics.parquet")]
+    arguments = ["evaluation", "taxonomy-table", "--metrics", str(case / "metrics.parquet")]
     assert main([*arguments, "--output", str(case / "table.txt")]) == 0
     printed = capsys.readouterr().out
     assert printed == (case / "table.txt").read_text()
@@ -249,7 +249,14 @@ def test_table_shows_both_models_and_the_difference(case, capsys):
 
 def test_table_without_a_truth_tells_coverage_and_changes(case, capsys):
     evaluate(case, truth=False)
-    arguments = ["evaluation", "table", "--metrics", str(case / "metrics.parquet"), "--output", str(case / "t.txt")]
+    arguments = [
+        "evaluation",
+        "taxonomy-table",
+        "--metrics",
+        str(case / "metrics.parquet"),
+        "--output",
+        str(case / "t.txt"),
+    ]
     assert main(arguments) == 0
     species = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("species "))
     assert species.split() == ["species", "6", "0.667", "0.667", "2", "1", "1", "1"]

@@ -49,7 +49,7 @@ def run(tmp_path):
         metrics = str(tmp_path / "metrics.parquet")
         assert main(["evaluation", "taxonomy", *compared, "--dataset", "d", "--output", metrics]) == 0
         tables = ["--metrics", metrics, "--index", file["contigs"], "--abundance", file["abundance"]]
-        assert main(["evaluation", "figures", *tables, *compared, "--output", str(tmp_path / "figures")]) == 0
+        assert main(["evaluation", "taxonomy-figures", *tables, *compared, "--output", str(tmp_path / "figures")]) == 0
         return tmp_path / "figures"
 
     return draw

@@ -352,7 +352,7 @@ def flip(content: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [cut, flip, lambda content: b"\0" * len(content)], ids=["cut", "flipped", "zeros"])
 def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undisturbed, tmp_path, tally, damage):
     folder, jobs = undisturbed
-    target = next(job for job in jobs if job.rule == "soften_teacher")
+    target = next(job for job in jobs if job.rule == "make_soft_labels")
     disturbed = copy_before(folder, tmp_path / "run", jobs, target)
     shards = sorted(disturbed.glob(f"{RESULTS}/teacher/*/contigs/sequence/[0-9].parquet"))
     times = {path: path.stat().st_mtime_ns for path in shards}

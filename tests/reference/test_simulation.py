@@ -190,7 +190,7 @@ def test_impossible_biospheres_get_a_sentence_and_leave_no_folder(tmp_path, chan
 
 
 def test_defaults_of_the_command_are_those_of_the_settings():
-    options = build_parser().parse_args(["reference", "simulate", "--output", "x"])
+    options = build_parser().parse_args(["reference", "simulate-genomes", "--output", "x"])
     assert BiosphereSettings(**{f.name: getattr(options, f.name) for f in fields(BiosphereSettings)}) == (
         BiosphereSettings()
     )

@@ -79,10 +79,10 @@ DAMAGES = {
 }
 
 WORDS = {
-    "dna-embed": "--model {student} --task {place}/task.tsv --output {output}",
-    "dna-finetune": "--model {student} --task {place}/task.tsv --task-name t --name n --output {output}",
-    "dna-pretrain": "--initial {student} --sequences {place}/windows.fna --steps 1 --output {output}",
-    "dna-distil": "--initial {student} --sequences {place}/windows.fna --features {place}/features.parquet --steps 1"
+    "embed-task": "--model {student} --task {place}/task.tsv --output {output}",
+    "finetune": "--model {student} --task {place}/task.tsv --task-name t --name n --output {output}",
+    "pretrain-dna": "--initial {student} --sequences {place}/windows.fna --steps 1 --output {output}",
+    "distil-dna": "--initial {student} --sequences {place}/windows.fna --features {place}/features.parquet --steps 1"
     " --output {output}",
     "embed": "{place}/windows.fna --model {student} --output {output}",
     "export-onnx": "--model {student} --output {output}",
@@ -114,19 +114,19 @@ def test_a_student_that_is_not_whole_is_refused_by_every_command(place, tmp_path
 def test_half_of_the_weights_is_refused(place, tmp_path, capsys, name):
     folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
     (folder / name).write_bytes((folder / name).read_bytes()[:200])
-    words = WORDS["dna-pretrain"].format(student=folder, place=place, output=tmp_path / "output").split()
-    assert main(["--quiet", "student", "dna-pretrain", *words]) == 2
+    words = WORDS["pretrain-dna"].format(student=folder, place=place, output=tmp_path / "output").split()
+    assert main(["--quiet", "student", "pretrain-dna", *words]) == 2
     assert str(folder) in capsys.readouterr().err
 
 
 def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_told(place, tmp_path, caplog, capsys):
     folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
-    words = WORDS["dna-pretrain"].format(student=folder, place=place, output=tmp_path / "output").split()
+    words = WORDS["pretrain-dna"].format(student=folder, place=place, output=tmp_path / "output").split()
     shutil.copy(place / "deberta-tiny" / HEAD_FILE, folder / HEAD_FILE)
-    assert main(["student", "dna-pretrain", *words]) == 2
+    assert main(["student", "pretrain-dna", *words]) == 2
     assert "not the language head of this student" in capsys.readouterr().err
     (folder / HEAD_FILE).unlink()
-    assert main(["student", "dna-pretrain", *words]) == 0
+    assert main(["student", "pretrain-dna", *words]) == 0
     assert "the language head starts from random numbers" in capsys.readouterr().err + caplog.text
 
 

@@ -19,7 +19,7 @@ def test_three_steps_with_the_same_seed_give_the_same_encoder_bit_for_bit(sequen
     found = {}
     for name, seed in (("one", "1"), ("two", "1"), ("other", "2")):
         done = main(
-            ["--quiet", "student", "dna-pretrain", "--sequences", sequences, "--architecture", architecture]
+            ["--quiet", "student", "pretrain-dna", "--sequences", sequences, "--architecture", architecture]
             + ["--steps", "3", "--batch", "4", "--max-tokens", "128", "--seed", seed, "--device", "cpu"]
             + ["--output-history", f"{tmp_path}/{name}.tsv", "--output", f"{tmp_path}/{name}"]
         )

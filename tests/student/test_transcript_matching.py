@@ -19,7 +19,7 @@ from genestill.student.transcripts import batch as batch_module
 from genestill.student.transcripts import distillation
 from genestill.student.transcripts.batch import Batch, mean_over_spans
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles, batches
-from genestill.student.transcripts.distillation import Match, match_student, stability, train
+from genestill.student.transcripts.distillation import Match, distil_transcripts, stability, train
 from genestill.student.transcripts.objectives import contrastive, cosine, logits, mse, relational
 from genestill.student.transcripts.settings import MatchSettings
 from genestill.student.transcripts.whitening import fit_whitening
@@ -252,10 +252,10 @@ def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, mo
     arguments = (EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files))
     settings = MatchSettings(steps=6, batch_bases=512)
     with pytest.raises(CheckFailed, match="diverged at step 3"):
-        match_student(*arguments, settings, tmp_path / "a", torch.device("cpu"))
+        distil_transcripts(*arguments, settings, tmp_path / "a", torch.device("cpu"))
     assert not (tmp_path / "a" / "model").exists()
     breaks.step = 0
-    match_student(*arguments, settings, tmp_path / "b", torch.device("cpu"), keep_diverged=True)
+    distil_transcripts(*arguments, settings, tmp_path / "b", torch.device("cpu"), keep_diverged=True)
     assert json.loads((tmp_path / "b" / "training.json").read_text())["diverged"] == 3
     weights = load_file(tmp_path / "b" / "model" / "model.safetensors")
     assert all(torch.isfinite(value).all() for value in weights.values())
@@ -263,7 +263,7 @@ def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, mo
 
 def test_the_saved_student_is_the_encoder_alone_and_opens_again(files, tmp_path):
     settings = MatchSettings(steps=2, batch_bases=512)
-    match_student(
+    distil_transcripts(
         EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu")
     )
     assert not any("projection" in name for name in load_file(tmp_path / "model" / "model.safetensors"))

@@ -75,7 +75,7 @@ def test_nothing_but_the_scores_is_planned_and_amber_gets_the_same_files(case):
     assert done.returncode == 0, done.stderr + done.stdout
     planned = set(re.findall(r"^rule (?:all_|part_)?(\w+):", done.stdout, re.MULTILINE))
     assert planned == {
-        *("make_taxonomy", "read_truth", "import_predictions", "score_binning", "lay_out_binnings"),
+        *("make_taxonomy", "read_truth", "import_predictions", "score_binning", "write_binning_amber_input"),
         *("peer_environment", "run_amber_on_binnings", "benchmark_binning", "all"),
     }
     assert "--truth one.binning two.binning" in done.stdout

@@ -78,7 +78,7 @@ def planned(command: str, dna: dict, folder: Path, teacher: dict | None = None) 
 def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_of_its_own(tmp_path):
     settings = {"fits": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
     settings |= {"epochs": 4, "task_epochs": {"origin/phylum": 2}}
-    calls = planned("dna-finetune", settings, tmp_path)
+    calls = planned("finetune", settings, tmp_path)
     for fold, seed in enumerate((7, 5, 9)):
         jobs = [line for line in calls if f" --seed {seed} " in line]
         assert len(jobs) == 5  # students of the recipe and of the demo
@@ -90,7 +90,7 @@ def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all
     assert len(jobs) == 2
     assert all(" --shards 2 " in line for line in jobs)
     features = "results/had/had-demo/teacher/miniature/windows/token"
-    students = planned("dna-distil", {}, tmp_path, {"shards": 2})
+    students = planned("distil-dna", {}, tmp_path, {"shards": 2})
     assert students
     assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
 

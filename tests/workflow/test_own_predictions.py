@@ -56,7 +56,7 @@ def test_right_answers_and_predictions_alone_are_scored(case):
     given = {"sure": "scored.tsv", "short": {"table": "plain.tsv", "format": "taxometer"}}
     configuration = {"recipe": "taxdistill", "dataset": {"name": "alone", "truth": "truth.tsv"}}
     configuration["evaluation"] = {"predictions": given, "resamples": 100}
-    rules = {"read_truth", "import_predictions", "evaluate_taxonomy", "print_table", "draw_figures"}
+    rules = {"read_truth", "import_predictions", "evaluate_taxonomy", "print_taxonomy_table", "draw_taxonomy_figures"}
     assert planned(snakemake(case, configuration, "-n")) - {"all"} == rules
     done = snakemake(case, configuration)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -166,7 +166,7 @@ def test_own_embeddings_of_transcripts_are_read_and_probed_beside_the_students(t
     configuration = yaml.safe_load((ROOT / "config" / "mrna-demo.yaml").read_text())
     configuration["evaluation"] = {"predictions": {"mine": "mine.npz"}}
     done = snakemake(tmp_path, configuration, "-n", "-p")
-    assert "import_embeddings" in planned(done)
+    assert "import_transcript_embeddings" in planned(done)
     place = "results/mrna/mrna-demo/evaluation"
     calls = [line for line in done.stdout.splitlines() if "genestill evaluation" in line]
     probe = next(line for line in calls if " evaluation probe " in line and " --model mine " in line)

@@ -91,7 +91,7 @@ def test_the_same_command_again_finds_nothing_to_do(run):
     ("setting", "rules"),
     [
         ("evaluation: {resamples: 300}", {"evaluate_taxonomy"}),
-        ("evaluation: {labels_name: search}", {"evaluate_taxonomy", "draw_figures"}),
+        ("evaluation: {labels_name: search}", {"evaluate_taxonomy", "draw_taxonomy_figures"}),
         ("labels: {format: kraken2}", {"index_contigs", "make_taxonomy"}),
     ],
 )

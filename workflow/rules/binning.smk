@@ -34,7 +34,7 @@ rule score_binning:
         " 2> {log:q}"
 
 
-rule lay_out_binnings:
+rule write_binning_amber_input:
     input:
         truth=PARTS_OF_TRUTH,
         predictions=list(GIVEN_TABLES.values()),
@@ -42,9 +42,9 @@ rule lay_out_binnings:
     output:
         directory(f"{EVALUATION}/amber/files"),
     log:
-        f"{RESULTS}/logs/evaluation/lay_out_binnings.log",
+        f"{RESULTS}/logs/evaluation/write_binning_amber_input.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/lay_out_binnings.tsv"
+        f"{RESULTS}/benchmarks/evaluation/write_binning_amber_input.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -56,7 +56,7 @@ rule lay_out_binnings:
             predictions=[f"{name}={file}" for name, file in GIVEN_TABLES.items()]
         ),
     shell:
-        "python -m genestill evaluation binning-files --truth {input.truth:q} {params.predictions}"
+        "python -m genestill evaluation binning-amber-input --truth {input.truth:q} {params.predictions}"
         " --taxdump {input.taxdump:q} --output {output:q} 2> {log:q}"
 
 

@@ -25,7 +25,7 @@ rule make_clade_task:
         " --rank {wildcards.rank:q} --length {params.length:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
-rule embed_task:
+rule embed_sequence_task:
     input:
         model=f"{RESULTS}/student/{{student}}/model",
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
@@ -50,19 +50,19 @@ rule embed_task:
         pooling=DNA["pooling"],
         device=device,
     shell:
-        "python -m genestill student dna-embed --model {input.model:q} --task {input.task:q}"
+        "python -m genestill student embed-task --model {input.model:q} --task {input.task:q}"
         " --pooling {params.pooling:q} --device {params.device} --output {output:q} 2> {log:q}"
 
 
-rule write_task_rows:
+rule write_sequence_task_rows:
     input:
         lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
         f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
     log:
-        f"{RESULTS}/logs/reference/write_task_rows_{{benchmark_name}}_{{task}}.log",
+        f"{RESULTS}/logs/reference/write_sequence_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/reference/write_task_rows_{{benchmark_name}}_{{task}}.tsv"
+        f"{RESULTS}/benchmarks/reference/write_sequence_task_rows_{{benchmark_name}}_{{task}}.tsv"
     wildcard_constraints:
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
@@ -77,7 +77,7 @@ rule write_task_rows:
         "python -m genestill evaluation sequence-rows --task {input:q} --output {output:q} 2> {log:q}"
 
 
-rule index_task_rows:
+rule index_sequence_task_rows:
     input:
         f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
     output:
@@ -86,9 +86,9 @@ rule index_task_rows:
             f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}_abundance.parquet"
         ),
     log:
-        f"{RESULTS}/logs/reference/index_task_rows_{{benchmark_name}}_{{task}}.log",
+        f"{RESULTS}/logs/reference/index_sequence_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/reference/index_task_rows_{{benchmark_name}}_{{task}}.tsv"
+        f"{RESULTS}/benchmarks/reference/index_sequence_task_rows_{{benchmark_name}}_{{task}}.tsv"
     wildcard_constraints:
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
@@ -103,7 +103,7 @@ rule index_task_rows:
         " --output-abundance {output.abundance:q} 2> {log:q}"
 
 
-rule probe_task:
+rule probe_sequence_task:
     input:
         embeddings=lambda wildcards: dna_features(
             wildcards.encoder, f"{wildcards.benchmark_name}/{wildcards.task}"
@@ -133,7 +133,7 @@ rule probe_task:
         " --name {wildcards.encoder:q} --model-kind {params.kind:q} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
-rule finetune_task:
+rule finetune_on_sequence_task:
     input:
         model=f"{RESULTS}/student/{{student}}/model",
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
@@ -167,14 +167,14 @@ rule finetune_task:
         ),
         device=device,
     shell:
-        "python -m genestill student dna-finetune --model {input.model:q} --name {wildcards.student:q}"
+        "python -m genestill student finetune --model {input.model:q} --name {wildcards.student:q}"
         " --model-kind {params.kind:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
         " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --device {params.device}"
         " --output {output:q} 2> {log:q}"
 
 
-rule fit_baseline:
+rule fit_sequence_baseline:
     input:
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
@@ -230,7 +230,7 @@ rule import_sequence_predictions:
         " --output {output:q} 2> {log:q}"
 
 
-rule score_tasks:
+rule score_sequence_tasks:
     input:
         predictions=[
             *expand(
@@ -275,9 +275,9 @@ rule score_tasks:
             labels={"shows": "Scores by task"},
         ),
     log:
-        f"{RESULTS}/logs/evaluation/score_tasks.log",
+        f"{RESULTS}/logs/evaluation/score_sequence_tasks.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/score_tasks.tsv"
+        f"{RESULTS}/benchmarks/evaluation/score_sequence_tasks.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -295,7 +295,7 @@ rule score_tasks:
         " 2> {log:q}"
 
 
-rule draw_features:
+rule draw_sequence_tsne:
     input:
         task=DNA_TASKS[DNA_TSNE_TASK],
         embeddings=[
@@ -309,9 +309,9 @@ rule draw_features:
             labels={"shows": "Sequences of a task in two dimensions"},
         ),
     log:
-        f"{RESULTS}/logs/evaluation/draw_features.log",
+        f"{RESULTS}/logs/evaluation/draw_sequence_tsne.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/draw_features.tsv"
+        f"{RESULTS}/benchmarks/evaluation/draw_sequence_tsne.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1

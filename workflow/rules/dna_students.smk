@@ -43,7 +43,7 @@ rule train_tokenizer:
     params:
         vocabulary=DNA["vocabulary"],
     shell:
-        "python -m genestill student dna-tokenizer --sequences {input:q} --vocabulary {params.vocabulary:q}"
+        "python -m genestill student train-tokenizer --sequences {input:q} --vocabulary {params.vocabulary:q}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -68,7 +68,7 @@ rule index_windows:
         " --output-abundance {output.abundance:q} 2> {log:q}"
 
 
-rule pretrain_student:
+rule pretrain_dna_student:
     input:
         sequences=DNA_WINDOWS,
         tokenizer=dna_tokenizer,
@@ -96,11 +96,11 @@ rule pretrain_student:
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
         device=device,
     shell:
-        "python -m genestill student dna-pretrain --sequences {input.sequences:q} {params.settings}"
+        "python -m genestill student pretrain-dna --sequences {input.sequences:q} {params.settings}"
         " {params.tokenizer} --device {params.device} --output-history {output.history:q} --output {output.model:q} 2> {log:q}"
 
 
-rule distil_student:
+rule distil_dna_student:
     input:
         sequences=DNA_WINDOWS,
         features=teacher_shards("windows", "token"),
@@ -129,6 +129,6 @@ rule distil_student:
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
         device=device,
     shell:
-        "python -m genestill student dna-distil --sequences {input.sequences:q} --features {input.features:q}"
+        "python -m genestill student distil-dna --sequences {input.sequences:q} --features {input.features:q}"
         " {params.settings} {params.tokenizer} --device {params.device} --output-history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"

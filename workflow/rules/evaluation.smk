@@ -107,7 +107,7 @@ rule evaluate_taxonomy:
         "python -m genestill evaluation taxonomy {params.compared} {params.options} --output {output:q} 2> {log:q}"
 
 
-rule print_table:
+rule print_taxonomy_table:
     input:
         f"{EVALUATION}/metrics.parquet",
     output:
@@ -119,9 +119,9 @@ rule print_table:
             labels={"shows": "Labels and model, rank by rank"},
         ),
     log:
-        f"{RESULTS}/logs/evaluation/print_table.log",
+        f"{RESULTS}/logs/evaluation/print_taxonomy_table.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/print_table.tsv"
+        f"{RESULTS}/benchmarks/evaluation/print_taxonomy_table.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -129,10 +129,10 @@ rule print_table:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=10,
     shell:
-        "python -m genestill evaluation table --metrics {input:q} --output {output.table:q} 2> {log:q}"
+        "python -m genestill evaluation taxonomy-table --metrics {input:q} --output {output.table:q} 2> {log:q}"
 
 
-rule draw_figures:
+rule draw_taxonomy_figures:
     input:
         metrics=f"{EVALUATION}/metrics.parquet",
         truth=EVALUATED_TRUTH,
@@ -160,9 +160,9 @@ rule draw_figures:
             for figure, (section, name) in TAXONOMY_FIGURES.items()
         ),
     log:
-        f"{RESULTS}/logs/evaluation/draw_figures.log",
+        f"{RESULTS}/logs/evaluation/draw_taxonomy_figures.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/draw_figures.tsv"
+        f"{RESULTS}/benchmarks/evaluation/draw_taxonomy_figures.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -176,7 +176,7 @@ rule draw_figures:
         ),
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m genestill evaluation figures --metrics {input.metrics:q} {params.compared} {params.files}"
+        "python -m genestill evaluation taxonomy-figures --metrics {input.metrics:q} {params.compared} {params.files}"
         " --output {params.folder:q} 2> {log:q}"
 
 
@@ -209,14 +209,14 @@ COST_STEPS = [
         else []
     ),
     *(
-        [rules.soften_teacher]
+        [rules.make_soft_labels]
         if STUDENT["teacher"] == "embeddings" and STUDENT["objective"] == "posterior"
         else []
     ),
     (
         rules.train_corrector
         if STUDENT["objective"] == "posterior"
-        else rules.train_published
+        else rules.train_published_corrector
     ),
     rules.export_predictions,
     rules.evaluate_taxonomy,
@@ -234,7 +234,7 @@ COSTS = [
 ]
 
 
-rule draw_run:
+rule draw_run_figures:
     input:
         scored=f"{EVALUATION}/table.txt",
         exported=f"{RESULTS}/student/{STUDENT_NAME}/export",
@@ -267,9 +267,9 @@ rule draw_run:
             for form, kind in (("svg", ""), ("tsv", " (table)"))
         ),
     log:
-        f"{RESULTS}/logs/evaluation/draw_run.log",
+        f"{RESULTS}/logs/evaluation/draw_run_figures.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/draw_run.tsv"
+        f"{RESULTS}/benchmarks/evaluation/draw_run_figures.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -369,7 +369,7 @@ rule compare_with_amber:
         models=COMPARED_NAMES,
         seed="",
     shell:
-        "python -m genestill evaluation amber --results {input.results:q}/results.tsv --metrics {input.metrics:q}"
+        "python -m genestill evaluation amber-comparison --results {input.results:q}/results.tsv --metrics {input.metrics:q}"
         " --models {params.models:q} {params.seed} --output {output:q} 2> {log:q}"
 
 
@@ -378,9 +378,9 @@ rule taxdistill:
         end_of("taxdistill"),
         [] if ONLY_SCORES else TEACHER_ADMISSION,
         rules.evaluate_taxonomy.output,
-        rules.print_table.output,
-        rules.draw_figures.output,
-        [] if ONLY_SCORES else rules.draw_run.output,
+        rules.print_taxonomy_table.output,
+        rules.draw_taxonomy_figures.output,
+        [] if ONLY_SCORES else rules.draw_run_figures.output,
         [] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
         (
             rules.compare_with_amber.output

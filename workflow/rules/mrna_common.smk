@@ -54,7 +54,7 @@ MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
 MRNA_SHOWN = next(iter(MRNA_STUDENTS))
 MRNA_RELEASE = f"{RESULTS}/release/{MRNA_SHOWN}"
-# Representation of the teacher -> option of ``student match``.
+# Representation of the teacher -> option of ``student distil-transcripts``.
 MRNA_OPTIONS = {
     "sequence": "embeddings",
     "token": "token_features",
@@ -69,7 +69,7 @@ def files_of(place):
 
 
 def matched_shards(student):
-    """What the objective of a student needs of the teacher: option of ``student match`` to files."""
+    """What the objective of a student needs of the teacher: option of ``student distil-transcripts`` to files."""
     return {
         MRNA_OPTIONS[representation]: teacher_shards("corpus", representation)
         for representation in needed_representations(

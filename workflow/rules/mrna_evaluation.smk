@@ -1,5 +1,5 @@
 # The recipe mrna after its students: probe tasks, embeddings, probes, table.
-rule make_probe_task:
+rule make_transcript_task:
     input:
         lambda wildcards: (
             files_of(MRNA_TASKS[wildcards.task].get("table", ""))
@@ -9,9 +9,9 @@ rule make_probe_task:
     output:
         f"{RESULTS}/reference/tasks/{{task}}.parquet",
     log:
-        f"{RESULTS}/logs/reference/make_probe_task_{{task}}.log",
+        f"{RESULTS}/logs/reference/make_transcript_task_{{task}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/reference/make_probe_task_{{task}}.tsv"
+        f"{RESULTS}/benchmarks/reference/make_transcript_task_{{task}}.tsv"
     wildcard_constraints:
         task="|".join(map(re.escape, MRNA_TASKS)),
     conda:
@@ -29,7 +29,7 @@ rule make_probe_task:
         " --longest {params.longest:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
-rule embed_with_student:
+rule embed_transcripts:
     input:
         model=f"{RESULTS}/student/{{run}}/model",
         sequences=f"{MRNA_BENCHMARK}/sequences.fna.gz",
@@ -37,9 +37,9 @@ rule embed_with_student:
     output:
         f"{RESULTS}/student/{{run}}/embeddings.parquet",
     log:
-        f"{RESULTS}/logs/student/embed_with_student_{{run}}.log",
+        f"{RESULTS}/logs/student/embed_transcripts_{{run}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/embed_with_student_{{run}}.tsv"
+        f"{RESULTS}/benchmarks/student/embed_transcripts_{{run}}.tsv"
     wildcard_constraints:
         run=r"[A-Za-z0-9_-]+\.seed[0-9]+",
     conda:
@@ -62,16 +62,16 @@ rule embed_with_student:
         " {params.tracks} --device {params.device} --threads {threads} --output {output:q} 2> {log:q}"
 
 
-rule import_embeddings:
+rule import_transcript_embeddings:
     input:
         embeddings=lambda wildcards: MRNA_PEERS[wildcards.peer],
         transcripts=f"{MRNA_BENCHMARK}/index.parquet",
     output:
         f"{RESULTS}/evaluation/imported/{{peer}}/embeddings.parquet",
     log:
-        f"{RESULTS}/logs/evaluation/import_embeddings_{{peer}}.log",
+        f"{RESULTS}/logs/evaluation/import_transcript_embeddings_{{peer}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/import_embeddings_{{peer}}.tsv"
+        f"{RESULTS}/benchmarks/evaluation/import_transcript_embeddings_{{peer}}.tsv"
     wildcard_constraints:
         peer="[^/]+",
     priority: 1  # it refuses a bad file, before hours of training
@@ -86,7 +86,7 @@ rule import_embeddings:
         " --transcripts {input.transcripts:q} --output {output:q} 2> {log:q}"
 
 
-rule probe:
+rule probe_transcripts:
     input:
         tasks=MRNA_TASK_FILES,
         groups=MRNA_GROUPS,
@@ -124,7 +124,7 @@ rule probe:
         " --output-predictions {output.predictions:q} 2> {log:q}"
 
 
-rule tabulate_probes:
+rule tabulate_transcript_probes:
     input:
         predictions=expand(
             f"{MRNA_PROBES}/{{model}}/predictions.parquet",
@@ -170,9 +170,9 @@ rule tabulate_probes:
             labels={"shows": "Loss and gradient by step"},
         ),
     log:
-        f"{RESULTS}/logs/evaluation/tabulate_probes.log",
+        f"{RESULTS}/logs/evaluation/tabulate_transcript_probes.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/tabulate_probes.tsv"
+        f"{RESULTS}/benchmarks/evaluation/tabulate_transcript_probes.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -200,7 +200,7 @@ rule tabulate_probes:
         " {params.runs} --output {params.folder:q} 2> {log:q}"
 
 
-rule draw_maps:
+rule draw_transcript_tsne:
     input:
         tasks=MRNA_TASK_FILES,
         teacher=teacher_shards("benchmark"),
@@ -213,9 +213,9 @@ rule draw_maps:
             labels={"shows": "Transcripts in two dimensions"},
         ),
     log:
-        f"{RESULTS}/logs/evaluation/draw_maps.log",
+        f"{RESULTS}/logs/evaluation/draw_transcript_tsne.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/draw_maps.tsv"
+        f"{RESULTS}/benchmarks/evaluation/draw_transcript_tsne.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -227,7 +227,7 @@ rule draw_maps:
         student=MRNA_SHOWN,
         seed=config["seed"],
     shell:
-        "python -m genestill evaluation probe-maps --tasks {input.tasks:q} --model {params.teacher:q}"
+        "python -m genestill evaluation probe-tsne --tasks {input.tasks:q} --model {params.teacher:q}"
         " {input.teacher:q} --model {params.student:q} {input.student:q} --seed {params.seed:q}"
         " --output {output:q} 2> {log:q}"
 

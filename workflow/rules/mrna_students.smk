@@ -26,7 +26,7 @@ rule simulate_transcriptome:
         folder=subpath(output[0], parent=True),
         seed=config["seed"],
     shell:
-        "python -m genestill reference transcriptome --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
+        "python -m genestill reference simulate-transcriptome --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule collect_transcripts:
@@ -100,7 +100,7 @@ rule leave_out_relatives:
         " --output-overlap {output.overlap:q} 2> {log:q}"
 
 
-rule match_student:
+rule distil_transcript_student:
     input:
         unpack(lambda wildcards: matched_shards(wildcards.student)),
         transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
@@ -110,15 +110,15 @@ rule match_student:
         passed=TEACHER_PASSED,
         admitted=TEACHER_ADMITTED,
     output:
-        model=directory(f"{RESULTS}/student/{{student}}.seed{{match_seed}}/model"),
-        training=f"{RESULTS}/student/{{student}}.seed{{match_seed}}/training.json",
+        model=directory(f"{RESULTS}/student/{{student}}.seed{{student_seed}}/model"),
+        training=f"{RESULTS}/student/{{student}}.seed{{student_seed}}/training.json",
     log:
-        f"{RESULTS}/logs/student/match_student_{{student}}.seed{{match_seed}}.log",
+        f"{RESULTS}/logs/student/distil_transcript_student_{{student}}.seed{{student_seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/match_student_{{student}}.seed{{match_seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/distil_transcript_student_{{student}}.seed{{student_seed}}.tsv"
     wildcard_constraints:
         student="|".join(map(re.escape, MRNA_STUDENTS)),
-        match_seed=r"\d+",
+        student_seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -136,6 +136,6 @@ rule match_student:
         device=device,
         folder=subpath(output.training, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m genestill student match --transcripts {input.transcripts:q}"
+        "OMP_NUM_THREADS={threads} python -m genestill student distil-transcripts --transcripts {input.transcripts:q}"
         " {params.model} {params.told} {params.settings} --keep-diverged"
-        " --seed {wildcards.match_seed:q} --device {params.device} --threads {threads} --output {params.folder:q} 2> {log:q}"
+        " --seed {wildcards.student_seed:q} --device {params.device} --threads {threads} --output {params.folder:q} 2> {log:q}"

@@ -21,13 +21,13 @@ GENOMES = (
 IMPORTED_LABELS = DATASET["labels"] or []
 
 
-rule simulate_biosphere:
+rule simulate_genomes:
     output:
         f"{BIOSPHERE}/genomes.tsv",
     log:
-        f"{RESULTS}/logs/reference/simulate_biosphere.log",
+        f"{RESULTS}/logs/reference/simulate_genomes.log",
     benchmark:
-        f"{RESULTS}/benchmarks/reference/simulate_biosphere.tsv"
+        f"{RESULTS}/benchmarks/reference/simulate_genomes.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -39,7 +39,7 @@ rule simulate_biosphere:
         seed=config["seed"],
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m genestill reference simulate {params.settings} --seed {params.seed:q} --output {params.folder:q}"
+        "python -m genestill reference simulate-genomes {params.settings} --seed {params.seed:q} --output {params.folder:q}"
         " 2> {log:q}"
 
 

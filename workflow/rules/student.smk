@@ -49,14 +49,14 @@ rule train_corrector:
         settings=options(**select_settings(STUDENT, CorrectorSettings)),
         seed=config["seed"],
     shell:
-        "python -m genestill student train --contigs {input.contigs:q} --index {input.index:q}"
+        "python -m genestill student train-corrector --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} {params.hits} --tree {input.tree:q}"
         " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q}"
         " {params.settings} --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
         " --output-embeddings {output.embeddings:q} 2> {log:q}"
 
 
-rule train_published:
+rule train_published_corrector:
     input:
         contigs=CONTIGS,
         index=f"{RESULTS}/reference/contigs.parquet",
@@ -82,7 +82,7 @@ rule train_published:
         settings=options(**select_settings(STUDENT, PublishedSettings)),
         seed=config["seed"],
     shell:
-        "python -m genestill student train-published --contigs {input.contigs:q} --index {input.index:q}"
+        "python -m genestill student train-published-corrector --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} --tree {input.tree:q}"
         " --embeddings {input.embeddings:q} {params.settings} --seed {params.seed:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"

@@ -83,7 +83,7 @@ rule build_published_tree:
         " 2> {log:q}"
 
 
-use rule train_published as train_published_control with:
+use rule train_published_corrector as train_published_corrector_control with:
     input:
         contigs=CONTIGS,
         index=f"{RESULTS}/reference/contigs.parquet",
@@ -110,7 +110,7 @@ use rule train_published as train_published_control with:
         seed=lambda wildcards: wildcards.seed,
 
 
-use rule soften_teacher as soften_teacher_alone with:
+use rule make_soft_labels as make_soft_labels_alone with:
     output:
         soft_labels=f"{RESULTS}/student/teacher-head-seed{{seed}}/soft_labels.parquet",
         predictions=f"{RESULTS}/student/teacher-head-seed{{seed}}/predictions.parquet",

@@ -148,7 +148,7 @@ rule sequences_to_embed:
             for representation in representations
         ),
     shell:
-        "python -m genestill teacher sequences {params.sets} --output {output:q} 2> >(tee {log:q} >&2)"
+        "python -m genestill teacher list-sequences {params.sets} --output {output:q} 2> >(tee {log:q} >&2)"
 
 
 # What is there already is looked at before the first job.
@@ -289,7 +289,7 @@ use rule embed_shard as embed_published with:
         device=device,
 
 
-rule soften_teacher:
+rule make_soft_labels:
     input:
         embeddings=SHARDS,
         labels=f"{RESULTS}/labels/labels.parquet",
@@ -297,9 +297,9 @@ rule soften_teacher:
     output:
         soft_labels=f"{TEACHER}/soft_labels.parquet",
     log:
-        f"{RESULTS}/logs/teacher/soften_teacher.log",
+        f"{RESULTS}/logs/teacher/make_soft_labels.log",
     benchmark:
-        f"{RESULTS}/benchmarks/teacher/soften_teacher.tsv"
+        f"{RESULTS}/benchmarks/teacher/make_soft_labels.tsv"
     conda:
         "../../envs/teacher.yaml"
     threads: 1
@@ -314,7 +314,7 @@ rule soften_teacher:
         device=device,
         predictions="",
     shell:
-        "python -m genestill teacher soften --embeddings {input.embeddings:q} --labels {input.labels:q}"
+        "python -m genestill teacher soft-labels --embeddings {input.embeddings:q} --labels {input.labels:q}"
         " --tree {input.tree:q} --folds {params.folds:q} --seed {params.seed:q} --device {params.device}"
         " {params.predictions} --output {output.soft_labels:q} 2> {log:q}"
 

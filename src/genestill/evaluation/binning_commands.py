@@ -33,7 +33,7 @@ def _run_binning(options) -> None:
 
 def _add_files(commands) -> None:
     summary = "lay out gold standard, binnings and taxonomy for AMBER"
-    parser = commands.add_parser("binning-files", help=summary, description=summary)
+    parser = commands.add_parser("binning-amber-input", help=summary, description=summary)
     parser.add_argument("--truth", nargs="+", required=True, metavar="FILE", help="parts of a gold standard of CAMI")
     _add_tables(parser, "--predictions", "files in CAMI's binning format, each with its tool's name", required=True)
     parser.add_argument("--taxdump", required=True, metavar="FOLDER", help="taxonomy dump of their taxids")

@@ -113,7 +113,7 @@ def _run_taxonomy(options) -> None:
 
 
 def _add_table(commands) -> None:
-    parser = commands.add_parser("table", help="print the rank table of a metric table")
+    parser = commands.add_parser("taxonomy-table", help="print the rank table of a metric table")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     parser.add_argument("--baseline", metavar="NAME", help="model that the others are compared with (the labels)")
     parser.add_argument(
@@ -129,7 +129,7 @@ def _run_table(options) -> None:
 
 
 def _add_figures(commands) -> None:
-    parser = commands.add_parser("figures", help="draw a metric table and what stands behind it")
+    parser = commands.add_parser("taxonomy-figures", help="draw a metric table and what stands behind it")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     _add_compared(parser)
     parser.add_argument("--index", metavar="PARQUET", help="index of the contigs; no composition without it")
@@ -279,7 +279,7 @@ def _run_amber_input(options) -> None:
 
 
 def _add_amber(commands) -> None:
-    parser = commands.add_parser("amber", help="check that AMBER finds the same recall as we do")
+    parser = commands.add_parser("amber-comparison", help="check that AMBER finds the same recall as we do")
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="those that AMBER scored (all of the metrics)")

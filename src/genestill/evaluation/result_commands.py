@@ -64,7 +64,7 @@ def _run_publish(options) -> None:
 
 def _add_standing(commands) -> None:
     summary = "print the published figures that were measured with a configuration and this version"
-    parser = commands.add_parser("standing", help=summary, description=summary)
+    parser = commands.add_parser("list-published", help=summary, description=summary)
     _add_run(parser)
     parser.set_defaults(run=_run_standing)
 

@@ -21,7 +21,7 @@ def add_genomes(parser) -> None:
 
 def _add_simulate(commands) -> None:
     summary = "a small biosphere that never was: genomes with lineages, from a seed"
-    parser = commands.add_parser("simulate", help=summary, description=summary)
+    parser = commands.add_parser("simulate-genomes", help=summary, description=summary)
     add_seed(parser)
     add_settings(parser, BiosphereSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for genomes.tsv and *.fna.gz")

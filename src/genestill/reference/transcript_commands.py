@@ -15,7 +15,7 @@ def add_commands(commands) -> None:
 
 def _add_simulated(commands) -> None:
     summary = "a small transcriptome that never was: genome, annotation and tables of targets, from a seed"
-    parser = commands.add_parser("transcriptome", help=summary, description=summary)
+    parser = commands.add_parser("simulate-transcriptome", help=summary, description=summary)
     parser.add_argument("--genes", type=int, default=400, help="in the genome, and again in the tables (%(default)s)")
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="genome, annotation, tasks, classes")

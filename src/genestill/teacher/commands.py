@@ -19,7 +19,7 @@ def add_commands(commands) -> None:
     _add_embed(commands)
     _add_sequences(commands)
     _add_import(commands)
-    _add_soften(commands)
+    _add_soft_labels(commands)
 
 
 def _add_fetch(commands) -> None:
@@ -152,7 +152,7 @@ def _run_embed(options) -> dict:
 
 
 def _add_sequences(commands) -> None:
-    parser = commands.add_parser("sequences", help="list the sequences that another program has to embed")
+    parser = commands.add_parser("list-sequences", help="list the sequences that another program has to embed")
     parser.add_argument(
         "--set", required=True, action="append", nargs=4, metavar=("SET", "FASTA", "REPRESENTATION", "PARQUET"),
         help="a set, its sequences, what is needed of them, and where the embeddings are expected",
@@ -190,8 +190,10 @@ def _run_import(options) -> None:
     import_shard(options.embeddings, options.index, options.representation, options.output, options.shard, shards)
 
 
-def _add_soften(commands) -> None:
-    parser = commands.add_parser("soften", help="soft labels over the label tree, by light heads on the embeddings")
+def _add_soft_labels(commands) -> None:
+    parser = commands.add_parser(
+        "soft-labels", help="soft labels over the label tree, by light heads on the embeddings"
+    )
     parser.add_argument("--embeddings", required=True, nargs="+", metavar="PARQUET", help="shards of embeddings")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
     parser.add_argument("--tree", required=True, metavar="TSV", help="label tree")
@@ -200,14 +202,14 @@ def _add_soften(commands) -> None:
     add_device(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the soft labels")
     parser.add_argument("--output-predictions", metavar="PARQUET", help="the heads' own predictions, as a peer")
-    parser.set_defaults(run=_run_soften)
+    parser.set_defaults(run=_run_soft_labels)
 
 
-def _run_soften(options) -> dict:
+def _run_soft_labels(options) -> dict:
     from genestill.core.shards import teacher_of
-    from genestill.teacher.head import soften
+    from genestill.teacher.head import make_soft_labels
 
-    soften(
+    make_soft_labels(
         options.embeddings,
         options.labels,
         options.tree,

@@ -106,7 +106,7 @@ def _train_head(
     return head
 
 
-def soften(
+def make_soft_labels(
     embeddings: list[str],
     labels: str | Path,
     tree: str | Path,

@@ -80,7 +80,7 @@ def _add_table(commands) -> None:
         type=run_and_path,
         default=[],
         metavar="NAME@SEED=FOLDER",
-        help="what 'student match' wrote",
+        help="what 'student distil-transcripts' wrote",
     )
     add_settings(parser, ProbeTableSettings)
     add_seed(parser, "the bootstrap")
@@ -110,7 +110,7 @@ def _run_table(options) -> None:
 
 def _add_maps(commands) -> None:
     summary = "t-SNE maps of the benchmark's transcripts, one panel a model"
-    parser = commands.add_parser("probe-maps", help=summary, description=summary)
+    parser = commands.add_parser("probe-tsne", help=summary, description=summary)
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
     parser.add_argument(
         "--model", required=True, action="append", nargs="+", metavar="NAME PARQUET", help="a name, then its shards"

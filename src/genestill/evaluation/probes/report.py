@@ -27,7 +27,7 @@ from genestill.evaluation.probes.kept import (
 
 @dataclass(frozen=True)
 class Training:
-    """The folder that ``student match`` wrote: of which model, with which seed."""
+    """The folder that ``student distil-transcripts`` wrote: of which model, with which seed."""
 
     model: str
     seed: int

@@ -40,7 +40,7 @@ def _add_sources(parser) -> None:
 
 
 def _add_train(commands) -> None:
-    parser = commands.add_parser("train", help="train a corrector on labels, hits, neighbours and teacher")
+    parser = commands.add_parser("train-corrector", help="train a corrector on labels, hits, neighbours and teacher")
     _add_sources(parser)
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
     parser.add_argument("--hits", metavar="PARQUET", help="what the search saw; without, labels alone are believed")
@@ -91,7 +91,9 @@ def _embeddings(options):
 
 
 def _add_train_published(commands) -> None:
-    parser = commands.add_parser("train-published", help="train TaxDistill as its authors do, or one of its controls")
+    parser = commands.add_parser(
+        "train-published-corrector", help="train TaxDistill as its authors do, or one of its controls"
+    )
     _add_sources(parser)
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
     parser.add_argument("--tree", required=True, metavar="TSV", help="label tree without 'other child' leaves")

@@ -118,7 +118,9 @@ class Corrector(nn.Module):
         folder = Path(folder)
         for name in (CONFIGURATION, WEIGHTS, TREE):
             if not (folder / name).is_file():
-                raise InputError(f"{folder}: no {name}; expected the folder of a student (genestill student train)")
+                raise InputError(
+                    f"{folder}: no {name}; expected the folder of a student (genestill student train-corrector)"
+                )
         configuration = read_json(folder / CONFIGURATION)
         if configuration.pop("model_type", None) != "genestill-corrector":
             raise InputError(f"{folder / CONFIGURATION}: not a corrector (model_type is not 'genestill-corrector')")

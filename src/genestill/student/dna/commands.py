@@ -24,7 +24,7 @@ def add_commands(commands) -> None:
 
 
 def _add_tokenizer(commands) -> None:
-    parser = commands.add_parser("dna-tokenizer", help="train a byte-pair tokenizer on genome windows")
+    parser = commands.add_parser("train-tokenizer", help="train a byte-pair tokenizer on genome windows")
     parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
     add_settings(parser, TokenizerSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the tokenizer")
@@ -43,14 +43,14 @@ def _add_start(parser) -> None:
 
 
 def _add_pretrain(commands) -> None:
-    parser = commands.add_parser("dna-pretrain", help="masked language modelling, from scratch or continued")
+    parser = commands.add_parser("pretrain-dna", help="masked language modelling, from scratch or continued")
     _add_start(parser)
     add_settings(parser, Masking)
     parser.set_defaults(run=_run_pretrain)
 
 
 def _add_distil(commands) -> None:
-    parser = commands.add_parser("dna-distil", help="align with a k-mer teacher's tokens and reconstruct masked bases")
+    parser = commands.add_parser("distil-dna", help="align with a k-mer teacher's tokens and reconstruct masked bases")
     _add_start(parser)
     parser.add_argument("--features", required=True, nargs="+", metavar="PARQUET", help="shards of token features")
     add_settings(parser, Masking, only=["share"])
@@ -59,7 +59,7 @@ def _add_distil(commands) -> None:
 
 
 def _add_finetune(commands) -> None:
-    parser = commands.add_parser("dna-finetune", help="fine-tune a student on a task table, predict its test rows")
+    parser = commands.add_parser("finetune", help="fine-tune a student on a task table, predict its test rows")
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
@@ -74,7 +74,7 @@ def _add_finetune(commands) -> None:
 
 
 def _add_embed(commands) -> None:
-    parser = commands.add_parser("dna-embed", help="features of a frozen student for the rows of a task table")
+    parser = commands.add_parser("embed-task", help="features of a frozen student for the rows of a task table")
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     add_settings(parser, FineTuning, only=["pooling", "batch"])

@@ -83,7 +83,7 @@ def build_student(
     if architecture not in SHAPES:
         raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
     if tokenizer is None:
-        raise InputError(f"{architecture} reads byte pairs; give it a tokenizer (genestill student dna-tokenizer)")
+        raise InputError(f"{architecture} reads byte pairs; give it a tokenizer (genestill student train-tokenizer)")
     if reverse_complement:
         raise InputError(f"{architecture} has no reverse-complement option; its tokens differ between the strands")
     cutter = open_cutter(tokenizer)

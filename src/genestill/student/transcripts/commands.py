@@ -1,4 +1,4 @@
-"""The command of the ``mrna`` recipe: ``genestill student match``."""
+"""The command of the ``mrna`` recipe: ``genestill student distil-transcripts``."""
 
 from genestill.core.options import add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
@@ -8,7 +8,7 @@ from genestill.student.transcripts.settings import EncoderSettings, MatchSetting
 def add_commands(commands) -> None:
     """Add ``match`` to ``genestill student``."""
     summary = "distil a transcript encoder from a teacher's embeddings (or logits, or from masked bases alone)"
-    parser = commands.add_parser("match", help=summary, description=summary)
+    parser = commands.add_parser("distil-transcripts", help=summary, description=summary)
     parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="the distillation set")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="the teacher's embeddings")
     parser.add_argument("--token-features", nargs="*", default=[], metavar="PARQUET", help="its token features")
@@ -38,7 +38,7 @@ def _run_match(options) -> dict:
     from genestill.student.encoders.sizing import size_for_budget
     from genestill.student.release import parameters_of
     from genestill.student.transcripts.corpus import TeacherFiles
-    from genestill.student.transcripts.distillation import match_student
+    from genestill.student.transcripts.distillation import distil_transcripts
 
     student, training = settings_of(EncoderSettings, options), settings_of(MatchSettings, options)
     if options.threads:
@@ -55,7 +55,7 @@ def _run_match(options) -> dict:
         attention_window=student.attention_window,
         expansion=student.expansion,
     )
-    return match_student(
+    return distil_transcripts(
         config,
         options.transcripts,
         TeacherFiles(options.embeddings, options.token_features, options.base_log_probabilities, options.teacher_reads),

@@ -168,7 +168,7 @@ def write_record(path: str | Path, record: pd.DataFrame) -> None:
     write_text(path, record.to_csv(sep="\t", index=False, float_format="%.6g"))
 
 
-def match_student(
+def distil_transcripts(
     config: EncoderConfig,
     transcripts: str | Path,
     teacher: TeacherFiles,

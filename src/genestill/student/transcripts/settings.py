@@ -1,4 +1,4 @@
-"""The settings of ``genestill student match``."""
+"""The settings of ``genestill student distil-transcripts``."""
 
 from dataclasses import dataclass
 
