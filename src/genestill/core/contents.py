@@ -18,7 +18,8 @@ def content_checksum(path: str | Path) -> str:
     """Hex SHA-256 of the content of a file, or of all files of a folder in name order (hidden ones are left out).
 
     Two runs that differ in nothing but time and place give the same checksum. Left out are: the records of provenance,
-    columns of seconds in tables (``.tsv``), and the metadata of Parquet files, whose schema and column data count.
+    columns of seconds or per second in tables (``.tsv``), and the metadata of Parquet files, whose schema and column
+    data count.
     Raises `InputError` if there is nothing at ``path``, or if a JSON or Parquet file is not whole.
     """
     path = Path(path)
@@ -51,7 +52,7 @@ def _table_checksum(path: Path) -> str:
     data = path.read_bytes()
     lines = data.split(b"\n")
     header = lines[0].split(b"\t")
-    kept = [column for column, name in enumerate(header) if b"seconds" not in name]
+    kept = [column for column, name in enumerate(header) if b"second" not in name]
     if len(kept) < len(header):
         rows = [line.split(b"\t") for line in lines]
         data = b"\n".join(b"\t".join(row[column] for column in kept if column < len(row)) for row in rows)

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tqdm import tqdm
 
@@ -28,8 +28,13 @@ def log_counts(doing: str, counts: dict[str, int]) -> None:
     logger.info("%s: %s", doing, ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
 
 
-def progress(items: Iterable, total: int | None, unit: str, doing: str) -> Iterator:
-    """Yield ``items``; on a terminal show a bar with rate and time left, elsewhere a log line every half minute."""
+def progress(
+    items: Iterable, total: int | None, unit: str, doing: str, detail: Callable[[], str] | None = None
+) -> Iterator:
+    """Yield ``items``; on a terminal show a bar with rate and time left, elsewhere a log line every half minute.
+
+    ``detail`` is what the log line ends with, such as the loss.
+    """
     if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
         yield from tqdm(items, total=total, unit=unit, desc=doing, leave=False)
         return
@@ -41,6 +46,7 @@ def progress(items: Iterable, total: int | None, unit: str, doing: str) -> Itera
             last = now
             rate = done / (now - start)
             left = f", {(total - done) / rate:.0f} s left" if total else ""
+            more = f", {detail()}" if detail and detail() else ""
             logger.info(
-                "%s: %d%s %s, %.3g %s/s%s", doing, done, f" of {total}" if total else "", unit, rate, unit, left
+                "%s: %d%s %s, %.3g %s/s%s%s", doing, done, f" of {total}" if total else "", unit, rate, unit, left, more
             )

@@ -1,0 +1,136 @@
+"""Which rows a step reads, and preparing them ahead of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+MOST_WORKERS, PREPARED_AHEAD = 4, 4  # of each worker
+
+
+@dataclass
+class Batch:
+    """What one pass through the model reads.
+
+    Attributes:
+        tensors: arrays or CPU tensors by name; the loop moves them to the device.
+        tokens: how many tokens (bases, rows) were read, padding not counted: for the history.
+    """
+
+    tensors: Mapping[str, np.ndarray | torch.Tensor]
+    tokens: int
+
+    def __post_init__(self):
+        self.tensors = {name: torch.as_tensor(values) for name, values in self.tensors.items()}
+
+    def pin_memory(self) -> "Batch":
+        """The same in page-locked memory, from which copies to a GPU run beside other work."""
+        return Batch({name: values.pin_memory() for name, values in self.tensors.items()}, self.tokens)
+
+    def to(self, device: torch.device) -> dict[str, torch.Tensor]:
+        """The tensors on ``device``; nobody waits for the copy."""
+        return {name: values.to(device, non_blocking=True) for name, values in self.tensors.items()}
+
+
+class ShuffledRows:
+    """Batches of a fixed number of rows; an epoch holds every row once, and its order depends on (seed, epoch) alone.
+
+    A batch may hold the last rows of one epoch and the first of the next.
+    """
+
+    def __init__(self, rows: int, batch: int, seed: int):
+        self.total, self.batch, self.seed = rows, batch, seed
+        self._orders: dict[int, np.ndarray] = {}
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows of ``step`` (from 0): int64 [batch]."""
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        return np.array([self._order(epoch)[place] for epoch, place in zip(*divmod(places, self.total), strict=True)])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            self._orders = {kept: order for kept, order in self._orders.items() if kept == epoch - 1}
+            self._orders[epoch] = np.random.default_rng((self.seed, 1, epoch)).permutation(self.total)
+        return self._orders[epoch]
+
+
+class LengthBuckets:
+    """Batches of rows of similar length, by tokens; an epoch holds every row once.
+
+    A batch holds at most ``tokens`` tokens, padding included (but one row at least). Batches and their order in epoch e
+    depend on (seed, e) alone.
+    """
+
+    def __init__(self, lengths: Sequence[int] | np.ndarray, tokens: int, seed: int):
+        self.lengths, self.tokens, self.seed = np.asarray(lengths), tokens, seed
+        self._epoch, self._first, self._batches = -1, 0, []
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows of ``step`` (from 0): int64 [some]. Steps are quickest asked in rising order."""
+        if step < self._first:
+            self._epoch, self._first, self._batches = -1, 0, []
+        while step >= self._first + len(self._batches):
+            self._first += len(self._batches)
+            self._epoch += 1
+            self._batches = self._batches_of(self._epoch)
+        return self._batches[step - self._first]
+
+    def _batches_of(self, epoch: int) -> list[np.ndarray]:
+        generator = np.random.default_rng((self.seed, epoch))
+        # Lengths are jittered by a tenth, or the same rows would share a batch in every epoch.
+        order = np.argsort(self.lengths * generator.uniform(0.9, 1.1, len(self.lengths)), kind="stable")
+        found, first, longest = [], 0, 0
+        for place, length in enumerate(self.lengths[order].tolist()):
+            longest = max(longest, length)
+            if place > first and longest * (place - first + 1) > self.tokens:
+                found.append(order[first:place])
+                first, longest = place, length
+        found.append(order[first:])
+        return [found[number] for number in generator.permutation(len(found))]
+
+
+class _Steps(Dataset):
+    def __init__(self, draw: Callable[[int], list[Batch]]):
+        self.draw = draw
+
+    def __getitem__(self, step: int) -> list[Batch] | Exception:
+        try:
+            return self.draw(step)
+        except Exception as error:  # raised again where the loop is, as it is: a worker would wrap it
+            return error
+
+
+def prepared(
+    draw: Callable[[int], list[Batch]], steps: range, device: torch.device, workers: int | None = None
+) -> Iterator[list[Batch]]:
+    """What ``draw`` gives for ``steps``, in their order, prepared ahead by ``workers`` processes.
+
+    ``draw`` must depend on the number of the step alone, so the number of workers changes nothing. None is: on a CPU no
+    worker (the cores have work), on a GPU as many as this process has threads beside its own, four at most.
+    """
+    on_gpu = device.type == "cuda"
+    if workers is None:
+        workers = min(MOST_WORKERS, torch.get_num_threads() - 1) if on_gpu else 0
+    loader = DataLoader(
+        _Steps(draw),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=PREPARED_AHEAD if workers else None,
+        # A forked worker shares the corpus with this process, and draws from no generator of torch.
+        multiprocessing_context="fork" if workers else None,
+        collate_fn=_as_it_is,
+        pin_memory=on_gpu,
+        # The loader seeds workers from a generator of its own: the global one is the model's.
+        generator=torch.Generator(),
+    )
+    for parts in loader:
+        if isinstance(parts, Exception):
+            raise parts
+        yield parts
+
+
+def _as_it_is(parts):
+    return parts

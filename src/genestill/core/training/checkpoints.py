@@ -1,0 +1,97 @@
+"""The state of a training between steps: one file, written whole, taken up by the same training only."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from genestill.core.errors import InputError
+from genestill.core.files import sha256_of, write_aside
+from genestill.core.logs import logger
+from genestill.core.training.optimizer import AdamW
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+class Checkpoint:
+    """A file that holds the state of one training, and of no other.
+
+    Args:
+        path: the file.
+        settings: of the training and the model, JSON-like.
+        inputs: files or folders that it learns from, by role; their contents count, not their names.
+        teacher: what it learns from whom; empty without a teacher.
+    """
+
+    def __init__(
+        self, path: str | Path, settings: Mapping, inputs: Mapping[str, str | Path], teacher: Mapping | None = None
+    ):
+        self.path = Path(path)
+        checksums = {role: sha256_of(file) for role, file in inputs.items()}
+        identity = {"settings": dict(settings), "inputs": checksums, "teacher": dict(teacher or {})}
+        self.identity = json.loads(json.dumps(identity, default=str))
+
+    def save(self, model: nn.Module, optimizer: AdamW, history: list[dict]) -> None:
+        """Write weights, optimizer, random state and ``history`` (one dict per step taken)."""
+        state = {
+            "identity": json.dumps(self.identity),
+            "model": model.state_dict(),
+            "optimizer": optimizer.state(),
+            "history": json.dumps(history),
+            "random": _random_state(optimizer.parameters[0].device),
+        }
+        with write_aside(self.path) as aside:
+            torch.save(state, aside)
+
+    def resume(self, model: nn.Module, optimizer: AdamW) -> list[dict]:
+        """Take ``model`` and ``optimizer`` to where the file left them; return its history, empty if there is no file.
+
+        Raises `InputError` for a file that is not a whole checkpoint, or that of another training.
+        """
+        if not self.path.is_file():
+            return []
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            found, history, random = json.loads(state["identity"]), json.loads(state["history"]), state["random"]
+            weights, moments = state["model"], state["optimizer"]
+        except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
+            raise InputError(
+                f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); the checkpoint is damaged: "
+                "remove it to start again"
+            ) from None
+        if found != self.identity:
+            differences = "; ".join(_differences(found, self.identity)[:3])
+            raise InputError(
+                f"{self.path}: the checkpoint of a training with other settings or inputs ({differences}); remove it "
+                "to start again, or go back to its settings and inputs"
+            )
+        model.load_state_dict(weights)
+        optimizer.load_state(moments)
+        _set_random_state(random, optimizer.parameters[0].device)
+        logger.info("%s: resumed after %d steps", self.path, len(history))
+        return history
+
+    def remove(self) -> None:
+        """Remove the file, once the finished model is saved."""
+        self.path.unlink(missing_ok=True)
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _differences(found, wanted, name: str = "") -> list[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted({*found, *wanted})
+        inner = [_differences(found.get(key), wanted.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [difference for differences in inner for difference in differences]
+    return [] if found == wanted else [f"{name}: {found!r}, now {wanted!r}"]

@@ -1,0 +1,216 @@
+"""The training loop: steps, clipping, mixed precision, the finite check, checkpoints and the history."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from genestill.core.errors import CheckFailed
+from genestill.core.files import write_text
+from genestill.core.logs import progress
+from genestill.core.training import checkpoints
+from genestill.core.training.batches import Batch, prepared
+from genestill.core.training.checkpoints import Checkpoint
+from genestill.core.training.optimizer import AdamW
+
+STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}  # reading makes a GPU's queue run empty
+
+
+class Diverged(CheckFailed):
+    """Loss or gradient is not finite. ``history`` ends with that step; the weights are those before it."""
+
+    def __init__(self, message: str, history: pd.DataFrame):
+        super().__init__(message)
+        self.history = history
+
+
+def train(
+    model: nn.Module,
+    optimizer: AdamW,
+    draw: Callable[[int], list[Batch]],
+    compute_loss: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]],
+    steps: int,
+    *,
+    name: str = "training",
+    clip: float = 1.0,
+    checkpoint: Checkpoint | None = None,
+    minutes: float | None = None,
+    residual_stream: nn.Module | None = None,
+    after_step: Callable[[int], None] | None = None,
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """Train ``model`` in place, on the device of its parameters.
+
+    On a GPU the loss is computed in bfloat16 where that is safe (autocast) and in TF32 elsewhere, and losses are read
+    every few steps, so that the device never waits; on a CPU all is float32. A run on a CPU that was killed and resumed
+    gives the same weights, bit for bit, as one that was not.
+
+    Args:
+        model: all that learns, student and heads alike.
+        optimizer: over the parameters that learn.
+        draw: from the number of a step (from 0) to its batches; the step descends the mean of their losses (gradient
+            accumulation). It must draw everything from (seed, step), and may run in another process.
+        compute_loss: from the tensors of a batch to (loss, its parts); parts are scalars for the history.
+        steps: optimizer steps.
+        name: of what is trained, for messages.
+        clip: largest norm of the gradient; 0 leaves gradients as they are.
+        checkpoint: is resumed if it is there, and written once a minute; whoever has saved the finished model removes
+            it.
+        minutes: stop after so long if that comes first; the learning rate then follows whichever of time and steps is
+            nearer to its end.
+        residual_stream: the module whose input is the residual stream at its end (a model's last normalisation): the
+            root mean square of it goes into the history.
+        after_step: called with the number of steps taken after each.
+        workers: see `prepared`.
+
+    Returns:
+        The history, one row per step: step (from 1), loss, its parts, gradient_norm (before clipping), residual_norm,
+        learning_rate, tokens, tokens_per_second, seconds (since the start).
+
+    Raises:
+        Diverged: loss or gradient is not finite.
+        InputError: the checkpoint is damaged, or that of another training.
+    """
+    device = optimizer.parameters[0].device
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    history = checkpoint.resume(model, optimizer) if checkpoint else []
+    clock = _Clock(history[-1]["seconds"] if history else 0.0)
+    between_readings = STEPS_BETWEEN_READINGS.get(device.type, 1)
+    limit = 60 * minutes if minutes else math.inf
+    # Once a step is not finite, no later one moves the weights, however late that is read.
+    broken = torch.zeros((), device=device)
+    unread: list[dict] = []
+    saved = time.monotonic()
+    first = len(history)
+    batches = prepared(draw, range(first, steps), device, workers)
+    with _residual_norm(residual_stream) as seen:
+        lines = progress(batches, steps - first, "steps", name, lambda: _latest(history))
+        for step, parts in enumerate(lines, first):
+            if clock.seconds() >= limit:
+                break
+            if not model.training:
+                model.train()
+            loss, terms = _gradients(parts, compute_loss, device)
+            norm = nn.utils.clip_grad_norm_(optimizer.parameters, clip or math.inf)
+            broken = torch.maximum(broken, (~(torch.isfinite(loss) & torch.isfinite(norm))).float())
+            rate = optimizer.step(max(step, steps * clock.seconds() / limit), broken)
+            measured = {"loss": loss, **terms, "gradient_norm": norm, **seen}
+            unread.append({"step": step + 1, "measured": measured, "learning_rate": rate,
+                           "tokens": sum(part.tokens for part in parts)})  # fmt: skip
+            due = checkpoint is not None and time.monotonic() - saved >= checkpoints.SECONDS_BETWEEN_CHECKPOINTS
+            if len(unread) >= between_readings or due:
+                _read(unread, history, clock)
+                _require_finite(history, len(unread), name, checkpoint)
+                unread.clear()
+            if after_step is not None:
+                after_step(step + 1)
+            if due and step + 1 < steps:
+                saved = time.monotonic()
+                checkpoint.save(model, optimizer, history)
+    _read(unread, history, clock)
+    _require_finite(history, len(unread), name, checkpoint)
+    model.eval()
+    return pd.DataFrame(history)
+
+
+def write_history(path: str | Path, history: pd.DataFrame) -> None:
+    """Write a history as TSV."""
+    write_text(path, history.to_csv(sep="\t", index=False, float_format="%.6g"))
+
+
+class _Clock:
+    """Seconds since the start of a training, those before it was killed included."""
+
+    def __init__(self, elapsed: float):
+        self._elapsed, self._began = elapsed, time.monotonic()
+        self.read = elapsed
+
+    def seconds(self) -> float:
+        return self._elapsed + time.monotonic() - self._began
+
+
+def _gradients(parts: list[Batch], compute_loss, device: torch.device) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Leave the gradient of the mean loss of ``parts`` in the parameters; return that loss and the means of its parts.
+
+    Parts go through the model one after another, so this is where a step may be split further.
+    """
+    losses, terms = [], {}
+    for part in parts:
+        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+            loss, found = compute_loss(part.to(device))
+        (loss / len(parts)).backward()
+        losses.append(loss.detach())
+        for term, value in found.items():
+            terms.setdefault(term, []).append(torch.as_tensor(value).detach())
+    return _mean(losses), {term: _mean(values) for term, values in terms.items()}
+
+
+def _mean(values: list[torch.Tensor]) -> torch.Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).mean()
+
+
+def _read(unread: list[dict], history: list[dict], clock: _Clock) -> None:
+    """Append ``unread`` rows to ``history``, with one copy from the device for all their numbers."""
+    if not unread:
+        return
+    measured = [value.double() for row in unread for value in row["measured"].values()]
+    numbers = iter(torch.stack(measured).tolist())
+    seconds = clock.seconds()
+    speed = sum(row["tokens"] for row in unread) / max(seconds - clock.read, 1e-9)
+    clock.read = seconds
+    for row in unread:
+        values = {name: next(numbers) for name in row["measured"]}
+        history.append(
+            {
+                "step": row["step"],
+                **values,
+                "learning_rate": row["learning_rate"],
+                "tokens": row["tokens"],
+                "tokens_per_second": speed,
+                "seconds": seconds,
+            }
+        )
+
+
+def _require_finite(history: list[dict], latest: int, name: str, checkpoint: Checkpoint | None) -> None:
+    for number in range(len(history) - latest, len(history)):
+        row = history[number]
+        if math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"]):
+            continue
+        kept = "there is no checkpoint"
+        if checkpoint and checkpoint.path.is_file():
+            kept = f"the checkpoint of an earlier step is {checkpoint.path}"
+        raise Diverged(
+            f"{name}: the loss is {row['loss']:g} and the norm of its gradient {row['gradient_norm']:g} at step "
+            f"{row['step']} (learning rate {row['learning_rate']:g}); {kept}; lower the learning rate",
+            pd.DataFrame(history[: number + 1]),
+        )
+
+
+def _latest(history: list[dict]) -> str:
+    if not history:
+        return ""
+    return f"loss {history[-1]['loss']:.4g}, {history[-1]['tokens_per_second']:.3g} tokens/s"
+
+
+@contextmanager
+def _residual_norm(module: nn.Module | None) -> Iterator[dict[str, torch.Tensor]]:
+    seen: dict[str, torch.Tensor] = {}
+    if module is None:
+        yield seen
+        return
+
+    def look(_, inputs) -> None:
+        seen["residual_norm"] = inputs[0].detach().float().square().mean().sqrt()
+
+    handle = module.register_forward_pre_hook(look)
+    try:
+        yield seen
+    finally:
+        handle.remove()

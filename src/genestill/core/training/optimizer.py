@@ -1,0 +1,116 @@
+"""AdamW over groups of parameters, on the function that `torch.optim.AdamW` calls.
+
+The optimizer classes of torch load its compiler (1.8 s and 75 MB in a process that does not load transformers, which
+is a quarter of the corrector's whole training); the function needs none of it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.adamw import adamw
+
+_NORMALISATIONS = (
+    nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a weight decay and a learning rate.
+
+    Attributes:
+        parameters: those that learn.
+        rate: learning rate of a step (from 0), such as `Schedule.rate`.
+        weight_decay: decoupled from the gradient.
+    """
+
+    parameters: list[nn.Parameter]
+    rate: Callable[[float], float]
+    weight_decay: float
+
+
+def parameter_groups(model: nn.Module, rate: Callable[[float], float], weight_decay: float) -> list[Group]:
+    """What learns in ``model``: weights of linear maps, convolutions and embeddings decay, all else does not.
+
+    Not decayed are biases and all other vectors and scalars, normalisations whatever their shape, and what a module
+    names in ``without_weight_decay`` (a tuple of names of its parameters or submodules), such as its gates: pulled to
+    zero, they would lose their meaning rather than complexity.
+    """
+    without = {id(parameter) for parameter in _without_weight_decay(model)}
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in learned if id(parameter) not in without]
+    others = [parameter for parameter in learned if id(parameter) in without]
+    groups = [Group(decayed, rate, weight_decay), Group(others, rate, 0.0)]
+    return [group for group in groups if group.parameters]
+
+
+def _without_weight_decay(model: nn.Module) -> Iterator[nn.Parameter]:
+    for module in model.modules():
+        # transformers has normalisations of its own, one class for each architecture.
+        if isinstance(module, _NORMALISATIONS) or type(module).__name__.endswith("Norm"):
+            yield from module.parameters()
+        yield from (parameter for parameter in module.parameters(recurse=False) if parameter.ndim < 2)
+        for name in getattr(module, "without_weight_decay", ()):
+            found = getattr(module, name)
+            yield from found.parameters() if isinstance(found, nn.Module) else [found]
+
+
+class AdamW:
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+
+    def __init__(self, groups: list[Group], betas: tuple[float, float] = (0.9, 0.999)):
+        self.groups, self.betas = groups, betas
+        self.parameters = [parameter for group in groups for parameter in group.parameters]
+        self._averages = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
+        self._squares = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
+        # The fused kernel reads the number of steps on the device of the parameter.
+        self._steps = {parameter: torch.zeros((), device=parameter.device) for parameter in self.parameters}
+
+    @torch.no_grad()
+    def step(self, step: float, skip: torch.Tensor | None = None) -> float:
+        """Move every parameter that has a gradient against it, at the learning rate of ``step``; forget the gradients.
+
+        With ``skip``, a float32 scalar on the parameters' device, nothing moves where it is 1: the device decides, and
+        nobody has to wait for its answer. Returns the learning rate of the first group.
+        """
+        for group in self.groups:
+            moved = [parameter for parameter in group.parameters if parameter.grad is not None]
+            if not moved:
+                continue
+            adamw(
+                moved,
+                [parameter.grad for parameter in moved],
+                [self._averages[parameter] for parameter in moved],
+                [self._squares[parameter] for parameter in moved],
+                [],
+                [self._steps[parameter] for parameter in moved],
+                fused=True,
+                amsgrad=False,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                lr=group.rate(step),
+                weight_decay=group.weight_decay,
+                eps=1e-8,
+                maximize=False,
+                found_inf=skip,
+            )
+            for parameter in moved:
+                parameter.grad = None
+        return self.groups[0].rate(step)
+
+    def state(self) -> dict[str, list[torch.Tensor]]:
+        """What a checkpoint keeps, in the order of the parameters."""
+        return {
+            "averages": [self._averages[parameter] for parameter in self.parameters],
+            "squares": [self._squares[parameter] for parameter in self.parameters],
+            "steps": [self._steps[parameter] for parameter in self.parameters],
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, list[torch.Tensor]]) -> None:
+        """Go on from what `state` gave."""
+        for name, stored in self.state().items():
+            for ours, theirs in zip(stored, state[name], strict=True):
+                ours.copy_(theirs)
