@@ -1,6 +1,6 @@
 """Parquet tables with a schema: written atomically, validated when read back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +39,7 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            found = file.schema_arrow
-            for field in schema:
-                position = found.get_field_index(field.name)
-                if position < 0:
-                    raise InputError(f"{path}: no column {field.name!r}; found {', '.join(found.names)}")
-                if found.field(position).type != field.type:
-                    raise InputError(
-                        f"{path}: column {field.name!r} is {found.field(position).type}; expected {field.type}"
-                    )
+            _check_columns(path, file.schema_arrow, schema)
             chosen = columns or schema.names
             # Group by group: to decode a whole column of half floats at once takes four times the memory of the table.
             groups = [file.read_row_group(group, chosen) for group in range(file.num_row_groups)]
@@ -56,6 +48,36 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
         raise InputError(f"{path}: no such file") from None
     except NOT_PARQUET as error:
         raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+
+
+def read_batches(
+    path: str | Path, schema: pa.Schema, columns: list[str], rows: int, dictionaries: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Yield ``columns`` of a table, at most ``rows`` rows at a time and never none.
+
+    Columns of text that are named in ``dictionaries`` come as dictionary arrays: each distinct text is held once.
+    Raises `InputError` as `read_arrow` does.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_columns(path, file.schema_arrow, schema)
+        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=list(dictionaries)) as file:
+            for batch in file.iter_batches(rows, columns=columns, use_threads=False):
+                if len(batch):
+                    yield batch.select(columns)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except NOT_PARQUET as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+
+
+def _check_columns(path: str | Path, found: pa.Schema, schema: pa.Schema) -> None:
+    for field in schema:
+        position = found.get_field_index(field.name)
+        if position < 0:
+            raise InputError(f"{path}: no column {field.name!r}; found {', '.join(found.names)}")
+        if found.field(position).type != field.type:
+            raise InputError(f"{path}: column {field.name!r} is {found.field(position).type}; expected {field.type}")
 
 
 def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
