@@ -96,7 +96,7 @@ class GenestillStudent(EmbeddingModel):
         """[bases, H]; a longer sequence than the student reads is cut into the fewest windows of about equal length."""
         codes = CODES[np.frombuffer(sequence.encode("ascii"), np.uint8)]
         count = -(-len(codes) // self.longest)
-        edges = [len(codes) * number // count for number in range(count + 1)]
+        edges = [*range(0, len(codes), -(-len(codes) // count)), len(codes)]
         parts = []
         for start, stop in zip(edges[:-1], edges[1:]):  # noqa: B905, RUF007
             tokens = np.concatenate([np.full(self.cls, CLS, np.int64), codes[start:stop]])[None]

@@ -22,9 +22,6 @@ from genestill.student.encoders import EncoderConfig, EncoderModel, streaming
 from genestill.student.encoders.embedding import (
     Embedder,
     Record,
-    batch_by_length,
-    combine_windows,
-    cut_windows,
 )
 from genestill.student.encoders.streaming import embed_fasta
 from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
@@ -92,35 +89,10 @@ def test_longer_sequences_are_cut_into_windows_that_are_averaged_by_length(tmp_p
     folder = save_student(tmp_path / "student", max_length=100)
     sequence = draw_records(1, 250, 251)[0][1]
     found = Embedder(folder, threads=1).embed([Record("a", sequence), Record("b", sequence[:90])])
-    parts = [sequence[:83], sequence[83:166], sequence[166:]]
+    parts = [sequence[:84], sequence[84:168], sequence[168:]]
     expected = sum(len(part) * embed_alone(folder, part, "mean") for part in parts) / 250
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found[1], embed_alone(folder, sequence[:90], "mean"), rtol=1e-4, atol=1e-5)
-
-
-def test_windows_cover_every_base_once():
-    assert cut_windows(100, 100) == [(0, 100)]
-    assert cut_windows(101, 100) == [(0, 50), (50, 101)]
-    for length in (1, 99, 250, 1001):
-        windows = cut_windows(length, 100)
-        assert [start for start, _ in windows] == [0, *(stop for _, stop in windows[:-1])]
-        assert windows[-1][1] == length
-        assert all(0 < stop - start <= 100 for start, stop in windows)
-
-
-def test_windows_are_combined_as_they_were_pooled():
-    vectors = np.array([[1.0, -1, 2], [3, -5, 4], [9, 9, 9]])
-    rows, lengths = np.array([0, 0, 1]), np.array([30, 10, 5])
-    assert combine_windows(vectors, rows, lengths, 2, "mean").tolist() == [[1.5, -2, 2.5], [9, 9, 9]]
-    assert combine_windows(vectors, rows, lengths, 2, "max").tolist() == [[3, -1, 4], [9, 9, 9]]
-    assert combine_windows(vectors, rows, lengths, 2, "concatenated").tolist() == [[1.5, -1, 2.5], [9, 9, 9]]
-
-
-def test_batches_hold_every_sequence_once_and_at_most_the_given_tokens():
-    lengths = np.random.default_rng(0).integers(1, 500, 200)
-    batches = list(batch_by_length(lengths, 1000))
-    assert sorted(np.concatenate(batches).tolist()) == list(range(200))
-    assert all(len(batch) == 1 or len(batch) * lengths[batch].max() <= 1000 for batch in batches)
 
 
 def tracks_table(path, records, seed=1):

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
 from genestill.core.errors import InputError
+from genestill.core.pooling import pool
 from genestill.core.sequences import reverse_complement
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.attention import attend_within
-from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.sizing import PRESETS, count_parameters, size_for_budget
 from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
 
@@ -124,17 +124,6 @@ def test_gradient_checkpointing_leaves_the_gradients():
         model.embed(*encode(draw_sequence(60))).square().sum().backward()
         gradients.append(model.token_embedding.weight.grad)
     torch.testing.assert_close(*gradients)
-
-
-def test_poolings_leave_padding_out():
-    hidden = torch.tensor([[[-3.0, 1.0], [-2.0, 5.0], [9.0, 9.0]], [[7.0, 7.0], [8.0, 8.0], [9.0, 9.0]]])
-    mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
-    assert pool(hidden, mask, "mean").tolist() == [[-2.5, 3.0], [0.0, 0.0]]
-    assert pool(hidden, mask, "max").tolist() == [[-2.0, 5.0], [0.0, 0.0]]
-    assert pool(hidden, mask, "cls").tolist() == [[-3.0, 1.0], [0.0, 0.0]]
-    assert pool(hidden, mask, "concatenated")[0].tolist() == [-3.0, 1.0, -2.0, 5.0, -2.5, 3.0]
-    with pytest.raises(InputError, match="pooling is 'sum'"):
-        pool(hidden, mask, "sum")
 
 
 @settings(max_examples=50, deadline=None)

@@ -4,14 +4,15 @@ import torch
 
 from genestill.core import table_schemas
 from genestill.core.errors import CheckFailed, InputError
+from genestill.core.pooling import POOLINGS
 from genestill.core.sequences import reverse_complement
 from genestill.core.shards import load_embeddings
 from genestill.core.tables import read_arrow, read_metadata
+from genestill.core.windows import window_bounds
 from genestill.teacher.embedding import compute, sequence_embeddings
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard
-from genestill.teacher.windows import window_bounds
 
 FOLDERS = ["causal_folder", "masked_folder", "letters_folder"]
 
@@ -19,7 +20,7 @@ FOLDERS = ["causal_folder", "masked_folder", "letters_folder"]
 def plain_embedding(teacher, sequence, window, pooling="mean"):
     """The definition, one window at a time: no batch, no padding, no mask."""
     if pooling == "concatenated":
-        return np.concatenate([plain_embedding(teacher, sequence, window, part) for part in ("first", "max", "mean")])
+        return np.concatenate([plain_embedding(teacher, sequence, window, part) for part in ("cls", "max", "mean")])
     vectors, weights = [], []
     tokenizer = teacher.tokenizer
     for start, stop in window_bounds(len(sequence), window, tokenizer.unit):
@@ -34,7 +35,7 @@ def plain_embedding(teacher, sequence, window, pooling="mean"):
         first = len(tokenizer.prefix)
         counted = states[first : first + len(tokens)][torch.tensor(known)]
         vectors.append(
-            {"mean": counted.mean(0), "max": counted.amax(0), "first": states[0], "last": states[-1]}[pooling].numpy()
+            {"mean": counted.mean(0), "max": counted.amax(0), "cls": states[0], "last": states[-1]}[pooling].numpy()
         )
         weights.append(bases)
     if pooling == "max":
@@ -42,7 +43,7 @@ def plain_embedding(teacher, sequence, window, pooling="mean"):
     return np.average(vectors, axis=0, weights=weights)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "first", "last", "concatenated"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_embeddings_equal_the_plain_unbatched_definition(request, contigs, folder, pooling):
     teacher = load_teacher(request.getfixturevalue(folder))

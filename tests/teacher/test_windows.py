@@ -3,20 +3,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.teacher.tokenization import KmerTokenizer, train_bpe
-from genestill.teacher.windows import batches, chunks, cut_windows, first_tokens, pad, window_bounds
+from genestill.teacher.windows import chunks, cut_windows, first_tokens, pad
 
 KMERS = KmerTokenizer.of_size(3, 64)
 RANDOM = np.random.default_rng(1)
 BYTE_PAIRS = train_bpe(["".join(RANDOM.choice(list("ACGT"), 100)) for _ in range(20)], 60, 64)
-
-
-@given(st.integers(0, 5000), st.integers(1, 700), st.sampled_from([1, 3, 6]))
-def test_windows_cover_every_base_exactly_once_and_hold_at_most_their_size(length, size, unit):
-    bounds = window_bounds(length, size, unit)
-    covered = [place for start, stop in bounds for place in range(start, stop)]
-    assert covered == list(range(length))
-    assert all(start % unit == 0 and 0 < stop - start <= max(size, unit) for start, stop in bounds)
-    assert len(bounds) <= max(1, -(-length // max(unit, size // unit * unit)))
 
 
 @given(
@@ -54,24 +45,6 @@ def test_first_tokens_are_the_beginning_of_the_whole_tokenization():
     assert windows[0].tokens.ids.tolist() == whole[0].ids[:10].tolist()
     assert windows[1].tokens.ids.tolist() == whole[1].ids.tolist()
     assert truncated == [True, False]
-
-
-@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 300))
-@settings(deadline=None)
-def test_batches_take_each_window_once_longest_first_within_the_budget(lengths, budget):
-    class Sized:
-        def __init__(self, length):
-            self.length = length
-
-        def __len__(self):
-            return self.length
-
-    taken = list(batches([Sized(length) for length in lengths], budget))
-    order = [position for batch in taken for position in batch]
-    assert sorted(order) == list(range(len(lengths)))
-    assert [lengths[position] for position in order] == sorted(lengths, reverse=True)
-    for batch in taken:
-        assert len(batch) == 1 or len(batch) * max(lengths[position] for position in batch) <= budget
 
 
 def test_padding_stands_on_the_right_and_is_masked():

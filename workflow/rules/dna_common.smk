@@ -10,7 +10,6 @@ DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
 DNA_TEACHER_CONTEXT = (
     DNA["windows"]["length"] // config["teacher"]["pretraining"]["k"] + 12
 )
-DNA_TEACHER_POOLING = "first" if DNA["pooling"] == "cls" else DNA["pooling"]
 DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
 DNA_TASKS = DNA["tasks"] or {CLADE_TASK: f"{RESULTS}/reference/phylum.tsv.gz"}
 DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | {

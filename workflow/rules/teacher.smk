@@ -46,7 +46,7 @@ TEACHER_CONTEXT = TEACHER_CONFIG["pretraining"]["context"]
 TEACHER_POOLING = TEACHER_CONFIG["pooling"]
 if config["recipe"] in ("had", "seqlens"):
     TEACHER_CONTEXT = TEACHER_CONTEXT or DNA_TEACHER_CONTEXT
-    TEACHER_POOLING = TEACHER_POOLING or DNA_TEACHER_POOLING
+    TEACHER_POOLING = TEACHER_POOLING or DNA["pooling"]
 
 if TEACHER_CONFIG["model"] is None and not STORED:
 

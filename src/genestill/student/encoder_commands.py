@@ -1,6 +1,7 @@
 """The commands of released encoder students: ``genestill student embed`` and ``genestill student export-onnx``."""
 
 from genestill.core.options import add_device
+from genestill.core.pooling import POOLINGS
 
 
 def add_commands(commands) -> None:
@@ -20,7 +21,7 @@ def _add_embed(commands) -> None:
     parser.add_argument(
         "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
     )
-    parser.add_argument("--pooling", help="mean, max, cls or concatenated, instead of the student's own")
+    parser.add_argument("--pooling", choices=POOLINGS, help="instead of the student's own")
     parser.add_argument(
         "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
     )

@@ -1,4 +1,3 @@
 """What encoders may be, apart from the code that needs torch."""
 
 BACKBONES = ("delta_hybrid", "transformer")
-POOLINGS = ("mean", "max", "cls", "concatenated")

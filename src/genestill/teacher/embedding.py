@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from genestill.core import table_schemas
 from genestill.core.errors import CheckFailed, InputError
+from genestill.core.pooling import pool, pooled_size
 from genestill.core.sequences import reverse_complement
+from genestill.core.windows import CombinedWindows
 from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import Teacher
 from genestill.teacher.settings import EmbeddingSettings
@@ -27,11 +29,7 @@ def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
         return table_schemas.token_features(teacher.hidden_size)
     if settings.representation == "base-log-probabilities":
         return table_schemas.BASE_LOG_PROBABILITIES
-    return table_schemas.embeddings(teacher.hidden_size * len(_poolings_side_by_side(settings)))
-
-
-def _poolings_side_by_side(settings: EmbeddingSettings) -> tuple[str, ...]:
-    return ("first", "max", "mean") if settings.pooling == "concatenated" else (settings.pooling,)
+    return table_schemas.embeddings(pooled_size(teacher.hidden_size, settings.pooling))
 
 
 def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
@@ -81,21 +79,12 @@ def _forward(teacher: Teacher, windows: list[Window], batch_tokens: int):
         yield positions, hidden, mask
 
 
-def _pool(hidden, mask, windows: list[Window], pooling: str):
-    """One vector [b, h] a window from hidden states [b, t, h]."""
-    import torch
-
-    if pooling == "first":
-        return hidden[:, 0]
-    if pooling == "last":
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
-    counts = np.zeros(mask.shape, dtype=bool)
+def _counted(windows: list[Window], shape) -> np.ndarray:
+    """Which tokens of a batch of windows cover a known base, bool [b, t]."""
+    counted = np.zeros(shape, dtype=bool)
     for row, window in enumerate(windows):
-        counts[row, : len(window)] = window.counts
-    counts = torch.from_numpy(counts).to(hidden.device)[..., None]
-    if pooling == "max":
-        return hidden.masked_fill(~counts, -torch.inf).amax(1)
-    return hidden.masked_fill(~counts, 0).sum(1) / counts.sum(1)
+        counted[row, : len(window)] = window.counts
+    return counted
 
 
 def sequence_embeddings(
@@ -110,36 +99,24 @@ def sequence_embeddings(
     Raises:
         CheckFailed: the model gave something that is not a number.
     """
+    import torch
+
     if settings.window == "first":
         limit = min(FIRST_TOKENS, teacher.context)
         windows, truncated = first_tokens(sequences, teacher.tokenizer, limit)
     else:
         windows, truncated = _windows(teacher, sequences, settings), [False] * len(sequences)
     windows = [window for window in windows if window.bases]
-    totals = {
-        pooling: np.full((len(sequences), teacher.hidden_size), -np.inf if pooling == "max" else 0.0)
-        for pooling in _poolings_side_by_side(settings)
-    }
-    weights, tokens = np.zeros(len(sequences)), np.zeros(len(sequences), dtype=np.int32)
+    combined = CombinedWindows(len(sequences), pooled_size(teacher.hidden_size, settings.pooling), settings.pooling)
+    tokens = np.zeros(len(sequences), dtype=np.int32)
     for positions, hidden, mask in _forward(teacher, windows, _batch_tokens(teacher, settings)):
         batch = [windows[position] for position in positions]
+        counted = torch.from_numpy(_counted(batch, mask.shape)).to(hidden.device)
+        vectors = pool(hidden, mask, settings.pooling, counted).cpu().numpy()
         rows = np.array([window.row for window in batch])
-        bases = np.array([window.bases for window in batch], dtype=np.float64)
-        for pooling, total in totals.items():
-            vectors = _pool(hidden, mask, batch, pooling).cpu().numpy().astype(np.float64)
-            if pooling == "max":
-                np.maximum.at(total, rows, vectors)
-            else:
-                np.add.at(total, rows, vectors * bases[:, None])
-        np.add.at(weights, rows, bases)
+        combined.add(rows, vectors, np.array([window.bases for window in batch]))
         np.add.at(tokens, rows, [int(window.counts.sum()) for window in batch])
-    for pooling, total in totals.items():
-        if pooling == "max":
-            total[weights == 0] = 0
-        else:
-            total /= np.maximum(weights, 1)[:, None]
-    vectors = np.concatenate(list(totals.values()), axis=1).astype(np.float32)
-    return vectors, tokens, np.array(truncated, dtype=bool)
+    return combined.vectors(), tokens, np.array(truncated, dtype=bool)
 
 
 def _embeddings_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:

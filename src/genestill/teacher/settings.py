@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genestill.core.errors import InputError
+from genestill.core.pooling import POOLINGS
 from genestill.core.recipes import REPRESENTATIONS
 from genestill.core.settings import Settings, setting
-
-POOLINGS = ("mean", "max", "first", "last", "concatenated")
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ class EmbeddingSettings(Settings):
     )
     pooling: str = setting(
         "mean",
-        "Over the tokens of a window. mean and max take tokens that cover a known base, first and last the ends of the "
-        "input; concatenated is first, max and mean side by side. Windows are then averaged by their known bases (max "
-        "takes the maximum).",
+        "Over the tokens of a window. mean and max take tokens that cover a known base, cls and last the first and the "
+        "last token of the input; concatenated is cls, max and mean side by side. Windows are then averaged by their "
+        "known bases (max takes the maximum).",
         choices=POOLINGS,
     )
     window: int | Literal["first"] | None = setting(

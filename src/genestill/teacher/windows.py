@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases
+from genestill.core.windows import batch_by_length, window_bounds
 from genestill.teacher.tokenization import Tokenizer, Tokens
 
 
@@ -31,18 +32,6 @@ class Window:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-def window_bounds(length: int, size: int, unit: int = 1) -> list[tuple[int, int]]:
-    """(start, stop) of the fewest windows of at most ``size`` bases over ``length`` bases, nearly equal in length.
-
-    Windows start at multiples of ``unit``; windows of like length make batches without padding, and no contig ends
-    in a scrap.
-    """
-    size = max(unit, size // unit * unit)
-    count = -(-length // size)
-    step = -(-length // (count * unit)) * unit if count else unit
-    return [(start, min(start + step, length)) for start in range(0, length, step)]
 
 
 def cut_windows(sequences: list[str], tokenizer: Tokenizer, size: int, limit: int) -> list[Window]:
@@ -87,17 +76,9 @@ def _window(row: int, offset: int, tokens: Tokens, known: np.ndarray, tokenizer:
     return Window(row, tokenizer.wrap(tokens.ids), moved, counts, int(bases.sum()))
 
 
-def batches(windows: list[Window], batch_tokens: int) -> Iterator[list[int]]:
-    """Positions in ``windows``, longest first, in batches of at most ``batch_tokens`` tokens counting the padding.
-
-    A window longer than the budget makes a batch of its own.
-    """
-    order = sorted(range(len(windows)), key=lambda position: -len(windows[position]))
-    start = 0
-    while start < len(order):
-        stop = start + max(1, batch_tokens // max(1, len(windows[order[start]])))
-        yield order[start:stop]
-        start = stop
+def batches(windows: list[Window], batch_tokens: int) -> Iterator[np.ndarray]:
+    """Positions in ``windows``, in the batches of `batch_by_length`."""
+    return batch_by_length(np.array([len(window) for window in windows], dtype=np.int64), batch_tokens)
 
 
 def pad(windows: list[Window], pad_id: int) -> tuple[np.ndarray, np.ndarray]:

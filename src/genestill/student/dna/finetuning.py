@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from genestill.core.errors import CheckFailed
 from genestill.core.logs import logger
+from genestill.core.pooling import pool, pooled_size
 from genestill.core.task_tables import TaskTable
 from genestill.student.dna.settings import FineTuning, Schedule
 from genestill.student.dna.tokens import collate
-from genestill.student.encoders.pooling import pool
 
 # Which linear maps get adapters: all of the encoders' blocks, and DeBERTa's attention and MLP.
 LORA_TARGETS = r".*(query_key_value|output_gate|gate_up|down|query_proj|key_proj|value_proj|dense|mixer\.output)"
@@ -23,7 +23,7 @@ class Classifier(nn.Module):
 
     def __init__(self, student: nn.Module, hidden_size: int, classes: int, pooling: str):
         super().__init__()
-        width = hidden_size * (3 if pooling == "concatenated" else 1)
+        width = pooled_size(hidden_size, pooling)
         self.student, self.pooling = student, pooling
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
 

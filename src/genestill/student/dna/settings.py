@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.core.errors import InputError
+from genestill.core.pooling import POOLINGS
 from genestill.core.settings import Settings, setting
-from genestill.student.settings import POOLINGS
 
 # Single-base encoders, then DeBERTa over byte pairs.
 ARCHITECTURES = (
@@ -144,7 +144,7 @@ class FineTuning(Settings):
     pooling: str = setting(
         "mean",
         "From tokens to one vector, of students and teacher alike; cls is the first token ([CLS] where the student "
-        "reads one, else the first base) and concatenated is cls, max and mean side by side.",
+        "reads one, else the first base), last the last, and concatenated is cls, max and mean side by side.",
         choices=POOLINGS,
     )
     learning_rates: tuple[float, ...] = setting(

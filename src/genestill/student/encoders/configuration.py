@@ -4,7 +4,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
 from genestill.core.errors import InputError
-from genestill.student.settings import BACKBONES, POOLINGS
+from genestill.core.pooling import POOLINGS, pooled_size
+from genestill.student.settings import BACKBONES
 
 DEFAULT_WINDOW = 256  # bases to each side
 
@@ -25,7 +26,7 @@ class EncoderConfig(PretrainedConfig):
         reverse_complement: average the representations of the sequence and of its reverse complement, position by
             position. Token representations are then equivariant and pooled ones invariant under reverse complement,
             at twice the cost. Off for stranded input such as transcripts.
-        pooling: what `EncoderModel.embed` does by default (see ``pooling``).
+        pooling: what `EncoderModel.embed` does by default (see `core.pooling`).
         max_length: longest input in tokens that the student was trained for; longer input is cut into windows.
         attention_window: a position attends to this many neighbours to each side; 0 is full attention, whose cost
             grows with the square of the length. None takes the backbone's default: 256 for ``delta_hybrid``, whose
@@ -88,4 +89,4 @@ class EncoderConfig(PretrainedConfig):
     @property
     def embedding_size(self) -> int:
         """Width of the pooled embedding: H or the expansion, three times that when ``pooling`` is ``concatenated``."""
-        return (self.expansion or self.hidden_size) * (3 if self.pooling == "concatenated" else 1)
+        return pooled_size(self.expansion or self.hidden_size, self.pooling)

@@ -1,7 +1,5 @@
 """Embeddings of lists of sequences by a released student: windows, batches by length, pooling."""
 
-import itertools
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,10 @@ from genestill.core.devices import choose_device
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.models import open_whole
+from genestill.core.pooling import POOLINGS, pooled_size
+from genestill.core.windows import CombinedWindows, batch_by_length, window_bounds
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
-from genestill.student.settings import POOLINGS
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
 
@@ -61,7 +60,7 @@ class Embedder:
         if self.pooling in ("cls", "concatenated") and not self.cls:
             raise InputError(f"{folder}: this student reads no [CLS], so the pooling {self.pooling!r} means nothing")
         self.window = config.max_length - self.cls
-        self.size = (config.expansion or config.hidden_size) * (3 if self.pooling == "concatenated" else 1)
+        self.size = pooled_size(config.expansion or config.hidden_size, self.pooling)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()
 
@@ -74,7 +73,7 @@ class Embedder:
         windows = [
             (row, start, stop)
             for row, record in enumerate(records)
-            for start, stop in cut_windows(len(record.sequence), self.window)
+            for start, stop in window_bounds(len(record.sequence), self.window)
         ]
         lengths = np.array([stop - start for _, start, stop in windows])
         batches = list(batch_by_length(lengths, self.batch_tokens))
@@ -90,7 +89,9 @@ class Embedder:
             # A batch a thread keeps cores busier than one small matrix product cut over all of them.
             with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
                 list(pool_of_threads.map(compute, batches))
-        return combine_windows(vectors, np.array([row for row, _, _ in windows]), lengths, len(records), self.pooling)
+        combined = CombinedWindows(len(records), self.size, self.pooling)
+        combined.add(np.array([row for row, _, _ in windows]), vectors, lengths)
+        return combined.vectors()
 
     def _embed_windows(self, records: list[Record], windows: list[tuple[int, int, int]]) -> np.ndarray:
         input_ids, mask = encode_batch(
@@ -120,34 +121,3 @@ def open_student(folder: str | Path) -> EncoderModel:
     if kind != EncoderModel.config_class.model_type:
         raise InputError(f"{folder}: config.json says model_type {kind!r}; expected an encoder student")
     return open_whole(EncoderModel, folder)
-
-
-def cut_windows(length: int, longest: int) -> list[tuple[int, int]]:
-    """(start, stop) of the fewest windows of at most ``longest`` bases and about equal length; none overlap."""
-    count = -(-length // longest)
-    edges = [length * number // count for number in range(count + 1)]
-    return list(itertools.pairwise(edges))
-
-
-def batch_by_length(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Batches of indices, longest first, of at most ``tokens`` tokens when padded (one sequence at least)."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, tokens // max(1, int(lengths[order[start]])))
-        yield order[start : start + size]
-        start += size
-
-
-def combine_windows(vectors: np.ndarray, rows: np.ndarray, lengths: np.ndarray, count: int, pooling: str) -> np.ndarray:
-    """One vector a sequence, float32 [count, size], from the vectors [n, size] of its windows in ``rows`` [n]."""
-    weights = np.bincount(rows, lengths, minlength=count)[:, None]
-    mean = np.zeros((count, vectors.shape[1]))
-    np.add.at(mean, rows, vectors * lengths[:, None])
-    mean /= weights
-    if pooling in ("max", "concatenated"):
-        part = slice(None) if pooling == "max" else slice(vectors.shape[1] // 3, 2 * vectors.shape[1] // 3)
-        highest = np.full_like(mean[:, part], -np.inf)
-        np.maximum.at(highest, rows, vectors[:, part])
-        mean[:, part] = highest
-    return mean.astype(np.float32)

@@ -8,10 +8,10 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from genestill.core.errors import InputError
+from genestill.core.pooling import pool
 from genestill.student.encoders.attention import SelfAttention
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet
-from genestill.student.encoders.pooling import pool
 from genestill.student.encoders.tokenization import COMPLEMENT
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, describe_objectives, parse_objective
+from genestill.core.pooling import POOLINGS
 from genestill.core.settings import Settings, setting
-from genestill.student.settings import BACKBONES, POOLINGS
+from genestill.student.settings import BACKBONES
 
 
 @dataclass(frozen=True)

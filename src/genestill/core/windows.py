@@ -1,0 +1,60 @@
+"""Long sequences as windows that a model can read, as batches without wasted padding, and as one vector."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def window_bounds(length: int, size: int, unit: int = 1) -> list[tuple[int, int]]:
+    """(start, stop) of the fewest windows of at most ``size`` bases over ``length`` bases, nearly equal in length.
+
+    Windows start at multiples of ``unit``; windows of like length make batches without padding, and no sequence ends
+    in a scrap. Every base lies in exactly one window.
+    """
+    size = max(unit, size // unit * unit)
+    count = -(-length // size)
+    step = -(-length // (count * unit)) * unit if count else unit
+    return [(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def batch_by_length(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Batches of positions in ``lengths`` (int [n]), longest first, of at most ``tokens`` tokens with their padding.
+
+    An input longer than the budget is a batch of its own.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start:stop]
+        start = stop
+
+
+class CombinedWindows:
+    """One vector per sequence from the vectors of its windows, which may come in any order.
+
+    Windows are averaged by weight; where tokens were pooled by their maximum, the maximum over windows is taken.
+
+    Args:
+        count: sequences.
+        size: numbers of a vector.
+        pooling: how the tokens of a window were pooled.
+    """
+
+    def __init__(self, count: int, size: int, pooling: str):
+        self._sums, self.weights = np.zeros((count, size)), np.zeros(count)
+        places = {"max": slice(0, size), "concatenated": slice(size // 3, 2 * size // 3)}
+        self._maximal = places.get(pooling, slice(0, 0))
+        self._highest = np.full_like(self._sums[:, self._maximal], -np.inf)
+
+    def add(self, rows: np.ndarray, vectors: np.ndarray, weights: np.ndarray) -> None:
+        """Add windows: the row of each one's sequence, int64 [n]; vectors, float [n, size]; weights, number [n]."""
+        np.add.at(self._sums, rows, vectors * np.asarray(weights, dtype=np.float64)[:, None])
+        np.maximum.at(self._highest, rows, vectors[:, self._maximal])
+        np.add.at(self.weights, rows, weights)
+
+    def vectors(self) -> np.ndarray:
+        """float32 [count, size]; zeros for a sequence without a window."""
+        found = self._sums / np.where(self.weights > 0, self.weights, 1)[:, None]
+        found[:, self._maximal] = np.where(self.weights[:, None] > 0, self._highest, 0)
+        return found.astype(np.float32)
