@@ -51,6 +51,7 @@ HANDED_ON = {
     "dna.students.<name>": ["student distil-dna", "student pretrain-dna"],
     "mrna.likeness": ["reference relatives"],
     "mrna.tasks.<name>": ["reference task"],
+    "mrna.baselines.<name>": ["evaluation probe"],
     "mrna.defaults": ["student distil-transcripts"],
     "mrna.students.<name>": ["student distil-transcripts"],
 }

@@ -244,8 +244,8 @@ def mrna_results(tmp_path_factory):
     )  # fmt: skip
     for name, longest in (("teacher", 3), ("kmers", 2)):
         run(
-            "evaluation", "probe", "--tasks", task, "--kmers", 1, longest, "--model", name, "--dataset", "small",
-            "--split-seeds", 1, "--output-metrics", probes / name / "metrics.parquet",
+            "evaluation", "probe", "--tasks", task, "--shortest", 1, "--longest", longest, "--model", name,
+            "--dataset", "small", "--split-seeds", 1, "--output-metrics", probes / name / "metrics.parquet",
             "--output-predictions", probes / name / "predictions.parquet",
         )  # fmt: skip
     predictions = [probes / name / "predictions.parquet" for name in ("teacher", "kmers")]

@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_json
-from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes import baselines
+from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.kept import (
     bootstrap_scores,
     merge_seeds,
@@ -21,6 +23,7 @@ from genestill.evaluation.probes.kept import (
 from genestill.evaluation.probes.probe import run_probe, score
 from genestill.evaluation.probes.report import Training, stability_table
 from genestill.evaluation.probes.splits import split_rows
+from genestill.evaluation.settings import TRANSCRIPT_BASELINES
 
 
 def _table(rows=400, seed=0):
@@ -106,6 +109,11 @@ def test_kmer_counts_equal_counting_by_hand(text):
     assert features[:-1].tolist() == by_hand
     known = sum(base != "N" for base in text)
     assert features[-1] == pytest.approx((text.count("G") + text.count("C")) / known if known else 0)
+
+
+def test_every_baseline_has_a_module_of_its_name():
+    modules = {path.stem for path in Path(baselines.__path__[0]).glob("*.py")} - {"__init__"}
+    assert modules == set(TRANSCRIPT_BASELINES)
 
 
 def test_tracks_add_cds_length_and_exon_count():

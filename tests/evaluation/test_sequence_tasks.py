@@ -11,7 +11,8 @@ from genestill.core.sequences import read_fasta
 from genestill.core.table_schemas import METRICS, embeddings
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.core.task_tables import read_task_table
-from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, kmer_frequencies
+from genestill.evaluation.sequence_tasks import baselines
+from genestill.evaluation.sequence_tasks.baselines import cnn, kmer
 from genestill.evaluation.sequence_tasks.metrics import confusion, score
 from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables, write_rows
 from genestill.evaluation.sequence_tasks.scores import MEAN, Run, read_run, score_runs, tabulate_rows
@@ -21,6 +22,7 @@ from genestill.evaluation.sequence_tasks.tables import (
     read_catalogue,
     read_published,
 )
+from genestill.evaluation.settings import SEQUENCE_BASELINES, BaselineSettings
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 
@@ -92,23 +94,28 @@ def test_published_rows_name_source_and_a_task_and_metric_of_the_catalogue():
 
 
 def test_kmers_are_counted_as_by_hand_and_unknown_bases_break_them():
-    found = kmer_frequencies(["ACAC", "ACNAC", "A"], 2)
+    found = kmer.kmer_frequencies(["ACAC", "ACNAC", "A"], 2)
     assert found[0, 1] == pytest.approx(2 / 3)
     assert found[0, 4] == pytest.approx(1 / 3)
     assert found[1, 1] == 1
     assert found[2].sum() == 0
 
 
+def test_every_baseline_has_a_module_of_its_name():
+    modules = {path.stem for path in Path(baselines.__path__[0]).glob("*.py")} - {"__init__"}
+    assert modules == set(SEQUENCE_BASELINES)
+
+
 def test_kmer_baseline_finds_a_planted_motif(tmp_path):
     table = read_task_table(write_task(tmp_path / "task.tsv", 600))
-    probabilities = kmer_baseline(table, seed=1, size=4)
+    probabilities = kmer.fit(table, BaselineSettings(), seed=1)
     assert probabilities.shape == (200, 2)
     assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.8
 
 
 def test_cnn_baseline_finds_a_planted_motif(tmp_path):
     table = read_task_table(write_task(tmp_path / "task.tsv", 600))
-    probabilities = cnn_baseline(table, seed=1, epochs=6, batch=32)
+    probabilities = cnn.fit(table, BaselineSettings(epochs=6), seed=1)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.9
 

@@ -29,7 +29,7 @@ def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
         ({"tasks": {"a": {"kind": "ranking", "classes": ["0.fna", "1.fna"]}}}, "ranking"),
         ({"tasks": {"a": {"kind": "regression"}}}, "table"),
         ({"seed": [1]}, "seeds"),
-        ({"baselines": {"k": [1, 12]}}, "12"),
+        ({"baselines": {"k": {"longest": 12}}}, "12"),
     ],
 )
 def test_mistakes_in_the_section_mrna_are_refused_by_name(mrna, message):

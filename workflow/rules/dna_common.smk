@@ -1,4 +1,6 @@
 # What the rules of the recipes had and seqlens read from the configuration.
+from genestill.evaluation.settings import SEQUENCE_BASELINES
+
 DNA = config["dna"]
 DNA_STUDENTS = dna_students(DNA)
 DNA_DISTILLED = distilled_students(DNA)

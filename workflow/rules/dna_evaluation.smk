@@ -184,7 +184,7 @@ rule fit_sequence_baseline:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.tsv"
     wildcard_constraints:
-        baseline="kmer|cnn",
+        baseline="|".join(SEQUENCE_BASELINES),
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
         model_seed=r"\d+",

@@ -106,7 +106,11 @@ rule probe_transcripts:
         runtime=240,
     params:
         features=lambda wildcards, input: options(embeddings=input.features),
-        kmers=lambda wildcards: options(kmers=MRNA["baselines"].get(wildcards.model)),
+        baseline=lambda wildcards: (
+            options(**MRNA["baselines"][wildcards.model])
+            if wildcards.model in MRNA["baselines"]
+            else ""
+        ),
         model=lambda wildcards: MRNA_RUNS.get(wildcards.model, (wildcards.model,))[0],
         kind=lambda wildcards: mrna_kind(
             MRNA_RUNS.get(wildcards.model, (wildcards.model,))[0]
@@ -118,7 +122,7 @@ rule probe_transcripts:
         seeds=MRNA["split_seeds"],
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
-        " --groups {input.groups:q} {params.features} {params.kmers} --model {params.model:q}"
+        " --groups {input.groups:q} {params.features} {params.baseline} --model {params.model:q}"
         " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} --split-seeds {params.seeds:q}"
         " --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"

@@ -329,7 +329,11 @@ TEACHER_ADMISSION = (
 TEACHER_ADMITTED = TEACHER_ADMISSION if TEACHER_CONFIG["admission"] == "stop" else []
 if config["recipe"] == "mrna":
     ADMISSION_SECTION = MRNA_SECTIONS["Answer"]
-    ADMISSION_KMERS = list(MRNA["baselines"].values()) or [[1, 4]]
+    ADMISSION_KMERS = [
+        [baseline["shortest"], baseline["longest"]]
+        for baseline in MRNA["baselines"].values()
+        if baseline["features"] == "kmers"
+    ] or [[1, 4]]
     ADMISSION_READS = {
         "tasks": MRNA_TASK_FILES,
         "groups": MRNA_GROUPS,

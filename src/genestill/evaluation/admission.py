@@ -21,7 +21,7 @@ from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import LABELS
 from genestill.core.tables import read_metadata, read_table
 from genestill.core.task_tables import read_task_table
-from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.probes.tables import read_task
 

@@ -2,8 +2,16 @@
 
 from dataclasses import dataclass
 
+from genestill.core.errors import InputError
 from genestill.core.settings import Settings, setting
 
+# Baselines of sequence tasks, with what they are: each is a module of its name in sequence_tasks/baselines/.
+SEQUENCE_BASELINES = {
+    "kmer": "logistic regression of k-mer frequencies",
+    "cnn": "the CNN of Genomic Benchmarks",
+}
+# Baselines of probe tasks, with the features they are: each is a module of its name in probes/baselines/.
+TRANSCRIPT_BASELINES = {"kmers": "counts of k-mers, with GC content, CDS length and number of exons"}
 # The others read of the section evaluation only which predictions are scored beside the student's.
 _TAXONOMY = ("taxdistill", "taxdistill-published")
 
@@ -41,6 +49,39 @@ class ProbeTableSettings(Settings):
     """How intervals of the recipe ``mrna`` are estimated."""
 
     replicates: int = setting(1000, "Bootstrap replicates behind every interval.", minimum=100)
+
+
+def _described(baselines: dict[str, str]) -> str:
+    return "; ".join(f"{name} ({what})" for name, what in baselines.items())
+
+
+@dataclass(frozen=True)
+class TranscriptBaselineSettings(Settings):
+    """What a baseline of the probe tasks is."""
+
+    features: str = setting(
+        "kmers",
+        f"What is probed instead of a model's embeddings: {_described(TRANSCRIPT_BASELINES)}.",
+        choices=tuple(TRANSCRIPT_BASELINES),
+    )
+    shortest: int = setting(3, "Shortest k-mer.", minimum=1, maximum=8)
+    longest: int = setting(7, "Longest k-mer; 3 to 7 is mRNABench's baseline.", minimum=1, maximum=8)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.shortest > self.longest:
+            raise InputError(f"shortest is {self.shortest} and longest {self.longest}; expected shortest <= longest")
+
+
+@dataclass(frozen=True)
+class SequenceTaskSettings(Settings):
+    """What students are compared with on sequence tasks."""
+
+    baselines: tuple[str, ...] = setting(
+        tuple(SEQUENCE_BASELINES),
+        f"Models fitted from scratch that stand in the same table: {_described(SEQUENCE_BASELINES)}.",
+        choices=tuple(SEQUENCE_BASELINES),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from genestill.core.kinds import KINDS
 from genestill.core.options import add_seed, run_and_path
 from genestill.core.settings import add_settings, settings_of
-from genestill.evaluation.settings import ProbeSettings, ProbeTableSettings
+from genestill.evaluation.settings import ProbeSettings, ProbeTableSettings, TranscriptBaselineSettings
 
 
 def add_commands(commands) -> None:
@@ -32,13 +32,14 @@ def _run_import(options) -> None:
 
 
 def _add_probe(commands) -> None:
-    summary = "linear probes of frozen embeddings by mRNABench's protocol, or of its k-mer baseline"
+    summary = "linear probes of frozen embeddings by mRNABench's protocol, or of a baseline"
     parser = commands.add_parser("probe", help=summary, description=summary)
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
     parser.add_argument("--groups", metavar="PARQUET", help="homology groups; every row its own without")
-    features = parser.add_mutually_exclusive_group(required=True)
-    features.add_argument("--embeddings", nargs="+", metavar="PARQUET", help="shards of the model's embeddings")
-    features.add_argument("--kmers", nargs=2, type=int, metavar="K", help="the baseline: shortest and longest k-mer")
+    parser.add_argument(
+        "--embeddings", nargs="+", metavar="PARQUET", help="shards of the model's embeddings; a baseline without"
+    )
+    add_settings(parser, TranscriptBaselineSettings)
     parser.add_argument("--model", required=True, help="its name in the tables")
     parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
     parser.add_argument("--training-seed", type=int, help="seed of its training, where several are probed")
@@ -55,7 +56,7 @@ def _run_probe(options) -> None:
     probe_tasks(
         options.tasks,
         options.groups,
-        options.embeddings or tuple(options.kmers),
+        options.embeddings or settings_of(TranscriptBaselineSettings, options),
         options.model,
         options.dataset,
         list(settings_of(ProbeSettings, options).split_seeds),
@@ -72,7 +73,7 @@ def _add_table(commands) -> None:
     parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
     parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
-    parser.add_argument("--baselines", required=True, nargs="+", help="names of the k-mer baselines")
+    parser.add_argument("--baselines", required=True, nargs="+", help="names of the baselines")
     parser.add_argument("--student", required=True, help="the student with which the other models are compared")
     parser.add_argument(
         "--training",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from genestill.core.table_schemas import (
     metrics_table,
 )
 from genestill.core.tables import read_metadata, read_table, write_table
-from genestill.evaluation.probes.baselines import kmer_features
+from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.kept import BENCHMARK
 from genestill.evaluation.probes.probe import run_probe
 from genestill.evaluation.probes.splits import split_rows
+from genestill.evaluation.settings import TranscriptBaselineSettings
 
 
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -52,7 +54,7 @@ def read_features(paths: Sequence[str | Path], transcripts: Sequence[str]) -> np
 def probe_tasks(
     tasks: Sequence[str | Path],
     groups: str | Path | None,
-    features: Sequence[str | Path] | tuple[int, int],
+    features: Sequence[str | Path] | TranscriptBaselineSettings,
     model: str,
     dataset: str,
     seeds: Sequence[int],
@@ -64,7 +66,7 @@ def probe_tasks(
     """Probe one model on every task with every seed.
 
     Args:
-        features: shards of embeddings, or (shortest, longest) k of the k-mer baseline.
+        features: shards of embeddings, or what the baseline is.
         model, dataset: names that stand in the table of metrics.
         seeds: of the splits.
         model_kind: what the model stands for in the tables: one of `kinds.KINDS`.
@@ -78,8 +80,8 @@ def probe_tasks(
         name, kind, split = metadata["task"], metadata["kind"], metadata["split"]
         targets = np.stack(table["targets"].tolist())
         targets = targets if kind == "multilabel" else targets[:, 0]
-        if isinstance(features, tuple):
-            values = kmer_features(table["sequence"].tolist(), *features, list(table["cds"]), list(table["splice"]))
+        if isinstance(features, TranscriptBaselineSettings):
+            values = import_module(f"{baselines.__name__}.{features.features}").features(table, features)
         else:
             values = read_features(features, table["transcript"].tolist())
         for seed in seeds:

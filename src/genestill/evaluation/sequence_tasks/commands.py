@@ -3,7 +3,7 @@
 from genestill.core.kinds import KINDS
 from genestill.core.options import add_seed
 from genestill.core.settings import add_settings, settings_of
-from genestill.evaluation.settings import BaselineSettings
+from genestill.evaluation.settings import SEQUENCE_BASELINES, BaselineSettings
 
 
 def add_commands(commands) -> None:
@@ -27,7 +27,7 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
-    parser.add_argument("--kind", required=True, choices=("kmer", "cnn", "probe"), help="what is fitted")
+    parser.add_argument("--kind", required=True, choices=(*SEQUENCE_BASELINES, "probe"), help="what is fitted")
     parser.add_argument("--model-kind", choices=KINDS, default="baseline", help="what the model stands for in tables")
     parser.add_argument(
         "--embeddings", nargs="+", metavar="PARQUET", help="shards of the rows' features, for the probe"
@@ -95,7 +95,7 @@ def _run_baseline(options) -> None:
         options.task_name,
         options.name,
         options.embeddings,
-        settings_of(BaselineSettings, options).epochs,
+        settings_of(BaselineSettings, options),
         options.seed,
         options.output,
         options.model_kind,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import write_table
 from genestill.core.task_tables import TaskTable, read_task_table
 from genestill.evaluation.pages import write_page_beside
-from genestill.evaluation.sequence_tasks.baselines import cnn_baseline, kmer_baseline, linear_probe
+from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
+from genestill.evaluation.sequence_tasks.probe import linear_probe
 from genestill.evaluation.sequence_tasks.scores import format_scores, read_run, score_runs, tabulate_rows
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
@@ -26,6 +28,7 @@ from genestill.evaluation.sequence_tasks.tables import (
     read_catalogue,
     read_published,
 )
+from genestill.evaluation.settings import BaselineSettings
 
 
 def write_rows(path: str | Path, output: str | Path) -> None:
@@ -39,12 +42,12 @@ def fit_on_table(
     task: str,
     model: str,
     features: Sequence[str | Path] | None,
-    epochs: int,
+    settings: BaselineSettings,
     seed: int,
     output: str | Path,
     model_kind: str = "baseline",
 ) -> None:
-    """Fit ``kmer``, ``cnn`` or ``probe`` on a task's training rows and write predictions of its test rows.
+    """Fit a baseline (of `settings.SEQUENCE_BASELINES`) or ``probe`` on a task and write predictions of its test rows.
 
     ``model_kind`` is what the model stands for in the tables: one of `kinds.KINDS`.
     """
@@ -55,7 +58,7 @@ def fit_on_table(
     if kind == "probe":
         probabilities = linear_probe(read_features(features, table), table, seed)
     else:
-        probabilities = kmer_baseline(table, seed) if kind == "kmer" else cnn_baseline(table, seed, epochs)
+        probabilities = import_module(f"{baselines.__name__}.{kind}").fit(table, settings, seed)
     frame = pd.DataFrame(
         {
             "task": task,

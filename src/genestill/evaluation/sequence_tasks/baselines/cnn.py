@@ -1,4 +1,4 @@
-"""What any student must beat: k-mer counts, a small CNN; and the linear probe of frozen features."""
+"""The CNN of Genomic Benchmarks (Gresova et al. 2023), trained from scratch."""
 
 import copy
 import itertools
@@ -9,56 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genestill.core.kmers import count_kmers
 from genestill.core.sequences import encode_bases
 from genestill.core.task_tables import TaskTable
+from genestill.evaluation.sequence_tasks.probe import VALIDATION_SHARE
+from genestill.evaluation.settings import BaselineSettings
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the inverse regularisation, searched on validation
-VALIDATION_SHARE = 0.1
-
-
-def kmer_frequencies(sequences: list[str], size: int) -> np.ndarray:
-    """Frequencies of k-mers of A, C, G, T, float32 [n, 4^size], lexicographic; other letters break a k-mer."""
-    result = np.zeros((len(sequences), 4**size), dtype=np.float32)
-    for row, sequence in enumerate(sequences):
-        counts = count_kmers(encode_bases(sequence), size)
-        result[row] = counts / max(1, counts.sum())
-    return result
-
-
-def linear_probe(features: np.ndarray, table: TaskTable, seed: int) -> np.ndarray:
-    """Logistic regression on standardised features; strength chosen on a tenth of the training rows, then all of them.
-
-    Args:
-        features: float [rows of the table, width].
-        table: the task.
-        seed: of the validation cut.
-
-    Returns:
-        float64 [test rows, classes], probabilities.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    features, labels = np.asarray(features, dtype=np.float64), table.labels
-    fit, held = train_test_split(
-        table.train, test_size=VALIDATION_SHARE, stratify=labels[table.train], random_state=seed
-    )
-
-    def model(strength: float):
-        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000))
-
-    found = {c: model(c).fit(features[fit], labels[fit]).score(features[held], labels[held]) for c in STRENGTHS}
-    best = max(found, key=found.get)
-    return model(best).fit(features[table.train], labels[table.train]).predict_proba(features[table.test])
-
-
-def kmer_baseline(table: TaskTable, seed: int, size: int = 5) -> np.ndarray:
-    """`linear_probe` of k-mer frequencies of 1 to ``size`` bases."""
-    parts = [kmer_frequencies(table.sequences, k) for k in range(1, size + 1)]
-    return linear_probe(np.concatenate(parts, axis=1), table, seed)
+BATCH = 64
+LEARNING_RATE = 1e-3
 
 
 class GenomicBenchmarksCNN(nn.Module):
@@ -84,8 +41,8 @@ class GenomicBenchmarksCNN(nn.Module):
         return self.dense(self.blocks(self.embedding(codes).mT))
 
 
-def cnn_baseline(table: TaskTable, seed: int, epochs: int = 10, batch: int = 64, rate: float = 1e-3) -> np.ndarray:
-    """Train `GenomicBenchmarksCNN` (Adam, 1e-3, batch 64, 10 epochs; the best validation epoch is kept).
+def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
+    """Train `GenomicBenchmarksCNN` for ``settings.epochs`` with Adam; the best validation epoch is kept.
 
     Returns:
         float64 [test rows, classes], probabilities.
@@ -105,13 +62,13 @@ def cnn_baseline(table: TaskTable, seed: int, epochs: int = 10, batch: int = 64,
     # An even convolution that keeps the length pads one side more; torch says so once, and it is meant.
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         model = GenomicBenchmarksCNN(length, len(table.classes))
-        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
         best, kept = -1.0, None
-        for _ in range(epochs):
+        for _ in range(settings.epochs):
             model.train()
             order = generator.permutation(fit)
-            for first in range(0, len(order) - 1, batch):
-                rows = order[first : first + batch]
+            for first in range(0, len(order) - 1, BATCH):
+                rows = order[first : first + BATCH]
                 loss = functional.cross_entropy(model(inputs[rows]), labels[rows])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

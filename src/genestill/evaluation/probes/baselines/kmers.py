@@ -5,9 +5,11 @@ range of k; a smaller range is the stronger baseline where rows are fewer than f
 """
 
 import numpy as np
+import pandas as pd
 
 from genestill.core.kmers import count_kmers
 from genestill.core.sequences import encode_bases
+from genestill.evaluation.settings import TranscriptBaselineSettings
 
 
 def kmer_features(
@@ -43,3 +45,9 @@ def kmer_features(
             features[row, start + 1] = coding[-1] + 3 - coding[0] if len(coding) else 0.0
             features[row, start + 2] = np.sum(splice[row])
     return features
+
+
+def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> np.ndarray:
+    """`kmer_features` of a probe task (`table_schemas.PROBE_TASK`), float32 [rows, features]."""
+    sequences, tracks = table["sequence"].tolist(), (list(table["cds"]), list(table["splice"]))
+    return kmer_features(sequences, settings.shortest, settings.longest, *tracks)
