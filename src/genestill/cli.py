@@ -79,14 +79,14 @@ def _add_reproduce(stages) -> None:
     parser.add_argument(
         "record", metavar="JSON", help="from a folder called provenance; paths in it are relative to this folder"
     )
-    parser.add_argument("--anyway", action="store_true", help="make the result again whatever differs")
+    parser.add_argument("--force", action="store_true", help="make the result again whatever differs")
     parser.set_defaults(run=_run_reproduce)
 
 
 def _run_reproduce(options) -> None:
     from genestill.core.reproduction import reproduce
 
-    reproduce(options.record, build_parser().parse_args, options.anyway)
+    reproduce(options.record, build_parser().parse_args, options.force)
 
 
 def main(arguments: list[str] | None = None) -> int:

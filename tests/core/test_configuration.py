@@ -67,17 +67,6 @@ def test_sections_that_every_recipe_names_exist():
         assert set(read_recipe(RECIPES, file.stem).sections) <= set(top)
 
 
-def test_a_key_that_moved_is_refused_with_its_new_place(tmp_path):
-    (tmp_path / "config.schema.yaml").write_text(
-        yaml.safe_dump({"properties": {key: {} for key in ("recipe", "seed", "dataset", "mrna")}})
-    )
-    (tmp_path / "mrna.schema.yaml").write_text(
-        yaml.safe_dump({"properties": {}, "moved": {"floors": "mrna.baselines"}})
-    )
-    with pytest.raises(InputError, match=r"mrna\.floors is now mrna\.baselines"):
-        complete_configuration({"recipe": "mrna", "dataset": {"name": "x"}, "mrna": {"floors": {}}}, RECIPES, tmp_path)
-
-
 def test_an_unknown_key_deep_in_a_named_entry_is_refused_with_its_whole_path():
     text = refusal(recipe="mrna", mrna={"students": {"mine": {"step": 3}}})
     assert "unknown key mrna.students.mine.step; did you mean 'steps'?" in text
@@ -209,3 +198,20 @@ def test_the_keys_of_a_source_are_those_that_a_command_reads():
     from genestill.reference.transcripts import Columns
 
     assert set(Columns.__dataclass_fields__) == set(SOURCE_KEYS) - {"file", "annotation", "header", "sample"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "section", "keys", "sentence"),
+    [
+        ("taxdistill", "reference", {"biosphere": {}}, r"reference\.biosphere is now reference\.simulated_genomes"),
+        ("taxdistill", "teacher", {"check": {"loss_share": 0.9}}, r"is now teacher\.check\.maximum_relative_loss"),
+        ("mrna", "mrna", {"floors": {}}, r"mrna\.floors is now mrna\.baselines"),
+        ("mrna", "mrna", {"likeness": {}}, r"mrna\.likeness is now mrna\.homology"),
+        ("mrna", "mrna", {"students": {"a": {"smaller": 20}}}, r"mrna\.students\.a\.smaller is now compression_ratio"),
+        ("had", "dna", {"defaults": {"meet": "pooled"}}, r"dna\.defaults\.meet is now alignment_pooling"),
+        ("had", "dna", {"students": {"a": {"fits": ["full"]}}}, r"dna\.students\.a\.fits is now evaluation_methods"),
+    ],
+)
+def test_a_former_key_is_named_with_its_present_name(recipe, section, keys, sentence):
+    with pytest.raises(InputError, match=sentence):
+        complete_configuration({"recipe": recipe, "dataset": {"name": "x"}, section: keys}, RECIPES, SCHEMAS)

@@ -54,7 +54,7 @@ def test_a_changed_input_is_named_and_nothing_is_made(made, capfd):
     said = capfd.readouterr()
     assert "the input labels: labels.tsv has another content than then" in said.out
     assert "doing again" not in said.out
-    assert main(["--quiet", "reproduce", str(made[1]), "--anyway"]) == 3
+    assert main(["--quiet", "reproduce", str(made[1]), "--force"]) == 3
     assert "results/taxonomy: came out with another content" in capfd.readouterr().out
 
 
@@ -211,7 +211,7 @@ def test_reproducing_a_record_of_others_writes_nothing_that_an_option_names(tmp_
     stranger["outputs"] = {"output": stranger["outputs"]["output"]}
     write_json(record, stranger)
     (tmp_path / "made" / "history.tsv").write_text("precious")
-    assert main(["--quiet", "reproduce", "made/provenance/model.json", "--anyway"]) == 0
+    assert main(["--quiet", "reproduce", "made/provenance/model.json", "--force"]) == 0
     assert (tmp_path / "made" / "history.tsv").read_text() == "precious"
 
 

@@ -41,7 +41,7 @@ KEYWORDS = {
 }  # fmt: skip
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {
-    "reference.biosphere": ["reference simulate-genomes"],
+    "reference.simulated_genomes": ["reference simulate-genomes"],
     "reference.community": ["reference community"],
     "labels": ["labels search"],
     "teacher.pretraining": ["teacher pretrain"],
@@ -49,7 +49,7 @@ HANDED_ON = {
     "dna.windows": ["reference windows"],
     "dna.defaults": ["student distil-dna", "student pretrain-dna"],
     "dna.students.<name>": ["student distil-dna", "student pretrain-dna"],
-    "mrna.likeness": ["reference relatives"],
+    "mrna.homology": ["reference relatives"],
     "mrna.tasks.<name>": ["reference task"],
     "mrna.baselines.<name>": ["evaluation probe"],
     "mrna.defaults": ["student distil-transcripts"],
@@ -242,7 +242,8 @@ def test_a_key_is_used(path):
     "path",
     [
         "student.window", "student.model", "evaluation.folds", "evaluation.steps", "labels.steps", "dataset.genomes",
-        "reference.biosphere.samples", "teacher.pretraining.window", "dna.defaults.window", "mrna.defaults.epochs",
+        "reference.simulated_genomes.samples", "teacher.pretraining.window", "dna.defaults.window",
+        "mrna.defaults.epochs",
     ],
 )  # fmt: skip
 def test_a_key_that_no_rule_reads_is_found_whatever_it_is_called(path):

@@ -153,8 +153,8 @@ def results(tmp_path_factory):
     place = tmp_path_factory.mktemp("results")
     reference, labels, student = place / "reference", place / "labels", place / "student" / "corrector"
     evaluation, community = place / "evaluation" / "corrector", place / "reference" / "community"
-    run("reference", "simulate-genomes", *SIZES, "--output", reference / "biosphere")
-    genomes = ["--genomes", reference / "biosphere" / "genomes.tsv"]
+    run("reference", "simulate-genomes", *SIZES, "--output", reference / "simulated_genomes")
+    genomes = ["--genomes", reference / "simulated_genomes" / "genomes.tsv"]
     run("reference", "community", *genomes, "--samples", 2, "--contigs", 60, "--output", community)
     truth = pd.read_csv(community / "truth.tsv", sep="\t")
     truth.assign(predictions=truth["lineage"])[["contig", "predictions"]].rename(columns={"contig": "contigs"}).to_csv(
@@ -202,9 +202,9 @@ def dna_results(tmp_path_factory):
     """A small run of the recipes for DNA by their commands."""
     place = tmp_path_factory.mktemp("dna")
     reference, student, scores = place / "reference", place / "student" / "plain", place / "evaluation/sequence_tasks"
-    genomes = ["--genomes", reference / "biosphere" / "genomes.tsv"]
+    genomes = ["--genomes", reference / "simulated_genomes" / "genomes.tsv"]
     windows, task = reference / "windows.fna.gz", reference / "phylum.tsv.gz"
-    run("reference", "simulate-genomes", *SIZES, "--output", reference / "biosphere")
+    run("reference", "simulate-genomes", *SIZES, "--output", reference / "simulated_genomes")
     run("reference", "windows", *genomes, "--length", 120, "--number", 40, "--output", windows)
     run("reference", "clade-task", *genomes, "--length", 120, "--output", task)
     run(

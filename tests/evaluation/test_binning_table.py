@@ -93,7 +93,7 @@ def test_values_stand_beside_those_of_amber_and_published_ones(tmp_path, scored,
     ours = pd.read_csv(tmp_path / "ours.tsv", sep="\t")
     as_amber(ours, tmp_path / "amber.tsv", "tool")
     as_published(ours, tmp_path / "published.tsv.gz", "Tool 1.0 beta")
-    words = ["evaluation", "binning-comparison", "--ours", f"all={tmp_path / 'ours.tsv'}"]
+    words = ["evaluation", "binning-comparison", "--metrics", f"all={tmp_path / 'ours.tsv'}"]
     words += ["--amber", f"all={tmp_path / 'amber.tsv'}", "--published", f"all={tmp_path / 'published.tsv.gz'}"]
     assert main([*words, "--output", str(tmp_path / "table.tsv")]) == 0
     table = pd.read_csv(tmp_path / "table.tsv", sep="\t")

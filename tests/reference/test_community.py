@@ -23,7 +23,7 @@ from genestill.reference.community import (
 )
 from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import STATUSES, split_genomes
-from genestill.reference.simulation import BiosphereSettings, write_biosphere
+from genestill.reference.simulation import SimulatedGenomeSettings, write_simulated_genomes
 
 SETTINGS = CommunitySettings(contigs=400, samples=4, minimum_length=500, median_length=1500, maximum_length=10_000)
 
@@ -40,8 +40,8 @@ def true_status(lineage, in_reference, reference):
 
 @pytest.fixture(scope="module")
 def genomes(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("biosphere") / "biosphere"
-    write_biosphere(folder, BiosphereSettings(genome_length=30_000), seed=2)
+    folder = tmp_path_factory.mktemp("simulated_genomes") / "simulated_genomes"
+    write_simulated_genomes(folder, SimulatedGenomeSettings(genome_length=30_000), seed=2)
     return folder / "genomes.tsv"
 
 

@@ -1,4 +1,4 @@
-"""The simulated biosphere: the same every time, ordered by rank, and readable by a gene finder."""
+"""The simulated genomes: the same every time, ordered by rank, and readable by a gene finder."""
 
 import itertools
 import subprocess
@@ -15,9 +15,9 @@ from genestill.core.files import sha256_of
 from genestill.core.lineage import depth, parse_lineage, refuse_two_parents
 from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.reference.evolution import AMINO_ACID_OF_CODON, AMINO_ACIDS, Usage, _draw
-from genestill.reference.simulation import BiosphereSettings, simulate_genomes, write_biosphere
+from genestill.reference.simulation import SimulatedGenomeSettings, simulate_genomes, write_simulated_genomes
 
-SMALL = BiosphereSettings(
+SMALL = SimulatedGenomeSettings(
     phyla=2, classes=2, orders=3, families=4, genera=7, species=12, genomes=16, genome_length=40_000
 )
 STOPS = {"TAA", "TAG", "TGA"}
@@ -48,22 +48,22 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 def test_same_seed_gives_same_bytes_and_another_seed_does_not(tmp_path):
     for name, seed in (("one", 3), ("two", 3), ("other", 4)):
-        write_biosphere(tmp_path / name, SMALL, seed)
+        write_simulated_genomes(tmp_path / name, SMALL, seed)
     one, two, other = (_checksums(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
     assert one.keys() != other.keys()
 
 
 def test_table_agrees_with_the_files(tmp_path):
-    table = write_biosphere(tmp_path / "biosphere", SMALL, 5)
+    table = write_simulated_genomes(tmp_path / "simulated_genomes", SMALL, 5)
     assert len(table) == SMALL.genomes
     lineages = [parse_lineage(lineage) for lineage in table["lineage"]]
     assert {depth(lineage) for lineage in lineages} == {7}
-    assert refuse_two_parents(lineages, "biosphere") == 0
+    assert refuse_two_parents(lineages, "simulated_genomes") == 0
     counts = [SMALL.phyla, SMALL.classes, SMALL.orders, SMALL.families, SMALL.genera, SMALL.species]
     assert [len({lineage[:rank] for lineage in lineages}) for rank in range(2, 8)] == counts
     for row in table.itertuples():
-        records = dict(read_fasta(tmp_path / "biosphere" / row.file))
+        records = dict(read_fasta(tmp_path / "simulated_genomes" / row.file))
         assert len(records) == row.n_seqs
         assert sum(map(len, records.values())) == row.bp
         assert set("".join(records.values())) == set("ACGT")
@@ -132,7 +132,7 @@ def test_strains_differ_in_a_few_genes_and_genera_in_many(biosphere):
 
 
 def test_clades_differ_in_gc():
-    _, genomes = simulate_genomes(BiosphereSettings(genome_length=30_000), seed=4)
+    _, genomes = simulate_genomes(SimulatedGenomeSettings(genome_length=30_000), seed=4)
     by_family: dict[str, list[float]] = {}
     for genome in genomes:
         sequence = "".join(sequence for _, sequence in genome.replicons)
@@ -144,8 +144,8 @@ def test_clades_differ_in_gc():
 
 def test_transfer_brings_genes_of_other_clades():
     def between_phyla(transfer):
-        settings = BiosphereSettings(**{field.name: getattr(SMALL, field.name) for field in fields(SMALL)})
-        settings = BiosphereSettings(**(vars(settings) | {"transfer": transfer, "genomes": settings.species}))
+        settings = SimulatedGenomeSettings(**{field.name: getattr(SMALL, field.name) for field in fields(SMALL)})
+        settings = SimulatedGenomeSettings(**(vars(settings) | {"transfer": transfer, "genomes": settings.species}))
         pool, genomes = simulate_genomes(settings, seed=9)
         best = []
         for one, other in itertools.combinations(genomes, 2):
@@ -183,16 +183,16 @@ def test_codons_are_drawn_by_the_usage_of_the_clade():
         ),
     ],
 )
-def test_impossible_biospheres_get_a_sentence_and_leave_no_folder(tmp_path, changes, sentence):
+def test_impossible_simulations_get_a_sentence_and_leave_no_folder(tmp_path, changes, sentence):
     with pytest.raises(InputError, match=sentence):
-        write_biosphere(tmp_path / "biosphere", BiosphereSettings(**(vars(SMALL) | changes)), 1)
+        write_simulated_genomes(tmp_path / "simulated_genomes", SimulatedGenomeSettings(**(vars(SMALL) | changes)), 1)
     assert not list(tmp_path.iterdir())
 
 
 def test_defaults_of_the_command_are_those_of_the_settings():
     options = build_parser().parse_args(["reference", "simulate-genomes", "--output", "x"])
-    assert BiosphereSettings(**{f.name: getattr(options, f.name) for f in fields(BiosphereSettings)}) == (
-        BiosphereSettings()
+    assert SimulatedGenomeSettings(**{f.name: getattr(options, f.name) for f in fields(SimulatedGenomeSettings)}) == (
+        SimulatedGenomeSettings()
     )
 
 
@@ -200,13 +200,13 @@ def test_a_gene_finder_finds_the_genes_of_a_genome_of_the_demo(tmp_path):
     pyrodigal = Path(sys.executable).parent / "pyrodigal"
     if not pyrodigal.is_file():
         pytest.skip("pyrodigal is not installed beside this Python")
-    table = write_biosphere(
-        tmp_path / "biosphere",
-        BiosphereSettings(phyla=2, classes=2, orders=2, families=2, genera=2, species=2, genomes=2),
+    table = write_simulated_genomes(
+        tmp_path / "simulated_genomes",
+        SimulatedGenomeSettings(phyla=2, classes=2, orders=2, families=2, genera=2, species=2, genomes=2),
         1,
     )
     for row in table.itertuples():
-        genome = tmp_path / "biosphere" / row.file
+        genome = tmp_path / "simulated_genomes" / row.file
         proteins = tmp_path / "proteins.faa"
         subprocess.run(
             [pyrodigal, "-i", genome, "-a", proteins, "-o", tmp_path / "genes.gff"], check=True, capture_output=True

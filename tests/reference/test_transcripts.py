@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from genestill.core.errors import InputError
 from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.reference.annotation import Model
-from genestill.reference.homology import Likeness, leave_out_relatives
+from genestill.reference.homology import HomologySettings, leave_out_relatives
 from genestill.reference.probe_tasks import build_task, write_task
 from genestill.reference.simulated_transcripts import write_transcriptome
 from genestill.reference.transcripts import (
@@ -154,7 +154,7 @@ def test_relatives_of_the_benchmark_are_left_out_and_strangers_stay(tmp_path):
     rows = read_rows(place / "tasks.tsv")
     tested = transcripts_of_table(place / "tasks.tsv", rows, Columns(id="id", gene="gene"))
     task = build_task(tested, rows[["stability"]].to_numpy(float))
-    keep, groups, overlap = leave_out_relatives(corpus, {"stability": task}, Likeness(), threads=1)
+    keep, groups, overlap = leave_out_relatives(corpus, {"stability": task}, HomologySettings(), threads=1)
     # The simulation copies every eighth gene, with 5 % of the bases changed, into the tables.
     left_out = {int(gene.removeprefix("gene")) for gene in corpus.loc[~keep, "gene"]}
     assert left_out == set(range(0, 160, 8))

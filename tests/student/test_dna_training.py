@@ -108,13 +108,13 @@ def test_features_of_unknown_or_other_sequences_are_refused(corpus):
         TeacherFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBases(cls=False), 0.15, 64)
 
 
-@pytest.mark.parametrize("meet", ["pooled", "repeated"])
+@pytest.mark.parametrize("alignment_pooling", ["pooled", "repeated"])
 @pytest.mark.parametrize("scope", ["visible", "masked", "all"])
-def test_every_objective_learns_and_reaches_the_student(corpus, scope, meet):
+def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment_pooling):
     torch.manual_seed(1)
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, cutter = build_student("had-tiny")
-    model = Distillation(student, Objective(1.0, 0.5, scope, meet), *features.scale())
+    model = Distillation(student, Objective(1.0, 0.5, scope, alignment_pooling), *features.scale())
     loss, parts = model(features.batch(0, 4, 1, cutter, 0.15, 64))
     assert loss.item() == pytest.approx(parts["alignment"] + 0.5 * parts["reconstruction"], rel=1e-5)
     assert parts["reconstruction"] == pytest.approx(np.log(4), abs=0.5)
@@ -155,8 +155,8 @@ def test_an_objective_without_a_branch_or_with_a_word_nobody_knows_is_refused():
         Objective(0.0, 0.0)
     with pytest.raises(InputError, match="scope"):
         Objective(scope="some")
-    with pytest.raises(InputError, match="meet"):
-        Objective(meet="mixed")
+    with pytest.raises(InputError, match="alignment_pooling"):
+        Objective(alignment_pooling="mixed")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,11 @@ def complete(settings: dict) -> dict:
 def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(name):
     dna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["dna"]
     assert dna["students"]
-    made = {f"{name}-{fit}" for name, student in dna["students"].items() for fit in student.get("fits", dna["fits"])}
+    made = {
+        f"{name}-{fit}"
+        for name, student in dna["students"].items()
+        for fit in student.get("evaluation_methods", dna["evaluation_methods"])
+    }
     assert dna["compared_with"] in made | set(dna["baselines"])
 
 
@@ -33,12 +37,12 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
         ({"students": {"mine": {"method": "distil", "scope": "some"}}}, "scope"),
         ({"students": {"Mine": {"method": "distil"}}}, "Mine"),
         ({"students": {"teacher": {"method": "distil"}}}, "teacher"),
-        ({"students": {"mine": {"method": "distil", "fits": ["all"]}}}, "fits"),
+        ({"students": {"mine": {"method": "distil", "evaluation_methods": ["all"]}}}, "evaluation_methods"),
         ({"tasks": {"H3": "H3.tsv"}}, "H3"),
         ({"students": {"mine": {"method": "distil", "architecture": "hda"}}}, "hda"),
-        ({"students": {"mine": {"method": "distil", "share": 0}}}, "share"),
+        ({"students": {"mine": {"method": "distil", "mask_fraction": 0}}}, "mask_fraction"),
         ({"vocabulary": 100_000}, "vocabulary"),
-        ({"fit": ["probe"]}, "fits"),
+        ({"evaluation_method": ["probe"]}, "evaluation_methods"),
     ],
 )
 def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
@@ -76,7 +80,7 @@ def planned(command: str, dna: dict, folder: Path, teacher: dict | None = None) 
 
 
 def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_of_its_own(tmp_path):
-    settings = {"fits": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
+    settings = {"evaluation_methods": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
     settings |= {"epochs": 4, "task_epochs": {"origin/phylum": 2}}
     calls = planned("finetune", settings, tmp_path)
     for fold, seed in enumerate((7, 5, 9)):

@@ -20,8 +20,8 @@ def data(tmp_path):
     """A community in a folder with an odd name: contigs, abundances, labels and right answers, oddly named as well."""
     folder = tmp_path / 'it\'s "my" folder; $(touch pwned)'
     biosphere = "--phyla 2 --classes 2 --orders 2 --families 2 --genera 2 --species 4 --genomes 6 --genome-length 30000"
-    assert main(["reference", "simulate-genomes", *biosphere.split(), "--output", f"{tmp_path}/biosphere"]) == 0
-    cut = ["--genomes", f"{tmp_path}/biosphere/genomes.tsv", "--contigs", "60", "--samples", "2"]
+    assert main(["reference", "simulate-genomes", *biosphere.split(), "--output", f"{tmp_path}/simulated_genomes"]) == 0
+    cut = ["--genomes", f"{tmp_path}/simulated_genomes/genomes.tsv", "--contigs", "60", "--samples", "2"]
     assert main(["reference", "community", *cut, "--output", str(folder)]) == 0
     names = {
         "contigs": "my contigs;$(touch pwned).fna", "abundance": "a'b`touch pwned`.tsv", "truth": "-x & \"truth\".tsv",

@@ -35,7 +35,7 @@ SECTIONS = {
     "benchmark": ["Answer", "Accuracy", "New contigs", "Cost"],
 }
 # What makes the demo of a recipe as small as it can be with every result.
-SMALL_DNA = {"defaults": {"steps": 2}, "fits": ["probe"], "baselines": ["kmer"]}
+SMALL_DNA = {"defaults": {"steps": 2}, "evaluation_methods": ["probe"], "baselines": ["kmer"]}
 SMALLER = {
     "taxdistill": ("test", {}),
     "taxdistill without truth": ("test", {"student": {"teacher": "none"}}),
@@ -74,8 +74,8 @@ def write_configuration(recipe: str, folder: Path) -> Path:
 def simulate_contigs(folder: Path) -> None:
     """Contigs, abundances and labels of theirs, without a word on where the contigs come from."""
     sizes = "--phyla 2 --classes 2 --orders 2 --families 2 --genera 2 --species 4 --genomes 6 --genome-length 30000"
-    assert main(["reference", "simulate-genomes", *sizes.split(), "--output", f"{folder}/biosphere"]) == 0
-    cut = ["--genomes", f"{folder}/biosphere/genomes.tsv", "--contigs", "60", "--samples", "2"]
+    assert main(["reference", "simulate-genomes", *sizes.split(), "--output", f"{folder}/simulated_genomes"]) == 0
+    cut = ["--genomes", f"{folder}/simulated_genomes/genomes.tsv", "--contigs", "60", "--samples", "2"]
     assert main(["reference", "community", *cut, "--output", f"{folder}/data"]) == 0
     rows = [line.split("\t") for line in (folder / "data" / "truth.tsv").read_text().splitlines()]
     contig, lineage = rows[0].index("contig"), rows[0].index("lineage")

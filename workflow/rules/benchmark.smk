@@ -12,7 +12,7 @@ MADE = [
 SIMULATED = [
     name
     for name, differences in COMMUNITIES.items()
-    if differences.get("reference", {}).get("biosphere")
+    if differences.get("reference", {}).get("simulated_genomes")
 ]
 NEW_MODELS = ("corrector-alone", "corrector-searched")
 RUNS_OF_MODEL = config["evaluation"]["benchmark"]
@@ -109,7 +109,7 @@ rule benchmark_taxonomy:
         figures=lambda wildcards, output: Path(output.figures[0]).parent,
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
-        " {params.costs} --ours {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
+        " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
         " --comparison {output.comparison:q} --table {output.table:q} --figures {params.figures:q} 2> {log:q}"
 
 
@@ -162,7 +162,7 @@ rule benchmark_new_contigs:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
-        " {params.costs} --ours corrector-alone {params.simulated} --seed {params.seed:q}"
+        " {params.costs} --compared-with corrector-alone {params.simulated} --seed {params.seed:q}"
         " --output {output.metrics:q} --comparison {output.comparison:q} --table {output.table:q} 2> {log:q}"
 
 
@@ -207,7 +207,7 @@ rule benchmark_binning:
         runtime=10,
     params:
         tables=options(
-            ours=[
+            metrics=[
                 f"{name}={folder}/binning.tsv"
                 for name, folder in BINNING_FOLDERS.items()
             ],

@@ -104,7 +104,7 @@ rule compare_binning:
         runtime=10,
     params:
         tables=options(
-            ours=f"{DATASET['name']}={BINNING}",
+            metrics=f"{DATASET['name']}={BINNING}",
             amber=(
                 f"{DATASET['name']}={AMBER_ON_FILES}/results.tsv"
                 if AMBER_ASKED

@@ -64,7 +64,7 @@ def dna_student(name):
     settings = {"seed": config["seed"]} | {
         key: value
         for key, value in DNA_STUDENTS[name].items()
-        if key not in ("method", "fits") and value is not None
+        if key not in ("method", "evaluation_methods") and value is not None
     }
     if settings.get("initial"):
         settings.pop("architecture", None)

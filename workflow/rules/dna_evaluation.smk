@@ -286,11 +286,11 @@ rule score_sequence_tasks:
         runtime=60,
     params:
         dataset=config["dataset"]["name"],
-        reference=options(reference=DNA_MODELS.get(DNA["compared_with"])),
+        compared_with=options(compared_with=DNA_MODELS.get(DNA["compared_with"])),
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"
-        " --catalogue {input.catalogue:q} --published {input.published:q} {params.reference} --seed {params.seed:q}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} --seed {params.seed:q}"
         " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
         " 2> {log:q}"
 

@@ -90,12 +90,12 @@ rule leave_out_relatives:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=240,
     params:
-        likeness=options(**MRNA["likeness"]),
+        homology=options(**MRNA["homology"]),
         corpus=subpath(output.corpus, parent=True),
         benchmark=subpath(output.benchmark, parent=True),
     shell:
         "python -m genestill reference relatives --transcripts {input.transcripts:q} --tasks {input.tasks:q}"
-        " {params.likeness} --threads {threads} --output-transcripts {params.corpus:q}"
+        " {params.homology} --threads {threads} --output-transcripts {params.corpus:q}"
         " --output-benchmark {params.benchmark:q} --output-groups {output.groups:q}"
         " --output-overlap {output.overlap:q} 2> {log:q}"
 

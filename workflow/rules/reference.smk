@@ -1,14 +1,14 @@
 DATASET = config["dataset"]
 REFERENCE = config["reference"]
 
-BIOSPHERE = f"{RESULTS}/reference/biosphere"
+SIMULATED_GENOMES = f"{RESULTS}/reference/simulated_genomes"
 COMMUNITY = f"{RESULTS}/reference/community"
 
 # Right answers without contigs: predictions that are given are scored, and nothing else is made.
 ONLY_SCORES = DATASET["contigs"] is None and DATASET["truth"] is not None
-# A run without contigs makes a community, from the genomes given or from a biosphere that it simulates.
+# A run without contigs makes a community, from the genomes given or from genomes that it simulates.
 MAKES_COMMUNITY = DATASET["contigs"] is None and not ONLY_SCORES
-COMMUNITY_GENOMES = REFERENCE["genomes"] or f"{BIOSPHERE}/genomes.tsv"
+COMMUNITY_GENOMES = REFERENCE["genomes"] or f"{SIMULATED_GENOMES}/genomes.tsv"
 GENOMES_FOLDER = REFERENCE["genomes_folder"] or str(Path(COMMUNITY_GENOMES).parent)
 
 ABUNDANCE = (
@@ -23,7 +23,7 @@ IMPORTED_LABELS = DATASET["labels"] or []
 
 rule simulate_genomes:
     output:
-        f"{BIOSPHERE}/genomes.tsv",
+        f"{SIMULATED_GENOMES}/genomes.tsv",
     log:
         f"{RESULTS}/logs/reference/simulate_genomes.log",
     benchmark:
@@ -35,7 +35,7 @@ rule simulate_genomes:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
-        settings=options(**REFERENCE["biosphere"]),
+        settings=options(**REFERENCE["simulated_genomes"]),
         seed=config["seed"],
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:

@@ -213,6 +213,6 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
         for name, student in mrna_students(configuration["mrna"]).items():
             if student["parameters"] is None:
                 raise InputError(
-                    f"configuration: mrna.students.{name} is sized by smaller, but the size of a teacher whose "
-                    "embeddings are stored is not known; give parameters (of a student, or in mrna.defaults)"
+                    f"configuration: mrna.students.{name} is sized by compression_ratio, but the size of a teacher "
+                    "whose embeddings are stored is not known; give parameters (of a student, or in mrna.defaults)"
                 )

@@ -3,7 +3,7 @@
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 
 # Settings of dna.defaults that the other method of training does not know.
-NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"alignment", "reconstruction", "scope", "meet"}}
+NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"alignment", "reconstruction", "scope", "alignment_pooling"}}
 # What a teacher can be asked for.
 REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
@@ -26,7 +26,7 @@ def dna_models(dna: dict) -> dict[str, str]:
     models = {
         f"{name}-{fit}": f"{name} (fit={fit})"
         for name, student in dna["students"].items()
-        for fit in student.get("fits") or dna["fits"]
+        for fit in student.get("evaluation_methods") or dna["evaluation_methods"]
     }
     if distilled_students(dna):
         models["teacher-probe"] = "teacher (fit=probe)"

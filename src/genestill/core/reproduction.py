@@ -170,13 +170,13 @@ def _outcome(record: dict, made: dict) -> list[str]:
     return sentences
 
 
-def reproduce(path: str | Path, parse: Callable[[list[str]], object], anyway: bool = False) -> None:
+def reproduce(path: str | Path, parse: Callable[[list[str]], object], force: bool = False) -> None:
     """Say what differs from a record and, where nothing does that decides the result, make the result again.
 
     Args:
         path: the record.
         parse: see `rebuild`.
-        anyway: rebuild whatever differs.
+        force: rebuild whatever differs.
 
     Raises:
         InputError: no record, or not a command that can be given again.
@@ -187,9 +187,9 @@ def reproduce(path: str | Path, parse: Callable[[list[str]], object], anyway: bo
     for difference in found:
         print(f"{'differs' if difference.decides else 'differs, without effect'}: {difference.sentence}", flush=True)
     deciding = sum(difference.decides for difference in found)
-    if deciding and not anyway:
+    if deciding and not force:
         raise CheckFailed(
-            f"{deciding} of the things that decide the result of {path} differ; mend them, or rebuild with --anyway"
+            f"{deciding} of the things that decide the result of {path} differ; mend them, or rebuild with --force"
         )
     print(f"doing again: {' '.join(record['command'])}", flush=True)
     outcome = rebuild(record, parse)

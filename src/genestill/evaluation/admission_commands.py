@@ -52,11 +52,11 @@ def _run_admission(options) -> None:
     kmers = [tuple(pair) for pair in options.kmers or [(1, 4)]]
     shards = options.embeddings
     if options.tasks:
-        questions = probe_questions(options.tasks, options.groups, shards, kmers, seeds, rows.most_rows, seed)
+        questions = probe_questions(options.tasks, options.groups, shards, kmers, seeds, rows.maximum_rows, seed)
     elif options.labels:
-        questions = label_questions(options.labels, options.contigs, shards, kmers, rows.most_rows, seed)
+        questions = label_questions(options.labels, options.contigs, shards, kmers, rows.maximum_rows, seed)
     else:
         tasks = {name: (table, files) for name, table, *files in options.sequence_task}
         shards = next(iter(tasks.values()))[1]
-        questions = table_questions(tasks, kmers, rows.most_rows, seed)
+        questions = table_questions(tasks, kmers, rows.maximum_rows, seed)
     admit(questions, teacher_of(shards), rows.admission == "stop", seed, options.output, options.output_table)

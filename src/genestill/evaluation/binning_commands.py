@@ -50,7 +50,9 @@ def _run_files(options) -> None:
 def _add_comparison(commands) -> None:
     summary = "binning metrics beside AMBER's on the same files and beside published ones"
     parser = commands.add_parser("binning-comparison", help=summary, description=summary)
-    _add_tables(parser, "--ours", "what 'evaluation binning' wrote, each with the name of its data set", required=True)
+    _add_tables(
+        parser, "--metrics", "what 'evaluation binning' wrote, each with the name of its data set", required=True
+    )
     _add_tables(parser, "--amber", "AMBER's results.tsv on the same data sets; a difference is an error")
     _add_tables(parser, "--published", "published results of AMBER on the same data sets")
     parser.add_argument("--output", required=True, metavar="TSV", help="table, tool, rank, metric, and the values")
@@ -60,4 +62,4 @@ def _add_comparison(commands) -> None:
 def _run_comparison(options) -> None:
     from genestill.evaluation.binning_table import compare_binnings
 
-    compare_binnings(dict(options.ours), dict(options.amber), dict(options.published), options.output)
+    compare_binnings(dict(options.metrics), dict(options.amber), dict(options.published), options.output)

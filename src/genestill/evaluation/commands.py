@@ -226,7 +226,9 @@ def _add_benchmark(commands) -> None:
         metavar="NAME=TSV",
         help="Snakemake's benchmark of a run",
     )
-    parser.add_argument("--ours", required=True, metavar="NAME", help="the model that the others are compared with")
+    parser.add_argument(
+        "--compared-with", required=True, metavar="NAME", help="the model that the others are compared with"
+    )
     parser.add_argument(
         "--simulated", nargs="*", default=[], metavar="NAME", help="communities that no mean over real ones takes in"
     )
@@ -248,15 +250,15 @@ def _run_benchmark(options) -> None:
         options.metrics,
         options.tallies,
         options.cost,
-        options.ours,
+        options.compared_with,
         options.simulated,
         options.seed,
         options.output,
         options.comparison,
     )
-    print(write_benchmark_table(options.comparison, options.ours, options.table), end="")
+    print(write_benchmark_table(options.comparison, options.compared_with, options.table), end="")
     if options.figures:
-        draw_benchmark(options.comparison, options.ours, options.figures)
+        draw_benchmark(options.comparison, options.compared_with, options.figures)
 
 
 def _add_amber_input(commands) -> None:

@@ -101,4 +101,4 @@ class AdmissionSettings(Settings):
         "alone; warn says so and goes on, stop ends the run before a student is trained, off does not ask.",
         choices=("warn", "stop", "off"),
     )
-    most_rows: int = setting(1500, "Training rows per task that are drawn; time grows with their cube.", minimum=100)
+    maximum_rows: int = setting(1500, "Training rows per task that are drawn; time grows with their cube.", minimum=100)

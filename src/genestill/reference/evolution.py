@@ -139,7 +139,7 @@ def _draw(cumulated: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> 
 
 
 class GenePool:
-    """The gene families of a biosphere, laid out as units: spacer, start codon, codons, stop codon, spacer.
+    """The gene families of simulated genomes, laid out as units: spacer, start codon, codons, stop codon, spacer.
 
     Attributes (f families, s codons between start and stop, n bases in spacers):
         is_core: bool [f], families that no lineage loses.

@@ -1,8 +1,8 @@
-"""The commands of the reference stage that make or cut genomes: biosphere, community, windows, clade task."""
+"""The commands of the reference stage that make or cut genomes: simulation, community, windows, clade task."""
 
 from genestill.core.options import add_seed
 from genestill.core.settings import add_settings, settings_of
-from genestill.reference.settings import BiosphereSettings, CladeTaskSettings, CommunitySettings, WindowSettings
+from genestill.reference.settings import CladeTaskSettings, CommunitySettings, SimulatedGenomeSettings, WindowSettings
 
 
 def add_commands(commands) -> None:
@@ -20,19 +20,19 @@ def add_genomes(parser) -> None:
 
 
 def _add_simulate(commands) -> None:
-    summary = "a small biosphere that never was: genomes with lineages, from a seed"
+    summary = "simulate genomes with lineages, from a seed"
     parser = commands.add_parser("simulate-genomes", help=summary, description=summary)
     add_seed(parser)
-    add_settings(parser, BiosphereSettings)
+    add_settings(parser, SimulatedGenomeSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for genomes.tsv and *.fna.gz")
     parser.set_defaults(run=_run_simulate)
 
 
 def _run_simulate(options) -> None:
-    from genestill.reference.simulation import write_biosphere
+    from genestill.reference.simulation import write_simulated_genomes
 
-    settings = settings_of(BiosphereSettings, options)
-    write_biosphere(options.output, settings, options.seed)
+    settings = settings_of(SimulatedGenomeSettings, options)
+    write_simulated_genomes(options.output, settings, options.seed)
 
 
 def _add_community(commands) -> None:

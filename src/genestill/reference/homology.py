@@ -18,18 +18,18 @@ from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.reference.database import find_mmseqs
-from genestill.reference.settings import Likeness
+from genestill.reference.settings import HomologySettings
 from genestill.reference.transcripts import checksum, coding_sequence, write_sequences
 
 
 def find_relatives(
-    queries: Sequence[tuple[str, str]], targets: Sequence[tuple[str, str]], likeness: Likeness, threads: int = 1
+    queries: Sequence[tuple[str, str]], targets: Sequence[tuple[str, str]], homology: HomologySettings, threads: int = 1
 ) -> pd.DataFrame:
     """Pairs (query, target, identity) of sequences that are alike, on the forward strand, by an MMseqs2 search.
 
     Args:
         queries, targets: (id, sequence) pairs; nucleotides.
-        likeness: coverage is of the shorter of the two (MMseqs2's coverage mode 5 counts the shorter as whole).
+        homology: coverage is of the shorter of the two (MMseqs2's coverage mode 5 counts the shorter as whole).
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -38,7 +38,7 @@ def find_relatives(
         command = [
             *(find_mmseqs(), "easy-search", place / "queries.fna", place / "targets.fna", place / "hits.tsv"),
             *(place / "work", "--search-type", "3", "--strand", "1", "-k", "11", "-s", "7.5"),
-            *("--min-seq-id", likeness.identity, "-c", likeness.coverage, "--cov-mode", "5", "-e", likeness.evalue),
+            *("--min-seq-id", homology.identity, "-c", homology.coverage, "--cov-mode", "5", "-e", homology.evalue),
             *("--max-seqs", "1000", "--threads", threads, "--format-output", "query,target,fident", "-v", "1"),
         ]
         run_program(command)
@@ -47,14 +47,16 @@ def find_relatives(
         )
 
 
-def cluster_transcripts(sequences: Sequence[tuple[str, str]], likeness: Likeness, threads: int = 1) -> dict[str, int]:
+def cluster_transcripts(
+    sequences: Sequence[tuple[str, str]], homology: HomologySettings, threads: int = 1
+) -> dict[str, int]:
     """Group number of every id, by MMseqs2's greedy set cover (``easy-cluster``); numbered by their first member."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_fasta(place / "sequences.fna", sequences)
         command = [
             *(find_mmseqs(), "easy-cluster", place / "sequences.fna", place / "clusters", place / "work"),
-            *("--min-seq-id", likeness.identity, "-c", likeness.coverage, "--cov-mode", "1", "-e", likeness.evalue),
+            *("--min-seq-id", homology.identity, "-c", homology.coverage, "--cov-mode", "1", "-e", homology.evalue),
             *("-k", "11", "--threads", threads, "-v", "1"),
         ]
         run_program(command)
@@ -67,7 +69,7 @@ def cluster_transcripts(sequences: Sequence[tuple[str, str]], likeness: Likeness
 
 
 def leave_out_relatives(
-    corpus: pd.DataFrame, tasks: dict[str, pd.DataFrame], likeness: Likeness, threads: int = 1
+    corpus: pd.DataFrame, tasks: dict[str, pd.DataFrame], homology: HomologySettings, threads: int = 1
 ) -> tuple[np.ndarray, pd.DataFrame, dict]:
     """Which transcripts of the corpus have no relative in the benchmark, and the homology groups of the benchmark.
 
@@ -91,9 +93,9 @@ def leave_out_relatives(
     names = benchmark["sequence"].map(checksum)
     tested = list(dict(zip(names, benchmark["sequence"], strict=True)).items())
     rest = [(f"corpus|{number}", sequence) for number, sequence in enumerate(corpus["sequence"])]
-    clusters = cluster_transcripts(tested + rest, likeness, threads)
+    clusters = cluster_transcripts(tested + rest, homology, threads)
     tested_clusters = {clusters[name] for name, _ in tested}
-    hits = set(find_relatives(tested, rest, likeness, threads)["target"])
+    hits = set(find_relatives(tested, rest, homology, threads)["target"])
     criteria = {
         "same sequence": corpus["sequence"].isin(set(benchmark["sequence"])).to_numpy(),
         "same gene": (corpus["gene"].isin(genes) | corpus["symbol"].isin(genes)).to_numpy(),
@@ -102,12 +104,12 @@ def leave_out_relatives(
     }
     relative = np.any(list(criteria.values()), axis=0)
     kept = [pair for pair, out in zip(rest, relative, strict=True) if not out]
-    left = find_relatives(tested, kept, likeness, threads) if kept else pd.DataFrame({"target": []})
+    left = find_relatives(tested, kept, homology, threads) if kept else pd.DataFrame({"target": []})
     # The search is a heuristic whose prefilter depends on the whole target set; what a second look finds goes too.
     late = set(left["target"])
     keep = ~relative & np.array([name not in late for name, _ in rest], bool)
     overlap = {
-        "likeness": vars(likeness),
+        "homology": vars(homology),
         "benchmark": {"transcripts": len(tested), "tasks": {name: len(table) for name, table in tasks.items()}},
         "corpus": len(corpus),
         "relatives": {name: int(marks.sum()) for name, marks in criteria.items()},
@@ -123,7 +125,7 @@ def leave_out_relatives(
 def separate_benchmark(
     transcripts: str | Path,
     tasks: Sequence[str | Path],
-    likeness: Likeness,
+    homology: HomologySettings,
     threads: int,
     output_transcripts: str | Path,
     output_benchmark: str | Path,
@@ -140,7 +142,7 @@ def separate_benchmark(
     """
     corpus = read_table(transcripts, TRANSCRIPTS)
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}
-    keep, groups, overlap = leave_out_relatives(corpus, tables, likeness, threads)
+    keep, groups, overlap = leave_out_relatives(corpus, tables, homology, threads)
     if not keep.any():
         raise InputError(f"{transcripts}: every transcript has a relative in the benchmark; take other sources")
     logger.info("%d of %d transcripts have no relative in the benchmark", overlap["kept"], overlap["corpus"])

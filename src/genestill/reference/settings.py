@@ -19,8 +19,8 @@ class ContigSettings(Settings):
 
 
 @dataclass(frozen=True)
-class BiosphereSettings(Settings):
-    """How large the simulated biosphere is; the counts are totals, each at least the one before it.
+class SimulatedGenomeSettings(Settings):
+    """How many genomes are simulated; the counts are totals, each at least the one before it.
 
     Genomes beyond one per species are further strains; their lengths vary by a quarter around ``genome_length``.
     """
@@ -114,7 +114,7 @@ class TranscriptSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Likeness(Settings):
+class HomologySettings(Settings):
     """What makes two transcripts relatives."""
 
     identity: float = setting(0.6, "Identity of the aligned bases.", minimum=0, maximum=1)

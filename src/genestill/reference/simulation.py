@@ -1,6 +1,6 @@
-"""A small biosphere that never was: genomes that evolve down a taxonomy of seven ranks, from a seed alone.
+"""Simulated genomes, which evolve down a taxonomy of seven ranks, from a seed alone.
 
-It stands in for real genomes where none can be shipped or fetched. What a taxonomic annotator lives on is there:
+They stand in for real genomes where none can be shipped or fetched. What a taxonomic annotator lives on is there:
 clades differ in GC and codon usage, proteins differ the more the higher the rank that parts them, genes are lost,
 gained and passed between clades, species have strains. What evolves, and how, is in `evolution`.
 """
@@ -17,7 +17,7 @@ from genestill.core.lineage import Lineage, format_lineage
 from genestill.core.logs import logger
 from genestill.core.sequences import write_fasta
 from genestill.reference.evolution import GenePool, Organism, Usage
-from genestill.reference.settings import BiosphereSettings
+from genestill.reference.settings import SimulatedGenomeSettings
 
 DOMAINS = ("Bacteria", "Archaea")
 
@@ -70,8 +70,8 @@ class SimulatedGenome:
     genes: list[tuple[int, int, int, bool, int]]
 
 
-def simulate_genomes(settings: BiosphereSettings, seed: int) -> tuple[GenePool, Iterator[SimulatedGenome]]:
-    """Evolve a biosphere; return its gene families and an iterator over its genomes, in the order of the tree.
+def simulate_genomes(settings: SimulatedGenomeSettings, seed: int) -> tuple[GenePool, Iterator[SimulatedGenome]]:
+    """Evolve genomes; return their gene families and an iterator over them, in the order of the tree.
 
     The same settings and seed give the same genomes.
     """
@@ -87,13 +87,13 @@ def simulate_genomes(settings: BiosphereSettings, seed: int) -> tuple[GenePool, 
     return pool, (_assemble(pool, number, *clade, rng) for number, clade in enumerate(clades, 1))
 
 
-def _count_families(settings: BiosphereSettings) -> tuple[int, int]:
+def _count_families(settings: SimulatedGenomeSettings) -> tuple[int, int]:
     genes = settings.genome_length / 1080  # bases of an average unit
     core = max(1, round(_CORE_SHARE * genes))
     return core, core + max(1, round(_POOL_PER_GENOME * (genes - core)))
 
 
-def _next_level(pool, clades, level: str, branch: Branch, settings: BiosphereSettings, names: "NameMaker", rng):
+def _next_level(pool, clades, level: str, branch: Branch, settings: SimulatedGenomeSettings, names: "NameMaker", rng):
     """The clades one rank down: (names so far, organism) pairs, children of one parent side by side."""
     children = []
     for (lineage, parent), count in zip(clades, _spread(getattr(settings, level), len(clades), rng), strict=True):
@@ -178,10 +178,10 @@ class NameMaker:
         return parts[self._rng.integers(len(parts))]
 
 
-def write_biosphere(output: str | Path, settings: BiosphereSettings, seed: int) -> pd.DataFrame:
-    """Simulate a biosphere into the folder ``output``, which appears only when it is whole.
+def write_simulated_genomes(output: str | Path, settings: SimulatedGenomeSettings, seed: int) -> pd.DataFrame:
+    """Simulate genomes into the folder ``output``, which appears only when it is whole.
 
-    Writes one ``<name>.fna.gz`` a genome, ``genomes.tsv`` with the columns file, lineage (``d__…;s__…``), assembly,
+    Writes one ``<name>.fna.gz`` per genome, ``genomes.tsv`` with the columns file, lineage (``d__…;s__…``), assembly,
     n_seqs, bp, gc (share) and genes. Returns the table. All files are the same byte for byte for the same settings and
     seed.
     """

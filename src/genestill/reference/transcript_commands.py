@@ -2,7 +2,7 @@
 
 from genestill.core.options import add_seed
 from genestill.core.settings import add_settings, settings_of
-from genestill.reference.settings import Likeness, ProbeTaskSettings, TranscriptSettings
+from genestill.reference.settings import HomologySettings, ProbeTaskSettings, TranscriptSettings
 
 
 def add_commands(commands) -> None:
@@ -14,7 +14,7 @@ def add_commands(commands) -> None:
 
 
 def _add_simulated(commands) -> None:
-    summary = "a small transcriptome that never was: genome, annotation and tables of targets, from a seed"
+    summary = "simulate a small transcriptome: genome, annotation and tables of targets, from a seed"
     parser = commands.add_parser("simulate-transcriptome", help=summary, description=summary)
     parser.add_argument("--genes", type=int, default=400, help="in the genome, and again in the tables (%(default)s)")
     add_seed(parser)
@@ -173,7 +173,7 @@ def _add_relatives(commands) -> None:
     parser = commands.add_parser("relatives", help=summary, description=summary)
     parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="what 'reference transcripts' wrote")
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
-    add_settings(parser, Likeness)
+    add_settings(parser, HomologySettings)
     parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
     parser.add_argument(
         "--output-transcripts", required=True, metavar="FOLDER", help="the distillation set, without them"
@@ -191,7 +191,7 @@ def _run_relatives(options) -> dict:
     separate_benchmark(
         options.transcripts,
         options.tasks,
-        settings_of(Likeness, options),
+        settings_of(HomologySettings, options),
         options.threads,
         options.output_transcripts,
         options.output_benchmark,

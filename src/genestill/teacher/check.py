@@ -39,7 +39,7 @@ def check_teacher(
     folder: str | Path,
     genomes: list[Path],
     output: str | Path,
-    share: float | None = CheckSettings.loss_share,
+    share: float | None = CheckSettings.maximum_relative_loss,
     windows: int = CheckSettings.windows,
     seed: int = 1,
     device="cpu",

@@ -109,7 +109,7 @@ def _run_check(options) -> dict:
         teacher_folder(options.model),
         genomes,
         options.output,
-        share=settings.loss_share,
+        share=settings.maximum_relative_loss,
         windows=settings.windows,
         seed=options.seed,
         device=choose_device(options.device),

@@ -67,7 +67,7 @@ class PretrainingSettings(Settings):
 class CheckSettings(Settings):
     """What a teacher must pass."""
 
-    loss_share: float | None = setting(
+    maximum_relative_loss: float | None = setting(
         None,
         "The loss on known genomes must be below this share of ln(vocabulary), the loss of a uniform guess; null is "
         "0.93, or 0.98 for k-mers.",

@@ -58,7 +58,9 @@ def _add_scores(commands) -> None:
     parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
     parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show beside ours")
     parser.add_argument(
-        "--reference", metavar="MODEL", help="model that the others are compared with, as 'cnn' or 'NAME (fit=probe)'"
+        "--compared-with",
+        metavar="MODEL",
+        help="model that the others are compared with, as 'cnn' or 'NAME (fit=probe)'",
     )
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
@@ -74,7 +76,7 @@ def _add_tsne(commands) -> None:
         "--embeddings", required=True, action="append", nargs="+", metavar="NAME PARQUET",
         help="a model, then the shards of its features",
     )  # fmt: skip
-    parser.add_argument("--most", type=int, default=1000, help="test rows at most (default: %(default)s)")
+    parser.add_argument("--maximum-rows", type=int, default=1000, help="test rows at most (default: %(default)s)")
     add_seed(parser, "the choice and of t-SNE")
     parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
     parser.set_defaults(run=_run_tsne)
@@ -116,7 +118,7 @@ def _run_scores(options) -> None:
         options.dataset,
         options.catalogue,
         options.published,
-        options.reference,
+        options.compared_with,
         options.seed,
         options.output_metrics,
         options.output_table,
@@ -128,4 +130,4 @@ def _run_tsne(options) -> None:
     from genestill.evaluation.sequence_tasks.runs import draw_task
 
     features = {name: shards for name, *shards in options.embeddings}
-    draw_task(options.task, features, options.most, options.seed, options.output)
+    draw_task(options.task, features, options.maximum_rows, options.seed, options.output)

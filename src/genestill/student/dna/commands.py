@@ -53,7 +53,7 @@ def _add_distil(commands) -> None:
     parser = commands.add_parser("distil-dna", help="align with a k-mer teacher's tokens and reconstruct masked bases")
     _add_start(parser)
     parser.add_argument("--features", required=True, nargs="+", metavar="PARQUET", help="shards of token features")
-    add_settings(parser, Masking, only=["share"])
+    add_settings(parser, Masking, only=["mask_fraction"])
     add_settings(parser, Objective)
     parser.set_defaults(run=_run_distil)
 
@@ -103,7 +103,7 @@ def _run_pretrain(options) -> dict:
         options.sequences,
         settings_of(Schedule, options),
         masked.masking,
-        masked.share,
+        masked.mask_fraction,
         options.output,
         options.output_history,
         options.device,
@@ -119,7 +119,7 @@ def _run_distil(options) -> dict:
         options.features,
         settings_of(Schedule, options),
         settings_of(Objective, options),
-        settings_of(Masking, options).share,
+        settings_of(Masking, options).mask_fraction,
         options.output,
         options.output_history,
         options.device,

@@ -104,7 +104,7 @@ class Distillation(nn.Module):
             "masked": lambda: (batch["masked"], batch["teacher_masked"]),
             "all": lambda: (everything(batch["masked"]), everything(batch["teacher_masked"])),
         }[scope]()
-        ours, theirs = align(hidden, teacher, shared, student_keep, teacher_keep, self.objective.meet)
+        ours, theirs = align(hidden, teacher, shared, student_keep, teacher_keep, self.objective.alignment_pooling)
         return functional.mse_loss(self.projection(ours).float(), theirs)
 
     def _reconstruction(self, hidden: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -95,7 +95,7 @@ class Schedule(Settings):
 class Masking(Settings):
     """What is masked."""
 
-    share: float = setting(0.15, "Share of tokens or groups that are masked.", exclusive_minimum=0, maximum=1)
+    mask_fraction: float = setting(0.15, "Share of tokens or groups that are masked.", exclusive_minimum=0, maximum=1)
     masking: str = setting(
         "tokens",
         "Of method pretrain; single tokens, or all bases of a 6-mer as a distilled student sees them.",
@@ -113,7 +113,7 @@ class Objective(Settings):
     alignment: float = setting(1.0, "Of method distil; weight of the alignment with the teacher.", minimum=0)
     reconstruction: float = setting(1.0, "Of method distil; weight of the reconstruction of masked bases.", minimum=0)
     scope: str = setting("visible", "Of method distil; 6-mers that are aligned.", choices=("visible", "masked", "all"))
-    meet: str = setting(
+    alignment_pooling: str = setting(
         "pooled",
         "Of method distil; one 6-mer vector meets the mean of its bases, or is repeated at each.",
         choices=("pooled", "repeated"),

@@ -19,7 +19,9 @@ def add_commands(commands) -> None:
         "--teacher-reads", default="transcript", choices=("transcript", "cds"),
         help="what of a transcript the teacher read; cds: from its first codon to its last (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --smaller")
+    parser.add_argument(
+        "--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --compression-ratio"
+    )
     for kind in (EncoderSettings, MatchSettings):
         add_settings(parser, kind)
     parser.add_argument("--keep-diverged", action="store_true", help="a run that diverged is a result, not a failure")
@@ -44,8 +46,8 @@ def _run_match(options) -> dict:
     if options.threads:
         torch.set_num_threads(options.threads)
     if (options.parameters is None) == (options.teacher_model is None):
-        raise InputError("student size not set: give either --parameters, or --teacher-model and --smaller")
-    parameters = student.parameters or round(parameters_of(options.teacher_model) / student.smaller)
+        raise InputError("student size not set: give either --parameters, or --teacher-model and --compression-ratio")
+    parameters = student.parameters or round(parameters_of(options.teacher_model) / student.compression_ratio)
     config = size_for_budget(
         student.backbone,
         parameters,

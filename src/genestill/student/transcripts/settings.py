@@ -29,8 +29,10 @@ class EncoderSettings(Settings):
         "transformer).",
         minimum=0,
     )
-    smaller: float = setting(200, "Teacher's parameters over the student's.", exclusive_minimum=1)
-    parameters: int | None = setting(None, "Parameters of the student, about; null sizes it by smaller.", minimum=1000)
+    compression_ratio: float = setting(200, "Teacher's parameters over the student's.", exclusive_minimum=1)
+    parameters: int | None = setting(
+        None, "Parameters of the student, about; null sizes it by compression_ratio.", minimum=1000
+    )
     max_length: int = setting(12_288, "Longest input of the student.", unit="bases", minimum=64)
     tracks: bool = setting(False, "Whether the CDS and splice tracks are read beside the bases.")
 
