@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from genestill.core.errors import InputError
-from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, describe_objectives, parse_objective
+from genestill.core.objectives import DNA_OBJECTIVES, TRANSCRIPT_OBJECTIVES, describe_objectives, parse_objective
 from genestill.core.recipes import REPRESENTATIONS
-from genestill.student.transcripts import objectives
+from genestill.student.dna import objectives as dna_modules
+from genestill.student.transcripts import objectives as transcript_modules
 
 
 def test_an_objective_is_a_sum_of_weighted_terms():
@@ -29,10 +30,15 @@ def test_an_objective_of_unknown_terms_or_without_a_weight_is_refused(text, word
         parse_objective(text, TRANSCRIPT_OBJECTIVES)
 
 
-def test_every_term_is_described_and_has_a_module_of_its_name():
-    description = describe_objectives(TRANSCRIPT_OBJECTIVES)
-    for name, objective in TRANSCRIPT_OBJECTIVES.items():
+@pytest.mark.parametrize(
+    ("registered", "package"),
+    [(TRANSCRIPT_OBJECTIVES, transcript_modules), (DNA_OBJECTIVES, dna_modules)],
+    ids=["transcripts", "dna"],
+)
+def test_every_term_is_described_and_has_a_module_of_its_name(registered, package):
+    description = describe_objectives(registered)
+    for name, objective in registered.items():
         assert f"{name} ({objective.matches})" in description
         assert objective.needs in (None, *REPRESENTATIONS)
-    modules = {path.stem for path in Path(objectives.__path__[0]).glob("*.py")} - {"__init__"}
-    assert modules == set(TRANSCRIPT_OBJECTIVES)
+    modules = {path.stem for path in Path(package.__path__[0]).glob("*.py")} - {"__init__"}
+    assert modules == set(registered)

@@ -12,13 +12,14 @@ from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings, token_fea
 from genestill.core.tables import read_table, write_table
 from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
-from genestill.student.dna.distillation import CrossAttentionDecoder, Distillation
+from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import build_classifier, embed_sequences, trainable_share
 from genestill.student.dna.masking import cut_groups
+from genestill.student.dna.objectives.reconstruction import CrossAttentionDecoder
 from genestill.student.dna.pretraining import masked_batch
 from genestill.student.dna.runs import distil_student, embed_table, fine_tune_on_table, pretrain_student
-from genestill.student.dna.settings import FineTuning, Objective, Schedule, Start
+from genestill.student.dna.settings import DistillationSettings, FineTuning, Schedule, Start
 from genestill.student.dna.students import build_student, open_student, save_student
 from genestill.student.dna.tasks import read_task
 from genestill.student.dna.tokens import SingleBases
@@ -114,7 +115,9 @@ def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment
     torch.manual_seed(1)
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, cutter = build_student("had-tiny")
-    model = Distillation(student, Objective(1.0, 0.5, scope, alignment_pooling), *features.scale())
+    model = Distillation(
+        student, DistillationSettings("alignment+0.5*reconstruction", scope, alignment_pooling), *features.scale()
+    )
     loss, parts = model(features.batch(0, 4, 1, cutter, 0.15, 64))
     assert loss.item() == pytest.approx(parts["alignment"] + 0.5 * parts["reconstruction"], rel=1e-5)
     assert parts["reconstruction"] == pytest.approx(np.log(4), abs=0.5)
@@ -125,7 +128,7 @@ def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment
 def test_visible_alignment_never_touches_masked_features(corpus):
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, cutter = build_student("had-tiny")
-    model = Distillation(student.eval(), Objective(1.0, 0.0), *features.scale())
+    model = Distillation(student.eval(), DistillationSettings("alignment"), *features.scale())
     batch = features.batch(0, 4, 1, cutter, 0.3, 64)
     before = model(batch)[0]
     hidden = batch["teacher_masked"][..., None]
@@ -150,13 +153,13 @@ def test_decoder_reads_visible_features_only_and_knows_where_they_are():
     torch.testing.assert_close(decoder(hidden, middle + 7, visible, positions + 7), found, atol=1e-5, rtol=1e-4)
 
 
-def test_an_objective_without_a_branch_or_with_a_word_nobody_knows_is_refused():
-    with pytest.raises(InputError, match="pretrain"):
-        Objective(0.0, 0.0)
+def test_an_unknown_objective_or_with_a_word_nobody_knows_is_refused():
+    with pytest.raises(InputError, match="no term 'aligned'"):
+        DistillationSettings("aligned")
     with pytest.raises(InputError, match="scope"):
-        Objective(scope="some")
+        DistillationSettings(scope="some")
     with pytest.raises(InputError, match="alignment_pooling"):
-        Objective(alignment_pooling="mixed")
+        DistillationSettings(alignment_pooling="mixed")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,9 @@ def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, 
     start = Start(architecture, tokenizer=str(corpus / "tokenizer") if tokenizer else None, max_tokens=128)
     schedule = Schedule(60, 8, 5e-3, checkpoint_every=1000)
     out, curve = tmp_path / "student", tmp_path / "curve.tsv"
-    distil_student(start, corpus / "windows.fna", shards(corpus), schedule, Objective(), 0.15, out, curve, device="cpu")
+    distil_student(
+        start, corpus / "windows.fna", shards(corpus), schedule, DistillationSettings(), 0.15, out, curve, device="cpu"
+    )
     history = pd.read_csv(curve, sep="\t")
     assert history["alignment"].tail(5).mean() < 0.75 * history["alignment"].head(3).mean()
     model, cutter = open_student(out)

@@ -141,8 +141,6 @@ def _mistake_of_student(dna: dict, name: str) -> str | None:
     method, length = given["method"], dna["windows"]["length"]
     if strange := sorted(given.keys() & NOT_OF_METHOD[method]):
         return f"{strange[0]} is not a setting of the method {method}"
-    if not whole.get("alignment", 1) and not whole.get("reconstruction", 1):
-        return "alignment and reconstruction are both 0; expected a weight of one (or method: pretrain)"
     if whole.get("initial"):
         return None
     if not whole.get("architecture"):

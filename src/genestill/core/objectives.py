@@ -1,9 +1,10 @@
 """The terms that a student's loss may have, as the setting ``objective`` names them.
 
-A new term is an entry here, and a module of the same name beside the student that learns by it:
-``student/transcripts/objectives/<name>.py`` with a function ``loss``. The choices and descriptions of the
-configuration, the help of the command, the checks of a configuration and what the teacher is asked for follow from the
-entry.
+A new term is an entry here and a module of the same name beside the student that learns by it: for transcripts
+``student/transcripts/objectives/<name>.py`` with a function ``loss`` of a batch, for DNA
+``student/dna/objectives/<name>.py`` with a module ``Loss``, which may hold heads that learn with the student. Choices
+and descriptions of the configuration, the help of the command, the checks of a configuration and what the teacher is
+asked for follow from the entry.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ TRANSCRIPT_OBJECTIVES = {
         "the teacher's probabilities of hidden bases", needs="base-log-probabilities", hides_bases=True
     ),
     "masked": Objective("hidden bases, without a teacher", hides_bases=True),
+}
+
+DNA_OBJECTIVES = {
+    "alignment": Objective("the teacher's features of its tokens, squared error", needs="token"),
+    "reconstruction": Objective("masked bases, which a decoder predicts from what is visible", hides_bases=True),
 }
 
 

@@ -5,9 +5,9 @@ from genestill.core.options import add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.dna.settings import (
     CrossValidation,
+    DistillationSettings,
     FineTuning,
     Masking,
-    Objective,
     Schedule,
     Start,
     TokenizerSettings,
@@ -54,7 +54,7 @@ def _add_distil(commands) -> None:
     _add_start(parser)
     parser.add_argument("--features", required=True, nargs="+", metavar="PARQUET", help="shards of token features")
     add_settings(parser, Masking, only=["mask_fraction"])
-    add_settings(parser, Objective)
+    add_settings(parser, DistillationSettings)
     parser.set_defaults(run=_run_distil)
 
 
@@ -118,7 +118,7 @@ def _run_distil(options) -> dict:
         options.sequences,
         options.features,
         settings_of(Schedule, options),
-        settings_of(Objective, options),
+        settings_of(DistillationSettings, options),
         settings_of(Masking, options).mask_fraction,
         options.output,
         options.output_history,

@@ -23,7 +23,7 @@ from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import embed_sequences, fine_tune
 from genestill.student.dna.pretraining import MaskedLanguageModel, masked_batch
-from genestill.student.dna.settings import FineTuning, Objective, Schedule, Start
+from genestill.student.dna.settings import DistillationSettings, FineTuning, Schedule, Start
 from genestill.student.dna.students import (
     LanguageHead,
     open_language_head,
@@ -83,7 +83,7 @@ def distil_student(
     sequences: str | Path,
     shards: Sequence[str | Path],
     schedule: Schedule,
-    objective: Objective,
+    objective: DistillationSettings,
     share: float,
     output: str | Path,
     history: str | Path | None = None,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.core.errors import InputError
+from genestill.core.objectives import DNA_OBJECTIVES, describe_objectives, parse_objective
 from genestill.core.pooling import POOLINGS
 from genestill.core.settings import Settings, setting
 
@@ -104,14 +105,13 @@ class Masking(Settings):
 
 
 @dataclass(frozen=True)
-class Objective(Settings):
-    """The two branches of the distillation, and what the paper leaves open.
+class DistillationSettings(Settings):
+    """The loss of the distillation, and what the paper leaves open.
 
-    Weight 0 leaves a branch out. The scope ``visible`` is HAD's, ``masked`` and ``all`` are controls.
+    The scope ``visible`` is HAD's, ``masked`` and ``all`` are controls.
     """
 
-    alignment: float = setting(1.0, "Of method distil; weight of the alignment with the teacher.", minimum=0)
-    reconstruction: float = setting(1.0, "Of method distil; weight of the reconstruction of masked bases.", minimum=0)
+    objective: str = setting("+".join(DNA_OBJECTIVES), f"Of method distil. {describe_objectives(DNA_OBJECTIVES)}")
     scope: str = setting("visible", "Of method distil; 6-mers that are aligned.", choices=("visible", "masked", "all"))
     alignment_pooling: str = setting(
         "pooled",
@@ -121,11 +121,7 @@ class Objective(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.alignment + self.reconstruction == 0:
-            raise InputError(
-                "alignment and reconstruction are both 0; expected a weight above 0 (without either branch, pretrain "
-                "the student instead)"
-            )
+        parse_objective(self.objective, DNA_OBJECTIVES)
 
 
 @dataclass(frozen=True)
