@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
-from genestill.student.dna.bpe import train_bpe
-from genestill.student.dna.masking import carry_to_bases, check_groups, corrupt_tokens, cut_groups, mask_groups
+from genestill.student.dna.masking import carry_to_bases, check_groups, cut_groups, mask_groups
 from genestill.student.dna.tokens import SingleBases, open_cutter
 
 DNA = st.text("ACGTN", min_size=1, max_size=90)
@@ -18,7 +18,7 @@ DNA = st.text("ACGTN", min_size=1, max_size=90)
 def byte_pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bpe") / "tokenizer"
     generator = np.random.default_rng(1)
-    train_bpe(["".join(generator.choice(list("ACGT"), 400)) for _ in range(40)], 200, folder)
+    train_bpe(["".join(generator.choice(list("ACGT"), 400)) for _ in range(40)], 200).save_pretrained(folder)
     return open_cutter(folder)
 
 
@@ -109,17 +109,3 @@ def test_features_of_another_window_are_refused():
     with pytest.raises(InputError, match="window-3"):
         check_groups(boundaries, boundaries[:-1] + 1, boundaries[1:] + 1, "window-3")
     check_groups(boundaries, boundaries[:-1], boundaries[1:], "window-3")
-
-
-def test_corruption_is_eighty_ten_ten_of_the_chosen_and_spares_special_tokens():
-    generator = np.random.default_rng(1)
-    tokens = generator.integers(10, 1000, 40_000)
-    special = np.zeros(40_000, dtype=bool)
-    special[::10] = True
-    made = corrupt_tokens(tokens, special, 4, np.arange(10, 1000), 0.15, generator)
-    assert not made.chosen[special].any()
-    assert (made.tokens == tokens)[~made.chosen].all()
-    assert made.chosen.sum() / (~special).sum() == pytest.approx(0.15, abs=0.01)
-    chosen = made.tokens[made.chosen]
-    assert (chosen == 4).mean() == pytest.approx(0.8, abs=0.02)
-    assert (chosen == tokens[made.chosen]).mean() == pytest.approx(0.1, abs=0.015)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from genestill.core.bpe import train_bpe
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.sequences import encode_bases, read_fasta, write_fasta
 from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings, token_features
 from genestill.core.tables import read_table, write_table
-from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
@@ -52,7 +52,7 @@ def corpus(tmp_path_factory) -> Path:
     for shard in (0, 1):
         frame = pd.DataFrame(rows[shard * 12 : shard * 12 + 12], columns=["id", "start", "stop", "features"])
         write_table(folder / f"{shard}.parquet", frame, token_features(WIDTH), {"size": WIDTH, "teacher": "by heart"})
-    train_bpe([sequence for _, sequence in windows], 96, folder / "tokenizer")
+    train_bpe([sequence for _, sequence in windows], 96).save_pretrained(folder / "tokenizer")
     labels = generator.integers(0, 2, 90)
     sequences = [random_dna(generator, 24) if label else "".join(generator.choice(list("AT"), 24)) for label in labels]
     split = ["train"] * 60 + ["test"] * 30

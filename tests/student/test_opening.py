@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import DebertaV2ForMaskedLM
 
 from genestill.cli import main
+from genestill.core.bpe import train_bpe
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import token_features
 from genestill.core.tables import write_table
-from genestill.student.dna.bpe import train_bpe
 from genestill.student.dna.deberta import deberta_configuration
 from genestill.student.dna.runs import Start
 from genestill.student.dna.students import HEAD_FILE, LanguageHead, build_student, open_student, save_student
@@ -38,7 +38,7 @@ def place(tmp_path_factory):
     table = pd.DataFrame({"sequence": [sequence for _, sequence in windows], "label": [0, 1] * 4})
     table["split"] = ["train"] * 4 + ["test"] * 4
     table.to_csv(folder / "task.tsv", sep="\t", index=False)
-    train_bpe([sequence for _, sequence in windows], 64, folder / "tokenizer")
+    train_bpe([sequence for _, sequence in windows], 64).save_pretrained(folder / "tokenizer")
     for name, tokenizer in (("had-tiny", None), ("deberta-tiny", folder / "tokenizer")):
         torch.manual_seed(1)
         student, cutter = build_student(name, tokenizer, max_tokens=64)

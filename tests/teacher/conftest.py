@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
+from genestill.core.bpe import train_bpe
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import INDEX
 from genestill.core.tables import write_table
 from genestill.teacher.pretraining import build_model
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import KmerTokenizer, train_bpe
+from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer
 
 
 def random_dna(length: int, seed: int) -> str:
@@ -35,7 +36,7 @@ def save_random_model(settings, tokenizer, seed, folder):
 def causal_folder(tmp_path_factory):
     """Mistral over byte pairs, as GenomeOcean; weights large enough that every token matters."""
     folder = tmp_path_factory.mktemp("causal")
-    tokenizer = train_bpe([random_dna(200, seed) for seed in range(60)], 300, 64)
+    tokenizer = FastTokenizer(train_bpe([random_dna(200, seed) for seed in range(60)], 300, 64, letters="ACGT"))
     settings = PretrainingSettings(hidden_size=32, layers=3, heads=2, vocabulary=300, context=64)
     return save_random_model(settings, tokenizer, 1, folder)
 

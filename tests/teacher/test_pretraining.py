@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 
 from genestill.core.contents import content_checksum
 from genestill.core.errors import CheckFailed, InputError
+from genestill.core.masking import IGNORED
 from genestill.core.sequences import write_fasta
 from genestill.teacher import pretraining
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import load_teacher
-from genestill.teacher.objectives import IGNORED, causal_targets, mask_tokens
+from genestill.teacher.objectives import causal_targets
 from genestill.teacher.pretraining import learning_rate_share, pretrain
 from genestill.teacher.settings import PretrainingSettings
 
@@ -158,21 +159,6 @@ def test_the_learning_rate_warms_up_and_falls_to_a_tenth():
 def test_causal_targets_are_the_next_tokens_and_never_padding():
     ids, attention = np.array([[1, 2, 3], [4, 5, 0]]), np.array([[1, 1, 1], [1, 1, 0]])
     assert causal_targets(ids, attention).tolist() == [[2, 3, IGNORED], [5, IGNORED, IGNORED]]
-
-
-def test_masking_takes_15_percent_and_splits_them_80_10_10():
-    generator, words = np.random.default_rng(1), np.arange(10, 1010)
-    ids = np.full((100, 1000), 5)
-    maskable = np.zeros(ids.shape, dtype=bool)
-    maskable[:, :800] = True
-    inputs, targets = mask_tokens(ids, maskable, 2, words, generator)
-    chosen = targets != IGNORED
-    assert not chosen[:, 800:].any()
-    assert (inputs[~chosen] == 5).all()
-    assert chosen[:, :800].mean() == pytest.approx(0.15, abs=0.005)
-    assert (inputs[chosen] == 2).mean() == pytest.approx(0.8, abs=0.02)
-    assert (inputs[chosen] == 5).mean() == pytest.approx(0.1, abs=0.02)
-    assert (inputs[chosen] >= 10).mean() == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genestill.teacher.tokenization import KmerTokenizer, train_bpe
+from genestill.core.bpe import train_bpe
+from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer
 from genestill.teacher.windows import chunks, cut_windows, first_tokens, pad
 
 KMERS = KmerTokenizer.of_size(3, 64)
 RANDOM = np.random.default_rng(1)
-BYTE_PAIRS = train_bpe(["".join(RANDOM.choice(list("ACGT"), 100)) for _ in range(20)], 60, 64)
+BYTE_PAIRS = FastTokenizer(
+    train_bpe(["".join(RANDOM.choice(list("ACGT"), 100)) for _ in range(20)], 60, 64, letters="ACGT")
+)
 
 
 @given(

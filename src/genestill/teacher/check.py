@@ -13,9 +13,10 @@ import numpy as np
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import write_json
 from genestill.core.logs import logger
+from genestill.core.masking import IGNORED, MASKED_FRACTION
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import Teacher, load_teacher
-from genestill.teacher.objectives import IGNORED, MASKED_SHARE, causal_targets
+from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import CheckSettings
 from genestill.teacher.windows import batches, cut_windows, pad
 
@@ -150,7 +151,7 @@ def _loss(teacher: Teacher, windows: list, generator: np.random.Generator):
             counts = np.zeros(ids.shape, dtype=bool)
             for row, window in enumerate(batch):
                 counts[row, : len(window)] = window.counts
-            chosen = (generator.random(ids.shape) < MASKED_SHARE) & counts
+            chosen = (generator.random(ids.shape) < MASKED_FRACTION) & counts
             inputs, targets = np.where(chosen, tokenizer.mask, ids), np.where(chosen, ids, IGNORED)
         inputs, attention, targets = (
             torch.from_numpy(array).to(teacher.device) for array in (inputs, attention, targets)

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
+from genestill.core.bpe import train_bpe
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import folder_aside, read_json, sha256_of, write_aside, write_json
 from genestill.core.logs import logger
+from genestill.core.masking import mask_tokens
 from genestill.core.seeds import seed_everything
+from genestill.core.sequences import BASES
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
-from genestill.teacher.objectives import causal_targets, mask_tokens
+from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import KmerTokenizer, Tokenizer, load_tokenizer, train_bpe
+from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer, Tokenizer, load_tokenizer
 
 TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
 TOKENIZER_PIECE = 200
@@ -137,7 +140,7 @@ def _tokenizer(corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
         return KmerTokenizer.of_size(settings.k, settings.context)
     count = min(TOKENIZER_BASES, 2 * corpus.bases) // TOKENIZER_PIECE
     pieces = corpus.draw(np.random.default_rng([settings.seed, 0]), TOKENIZER_PIECE, max(1, count), settings.strands)
-    return train_bpe(pieces, settings.vocabulary, settings.context)
+    return FastTokenizer(train_bpe(pieces, settings.vocabulary, settings.context, letters=BASES))
 
 
 def _batch(tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, step: int):

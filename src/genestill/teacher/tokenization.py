@@ -292,34 +292,3 @@ def _settings_of(folder: Path) -> dict:
                 raise InputError(f"{folder / name}: expected an object with the names of the special tokens")
             settings |= found
     return settings
-
-
-def train_bpe(pieces, vocabulary: int, model_max_length: int) -> FastTokenizer:
-    """Learn a byte-pair vocabulary over bases, the tokenizer type of GenomeOcean and DNABERT-2.
-
-    Args:
-        pieces: iterable of sequences; shorter pieces train faster (a piece counts as one word).
-        vocabulary: number of tokens, the five special ones included.
-        model_max_length: tokens that the model takes.
-    """
-    from tokenizers import Tokenizer as Backend
-    from tokenizers import models, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    specials = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
-    backend = Backend(models.BPE(unk_token="[UNK]"))
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=specials, initial_alphabet=list(BASES), show_progress=False
-    )
-    backend.train_from_iterator(pieces, trainer)
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
-    )
-    names = dict(zip(("unk", "cls", "sep", "pad", "mask"), specials, strict=True))
-    return FastTokenizer(
-        PreTrainedTokenizerFast(
-            tokenizer_object=backend,
-            model_max_length=model_max_length,
-            **{f"{role}_token": token for role, token in names.items()},
-        )
-    )

@@ -84,14 +84,17 @@ def _add_embed(commands) -> None:
 
 
 def _run_tokenizer(options) -> None:
+    from genestill.core.bpe import train_bpe
+    from genestill.core.files import folder_aside
     from genestill.core.logs import logger
     from genestill.core.sequences import read_fasta
-    from genestill.student.dna.bpe import train_bpe
 
     vocabulary = settings_of(TokenizerSettings, options).vocabulary
     windows = (sequence for _, sequence in read_fasta(options.sequences))
-    size = train_bpe(windows, vocabulary, options.output)
-    logger.info("tokenizer of %d tokens (%d asked for)", size, vocabulary)
+    tokenizer = train_bpe(windows, vocabulary)
+    with folder_aside(options.output) as folder:
+        tokenizer.save_pretrained(folder)
+    logger.info("tokenizer of %d tokens (%d asked for)", len(tokenizer), vocabulary)
 
 
 def _run_pretrain(options) -> dict:

@@ -4,8 +4,6 @@ A group is one token of the Nucleotide Transformer's tokeniser. Masking whole gr
 views equal: a student that saw five bases of a group which its teacher must fill in would be given the answer.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from genestill.core.errors import InputError
@@ -60,43 +58,3 @@ def mask_groups(boundaries: np.ndarray, share: float, generator: np.random.Gener
 def carry_to_bases(boundaries: np.ndarray, masked_groups: np.ndarray) -> np.ndarray:
     """Stage two: bool [length], True at every base of a masked group."""
     return np.repeat(masked_groups, np.diff(boundaries))
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """What masked language modelling shows the model, and what it asks for.
-
-    Attributes:
-        tokens: int64 [tokens] to show.
-        chosen: bool [tokens], the positions whose original token is to be predicted.
-    """
-
-    tokens: np.ndarray
-    chosen: np.ndarray
-
-
-def corrupt_tokens(
-    tokens: np.ndarray,
-    special: np.ndarray,
-    mask_token: int,
-    vocabulary: np.ndarray,
-    share: float,
-    generator: np.random.Generator,
-) -> Corruption:
-    """BERT's masking (Devlin et al. 2019): of the chosen 80 % become the mask token, 10 % a random one, 10 % stay.
-
-    Args:
-        tokens: int64 [tokens].
-        special: bool [tokens], True for tokens that are never chosen (padding, separators).
-        mask_token: id of the mask token.
-        vocabulary: int64, the ids a random token is drawn from.
-        share: the probability with which each ordinary token is chosen (0.15 in the paper).
-        generator: source of randomness.
-    """
-    chosen = (generator.random(len(tokens)) < share) & ~special
-    if not chosen.any() and (~special).any() and share > 0:
-        chosen[generator.choice(np.flatnonzero(~special))] = True
-    fate = generator.random(len(tokens))
-    shown = np.where(chosen & (fate < 0.8), mask_token, tokens)
-    shown = np.where(chosen & (fate >= 0.8) & (fate < 0.9), generator.choice(vocabulary, size=len(tokens)), shown)
-    return Corruption(tokens=shown, chosen=chosen)

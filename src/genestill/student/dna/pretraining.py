@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.sequences import encode_bases
-from genestill.student.dna.masking import corrupt_tokens, cut_groups, mask_groups
-from genestill.student.dna.tokens import Tokens, collate
+from genestill.student.dna.masking import cut_groups, mask_groups
+from genestill.student.dna.tokens import collate
 
 
 class MaskedLanguageModel(nn.Module):
@@ -22,7 +23,7 @@ class MaskedLanguageModel(nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean loss in nats; ``targets`` int64 [B, L], -100 where nothing is asked."""
         hidden = self.student(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        asked = targets != -100
+        asked = targets != IGNORED
         return functional.cross_entropy(self.head(hidden[asked]).float(), targets[asked])
 
 
@@ -43,23 +44,18 @@ def masked_batch(
     Returns:
         (batch of `tokens.collate`, targets int64 [B, L] with -100 where nothing is asked).
     """
-    rows, answers = [], []
-    for sequence in sequences:
-        whole = cutter.cut(sequence)
-        if masking == "groups":
-            boundaries = cut_groups(encode_bases(sequence))
-            shown = cutter.cut_masked(sequence, boundaries, mask_groups(boundaries, share, generator))
-            known = np.isin(whole.ids, cutter.ordinary)
-            answers.append(np.where(shown.masked & known, whole.ids, -100))
-            rows.append(shown)
-        else:
-            special = ~np.isin(whole.ids, cutter.ordinary)
-            made = corrupt_tokens(whole.ids, special, cutter.mask, cutter.ordinary, share, generator)
-            rows.append(Tokens(made.tokens, whole.start, whole.stop, made.chosen))
-            answers.append(np.where(made.chosen, whole.ids, -100))
-    batch = collate(rows, cutter.pad, longest)
-    targets = np.full(batch["input_ids"].shape, -100, dtype=np.int64)
-    for number, answer in enumerate(answers):
-        length = min(len(answer), targets.shape[1])
-        targets[number, :length] = answer[:length]
+    batch = collate([cutter.cut(sequence) for sequence in sequences], cutter.pad, longest)
+    whole = batch["input_ids"].numpy()
+    ordinary = np.isin(whole, cutter.ordinary)
+    if masking == "groups":
+        boundaries = [cut_groups(encode_bases(sequence)) for sequence in sequences]
+        shown = [
+            cutter.cut_masked(sequence, places, mask_groups(places, share, generator))
+            for sequence, places in zip(sequences, boundaries, strict=True)
+        ]
+        batch = collate(shown, cutter.pad, longest)
+        targets = np.where(batch["masked"].numpy() & ordinary, whole, IGNORED)
+    else:
+        inputs, targets = mask_tokens(whole, ordinary, cutter.mask, cutter.ordinary, generator, share)
+        batch |= {"input_ids": torch.from_numpy(inputs), "masked": torch.from_numpy(targets != IGNORED)}
     return batch, torch.from_numpy(targets)
