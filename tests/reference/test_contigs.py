@@ -195,7 +195,7 @@ def test_abundances_come_back_as_written(tmp_path_factory, values):
     [
         ("labels.tsv", "contigs\tpredictions\nx\td__B\n", "is it the table of other contigs?"),
         ("labels.tsv", f"contigs\tpredictions\nS1C1\t{LINEAGES[0]}\nS1C1\t{LINEAGES[1]}\n", "is also in line 2"),
-        ("labels.tsv", f"contigs\tpredictions\nS1C2\t{LINEAGES[0]}\n", "fewer than two labelled species"),
+        ("labels.tsv", f"contigs\tpredictions\nS1C2\t{LINEAGES[0]}\n", "1 species among the labels"),
         ("labels.tsv", "contigs\tpredictions\nS1C2\ta;b;c;d;e;f;g;h\n", "has 8 ranks"),
         (
             "labels.tsv",

@@ -195,7 +195,7 @@ def test_genome_of_a_deleted_or_unknown_taxid_gets_a_sentence(tmp_path, dump_fol
 
 def test_one_species_is_too_few(tmp_path):
     path = table(tmp_path, [f"a.fna\t{ONE}", f"b.fna\t{ONE}"])
-    with pytest.raises(InputError, match="1 labelled species"):
+    with pytest.raises(InputError, match="1 species among its lineages"):
         make_taxonomy(read_genomes(path), None, tmp_path / "taxonomy")
     assert not (tmp_path / "taxonomy").exists()
 

@@ -14,35 +14,22 @@ CAMI2_FILES = {
     if source.role in ("contigs", "taxonomy")
 }
 
-# Which of them have a published checksum of a kind; "none" is no file's name.
-CAMI2_WITH = {
-    kind: "|".join(
-        re.escape(file)
-        for file, source in CAMI2_FILES.items()
-        if source.checksum_kind == kind
-    )
-    or "none"
-    for kind in (None, "sha256", "md5")
-}
-
 
 localrules:
     fetch_cami2,
-    fetch_cami2_sha256,
-    fetch_cami2_md5,
     unpack_cami2_contigs,
     unpack_cami2_taxonomy,
     gather_cami2,
 
 
-# Three rules that differ in what Snakemake can hold the file to: nothing published, a SHA-256, an MD5.
+# The command compares checksum and size with the published ones, where there are any.
 rule fetch_cami2:
     output:
         archive=ensure(f"{CAMI2}/{{file}}.archive", non_empty=True),
     log:
         "logs/downloads/cami2/{file}.log",
     wildcard_constraints:
-        file=CAMI2_WITH[None],
+        file="|".join(map(re.escape, CAMI2_FILES)) or "none",  # which is no file's name
     retries: 2
     conda:
         "../../envs/genestill.yaml"
@@ -54,26 +41,6 @@ rule fetch_cami2:
         options=lambda wildcards: CAMI2_FILES[wildcards.file].fetch_options,
     shell:
         "python -m genestill reference fetch --url {params.url:q} {params.options:q} --output {output.archive:q} 2> {log:q}"
-
-
-use rule fetch_cami2 as fetch_cami2_sha256 with:
-    output:
-        archive=ensure(
-            f"{CAMI2}/{{file}}.archive",
-            sha256=lambda wildcards: CAMI2_FILES[wildcards.file].digest,
-        ),
-    wildcard_constraints:
-        file=CAMI2_WITH["sha256"],
-
-
-use rule fetch_cami2 as fetch_cami2_md5 with:
-    output:
-        archive=ensure(
-            f"{CAMI2}/{{file}}.archive",
-            md5=lambda wildcards: CAMI2_FILES[wildcards.file].digest,
-        ),
-    wildcard_constraints:
-        file=CAMI2_WITH["md5"],
 
 
 rule unpack_cami2_contigs:

@@ -18,7 +18,14 @@ import pyarrow.compute as pc
 from genestill.core.errors import InputError
 from genestill.core.label_formats.registry import LABEL_FORMATS, recognise
 from genestill.core.label_formats.row import LabelFormat, LabelRow
-from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, parse_lineage, refuse_two_parents
+from genestill.core.lineage import (
+    NO_LINEAGE,
+    Lineage,
+    common_lineage,
+    parse_lineage,
+    refuse_two_parents,
+    require_two_species,
+)
 from genestill.core.logs import logger
 from genestill.core.text import text_lines
 
@@ -245,8 +252,5 @@ def join_labels(table: LabelTable, ids: Sequence[str], all_ids: Iterable[str], s
     species = np.array([lineage[-1] is not None for lineage in table.lineages])[joined.lineage]
     told_apart = set(joined.taxid[joined.taxid > 0].tolist()) | {(code,) for code in set(joined.name.tolist()) - {0}}
     told_apart |= {(code, "") for code in set(joined.lineage[species & (joined.taxid == 0)].tolist())}
-    if len(told_apart) < 2:
-        raise InputError(
-            f"{source}: fewer than two labelled species among {len(ids)} contigs; expected at least 2 to tell apart"
-        )
+    require_two_species(len(told_apart), source, f"the labels of {len(ids)} contigs")
     return joined, counts

@@ -246,6 +246,12 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
     return sum(len(phyla) > 1 for phyla in homonyms.values())
 
 
+def require_two_species(number: int, source: str, among: str) -> None:
+    """Raise `InputError`, naming ``source``, if only ``number`` < 2 species are ``among`` something."""
+    if number < 2:
+        raise InputError(f"{source}: {number} species among {among}; expected at least 2, to tell apart")
+
+
 def count_unknown_names(lineages: Iterable[Lineage], known: Iterable[Lineage], source: str, reference: str) -> int:
     """How many names of ``lineages`` below the domain are not among those of ``known``, in any spelling.
 

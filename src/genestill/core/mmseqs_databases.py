@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from genestill.core.errors import InputError, ProgramFailed
-from genestill.core.programs import find_program, run_program
+from genestill.core.programs import mmseqs_version, run_program
 
 # The parts that a search needs; everything else that belongs to the name is used too if it is there.
 NEEDED = (".dbtype", ".index", "_h", "_h.dbtype", "_h.index", "_mapping", "_taxonomy")
@@ -87,12 +87,10 @@ def _require_readable(database: Path) -> None:
         empty.write_bytes(b"")
         Path(f"{empty}.index").write_bytes(b"")
         Path(f"{empty}.dbtype").write_bytes(bytes(4))
-        mmseqs = find_program("mmseqs")
         try:
-            run_program([mmseqs, "taxonomyreport", database, empty, Path(scratch) / "report", "-v", 1])
+            run_program(["mmseqs", "taxonomyreport", database, empty, Path(scratch) / "report", "-v", 1])
         except ProgramFailed as error:
-            version = run_program([mmseqs, "version"]).strip()
             raise InputError(
-                f"{database}: MMseqs2 {version} cannot open its taxonomy; is it of another release? Run mmseqs "
-                f"createtaxdb again. {error}"
+                f"{database}: MMseqs2 {mmseqs_version()} cannot open its taxonomy; is it of another release? Run "
+                f"mmseqs createtaxdb again. {error}"
             ) from None

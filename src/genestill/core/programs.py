@@ -33,11 +33,14 @@ def find_program(name: str) -> Path:
 
 
 def run_program(command: Sequence[str | Path | float], folder: str | Path | None = None) -> str:
-    """Run a program to its end and return its standard output.
+    """Run a program, by name (see `find_program`) or by path, to its end and return its standard output.
 
-    Raises `ProgramFailed`, with the command and the last lines of its output, if it fails or cannot be started.
+    Raises `InputError` if there is no program of that name, and `ProgramFailed`, with the command and the last lines of
+    its output, if it fails or cannot be started.
     """
-    words = [str(word) for word in command]
+    program, *rest = command
+    program = find_program(program) if isinstance(program, str) else program
+    words = [str(word) for word in (program, *rest)]
     logger.info("running %s", " ".join(words))
     try:
         done = subprocess.run(
@@ -61,3 +64,8 @@ def run_program(command: Sequence[str | Path | float], folder: str | Path | None
         said = "Its last lines:\n" + "\n".join(last) if last else "It printed nothing."
         raise ProgramFailed(f"{Path(words[0]).name} {how} ({' '.join(words)}). {said}")
     return done.stdout
+
+
+def mmseqs_version() -> str:
+    """The version that MMseqs2 gives of itself."""
+    return run_program(["mmseqs", "version"]).strip()

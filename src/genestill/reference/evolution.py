@@ -308,10 +308,6 @@ class Organism:
     is_reverse: np.ndarray
     length: int
 
-    def amino_acids_of(self, pool: GenePool, family: int) -> np.ndarray:
-        """int8 codes (index in `AMINO_ACIDS`) of a family's protein after the first methionine."""
-        return AMINO_ACID_OF_CODON[self.codons[pool.codon_start[family] : pool.codon_start[family + 1]]]
-
 
 def _inserted(organism: Organism, families: np.ndarray, rng: np.random.Generator) -> Organism:
     places = rng.integers(0, len(organism.genes) + 1, len(families))

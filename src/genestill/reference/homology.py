@@ -17,7 +17,6 @@ from genestill.core.programs import run_program
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table, write_table
-from genestill.reference.database import find_mmseqs
 from genestill.reference.settings import HomologySettings
 from genestill.reference.transcripts import checksum, coding_sequence, write_sequences
 
@@ -36,7 +35,7 @@ def find_relatives(
         write_fasta(place / "queries.fna", queries)
         write_fasta(place / "targets.fna", targets)
         command = [
-            *(find_mmseqs(), "easy-search", place / "queries.fna", place / "targets.fna", place / "hits.tsv"),
+            *("mmseqs", "easy-search", place / "queries.fna", place / "targets.fna", place / "hits.tsv"),
             *(place / "work", "--search-type", "3", "--strand", "1", "-k", "11", "-s", "7.5"),
             *("--min-seq-id", homology.identity, "-c", homology.coverage, "--cov-mode", "5", "-e", homology.evalue),
             *("--max-seqs", "1000", "--threads", threads, "--format-output", "query,target,fident", "-v", "1"),
@@ -55,7 +54,7 @@ def cluster_transcripts(
         place = Path(folder)
         write_fasta(place / "sequences.fna", sequences)
         command = [
-            *(find_mmseqs(), "easy-cluster", place / "sequences.fna", place / "clusters", place / "work"),
+            *("mmseqs", "easy-cluster", place / "sequences.fna", place / "clusters", place / "work"),
             *("--min-seq-id", homology.identity, "-c", homology.coverage, "--cov-mode", "1", "-e", homology.evalue),
             *("-k", "11", "--threads", threads, "-v", "1"),
         ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, require_disk_space, scratch_folder, sha256_of, write_aside, write_json
 from genestill.core.logs import logger, progress
-from genestill.core.programs import find_program, run_program
+from genestill.core.programs import run_program
 from genestill.core.sequences import read_fasta
 from genestill.reference.genomes import Genome
 
@@ -40,8 +40,7 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
         InputError: a genome that is no nucleotide FASTA or has no gene; no disk space.
     """
     output = Path(output)
-    pyrodigal = find_program("pyrodigal")
-    version = run_program([pyrodigal, "--version"]).strip()
+    version = run_program(["pyrodigal", "--version"]).strip()
     require_disk_space(output, 4 * sum(genome.path.stat().st_size for genome in genomes), "the proteins")
     output.mkdir(parents=True, exist_ok=True)
     done_before, records = 0, {}
@@ -60,7 +59,7 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
                     done_before += 1
                     records[genome.name] = before
                     continue
-            waiting[pool.submit(_predict, pyrodigal, genome, made_of, output)] = genome
+            waiting[pool.submit(_predict, genome, made_of, output)] = genome
         try:
             for future in progress(as_completed(waiting), len(waiting), "genomes", "predicting proteins"):
                 records[waiting[future].name] = future.result()
@@ -88,7 +87,7 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
     return version
 
 
-def _predict(pyrodigal: Path, genome: Genome, made_of: dict, output: Path) -> dict:
+def _predict(genome: Genome, made_of: dict, output: Path) -> dict:
     with scratch_folder(output, f"proteins.{genome.name}") as scratch:
         source = scratch / "genome.fna"
         length = 0
@@ -99,11 +98,11 @@ def _predict(pyrodigal: Path, genome: Genome, made_of: dict, output: Path) -> di
         # The general models of the mode meta have each their genetic code, 4 among them.
         mode = "single" if length >= TRAINING_LENGTH else "meta"
         code = (genome.translation_table or 11) if mode == "single" else None
-        proteins = _run(pyrodigal, source, mode, code)
+        proteins = _run(source, mode, code)
         density, residues = _coding(proteins, length)
         made_of = made_of | {"mode": mode, "base_pairs": length, "coding_density": density, "other_code": False}
         if mode == "single" and genome.translation_table is None and (density < DENSE or residues < LONG):
-            with_4, _ = _coding(_run(pyrodigal, source, mode, 4), length)
+            with_4, _ = _coding(_run(source, mode, 4), length)
             made_of["coding_density_4"] = with_4
             made_of["other_code"] = with_4 > DENSE_WITH_4 and with_4 - density > DENSER
     number = sum(line.startswith(">") for line in proteins)
@@ -118,10 +117,10 @@ def _predict(pyrodigal: Path, genome: Genome, made_of: dict, output: Path) -> di
     return made_of
 
 
-def _run(pyrodigal: Path, source: Path, mode: str, code: int | None) -> list[str]:
+def _run(source: Path, mode: str, code: int | None) -> list[str]:
     """Lines of the proteins that Pyrodigal finds in ``source``, as FASTA."""
     found = source.with_suffix(".faa")
-    command = [pyrodigal, "-i", source, "-a", found, "-o", "/dev/null", "-p", mode]
+    command = ["pyrodigal", "-i", source, "-a", found, "-o", "/dev/null", "-p", mode]
     command += [] if code is None else ["-g", code]
     run_program(command)
     return found.read_text(encoding="ascii").splitlines()

@@ -40,16 +40,6 @@ class Source:
     holds: str
 
     @property
-    def checksum_kind(self) -> str | None:
-        """``sha256``, ``md5``, or None where no checksum is published."""
-        return self.checksum.partition(":")[0] if self.checksum else None
-
-    @property
-    def digest(self) -> str | None:
-        """The checksum's hexadecimal digits."""
-        return self.checksum.partition(":")[2] if self.checksum else None
-
-    @property
     def fetch_options(self) -> list[str]:
         """What is published of checksum and size, as words of ``genestill reference fetch``."""
         checksum = ["--checksum", self.checksum] if self.checksum else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, write_json
 from genestill.core.label_tables import read_label_table
-from genestill.core.lineage import RANKS, count_unknown_names, depth, format_lineage
+from genestill.core.lineage import RANKS, count_unknown_names, depth, format_lineage, require_two_species
 from genestill.core.logs import log_counts
 from genestill.core.table_schemas import TRUTH, lineages_of
 from genestill.core.tables import read_table
@@ -131,8 +131,7 @@ def make_taxonomy_of_taxdump(taxdump: str | Path, output: str | Path) -> None:
 def _finish(dump: Taxdump, taxid_of_genome: dict[str, int], merged: int, source: str, output: str | Path) -> None:
     lineages = [dump.lineage(taxid) for taxid in (taxid_of_genome.values() if taxid_of_genome else dump.parent)]
     species = {lineage for lineage in lineages if depth(lineage) == len(RANKS)}
-    if len(species) < 2:
-        raise InputError(f"{source}: {len(species)} labelled species; a reference needs at least 2 to tell apart")
+    require_two_species(len(species), source, "its lineages")
     counts = {
         "genomes": len(taxid_of_genome),
         "species": len(species),

@@ -1,6 +1,6 @@
 """The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
 
-from genestill.core.options import add_seed
+from genestill.core.options import add_seed, name_and_value
 from genestill.core.settings import add_settings, settings_of
 from genestill.reference.settings import HomologySettings, ProbeTaskSettings, TranscriptSettings
 
@@ -35,7 +35,7 @@ def _add_transcripts(commands) -> None:
         "--source",
         required=True,
         action="append",
-        type=_source,
+        type=name_and_value,
         metavar="NAME=FASTA | NAME=GENOME,ANNOTATION | NAME=TABLE:key=column,…",
         help="may be given more than once; keys of a table: sequence, id, gene, symbol, chromosome, cds_start, "
         "cds_end, exon_sizes, cds (a track, or whole), splice (a track), header=no (then columns are 1, 2, …), "
@@ -45,15 +45,6 @@ def _add_transcripts(commands) -> None:
     add_seed(parser, "the samples")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="transcripts.parquet and .json")
     parser.set_defaults(run=_run_transcripts)
-
-
-def _source(text: str) -> tuple[str, str]:
-    import argparse
-
-    name, found, place = text.partition("=")
-    if not (name and found and place):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=FILE")
-    return name, place
 
 
 def _open_source(place: str, seed: int, *counted):
@@ -185,7 +176,7 @@ def _add_relatives(commands) -> None:
 
 
 def _run_relatives(options) -> dict:
-    from genestill.reference.database import mmseqs_version
+    from genestill.core.programs import mmseqs_version
     from genestill.reference.homology import separate_benchmark
 
     separate_benchmark(

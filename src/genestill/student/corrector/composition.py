@@ -8,15 +8,12 @@ one. Projecting the 256 frequencies on the null space of these linear relations 
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from genestill.core.sequences import BASES, UNKNOWN_BASE, encode_bases
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases
 
-TETRANUCLEOTIDES = ["".join(word) for word in product(BASES, repeat=4)]
-FEATURES = 103
 BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped anew
 PROJECTED_AT_ONCE = 4096
 
@@ -33,16 +30,11 @@ def projection_kernel() -> np.ndarray:
     return kernel
 
 
-def count_tetranucleotides(sequences: Iterable[str]) -> np.ndarray:
-    """Counts of the 256 tetranucleotides on one strand of each sequence: float32 [n, 256].
+def count_tetranucleotides(sequences: Iterable[str]) -> Iterator[np.ndarray]:
+    """Counts of the 256 tetranucleotides on one strand of each sequence, some sequences at a time: float32 [some, 256].
 
-    Windows with an unknown base are skipped.
+    Windows with an unknown base are skipped; the last counts may be those of no sequence.
     """
-    return np.concatenate(list(_count_blocks(sequences)))
-
-
-def _count_blocks(sequences: Iterable[str]) -> Iterator[np.ndarray]:
-    """The counts of some sequences after the other; the last may be those of none."""
     block: list[str] = []
     size = 0
     for sequence in sequences:
@@ -90,7 +82,7 @@ def composition_of(sequences: Iterable[str]) -> np.ndarray:
     waiting: list[np.ndarray] = []
     rows = 0
     # Counts take two and a half times the room of features: only those of some thousand sequences are held.
-    for counts in _count_blocks(sequences):
+    for counts in count_tetranucleotides(sequences):
         waiting.append(counts)
         rows += len(counts)
         if rows >= PROJECTED_AT_ONCE:

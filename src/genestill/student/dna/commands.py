@@ -1,4 +1,4 @@
-"""The commands of the DNA recipes: ``genestill student dna-…``."""
+"""The commands of the DNA recipes: tokenizer, pretraining, distillation, fine-tuning, features of a task."""
 
 from genestill.core.kinds import KINDS
 from genestill.core.options import add_device, add_seed

@@ -1,4 +1,4 @@
-"""The settings of the commands ``genestill student dna-…``, apart from the code that needs torch."""
+"""The settings of the commands ``genestill student`` that train on DNA, apart from the code that needs torch."""
 
 import math
 from dataclasses import dataclass
