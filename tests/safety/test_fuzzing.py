@@ -165,12 +165,13 @@ def encoder(folder: Path) -> None:
 
 
 def teacher(folder: Path) -> None:
-    from genestill.teacher.pretraining import build_model
+    from genestill.teacher.architectures.architecture import find_architecture
     from genestill.teacher.settings import PretrainingSettings
     from genestill.teacher.tokenization import KmerTokenizer
 
     tokenizer = KmerTokenizer.of_size(2, 16)
-    build_model(PretrainingSettings("nucleotide-transformer", 8, 1, 2, context=16), tokenizer).save_pretrained(folder)
+    settings = PretrainingSettings("nucleotide-transformer", 8, 1, 2, context=16)
+    find_architecture(settings.architecture).build(settings, tokenizer).save_pretrained(folder)
     tokenizer.save(folder)
 
 

@@ -11,7 +11,7 @@ from genestill.core.bpe import train_bpe
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import INDEX
 from genestill.core.tables import write_table
-from genestill.teacher.pretraining import build_model
+from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.settings import PretrainingSettings
 from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer
 
@@ -23,7 +23,7 @@ def random_dna(length: int, seed: int) -> str:
 def save_random_model(settings, tokenizer, seed, folder):
     """Weights wide enough that different tokens give clearly different numbers."""
     torch.manual_seed(seed)
-    model = build_model(settings, tokenizer)
+    model = find_architecture(settings.architecture).build(settings, tokenizer)
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.2)

@@ -1,5 +1,6 @@
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,13 @@ from genestill.core.contents import content_checksum
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.masking import IGNORED
 from genestill.core.sequences import write_fasta
-from genestill.teacher import pretraining
+from genestill.teacher import architectures, pretraining
+from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.pretraining import learning_rate_share, pretrain
-from genestill.teacher.settings import PretrainingSettings
+from genestill.teacher.settings import ARCHITECTURES, PretrainingSettings
 
 SMALL = {"hidden_size": 16, "layers": 1, "heads": 2, "vocabulary": 30, "context": 24, "batch": 4, "steps": 12}
 
@@ -143,7 +145,8 @@ def test_batches_are_full_of_tokens(genome):
     corpus = Genomes.read([genome])
     for architecture in ("genomeocean", "nucleotide-transformer"):
         settings = PretrainingSettings(architecture, **SMALL)
-        inputs, attention, _ = pretraining._batch(pretraining._tokenizer(corpus, settings), corpus, settings, 0)
+        tokenizer = find_architecture(architecture).make_tokenizer(corpus, settings)
+        inputs, attention, _ = pretraining._batch(tokenizer, corpus, settings, 0)
         assert inputs.shape[1] <= 24
         assert attention.mean() > 0.5
 
@@ -175,3 +178,9 @@ def test_causal_targets_are_the_next_tokens_and_never_padding():
 def test_settings_that_make_no_model_get_a_sentence(wrong):
     with pytest.raises(InputError):
         PretrainingSettings(**wrong)
+
+
+def test_every_architecture_has_a_module_of_its_name():
+    modules = {path.stem for path in Path(architectures.__path__[0]).glob("*.py")} - {"__init__", "architecture"}
+    assert modules == {name.replace("-", "_") for name in ARCHITECTURES}
+    assert {find_architecture(name).kind for name in ARCHITECTURES} == {"causal", "masked"}

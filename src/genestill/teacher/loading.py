@@ -237,18 +237,11 @@ def _context(config, tokenizer: Tokenizer, description: dict) -> int:
 
 def _model_class(config, kind: str, files: list[Path]):
     import transformers
-    from safetensors import safe_open
 
-    from genestill.teacher.nucleotide_transformer import PROJECTION, NucleotideTransformerForMaskedLM
+    from genestill.teacher.architectures.architecture import class_of_folder
 
-    if config.model_type == "esm":
-        for file in files:
-            with safe_open(file, framework="numpy") as tensors:
-                if PROJECTION in tensors.keys():  # noqa: SIM118 - a safetensors handle is no dict
-                    height = tensors.get_slice(PROJECTION).get_shape()[0]
-                    if height == 2 * config.intermediate_size:
-                        return NucleotideTransformerForMaskedLM
-    return transformers.AutoModelForMaskedLM if kind == "masked" else transformers.AutoModelForCausalLM
+    own = class_of_folder(config, files)
+    return own or (transformers.AutoModelForMaskedLM if kind == "masked" else transformers.AutoModelForCausalLM)
 
 
 def _may_be_left(name: str, lowest: int, layers: int) -> bool:

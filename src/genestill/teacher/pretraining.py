@@ -13,21 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from genestill.core.bpe import train_bpe
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import folder_aside, read_json, sha256_of, write_aside, write_json
 from genestill.core.logs import logger
 from genestill.core.masking import mask_tokens
 from genestill.core.seeds import seed_everything
-from genestill.core.sequences import BASES
+from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer, Tokenizer, load_tokenizer
+from genestill.teacher.tokenization import Tokenizer, load_tokenizer
 
-TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
-TOKENIZER_PIECE = 200
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
@@ -47,18 +44,18 @@ def pretrain(
         InputError: the checkpoint is damaged.
     """
     output, checkpoint = Path(output), Path(f"{output}.checkpoint")
-    corpus = Genomes.read(genomes)
+    corpus, architecture = Genomes.read(genomes), find_architecture(settings.architecture)
     seed_everything(settings.seed)
     identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in genomes]}
     if _belongs_to(checkpoint, identity):
         logger.info("going on from the checkpoint %s", checkpoint)
     else:
         with folder_aside(checkpoint) as folder:
-            _tokenizer(corpus, settings).save(folder)
+            architecture.make_tokenizer(corpus, settings).save(folder)
             write_json(folder / "run.json", identity)
     # Read back in any case: a tokenizer that was read says so in its file, and a resumed run must give the same files.
     tokenizer = load_tokenizer(checkpoint)
-    model = build_model(settings, tokenizer).to(device)
+    model = architecture.build(settings, tokenizer).to(device)
     logger.info(
         "%s, %.2f M parameters, %d tokens, %.1f Mb of genomes, on %s",
         settings.architecture, sum(tensor.numel() for tensor in model.parameters()) / 1e6, len(tokenizer.vocabulary),
@@ -88,59 +85,6 @@ def _belongs_to(checkpoint: Path, identity: dict) -> bool:
         return (checkpoint / "run.json").is_file() and read_json(checkpoint / "run.json") == identity
     except InputError as error:
         raise InputError(f"{error}; the checkpoint is damaged: remove {checkpoint} to start again") from None
-
-
-def build_model(settings: PretrainingSettings, tokenizer: Tokenizer):
-    """A model with random weights, ready for training; seeded by the caller."""
-    from transformers import EsmConfig, MistralConfig, MistralForCausalLM
-
-    from genestill.teacher.nucleotide_transformer import NucleotideTransformerForMaskedLM
-
-    common = {
-        "vocab_size": len(tokenizer.vocabulary),
-        "hidden_size": settings.hidden_size,
-        "intermediate_size": 4 * settings.hidden_size,
-        "num_hidden_layers": settings.layers,
-        "num_attention_heads": settings.heads,
-        "pad_token_id": tokenizer.pad,
-    }
-    if settings.architecture == "genomeocean":
-        return MistralForCausalLM(
-            MistralConfig(
-                **common,
-                num_key_value_heads=settings.heads,
-                max_position_embeddings=settings.context,
-                sliding_window=None,
-                bos_token_id=tokenizer.prefix[0],
-                eos_token_id=tokenizer.suffix[-1],
-                tie_word_embeddings=False,
-            )
-        )
-    config = EsmConfig(
-        **common,
-        max_position_embeddings=settings.context + 2,
-        position_embedding_type="rotary",
-        mask_token_id=tokenizer.mask,
-        token_dropout=False,
-        emb_layer_norm_before=False,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        layer_norm_eps=1e-12,
-        tie_word_embeddings=False,
-    )
-    config.add_bias_fnn = False
-    model = NucleotideTransformerForMaskedLM(config)
-    # The name under which the published checkpoints go; the loader knows the gated block by its shape.
-    config.architectures = ["EsmForMaskedLM"]
-    return model
-
-
-def _tokenizer(corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
-    if settings.architecture == "nucleotide-transformer":
-        return KmerTokenizer.of_size(settings.k, settings.context)
-    count = min(TOKENIZER_BASES, 2 * corpus.bases) // TOKENIZER_PIECE
-    pieces = corpus.draw(np.random.default_rng([settings.seed, 0]), TOKENIZER_PIECE, max(1, count), settings.strands)
-    return FastTokenizer(train_bpe(pieces, settings.vocabulary, settings.context, letters=BASES))
 
 
 def _batch(tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, step: int):

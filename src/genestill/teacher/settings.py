@@ -8,6 +8,12 @@ from genestill.core.pooling import POOLINGS
 from genestill.core.recipes import REPRESENTATIONS
 from genestill.core.settings import Settings, setting
 
+# Architectures of teachers that are pretrained here, with what they are; each is a module of its name in architectures/
+ARCHITECTURES = {
+    "genomeocean": "a causal Mistral over byte-pair tokens",
+    "nucleotide-transformer": "a masked ESM encoder with rotary positions and gated feed-forward blocks over k-mers",
+}
+
 
 @dataclass(frozen=True)
 class PretrainingSettings(Settings):
@@ -20,9 +26,8 @@ class PretrainingSettings(Settings):
 
     architecture: str = setting(
         "genomeocean",
-        "genomeocean is a causal Mistral over byte-pair tokens; nucleotide-transformer is a masked ESM encoder with "
-        "rotary positions and gated feed-forward blocks over k-mers.",
-        choices=("genomeocean", "nucleotide-transformer"),
+        "; ".join(f"{name} is {what}" for name, what in ARCHITECTURES.items()) + ".",
+        choices=tuple(ARCHITECTURES),
     )
     hidden_size: int = setting(128, "Width of the hidden states; an even multiple of heads.", minimum=8)
     layers: int = setting(3, "Number of layers.", minimum=1)

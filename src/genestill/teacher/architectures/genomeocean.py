@@ -1,0 +1,44 @@
+"""GenomeOcean: a causal Mistral over byte pairs."""
+
+import numpy as np
+from transformers import MistralConfig, MistralForCausalLM
+
+from genestill.core.bpe import train_bpe
+from genestill.core.sequences import BASES
+from genestill.teacher.architectures.architecture import Architecture, common_settings
+from genestill.teacher.genomes import Genomes
+from genestill.teacher.settings import PretrainingSettings
+from genestill.teacher.tokenization import FastTokenizer, Tokenizer
+
+TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
+TOKENIZER_PIECE = 200
+
+
+class GenomeOcean(Architecture):
+    """transformers opens its folders by itself."""
+
+    kind = "causal"
+
+    def make_tokenizer(self, corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
+        """Byte pairs of pieces of the corpus."""
+        count = min(TOKENIZER_BASES, 2 * corpus.bases) // TOKENIZER_PIECE
+        generator = np.random.default_rng([settings.seed, 0])
+        pieces = corpus.draw(generator, TOKENIZER_PIECE, max(1, count), settings.strands)
+        return FastTokenizer(train_bpe(pieces, settings.vocabulary, settings.context, letters=BASES))
+
+    def build(self, settings: PretrainingSettings, tokenizer: Tokenizer) -> MistralForCausalLM:
+        """Full attention; the embedding and the head have weights of their own."""
+        return MistralForCausalLM(
+            MistralConfig(
+                **common_settings(settings, tokenizer),
+                num_key_value_heads=settings.heads,
+                max_position_embeddings=settings.context,
+                sliding_window=None,
+                bos_token_id=tokenizer.prefix[0],
+                eos_token_id=tokenizer.suffix[-1],
+                tie_word_embeddings=False,
+            )
+        )
+
+
+ARCHITECTURE = GenomeOcean()
