@@ -6,7 +6,7 @@ from genestill.core.errors import CheckFailed, InputError
 from genestill.core.lineage import parse_lineage
 from genestill.core.table_schemas import LABELS, METRICS, TRUTH, metrics_table, rank_columns
 from genestill.core.tables import write_table
-from genestill.evaluation.amber import compare_with_amber, write_amber_input
+from genestill.evaluation.amber import METRICS_OF_AMBER, UNITS_OF_AMBER, compare_with_amber, write_amber_input
 
 KNOWN = "d__D;p__P;c__C;o__O;f__F;g__G;s__a"
 OTHER = "d__D;p__P;c__C;o__O;f__F;g__G;s__b"
@@ -16,7 +16,8 @@ OTHER = "d__D;p__P;c__C;o__O;f__F;g__G;s__b"
 def case(tmp_path):
     ids = ["c1", "c2", "c3"]
     truth = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in (KNOWN, OTHER, "d__D")])})
-    write_table(tmp_path / "truth.parquet", truth.assign(genome=ids, length=[10, 20, 30], status=None), TRUTH)
+    unknown = dict.fromkeys(("status", "chimera", "identity", "same_species"))
+    write_table(tmp_path / "truth.parquet", truth.assign(genome=ids, length=[10, 20, 30], **unknown), TRUTH)
     labels = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in (KNOWN, "d__D;p__P", "")])})
     write_table(tmp_path / "labels.parquet", labels.assign(taxid=None, support=None), LABELS)
     return tmp_path
@@ -54,27 +55,37 @@ def test_without_a_truth_there_is_nothing_to_score(case):
 
 
 def write_results(folder, amber):
-    table = pd.DataFrame({"task": ["domain", "species"], "value": [1.0, 0.5], "n_units": 2})
-    same = {"benchmark": "taxonomy", "dataset": "d", "model": "MMseqs2", "kind": "baseline", "metric": "recall"}
-    table = metrics_table(table, **same, stratum="all", threshold="own")
-    write_table(folder / "metrics.parquet", table, METRICS)
-    (folder / "results.tsv").write_text(
-        f"Tool\trank\taccuracy_seq\nMMseqs2\tsuperkingdom\t1.0\nMMseqs2\tspecies\t{amber}\nGold standard\tspecies\t1\n"
+    """One model with a recall, precision and F1 of 1 at domain and .5 at species, of contigs and of bases."""
+    table = pd.DataFrame(
+        {"task": task, "value": value, "metric": metric, "weight": weight, "n_units": 2}
+        for task, value in (("domain", 1.0), ("species", 0.5))
+        for metric in METRICS_OF_AMBER
+        for weight in UNITS_OF_AMBER
     )
+    same = {"benchmark": "taxonomy", "dataset": "d", "model": "MMseqs2", "kind": "baseline"}
+    write_table(folder / "metrics.parquet", metrics_table(table, **same, stratum="all", threshold="own"), METRICS)
+    names = [f"{name}_{unit}" for name in METRICS_OF_AMBER.values() for unit in UNITS_OF_AMBER.values()]
+    theirs = {"Tool": "MMseqs2", "rank": ["superkingdom", "species"]} | {name: [1.0, 0.5] for name in names}
+    table = pd.DataFrame(theirs | {"accuracy_seq": [1.0, amber]})
+    table.to_csv(folder / "results.tsv", sep="\t", index=False)
     return folder / "results.tsv", folder / "metrics.parquet", folder / "amber.tsv"
 
 
 def test_agreement_with_amber_is_written_down(tmp_path):
-    assert compare_with_amber(*write_results(tmp_path, 0.5))["difference"].tolist() == [0, 0]
-    assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["amber"].tolist() == [1, 0.5]
+    made = compare_with_amber(*write_results(tmp_path, 0.5))
+    assert made["difference"].tolist() == [0] * 12
+    assert pd.read_csv(tmp_path / "amber.tsv", sep="\t", keep_default_na=False)["weight"].tolist() == [
+        *[""] * 6,
+        *["bases"] * 6,
+    ]
 
 
 def test_another_recall_by_amber_stops_the_run_and_stays_readable(tmp_path):
     with pytest.raises(CheckFailed, match=r"AMBER finds recall 0\.510000 for MMseqs2 at species, we 0\.500000"):
         compare_with_amber(*write_results(tmp_path, 0.51))
-    assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["difference"].tolist() == pytest.approx([0, -0.01])
+    assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["difference"].min() == pytest.approx(-0.01)
 
 
 def test_results_without_a_model_are_refused(tmp_path):
     with pytest.raises(InputError, match="no accuracy_seq of MMseqs2 at species"):
-        compare_with_amber(*write_results(tmp_path, ""))
+        compare_with_amber(*write_results(tmp_path, None))

@@ -22,7 +22,8 @@ def tally(dataset, model, seed, right, absent=(), threshold="own", called=0):
             lacking = genome in absent
             correct, wrong = (0, called) if lacking else (right, 0)
             counts = (correct, wrong, 10 - correct - wrong, 10 * lacking, called * lacking)
-            rows.append((dataset, model, "student", seed, threshold, rank, genome, *counts))
+            status = "absent species" if lacking else "exact copy"
+            rows.append((dataset, model, "student", seed, threshold, rank, genome, status, genome, *counts))
     return pd.DataFrame(rows, columns=TALLIES.names)
 
 
@@ -49,7 +50,7 @@ def f1(correct, wrong, contigs):
 
 def test_a_benchmark_averages_seeds_before_communities(tallies):
     table = compare(tallies, "ours", ["made"], seed=1, resamples=50)
-    species = table[table["rank"] == "species"].set_index(["scope", "model"])
+    species = table[(table["rank"] == "species") & (table["stratum"] == "all")].set_index(["scope", "model"])
     ours = (f1(54, 4, 80) + f1(42, 0, 80)) / 2
     assert species.loc[("one", "ours"), "f1"] == pytest.approx(ours)
     assert species.loc[("open", "MMseqs2"), "gain"] == pytest.approx(ours - f1(30, 12, 80))
@@ -70,10 +71,11 @@ def test_simulated_communities_are_in_no_mean_over_real_ones(tallies):
 
 def test_gains_are_paired_so_that_a_constant_lead_has_no_interval(tallies):
     table = compare(tallies, "ours", ["made"], seed=1, resamples=200)
-    closed = table[(table["rank"] == "species") & (table["scope"] == "closed")].set_index("model")
+    table = table[(table["rank"] == "species") & (table["stratum"] == "all")]
+    closed = table[table["scope"] == "closed"].set_index("model")
     lead = f1(9, 0, 10) - f1(8, 0, 10)
     np.testing.assert_allclose(closed.loc["MMseqs2", ["gain", "gain_low", "gain_high"]].astype(float), lead)
-    opened = table[(table["rank"] == "species") & (table["scope"] == "open")].set_index("model")
+    opened = table[table["scope"] == "open"].set_index("model")
     assert opened.loc["ours", "f1_low"] < opened.loc["ours", "f1"] < opened.loc["ours", "f1_high"]
 
 
@@ -108,6 +110,7 @@ def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
         "genome": ["x", "y", "y"],
         "length": 1,
         "status": ["exact", "species", "species"],
+        **dict.fromkeys(("chimera", "identity", "same_species")),
     }
     write_table(tmp_path / "truth.parquet", pd.DataFrame(truth), TRUTH)
     confidences = {f"confidence_{rank}": 0.9 for rank in RANKS}
@@ -122,6 +125,7 @@ def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
     )
     assert read_table(tmp_path / "tallies.parquet", TALLIES).equals(made)
     own = made[(made["model"] == "ours") & (made["rank"] == "species")].set_index(["threshold", "genome"])
+    assert own.loc[("own", "y"), ["status", "cluster"]].tolist() == ["absent species", "y"]
     counts = ["correct", "wrong", "none", "absent", "absent_called"]
     assert own.loc[("own", "x"), counts].tolist() == [1, 0, 0, 0, 0]
     assert own.loc[("own", "y"), counts].tolist() == [0, 1, 1, 2, 1]
@@ -156,7 +160,7 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, tallies):
     assert set(joined["model"]) == {"MMseqs2", "ours"}
     text = write_benchmark_table(comparison, "ours", tmp_path / "table.txt")
     assert (tmp_path / "table.txt").read_text() == text
-    row = next(line for line in text.splitlines() if line.startswith("ours"))
+    row = next(line for line in text.split("all contigs")[1].splitlines() if line.startswith("ours"))
     for expected in ("2 of 20", "0.800", "0.250", "12", "600"):
         assert expected in row
     drawn = draw_benchmark(comparison, "ours", tmp_path / "figures")

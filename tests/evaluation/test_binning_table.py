@@ -22,7 +22,8 @@ def write_truth(path, lineages, lengths):
     parsed = [parse_lineage(text) for text in lineages]
     table = pd.DataFrame({"id": [f"c{row}" for row in range(len(parsed))], **rank_columns(parsed)})
     lengths = pd.array(lengths, dtype="Int64")
-    write_table(path, table.assign(genome=None, length=lengths, status=None), TRUTH)
+    unknown = dict.fromkeys(("genome", "status", "chimera", "identity", "same_species"))
+    write_table(path, table.assign(length=lengths, **unknown), TRUTH)
 
 
 def write_predictions(path, lineages, accepted=None):

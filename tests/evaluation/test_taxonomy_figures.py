@@ -27,7 +27,7 @@ def run(tmp_path):
     truth["genome"] = [f"g{kind}" for kind in kinds]
     truth["length"] = generator.integers(500, 40_000, number)
     truth["status"] = [STATUSES[row % 5] for row in range(number)]
-    write_table(tmp_path / "truth.parquet", truth, TRUTH)
+    write_table(tmp_path / "truth.parquet", truth.assign(chimera=None, identity=None, same_species=None), TRUTH)
     cut = [";".join(text.split(";")[: generator.integers(0, 8)]) for text in texts]
     labels = pd.DataFrame({"id": ids, **rank_columns([parse_lineage(text) for text in cut])})
     write_table(tmp_path / "labels.parquet", labels.assign(taxid=None, support=None), LABELS)

@@ -327,7 +327,8 @@ def test_a_truth_in_names_of_another_taxonomy_is_refused_and_unknown_names_are_c
     for lineages, unknown in [(["d__Bacteria;p__Pseudomonadota", "d__Bacteria;p__Novum"], 1), (["d__A;p__X"], None)]:
         parsed = [parse_lineage(text) for text in lineages]
         answers = pd.DataFrame({"id": [str(row) for row in range(len(parsed))], **rank_columns(parsed)})
-        write_table(tmp_path / "truth.parquet", answers.assign(genome=None, length=None, status=None), TRUTH)
+        nothing = dict.fromkeys(("genome", "length", "status", "chimera", "identity", "same_species"))
+        write_table(tmp_path / "truth.parquet", answers.assign(**nothing), TRUTH)
         if unknown is not None:
             assert check_truth(tmp_path / "truth.parquet", tmp_path / "made") == unknown
             continue

@@ -84,6 +84,7 @@ rule evaluate_taxonomy:
         truth=EVALUATED_TRUTH,
         labels=EVALUATED_LABELS,
         predictions=COMPARED_PREDICTIONS,
+        abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
     output:
         f"{EVALUATION}/metrics.parquet",
     log:
@@ -98,13 +99,15 @@ rule evaluate_taxonomy:
         runtime=30,
     params:
         compared=compared_models(),
+        abundance=lambda wildcards, input: options(abundance=input.abundance),
         options=options(
             dataset=config["dataset"]["name"],
             seed=config["seed"],
             resamples=config["evaluation"]["resamples"],
         ),
     shell:
-        "python -m genestill evaluation taxonomy {params.compared} {params.options} --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation taxonomy {params.compared} {params.abundance} {params.options} --output {output:q}"
+        " 2> {log:q}"
 
 
 rule print_taxonomy_table:

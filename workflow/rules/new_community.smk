@@ -36,6 +36,8 @@ use rule index_contigs as index_new_contigs with:
         labels=[],
         truth=f"{NEW}/reference/community/truth.tsv",
         reference=f"{NEW}/reference/community/reference.tsv",
+        species_sets=SPECIES_SETS,
+        identities=IDENTITIES,
     output:
         index=f"{NEW}/reference/contigs.parquet",
         abundance=f"{NEW}/reference/abundance.parquet",
@@ -109,6 +111,7 @@ use rule benchmark_community as benchmark_new_community with:
         truth=f"{NEW}/reference/truth.parquet",
         labels=f"{NEW}/labels/labels.parquet",
         predictions=predictions_of_runs(NEW_RUNS, NEW),
+        abundance=f"{NEW}/reference/abundance.parquet",
     output:
         metrics=f"{RESULTS}/evaluation/new_benchmark.parquet",
         tallies=f"{RESULTS}/evaluation/new_tallies.parquet",

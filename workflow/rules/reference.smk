@@ -75,6 +75,38 @@ rule cut_community:
         " {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
+# Right answers about genomes are graded by the reference: which species count as one, which status a genome has.
+GRADED = bool(TRUTH and GENOMES and not ONLY_SCORES)
+SPECIES_SETS = f"{RESULTS}/reference/species_sets.tsv" if GRADED else []
+IDENTITIES = f"{RESULTS}/reference/genome_identities.tsv" if GRADED else []
+
+if GRADED:
+
+    rule compare_genomes:
+        input:
+            genomes=GENOMES,
+            truth=TRUTH,
+        output:
+            sets=SPECIES_SETS,
+            identities=IDENTITIES,
+        log:
+            f"{RESULTS}/logs/reference/compare_genomes.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/reference/compare_genomes.tsv"
+        conda:
+            "../../envs/genestill.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            runtime=60,
+        params:
+            genomes_folder=lambda wildcards: GENOMES_FOLDER,
+        shell:
+            "python -m genestill reference species-sets --genomes {input.genomes:q} --truth {input.truth:q}"
+            " --genomes-folder {params.genomes_folder:q} --output {output.sets:q}"
+            " --output-identities {output.identities:q} 2> {log:q}"
+
+
 rule index_contigs:
     input:
         contigs=CONTIGS,
@@ -83,6 +115,8 @@ rule index_contigs:
         labels=IMPORTED_LABELS,
         truth=TRUTH,
         reference=GENOMES,
+        species_sets=SPECIES_SETS,
+        identities=IDENTITIES,
     output:
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
@@ -105,6 +139,8 @@ rule index_contigs:
             labels=input.labels,
             truth=input.truth,
             reference=input.reference,
+            species_sets=input.species_sets,
+            identities=input.identities,
             output_truth=output.truth,
         ),
         settings=options(

@@ -194,6 +194,7 @@ rule benchmark_community:
         truth=f"{RESULTS}/reference/truth.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
         predictions=predictions_of_runs(BENCHMARK_RUNS),
+        abundance=f"{RESULTS}/reference/abundance.parquet",
     output:
         metrics=f"{RESULTS}/evaluation/benchmark.parquet",
         tallies=f"{RESULTS}/evaluation/tallies.parquet",
@@ -213,7 +214,8 @@ rule benchmark_community:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation taxonomy --truth {input.truth:q} --labels {input.labels:q}"
-        " {params.predictions} --dataset {params.dataset:q} --seed {params.seed:q} --output {output.metrics:q}"
+        " {params.predictions} --abundance {input.abundance:q} --dataset {params.dataset:q} --seed {params.seed:q}"
+        " --output {output.metrics:q}"
         " --output-tallies {output.tallies:q} 2> {log:q}"
 
 

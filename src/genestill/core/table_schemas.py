@@ -39,8 +39,22 @@ TRUTH = pa.schema(
         column(
             "status",
             pa.string(),
-            "what the reference holds of it: exact (the genome), known (another strain of the species), or the highest "
-            "rank that it lacks: species, genus, family, where the right answer stops above that rank",
+            "what the reference holds of it: exact copy (the genome), other strain (of the species), or the highest "
+            "rank that it lacks: absent species, absent genus, absent family, …, where the right answer stops above "
+            "that rank; no prokaryotic chromosome (plasmids, phages, eukaryotes: no right answer)",
+        ),
+        column("chimera", pa.bool_(), "whether the contig is joined from several genomes; null if unknown"),
+        column(
+            "identity",
+            pa.float32(),
+            "average nucleotide identity of its genome and the nearest one of the reference; null if unknown or below "
+            "about .8",
+            "share",
+        ),
+        column(
+            "same_species",
+            pa.list_(pa.string()),
+            "other names of its genus that are scored as the true species: sets of species within the species radius",
         ),
     ]
 )
@@ -98,7 +112,7 @@ METRICS = pa.schema(
         column("dataset", pa.string(), "dataset.name of the configuration"),
         column("sample", pa.string(), "sample of the data set; empty for all of them"),
         column("task", pa.string(), "rank, or task of the benchmark"),
-        column("stratum", pa.string(), "part of the data: all, status=…, length=…, test, …"),
+        column("stratum", pa.string(), "part of the data: all, no exact, status=…, length=…, test, …"),
         column("metric", pa.string(), "what is measured"),
         column("weight", pa.string(), "what a unit is weighted by, such as bases; empty where each counts once"),
         column("model", pa.string(), "who is scored"),
@@ -113,7 +127,7 @@ METRICS = pa.schema(
         column("high", pa.float64(), "upper end of its 95 % interval; null without one"),
         column("n_trainings", pa.int64(), "trainings behind the figure; 0 for what is not trained", "count"),
         column("n_units", pa.int64(), "units (contigs, sequences, tasks) behind the figure", "count"),
-        column("n_clusters", pa.int64(), "groups (genomes, homology groups) that the interval resamples", "count"),
+        column("n_clusters", pa.int64(), "groups (genomes, homology groups, …) that the interval resamples", "count"),
     ]
 )
 
@@ -286,7 +300,14 @@ TALLIES = pa.schema(
         column("seed", pa.int64(), "seed of the run; 0 for a model that is not trained"),
         column("threshold", pa.string(), "the model's own, or the fixed score above which its calls count"),
         column("rank", pa.string(), "rank"),
-        column("genome", pa.string(), "genome that the contigs come from: the unit that intervals resample"),
+        column("genome", pa.string(), "genome that the contigs come from"),
+        column("status", pa.string(), "what the reference holds of it, as in the right answers; empty if unknown"),
+        column(
+            "cluster",
+            pa.string(),
+            "what intervals resample, within the status: the genome; its genus where that is absent, its family where "
+            "that or more is absent",
+        ),
         column("correct", pa.int64(), "contigs named rightly at the rank", "contigs"),
         column("wrong", pa.int64(), "contigs named wrongly at the rank", "contigs"),
         column("none", pa.int64(), "contigs not named at the rank", "contigs"),

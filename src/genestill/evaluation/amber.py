@@ -1,9 +1,9 @@
-"""A second opinion: AMBER scores the same calls, and must find the same recall.
+"""A second opinion: AMBER scores the same calls, and must find the same recall, precision and F1.
 
 AMBER (Meyer et al. 2018, GigaScience; cami-amber 2.0.8, GPL-3) runs as a program of its own between the two functions
 here: `write_amber_input`, then ``amber.py -g gold.binning -l NAMES --ncbi_dir taxdump -o FOLDER NAME.binning …``, then
-`compare_with_amber`. Its ``accuracy_seq`` is the share of contigs of the gold standard that are called correctly,
-which is our recall.
+`compare_with_amber`. Its accuracy is the share of the gold standard that is called correctly, which is our recall; its
+purity is our precision, and its F1 of the sample our F1; each of contigs (``_seq``) and of bases (``_bp``).
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,9 @@ from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 
 _AMBER_RANKS = ("superkingdom", *RANKS[1:])
+# Our metrics -> AMBER's, and our weights -> AMBER's units.
+METRICS_OF_AMBER = {"recall": "accuracy", "precision": "precision_weighted", "f1": "f1_score_per"}
+UNITS_OF_AMBER = {"": "seq", "bases": "bp"}
 TOLERANCE = 1e-6
 
 
@@ -92,7 +95,7 @@ def compare_with_amber(
     models: list[str] | None = None,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Write model, rank, recall (ours), amber (``accuracy_seq``) and their difference to the TSV ``output``.
+    """Write model, rank, metric, weight, value (ours), amber and their difference to the TSV ``output``.
 
     Args:
         results: AMBER's ``results.tsv``.
@@ -103,34 +106,51 @@ def compare_with_amber(
 
     Raises:
         InputError: a result table that is not AMBER's, or without one of the models.
-        CheckFailed: a recall that differs by more than 0.000001.
+        CheckFailed: a figure that differs by more than 0.000001.
     """
+    names = {
+        (metric, weight): f"{theirs}_{unit}"
+        for metric, theirs in METRICS_OF_AMBER.items()
+        for weight, unit in UNITS_OF_AMBER.items()
+    }
     try:
-        theirs = pd.read_csv(results, sep="\t")[["Tool", "rank", "accuracy_seq"]]
+        theirs = pd.read_csv(results, sep="\t")[["Tool", "rank", *names.values()]]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{results}: not a result table of AMBER ({error})") from None
     theirs["rank"] = theirs["rank"].replace("superkingdom", "domain")
-    ours = read_taxonomy_metrics(metrics, seed)
-    ours = ours[(ours["metric"] == "recall") & (ours["stratum"] == "all") & (ours["threshold"] == OWN_THRESHOLD)]
+    theirs = pd.concat(
+        theirs[["Tool", "rank"]].assign(metric=metric, weight=weight, amber=theirs[name])
+        for (metric, weight), name in names.items()
+    )
+    ours = pd.concat(read_taxonomy_metrics(metrics, seed, weight) for weight in UNITS_OF_AMBER)
+    ours = ours[(ours["stratum"] == "all") & (ours["threshold"] == OWN_THRESHOLD) & (ours["minus"] == "")]
+    # Precision is not defined for a model that calls nothing.
+    ours = ours[ours["metric"].isin(METRICS_OF_AMBER) & ours["value"].notna()]
     if models is not None:
         unknown = sorted(set(models) - set(ours["model"]))
         if unknown:
             raise InputError(f"{metrics}: no model {unknown[0]!r}; expected one of those that AMBER scored")
         ours = ours[ours["model"].isin(models)]
-    joined = ours.rename(columns={"task": "rank", "value": "recall"}).merge(
-        theirs, how="left", left_on=["model", "rank"], right_on=["Tool", "rank"]
+    joined = ours.rename(columns={"task": "rank"}).merge(
+        theirs,
+        how="left",
+        left_on=["model", "rank", "metric", "weight"],
+        right_on=["Tool", "rank", "metric", "weight"],
     )
-    joined = joined.rename(columns={"accuracy_seq": "amber"})[["model", "rank", "recall", "amber"]]
-    joined["difference"] = joined["recall"] - joined["amber"]
+    joined = joined[["model", "rank", "metric", "weight", "value", "amber"]]
+    joined["difference"] = joined["value"] - joined["amber"]
     with write_aside(output) as aside:
         joined.to_csv(aside, sep="\t", index=False, float_format="%.8f")
     if joined["amber"].isna().any():
         lacking = joined[joined["amber"].isna()].iloc[0]
-        raise InputError(f"{results}: no accuracy_seq of {lacking['model']} at {lacking['rank']}")
+        name = names[lacking["metric"], lacking["weight"]]
+        raise InputError(f"{results}: no {name} of {lacking['model']} at {lacking['rank']}")
     worst = joined.loc[joined["difference"].abs().idxmax()]
     if abs(worst["difference"]) > TOLERANCE:
+        metric = f"{worst['metric']}, weighted by {worst['weight']}," if worst["weight"] else worst["metric"]
         raise CheckFailed(
-            f"AMBER finds recall {worst['amber']:.6f} for {worst['model']} at {worst['rank']}, we {worst['recall']:.6f}"
+            f"AMBER finds {metric} {worst['amber']:.6f} for {worst['model']} at {worst['rank']}, "
+            f"we {worst['value']:.6f}"
         )
-    logger.info("AMBER agrees with all %d recalls (largest difference %.1g)", len(joined), abs(worst["difference"]))
+    logger.info("AMBER agrees with all %d figures (largest difference %.1g)", len(joined), abs(worst["difference"]))
     return joined

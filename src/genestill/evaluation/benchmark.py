@@ -1,9 +1,11 @@
 """The benchmark of correctors over several communities and seeds: one comparison, with intervals over genomes.
 
 A score is first computed for each run, then averaged over the seeds of a model, then over communities. Intervals come
-from resampling genomes by name, over all communities at once: a genome that is in several of them is drawn for all.
+from resampling genomes within their status (genera and families where these are absent), over all communities at once:
+a genome that several of them, or several references, hold with the same status is drawn for all.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +16,17 @@ from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.table_schemas import METRICS, TALLIES
 from genestill.core.tables import read_table, write_table
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval
+from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval
 from genestill.evaluation.costs import read_cost
+from genestill.evaluation.strata import ALL, NO_EXACT, without_exact
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 OPEN_SHARE = 0.1  # share of contigs of absent species from which a community counts as open
 COMPARED_RANKS = ("species", "genus", "family")
 _PARTS = ("correct", "wrong", "none")
 _KEY = ["model", "threshold"]
+_CLUSTER = ["status", "cluster"]
+COMPARED_STRATA = (NO_EXACT, ALL)
 _BLOCK = 250  # resamples held at a time
 
 
@@ -45,22 +50,25 @@ class Scores:
 def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
     """F1 at ``rank`` of every model and threshold in every community; ``tallies`` is of `table_schemas.TALLIES`.
 
+    What is drawn are clusters, within their status.
+
     Raises `InputError` if a model was not run in every community.
     """
     chosen = tallies[tallies["rank"] == rank]
     communities = sorted(chosen["dataset"].unique())
     rows = chosen[_KEY].drop_duplicates().sort_values(_KEY).reset_index(drop=True)
-    genomes = sorted(chosen["genome"].unique())
+    clusters = pd.MultiIndex.from_frame(chosen[_CLUSTER].drop_duplicates().sort_values(_CLUSTER))
+    group = pd.factorize(clusters.get_level_values("status"))[0]
     counts, seeds_to_rows = [], []
     for community in communities:
-        runs = chosen[chosen["dataset"] == community].set_index([*_KEY, "seed", "genome"])[list(_PARTS)]
-        wide = runs.unstack("genome", fill_value=0)
+        runs = chosen[chosen["dataset"] == community].groupby([*_KEY, "seed", *_CLUSTER])[list(_PARTS)].sum()
+        wide = runs.unstack(_CLUSTER, fill_value=0)
         present = pd.MultiIndex.from_frame(rows).get_indexer(wide.index.droplevel("seed"))
         lacking = set(range(len(rows))) - set(present.tolist())
         if lacking:
             model, threshold = rows.iloc[min(lacking)]
             raise InputError(f"benchmark: no run of {model} (threshold {threshold}) in the community {community!r}")
-        counts.append([wide[part].reindex(columns=genomes, fill_value=0).to_numpy(float).T for part in _PARTS])
+        counts.append([wide[part].reindex(columns=clusters, fill_value=0).to_numpy(float).T for part in _PARTS])
         average = np.zeros((len(rows), len(present)))
         average[present, np.arange(len(present))] = 1
         seeds_to_rows.append(average / average.sum(axis=1, keepdims=True))
@@ -73,16 +81,15 @@ def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int)
         return np.stack(by_community, axis=2)
 
     generator = np.random.default_rng(seed)
-    uniform = np.full(len(genomes), 1 / len(genomes))
     blocks = [min(_BLOCK, resamples - start) for start in range(0, resamples, _BLOCK)]
-    drawn = [scores(generator.multinomial(len(genomes), uniform, size=size).astype(float)) for size in blocks]
-    return Scores(rows, communities, scores(np.ones((1, len(genomes))))[0], np.concatenate(drawn))
+    drawn = [scores(draw_weights(generator, size, len(clusters), group)) for size in blocks]
+    return Scores(rows, communities, scores(np.ones((1, len(clusters))))[0], np.concatenate(drawn))
 
 
 def scopes_of(tallies: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]]:
     """What communities are averaged over: the open real ones, the closed real ones, and each by itself."""
     # The number of contigs and of absent ones is the same in every run: one of each genome will do.
-    once = tallies[tallies["rank"] == "species"].drop_duplicates(["dataset", "genome"])
+    once = tallies[tallies["rank"] == "species"].drop_duplicates(["dataset", "genome", "status"])
     sums = once.groupby("dataset")[[*_PARTS, "absent"]].sum()
     share = sums["absent"] / sums[list(_PARTS)].sum(axis=1)
     real = [name for name in share.index if name not in simulated]
@@ -94,35 +101,49 @@ def scopes_of(tallies: pd.DataFrame, simulated: list[str]) -> dict[str, list[str
 
 
 def compare(tallies: pd.DataFrame, ours: str, simulated: list[str], seed: int, resamples: int = RESAMPLES):
-    """The comparison: a row for each scope, rank, model and threshold.
+    """The comparison: a row for each stratum, scope, rank, model and threshold.
 
-    Columns: scope, rank, model, threshold, f1, f1_low, f1_high (95 % over genomes); gain, gain_low, gain_high: F1 of
-    ``ours`` at its own threshold less that of the row, paired; absent, absent_called (contigs, the second a mean over
-    seeds), recall_known (share of contigs of known taxa that are correct), communities.
+    Columns: stratum (`strata.NO_EXACT` where statuses are known, `strata.ALL`), scope, rank, model, threshold, f1,
+    f1_low, f1_high (95 % over clusters); gain, gain_low, gain_high: F1 of ``ours`` at its own threshold less that of
+    the row, paired; absent, absent_called (contigs, the second a mean over seeds), recall_known (share of contigs of
+    known taxa that are correct), communities, contigs, clusters.
     """
     if ours not in set(tallies["model"]):
         raise InputError(f"benchmark: no model {ours!r}; there are {', '.join(sorted(set(tallies['model'])))}")
     scopes = scopes_of(tallies, simulated)
     found = []
-    for rank in COMPARED_RANKS:
-        scores = resample_scores(tallies, rank, resamples, seed)
-        own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
-        of_rank = tallies[tallies["rank"] == rank]
-        for scope, names in scopes.items():
-            where = [scores.communities.index(name) for name in names]
-            value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
-            absent = _absent(of_rank[of_rank["dataset"].isin(names)])
-            for row, (model, threshold) in enumerate(scores.rows.itertuples(index=False)):
-                low, high = interval(drawn[:, row])
-                gain_low, gain_high = interval(drawn[:, own] - drawn[:, row])
-                found.append(
-                    {"scope": scope, "rank": rank, "model": model, "threshold": threshold}
-                    | {"f1": value[row], "f1_low": low, "f1_high": high}
-                    | {"gain": value[own] - value[row], "gain_low": gain_low, "gain_high": gain_high}
-                    | absent.loc[(model, threshold)].to_dict()
-                    | {"communities": len(names)}
-                )
+    for stratum in COMPARED_STRATA:
+        of_stratum = tallies if stratum == ALL else tallies[without_exact(tallies["status"].to_numpy())]
+        held = set(of_stratum["dataset"])
+        of_scopes = {scope: [name for name in names if name in held] for scope, names in scopes.items()}
+        for rank in COMPARED_RANKS if held else ():
+            scores = resample_scores(of_stratum, rank, resamples, seed)
+            of_rank = of_stratum[of_stratum["rank"] == rank]
+            for scope, names in of_scopes.items():
+                if names:
+                    rows = _compare(scores, of_rank[of_rank["dataset"].isin(names)], names, ours)
+                    found += [{"stratum": stratum, "scope": scope, "rank": rank} | row for row in rows]
     return pd.DataFrame(found)
+
+
+def _compare(scores: Scores, tallies: pd.DataFrame, names: list[str], ours: str) -> Iterator[dict]:
+    """One row for each model and threshold over the communities ``names``, whose tallies of the rank are given."""
+    own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
+    where = [scores.communities.index(name) for name in names]
+    value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
+    absent = _absent(tallies)
+    once = tallies.drop_duplicates(["dataset", "genome", "status"])
+    size = {"contigs": int(once[list(_PARTS)].sum().sum()), "clusters": len(once[_CLUSTER].drop_duplicates())}
+    for row, (model, threshold) in enumerate(scores.rows.itertuples(index=False)):
+        low, high = interval(drawn[:, row])
+        gain_low, gain_high = interval(drawn[:, own] - drawn[:, row])
+        yield (
+            {"model": model, "threshold": threshold, "f1": value[row], "f1_low": low, "f1_high": high}
+            | {"gain": value[own] - value[row], "gain_low": gain_low, "gain_high": gain_high}
+            | absent.loc[(model, threshold)].to_dict()
+            | {"communities": len(names)}
+            | size
+        )
 
 
 def _absent(tallies: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +171,7 @@ def gather_benchmark(
     whole = pd.concat([read_table(path, TALLIES) for path in tallies], ignore_index=True)
     table = compare(whole, ours, simulated, seed)
     scopes = scopes_of(whole, simulated)
-    table = table.join(_calibration(joined, scopes), on=["scope", "rank", "model"])
+    table = table.join(_calibration(joined, scopes), on=["stratum", "scope", "rank", "model"])
     table = table.join(_cost_table(costs), on="model")
     write_table(output, joined, METRICS)
     with write_aside(comparison) as aside:
@@ -158,13 +179,14 @@ def gather_benchmark(
 
 
 def _calibration(joined: pd.DataFrame, scopes: dict[str, list[str]]) -> pd.DataFrame:
-    chosen = joined[(joined["stratum"] == "all") & joined["metric"].isin(["ece", "auprc"])]
-    seen = chosen.groupby(["task", "model", "dataset", "metric"])["value"].mean().unstack("metric").reset_index()
+    chosen = joined[joined["stratum"].isin(COMPARED_STRATA) & joined["metric"].isin(["ece", "auprc"])]
+    key = ["stratum", "task", "model"]
+    seen = chosen.groupby([*key, "dataset", "metric"])["value"].mean().unstack("metric").reset_index()
     parts = []
     for scope, names in scopes.items():
-        part = seen[seen["dataset"].isin(names)].groupby(["task", "model"])[["ece", "auprc"]].mean().reset_index()
+        part = seen[seen["dataset"].isin(names)].groupby(key)[["ece", "auprc"]].mean().reset_index()
         parts.append(part.assign(scope=scope).rename(columns={"task": "rank"}))
-    return pd.concat(parts).set_index(["scope", "rank", "model"])
+    return pd.concat(parts).set_index(["stratum", "scope", "rank", "model"])
 
 
 def _cost_table(costs: list[tuple[str, str | Path]]) -> pd.DataFrame:

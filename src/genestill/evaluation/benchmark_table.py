@@ -10,10 +10,11 @@ from genestill.core.errors import InputError
 from genestill.evaluation.benchmark import COMPARED_RANKS
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
 from genestill.evaluation.pages import write_answer
+from genestill.evaluation.strata import ALL, NO_EXACT
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 MEANS = ("open", "closed")
-_TEXT = {"scope": str, "rank": str, "model": str, "threshold": str}
+_TEXT = {"stratum": str, "scope": str, "rank": str, "model": str, "threshold": str}
 
 
 def read_comparison(path: str | Path) -> pd.DataFrame:
@@ -31,14 +32,16 @@ def _name(row) -> str:
 
 def write_benchmark_table(comparison: str | Path, ours: str, output: str | Path) -> str:
     """Write and return the comparison as plain text: a block for each mean, then species F1 in each community."""
-    table = _worth_showing(read_comparison(comparison))
-    blocks = [_block(table, scope, ours) for scope in MEANS if scope in set(table["scope"])]
-    species = table[(table["rank"] == "species") & ~table["scope"].isin(MEANS)]
-    if len(species):
-        wide = species.pivot(index="name", columns="scope", values="f1")
-        order = wide.mean(axis=1).sort_values(ascending=False).index
-        by_community = wide.loc[order].rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)
-        blocks.append("species F1 by community\n\n" + by_community)
+    whole = _worth_showing(read_comparison(comparison))
+    blocks = []
+    for stratum, table in whole.groupby("stratum", sort=False):
+        blocks += [_block(table, stratum, scope, ours) for scope in MEANS if scope in set(table["scope"])]
+        species = table[(table["rank"] == "species") & ~table["scope"].isin(MEANS)]
+        if len(species):
+            wide = species.pivot(index="name", columns="scope", values="f1")
+            order = wide.mean(axis=1).sort_values(ascending=False).index
+            by_community = wide.loc[order].rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)
+            blocks.append(f"species F1 by community, {_STRATA[stratum]}\n\n{by_community}")
     text = "\n\n".join(blocks) + "\n\n" + _LEGEND
     write_answer(output, "Correctors compared", text)
     return text
@@ -55,16 +58,19 @@ def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
     return table[shown]
 
 
+_STRATA = {NO_EXACT: "without contigs of genomes that the reference holds", ALL: "all contigs"}
+
 _LEGEND = """A name without "> x" counts calls at the model's own threshold, one with it above that score: the best
 of .5, .8 and .95 in hindsight, where it beats the model's own.
 F1 = 2 P R / (P + R), P = correct / (correct + wrong), R = correct / all contigs;
 mean over seeds, then over communities.
-[ ]: 95 % interval, genomes resampled over all communities at once; gain: paired, the first model less the row's.
+[ ]: 95 % interval, genomes (genera and families where these are absent) resampled within their status over all
+communities at once; gain: paired, the first model less the row's.
 absent called: contigs of species that the reference lacks and the model names; of all, mean over seeds.
 """
 
 
-def _block(table: pd.DataFrame, scope: str, ours: str) -> str:
+def _block(table: pd.DataFrame, stratum: str, scope: str, ours: str) -> str:
     part = table[table["scope"] == scope]
     species = part[part["rank"] == "species"].set_index("name").sort_values("f1", ascending=False)
     shown = pd.DataFrame(index=species.index)
@@ -86,8 +92,8 @@ def _block(table: pd.DataFrame, scope: str, ours: str) -> str:
     ):
         if column in species and species[column].notna().any():
             shown[heading] = ["" if np.isnan(value) else form.format(value) for value in species[column]]
-    number = int(species["communities"].iloc[0])
-    heading = f"{scope} communities (mean over {number})"
+    number, contigs, clusters = (int(species[column].iloc[0]) for column in ("communities", "contigs", "clusters"))
+    heading = f"{scope} communities (mean over {number}), {_STRATA[stratum]}: {contigs:,} contigs, {clusters} clusters"
     return f"{heading}\n\n{shown.rename_axis(None).to_string()}"
 
 
@@ -99,6 +105,8 @@ def _with_interval(value: float, low: float, high: float, signed: bool = False) 
 def draw_benchmark(comparison: str | Path, ours: str, folder: str | Path) -> list[str]:
     """Draw the comparison into ``folder`` (an SVG and a TSV each); return the figures' names."""
     table = read_comparison(comparison)
+    # Of the harder stratum, where there is one.
+    table = table[table["stratum"] == table["stratum"].iloc[0]]
     with matplotlib.rc_context(STYLE):
         drawn = {"species_f1": _species_f1(table, ours), "absent_and_known": _absent_and_known(table, ours)}
         if "seconds" in table and table["seconds"].notna().any():

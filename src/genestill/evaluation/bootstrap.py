@@ -1,4 +1,7 @@
-"""Intervals by resampling whole genomes: contigs of one genome share their fate and are no independent units."""
+"""Intervals by resampling whole genomes: contigs of one genome share their fate and are no independent units.
+
+Genomes are drawn within their status, so that every resample has the same share of absent species, genera and families.
+"""
 
 import numpy as np
 
@@ -16,31 +19,67 @@ def f1_score(correct, wrong, none):
     return np.divide(2 * correct, both, out=np.zeros_like(both), where=both > 0)
 
 
-def resample_f1(
-    correct: np.ndarray, wrong: np.ndarray, none: np.ndarray, cluster: np.ndarray, resamples: int, seed: int
+def resample_sums(
+    values: np.ndarray, cluster: np.ndarray, resamples: int, seed: int, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """F1 of several scores on the same resampled clusters, so that their differences are paired.
+    """Sums of several values over the same resampled clusters, so that what is made of them is paired.
 
     Args:
-        correct, wrong, none: bool or counts [n, k], n contigs, k scores (models x ranks).
+        values: float64 [n, k], k values of n contigs.
         cluster: int64 [n], number of each contig's cluster, 0 to g - 1.
-        resamples: how many times g clusters are drawn with replacement.
-        seed: of the draws.
+        resamples: how many times clusters are drawn with replacement, as many as there are.
+        seed: of the draws; the same seed and clusters give the same draws.
+        group: int64 [g], clusters are drawn within these groups, each as often as it has clusters; None: one group.
 
     Returns:
         float64 [resamples, k].
     """
-    groups = int(cluster.max()) + 1
-    sums = np.zeros((3, groups, correct.shape[1]))
-    for counts, values in zip(sums, (correct, wrong, none), strict=True):
-        np.add.at(counts, cluster, values)
+    sums = sum_by_cluster(values, cluster, len(group) if group is not None else int(cluster.max()) + 1)
     generator = np.random.default_rng(seed)
-    drawn = np.empty((resamples, correct.shape[1]))
+    drawn = np.empty((resamples, values.shape[1]))
     for start in range(0, resamples, _BLOCK):
         stop = min(start + _BLOCK, resamples)
-        weights = generator.multinomial(groups, np.full(groups, 1 / groups), size=stop - start).astype(np.float64)
-        drawn[start:stop] = f1_score(*(weights @ counts for counts in sums))
+        drawn[start:stop] = draw_weights(generator, stop - start, len(sums), group) @ sums
     return drawn
+
+
+def sum_by_cluster(values: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
+    """Sums of ``values`` [n, k] over the contigs of each cluster: float64 [clusters, k]."""
+    sums = np.zeros((clusters, values.shape[1]))
+    np.add.at(sums, cluster, values)
+    return sums
+
+
+def draw_weights(
+    generator: np.random.Generator, resamples: int, clusters: int, group: np.ndarray | None = None
+) -> np.ndarray:
+    """How often each cluster is drawn, within its group: float64 [resamples, clusters]."""
+    weights = np.empty((resamples, clusters))
+    group = np.zeros(clusters, dtype=np.int64) if group is None else group
+    for number in np.unique(group):
+        members = np.flatnonzero(group == number)
+        weights[:, members] = generator.multinomial(
+            len(members), np.full(len(members), 1 / len(members)), size=resamples
+        )
+    return weights
+
+
+def resample_f1(
+    correct: np.ndarray,
+    wrong: np.ndarray,
+    none: np.ndarray,
+    cluster: np.ndarray,
+    resamples: int,
+    seed: int,
+    group: np.ndarray | None = None,
+) -> np.ndarray:
+    """F1 of several scores on the same resampled clusters.
+
+    ``correct``, ``wrong`` and ``none`` are bool or weights [n, k], n contigs, k scores (models x ranks); the others are
+    as in `resample_sums`. Returns float64 [resamples, k].
+    """
+    values = np.concatenate([correct, wrong, none], axis=1).astype(np.float64)
+    return f1_score(*np.split(resample_sums(values, cluster, resamples, seed, group), 3, axis=1))
 
 
 def interval(drawn: np.ndarray, level: float = LEVEL) -> tuple[float, float]:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, spelling_key
 from genestill.core.logs import logger
+from genestill.core.novelty import RIGHT_DEPTH, STATUSES, status_word
 from genestill.core.table_schemas import LABELS, PREDICTIONS, TRUTH, lineages_of
-from genestill.core.tables import read_table
+from genestill.core.tables import read_arrow, read_table
 
 UNNAMED = -1
-# The rank that a novelty status calls absent from the reference; the right answer stops above it.
-RIGHT_DEPTH = {"exact": 7, "known": 7, "species": 6, "genus": 5, "family": 4}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,11 @@ class Community:
         path: int32 [n, 7], number of the true path at each rank, -1 where the truth is unknown.
         genome: int64 [n], number of the genome a contig comes from; a contig of unknown origin is its own.
         length: int64 [n], base pairs, 0 where unknown.
-        status: n novelty statuses, "" where unknown.
+        status: n words of `novelty.STATUSES`, "" where unknown.
+        identity: float64 [n], average nucleotide identity of the genome and its nearest in the reference; NaN where
+            unknown.
+        chimera: int8 [n], 1 for contigs of several genomes, 0 for others, -1 where unknown.
+        reads: float64 [n], sequenced bases: depth x length over all samples; 0 where unknown.
     """
 
     ids: list[str]
@@ -85,6 +90,9 @@ class Community:
     genome: np.ndarray
     length: np.ndarray
     status: np.ndarray
+    identity: np.ndarray
+    chimera: np.ndarray
+    reads: np.ndarray
 
     @property
     def has_truth(self) -> bool:
@@ -98,12 +106,29 @@ class Community:
 
 
 class _Paths:
-    """Numbers for paths: two lineages have the same number at a rank if they agree down to it, in any spelling."""
+    """Numbers for paths: two lineages have the same number at a rank if they agree down to it, in any spelling.
+
+    Species that are scored as the same have one number.
+    """
 
     def __init__(self):
         self.names: list[list[Lineage]] = [[] for _ in RANKS]
         self._number: list[dict[tuple[str, ...], int]] = [{} for _ in RANKS]
         self._row: dict[Lineage, list[int]] = {NO_LINEAGE: [UNNAMED] * len(RANKS)}
+
+    @property
+    def encoded(self) -> list[Lineage]:
+        """All lineages that were encoded."""
+        return list(self._row)
+
+    def join(self, species: list[Lineage]) -> None:
+        """Give these species one number; to be called before any lineage is encoded."""
+        numbers = self._number[-1]
+        keys = [tuple(map(spelling_key, lineage)) for lineage in species]
+        number = next((numbers[key] for key in keys if key in numbers), len(self.names[-1]))
+        if number == len(self.names[-1]):
+            self.names[-1].append(species[0])
+        numbers.update(dict.fromkeys(keys, number))
 
     def encode(self, lineages: list[Lineage]) -> np.ndarray:
         rows = [self._row.get(lineage) or self._add(lineage) for lineage in lineages]
@@ -126,6 +151,7 @@ def read_calls(
     labels: str | Path | None,
     predictions: Sequence[Predictions],
     labels_name: str = "MMseqs2",
+    abundance: str | Path | None = None,
 ) -> tuple[Community, list[Model]]:
     """Read everything that is compared; the labels are the first model, where there are any.
 
@@ -134,6 +160,7 @@ def read_calls(
         labels: table of `table_schemas.LABELS`, which says what the contigs are; None: those of the truth.
         predictions: what is compared with them. A contig that a table lacks is not called.
         labels_name: name of the labels in the metric table.
+        abundance: table of depths by sample, for the reads of each contig; None: unknown.
 
     Raises:
         InputError: neither truth nor labels; a table twice the same contig; predictions for contigs that are not in
@@ -147,13 +174,13 @@ def read_calls(
         if truth is None:
             raise InputError("neither truth nor labels say which contigs are evaluated; give one of them")
         ids = read_table(truth, TRUTH, ["id"])["id"].tolist()
-        row_of, paths, models = _rows(truth, ids), _Paths(), []
+        row_of, paths, models = _rows(truth, ids), _paths_of(truth), []
     else:
         if any(one.model == labels_name for one in predictions):
             raise InputError(f"{labels_name!r} is the name of the labels; give the predictions another one")
         table = read_table(labels, LABELS)
         ids = table["id"].tolist()
-        row_of, paths = _rows(labels, ids), _Paths()
+        row_of, paths = _rows(labels, ids), _paths_of(truth)
         calls = paths.encode(lineages_of(table))
         assigned = calls != UNNAMED
         models = [Model(labels_name, calls, assigned.astype(np.float32), assigned, False, "baseline", is_labels=True)]
@@ -162,7 +189,18 @@ def read_calls(
         if one.threshold is not None:
             model = replace(model, accepted=model.at(one.threshold))
         models.append(model)
-    return _read_community(truth, ids, row_of, paths), models
+    return _read_community(truth, ids, row_of, paths, abundance), models
+
+
+def _paths_of(truth: str | Path | None) -> _Paths:
+    """Numbers for paths, with the species of the truth that are scored as the same."""
+    paths = _Paths()
+    if truth is not None:
+        table = read_table(truth, TRUTH)
+        table = table[table["same_species"].notna()].drop_duplicates(list(RANKS))
+        for lineage, names in zip(lineages_of(table), table["same_species"], strict=True):
+            paths.join([lineage, *((*lineage[:-1], name) for name in names)])
+    return paths
 
 
 def _rows(path, ids: list[str]) -> dict[str, int]:
@@ -200,12 +238,14 @@ def _read_model(given: Predictions, row_of: dict[str, int], paths: _Paths) -> Mo
     return Model(name, named, confidence, accepted & (named != UNNAMED), has_confidence, given.kind, given.seed)
 
 
-def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths) -> Community:
+def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths, abundance) -> Community:
     number = len(ids)
     path = np.full((number, len(RANKS)), UNNAMED, dtype=np.int32)
     genome = np.arange(number, dtype=np.int64)
     length = np.zeros(number, dtype=np.int64)
     status = np.full(number, "", dtype=object)
+    identity = np.full(number, np.nan)
+    chimera = np.full(number, -1, dtype=np.int8)
     if truth is not None:
         table = read_table(truth, TRUTH)
         _rows(truth, table["id"].tolist())
@@ -215,16 +255,30 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
         table = table[kept]
         rows = table["id"].map(row_of).to_numpy(dtype=np.int64)
         answers = lineages_of(table)
-        called = [(path + NO_LINEAGE)[: len(RANKS)] for paths_of_rank in paths.names for path in paths_of_rank]
-        unknown = count_unknown_names(answers, called, str(truth), "the labels and predictions")
+        unknown = count_unknown_names(answers, paths.encoded, str(truth), "the labels and predictions")
         logger.info("%d names of the truth are among no labels and predictions", unknown)
         path[rows] = paths.encode(answers)
         length[rows] = table["length"].fillna(0)
-        status[rows] = table["status"].fillna("")
+        status[rows] = [_status_of(word, truth) for word in table["status"].fillna("")]
+        identity[rows] = table["identity"].astype(float)
+        chimera[rows] = table["chimera"].astype("boolean").fillna(False).astype(np.int8) - table["chimera"].isna()
         known = table["genome"].notna().to_numpy()
         genome[rows[known]] = number + pd.factorize(table["genome"][known])[0]
-        strange = set(status) - set(RIGHT_DEPTH) - {""}
-        if strange:
-            raise InputError(f"{truth}: status {sorted(strange)[0]!r}; expected one of {', '.join(RIGHT_DEPTH)}")
     genome = np.unique(genome, return_inverse=True)[1].reshape(-1)
-    return Community(ids, paths.names, path, genome, length, status)
+    reads = np.zeros(number) if abundance is None else _read_depths(abundance, ids) * length
+    return Community(ids, paths.names, path, genome, length, status, identity, chimera, reads)
+
+
+def _status_of(word: str, truth) -> str:
+    try:
+        return status_word(word) if word else ""
+    except ValueError:
+        raise InputError(f"{truth}: status {word!r}; expected one of {', '.join(STATUSES)}") from None
+
+
+def _read_depths(path, ids: list[str]) -> np.ndarray:
+    """Depth of each contig, summed over samples: float64 [n]."""
+    samples = [name for name in pq.read_schema(path).names if name != "id"]
+    schema = pa.schema([("id", pa.string()), *[(name, pa.float32()) for name in samples]])
+    table = read_arrow(path, schema).to_pandas().set_index("id").reindex(ids)
+    return table.fillna(0).sum(axis=1).to_numpy(dtype=np.float64)

@@ -78,6 +78,7 @@ def _compared(options) -> list:
 def _add_taxonomy(commands) -> None:
     parser = commands.add_parser("taxonomy", help="score labels and predictions against the truth, rank by rank")
     _add_compared(parser)
+    parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, to weigh them by reads")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set in the metric table")
     add_seed(parser, "the run and of the bootstrap")
     add_settings(parser, IntervalSettings)
@@ -98,6 +99,7 @@ def _run_taxonomy(options) -> None:
         options.seed,
         settings_of(ComparisonSettings, options).labels_name,
         settings_of(IntervalSettings, options).resamples,
+        options.abundance,
     )
     if options.output_tallies:
         from genestill.evaluation.tallies import write_tallies
@@ -281,12 +283,13 @@ def _run_amber_input(options) -> None:
 
 
 def _add_amber(commands) -> None:
-    parser = commands.add_parser("amber-comparison", help="check that AMBER finds the same recall as we do")
+    summary = "check that AMBER finds the same recall, precision and F1 as we do"
+    parser = commands.add_parser("amber-comparison", help=summary)
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="those that AMBER scored (all of the metrics)")
     parser.add_argument("--seed", type=int, help="the seed whose predictions AMBER scored, where there are several")
-    parser.add_argument("--output", required=True, metavar="TSV", help="both recalls of every model at every rank")
+    parser.add_argument("--output", required=True, metavar="TSV", help="the figures of both, of every model and rank")
     parser.set_defaults(run=_run_amber)
 
 

@@ -25,7 +25,9 @@ from genestill.core.tables import read_table, read_tsv
 from genestill.evaluation.costs import read_cost
 
 CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
-FIGURES = ("value", "low", "high", "n_trainings", "n_units")
+FIGURES = ("value", "low", "high", "n_trainings", "n_units", "n_clusters")
+# Ranks at which all figures of the taxonomy benchmark are published.
+COMPARED_RANKS = ("species", "genus", "family")
 COLUMNS = (*CELL[:7], "kind", *CELL[7:], *FIGURES, "teacher", "headline", "configuration", "commit")
 # Tables of results that have columns of their own.
 EXCEPTIONS = {
@@ -59,9 +61,14 @@ _TAXONOMY_METRICS = (
     "precision",
     "recall",
     "f1",
+    "recall_known",
+    "absent_named",
     "coverage",
+    "risk",
+    "coverage_at_risk",
     "absent_called",
     "ece",
+    "ece_adaptive",
     "auprc",
     "exact_answer",
     "over_depth",
@@ -135,6 +142,9 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     taxonomy = table["benchmark"] == "taxonomy"
     wanted = table["metric"].isin(_TAXONOMY_METRICS) & table["threshold"].isin(["", "own"])
     wanted &= ~table["stratum"].str.startswith("length=")
+    # Weights, points of curves and strata by identity at the ranks that are compared.
+    plain = (table["weight"] == "") & (table["variant"] == "") & ~table["stratum"].str.contains(", ANI ", regex=False)
+    wanted &= plain | table["task"].isin(COMPARED_RANKS)
     table = table[~taxonomy | wanted]
     if table.empty:
         raise InputError("no figures to publish: the metrics hold single folds only, or none")

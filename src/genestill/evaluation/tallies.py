@@ -11,7 +11,8 @@ from genestill.core.lineage import RANKS
 from genestill.core.table_schemas import TALLIES, TRUTH
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.calls import Predictions, read_calls
-from genestill.evaluation.taxonomy import OWN_THRESHOLD, THRESHOLDS, judge
+from genestill.evaluation.strata import cluster_names
+from genestill.evaluation.taxonomy import OWN_THRESHOLD, THRESHOLDS, judge, known_and_absent
 
 
 def write_tallies(
@@ -37,8 +38,11 @@ def write_tallies(
     table = read_table(truth, TRUTH).set_index("id")["genome"].reindex(community.ids)
     if table.isna().any():
         raise InputError(f"{truth}: {table.index[table.isna()][0]!r} has no genome; a benchmark resamples genomes")
-    genomes, of = np.unique(table.to_numpy(dtype=str), return_inverse=True)
-    right = community.right_depth
+    # A genome has several statuses where its contigs do: a table of right answers may hold any.
+    keys = pd.DataFrame({"genome": table.to_numpy(dtype=str), "status": community.status.astype(str)})
+    keys["cluster"] = cluster_names(community, keys["genome"])
+    rows_of = keys.drop_duplicates(ignore_index=True)
+    of = pd.MultiIndex.from_frame(rows_of).get_indexer(pd.MultiIndex.from_frame(keys))
     rows = []
     for model in models:
         views = {OWN_THRESHOLD: model.accepted}
@@ -48,18 +52,13 @@ def write_tallies(
             outcomes = judge(community, model, accepted)
             called = outcomes.correct | outcomes.wrong
             for level, rank in enumerate(RANKS):
-                absent = (right >= 0) & (right <= level)
+                absent = known_and_absent(community)[1][:, level]
                 counts = {part: values[:, level] for part, values in vars(outcomes).items()}
                 counts |= {"absent": absent, "absent_called": absent & called[:, level]}
-                sums = {part: np.bincount(of, values, len(genomes)).astype(int) for part, values in counts.items()}
-                rows.append(
-                    pd.DataFrame(
-                        {"model": model.name, "kind": model.kind, "seed": model.seed or 0, "threshold": threshold}
-                        | {"rank": rank, "genome": genomes}
-                        | sums
-                    )
-                )
+                sums = {part: np.bincount(of, values, len(rows_of)).astype(int) for part, values in counts.items()}
+                named = {"model": model.name, "kind": model.kind, "seed": model.seed or 0, "threshold": threshold}
+                rows.append(rows_of.assign(**named, rank=rank, **sums))
     tallies = pd.concat(rows, ignore_index=True)
-    tallies.insert(0, "dataset", dataset)
+    tallies = tallies.assign(dataset=dataset)[TALLIES.names]
     write_table(output, tallies, TALLIES)
     return tallies

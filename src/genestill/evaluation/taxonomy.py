@@ -16,22 +16,19 @@ import pandas as pd
 
 from genestill.core.lineage import RANKS
 from genestill.core.logs import logger
+from genestill.core.novelty import OTHER
 from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import write_table
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval, resample_f1
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval, resample_sums
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
-from genestill.evaluation.calls import RIGHT_DEPTH, UNNAMED, Community, Model, Predictions, read_calls
+from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
+from genestill.evaluation.strata import ABSENT, ALL, NO_EXACT, clusters_of, strata_of, weights_of
 
 THRESHOLDS = (0.5, 0.8, 0.95)
 OWN_THRESHOLD = "own"
-LENGTH_BINS = (
-    ("<1 kb", 1, 1_000),
-    ("1-2 kb", 1_000, 2_000),
-    ("2-5 kb", 2_000, 5_000),
-    ("5-10 kb", 5_000, 10_000),
-    ("10-20 kb", 10_000, 20_000),
-    (">=20 kb", 20_000, np.inf),
-)
+# Where the curve of risk against coverage is read: shares of contigs that are named, shares of names that are wrong.
+COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+RISKS = (0.01, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
@@ -51,17 +48,6 @@ def judge(community: Community, model: Model, accepted: np.ndarray | None = None
     return Outcomes(known & accepted & right, known & accepted & ~right, known & ~accepted)
 
 
-def strata_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, bool [n]) of every part of the community that holds contigs: all, by novelty status, by length."""
-    yield "all", np.ones(len(community.ids), dtype=bool)
-    for status in RIGHT_DEPTH:
-        if (members := community.status == status).any():
-            yield f"status={status}", members
-    for name, low, high in LENGTH_BINS:
-        if (members := (community.length >= low) & (community.length < high)).any():
-            yield f"length={name}", members
-
-
 def evaluate_taxonomy(
     truth: str | Path | None,
     labels: str | Path | None,
@@ -71,9 +57,10 @@ def evaluate_taxonomy(
     seed: int,
     labels_name: str = "MMseqs2",
     resamples: int = RESAMPLES,
+    abundance: str | Path | None = None,
 ) -> pd.DataFrame:
     """Score labels and predictions and write the table of `table_schemas.METRICS` to ``output`` (see `measure`)."""
-    community, models = read_calls(truth, labels, predictions, labels_name)
+    community, models = read_calls(truth, labels, predictions, labels_name, abundance)
     table = measure(community, models, seed, resamples).assign(benchmark="taxonomy", dataset=dataset)
     write_table(output, table, METRICS)
     logger.info("%d contigs, %d models: %d metrics in %s", len(community.ids), len(models), len(table), output)
@@ -85,13 +72,20 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
 
     Always: ``coverage`` (share of contigs called); against the labels, where there are any, ``same``, ``added``,
     ``removed``, ``renamed`` (counts) and ``agreement`` (same / both called).
-    With a truth, at the models' own thresholds and in every stratum: ``correct``, ``wrong``, ``none`` (counts),
-    ``precision``, ``recall``, ``f1``; over all contigs also at fixed scores (column ``threshold``); ``absent_called``:
-    calls at a rank whose taxon the reference lacks (n_units: such contigs); ``ece``, ``ece_adaptive``, ``auprc``; F1
-    over all contigs with its 95 % interval over genomes, and minus that of every other model, paired, where both are of
-    one seed or one has none; ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); of the task
+    With a truth, at the models' own thresholds and in every stratum (see `strata_of`): ``correct``, ``wrong``, ``none``
+    (counts); ``precision``, ``recall``, ``f1``, ``recall_known`` (share of contigs whose taxon the reference holds that
+    are correct), ``absent_named`` (share of contigs whose taxon the reference lacks that are named), also weighted by
+    bases and reads (column ``weight``); for what is no prokaryotic chromosome ``coverage`` alone. In the strata
+    ``all`` and ``no exact``: ``risk`` (share of wrong names among the most confident ones, at the ``coverage`` of the
+    column ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named at most at that risk);
+    ``ece``, ``ece_adaptive`` and ``auprc``, the first two also of contigs whose taxon is absent. Over all contigs also
+    counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon the reference lacks
+    (n_units: such contigs); ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); of the task
     "lineage": ``over_depth`` (called deeper than the right answer) and ``exact_answer`` (neither deeper, nor
     shallower, nor elsewhere).
+
+    F1, ``recall_known`` and ``absent_named`` have 95 % intervals (see `clusters_of`), except by length, and so has F1
+    minus that of every other model in ``all`` and ``no exact``, paired, where both are of one seed or one has none.
     """
     labels = next((model for model in models if model.is_labels), None)
     rows = []
@@ -103,24 +97,44 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
     for model in models:
         add(model, _coverage_and_changes(model, labels))
     if community.has_truth:
-        parts = list(strata_of(community))
+        parts, weights = list(strata_of(community)), weights_of(community)
+        clusters = clusters_of(community)
         outcomes = [judge(community, model) for model in models]
-        drawn = _resample(community, outcomes, seed, resamples)
-        for number, (model, own) in enumerate(zip(models, outcomes, strict=True)):
-            for stratum, members in parts:
-                resampled = drawn[:, number] if stratum == "all" else None
-                add(model, _scores(community, own, members, stratum, OWN_THRESHOLD, resampled))
+        whole = parts[0][1]
+        for model, own in zip(models, outcomes, strict=True):
             add(model, _absent(community, own, OWN_THRESHOLD))
             for threshold in THRESHOLDS if model.has_confidence else ():
                 fixed = judge(community, model, model.at(threshold))
-                add(model, _scores(community, fixed, parts[0][1], "all", f"{threshold:g}"))
+                add(model, _scores(community, fixed, whole, ALL, f"{threshold:g}", {"": weights[""]}))
                 add(model, _absent(community, fixed, f"{threshold:g}"))
-            add(model, _calibration(community, model))
+            add(model, _calibration(community, model, dict(parts)))
             add(model, _depth(community, model))
             if labels is not None and model is not labels:
                 add(model, _mended(own, outcomes[models.index(labels)]))
-            add(model, _differences(community, models, outcomes, drawn, number))
+        for stratum, members in parts:
+            if stratum == f"status={OTHER}":
+                for model in models:
+                    add(model, _named(model, members, stratum, weights))
+                continue
+            drawn = None
+            if not stratum.startswith("length="):
+                drawn = _resample(community, outcomes, members, clusters, seed, resamples)
+            for number, (model, own) in enumerate(zip(models, outcomes, strict=True)):
+                resampled = None if drawn is None else {metric: values[:, number] for metric, values in drawn.items()}
+                units = len(np.unique(clusters[0][members]))
+                add(model, _scores(community, own, members, stratum, OWN_THRESHOLD, weights, resampled, units))
+                if stratum in (ALL, NO_EXACT):
+                    add(model, _risks(community, model, members, stratum))
+                    add(model, _differences(community, models, outcomes, members, stratum, drawn, units, number))
     return metrics_table(rows)
+
+
+def known_and_absent(community: Community) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the reference holds the true taxon of each contig at each rank, and whether it lacks it: bool [n, 7]."""
+    right = community.right_depth[:, None]
+    level = np.arange(len(RANKS))
+    has_truth = community.path != UNNAMED
+    return has_truth & (right > level), has_truth & (right >= 0) & (right <= level)
 
 
 def _scores(
@@ -129,27 +143,68 @@ def _scores(
     members: np.ndarray,
     stratum: str,
     threshold: str,
-    drawn: np.ndarray | None = None,
+    weights: dict[str, np.ndarray],
+    drawn: dict[str, np.ndarray] | None = None,
+    clusters: int | None = None,
 ) -> Iterator[dict]:
-    """``drawn`` is F1 of the resamples, float64 [resamples, 7]; None leaves F1 without an interval."""
+    """``drawn`` holds resampled metrics, float64 [resamples, 7] each; None leaves them without intervals."""
+    held, lacking = known_and_absent(community)
     for level, rank in enumerate(RANKS):
-        correct, wrong, none = (int(part[members, level].sum()) for part in vars(outcomes).values())
-        total = correct + wrong + none
+        for weight, of_contig in weights.items():
+            correct, wrong, none = (
+                float(of_contig[members & part[:, level]].sum()) for part in vars(outcomes).values()
+            )
+            total = correct + wrong + none
+            if total == 0:
+                continue
+            units = int((members & (community.path[:, level] != UNNAMED)).sum())
+            values = {
+                "precision": (correct / (correct + wrong) if correct + wrong else None, units),
+                "recall": (correct / total, units),
+                "f1": (float(f1_score(correct, wrong, none)), units),
+            }
+            if not weight:
+                values |= {"correct": (correct, units), "wrong": (wrong, units), "none": (none, units)}
+            if threshold == OWN_THRESHOLD:
+                for metric, group, part in (
+                    ("recall_known", held, outcomes.correct),
+                    ("absent_named", lacking, outcomes.wrong),
+                ):
+                    judged = members & group[:, level]
+                    if of_contig[judged].any():
+                        share = float(of_contig[judged & part[:, level]].sum() / of_contig[judged].sum())
+                        values[metric] = (share, int(judged.sum()))
+            for metric, (value, number) in values.items():
+                row = _row(rank, metric, value, number, threshold, stratum) | {"weight": weight}
+                if drawn is not None and metric in drawn and not weight:
+                    row |= _interval(drawn[metric][:, level], clusters)
+                yield row
+
+
+def _named(model: Model, members: np.ndarray, stratum: str, weights: dict[str, np.ndarray]) -> Iterator[dict]:
+    """Share that is named at each rank, where there is no right answer."""
+    for level, rank in enumerate(RANKS):
+        for weight, of_contig in weights.items():
+            if of_contig[members].any():
+                share = float(of_contig[members & model.accepted[:, level]].sum() / of_contig[members].sum())
+                yield _row(rank, "coverage", share, int(members.sum()), OWN_THRESHOLD, stratum) | {"weight": weight}
+
+
+def _risks(community: Community, model: Model, members: np.ndarray, stratum: str) -> Iterator[dict]:
+    for level, rank in enumerate(RANKS):
+        confidence, correct, total = scored_calls(community, model, level, members)
         if total == 0:
             continue
-        values = {
-            "correct": correct,
-            "wrong": wrong,
-            "none": none,
-            "precision": correct / (correct + wrong) if correct + wrong else None,
-            "recall": correct / total,
-            "f1": float(f1_score(correct, wrong, none)),
-        }
-        for metric, value in values.items():
-            row = _row(rank, metric, value, total, threshold, stratum)
-            if metric == "f1" and drawn is not None:
-                row |= _interval(community, drawn[:, level])
-            yield row
+        curve = sweep(confidence, correct, total)
+        for coverage in COVERAGES:
+            reached = curve[curve["coverage"] >= coverage - 1e-12]
+            if len(reached):
+                risk = float(1 - reached["precision"].iloc[0])
+                yield _row(rank, "risk", risk, total, stratum=stratum) | {"variant": f"coverage={coverage:g}"}
+        for risk in RISKS:
+            kept = curve[1 - curve["precision"] <= risk]
+            coverage = float(kept["coverage"].max()) if len(kept) else 0.0
+            yield _row(rank, "coverage_at_risk", coverage, total, stratum=stratum) | {"variant": f"risk={risk:g}"}
 
 
 def _row(task: str, metric: str, value: float | None, units: int, threshold: str = "", stratum: str = "all") -> dict:
@@ -163,9 +218,11 @@ def _row(task: str, metric: str, value: float | None, units: int, threshold: str
     }
 
 
-def _interval(community: Community, drawn: np.ndarray) -> dict:
-    low, high = interval(drawn)
-    return {"low": low, "high": high, "n_clusters": int(community.genome.max()) + 1}
+def _interval(drawn: np.ndarray, clusters: int | None) -> dict:
+    """Ends of an interval; a resample without the contigs that a share needs does not count."""
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = interval(drawn) if len(drawn) else (None, None)
+    return {"low": low, "high": high, "n_clusters": clusters}
 
 
 def _absent(community: Community, outcomes: Outcomes, threshold: str) -> Iterator[dict]:
@@ -177,20 +234,34 @@ def _absent(community: Community, outcomes: Outcomes, threshold: str) -> Iterato
             yield _row(rank, "absent_called", called, int(absent.sum()), threshold)
 
 
-def _calibration(community: Community, model: Model) -> Iterator[dict]:
+def _calibration(community: Community, model: Model, parts: dict[str, np.ndarray]) -> Iterator[dict]:
+    lacking = known_and_absent(community)[1]
     for level, rank in enumerate(RANKS):
-        confidence, correct, total = scored_calls(community, model, level)
-        if total == 0:
-            continue
-        for metric, adaptive in (("ece", False), ("ece_adaptive", True)):
-            error = expected_calibration_error(confidence, correct, adaptive)
-            yield _row(rank, metric, error, len(confidence))
-        yield _row(rank, "auprc", area_under_precision_recall(sweep(confidence, correct, total)), total)
+        for stratum in (ALL, NO_EXACT, ABSENT):
+            members = lacking[:, level] if stratum == ABSENT else parts.get(stratum)
+            if members is None:
+                continue
+            confidence, correct, total = scored_calls(community, model, level, members)
+            if total == 0:
+                continue
+            for metric, adaptive in (("ece", False), ("ece_adaptive", True)):
+                error = expected_calibration_error(confidence, correct, adaptive)
+                yield _row(rank, metric, error, len(confidence), stratum=stratum)
+            if stratum != ABSENT:
+                area = area_under_precision_recall(sweep(confidence, correct, total))
+                yield _row(rank, "auprc", area, total, stratum=stratum)
 
 
-def scored_calls(community: Community, model: Model, level: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Every call at a rank, accepted or not: confidences, whether correct, and how many contigs have a truth there."""
+def scored_calls(
+    community: Community, model: Model, level: int, members: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Every call at a rank, accepted or not: confidences, whether correct, and how many contigs have a truth there.
+
+    ``members``, bool [n], are the contigs that count; None: all.
+    """
     known = community.path[:, level] != UNNAMED
+    if members is not None:
+        known = known & members
     called = known & (model.path[:, level] != UNNAMED)
     return model.confidence[called, level], (model.path == community.path)[called, level], int(known.sum())
 
@@ -241,26 +312,56 @@ def _mended(own: Outcomes, labels: Outcomes) -> Iterator[dict]:
         yield _row(rank, "spoilt", int((labels.correct & ~own.correct)[:, level].sum()), total, OWN_THRESHOLD)
 
 
-def _resample(community: Community, outcomes: list[Outcomes], seed: int, resamples: int) -> np.ndarray:
-    """F1 of all models at all ranks on the same resampled genomes: float64 [resamples, models, 7]."""
-    stacked = [
-        np.concatenate([getattr(own, part) for own in outcomes], axis=1) for part in ("correct", "wrong", "none")
-    ]
-    return resample_f1(*stacked, community.genome, resamples, seed).reshape(resamples, len(outcomes), len(RANKS))
+def _resample(
+    community: Community,
+    outcomes: list[Outcomes],
+    members: np.ndarray,
+    clusters: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    resamples: int,
+) -> dict[str, np.ndarray]:
+    """Metrics of all models at all ranks on the same resampled clusters: float64 [resamples, models, 7] each.
+
+    The draws are the same in every stratum.
+    """
+    number, status = clusters
+    shape = (resamples, len(outcomes), len(RANKS))
+
+    def sums(values: list[np.ndarray]) -> np.ndarray:
+        stacked = np.concatenate(values, axis=1)[members].astype(np.float64)
+        return resample_sums(stacked, number[members], resamples, seed, status).reshape(resamples, -1, len(RANKS))
+
+    held, lacking = known_and_absent(community)
+    counts = [sums([getattr(own, part) for own in outcomes]).reshape(shape) for part in ("correct", "wrong", "none")]
+    drawn = {"f1": f1_score(*counts)}
+    for metric, group, part in (("recall_known", held, "correct"), ("absent_named", lacking, "wrong")):
+        if (group & members[:, None]).any():
+            total = sums([group])
+            right = sums([getattr(own, part) & group for own in outcomes])
+            drawn[metric] = np.divide(right, total, out=np.full(shape, np.nan), where=total > 0)
+    return drawn
 
 
 def _differences(
-    community: Community, models: list[Model], outcomes: list[Outcomes], drawn: np.ndarray, number: int
+    community: Community,
+    models: list[Model],
+    outcomes: list[Outcomes],
+    members: np.ndarray,
+    stratum: str,
+    drawn: dict[str, np.ndarray],
+    clusters: int,
+    number: int,
 ) -> Iterator[dict]:
     """F1 of the model ``number`` minus that of every other one, runs of other seeds left out."""
-    point = [f1_score(*(part.sum(axis=0) for part in vars(own).values())) for own in outcomes]
+    point = [f1_score(*(part[members].sum(axis=0) for part in vars(own).values())) for own in outcomes]
     for level, rank in enumerate(RANKS):
-        total = int((community.path[:, level] != UNNAMED).sum())
+        total = int((members & (community.path[:, level] != UNNAMED)).sum())
         if not total:
             continue
         for other, base in enumerate(models):
             seeds = {models[number].seed, base.seed} - {None}
             if base.name == models[number].name or len(seeds) > 1:
                 continue
-            row = _row(rank, "f1", float(point[number][level] - point[other][level]), total, OWN_THRESHOLD)
-            yield row | {"minus": base.name} | _interval(community, drawn[:, number, level] - drawn[:, other, level])
+            row = _row(rank, "f1", float(point[number][level] - point[other][level]), total, OWN_THRESHOLD, stratum)
+            ends = _interval(drawn["f1"][:, number, level] - drawn["f1"][:, other, level], clusters)
+            yield row | {"minus": base.name} | ends

@@ -19,7 +19,8 @@ from genestill.core.tables import read_arrow, read_table
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
-from genestill.evaluation.taxonomy import OWN_THRESHOLD, judge, scored_calls, strata_of
+from genestill.evaluation.strata import statuses_of
+from genestill.evaluation.taxonomy import OWN_THRESHOLD, judge, scored_calls
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 
 SPECIES = RANKS.index("species")
@@ -95,7 +96,9 @@ def _by_rank(data: pd.DataFrame, column: str, label: str, low: str | None = None
 
 
 def _coverage(table: pd.DataFrame):
-    data = table[table["metric"] == "coverage"].rename(columns={"task": "rank", "value": "coverage"})
+    data = table[(table["stratum"] == "all") & (table["metric"] == "coverage")].rename(
+        columns={"task": "rank", "value": "coverage"}
+    )
     data = data[["rank", "model", "coverage", "n_units"]].rename(columns={"n_units": "n"})
     species = data[data["rank"] == "species"].set_index("model")["coverage"]
     reading = "Contigs named down to species: " + ", ".join(f"{name} {value:.0%}" for name, value in species.items())
@@ -178,13 +181,11 @@ def _reliability(community: Community, models: list[Model]):
 
 def _by_status(community: Community, models: list[Model]):
     rows = []
-    for stratum, members in strata_of(community):
-        if not stratum.startswith("status="):
-            continue
+    for status, members in statuses_of(community):
         for model in models:
             own = judge(community, model)
             for outcome, part in vars(own).items():
-                rows.append((stratum.removeprefix("status="), model.name, outcome, int(part[members, SPECIES].sum())))
+                rows.append((status, model.name, outcome, int(part[members, SPECIES].sum())))
     data = pd.DataFrame(rows, columns=["status", "model", "outcome", "contigs"])
     figure = new_figure(8, 4.2)
     axes = figure.subplots()
@@ -215,7 +216,7 @@ def _by_status(community: Community, models: list[Model]):
     reading = f"Wrong species on {absent} contigs whose species the reference lacks: " + ", ".join(
         f"{name} {count}" for name, count in wrong.items()
     )
-    return figure, reading + " (statuses species, genus, family: silence is right).", data
+    return figure, reading + " (absent species, genus, family: to name none is right).", data
 
 
 def _by_length(table: pd.DataFrame):

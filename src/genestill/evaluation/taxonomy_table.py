@@ -12,16 +12,18 @@ from genestill.evaluation.pages import write_answer
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 
-def read_taxonomy_metrics(path: str | Path, seed: int | None = None) -> pd.DataFrame:
+def read_taxonomy_metrics(path: str | Path, seed: int | None = None, weight: str = "") -> pd.DataFrame:
     """The metric table of one run of ``evaluation taxonomy``; ``seed`` chooses among the seeds of a model.
+
+    Only figures with this ``weight`` ("": each contig counts once), and none of a curve.
 
     Raises `InputError` if the file holds no such metrics, or those of several data sets or seeds.
     """
     table = read_table(path, METRICS)
-    table = table[table["benchmark"] == "taxonomy"]
+    table = table[(table["benchmark"] == "taxonomy") & (table["weight"] == weight) & (table["variant"] == "")]
     if seed is not None:
         table = table[table["seed"].isna() | (table["seed"] == seed)]
-    if table.empty:
+    if table.empty and not weight:
         raise InputError(f"{path}: no metrics of the benchmark 'taxonomy'")
     if table["dataset"].nunique() > 1 or (table.dropna(subset=["seed"]).groupby("model")["seed"].nunique() > 1).any():
         raise InputError(f"{path}: metrics of several data sets, or of several seeds of a model; expected one of each")

@@ -39,9 +39,11 @@ def _add_contigs(commands) -> None:
     )
     parser.add_argument("--labels", metavar="FILE", help="the table of labels that the run will import")
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
-    parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status")
+    parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status, chimera")
     parser.add_argument("--reference", metavar="TSV", help="table of the reference genomes")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
+    parser.add_argument("--species-sets", metavar="TSV", help="what 'reference species-sets' wrote; with --identities")
+    parser.add_argument("--identities", metavar="TSV", help="identities of the genomes, of the same command")
     add_settings(parser, ContigSettings)
     parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that take part")
     parser.add_argument("--output-abundance", required=True, metavar="PARQUET", help="their abundances, by sample")
@@ -56,6 +58,8 @@ def _run_contigs(options) -> None:
 
     if (options.truth is None) != (options.output_truth is None):
         raise InputError("--truth and --output-truth go together; only one of them is given")
+    if (options.species_sets is None) != (options.identities is None):
+        raise InputError("--species-sets and --identities go together; only one of them is given")
     prepare_contigs(
         options.contigs,
         settings_of(ContigSettings, options).minimum_length,
@@ -70,6 +74,8 @@ def _run_contigs(options) -> None:
         reference=options.reference,
         genomes=options.genomes_folder,
         output_vamb=options.output_vamb,
+        species_sets=options.species_sets,
+        identities=options.identities,
     )
 
 

@@ -16,10 +16,11 @@ from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, sha256_of, write_json
 from genestill.core.lineage import Lineage, format_lineage
 from genestill.core.logs import logger, progress
+from genestill.core.novelty import status_word
 from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import Split, split_genomes
-from genestill.reference.settings import STATUSES, CommunitySettings
+from genestill.reference.settings import CommunitySettings
 
 _READ_LENGTH = 150
 _ASSEMBLY_GAP = re.compile("[^ACGT]{10,}")  # no assembler bridges a run of unknown bases
@@ -181,7 +182,7 @@ def write_community(
             "lineage": [format_lineage(lineages[members[row]]) for row in genome],
             "genome": [candidates[members[row]].file for row in genome],
             "length": length,
-            "status": [split.status[members[row]] for row in genome],
+            "status": [status_word(split.status[members[row]]) for row in genome],
         }
     )
     abundance = pd.DataFrame(observed, columns=[f"S{sample}" for sample in range(1, settings.samples + 1)])
@@ -219,5 +220,5 @@ def _summary(split: Split, truth: pd.DataFrame, settings: CommunitySettings, lin
         f"community of {sum(counts.values())} genomes: {statuses}; reference of {split.in_reference.sum()} genomes, "
         f"{species} species, {split.decoys()} decoys; {split.left_out()} left out; {len(truth)} contigs{wanted}, "
         f"{truth['length'].sum() / 1e6:.1f} Mb, median {truth['length'].median():.0f} bp, "
-        f"{truth['status'].isin(STATUSES[2:]).mean():.0%} of species that the reference lacks"
+        f"{truth['status'].str.startswith('absent').mean():.0%} of species that the reference lacks"
     )

@@ -20,7 +20,8 @@ from genestill.reference.abundance import join_abundances
 from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_tables
 from genestill.reference.genomes import read_genomes
-from genestill.reference.truth import read_answers, truth_table
+from genestill.reference.identities import read_identities, read_species_sets
+from genestill.reference.truth import Answer, grade_truth, read_answers, truth_table
 
 # How VAMB names contigs of several samples in one file: S<sample>C<contig>.
 _SAMPLE = re.compile(r"(S\d+)C.+")
@@ -60,7 +61,7 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
 
 
 def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known ``genome``, ``length``, ``status``.
+    """Read a TSV of right answers, see `read_answers`.
 
     Returns:
         `table_schemas.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
@@ -75,7 +76,7 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
             f"{path}: none of its {len(rows)} contigs (first: {next(iter(rows), None)!r}) is in the FASTA file "
             f"(first: {ids[0]!r}); is it the table of other contigs?"
         )
-    nothing = (NO_LINEAGE, None, None, None)
+    nothing = Answer(NO_LINEAGE)
     joined = [rows.get(name, nothing) for name in ids]
     table = truth_table(ids, joined)
     counts = {
@@ -100,6 +101,8 @@ def prepare_contigs(
     reference: str | Path | None = None,
     genomes: str | Path | None = None,
     output_vamb: str | Path | None = None,
+    species_sets: str | Path | None = None,
+    identities: str | Path | None = None,
 ) -> None:
     """Check everything that a run is given, then write the index, the abundances and the truth.
 
@@ -117,6 +120,8 @@ def prepare_contigs(
         reference: table of reference genomes.
         genomes: folder of the genomes' files; without it, the folder of the table.
         output_vamb: TSV of the abundances as VAMB reads it; without samples, a header and ids.
+        species_sets, identities: what `write_species_sets` wrote of the reference and the right answers; the statuses
+            of the right answers then follow from them.
 
     Raises:
         InputError: the first thing that is wrong, in one sentence; nothing is written then.
@@ -145,6 +150,9 @@ def prepare_contigs(
         found = read_genomes(reference, genomes)
         counts["reference_genomes"] = len(found)
         known += [genome.lineage for genome in found]
+        if answers is not None and species_sets is not None and identities is not None:
+            held = {genome.file: genome.lineage for genome in found}
+            answers = grade_truth(answers, held, read_species_sets(species_sets), read_identities(identities))
     if answers is not None and any(map(depth, known)):
         given = "the reference genomes and labels"
         counts["truth_names_unknown"] = count_unknown_names(

@@ -9,6 +9,7 @@ def add_commands(commands) -> None:
     """Add the commands of this module to ``genestill reference``."""
     _add_simulate(commands)
     _add_community(commands)
+    _add_species_sets(commands)
     _add_windows(commands)
     _add_clade_task(commands)
 
@@ -73,6 +74,24 @@ def _run_community(options) -> dict:
         options.split_seed,
     )
     return {"checksums": read_json(Path(options.output) / "summary.json")["checksums"]}
+
+
+def _add_species_sets(commands) -> None:
+    summary = "which species are scored as one: those within the species radius, from identities of all genomes"
+    parser = commands.add_parser("species-sets", help=summary, description=summary)
+    add_genomes(parser)
+    parser.add_argument("--truth", metavar="TSV", help="right answers, whose genomes in the folder are compared too")
+    parser.add_argument("--output", required=True, metavar="TSV", help="species, set, representative")
+    parser.add_argument("--output-identities", required=True, metavar="TSV", help="identities of pairs of genomes")
+    parser.set_defaults(run=_run_species_sets)
+
+
+def _run_species_sets(options) -> None:
+    from genestill.reference.identities import write_species_sets
+
+    write_species_sets(
+        options.genomes, options.genomes_folder, options.truth, options.output, options.output_identities
+    )
 
 
 def _add_windows(commands) -> None:

@@ -1,8 +1,9 @@
 """Right answers: read from a table of our own columns or from a gold standard of CAMI, with contigs or without."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, parse_lineage, refuse_two_parents
 from genestill.core.logs import log_counts, logger
+from genestill.core.novelty import STATUSES, genome_statuses, status_word
 from genestill.core.tables import write_table
 from genestill.core.taxonomy import read_taxonomy
 from genestill.core.text import blanks_for_tabs, read_text_lines, text_lines
@@ -17,19 +19,36 @@ from genestill.reference.gold_standard import is_gold_standard, mapping_rows
 
 _ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
 
-# Lineage, genome, length (base pairs) and novelty status of a contig; None where unknown.
-Answer = tuple[Lineage, str | None, int | None, str | None]
+
+class Answer(NamedTuple):
+    """The right answer for one contig; None where unknown.
+
+    Attributes:
+        lineage: seven names.
+        genome: where the contig comes from.
+        length: base pairs.
+        status: one of `novelty.STATUSES`.
+        chimera: whether the contig is joined from several genomes.
+    """
+
+    lineage: Lineage
+    genome: str | None = None
+    length: int | None = None
+    status: str | None = None
+    chimera: bool | None = None
 
 
 def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
-    """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known ``genome``, ``length``, ``status``.
+    """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known others of `Answer`.
+
+    Statuses are those of `novelty.STATUSES` or short (exact, known, species, genus, family); ``chimera`` is yes or no.
 
     Returns:
         Contig to answer, in the order of the file, and the number of rows whose lineage cannot be read: it is empty.
 
     Raises:
-        InputError: naming file and line, for a missing column, a contig given twice, a name with two parents, a length
-            or status that is none, and more than a fifth of lineages that cannot be read.
+        InputError: naming file and line, for a missing column, a contig given twice, a name with two parents, a length,
+            status or chimera that is none, and more than a fifth of lineages that cannot be read.
     """
     lines = read_text_lines(path)
     header = lines[0].rstrip().split("\t") if lines else []
@@ -59,25 +78,67 @@ def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
         if length is not None and not (length.isascii() and length.isdigit() and len(length) < 16):
             raise InputError(f"{path}: line {number}: length {length!r}; expected a whole number of base pairs")
         status = row.get("status") or None
-        if status not in (None, "exact", "known", "species", "genus", "family"):
+        try:
+            status = status_word(status) if status else None
+        except ValueError:
             raise InputError(
-                f"{path}: line {number}: status {status!r}; expected exact, known, species, genus or family"
-            )
-        rows[name] = (lineage, row.get("genome") or None, int(length) if length else None, status)
+                f"{path}: line {number}: status {status!r}; expected one of {', '.join(STATUSES)}"
+            ) from None
+        chimera = row.get("chimera") or None
+        if chimera not in (None, "yes", "no"):
+            raise InputError(f"{path}: line {number}: chimera {chimera!r}; expected yes or no")
+        rows[name] = Answer(
+            lineage,
+            row.get("genome") or None,
+            int(length) if length else None,
+            status,
+            chimera == "yes" if chimera else None,
+        )
     if odd and len(odd) > _ODD_AT_MOST * len(rows):
         raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
     if odd:
         logger.warning("%s (no right answer then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
-    refuse_two_parents((row[0] for row in rows.values()), str(path))
+    refuse_two_parents((row.lineage for row in rows.values()), str(path))
     return rows, len(odd)
 
 
 def truth_table(ids: Sequence[str], answers: Sequence[Answer]) -> pd.DataFrame:
     """The table of `table_schemas.TRUTH` of n contigs and their answers."""
-    table = pd.DataFrame({"id": list(ids), **table_schemas.rank_columns([row[0] for row in answers])})
-    for column, name in enumerate(("genome", "length", "status"), 1):
-        table[name] = pd.array([row[column] for row in answers], dtype="Int64" if name == "length" else "object")
-    return table
+    table = pd.DataFrame({"id": list(ids), **table_schemas.rank_columns([row.lineage for row in answers])})
+    for name, kind in (("genome", "object"), ("length", "Int64"), ("status", "object"), ("chimera", "boolean")):
+        table[name] = pd.array([getattr(row, name) for row in answers], dtype=kind)
+    return table.assign(identity=None, same_species=None)
+
+
+def grade_truth(
+    table: pd.DataFrame,
+    reference: Mapping[str, Lineage],
+    sets: Mapping[Lineage, Lineage],
+    identities: pd.DataFrame,
+) -> pd.DataFrame:
+    """Right answers with status, identity and names of the same set, as they follow from a reference.
+
+    Args:
+        table: of `table_schemas.TRUTH`. Contigs whose genome is not in ``identities`` keep their status.
+        reference: lineage of each genome that the reference holds, by file.
+        sets: see `novelty.species_sets`.
+        identities: see `novelty.species_sets`.
+    """
+    compared = set(identities["genome"])
+    lineages = table_schemas.lineages_of(table)
+    sources = {genome: lineage for genome, lineage in zip(table["genome"], lineages, strict=True) if genome in compared}
+    found = genome_statuses(sources, reference, sets, identities)
+    given = zip(table["genome"], table["status"], strict=True)
+    statuses = [found.get(genome, (status, None)) for genome, status in given]
+    same: dict[Lineage, list[Lineage]] = {}
+    for species, of in sets.items():
+        same.setdefault(of, []).append(species)
+    names = [[one[-1] for one in same.get(sets.get(lineage), []) if one != lineage] or None for lineage in lineages]
+    return table.assign(
+        status=pd.array([status for status, _ in statuses], dtype="object"),
+        identity=pd.array([identity for _, identity in statuses], dtype="Float32"),
+        same_species=pd.Series(names, index=table.index, dtype="object"),
+    )
 
 
 def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output: str | Path) -> None:
@@ -98,10 +159,10 @@ def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output
     if len(truth) > 1 and not is_gold_standard(first):
         raise InputError(f"{truth[0]}: a table of right answers is one file; only a gold standard of CAMI has parts")
     rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth[0])
-    if not any(depth(row[0]) for row in rows.values()):
+    if not any(depth(row.lineage) for row in rows.values()):
         raise InputError(f"{truth[0]}: none of its {len(rows)} contigs has a right answer; expected lineages or taxids")
     write_table(output, truth_table(list(rows), list(rows.values())), table_schemas.TRUTH)
-    without_length = sum(row[2] is None for row in rows.values())
+    without_length = sum(row.length is None for row in rows.values())
     log_counts("truth", {"contigs": len(rows), **counts, "contigs_without_length": without_length})
 
 
@@ -129,6 +190,6 @@ def _answers_of_gold(
         before = rows.get(row.id)
         if before is not None:
             counts["contigs_of_several_genomes"] += 1
-            lineage, genome = common_lineage([before[0], lineage]), genome if genome == before[1] else None
-        rows[row.id] = (lineage, genome, row.length, None)
+            lineage, genome = common_lineage([before.lineage, lineage]), genome if genome == before.genome else None
+        rows[row.id] = Answer(lineage, genome, row.length)
     return rows, counts

@@ -1,0 +1,107 @@
+"""What the reference holds of a genome: the words of the column ``status``, and how they follow from a reference.
+
+A status says what is absent: ``absent genus`` means that the reference lacks the genus and holds its family. Species
+within the species radius of each other are one set (`species_sets`): the reference holds a species if it holds any
+species of its set.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from genestill.core.lineage import RANKS, Lineage, depth
+
+EXACT = "exact copy"
+STRAIN = "other strain"
+OTHER = "no prokaryotic chromosome"
+# How many ranks the right answer has: it stops above the highest rank that the reference lacks.
+RIGHT_DEPTH = {EXACT: 7, STRAIN: 7} | {f"absent {rank}": RANKS.index(rank) for rank in reversed(RANKS)}
+# In the order of tables.
+STATUSES = (*RIGHT_DEPTH, OTHER)
+_SHORT = {"exact": EXACT, "known": STRAIN} | {rank: f"absent {rank}" for rank in RANKS}
+
+# Species whose representatives are this alike are one set: above the .95 of most species, since names within it differ
+# from release to release (GTDB r202 has Escherichia coli, flexneri and dysenteriae; from R207 on they are one).
+SET_IDENTITY = 0.965
+SET_ALIGNED = 0.5
+
+
+def status_word(text: str) -> str:
+    """The word of `STATUSES` for a cell: one of them, or a short form (exact, known, species, genus, family, …).
+
+    Raises `ValueError` for any other text.
+    """
+    word = _SHORT.get(text, text)
+    if word not in STATUSES:
+        raise ValueError(text)
+    return word
+
+
+def species_sets(representatives: Mapping[Lineage, str], identities: pd.DataFrame) -> dict[Lineage, Lineage]:
+    """Which species count as the same: single linkage of representatives within the species radius and a genus.
+
+    Args:
+        representatives: genome of each species (a lineage with seven names); the order decides which name a set bears.
+        identities: table with the columns genome, other, identity, aligned, aligned_other (shares), one row per pair.
+
+    Returns:
+        The set of each species, by the lineage of its first species.
+    """
+    species = list(representatives)
+    number = {representatives[lineage]: row for row, lineage in enumerate(species)}
+    near = identities[
+        (identities["identity"] >= SET_IDENTITY)
+        & (identities[["aligned", "aligned_other"]].max(axis=1) >= SET_ALIGNED)
+        & identities["genome"].isin(number)
+        & identities["other"].isin(number)
+    ]
+    pairs = [(number[one], number[other]) for one, other in zip(near["genome"], near["other"], strict=True)]
+    pairs = [(one, other) for one, other in pairs if species[one][:-1] == species[other][:-1]]
+    rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(species), len(species)))
+    first: dict[int, Lineage] = {}
+    component = connected_components(links, directed=False)[1].tolist()
+    return {lineage: first.setdefault(part, lineage) for lineage, part in zip(species, component, strict=True)}
+
+
+def genome_statuses(
+    sources: Mapping[str, Lineage],
+    reference: Mapping[str, Lineage],
+    sets: Mapping[Lineage, Lineage],
+    identities: pd.DataFrame,
+) -> dict[str, tuple[str, float | None]]:
+    """Status of genomes with respect to a reference, and identity of the nearest genome of the reference.
+
+    Args:
+        sources: lineage of each genome, by file; those whose lineage does not reach species are left out.
+        reference: lineage of each genome that the reference holds, by file.
+        sets: see `species_sets`; a species that is not there is a set of its own.
+        identities: see `species_sets`.
+
+    Returns:
+        For each source a word of `RIGHT_DEPTH` and the average nucleotide identity (share) of its nearest relative;
+        None where no genome of the reference is near enough for one to be measured, which takes about .8.
+    """
+    held = [_clades(reference.values(), sets, level) for level in range(len(RANKS))]
+    both = pd.concat([identities, identities.rename(columns={"genome": "other", "other": "genome"})])
+    nearest = both[both["other"].isin(reference.keys())].groupby("genome")["identity"].max()
+    found = {}
+    for genome, lineage in sources.items():
+        if depth(lineage) < len(RANKS):
+            continue
+        if genome in reference:
+            found[genome] = (EXACT, 1.0)
+            continue
+        own = [next(iter(_clades([lineage], sets, level))) for level in range(len(RANKS))]
+        absent = next((level for level in range(len(RANKS)) if own[level] not in held[level]), None)
+        status = STRAIN if absent is None else f"absent {RANKS[absent]}"
+        found[genome] = (status, float(nearest[genome]) if genome in nearest.index else None)
+    return found
+
+
+def _clades(lineages: Iterable[Lineage], sets: Mapping[Lineage, Lineage], level: int) -> set[Lineage]:
+    """The clades at a rank (0 to 6) to which ``lineages`` belong."""
+    return {sets.get(lineage, lineage)[: level + 1] for lineage in lineages if depth(lineage) > level}

@@ -1,0 +1,163 @@
+"""What the strata of a community hold, and the scores that are beside the published one."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.table_schemas import LABELS, PREDICTIONS, TRUTH, metrics_table, rank_columns
+from genestill.core.tables import write_table
+from genestill.evaluation.bootstrap import draw_weights
+from genestill.evaluation.calls import Predictions, read_calls
+from genestill.evaluation.results import Run, rows_of
+from genestill.evaluation.strata import clusters_of
+from genestill.evaluation.taxonomy import evaluate_taxonomy
+
+
+def path(words):
+    """'F G a' -> the lineage of species a of genus G of family F; '-' is none."""
+    names = dict(zip("fgs", words.split(), strict=False))
+    text = ";".join(["d__D", "p__P", "c__C", "o__O", *(f"{rank}__{name}" for rank, name in names.items())])
+    return parse_lineage("" if words == "-" else text)
+
+
+# id, true path, genome, length, status, identity, chimera; called path, accepted, confidence at species, depth
+ROWS = [
+    ("exact", "F G a", "g1", 1000, "exact copy", 1.0, False, "F G a", 7, 0.9, 1),
+    ("near", "F G a", "g2", 3000, "other strain", 0.995, False, "F G a", 7, 0.8, 2),
+    ("far", "F G b", "g3", 1000, "other strain", 0.96, True, "F G b2", 7, 0.7, 1),
+    ("species", "F G c", "g4", 1000, "absent species", 0.93, False, "F G a", 7, 0.6, 1),
+    ("species2", "F G c", "g4", 2000, "absent species", 0.93, False, "F G", 6, 0.0, 3),
+    ("genus1", "F N d", "g5", 1000, "absent genus", None, False, "F", 5, 0.0, 1),
+    ("genus2", "F N e", "g6", 1000, "absent genus", None, False, "F G a", 7, 0.2, 1),
+    ("plasmid", "-", "p1", 1000, "no prokaryotic chromosome", None, False, "F G a", 6, 0.5, 5),
+]
+
+
+@pytest.fixture
+def case(tmp_path):
+    ids = [row[0] for row in ROWS]
+    truth = pd.DataFrame({"id": ids, **rank_columns([path(row[1]) for row in ROWS])})
+    for column, name in enumerate(("genome", "length", "status", "identity", "chimera"), 2):
+        truth[name] = [row[column] for row in ROWS]
+    # b and b2 are one species within the radius.
+    truth["same_species"] = [["b2"] if row[0] == "far" else None for row in ROWS]
+    write_table(tmp_path / "truth.parquet", truth, TRUTH)
+    labels = pd.DataFrame({"id": ids, **rank_columns([path("-")] * len(ids)), "taxid": None, "support": None})
+    write_table(tmp_path / "labels.parquet", labels, LABELS)
+    said = pd.DataFrame({"id": ids, **rank_columns([path(row[7]) for row in ROWS]), "reason": ""})
+    for rank in RANKS:
+        said[f"confidence_{rank}"] = [row[9] if rank == "species" else 0.99 for row in ROWS]
+    write_table(tmp_path / "said.parquet", said.assign(accepted=[row[8] for row in ROWS]), PREDICTIONS)
+    depths = pd.DataFrame({"id": ids, "S1": [row[10] for row in ROWS], "S2": 0.0})
+    schema = pa.schema([("id", pa.string()), ("S1", pa.float32()), ("S2", pa.float32())])
+    write_table(tmp_path / "abundance.parquet", depths, schema)
+    return tmp_path
+
+
+@pytest.fixture
+def figures(case):
+    table = evaluate_taxonomy(
+        case / "truth.parquet",
+        case / "labels.parquet",
+        [Predictions("m", case / "said.parquet", seed=1)],
+        case / "metrics.parquet",
+        "d",
+        1,
+        resamples=200,
+        abundance=case / "abundance.parquet",
+    )
+    table = table[(table["model"] == "m") & (table["minus"] == "") & table["threshold"].isin(["", "own"])]
+    return table.set_index(["metric", "task", "stratum", "weight", "variant"]).sort_index()
+
+
+def value(figures, metric, stratum="all", weight="", variant="", task="species"):
+    return figures.loc[(metric, task, stratum, weight, variant), "value"]
+
+
+def test_the_other_name_of_a_set_of_species_is_right_at_species(figures):
+    assert value(figures, "recall", "status=other strain, ANI .95-.97") == 1
+
+
+def test_statuses_are_split_by_the_identity_of_the_nearest_relative(figures):
+    strata = set(figures.index.get_level_values("stratum"))
+    assert {name for name in strata if "ANI" in name} == {
+        "status=other strain, ANI >.99",
+        "status=other strain, ANI .95-.97",
+        "status=absent species, ANI >.90",
+    }
+    assert {"chimera=yes", "chimera=no"} <= strata
+
+
+def test_without_exact_copies_neither_they_nor_plasmids_count(figures):
+    counts = [value(figures, metric, "no exact") for metric in ("correct", "wrong", "none")]
+    assert counts == [2, 2, 2]
+    assert figures.loc[("f1", "species", "no exact", "", ""), "n_units"].item() == 6
+
+
+def test_recall_on_known_and_share_of_absent_named_are_per_stratum(figures):
+    assert value(figures, "recall_known", "no exact") == 1
+    assert value(figures, "recall_known", "no exact", task="genus") == 1
+    assert value(figures, "absent_named", "no exact") == pytest.approx(2 / 4)
+    assert value(figures, "absent_named", "status=absent genus", task="genus") == pytest.approx(1 / 2)
+    assert ("absent_named", "species", "status=other strain", "", "") not in figures.index
+
+
+def test_contigs_count_by_bases_and_by_reads_too(figures):
+    assert value(figures, "absent_named", "no exact", "bases") == pytest.approx(2 / 5)
+    assert value(figures, "absent_named", "no exact", "reads") == pytest.approx(2 / 9)
+
+
+def test_what_is_no_prokaryotic_chromosome_is_scored_apart(figures):
+    apart = figures.xs("status=no prokaryotic chromosome", level="stratum")
+    assert set(apart.index.get_level_values("metric")) == {"coverage"}
+    assert apart.loc[("coverage", "genus", "", ""), "value"] == 1
+    assert figures.loc[("f1", "species", "all", "", ""), "n_units"].item() == 7
+
+
+def test_risk_is_the_share_of_wrong_names_among_the_most_confident(figures):
+    # By confidence without the exact copy: right, right, wrong, wrong; of six contigs.
+    assert value(figures, "risk", "no exact", variant="coverage=0.3") == 0
+    assert value(figures, "risk", "no exact", variant="coverage=0.4") == pytest.approx(1 / 3)
+    assert value(figures, "risk", "no exact", variant="coverage=0.6") == pytest.approx(1 / 2)
+    assert ("risk", "species", "no exact", "", "coverage=0.9") not in figures.index
+    assert value(figures, "coverage_at_risk", "no exact", variant="risk=0.05") == pytest.approx(2 / 6)
+
+
+def test_confidence_in_names_of_absent_taxa_is_an_error_of_calibration(figures):
+    assert value(figures, "ece_adaptive", "taxon absent") == pytest.approx((0.6 + 0.2) / 2)
+    assert value(figures, "ece_adaptive", "taxon absent", task="genus") == pytest.approx(0.99)
+
+
+def test_intervals_name_the_clusters_and_absent_genera_are_one(case, figures):
+    community, _ = read_calls(case / "truth.parquet", case / "labels.parquet", [])
+    cluster, status = clusters_of(community)
+    assert cluster[5] == cluster[6]
+    assert len(set(cluster)) == len(status) == 6
+    row = figures.loc[("f1", "species", "no exact", "", "")]
+    assert (row["n_units"], row["n_clusters"]) == (6, 4)
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_clusters_are_drawn_within_their_group():
+    group = np.array([0, 1, 0, 1, 1])
+    weights = draw_weights(np.random.default_rng(1), 50, 5, group)
+    assert (weights[:, group == 0].sum(axis=1) == 2).all()
+    assert (weights[:, group == 1].sum(axis=1) == 3).all()
+    assert weights.std() > 0
+
+
+def test_published_rows_have_the_stratum_and_both_numbers(figures):
+    row = {"benchmark": "taxonomy", "dataset": "d", "metric": "f1", "threshold": "own", "model": "m", "kind": "student"}
+    row |= {"value": 0.5, "n_units": 6, "n_clusters": 4, "seed": 1}
+    rows = [
+        {"task": "species", "stratum": "no exact"},
+        {"task": "species", "stratum": "no exact", "weight": "bases"},
+        {"task": "phylum", "stratum": "no exact", "weight": "bases"},
+    ]
+    found = rows_of(metrics_table([row | more for more in rows]), Run("taxdistill", "c 1"))
+    assert found[["task", "stratum", "weight", "n_units", "n_clusters"]].to_numpy().tolist() == [
+        ["species", "no exact", "", "6", "4"],
+        ["species", "no exact", "bases", "6", "4"],
+    ]
