@@ -5,6 +5,7 @@ imported inside the functions that run, so that ``--help`` answers at once.
 """
 
 import argparse
+import functools
 import importlib
 import os
 import sys
@@ -69,8 +70,32 @@ def build_parser() -> argparse.ArgumentParser:
         for entry in commands._choices_actions:
             command = commands.choices[entry.dest]
             command.description = command.description or entry.help
+    _add_run(stages)
     _add_reproduce(stages)
     return parser
+
+
+def _add_run(stages) -> None:
+    summary = "run the workflow from any folder; all that follows goes to Snakemake"
+    parser = stages.add_parser(
+        "run",
+        help=summary,
+        description=f"{summary}. Results, logs and environments come into this folder.",
+        epilog="example: genestill run --configfile mine.yaml --cores 8 --use-conda",
+        add_help=False,
+        prefix_chars="\0",  # nothing that follows is an option of ours
+    )
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="…", help="words for snakemake: snakemake --help")
+    parser.set_defaults(run=functools.partial(_run_workflow, parser))
+
+
+def _run_workflow(parser, options) -> None:
+    from genestill.core.installation import run_workflow
+
+    if options.words in (["--help"], ["-h"]):
+        parser.print_help()
+    else:
+        run_workflow(options.words)
 
 
 def _add_reproduce(stages) -> None:

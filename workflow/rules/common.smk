@@ -4,8 +4,9 @@ from pathlib import Path
 
 # This file's place, not the main Snakefile's: the workflow is started from the root, and may be another's module.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
-SOURCE = ROOT / "src"
-sys.path.insert(0, str(SOURCE))
+# In the repository the package lies beside the workflow; else it is installed, with the workflow inside.
+if (ROOT / "src").is_dir():
+    sys.path.insert(0, str(ROOT / "src"))
 
 from snakemake.settings.types import DeploymentMethod
 
@@ -25,6 +26,7 @@ from genestill.core.given_paths import (
     refuse_missing_paths,
     refuse_to_replace,
 )
+from genestill.core.installation import source_folder
 from genestill.core.locks import folders_to_claim, hold_all
 from genestill.core.recipes import (
     CLADE_TASK,
@@ -58,6 +60,7 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 # Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.
+SOURCE = source_folder()
 # Without conda, the programs that rules call are those beside the Python that runs Snakemake, on the PATH or not.
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PROGRAMS = (

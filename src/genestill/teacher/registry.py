@@ -6,9 +6,9 @@ from pathlib import Path
 
 from genestill.core.configuration import read_yaml
 from genestill.core.errors import InputError
+from genestill.core.installation import workflow_root
 
-# The package travels with the workflow, whose tables lie in resources/.
-REGISTRY = Path(__file__).parents[3] / "resources" / "teachers.yaml"
+REGISTRY = workflow_root() / "resources" / "teachers.yaml"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""Where the workflow's files lie: in the repository, or beside the installed package."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import genestill
+from genestill.core.errors import InputError
+
+PACKAGE = Path(genestill.__file__).resolve().parent
+# Options of Snakemake that say how many jobs run at once.
+CORES = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--report", "--lint", "-l", "--help", "-h")
+
+
+def workflow_root() -> Path:
+    """The folder that holds ``Snakefile``, ``workflow/``, ``config/``, ``envs/`` and ``resources/``."""
+    repository = PACKAGE.parents[1]
+    return repository if (repository / "workflow" / "Snakefile").is_file() else PACKAGE / "workflow_files"
+
+
+def source_folder(working_folder: str | Path = ".") -> Path:
+    """A folder for PYTHONPATH that holds genestill and nothing else, so that other environments stay as they are.
+
+    In the repository it is ``src/``. For an installed package, whose folder holds all other packages too, it is a
+    folder with one link, ``.snakemake/genestill/`` in ``working_folder``.
+    """
+    if PACKAGE.parent.name == "src":
+        return PACKAGE.parent
+    folder = Path(working_folder).resolve() / ".snakemake" / "genestill"
+    link = folder / "genestill"
+    if not link.is_symlink() or link.resolve() != PACKAGE:
+        folder.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(PACKAGE)
+    return folder
+
+
+def run_workflow(words: list[str]) -> None:
+    """Replace this process by Snakemake on the workflow's Snakefile with ``words`` as its command line.
+
+    All cores are used unless ``words`` say how many. Raises `InputError` where Snakemake is not installed.
+    """
+    if importlib.util.find_spec("snakemake") is None:
+        raise InputError("Snakemake is not installed here; install it with: pip install 'genestill[workflow]'")
+    cores = [] if any(word.split("=")[0] in CORES for word in words) else ["--cores", "all"]
+    snakefile = workflow_root() / "workflow" / "Snakefile"
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *cores, *words])
