@@ -12,6 +12,7 @@ from genestill.core.lineage import parse_lineage
 from genestill.core.predictions import predictions_of
 from genestill.student.corrector.evidence import other_leaves, posterior_of_labels
 from genestill.student.corrector.features import Contigs, evidence_arrays
+from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.neighbours import (
     find_neighbours,
     fit_logistic,
@@ -20,10 +21,11 @@ from genestill.student.corrector.neighbours import (
     profile_abundance,
     reduce_composition,
 )
-from genestill.student.corrector.network import Corrector
-from genestill.student.corrector.optimization import AdamW, one_cycle
+from genestill.student.corrector.network import Corrector, CorrectorConfig
+from genestill.student.corrector.optimization import AdamW, RowAdamW, one_cycle
 from genestill.student.corrector.prediction import leaf_probabilities, predict_lineages
 from genestill.student.corrector.settings import CorrectorSettings
+from genestill.student.corrector.softmax import SampledSoftmax, full_losses, held_out_losses
 from genestill.student.corrector.targets import (
     GARBAGE,
     Targets,
@@ -34,7 +36,8 @@ from genestill.student.corrector.targets import (
     targets_of_labels,
     weigh_neighbours,
 )
-from genestill.student.corrector.training import Inputs, train_corrector
+from genestill.student.corrector.training import train_corrector
+from genestill.student.corrector.wide_nodes import WideNodes
 
 SPECIES = 6
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F{k // 3};g__G{k // 2};s__G{k // 2} s{k}") for k in range(SPECIES)]
@@ -63,11 +66,11 @@ def community():
 @pytest.fixture(scope="module")
 def targets(tree, community):
     contigs, genome, labels = community
-    own = posterior_of_labels(labels, tree, other_leaves(tree))
+    own, wide = posterior_of_labels(labels, tree, other_leaves(tree))
     confident = np.array([label[-1] is not None for label in labels])
     spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
     neighbourhood = find_neighbours(spaces, contigs.lengths, genome, confident, np.random.default_rng(0))
-    return targets_of_labels(own, neighbourhood)
+    return targets_of_labels(own, wide, neighbourhood)
 
 
 @pytest.fixture(scope="module")
@@ -192,10 +195,9 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tree, community, targets
 
 def test_too_few_targets_are_refused(tree, community):
     empty = sparse.csr_matrix((len(community[0].ids), len(tree.leaves)))
+    nothing = Targets(empty, empty, empty, marginal(empty, WideNodes()), 0.0)
     with pytest.raises(InputError, match="only 0 contigs"):
-        train_corrector(
-            community[0], Targets(empty, empty, empty, marginal(empty), 0.0), tree, CorrectorSettings(epochs=1), seed=1
-        )
+        train_corrector(community[0], nothing, tree, CorrectorSettings(epochs=1), seed=1)
 
 
 def test_agreement_favours_the_same_rare_leaf_and_is_neutral_without_evidence():
@@ -212,7 +214,7 @@ def test_neighbours_that_may_be_of_another_genome_count_no_more_than_their_odds(
 
     own = sparse.csr_matrix((4, 3))
     hood = Neighbourhood(np.array([[1, 2, 3]] * 4), np.full((4, 3), 0.6))
-    weights = weigh_neighbours(own, np.full(3, 1 / 3), hood, np.full(4, 100.0))
+    weights = weigh_neighbours(own, np.full(3, 1 / 3), hood, np.full(4, 100.0), WideNodes())
     np.testing.assert_allclose(weights.sum(axis=1), 1.5)
 
 
@@ -243,6 +245,19 @@ def test_a_useless_teacher_earns_no_weight_and_a_good_one_does(tree, community, 
     # The teacher may not take from what the evidence leaves to the unknown.
     np.testing.assert_allclose(heeded.posterior[:, ~known].toarray(), alone.posterior[:, ~known].toarray())
     np.testing.assert_allclose(heeded.posterior.sum(axis=1), alone.posterior.sum(axis=1))
+
+
+def test_a_teacher_that_names_a_species_below_a_wide_node_is_heeded_and_the_mass_stays(community):
+    wide = WideNodes(np.array([1]), np.array([0]), np.array([4]))
+    known = np.array([True, True, True, False, True])
+    own = sparse.csr_matrix([[0.0, 0, 0, 0.2, 0, 0.8]] + [[0.95, 0, 0, 0, 0.05, 0]] * 20)
+    targets = Targets(own, sparse.csr_matrix(own.shape), own, marginal(own, wide), 0.0, wide)
+    soft = sparse.csr_matrix(([0.9] * 21, ([*range(21)], [1] + [0] * 20)), shape=(21, 5))
+    heeded = heed_teacher(targets, soft, known, np.random.default_rng(0))
+    assert heeded.teacher_weight > 0
+    spread = wide.spread(heeded.posterior)
+    np.testing.assert_allclose(spread.sum(axis=1), 1)
+    assert spread[0, 1] > 0.7
 
 
 def test_nearest_equals_a_plain_search(community):
@@ -294,6 +309,82 @@ def test_the_optimiser_walks_the_same_path_as_torch_with_the_same_learning_rates
         if step < 29:
             schedule.step()
     torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+def test_rows_that_all_take_part_move_as_with_the_dense_optimiser():
+    torch.manual_seed(0)
+    dense, rows = torch.nn.Linear(5, 7), torch.nn.Linear(5, 7)
+    rows.load_state_dict(dense.state_dict())
+    ours = RowAdamW([rows.weight, rows.bias], weight_decay=0.01)
+    reference = AdamW(dense.parameters(), weight_decay=0.01)
+    for _ in range(5):
+        dense(torch.randn(20, 5)).square().mean().backward()
+        ours.step(torch.arange(7), [dense.weight.grad, dense.bias.grad], 0.1)
+        reference.step(0.1)
+    torch.testing.assert_close(rows.weight, dense.weight)
+    torch.testing.assert_close(rows.bias, dense.bias)
+    before = rows.weight.detach().clone()
+    ours.step(torch.tensor([3]), [torch.ones(1, 5), torch.ones(1)], 0.1)
+    moved = (rows.weight != before).any(dim=1)
+    assert moved.tolist() == [row == 3 for row in range(7)]
+
+
+def sampled(tree, community, targets):
+    contigs = community[0]
+    torch.manual_seed(0)
+    groups = contigs.groups()
+    config = CorrectorConfig({name: values.shape[1] for name, values in groups.items()}, len(tree.leaves), 16)
+    student = Corrector(config, tree).eval()
+    inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
+    return student, inputs, SampledSoftmax(student, inputs, targets, 1e-3, torch.Generator().manual_seed(1))
+
+
+def test_a_sample_of_all_leaves_gives_the_loss_over_all_leaves_and_its_gradient(tree, community, targets):
+    student, inputs, softmax = sampled(tree, community, targets)
+    rows, every = torch.arange(40), torch.arange(len(tree.leaves))
+    present, gains = inputs.present[rows], inputs.gains[rows]
+    found, leaves, parts = softmax.loss(rows, present, gains, every, torch.ones(len(every)))
+    logits = student(inputs.values[rows], present, inputs.leaves[rows], gains)
+    expected = full_losses(logits, targets.posterior[:40], targets)[0]
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    body = student.body[0].weight.grad.clone()
+    student.zero_grad()
+    expected.backward()
+    assert torch.equal(leaves, every)
+    torch.testing.assert_close(parts[0].grad, student.head.weight.grad, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(student.body[0].weight.grad, body, atol=1e-6, rtol=1e-4)
+
+
+def test_a_wide_node_of_a_target_asks_for_the_mean_of_its_leaves(tree, community, targets):
+    logits = torch.randn(2, 6)
+    wide = WideNodes(np.array([1]), np.array([1]), np.array([5]))
+    posterior = sparse.csr_matrix([[0.5, 0, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0, 0, 1.0]])
+    spread = torch.from_numpy(wide.spread(posterior)).float()
+    nothing = Targets(posterior, posterior, posterior, np.full(6, 1 / 6), 0.0, wide)
+    found = full_losses(logits, posterior, nothing, [1.0, 2.0])
+    for loss, temperature in zip(found, (1.0, 2.0), strict=True):
+        expected = -(spread * torch.log_softmax(logits / temperature, dim=1)).sum(dim=1).mean()
+        torch.testing.assert_close(loss, expected)
+
+
+def test_training_on_samples_of_the_leaves_learns_what_training_on_all_learns(tree, community, targets, monkeypatch):
+    monkeypatch.setattr("genestill.student.corrector.training.MOST_LEAVES", 1)
+    monkeypatch.setattr("genestill.student.corrector.softmax.SAMPLED", 8)
+    contigs, genome, _ = community
+    settings = CorrectorSettings(epochs=8, batch_size=32)
+    student, history = train_corrector(contigs, targets, tree, settings, seed=1)
+    called = species_of(leaf_probabilities(student, Inputs(student, contigs.groups(), None)), tree)
+    assert np.mean([called[row] == LINEAGES[genome[row]][-1] for row in range(len(genome))]) > 0.95
+    assert history[-1]["held_out_loss"] < history[0]["held_out_loss"]
+
+
+def test_the_held_out_loss_is_the_same_in_blocks(tree, community, targets, student, monkeypatch):
+    contigs, rows = community[0], torch.arange(50)
+    inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
+    whole = held_out_losses(student, inputs, targets, rows, [0.5, 1.0])
+    monkeypatch.setattr("genestill.core.memory.BLOCK_BYTES", 1000)
+    np.testing.assert_allclose(held_out_losses(student, inputs, targets, rows, [0.5, 1.0]), whole, rtol=1e-5)
 
 
 def test_training_loads_neither_a_compiler_nor_a_second_machine_learning_library():

@@ -1,18 +1,26 @@
-import numpy as np
-import pandas as pd
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from itertools import groupby
 
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from genestill.core.errors import InputError
+from genestill.core.hit_tables import Hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, parse_lineage
 from genestill.student.corrector.evidence import (
+    Evidence,
     evidence_of_hits,
     leaf_posterior,
     other_leaves,
+    pooled_posteriors,
     posterior_of_labels,
     presence,
 )
+from genestill.student.corrector.neighbours import Neighbourhood
+from genestill.student.corrector.targets import agreement, marginal, targets_of_labels
 
 ABOVE = "d__Bacteria;p__P;c__C;o__O;f__F;g__"
 LINEAGES = {
@@ -43,18 +51,22 @@ def leaf_named(tree, name, rank=None):
     return found[0]
 
 
-def hits_of(rows):
-    columns = ["id", "fragment", "fragment_length", "target_taxid", "identity", "bits", "alignment_length"]
-    return pd.DataFrame(rows, columns=columns)
+def hits_of(rows, ids):
+    """Rows of contig, fragment, taxid, identity, bits, aligned."""
+    contig, fragment, taxid, identity, bits, aligned = zip(*rows, strict=True)
+    rows_of = np.array([ids.index(name) if name in ids else -1 for name in contig], dtype=np.int32)
+    kinds = (np.int32, np.int64, np.float32, np.float32, np.int32)
+    values = zip((fragment, taxid, identity, bits, aligned), kinds, strict=True)
+    return Hits(rows_of, *(np.array(column, dtype=kind) for column, kind in values))
 
 
 def posterior_of(tree, rows, ids=("a",)):
-    evidence = evidence_of_hits(hits_of(rows), list(ids), LINEAGES, tree)
+    evidence = evidence_of_hits([hits_of(rows, ids)], list(ids), LINEAGES, tree)
     return leaf_posterior(evidence, other_leaves(tree), 0.02).toarray()
 
 
 def genes(taxid, identity, count=5, contig="a", bits=500.0):
-    return [(contig, gene, 300, taxid, identity, bits * identity, 300) for gene in range(count)]
+    return [(contig, gene, taxid, identity, bits * identity, 300) for gene in range(count)]
 
 
 def test_a_contig_nearly_identical_to_a_species_is_called_that_species(tree):
@@ -79,8 +91,8 @@ def test_a_paralogue_does_not_count_against_the_species_that_lacks_the_gene(tree
     rows = [
         *genes(11, 0.995),
         *genes(12, 0.80),
-        ("a", 9, 300, 12, 0.85, 420.0, 300),
-        ("a", 9, 300, 11, 0.35, 100.0, 300),
+        ("a", 9, 12, 0.85, 420.0, 300),
+        ("a", 9, 11, 0.35, 100.0, 300),
     ]
     assert posterior_of(tree, rows)[0, leaf_named(tree, "Una alba")] > 0.9
 
@@ -90,27 +102,71 @@ def test_a_contig_without_hits_has_an_empty_row(tree):
     assert found[1].sum() == 0
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["a", "b"]),
-            st.integers(0, 3),
-            st.just(300),
-            st.sampled_from([11, 12, 13, 99]),
-            st.floats(0.2, 1.0),
-            st.floats(20, 600),
-            st.integers(20, 300),
-        ),
-        min_size=1,
-        max_size=30,
-    )
+some_hits = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(0, 3),
+        st.sampled_from([11, 12, 13, 99]),
+        st.integers(20, 100).map(lambda percent: percent / 100),
+        st.integers(20, 600).map(float),
+        st.integers(20, 300),
+    ),
+    min_size=1,
+    max_size=30,
 )
+
+
+@given(some_hits)
 def test_rows_are_probabilities_whatever_the_hits(rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     found = posterior_of(tree, rows, ids=("a", "b"))
     assert (found >= -1e-12).all()
     for row in found:
         assert row.sum() == pytest.approx(0.0) or row.sum() == pytest.approx(1.0)
+
+
+@settings(max_examples=30)
+@given(some_hits)
+def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_table_is_cut(rows):
+    tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
+    blocks = [hits_of(list(part), "ba") for _, part in groupby(sorted(rows), key=lambda row: row[0])]
+    found = evidence_of_hits(blocks, ["b", "a"], LINEAGES, tree)
+    expected = np.zeros((3, 2, len(tree.leaves)))
+    for number, contig in enumerate(("b", "a")):
+        for gene in range(4):
+            own = [row for row in rows if row[:2] == (contig, gene) and row[2] in LINEAGES]
+            best = {row[2]: row for row in sorted(own, key=lambda row: row[4])}
+            for taxid, (*_, identity, bits, aligned) in best.items():
+                leaf = leaf_named(tree, LINEAGES[taxid][-1])
+                expected[0, number, leaf] += bits
+                if bits >= 0.8 * max(row[4] for row in own):
+                    expected[1:, number, leaf] += identity * aligned, aligned
+    for matrix, values in zip((found.bits, found.matched, found.aligned), expected, strict=True):
+        full = np.zeros(values.shape)
+        full[:, found.leaves] = matrix.toarray()
+        np.testing.assert_allclose(full, values, rtol=1e-5)
+    assert found.genes.tolist() == [
+        len({row[1] for row in rows if row[0] == contig and row[2] in LINEAGES}) for contig in "ba"
+    ]
+
+
+def test_hits_of_a_contig_that_comes_again_are_refused(tree):
+    blocks = [hits_of(genes(11, 0.9, contig=contig), "ab") for contig in "aba"]
+    with pytest.raises(InputError, match="contig 'a' come again after hits of others"):
+        evidence_of_hits(blocks, ["a", "b"], LINEAGES, tree)
+
+
+@settings(max_examples=30)
+@given(some_hits, st.integers(0, 2**32 - 1))
+def test_pooled_evidence_is_that_of_all_neighbours_together(rows, seed):
+    tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
+    own, others = evidence_of_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree), other_leaves(tree)
+    weights = np.random.default_rng(seed).random((3, 3)) * (1 - np.eye(3))
+    found = pooled_posteriors(own, sparse.csr_matrix(weights), others, 0.01)
+    for matrix, posterior in zip((weights, weights + np.eye(3)), found, strict=True):
+        parts = [sparse.csr_matrix(matrix @ part) for part in (own.bits, own.matched, own.aligned)]
+        expected = leaf_posterior(Evidence(*parts, matrix @ own.genes, own.leaves), others, 0.01)
+        np.testing.assert_allclose(posterior.toarray(), expected.toarray(), atol=1e-4)
 
 
 def test_presence_falls_from_domain_to_species_and_rises_with_identity():
@@ -133,8 +189,37 @@ def test_other_leaves_lead_from_the_root_to_the_genus(tree):
 
 def test_a_label_without_hits_is_believed_in_part(tree):
     labels = [LINEAGES[11], LINEAGES[11][:6] + (None,), (None,) * 7]
-    found = posterior_of_labels(labels, tree, other_leaves(tree)).toarray()
+    found = posterior_of_labels(labels, tree, other_leaves(tree))[0].toarray()
     np.testing.assert_allclose(found.sum(axis=1), [1, 1, 0])
     assert found[0, leaf_named(tree, "Una alba")] == pytest.approx(0.8)
     assert found[1, leaf_named(tree, "Una", rank=7)] == pytest.approx(0.4)
     assert found[1, leaf_named(tree, "Una alba")] == pytest.approx(0.2)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 7), min_size=2, max_size=12), st.integers(0, 2**32 - 1))
+def test_wide_nodes_say_the_same_as_all_their_leaves(paths, seed):
+    lineages = [tuple(f"{place}{name}" for place, name in enumerate(path)) for path in paths]
+    tree = LabelTree.from_lineages(lineages, other_children=True)
+    random, others = np.random.default_rng(seed), other_leaves(tree)
+    labels = [(*path[:depth], *(None,) * (7 - depth)) for path in lineages for depth in random.integers(0, 8, 3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genestill.student.corrector.evidence.WIDE", 10**9)
+        plain, none = posterior_of_labels(labels, tree, others)
+        patch.setattr("genestill.student.corrector.evidence.WIDE", 2)
+        found, wide = posterior_of_labels(labels, tree, others)
+    assert len(none) == 0
+    np.testing.assert_allclose(wide.spread(found), plain.toarray(), atol=1e-12)
+    prior = marginal(plain, none)
+    np.testing.assert_allclose(marginal(found, wide), prior, atol=1e-12)
+    shuffled = random.permutation(len(labels))
+    np.testing.assert_allclose(
+        agreement(found, found[shuffled], prior, wide), agreement(plain, plain[shuffled], prior), rtol=1e-9
+    )
+    index = np.array([random.choice(np.delete(np.arange(len(labels)), row), 3) for row in range(len(labels))])
+    hood = Neighbourhood(index, random.uniform(0.1, 0.99, index.shape))
+    expected, targets = targets_of_labels(plain, none, hood), targets_of_labels(found, wide, hood)
+    for name in ("own", "around", "posterior"):
+        np.testing.assert_allclose(
+            wide.spread(getattr(targets, name)), getattr(expected, name).toarray(), atol=1e-9, err_msg=name
+        )

@@ -6,15 +6,19 @@ strains of one species share more than about 95 % AAI, genera about 65 % (Konsta
 10.1073/pnas.0409727102; Luo et al. 2014, doi 10.1093/nar/gku169; Rodriguez-R and Konstantinidis 2014).
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
+from genestill.core.errors import InputError
+from genestill.core.hit_tables import Hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, Lineage
+from genestill.core.memory import row_blocks
+from genestill.student.corrector.wide_nodes import WideNodes
 
 # AAI at which a genome is as likely as not to share each rank with its nearest reference, and how sharp that is.
 BOUNDARY = {
@@ -29,6 +33,8 @@ BOUNDARY = {
 SHARPNESS = dict.fromkeys(RANKS, 0.032) | {"species": 0.006}
 # Identity varies between the genes of a genome, so that few genes tell less: added in quadrature, over sqrt(genes).
 GENE_SPREAD = dict.fromkeys(RANKS, 0.047) | {"species": 0.016}
+SPECIES_KEPT = 64  # with the most bits, of a contig's own evidence
+WIDE = 64  # leaves below a label, beyond which they are one column
 CANDIDATES = 8  # species kept for a contig; beyond the best few none has a noticeable share
 # Far from every reference, scores tell the nearest species less sharply: added a unit of 1 - AAI.
 VOTE_SCALE_OF_DISTANCE = 0.2
@@ -40,8 +46,9 @@ class Evidence:
     """Best hit of every gene of every contig in every species, summed over genes; sparse [contigs, species].
 
     Attributes:
-        bits: summed bit scores.
-        matched, aligned: identical and aligned amino acids, of the genes in which the species compares with the best.
+        bits: summed bit scores; float64.
+        matched, aligned: identical and aligned amino acids, of the genes in which the species compares with the best;
+            float32, at the places of ``bits``.
         genes: genes with a hit, a contig: float64 [contigs].
         leaves: leaf of the label tree for each species column: int64 [species].
     """
@@ -52,62 +59,110 @@ class Evidence:
     genes: np.ndarray
     leaves: np.ndarray
 
-    def pooled(self, weights: sparse.csr_matrix) -> "Evidence":
-        """The evidence of other contigs gathered by ``weights`` [contigs, contigs]."""
-        return Evidence(
-            (weights @ self.bits).tocsr(),
-            (weights @ self.matched).tocsr(),
-            (weights @ self.aligned).tocsr(),
-            weights @ self.genes,
-            self.leaves,
-        )
 
+def evidence_of_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage], tree: LabelTree) -> Evidence:
+    """Sum hits by contig and species.
 
-def evidence_of_hits(hits: pd.DataFrame, ids: list[str], lineages: dict[int, Lineage], tree: LabelTree) -> Evidence:
-    """Sum a table of hits (`table_schemas.HITS`) by contig and species.
+    Args:
+        blocks: all hits, as `hit_tables.read_hits` gives them: those of a contig come in the same block.
+        ids: the contigs.
+        lineages: taxid -> lineage; hits to targets without a species, or with a species that is not in ``tree``, are
+            left out.
+        tree: the label tree.
 
-    ``lineages`` maps taxids to lineages; hits to targets without a species, or with a species that is not in ``tree``,
-    are left out.
+    Raises:
+        InputError: a contig comes again after hits of others.
     """
-    leaf_of_node = {int(node): leaf for leaf, node in enumerate(tree.leaves)}
-    leaf_of_taxid = {}
+    taxids, leaf_of_taxid = _leaves_of_taxids(lineages, tree)
+    genes, finished = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
+    parts = []
+    for hits in blocks:
+        contigs = np.unique(hits.contig[hits.contig >= 0])
+        if finished[contigs].any():
+            name = ids[int(contigs[finished[contigs]][0])]
+            raise InputError(f"hits of the contig {name!r} come again after hits of others; sort the table by contig")
+        finished[contigs] = True
+        place = np.minimum(np.searchsorted(taxids, hits.taxid), max(len(taxids) - 1, 0))
+        known = (hits.contig >= 0) & (taxids[place] == hits.taxid) if len(taxids) else np.zeros(len(hits), dtype=bool)
+        parts.append(_sum_by_species(hits[known], leaf_of_taxid[place[known]], genes))
+    sums = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
+    del parts
+    return _evidence(sums, genes)
+
+
+def _leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
+    """Taxids of species in the tree, rising, and the leaf of each: int64 [s], int32 [s]."""
+    leaf_of_node = np.full(len(tree), -1, dtype=np.int32)
+    leaf_of_node[tree.leaves] = np.arange(len(tree.leaves))
+    found = {}
     for taxid, lineage in lineages.items():
-        try:
-            leaf_of_taxid[taxid] = leaf_of_node.get(tree.node_of(lineage), -1) if lineage[-1] is not None else -1
-        except KeyError:
-            leaf_of_taxid[taxid] = -1
-    leaf = hits["target_taxid"].map(leaf_of_taxid).fillna(-1).to_numpy(dtype=np.int64)
-    row = hits["id"].map({name: number for number, name in enumerate(ids)}).fillna(-1).to_numpy(dtype=np.int64)
-    kept = (leaf >= 0) & (row >= 0)
-    leaves, column = np.unique(leaf[kept], return_inverse=True)
-    genes = pd.DataFrame(
-        {
-            "row": row[kept],
-            "fragment": hits["fragment"].to_numpy()[kept],
-            "column": column,
-            "bits": hits["bits"].to_numpy(dtype=np.float64)[kept],
-            "identity": hits["identity"].to_numpy(dtype=np.float64)[kept],
-            "aligned": hits["alignment_length"].to_numpy(dtype=np.float64)[kept],
-        }
-    )
-    genes = genes.sort_values("bits", ascending=False, kind="stable").drop_duplicates(["row", "fragment", "column"])
-    best = genes.groupby(["row", "fragment"])["bits"].transform("max")
-    comparable = (genes["bits"] >= COMPARABLE * best).to_numpy()
-    shape = (len(ids), len(leaves))
-    where = (genes["row"].to_numpy(), genes["column"].to_numpy())
+        if lineage[-1] is not None:
+            try:
+                found[taxid] = leaf_of_node[tree.node_of(lineage)]
+            except KeyError:
+                continue
+    taxids = np.array(sorted(found), dtype=np.int64)
+    leaves = np.array([found[taxid] for taxid in taxids.tolist()], dtype=np.int32)
+    return taxids[leaves >= 0], leaves[leaves >= 0]
 
-    def summed(values: np.ndarray) -> sparse.csr_matrix:
-        return sparse.csr_matrix((values, where), shape=shape)
 
-    aligned = genes["aligned"].to_numpy() * comparable
-    counted = genes.drop_duplicates(["row", "fragment"])["row"].value_counts()
-    return Evidence(
-        summed(genes["bits"].to_numpy()),
-        summed(aligned * genes["identity"].to_numpy()),
-        summed(aligned),
-        counted.reindex(range(len(ids)), fill_value=0).to_numpy(dtype=np.float64),
-        leaves,
-    )
+def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str, np.ndarray]:
+    """Sum hits by contig and ``leaf`` of their species, sorted so, and add each contig's genes to ``genes``."""
+    bits = hits.bits.astype(np.float64)
+    # The best hit of a gene in a species stands for both.
+    order = np.lexsort((-bits, leaf, hits.fragment, hits.contig))
+    row, fragment, leaf, bits = hits.contig[order], hits.fragment[order], leaf[order], bits[order]
+    new_gene = _changes(row, fragment)
+    best_copy = new_gene | _changes(leaf)
+    order, row, leaf, bits, new_gene = (values[best_copy] for values in (order, row, leaf, bits, new_gene))
+    first = np.flatnonzero(new_gene)
+    np.add.at(genes, row[first], 1.0)
+    best = np.maximum.reduceat(bits, first)[np.cumsum(new_gene) - 1] if len(first) else bits
+    aligned = np.where(bits >= COMPARABLE * best, hits.aligned[order], 0).astype(np.float64)
+    values = {"bits": bits, "matched": aligned * hits.identity[order], "aligned": aligned}
+    order = np.lexsort((leaf, row))
+    row, leaf = row[order], leaf[order]
+    starts = np.flatnonzero(_changes(row, leaf))
+    if len(starts):
+        values = {name: np.add.reduceat(value[order], starts) for name, value in values.items()}
+    kept = largest_of_rows(row[starts], values["bits"], SPECIES_KEPT)
+    return {"row": row[starts][kept], "leaf": leaf[starts][kept], "bits": values["bits"][kept]} | {
+        name: values[name][kept].astype(np.float32) for name in ("matched", "aligned")
+    }
+
+
+def _changes(*columns: np.ndarray) -> np.ndarray:
+    """Where a row of sorted columns differs from the row before it, the first included: bool [n]."""
+    changed = np.ones(len(columns[0]), dtype=bool)
+    changed[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return changed
+
+
+def largest_of_rows(row: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:
+    """Places of the ``most`` largest values of each row, in their order; ``row`` rises; of equals the first."""
+    starts = np.flatnonzero(_changes(row))
+    sizes = np.diff(np.append(starts, len(row)))
+    if len(sizes) == 0 or sizes.max() <= most:
+        return np.arange(len(row))
+    order = np.lexsort((-values, row))
+    return np.sort(order[np.arange(len(row)) - np.repeat(starts, sizes) < most])
+
+
+def _evidence(sums: dict[str, np.ndarray] | None, genes: np.ndarray) -> Evidence:
+    contigs = len(genes)
+    if sums is None or len(sums["row"]) == 0:
+        empty = [sparse.csr_matrix((contigs, 1)) for _ in range(3)]
+        return Evidence(*empty, genes, np.zeros(1, dtype=np.int64))
+    if (np.diff(sums["row"]) < 0).any():
+        order = np.argsort(sums["row"], kind="stable")
+        sums = {name: values[order] for name, values in sums.items()}
+    leaves = np.unique(sums["leaf"])
+    column = np.searchsorted(leaves, sums["leaf"]).astype(np.int32)
+    starts = np.searchsorted(sums["row"], np.arange(contigs + 1)).astype(np.int32)
+    shape = (contigs, len(leaves))
+    # The three share the arrays of places.
+    matrices = [sparse.csr_matrix((sums[name], column, starts), shape=shape) for name in ("bits", "matched", "aligned")]
+    return Evidence(*matrices, genes, leaves.astype(np.int64))
 
 
 def other_leaves(tree: LabelTree) -> np.ndarray:
@@ -148,39 +203,80 @@ def leaf_posterior(evidence: Evidence, others: np.ndarray, vote_scale: float) ->
     holds the genome's species (`presence`), and goes to the "other child" leaves along its path as far as not. Rows
     without evidence are empty.
     """
-    contigs, leaves = evidence.bits.shape[0], others.shape[0]
-    rows, columns, values = [], [], []
-    bits = evidence.bits
-    for row in range(contigs):
-        start, stop = bits.indptr[row], bits.indptr[row + 1]
-        score = bits.data[start:stop]
-        if stop == start or score.max() <= 0:
-            continue
-        kept = np.argsort(-score, kind="stable")[:CANDIDATES]
-        rows.append(np.full(len(kept), row))
-        columns.append(bits.indices[start:stop][kept])
-        values.append(score[kept])
-    if not rows:
+
+    def compared(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(np.asarray(part[rows, columns]).ravel() for part in (evidence.matched, evidence.aligned))
+
+    return _posterior(evidence.bits, compared, evidence.genes, evidence.leaves, others, vote_scale)
+
+
+def pooled_posteriors(
+    evidence: Evidence, weights: sparse.csr_matrix, others: np.ndarray, vote_scale: float
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """`leaf_posterior` of the evidence that ``weights`` [contigs, contigs] gather from others, without and with the
+    contigs' own.
+
+    Pooled evidence names nearly as many species as all neighbours together, so it is held for one block of contigs at
+    a time.
+    """
+    alone, both = [], []
+    row_bytes = 48 * (1 + int(np.ceil(weights.nnz * evidence.bits.nnz / max(1, weights.shape[0]) ** 2)))
+    for block in row_blocks(weights.shape[0], row_bytes):
+        gather = weights[block]
+        bits = gather @ evidence.bits
+        bits.sort_indices()
+        own_bits, own_genes = evidence.bits[block], evidence.genes[block]
+        own = evidence.matched[block], evidence.aligned[block]
+
+        def gathered(rows: np.ndarray, columns: np.ndarray, gather=gather) -> tuple[np.ndarray, ...]:
+            # Of each row, one column is wanted: it is looked up at the neighbours, and no product is formed.
+            chosen = gather[rows]
+            to = np.repeat(np.arange(len(rows)), np.diff(chosen.indptr))
+            return tuple(
+                np.bincount(
+                    to, chosen.data * np.asarray(part[chosen.indices, columns[to]]).ravel(), minlength=len(rows)
+                )
+                for part in (evidence.matched, evidence.aligned)
+            )
+
+        def with_own(rows: np.ndarray, columns: np.ndarray, gathered=gathered, own=own) -> tuple[np.ndarray, ...]:
+            mine = (np.asarray(part[rows, columns]).ravel() for part in own)
+            return tuple(theirs + part for theirs, part in zip(gathered(rows, columns), mine, strict=True))
+
+        genes = gather @ evidence.genes
+        alone.append(_posterior(bits, gathered, genes, evidence.leaves, others, vote_scale))
+        both.append(_posterior(bits + own_bits, with_own, genes + own_genes, evidence.leaves, others, vote_scale))
+    return sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
+
+
+def _posterior(
+    bits: sparse.csr_matrix, compared: Callable, genes: np.ndarray, leaf_of_column, others, vote_scale: float
+) -> sparse.csr_matrix:
+    """`leaf_posterior` of ``bits``; ``compared`` tells matched and aligned amino acids of rows and columns."""
+    contigs, leaves = bits.shape[0], others.shape[0]
+    row = np.repeat(np.arange(contigs), np.diff(bits.indptr))
+    kept = largest_of_rows(row, bits.data, CANDIDATES)
+    kept = kept[bits.data[kept] > 0]
+    order = kept[np.lexsort((-bits.data[kept], row[kept]))]
+    row, column, score = row[order], bits.indices[order], bits.data[order]
+    if len(row) == 0:
         return sparse.csr_matrix((contigs, leaves))
-    row, column, score = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
-    first = np.flatnonzero(np.diff(row, prepend=-1))
-    group = np.cumsum(np.diff(row, prepend=-1) > 0) - 1
-    best_row, best_column = row[first], column[first]
-    aligned = np.asarray(evidence.aligned[best_row, best_column]).ravel()
-    matched = np.asarray(evidence.matched[best_row, best_column]).ravel()
+    new_row = _changes(row)
+    first, group = np.flatnonzero(new_row), np.cumsum(new_row) - 1
+    matched, aligned = compared(row[first], column[first])
     identity = matched / np.maximum(aligned, 1e-9)
     scale = vote_scale + VOTE_SCALE_OF_DISTANCE * (1 - identity)
     share = np.exp((score / score[first][group] - 1) / scale[group])
     share /= np.add.reduceat(share, first)[group]
-    present = presence(identity, evidence.genes[best_row])[group]
+    present = presence(identity, genes[row[first]])[group]
     absent = -np.diff(present, axis=1, prepend=1.0)
-    path = others[evidence.leaves[column]]
+    leaf = leaf_of_column[column]
     return sparse.csr_matrix(
         (
             np.concatenate([share * present[:, -1], (share[:, None] * absent).ravel()]),
             (
                 np.concatenate([row, np.repeat(row, len(RANKS))]),
-                np.concatenate([evidence.leaves[column], path.ravel()]),
+                np.concatenate([leaf, others[leaf].ravel()]),
             ),
         ),
         shape=(contigs, leaves),
@@ -192,30 +288,44 @@ LABEL_TRUST = 0.8
 OTHER_SHARE = 0.5  # of a label that stops early: an unknown child, rather than one of the known ones
 
 
-def posterior_of_labels(lineages: list[Lineage], tree: LabelTree, others: np.ndarray) -> sparse.csr_matrix:
-    """Probabilities over the leaves from labels alone, for labels whose hits are not known: float64 [contigs, leaves].
+def posterior_of_labels(
+    lineages: list[Lineage], tree: LabelTree, others: np.ndarray
+) -> tuple[sparse.csr_matrix, WideNodes]:
+    """Probabilities from labels alone, for labels whose hits are not known: float64 [contigs, leaves + wide nodes].
 
     A label keeps `LABEL_TRUST`; the rest falls to "other child" leaves above it. A label that stops above species
-    shares its part between the "other child" leaf below it and all its known leaves. Rows without a label are empty.
+    shares its part between the "other child" leaf below it and all its known leaves: leaf by leaf where they are few,
+    as one wide node where they are more than `WIDE`. Rows without a label are empty.
     """
-    nodes = [tree.deepest_node_of(lineage) for lineage in lineages]
-    believed = {node: _posterior_of_label(node, tree, others) for node in set(nodes)}
-    starts = np.append(0, np.cumsum([len(believed[node][0]) for node in nodes]))
-    columns, shares = (np.concatenate([believed[node][part] for node in nodes]) for part in range(2))
-    posterior = sparse.csr_matrix((shares, columns, starts), shape=(len(lineages), len(others)))
+    nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages], dtype=np.int64)
+    distinct, which = np.unique(nodes, return_inverse=True)
+    wide = WideNodes.of(tree, distinct[(distinct > 0) & (tree.leaf_stop - tree.leaf_start > WIDE)[distinct]])
+    column_of_node = {int(node): len(others) + number for number, node in enumerate(wide.nodes)}
+    believed = [_posterior_of_label(int(node), tree, others, column_of_node) for node in distinct]
+    starts = np.append(0, np.cumsum([len(believed[number][0]) for number in which]))
+    columns, shares = (np.concatenate([believed[number][part] for number in which]) for part in range(2))
+    posterior = sparse.csr_matrix((shares, columns, starts), shape=(len(lineages), len(others) + len(wide.nodes)))
     posterior.sort_indices()
-    return posterior
+    return posterior, wide
 
 
-def _posterior_of_label(node: int, tree: LabelTree, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leaves and probabilities of a label at ``node`` of the tree: int32 [m], float64 [m]; empty at the root."""
+def _posterior_of_label(
+    node: int, tree: LabelTree, others: np.ndarray, column_of_node: dict[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and probabilities of a label at ``node`` of the tree: int32 [m], float64 [m]; empty at the root."""
     level = int(tree.rank[node])
     if level == 0:
         return np.empty(0, np.int32), np.empty(0)
-    below = np.arange(tree.leaf_start[node], tree.leaf_stop[node], dtype=np.int32)
-    above = np.unique(others[below[0]][:level]).astype(np.int32)
-    share = np.full(len(below), LABEL_TRUST / len(below))
-    if len(below) > 1:
-        is_other = others[below[0]][level] == below
-        share = np.where(is_other, OTHER_SHARE, (1 - OTHER_SHARE) / (len(below) - 1)) * LABEL_TRUST
-    return np.append(below, above), np.append(share, np.full(len(above), (1 - LABEL_TRUST) / len(above)))
+    start, stop = int(tree.leaf_start[node]), int(tree.leaf_stop[node])
+    above = np.unique(others[start][:level]).astype(np.int32)
+    rest = np.full(len(above), (1 - LABEL_TRUST) / len(above))
+    other = int(others[start][level]) if level < len(RANKS) else start
+    each = (1 - OTHER_SHARE) / max(stop - start - 1, 1) * LABEL_TRUST
+    if node in column_of_node:
+        # An even share of every leaf below, and what the "other child" has beyond that.
+        below = np.array([column_of_node[node], other], dtype=np.int32)
+        share = np.array([each * (stop - start), OTHER_SHARE * LABEL_TRUST - each])
+    else:
+        below = np.arange(start, stop, dtype=np.int32)
+        share = np.where(below == other, OTHER_SHARE * LABEL_TRUST, each) if len(below) > 1 else np.array([LABEL_TRUST])
+    return np.append(below, above), np.append(share, rest)

@@ -13,6 +13,7 @@ from genestill.core.sequences import read_fasta
 from genestill.core.table_schemas import INDEX
 from genestill.core.tables import read_table
 from genestill.student.corrector.composition import composition_of
+from genestill.student.corrector.evidence import largest_of_rows
 
 EVIDENCE_WIDTH = 16  # leaves of evidence a contig: the best species and the "other child" leaves along a path
 
@@ -75,16 +76,18 @@ def evidence_arrays(own: sparse.csr_matrix, prior: np.ndarray, garbage: float) -
     """The evidence of each contig as the corrector takes it: leaves int64 [n, e] and gains float32 [n, e].
 
     A gain is log of (posterior mixed with ``garbage`` of the prior) / prior, less that of a leaf without evidence.
+    Wide nodes are left out: they favour no leaf below them.
     """
     contigs = own.shape[0]
     leaves = np.zeros((contigs, EVIDENCE_WIDTH), dtype=np.int64)
     gains = np.zeros((contigs, EVIDENCE_WIDTH), dtype=np.float32)
-    for row in range(contigs):
-        start, stop = own.indptr[row], own.indptr[row + 1]
-        if start == stop:
-            continue
-        best = np.argsort(-own.data[start:stop], kind="stable")[:EVIDENCE_WIDTH]
-        leaf, share = own.indices[start:stop][best], own.data[start:stop][best]
-        leaves[row, : len(best)] = leaf
-        gains[row, : len(best)] = np.log1p((1 - garbage) * share / (garbage * prior[leaf]))
+    row = np.repeat(np.arange(contigs), np.diff(own.indptr))
+    at_leaf = np.flatnonzero(own.indices < len(prior))
+    kept = at_leaf[largest_of_rows(row[at_leaf], own.data[at_leaf], EVIDENCE_WIDTH)]
+    # Falling within each row, as the columns of a row have an order.
+    kept = kept[np.lexsort((-own.data[kept], row[kept]))]
+    row, leaf, share = row[kept], own.indices[kept], own.data[kept]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    leaves[row, place] = leaf
+    gains[row, place] = np.log1p((1 - garbage) * share / (garbage * prior[leaf]))
     return leaves, gains

@@ -9,16 +9,18 @@ from scipy import sparse
 
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
+from genestill.core.hit_tables import read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.logs import logger
 from genestill.core.memory import give_back_large_arrays
 from genestill.core.shards import Embeddings, teacher_of, write_embeddings
 from genestill.core.soft_labels import read_soft_labels
-from genestill.core.table_schemas import HITS, LABELS, PREDICTIONS, lineages_of
+from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
 from genestill.core.tables import read_table, write_table
 from genestill.core.taxonomy_folder import read_lineages
 from genestill.student.corrector.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
 from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
+from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.neighbours import (
     CONFIDENT_GENES,
     CONFIDENT_IDENTITY,
@@ -31,7 +33,7 @@ from genestill.student.corrector.neighbours import (
 from genestill.student.corrector.prediction import predict_lineages, representations
 from genestill.student.corrector.settings import CorrectorSettings
 from genestill.student.corrector.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
-from genestill.student.corrector.training import Inputs, train_corrector
+from genestill.student.corrector.training import train_corrector
 
 
 @dataclass
@@ -108,11 +110,12 @@ def build_targets(
     others = other_leaves(tree)
     evidence, own = None, None
     if sources.hits is not None:
-        hits = read_table(sources.hits, HITS)
-        evidence = evidence_of_hits(hits, contigs.ids, read_lineages(sources.taxonomy), tree)
+        evidence = evidence_of_hits(
+            read_hits(sources.hits, contigs.ids), contigs.ids, read_lineages(sources.taxonomy), tree
+        )
         species, confident = nearest_species(evidence)
     else:
-        own = posterior_of_labels(lineages_of(labels), tree, others)
+        own, wide = posterior_of_labels(lineages_of(labels), tree, others)
         species = np.asarray(own.argmax(axis=1)).ravel()
         confident = labels["species"].notna().to_numpy()
     neighbourhood = None
@@ -122,7 +125,7 @@ def build_targets(
     if evidence is not None:
         targets = targets_of_evidence(evidence, others, neighbourhood)
     else:
-        targets = targets_of_labels(own, neighbourhood)
+        targets = targets_of_labels(own, wide, neighbourhood)
     if sources.soft_labels is not None:
         known = ~tree.is_other[tree.leaves]
         targets = heed_teacher(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), known, random)
@@ -187,7 +190,7 @@ def predict(
     if hits is not None:
         if taxonomy is None:
             raise InputError(f"{hits}: hits need the taxonomy that their taxids come from (--taxonomy)")
-        found = evidence_of_hits(read_table(hits, HITS), read.ids, read_lineages(taxonomy), student.tree)
+        found = evidence_of_hits(read_hits(hits, read.ids), read.ids, read_lineages(taxonomy), student.tree)
         own: sparse.csr_matrix = leaf_posterior(found, other_leaves(student.tree), OWN_VOTE_SCALE)
         evidence = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
     table = predict_lineages(student, Inputs(student, groups, evidence), read.ids)

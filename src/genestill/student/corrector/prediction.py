@@ -6,8 +6,8 @@ import torch
 
 from genestill.core.memory import row_blocks
 from genestill.core.predictions import predictions_of
+from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
-from genestill.student.corrector.training import Inputs
 
 
 def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(None)) -> np.ndarray:
