@@ -133,7 +133,7 @@ def simulate_hits(folder: Path, true, species: int, hits: int) -> None:
     import pyarrow.parquet as pq
     from pyarrow import csv
 
-    from genestill.labels.search import HITS_WITH_PLACES
+    from genestill.labels.hits import HITS_WITH_PLACES
 
     random = np.random.default_rng(SEED + 1)
     genes = max(1, hits // (len(true) * HITS_OF_GENE))
@@ -252,18 +252,19 @@ def run_part(folder: Path, part: str, size: int) -> None:
     from genestill.core.memory import give_back_large_arrays
 
     give_back_large_arrays()
+    import numpy as np
     import pandas as pd
 
+    from genestill.core.files import scratch_folder
     from genestill.core.table_schemas import HITS, INDEX
-    from genestill.core.tables import read_table, write_table
+    from genestill.core.tables import read_table
 
     ids = read_table(folder / "index.parquet", INDEX, ["id"])["id"].tolist()
     if part == "hits":
-        from genestill.labels.hits import assemble_hits, read_alignments
-        from genestill.labels.search import HITS_WITH_PLACES
+        from genestill.labels.hits import write_hits
 
-        assembled = assemble_hits(read_alignments(folder / "hits.tsv"), dict(enumerate(ids)))
-        write_table(folder / "assembled.parquet", assembled, HITS_WITH_PLACES)
+        with scratch_folder(folder, "parts") as parts:
+            write_hits(folder / "hits.tsv", np.arange(len(ids)), ids, folder / "assembled.parquet", {}, parts)
     elif part == "evidence":
         from genestill.core.label_tree import LabelTree
         from genestill.core.taxonomy_folder import read_lineages
@@ -272,8 +273,6 @@ def run_part(folder: Path, part: str, size: int) -> None:
         tree = LabelTree.load(folder / "tree.tsv")
         evidence_of_hits(read_table(folder / "hits.parquet", HITS), ids, read_lineages(folder / "taxonomy"), tree)
     else:
-        import numpy as np
-
         from genestill.core.shards import Embeddings
         from genestill.student.corrector.features import read_contigs
         from genestill.student.corrector.neighbours import (

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from genestill.cli import main
@@ -14,7 +15,7 @@ from genestill.core.files import read_json
 from genestill.core.programs import find_program, run_program
 from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.core.tables import read_arrow, read_table
-from genestill.labels.hits import assemble_hits, read_alignments
+from genestill.labels.hits import write_hits
 
 SPECIES = {
     "one": "d__Bacteria;p__A;c__B;o__C;f__D;g__E;s__E one",
@@ -190,12 +191,60 @@ def test_places_of_fragments_are_read_on_both_strands(tmp_path):
     (tmp_path / "h.tsv").write_text(
         "5\t0.5\t50\t10\t12\t0\t30+35\n6\t1.0\t90\t10\t12\t0\t30+35\n5\t0.9\t40\t9\t11\t0\t99-32\t1\n"
     )
-    hits = assemble_hits(read_alignments(tmp_path / "h.tsv"), {0: "c"})
+    hits = assembled(tmp_path, ["c"])
     assert hits[["start", "stop", "strand"]].drop_duplicates().to_numpy().tolist() == [[30, 66, 1], [67, 100, -1]]
     assert hits["target_taxid"].tolist() == [6, 5, 5]
     assert hits["fragment"].tolist() == [0, 0, 1]
     (tmp_path / "h.tsv").write_text("")
-    assert len(assemble_hits(read_alignments(tmp_path / "h.tsv"), {})) == 0
-    (tmp_path / "h.tsv").write_text("5\t0.5\t50\t10\t12\t0\tsomewhere\n")
-    with pytest.raises(InputError, match="MMseqs2 18"):
-        read_alignments(tmp_path / "h.tsv")
+    assert len(assembled(tmp_path, ["c"])) == 0
+    for place in ("somewhere", "", "1+2\t0\t1"):
+        (tmp_path / "h.tsv").write_text(f"5\t0.5\t50\t10\t12\t0\t{place}\n")
+        with pytest.raises(InputError, match="MMseqs2 18"):
+            assembled(tmp_path, ["c"])
+    (tmp_path / "h.tsv").write_text("5\t0.5\t50\t10\t12\t1\t30+35\n")
+    with pytest.raises(InputError, match="beyond the 1 that were searched"):
+        assembled(tmp_path, ["c"])
+
+
+def assembled(folder, ids) -> pd.DataFrame:
+    (folder / "parts").mkdir(exist_ok=True)
+    write_hits(folder / "h.tsv", np.arange(len(ids)), ids, folder / "h.parquet", {}, folder / "parts")
+    assert list((folder / "parts").iterdir()) == []
+    return pd.read_parquet(folder / "h.parquet")
+
+
+def test_hits_in_parts_are_the_same_as_sorted_at_once(tmp_path, monkeypatch):
+    random = np.random.default_rng(3)
+    contig = random.integers(0, 40, 3000)
+    table = pd.DataFrame(
+        {
+            "taxid": random.integers(1, 2**40, 3000),
+            "fident": random.integers(200, 1001, 3000) / 1000,
+            "bits": random.integers(30, 60, 3000),
+            "alnlen": 90,
+            "qlen": 99,
+            "contig": contig,
+            "place": [f"{first}{random.choice(['+', '-'])}300" for first in random.integers(300, 310, 3000)],
+        }
+    )
+    table.to_csv(tmp_path / "h.tsv", sep="\t", index=False, header=False)
+    monkeypatch.setattr("genestill.labels.hits.ROWS_AT_ONCE", 700)
+    monkeypatch.setattr("genestill.labels.hits.PART", 20_000)
+    hits = assembled(tmp_path, [f"c{row}" for row in range(40)])
+    assert pq.read_metadata(tmp_path / "h.parquet").num_row_groups > 3
+
+    place = table["place"].str.extract(r"(\d+)(.)(\d+)")
+    forward = place[1] == "+"
+    table["start"] = place[0].astype(int) - np.where(forward, 0, 300)
+    table["stop"] = place[0].astype(int) + np.where(forward, 301, 1)
+    table["strand"] = np.where(forward, 1, -1)
+    fragment = ["contig", "start", "stop", "strand"]
+    order = table.sort_values([*fragment, "bits"], ascending=[True] * 4 + [False], kind="stable")
+    number = order.drop_duplicates(fragment).groupby("contig").cumcount()
+    assert hits["id"].tolist() == [f"c{row}" for row in order["contig"]]
+    assert hits["target_taxid"].tolist() == order["taxid"].tolist()
+    assert hits["bits"].tolist() == order["bits"].tolist()
+    assert hits[fragment[1:]].to_numpy().tolist() == order[fragment[1:]].to_numpy().tolist()
+    firsts = ~order.duplicated(fragment).to_numpy()
+    assert hits["fragment"][firsts].tolist() == number.tolist()
+    assert (hits["fragment"].diff()[1:][~firsts[1:]] == 0).all()

@@ -354,7 +354,7 @@ FILES = {
     "alignments": (
         "a.tsv",
         None,
-        lazily("genestill.labels.hits", "read_alignments"),
+        lambda path: list(lazily("genestill.labels.hits", "read_alignments")(path)),
     ),
     "report": (
         "a.txt",

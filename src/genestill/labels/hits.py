@@ -1,11 +1,22 @@
-"""The evidence behind the labels: the best targets of every open reading frame of every contig."""
+"""The evidence behind the labels: the best targets of every open reading frame of every contig.
+
+A real assembly has a hundred million hits. They are read a block at a time, dealt to parts of the contigs on the disk,
+and sorted and written a part at a time, so that memory does not grow with them.
+"""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from genestill.core import table_schemas
 from genestill.core.errors import InputError
+from genestill.core.files import write_aside
 
 # What `mmseqs convertalis` is asked for. The header of a fragment holds tabs itself, hence it comes last: contig key,
 # place, and for a fragment that a contig's end cuts off a flag.
@@ -17,19 +28,38 @@ _COLUMNS = {
     "alnlen": "int32",
     "qlen": "int32",
     "contig": "int64",
-    "place": "str",
-    "flag": "str",
+    "place": "category",  # no text for every row
+    "flag": "category",
 }
 # "308+371": bases 308 to 308 + 371 on the forward strand; "10858-128": 10858 down to 10858 - 128. 0-based, inclusive.
-_PLACE = r"^(?P<first>[0-9]{1,15})(?P<sign>[+-])(?P<span>[0-9]{1,15})$"
+_PLACE = r"^(?P<first>[0-9]{1,9})(?P<sign>[+-])(?P<span>[0-9]{1,9})$"
+
+# table_schemas.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
+HITS_WITH_PLACES = pa.schema(
+    [
+        *table_schemas.HITS,
+        table_schemas.column("start", pa.int32(), "first base of the fragment on the forward strand, from 0", "bases"),
+        table_schemas.column("stop", pa.int32(), "base after its last", "bases"),
+        table_schemas.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
+    ]
+)
+# A hit as it waits on the disk.
+HIT = np.dtype(
+    [
+        ("contig", np.int64), ("start", np.int32), ("stop", np.int32), ("strand", np.int8), ("taxid", np.int64),
+        ("fident", np.float32), ("bits", np.float32), ("alnlen", np.int32), ("qlen", np.int32),
+    ]
+)  # fmt: skip
+ROWS_AT_ONCE = 1 << 18
+PART = 1 << 26  # bytes of the table of alignments for a part of the contigs: about a million hits
 
 
-def read_alignments(path: str | Path) -> pd.DataFrame:
+def read_alignments(path: str | Path) -> Iterator[np.ndarray]:
     """Read the table that ``mmseqs convertalis --format-output`` of `CONVERT_FORMAT` writes; it may be empty.
 
-    Returns:
-        One row a hit: contig (key), taxid, fident (0 to 1), bits, alnlen and qlen (amino acids), start and stop (base
-        pairs, 0-based, stop excluded, on the forward strand) and strand (1 or -1).
+    Yields:
+        Arrays of `HIT`, some rows at a time: contig (key), taxid, fident (0 to 1), bits, alnlen and qlen (amino acids),
+        start and stop (base pairs, 0-based, stop excluded, on the forward strand) and strand (1 or -1).
 
     Raises:
         InputError: the table is not of that form, as another release of MMseqs2 might write it.
@@ -38,48 +68,116 @@ def read_alignments(path: str | Path) -> pd.DataFrame:
         with warnings.catch_warnings():
             # Rows with too many cells: pandas would warn and cut them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, sep="\t", header=None, names=list(_COLUMNS), dtype=_COLUMNS, index_col=False)
-        table = table.drop(columns="flag")
-        place = table.pop("place").str.extract(_PLACE)
-        if place.isna().any(axis=None):
-            raise ValueError("a place that is not start+length or start-length")
+            if Path(path).stat().st_size == 0:
+                return
+            blocks = pd.read_csv(
+                path,
+                sep="\t",
+                header=None,
+                names=list(_COLUMNS),
+                dtype=_COLUMNS,
+                index_col=False,
+                chunksize=ROWS_AT_ONCE,
+            )
+            with blocks:
+                for table in blocks:
+                    yield _hits_of(table)
     except (OSError, OverflowError, ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: not what MMseqs2 18 writes for fragments of contigs ({error})") from None
-    first, span = place["first"].astype("int64"), place["span"].astype("int64")
-    forward = place["sign"] == "+"
-    table["start"] = first.where(forward, first - span)
-    table["stop"] = (first + span).where(forward, first) + 1
-    table["strand"] = forward.astype("int8") * 2 - 1
-    return table
 
 
-def assemble_hits(alignments: pd.DataFrame, id_of_contig: dict[int, str]) -> pd.DataFrame:
-    """Number the fragments and name the contigs: the table ``table_schemas.HITS`` with start, stop and strand.
+def _hits_of(table: pd.DataFrame) -> np.ndarray:
+    places = table["place"].cat.categories.astype("str").str.extract(_PLACE)
+    code = table["place"].cat.codes.to_numpy()
+    if places.isna().any(axis=None) or (code < 0).any():
+        raise ValueError("a place that is not start+length or start-length")
+    first, span = (places[name].astype("int64").to_numpy() for name in ("first", "span"))
+    forward = (places["sign"] == "+").to_numpy()
+    found = np.empty(len(table), HIT)
+    found["start"] = np.where(forward, first, first - span)[code]
+    found["stop"] = (np.where(forward, first + span, first) + 1)[code]
+    found["strand"] = np.where(forward, 1, -1)[code]
+    for name in ("contig", "taxid", "fident", "bits", "alnlen", "qlen"):
+        found[name] = table[name].to_numpy()
+    return found
+
+
+def write_hits(
+    alignments: str | Path,
+    row_of_key: np.ndarray,
+    ids: list[str],
+    output: str | Path,
+    metadata: dict[str, str],
+    folder: str | Path,
+) -> dict[str, int]:
+    """Number the fragments and name the contigs: the table `HITS_WITH_PLACES`, whose row groups hold whole contigs.
 
     Args:
-        alignments: as `read_alignments` returns them.
-        id_of_contig: key in the contig database -> contig id.
+        alignments: what `read_alignments` reads.
+        row_of_key: int64, for each key of the contig database the row of the contig in ``ids``.
+        ids: the contigs of the index.
+        output: where the table is written. Fragments are numbered within their contig by position, from 0; rows are in
+            the order of contig key, fragment, bits falling.
+        metadata: of the file.
+        folder: an empty folder for what waits; it is left empty.
 
     Returns:
-        Fragments are numbered within their contig by position, from 0; rows are in the order of contig key,
-        fragment, bits falling.
+        Counts: hits, contigs_with_hits.
+
+    Raises:
+        InputError: as `read_alignments`, or an alignment is of a contig that the database does not have.
     """
-    places = ["contig", "start", "stop", "strand"]
-    table = alignments.sort_values([*places, "bits"], ascending=[True] * 4 + [False], kind="stable")
-    fragments = table[places].drop_duplicates()
-    fragments["fragment"] = fragments.groupby("contig").cumcount()
-    table = table.merge(fragments, on=places, how="left")
-    return pd.DataFrame(
-        {
-            "id": table["contig"].map(id_of_contig),
-            "fragment": table["fragment"],
-            "fragment_length": table["qlen"],
-            "target_taxid": table["taxid"],
-            "identity": table["fident"],
-            "bits": table["bits"],
-            "alignment_length": table["alnlen"],
-            "start": table["start"],
-            "stop": table["stop"],
-            "strand": table["strand"],
-        }
-    )
+    parts = 1 + Path(alignments).stat().st_size // PART
+    waiting = [Path(folder) / f"{part}.hits" for part in range(parts)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(path, "wb")) for path in waiting]
+        for found in read_alignments(alignments):
+            if found["contig"].min() < 0 or found["contig"].max() >= len(row_of_key):
+                raise InputError(f"{alignments}: names contigs beyond the {len(row_of_key)} that were searched")
+            part = found["contig"] * parts // len(row_of_key)
+            order = np.argsort(part, kind="stable")
+            bounds = np.searchsorted(part[order], np.arange(parts + 1))
+            for number in np.unique(part):
+                found[order[bounds[number] : bounds[number + 1]]].tofile(files[number])
+    names = pa.array(ids, pa.string())
+    schema = HITS_WITH_PLACES.with_metadata(metadata)
+    counts = {"hits": 0, "contigs_with_hits": 0}
+    with (
+        write_aside(output) as aside,
+        pq.ParquetWriter(aside, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for path in waiting:
+            table, contigs = _assemble(np.fromfile(path, HIT), row_of_key, names)
+            path.unlink()
+            if len(table):
+                writer.write_table(table.cast(schema), row_group_size=len(table))
+            counts["hits"] += len(table)
+            counts["contigs_with_hits"] += contigs
+    return counts
+
+
+def _assemble(hits: np.ndarray, row_of_key: np.ndarray, names: pa.Array) -> tuple[pa.Table, int]:
+    """The hits of some contigs as a table of `HITS_WITH_PLACES`, and how many contigs they are of."""
+    places = ("contig", "start", "stop", "strand")
+    hits = hits[np.lexsort([-hits["bits"], *(hits[name] for name in reversed(places))])]
+    another = np.ones(len(hits), dtype=bool)  # contig than in the row before
+    another[1:] = hits["contig"][1:] != hits["contig"][:-1]
+    new = another.copy()  # fragment
+    for name in places[1:]:
+        new[1:] |= hits[name][1:] != hits[name][:-1]
+    fragment = np.cumsum(new)
+    firsts = np.maximum.accumulate(np.where(another, fragment, 0))
+    columns = {
+        "id": names.take(pa.array(row_of_key[hits["contig"]])),
+        "fragment": (fragment - firsts).astype(np.int32),
+        "fragment_length": hits["qlen"],
+        "target_taxid": hits["taxid"],
+        "identity": hits["fident"],
+        "bits": hits["bits"],
+        "alignment_length": hits["alnlen"],
+        "start": hits["start"],
+        "stop": hits["stop"],
+        "strand": hits["strand"],
+    }
+    return pa.table({name: np.ascontiguousarray(column) if isinstance(column, np.ndarray) else column
+                     for name, column in columns.items()}, schema=HITS_WITH_PLACES), int(another.sum())  # fmt: skip

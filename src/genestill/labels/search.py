@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
@@ -20,21 +19,11 @@ from genestill.core.logs import log_counts
 from genestill.core.mmseqs_databases import check_database
 from genestill.core.programs import mmseqs_version, run_program
 from genestill.core.sequences import read_fasta
-from genestill.core.tables import read_table, write_table
+from genestill.core.tables import read_table
 from genestill.core.taxonomy import read_taxonomy
-from genestill.labels.hits import CONVERT_FORMAT, assemble_hits, read_alignments
+from genestill.labels.hits import CONVERT_FORMAT, write_hits
 from genestill.labels.lineages import count_labels, write_labels
 from genestill.labels.settings import SearchSettings
-
-# table_schemas.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
-HITS_WITH_PLACES = pa.schema(
-    [
-        *table_schemas.HITS,
-        table_schemas.column("start", pa.int32(), "first base of the fragment on the forward strand, from 0", "bases"),
-        table_schemas.column("stop", pa.int32(), "base after its last", "bases"),
-        table_schemas.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
-    ]
-)
 
 
 def search_contigs(
@@ -78,12 +67,13 @@ def search_contigs(
         _write_queries(contigs, table["id"], folder / "contigs.fna")
         parameters = _classify(database.resolve(), settings, threads, folder)
         labels = _read_labels(folder / "labels.tsv", table["id"].tolist())
-        hits = _collect_hits(database.resolve(), settings, threads, folder, table["id"].tolist())
-    lineages = write_labels(labels, names, output_labels, output_tsv)
-    counts = count_labels(lineages) | dict(names.met) | labels.met
-    require_two_species(counts["distinct_species"], str(database), f"the labels of {len(lineages)} contigs")
-    write_table(output_hits, hits, HITS_WITH_PLACES, {"evalue": str(settings.hits_evalue)})
-    counts |= {"hits": len(hits), "contigs_with_hits": int(hits["id"].nunique())}
+        lineages = write_labels(labels, names, output_labels, output_tsv)
+        counts = count_labels(lineages) | dict(names.met) | labels.met
+        require_two_species(counts["distinct_species"], str(database), f"the labels of {len(lineages)} contigs")
+        row_of_key = _align_candidates(database.resolve(), settings, threads, folder)
+        metadata = {"evalue": str(settings.hits_evalue)}
+        with scratch_folder(folder, "parts") as parts:
+            counts |= write_hits(folder / "hits.tsv", row_of_key, table["id"].tolist(), output_hits, metadata, parts)
     write_json(
         output_summary,
         {
@@ -141,8 +131,11 @@ def _classify(database: Path, settings: SearchSettings, threads: int, folder: Pa
     return parameters
 
 
-def _collect_hits(database: Path, settings: SearchSettings, threads: int, folder: Path, ids: list[str]) -> pd.DataFrame:
-    """Align the candidates that the search left in its folder once more, this time with the identity."""
+def _align_candidates(database: Path, settings: SearchSettings, threads: int, folder: Path) -> np.ndarray:
+    """Align the candidates that the search left in its folder once more, this time with the identity: hits.tsv.
+
+    Returns the row of the index for each key of the contig database: int64.
+    """
     tmp = (folder / "tmp" / "latest").resolve()
     fragments = tmp / ("orfs_filter" if (tmp / "orfs_filter.dbtype").is_file() else "orfs_aa")
     candidates = next((path.with_suffix("") for path in sorted(tmp.rglob("pref_0.dbtype"))), None)
@@ -158,5 +151,6 @@ def _collect_hits(database: Path, settings: SearchSettings, threads: int, folder
     run_program(["mmseqs", "convertalis", fragments, database, "hits", "hits.tsv", *convert], folder)
     # Keys of the contig database are row numbers in the order of the file, names are row numbers of the index.
     lookup = pd.read_csv(folder / "contigs.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
-    id_of_contig = {key: ids[row] for key, row in zip(lookup["key"], lookup["row"], strict=True)}
-    return assemble_hits(read_alignments(folder / "hits.tsv"), id_of_contig)
+    row_of_key = np.empty(len(lookup), np.int64)
+    row_of_key[lookup["key"]] = lookup["row"]
+    return row_of_key
