@@ -77,6 +77,10 @@ class LengthBuckets:
             self._batches = self._batches_of(self._epoch)
         return self._batches[step - self._first]
 
+    def ends(self, epochs: int) -> list[int]:
+        """Steps that are taken at the end of each of the first ``epochs`` epochs."""
+        return np.cumsum([len(self._batches_of(epoch)) for epoch in range(epochs)]).tolist()
+
     def _batches_of(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.default_rng((self.seed, epoch))
         # Lengths are jittered by a tenth, or the same rows would share a batch in every epoch.

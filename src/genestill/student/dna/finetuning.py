@@ -1,6 +1,7 @@
 """Fine-tuning a student on a task: whole, by low-rank adapters, or its head alone; and embedding a task's sequences."""
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -11,7 +12,12 @@ from genestill.core.errors import CheckFailed
 from genestill.core.logs import logger
 from genestill.core.pooling import pool, pooled_size
 from genestill.core.task_tables import TaskTable
-from genestill.student.dna.settings import FineTuning, Schedule
+from genestill.core.training.batches import Batch, LengthBuckets
+from genestill.core.training.loop import Diverged, train
+from genestill.core.training.optimizer import AdamW, parameter_groups
+from genestill.core.training.schedule import Schedule
+from genestill.core.training.selection import BestWeights
+from genestill.student.dna.settings import FineTuning
 from genestill.student.dna.tokens import collate
 
 # Which linear maps get adapters: all of the encoders' blocks, and DeBERTa's attention and MLP.
@@ -68,73 +74,73 @@ def fine_tune(student: nn.Module, cutter, task: TaskTable, settings: FineTuning,
     searched = {}
     if len(settings.learning_rates) > 1:
         for rate in settings.learning_rates:
-            found = _run(student, cutter, tokens, task, settings, rate, settings.search_epochs, device)
-            searched[rate] = found[0] if found else -1.0
+            found = _train(student, cutter, tokens, task, settings, rate, settings.search_epochs, device)
+            searched[rate] = found[0].best if found else -1.0
         rate = max(searched, key=searched.get)
     else:
         rate = settings.learning_rates[0]
-    found = _run(student, cutter, tokens, task, settings, rate, settings.epochs, device)
+    found = _train(student, cutter, tokens, task, settings, rate, settings.epochs, device)
     if found is None:
         raise CheckFailed(f"fine-tuning at learning rate {rate} gave a loss that is not a number; try a lower one")
-    accuracy, epoch, model = found
+    best, model = found
     rows = task.rows("test")
     probabilities = _logits(model, cutter, tokens, rows, settings.batch, device).softmax(dim=-1).numpy()
-    logger.info("fine-tuned: rate %g, epoch %d of %d, validation %.4f", rate, epoch, settings.epochs, accuracy)
+    logger.info("fine-tuned: rate %g, epoch %d of %d, validation %.4f", rate, best.epoch, settings.epochs, best.best)
     return {
         "probabilities": probabilities,
-        "validation": accuracy,
+        "validation": best.best,
         "learning_rate": rate,
         "searched": {str(key): value for key, value in searched.items()},
         "trainable": trainable_share(model),
-        "epoch": epoch,
+        "epoch": best.epoch,
     }
 
 
-def _run(student, cutter, tokens, task, settings, rate, epochs, device) -> tuple[float, int, Classifier] | None:
+def _train(student, cutter, tokens, task, settings, rate, epochs, device) -> tuple[BestWeights, Classifier] | None:
+    """The best epoch and its model; None if the loss is not finite."""
     torch.manual_seed(settings.seed)
-    generator = np.random.default_rng(settings.seed)
     model = build_classifier(student, len(task.classes), settings).to(device)
-    train, validation = task.rows("train"), task.rows("validation")
-    steps = -(-len(train) // settings.batch) * epochs
-    schedule = Schedule(steps, settings.batch, rate, warmup=0.1)
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=rate, weight_decay=settings.weight_decay)
-    labels, step = torch.from_numpy(task.labels), 0
-    best, best_epoch, kept = -1.0, 0, None
-    for epoch in range(1, epochs + 1):
-        model.train()
-        order = generator.permutation(train)
-        for first in range(0, len(order), settings.batch):
-            rows = order[first : first + settings.batch]
-            chosen = [tokens[row] for row in rows]
-            if settings.reverse_complement_augmentation:
-                chosen = _turned(chosen, rows, task, cutter, generator)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * schedule.factor(step)
-            logits = model(**_inputs(chosen, cutter, student, device))
-            loss = functional.cross_entropy(logits.float(), labels[rows].to(device))
-            if not torch.isfinite(loss):
-                return None
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(learned, 1.0)
-            optimizer.step()
-            step += 1
+    rows, validation = task.rows("train"), task.rows("validation")
+    lengths = np.array([len(tokens[row].ids) for row in rows]).clip(max=longest_input(student))
+    buckets = LengthBuckets(lengths, math.ceil(settings.batch * lengths.mean()), settings.seed)
+    ends = buckets.ends(epochs)
+    schedule = Schedule(ends[-1], rate, warm_up=0.1)
+    optimizer = AdamW(parameter_groups(model, schedule.rate, settings.weight_decay))
+    labels = torch.from_numpy(task.labels)
+
+    def draw(step: int) -> list[Batch]:
+        chosen = rows[buckets.rows(step)]
+        read = [tokens[row] for row in chosen]
+        if settings.reverse_complement_augmentation:
+            read = _reverse_half(read, chosen, task, cutter, np.random.default_rng([settings.seed, 1, step]))
+        batch = _inputs(read, cutter, student)
+        return [Batch(batch | {"labels": labels[chosen]}, int(batch["attention_mask"].sum()))]
+
+    def compute_loss(tensors):
+        logits = model(tensors["input_ids"], tensors["attention_mask"])
+        return functional.cross_entropy(logits.float(), tensors["labels"]), {}
+
+    def accuracy() -> float:
         guesses = _logits(model, cutter, tokens, validation, settings.batch, device).argmax(dim=-1)
-        accuracy = float((guesses == labels[validation]).float().mean())
-        if accuracy > best:
-            best, best_epoch, kept = accuracy, epoch, copy.deepcopy(model.state_dict())
-    model.load_state_dict(kept)
-    return best, best_epoch, model
+        return float((guesses == labels[validation]).float().mean())
+
+    best = BestWeights(model, ends, accuracy)
+    try:
+        train(model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", after_step=best)
+    except Diverged as error:
+        logger.warning("%s", error)
+        return None
+    best.restore()
+    return best, model
 
 
-def _turned(chosen: list, rows: np.ndarray, task: TaskTable, cutter, generator: np.random.Generator) -> list:
+def _reverse_half(read: list, rows: np.ndarray, task: TaskTable, cutter, generator: np.random.Generator) -> list:
     from genestill.core.sequences import reverse_complement
 
-    turn = generator.random(len(rows)) < 0.5
+    reverse = generator.random(len(rows)) < 0.5
     return [
-        cutter.cut(reverse_complement(task.sequences[row])) if turned else token
-        for token, row, turned in zip(chosen, rows, turn, strict=True)
+        cutter.cut(reverse_complement(task.sequences[row])) if reversed_ else token
+        for token, row, reversed_ in zip(read, rows, reverse, strict=True)
     ]
 
 
@@ -153,21 +159,24 @@ def _tell_of_cut_rows(student: nn.Module, tokens: list) -> None:
         )
 
 
-def _inputs(chosen: list, cutter, student: nn.Module, device: torch.device) -> dict[str, torch.Tensor]:
+def _inputs(chosen: list, cutter, student: nn.Module) -> dict[str, torch.Tensor]:
     batch = collate(chosen, cutter.pad, longest_input(student))
-    return {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
+    return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
 @torch.no_grad()
 def _logits(model: Classifier, cutter, tokens: list, rows: np.ndarray, batch: int, device) -> torch.Tensor:
+    """Logits float32 [rows, classes]; sequences of similar length share a batch."""
     model.eval()
-    parts = [
-        model(**_inputs([tokens[row] for row in rows[first : first + batch]], cutter, model.student, device))
-        .float()
-        .cpu()
-        for first in range(0, len(rows), batch)
-    ]
-    return torch.cat(parts)
+    order = np.argsort([len(tokens[row].ids) for row in rows], kind="stable")
+    found = [torch.empty(0)] * len(rows)
+    for first in range(0, len(rows), batch):
+        places = order[first : first + batch]
+        inputs = _inputs([tokens[rows[place]] for place in places], cutter, model.student)
+        logits = model(**{name: values.to(device) for name, values in inputs.items()}).float().cpu()
+        for place, row in zip(places, logits, strict=True):
+            found[place] = row
+    return torch.stack(found)
 
 
 @torch.no_grad()
@@ -186,7 +195,7 @@ def embed_sequences(
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
         tokens = [cutter.cut(sequences[row]) for row in rows]
-        inputs = _inputs(tokens, cutter, student, device)
+        inputs = {name: values.to(device) for name, values in _inputs(tokens, cutter, student).items()}
         counts[rows] = inputs["attention_mask"].sum(1).cpu().numpy()
         truncated[rows] = [len(token.ids) for token in tokens] > counts[rows]
         hidden = student(**inputs).last_hidden_state

@@ -1,0 +1,14 @@
+import torch
+
+from genestill.core.training.selection import BestWeights
+
+
+def test_the_weights_of_the_best_epoch_are_kept_and_the_first_of_equals():
+    model = torch.nn.Linear(1, 1)
+    scores = iter([0.5, 0.8, 0.8, 0.1])
+    best = BestWeights(model, [2, 4, 6, 8], lambda: next(scores))
+    for step in range(1, 9):
+        torch.nn.init.constant_(model.weight, float(step))
+        best(step)
+    best.restore()
+    assert (best.best, best.epoch, model.weight.item()) == (0.8, 2, 4.0)
