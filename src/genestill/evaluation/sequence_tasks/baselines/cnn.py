@@ -1,6 +1,5 @@
 """The CNN of Genomic Benchmarks (Gresova et al. 2023), trained from scratch."""
 
-import copy
 import itertools
 import warnings
 
@@ -11,6 +10,10 @@ from torch.nn import functional
 
 from genestill.core.sequences import encode_bases
 from genestill.core.task_tables import TaskTable
+from genestill.core.training.batches import Batch, ShuffledRows
+from genestill.core.training.loop import train
+from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.selection import BestWeights
 from genestill.evaluation.sequence_tasks.probe import VALIDATION_SHARE
 from genestill.evaluation.settings import BaselineSettings
 
@@ -50,7 +53,6 @@ def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
     from sklearn.model_selection import train_test_split
 
     torch.manual_seed(seed)
-    generator = np.random.default_rng(seed)
     length = max(8, max(map(len, table.sequences)))
     codes = np.full((len(table.sequences), length), 5, dtype=np.int64)
     for row, sequence in enumerate(table.sequences):
@@ -59,24 +61,28 @@ def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
     fit, held = train_test_split(
         table.train, test_size=VALIDATION_SHARE, stratify=table.labels[table.train], random_state=seed
     )
+    shuffled = ShuffledRows(len(fit), BATCH, seed)
+
+    def draw(step: int) -> list[Batch]:
+        rows = fit[shuffled.rows(step)]
+        return [Batch({"codes": inputs[rows], "labels": labels[rows]}, len(rows) * length)]
+
     # An even convolution that keeps the length pads one side more; torch says so once, and it is meant.
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         model = GenomicBenchmarksCNN(length, len(table.classes))
-        optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-        best, kept = -1.0, None
-        for _ in range(settings.epochs):
-            model.train()
-            order = generator.permutation(fit)
-            for first in range(0, len(order) - 1, BATCH):
-                rows = order[first : first + BATCH]
-                loss = functional.cross_entropy(model(inputs[rows]), labels[rows])
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-            right = float((_probabilities(model, inputs, held).argmax(axis=1) == table.labels[held]).mean())
-            if right > best:
-                best, kept = right, copy.deepcopy(model.state_dict())
-        model.load_state_dict(kept)
+
+        def compute_loss(tensors):
+            return functional.cross_entropy(model(tensors["codes"]), tensors["labels"]), {}
+
+        def accuracy() -> float:
+            return float((_probabilities(model, inputs, held).argmax(axis=1) == table.labels[held]).mean())
+
+        ends = [-(-len(fit) * epoch // BATCH) for epoch in range(1, settings.epochs + 1)]
+        best = BestWeights(model, ends, accuracy)
+        # Adam at a constant rate, as the benchmark has it.
+        optimizer = AdamW([Group(list(model.parameters()), lambda step: LEARNING_RATE, weight_decay=0.0)])
+        train(model, optimizer, draw, compute_loss, ends[-1], name="cnn", clip=0, after_step=best)
+        best.restore()
         return _probabilities(model, inputs, table.test)
 
 
