@@ -17,7 +17,7 @@ from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import token_features
 from genestill.core.tables import write_table
 from genestill.student.dna.deberta import deberta_configuration
-from genestill.student.dna.runs import Start
+from genestill.student.dna.settings import Start
 from genestill.student.dna.students import HEAD_FILE, LanguageHead, build_student, open_student, save_student
 
 WIDTH = 4

@@ -8,9 +8,9 @@ from genestill.student.dna.settings import (
     DistillationSettings,
     FineTuning,
     Masking,
-    Schedule,
     Start,
     TokenizerSettings,
+    TrainingSettings,
 )
 
 
@@ -34,7 +34,7 @@ def _add_tokenizer(commands) -> None:
 def _add_start(parser) -> None:
     parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
     parser.add_argument("--tokenizer", metavar="FOLDER", help="byte-pair tokenizer, for deberta-…")
-    for kind in (Start, Schedule):
+    for kind in (Start, TrainingSettings):
         add_settings(parser, kind)
     add_seed(parser)
     add_device(parser)
@@ -98,13 +98,13 @@ def _run_tokenizer(options) -> None:
 
 
 def _run_pretrain(options) -> dict:
-    from genestill.student.dna.runs import pretrain_student
+    from genestill.student.dna.pipeline import pretrain_student
 
     masked = settings_of(Masking, options)
     return pretrain_student(
         settings_of(Start, options),
         options.sequences,
-        settings_of(Schedule, options),
+        settings_of(TrainingSettings, options),
         masked.masking,
         masked.mask_fraction,
         options.output,
@@ -114,13 +114,13 @@ def _run_pretrain(options) -> dict:
 
 
 def _run_distil(options) -> dict:
-    from genestill.student.dna.runs import distil_student
+    from genestill.student.dna.pipeline import distil_student
 
     return distil_student(
         settings_of(Start, options),
         options.sequences,
         options.features,
-        settings_of(Schedule, options),
+        settings_of(TrainingSettings, options),
         settings_of(DistillationSettings, options),
         settings_of(Masking, options).mask_fraction,
         options.output,
@@ -130,7 +130,7 @@ def _run_distil(options) -> dict:
 
 
 def _run_finetune(options) -> dict:
-    from genestill.student.dna.runs import fine_tune_on_table
+    from genestill.student.dna.pipeline import fine_tune_on_table
 
     validation = settings_of(CrossValidation, options)
     return fine_tune_on_table(
@@ -148,7 +148,7 @@ def _run_finetune(options) -> dict:
 
 
 def _run_embed(options) -> None:
-    from genestill.student.dna.runs import embed_table
+    from genestill.student.dna.pipeline import embed_table
 
     settings = settings_of(FineTuning, options)
     embed_table(options.model, options.task, settings.pooling, settings.batch, options.output, options.device)

@@ -34,7 +34,7 @@ class Distillation(nn.Module):
         self.register_buffer("teacher_mean", mean.float(), persistent=False)
         self.register_buffer("teacher_scale", scale.float(), persistent=False)
 
-    def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
+    def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted loss and its terms, unweighted.
 
         ``batch``: what `tokens.collate` gives, and ``teacher_features`` float [B, T, D], ``teacher_start`` and
@@ -44,8 +44,5 @@ class Distillation(nn.Module):
         hidden = self.student(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
         teacher = (batch["teacher_features"].float() - self.teacher_mean) / self.teacher_scale
         batch = batch | {"teacher_features": teacher}
-        parts, total = {}, hidden.new_zeros(())
-        for name, term in self.terms.items():
-            loss = term(hidden, batch)
-            parts[name], total = loss.item(), total + self.weights[name] * loss
-        return total, parts
+        parts = {name: term(hidden, batch) for name, term in self.terms.items()}
+        return sum(self.weights[name] * loss for name, loss in parts.items()), parts

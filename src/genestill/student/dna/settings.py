@@ -1,6 +1,5 @@
 """The settings of the commands ``genestill student`` that train on DNA, apart from the code that needs torch."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,28 +67,19 @@ class Start(Settings):
 
 
 @dataclass(frozen=True)
-class Schedule(Settings):
-    """How long and how fast.
+class TrainingSettings(Settings):
+    """How long and how fast, in pretraining and distillation.
 
-    Linear warm-up to the peak, then cosine to zero. seqLens: peak 5e-4, warm-up 0.05, weight decay 0.1 (of matrices
-    only). ``clip`` is the largest gradient norm; with the step's number, ``seed`` fixes the batch and its masks.
+    seqLens: learning rate 5e-4, warm-up 0.05, weight decay 0.1. With the step's number, ``seed`` fixes the batch and
+    its masks.
     """
 
     steps: int = setting(10_000, "Optimiser steps; 0 leaves the student as it is.", minimum=0)
     batch: int = setting(32, "Windows per step.", minimum=1)
     learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.", exclusive_minimum=0)
     warmup: float = setting(0.05, "Share of the steps in which the learning rate rises.", minimum=0, maximum=1)
-    weight_decay: float = setting(0.1, "Weight decay of AdamW.", minimum=0)
-    clip: float = 1.0
-    checkpoint_every: int = setting(500, "Steps between two checkpoints.", minimum=1)
+    weight_decay: float = setting(0.1, "Weight decay of AdamW; norms, gates and biases do not decay.", minimum=0)
     seed: int = 1
-
-    def factor(self, step: int) -> float:
-        """Share of the peak learning rate at ``step`` (0-based)."""
-        warm = max(1, round(self.warmup * self.steps))
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
 
 
 @dataclass(frozen=True)

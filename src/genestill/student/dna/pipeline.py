@@ -1,7 +1,6 @@
-"""The runs behind the commands: read, train, write a student or its predictions."""
+"""From files to files: a pretrained or distilled student, predictions of a fine-tuned one, embeddings of a task."""
 
 import dataclasses
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ import pandas as pd
 
 from genestill.core.devices import choose_device
 from genestill.core.errors import InputError
-from genestill.core.files import sha256_of, write_aside
 from genestill.core.logs import logger
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import read_fasta
@@ -19,11 +17,16 @@ from genestill.core.shards import teacher_of
 from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings
 from genestill.core.tables import write_table
 from genestill.core.task_tables import read_task_table
+from genestill.core.training.batches import Batch, ShuffledRows
+from genestill.core.training.checkpoints import Checkpoint
+from genestill.core.training.loop import train, write_history
+from genestill.core.training.optimizer import AdamW, parameter_groups
+from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import embed_sequences, fine_tune
 from genestill.student.dna.pretraining import MaskedLanguageModel, masked_batch
-from genestill.student.dna.settings import DistillationSettings, FineTuning, Schedule, Start
+from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import (
     LanguageHead,
     open_language_head,
@@ -32,25 +35,24 @@ from genestill.student.dna.students import (
 )
 from genestill.student.dna.tasks import read_task
 from genestill.student.dna.tokens import BytePairs
-from genestill.student.dna.training import train
 
 
 def pretrain_student(
     start: Start,
     sequences: str | Path,
-    schedule: Schedule,
+    training: TrainingSettings,
     masking: str,
     share: float,
     output: str | Path,
     history: str | Path | None = None,
     device: str = "auto",
 ) -> dict:
-    """Masked language modelling over the windows of a FASTA file; ``schedule.steps`` 0 saves the student untrained.
+    """Masked language modelling over the windows of a FASTA file; ``training.steps`` 0 saves the student untrained.
 
     With ``start.initial`` this is continual pretraining (the language head saved beside the student goes on too).
     Returns the loss over the last ten steps.
     """
-    seed_everything(schedule.seed)
+    seed_everything(training.seed)
     student, cutter = start.open()
     if masking == "groups" and isinstance(cutter, BytePairs):
         raise InputError("group masking asks for single bases; byte-pair students are masked token by token")
@@ -62,19 +64,24 @@ def pretrain_student(
     model = MaskedLanguageModel(student, head).to(where)
     windows = [sequence for _, sequence in read_fasta(sequences)]
 
-    def compute_loss(step: int):
-        generator = np.random.default_rng([schedule.seed, step])
-        places = (divmod(step * schedule.batch + row, len(windows)) for row in range(schedule.batch))
-        chosen = [windows[_order(len(windows), epoch, schedule.seed)[place]] for epoch, place in places]
-        batch, targets = masked_batch(chosen, cutter, masking, share, start.max_tokens, generator)
-        loss = model(batch["input_ids"].to(where), batch["attention_mask"].to(where), targets.to(where))
-        return loss, {"masked": loss.item()}
+    shuffled = ShuffledRows(len(windows), training.batch, training.seed)
 
-    settings = {"stage": "pretrain", "masking": masking, "share": share, **dataclasses.asdict(start)}
+    def draw(step: int) -> list[Batch]:
+        generator = np.random.default_rng([training.seed, step])
+        chosen = [windows[row] for row in shuffled.rows(step)]
+        batch, targets = masked_batch(chosen, cutter, masking, share, start.max_tokens, generator)
+        read = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        return [Batch(read | {"targets": targets}, int(batch["attention_mask"].sum()))]
+
+    def compute_loss(tensors):
+        return model(**tensors), {}
+
+    settings = {"stage": "pretrain", "masking": masking, "mask_fraction": share, **dataclasses.asdict(start)}
     inputs = {"sequences": sequences} | start.inputs()
-    curve = _train_and_tell(model, compute_loss, schedule, len(windows), output, settings, inputs, history)
-    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(schedule), head.cpu())
-    _checkpoint(output).unlink(missing_ok=True)
+    checkpoint = _checkpoint(output, settings, training, inputs)
+    curve = _train(model, draw, compute_loss, training, checkpoint, len(windows), history)
+    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(training), head.cpu())
+    checkpoint.remove()
     return {"final_loss": _last(curve)}
 
 
@@ -82,7 +89,7 @@ def distil_student(
     start: Start,
     sequences: str | Path,
     shards: Sequence[str | Path],
-    schedule: Schedule,
+    training: TrainingSettings,
     objective: DistillationSettings,
     share: float,
     output: str | Path,
@@ -93,23 +100,26 @@ def distil_student(
 
     Returns the loss over the last ten steps, and the teacher's name, revision, layer and pooling.
     """
-    seed_everything(schedule.seed)
+    seed_everything(training.seed)
     student, cutter = start.open()
     where = choose_device(device)
     features = TeacherFeatures(shards, dict(read_fasta(sequences)))
     model = Distillation(student, objective, *features.scale()).to(where)
 
-    def compute_loss(step: int):
-        batch = features.batch(step, schedule.batch, schedule.seed, cutter, share, start.max_tokens)
-        return model({name: value.to(where) for name, value in batch.items()})
+    def draw(step: int) -> list[Batch]:
+        batch = features.batch(step, training.batch, training.seed, cutter, share, start.max_tokens)
+        return [Batch(batch, int(batch["attention_mask"].sum()))]
 
-    settings = {"stage": "distil", "share": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
+    settings = {"stage": "distil", "mask_fraction": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
     inputs |= start.inputs()
-    curve = _train_and_tell(model, compute_loss, schedule, features.rows, output, settings, inputs, history)
+    checkpoint = _checkpoint(output, settings, training, inputs, features.teacher)
+    # One worker at most: each would hold a shard of features of its own.
+    workers = 1 if where.type == "cuda" else 0
+    curve = _train(model, draw, model, training, checkpoint, features.rows, history, workers)
     student.config.teacher = features.teacher
-    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(schedule))
-    _checkpoint(output).unlink(missing_ok=True)
+    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(training))
+    checkpoint.remove()
     return {"final_loss": _last(curve), **teacher_of(shards[0])}
 
 
@@ -174,30 +184,33 @@ def embed_table(
     write_table(output, frame, embeddings(features.shape[1]), {"pooling": pooling})
 
 
-@functools.lru_cache(maxsize=2)
-def _order(number: int, epoch: int, seed: int) -> np.ndarray:
-    return np.random.default_rng([seed, 1, epoch]).permutation(number)
+def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict, teacher=None) -> Checkpoint:
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # A file counts by what it says, a published name by itself.
+    named = {key: value for key, value in settings.items() if key not in inputs}
+    path = output.parent / f"{output.name}.checkpoint"
+    return Checkpoint(path, named | dataclasses.asdict(training), inputs, teacher)
 
 
-def _checkpoint(output: str | Path) -> Path:
-    return Path(output).parent / f"{Path(output).name}.checkpoint"
-
-
-def _train_and_tell(model, compute_loss, schedule, windows, output, settings, inputs, history) -> pd.DataFrame:
+def _train(model, draw, compute_loss, training, checkpoint, windows, history, workers=None) -> pd.DataFrame:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    passes = schedule.steps * schedule.batch / windows
+    passes = training.steps * training.batch / windows
     logger.info(
-        "%s: %d parameters learn for %d steps, %.2f passes over %d windows",
-        *(settings["stage"], parameters, schedule.steps, passes, windows),
+        "%d parameters learn for %d steps, %.2f passes over %d windows", parameters, training.steps, passes, windows
     )
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    task = settings | {"inputs": {role: sha256_of(path) for role, path in inputs.items()}}
-    curve = train(model, compute_loss, schedule, _checkpoint(output), task)
+    schedule = Schedule(training.steps, training.learning_rate, training.warmup)
+    optimizer = AdamW(parameter_groups(model, schedule.rate, training.weight_decay))
+    # The last normalisation of an encoder; DeBERTa has none after its layers.
+    stream = getattr(model.student, "norm", None)
+    curve = train(
+        model, optimizer, draw, compute_loss, training.steps, checkpoint=checkpoint, residual_stream=stream,
+        workers=workers,
+    )  # fmt: skip
     if len(curve):
         logger.info("loss %.4f at the first step, %.4f over the last ten", curve["loss"].iloc[0], _last(curve))
     if history is not None:
-        with write_aside(history) as aside:
-            curve.to_csv(aside, sep="\t", index=False)
+        write_history(history, curve)
     return curve
 
 
