@@ -18,6 +18,8 @@ class BidirectionalGatedDeltaNet(nn.Module):
     since nothing has to be causal; each direction has gates of its own.
     """
 
+    without_weight_decay = ("gates",)  # and decay_rate and time_step, as all vectors
+
     def __init__(self, hidden_size: int, heads: int, convolution_width: int, eps: float):
         super().__init__()
         self.heads, self.width = heads, hidden_size // heads
