@@ -5,27 +5,31 @@ one would have seen.
 """
 
 import json
-import math
-import shutil
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy
 
-from genestill.core.errors import CheckFailed, InputError
-from genestill.core.files import folder_aside, read_json, sha256_of, write_aside, write_json
+from genestill.core.files import folder_aside
 from genestill.core.logs import logger
 from genestill.core.masking import mask_tokens
 from genestill.core.seeds import seed_everything
-from genestill.teacher.architectures.architecture import find_architecture
+from genestill.core.training.batches import Batch
+from genestill.core.training.checkpoints import Checkpoint
+from genestill.core.training.loop import train, write_history
+from genestill.core.training.optimizer import AdamW, parameter_groups
+from genestill.core.training.schedule import Schedule
+from genestill.teacher.architectures.architecture import Architecture, find_architecture
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import Tokenizer, load_tokenizer
+from genestill.teacher.tokenization import Tokenizer
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
+WARM_UP, LAST_RATE, WEIGHT_DECAY, BETAS = 0.05, 0.1, 0.1, (0.9, 0.95)
 
 
 def pretrain(
@@ -37,35 +41,28 @@ def pretrain(
     settings and genomes, goes on from it.
 
     Returns:
-        Mean loss of the last tenth of the steps, nats a token.
+        Mean loss of the last tenth of the steps, in nats per token.
 
     Raises:
         CheckFailed: the loss is no longer a number; the checkpoint before that is kept.
-        InputError: the checkpoint is damaged.
+        InputError: the checkpoint is damaged, or was made with other settings or genomes.
     """
-    output, checkpoint = Path(output), Path(f"{output}.checkpoint")
+    output = Path(output)
+    checkpoint = Checkpoint(f"{output}.checkpoint", asdict(settings), dict(enumerate(genomes)))
     corpus, architecture = Genomes.read(genomes), find_architecture(settings.architecture)
     seed_everything(settings.seed)
-    identity = {"settings": asdict(settings), "genomes": [sha256_of(file) for file in genomes]}
-    if _belongs_to(checkpoint, identity):
-        logger.info("going on from the checkpoint %s", checkpoint)
-    else:
-        with folder_aside(checkpoint) as folder:
-            architecture.make_tokenizer(corpus, settings).save(folder)
-            write_json(folder / "run.json", identity)
-    # Read back in any case: a tokenizer that was read says so in its file, and a resumed run must give the same files.
-    tokenizer = load_tokenizer(checkpoint)
+    tokenizer = architecture.make_tokenizer(corpus, settings)
     model = architecture.build(settings, tokenizer).to(device)
     logger.info(
         "%s, %.2f M parameters, %d tokens, %.1f Mb of genomes, on %s",
         settings.architecture, sum(tensor.numel() for tensor in model.parameters()) / 1e6, len(tokenizer.vocabulary),
         corpus.bases / 1e6, device,
     )  # fmt: skip
-    history = _train(model, tokenizer, corpus, settings, checkpoint / "state.pt", device)
+    history = _train(model, architecture, tokenizer, corpus, settings, checkpoint)
     with folder_aside(output) as folder:
         model.save_pretrained(folder)
         tokenizer.save(folder)
-        _write_history(folder / "training.tsv", history)
+        write_history(folder / "training.tsv", history)
         revision = f"sha256:{weights_checksum([folder / 'model.safetensors'])}"
         description = {
             "name": name or f"{settings.architecture}-miniature",
@@ -75,20 +72,18 @@ def pretrain(
             "source": "pretrained by genestill",
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    losses = [row["loss"] for row in history]
-    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
+    checkpoint.remove()
+    return float(history["loss"].iloc[-max(1, len(history) // 10) :].mean())
 
 
-def _belongs_to(checkpoint: Path, identity: dict) -> bool:
-    try:
-        return (checkpoint / "run.json").is_file() and read_json(checkpoint / "run.json") == identity
-    except InputError as error:
-        raise InputError(f"{error}; the checkpoint is damaged: remove {checkpoint} to start again") from None
+def _draw(
+    tokenizer: Tokenizer, words: np.ndarray, corpus: Genomes, settings: PretrainingSettings, step: int
+) -> list[Batch]:
+    """The batch of a step, all drawn from (seed, step).
 
-
-def _batch(tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, step: int):
-    """Inputs, attention and targets, int64 [batch, context], all drawn from (seed, step)."""
+    ``inputs`` and ``attention`` are int64 [batch, context]; ``places`` int64 [scored] are where the loss is taken, in
+    the flattened inputs, and ``targets`` int64 [scored] are the tokens there.
+    """
     generator = np.random.default_rng([settings.seed, 1, step])
     # Byte-pair tokens vary in length: draw a quarter more bases than expected, and there is no padding to speak of.
     spare = 5 if tokenizer.unit == 1 else 4
@@ -102,107 +97,35 @@ def _batch(tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings,
     for row, tokens in enumerate(ids):
         inputs[row, : len(tokens)] = tokens
         attention[row, : len(tokens)] = 1
-    return inputs, attention, generator
-
-
-def _loss(model, tokenizer: Tokenizer, words: np.ndarray, inputs, attention, generator, device):
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    kind = "causal" if tokenizer.unit == 1 else "masked"
-    if kind == "causal":
+    if tokenizer.unit == 1:
         targets = causal_targets(inputs, attention)
     else:
-        maskable = np.isin(inputs, words)
-        inputs, targets = mask_tokens(inputs, maskable, tokenizer.mask, words, generator)
-    inputs, attention, targets = (torch.from_numpy(array).to(device) for array in (inputs, attention, targets))
-    scored = targets >= 0
-    with torch.autocast("cuda", torch.bfloat16, enabled=torch.device(device).type == "cuda"):
-        states = model.base_model(inputs, attention_mask=attention).last_hidden_state
-        # The head sees scored tokens only: with 15 % masked that is most of a small model's time.
-        logits = model.lm_head(states[scored])
-    return cross_entropy(logits.float(), targets[scored])
+        inputs, targets = mask_tokens(inputs, np.isin(inputs, words), tokenizer.mask, words, generator)
+    places = np.flatnonzero(targets >= 0)
+    tensors = {"inputs": inputs, "attention": attention, "places": places, "targets": targets.ravel()[places]}
+    return [Batch(tensors, int(attention.sum()))]
 
 
-def _train(model, tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, state: Path, device) -> list:
-    import torch
+def _loss(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+    states = model.base_model(batch["inputs"], attention_mask=batch["attention"]).last_hidden_state
+    # The head sees scored tokens only: with 15 % masked that is most of a small model's time.
+    logits = model.lm_head(states.flatten(0, 1)[batch["places"]])
+    return cross_entropy(logits.float(), batch["targets"]), {}
 
-    decayed = [tensor for tensor in model.parameters() if tensor.ndim > 1]
-    others = [tensor for tensor in model.parameters() if tensor.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
-    history, elapsed = _restore(state, model, optimizer, device)
+
+def _train(
+    model, architecture: Architecture, tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, checkpoint
+) -> pd.DataFrame:
     words = np.flatnonzero([bool(word) and set(word) <= set("ACGT") for word in tokenizer.vocabulary])
-    model.train()
-    began = saved = time.monotonic()
-    for step in range(len(history), settings.steps):
-        seconds = elapsed + time.monotonic() - began
-        progress = step / settings.steps
-        if settings.minutes:
-            if seconds >= 60 * settings.minutes:
-                break
-            progress = max(progress, seconds / (60 * settings.minutes))
-        rate = settings.learning_rate * learning_rate_share(progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        inputs, attention, generator = _batch(tokenizer, corpus, settings, step)
-        loss = _loss(model, tokenizer, words, inputs, attention, generator, device)
-        if not torch.isfinite(loss):
-            kept = f"the checkpoint of an earlier step is {state}" if state.is_file() else "no checkpoint was reached"
-            raise CheckFailed(
-                f"pretraining: the loss is {float(loss.detach())} at step {step + 1} (learning rate {rate:g}); {kept}; "
-                "lower the learning rate"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        history.append({"step": step + 1, "tokens": int(attention.sum()), "loss": float(loss.detach()), "rate": rate,
-                        "seconds": elapsed + time.monotonic() - began})  # fmt: skip
-        if time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
-            saved = time.monotonic()
-            _save(state, model, optimizer, history)
-            logger.info("step %d: loss %.3f nats a token, %.0f s", step + 1, history[-1]["loss"], seconds)
-    model.eval()
-    return history
-
-
-def learning_rate_share(progress: float, warm_up: float = 0.05, floor: float = 0.1) -> float:
-    """Share of the peak learning rate at ``progress`` (0 to 1): linear warm-up, then cosine down to ``floor``."""
-    if progress < warm_up:
-        return max(progress / warm_up, 0.02)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
-
-
-def _save(state: Path, model, optimizer, history: list) -> None:
-    import torch
-
-    with write_aside(state) as aside:
-        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, aside)
-
-
-def _restore(state: Path, model, optimizer, device) -> tuple[list, float]:
-    import torch
-
-    if not state.is_file():
-        return [], 0.0
-    try:
-        stored = torch.load(state, map_location=device, weights_only=True)
-        history = stored["history"]
-        elapsed = history[-1]["seconds"]
-    except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
-        why = f"not whole ({type(error).__name__}); the checkpoint is damaged"
-        raise InputError(f"{state}: {why}: remove {state.parent} to start again") from None
-    model.load_state_dict(stored["model"])
-    optimizer.load_state_dict(stored["optimizer"])
-    return history, elapsed
-
-
-def _write_history(path: Path, history: list) -> None:
-    total = np.cumsum([row["tokens"] for row in history])
-    lines = ["step\ttokens\tloss\tlearning_rate\tseconds"]
-    lines += [
-        f"{row['step']}\t{tokens}\t{row['loss']:.5f}\t{row['rate']:.4g}\t{row['seconds']:.2f}"
-        for row, tokens in zip(history, total, strict=True)
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    schedule = Schedule(settings.steps, settings.learning_rate, WARM_UP, end=LAST_RATE)
+    return train(
+        model,
+        AdamW(parameter_groups(model, schedule.rate, WEIGHT_DECAY), BETAS),
+        lambda step: _draw(tokenizer, words, corpus, settings, step),
+        lambda batch: _loss(model, batch),
+        settings.steps,
+        name="pretraining",
+        checkpoint=checkpoint,
+        minutes=settings.minutes,
+        residual_stream=architecture.last_norm(model),
+    )

@@ -29,6 +29,10 @@ class Architecture:
         """
         raise NotImplementedError
 
+    def last_norm(self, model):
+        """The module of what `build` made that normalises the states after the last layer; None without one."""
+        return None
+
     def class_of(self, config, files: list[Path]) -> type | None:
         """The class that opens a model folder; None for folders that transformers opens by itself, and for others.
 

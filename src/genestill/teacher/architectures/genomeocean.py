@@ -40,5 +40,9 @@ class GenomeOcean(Architecture):
             )
         )
 
+    def last_norm(self, model: MistralForCausalLM):
+        """Mistral's own."""
+        return model.model.norm
+
 
 ARCHITECTURE = GenomeOcean()

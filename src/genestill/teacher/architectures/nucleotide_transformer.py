@@ -76,6 +76,10 @@ class NucleotideTransformer(Architecture):
         config.architectures = ["EsmForMaskedLM"]
         return model
 
+    def last_norm(self, model: NucleotideTransformerForMaskedLM) -> nn.Module:
+        """ESM's own."""
+        return model.esm.encoder.emb_layer_norm_after
+
     def class_of(self, config, files: list[Path]) -> type | None:
         """The class above for an ESM whose feed-forward block is gated."""
         if config.model_type == "esm":
