@@ -1,6 +1,6 @@
 """The distillation set of the recipe ``mrna``: transcripts, what the teacher said about them, and their batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +8,16 @@ import numpy as np
 import torch
 
 from genestill.core.errors import InputError
-from genestill.core.files import sha256_of
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES
 from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table
+from genestill.core.training.batches import Batch
+from genestill.student.encoders.tokenization import MASK, encode_batch
 from genestill.student.transcripts.targets import BaseLogProbabilities, TokenFeatures
 from genestill.student.transcripts.whitening import fit_whitening
+
+MASKED_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Corpus:
 
     Attributes:
         teacher_metadata: what the first file of the teacher says of it; empty without a teacher.
-        checksums: of the transcripts and of the teacher's files that are read.
+        files: the transcripts and the teacher's files that are read, by role.
 
     Raises `InputError` if the objective needs shards that are not given.
     """
@@ -61,11 +64,11 @@ class Corpus:
             if not given[name]:
                 option = options.get(name, name)
                 raise InputError(f"objective term needs the teacher's {option}; give --{option}")
-        read = [path for name in sorted(needed) for path in given[name]]
+        self.files = {"transcripts": transcripts}
+        self.files |= {f"{name} {n}": path for name in sorted(needed) for n, path in enumerate(given[name])}
         self.teacher_metadata = {}
         if needed:
             self.teacher_metadata = read_metadata(given["sequence" if "sequence" in needed else min(needed)][0])
-        self.checksums = [sha256_of(path) for path in (transcripts, *read)]
         self.embeddings = self.token_features = self.base_log_probabilities = None
         self.whitening = self.token_whitening = None
         if "sequence" in needed:
@@ -79,27 +82,64 @@ class Corpus:
         if "base-log-probabilities" in needed:
             self.base_log_probabilities = BaseLogProbabilities(teacher.base_log_probabilities, ids)
 
+    def prepare(self, rows: np.ndarray, hides_bases: bool, generator: np.random.Generator) -> Batch:
+        """What a step reads of the transcripts ``rows`` and of what the teacher said about them.
 
-def batches(lengths: np.ndarray, bases: int, seed: int) -> Iterator[np.ndarray]:
-    """Rows of one batch after another, for ever; an epoch visits every row once.
+        Always ``inputs`` and ``mask``, int64 [B, L]: codes of the bases as the student sees them, 0 at padding. With
+        tracks ``tracks``, float32 [B, L, 2]. Where bases are hidden, ``hidden_row``, ``hidden_column`` and
+        ``hidden_base``, int64 [hidden]. Of the teacher, where an objective needs it: ``embeddings``, float32 [B, D],
+        whitened; ``token_row``, ``token_start``, ``token_stop``, int64 [tokens], and ``token_features``, float32
+        [tokens, D], whitened; ``said_row``, ``said_column``, int64 [said], and ``said``, float32 [said, 4], the
+        log-probabilities of A, C, G and T at hidden bases, all finite.
+        """
+        ids, mask = encode_batch([self.sequences[row] for row in rows])
+        tensors = {"inputs": ids, "mask": mask}
+        if hides_bases:
+            hidden = (generator.random(ids.shape) < MASKED_SHARE) & (ids < 4)
+            if not hidden.any():
+                hidden[0, 0] = ids[0, 0] < 4
+            row, column = np.nonzero(hidden)
+            tensors["inputs"] = np.where(hidden, MASK, ids)
+            tensors |= {"hidden_row": row, "hidden_column": column, "hidden_base": ids[row, column]}
+            if self.base_log_probabilities is not None:
+                tensors |= self._said(rows, row, column)
+        if self.tracks is not None:
+            tensors["tracks"] = self._tracks(rows, ids.shape[1])
+        if self.whitening is not None:
+            tensors["embeddings"] = self.white[torch.from_numpy(rows)]
+        if self.token_features is not None:
+            tensors |= self._tokens(rows, ids.shape[1])
+        return Batch(tensors, tokens=int(self.lengths[rows].sum()))
 
-    Rows of like length go together, so that at most ``bases`` bases (padding included, one row at least) make a batch.
-    The order of epoch e depends on (seed, e) alone.
-    """
-    epoch = 0
-    while True:
-        generator = np.random.default_rng((seed, epoch))
-        # Lengths are jittered by a tenth, or the same rows would meet in every epoch.
-        order = np.argsort(lengths * generator.uniform(0.9, 1.1, len(lengths)), kind="stable")
-        found, current, longest = [], [], 0
-        for row in order:
-            longest_with = max(longest, int(lengths[row]))
-            if current and longest_with * (len(current) + 1) > bases:
-                found.append(np.array(current))
-                current, longest_with = [], int(lengths[row])
-            current.append(row)
-            longest = longest_with
-        found.append(np.array(current))
-        for number in generator.permutation(len(found)):
-            yield found[number]
-        epoch += 1
+    def _tracks(self, rows: np.ndarray, length: int) -> np.ndarray:
+        tracks = np.zeros((len(rows), length, 2), np.float32)
+        for place, row in enumerate(rows):
+            for number, marks in enumerate(self.tracks[row]):
+                tracks[place, : len(marks), number] = marks
+        return tracks
+
+    def _tokens(self, rows: np.ndarray, length: int) -> dict:
+        places, starts, stops, features = [], [], [], []
+        for place, row in enumerate(rows):
+            start, stop, values = self.token_features.of(row)
+            start, stop = start + self.read_from[row], stop + self.read_from[row]
+            within = stop <= length
+            places.append(np.full(int(within.sum()), place, np.int64))
+            starts.append(start[within].astype(np.int64))
+            stops.append(stop[within].astype(np.int64))
+            features.append(values[within])
+        return {
+            "token_row": np.concatenate(places),
+            "token_start": np.concatenate(starts),
+            "token_stop": np.concatenate(stops),
+            "token_features": self.token_whitening(torch.from_numpy(np.concatenate(features))),
+        }
+
+    def _said(self, rows: np.ndarray, row: np.ndarray, column: np.ndarray) -> dict:
+        teacher = [self.base_log_probabilities.of(number) for number in rows]
+        place = column - self.read_from[rows[row]]
+        known = np.array([0 <= p < len(teacher[r]) for r, p in zip(row, place, strict=True)], bool)
+        row, column, place = row[known], column[known], place[known]
+        said = np.stack([teacher[r][p] for r, p in zip(row, place, strict=True)])
+        finite = np.isfinite(said).all(axis=1)
+        return {"said_row": row[finite], "said_column": column[finite], "said": said[finite]}

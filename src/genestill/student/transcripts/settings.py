@@ -49,7 +49,6 @@ class MatchSettings(Settings):
     weight_decay: float = 0.01
     clip: float = setting(1.0, "Largest gradient norm; 0 leaves gradients as they are.", minimum=0)
     temperature: float = setting(2.0, "Temperature of the logits term.", exclusive_minimum=0)
-    checkpoint_every: int = setting(200, "Steps between two checkpoints.", minimum=1)
     seed: int = 1
 
     def __post_init__(self):
