@@ -225,15 +225,15 @@ def commands(folder: Path) -> dict[str, list]:
         "hits": [*part, "hits"],
         "label tree": [*genestill, "labels", "tree", *taxonomy, *labels, *hits, "--other-children", "--output",
                        tree[1]],
-        "soft labels": [*genestill, "teacher", "soften", *shards, *labels, *tree, "--device", "cpu", "--output",
+        "soft labels": [*genestill, "teacher", "soft-labels", *shards, *labels, *tree, "--device", "cpu", "--output",
                         folder / "softened.parquet"],
         "evidence": [*part, "evidence"],
         "neighbours": [*part, "neighbours"],
-        "training": [*genestill, "student", "train", *both, *depths, *labels, *hits, *tree, *taxonomy,
+        "training": [*genestill, "student", "train-corrector", *both, *depths, *labels, *hits, *tree, *taxonomy,
                      "--soft-labels", folder / "soft_labels.parquet", *shards, "--output-model", folder / "student",
                      "--output-predictions", folder / "predictions.parquet", "--output-embeddings",
                      folder / "representations.parquet"],
-        "training from labels": [*genestill, "student", "train", *both, *depths, *labels, *tree, *taxonomy,
+        "training from labels": [*genestill, "student", "train-corrector", *both, *depths, *labels, *tree, *taxonomy,
                                  "--output-model", folder / "other", "--output-predictions",
                                  folder / "other.parquet"],
         "prediction": [*genestill, "student", "predict", "--model", folder / "student", *both, *depths, "--output",
@@ -256,7 +256,7 @@ def run_part(folder: Path, part: str, size: int) -> None:
     import pandas as pd
 
     from genestill.core.files import scratch_folder
-    from genestill.core.table_schemas import HITS, INDEX
+    from genestill.core.table_schemas import INDEX
     from genestill.core.tables import read_table
 
     ids = read_table(folder / "index.parquet", INDEX, ["id"])["id"].tolist()
@@ -266,12 +266,13 @@ def run_part(folder: Path, part: str, size: int) -> None:
         with scratch_folder(folder, "parts") as parts:
             write_hits(folder / "hits.tsv", np.arange(len(ids)), ids, folder / "assembled.parquet", {}, parts)
     elif part == "evidence":
+        from genestill.core.hit_tables import read_hits
         from genestill.core.label_tree import LabelTree
         from genestill.core.taxonomy_folder import read_lineages
         from genestill.student.corrector.evidence import evidence_of_hits
 
         tree = LabelTree.load(folder / "tree.tsv")
-        evidence_of_hits(read_table(folder / "hits.parquet", HITS), ids, read_lineages(folder / "taxonomy"), tree)
+        evidence_of_hits(read_hits(folder / "hits.parquet", ids), ids, read_lineages(folder / "taxonomy"), tree)
     else:
         from genestill.core.shards import Embeddings
         from genestill.student.corrector.features import read_contigs

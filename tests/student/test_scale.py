@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from genestill.cli import build_parser
+
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "scale.py"
 
 
@@ -44,6 +46,12 @@ def test_a_table_of_measurements_is_read_as_it_was_written(scale, tmp_path):
     found = scale.read_rows(tmp_path / "scale.tsv")
     assert found == rows
     assert [key[3] for key in list(found)[:2]] == ["hits", "training"]
+
+
+def test_every_step_is_a_command_that_exists(scale, tmp_path):
+    for command in scale.commands(tmp_path).values():
+        if "genestill" in command:
+            build_parser().parse_args([str(word) for word in command[3:]])
 
 
 @pytest.mark.slow
