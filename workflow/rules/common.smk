@@ -189,9 +189,9 @@ def compared(runs, folder=RESULTS):
     )
 
 
-def ablated(ablation, what, files):
-    """``files``, or nothing where the ablation ("no teacher, no hits") does without ``what``."""
-    return [] if f"no {what}" in ablation else files
+def unless_ablated(wildcards, what, files):
+    """``files``, or nothing where the model of the benchmark does without ``what``."""
+    return [] if what in ABLATIONS[wildcards.model] else files
 
 
 def taxonomy_source(wildcards):

@@ -1,12 +1,13 @@
 # What the taxonomy benchmark compares on one community: the corrector, its ablations, and its peers, each a name with
 # a seed. The main recipe needs none of these rules.
 
+# What each of them does without.
 ABLATIONS = {
-    "corrector": "",
-    "corrector-no-teacher": "no teacher",
-    "corrector-no-neighbours": "no neighbours",
-    "corrector-own-evidence": "no teacher, no neighbours",
-    "corrector-labels-only": "no hits",
+    "corrector": set(),
+    "corrector-no-teacher": {"teacher"},
+    "corrector-no-neighbours": {"neighbours"},
+    "corrector-own-evidence": {"teacher", "neighbours"},
+    "corrector-labels-only": {"hits"},
 }
 # What each model is in the tables; what is not named here is a control.
 KIND_OF_MODEL = {
@@ -30,15 +31,13 @@ use rule train_corrector as train_ablation with:
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
-        hits=lambda wildcards: ablated(ABLATIONS[wildcards.model], "hits", HITS),
+        hits=lambda wildcards: unless_ablated(wildcards, "hits", HITS),
         tree=f"{RESULTS}/labels/label_tree.tsv",
         taxonomy=f"{RESULTS}/reference/taxonomy",
-        soft_labels=lambda wildcards: ablated(
-            ABLATIONS[wildcards.model], "teacher", f"{TEACHER}/soft_labels.parquet"
+        soft_labels=lambda wildcards: unless_ablated(
+            wildcards, "teacher", f"{TEACHER}/soft_labels.parquet"
         ),
-        embeddings=lambda wildcards: ablated(
-            ABLATIONS[wildcards.model], "teacher", SHARDS
-        ),
+        embeddings=lambda wildcards: unless_ablated(wildcards, "teacher", SHARDS),
     output:
         model=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/model"),
         predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
@@ -56,7 +55,7 @@ use rule train_corrector as train_ablation with:
         settings=lambda wildcards: options(
             **(
                 select_settings(STUDENT, CorrectorSettings)
-                | {"neighbours": "no neighbours" not in ABLATIONS[wildcards.model]}
+                | {"neighbours": "neighbours" not in ABLATIONS[wildcards.model]}
             )
         ),
         seed=lambda wildcards: wildcards.seed,

@@ -21,6 +21,7 @@ from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import LABELS
 from genestill.core.tables import read_metadata, read_table
 from genestill.core.task_tables import read_task_table
+from genestill.evaluation.bootstrap import draw_weights, interval
 from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.probes.tables import read_task
@@ -117,10 +118,10 @@ def answer(question: Question, seed: int) -> tuple[dict, np.ndarray]:
     strongest = min(alone, key=lambda name: alone[name].sum())
     both = squared_errors([question.baselines[strongest], question.features], question.targets, fold)
     names, members = np.unique(question.groups, return_inverse=True)
-    draws = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), REPLICATES)
+    draws = draw_weights(generator, REPLICATES, len(names))
     sums = [draws @ np.bincount(members, values) for values in (alone[strongest] - both, nothing)]
     gains = sums[0] / np.maximum(sums[1], 1e-12)
-    low, high = np.percentile(gains, (2.5, 97.5))
+    low, high = interval(gains)
     total = nothing.sum()
     row = {
         "task": question.name,
@@ -171,7 +172,7 @@ def admit(
         )
     verdict: dict = {"teacher": teacher, "admitted": None, "gain": None, "low": None, "high": None}
     if rows:
-        low, high = np.percentile(np.mean(gains, axis=0), (2.5, 97.5))
+        low, high = interval(np.mean(gains, axis=0))
         gain = float(np.mean([row["gain"] for row in rows]))
         verdict |= {"admitted": bool(low > 0), "gain": gain, "low": float(low), "high": float(high)}
         rows.append({"task": "mean", "rows": sum(row["rows"] for row in rows), "gain": gain, "low": low, "high": high})

@@ -1,4 +1,4 @@
-"""Intervals by resampling whole genomes: contigs of one genome share their fate and are no independent units.
+"""Bootstrap intervals: clusters of rows (genomes, homology groups) are drawn whole, for their rows are not independent.
 
 Genomes are drawn within their status, so that every resample has the same share of absent species, genera and families.
 """

@@ -15,10 +15,10 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.table_schemas import PROBE_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
+from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval
 from genestill.evaluation.probes.probe import HEADLINE
 
 BENCHMARK = "mrnabench-protocol"
-LEVEL = 0.95
 MEAN = "mean of tasks"
 
 
@@ -58,9 +58,9 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
         generator = np.random.default_rng((seed, number))
         seeds = np.sort(of_task["seed"].unique())
         groups = np.sort(of_task["group"].unique())
-        draws = generator.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=replicates)
+        draws = draw_weights(generator, replicates, len(groups))
         draws = np.concatenate([np.ones((1, len(groups))), draws])
-        seed_draws = generator.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=replicates)
+        seed_draws = draw_weights(generator, replicates, len(seeds))
         seed_draws = np.concatenate([np.ones((1, len(seeds))), seed_draws])
         totals = {model: np.zeros(replicates + 1) for model in scores}
         for column, split_seed in enumerate(seeds):
@@ -107,7 +107,7 @@ def summarise(
             raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
     means = {model: np.mean(list(tasks.values()), axis=0) for model, tasks in scores.items()}
     gap = means[teacher] - means[baseline]
-    sound = np.percentile(gap[1:], 50 * (1 - level)) > 0
+    sound = interval(gap[1:], level)[0] > 0
     rows = []
     for model in sorted(means, key=lambda model: -means[model][0]):
         mean = means[model]
@@ -123,7 +123,7 @@ def summarise(
 
 def _row(model: str, metric: str, drawn: np.ndarray, level: float | None, task: str = MEAN) -> dict:
     """``drawn`` is the value, then its replicates; without a level the row has no interval."""
-    low, high = np.percentile(drawn[1:], (50 * (1 - level), 100 - 50 * (1 - level))) if level else (np.nan, np.nan)
+    low, high = interval(drawn[1:], level) if level else (np.nan, np.nan)
     row = {"task": task, "metric": metric, "model": model, "minus": ""}
     return row | {"value": drawn[0], "low": low, "high": high}
 

@@ -12,10 +12,10 @@ from genestill.core.errors import InputError
 from genestill.core.kinds import named
 from genestill.core.table_schemas import TASK_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
+from genestill.evaluation.bootstrap import draw_weights, interval
 from genestill.evaluation.sequence_tasks.metrics import METRICS, confusion, score
 
 RESAMPLES = 1000
-LEVEL = 0.95
 MEAN = "mean of tasks"
 _BLOCK = 250  # resamples held at a time
 
@@ -184,7 +184,7 @@ def _resample(cell: list[Run], generator: np.random.Generator) -> dict[str, np.n
     parts = defaultdict(list)
     for start in range(0, RESAMPLES, _BLOCK):
         size = min(_BLOCK, RESAMPLES - start)
-        weights = generator.multinomial(number, np.full(number, 1 / number), size=size).astype(np.float64)
+        weights = draw_weights(generator, size, number)
         matrices = [confusion(run.labels, run.predicted, run.classes, weights) for run in cell]
         for metric in METRICS:
             parts[metric].append(np.mean([score(matrix, metric) for matrix in matrices], axis=0))
@@ -214,8 +214,8 @@ def _row(task: str, model: Run, metric: str, value: float, units: int, trainings
 
 
 def _interval(drawn: np.ndarray, clusters: int | None = None) -> dict:
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {"low": float(low), "high": float(high), "n_clusters": clusters}
+    low, high = interval(drawn)
+    return {"low": low, "high": high, "n_clusters": clusters}
 
 
 def _refuse_unequal_rows(task: str, runs: list[Run]) -> None:
