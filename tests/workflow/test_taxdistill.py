@@ -112,24 +112,14 @@ def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
     assert sum(name.endswith(".svg") for name in names) >= 5
 
 
-@pytest.mark.parametrize(
-    ("setting", "sentence"),
-    [
-        ("student={epoch: 3}", "unknown key student.epoch; did you mean 'epochs'?"),
-        ("recipe=taxdistil", "did you mean 'taxdistill'?"),
-        ("student={epochs: many}", "student.epochs: 'many' is not of type 'integer'"),
-        ("teacher={shards: 0}", "teacher.shards"),
-        ("dataset={contigs: nowhere.fna.gz}", "dataset.contigs: nowhere.fna.gz: no such file"),
-        ("dataset={contigs: ./results/../nowhere.fna}", "dataset.contigs: ./results/../nowhere.fna: no such file"),
-    ],
-)
-def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(setting, sentence, tmp_path):
+def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(tmp_path):
     done = run_snakemake(
-        "-n", "--cores", 1, "--configfile", ROOT / "config" / "test.yaml", "--config", setting, folder=tmp_path,
-        check=False,
+        "-n", "--cores", 1, "--configfile", ROOT / "config" / "test.yaml", "--config", "student={epoch: 3}",
+        folder=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert sentence in done.stdout + done.stderr
+    assert "unknown key student.epoch; did you mean 'epochs'?" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_the_workflow_passes_snakemakes_own_lint():

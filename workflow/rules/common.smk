@@ -12,20 +12,11 @@ from snakemake.settings.types import DeploymentMethod
 
 import yaml
 
-from genestill.core.configuration import (
-    complete_configuration,
-    effective_configuration,
-    merge,
-)
-from genestill.core.contradictions import refuse_contradictions
+from genestill.core.configuration import effective_configuration, merge
 from genestill.core.devices import count_gpus
 from genestill.core.errors import InputError
 from genestill.core.files import write_text
-from genestill.core.given_paths import (
-    is_folder,
-    refuse_missing_paths,
-    refuse_to_replace,
-)
+from genestill.core.given_paths import is_folder
 from genestill.core.installation import source_folder
 from genestill.core.locks import folders_to_claim, hold_all
 from genestill.core.recipes import (
@@ -36,8 +27,10 @@ from genestill.core.recipes import (
     dna_students,
     mrna_students,
     needed_representations,
+    results_folder,
 )
 from genestill.core.settings import select_settings
+from genestill.preflight import accept, require_recipe
 
 # The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration
 # of its own, as those that snakedeploy makes do.
@@ -47,17 +40,19 @@ if not workflow.overwrite_configfiles:
     configfile: DEMO if DEMO.is_file() else ROOT / DEMO
 
 
+def checked(function, *arguments):
+    """What ``function`` returns; what it refuses ends the run with that sentence alone."""
+    try:
+        return function(*arguments)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
 RECIPES = ROOT / "config" / "recipes"
 SCHEMAS = ROOT / "workflow" / "schemas"
 # What the user wrote; the communities of a benchmark are completed from it anew.
 GIVEN = config
-try:
-    config = complete_configuration(GIVEN, RECIPES, SCHEMAS)
-    # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
-    refuse_missing_paths(config, SCHEMAS, ROOT / "resources" / "teachers.yaml")
-    refuse_contradictions(config)
-except InputError as error:
-    raise WorkflowError(str(error))
+config = checked(accept, GIVEN, ROOT)
 
 # Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.
 SOURCE = source_folder()
@@ -82,7 +77,7 @@ workflow.global_resources.setdefault("gpu", count_gpus() or CORES or 1)
 # Stands beside every gpu; None is no resource, and the cluster gives any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
 
-RESULTS = f"results/{config['recipe']}/{config['dataset']['name']}"
+RESULTS = results_folder(config)
 
 # Files that several stages read, where the configuration decides which they are.
 CONTIGS = (
@@ -126,30 +121,17 @@ def options(**values):
 def end_of(recipe, *files):
     """Input of the target of a recipe; under the configuration of another recipe the target is refused."""
 
-    def refuse_other_recipes(wildcards):
-        if config["recipe"].removesuffix("-published") != recipe:
-            raise WorkflowError(
-                f"target {recipe}: the configuration is of the recipe {config['recipe']}; expected the target "
-                f"{config['recipe']}, or --configfile with a configuration of the recipe {recipe}"
-            )
+    def files_of_recipe(wildcards):
+        checked(require_recipe, recipe, config)
         return files
 
-    return refuse_other_recipes
+    return files_of_recipe
 
 
 def stored_embeddings(wildcards):
     """Files of another program that hold a representation of a set of sequences."""
     place = STORED[wildcards.set]
-    if not Path(place).exists():
-        raise WorkflowError(
-            f"configuration: teacher.embeddings.{wildcards.set}: {place}: no such file or folder; a relative path "
-            f"starts in {Path.cwd()}. The target sequences_to_embed writes the sequences to embed"
-        )
-    return choose_files(
-        f"configuration: teacher.embeddings.{wildcards.set}",
-        place,
-        wildcards.representation,
-    )
+    return checked(find_stored, wildcards.set, place, wildcards.representation)
 
 
 def community_configuration(name, differences):
@@ -244,12 +226,9 @@ def claim_folders():
         for job in workflow.dag.needrun_jobs()
         for file in [*job.output, *job.log, *filter(None, [job.benchmark])]
     ]
-    try:
-        workflow.globals["folders_held"] = hold_all(
-            {RESULTS, *folders_to_claim(written)}
-        )
-    except InputError as error:
-        raise WorkflowError(str(error))
+    workflow.globals["folders_held"] = checked(
+        hold_all, {RESULTS, *folders_to_claim(written)}
+    )
 
 
 def write_configuration():

@@ -28,15 +28,11 @@ DNA_ENCODERS = [*DNA_STUDENTS, *(["teacher"] if DNA_DISTILLED else [])]
 DNA_PUBLISHED_EPOCHS = {}
 if DNA["tasks"]:
     # Imported here: it brings pandas, which no other recipe's start waits for.
-    from genestill.evaluation.sequence_tasks.tables import protocol_of, read_catalogue
+    from genestill.evaluation.sequence_tasks.tables import published_epochs
 
-    try:
-        catalogue = read_catalogue(ROOT / "resources" / "sequence_tasks.tsv")
-        DNA_PUBLISHED_EPOCHS = {
-            task: protocol_of(task, catalogue).epochs for task in DNA_TASKS
-        }
-    except InputError as error:
-        raise WorkflowError(f"configuration: dna.tasks: {error}")
+    DNA_PUBLISHED_EPOCHS = published_epochs(
+        DNA_TASKS, ROOT / "resources" / "sequence_tasks.tsv"
+    )
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 # Predictions that the user gives, by model and task.
 DNA_PEERS = config["evaluation"]["predictions"]

@@ -1,14 +1,6 @@
 from genestill.student.corrector.settings import CorrectorSettings, PublishedSettings
 
 STUDENT = config["student"]
-try:
-    refuse_to_replace(
-        f"{RESULTS}/student/{STUDENT['name']}/predictions.parquet",
-        f"{RESULTS}/logs/student/train_{STUDENT['name']}.log",
-        STUDENT["name"],
-    )
-except InputError as error:
-    raise WorkflowError(str(error))
 
 
 rule train_corrector:

@@ -13,7 +13,7 @@ TEACHER_PASSED = f"{TEACHER}/check.json"
 STORED = TEACHER_CONFIG["embeddings"]
 if STORED:
     # Imported here: it brings pandas and pyarrow, which no other run's start waits for.
-    from genestill.teacher.stored import choose_files
+    from genestill.teacher.stored import find_stored
 
     TEACHER_MODEL, TEACHER_PASSED = [], []
 
@@ -150,19 +150,6 @@ rule sequences_to_embed:
     shell:
         "python -m genestill teacher list-sequences {params.sets} --output {output:q} 2> >(tee {log:q} >&2)"
 
-
-# What is there already is looked at before the first job.
-for name, representations in TEACHER_ASKED.items():
-    for representation in representations:
-        if STORED and Path(STORED[name]).exists():
-            try:
-                choose_files(
-                    f"configuration: teacher.embeddings.{name}",
-                    STORED[name],
-                    representation,
-                )
-            except InputError as error:
-                raise WorkflowError(str(error))
 
 if STORED:
 

@@ -9,6 +9,11 @@ REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
 
 
+def results_folder(configuration: dict) -> str:
+    """Where the results of a run go."""
+    return f"results/{configuration['recipe']}/{configuration['dataset']['name']}"
+
+
 def dna_students(dna: dict) -> dict[str, dict]:
     """Students of had and seqlens by name, each with the defaults that its method knows."""
     return {

@@ -79,6 +79,20 @@ def _only_value(path, file: pq.ParquetFile, column: str) -> str:
     return str(values.pop()) if values else ""
 
 
+def find_stored(sequences: str, place: str | Path, representation: str) -> list[Path]:
+    """Files at ``place``, which ``teacher.embeddings`` gives for a set of sequences, that hold ``representation``.
+
+    Raises `InputError` if there is nothing at ``place``, and as `choose_files` does.
+    """
+    key = f"configuration: teacher.embeddings.{sequences}"
+    if not Path(place).exists():
+        raise InputError(
+            f"{key}: {place}: no such file or folder; a relative path starts in {Path.cwd()}. The target "
+            "sequences_to_embed writes the sequences to embed"
+        )
+    return choose_files(key, place, representation)
+
+
 def choose_files(key: str, place: str | Path, representation: str) -> list[Path]:
     """Files at ``place`` that hold ``representation``; ``key`` is the setting that names the place.
 

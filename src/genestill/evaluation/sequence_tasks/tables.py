@@ -1,6 +1,7 @@
 """The catalogue of what each benchmark measures, and the published rows."""
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def protocol_of(task: str, catalogue: dict[str, Protocol]) -> Protocol:
             f"{task} is no task of the benchmark {benchmark} (resources/sequence_tasks.tsv); {near} is one"
         )
     return catalogue.get(task, Protocol())
+
+
+def published_epochs(tasks: Iterable[str], catalogue: str | Path) -> dict[str, int | None]:
+    """Passes of fine-tuning that the benchmark of each task publishes; None where it says nothing.
+
+    Raises `InputError` as `read_catalogue` and `protocol_of` do.
+    """
+    known = read_catalogue(catalogue)
+    return {task: protocol_of(task, known).epochs for task in tasks}
 
 
 def read_published(paths: list[str | Path]) -> pd.DataFrame:

@@ -1,0 +1,81 @@
+"""What a configuration is refused for before the first job, whatever its recipe.
+
+It stands above the stages, since some of its checks are those of a stage: the tasks of a benchmark, embeddings that
+another program has stored.
+"""
+
+from pathlib import Path
+
+from genestill.core.configuration import complete_configuration
+from genestill.core.contradictions import refuse_contradictions
+from genestill.core.errors import InputError
+from genestill.core.given_paths import refuse_missing_paths, refuse_to_replace
+from genestill.core.recipes import asked_of_teacher, results_folder
+
+
+def accept(settings: dict, root: str | Path) -> dict:
+    """The whole configuration behind ``settings``, once nothing speaks against running it.
+
+    Args:
+        settings: the user's configuration, as read from YAML; relative paths in it start in the working directory.
+        root: the folder with config/recipes, workflow/schemas and resources.
+
+    Returns:
+        A new dict with all defaults, as `complete_configuration` makes it.
+
+    Raises:
+        InputError: what is wrong, with the key; see the functions that are called here.
+    """
+    root = Path(root)
+    schemas, resources = root / "workflow" / "schemas", root / "resources"
+    configuration = complete_configuration(settings, root / "config" / "recipes", schemas)
+    # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
+    refuse_missing_paths(configuration, schemas, resources / "teachers.yaml")
+    refuse_contradictions(configuration)
+    _refuse_unknown_tasks(configuration, resources / "sequence_tasks.tsv")
+    _refuse_unfit_embeddings(configuration)
+    _refuse_to_replace_predictions(configuration)
+    return configuration
+
+
+def require_recipe(target: str, configuration: dict) -> None:
+    """Raise `InputError` if the recipe of a configuration does not end in ``target``."""
+    recipe = configuration["recipe"]
+    if recipe.removesuffix("-published") != target:
+        raise InputError(
+            f"target {target}: the configuration is of the recipe {recipe}; expected the target "
+            f"{recipe.removesuffix('-published')}, or --configfile with a configuration of the recipe {target}"
+        )
+
+
+def _refuse_unknown_tasks(configuration: dict, catalogue: Path) -> None:
+    """Tasks of a published benchmark must be tasks that it has."""
+    tasks = configuration["dna"]["tasks"]
+    if tasks and configuration["recipe"] in ("had", "seqlens"):
+        # Imported here: it brings pandas, which no other recipe's start waits for.
+        from genestill.evaluation.sequence_tasks.tables import published_epochs
+
+        try:
+            published_epochs(tasks, catalogue)
+        except InputError as error:
+            raise InputError(f"configuration: dna.tasks: {error}") from None
+
+
+def _refuse_unfit_embeddings(configuration: dict) -> None:
+    """Stored embeddings that are there already must hold what the students need; the others are looked at later."""
+    stored = configuration["teacher"]["embeddings"]
+    if stored:
+        # Imported here: it brings pandas and pyarrow, which no other run's start waits for.
+        from genestill.teacher.stored import find_stored
+
+        for sequences, representations in asked_of_teacher(configuration).items():
+            for representation in representations if Path(stored[sequences]).exists() else ():
+                find_stored(sequences, stored[sequences], representation)
+
+
+def _refuse_to_replace_predictions(configuration: dict) -> None:
+    """Predictions that lie where the student's will go must be the workflow's own."""
+    if configuration["recipe"].removesuffix("-published") == "taxdistill":
+        results, name = results_folder(configuration), configuration["student"]["name"]
+        predictions, log = f"{results}/student/{name}/predictions.parquet", f"{results}/logs/student/train_{name}.log"
+        refuse_to_replace(predictions, log, name)

@@ -1,0 +1,108 @@
+"""What is refused before the first job; workflow tests show for each recipe that the sentence arrives."""
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genestill.core.configuration import merge, read_yaml
+from genestill.core.errors import InputError
+from genestill.preflight import accept, require_recipe
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted(path.stem for path in (ROOT / "config" / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Relative paths start in a folder of the test's own, which holds a few files."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.tsv").touch()
+    return tmp_path
+
+
+def configured(recipe: str, settings: dict) -> dict:
+    return merge({"recipe": recipe, "dataset": {"name": "x"}}, settings)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
+    assert accept(configured(recipe, {}), ROOT)["recipe"] == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "sentence"),
+    [
+        ("taxdistil", {}, "did you mean 'taxdistill'?"),
+        ("taxdistill", {"student": {"epoch": 3}}, "unknown key student.epoch; did you mean 'epochs'?"),
+        ("taxdistill", {"student": {"epochs": "many"}}, "student.epochs: 'many' is not of type 'integer'"),
+        ("taxdistill", {"teacher": {"shards": 0}}, "teacher.shards"),
+        ("taxdistill", {"dataset": {"name": None}}, "dataset.name: None is not of type 'string'"),
+        ("taxdistill", {"dataset": {"contigs": "no.fna"}}, "dataset.contigs: no.fna: no such file"),
+        ("taxdistill", {"dataset": {"contigs": "./results/../no.fna"}}, "contigs: ./results/../no.fna: no such file"),
+        ("taxdistill", {"dataset": {"truth": "table.tsv"}}, "without dataset.contigs and without evaluation.predict"),
+        ("taxdistill", {"evaluation": {"predictions": {"corrector": "table.tsv"}}}, "are both 'corrector'"),
+        ("taxdistill", {"evaluation": {"predictions": {"MMseqs2": "table.tsv"}}}, "are both 'MMseqs2'"),
+        ("had", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "dna.tasks: gue/mouse_9 is no task of the benchmark"),
+        ("seqlens", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "gue/mouse_9 is no task of the benchmark gue"),
+        (
+            "had",
+            {"evaluation": {"predictions": {"mine": {"origin/phylum": "none.tsv"}}}},
+            "evaluation.predictions.mine.origin/phylum: none.tsv: no such file",
+        ),
+        ("mrna", {"evaluation": {"predictions": {"mine": "none.npz"}}}, "mine: none.npz: no such file"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_a_sentence(recipe, settings, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        accept(configured(recipe, settings), ROOT)
+
+
+def test_a_configuration_without_a_name_is_refused():
+    with pytest.raises(InputError, match="dataset: 'name' is a required property"):
+        accept({"recipe": "taxdistill", "dataset": {"contigs": "table.tsv"}}, ROOT)
+
+
+@pytest.mark.parametrize("target", ["taxdistill", "mrna", "had", "seqlens"])
+def test_a_target_of_another_recipe_is_refused_with_the_target_that_there_is(target):
+    for recipe in RECIPES:
+        own = recipe.removesuffix("-published")
+        if target == own:
+            require_recipe(target, {"recipe": recipe})
+            continue
+        with pytest.raises(InputError, match=rf"target {target}: .* recipe {recipe}; expected the target {own},"):
+            require_recipe(target, {"recipe": recipe})
+
+
+@pytest.mark.parametrize("recipe", ["taxdistill", "taxdistill-published"])
+def test_a_table_that_lies_where_a_students_predictions_go_is_refused_unless_the_workflow_made_it(recipe, here):
+    file = here / "results" / recipe / "x" / "student" / "mine" / "predictions.parquet"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"somebody's work")
+    settings = configured(recipe, {"student": {"name": "mine"}})
+    with pytest.raises(InputError, match="was not made by this workflow"):
+        accept(settings, ROOT)
+    log = here / "results" / recipe / "x" / "logs" / "student" / "train_mine.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert accept(settings, ROOT)
+    log.unlink()
+    assert accept(configured(recipe, {"student": {"name": "other"}}), ROOT)
+
+
+def test_stored_embeddings_that_are_there_must_hold_what_the_students_need(here):
+    columns = {"id": ["a"], "start": [[0]], "end": [[4]], "embedding": [[0.5]]}
+    described = {"model": "m", "layer": "1", "revision": "1", "representation": "sequence"}
+    pq.write_table(pa.table(columns).replace_schema_metadata(described), here / "stored.parquet")
+    settings = read_yaml(ROOT / "config" / "mrna-demo.yaml")
+    settings["mrna"] |= {"defaults": {"parameters": 5000}, "students": {"tokens": {"objective": "token"}}}
+    # What is not there yet is looked at when it is read: the target sequences_to_embed comes first.
+    settings["teacher"] = {"embeddings": {"corpus": "later.parquet", "benchmark": "stored.parquet"}}
+    assert accept(settings, ROOT)
+    settings["teacher"]["embeddings"]["corpus"] = "stored.parquet"
+    with pytest.raises(
+        InputError, match=r"embeddings\.corpus: stored\.parquet holds .* sequence, but .* token of these"
+    ):
+        accept(settings, ROOT)
