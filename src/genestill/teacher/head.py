@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 
 from genestill.core.devices import choose_device
-from genestill.core.errors import CheckFailed
 from genestill.core.hierarchical_loss import FlatSoftmax
 from genestill.core.label_tree import LabelTree
 from genestill.core.memory import give_back_large_arrays
@@ -17,6 +16,10 @@ from genestill.core.shards import Embeddings, chosen_rows, teacher_of
 from genestill.core.soft_labels import write_soft_labels
 from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
 from genestill.core.tables import read_table, write_table
+from genestill.core.training.batches import Batch
+from genestill.core.training.loop import train
+from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.schedule import Schedule
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
 
@@ -90,19 +93,21 @@ def _train_head(
     drawn = drawn.reshape(STEPS, batch)
     # Shards hold float16: kept so, examples take half the memory.
     examples = chosen_rows((block.astype(np.float16) for block in embeddings), needed)
-    targets = torch.from_numpy(nodes[needed].astype(np.int64)).to(device)
+    targets = nodes[needed].astype(np.int64)
     softmax = FlatSoftmax(tree, device)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for rows in drawn:
-        inputs = torch.from_numpy((examples[rows].astype(np.float32) - mean) / scale).to(device)
-        loss = softmax.negative_log_likelihood(head(inputs), targets[rows]).mean()
-        if not torch.isfinite(loss):
-            raise CheckFailed(f"the loss of the teacher's head is {loss.item()}; are the embeddings finite?")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+
+    def draw(step: int) -> list[Batch]:
+        rows = drawn[step]
+        inputs = (examples[rows].astype(np.float32) - mean) / scale
+        return [Batch({"inputs": inputs, "targets": targets[rows]}, len(rows))]
+
+    def compute_loss(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+        return softmax.negative_log_likelihood(head(batch["inputs"]), batch["targets"]).mean(), {}
+
+    # The step after the last one would be at a rate of 0.
+    schedule = Schedule(STEPS + 1, LEARNING_RATE, warm_up=0.0)
+    optimizer = AdamW([Group(list(head.parameters()), schedule.rate, WEIGHT_DECAY)])
+    train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
     return head
 
 

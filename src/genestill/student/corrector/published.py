@@ -15,13 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from genestill.core.errors import CheckFailed, InputError
+from genestill.core.errors import InputError
 from genestill.core.hierarchical_loss import FlatSoftmax, distillation_loss
 from genestill.core.label_tree import LabelTree
 from genestill.core.predictions import predictions_of
 from genestill.core.shards import Embeddings
 from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
 from genestill.core.tables import read_table, write_table
+from genestill.core.training.batches import Batch
+from genestill.core.training.loop import train
+from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.features import Contigs, read_contigs
 from genestill.student.corrector.settings import PublishedSettings
 
@@ -88,42 +92,46 @@ def train_published(
 
 def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: PublishedSettings, seed: int):
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    leaves, contigs = len(tree.leaves), len(inputs)
-    student = build_student(inputs.shape[1], leaves)
-    parameters = [{"params": list(student.parameters()), "lr": settings.learning_rate}]
+    student = build_student(inputs.shape[1], len(tree.leaves))
+    learned = nn.ModuleDict({"student": student})
     head = None
     if embeddings is not None:
-        head = nn.Linear(embeddings.shape[1], leaves, bias=False)
-        parameters.append({"params": list(head.parameters()), "lr": settings.head_learning_rate})
-    optimizer = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs, eta_min=SMALLEST_LEARNING_RATE)
-    every = [parameter for group in parameters for parameter in group["params"]]
+        head = learned["head"] = nn.Linear(embeddings.shape[1], len(tree.leaves), bias=False)
+    rates = {"student": settings.learning_rate, "head": settings.head_learning_rate}
     softmax, targets = FlatSoftmax(tree), torch.from_numpy(nodes.astype(np.int64))
-    for epoch in range(settings.epochs):
-        student.train()
-        order = torch.randperm(contigs, generator=generator)
-        batches = [rows for rows in order.split(settings.batch_size) if len(rows) > 1]
-        for number, rows in enumerate(batches, 1):
-            logits = student(inputs[rows])
-            loss = softmax.negative_log_likelihood(logits, targets[rows]).mean()
-            teacher = earlier[rows] if earlier is not None else None
-            if head is not None:
-                teacher = head(embeddings[rows])
-            if teacher is not None:
-                distilled = distillation_loss(logits, teacher, settings.temperature).mean()
-                loss = settings.alpha * loss + (1 - settings.alpha) * distilled
-            if head is not None:
-                loss = loss + softmax.negative_log_likelihood(teacher, targets[rows]).mean()
-            if not torch.isfinite(loss):
-                raise CheckFailed(f"the loss is {loss.item()} in epoch {epoch + 1}")
-            (loss / settings.accumulation).backward()
-            if number % settings.accumulation == 0 or number == len(batches):
-                nn.utils.clip_grad_norm_(every, 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-        schedule.step()
-    student.eval()
+    # A batch of one contig has no variance to normalise by.
+    batches = len(inputs) // settings.batch_size + (len(inputs) % settings.batch_size > 1)
+    steps = -(-batches // settings.accumulation)
+
+    def rate_of(name: str):
+        schedule = Schedule(settings.epochs + 1, rates[name], warm_up=0.0, end=SMALLEST_LEARNING_RATE / rates[name])
+        return lambda step: schedule.rate(step // steps)
+
+    def draw(step: int) -> list[Batch]:
+        epoch, place = divmod(step, steps)
+        order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(inputs)))
+        parts = order.split(settings.batch_size)[:batches]
+        parts = parts[place * settings.accumulation : (place + 1) * settings.accumulation]
+        # The last step of an epoch may have fewer batches, and its gradient is smaller then.
+        share = torch.tensor(len(parts) / settings.accumulation)
+        return [Batch({"rows": rows, "share": share}, len(rows)) for rows in parts]
+
+    def compute_loss(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+        rows = batch["rows"]
+        logits = student(inputs[rows])
+        loss = softmax.negative_log_likelihood(logits, targets[rows]).mean()
+        teacher = earlier[rows] if earlier is not None else None
+        if head is not None:
+            teacher = head(embeddings[rows])
+        if teacher is not None:
+            distilled = distillation_loss(logits, teacher, settings.temperature).mean()
+            loss = settings.alpha * loss + (1 - settings.alpha) * distilled
+        if head is not None:
+            loss = loss + softmax.negative_log_likelihood(teacher, targets[rows]).mean()
+        return loss * batch["share"], {}
+
+    groups = [Group(list(part.parameters()), rate_of(name), WEIGHT_DECAY) for name, part in learned.items()]
+    train(learned, AdamW(groups), draw, compute_loss, settings.epochs * steps, name="TaxDistill as published")
     with torch.no_grad():
         said = torch.softmax(student(inputs), dim=1).numpy()
         taught = torch.softmax(head(embeddings), dim=1).numpy() if head is not None else None

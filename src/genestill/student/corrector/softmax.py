@@ -14,9 +14,11 @@ import torch
 from scipy import sparse
 
 from genestill.core.memory import row_blocks
+from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
-from genestill.student.corrector.optimization import AdamW, RowAdamW
+from genestill.student.corrector.optimization import RowAdamW
 from genestill.student.corrector.targets import Targets
 
 SAMPLED = 4096  # leaves that all contigs of a step share
@@ -71,18 +73,24 @@ class FullSoftmax:
     """Steps that see every leaf."""
 
     def __init__(
-        self, student: Corrector, inputs: Inputs, targets: Targets, weight_decay: float, random: torch.Generator
+        self,
+        student: Corrector,
+        inputs: Inputs,
+        targets: Targets,
+        schedule: Schedule,
+        weight_decay: float,
+        random: torch.Generator,
     ):
         self.student, self.inputs, self.targets = student, inputs, targets
-        self.optimizer = AdamW(student.parameters(), weight_decay)
+        self.optimizer = AdamW([Group(list(student.parameters()), schedule.rate, weight_decay)])
 
-    def step(self, rows: torch.Tensor, present: torch.Tensor, gains: torch.Tensor, learning_rate: float) -> float:
+    def step(self, rows: torch.Tensor, present: torch.Tensor, gains: torch.Tensor, step: int) -> float:
         """Learn from the contigs ``rows``, with ``present`` and ``gains`` in place of theirs; return the mean loss."""
         logits = self.student(self.inputs.values[rows], present, self.inputs.leaves[rows], gains)
         loss = full_losses(logits, self.targets.posterior[rows.numpy()], self.targets)[0]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), CLIP)
-        self.optimizer.step(learning_rate)
+        self.optimizer.step(step)
         return loss.item()
 
 
@@ -93,9 +101,15 @@ class SampledSoftmax:
     """
 
     def __init__(
-        self, student: Corrector, inputs: Inputs, targets: Targets, weight_decay: float, random: torch.Generator
+        self,
+        student: Corrector,
+        inputs: Inputs,
+        targets: Targets,
+        schedule: Schedule,
+        weight_decay: float,
+        random: torch.Generator,
     ):
-        self.student, self.inputs, self.random = student, inputs, random
+        self.student, self.inputs, self.random, self.schedule = student, inputs, random, schedule
         self.wide, leaves = targets.wide, student.config.leaves
         self.named, self.below = _named_leaves(targets.posterior, inputs, leaves)
         chance = 0.5 * targets.prior + 0.5 / leaves
@@ -106,9 +120,10 @@ class SampledSoftmax:
             student.head.bias.copy_(torch.from_numpy(np.log(targets.prior)))
         self.head = [student.head.weight, student.head.bias]
         others = [parameter for parameter in student.parameters() if all(parameter is not part for part in self.head)]
-        self.optimizer, self.row_optimizer = AdamW(others, weight_decay), RowAdamW(self.head, weight_decay)
+        self.optimizer = AdamW([Group(others, schedule.rate, weight_decay)])
+        self.row_optimizer = RowAdamW(self.head, weight_decay)
 
-    def step(self, rows: torch.Tensor, present: torch.Tensor, gains: torch.Tensor, learning_rate: float) -> float:
+    def step(self, rows: torch.Tensor, present: torch.Tensor, gains: torch.Tensor, step: int) -> float:
         """Learn from the contigs ``rows``, with ``present`` and ``gains`` in place of theirs; return the mean loss."""
         drawn = torch.rand(SAMPLED, generator=self.random, dtype=torch.float64)
         sample, times = torch.searchsorted(self.reach, drawn).clamp_(max=len(self.reach) - 1).unique(return_counts=True)
@@ -121,8 +136,8 @@ class SampledSoftmax:
         shrink = torch.clamp(CLIP / (norm + 1e-6), max=1.0)
         for part in [*parts, *others]:
             part.grad.mul_(shrink)
-        self.row_optimizer.step(leaves, [part.grad for part in parts], learning_rate)
-        self.optimizer.step(learning_rate)
+        self.row_optimizer.step(leaves, [part.grad for part in parts], self.schedule.rate(step))
+        self.optimizer.step(step)
         return loss.item()
 
     def loss(self, rows: torch.Tensor, present, gains, sample: torch.Tensor, weights: torch.Tensor):

@@ -8,16 +8,17 @@ import torch
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.label_tree import LabelTree
 from genestill.core.logs import logger
+from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.features import Contigs, evidence_arrays
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector, CorrectorConfig
-from genestill.student.corrector.optimization import one_cycle
 from genestill.student.corrector.settings import CorrectorSettings
 from genestill.student.corrector.softmax import FullSoftmax, SampledSoftmax, held_out_losses
 from genestill.student.corrector.targets import GARBAGE, Targets
 
 MOST_LEAVES = 8192  # beyond them, a step of training looks at a sample
 MOST_HELD_OUT = 5000  # contigs: more would tell a temperature no better
+WARM_UP, START, END = 0.3, 1 / 25, 1e-4 / 25  # of one cycle, as torch's OneCycleLR has it
 TEMPERATURES = np.geomspace(0.5, 2.0, 21)
 
 
@@ -64,10 +65,11 @@ def train_corrector(
     known = known[torch.randperm(len(known), generator=random)]
     held_out = known[: min(int(settings.held_out * len(known)), MOST_HELD_OUT)]
     training = known[len(held_out) :]
-    softmax = (FullSoftmax if config.leaves <= MOST_LEAVES else SampledSoftmax)(
-        student, inputs, targets, settings.weight_decay, random
-    )
     batches = max(1, len(training) // settings.batch_size)
+    schedule = Schedule(settings.epochs * batches, settings.learning_rate, WARM_UP, START, END, rise="cosine")
+    softmax = (FullSoftmax if config.leaves <= MOST_LEAVES else SampledSoftmax)(
+        student, inputs, targets, schedule, settings.weight_decay, random
+    )
     step = 0
     history = []
     start = time.monotonic()
@@ -79,8 +81,7 @@ def train_corrector(
             present = inputs.present[rows]
             present[:, 1:] *= (draws[0] >= settings.drop_abundance).float()
             gains = inputs.gains[rows] * (draws[1] >= settings.drop_evidence).float()
-            rate = one_cycle(step, settings.epochs * batches, settings.learning_rate)
-            total += softmax.step(rows, present, gains, rate) * len(rows)
+            total += softmax.step(rows, present, gains, step) * len(rows)
             step += 1
         if not np.isfinite(total):
             raise CheckFailed(
