@@ -9,7 +9,7 @@ from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 from genestill.student.dna.alignment import align, overlap
 from genestill.student.dna.masking import cut_groups, mask_groups
-from genestill.student.dna.tokens import SingleBases, collate, open_cutter
+from genestill.student.encoders.adapters import SingleBaseAdapter, collate, open_adapter
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def byte_pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bpe") / "tokenizer"
     generator = np.random.default_rng(1)
     train_bpe(["".join(generator.choice(list("ACGT"), 400)) for _ in range(40)], 200).save_pretrained(folder)
-    return open_cutter(folder)
+    return open_adapter(folder)
 
 
 def spans(*pairs):
@@ -57,7 +57,7 @@ def test_what_is_not_kept_never_reaches_the_pairs():
 
 @given(st.text("ACGTN", min_size=1, max_size=200))
 def test_byte_pair_offsets_tile_the_sequence(byte_pairs, sequence):
-    tokens = byte_pairs.cut(sequence)
+    tokens = byte_pairs.encode(sequence)
     inner = ~tokens.special
     assert tokens.start[inner].tolist() == [0, *tokens.stop[inner][:-1].tolist()]
     assert tokens.stop[inner][-1] == len(sequence)
@@ -70,8 +70,8 @@ def test_every_base_is_counted_once_between_any_student_and_the_teacher(byte_pai
     boundaries = cut_groups(encode_bases(sequence))
     masked = mask_groups(boundaries, 0.2, np.random.default_rng(seed))
     teacher = torch.from_numpy(boundaries.astype(np.int64))
-    for cutter in (byte_pairs, SingleBases(cls=True)):
-        batch = collate([cutter.cut_masked(sequence, boundaries, masked)], cutter.pad)
+    for adapter in (byte_pairs, SingleBaseAdapter(cls=True)):
+        batch = collate([adapter.encode_masked(sequence, boundaries, masked)], adapter.pad)
         shared = overlap(teacher[None, :-1], teacher[None, 1:], batch["start"], batch["stop"])
         assert shared.sum() == len(sequence)
         visible = shared * ~batch["masked"][:, None, :] * torch.from_numpy(masked)[None, :, None]
@@ -82,10 +82,10 @@ def test_byte_pair_tokenizer_reaches_its_size_and_reads_every_letter(tmp_path):
     generator = np.random.default_rng(1)
     windows = ["".join(generator.choice(list("ACGT"), 500)) for _ in range(60)]
     train_bpe(windows, 1024).save_pretrained(tmp_path / "tokenizer")
-    cutter = open_cutter(tmp_path / "tokenizer")
-    assert cutter.size == 1024
-    assert cutter.cut("acgtnacgt").ids.tolist() == cutter.cut("ACGTNACGT").ids.tolist()
-    assert cutter.tokenizer.unk_token_id not in cutter.cut("ACGTNACGU").ids
+    adapter = open_adapter(tmp_path / "tokenizer")
+    assert adapter.size == 1024
+    assert adapter.encode("acgtnacgt").ids.tolist() == adapter.encode("ACGTNACGT").ids.tolist()
+    assert adapter.tokenizer.unk_token_id not in adapter.encode("ACGTNACGU").ids
     with pytest.raises(InputError, match="no sequence"):
         train_bpe([], 1024)
 
@@ -93,7 +93,7 @@ def test_byte_pair_tokenizer_reaches_its_size_and_reads_every_letter(tmp_path):
 def test_byte_pairs_read_iupac_letters_as_single_bases_do(byte_pairs):
     for sequence in ("ACGTACGTRYKMACGTTTGCA", "acguNNryACGTUUGCA"):
         plain = "".join(letter if letter in "ACGT" else "N" for letter in sequence.upper().replace("U", "T"))
-        assert np.array_equal(byte_pairs.cut(sequence).ids, byte_pairs.cut(plain).ids)
+        assert np.array_equal(byte_pairs.encode(sequence).ids, byte_pairs.encode(plain).ids)
         # The saved tokenizer says the same without us.
         assert byte_pairs.tokenizer(sequence)["input_ids"] == byte_pairs.tokenizer(plain)["input_ids"]
-        assert byte_pairs.tokenizer.unk_token_id not in byte_pairs.cut(sequence).ids
+        assert byte_pairs.tokenizer.unk_token_id not in byte_pairs.encode(sequence).ids

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
-from genestill.student.dna.masking import carry_to_bases, check_groups, cut_groups, mask_groups
-from genestill.student.dna.tokens import SingleBases, open_cutter
+from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
+from genestill.student.encoders.adapters import SingleBaseAdapter, open_adapter
 
 DNA = st.text("ACGTN", min_size=1, max_size=90)
 
@@ -19,7 +19,7 @@ def byte_pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bpe") / "tokenizer"
     generator = np.random.default_rng(1)
     train_bpe(["".join(generator.choice(list("ACGT"), 400)) for _ in range(40)], 200).save_pretrained(folder)
-    return open_cutter(folder)
+    return open_adapter(folder)
 
 
 def groups_of(sequence: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_groups_cover_every_base_once_and_are_those_of_a_plain_scan(sequence):
 def test_no_visible_base_belongs_to_a_masked_group(sequence, seed, share):
     boundaries = cut_groups(encode_bases(sequence))
     masked = mask_groups(boundaries, share, np.random.default_rng(seed))
-    shown = SingleBases(cls=False).cut_masked(sequence, boundaries, masked)
+    shown = SingleBaseAdapter(cls=False).encode_masked(sequence, boundaries, masked)
     for group, hidden in enumerate(masked):
         inside = slice(boundaries[group], boundaries[group + 1])
         assert (shown.ids[inside] == 6).all() == hidden
@@ -64,7 +64,7 @@ def test_no_visible_base_belongs_to_a_masked_group(sequence, seed, share):
 
 
 def with_other_bases(sequence: str, boundaries, masked, generator) -> str:
-    hidden = carry_to_bases(boundaries, masked)
+    hidden = np.repeat(masked, np.diff(boundaries))
     letters = [
         generator.choice([base for base in "ACGT" if base != letter]) if hide and letter != "N" else letter
         for letter, hide in zip(sequence, hidden, strict=True)
@@ -78,8 +78,11 @@ def test_masked_bases_cannot_change_what_a_single_base_student_sees(sequence, se
     boundaries = cut_groups(encode_bases(sequence))
     masked = mask_groups(boundaries, 0.3, generator)
     other = with_other_bases(sequence, boundaries, masked, generator)
-    cutter = SingleBases(cls)
-    first, second = cutter.cut_masked(sequence, boundaries, masked), cutter.cut_masked(other, boundaries, masked)
+    adapter = SingleBaseAdapter(cls)
+    first, second = (
+        adapter.encode_masked(sequence, boundaries, masked),
+        adapter.encode_masked(other, boundaries, masked),
+    )
     assert (first.ids == second.ids).all()
 
 
@@ -89,8 +92,8 @@ def test_masked_bases_cannot_change_what_a_byte_pair_student_sees(byte_pairs, se
     boundaries = cut_groups(encode_bases(sequence))
     masked = mask_groups(boundaries, 0.3, generator)
     other = with_other_bases(sequence, boundaries, masked, generator)
-    first = byte_pairs.cut_masked(sequence, boundaries, masked)
-    second = byte_pairs.cut_masked(other, boundaries, masked)
+    first = byte_pairs.encode_masked(sequence, boundaries, masked)
+    second = byte_pairs.encode_masked(other, boundaries, masked)
     assert first.ids.tolist() == second.ids.tolist()
     assert first.start.tolist() == second.start.tolist()
 

@@ -23,7 +23,7 @@ from genestill.student.dna.pretraining import masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import build_student, open_student, save_student
 from genestill.student.dna.tasks import read_task
-from genestill.student.dna.tokens import SingleBases
+from genestill.student.encoders.adapters import SingleBaseAdapter
 
 WIDTH = 12
 
@@ -67,18 +67,18 @@ def shards(corpus: Path) -> list[Path]:
 
 def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(corpus):
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
-    cutter = SingleBases(cls=False)
-    first = features.batch(7, 5, 1, cutter, 0.15, 64)
-    again = features.batch(7, 5, 1, cutter, 0.15, 64)
+    adapter = SingleBaseAdapter(cls=False)
+    first = features.batch(7, 5, 1, adapter, 0.15, 64)
+    again = features.batch(7, 5, 1, adapter, 0.15, 64)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["input_ids"], features.batch(8, 5, 1, cutter, 0.15, 64)["input_ids"])
+    assert not torch.equal(first["input_ids"], features.batch(8, 5, 1, adapter, 0.15, 64)["input_ids"])
     assert sorted(features.order(3, 1)) == [(shard, row) for shard in (0, 1) for row in range(12)]
     assert features.order(3, 1) != features.order(4, 1)
 
 
 def test_no_base_is_asked_for_that_lies_behind_the_students_longest_input(corpus):
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
-    batch = features.batch(0, 12, 1, SingleBases(cls=False), 0.5, 32)
+    batch = features.batch(0, 12, 1, SingleBaseAdapter(cls=False), 0.5, 32)
     asked = batch["bases"] != -100
     assert batch["input_ids"].shape[1] == 32
     assert 12 < batch["positions"][asked].max() < 32
@@ -103,10 +103,10 @@ def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(
 def test_features_of_unknown_or_other_sequences_are_refused(corpus):
     sequences = dict(read_fasta(corpus / "windows.fna"))
     with pytest.raises(InputError, match="no such id"):
-        TeacherFeatures(shards(corpus), {}).batch(0, 2, 1, SingleBases(cls=False), 0.15, 64)
+        TeacherFeatures(shards(corpus), {}).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
     shorter = {name: sequence[:-1] for name, sequence in sequences.items()}
     with pytest.raises(InputError, match="same windows"):
-        TeacherFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBases(cls=False), 0.15, 64)
+        TeacherFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
 
 
 @pytest.mark.parametrize("alignment_pooling", ["pooled", "repeated"])
@@ -114,11 +114,11 @@ def test_features_of_unknown_or_other_sequences_are_refused(corpus):
 def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment_pooling):
     torch.manual_seed(1)
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
-    student, cutter = build_student("had-tiny")
+    student, adapter = build_student("had-tiny")
     model = Distillation(
         student, DistillationSettings("alignment+0.5*reconstruction", scope, alignment_pooling), *features.scale()
     )
-    loss, parts = model(features.batch(0, 4, 1, cutter, 0.15, 64))
+    loss, parts = model(features.batch(0, 4, 1, adapter, 0.15, 64))
     assert loss.item() == pytest.approx(parts["alignment"].item() + 0.5 * parts["reconstruction"].item(), rel=1e-5)
     assert parts["reconstruction"].item() == pytest.approx(np.log(4), abs=0.5)
     loss.backward()
@@ -127,9 +127,9 @@ def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment
 
 def test_visible_alignment_never_touches_masked_features(corpus):
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
-    student, cutter = build_student("had-tiny")
+    student, adapter = build_student("had-tiny")
     model = Distillation(student.eval(), DistillationSettings("alignment"), *features.scale())
-    batch = features.batch(0, 4, 1, cutter, 0.3, 64)
+    batch = features.batch(0, 4, 1, adapter, 0.3, 64)
     before = model(batch)[0]
     hidden = batch["teacher_masked"][..., None]
     batch["teacher_features"] = torch.where(hidden, torch.tensor(9.0).half(), batch["teacher_features"])
@@ -174,20 +174,20 @@ def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, 
     )
     history = pd.read_csv(curve, sep="\t")
     assert history["alignment"].tail(5).mean() < 0.75 * history["alignment"].head(3).mean()
-    model, cutter = open_student(out)
+    model, adapter = open_student(out)
     assert model.config.teacher["teacher"] == "by heart"
     assert not list(tmp_path.glob("*checkpoint*"))
     assert "| scope | visible |" in (out / "README.md").read_text()
-    ids = torch.from_numpy(cutter.cut("ACGTACGTACGT").ids)[None]
+    ids = torch.from_numpy(adapter.encode("ACGTACGTACGT").ids)[None]
     assert model(input_ids=ids).last_hidden_state.isfinite().all()
 
 
 @pytest.mark.parametrize("masking", ["tokens", "groups"])
 def test_masked_language_modelling_asks_for_masked_tokens_only(masking):
-    cutter = SingleBases(cls=True)
+    adapter = SingleBaseAdapter(cls=True)
     sequences = [random_dna(np.random.default_rng(1), 90) + "N", "ACGTN" * 10]
-    batch, targets = masked_batch(sequences, cutter, masking, 0.2, 200, np.random.default_rng(1))
-    whole = [cutter.cut(sequence) for sequence in sequences]
+    batch, targets = masked_batch(sequences, adapter, masking, 0.2, 200, np.random.default_rng(1))
+    whole = [adapter.encode(sequence) for sequence in sequences]
     asked = targets != -100
     for row, tokens in enumerate(whole):
         here = asked[row, : len(tokens.ids)].numpy()
@@ -217,9 +217,9 @@ def test_a_run_that_was_killed_does_not_go_on_over_other_windows(corpus, tmp_pat
 
 def test_a_student_with_absolute_positions_reads_as_much_as_it_has_positions_for(corpus, monkeypatch):
     monkeypatch.setitem(SHAPES, "deberta-absolute", (64, 1, 2, 64, False))
-    student, cutter = build_student("deberta-absolute", corpus / "tokenizer", max_tokens=10)
+    student, adapter = build_student("deberta-absolute", corpus / "tokenizer", max_tokens=10)
     sequences = ["ACGT" * 30, "ACGTACGT", "ACGT" * 60]
-    features, tokens, truncated = embed_sequences(student, cutter, sequences, "mean", 3, torch.device("cpu"))
+    features, tokens, truncated = embed_sequences(student, adapter, sequences, "mean", 3, torch.device("cpu"))
     assert np.isfinite(features).all()
     assert truncated.tolist() == [True, False, True]
     assert tokens[0] == tokens[2] == 10
@@ -295,17 +295,17 @@ def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
 @pytest.mark.parametrize("pooling", ["mean", "max", "cls", "concatenated"])
 def test_padding_never_changes_a_prediction(corpus, pooling):
     torch.manual_seed(1)
-    student, cutter = build_student("had-tiny", cls=True)
+    student, adapter = build_student("had-tiny", cls=True)
     model = build_classifier(student, 2, FineTuning("full", pooling)).eval()
-    ids = torch.from_numpy(cutter.cut("ACGTTGCAAC").ids)[None]
+    ids = torch.from_numpy(adapter.encode("ACGTTGCAAC").ids)[None]
     alone = model(ids, torch.ones_like(ids))
-    padded = torch.nn.functional.pad(ids, (0, 9), value=cutter.pad)
-    torch.testing.assert_close(model(padded, (padded != cutter.pad).long()), alone, atol=1e-5, rtol=1e-4)
+    padded = torch.nn.functional.pad(ids, (0, 9), value=adapter.pad)
+    torch.testing.assert_close(model(padded, (padded != adapter.pad).long()), alone, atol=1e-5, rtol=1e-4)
 
 
 def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(corpus, tmp_path):
-    student, cutter = build_student("transformer-tiny")
-    save_student(tmp_path / "student", student, cutter, {})
+    student, adapter = build_student("transformer-tiny")
+    save_student(tmp_path / "student", student, adapter, {})
     settings = FineTuning("full", learning_rates=(1e-6, 3e-3), epochs=6, search_epochs=2, batch=16)
     out = tmp_path / "predictions.parquet"
     fine_tune_on_table(tmp_path / "student", corpus / "task.tsv", "mine/at", "tiny", settings, 0, 0, out, "cpu")
@@ -345,11 +345,11 @@ def test_a_student_of_short_windows_attends_to_all_of_them_as_a_wide_window_woul
 def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
     torch.manual_seed(1)
     for name, tokenizer in (("had-tiny", None), ("deberta-tiny", corpus / "tokenizer")):
-        student, cutter = build_student(name, tokenizer, cls=tokenizer is None)
-        save_student(tmp_path / name, student.eval(), cutter, {"a": 1})
+        student, adapter = build_student(name, tokenizer, cls=tokenizer is None)
+        save_student(tmp_path / name, student.eval(), adapter, {"a": 1})
         opened, again = open_student(tmp_path / name)
-        tokens = cutter.cut("ACGTACGTTGCA")
-        assert tokens.ids.tolist() == again.cut("ACGTACGTTGCA").ids.tolist()
+        tokens = adapter.encode("ACGTACGTTGCA")
+        assert tokens.ids.tolist() == again.encode("ACGTACGTTGCA").ids.tolist()
         ids = torch.from_numpy(tokens.ids)[None]
         torch.testing.assert_close(student(ids).last_hidden_state, opened.eval()(ids).last_hidden_state)
         assert (tmp_path / name / "README.md").read_text().startswith("# DNA encoder")

@@ -41,9 +41,9 @@ def place(tmp_path_factory):
     train_bpe([sequence for _, sequence in windows], 64).save_pretrained(folder / "tokenizer")
     for name, tokenizer in (("had-tiny", None), ("deberta-tiny", folder / "tokenizer")):
         torch.manual_seed(1)
-        student, cutter = build_student(name, tokenizer, max_tokens=64)
-        head = LanguageHead(student.config.hidden_size, cutter.size)
-        save_student(folder / name, student, cutter, {}, head)
+        student, adapter = build_student(name, tokenizer, max_tokens=64)
+        head = LanguageHead(student.config.hidden_size, adapter.size)
+        save_student(folder / name, student, adapter, {}, head)
     return folder
 
 
@@ -131,10 +131,10 @@ def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_to
 
 
 def test_a_published_model_with_the_head_of_another_task_opens(place, tmp_path):
-    _, cutter = build_student("deberta-tiny", place / "tokenizer", max_tokens=64)
-    published = DebertaV2ForMaskedLM(deberta_configuration("deberta-tiny", cutter.size, cutter.pad, 64))
+    _, adapter = build_student("deberta-tiny", place / "tokenizer", max_tokens=64)
+    published = DebertaV2ForMaskedLM(deberta_configuration("deberta-tiny", adapter.size, adapter.pad, 64))
     published.save_pretrained(tmp_path / "published")
-    cutter.tokenizer.save_pretrained(tmp_path / "published")
+    adapter.tokenizer.save_pretrained(tmp_path / "published")
     opened, _ = Start(initial=str(tmp_path / "published")).open()
     expected = published.deberta.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in opened.state_dict().items())

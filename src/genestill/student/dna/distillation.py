@@ -37,7 +37,7 @@ class Distillation(nn.Module):
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted loss and its terms, unweighted.
 
-        ``batch``: what `tokens.collate` gives, and ``teacher_features`` float [B, T, D], ``teacher_start`` and
+        ``batch``: what `adapters.collate` gives, and ``teacher_features`` float [B, T, D], ``teacher_start`` and
         ``teacher_stop`` int64 [B, T] (0, 0 at padding), ``teacher_masked`` bool [B, T], ``positions`` int64 [B, Q] with
         the masked bases and ``bases`` int64 [B, Q] with their codes, -100 where a row has fewer or the base is unknown.
         """

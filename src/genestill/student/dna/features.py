@@ -10,7 +10,7 @@ from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 from genestill.core.shards import Shards
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
-from genestill.student.dna.tokens import collate
+from genestill.student.encoders.adapters import collate
 
 ROWS_FOR_SCALE = 256
 
@@ -55,14 +55,14 @@ class TeacherFeatures:
             for row in generator.permutation(self.counts[shard])
         ]
 
-    def batch(self, step: int, size: int, seed: int, cutter, share: float, longest: int) -> dict[str, torch.Tensor]:
+    def batch(self, step: int, size: int, seed: int, adapter, share: float, longest: int) -> dict[str, torch.Tensor]:
         """The batch of a step, as `distillation.Distillation` reads it; the same for the same step and seed.
 
         Args:
             step: number of the optimiser step.
             size: sequences a batch.
             seed: of the order and of the masks.
-            cutter: a cutter of `tokens`.
+            adapter: an adapter of `encoders.adapters`.
             share: of the groups that are masked.
             longest: tokens of the student a row.
         """
@@ -77,13 +77,13 @@ class TeacherFeatures:
             boundaries = cut_groups(codes)
             check_groups(boundaries, start, stop, name)
             masked = mask_groups(boundaries, share, generator)
-            row = cutter.cut_masked(sequence, boundaries, masked)
+            row = adapter.encode_masked(sequence, boundaries, masked)
             rows.append(row)
             # What lies behind the student's longest input it cannot be asked for.
             read = row.stop[:longest].max(initial=0)
             positions = np.flatnonzero(np.repeat(masked, np.diff(boundaries))[:read])
             teacher.append((start, stop, features, masked, positions, codes[positions]))
-        return collate(rows, cutter.pad, longest) | _pad_teacher(teacher, self.size)
+        return collate(rows, adapter.pad, longest) | _pad_teacher(teacher, self.size)
 
     def _row(self, shard: int, row: int) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
         if self._loaded != shard:

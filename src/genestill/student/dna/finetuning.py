@@ -18,7 +18,7 @@ from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.core.training.selection import BestWeights
 from genestill.student.dna.settings import FineTuning
-from genestill.student.dna.tokens import collate
+from genestill.student.encoders.adapters import collate
 
 # Which linear maps get adapters: all of the encoders' blocks, and DeBERTa's attention and MLP.
 LORA_TARGETS = r".*(query_key_value|output_gate|gate_up|down|query_proj|key_proj|value_proj|dense|mixer\.output)"
@@ -58,7 +58,7 @@ def trainable_share(model: nn.Module) -> float:
     return sum(number for number, learns in counts if learns) / sum(number for number, _ in counts)
 
 
-def fine_tune(student: nn.Module, cutter, task: TaskTable, settings: FineTuning, device: torch.device) -> dict:
+def fine_tune(student: nn.Module, adapter, task: TaskTable, settings: FineTuning, device: torch.device) -> dict:
     """Fine-tune and predict the test rows.
 
     Returns:
@@ -69,22 +69,22 @@ def fine_tune(student: nn.Module, cutter, task: TaskTable, settings: FineTuning,
     Raises:
         CheckFailed: the loss is not a number at every learning rate.
     """
-    tokens = [cutter.cut(sequence) for sequence in task.sequences]
+    tokens = [adapter.encode(sequence) for sequence in task.sequences]
     _tell_of_cut_rows(student, tokens)
     searched = {}
     if len(settings.learning_rates) > 1:
         for rate in settings.learning_rates:
-            found = _train(student, cutter, tokens, task, settings, rate, settings.search_epochs, device)
+            found = _train(student, adapter, tokens, task, settings, rate, settings.search_epochs, device)
             searched[rate] = found[0].best if found else -1.0
         rate = max(searched, key=searched.get)
     else:
         rate = settings.learning_rates[0]
-    found = _train(student, cutter, tokens, task, settings, rate, settings.epochs, device)
+    found = _train(student, adapter, tokens, task, settings, rate, settings.epochs, device)
     if found is None:
         raise CheckFailed(f"fine-tuning at learning rate {rate} gave a loss that is not a number; try a lower one")
     best, model = found
     rows = task.rows("test")
-    probabilities = _logits(model, cutter, tokens, rows, settings.batch, device).softmax(dim=-1).numpy()
+    probabilities = _logits(model, adapter, tokens, rows, settings.batch, device).softmax(dim=-1).numpy()
     logger.info("fine-tuned: rate %g, epoch %d of %d, validation %.4f", rate, best.epoch, settings.epochs, best.best)
     return {
         "probabilities": probabilities,
@@ -96,7 +96,7 @@ def fine_tune(student: nn.Module, cutter, task: TaskTable, settings: FineTuning,
     }
 
 
-def _train(student, cutter, tokens, task, settings, rate, epochs, device) -> tuple[BestWeights, Classifier] | None:
+def _train(student, adapter, tokens, task, settings, rate, epochs, device) -> tuple[BestWeights, Classifier] | None:
     """The best epoch and its model; None if the loss is not finite."""
     torch.manual_seed(settings.seed)
     model = build_classifier(student, len(task.classes), settings).to(device)
@@ -112,8 +112,8 @@ def _train(student, cutter, tokens, task, settings, rate, epochs, device) -> tup
         chosen = rows[buckets.rows(step)]
         read = [tokens[row] for row in chosen]
         if settings.reverse_complement_augmentation:
-            read = _reverse_half(read, chosen, task, cutter, np.random.default_rng([settings.seed, 1, step]))
-        batch = _inputs(read, cutter, student)
+            read = _reverse_half(read, chosen, task, adapter, np.random.default_rng([settings.seed, 1, step]))
+        batch = _inputs(read, adapter, student)
         return [Batch(batch | {"labels": labels[chosen]}, int(batch["attention_mask"].sum()))]
 
     def compute_loss(tensors):
@@ -121,7 +121,7 @@ def _train(student, cutter, tokens, task, settings, rate, epochs, device) -> tup
         return functional.cross_entropy(logits.float(), tensors["labels"]), {}
 
     def accuracy() -> float:
-        guesses = _logits(model, cutter, tokens, validation, settings.batch, device).argmax(dim=-1)
+        guesses = _logits(model, adapter, tokens, validation, settings.batch, device).argmax(dim=-1)
         return float((guesses == labels[validation]).float().mean())
 
     best = BestWeights(model, ends, accuracy)
@@ -134,12 +134,12 @@ def _train(student, cutter, tokens, task, settings, rate, epochs, device) -> tup
     return best, model
 
 
-def _reverse_half(read: list, rows: np.ndarray, task: TaskTable, cutter, generator: np.random.Generator) -> list:
+def _reverse_half(read: list, rows: np.ndarray, task: TaskTable, adapter, generator: np.random.Generator) -> list:
     from genestill.core.sequences import reverse_complement
 
     reverse = generator.random(len(rows)) < 0.5
     return [
-        cutter.cut(reverse_complement(task.sequences[row])) if reversed_ else token
+        adapter.encode(reverse_complement(task.sequences[row])) if reversed_ else token
         for token, row, reversed_ in zip(read, rows, reverse, strict=True)
     ]
 
@@ -159,20 +159,20 @@ def _tell_of_cut_rows(student: nn.Module, tokens: list) -> None:
         )
 
 
-def _inputs(chosen: list, cutter, student: nn.Module) -> dict[str, torch.Tensor]:
-    batch = collate(chosen, cutter.pad, longest_input(student))
+def _inputs(chosen: list, adapter, student: nn.Module) -> dict[str, torch.Tensor]:
+    batch = collate(chosen, adapter.pad, longest_input(student))
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
 @torch.no_grad()
-def _logits(model: Classifier, cutter, tokens: list, rows: np.ndarray, batch: int, device) -> torch.Tensor:
+def _logits(model: Classifier, adapter, tokens: list, rows: np.ndarray, batch: int, device) -> torch.Tensor:
     """Logits float32 [rows, classes]; sequences of similar length share a batch."""
     model.eval()
     order = np.argsort([len(tokens[row].ids) for row in rows], kind="stable")
     found = [torch.empty(0)] * len(rows)
     for first in range(0, len(rows), batch):
         places = order[first : first + batch]
-        inputs = _inputs([tokens[rows[place]] for place in places], cutter, model.student)
+        inputs = _inputs([tokens[rows[place]] for place in places], adapter, model.student)
         logits = model(**{name: values.to(device) for name, values in inputs.items()}).float().cpu()
         for place, row in zip(places, logits, strict=True):
             found[place] = row
@@ -181,7 +181,7 @@ def _logits(model: Classifier, cutter, tokens: list, rows: np.ndarray, batch: in
 
 @torch.no_grad()
 def embed_sequences(
-    student: nn.Module, cutter, sequences: list[str], pooling: str, batch: int, device: torch.device
+    student: nn.Module, adapter, sequences: list[str], pooling: str, batch: int, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pooled features of a frozen student; sequences of like length share a batch.
 
@@ -194,8 +194,8 @@ def embed_sequences(
     truncated = np.zeros(len(sequences), dtype=bool)
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
-        tokens = [cutter.cut(sequences[row]) for row in rows]
-        inputs = {name: values.to(device) for name, values in _inputs(tokens, cutter, student).items()}
+        tokens = [adapter.encode(sequences[row]) for row in rows]
+        inputs = {name: values.to(device) for name, values in _inputs(tokens, adapter, student).items()}
         counts[rows] = inputs["attention_mask"].sum(1).cpu().numpy()
         truncated[rows] = [len(token.ids) for token in tokens] > counts[rows]
         hidden = student(**inputs).last_hidden_state

@@ -53,8 +53,3 @@ def mask_groups(boundaries: np.ndarray, share: float, generator: np.random.Gener
         number = min(max(1, round(share * groups)), groups - 1)
         masked[generator.choice(groups, size=number, replace=False)] = True
     return masked
-
-
-def carry_to_bases(boundaries: np.ndarray, masked_groups: np.ndarray) -> np.ndarray:
-    """Stage two: bool [length], True at every base of a masked group."""
-    return np.repeat(masked_groups, np.diff(boundaries))

@@ -34,7 +34,7 @@ from genestill.student.dna.students import (
     save_student,
 )
 from genestill.student.dna.tasks import read_task
-from genestill.student.dna.tokens import BytePairs
+from genestill.student.encoders.adapters import BytePairAdapter
 
 
 def pretrain_student(
@@ -53,13 +53,13 @@ def pretrain_student(
     Returns the loss over the last ten steps.
     """
     seed_everything(training.seed)
-    student, cutter = start.open()
-    if masking == "groups" and isinstance(cutter, BytePairs):
+    student, adapter = start.open()
+    if masking == "groups" and isinstance(adapter, BytePairAdapter):
         raise InputError("group masking asks for single bases; byte-pair students are masked token by token")
     where = choose_device(device)
     hidden = student.config.hidden_size
     head = (
-        open_language_head(start.initial, hidden, cutter.size) if start.initial else LanguageHead(hidden, cutter.size)
+        open_language_head(start.initial, hidden, adapter.size) if start.initial else LanguageHead(hidden, adapter.size)
     )
     model = MaskedLanguageModel(student, head).to(where)
     windows = [sequence for _, sequence in read_fasta(sequences)]
@@ -69,7 +69,7 @@ def pretrain_student(
     def draw(step: int) -> list[Batch]:
         generator = np.random.default_rng([training.seed, step])
         chosen = [windows[row] for row in shuffled.rows(step)]
-        batch, targets = masked_batch(chosen, cutter, masking, share, start.max_tokens, generator)
+        batch, targets = masked_batch(chosen, adapter, masking, share, start.max_tokens, generator)
         read = {name: batch[name] for name in ("input_ids", "attention_mask")}
         return [Batch(read | {"targets": targets}, int(batch["attention_mask"].sum()))]
 
@@ -80,7 +80,7 @@ def pretrain_student(
     inputs = {"sequences": sequences} | start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs)
     curve = _train(model, draw, compute_loss, training, checkpoint, len(windows), history)
-    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(training), head.cpu())
+    save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training), head.cpu())
     checkpoint.remove()
     return {"final_loss": _last(curve)}
 
@@ -101,13 +101,13 @@ def distil_student(
     Returns the loss over the last ten steps, and the teacher's name, revision, layer and pooling.
     """
     seed_everything(training.seed)
-    student, cutter = start.open()
+    student, adapter = start.open()
     where = choose_device(device)
     features = TeacherFeatures(shards, dict(read_fasta(sequences)))
     model = Distillation(student, objective, *features.scale()).to(where)
 
     def draw(step: int) -> list[Batch]:
-        batch = features.batch(step, training.batch, training.seed, cutter, share, start.max_tokens)
+        batch = features.batch(step, training.batch, training.seed, adapter, share, start.max_tokens)
         return [Batch(batch, int(batch["attention_mask"].sum()))]
 
     settings = {"stage": "distil", "mask_fraction": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
@@ -118,7 +118,7 @@ def distil_student(
     workers = 1 if where.type == "cuda" else 0
     curve = _train(model, draw, model, training, checkpoint, features.rows, history, workers)
     student.config.teacher = features.teacher
-    save_student(output, student.cpu(), cutter, settings | dataclasses.asdict(training))
+    save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training))
     checkpoint.remove()
     return {"final_loss": _last(curve), **teacher_of(shards[0])}
 
@@ -141,9 +141,9 @@ def fine_tune_on_table(
     rows: see `fine_tune`.
     """
     seed_everything(settings.seed)
-    student, cutter = open_student(folder)
+    student, adapter = open_student(folder)
     data = read_task(table, folds, fold, settings.seed)
-    found = fine_tune(student, cutter, data, settings, choose_device(device))
+    found = fine_tune(student, adapter, data, settings, choose_device(device))
     rows = data.rows("test")
     probabilities = found.pop("probabilities")
     frame = pd.DataFrame(
@@ -168,10 +168,10 @@ def embed_table(
     folder: str | Path, table: str | Path, pooling: str, batch: int, output: str | Path, device: str = "auto"
 ) -> None:
     """Embed every row of a task table with a frozen student: ``embeddings``, the id is the row's number."""
-    student, cutter = open_student(folder)
+    student, adapter = open_student(folder)
     data = read_task_table(table)
     features, tokens, truncated = embed_sequences(
-        student, cutter, data.sequences, pooling, batch, choose_device(device)
+        student, adapter, data.sequences, pooling, batch, choose_device(device)
     )
     frame = pd.DataFrame(
         {

@@ -10,7 +10,7 @@ from torch.nn import functional
 from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.sequences import encode_bases
 from genestill.student.dna.masking import cut_groups, mask_groups
-from genestill.student.dna.tokens import collate
+from genestill.student.encoders.adapters import collate
 
 
 class MaskedLanguageModel(nn.Module):
@@ -28,13 +28,13 @@ class MaskedLanguageModel(nn.Module):
 
 
 def masked_batch(
-    sequences: Sequence[str], cutter, masking: str, share: float, longest: int, generator: np.random.Generator
+    sequences: Sequence[str], adapter, masking: str, share: float, longest: int, generator: np.random.Generator
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Corrupted tokens and what is asked of them.
 
     Args:
         sequences: bases of one batch.
-        cutter: a cutter of `tokens`.
+        adapter: an adapter of `encoders.adapters`.
         masking: ``tokens`` (each token on its own, 80/10/10; seqLens) or ``groups`` (the teacher's 6-mer groups, all
             of them by mask tokens; had's control. Single-base students only ask for whole groups).
         share: of tokens or groups.
@@ -42,20 +42,20 @@ def masked_batch(
         generator: source of randomness.
 
     Returns:
-        (batch of `tokens.collate`, targets int64 [B, L] with -100 where nothing is asked).
+        (batch of `adapters.collate`, targets int64 [B, L] with -100 where nothing is asked).
     """
-    batch = collate([cutter.cut(sequence) for sequence in sequences], cutter.pad, longest)
+    batch = collate([adapter.encode(sequence) for sequence in sequences], adapter.pad, longest)
     whole = batch["input_ids"].numpy()
-    ordinary = np.isin(whole, cutter.ordinary)
+    ordinary = np.isin(whole, adapter.ordinary)
     if masking == "groups":
         boundaries = [cut_groups(encode_bases(sequence)) for sequence in sequences]
         shown = [
-            cutter.cut_masked(sequence, places, mask_groups(places, share, generator))
+            adapter.encode_masked(sequence, places, mask_groups(places, share, generator))
             for sequence, places in zip(sequences, boundaries, strict=True)
         ]
-        batch = collate(shown, cutter.pad, longest)
+        batch = collate(shown, adapter.pad, longest)
         targets = np.where(batch["masked"].numpy() & ordinary, whole, IGNORED)
     else:
-        inputs, targets = mask_tokens(whole, ordinary, cutter.mask, cutter.ordinary, generator, share)
+        inputs, targets = mask_tokens(whole, ordinary, adapter.mask, adapter.ordinary, generator, share)
         batch |= {"input_ids": torch.from_numpy(inputs), "masked": torch.from_numpy(targets != IGNORED)}
     return batch, torch.from_numpy(targets)

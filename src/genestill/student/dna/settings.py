@@ -46,7 +46,7 @@ class Start(Settings):
     max_tokens: int = setting(1024, "Longest input.", unit="tokens of the student", minimum=16)
 
     def open(self):
-        """(model, cutter)."""
+        """(model, adapter)."""
         from genestill.student.dna.students import build_student, open_student
 
         if (self.architecture is None) == (self.initial is None):

@@ -14,8 +14,8 @@ from genestill.core.files import folder_aside
 from genestill.core.logs import logger
 from genestill.core.models import open_whole
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
-from genestill.student.dna.tokens import BytePairs, SingleBases, open_cutter
 from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.encoders.adapters import BytePairAdapter, SingleBaseAdapter, open_adapter
 from genestill.student.encoders.configuration import DEFAULT_WINDOW
 from genestill.student.encoders.sizing import PRESETS
 
@@ -59,7 +59,7 @@ def build_student(
     cls: bool = False,
     max_tokens: int = 12_288,
 ):
-    """A fresh student: (model, cutter).
+    """A fresh student: (model, adapter).
 
     Args:
         architecture: a key of ``ENCODERS`` (single bases) or of ``deberta.SHAPES`` (byte pairs).
@@ -79,25 +79,25 @@ def build_student(
         config = EncoderConfig(
             **ENCODERS[architecture], **narrow, reverse_complement=reverse_complement, max_length=max_tokens
         )
-        return EncoderModel(config), SingleBases(cls, max_tokens)
+        return EncoderModel(config), SingleBaseAdapter(cls, max_tokens)
     if architecture not in SHAPES:
         raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
     if tokenizer is None:
         raise InputError(f"{architecture} reads byte pairs; give it a tokenizer (genestill student train-tokenizer)")
     if reverse_complement:
         raise InputError(f"{architecture} has no reverse-complement option; its tokens differ between the strands")
-    cutter = open_cutter(tokenizer)
-    if not isinstance(cutter, BytePairs):
+    adapter = open_adapter(tokenizer)
+    if not isinstance(adapter, BytePairAdapter):
         raise InputError(f"{tokenizer}: a single-base tokenizer; {architecture} reads byte pairs")
-    return AutoModel.from_config(deberta_configuration(architecture, cutter.size, cutter.pad, max_tokens)), cutter
+    return AutoModel.from_config(deberta_configuration(architecture, adapter.size, adapter.pad, max_tokens)), adapter
 
 
-def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBases | BytePairs]:
-    """(model, cutter) of a student folder, or of a published name when online; nothing is executed from the folder.
+def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBaseAdapter | BytePairAdapter]:
+    """(model, adapter) of a student folder, or of a published name when online; nothing is executed from the folder.
 
     Raises `InputError` as `models.open_whole` does, and for a tokenizer that does not open.
     """
-    return open_whole(AutoModel, folder), open_cutter(folder)
+    return open_whole(AutoModel, folder), open_adapter(folder)
 
 
 def open_language_head(folder: str | Path, hidden_size: int, vocabulary_size: int) -> LanguageHead:
@@ -119,25 +119,25 @@ def open_language_head(folder: str | Path, hidden_size: int, vocabulary_size: in
 
 
 def save_student(
-    folder: str | Path, model: PreTrainedModel, cutter, settings: dict, head: LanguageHead | None = None
+    folder: str | Path, model: PreTrainedModel, adapter, settings: dict, head: LanguageHead | None = None
 ) -> None:
     """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, all or nothing."""
     with folder_aside(folder) as aside:
         model.save_pretrained(aside)
-        cutter.tokenizer.save_pretrained(aside)
+        adapter.tokenizer.save_pretrained(aside)
         if head is not None:
             save_file({name: value.contiguous() for name, value in head.state_dict().items()}, aside / HEAD_FILE)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        (aside / "README.md").write_text(_card(model, cutter, parameters, settings), encoding="utf-8")
+        (aside / "README.md").write_text(_card(model, adapter, parameters, settings), encoding="utf-8")
         AutoTokenizer.from_pretrained(aside)  # what cannot be opened again is not released
 
 
-def _card(model, cutter, parameters: int, settings: dict) -> str:
-    kind = "byte pairs" if isinstance(cutter, BytePairs) else "single bases"
+def _card(model, adapter, parameters: int, settings: dict) -> str:
+    kind = "byte pairs" if isinstance(adapter, BytePairAdapter) else "single bases"
     rows = "\n".join(f"| {key} | {value} |" for key, value in sorted(settings.items()))
     return f"""# DNA encoder, {parameters:,} parameters
 
-Reads {kind} ({cutter.size} tokens); width {model.config.hidden_size}, {model.config.num_hidden_layers} layers.
+Reads {kind} ({adapter.size} tokens); width {model.config.hidden_size}, {model.config.num_hidden_layers} layers.
 
     import genestill.student.encoders
     from transformers import AutoModel, AutoTokenizer

@@ -1,6 +1,6 @@
 """What a student reads: single bases or byte pairs, each token with the bases it covers.
 
-Both cutters answer the same two questions (the tokens of a sequence; the tokens of a sequence some of whose groups
+Both adapters answer the same two questions (the tokens of a sequence; the tokens of a sequence some of whose groups
 are masked), so that pretraining, distillation and fine-tuning do not know which student they train.
 """
 
@@ -13,7 +13,6 @@ import torch
 from genestill.core.alphabets import find_alphabet, spell
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
-from genestill.student.dna.masking import carry_to_bases
 from genestill.student.encoders.tokenization import CLS, MASK, PAD, build_tokenizer
 
 
@@ -38,7 +37,7 @@ class Tokens:
         return self.start == self.stop
 
 
-class SingleBases:
+class SingleBaseAdapter:
     """One token a base, with or without a leading [CLS]."""
 
     def __init__(self, cls: bool, max_length: int = 12_288):
@@ -47,13 +46,13 @@ class SingleBases:
         self.pad, self.mask, self.size = PAD, MASK, 10
         self.ordinary = np.arange(4)
 
-    def cut(self, sequence: str) -> Tokens:
+    def encode(self, sequence: str) -> Tokens:
         """All tokens of ``sequence``."""
         return self._tokens(encode_bases(sequence).astype(np.int64), np.zeros(len(sequence), dtype=bool))
 
-    def cut_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
+    def encode_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
         """Tokens with the mask token at each of the bases of a masked group (`masking.cut_groups`)."""
-        hidden = carry_to_bases(boundaries, masked_groups)
+        hidden = np.repeat(masked_groups, np.diff(boundaries))
         return self._tokens(np.where(hidden, MASK, encode_bases(sequence).astype(np.int64)), hidden)
 
     def _tokens(self, ids: np.ndarray, masked: np.ndarray) -> Tokens:
@@ -65,7 +64,7 @@ class SingleBases:
         return Tokens(ids, start, stop, masked)
 
 
-class BytePairs:
+class BytePairAdapter:
     """Tokens of a byte-pair tokeniser (`bpe.train_bpe`, or a published one), between [CLS] and [SEP].
 
     Letters are those of its alphabet (`alphabets.find_alphabet`), as for teachers: U is T, other IUPAC letters are N.
@@ -85,11 +84,11 @@ class BytePairs:
         self.pad, self.mask, self.size = tokenizer.pad_token_id, tokenizer.mask_token_id, len(tokenizer)
         self.ordinary = np.setdiff1d(np.arange(self.size), tokenizer.all_special_ids)
 
-    def cut(self, sequence: str) -> Tokens:
+    def encode(self, sequence: str) -> Tokens:
         """All tokens of ``sequence``."""
         return self._join([self._run(sequence, 0)])
 
-    def cut_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
+    def encode_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
         """One mask token a masked group; each visible run between two masks is cut on its own.
 
         Cutting the whole sequence and masking what overlaps would leak: where a visible token ends depends on the
@@ -128,8 +127,8 @@ def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:
     )
 
 
-def open_cutter(folder: str | Path):
-    """The cutter that belongs to a student or tokenizer folder (or published name)."""
+def open_adapter(folder: str | Path):
+    """The adapter that belongs to a student or tokenizer folder (or published name)."""
     from transformers import AutoTokenizer
 
     try:
@@ -137,8 +136,8 @@ def open_cutter(folder: str | Path):
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: holds no tokenizer that opens ({error})") from None
     if len(tokenizer) == 10 and tokenizer.convert_tokens_to_ids("[MASK]") == MASK:
-        return SingleBases(cls=tokenizer("A")["input_ids"][0] == CLS, max_length=tokenizer.model_max_length)
-    return BytePairs(tokenizer)
+        return SingleBaseAdapter(cls=tokenizer("A")["input_ids"][0] == CLS, max_length=tokenizer.model_max_length)
+    return BytePairAdapter(tokenizer)
 
 
 def collate(rows: list[Tokens], pad: int, longest: int | None = None) -> dict[str, torch.Tensor]:
