@@ -211,7 +211,7 @@ def dna_results(tmp_path_factory):
         "student", "pretrain-dna", "--sequences", windows, "--architecture", "had-tiny", "--steps", 2, "--batch", 4,
         "--max-tokens", 120, "--output-history", student / "history.tsv", "--output", student / "model",
     )  # fmt: skip
-    run("student", "embed-task", "--model", student / "model", "--task", task,
+    run("student", "embed", windows, "--model", student / "model",
         "--output", student / "embeddings" / "origin" / "phylum.parquet")  # fmt: skip
     named = ["--task", task, "--task-name", "origin/phylum", "--name", "kmer"]
     predictions = scores / "predictions" / "origin" / "phylum" / "kmer.1.parquet"

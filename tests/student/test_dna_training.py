@@ -9,21 +9,22 @@ from safetensors.torch import load_file
 from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases, read_fasta, write_fasta
-from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings, token_features
+from genestill.core.table_schemas import TASK_PREDICTIONS, token_features
 from genestill.core.tables import read_table, write_table
 from genestill.core.training import checkpoints
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
-from genestill.student.dna.finetuning import build_classifier, embed_sequences, trainable_share
+from genestill.student.dna.finetuning import build_classifier, trainable_share
 from genestill.student.dna.masking import cut_groups
 from genestill.student.dna.objectives.reconstruction import CrossAttentionDecoder
-from genestill.student.dna.pipeline import distil_student, embed_table, fine_tune_on_table, pretrain_student
+from genestill.student.dna.pipeline import distil_student, fine_tune_on_table, pretrain_student
 from genestill.student.dna.pretraining import masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import build_student, open_student, save_student
 from genestill.student.dna.tasks import read_task
 from genestill.student.encoders.adapters import SingleBaseAdapter
+from genestill.student.encoders.embedding import Embedder, Record
 
 WIDTH = 12
 
@@ -215,14 +216,23 @@ def test_a_run_that_was_killed_does_not_go_on_over_other_windows(corpus, tmp_pat
     pretrain_student(start, corpus / "windows.fna", schedule, "tokens", 0.15, tmp_path / "model", device="cpu")
 
 
-def test_a_student_with_absolute_positions_reads_as_much_as_it_has_positions_for(corpus, monkeypatch):
-    monkeypatch.setitem(SHAPES, "deberta-absolute", (64, 1, 2, 64, False))
-    student, adapter = build_student("deberta-absolute", corpus / "tokenizer", max_tokens=10)
-    sequences = ["ACGT" * 30, "ACGTACGT", "ACGT" * 60]
-    features, tokens, truncated = embed_sequences(student, adapter, sequences, "mean", 3, torch.device("cpu"))
-    assert np.isfinite(features).all()
-    assert truncated.tolist() == [True, False, True]
-    assert tokens[0] == tokens[2] == 10
+def test_byte_pairs_beyond_the_longest_input_are_read_in_windows(corpus, tmp_path):
+    torch.manual_seed(1)
+    student, adapter = build_student("deberta-tiny", corpus / "tokenizer", max_tokens=16)
+    save_student(tmp_path / "student", student.eval(), adapter, {})
+    sequence = random_dna(np.random.default_rng(4), 150)
+    windows = adapter.windows(sequence, 16)
+    assert len(windows) > 2
+    assert max(len(window.ids) for window in windows) <= 16
+    covered = [(start, stop) for window in windows for start, stop in zip(window.start, window.stop, strict=True)]
+    assert sum(stop - start for start, stop in covered) == 150
+    parts = []
+    for window in windows:
+        ids = torch.from_numpy(window.ids)[None]
+        parts.append(student(ids).last_hidden_state.mean(1)[0].detach().numpy() * (window.stop - window.start).sum())
+    found, tokens = Embedder(tmp_path / "student", "cpu", threads=1).embed_and_count([Record("a", sequence)])
+    np.testing.assert_allclose(found[0], sum(parts) / 150, rtol=1e-4, atol=1e-5)
+    assert tokens[0] == sum(len(window.ids) - 2 for window in windows)
 
 
 def test_continual_pretraining_goes_on_from_weights_and_head(corpus, tmp_path):
@@ -312,9 +322,6 @@ def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(cor
     table = read_table(out, TASK_PREDICTIONS)
     assert table["row"].tolist() == list(range(60, 90))
     assert (table["label"] == table["predicted"]).mean() > 0.85
-    embed_table(tmp_path / "student", corpus / "task.tsv", "mean", 16, tmp_path / "features.parquet", "cpu")
-    features = read_table(tmp_path / "features.parquet", embeddings(32))
-    assert features["id"].tolist() == [str(row) for row in range(90)]
 
 
 def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):

@@ -149,7 +149,6 @@ def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
         ("missing.fa", plain, {}, "no such file"),
         ("in.fa", tmp_path, {}, "no student that opens"),
         ("in.fa", plain, {"pooling": "sum"}, "pooling is 'sum'"),
-        ("in.fa", plain, {"pooling": "cls"}, r"reads no \[CLS\]"),
         ("in.fa", plain, {"tracks": "tracks.parquet"}, "reads 0 tracks"),
         ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after those before it"),
         ("in.fa", folder, {"tracks": "short.parquet"}, "cds of 't0' has .* numbers, its sequence"),

@@ -79,7 +79,6 @@ DAMAGES = {
 }
 
 WORDS = {
-    "embed-task": "--model {student} --task {place}/task.tsv --output {output}",
     "finetune": "--model {student} --task {place}/task.tsv --task-name t --name n --output {output}",
     "pretrain-dna": "--initial {student} --sequences {place}/windows.fna --steps 1 --output {output}",
     "distil-dna": "--initial {student} --sequences {place}/windows.fna --features {place}/features.parquet --steps 1"

@@ -28,7 +28,7 @@ rule make_clade_task:
 rule embed_sequence_task:
     input:
         model=f"{RESULTS}/student/{{student}}/model",
-        task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
+        sequences=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
     output:
         f"{RESULTS}/student/{{student}}/embeddings/{{benchmark_name}}/{{task}}.parquet",
     log:
@@ -50,8 +50,8 @@ rule embed_sequence_task:
         pooling=DNA["pooling"],
         device=device,
     shell:
-        "python -m genestill student embed-task --model {input.model:q} --task {input.task:q}"
-        " --pooling {params.pooling:q} --device {params.device} --output {output:q} 2> {log:q}"
+        "OMP_NUM_THREADS=1 python -m genestill student embed {input.sequences:q} --model {input.model:q}"
+        " --pooling {params.pooling:q} --device {params.device} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 rule write_sequence_task_rows:

@@ -20,7 +20,6 @@ def add_commands(commands) -> None:
     _add_pretrain(commands)
     _add_distil(commands)
     _add_finetune(commands)
-    _add_embed(commands)
 
 
 def _add_tokenizer(commands) -> None:
@@ -71,16 +70,6 @@ def _add_finetune(commands) -> None:
     add_device(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_finetune)
-
-
-def _add_embed(commands) -> None:
-    parser = commands.add_parser("embed-task", help="features of a frozen student for the rows of a task table")
-    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
-    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
-    add_settings(parser, FineTuning, only=["pooling", "batch"])
-    add_device(parser)
-    parser.add_argument("--output", required=True, metavar="PARQUET", help="table of embeddings")
-    parser.set_defaults(run=_run_embed)
 
 
 def _run_tokenizer(options) -> None:
@@ -145,10 +134,3 @@ def _run_finetune(options) -> dict:
         options.device,
         options.model_kind,
     )
-
-
-def _run_embed(options) -> None:
-    from genestill.student.dna.pipeline import embed_table
-
-    settings = settings_of(FineTuning, options)
-    embed_table(options.model, options.task, settings.pooling, settings.batch, options.output, options.device)

@@ -1,4 +1,4 @@
-"""Fine-tuning a student on a task: whole, by low-rank adapters, or its head alone; and embedding a task's sequences."""
+"""Fine-tuning a student on a task: whole, by low-rank adapters, or its head alone."""
 
 import copy
 import math
@@ -177,30 +177,3 @@ def _logits(model: Classifier, adapter, tokens: list, rows: np.ndarray, batch: i
         for place, row in zip(places, logits, strict=True):
             found[place] = row
     return torch.stack(found)
-
-
-@torch.no_grad()
-def embed_sequences(
-    student: nn.Module, adapter, sequences: list[str], pooling: str, batch: int, device: torch.device
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pooled features of a frozen student; sequences of like length share a batch.
-
-    Returns:
-        float32 [n, width]; int32 [n], tokens that were read; bool [n], whether the rest of a sequence was left out.
-    """
-    student = student.to(device).eval()
-    order = np.argsort([len(sequence) for sequence in sequences], kind="stable")
-    parts, counts = [], np.zeros(len(sequences), dtype=np.int32)
-    truncated = np.zeros(len(sequences), dtype=bool)
-    for first in range(0, len(order), batch):
-        rows = order[first : first + batch]
-        tokens = [adapter.encode(sequences[row]) for row in rows]
-        inputs = {name: values.to(device) for name, values in _inputs(tokens, adapter, student).items()}
-        counts[rows] = inputs["attention_mask"].sum(1).cpu().numpy()
-        truncated[rows] = [len(token.ids) for token in tokens] > counts[rows]
-        hidden = student(**inputs).last_hidden_state
-        parts.append(pool(hidden, inputs["attention_mask"], pooling).float().cpu().numpy())
-    features = np.concatenate(parts)
-    result = np.empty_like(features)
-    result[order] = features
-    return result, counts, truncated

@@ -1,4 +1,4 @@
-"""From files to files: a pretrained or distilled student, predictions of a fine-tuned one, embeddings of a task."""
+"""From files to files: a pretrained or distilled student, or predictions of a fine-tuned one."""
 
 import dataclasses
 import json
@@ -14,9 +14,8 @@ from genestill.core.logs import logger
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import read_fasta
 from genestill.core.shards import teacher_of
-from genestill.core.table_schemas import TASK_PREDICTIONS, embeddings
+from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import write_table
-from genestill.core.task_tables import read_task_table
 from genestill.core.training.batches import Batch, ShuffledRows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
@@ -24,7 +23,7 @@ from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
-from genestill.student.dna.finetuning import embed_sequences, fine_tune
+from genestill.student.dna.finetuning import fine_tune
 from genestill.student.dna.pretraining import MaskedLanguageModel, masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import (
@@ -162,26 +161,6 @@ def fine_tune_on_table(
     )
     write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(data.classes)})
     return found
-
-
-def embed_table(
-    folder: str | Path, table: str | Path, pooling: str, batch: int, output: str | Path, device: str = "auto"
-) -> None:
-    """Embed every row of a task table with a frozen student: ``embeddings``, the id is the row's number."""
-    student, adapter = open_student(folder)
-    data = read_task_table(table)
-    features, tokens, truncated = embed_sequences(
-        student, adapter, data.sequences, pooling, batch, choose_device(device)
-    )
-    frame = pd.DataFrame(
-        {
-            "id": [str(row) for row in range(len(features))],
-            "embedding": list(features.astype(np.float16)),
-            "tokens": tokens,
-            "truncated": truncated,
-        }
-    )
-    write_table(output, frame, embeddings(features.shape[1]), {"pooling": pooling})
 
 
 def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict, teacher=None) -> Checkpoint:

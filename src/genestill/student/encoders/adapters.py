@@ -1,7 +1,7 @@
 """What a student reads: single bases or byte pairs, each token with the bases it covers.
 
-Both adapters answer the same two questions (the tokens of a sequence; the tokens of a sequence some of whose groups
-are masked), so that pretraining, distillation and fine-tuning do not know which student they train.
+Both adapters answer the same questions (the tokens of a sequence, whole or in windows; the tokens of a sequence some of
+whose groups are masked), so that nothing that trains or uses a student has to know which kind it is.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import torch
 from genestill.core.alphabets import find_alphabet, spell
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
+from genestill.core.windows import window_bounds
 from genestill.student.encoders.tokenization import CLS, MASK, PAD, build_tokenizer
 
 
@@ -38,7 +39,9 @@ class Tokens:
 
 
 class SingleBaseAdapter:
-    """One token a base, with or without a leading [CLS]."""
+    """One token per base, with or without a leading [CLS]."""
+
+    kind = "single nucleotides"
 
     def __init__(self, cls: bool, max_length: int = 12_288):
         self.cls = cls
@@ -55,12 +58,18 @@ class SingleBaseAdapter:
         hidden = np.repeat(masked_groups, np.diff(boundaries))
         return self._tokens(np.where(hidden, MASK, encode_bases(sequence).astype(np.int64)), hidden)
 
-    def _tokens(self, ids: np.ndarray, masked: np.ndarray) -> Tokens:
-        start = np.arange(len(ids), dtype=np.int32)
+    def windows(self, sequence: str, longest: int) -> list[Tokens]:
+        """The tokens of ``sequence`` in the fewest windows of at most ``longest`` tokens, special ones included."""
+        ids = encode_bases(sequence).astype(np.int64)
+        bounds = window_bounds(len(ids), longest - self.cls)
+        return [self._tokens(ids[start:stop], np.zeros(stop - start, dtype=bool), start) for start, stop in bounds]
+
+    def _tokens(self, ids: np.ndarray, masked: np.ndarray, first: int = 0) -> Tokens:
+        start = np.arange(first, first + len(ids), dtype=np.int32)
         stop = start + 1
         if self.cls:
             ids, masked = np.insert(ids, 0, CLS), np.insert(masked, 0, False)
-            start, stop = np.insert(start, 0, 0), np.insert(stop, 0, 0)
+            start, stop = np.insert(start, 0, first), np.insert(stop, 0, first)
         return Tokens(ids, start, stop, masked)
 
 
@@ -69,6 +78,8 @@ class BytePairAdapter:
 
     Letters are those of its alphabet (`alphabets.find_alphabet`), as for teachers: U is T, other IUPAC letters are N.
     """
+
+    kind = "byte pairs"
 
     def __init__(self, tokenizer):
         for name in ("pad", "mask", "cls", "sep"):
@@ -103,6 +114,15 @@ class BytePairAdapter:
         parts.append(self._run(sequence[position:], position))
         return self._join(parts)
 
+    def windows(self, sequence: str, longest: int) -> list[Tokens]:
+        """The tokens of ``sequence`` in the fewest windows of at most ``longest`` tokens, special ones included."""
+        whole = self._run(sequence, 0)
+        parts = [slice(*bounds) for bounds in window_bounds(len(whole.ids), longest - 2)]
+        return [
+            self._join([Tokens(whole.ids[part], whole.start[part], whole.stop[part], whole.masked[part])])
+            for part in parts
+        ]
+
     def _run(self, sequence: str, first: int) -> Tokens:
         encoding = self.fast.encode(spell(sequence, self.alphabet), add_special_tokens=False)
         offsets = np.asarray(encoding.offsets, dtype=np.int32).reshape(-1, 2) + first
@@ -111,7 +131,8 @@ class BytePairAdapter:
 
     def _join(self, parts: list[Tokens]) -> Tokens:
         end = int(parts[-1].stop[-1]) if len(parts[-1].stop) else 0
-        parts = [_row(self.tokenizer.cls_token_id, 0, 0, False), *parts]
+        first = int(parts[0].start[0]) if len(parts[0].start) else 0
+        parts = [_row(self.tokenizer.cls_token_id, first, first, False), *parts]
         parts.append(_row(self.tokenizer.sep_token_id, end, end, False))
         return Tokens(
             *(np.concatenate([getattr(part, name) for part in parts]) for name in Tokens.__dataclass_fields__)

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import AutoModel
 
 from genestill.core.devices import choose_device
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.models import open_whole
-from genestill.core.pooling import POOLINGS, pooled_size
-from genestill.core.windows import CombinedWindows, batch_by_length, window_bounds
+from genestill.core.pooling import POOLINGS, pool, pooled_size
+from genestill.core.windows import CombinedWindows, batch_by_length
+from genestill.student.encoders.adapters import Tokens, collate, open_adapter
 from genestill.student.encoders.model import EncoderModel
-from genestill.student.encoders.tokenization import CLS, encode_batch, open_tokenizer
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
 
@@ -32,14 +33,14 @@ class Embedder:
     """A student, opened from its folder, that embeds lists of sequences.
 
     Args:
-        folder: a released student (`EncoderConfig`, safetensors, tokenizer).
+        folder: a student (configuration, safetensors, tokenizer): an encoder, or DeBERTa over byte pairs.
         device: see `choose_device`.
-        pooling: instead of the student's own.
+        pooling: instead of the student's own, which is the mean for DeBERTa.
         batch_tokens: tokens of a batch, padding included; by default 4,096 on a CPU and 262,144 on CUDA.
         threads: batches computed at once on a CPU, each by one thread; 0 for as many as torch would take.
 
     Raises:
-        InputError: no encoder student in the folder, or an unknown pooling.
+        InputError: no student in the folder, or an unknown pooling.
     """
 
     def __init__(
@@ -51,16 +52,16 @@ class Embedder:
         threads: int = 0,
     ):
         self.device = choose_device(device)
-        self.model = open_student(folder).to(self.device)
+        kind = _model_type(folder)
+        self.model = (open_whole(AutoModel, folder) if kind == "deberta-v2" else open_student(folder)).to(self.device)
+        self.adapter = open_adapter(folder)
         config = self.model.config
-        self.pooling = pooling or config.pooling
+        self.pooling = pooling or getattr(config, "pooling", "mean")
         if self.pooling not in POOLINGS:
             raise InputError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
-        self.cls = open_tokenizer(folder)("A")["input_ids"][0] == CLS
-        if self.pooling in ("cls", "concatenated") and not self.cls:
-            raise InputError(f"{folder}: this student reads no [CLS], so the pooling {self.pooling!r} means nothing")
-        self.window = config.max_length - self.cls
-        self.size = pooled_size(config.expansion or config.hidden_size, self.pooling)
+        self.tracks = getattr(config, "tracks", 0)
+        self.longest = config.max_position_embeddings if kind == "deberta-v2" else config.max_length
+        self.size = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, self.pooling)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()
 
@@ -70,17 +71,23 @@ class Embedder:
         Longer sequences than the student reads are cut into the fewest windows of about equal length; their
         vectors are averaged by length (``max`` takes the maximum).
         """
-        windows = [
-            (row, start, stop)
-            for row, record in enumerate(records)
-            for start, stop in window_bounds(len(record.sequence), self.window)
-        ]
-        lengths = np.array([stop - start for _, start, stop in windows])
-        batches = list(batch_by_length(lengths, self.batch_tokens))
+        return self.embed_and_count(records)[0]
+
+    def embed_and_count(self, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
+        """`embed`, and the tokens of each record, special ones left out: int32 [n]."""
+        windows, rows = [], []
+        for row, record in enumerate(records):
+            found = self.adapter.windows(record.sequence, self.longest)
+            windows += found
+            rows += [row] * len(found)
+        rows = np.array(rows, dtype=np.int64)
+        batches = list(batch_by_length(np.array([len(window.ids) for window in windows]), self.batch_tokens))
         vectors = np.empty((len(windows), self.size), np.float32)
 
         def compute(batch: np.ndarray) -> None:
-            vectors[batch] = self._embed_windows(records, [windows[number] for number in batch])
+            vectors[batch] = self._embed_windows(
+                [windows[number] for number in batch], [records[rows[number]].tracks for number in batch]
+            )
 
         if self.workers == 1:
             for batch in batches:
@@ -90,34 +97,37 @@ class Embedder:
             with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
                 list(pool_of_threads.map(compute, batches))
         combined = CombinedWindows(len(records), self.size, self.pooling)
-        combined.add(np.array([row for row, _, _ in windows]), vectors, lengths)
-        return combined.vectors()
+        combined.add(rows, vectors, np.array([(window.stop - window.start).sum() for window in windows]))
+        counts = np.bincount(rows, [(~window.special).sum() for window in windows], minlength=len(records))
+        return combined.vectors(), counts.astype(np.int32)
 
-    def _embed_windows(self, records: list[Record], windows: list[tuple[int, int, int]]) -> np.ndarray:
-        input_ids, mask = encode_batch(
-            [records[row].sequence[start:stop] for row, start, stop in windows], cls=self.cls
-        )
-        tracks = None
-        if any(records[row].tracks is not None for row, _, _ in windows):
-            values = np.zeros((*input_ids.shape, self.model.config.tracks), np.float32)
-            for place, (row, start, stop) in enumerate(windows):
-                if records[row].tracks is not None:
-                    values[place, self.cls : self.cls + stop - start] = records[row].tracks[start:stop]
-            tracks = torch.from_numpy(values).to(self.device)
-        input_ids, mask = (torch.from_numpy(x).to(self.device) for x in (input_ids, mask))
+    def _embed_windows(self, windows: list[Tokens], tracks: list[np.ndarray | None]) -> np.ndarray:
+        batch = collate(windows, self.adapter.pad)
+        inputs = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
+        if any(values is not None for values in tracks):
+            padded = np.zeros((*inputs["input_ids"].shape, self.tracks), np.float32)
+            for place, (window, values) in enumerate(zip(windows, tracks, strict=True)):
+                if values is not None:
+                    bases = np.flatnonzero(~window.special)
+                    padded[place, bases] = values[window.start[bases]]
+            inputs["tracks"] = torch.from_numpy(padded).to(self.device)
         with torch.inference_mode():
-            hidden = self.model(input_ids, mask, tracks).last_hidden_state
-            return self.model.pool(hidden, mask, self.pooling).float().cpu().numpy()
+            hidden = self.model(**inputs).last_hidden_state
+            pooled = self.model.pool if isinstance(self.model, EncoderModel) else pool
+            return pooled(hidden, inputs["attention_mask"], self.pooling).float().cpu().numpy()
+
+
+def _model_type(folder: str | Path) -> str | None:
+    try:
+        config = read_json(Path(folder) / "config.json")
+    except InputError as error:
+        raise InputError(f"{folder}: no student that opens ({error})") from None
+    return config.get("model_type") if isinstance(config, dict) else None
 
 
 def open_student(folder: str | Path) -> EncoderModel:
     """The encoder in a released folder, for inference; raises `InputError` if there is none that opens."""
-    folder = Path(folder)
-    try:
-        config = read_json(folder / "config.json")
-    except InputError as error:
-        raise InputError(f"{folder}: no student that opens ({error})") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
+    kind = _model_type(folder)
     if kind != EncoderModel.config_class.model_type:
         raise InputError(f"{folder}: config.json says model_type {kind!r}; expected an encoder student")
     return open_whole(EncoderModel, folder)

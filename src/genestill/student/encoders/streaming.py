@@ -115,7 +115,7 @@ def embed_fasta(
     Args:
         fasta: sequences, gzipped or not, of any length and number.
         folder: the student.
-        output: Parquet file; tokens counts bases, and nothing is ever truncated.
+        output: Parquet file; special tokens are not counted, and nothing is ever truncated.
         tracks: Parquet table with id, cds and splice (`table_schemas.TRANSCRIPTS`), in the order of the FASTA file.
         device, pooling, batch_tokens, threads: see `Embedder`.
 
@@ -124,7 +124,7 @@ def embed_fasta(
         CheckFailed: the student gave a number that float16 cannot hold.
     """
     embedder = Embedder(folder, device, pooling, batch_tokens, threads)
-    expected = embedder.model.config.tracks
+    expected = embedder.tracks
     if tracks is not None and expected != len(TRACKS):
         raise InputError(f"{folder}: this student reads {expected} tracks; {tracks} has {len(TRACKS)}")
     if tracks is None and expected:
@@ -134,21 +134,21 @@ def embed_fasta(
     metadata = {
         "model": Path(folder).name,
         "revision": sha256_of(Path(folder) / "model.safetensors"),
-        "teacher": json.dumps(embedder.model.config.teacher),
+        "teacher": json.dumps(getattr(embedder.model.config, "teacher", None)),
         "layer": "-1",
         "pooling": embedder.pooling,
         "dtype": "float32",
-        "tokenizer": "single nucleotides",
+        "tokenizer": embedder.adapter.kind,
         "input": checksum,
         "version": genestill.__version__,
     }
     schema = table_schemas.embeddings(embedder.size).with_metadata(metadata)
     with write_aside(output) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for held in buffers(records):
-            writer.write_table(_rows(held, embedder.embed(held), schema))
+            writer.write_table(_rows(held, *embedder.embed_and_count(held), schema))
 
 
-def _rows(held: list[Record], vectors: np.ndarray, schema: pa.Schema) -> pa.Table:
+def _rows(held: list[Record], vectors: np.ndarray, tokens: np.ndarray, schema: pa.Schema) -> pa.Table:
     largest = np.abs(vectors).max()
     if not largest <= np.finfo(np.float16).max:
         raise CheckFailed(f"the student gave a value of {largest:g}, which float16 cannot hold; was it trained?")
@@ -157,7 +157,7 @@ def _rows(held: list[Record], vectors: np.ndarray, schema: pa.Schema) -> pa.Tabl
         {
             "id": [record.name for record in held],
             "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-            "tokens": pa.array([len(record.sequence) for record in held], pa.int32()),
+            "tokens": pa.array(tokens, pa.int32()),
             "truncated": pa.array([False] * len(held)),
         },
         schema=schema,
