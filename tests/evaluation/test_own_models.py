@@ -16,7 +16,7 @@ from genestill.core.table_schemas import INDEX, TASK_PREDICTIONS
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes.peers import import_embeddings
 from genestill.evaluation.sequence_tasks.peers import import_sequence_predictions
-from genestill.evaluation.sequence_tasks.runs import write_rows
+from genestill.evaluation.sequence_tasks.pipeline import write_rows
 from genestill.evaluation.sequence_tasks.scores import read_run, score_runs
 
 # Rows 2, 4 and 5 are test rows.

@@ -14,7 +14,7 @@ from genestill.core.task_tables import read_task_table
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.baselines import cnn, kmer
 from genestill.evaluation.sequence_tasks.metrics import confusion, score
-from genestill.evaluation.sequence_tasks.runs import draw_task, fit_on_table, score_tables, write_rows
+from genestill.evaluation.sequence_tasks.pipeline import draw_task, fit_on_table, score_tables, write_rows
 from genestill.evaluation.sequence_tasks.scores import MEAN, Run, read_run, score_runs, tabulate_rows
 from genestill.evaluation.sequence_tasks.tables import (
     Protocol,

@@ -32,9 +32,9 @@ from genestill.student.corrector.targets import (
     GARBAGE,
     Targets,
     agreement,
-    heed_teacher,
+    apply_teacher_prior,
+    combine_hypotheses,
     marginal,
-    mix,
     targets_of_labels,
     weigh_neighbours,
 )
@@ -223,8 +223,8 @@ def test_neighbours_that_may_be_of_another_genome_count_no_more_than_their_odds(
 def test_a_contig_that_contradicts_doubtful_neighbours_keeps_its_own_opinion():
     prior = np.full(4, 0.25)
     own, around = sparse.csr_matrix([[1.0, 0, 0, 0]]), sparse.csr_matrix([[0, 1.0, 0, 0]])
-    doubtful = mix(own, around, around, np.array([0.6]), prior).toarray()[0]
-    certain = mix(own, around, around, np.array([0.99999]), prior).toarray()[0]
+    doubtful = combine_hypotheses(own, around, around, np.array([0.6]), prior).toarray()[0]
+    certain = combine_hypotheses(own, around, around, np.array([0.99999]), prior).toarray()[0]
     assert doubtful[0] > 0.9
     assert certain[1] > 0.9
 
@@ -239,10 +239,10 @@ def test_a_useless_teacher_earns_no_weight_and_a_good_one_does(tree, community, 
     sure.data = np.where(sure.data > 0.7, 0.95, sure.data)
     alone = Targets(sure, alone.around, sure, alone.prior, 0.0)
     known = ~tree.is_other[tree.leaves]
-    assert heed_teacher(alone, sparse.csr_matrix(noise), known, random).teacher_weight == 0.0
+    assert apply_teacher_prior(alone, sparse.csr_matrix(noise), known, random).teacher_weight == 0.0
     good = np.full((len(genome), len(tree.leaves)), 0.001)
     good[np.arange(len(genome)), leaf[genome]] = 0.9
-    heeded = heed_teacher(alone, sparse.csr_matrix(good), known, random)
+    heeded = apply_teacher_prior(alone, sparse.csr_matrix(good), known, random)
     assert heeded.teacher_weight == 1.0
     # The teacher may not take from what the evidence leaves to the unknown.
     np.testing.assert_allclose(heeded.posterior[:, ~known].toarray(), alone.posterior[:, ~known].toarray())
@@ -255,7 +255,7 @@ def test_a_teacher_that_names_a_species_below_a_wide_node_is_heeded_and_the_mass
     own = sparse.csr_matrix([[0.0, 0, 0, 0.2, 0, 0.8]] + [[0.95, 0, 0, 0, 0.05, 0]] * 20)
     targets = Targets(own, sparse.csr_matrix(own.shape), own, marginal(own, wide), 0.0, wide)
     soft = sparse.csr_matrix(([0.9] * 21, ([*range(21)], [1] + [0] * 20)), shape=(21, 5))
-    heeded = heed_teacher(targets, soft, known, np.random.default_rng(0))
+    heeded = apply_teacher_prior(targets, soft, known, np.random.default_rng(0))
     assert heeded.teacher_weight > 0
     spread = wide.spread(heeded.posterior)
     np.testing.assert_allclose(spread.sum(axis=1), 1)

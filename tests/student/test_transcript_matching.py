@@ -18,9 +18,9 @@ from genestill.student.encoders.model import EncoderModel
 from genestill.student.release import parameters_of
 from genestill.student.transcripts.batch import Batch, mean_over_spans
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
-from genestill.student.transcripts.distillation import Match, distil_transcripts, stability, train
+from genestill.student.transcripts.distillation import TranscriptDistillation, distil_transcripts, stability, train
 from genestill.student.transcripts.objectives import contrastive, cosine, logits, mse, relational
-from genestill.student.transcripts.settings import MatchSettings
+from genestill.student.transcripts.settings import DistillationSettings
 from genestill.student.transcripts.whitening import fit_whitening
 
 TINY = {"backbone": "transformer", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -65,12 +65,12 @@ def _teacher(folder):
 
 
 def _match(folder, objective, **more):
-    settings = MatchSettings(objective=objective, **{"steps": 6, "batch_bases": 512, **more})
+    settings = DistillationSettings(objective=objective, **{"steps": 6, "batch_bases": 512, **more})
     torch.manual_seed(settings.seed)
     corpus = Corpus(
         folder / "transcripts.parquet", _teacher(folder), parse_objective(objective, TRANSCRIPT_OBJECTIVES), False
     )
-    return Match(EncoderConfig(**TINY), corpus, settings, torch.device("cpu")), settings
+    return TranscriptDistillation(EncoderConfig(**TINY), corpus, settings, torch.device("cpu")), settings
 
 
 def test_whitened_embeddings_are_uncorrelated_with_unit_variance():
@@ -113,7 +113,7 @@ def test_contrastive_loss_equals_the_sum_over_the_batch(monkeypatch):
 def test_logits_loss_is_the_softened_divergence():
     student, teacher = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
     batch = SimpleNamespace(
-        settings=MatchSettings(temperature=2.0),
+        settings=DistillationSettings(temperature=2.0),
         base_log_probabilities=(None, None, teacher),
         base_logits=lambda row, column: student,
     )
@@ -166,7 +166,9 @@ def test_what_a_teacher_of_coding_sequences_said_meets_the_bases_it_read(tmp_pat
     write_table(tmp_path / "tokens.parquet", tokens, token_features(5), {"size": "5"})
     teacher = TeacherFiles((), [tmp_path / "tokens.parquet"], [tmp_path / "logs.parquet"], "cds")
     corpus = Corpus(tmp_path / "transcripts.parquet", teacher, {"logits": 1.0, "token": 1.0}, False)
-    match = Match(EncoderConfig(**TINY), corpus, MatchSettings("logits+token"), torch.device("cpu"))
+    match = TranscriptDistillation(
+        EncoderConfig(**TINY), corpus, DistillationSettings("logits+token"), torch.device("cpu")
+    )
     read = corpus.prepare(np.array([0, 1]), True, AllHidden()).to(torch.device("cpu"))
     states = torch.arange(2 * 15.0).reshape(2, 15, 1).repeat(1, 1, 16)
     monkeypatch.setattr(match.heads, "bases", torch.nn.Identity())
@@ -185,7 +187,7 @@ def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monke
     whole, settings = _match(files, "mse+masked")
     record = train(whole, settings, tmp_path / "whole")
     cut, _ = _match(files, "mse+masked")
-    original, calls = Match.loss, []
+    original, calls = TranscriptDistillation.loss, []
 
     def dies(self, read):
         calls.append(1)
@@ -193,10 +195,10 @@ def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monke
             raise KeyboardInterrupt
         return original(self, read)
 
-    monkeypatch.setattr(Match, "loss", dies)
+    monkeypatch.setattr(TranscriptDistillation, "loss", dies)
     with pytest.raises(KeyboardInterrupt):
         train(cut, settings, tmp_path / "cut")
-    monkeypatch.setattr(Match, "loss", original)
+    monkeypatch.setattr(TranscriptDistillation, "loss", original)
     torch.manual_seed(99)
     resumed, _ = _match(files, "mse+masked")
     again = train(resumed, settings, tmp_path / "cut")
@@ -235,7 +237,7 @@ def test_a_checkpoint_of_other_transcripts_or_of_another_teacher_is_not_taken_up
 
 @pytest.mark.faults
 def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, monkeypatch):
-    original = Match.loss
+    original = TranscriptDistillation.loss
 
     def breaks(self, read):
         loss, terms = original(self, read)
@@ -243,9 +245,9 @@ def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, mo
         return (loss * float("nan") if breaks.step % 4 == 0 else loss), terms
 
     breaks.step = 0
-    monkeypatch.setattr(Match, "loss", breaks)
+    monkeypatch.setattr(TranscriptDistillation, "loss", breaks)
     arguments = (EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files))
-    settings = MatchSettings(steps=6, batch_bases=512)
+    settings = DistillationSettings(steps=6, batch_bases=512)
     with pytest.raises(CheckFailed, match=r"training by mse: the loss is nan .* at step 4 "):
         distil_transcripts(*arguments, settings, tmp_path / "a", torch.device("cpu"))
     assert not (tmp_path / "a" / "model").exists()
@@ -257,7 +259,7 @@ def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, mo
 
 
 def test_the_saved_student_is_the_encoder_alone_and_opens_again(files, tmp_path):
-    settings = MatchSettings(steps=2, batch_bases=512)
+    settings = DistillationSettings(steps=2, batch_bases=512)
     distil_transcripts(
         EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu")
     )

@@ -83,13 +83,13 @@ def _add_tsne(commands) -> None:
 
 
 def _run_rows(options) -> None:
-    from genestill.evaluation.sequence_tasks.runs import write_rows
+    from genestill.evaluation.sequence_tasks.pipeline import write_rows
 
     write_rows(options.task, options.output)
 
 
 def _run_baseline(options) -> None:
-    from genestill.evaluation.sequence_tasks.runs import fit_on_table
+    from genestill.evaluation.sequence_tasks.pipeline import fit_on_table
 
     fit_on_table(
         options.kind,
@@ -111,7 +111,7 @@ def _run_import(options) -> None:
 
 
 def _run_scores(options) -> None:
-    from genestill.evaluation.sequence_tasks.runs import score_tables
+    from genestill.evaluation.sequence_tasks.pipeline import score_tables
 
     score_tables(
         options.predictions,
@@ -127,7 +127,7 @@ def _run_scores(options) -> None:
 
 
 def _run_tsne(options) -> None:
-    from genestill.evaluation.sequence_tasks.runs import draw_task
+    from genestill.evaluation.sequence_tasks.pipeline import draw_task
 
     features = {name: shards for name, *shards in options.embeddings}
     draw_task(options.task, features, options.maximum_rows, options.seed, options.output)

@@ -32,7 +32,13 @@ from genestill.student.corrector.neighbours import (
 )
 from genestill.student.corrector.prediction import predict_lineages, representations
 from genestill.student.corrector.settings import CorrectorSettings
-from genestill.student.corrector.targets import GARBAGE, Targets, heed_teacher, targets_of_evidence, targets_of_labels
+from genestill.student.corrector.targets import (
+    GARBAGE,
+    Targets,
+    apply_teacher_prior,
+    targets_of_evidence,
+    targets_of_labels,
+)
 from genestill.student.corrector.training import train_corrector
 
 
@@ -128,7 +134,7 @@ def build_targets(
         targets = targets_of_labels(own, wide, neighbourhood)
     if sources.soft_labels is not None:
         known = ~tree.is_other[tree.leaves]
-        targets = heed_teacher(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), known, random)
+        targets = apply_teacher_prior(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), known, random)
     return targets
 
 

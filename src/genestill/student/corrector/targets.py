@@ -135,7 +135,7 @@ def weigh_neighbours(
     return updated * np.minimum(1.0, most / np.maximum(gathered, 1e-9))[:, None]
 
 
-def mix(
+def combine_hypotheses(
     own: sparse.csr_matrix,
     around: sparse.csr_matrix,
     both: sparse.csr_matrix,
@@ -164,7 +164,7 @@ def targets_of_evidence(evidence: Evidence, others: np.ndarray, neighbourhood: N
     content = evidence.aligned.max(axis=1).toarray().ravel().astype(np.float64)
     around = neighbourhood.matrix(weigh_neighbours(own, prior, neighbourhood, content, wide))
     alone, both = pooled_posteriors(evidence, around, others, POOLED_VOTE_SCALE)
-    return Targets(own, alone, mix(own, alone, both, neighbourhood.reliability(), prior), prior, 0.0)
+    return Targets(own, alone, combine_hypotheses(own, alone, both, neighbourhood.reliability(), prior), prior, 0.0)
 
 
 def targets_of_labels(own: sparse.csr_matrix, wide: WideNodes, neighbourhood: Neighbourhood | None) -> Targets:
@@ -184,7 +184,7 @@ def targets_of_labels(own: sparse.csr_matrix, wide: WideNodes, neighbourhood: Ne
         alone.append(normalised(gathered))
         both.append(normalised(gathered + own[block]))
     alone, both = sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
-    posterior = mix(own, alone, both, neighbourhood.reliability(), prior, wide)
+    posterior = combine_hypotheses(own, alone, both, neighbourhood.reliability(), prior, wide)
     return Targets(own, alone, posterior, prior, 0.0, wide)
 
 
@@ -200,7 +200,9 @@ def normalised(rows: sparse.csr_matrix) -> sparse.csr_matrix:
     return found
 
 
-def heed_teacher(targets: Targets, soft: sparse.csr_matrix, known: np.ndarray, random: np.random.Generator) -> Targets:
+def apply_teacher_prior(
+    targets: Targets, soft: sparse.csr_matrix, known: np.ndarray, random: np.random.Generator
+) -> Targets:
     """Multiply the posterior of the known leaves by (soft label / prior) to a power that held-out contigs choose.
 
     The teacher is taught by labels, and labels know no absent species: it may say which known species a contig is of,

@@ -2,7 +2,7 @@
 
 from genestill.core.options import add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
-from genestill.student.transcripts.settings import EncoderSettings, MatchSettings
+from genestill.student.transcripts.settings import DistillationSettings, EncoderSettings
 
 
 def add_commands(commands) -> None:
@@ -22,7 +22,7 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --compression-ratio"
     )
-    for kind in (EncoderSettings, MatchSettings):
+    for kind in (EncoderSettings, DistillationSettings):
         add_settings(parser, kind)
     parser.add_argument("--keep-diverged", action="store_true", help="a run that diverged is a result, not a failure")
     add_seed(parser)
@@ -42,7 +42,7 @@ def _run_match(options) -> dict:
     from genestill.student.transcripts.corpus import TeacherFiles
     from genestill.student.transcripts.distillation import distil_transcripts
 
-    student, training = settings_of(EncoderSettings, options), settings_of(MatchSettings, options)
+    student, training = settings_of(EncoderSettings, options), settings_of(DistillationSettings, options)
     if options.threads:
         torch.set_num_threads(options.threads)
     if (options.parameters is None) == (options.teacher_model is None):

@@ -19,15 +19,15 @@ from genestill.student.encoders.model import EncoderModel
 from genestill.student.transcripts import objectives
 from genestill.student.transcripts.batch import Batch, Heads
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
-from genestill.student.transcripts.settings import MatchSettings
+from genestill.student.transcripts.settings import DistillationSettings
 
 LAST_RATE = 0.01  # of the peak
 
 
-class Match:
+class TranscriptDistillation:
     """A student, its heads, and the loss of a batch."""
 
-    def __init__(self, config: EncoderConfig, corpus: Corpus, settings: MatchSettings, device: torch.device):
+    def __init__(self, config: EncoderConfig, corpus: Corpus, settings: DistillationSettings, device: torch.device):
         self.weights = parse_objective(settings.objective, TRANSCRIPT_OBJECTIVES)
         self.terms = {name: import_module(f"{objectives.__name__}.{name}").loss for name in self.weights}
         self.settings, self.corpus, self.device = settings, corpus, device
@@ -60,7 +60,7 @@ class Match:
         return sum(weight * terms[term] for term, weight in self.weights.items()), terms
 
 
-def train(match: Match, settings: MatchSettings, checkpoint: str | Path) -> pd.DataFrame:
+def train(match: TranscriptDistillation, settings: DistillationSettings, checkpoint: str | Path) -> pd.DataFrame:
     """Train ``match.model`` in place, and return the history; see `loop.train` for the checkpoint and what is raised.
 
     A checkpoint belongs to the settings, the student, the transcripts and the teacher's files.
@@ -111,7 +111,7 @@ def distil_transcripts(
     config: EncoderConfig,
     transcripts: str | Path,
     teacher: TeacherFiles,
-    settings: MatchSettings,
+    settings: DistillationSettings,
     output: str | Path,
     device: torch.device,
     keep_diverged: bool = False,
@@ -128,7 +128,7 @@ def distil_transcripts(
     output = Path(output)
     checkpoint = output / "checkpoint"
     corpus = Corpus(transcripts, teacher, weights, tracks=config.tracks > 0)
-    match = Match(config, corpus, settings, device)
+    match = TranscriptDistillation(config, corpus, settings, device)
     figures = {"diverged": None, "steps": 0}
     if settings.steps:
         broken = None

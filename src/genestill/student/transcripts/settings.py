@@ -38,7 +38,7 @@ class EncoderSettings(Settings):
 
 
 @dataclass(frozen=True)
-class MatchSettings(Settings):
+class DistillationSettings(Settings):
     """How a student is trained; warm-up is a share of the steps."""
 
     objective: str = setting("mse", describe_objectives(TRANSCRIPT_OBJECTIVES))
