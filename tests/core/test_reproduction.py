@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.cli import build_parser, main
+from genestill.core import files
 from genestill.core.contents import content_checksum
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of, write_json
@@ -56,6 +57,38 @@ def test_a_changed_input_is_named_and_nothing_is_made(made, capfd):
     assert "doing again" not in said.out
     assert main(["--quiet", "reproduce", str(made[1]), "--force"]) == 3
     assert "results/taxonomy: came out with another content" in capfd.readouterr().out
+
+
+def test_a_large_input_is_told_by_size_time_and_samples_and_recognised(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genestill.core.files.LARGE", len(LABELS))
+    (tmp_path / "labels.tsv").write_text(LABELS)
+    assert main(["--quiet", "reference", "taxonomy", "--labels", "labels.tsv", "--output", "results/taxonomy"]) == 0
+    record = str(tmp_path / "results" / "provenance" / "taxonomy.json")
+    entry = read_json(record)["inputs"]["labels"]
+    assert entry.keys() == {"path", "bytes", "modified", "sampled_sha256"}
+    assert entry["bytes"] == len(LABELS)
+    assert main(["--quiet", "reproduce", record]) == 0
+    assert "differs" not in capfd.readouterr().out
+    (tmp_path / "labels.tsv").touch()
+    assert main(["--quiet", "reproduce", record]) == 0
+    assert "without effect: the input labels: labels.tsv was written at another time" in capfd.readouterr().out
+    (tmp_path / "labels.tsv").write_text(LABELS.replace("one", "two"))
+    assert main(["--quiet", "reproduce", record]) == 3
+    assert "labels.tsv has another content than then" in capfd.readouterr().out
+
+
+def test_a_large_file_is_read_in_samples_only(tmp_path):
+    with open(tmp_path / "large", "wb") as handle:
+        handle.truncate(files.LARGE)
+    first = files.identity_of(tmp_path)
+    assert first["bytes"] == files.LARGE
+    with open(tmp_path / "large", "r+b") as handle:
+        handle.seek(-1, 2)
+        handle.write(b"x")
+    assert files.identity_of(tmp_path)["sampled_sha256"] != first["sampled_sha256"]
+    (tmp_path / "link").symlink_to(tmp_path / "large")
+    assert content_checksum(tmp_path / "link") == files.sampled_sha256_of(tmp_path / "large")
 
 
 def test_a_missing_input_is_named(made, capfd):

@@ -4,8 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from genestill.core import files
 from genestill.core.errors import InputError
-from genestill.core.files import read_json, sha256_of
+from genestill.core.files import read_json, sampled_sha256_of, sha256_of
 
 # A record of the run inside a JSON file says where and when, not what.
 _CIRCUMSTANCES = {
@@ -32,6 +33,8 @@ def content_checksum(path: str | Path) -> str:
         return digest.hexdigest()
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
+    if path.is_symlink() and path.stat().st_size >= files.LARGE:
+        return sampled_sha256_of(path)
     if path.suffix == ".json":
         text = json.dumps(_without_circumstances(read_json(path)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

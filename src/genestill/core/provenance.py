@@ -13,7 +13,7 @@ from pathlib import Path
 
 import genestill
 from genestill.core.contents import content_checksum
-from genestill.core.files import sha256_of, write_json
+from genestill.core.files import identity_of, sha256_of, write_json
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "snakemake")
 SOURCE = Path(genestill.__file__).resolve().parent
@@ -61,7 +61,7 @@ def record_command(
         "settings": settings,
         "seed": options.get("seed"),
         "found": found or {},
-        "inputs": {role: {"path": path, "sha256": sha256_of(path)} for role, path in inputs.items()},
+        "inputs": {role: {"path": path, **identity_of(path)} for role, path in inputs.items()},
         "outputs": {role: {"path": path, "content": content_checksum(path)} for role, path in outputs.items()},
         "hardware": hardware(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
