@@ -15,6 +15,7 @@ import numpy as np
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases
 
 BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped anew
+PIECE = 1 << 20  # bases of a longer sequence that are counted at a time
 PROJECTED_AT_ONCE = 4096
 
 
@@ -38,12 +39,25 @@ def count_tetranucleotides(sequences: Iterable[str]) -> Iterator[np.ndarray]:
     block: list[str] = []
     size = 0
     for sequence in sequences:
+        if len(sequence) > PIECE:
+            yield _count_block(block)
+            block, size = [], 0
+            yield _count_long(sequence)
+            continue
         block.append(sequence)
         size += len(sequence)
         if size >= BLOCK:
             yield _count_block(block)
             block, size = [], 0
     yield _count_block(block)
+
+
+def _count_long(sequence: str) -> np.ndarray:
+    """The counts of one sequence, float32 [1, 256]; a chromosome takes several bytes a base if counted at once."""
+    counts = np.zeros((1, 256))
+    for start in range(0, len(sequence) - 3, PIECE):
+        counts += _count_block([sequence[start : start + PIECE + 3]])  # with the windows that reach into the next piece
+    return counts.astype(np.float32)
 
 
 def _count_block(block: list[str]) -> np.ndarray:
