@@ -19,6 +19,7 @@ from genestill.core.files import write_text
 from genestill.core.given_paths import is_folder
 from genestill.core.installation import source_folder
 from genestill.core.locks import folders_to_claim, hold_all
+from genestill.core.memory_requests import memory_mb
 from genestill.core.recipes import (
     CLADE_TASK,
     asked_of_teacher,

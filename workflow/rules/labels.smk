@@ -19,7 +19,9 @@ if IMPORTED_LABELS:
             "../../envs/genestill.yaml"
         threads: 1
         resources:
-            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            mem_mb=lambda wildcards, input, attempt: memory_mb(
+                "labels import", attempt, input.index
+            ),
             runtime=30,
         params:
             format=config["labels"]["format"],
@@ -75,7 +77,9 @@ rule build_label_tree:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "labels tree", attempt, input.labels, f"{input.taxonomy}/lineages.tsv"
+        ),
         runtime=30,
     params:
         hits=lambda wildcards, input: options(hits=input.hits),

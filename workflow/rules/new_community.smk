@@ -90,7 +90,13 @@ rule predict_new_contigs:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student predict",
+            attempt,
+            input.index,
+            f"{input.model}/label_tree.tsv",
+            input.hits,
+        ),
         runtime=30,
     params:
         hits=lambda wildcards, input: options(hits=input.hits),

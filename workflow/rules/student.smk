@@ -33,7 +33,9 @@ rule train_corrector:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student train-corrector", attempt, input.index, input.tree, input.hits
+        ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         hits=lambda wildcards, input: options(hits=input.hits),
@@ -109,7 +111,9 @@ rule export_predictions:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student export", attempt, input.index
+        ),
         runtime=30,
     params:
         name=config["dataset"]["name"],

@@ -75,7 +75,9 @@ rule build_published_tree:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "labels tree", attempt, input.labels, f"{input.taxonomy}/lineages.tsv"
+        ),
         runtime=30,
     shell:
         "python -m genestill labels tree --taxonomy {input.taxonomy:q} --labels {input.labels:q} --output {output:q}"

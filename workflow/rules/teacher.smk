@@ -291,7 +291,9 @@ rule make_soft_labels:
         "../../envs/teacher.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "teacher soft-labels", attempt, input.labels, input.tree
+        ),
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=1,
         gpu_model=GPU_MODEL,
