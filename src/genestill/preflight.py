@@ -10,7 +10,7 @@ from genestill.core.configuration import complete_configuration
 from genestill.core.contradictions import refuse_contradictions
 from genestill.core.errors import InputError
 from genestill.core.given_paths import refuse_missing_paths, refuse_to_replace
-from genestill.core.recipes import asked_of_teacher, results_folder
+from genestill.core.recipes import asked_of_teacher, results_folder, target_of
 
 
 def accept(settings: dict, root: str | Path) -> dict:
@@ -41,10 +41,10 @@ def accept(settings: dict, root: str | Path) -> dict:
 def require_recipe(target: str, configuration: dict) -> None:
     """Raise `InputError` if the recipe of a configuration does not end in ``target``."""
     recipe = configuration["recipe"]
-    if recipe.removesuffix("-published") != target:
+    if target_of(recipe) != target:
         raise InputError(
             f"target {target}: the configuration is of the recipe {recipe}; expected the target "
-            f"{recipe.removesuffix('-published')}, or --configfile with a configuration of the recipe {target}"
+            f"{target_of(recipe)}, or --configfile with a configuration of the recipe {target}"
         )
 
 
@@ -75,7 +75,7 @@ def _refuse_unfit_embeddings(configuration: dict) -> None:
 
 def _refuse_to_replace_predictions(configuration: dict) -> None:
     """Predictions that lie where the student's will go must be the workflow's own."""
-    if configuration["recipe"].removesuffix("-published") == "taxdistill":
+    if target_of(configuration["recipe"]) == "taxdistill":
         results, name = results_folder(configuration), configuration["student"]["name"]
         predictions, log = f"{results}/student/{name}/predictions.parquet", f"{results}/logs/student/train_{name}.log"
         refuse_to_replace(predictions, log, name)

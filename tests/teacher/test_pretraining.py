@@ -162,6 +162,15 @@ def test_settings_that_make_no_model_get_a_sentence(wrong):
         PretrainingSettings(**wrong)
 
 
+def test_a_masked_architecture_is_pretrained_on_masked_tokens_whatever_its_tokenizer(genome):
+    corpus = Genomes.read([genome])
+    settings = PretrainingSettings("nucleotide-transformer", **SMALL, k=1)
+    tokenizer = find_architecture(settings.architecture).make_tokenizer(corpus, settings)
+    words = np.flatnonzero([word in tuple("ACGT") for word in tokenizer.vocabulary])
+    tensors = pretraining._draw(tokenizer, words, corpus, settings, 0)[0].tensors
+    assert 0 < len(tensors["targets"]) < 0.5 * tensors["inputs"].numel()
+
+
 def test_every_architecture_has_a_module_of_its_name():
     modules = {path.stem for path in Path(architectures.__path__[0]).glob("*.py")} - {"__init__", "architecture"}
     assert modules == {name.replace("-", "_") for name in ARCHITECTURES}

@@ -29,6 +29,7 @@ from genestill.core.recipes import (
     mrna_students,
     needed_representations,
     results_folder,
+    target_of,
 )
 from genestill.core.settings import select_settings
 from genestill.preflight import accept, require_recipe

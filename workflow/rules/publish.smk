@@ -12,11 +12,10 @@ PUBLISHED_AS = (
 )
 PUBLISHED_METRICS = {
     "taxdistill": f"{EVALUATION}/metrics.parquet",
-    "taxdistill-published": f"{EVALUATION}/metrics.parquet",
     "mrna": f"{MRNA_TABLE}/metrics.parquet",
     "had": f"{DNA_SCORES}/metrics.parquet",
     "seqlens": f"{DNA_SCORES}/metrics.parquet",
-}[config["recipe"]]
+}[target_of(config["recipe"])]
 PUBLISHED_TEACHER = (
     config["teacher"]["name"]
     if asked_of_teacher(config) and not ONLY_SCORES
@@ -25,7 +24,7 @@ PUBLISHED_TEACHER = (
 # What Snakemake measured of the steps that make a model.
 PUBLISHED_COSTS = (
     []
-    if ONLY_SCORES or config["recipe"] not in ("taxdistill", "taxdistill-published")
+    if ONLY_SCORES or target_of(config["recipe"]) != "taxdistill"
     else [
         f"{STUDENT_NAME}={RESULTS}/benchmarks/student/train_{STUDENT_NAME}.tsv",
         *(

@@ -9,6 +9,11 @@ REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
 
 
+def target_of(recipe: str) -> str:
+    """The target that a recipe ends in; a recipe and its published counterpart end in the same."""
+    return recipe.removesuffix("-published")
+
+
 def results_folder(configuration: dict) -> str:
     """Where the results of a run go."""
     return f"results/{configuration['recipe']}/{configuration['dataset']['name']}"

@@ -97,7 +97,7 @@ def _draw(
     for row, tokens in enumerate(ids):
         inputs[row, : len(tokens)] = tokens
         attention[row, : len(tokens)] = 1
-    if tokenizer.unit == 1:
+    if find_architecture(settings.architecture).kind == "causal":
         targets = causal_targets(inputs, attention)
     else:
         inputs, targets = mask_tokens(inputs, np.isin(inputs, words), tokenizer.mask, words, generator)
