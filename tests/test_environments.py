@@ -31,6 +31,8 @@ PYPI_NAME_OF_MODULE = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
+# Programs that are no Python packages: conda or the system gives them.
+PROGRAMS = ("diamond", "kraken2", "minimap2", "mmseqs2")
 # The extras whose packages no rule needs: fla where there is a GPU and it is installed.
 BEYOND_RULES = ("gpu",)
 
@@ -75,7 +77,7 @@ def test_an_environment_agrees_with_the_pins_of_the_project(file):
         assert not {Requirement(line).name for line in pip} & set(project)
         return
     for name, version in conda.items():
-        if name not in ("python", "mmseqs2"):
+        if name not in ("python", *PROGRAMS):
             assert as_specifier(version) == project[PYPI_NAME.get(name, name)], f"{file.name}: {name}"
 
 

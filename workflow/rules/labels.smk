@@ -90,3 +90,28 @@ rule build_label_tree:
     shell:
         "python -m genestill labels tree --taxonomy {input.taxonomy:q} --labels {input.labels:q} {params.hits}"
         " {params.other_children} --output {output:q} 2> {log:q}"
+
+
+rule align_contigs:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        genomes=GENOMES,
+    output:
+        f"{RESULTS}/labels/alignments.parquet",
+    log:
+        f"{RESULTS}/logs/labels/align_contigs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/labels/align_contigs.tsv"
+    conda:
+        "../../envs/minimap2.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+    shell:
+        "python -m genestill labels align --contigs {input.contigs:q} --index {input.index:q}"
+        " --genomes {input.genomes:q} --genomes-folder {params.genomes_folder:q} --threads {threads}"
+        " --output {output:q} 2> {log:q}"

@@ -1,6 +1,10 @@
 # What the taxonomy benchmark compares on one community: the corrector, its ablations, and its peers, each a name with
 # a seed. The main recipe needs none of these rules.
 
+from genestill.core.logs import logger
+from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
+from genestill.evaluation.contig_peers.registry import reasons_left_out
+
 # What each of them does without.
 ABLATIONS = {
     "corrector": set(),
@@ -10,7 +14,7 @@ ABLATIONS = {
     "corrector-labels-only": {"hits"},
 }
 # What each model is in the tables; what is not named here is a control.
-KIND_OF_MODEL = {
+KIND_OF_MODEL = dict.fromkeys(CONTIG_PEERS, "peer") | {
     "corrector": "student",
     "corrector-alone": "student",
     "corrector-searched": "student",
@@ -182,11 +186,100 @@ rule import_taxometer:
         " --format taxometer --contigs {input.index:q} --output {output:q} 2> {log:q}"
 
 
+# Evidence of peers -> the file that `evaluation peer` reads it from. Without genomes there is nothing to align to.
+PEER_EVIDENCE = {
+    "depth": {"abundance": f"{RESULTS}/reference/abundance.parquet"},
+    "alignments": {"alignments": f"{RESULTS}/labels/alignments.parquet"},
+    "kraken2": {"kraken2": f"{RESULTS}/evaluation/peers/kraken2.parquet"},
+}
+
+
+def peer_evidence(wildcards):
+    """The files that a peer needs beside the labels, by the option that takes them."""
+    return {
+        option: file
+        for need in CONTIG_PEERS[wildcards.model].needs
+        for option, file in PEER_EVIDENCE[need].items()
+    }
+
+
+rule run_kraken2:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        genomes=GENOMES,
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        f"{RESULTS}/evaluation/peers/kraken2.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/run_kraken2.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_kraken2.tsv"
+    conda:
+        "../../envs/kraken2.yaml"
+    # Threads of Kraken 2 wait for each other by spinning: on a busy machine one is faster than two.
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+    shell:
+        "python -m genestill evaluation kraken2 --contigs {input.contigs:q} --index {input.index:q}"
+        " --genomes {input.genomes:q} --genomes-folder {params.genomes_folder:q} --taxonomy {input.taxonomy:q}"
+        " --threads {threads} --output {output:q} 2> {log:q}"
+
+
+rule call_peer:
+    input:
+        unpack(peer_evidence),
+        index=f"{RESULTS}/reference/contigs.parquet",
+        labels=f"{RESULTS}/labels/labels.parquet",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/student/call_{{model}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(CONTIG_PEERS),
+        seed=r"\d+",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        evidence=lambda wildcards: options(**peer_evidence(wildcards)),
+    shell:
+        "python -m genestill evaluation peer --name {wildcards.model:q} --index {input.index:q}"
+        " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence} --output {output:q} 2> {log:q}"
+
+
+# Peers that cannot run here, with the reason; conda gives all programs.
+LEFT_OUT = {} if WITH_CONDA else reasons_left_out()
+if not GENOMES:
+    LEFT_OUT |= {
+        name: "the reference is a ready database: its genomes are not known"
+        for name, peer in CONTIG_PEERS.items()
+        if {"alignments", "kraken2"} & set(peer.needs)
+    }
+LEFT_OUT = {
+    model: reason
+    for model, reason in LEFT_OUT.items()
+    if model in config["evaluation"]["benchmark"]
+}
+for model, reason in LEFT_OUT.items():
+    logger.warning("benchmark: %s is left out: %s", model, reason)
+
 # The benchmark's configuration says how many seeds each model gets.
 BENCHMARK_RUNS = [
     (model, seed)
     for model, seeds in config["evaluation"]["benchmark"].items()
     for seed in range(1, seeds + 1)
+    if model not in LEFT_OUT
 ]
 
 

@@ -21,7 +21,16 @@ _CODES = bytes(
     next((code for code, letters in enumerate(("Aa", "Cc", "Gg", "TtUu")) if chr(byte) in letters), UNKNOWN_BASE)
     for byte in range(256)
 )
+_FASTA_SUFFIXES = (".gz", ".fna", ".fa", ".fasta", ".ffn")
 _COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
+
+
+def genome_name(file: str | Path) -> str:
+    """The name of a genome: its file's name without the suffixes of FASTA files, compressed or not."""
+    name = Path(file).name
+    while (suffix := Path(name).suffix) in _FASTA_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str]]:

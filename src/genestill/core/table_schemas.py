@@ -82,12 +82,32 @@ HITS = pa.schema(
     ]
 )
 
+# labels: what minimap2 saw, one row per contig and genome.
+ALIGNMENTS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        column("genome", pa.string(), "genome of the reference: its file's name without suffixes"),
+        column("identity", pa.float32(), "gap-compressed identity: a gap counts once, whatever its length", "share"),
+        column("matches", pa.int64(), "matching bases of all alignments to the genome", "base pairs"),
+        column("aligned", pa.float32(), "bases of the contig that are aligned to the genome", "share"),
+    ]
+)
+
 # teacher: soft labels; nodes index the label tree saved beside the table.
 SOFT_LABELS = pa.schema(
     [
         column("id", pa.string(), "contig"),
         column("nodes", pa.list_(pa.int32()), "leaves of the label tree that have some probability, by number"),
         column("probabilities", pa.list_(pa.float32()), "probability of each of these leaves", "probability"),
+    ]
+)
+
+# evaluation: what Kraken 2 calls each contig at each value of --confidence.
+KRAKEN2_CALLS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        column("confidence", pa.float64(), "value of --confidence", "share"),
+        column("taxid", pa.int64(), "taxid of the label; 0 without one"),
     ]
 )
 

@@ -7,6 +7,7 @@ from genestill.core.options import add_seed, name_and_value, run_and_path
 from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.admission_commands import add_commands as add_admission_commands
 from genestill.evaluation.binning_commands import add_commands as add_binning_commands
+from genestill.evaluation.contig_peers.commands import add_commands as add_peer_commands
 from genestill.evaluation.probes.commands import add_commands as add_probe_commands
 from genestill.evaluation.result_commands import add_commands as add_result_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
@@ -28,6 +29,7 @@ def add_commands(commands) -> None:
     add_probe_commands(commands)
     add_admission_commands(commands)
     add_result_commands(commands)
+    add_peer_commands(commands)
 
 
 def _named_score(text: str) -> tuple[str, float]:

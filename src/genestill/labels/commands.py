@@ -10,6 +10,7 @@ def add_commands(commands) -> None:
     _add_search(commands)
     _add_import(commands)
     _add_tree(commands)
+    _add_align(commands)
 
 
 def _add_outputs(parser) -> None:
@@ -91,3 +92,22 @@ def _run_tree(options) -> None:
     from genestill.labels.tree import build_label_tree
 
     build_label_tree(options.taxonomy, options.labels, options.hits, options.output, options.other_children)
+
+
+def _add_align(commands) -> None:
+    summary = "align contigs to the reference genomes with minimap2"
+    parser = commands.add_parser("align", help=summary, description=summary)
+    add_contigs_and_index(parser)
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
+    parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
+    parser.add_argument("--threads", type=int, default=1, help="threads of minimap2 (default 1)")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="identity by contig and genome")
+    parser.set_defaults(run=_run_align)
+
+
+def _run_align(options) -> None:
+    from genestill.labels.alignments import align_contigs
+
+    align_contigs(
+        options.contigs, options.index, options.genomes, options.genomes_folder, options.threads, options.output
+    )

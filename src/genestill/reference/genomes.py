@@ -17,13 +17,12 @@ from genestill.core.lineage import (
     refuse_two_parents,
 )
 from genestill.core.logs import logger
+from genestill.core.sequences import genome_name
 from genestill.core.tables import read_tsv
 from genestill.core.taxonomy_folder import parse_taxid
 
 # The genetic codes of NCBI that Pyrodigal knows.
 TRANSLATION_TABLES = frozenset({*range(1, 7), *range(9, 17), *range(21, 27), 29, 30, 32, 33})
-
-_SUFFIXES = (".gz", ".fna", ".fa", ".fasta", ".ffn")
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,7 @@ def read_genomes(
     for number, row, columns in _read_rows(path, lineage_column):
         where = f"{path}: line {number}"
         file = row["file"]
-        name = Path(file).name
-        while (suffix := Path(name).suffix) in _SUFFIXES:
-            name = name.removesuffix(suffix)
+        name = genome_name(file)
         if not name or "|" in name or len(name.split()) != 1:
             raise InputError(f"{where}: file {file!r}; expected a file name without white space and '|'")
         if name in line_of:

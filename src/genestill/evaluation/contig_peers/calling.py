@@ -1,0 +1,55 @@
+"""The calls of one peer on one community, as the table in which our own predictions stand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS, Lineage, depth
+from genestill.core.logs import logger
+from genestill.core.table_schemas import PREDICTIONS, rank_columns
+from genestill.core.tables import number_columns, read_tsv, write_table
+from genestill.evaluation.contig_peers.evidence import Evidence
+from genestill.evaluation.contig_peers.registry import PEERS, Peer
+
+
+def call_peer(name: str, evidence: Evidence, thresholds: str | Path | None, output: str | Path) -> None:
+    """Write `table_schemas.PREDICTIONS` of the peer ``name``; confidences are null, every named rank is accepted.
+
+    Args:
+        name: of `registry.PEERS`.
+        evidence: with all that the peer needs.
+        thresholds: table with the columns ``model`` and ``threshold``; None takes the peer's usual threshold.
+        output: the table; its metadata holds the threshold.
+
+    Raises:
+        InputError: an unknown peer; evidence that it needs and that is not there; a table without the peer.
+    """
+    if name not in PEERS:
+        raise InputError(f"no peer {name!r}; expected one of {', '.join(PEERS)}")
+    peer = PEERS[name]
+    lacking = next((need for need in peer.needs if not evidence.has((need,))), None)
+    if lacking is not None:
+        raise InputError(f"{name}: needs the evidence {lacking!r}; give --{lacking}")
+    threshold = peer.usual if thresholds is None else chosen_threshold(peer, thresholds)
+    lineages = peer.call(evidence, threshold)
+    write_table(output, prediction_rows(evidence.ids, lineages), PREDICTIONS, {"threshold": threshold})
+    logger.info("%s at %g (%s): %d contigs", name, threshold, peer.meaning, len(lineages))
+
+
+def chosen_threshold(peer: Peer, path: str | Path) -> float:
+    """The threshold of ``peer`` in a table with the columns ``model`` and ``threshold``."""
+    table = read_tsv(path, ["model", "threshold"])
+    rows = table[table["model"] == peer.name]
+    if len(rows) != 1:
+        raise InputError(f"{path}: {len(rows)} rows for the model {peer.name!r}; expected one")
+    return float(number_columns(rows, ["threshold"], path)[0, 0])
+
+
+def prediction_rows(ids: list[str], lineages: list[Lineage]) -> pd.DataFrame:
+    """Rows of `table_schemas.PREDICTIONS` for lineages without confidences."""
+    nothing = pd.array(np.full(len(ids), np.nan, dtype=np.float32))
+    columns = {"id": ids, **rank_columns(lineages)} | {f"confidence_{rank}": nothing for rank in RANKS}
+    accepted = np.array([depth(lineage) for lineage in lineages], dtype=np.int8)
+    return pd.DataFrame({**columns, "accepted": accepted, "reason": None})

@@ -1,0 +1,129 @@
+"""What peers know about the contigs of a community under one reference."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
+from genestill.core.table_schemas import ALIGNMENTS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
+from genestill.core.tables import read_table, read_tsv
+from genestill.core.taxonomy import read_taxonomy
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """n contigs and what programs say about them; what no program was run for is None.
+
+    Attributes:
+        ids: n ids.
+        length: int64 [n], base pairs.
+        labels: n lineages, MMseqs2's.
+        depth: float [n, samples], mean read depth.
+        lineage_of_genome: genome of the reference -> lineage.
+        lineage_of_taxid: taxid of the reference -> lineage.
+        alignments: rows of `table_schemas.ALIGNMENTS`, of genomes that the reference holds.
+        hits: rows of `table_schemas.HITS`, of targets that the reference holds.
+        kraken2: ``--confidence`` -> n lineages.
+        genes: rows of `table_schemas.GENE_HITS`, of targets that the reference holds.
+        bins: n names of bins; "" for a contig without one.
+    """
+
+    ids: list[str]
+    length: np.ndarray
+    labels: list[Lineage]
+    depth: np.ndarray | None = None
+    lineage_of_genome: dict[str, Lineage] = field(default_factory=dict)
+    lineage_of_taxid: dict[int, Lineage] = field(default_factory=dict)
+    alignments: pd.DataFrame | None = None
+    hits: pd.DataFrame | None = None
+    kraken2: dict[float, list[Lineage]] | None = None
+    genes: pd.DataFrame | None = None
+    bins: list[str] | None = None
+
+    def has(self, needs: tuple[str, ...]) -> bool:
+        """Whether every attribute that ``needs`` names is there."""
+        return all(getattr(self, name) is not None for name in needs)
+
+
+def cut(lineage: Lineage, depth: int) -> Lineage:
+    """The first ``depth`` ranks of a lineage; the rest is None."""
+    return lineage[:depth] + NO_LINEAGE[depth:]
+
+
+def to_genus(lineage: Lineage) -> Lineage:
+    """A lineage without its species."""
+    return cut(lineage, len(RANKS) - 1)
+
+
+def read_evidence(
+    index: str | Path,
+    labels: str | Path,
+    taxonomy: str | Path,
+    abundance: str | Path | None = None,
+    alignments: str | Path | None = None,
+    hits: str | Path | None = None,
+    kraken2: str | Path | None = None,
+) -> Evidence:
+    """Read the tables of `Evidence`, whose rows may stand in any order; what is None stays None.
+
+    Args:
+        index: ``table_schemas.INDEX``: the contigs and their order.
+        labels: ``table_schemas.LABELS``.
+        taxonomy: folder that ``reference taxonomy`` wrote.
+        abundance: table of contigs and read depths that ``reference contigs`` wrote.
+        alignments: ``table_schemas.ALIGNMENTS``.
+        hits: ``table_schemas.HITS``.
+        kraken2: ``table_schemas.KRAKEN2_CALLS``.
+
+    Raises:
+        InputError: a contig of the index that a table of all contigs lacks; a genome that the taxonomy lacks.
+    """
+    table, names = read_table(index, INDEX), read_taxonomy(taxonomy)
+    ids = table["id"].tolist()
+    genomes = read_tsv(Path(taxonomy) / "genomes.tsv", ["genome", "taxid"])
+    lineage_of_genome = {
+        genome: names.lineages[int(taxid)] for genome, taxid in zip(genomes["genome"], genomes["taxid"], strict=True)
+    }
+    aligned = None if alignments is None else read_table(alignments, ALIGNMENTS)
+    unknown = set() if aligned is None else set(aligned["genome"]) - set(lineage_of_genome)
+    if unknown:
+        raise InputError(f"{alignments}: the genome {min(unknown)!r} is not in {taxonomy}/genomes.tsv")
+    calls = None
+    if kraken2 is not None:
+        found = read_table(kraken2, KRAKEN2_CALLS)
+        calls = {
+            float(confidence): [
+                names.lineages.get(taxid, NO_LINEAGE)
+                for taxid in _of_contigs(part.set_index("id"), ids, kraken2)["taxid"]
+            ]
+            for confidence, part in found.groupby("confidence")
+        }
+    return Evidence(
+        ids,
+        table["length"].to_numpy(),
+        lineages_of(_of_contigs(read_table(labels, LABELS).set_index("id"), ids, labels)),
+        None if abundance is None else _depths(abundance, ids),
+        lineage_of_genome,
+        names.lineages,
+        aligned,
+        None if hits is None else read_table(hits, HITS),
+        calls,
+    )
+
+
+def _of_contigs(table: pd.DataFrame, ids: list[str], path: str | Path) -> pd.DataFrame:
+    missing = pd.Index(ids).difference(table.index)
+    if len(missing):
+        raise InputError(f"{path}: no row for the contig {missing[0]!r}; is it of other contigs?")
+    return table.loc[ids]
+
+
+def _depths(path: str | Path, ids: list[str]) -> np.ndarray:
+    try:
+        table = pd.read_parquet(path).set_index("id")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a table of read depths ({error})") from None
+    return _of_contigs(table, ids, path).to_numpy(dtype=float)

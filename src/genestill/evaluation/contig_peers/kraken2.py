@@ -1,0 +1,77 @@
+"""Kraken 2 (Wood et al. 2019, doi 10.1186/s13059-019-1891-0) on the genomes of a reference, as users run it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.files import require_disk_space, scratch_folder
+from genestill.core.label_tables import read_label_table
+from genestill.core.logs import log_counts
+from genestill.core.programs import find_program, run_program
+from genestill.core.sequences import genome_name, read_fasta
+from genestill.core.table_schemas import INDEX, KRAKEN2_CALLS
+from genestill.core.tables import read_table, read_tsv, write_table
+
+
+def run_kraken2(
+    contigs: str | Path,
+    index: str | Path,
+    genomes: str | Path,
+    folder: str | Path,
+    taxonomy: str | Path,
+    confidences: Sequence[float],
+    threads: int,
+    output: str | Path,
+) -> None:
+    """Build a database of the genomes, classify the contigs at every ``--confidence``, write `KRAKEN2_CALLS`.
+
+    Args:
+        contigs: FASTA file.
+        index: ``table_schemas.INDEX``; contigs that it lacks are left out.
+        genomes: table of genomes with the column ``file``; only these are in the database.
+        folder: where these files lie.
+        taxonomy: folder that ``reference taxonomy`` wrote.
+        confidences: values of ``--confidence``.
+        threads: of Kraken 2.
+        output: the table; a contig without a label has taxid 0.
+
+    Raises:
+        InputError: a program is missing; a genome without a file or a taxid.
+        ProgramFailed: Kraken 2 fails.
+    """
+    build, classify = find_program("kraken2-build"), find_program("kraken2")
+    ids = read_table(index, INDEX)["id"].tolist()
+    taxid_of = dict(read_tsv(Path(taxonomy) / "genomes.tsv", ["genome", "taxid"])[["genome", "taxid"]].to_numpy())
+    output = Path(output).resolve()
+    files = [Path(folder) / file for file in read_tsv(genomes, ["file"])["file"]]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    require_disk_space(output.parent, 12 * size + 200_000_000, "the database of Kraken 2")
+    with scratch_folder(output.parent, "kraken2") as scratch:
+        database = scratch.resolve() / "database"
+        (database / "taxonomy").mkdir(parents=True)
+        for name in ("nodes.dmp", "names.dmp"):
+            (database / "taxonomy" / name).write_bytes((Path(taxonomy) / name).read_bytes())
+        library = scratch / "library.fna"
+        with open(library, "w", encoding="ascii") as handle:
+            for file in files:
+                name = genome_name(file)
+                if name not in taxid_of or not file.is_file():
+                    raise InputError(f"{genomes}: {name}: not in {taxonomy}/genomes.tsv, or no such file: {file}")
+                for number, (_, sequence) in enumerate(read_fasta(file), 1):
+                    handle.write(f">{name}_{number}|kraken:taxid|{taxid_of[name]}\n{sequence}\n")
+        where = ["--db", database, "--threads", threads]
+        run_program([build, "--add-to-library", library.resolve(), "--no-masking", *where], scratch)
+        run_program([build, "--build", *where], scratch)
+        parts = []
+        for confidence in confidences:
+            said = scratch / "kraken2.out"
+            words = ["--confidence", confidence, "--output", said.resolve(), Path(contigs).resolve()]
+            run_program([classify, *where, *words], scratch)
+            found = read_label_table(said, "kraken2")
+            taxid = pd.Series(found.taxid, index=found.ids.to_pandas()).reindex(ids, fill_value=0)
+            parts.append(pd.DataFrame({"id": ids, "confidence": confidence, "taxid": taxid.to_numpy()}))
+    table = pd.concat(parts, ignore_index=True)
+    write_table(output, table, KRAKEN2_CALLS)
+    log_counts("kraken2", {"contigs": len(ids), "confidences": len(confidences)})

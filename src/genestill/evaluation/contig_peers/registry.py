@@ -1,0 +1,93 @@
+"""The peers: who they are, what they need, and which thresholds they are tried at.
+
+A new peer is one entry here. A threshold is chosen on the fitting half of the virtual references (`selection`), never
+on the half that judges.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import Lineage
+from genestill.core.programs import find_program
+from genestill.evaluation.contig_peers.alignment_rules import by_alignment, by_group
+from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A classifier of contigs.
+
+    Attributes:
+        name: in tables.
+        needs: attributes of `Evidence` that it reads beside the labels.
+        thresholds: values that are tried, in rising order.
+        usual: the value of ``thresholds`` that is taken where none was chosen.
+        meaning: what the threshold is.
+        call: evidence, threshold -> a lineage per contig.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    usual: float
+    meaning: str
+    call: Callable[[Evidence, float], list[Lineage]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that makes evidence: the name of its executable, and where it is to be had."""
+
+    executable: str
+    package: str
+
+    def missing(self) -> str | None:
+        """Why its evidence cannot be made here; None where the program is found."""
+        try:
+            find_program(self.executable)
+        except InputError:
+            return f"the program {self.executable} is not on PATH ({self.package})"
+        return None
+
+
+def _labels(evidence: Evidence, threshold: float) -> list[Lineage]:
+    return evidence.labels
+
+
+def _kraken2(evidence: Evidence, threshold: float) -> list[Lineage]:
+    return evidence.kraken2[threshold]
+
+
+def _kraken2_species(evidence: Evidence, threshold: float) -> list[Lineage]:
+    """Kraken2's species where it names one, else MMseqs2's genus."""
+    pairs = zip(evidence.kraken2[threshold], evidence.labels, strict=True)
+    return [theirs if theirs[-1] is not None else to_genus(label) for theirs, label in pairs]
+
+
+KRAKEN2_CONFIDENCES = (0.0, 0.05, 0.1, 0.2, 0.3)
+_IDENTITIES = (0.93, 0.94, 0.95, 0.96, 0.965, 0.97, 0.975, 0.98)
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("MMseqs2", (), (0.0,), 0.0, "none", _labels),
+        Peer("kraken2", ("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2),
+        Peer("kraken2-genus", ("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2_species),
+        Peer("minimap2", ("alignments",), _IDENTITIES, 0.95, "gap-compressed identity of the contig", by_alignment),
+        Peer("bag-rule", ("alignments", "depth"), _IDENTITIES, 0.97, "median identity of the group", by_group),
+    )
+}
+# What makes the evidence of the peers.
+PROGRAMS = {
+    "kraken2": Program("kraken2", "Debian or bioconda: kraken2"),
+    "alignments": Program("minimap2", "Debian or bioconda: minimap2"),
+}
+
+
+def reasons_left_out() -> dict[str, str]:
+    """Peer -> why it cannot run on this machine, for those that cannot."""
+    missing = {need: program.missing() for need, program in PROGRAMS.items()}
+    return {
+        peer.name: reason for peer in PEERS.values() for need in peer.needs if (reason := missing.get(need)) is not None
+    }

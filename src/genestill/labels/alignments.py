@@ -1,0 +1,112 @@
+"""Nucleotide alignments of contigs to reference genomes, by minimap2 (Li 2018, doi 10.1093/bioinformatics/bty191).
+
+One row per contig and genome, in the schema `table_schemas.ALIGNMENTS`: enough to withhold genomes afterwards, since
+weaker alignments are kept beside the best one.
+"""
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError, ProgramFailed
+from genestill.core.files import require_disk_space, scratch_folder
+from genestill.core.logs import log_counts
+from genestill.core.programs import find_program
+from genestill.core.sequences import genome_name, read_fasta
+from genestill.core.table_schemas import ALIGNMENTS, INDEX
+from genestill.core.tables import read_table, read_tsv, write_table
+
+# Weak alignments are kept (-p, -N): they are the evidence when the genome of the best one is withheld.
+_OPTIONS = ("-c", "-x", "asm20", "-N", "200", "-p", "0.05", "--secondary=yes")
+_OVERLAP = 0.5  # share of an alignment's bases of the contig that a better one of the same genome may cover
+
+
+def align_contigs(
+    contigs: str | Path, index: str | Path, genomes: str | Path, folder: str | Path, threads: int, output: str | Path
+) -> None:
+    """Align the contigs of ``index`` to all genomes and write the table `table_schemas.ALIGNMENTS`.
+
+    Args:
+        contigs: FASTA file.
+        index: ``table_schemas.INDEX``.
+        genomes: table of genomes with the column ``file``.
+        folder: where these files lie.
+        threads: of minimap2.
+        output: the table, sorted by contig in the order of the index, best genome first.
+
+    Raises:
+        InputError: minimap2 is not installed; a genome without a file.
+        ProgramFailed: minimap2 fails.
+    """
+    minimap2, table = find_program("minimap2"), read_table(index, INDEX)
+    files = [Path(folder) / file for file in read_tsv(genomes, ["file"])["file"]]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise InputError(f"{genomes}: no such file: {missing}")
+    output = Path(output)
+    require_disk_space(output.parent, 5 * sum(file.stat().st_size for file in files) + 100_000_000, "minimap2")
+    with scratch_folder(output.parent, "alignments") as scratch:
+        reference = scratch / "genomes.fna"
+        with open(reference, "w", encoding="ascii") as handle:
+            for file in files:
+                for record, sequence in read_fasta(file):
+                    handle.write(f">{genome_name(file)}|{record}\n{sequence}\n")
+        found = summarise_alignments(_run(minimap2, reference, contigs, threads, scratch), table["id"].tolist())
+    write_table(output, found, ALIGNMENTS)
+    log_counts("alignments", {"contigs": len(table), "contigs_aligned": found["id"].nunique(), "rows": len(found)})
+
+
+def _run(minimap2: Path, reference: Path, contigs: str | Path, threads: int, scratch: Path) -> Iterator[str]:
+    said = scratch / "minimap2.log"
+    words = [str(minimap2), *_OPTIONS, "-t", str(threads), str(reference), str(contigs)]
+    with open(said, "w", encoding="utf-8") as errors:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+            yield from process.stdout
+        if process.returncode:
+            last = said.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise ProgramFailed(f"minimap2 failed with exit code {process.returncode} ({' '.join(words)}). {last}")
+
+
+def summarise_alignments(lines: Iterable[str], ids: list[str]) -> pd.DataFrame:
+    """The table `table_schemas.ALIGNMENTS` of lines in PAF (with ``de:f:``), targets being named ``<genome>|<record>``.
+
+    Of alignments of one contig to one genome that lie on the same bases of the contig, the one with most matches
+    counts. identity is gap-compressed: matches / (matches + mismatches + gaps), a gap counting once whatever its
+    length (1 - the tag ``de``); several alignments are joined by the number of their columns. Contigs that are not in
+    ``ids`` are left out.
+    """
+    row_of = {name: row for row, name in enumerate(ids)}
+    found: dict[tuple[int, str], list[tuple[int, int, int, float]]] = {}
+    lengths: dict[int, int] = {}
+    for number, line in enumerate(lines, 1):
+        cells = line.rstrip("\n").split("\t")
+        tag = next((cell for cell in cells[12:] if cell.startswith("de:f:")), None)
+        if tag is None:
+            raise InputError(f"minimap2: line {number} of its output has no tag de:f:; expected PAF of a run with -c")
+        row = row_of.get(cells[0])
+        if row is None:
+            continue
+        lengths[row] = int(cells[1])
+        genome = cells[5].partition("|")[0]
+        place = (int(cells[9]), int(cells[2]), int(cells[3]), float(tag[5:]))
+        found.setdefault((row, genome), []).append(place)
+    rows = [(row, genome, *_join(places, lengths[row])) for (row, genome), places in found.items()]
+    table = pd.DataFrame(rows, columns=["row", "genome", "identity", "matches", "aligned"])
+    table = table.sort_values(["row", "matches", "genome"], ascending=[True, False, True], ignore_index=True)
+    return table.assign(id=[ids[row] for row in table.pop("row")])
+
+
+def _join(places: list[tuple[int, int, int, float]], length: int) -> tuple[float, int, float]:
+    """identity, matches and the share of the contig of the alignments (matches, start, stop, de) to one genome."""
+    covered = np.zeros(length, dtype=bool)
+    matches, columns = 0, 0.0
+    for matching, start, stop, divergence in sorted(places, reverse=True):
+        if covered[start:stop].sum() > _OVERLAP * (stop - start):
+            continue
+        covered[start:stop] = True
+        matches += matching
+        columns += matching / (1 - divergence)
+    return matches / columns, matches, float(covered.mean())

@@ -1,0 +1,122 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import NO_LINEAGE, parse_lineage
+from genestill.core.table_schemas import PREDICTIONS
+from genestill.core.tables import read_table
+from genestill.evaluation.contig_peers import registry
+from genestill.evaluation.contig_peers.calling import call_peer
+from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
+from genestill.evaluation.contig_peers.registry import PEERS, Program, reasons_left_out
+
+
+def lineage(genus, species):
+    return parse_lineage(f"d__Bacteria;p__P;c__C;o__O;f__F;g__{genus};s__{species}")
+
+
+NEAR, FAR = lineage("Near", "Near one"), lineage("Far", "Far one")
+LABEL = lineage("Label", "Label one")
+GENOMES = {"near": NEAR, "near2": NEAR, "far": FAR}
+
+
+def evidence(rows, lengths=None, depth=None, **more):
+    """Contigs c0, c1, …, one per (genome, identity, aligned) of ``rows``; None is a contig without an alignment."""
+    ids = [f"c{number}" for number in range(len(rows))]
+    table = pd.DataFrame(
+        [(name, *row) for name, row in zip(ids, rows, strict=True) if row],
+        columns=["id", "genome", "identity", "aligned"],
+    )
+    return Evidence(
+        ids,
+        np.array(lengths or [1000] * len(rows)),
+        [LABEL] * len(rows),
+        np.array(depth or [[10.0]] * len(rows)),
+        GENOMES,
+        {},
+        table,
+        **more,
+    )
+
+
+def test_minimap2_names_a_species_by_identity_over_enough_of_the_contig_and_else_the_genus_of_mmseqs2():
+    given = evidence([("near", 0.95, 0.4), ("near", 0.949, 0.9), ("near", 0.99, 0.39), None])
+    assert PEERS["minimap2"].call(given, 0.95) == [NEAR, to_genus(LABEL), to_genus(LABEL), to_genus(LABEL)]
+
+
+def test_the_bag_rule_accepts_a_divergent_contig_of_a_near_group_and_refuses_a_near_contig_of_a_divergent_one():
+    """The hand-made case: two groups of five contigs of equal length, whose medians are .98 and .95."""
+    near = [("near", identity, 0.9) for identity in (0.91, 0.975, 0.98, 0.985, 0.99)]
+    far = [("far", identity, 0.9) for identity in (0.93, 0.94, 0.95, 0.96, 1.0)]
+    named = PEERS["bag-rule"].call(evidence(near + far), 0.97)
+    assert named == [NEAR] * 5 + [to_genus(LABEL)] * 5
+
+
+def test_the_bag_rule_weighs_contigs_by_length():
+    rows = [("near", 0.94, 0.9), ("near", 0.99, 0.9), ("near", 0.94, 0.9)]
+    assert PEERS["bag-rule"].call(evidence(rows, [1000, 3000, 1000]), 0.97) == [NEAR] * 3
+    assert PEERS["bag-rule"].call(evidence(rows, [1000, 1000, 1000]), 0.97) == [to_genus(LABEL)] * 3
+
+
+def test_the_bag_rule_does_not_mix_contigs_of_different_depth():
+    """A strain at depth 20 is near, another at depth 2 is a relative that the reference lacks."""
+    rows = [("near", 0.99, 0.9)] * 3 + [("near", 0.93, 0.9)] * 2
+    named = PEERS["bag-rule"].call(evidence(rows, depth=[[20.0]] * 3 + [[2.0]] * 2), 0.97)
+    assert named == [NEAR] * 3 + [to_genus(LABEL)] * 2
+
+
+def test_the_bag_rule_joins_genomes_of_one_species_and_leaves_out_contigs_below_its_least_identity_or_share():
+    rows = [("near", 0.98, 0.9), ("near2", 0.96, 0.9), ("near", 0.98, 0.9), ("near", 0.89, 0.9), ("near", 0.98, 0.19)]
+    assert PEERS["bag-rule"].call(evidence(rows), 0.97) == [NEAR] * 3 + [to_genus(LABEL)] * 2
+
+
+def test_a_bag_of_more_contigs_than_fit_at_a_time_gives_the_same(monkeypatch):
+    rng = np.random.default_rng(1)
+    rows = [("near", float(identity), 0.9) for identity in rng.uniform(0.95, 0.99, 30)]
+    given = evidence(rows, rng.integers(1000, 9000, 30).tolist(), rng.uniform(1, 20, (30, 2)).tolist())
+    whole = PEERS["bag-rule"].call(given, 0.97)
+    monkeypatch.setattr("genestill.evaluation.contig_peers.alignment_rules._BLOCK", 7)
+    assert PEERS["bag-rule"].call(given, 0.97) == whole
+    assert len(set(whole)) == 2
+
+
+def test_kraken2_stands_alone_and_beside_the_genus_of_mmseqs2():
+    given = evidence([None, None], kraken2={0.05: [NEAR, to_genus(NEAR)], 0.1: [NO_LINEAGE, NO_LINEAGE]})
+    assert PEERS["kraken2"].call(given, 0.05) == [NEAR, to_genus(NEAR)]
+    assert PEERS["kraken2-genus"].call(given, 0.05) == [NEAR, to_genus(LABEL)]
+    assert PEERS["kraken2"].call(given, 0.1) == [NO_LINEAGE] * 2
+
+
+def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):
+    given = evidence([("near", 0.955, 0.9)])
+    (tmp_path / "chosen.tsv").write_text("model\tthreshold\nminimap2\t0.96\n")
+    call_peer("minimap2", given, None, tmp_path / "usual.parquet")
+    call_peer("minimap2", given, tmp_path / "chosen.tsv", tmp_path / "chosen.parquet")
+    accepted = [
+        read_table(tmp_path / f"{name}.parquet", PREDICTIONS)["accepted"].item() for name in ("usual", "chosen")
+    ]
+    assert accepted == [7, 6]
+    with pytest.raises(InputError, match="0 rows for the model 'bag-rule'"):
+        call_peer("bag-rule", given, tmp_path / "chosen.tsv", tmp_path / "bag.parquet")
+
+
+def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
+    with pytest.raises(InputError, match="needs the evidence 'kraken2'"):
+        call_peer("kraken2", evidence([None]), None, tmp_path / "k.parquet")
+    with pytest.raises(InputError, match="no peer 'nobody'"):
+        call_peer("nobody", evidence([None]), None, tmp_path / "k.parquet")
+
+
+def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monkeypatch):
+    nobody = Program("a-program-that-nobody-has", "bioconda: nobody")
+    monkeypatch.setattr(registry, "PROGRAMS", {"kraken2": nobody})
+    reasons = reasons_left_out()
+    assert set(reasons) == {"kraken2", "kraken2-genus"}
+    assert reasons["kraken2"] == "the program a-program-that-nobody-has is not on PATH (bioconda: nobody)"
+
+
+@pytest.mark.parametrize("peer", PEERS.values(), ids=lambda peer: peer.name)
+def test_the_usual_threshold_of_a_peer_is_one_of_those_that_are_tried(peer):
+    assert peer.usual in peer.thresholds
+    assert list(peer.thresholds) == sorted(set(peer.thresholds))
