@@ -11,6 +11,8 @@ def add_commands(commands) -> None:
     _add_import(commands)
     _add_tree(commands)
     _add_align(commands)
+    _add_keep_search(commands)
+    _add_withhold(commands)
 
 
 def _add_outputs(parser) -> None:
@@ -110,4 +112,55 @@ def _run_align(options) -> None:
 
     align_contigs(
         options.contigs, options.index, options.genomes, options.genomes_folder, options.threads, options.output
+    )
+
+
+def _add_keep_search(commands) -> None:
+    summary = "search contigs once and keep the candidates, for labels withhold"
+    parser = commands.add_parser("keep-search", help=summary, description=summary)
+    add_contigs_and_index(parser)
+    parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
+    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    add_settings(parser, SearchSettings)
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="fragments and candidates")
+    parser.set_defaults(run=_run_keep_search)
+
+
+def _run_keep_search(options) -> None:
+    from genestill.labels.withholding import keep_search
+
+    settings = settings_of(SearchSettings, options)
+    keep_search(options.contigs, options.index, options.database, settings, options.threads, options.output)
+
+
+def _add_withhold(commands) -> None:
+    summary = "the labels of a kept search without some clades: a virtual reference"
+    parser = commands.add_parser("withhold", help=summary, description=summary)
+    parser.add_argument("--search", required=True, metavar="FOLDER", help="what 'labels keep-search' wrote")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
+    parser.add_argument("--database", required=True, metavar="DATABASE", help="the database that was searched")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
+    parser.add_argument("--reference", required=True, metavar="NAME", help="virtual reference in that table")
+    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    add_settings(parser, SearchSettings)
+    parser.add_argument("--output-labels", required=True, metavar="PARQUET", help="one lineage a contig")
+    parser.add_argument("--output-tsv", required=True, metavar="TSV", help="the same in Taxometer's input format")
+    parser.set_defaults(run=_run_withhold)
+
+
+def _run_withhold(options) -> None:
+    from genestill.labels.withholding import read_withheld, withhold
+
+    withhold(
+        options.search,
+        options.index,
+        options.database,
+        options.taxonomy,
+        read_withheld(options.withheld, options.community, options.reference),
+        settings_of(SearchSettings, options),
+        options.threads,
+        options.output_labels,
+        options.output_tsv,
     )

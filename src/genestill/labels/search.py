@@ -64,9 +64,9 @@ def search_contigs(
     require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
     output_labels.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output_labels.parent, "search") as folder:
-        _write_queries(contigs, table["id"], folder / "contigs.fna")
-        parameters = _classify(database.resolve(), settings, threads, folder)
-        labels = _read_labels(folder / "labels.tsv", table["id"].tolist())
+        write_queries(contigs, table["id"], folder / "contigs.fna")
+        parameters = classify(database.resolve(), settings, threads, folder)
+        labels = read_labels(folder / "labels.tsv", table["id"].tolist())
         lineages = write_labels(labels, names, output_labels, output_tsv)
         counts = count_labels(lineages) | dict(names.met) | labels.met
         require_two_species(counts["distinct_species"], str(database), f"the labels of {len(lineages)} contigs")
@@ -87,8 +87,8 @@ def search_contigs(
     log_counts("search", counts)
 
 
-def _write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
-    """The contigs of the index under their row number: MMseqs2 would take ids like ``sp|P1|X`` apart."""
+def write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
+    """Write the contigs of the index under their row number: MMseqs2 would take ids like ``sp|P1|X`` apart."""
     row_of = {name: row for row, name in enumerate(ids)}
     written = 0
     with open(path, "w", encoding="ascii") as handle:
@@ -100,8 +100,8 @@ def _write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
         raise InputError(f"{contigs}: {len(row_of) - written} contigs of the index are not in the file")
 
 
-def _read_labels(path: Path, ids: list[str]) -> LabelTable:
-    """The table of ``mmseqs createtsv``, whose contigs are row numbers, in the order of ``ids``."""
+def read_labels(path: Path, ids: list[str]) -> LabelTable:
+    """Read the table of ``mmseqs createtsv``, whose contigs are row numbers, in the order of ``ids``."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if not text.strip():  # no contig has an open reading frame
         raise InputError(f"none of {len(ids)} contigs has an open reading frame; are these sequences DNA?")
@@ -113,7 +113,8 @@ def _read_labels(path: Path, ids: list[str]) -> LabelTable:
     return labels
 
 
-def _classify(database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:
+def classify(database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:
+    """Run ``mmseqs taxonomy`` on ``contigs.fna`` in ``folder``, which keeps what it left; return its parameters."""
     run_program(["mmseqs", "createdb", "contigs.fna", "contigs", "--dbtype", 2, "--shuffle", 0, "-v", 1], folder)
     parameters = [
         *("-s", settings.sensitivity, "-k", settings.kmer, "-e", settings.evalue),

@@ -1,8 +1,14 @@
 """The commands of the reference stage that make or cut genomes: simulation, community, windows, clade task."""
 
-from genestill.core.options import add_seed
+from genestill.core.options import add_seed, name_and_value
 from genestill.core.settings import add_settings, settings_of
-from genestill.reference.settings import CladeTaskSettings, CommunitySettings, SimulatedGenomeSettings, WindowSettings
+from genestill.reference.settings import (
+    CladeTaskSettings,
+    CommunitySettings,
+    SimulatedGenomeSettings,
+    WindowSettings,
+    WithheldSettings,
+)
 
 
 def add_commands(commands) -> None:
@@ -10,6 +16,7 @@ def add_commands(commands) -> None:
     _add_simulate(commands)
     _add_community(commands)
     _add_species_sets(commands)
+    _add_withheld(commands)
     _add_windows(commands)
     _add_clade_task(commands)
 
@@ -92,6 +99,35 @@ def _run_species_sets(options) -> None:
     write_species_sets(
         options.genomes, options.genomes_folder, options.truth, options.output, options.output_identities
     )
+
+
+def _add_withheld(commands) -> None:
+    summary = "choose the clades that virtual references withhold, in a fitting and a judging half split by family"
+    parser = commands.add_parser("withheld", help=summary, description=summary)
+    parser.add_argument(
+        "--genomes",
+        type=name_and_value,
+        nargs="+",
+        required=True,
+        metavar="NAME=TSV",
+        help="communities, each with the table of the genomes of its reference",
+    )
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    parser.add_argument(
+        "--lineage-column", metavar="NAME", help="column of the lineages (default: lineage, else the seven ranks)"
+    )
+    add_settings(parser, WithheldSettings)
+    add_seed(parser)
+    parser.add_argument("--output", required=True, metavar="TSV", help="a row per reference and clade")
+    parser.set_defaults(run=_run_withheld)
+
+
+def _run_withheld(options) -> None:
+    from genestill.reference.withheld import write_withheld
+
+    settings = settings_of(WithheldSettings, options)
+    genomes = dict(options.genomes)
+    write_withheld(genomes, options.genomes_folder, options.lineage_column, settings, options.seed, options.output)
 
 
 def _add_windows(commands) -> None:

@@ -95,6 +95,16 @@ class CommunitySettings(Settings):
 
 
 @dataclass(frozen=True)
+class WithheldSettings(Settings):
+    """How many virtual references there are, and how much each withholds of the families of its half."""
+
+    number: int = setting(100, "Virtual references per half, over all communities.", minimum=1)
+    families: float = setting(0.1, "Share of the families that a reference withholds.", minimum=0, maximum=1)
+    genera: float = setting(0.2, "Share of the genera that are left.", minimum=0, maximum=1)
+    species: float = setting(0.2, "Share of the species that are left.", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
 class WindowSettings(Settings):
     """Which windows are cut out of genomes."""
 

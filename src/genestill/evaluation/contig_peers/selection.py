@@ -1,0 +1,134 @@
+"""Thresholds of peers, chosen on the fitting half of the virtual references and judged on the other half.
+
+A reference counts once, whatever the number of its contigs. Only contigs of families of a reference's half count: the
+halves share neither clades nor contigs of a family.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.lineage import RANKS, Lineage
+from genestill.evaluation.bootstrap import f1_score
+from genestill.evaluation.contig_peers.evidence import Evidence
+from genestill.evaluation.contig_peers.registry import PEERS
+
+FITTING, JUDGING = "fitting", "judging"
+SCORED_RANKS = ("species", "genus", "family")
+_FAMILY = RANKS.index("family") + 1
+
+
+@dataclass(frozen=True)
+class VirtualReference:
+    """A reference from which clades are withheld.
+
+    Attributes:
+        name: such as fitting-001.
+        half: `FITTING` or `JUDGING`.
+        clades: what is withheld: lineages that end at the rank of the clade (shorter than seven ranks above species).
+    """
+
+    name: str
+    half: str
+    clades: list[Lineage]
+
+
+def is_withheld(lineage: Lineage, clades: Iterable[Lineage]) -> bool:
+    """Whether a lineage lies in one of the clades."""
+    return any(lineage[: len(clade)] == clade for clade in clades)
+
+
+def without(evidence: Evidence, labels: list[Lineage], clades: list[Lineage]) -> Evidence:
+    """The evidence under a reference that lacks ``clades``: alignments to their genomes are gone, labels replaced.
+
+    Kraken 2's calls cannot be filtered: they depend on all genomes of its database.
+    """
+    left = {name: one for name, one in evidence.lineage_of_genome.items() if not is_withheld(one, clades)}
+    alignments = evidence.alignments
+    if alignments is not None:
+        alignments = alignments[alignments["genome"].isin(list(left))].reset_index(drop=True)
+    return replace(evidence, labels=labels, lineage_of_genome=left, alignments=alignments, kraken2=None)
+
+
+def score_reference(
+    evidence: Evidence, truth: list[Lineage], reference: VirtualReference, members: np.ndarray
+) -> Iterator[dict]:
+    """Rows of one virtual reference: every peer that has its evidence, threshold and rank.
+
+    Args:
+        evidence: as `without` returns it.
+        truth: right lineages of the contigs.
+        reference: whose name and half stand in the rows.
+        members: bool [contigs], those that count.
+
+    Yields:
+        model, threshold, half, reference, rank, f1 (accepted names only, recall over all contigs), absent and
+        absent_called (contigs whose taxon the reference lacks, and those of them that are named nevertheless).
+    """
+    held = [{lineage[: level + 1] for lineage in evidence.lineage_of_genome.values()} for level in range(len(RANKS))]
+    rows = np.flatnonzero(members)
+    for peer in PEERS.values():
+        if not evidence.has(peer.needs):
+            continue
+        for threshold in peer.thresholds:
+            named = peer.call(evidence, threshold)
+            for rank in SCORED_RANKS:
+                level = RANKS.index(rank)
+                called = np.array([named[row][level] is not None for row in rows], dtype=bool)
+                right = np.array([named[row][: level + 1] == truth[row][: level + 1] for row in rows], dtype=bool)
+                absent = np.array([truth[row][: level + 1] not in held[level] for row in rows], dtype=bool)
+                correct, wrong = (called & right).sum(), (called & ~right).sum()
+                yield {
+                    "model": peer.name,
+                    "threshold": threshold,
+                    "half": reference.half,
+                    "reference": reference.name,
+                    "rank": rank,
+                    "f1": float(f1_score(correct, wrong, len(rows) - correct - wrong)),
+                    "absent": int(absent.sum()),
+                    "absent_called": int((absent & called).sum()),
+                }
+
+
+def members_of_half(truth: list[Lineage], families: set[Lineage]) -> np.ndarray:
+    """bool [contigs]: whether the right family is one of ``families`` (lineages of five ranks)."""
+    return np.array([lineage[:_FAMILY] in families for lineage in truth], dtype=bool)
+
+
+def choose_thresholds(scores: pd.DataFrame) -> pd.DataFrame:
+    """The threshold of every model: the highest mean F1 at species over the fitting references, the lower on a tie.
+
+    Args:
+        scores: rows of `score_reference`.
+
+    Returns:
+        Columns model, threshold, fitting_f1; the strongest model first. Nothing of the judging half is read.
+    """
+    fitting = scores[(scores["half"] == FITTING) & (scores["rank"] == "species")]
+    mean = fitting.groupby(["model", "threshold"])["f1"].mean().round(9).reset_index(name="fitting_f1")
+    mean = mean.sort_values(["fitting_f1", "threshold"], ascending=[False, True], kind="stable")
+    return mean.drop_duplicates("model").reset_index(drop=True)
+
+
+def judge_peers(scores: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores over the judging references, each model at the threshold of `choose_thresholds` and in hindsight.
+
+    Returns:
+        Columns model, threshold, hindsight (whether the threshold is the best one of the judging half itself, for
+        comparison only), strongest (the model with the highest mean on the fitting half), rank, f1, absent,
+        absent_called.
+    """
+    judging = scores[scores["half"] == JUDGING]
+    measures = judging.groupby(["model", "threshold", "rank"])[["f1", "absent", "absent_called"]].mean().reset_index()
+    species = measures[measures["rank"] == "species"]
+    best = species.loc[species.groupby("model")["f1"].idxmax(), ["model", "threshold"]]
+    parts = [
+        measures.merge(which[["model", "threshold"]], on=["model", "threshold"]).assign(hindsight=hindsight)
+        for which, hindsight in ((chosen, False), (best, True))
+    ]
+    strongest = chosen["model"].iloc[0] if len(chosen) else ""
+    table = pd.concat(parts, ignore_index=True).assign(strongest=lambda part: part["model"] == strongest)
+    columns = ["model", "threshold", "hindsight", "strongest", "rank", "f1", "absent", "absent_called"]
+    return table.sort_values(["rank", "hindsight", "f1"], ascending=[True, True, False])[columns].reset_index(drop=True)

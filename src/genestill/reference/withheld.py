@@ -1,0 +1,124 @@
+"""Virtual references: which species, genera and families are withheld from a reference, and in which half.
+
+Thresholds are chosen on the fitting half and methods are compared on the judging half. The halves are split by family
+over all communities together, so that no clade is withheld in both.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, format_lineage
+from genestill.core.logs import log_counts
+from genestill.reference.genomes import read_genomes
+from genestill.reference.settings import WithheldSettings
+
+HALVES = ("fitting", "judging")
+COLUMNS = ("community", "reference", "half", "rank", "clade")
+_FAMILY = RANKS.index("family") + 1
+
+
+def split_families(lineages: list[Lineage], rng: np.random.Generator) -> dict[Lineage, str]:
+    """Family (a lineage of five ranks) -> one of `HALVES`; the halves get about as many genomes each.
+
+    Families go, in random order, to the half that has fewer genomes.
+    """
+    families, counts = np.unique([format_lineage(lineage[:_FAMILY]) for lineage in lineages], return_counts=True)
+    path_of = {format_lineage(lineage[:_FAMILY]): lineage[:_FAMILY] for lineage in lineages}
+    held = dict.fromkeys(HALVES, 0)
+    half_of = {}
+    for row in rng.permutation(len(families)):
+        half = min(HALVES, key=held.__getitem__)
+        half_of[path_of[families[row]]] = half
+        held[half] += int(counts[row])
+    return half_of
+
+
+def choose_withheld(reference: Mapping[str, list[Lineage]], settings: WithheldSettings, seed: int) -> pd.DataFrame:
+    """Choose the clades of every virtual reference.
+
+    A clade is withheld only where the reference keeps another one of the rank above, so that the right answer for its
+    contigs is the rank above. Families are chosen first, then genera, then species.
+
+    Args:
+        reference: community -> lineages of the genomes of its reference, down to the species.
+        settings: see `WithheldSettings`; ``number`` references per half are dealt to the communities in turn.
+        seed: of every random number.
+
+    Returns:
+        Columns `COLUMNS`, one row per clade that is withheld; clade is a lineage (``d__…;…``) down to its rank.
+    """
+    half_of = split_families([lineage for held in reference.values() for lineage in held], np.random.default_rng(seed))
+    shares = {"family": settings.families, "genus": settings.genera, "species": settings.species}
+    rows = []
+    for place, half in enumerate(HALVES):
+        for number in range(1, settings.number + 1):
+            community = list(reference)[(number - 1) % len(reference)]
+            rng = np.random.default_rng([seed, place, number])
+            candidates = {lineage for lineage in reference[community]}
+            for rank, share in shares.items():
+                for clade in _draw(candidates, half_of, half, RANKS.index(rank) + 1, share, rng):
+                    name = format_lineage(clade + NO_LINEAGE[len(clade) :])
+                    rows.append((community, f"{half}-{number:03d}", half, rank, name))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _draw(
+    held: set[Lineage], half_of: dict[Lineage, str], half: str, level: int, share: float, rng: np.random.Generator
+) -> list[Lineage]:
+    """Clades of ``level`` ranks that are withheld; their lineages leave ``held``."""
+    clades = sorted({lineage[:level] for lineage in held if half_of[lineage[:_FAMILY]] == half})
+    wanted, drawn = round(share * len(clades)), []
+    for row in rng.permutation(len(clades)):
+        clade = clades[row]
+        with_mate = any(lineage[: level - 1] == clade[:-1] and lineage[:level] != clade for lineage in held)
+        if len(drawn) < wanted and with_mate:
+            drawn.append(clade)
+            held.difference_update({lineage for lineage in held if lineage[:level] == clade})
+    return drawn
+
+
+def write_withheld(
+    genomes: Mapping[str, str | Path],
+    folder: str | Path | None,
+    lineage_column: str | None,
+    settings: WithheldSettings,
+    seed: int,
+    output: str | Path,
+) -> None:
+    """Write the table of `choose_withheld` as TSV.
+
+    Args:
+        genomes: community -> table of the genomes of its reference, see `genomes.read_genomes`, also for ``folder``
+            and ``lineage_column``.
+        folder: where the genomes lie.
+        lineage_column: where the lineages stand.
+        settings: see `WithheldSettings`.
+        seed: of every random number.
+        output: the table.
+
+    Raises:
+        InputError: what `read_genomes` refuses; a reference without a clade that could be withheld.
+    """
+    reference = {
+        name: [genome.lineage for genome in read_genomes(path, folder, lineage_column, to_species=True)]
+        for name, path in genomes.items()
+    }
+    table = choose_withheld(reference, settings, seed)
+    if not len(table):
+        raise InputError(
+            f"{next(iter(genomes.values()))}: no clade can be withheld: none has another one beside it; expected "
+            "genera of several species, families of several genera or orders of several families, or larger shares"
+        )
+    with write_aside(output) as aside:
+        table.to_csv(aside, sep="\t", index=False, lineterminator="\n")
+    counts = {"references": table["reference"].nunique()}
+    for half in HALVES:
+        for rank in ("species", "genus", "family"):
+            chosen = table[(table["half"] == half) & (table["rank"] == rank)]
+            counts[f"{rank} of the {half} half"] = chosen["clade"].nunique()
+    log_counts("clades withheld", counts)
