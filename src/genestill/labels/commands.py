@@ -142,25 +142,25 @@ def _add_withhold(commands) -> None:
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
     parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
-    parser.add_argument("--reference", required=True, metavar="NAME", help="virtual reference in that table")
+    parser.add_argument("--reference", metavar="NAME", help="virtual reference in that table; without it, all of them")
     parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
-    parser.add_argument("--output-labels", required=True, metavar="PARQUET", help="one lineage a contig")
-    parser.add_argument("--output-tsv", required=True, metavar="TSV", help="the same in Taxometer's input format")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="a folder of labels for each reference")
     parser.set_defaults(run=_run_withhold)
 
 
 def _run_withhold(options) -> None:
-    from genestill.labels.withholding import read_withheld, withhold
+    from genestill.labels.withholding import withhold_each
 
-    withhold(
+    withhold_each(
         options.search,
         options.index,
         options.database,
         options.taxonomy,
-        read_withheld(options.withheld, options.community, options.reference),
+        options.withheld,
+        options.community,
         settings_of(SearchSettings, options),
         options.threads,
-        options.output_labels,
-        options.output_tsv,
+        options.output,
+        options.reference,
     )

@@ -14,7 +14,7 @@ from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, require_disk_space, scratch_folder
 from genestill.core.lineage import format_lineage, parse_lineage
-from genestill.core.logs import log_counts
+from genestill.core.logs import log_counts, progress
 from genestill.core.mmseqs_databases import check_database
 from genestill.core.programs import run_program
 from genestill.core.tables import read_table, read_tsv
@@ -124,6 +124,45 @@ def withhold(
         labels = read_labels(folder / "labels.tsv", ids)
     lineages = write_labels(labels, names, output_labels, output_tsv)
     log_counts("labels", {"clades_withheld": len(clades)} | count_labels(lineages))
+
+
+def withhold_each(
+    search: str | Path,
+    index: str | Path,
+    database: str | Path,
+    taxonomy: str | Path,
+    withheld: str | Path,
+    community: str,
+    settings: SearchSettings,
+    threads: int,
+    output: str | Path,
+    reference: str | None = None,
+) -> None:
+    """`withhold` for every reference of a community: ``<output>/<reference>/labels.parquet`` and ``labels.tsv``.
+
+    With ``reference``, for that one alone.
+    References whose labels stand in the folder ``output`` are skipped: remove it when the search has changed.
+
+    Raises:
+        InputError: the table ``withheld`` has no row for the community; what `withhold` refuses.
+    """
+    table = read_tsv(withheld, ["community", "reference", "clade"])
+    names = table.loc[table["community"] == community, "reference"].unique().tolist()
+    names = [name for name in names if reference in (None, name)]
+    if not names:
+        which = f"the reference {reference!r} of " if reference else ""
+        raise InputError(f"{withheld}: no row for {which}the community {community!r}")
+    stand = 0
+    for name in progress(names, len(names), "references", "withholding clades"):
+        labels, tsv = Path(output) / name / "labels.parquet", Path(output) / name / "labels.tsv"
+        # The labels are written before the text: where that stands, both are whole.
+        if tsv.is_file():
+            stand += 1
+            continue
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        clades = read_withheld(withheld, community, name)
+        withhold(search, index, database, taxonomy, clades, settings, threads, labels, tsv)
+    log_counts("virtual references", {"made": len(names) - stand, "standing": stand})
 
 
 def read_withheld(path: str | Path, community: str, reference: str) -> list[str]:

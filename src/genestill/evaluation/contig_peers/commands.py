@@ -1,4 +1,4 @@
-"""The commands of peers that classify contigs: ``kraken2`` and ``peer``."""
+"""The commands of peers that classify contigs: ``kraken2``, ``peer``, ``peer-scores`` and ``peer-thresholds``."""
 
 from genestill.core.options import add_contigs_and_index
 
@@ -7,6 +7,8 @@ def add_commands(commands) -> None:
     """Add the commands of this package to ``genestill evaluation``."""
     _add_kraken2(commands)
     _add_peer(commands)
+    _add_peer_scores(commands)
+    _add_peer_thresholds(commands)
 
 
 def _add_kraken2(commands) -> None:
@@ -59,8 +61,46 @@ def _add_peer(commands) -> None:
 
 def _run_peer(options) -> None:
     from genestill.evaluation.contig_peers.calling import call_peer
+
+    call_peer(options.name, _evidence(options), options.thresholds, options.output)
+
+
+def _evidence(options):
     from genestill.evaluation.contig_peers.evidence import read_evidence
 
     names = ("index", "labels", "taxonomy", "abundance", "alignments", "hits", "kraken2")
-    evidence = read_evidence(**{name: getattr(options, name) for name in names})
-    call_peer(options.name, evidence, options.thresholds, options.output)
+    return read_evidence(**{name: getattr(options, name) for name in names})
+
+
+def _add_peer_scores(commands) -> None:
+    summary = "score peers at all their thresholds on the virtual references of a community"
+    parser = commands.add_parser("peer-scores", help=summary, description=summary)
+    _add_evidence(parser)
+    parser.add_argument("--truth", required=True, metavar="PARQUET", help="right answers")
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
+    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="what 'labels withhold' wrote")
+    parser.add_argument("--output", required=True, metavar="TSV", help="a row per reference, peer, threshold and rank")
+    parser.set_defaults(run=_run_peer_scores)
+
+
+def _run_peer_scores(options) -> None:
+    from genestill.evaluation.contig_peers.selection import score_peers
+
+    where = (options.truth, options.withheld, options.community, options.virtual, options.output)
+    score_peers(_evidence(options), *where)
+
+
+def _add_peer_thresholds(commands) -> None:
+    summary = "choose the thresholds of peers on the fitting half of virtual references, and judge them on the other"
+    parser = commands.add_parser("peer-thresholds", help=summary, description=summary)
+    parser.add_argument("--scores", required=True, nargs="+", metavar="TSV", help="what 'peer-scores' wrote")
+    parser.add_argument("--output", required=True, metavar="TSV", help="model and threshold, the strongest first")
+    parser.add_argument("--judged", required=True, metavar="TSV", help="scores on the judging half; hindsight marked")
+    parser.set_defaults(run=_run_peer_thresholds)
+
+
+def _run_peer_thresholds(options) -> None:
+    from genestill.evaluation.contig_peers.selection import write_choice
+
+    write_choice(options.scores, options.output, options.judged)

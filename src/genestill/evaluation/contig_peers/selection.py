@@ -6,11 +6,17 @@ halves share neither clades nor contigs of a family.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from genestill.core.lineage import RANKS, Lineage
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.lineage import RANKS, Lineage, depth, parse_lineage
+from genestill.core.logs import logger
+from genestill.core.table_schemas import LABELS, TRUTH, lineages_of
+from genestill.core.tables import read_table, read_tsv
 from genestill.evaluation.bootstrap import f1_score
 from genestill.evaluation.contig_peers.evidence import Evidence
 from genestill.evaluation.contig_peers.registry import PEERS
@@ -132,3 +138,71 @@ def judge_peers(scores: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True).assign(strongest=lambda part: part["model"] == strongest)
     columns = ["model", "threshold", "hindsight", "strongest", "rank", "f1", "absent", "absent_called"]
     return table.sort_values(["rank", "hindsight", "f1"], ascending=[True, True, False])[columns].reset_index(drop=True)
+
+
+def score_peers(
+    evidence: Evidence, truth: str | Path, withheld: str | Path, community: str, virtual: str | Path, output: str | Path
+) -> None:
+    """Score every peer on every virtual reference of a community; write the rows of `score_reference` as TSV.
+
+    Args:
+        evidence: under the whole reference.
+        truth: ``table_schemas.TRUTH``.
+        withheld: table that ``reference withheld`` wrote.
+        community: in that table.
+        virtual: folder that ``labels withhold`` wrote.
+        output: the table. Contigs of families of which nothing is ever withheld count in neither half.
+
+    Raises:
+        InputError: no reference of the community; labels or answers of other contigs.
+    """
+    answers = read_table(truth, TRUTH).set_index("id")
+    lacking = pd.Index(evidence.ids).difference(answers.index)
+    if len(lacking):
+        raise InputError(f"{truth}: no row for the contig {lacking[0]!r}; is it of other contigs?")
+    answers = answers.loc[evidence.ids]
+    one_name = _one_name_per_species(answers)
+    right = [one_name.get(lineage, lineage) for lineage in lineages_of(answers)]
+    table = read_tsv(withheld, ["community", "reference", "half", "clade"])
+    paths = [parse_lineage(clade) for clade in table["clade"]]
+    table["path"] = pd.Series([path[: depth(path)] for path in paths], index=table.index, dtype=object)
+    families = {half: {path[:_FAMILY] for path in part["path"]} for half, part in table.groupby("half")}
+    members = {half: members_of_half(right, found) for half, found in families.items()}
+    rows: list[dict] = []
+    for (name, half), part in table[table["community"] == community].groupby(["reference", "half"]):
+        labels = read_table(Path(virtual) / name / "labels.parquet", LABELS)
+        if labels["id"].tolist() != evidence.ids:
+            raise InputError(f"{virtual}/{name}/labels.parquet: not the contigs of the index, in their order")
+        clades = part["path"].tolist()
+        reduced = without(evidence, lineages_of(labels), clades)
+        genomes = {genome: one_name.get(one, one) for genome, one in reduced.lineage_of_genome.items()}
+        same = [one_name.get(lineage, lineage) for lineage in reduced.labels]
+        reduced = replace(reduced, labels=same, lineage_of_genome=genomes)
+        rows += score_reference(reduced, right, VirtualReference(name, half, clades), members[half])
+    if not rows:
+        raise InputError(f"{withheld}: no row for the community {community!r}")
+    with write_aside(output) as aside:
+        scores = pd.DataFrame(rows).assign(community=community)
+        scores.to_csv(aside, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+    logger.info("%d virtual references of %s scored", scores["reference"].nunique(), community)
+
+
+def _one_name_per_species(answers: pd.DataFrame) -> dict[Lineage, Lineage]:
+    """Lineage -> the one that stands for its set of species (column ``same_species`` of `table_schemas.TRUTH`)."""
+    table = answers[answers["same_species"].notna()].drop_duplicates(list(RANKS))
+    found: dict[Lineage, Lineage] = {}
+    for lineage, names in zip(lineages_of(table), table["same_species"], strict=True):
+        members = [lineage, *((*lineage[:-1], name) for name in names)]
+        found |= dict.fromkeys(members, min(members))
+    return found
+
+
+def write_choice(scores: list[str | Path], output: str | Path, judged: str | Path) -> None:
+    """Write `choose_thresholds` and `judge_peers` of tables of `score_peers`, one per community, as TSV."""
+    table = pd.concat([pd.read_csv(path, sep="\t") for path in scores], ignore_index=True)
+    chosen = choose_thresholds(table)
+    for path, made in ((output, chosen), (judged, judge_peers(table, chosen))):
+        with write_aside(path) as aside:
+            made.to_csv(aside, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+    if len(chosen):
+        logger.info("strongest on the fitting half: %s at %g", *chosen.loc[0, ["model", "threshold"]])
