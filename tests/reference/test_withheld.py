@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from genestill.cli import main
 from genestill.core.lineage import RANKS, parse_lineage
 from genestill.reference.settings import WithheldSettings
-from genestill.reference.withheld import HALVES, choose_withheld
+from genestill.reference.withheld import HALVES, choose_withheld, split_families
 
 
 def lineage(family, genus, species):
@@ -88,3 +89,12 @@ def test_a_reference_without_relatives_is_refused(tmp_path, capsys):
     ]
     assert main(words) == 2
     assert "no clade can be withheld" in capsys.readouterr().err
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_species_with_siblings_are_in_both_halves(seed):
+    """Two of eight families have genera of several species: a split by genomes alone often puts both in one half."""
+    few = [lineage(family, 0, species) for family in (0, 1) for species in range(2)]
+    half_of = split_families(few + [lineage(family, 0, 0) for family in range(2, 8)], np.random.default_rng(seed))
+    assert {half_of[few[0][:5]], half_of[few[2][:5]]} == set(HALVES)

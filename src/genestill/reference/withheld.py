@@ -23,18 +23,27 @@ _FAMILY = RANKS.index("family") + 1
 
 
 def split_families(lineages: list[Lineage], rng: np.random.Generator) -> dict[Lineage, str]:
-    """Family (a lineage of five ranks) -> one of `HALVES`; the halves get about as many genomes each.
+    """Family (a lineage of five ranks) -> one of `HALVES`.
 
-    Families go, in random order, to the half that has fewer genomes.
+    Few genera have several species, and only these can have a species withheld. Families with such genera come first,
+    to the half with fewer such species; the others, in random order, to the half with fewer genomes.
     """
-    families, counts = np.unique([format_lineage(lineage[:_FAMILY]) for lineage in lineages], return_counts=True)
-    path_of = {format_lineage(lineage[:_FAMILY]): lineage[:_FAMILY] for lineage in lineages}
-    held = dict.fromkeys(HALVES, 0)
+    families = sorted({lineage[:_FAMILY] for lineage in lineages})
+    species_of_genus: dict[Lineage, set[Lineage]] = {}
+    for lineage in lineages:
+        species_of_genus.setdefault(lineage[:-1], set()).add(lineage)
+    genomes, siblings = dict.fromkeys(families, 0), dict.fromkeys(families, 0)
+    for lineage in lineages:
+        genomes[lineage[:_FAMILY]] += 1
+    for genus, species in species_of_genus.items():
+        siblings[genus[:_FAMILY]] += len(species) if len(species) > 1 else 0
+    held = {half: [0, 0] for half in HALVES}
     half_of = {}
-    for row in rng.permutation(len(families)):
-        half = min(HALVES, key=held.__getitem__)
-        half_of[path_of[families[row]]] = half
-        held[half] += int(counts[row])
+    for family in sorted((families[row] for row in rng.permutation(len(families))), key=lambda one: -siblings[one]):
+        half = min(HALVES, key=lambda one: held[one] if siblings[family] else held[one][1:])
+        half_of[family] = half
+        held[half][0] += siblings[family]
+        held[half][1] += genomes[family]
     return half_of
 
 
