@@ -11,6 +11,7 @@ from genestill.core.label_tree import LabelTree, running_totals
 from genestill.core.lineage import parse_lineage
 from genestill.core.predictions import predictions_of
 from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.row_optimizer import RowAdamW
 from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.evidence import other_leaves, posterior_of_labels
 from genestill.student.corrector.features import Contigs, evidence_arrays
@@ -24,7 +25,6 @@ from genestill.student.corrector.neighbours import (
     reduce_composition,
 )
 from genestill.student.corrector.network import Corrector, CorrectorConfig
-from genestill.student.corrector.optimization import RowAdamW
 from genestill.student.corrector.prediction import leaf_probabilities, predict_lineages
 from genestill.student.corrector.settings import CorrectorSettings
 from genestill.student.corrector.softmax import SampledSoftmax, full_losses, held_out_losses
@@ -273,12 +273,29 @@ def test_nearest_equals_a_plain_search(community):
 
 
 def test_neighbours_in_cells_are_distinct_and_never_the_contig_itself(community, monkeypatch):
-    monkeypatch.setattr("genestill.student.corrector.neighbours.CELL", 100)
+    monkeypatch.setattr("genestill.student.corrector.neighbours.EXACT", 100)
+    monkeypatch.setattr("genestill.student.corrector.neighbours.CELL", 10)
+    monkeypatch.setattr("genestill.student.corrector.neighbours.PROBED", 1)
     features = community[0].composition
-    found = nearest(features, 5, np.random.default_rng(0))
+    found = nearest(features, 15, np.random.default_rng(0))
     for row, others in enumerate(found):
         assert row not in others
-        assert len(set(others)) == 5
+        assert len(set(others)) == 15
+
+
+@pytest.mark.slow
+def test_neighbours_in_cells_are_nearly_those_of_an_exact_search():
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(1500, 40)) * np.geomspace(1, 0.1, 40)
+    genome = random.choice(1500, 60_000, p=random.dirichlet(np.ones(1500)))
+    features = (centres[genome] + 0.15 * random.normal(size=(60_000, 40))).astype(np.float32)
+    found = nearest(features, 40, random)
+    asked = random.choice(60_000, 300, replace=False)
+    distance = (features**2).sum(axis=1) - 2 * features[asked] @ features.T
+    distance[np.arange(300), asked] = np.inf
+    exact = np.argpartition(distance, 39, axis=1)[:, :40]
+    recall = np.mean([len(set(found[row]) & set(right)) / 40 for row, right in zip(asked, exact, strict=True)])
+    assert recall > 0.98
 
 
 def test_logistic_regression_finds_the_weights_that_scikit_learn_finds():

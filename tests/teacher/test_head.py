@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from genestill.core.errors import InputError
+from genestill.core.hierarchical_loss import FlatSoftmax
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import parse_lineage
 from genestill.core.soft_labels import read_soft_labels, write_soft_labels
@@ -77,6 +79,41 @@ def test_how_shards_are_cut_into_blocks_does_not_change_the_soft_labels(tree):
         np.concatenate(list(head.soft_labels(np.array_split(inputs, parts), nodes, tree, 3, 7))) for parts in (1, 13)
     )
     np.testing.assert_allclose(many, whole, atol=1e-5)
+
+
+def test_leaves_that_no_label_tells_apart_share_an_output_and_the_loss_is_that_of_all_leaves(tree):
+    nodes = np.array([tree.node_of(LINEAGES[0]), tree.node_of((*LINEAGES[2][:6], None)), 0])
+    segments = head.Segments(nodes, tree, "cpu")
+    assert len(segments) < len(tree.leaves) == int(segments.size.sum())
+    logits, asked = torch.randn(3, len(segments), dtype=torch.float64), torch.from_numpy(nodes[[0, 1, 1]])
+    expected = FlatSoftmax(tree).negative_log_likelihood(logits[:, segments.of_leaf], asked)
+    torch.testing.assert_close(segments.loss(logits, asked), expected)
+
+
+def test_a_step_that_samples_every_segment_has_the_loss_of_all(tree, monkeypatch):
+    nodes = np.array([tree.node_of(lineage) for lineage in LINEAGES] + [tree.node_of((*LINEAGES[2][:6], None))])
+    segments = head.Segments(nodes, tree, "cpu")
+    layer = torch.nn.Linear(3, len(segments))
+    monkeypatch.setattr(head, "SAMPLED", len(segments))
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.arange(len(segments)))
+    inputs, asked = torch.randn(5, 3), torch.from_numpy(nodes)
+    found, rows, parts = segments.sampled_loss(inputs, layer.weight, layer.bias, asked, None)
+    expected = segments.loss(layer(inputs), asked).mean()
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    expected.backward()
+    assert len(rows) == len(segments)
+    torch.testing.assert_close(parts[0].grad, layer.weight.grad)
+
+
+def test_heads_that_see_samples_of_the_segments_learn_the_same(tree, monkeypatch):
+    random = np.random.default_rng(0)
+    genome = np.repeat(np.arange(4), 30)
+    nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
+    monkeypatch.setattr(head, "MOST_SEGMENTS", 1)
+    monkeypatch.setattr(head, "SAMPLED", 3)
+    found = soft_labels(clustered(random, genome), nodes, tree, folds=2, seed=1)
+    assert (found.argmax(axis=1) == [leaf_of(tree, LINEAGES[g]) for g in genome]).all()
 
 
 def test_soft_labels_survive_the_file_and_are_refused_for_other_sequences(tree, tmp_path):

@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 
 from genestill.core.devices import choose_device
+from genestill.core.errors import CheckFailed
 from genestill.core.hierarchical_loss import FlatSoftmax
 from genestill.core.label_tree import LabelTree
-from genestill.core.memory import give_back_large_arrays
+from genestill.core.memory import give_back_large_arrays, row_blocks
 from genestill.core.predictions import predictions_of
 from genestill.core.shards import Embeddings, chosen_rows, teacher_of
 from genestill.core.soft_labels import write_soft_labels
@@ -19,9 +20,12 @@ from genestill.core.tables import read_table, write_table
 from genestill.core.training.batches import Batch
 from genestill.core.training.loop import train
 from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.row_optimizer import RowAdamW
 from genestill.core.training.schedule import Schedule
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
+MOST_SEGMENTS = 8192  # beyond them, a step sees a sample
+SAMPLED, LISTED = 2048, 64  # segments that all examples of a step share; segments of a label
 
 
 def soft_labels(
@@ -43,28 +47,96 @@ def soft_labels(
         device: where the heads are trained.
 
     Yields:
-        float32 [some, leaves] for every block, rows sum to one.
+        float32 [some, leaves], rows sum to one: block after block, cut where it would be large (`memory.row_blocks`).
 
     Raises:
         CheckFailed: a head's loss is not a number.
     """
     fold = np.random.default_rng(seed).permutation(len(nodes)) % folds
     mean, scale = _mean_and_scale(embeddings)
+    segments = Segments(nodes, tree, device)
     heads = []
     for part in range(folds):
         taught = (fold != part) if folds > 1 else np.ones(len(fold), dtype=bool)
         shown = np.flatnonzero(taught & (nodes > 0))
-        heads.append(_train_head(embeddings, mean, scale, nodes, shown, tree, seed + part, device))
+        heads.append(_train_head(embeddings, mean, scale, nodes, shown, segments, seed + part, device))
     row = 0
-    for block in embeddings:
-        inputs = torch.from_numpy((block - mean) / scale).to(device)
-        answers = np.empty((len(block), len(tree.leaves)), dtype=np.float32)
-        for part, head in enumerate(heads):
-            asked = np.flatnonzero(fold[row : row + len(block)] == part)
-            with torch.no_grad():
-                answers[asked] = torch.softmax(head(inputs[asked]), dim=1).cpu().numpy()
-        row += len(block)
-        yield answers
+    for whole in embeddings:
+        for rows in row_blocks(len(whole), 16 * len(tree.leaves)):
+            block = whole[rows]
+            inputs = torch.from_numpy((block - mean) / scale).to(device)
+            answers = np.empty((len(block), len(tree.leaves)), dtype=np.float32)
+            for part, head in enumerate(heads):
+                asked = np.flatnonzero(fold[row : row + len(block)] == part)
+                with torch.no_grad():
+                    answers[asked] = segments.leaf_probabilities(head(inputs[asked])).cpu().numpy()
+            row += len(block)
+            yield answers
+
+
+class Segments:
+    """Neighbouring leaves that no label tells apart: a head has one output for them all.
+
+    Every label holds all leaves of a segment or none, so leaves of a segment would have the same gradients in every
+    step, and the same weights: the head is the same as one with an output per leaf, and its size follows from what is
+    labelled.
+
+    Attributes:
+        size: int64 [s], leaves of each segment.
+        start, stop: int64, segments of each node of the tree that is a label; 0 for other nodes.
+    """
+
+    def __init__(self, nodes: np.ndarray, tree: LabelTree, device: torch.device | str):
+        leaves, labels = len(tree.leaves), np.unique(nodes[nodes > 0])
+        cuts = np.unique(np.concatenate([[0, leaves], tree.leaf_start[labels], tree.leaf_stop[labels]]))
+        self.size = torch.from_numpy(np.diff(cuts)).to(device)
+        self.of_leaf = torch.from_numpy(np.repeat(np.arange(len(cuts) - 1), np.diff(cuts))).to(device)
+        self.start, self.stop = (torch.zeros(len(tree), dtype=torch.long, device=device) for _ in range(2))
+        for found, ends in ((self.start, tree.leaf_start), (self.stop, tree.leaf_stop)):
+            found[labels] = torch.from_numpy(np.searchsorted(cuts, ends[labels])).to(device)
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def leaf_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits of the segments [b, s] as probabilities of the leaves: float32 [b, leaves]."""
+        return torch.softmax(logits[:, self.of_leaf], dim=1)
+
+    def loss(self, logits: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
+        """-log of the probability of the label ``nodes`` [b], from logits of all segments [b, s]: float32 [b]."""
+        softmax = FlatSoftmax.of_intervals(self.start, self.stop)
+        return softmax.negative_log_likelihood(logits + torch.log(self.size), nodes)
+
+    def sampled_loss(
+        self, inputs: torch.Tensor, weight: torch.nn.Parameter, bias: torch.nn.Parameter, nodes, generator
+    ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        """An estimate of the mean `loss` from the segments of the labels and `SAMPLED` others.
+
+        Of a label with more than `LISTED` segments as many are drawn. Each segment that is drawn stands for as many as
+        were to be drawn from, over as many as were drawn.
+
+        Returns:
+            The loss, the segments that took part, and their rows of ``weight`` and ``bias``, with gradients.
+        """
+        device, start, count = inputs.device, self.start[nodes], (self.stop - self.start)[nodes]
+        steps = torch.arange(LISTED, device=device).expand(len(nodes), LISTED)
+        drawn = (torch.rand((len(nodes), LISTED), generator=generator).to(device) * count[:, None]).long()
+        wide = (count > LISTED)[:, None]
+        own = start[:, None] + torch.where(wide, drawn, torch.minimum(steps, count[:, None] - 1))
+        own_weight = torch.where(wide, count[:, None] / LISTED, (steps < count[:, None]).float())
+        sample, times = torch.randint(len(self), (SAMPLED,), generator=generator).unique(return_counts=True)
+        sample, times = sample.to(device), times.to(device)
+        rows, place = torch.cat([sample, own.ravel()]).unique(return_inverse=True)
+        parts = [part.detach()[rows].requires_grad_() for part in (weight, bias)]
+        logits = inputs @ parts[0].T + parts[1] + torch.log(self.size[rows])
+        inside = logits.gather(1, place[len(sample) :].view(own.shape)) + torch.log(own_weight)
+        # Each row leaves out of the sample what its own label holds.
+        held = (sample >= start[:, None]) & (sample < (start + count)[:, None])
+        shared = logits[:, place[: len(sample)]] + torch.log(times * (len(self) / SAMPLED))
+        outside = shared.masked_fill(held, -torch.inf)
+        inside = torch.logsumexp(inside, dim=1)
+        total = torch.logaddexp(inside, torch.logsumexp(outside, dim=1))
+        return (total - inside).mean(), rows, parts
 
 
 def _mean_and_scale(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -79,9 +151,9 @@ def _mean_and_scale(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarra
 
 
 def _train_head(
-    embeddings, mean, scale, nodes: np.ndarray, shown: np.ndarray, tree: LabelTree, seed: int, device
+    embeddings, mean, scale, nodes: np.ndarray, shown: np.ndarray, segments: Segments, seed: int, device
 ) -> torch.nn.Linear:
-    head = torch.nn.Linear(len(mean), len(tree.leaves)).to(device)
+    head = torch.nn.Linear(len(mean), len(segments)).to(device)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
     if len(shown) == 0:
@@ -94,7 +166,6 @@ def _train_head(
     # Shards hold float16: kept so, examples take half the memory.
     examples = chosen_rows((block.astype(np.float16) for block in embeddings), needed)
     targets = nodes[needed].astype(np.int64)
-    softmax = FlatSoftmax(tree, device)
 
     def draw(step: int) -> list[Batch]:
         rows = drawn[step]
@@ -102,12 +173,22 @@ def _train_head(
         return [Batch({"inputs": inputs, "targets": targets[rows]}, len(rows))]
 
     def compute_loss(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
-        return softmax.negative_log_likelihood(head(batch["inputs"]), batch["targets"]).mean(), {}
+        return segments.loss(head(batch["inputs"]), batch["targets"]).mean(), {}
 
     # The step after the last one would be at a rate of 0.
     schedule = Schedule(STEPS + 1, LEARNING_RATE, warm_up=0.0)
-    optimizer = AdamW([Group(list(head.parameters()), schedule.rate, WEIGHT_DECAY)])
-    train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
+    if len(segments) <= MOST_SEGMENTS:
+        optimizer = AdamW([Group(list(head.parameters()), schedule.rate, WEIGHT_DECAY)])
+        train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
+        return head
+    row_optimizer = RowAdamW([head.weight, head.bias], WEIGHT_DECAY)
+    for step in range(STEPS):
+        batch = draw(step)[0].to(device)
+        loss, moved, parts = segments.sampled_loss(batch["inputs"], head.weight, head.bias, batch["targets"], generator)
+        if not torch.isfinite(loss):
+            raise CheckFailed(f"the loss of the teacher's head is {loss.item()}; are the embeddings finite?")
+        loss.backward()
+        row_optimizer.step(moved, [part.grad for part in parts], schedule.rate(step))
     return head
 
 

@@ -14,6 +14,8 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from genestill.core.memory import row_blocks
+
 NEIGHBOURS = 40
 CERTAIN = 1 - 1e-5
 CONFIDENT_IDENTITY = 0.97
@@ -21,9 +23,9 @@ CONFIDENT_GENES = 3
 # Half the log-odds: confident pairs come from known species only, and make neighbours look purer than they are.
 TEMPER = 0.5
 FEWEST_PAIRS = 200
-ROWS_AT_ONCE = 1024
 REDUCED_AT_ONCE = 16_384
-CELL = 50_000  # beyond this many contigs, neighbours are looked for in cells of about this size
+EXACT = 50_000  # beyond this many contigs, neighbours are looked for in some cells only
+CELL, PROBED = 256, 64
 
 
 @dataclass
@@ -83,41 +85,49 @@ def profile_abundance(abundance: np.ndarray) -> np.ndarray:
 
 
 def nearest(features: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
-    """Indices of the ``k`` nearest rows of each row, itself left out: int64 [n, k]; exact up to `CELL` rows.
+    """Indices of the ``k`` nearest rows of each row, itself left out: int64 [n, k]; exact up to `EXACT` rows.
 
-    Larger tables are cut into cells by k-means, and neighbours are looked for within a row's own cell, so that time
-    grows linearly with the number of contigs.
+    Larger tables are cut into cells of about `CELL` rows by k-means, and the neighbours of a row are looked for in the
+    `PROBED` cells nearest to the centre of its own (an inverted file; Jégou et al. 2011, doi 10.1109/TPAMI.2010.57), so
+    that time grows linearly with the number of contigs.
     """
     contigs = len(features)
-    if contigs <= CELL:
-        return _nearest_in(features, np.arange(contigs), min(k, contigs - 1))
+    squares = (features**2).sum(axis=1)
+    if contigs <= EXACT:
+        every = np.arange(contigs)
+        return _nearest_among(features, squares, every, every, min(k, contigs - 1))
     from sklearn.cluster import MiniBatchKMeans
 
-    cells = MiniBatchKMeans(
-        contigs // (CELL // 4), random_state=int(random.integers(2**31)), batch_size=4096, n_init=1
-    ).fit_predict(features)
+    clusters = MiniBatchKMeans(
+        contigs // CELL, random_state=int(random.integers(2**31)), batch_size=4096, n_init=1, max_no_improvement=5
+    )
+    cell = clusters.fit_predict(features)
+    ends = np.cumsum(np.bincount(cell, minlength=clusters.n_clusters))
+    members = np.split(np.argsort(cell, kind="stable"), ends[:-1])
+    sizes = np.array([len(rows) for rows in members])
     found = np.empty((contigs, k), dtype=np.int64)
-    for cell in np.unique(cells):
-        members = np.flatnonzero(cells == cell)
-        if len(members) <= k:
-            # A cell too small to hold k neighbours looks in the whole table.
-            for member in members:
-                distance = ((features - features[member]) ** 2).sum(axis=1)
-                distance[member] = np.inf
-                found[member] = np.argpartition(distance, k)[:k]
-        else:
-            found[members] = members[_nearest_in(features[members], np.arange(len(members)), k)]
+    for number, centre in enumerate(clusters.cluster_centers_):
+        if sizes[number] == 0:
+            continue
+        nearby = np.argsort(((clusters.cluster_centers_ - centre) ** 2).sum(axis=1), kind="stable")
+        # Cells that together are too small to hold k neighbours are joined by the next.
+        probed = max(PROBED, int(np.searchsorted(np.cumsum(sizes[nearby]), k, side="right")) + 1)
+        among = np.concatenate([members[other] for other in nearby[:probed]])
+        found[members[number]] = _nearest_among(features, squares, members[number], among, k)
     return found
 
 
-def _nearest_in(features: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    squares = (features**2).sum(axis=1)
+def _nearest_among(features: np.ndarray, squares: np.ndarray, rows: np.ndarray, among: np.ndarray, k: int):
+    """The ``k`` nearest of the rows ``among`` for each of ``rows``, itself left out: int64 [len(rows), k]."""
     found = np.empty((len(rows), k), dtype=np.int64)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        block = rows[start : start + ROWS_AT_ONCE]
-        distance = squares - 2 * features[block] @ features.T
-        distance[np.arange(len(block)), block] = np.inf
-        found[start : start + len(block)] = np.argpartition(distance, k - 1, axis=1)[:, :k]
+    place = np.full(len(features), -1)
+    place[among] = np.arange(len(among))
+    candidates, candidate_squares = features[among], squares[among]
+    for block in row_blocks(len(rows), 4 * len(among)):
+        some = rows[block]
+        distance = candidate_squares - 2 * features[some] @ candidates.T
+        distance[np.arange(len(some)), place[some]] = np.inf
+        found[block] = among[np.argpartition(distance, k - 1, axis=1)[:, :k]]
     return found
 
 

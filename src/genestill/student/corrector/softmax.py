@@ -15,10 +15,10 @@ from scipy import sparse
 
 from genestill.core.memory import row_blocks
 from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.row_optimizer import RowAdamW
 from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
-from genestill.student.corrector.optimization import RowAdamW
 from genestill.student.corrector.targets import Targets
 
 SAMPLED = 4096  # leaves that all contigs of a step share

@@ -1,8 +1,8 @@
-"""AdamW over the rows of a head that take part in a step."""
+"""AdamW for the last layer of a large label tree, of which a step moves few rows."""
 
 import torch
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # as of `genestill.core.training.optimizer.AdamW`
+BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class RowAdamW:
