@@ -42,6 +42,7 @@ KEYWORDS = {
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {
     "reference.simulated_genomes": ["reference simulate-genomes"],
+    "reference.assembly": ["reference mixture", "reference reads"],
     "reference.community": ["reference community"],
     "labels": ["labels search"],
     "teacher.pretraining": ["teacher pretrain"],

@@ -81,7 +81,7 @@ def test_same_seed_gives_same_bytes_and_another_seed_does_not(genomes, community
 def test_tables_and_contigs_are_of_one_mind(community):
     contigs = dict(read_fasta(community / "contigs.fna.gz"))
     truth, abundance = _read(community, "truth"), _read(community, "abundance")
-    assert list(truth.columns) == ["contig", "lineage", "genome", "length", "status"]
+    assert list(truth.columns) == ["contig", "lineage", "genome", "length", "status", "chimera"]
     assert list(abundance.columns) == ["contigname", "S1", "S2", "S3", "S4"]
     assert list(_read(community, "reference").columns) == ["file", "lineage"]
     assert list(contigs) == truth["contig"].tolist() == abundance["contigname"].tolist()

@@ -3,11 +3,12 @@
 
 COMMUNITIES = config["benchmark"]["communities"]
 COMMUNITY_RESULTS = {name: f"results/{config['recipe']}/{name}" for name in COMMUNITIES}
-# New contigs are cut from the same genomes, so only communities that are made here can have them.
+# New contigs are cut from the same genomes, so only communities that are cut here can have them.
 MADE = [
     name
     for name, differences in COMMUNITIES.items()
     if not differences.get("dataset", {}).get("contigs")
+    and not differences.get("reference", {}).get("assembled")
 ]
 SIMULATED = [
     name

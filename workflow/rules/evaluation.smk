@@ -197,7 +197,11 @@ RUN_FIGURES = {"cost": ("How the run went", "Time and memory of every step")} | 
 COST_STEPS = [
     rules.index_contigs,
     rules.make_taxonomy,
-    *([rules.cut_community] if MAKES_COMMUNITY else []),
+    *(
+        []
+        if not MAKES_COMMUNITY
+        else [rules.trace_contigs] if ASSEMBLED else [rules.cut_community]
+    ),
     *([rules.import_labels] if IMPORTED_LABELS else [rules.search_contigs]),
     *([] if IMPORTED_LABELS else [rules.make_database]),
     *([] if IMPORTED_LABELS or REFERENCE["database"] else [rules.predict_proteins]),

@@ -9,7 +9,10 @@ ONLY_SCORES = DATASET["contigs"] is None and DATASET["truth"] is not None
 # A run without contigs makes a community, from the genomes given or from genomes that it simulates.
 MAKES_COMMUNITY = DATASET["contigs"] is None and not ONLY_SCORES
 COMMUNITY_GENOMES = REFERENCE["genomes"] or f"{SIMULATED_GENOMES}/genomes.tsv"
-GENOMES_FOLDER = REFERENCE["genomes_folder"] or str(Path(COMMUNITY_GENOMES).parent)
+SOURCE_FOLDER = REFERENCE["genomes_folder"] or str(Path(COMMUNITY_GENOMES).parent)
+# The contigs of an assembled community come from reads; its reference is the chromosomes alone, without plasmids.
+ASSEMBLED = MAKES_COMMUNITY and REFERENCE["assembled"]
+GENOMES_FOLDER = f"{RESULTS}/reference/mixture/genomes" if ASSEMBLED else SOURCE_FOLDER
 
 ABUNDANCE = (
     f"{COMMUNITY}/abundance.tsv" if MAKES_COMMUNITY else DATASET["abundance"] or []
@@ -43,36 +46,42 @@ rule simulate_genomes:
         " 2> {log:q}"
 
 
-rule cut_community:
-    input:
-        COMMUNITY_GENOMES,
-    output:
-        contigs=f"{COMMUNITY}/contigs.fna.gz",
-        abundance=f"{COMMUNITY}/abundance.tsv",
-        truth=f"{COMMUNITY}/truth.tsv",
-        reference=f"{COMMUNITY}/reference.tsv",
-    log:
-        f"{RESULTS}/logs/reference/cut_community.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/reference/cut_community.tsv"
-    conda:
-        "../../envs/genestill.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-    params:
-        settings=options(
-            lineage_column=REFERENCE["lineage_column"],
-            minimum_length=DATASET["minimum_length"],
-            **REFERENCE["community"],
-        ),
-        seed=config["seed"],
-        genomes_folder=lambda wildcards: GENOMES_FOLDER,
-        folder=lambda wildcards, output: Path(output.contigs).parent,
-    shell:
-        "python -m genestill reference community --genomes {input:q} --genomes-folder {params.genomes_folder:q}"
-        " {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
+if ASSEMBLED:
+
+    include: "assembly.smk"
+
+else:
+
+    rule cut_community:
+        input:
+            COMMUNITY_GENOMES,
+        output:
+            contigs=f"{COMMUNITY}/contigs.fna.gz",
+            abundance=f"{COMMUNITY}/abundance.tsv",
+            truth=f"{COMMUNITY}/truth.tsv",
+            reference=f"{COMMUNITY}/reference.tsv",
+        log:
+            f"{RESULTS}/logs/reference/cut_community.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/reference/cut_community.tsv"
+        conda:
+            "../../envs/genestill.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            runtime=60,
+        params:
+            settings=options(
+                lineage_column=REFERENCE["lineage_column"],
+                minimum_length=DATASET["minimum_length"],
+                **REFERENCE["community"],
+            ),
+            seed=config["seed"],
+            genomes_folder=lambda wildcards: GENOMES_FOLDER,
+            folder=lambda wildcards, output: Path(output.contigs).parent,
+        shell:
+            "python -m genestill reference community --genomes {input:q} --genomes-folder {params.genomes_folder:q}"
+            " {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 # Right answers about genomes are graded by the reference: which species count as one, which status a genome has.

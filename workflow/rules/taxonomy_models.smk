@@ -379,7 +379,7 @@ use rule compare_with_amber as compare_benchmark_with_amber with:
         seed="--seed 1",
 
 
-# New contigs are cut from the genomes that this community was made from.
-if MAKES_COMMUNITY:
+# New contigs are cut from the genomes that this community was cut from.
+if MAKES_COMMUNITY and not ASSEMBLED:
 
     include: "new_community.smk"

@@ -134,10 +134,10 @@ def write_community(
     """Make a community into the folder ``output``, which appears only when it is whole.
 
     Writes ``contigs.fna.gz``; ``abundance.tsv`` (contigname, S1, S2, …: mean read depth); ``truth.tsv`` (contig,
-    lineage, genome, length, status); ``reference.tsv`` (file, lineage: what a reference database may hold; file as in
-    the table of genomes, and translation_table if that has it); ``summary.json`` (genomes by status, wanted and
-    achieved, and the checksums of their files). Returns the truth. All files are the same byte for byte for the same
-    genomes, settings and seed.
+    lineage, genome, length, status, chimera); ``reference.tsv`` (file, lineage: what a reference database may hold;
+    file as in the table of genomes, and translation_table if that has it); ``summary.json`` (genomes by status, wanted
+    and achieved, and the checksums of their files). Returns the truth. All files are the same byte for byte for the
+    same genomes, settings and seed.
 
     Args:
         genomes: the table, see `read_genomes`, also for ``folder`` and ``lineage_column``.
@@ -183,6 +183,7 @@ def write_community(
             "genome": [candidates[members[row]].file for row in genome],
             "length": length,
             "status": [status_word(split.status[members[row]]) for row in genome],
+            "chimera": "no",
         }
     )
     abundance = pd.DataFrame(observed, columns=[f"S{sample}" for sample in range(1, settings.samples + 1)])

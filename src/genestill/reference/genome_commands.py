@@ -2,6 +2,7 @@
 
 from genestill.core.options import add_seed, name_and_value
 from genestill.core.settings import add_settings, settings_of
+from genestill.reference.assembly_commands import add_commands as add_assembly_commands
 from genestill.reference.settings import (
     CladeTaskSettings,
     CommunitySettings,
@@ -17,6 +18,7 @@ def add_commands(commands) -> None:
     _add_community(commands)
     _add_species_sets(commands)
     _add_withheld(commands)
+    add_assembly_commands(commands)
     _add_windows(commands)
     _add_clade_task(commands)
 

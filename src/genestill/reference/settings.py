@@ -105,6 +105,21 @@ class WithheldSettings(Settings):
 
 
 @dataclass(frozen=True)
+class AssemblySettings(Settings):
+    """How the reads of an assembled community are drawn."""
+
+    bases: int = setting(800_000_000, "Sequenced bases of all samples together.", unit="base pairs", minimum=100_000)
+    other: float = setting(
+        0.1,
+        "Share of the bases that come from plasmids and eukaryotes, half of them from either where both are there.",
+        minimum=0,
+        exclusive_maximum=1,
+    )
+    read_length: int = setting(150, "Length of a read.", unit="base pairs", minimum=50, maximum=150)
+    fragment_length: int = setting(350, "Mean length of a fragment.", unit="base pairs", minimum=150)
+
+
+@dataclass(frozen=True)
 class WindowSettings(Settings):
     """Which windows are cut out of genomes."""
 

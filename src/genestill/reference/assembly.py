@@ -1,0 +1,246 @@
+"""An assembled community: reads by ART, contigs by MEGAHIT, depths by minimap2 and samtools, truth by alignment.
+
+ART (Huang et al. 2012, doi:10.1093/bioinformatics/btr708), MEGAHIT (Li et al. 2015, doi:10.1093/bioinformatics/btv033),
+minimap2 (Li 2018, doi:10.1093/bioinformatics/bty191) and samtools (Danecek et al. 2021,
+doi:10.1093/gigascience/giab008) run as programs of their own.
+"""
+
+import gzip
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.files import folder_aside, read_json, scratch_folder, write_aside, write_json, write_text
+from genestill.core.lineage import common_lineage, format_lineage, parse_lineage
+from genestill.core.logs import logger, progress
+from genestill.core.novelty import OTHER, STATUSES
+from genestill.core.programs import find_program, run_program
+from genestill.core.sequences import read_fasta, write_fasta
+from genestill.core.tables import read_tsv
+from genestill.reference.mixture import read_sources
+from genestill.reference.settings import AssemblySettings
+
+# Program -> package of Debian, package of bioconda.
+PACKAGES = {
+    "art_illumina": ("art-nextgen-simulation-tools", "art"),
+    "megahit": ("megahit", "megahit"),
+    "minimap2": ("minimap2", "minimap2"),
+    "samtools": ("samtools", "samtools"),
+}
+# A contig is traced to sources that are this alike; reads have errors, consensus hardly any.
+_IDENTITY = 0.98
+_TRACED = 0.5  # share of a contig that its source must explain
+_CHIMERIC = 0.05  # share, and
+_CHIMERIC_BASES = 200  # base pairs of a contig that only a second source explains, from which on it is a chimera
+_TIE = 10  # base pairs that do not tell sources apart
+
+
+def require_programs() -> None:
+    """Refuse an assembled community whose programs are not there, with the packages that hold them.
+
+    Raises `InputError` naming every program that is missing.
+    """
+    missing = []
+    for program, (debian, bioconda) in PACKAGES.items():
+        try:
+            find_program(program)
+        except InputError:
+            missing.append(f"{program} (Debian: {debian}; bioconda: {bioconda})")
+    if missing:
+        raise InputError(
+            f"an assembled community needs programs that are not on PATH: {', '.join(missing)}; install them, or run "
+            "the workflow with --sdm conda"
+        )
+
+
+def simulate_reads(
+    mixture: str | Path,
+    sample: str,
+    settings: AssemblySettings,
+    seed: int,
+    output_1: str | Path,
+    output_2: str | Path,
+) -> None:
+    """Draw the paired reads of one sample with ART (HiSeq 2500, its errors and qualities), gzipped.
+
+    Args:
+        mixture: folder that `write_mixture` wrote.
+        sample: column of its ``sources.tsv``.
+        settings: lengths of reads and fragments.
+        seed: with the sample and the source, it gives the seed of each run of ART.
+        output_1, output_2: FASTQ files of the first and the second reads.
+    """
+    require_programs()
+    table = read_sources(mixture)
+    if sample not in table:
+        raise InputError(f"{mixture}: no sample {sample!r} in sources.tsv")
+    seeds = np.random.default_rng([seed, *sample.encode()]).integers(1, 2**31 - 1, len(table))
+    with (
+        write_aside(output_1) as first,
+        write_aside(output_2) as second,
+        scratch_folder(Path(output_1).parent, f"{sample}.reads") as scratch,
+        gzip.open(first, "wb", compresslevel=1) as reads_1,
+        gzip.open(second, "wb", compresslevel=1) as reads_2,
+    ):
+        for row in progress(range(len(table)), len(table), "sources", f"reads of {sample}"):
+            depth = table.at[row, sample]
+            if depth <= 0:
+                continue
+            write_fasta(scratch / "source.fna", read_fasta(Path(mixture) / table.at[row, "file"]))
+            run_program(
+                ["art_illumina", "-q", "-na", "-ss", "HS25", "-p", "-l", settings.read_length]
+                + ["-m", settings.fragment_length, "-s", 50, "-f", f"{depth:.4f}", "-rs", int(seeds[row])]
+                + ["-d", f"s{row}-", "-i", scratch / "source.fna", "-o", scratch / "reads"]
+            )
+            for number, target in ((1, reads_1), (2, reads_2)):
+                with open(scratch / f"reads{number}.fq", "rb") as made:
+                    shutil.copyfileobj(made, target, 1 << 20)
+
+
+def assemble(reads_1: Sequence[str | Path], reads_2: Sequence[str | Path], threads: int, output: str | Path) -> None:
+    """Assemble the paired reads of all samples together with MEGAHIT into the FASTA file ``output``."""
+    require_programs()
+    with scratch_folder(Path(output).parent, "megahit") as scratch:
+        run_program(
+            ["megahit", "-1", ",".join(map(str, reads_1)), "-2", ",".join(map(str, reads_2)), "-t", threads]
+            + ["-m", 0.5, "--min-contig-len", 500, "-o", scratch / "assembly"]
+        )
+        write_fasta(output, read_fasta(scratch / "assembly" / "final.contigs.fa"))
+
+
+def map_reads(contigs: str | Path, reads_1: str | Path, reads_2: str | Path, threads: int, output: str | Path) -> None:
+    """Map the reads of one sample to the contigs; write the table of ``samtools coverage`` to ``output``."""
+    require_programs()
+    with scratch_folder(Path(output).parent, "mapping") as scratch:
+        run_program(
+            ["minimap2", "-a", "-x", "sr", "-t", threads, "-o", scratch / "mapped.sam", contigs, reads_1, reads_2]
+        )
+        run_program(["samtools", "sort", "-@", threads, "-o", scratch / "sorted.bam", scratch / "mapped.sam"])
+        (scratch / "mapped.sam").unlink()
+        write_text(output, run_program(["samtools", "coverage", scratch / "sorted.bam"]))
+
+
+def write_assembled_community(
+    mixture: str | Path,
+    contigs: str | Path,
+    coverages: dict[str, str | Path],
+    minimum_length: int,
+    threads: int,
+    output: str | Path,
+) -> pd.DataFrame:
+    """Write contigs, depths and right answers of an assembly into the folder ``output``; return the right answers.
+
+    The files are those of `community.write_community`; ``truth.tsv`` also says which contigs are chimeras. A contig
+    that no source explains has no right answer.
+
+    Args:
+        mixture: folder that `write_mixture` wrote.
+        contigs: the assembly.
+        coverages: sample -> what `map_reads` wrote.
+        minimum_length: shorter contigs are left out, and counted. Base pairs.
+        threads: of minimap2.
+        output: a folder.
+    """
+    require_programs()
+    records = [(name, sequence) for name, sequence in read_fasta(contigs) if len(sequence) >= minimum_length]
+    if not records:
+        raise InputError(f"{contigs}: no contig of {minimum_length} bp; were there enough reads?")
+    lengths = {name: len(sequence) for name, sequence in records}
+    sources = read_sources(mixture)
+    with folder_aside(output) as aside:
+        with scratch_folder(Path(output).parent, "tracing") as scratch:
+            write_fasta(scratch / "contigs.fna", records)
+            write_fasta(scratch / "sources.fna", _all_records(mixture, sources["file"]))
+            alignments = run_program(
+                ["minimap2", "-c", "-x", "asm5", "-N", 50, "-p", 0.5, "-t", threads]
+                + [scratch / "sources.fna", scratch / "contigs.fna"]
+            )
+        truth = trace_contigs(read_paf(alignments), lengths, sources)
+        abundance = pd.DataFrame({"contigname": list(lengths)})
+        for sample, path in coverages.items():
+            table = read_tsv(path, ["#rname", "meandepth"])
+            depths = dict(zip(table["#rname"], table["meandepth"].astype(float), strict=True))
+            abundance[sample] = [depths.get(name, 0.0) for name in lengths]
+        write_fasta(aside / "contigs.fna.gz", records)
+        truth.to_csv(aside / "truth.tsv", sep="\t", index=False, lineterminator="\n")
+        abundance.to_csv(aside / "abundance.tsv", sep="\t", index=False, float_format="%.4f", lineterminator="\n")
+        shutil.copyfile(Path(mixture) / "reference.tsv", aside / "reference.tsv")
+        counts = truth.assign(status=truth["status"].replace("", "not traced")).groupby("status")
+        summary = {
+            **read_json(Path(mixture) / "summary.json"),
+            "contigs": counts.size().to_dict(),
+            "bases": counts["length"].sum().to_dict(),
+            "chimeras": int((truth["chimera"] == "yes").sum()),
+        }
+        write_json(aside / "summary.json", summary)
+    logger.info("%d contigs, %d chimeras; %s", len(truth), summary["chimeras"], summary["contigs"])
+    return truth
+
+
+def _all_records(mixture: str | Path, files: Iterable[str]):
+    """The records of all sources; a name tells the row of the source."""
+    for row, file in enumerate(files):
+        for number, (_, sequence) in enumerate(read_fasta(Path(mixture) / file)):
+            yield f"{row}:{number}", sequence
+
+
+def read_paf(text: str) -> pd.DataFrame:
+    """Alignments in minimap2's PAF: contig, start, stop (from 0, on the contig), source (row), identity."""
+    rows = []
+    for line in text.splitlines():
+        cells = line.split("\t")
+        identity = int(cells[9]) / max(1, int(cells[10]))
+        rows.append((cells[0], int(cells[2]), int(cells[3]), int(cells[5].split(":")[0]), identity))
+    return pd.DataFrame(rows, columns=["contig", "start", "stop", "source", "identity"])
+
+
+def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd.DataFrame) -> pd.DataFrame:
+    """The right answer of each contig, from its alignments to all sources.
+
+    A contig is of the source that explains most of it; sources that explain as much share their lineage, and the status
+    is the easiest among them (an exact copy is never counted as something else). It is a chimera where a second source
+    explains at least 200 bp and .05 of it that the first one does not.
+
+    Args:
+        alignments: see `read_paf`; those below an identity of .98 do not count.
+        lengths: base pairs of each contig.
+        sources: table of `read_sources`.
+
+    Returns:
+        contig, lineage, genome, length, status, chimera (yes or no), in the order of ``lengths``; empty texts for a
+        contig of which no source explains half.
+    """
+    near = alignments[alignments["identity"] >= _IDENTITY]
+    of_contig = dict(iter(near.groupby("contig")))
+    order = {status: place for place, status in enumerate(STATUSES)}
+    rows = []
+    for contig, length in lengths.items():
+        covered = _covered(of_contig[contig], length) if contig in of_contig else {}
+        bases = {source: int(where.sum()) for source, where in covered.items()}
+        most = max(bases.values(), default=0)
+        if most < _TRACED * length:
+            rows.append((contig, "", "", length, "", ""))
+            continue
+        tied = [source for source, count in bases.items() if count >= most - _TIE]
+        best = min(tied, key=lambda source: (order[sources.at[source, "status"]], -bases[source], source))
+        of_same_kind = [source for source in tied if sources.at[source, "kind"] == sources.at[best, "kind"]]
+        lineages = [parse_lineage(sources.at[source, "lineage"]) for source in of_same_kind]
+        lineage = common_lineage(lineages)
+        rest = max((int((where & ~covered[best]).sum()) for where in covered.values()), default=0)
+        chimera = rest >= max(_CHIMERIC_BASES, _CHIMERIC * length)
+        status = sources.at[best, "status"]
+        genome = sources.at[best, "source"] if status == OTHER else Path(sources.at[best, "file"]).name
+        rows.append((contig, format_lineage(lineage), genome, length, status, "yes" if chimera else "no"))
+    return pd.DataFrame(rows, columns=["contig", "lineage", "genome", "length", "status", "chimera"])
+
+
+def _covered(alignments: pd.DataFrame, length: int) -> dict[int, np.ndarray]:
+    """Which bases of a contig each source explains: bool [length] each."""
+    covered: dict[int, np.ndarray] = {}
+    for row in alignments.itertuples():
+        covered.setdefault(row.source, np.zeros(length, dtype=bool))[row.start : row.stop] = True
+    return covered

@@ -1,0 +1,162 @@
+"""Assembled communities: what is sequenced, where assembled contigs come from, and a whole miniature."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import parse_lineage
+from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.reference import assembly
+from genestill.reference.assembly import (
+    PACKAGES,
+    assemble,
+    map_reads,
+    simulate_reads,
+    trace_contigs,
+    write_assembled_community,
+)
+from genestill.reference.contigs import prepare_contigs
+from genestill.reference.mixture import read_sources, write_mixture
+from genestill.reference.settings import AssemblySettings, CommunitySettings, SimulatedGenomeSettings
+from genestill.reference.simulation import write_simulated_genomes
+from genestill.reference.truth import read_answers
+
+SHARES = CommunitySettings(samples=2, exact=0.4, known=0.2, species=0.2, genus=0.2, family=0, dropout=0)
+LINEAGE = "d__B;p__P;c__C;o__O;f__F;g__G;s__"
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory):
+    """Genomes of 30 kb, one with a plasmid, and a eukaryote."""
+    folder = tmp_path_factory.mktemp("mixture")
+    clades = {"phyla": 1, "classes": 1, "orders": 1, "families": 2, "genera": 4, "species": 8, "genomes": 12}
+    settings = SimulatedGenomeSettings(**clades, genome_length=30_000)
+    write_simulated_genomes(folder / "simulated", settings, seed=1)
+    table = pd.read_csv(folder / "simulated" / "genomes.tsv", sep="\t")
+    first = folder / "simulated" / table["file"][0]
+    bases = next(sequence for _, sequence in read_fasta(first))
+    plasmid, eukaryote = reverse_complement(bases[:9000])[::-1], reverse_complement(bases[9000:25_000])[::-1]
+    write_fasta(first, [*read_fasta(first), ("p1 plasmid pX", plasmid)])
+    write_fasta(folder / "yeast.fna", [("chrI", eukaryote)])
+    settings = AssemblySettings(bases=8_000_000)
+    genomes = folder / "simulated" / "genomes.tsv"
+    write_mixture(genomes, folder / "made", SHARES, settings, seed=1, eukaryotes=[folder / "yeast.fna"])
+    return folder / "made"
+
+
+def test_plasmids_are_sequenced_and_in_no_reference(mixture):
+    sources = read_sources(mixture)
+    assert {"p1", "chrI"} <= set(sources["source"].str.split(":").str[-1])
+    assert set(sources["kind"]) == {"chromosomes", "plasmid", "eukaryote"}
+    held = [name for file in (mixture / "genomes").iterdir() for name, _ in read_fasta(file)]
+    assert len(held) > 5
+    assert "p1" not in held
+    others = sources[sources["kind"] != "chromosomes"]
+    assert set(others["status"]) == {"no prokaryotic chromosome"}
+    assert set(others["lineage"]) == {""}
+
+
+def test_a_tenth_of_the_bases_is_of_plasmids_and_eukaryotes_and_depth_is_not_flat(mixture):
+    sources = read_sources(mixture)
+    length = [sum(len(sequence) for _, sequence in read_fasta(mixture / file)) for file in sources["file"]]
+    bases = sources[["S1", "S2"]].sum(axis=1) * length
+    assert bases.sum() == pytest.approx(8_000_000, rel=0.01)
+    assert bases[sources["kind"] != "chromosomes"].sum() / bases.sum() == pytest.approx(0.1, abs=0.001)
+    depths = sources.loc[sources["kind"] == "chromosomes", "S1"]
+    assert depths.max() > 2 * depths.min()
+
+
+def trace(rows, sources):
+    alignments = pd.DataFrame(rows, columns=["contig", "start", "stop", "source", "identity"])
+    table = pd.DataFrame(sources, columns=["source", "file", "kind", "lineage", "status"])
+    return trace_contigs(alignments, {"c": 2000}, table).iloc[0]
+
+
+SOURCES = [
+    ("a", "genomes/a.fna.gz", "chromosomes", LINEAGE + "a", "absent species"),
+    ("b", "genomes/b.fna.gz", "chromosomes", LINEAGE + "b", "exact copy"),
+    ("p", "others/1.fna.gz", "plasmid", "", "no prokaryotic chromosome"),
+]
+
+
+def test_a_contig_is_of_the_source_that_explains_most_of_it():
+    row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 1000, 1, 1.0), ("c", 1000, 2000, 1, 0.9)], SOURCES)
+    assert (row["genome"], row["lineage"], row["chimera"]) == ("a.fna.gz", LINEAGE + "a", "no")
+
+
+def test_two_sources_that_explain_different_parts_make_a_chimera():
+    row = trace([("c", 0, 1200, 0, 1.0), ("c", 1190, 2000, 1, 1.0)], SOURCES)
+    assert (row["genome"], row["status"], row["chimera"]) == ("a.fna.gz", "absent species", "yes")
+    row = trace([("c", 0, 1850, 0, 1.0), ("c", 1850, 2000, 1, 1.0)], SOURCES)
+    assert row["chimera"] == "no"
+
+
+def test_sources_that_explain_as_much_share_their_lineage_and_an_exact_copy_stays_one():
+    row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 1995, 1, 1.0)], SOURCES)
+    assert (row["lineage"], row["status"]) == (LINEAGE.removesuffix(";s__"), "exact copy")
+
+
+def test_a_plasmid_has_no_right_answer_and_neither_has_a_contig_that_is_not_traced(tmp_path):
+    row = trace([("c", 0, 2000, 2, 1.0)], SOURCES)
+    assert (row["lineage"], row["genome"], row["status"]) == ("", "p", "no prokaryotic chromosome")
+    lost = trace([("c", 0, 900, 0, 1.0)], SOURCES)
+    pd.DataFrame([row, lost.replace("c", "d")]).to_csv(tmp_path / "truth.tsv", sep="\t", index=False)
+    answers = read_answers(tmp_path / "truth.tsv")[0]
+    assert answers["c"].status == "no prokaryotic chromosome"
+    assert (answers["d"].status, answers["d"].chimera) == (None, None)
+
+
+def test_a_missing_program_is_named_with_its_packages_before_anything_runs(mixture, tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "find_program", lambda name: name if name != "megahit" else find_nothing(name))
+    with pytest.raises(InputError, match=r"megahit \(Debian: megahit; bioconda: megahit\); install"):
+        simulate_reads(mixture, "S1", AssemblySettings(), 1, tmp_path / "1.fq.gz", tmp_path / "2.fq.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def find_nothing(name):
+    raise InputError(name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not all(map(shutil.which, PACKAGES)), reason="ART, MEGAHIT, minimap2 or samtools is not there")
+def test_an_assembled_miniature_is_true_and_marks_a_planted_chimera(mixture, tmp_path):
+    reads = {sample: (tmp_path / f"{sample}_1.fq.gz", tmp_path / f"{sample}_2.fq.gz") for sample in ("S1", "S2")}
+    for sample, files in reads.items():
+        simulate_reads(mixture, sample, AssemblySettings(), 1, *files)
+    assemble([files[0] for files in reads.values()], [files[1] for files in reads.values()], 2, tmp_path / "made.fna")
+    contigs = dict(read_fasta(tmp_path / "made.fna"))
+    genomes = {file.name: next(iter(read_fasta(file)))[1] for file in sorted((mixture / "genomes").iterdir())}
+    source = read_sources(mixture)["file"].str.removeprefix("genomes/")
+    one, other = (genomes[source[row]] for row in (0, 3))
+    contigs["planted"] = one[3000:6000] + reverse_complement(other[10_000:12_000])
+    write_fasta(tmp_path / "contigs.fna", contigs.items())
+    coverages = {}
+    for sample, files in reads.items():
+        coverages[sample] = tmp_path / f"{sample}.tsv"
+        map_reads(tmp_path / "contigs.fna", *files, 2, coverages[sample])
+    truth = write_assembled_community(mixture, tmp_path / "contigs.fna", coverages, 1000, 2, tmp_path / "community")
+    truth = truth.set_index("contig")
+    assert truth.loc["planted", ["genome", "chimera"]].tolist() == [source[0], "yes"]
+    assert (truth["chimera"] == "yes").mean() < 0.2
+    assert truth["status"].value_counts()["no prokaryotic chromosome"] >= 2
+    # A contig of one source is a piece of it, or of its other strand.
+    sure = truth[(truth["chimera"] == "no") & (truth["status"] == "exact copy")].index[0]
+    middle, genome = contigs[sure][300:500], genomes[truth.at[sure, "genome"]]
+    assert middle in genome or reverse_complement(middle) in genome
+    folder = tmp_path / "community"
+    prepare_contigs(
+        folder / "contigs.fna.gz",
+        1000,
+        tmp_path / "index.parquet",
+        tmp_path / "abundance.parquet",
+        tmp_path / "truth.parquet",
+        abundance=[folder / "abundance.tsv"],
+        truth=folder / "truth.tsv",
+        reference=folder / "reference.tsv",
+        genomes=mixture / "genomes",
+    )
+    depths = pd.read_parquet(tmp_path / "abundance.parquet").set_index("id")
+    assert (depths.drop("planted").sum(axis=1) > 0).mean() > 0.9
+    assert parse_lineage(truth.at[sure, "lineage"])[0] is not None
