@@ -19,7 +19,7 @@ from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import write_table
 from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.encoders import EncoderConfig, EncoderModel
-from genestill.student.release import Card, parameters_of, summarise_figures, write_model_card
+from genestill.student.model_card import Card, parameters_of, summarise_figures, write_model_card
 
 
 @pytest.fixture

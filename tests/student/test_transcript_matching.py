@@ -15,7 +15,7 @@ from genestill.core.tables import read_table, write_table
 from genestill.core.training import checkpoints
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
-from genestill.student.release import parameters_of
+from genestill.student.model_card import parameters_of
 from genestill.student.transcripts.batch import Batch, mean_over_spans
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
 from genestill.student.transcripts.distillation import TranscriptDistillation, distil_transcripts, stability, train

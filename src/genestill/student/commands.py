@@ -3,7 +3,7 @@
 from genestill.student.corrector.commands import add_commands as add_corrector_commands
 from genestill.student.dna.commands import add_commands as add_dna_commands
 from genestill.student.encoder_commands import add_commands as add_encoder_commands
-from genestill.student.release_commands import add_commands as add_release_commands
+from genestill.student.model_card_commands import add_commands as add_card_commands
 from genestill.student.transcripts.commands import add_commands as add_transcript_commands
 
 
@@ -13,4 +13,4 @@ def add_commands(commands) -> None:
     add_dna_commands(commands)
     add_transcript_commands(commands)
     add_encoder_commands(commands)
-    add_release_commands(commands)
+    add_card_commands(commands)

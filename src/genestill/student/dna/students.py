@@ -6,9 +6,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
-import genestill
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
 from genestill.core.logs import logger
@@ -18,8 +17,8 @@ from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.adapters import BytePairAdapter, SingleBaseAdapter, open_adapter
 from genestill.student.encoders.configuration import DEFAULT_WINDOW
 from genestill.student.encoders.sizing import PRESETS
+from genestill.student.model_card import HEAD_FILE, Card, write_model_card
 
-HEAD_FILE = "language_head.safetensors"
 # Single-base encoders: the published size, and smaller and attention-only relatives of it.
 ENCODERS = {
     **PRESETS,
@@ -127,26 +126,12 @@ def save_student(
         adapter.tokenizer.save_pretrained(aside)
         if head is not None:
             save_file({name: value.contiguous() for name, value in head.state_dict().items()}, aside / HEAD_FILE)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        (aside / "README.md").write_text(_card(model, adapter, parameters, settings), encoding="utf-8")
-        AutoTokenizer.from_pretrained(aside)  # what cannot be opened again is not released
-
-
-def _card(model, adapter, parameters: int, settings: dict) -> str:
-    kind = "byte pairs" if isinstance(adapter, BytePairAdapter) else "single bases"
-    rows = "\n".join(f"| {key} | {value} |" for key, value in sorted(settings.items()))
-    return f"""# DNA encoder, {parameters:,} parameters
-
-Reads {kind} ({adapter.size} tokens); width {model.config.hidden_size}, {model.config.num_hidden_layers} layers.
-
-    import genestill.student.encoders
-    from transformers import AutoModel, AutoTokenizer
-    model, tokenizer = (c.from_pretrained("this folder") for c in (AutoModel, AutoTokenizer))
-
-Made with genestill {genestill.__version__}. The record of the command that made it, with checksums of its inputs and
-versions, stands beside this folder, in provenance/.
-
-| setting | value |
-|---|---|
-{rows}
-"""
+        count = sum(parameter.numel() for parameter in model.parameters())
+        card = Card(
+            title=f"DNA encoder, {count:,} parameters",
+            summary=f"Reads {adapter.kind} ({adapter.size} tokens); width {model.config.hidden_size}, "
+            f"{model.config.num_hidden_layers} layers.",
+            limits=["This card was written after training, before anything was measured."],
+            training=settings,
+        )
+        write_model_card(aside, card)

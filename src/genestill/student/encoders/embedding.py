@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 
 from genestill.core.devices import choose_device
 from genestill.core.errors import InputError
@@ -53,7 +53,7 @@ class Embedder:
     ):
         self.device = choose_device(device)
         kind = _model_type(folder)
-        self.model = (open_whole(AutoModel, folder) if kind == "deberta-v2" else open_student(folder)).to(self.device)
+        self.model = (open_model(folder) if kind == "deberta-v2" else open_student(folder)).to(self.device)
         self.adapter = open_adapter(folder)
         config = self.model.config
         self.pooling = pooling or getattr(config, "pooling", "mean")
@@ -123,6 +123,11 @@ def _model_type(folder: str | Path) -> str | None:
     except InputError as error:
         raise InputError(f"{folder}: no student that opens ({error})") from None
     return config.get("model_type") if isinstance(config, dict) else None
+
+
+def open_model(folder: str | Path) -> PreTrainedModel:
+    """Any model that transformers knows, whole; raises `InputError` as `models.open_whole` does."""
+    return open_whole(AutoModel, folder)
 
 
 def open_student(folder: str | Path) -> EncoderModel:

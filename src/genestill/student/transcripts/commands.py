@@ -38,7 +38,7 @@ def _run_match(options) -> dict:
     from genestill.core.devices import choose_device
     from genestill.core.errors import InputError
     from genestill.student.encoders.sizing import size_for_budget
-    from genestill.student.release import parameters_of
+    from genestill.student.model_card import parameters_of
     from genestill.student.transcripts.corpus import TeacherFiles
     from genestill.student.transcripts.distillation import distil_transcripts
 

@@ -33,7 +33,7 @@ def _run_card(options) -> None:
     from genestill.core.reproduction import read_record
     from genestill.core.table_schemas import METRICS
     from genestill.core.tables import read_table
-    from genestill.student.release import Card, write_model_card
+    from genestill.student.model_card import Card, write_model_card
 
     figures = read_table(options.metrics, METRICS) if options.metrics else None
     if figures is not None and options.metrics_model:

@@ -15,10 +15,11 @@ import genestill
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of, write_text
 from genestill.student.corrector.network import Corrector
-from genestill.student.encoders.embedding import open_student
+from genestill.student.encoders.embedding import open_model, open_student
 
 LEVEL = 0.95
 RECORD_SHOWN = ("settings", "seed", "found", "hardware", "libraries", "python", "genestill", "commit", "source")
+HEAD_FILE = "language_head.safetensors"  # beside a pretrained student, and no part of it
 FIGURE_KEYS = ["benchmark", "dataset", "task", "stratum", "variant", "threshold", "metric", "minus"]
 _KINDS = {
     "genestill-encoder": (
@@ -36,6 +37,19 @@ embeddings = model.embed(**tokenizer(["ACGTACGT", "GGCA"], padding=True, return_
 
 Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o embeddings.parquet`. Without torch:
 `genestill student export-onnx --model FOLDER -o student.onnx`.""",
+    ),
+    "deberta-v2": (
+        ["dna", "encoder"],
+        "transformers",
+        """\
+```python
+from transformers import AutoModel, AutoTokenizer
+
+model = AutoModel.from_pretrained("this folder").eval()
+tokenizer = AutoTokenizer.from_pretrained("this folder")
+```
+
+Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o embeddings.parquet`.""",
     ),
     "genestill-corrector": (
         ["metagenomics", "taxonomy", "distillation"],
@@ -75,7 +89,7 @@ class Card:
 def write_model_card(folder: str | Path, card: Card) -> None:
     """Write ``folder``/README.md with the YAML header of the Hugging Face Hub, atomically.
 
-    Works for every student whose config.json names a ``model_type`` that genestill trains: encoders and correctors.
+    Works for every student whose config.json names a ``model_type`` that genestill trains.
 
     Raises:
         InputError: no student in the folder that opens whole; or a card without limits, title or summary, for every
@@ -90,7 +104,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
         if not getattr(card, name):
             raise InputError(f"model card of {folder}: no {name}; a card without it misleads its readers")
     # What does not open is not released.
-    open_student(folder) if kind == "genestill-encoder" else Corrector.from_pretrained(folder)
+    {"genestill-encoder": open_student, "genestill-corrector": Corrector.from_pretrained}.get(kind, open_model)(folder)
     tags, library, usage = _KINDS[kind]
     teacher = card.teacher if card.teacher is not None else config.get("teacher")
     figures = summarise_figures(card.figures) if card.figures is not None else None
@@ -104,7 +118,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
         "license": card.licence,
         "library_name": library,
         "tags": ["genestill", *tags],
-        **({"pipeline_tag": "feature-extraction"} if kind == "genestill-encoder" else {}),
+        **({"pipeline_tag": "feature-extraction"} if kind != "genestill-corrector" else {}),
         **({"model-index": [_model_index(card.title, figures)]} if figures is not None and len(figures) else {}),
     }
     parts = [
@@ -127,8 +141,8 @@ def write_model_card(folder: str | Path, card: Card) -> None:
 
 
 def parameters_of(folder: str | Path) -> int:
-    """Number of parameters in a model folder's safetensors files; only their headers are read."""
-    files = sorted(Path(folder).glob("*.safetensors"))
+    """Number of parameters in a model folder's safetensors files, a language head left out; only headers are read."""
+    files = sorted(file for file in Path(folder).glob("*.safetensors") if file.name != HEAD_FILE)
     if not files:
         raise InputError(f"{folder}: no *.safetensors in this folder; expected a model")
     count = 0
