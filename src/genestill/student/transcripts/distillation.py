@@ -12,7 +12,7 @@ from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 from genestill.core.seeds import seed_everything
 from genestill.core.training import batches, loop
 from genestill.core.training.checkpoints import Checkpoint
-from genestill.core.training.optimizer import AdamW, Group
+from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.model import EncoderModel
@@ -69,7 +69,7 @@ def train(match: TranscriptDistillation, settings: DistillationSettings, checkpo
     schedule = Schedule(settings.steps, settings.learning_rate, settings.warm_up, end=LAST_RATE)
     return loop.train(
         match.learned,
-        AdamW([Group(match.parameters(), schedule.rate, settings.weight_decay)]),
+        AdamW(parameter_groups(match.learned, schedule.rate, settings.weight_decay)),
         match.draw,
         match.loss,
         settings.steps,
