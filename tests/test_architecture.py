@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,28 @@ def test_one_module_gives_final_names_and_permissions(file):
     forbidden = {"os.replace", "os.rename", "shutil.move", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link"}
     assert not forbidden & called
     assert not {name for name in called if name.endswith((".chmod", ".touch"))}
+
+
+def test_rule_files_replace_no_name_of_snakemake():
+    """Rule files are run in the namespace of snakemake.workflow: its ``logger`` must stay."""
+    import snakemake.api
+    import snakemake.workflow
+
+    replaced = []
+    for file in sorted((SOURCE.parents[1] / "workflow").rglob("*")):
+        if file.suffix != ".smk" and file.name != "Snakefile":
+            continue
+        text = re.sub(r"\(([^()]*)\)", lambda found: found[0].replace("\n", " "), file.read_text(encoding="utf-8"))
+        for line in re.findall(r"^(?:from \S+ )?import .*$", text, re.M):
+            namespace = {}
+            exec(line, namespace)
+            for name in namespace.keys() - {"__builtins__"}:
+                own = vars(snakemake.workflow).get(name)
+                if own is not None and own is not namespace[name]:
+                    replaced.append(f"{file.name}: {name}")
+        replaced += [
+            f"{file.name}: {name}"
+            for name in re.findall(r"^([A-Za-z_]+) = ", text, re.M) + re.findall(r"^def ([a-z_]+)", text, re.M)
+            if name in vars(snakemake.workflow)
+        ]
+    assert replaced == []

@@ -9,7 +9,7 @@ from genestill.core.tables import read_table
 from genestill.evaluation.contig_peers import registry
 from genestill.evaluation.contig_peers.calling import call_peer
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
-from genestill.evaluation.contig_peers.registry import PEERS, Program, reasons_left_out
+from genestill.evaluation.contig_peers.registry import PEERS, Program, leave_out
 
 
 def lineage(genus, species):
@@ -111,7 +111,7 @@ def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
 def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monkeypatch):
     nobody = Program("a-program-that-nobody-has", "bioconda: nobody")
     monkeypatch.setattr(registry, "PROGRAMS", {"kraken2": nobody})
-    reasons = reasons_left_out()
+    reasons = leave_out(["corrector", *PEERS], programs_known=False, genomes_known=True)
     assert set(reasons) == {"kraken2", "kraken2-genus"}
     assert reasons["kraken2"] == "the program a-program-that-nobody-has is not on PATH (bioconda: nobody)"
 

@@ -134,8 +134,9 @@ def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_tabl
     expected = np.zeros((3, 2, len(tree.leaves)))
     for number, contig in enumerate(("b", "a")):
         for gene in range(4):
-            own = [row for row in rows if row[:2] == (contig, gene) and row[2] in LINEAGES]
-            best = {row[2]: row for row in sorted(own, key=lambda row: row[4])}
+            # Of hits with the same score, the first.
+            own = [row for row in sorted(rows) if row[:2] == (contig, gene) and row[2] in LINEAGES]
+            best = {row[2]: row for row in reversed(sorted(own, key=lambda row: -row[4]))}
             for taxid, (*_, identity, bits, aligned) in best.items():
                 leaf = leaf_named(tree, LINEAGES[taxid][-1])
                 expected[0, number, leaf] += bits

@@ -64,7 +64,7 @@ def test_right_answers_and_predictions_alone_are_scored(case):
     assert read_table(results / "reference" / "truth.parquet", TRUTH)["length"].sum() == 8028
     metrics = read_table(results / "evaluation" / "imported" / "metrics.parquet", METRICS)
     own = metrics[(metrics["threshold"] == "own") & (metrics["task"] == "species") & (metrics["stratum"] == "all")]
-    recall = own[own["metric"] == "recall"].set_index("model")["value"]
+    recall = own[(own["metric"] == "recall") & (own["weight"] == "")].set_index("model")["value"]
     assert recall.to_dict() == {"sure": 7 / 8, "short": 6 / 8}
     assert set(metrics["kind"]) == {"peer"}
     # Only the table with scores has confidences, so calls above fixed thresholds.
@@ -80,7 +80,7 @@ def test_own_predictions_stand_beside_the_student_in_tables_figures_and_amber(ca
     assert "import_predictions" in planned(done)
     file = "results/taxdistill/test/evaluation/imported/mine/predictions.parquet"
     calls = [line for line in done.stdout.splitlines() if "genestill evaluation" in line]
-    for command in ("taxonomy", "figures", "amber-input"):
+    for command in ("taxonomy", "taxonomy-figures", "amber-input"):
         assert f" --peer mine={file} " in next(line for line in calls if f" evaluation {command} " in line)
 
 

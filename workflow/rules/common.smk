@@ -156,6 +156,15 @@ def compared_models():
     )
 
 
+def peer_evidence(wildcards):
+    """The files that a peer needs beside the labels, by the option that takes them."""
+    return {
+        option: file
+        for need in CONTIG_PEERS[wildcards.model].needs
+        for option, file in PEER_EVIDENCE[need].items()
+    }
+
+
 def predictions_of_runs(runs, folder=RESULTS):
     """The tables of predictions of runs (model, seed)."""
     return [

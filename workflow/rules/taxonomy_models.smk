@@ -1,9 +1,8 @@
 # What the taxonomy benchmark compares on one community: the corrector, its ablations, and its peers, each a name with
 # a seed. The main recipe needs none of these rules.
 
-from genestill.core.logs import logger
 from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
-from genestill.evaluation.contig_peers.registry import reasons_left_out
+from genestill.evaluation.contig_peers.registry import leave_out
 
 # What each of them does without.
 ABLATIONS = {
@@ -194,15 +193,6 @@ PEER_EVIDENCE = {
 }
 
 
-def peer_evidence(wildcards):
-    """The files that a peer needs beside the labels, by the option that takes them."""
-    return {
-        option: file
-        for need in CONTIG_PEERS[wildcards.model].needs
-        for option, file in PEER_EVIDENCE[need].items()
-    }
-
-
 rule run_kraken2:
     input:
         contigs=CONTIGS,
@@ -258,21 +248,12 @@ rule call_peer:
         " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence} --output {output:q} 2> {log:q}"
 
 
-# Peers that cannot run here, with the reason; conda gives all programs.
-LEFT_OUT = {} if WITH_CONDA else reasons_left_out()
-if not GENOMES:
-    LEFT_OUT |= {
-        name: "the reference is a ready database: its genomes are not known"
-        for name, peer in CONTIG_PEERS.items()
-        if {"alignments", "kraken2"} & set(peer.needs)
-    }
-LEFT_OUT = {
-    model: reason
-    for model, reason in LEFT_OUT.items()
-    if model in config["evaluation"]["benchmark"]
-}
-for model, reason in LEFT_OUT.items():
-    logger.warning("benchmark: %s is left out: %s", model, reason)
+# Peers that cannot run here; conda gives all programs.
+LEFT_OUT = leave_out(
+    config["evaluation"]["benchmark"],
+    programs_known=WITH_CONDA,
+    genomes_known=bool(GENOMES),
+)
 
 # The benchmark's configuration says how many seeds each model gets.
 BENCHMARK_RUNS = [

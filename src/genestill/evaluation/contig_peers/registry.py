@@ -4,11 +4,12 @@ A new peer is one entry here. A threshold is chosen on the fitting half of the v
 on the half that judges.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import Lineage
+from genestill.core.logs import logger
 from genestill.core.programs import find_program
 from genestill.evaluation.contig_peers.alignment_rules import by_alignment, by_group
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
@@ -85,9 +86,24 @@ PROGRAMS = {
 }
 
 
-def reasons_left_out() -> dict[str, str]:
-    """Peer -> why it cannot run on this machine, for those that cannot."""
-    missing = {need: program.missing() for need, program in PROGRAMS.items()}
-    return {
-        peer.name: reason for peer in PEERS.values() for need in peer.needs if (reason := missing.get(need)) is not None
+def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) -> dict[str, str]:
+    """Peer -> why it is left out, for those of ``models`` that cannot run here; a warning names each.
+
+    Args:
+        models: of a benchmark; others than peers are passed over.
+        programs_known: all programs are there (conda brings them); else they are looked for on PATH.
+        genomes_known: whether the reference is made of genomes; a ready database is not.
+    """
+    missing = {} if programs_known else {need: program.missing() for need, program in PROGRAMS.items()}
+    if not genomes_known:
+        missing |= dict.fromkeys(("alignments", "kraken2"), "the genomes of a ready database are not known")
+    left = {
+        model: reason
+        for model in models
+        if model in PEERS
+        for need in PEERS[model].needs
+        if (reason := missing.get(need)) is not None
     }
+    for model, reason in left.items():
+        logger.warning("benchmark: %s is left out: %s", model, reason)
+    return left
