@@ -73,6 +73,18 @@ def test_the_configurations_are_accepted_once_the_modules_and_entries_are_there(
     assert told[0].startswith("mrna {'corpus': ['sequence']")
 
 
+PEER = """
+from genestill.evaluation.contig_peers.evidence import Evidence
+from genestill.evaluation.contig_peers.registry import PEERS
+lineage = ("Bacteria", "p", "c", "o", "f", "g", "g s")
+print(PEERS["MMseqs2-genus"].call(Evidence(["a"], [1000], [lineage]), 0.0))
+"""
+
+
+def test_a_peer_calls_lineages(copied):
+    assert run(copied, "-c", PEER).strip() == "[('Bacteria', 'p', 'c', 'o', 'f', 'g', None)]"
+
+
 LEARN = """
 import numpy as np, torch
 from importlib import import_module

@@ -116,7 +116,7 @@ def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monke
     assert reasons["kraken2"] == "the program a-program-that-nobody-has is not on PATH (bioconda: nobody)"
 
 
-@pytest.mark.parametrize("peer", PEERS.values(), ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
 def test_the_usual_threshold_of_a_peer_is_one_of_those_that_are_tried(peer):
     assert peer.usual in peer.thresholds
     assert list(peer.thresholds) == sorted(set(peer.thresholds))

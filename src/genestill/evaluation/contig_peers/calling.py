@@ -11,7 +11,7 @@ from genestill.core.logs import logger
 from genestill.core.table_schemas import PREDICTIONS, rank_columns
 from genestill.core.tables import number_columns, read_tsv, write_table
 from genestill.evaluation.contig_peers.evidence import Evidence
-from genestill.evaluation.contig_peers.registry import PEERS, Peer
+from genestill.evaluation.contig_peers.registry import PEERS
 
 
 def call_peer(name: str, evidence: Evidence, thresholds: str | Path | None, output: str | Path) -> None:
@@ -32,18 +32,18 @@ def call_peer(name: str, evidence: Evidence, thresholds: str | Path | None, outp
     lacking = next((need for need in peer.needs if not evidence.has((need,))), None)
     if lacking is not None:
         raise InputError(f"{name}: needs the evidence {lacking!r}; give --{lacking}")
-    threshold = peer.usual if thresholds is None else chosen_threshold(peer, thresholds)
+    threshold = peer.usual if thresholds is None else chosen_threshold(name, thresholds)
     lineages = peer.call(evidence, threshold)
     write_table(output, prediction_rows(evidence.ids, lineages), PREDICTIONS, {"threshold": threshold})
     logger.info("%s at %g (%s): %d contigs", name, threshold, peer.meaning, len(lineages))
 
 
-def chosen_threshold(peer: Peer, path: str | Path) -> float:
-    """The threshold of ``peer`` in a table with the columns ``model`` and ``threshold``."""
+def chosen_threshold(name: str, path: str | Path) -> float:
+    """The threshold of the peer ``name`` in a table with the columns ``model`` and ``threshold``."""
     table = read_tsv(path, ["model", "threshold"])
-    rows = table[table["model"] == peer.name]
+    rows = table[table["model"] == name]
     if len(rows) != 1:
-        raise InputError(f"{path}: {len(rows)} rows for the model {peer.name!r}; expected one")
+        raise InputError(f"{path}: {len(rows)} rows for the model {name!r}; expected one")
     return float(number_columns(rows, ["threshold"], path)[0, 0])
 
 

@@ -20,7 +20,6 @@ class Peer:
     """A classifier of contigs.
 
     Attributes:
-        name: in tables.
         needs: attributes of `Evidence` that it reads beside the labels.
         thresholds: values that are tried, in rising order.
         usual: the value of ``thresholds`` that is taken where none was chosen.
@@ -28,7 +27,6 @@ class Peer:
         call: evidence, threshold -> a lineage per contig.
     """
 
-    name: str
     needs: tuple[str, ...]
     thresholds: tuple[float, ...]
     usual: float
@@ -69,15 +67,13 @@ def _kraken2_species(evidence: Evidence, threshold: float) -> list[Lineage]:
 KRAKEN2_CONFIDENCES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _IDENTITIES = (0.93, 0.94, 0.95, 0.96, 0.965, 0.97, 0.975, 0.98)
 
+# By their names in tables.
 PEERS = {
-    peer.name: peer
-    for peer in (
-        Peer("MMseqs2", (), (0.0,), 0.0, "none", _labels),
-        Peer("kraken2", ("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2),
-        Peer("kraken2-genus", ("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2_species),
-        Peer("minimap2", ("alignments",), _IDENTITIES, 0.95, "gap-compressed identity of the contig", by_alignment),
-        Peer("bag-rule", ("alignments", "depth"), _IDENTITIES, 0.97, "median identity of the group", by_group),
-    )
+    "MMseqs2": Peer((), (0.0,), 0.0, "none", _labels),
+    "kraken2": Peer(("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2),
+    "kraken2-genus": Peer(("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2_species),
+    "minimap2": Peer(("alignments",), _IDENTITIES, 0.95, "gap-compressed identity of the contig", by_alignment),
+    "bag-rule": Peer(("alignments", "depth"), _IDENTITIES, 0.97, "median identity of the group", by_group),
 }
 # What makes the evidence of the peers.
 PROGRAMS = {

@@ -75,7 +75,7 @@ def score_reference(
     """
     held = [{lineage[: level + 1] for lineage in evidence.lineage_of_genome.values()} for level in range(len(RANKS))]
     rows = np.flatnonzero(members)
-    for peer in PEERS.values():
+    for name, peer in PEERS.items():
         if not evidence.has(peer.needs):
             continue
         for threshold in peer.thresholds:
@@ -87,7 +87,7 @@ def score_reference(
                 absent = np.array([truth[row][: level + 1] not in held[level] for row in rows], dtype=bool)
                 correct, wrong = (called & right).sum(), (called & ~right).sum()
                 yield {
-                    "model": peer.name,
+                    "model": name,
                     "threshold": threshold,
                     "half": reference.half,
                     "reference": reference.name,
