@@ -184,15 +184,17 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
 
 def _headline(found: pd.DataFrame, recipe: str) -> list[str]:
     headline = HEADLINES.get(recipe, {"dataset": (), "cells": ()})
-    rows = zip(found["dataset"], found["task"], found["metric"], found["minus"], found["stratum"], strict=True)
+    columns = ("dataset", "task", "metric", "minus", "stratum", "weight")
+    rows = zip(*(found[column] for column in columns), strict=True)
     return [
         "yes"
         if dataset in headline["dataset"]
         and (task, metric) in headline["cells"]
         and not minus
+        and not weight
         and stratum in ("all", "test")
         else ""
-        for dataset, task, metric, minus, stratum in rows
+        for dataset, task, metric, minus, stratum, weight in rows
     ]
 
 
