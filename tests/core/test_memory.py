@@ -36,7 +36,8 @@ def growth(switch: str) -> float:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 @pytest.mark.slow
 def test_prediction_grows_by_its_table_and_not_by_the_probabilities_that_it_had():
-    assert growth("give_back_large_arrays()") < 0.6 * growth("")
+    # The probabilities of one of the four blocks are 25 MB.
+    assert growth("give_back_large_arrays()") < 10
 
 
 @pytest.mark.parametrize("row_bytes", [1, 10_000, 1 << 20, 1 << 30])
