@@ -55,6 +55,8 @@ def test_every_step_is_a_command_that_exists(scale, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_step_grows_faster_than_contigs_or_species():
-    found = subprocess.run([sys.executable, PROGRAM, "--short"], capture_output=True, text=True)
+def test_no_step_grows_faster_than_contigs_or_species(scale):
+    # Soft labels are measured by the large table only: the cost of small heads is far from their size.
+    steps = [step for step in scale.commands(Path()) if step != "soft labels"]
+    found = subprocess.run([sys.executable, PROGRAM, "--short", "--steps", *steps], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
