@@ -32,6 +32,15 @@ def find_program(name: str) -> Path:
     return Path(found)
 
 
+def has_program(name: str) -> bool:
+    """Whether `find_program` finds the executable ``name``."""
+    try:
+        find_program(name)
+    except InputError:
+        return False
+    return True
+
+
 def run_program(command: Sequence[str | Path | float], folder: str | Path | None = None) -> str:
     """Run a program, by name (see `find_program`) or by path, to its end and return its standard output.
 

@@ -18,7 +18,7 @@ from genestill.core.files import folder_aside, read_json, scratch_folder, write_
 from genestill.core.lineage import common_lineage, format_lineage, parse_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.novelty import OTHER, STATUSES
-from genestill.core.programs import find_program, run_program
+from genestill.core.programs import has_program, run_program
 from genestill.core.sequences import read_fasta, write_fasta
 from genestill.core.tables import read_tsv
 from genestill.reference.mixture import read_sources
@@ -44,12 +44,11 @@ def require_programs() -> None:
 
     Raises `InputError` naming every program that is missing.
     """
-    missing = []
-    for program, (debian, bioconda) in PACKAGES.items():
-        try:
-            find_program(program)
-        except InputError:
-            missing.append(f"{program} (Debian: {debian}; bioconda: {bioconda})")
+    missing = [
+        f"{program} (Debian: {debian}; bioconda: {bioconda})"
+        for program, (debian, bioconda) in PACKAGES.items()
+        if not has_program(program)
+    ]
     if missing:
         raise InputError(
             f"an assembled community needs programs that are not on PATH: {', '.join(missing)}; install them, or run "

@@ -7,10 +7,9 @@ on the half that judges.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from genestill.core.errors import InputError
 from genestill.core.lineage import Lineage
 from genestill.core.logs import logger
-from genestill.core.programs import find_program
+from genestill.core.programs import has_program
 from genestill.evaluation.contig_peers.alignment_rules import by_alignment, by_group
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
 
@@ -43,11 +42,9 @@ class Program:
 
     def missing(self) -> str | None:
         """Why its evidence cannot be made here; None where the program is found."""
-        try:
-            find_program(self.executable)
-        except InputError:
-            return f"the program {self.executable} is not on PATH ({self.package})"
-        return None
+        if has_program(self.executable):
+            return None
+        return f"the program {self.executable} is not on PATH ({self.package})"
 
 
 def _labels(evidence: Evidence, threshold: float) -> list[Lineage]:

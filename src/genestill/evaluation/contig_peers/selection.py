@@ -75,16 +75,20 @@ def score_reference(
     """
     held = [{lineage[: level + 1] for lineage in evidence.lineage_of_genome.values()} for level in range(len(RANKS))]
     rows = np.flatnonzero(members)
+    level_of = {rank: RANKS.index(rank) for rank in SCORED_RANKS}
+    lacking = {
+        rank: np.array([truth[row][: level + 1] not in held[level] for row in rows], dtype=bool)
+        for rank, level in level_of.items()
+    }
     for name, peer in PEERS.items():
         if not evidence.has(peer.needs):
             continue
         for threshold in peer.thresholds:
             named = peer.call(evidence, threshold)
-            for rank in SCORED_RANKS:
-                level = RANKS.index(rank)
+            for rank, level in level_of.items():
                 called = np.array([named[row][level] is not None for row in rows], dtype=bool)
                 right = np.array([named[row][: level + 1] == truth[row][: level + 1] for row in rows], dtype=bool)
-                absent = np.array([truth[row][: level + 1] not in held[level] for row in rows], dtype=bool)
+                absent = lacking[rank]
                 correct, wrong = (called & right).sum(), (called & ~right).sum()
                 yield {
                     "model": name,
