@@ -207,7 +207,7 @@ def reproduce(path: str | Path, parse: Callable[[list[str]], object], force: boo
     deciding = sum(difference.decides for difference in found)
     if deciding and not force:
         raise CheckFailed(
-            f"{deciding} of the things that decide the result of {path} differ; mend them, or rebuild with --force"
+            f"{deciding} of the things that decide the result of {path} differ; fix them, or rebuild with --force"
         )
     print(f"doing again: {' '.join(record['command'])}", flush=True)
     outcome = rebuild(record, parse)

@@ -18,7 +18,7 @@ def column(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Fie
 
 _RANK_FIELDS = [column(rank, pa.string(), f"name at the rank {rank}; null below the assigned rank") for rank in RANKS]
 
-# reference: one row a sequence, in the order of the FASTA file.
+# reference: one row per sequence, in the order of the FASTA file.
 INDEX = pa.schema(
     [
         column("id", pa.string(), "name of the sequence: the first word of its FASTA header"),
@@ -59,7 +59,7 @@ TRUTH = pa.schema(
     ]
 )
 
-# labels: one row a contig of the index, in its order.
+# labels: one row per contig of the index, in its order.
 LABELS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -69,7 +69,7 @@ LABELS = pa.schema(
     ]
 )
 
-# labels: what the search saw, one row a (fragment, target): best hits of each open reading frame of a contig.
+# labels: what the search saw, one row per (fragment, target): best hits of each open reading frame of a contig.
 HITS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -171,7 +171,7 @@ def metrics_table(rows, **same) -> pd.DataFrame:
 
 
 def embeddings(size: int) -> pa.Schema:
-    """teacher, student: one row a sequence; ``size`` is the width of the embedding.
+    """teacher, student: one row per sequence; ``size`` is the width of the embedding.
 
     Metadata of the file: teacher, revision, layer, pooling, dtype, tokenizer, input, version.
     """
@@ -241,7 +241,7 @@ TRANSCRIPTS = pa.schema(
     ]
 )
 
-# reference: one probe task, one row a transcript. Metadata of the file: task, kind, split, targets, left_out.
+# reference: one probe task, one row per transcript. Metadata of the file: task, kind, split, targets, left_out.
 PROBE_TASK = pa.schema(
     [
         column("id", pa.string(), "row of the task's table"),
@@ -294,7 +294,7 @@ TASK_PREDICTIONS = pa.schema(
     ]
 )
 
-# evaluation: what a linear probe said about its test rows, one row a (seed, transcript).
+# evaluation: what a linear probe said about its test rows, one row per (seed, transcript).
 PROBE_PREDICTIONS = pa.schema(
     [
         column("task", pa.string(), "name of the probe task"),

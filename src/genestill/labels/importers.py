@@ -28,7 +28,7 @@ def import_labels(
         form: its format, or ``auto``.
         index: ``table_schemas.INDEX``.
         taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
-        output_labels: ``table_schemas.LABELS``, one row a contig of the index, in its order.
+        output_labels: ``table_schemas.LABELS``, one row per contig of the index, in its order.
         output_tsv: Taxometer's input format.
         output_summary: JSON: format, counts.
 

@@ -47,7 +47,7 @@ def search_contigs(
         taxonomy: folder that ``reference taxonomy`` wrote.
         settings: see `SearchSettings`.
         threads: of MMseqs2.
-        output_labels: ``table_schemas.LABELS``, one row a contig of the index, in its order.
+        output_labels: ``table_schemas.LABELS``, one row per contig of the index, in its order.
         output_hits: ``table_schemas.HITS`` and the columns start, stop (base pairs, 0-based) and strand.
         output_tsv: Taxometer's input format.
         output_summary: JSON: version of MMseqs2, settings, parameters, counts.

@@ -17,7 +17,7 @@ def _add_embed(commands) -> None:
         "sequences", metavar="FASTA", help="sequences of any length, also FASTQ, compressed, or - for stdin"
     )
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
-    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row a sequence, in their order")
+    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row per sequence, in their order")
     parser.add_argument(
         "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
     )

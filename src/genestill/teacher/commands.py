@@ -127,7 +127,7 @@ def _add_embed(commands) -> None:
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
     for kind in (EmbeddingSettings, ShardSettings):
         add_settings(parser, kind)
-    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row a sequence")
+    parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row per sequence")
     parser.set_defaults(run=_run_embed)
 
 

@@ -129,7 +129,7 @@ def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict[str, str]) -> pd.DataFrame:
-    """One row a (task, model): measured rows with intervals, then published rows with their published spread.
+    """One row per (task, model): measured rows with intervals, then published rows with their published spread.
 
     Returns columns task, metric, model (with its variant), kind (empty for published rows), origin (``measured`` or
     ``published``), value, low, high, source. Published rows stand beside measured ones of the same task and are never

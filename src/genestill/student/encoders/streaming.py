@@ -110,7 +110,7 @@ def embed_fasta(
     batch_tokens: int | None = None,
     threads: int = 0,
 ) -> None:
-    """Write a table of `table_schemas.embeddings`, one row a sequence of ``fasta`` in its order, atomically.
+    """Write a table of `table_schemas.embeddings`, one row per sequence of ``fasta`` in its order, atomically.
 
     Args:
         fasta: sequences, gzipped or not, of any length and number.
