@@ -93,9 +93,14 @@ def test_two_sources_that_explain_different_parts_make_a_chimera():
     assert row["chimera"] == "no"
 
 
-def test_sources_that_explain_as_much_share_their_lineage_and_an_exact_copy_stays_one():
-    row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 1995, 1, 1.0)], SOURCES)
+def test_sources_that_match_as_well_share_their_lineage_and_an_exact_copy_stays_one():
+    row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 1999, 1, 1.0)], SOURCES)
     assert (row["lineage"], row["status"]) == (LINEAGE.removesuffix(";s__"), "exact copy")
+
+
+def test_of_two_close_sources_a_contig_is_of_the_one_that_it_matches_base_for_base():
+    row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 2000, 1, 0.99)], SOURCES)
+    assert (row["genome"], row["status"], row["chimera"]) == ("a.fna.gz", "absent species", "no")
 
 
 def test_a_plasmid_has_no_right_answer_and_neither_has_a_contig_that_is_not_traced(tmp_path):

@@ -36,7 +36,7 @@ _IDENTITY = 0.98
 _TRACED = 0.5  # share of a contig that its source must explain
 _CHIMERIC = 0.05  # share, and
 _CHIMERIC_BASES = 200  # base pairs of a contig that only a second source explains, from which on it is a chimera
-_TIE = 10  # base pairs that do not tell sources apart
+_TIE = 2  # matching base pairs that do not tell sources apart: a consensus has hardly more errors
 
 
 def require_programs() -> None:
@@ -200,9 +200,10 @@ def read_paf(text: str) -> pd.DataFrame:
 def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd.DataFrame) -> pd.DataFrame:
     """The right answer of each contig, from its alignments to all sources.
 
-    A contig is of the source that explains most of it; sources that explain as much share their lineage, and the status
-    is the easiest among them (an exact copy is never counted as something else). It is a chimera where a second source
-    explains at least 200 bp and .05 of it that the first one does not.
+    A contig is of the source with the most matching base pairs. Sources that match as well share their lineage, and the
+    status is the easiest among them (an exact copy is never counted as something else). It is a chimera where a second
+    source explains at least 200 bp and .05 of it that the first one does not; a contig that is joined from two strains
+    so close that either explains all of it is none.
 
     Args:
         alignments: see `read_paf`; those below an identity of .98 do not count.
@@ -218,12 +219,13 @@ def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd
     order = {status: place for place, status in enumerate(STATUSES)}
     rows = []
     for contig, length in lengths.items():
-        covered = _covered(of_contig[contig], length) if contig in of_contig else {}
-        bases = {source: int(where.sum()) for source, where in covered.items()}
-        most = max(bases.values(), default=0)
-        if most < _TRACED * length:
+        matching = _matching(of_contig[contig], length) if contig in of_contig else {}
+        covered = {source: share > 0 for source, share in matching.items()}
+        if max((where.sum() for where in covered.values()), default=0) < _TRACED * length:
             rows.append((contig, "", "", length, "", ""))
             continue
+        bases = {source: float(share.sum()) for source, share in matching.items()}
+        most = max(bases.values())
         tied = [source for source, count in bases.items() if count >= most - _TIE]
         best = min(tied, key=lambda source: (order[sources.at[source, "status"]], -bases[source], source))
         of_same_kind = [source for source in tied if sources.at[source, "kind"] == sources.at[best, "kind"]]
@@ -237,9 +239,10 @@ def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd
     return pd.DataFrame(rows, columns=["contig", "lineage", "genome", "length", "status", "chimera"])
 
 
-def _covered(alignments: pd.DataFrame, length: int) -> dict[int, np.ndarray]:
-    """Which bases of a contig each source explains: bool [length] each."""
-    covered: dict[int, np.ndarray] = {}
+def _matching(alignments: pd.DataFrame, length: int) -> dict[int, np.ndarray]:
+    """How well each source explains each base of a contig: float64 [length], the highest identity, 0 for not at all."""
+    matching: dict[int, np.ndarray] = {}
     for row in alignments.itertuples():
-        covered.setdefault(row.source, np.zeros(length, dtype=bool))[row.start : row.stop] = True
-    return covered
+        share = matching.setdefault(row.source, np.zeros(length))
+        share[row.start : row.stop] = np.maximum(share[row.start : row.stop], row.identity)
+    return matching
