@@ -99,22 +99,23 @@ def test_a_model_that_one_community_lacks_is_named(tallies):
         compare(lacking, "ours", ["made"], seed=1, resamples=10)
 
 
-def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
-    ids = ["a", "b", "c"]
+def test_tallies_count_every_contig_with_a_right_answer_once_for_each_genome(tmp_path):
+    ids = ["a", "b", "c", "untraced"]
     true = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}") for name in "xyy"]
-    label = {"id": ids, **rank_columns([true[0]] * 3), "taxid": 7, "support": 1.0}
+    true.append(parse_lineage(""))
+    label = {"id": ids, **rank_columns([true[0]] * 4), "taxid": 7, "support": 1.0}
     write_table(tmp_path / "labels.parquet", pd.DataFrame(label), LABELS)
     truth = {
         "id": ids,
         **rank_columns(true),
-        "genome": ["x", "y", "y"],
+        "genome": ["x", "y", "y", None],
         "length": 1,
-        "status": ["exact", "species", "species"],
+        "status": ["exact", "species", "species", None],
         **dict.fromkeys(("chimera", "identity", "same_species")),
     }
     write_table(tmp_path / "truth.parquet", pd.DataFrame(truth), TRUTH)
     confidences = {f"confidence_{rank}": 0.9 for rank in RANKS}
-    said = {"id": ids, **rank_columns([true[0]] * 3), **confidences, "accepted": [7, 6, 7], "reason": ""}
+    said = {"id": ids, **rank_columns([true[0]] * 4), **confidences, "accepted": [7, 6, 7, 7], "reason": ""}
     write_table(tmp_path / "said.parquet", pd.DataFrame(said), PREDICTIONS)
     made = write_tallies(
         tmp_path / "truth.parquet",
@@ -130,6 +131,7 @@ def test_tallies_count_every_contig_once_for_each_genome(tmp_path):
     assert own.loc[("own", "x"), counts].tolist() == [1, 0, 0, 0, 0]
     assert own.loc[("own", "y"), counts].tolist() == [0, 1, 1, 2, 1]
     assert own.loc[("0.95", "y"), counts].tolist() == [0, 0, 2, 2, 0]
+    assert own.loc[("own", ""), counts].tolist() == [0, 0, 0, 0, 0]
     assert set(own["seed"]) == {3}
 
 

@@ -10,7 +10,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
 from genestill.core.table_schemas import TALLIES, TRUTH
 from genestill.core.tables import read_table, write_table
-from genestill.evaluation.calls import Predictions, read_calls
+from genestill.evaluation.calls import UNNAMED, Predictions, read_calls
 from genestill.evaluation.strata import cluster_names
 from genestill.evaluation.taxonomy import OWN_THRESHOLD, THRESHOLDS, judge, known_and_absent
 
@@ -26,18 +26,22 @@ def write_tallies(
     """Count the outcomes of every run at every rank, genome by genome, and write `table_schemas.TALLIES` to ``output``.
 
     Args:
-        truth: table of `table_schemas.TRUTH`; every contig needs a genome, or genomes could not be resampled.
+        truth: table of `table_schemas.TRUTH`; contigs with a right answer need a genome, or genomes could not be
+            resampled.
         labels, labels_name: table of `table_schemas.LABELS`, itself the first model.
         predictions: the runs, several seeds of a model among them.
         dataset: name of the community.
 
     Raises:
-        InputError: contigs without a genome; whatever `read_calls` refuses.
+        InputError: a right answer without a genome; whatever `read_calls` refuses.
     """
     community, models = read_calls(truth, labels, predictions, labels_name)
     table = read_table(truth, TRUTH).set_index("id")["genome"].reindex(community.ids)
-    if table.isna().any():
-        raise InputError(f"{truth}: {table.index[table.isna()][0]!r} has no genome; a benchmark resamples genomes")
+    lacking = table.isna() & (community.path != UNNAMED).any(axis=1)
+    if lacking.any():
+        raise InputError(f"{truth}: {table.index[lacking][0]!r} has no genome; a benchmark resamples genomes")
+    # A contig of an assembly that no genome explains counts for nothing.
+    table = table.fillna("")
     # A genome has several statuses where its contigs do: a table of right answers may hold any.
     keys = pd.DataFrame({"genome": table.to_numpy(dtype=str), "status": community.status.astype(str)})
     keys["cluster"] = cluster_names(community, keys["genome"])
