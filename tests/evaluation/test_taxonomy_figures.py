@@ -12,7 +12,7 @@ from genestill.core.tables import write_table
 
 STATUSES = ("exact", "known", "species", "genus", "family")
 ALWAYS = {"coverage", "label_changes", "composition"}
-WITH_TRUTH = {"f1_by_rank", "precision_recall", "reliability", "by_status", "by_length"}
+WITH_TRUTH = {"f1_by_rank", "precision_recall", "risk_coverage", "reliability", "by_status", "by_length"}
 
 
 @pytest.fixture
@@ -77,6 +77,15 @@ def test_the_flow_holds_every_contig_once(run):
     assert flow["contigs"].sum() == 60
     assert set(flow["kind"]) <= {"kept", "deeper", "shallower", "renamed"}
     assert (flow.loc[flow["kind"] == "kept", "label"] == flow.loc[flow["kind"] == "kept", "prediction"]).all()
+
+
+def test_risk_at_full_coverage_is_the_share_of_wrong_names_without_exact_copies(run):
+    curve = pd.read_csv(run() / "risk_coverage.tsv", sep="\t")
+    last = curve[curve["model"] == "student"].iloc[-1]
+    # 48 of 60 contigs are no exact copies; the student names all of them down to species.
+    assert last["coverage"] == 1
+    assert last["risk"] == pytest.approx(5 / 48, abs=1e-6)
+    assert (curve["risk"] <= 1).all()
 
 
 def test_shares_of_a_sample_add_up_to_one_and_an_empty_sample_is_empty(run):

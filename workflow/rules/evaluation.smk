@@ -29,7 +29,7 @@ COMPARED_NAMES = [
 
 
 # Section and name in the report of each figure; right answers alone have neither labels nor samples, and without a
-# truth the last five do not exist.
+# truth the last six do not exist.
 TAXONOMY_FIGURES = (
     {
         "label_changes": ("Label changes", "Labels before and after"),
@@ -42,6 +42,10 @@ TAXONOMY_FIGURES = (
     {
         "f1_by_rank": ("Accuracy", "F1 by rank"),
         "precision_recall": ("Accuracy", "Precision and recall at species"),
+        "risk_coverage": (
+            "Confidence",
+            "Share of wrong names by share of contigs named",
+        ),
         "reliability": ("Confidence", "Confidence and share of right names"),
         "by_status": ("Novelty", "Names at species by novelty of the genome"),
         "by_length": ("Accuracy", "F1 by contig length"),

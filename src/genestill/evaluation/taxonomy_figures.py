@@ -19,7 +19,7 @@ from genestill.core.tables import read_arrow, read_table
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
-from genestill.evaluation.strata import statuses_of
+from genestill.evaluation.strata import ALL, NO_EXACT, statuses_of, without_exact
 from genestill.evaluation.taxonomy import OWN_THRESHOLD, judge, scored_calls
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 
@@ -44,8 +44,8 @@ def draw_taxonomy(
     """Draw all figures that the input allows into ``folder`` (an SVG and a TSV each); return their names.
 
     Always coverage; with labels label_changes, with an index composition, both of the first model that is not the
-    labels; with a truth f1_by_rank, precision_recall, reliability, by_status, by_length. ``metrics`` is what
-    `evaluate_taxonomy` made of the same tables.
+    labels; with a truth f1_by_rank, precision_recall, risk_coverage, reliability, by_status, by_length. ``metrics`` is
+    what `evaluate_taxonomy` made of the same tables.
     """
     if not predictions:
         raise InputError("figures need at least one table of predictions")
@@ -61,6 +61,7 @@ def draw_taxonomy(
         if community.has_truth:
             drawn["f1_by_rank"] = _f1_by_rank(table)
             drawn["precision_recall"] = _precision_recall(community, models)
+            drawn["risk_coverage"] = _risk_coverage(community, models)
             drawn["reliability"] = _reliability(community, models)
             drawn["by_status"] = _by_status(community, models)
             drawn["by_length"] = _by_length(table)
@@ -148,6 +149,39 @@ def _precision_recall(community: Community, models: list[Model]):
         pd.concat(parts) if parts else pd.DataFrame(columns=["threshold", "precision", "recall", "coverage", "model"])
     )
     return figure, reading + ".", data
+
+
+def _risk_coverage(community: Community, models: list[Model]):
+    # Of the harder stratum, where there is one.
+    members = without_exact(community.status)
+    stratum = NO_EXACT if members.any() else ALL
+    members = members | (stratum == ALL)
+    figure = new_figure(6, 4.6)
+    axes = figure.subplots()
+    parts, shares = [], []
+    for number, model in enumerate(models):
+        confidence, correct, total = scored_calls(community, model, SPECIES, members)
+        curve = sweep(confidence, correct, total)
+        if curve.empty:
+            continue
+        rows = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _CURVE_POINTS)).astype(int))
+        curve = curve.assign(risk=1 - curve["precision"], model=model.name).iloc[rows]
+        parts.append(curve[["threshold", "coverage", "risk", "model"]])
+        colour, marker = COLOURS[number % 8], MARKERS[number % 8]
+        if model.has_confidence:
+            axes.plot(curve["coverage"], curve["risk"], color=colour, label=model.name)
+        own = judge(community, model)
+        wrong, right = (int(part[members, SPECIES].sum()) for part in (own.wrong, own.correct))
+        if wrong + right:
+            coverage, risk = (wrong + right) / total, wrong / (wrong + right)
+            axes.plot(coverage, risk, marker=marker, color=colour, markersize=9, linestyle="none",
+                      label=None if model.has_confidence else model.name)  # fmt: skip
+            shares.append(f"{model.name} names {coverage:.0%}, {risk:.1%} of them wrong")
+    axes.set(xlabel="coverage (named / all contigs)", ylabel="risk (wrong / named)", xlim=(0, 1.02), ylim=(0, None))
+    axes.legend(loc="upper left")
+    reading = f"Risk against coverage at species, stratum {stratum!r}; markers: accepted calls. " + "; ".join(shares)
+    columns = ["threshold", "coverage", "risk", "model"]
+    return figure, reading + ".", pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 
 
 def _reliability(community: Community, models: list[Model]):
