@@ -6,13 +6,15 @@ import pyarrow as pa
 import pytest
 
 from genestill.core.lineage import RANKS, parse_lineage
-from genestill.core.table_schemas import LABELS, PREDICTIONS, TRUTH, metrics_table, rank_columns
-from genestill.core.tables import write_table
+from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TRUTH, metrics_table, rank_columns
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.bootstrap import draw_weights
 from genestill.evaluation.calls import Predictions, read_calls
-from genestill.evaluation.results import Run, rows_of
+from genestill.evaluation.result_tables import make_table
+from genestill.evaluation.results import HELD, Run, rows_of
 from genestill.evaluation.strata import clusters_of
 from genestill.evaluation.taxonomy import evaluate_taxonomy
+from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 
 
 def path(words):
@@ -130,6 +132,18 @@ def test_confidence_in_names_of_absent_taxa_is_an_error_of_calibration(figures):
     assert value(figures, "ece_adaptive", "taxon absent", task="genus") == pytest.approx(0.99)
 
 
+def test_the_figures_say_what_each_stratum_holds(case, figures):
+    whole = read_table(case / "metrics.parquet", METRICS)
+    held = whole[whole["task"] == "community"].set_index(["metric", "stratum"])["value"]
+    assert (whole["model"] == "").sum() == len(held)
+    counts = {metric: held[metric, "all"] for metric in HELD}
+    # Species d and e share the genus N; plasmids are genomes without a family.
+    assert list(counts.values()) == [8, 11_000, 7, 2, 1, 2]
+    assert held["genomes", "status=absent species"] == 1
+    assert held["families", "status=no prokaryotic chromosome"] == 0
+    assert read_taxonomy_metrics(case / "metrics.parquet")["model"].unique().tolist() == ["MMseqs2", "m"]
+
+
 def test_intervals_name_the_clusters_and_absent_genera_are_one(case, figures):
     community, _ = read_calls(case / "truth.parquet", case / "labels.parquet", [])
     cluster, status = clusters_of(community)
@@ -160,4 +174,25 @@ def test_published_rows_have_the_stratum_and_both_numbers(figures):
     assert found[["task", "stratum", "weight", "n_units", "n_clusters"]].to_numpy().tolist() == [
         ["species", "no exact", "", "6", "4"],
         ["species", "no exact", "bases", "6", "4"],
+    ]
+
+
+def test_what_a_community_holds_is_a_table_with_one_row_per_stratum(tmp_path):
+    row = {"benchmark": "taxonomy", "task": "community", "value": 1234.0}
+    strata = ["status=absent genus", "all", "status=exact copy"]
+    rows = [
+        row | {"dataset": dataset, "stratum": stratum, "metric": "contigs"}
+        for dataset in ("one", "two")
+        for stratum in strata
+        if (dataset, stratum) != ("two", "status=exact copy")
+    ]
+    found = rows_of(metrics_table(rows), Run("taxdistill", "c 1"))
+    found.to_csv(tmp_path / "taxdistill.tsv", sep="\t", index=False)
+    made = make_table("taxdistill task=community metric=contigs by=stratum", tmp_path, "page")
+    assert made.splitlines() == [
+        "| stratum | one, contigs | two, contigs |",
+        "|---|--:|--:|",
+        "| all | 1,234 | 1,234 |",
+        "| status=exact copy | 1,234 |  |",
+        "| status=absent genus | 1,234 | 1,234 |",
     ]

@@ -23,9 +23,6 @@ RIGHT_DEPTH = {EXACT: 7, STRAIN: 7} | {f"absent {rank}": RANKS.index(rank) for r
 STATUSES = (*RIGHT_DEPTH, OTHER)
 _SHORT = {"exact": EXACT, "known": STRAIN} | {rank: f"absent {rank}" for rank in RANKS}
 
-# The halves of virtual references: thresholds are chosen on the first, methods are compared on the second.
-FITTING, JUDGING = HALVES = ("fitting", "judging")
-
 # Species whose representatives are this alike are one set: above the .95 of most species, since names within it differ
 # from release to release (GTDB r202 has Escherichia coli, flexneri and dysenteriae; from R207 on they are one).
 SET_IDENTITY = 0.965

@@ -8,7 +8,8 @@ A table stands in Markdown between two comments, and the words of the first say 
 
 The first word is a table of results (`resources/results/<word>.tsv`); ``headline`` chooses the rows of the README's
 table, ``name=value`` those with that value (an empty value for none; ``+`` stands for a blank, ``|`` between several).
-There is one row per model, best first, and one column per task and metric. Tables with columns of their own
+There is one row per model, best first, and one column per task and metric; with the word ``by=stratum`` there is one
+row per stratum. Tables with columns of their own
 (`results.EXCEPTIONS`) are shown as they are, with the rows that the words choose.
 """
 
@@ -24,13 +25,14 @@ from genestill.core.kinds import named
 from genestill.core.lineage import RANKS
 from genestill.core.tables import read_tsv
 from genestill.core.text import read_text
-from genestill.evaluation.results import EXCEPTIONS, read_results
+from genestill.evaluation.results import EXCEPTIONS, HELD, read_results
+from genestill.evaluation.strata import place_of
 
 MARKED = re.compile(r"(<!-- results: ([^\n]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 # Smaller is better.
 _DOWN = ("absent_called", "ece", "over_depth", "seconds", "peak_memory_mb", "mse")
 # Counts and sizes, shown without decimals.
-_WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "peak_memory_mb")
+_WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "peak_memory_mb", *HELD)
 _WORDS = {
     "f1": "F1",
     "ece": "calibration error",
@@ -67,6 +69,8 @@ def write_tables(files: Iterable[str | Path], results: str | Path, check: bool =
 def make_table(words: str, results: str | Path, source: str) -> str:
     """The Markdown table that the words of a mark choose."""
     name, *chosen = words.split()
+    by = "stratum" if "by=stratum" in chosen else "model"
+    chosen = [word for word in chosen if word != "by=stratum"]
     path = Path(results) / f"{name}.tsv"
     if not path.is_file():
         raise InputError(f"{source}: the table {words!r} needs {path}, which is not there")
@@ -80,19 +84,26 @@ def make_table(words: str, results: str | Path, source: str) -> str:
         raise InputError(f"{source}: {path} has no row for {words!r}; publish the run first")
     if name in EXCEPTIONS:
         return _markdown(list(table.columns), table.to_numpy().tolist())
-    return _wide(table, f"{source}: {words!r}")
+    return _wide(table, f"{source}: {words!r}", by)
 
 
-def _wide(table: pd.DataFrame, source: str) -> str:
-    """One row per model, with its variant and what is subtracted; one column per data set, task and metric."""
+def _wide(table: pd.DataFrame, source: str, by: str) -> str:
+    """One row per model, with its variant and what is subtracted, or per stratum; one column per task and metric.
+
+    Data sets, samples and so on have columns of their own where there are several.
+    """
     table = table.iloc[sorted(range(len(table)), key=lambda row: _place(table.iloc[row]))]
-    rows = [named(*pair) for pair in zip(table["model"], table["variant"], strict=True)]
-    rows = [f"{row} − {minus}" if minus else row for row, minus in zip(rows, table["minus"], strict=True)]
-    several = {name: table[name].nunique() > 1 for name in ("dataset", "sample", "stratum", "weight")}
+    models = [named(*pair) for pair in zip(table["model"], table["variant"], strict=True)]
+    models = [f"{row} − {minus}" if minus else row for row, minus in zip(models, table["minus"], strict=True)]
+    table = table.assign(model=models)
+    rows = table[by].tolist()
+    kinds = ("dataset", "sample", "stratum", "weight") if by == "model" else ("model", "dataset", "sample", "weight")
+    several = {name: table[name].nunique() > 1 for name in kinds}
     columns = []
     for row in table.to_dict("records"):
         words = [row[name] for name in several if several[name]]
-        words += [" ".join(word for word in (row["task"], _WORDS.get(row["metric"], row["metric"])) if word)]
+        task = "" if row["task"] == "community" else row["task"]
+        words += [" ".join(word for word in (task, _WORDS.get(row["metric"], row["metric"])) if word)]
         columns.append(", ".join(word for word in words if word))
     cells = pd.DataFrame({"row": rows, "column": columns, "text": [_cell(row) for row in table.to_dict("records")]})
     cells["value"] = pd.to_numeric(table["value"]).to_numpy()
@@ -100,6 +111,8 @@ def _wide(table: pd.DataFrame, source: str) -> str:
         twice = cells[cells.duplicated(["row", "column"])].iloc[0]
         raise InputError(f"{source}: two rows for {twice['row']}, {twice['column']}; choose one of them by a word more")
     wide = cells.pivot(index="row", columns="column", values="text").fillna("")[list(dict.fromkeys(columns))]
+    if by == "stratum":
+        return _markdown([by, *wide.columns], [[row, *wide.loc[row]] for row in sorted(wide.index, key=place_of)])
     first = cells[cells["column"] == wide.columns[0]].set_index("row")["value"]
     down = table.iloc[0]["metric"] in _DOWN
     order = first.reindex(wide.index).sort_values(ascending=down, kind="stable").index

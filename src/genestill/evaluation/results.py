@@ -56,8 +56,11 @@ _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "shards", "processes", "check", "admission"),
     "evaluation": ("amber", "predictions"),
 }
+# What a community holds, of the task "community".
+HELD = ("contigs", "bases", "genomes", "genera", "families", "genera of several species")
 # Of the taxonomy benchmark: what is published, at the models' own thresholds.
 _TAXONOMY_METRICS = (
+    *HELD,
     "precision",
     "recall",
     "f1",
@@ -144,7 +147,7 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     wanted &= ~table["stratum"].str.startswith("length=")
     # Weights, points of curves and strata by identity at the ranks that are compared.
     plain = (table["weight"] == "") & (table["variant"] == "") & ~table["stratum"].str.contains(", ANI ", regex=False)
-    wanted &= plain | table["task"].isin(COMPARED_RANKS)
+    wanted &= plain | table["task"].isin((*COMPARED_RANKS, "community"))
     table = table[~taxonomy | wanted]
     if table.empty:
         raise InputError("no figures to publish: the metrics hold single folds only, or none")

@@ -49,6 +49,13 @@ def strata_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
     )
 
 
+def place_of(stratum: str) -> tuple[int, str]:
+    """Where a stratum stands in tables: all, no exact, each status with its parts, the rest."""
+    status = stratum.removeprefix("status=").split(",")[0]
+    order = [ALL, NO_EXACT, *STATUSES]
+    return order.index(status) if status in order else len(order), stratum
+
+
 def _present(parts) -> Iterator[tuple[str, np.ndarray]]:
     return ((name, members) for name, members in parts if members.any())
 

@@ -68,8 +68,9 @@ def evaluate_taxonomy(
 
 
 def measure(community: Community, models: list[Model], seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """All metrics, with the columns of `table_schemas.METRICS`; the task is a rank, or "lineage".
+    """All metrics, with the columns of `table_schemas.METRICS`; the task is a rank, "lineage" or "community".
 
+    Of the task "community", with a truth, and of no model: what each stratum holds (see `_held`).
     Always: ``coverage`` (share of contigs called); against the labels, where there are any, ``same``, ``added``,
     ``removed``, ``renamed`` (counts) and ``agreement`` (same / both called).
     With a truth, at the models' own thresholds and in every stratum (see `strata_of`): ``correct``, ``wrong``, ``none``
@@ -98,6 +99,7 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
         add(model, _coverage_and_changes(model, labels))
     if community.has_truth:
         parts, weights = list(strata_of(community)), weights_of(community)
+        rows.extend(_held(community, parts))
         clusters = clusters_of(community)
         outcomes = [judge(community, model) for model in models]
         whole = parts[0][1]
@@ -127,6 +129,29 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
                     add(model, _risks(community, model, members, stratum))
                     add(model, _differences(community, models, outcomes, members, stratum, drawn, units, number))
     return metrics_table(rows)
+
+
+def _held(community: Community, parts: list[tuple[str, np.ndarray]]) -> Iterator[dict]:
+    """How many contigs, bases, genomes, genera and families each stratum holds, and genera of several species.
+
+    Contigs without a right answer count as contigs and bases only; plasmids and the like are genomes.
+    """
+    has_genome = (community.path != UNNAMED).any(axis=1) | (community.status == OTHER)
+    species, genus, family = (community.path[:, RANKS.index(rank)] for rank in ("species", "genus", "family"))
+    for stratum, members in parts:
+        if stratum.startswith("length="):
+            continue
+        pairs = np.unique(np.stack([genus, species])[:, members & (species != UNNAMED)], axis=1)
+        counts = {
+            "contigs": members.sum(),
+            "bases": community.length[members].sum(),
+            "genomes": len(np.unique(community.genome[members & has_genome])),
+            "genera": len(np.unique(genus[members & (genus != UNNAMED)])),
+            "families": len(np.unique(family[members & (family != UNNAMED)])),
+            "genera of several species": (np.unique(pairs[0], return_counts=True)[1] > 1).sum(),
+        }
+        for metric, count in counts.items():
+            yield _row("community", metric, float(count), int(members.sum()), stratum=stratum)
 
 
 def known_and_absent(community: Community) -> tuple[np.ndarray, np.ndarray]:

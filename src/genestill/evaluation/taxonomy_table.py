@@ -15,12 +15,13 @@ from genestill.evaluation.taxonomy import OWN_THRESHOLD
 def read_taxonomy_metrics(path: str | Path, seed: int | None = None, weight: str = "") -> pd.DataFrame:
     """The metric table of one run of ``evaluation taxonomy``; ``seed`` chooses among the seeds of a model.
 
-    Only figures with this ``weight`` ("": each contig counts once), and none of a curve.
+    Only figures of models with this ``weight`` ("": each contig counts once), and none of a curve.
 
     Raises `InputError` if the file holds no such metrics, or those of several data sets or seeds.
     """
     table = read_table(path, METRICS)
     table = table[(table["benchmark"] == "taxonomy") & (table["weight"] == weight) & (table["variant"] == "")]
+    table = table[table["model"] != ""]
     if seed is not None:
         table = table[table["seed"].isna() | (table["seed"] == seed)]
     if table.empty and not weight:

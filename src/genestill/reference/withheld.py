@@ -14,10 +14,10 @@ from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, format_lineage
 from genestill.core.logs import log_counts
-from genestill.core.novelty import HALVES
 from genestill.reference.genomes import read_genomes
 from genestill.reference.settings import WithheldSettings
 
+HALVES = ("fitting", "judging")
 COLUMNS = ("community", "reference", "half", "rank", "clade")
 _FAMILY = RANKS.index("family") + 1
 

@@ -15,13 +15,13 @@ from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.lineage import RANKS, Lineage, depth, parse_lineage
 from genestill.core.logs import logger
-from genestill.core.novelty import FITTING, JUDGING
 from genestill.core.table_schemas import LABELS, TRUTH, lineages_of
 from genestill.core.tables import read_table, read_tsv
 from genestill.evaluation.bootstrap import f1_score
 from genestill.evaluation.contig_peers.evidence import Evidence
 from genestill.evaluation.contig_peers.registry import PEERS
 
+FITTING, JUDGING = "fitting", "judging"
 SCORED_RANKS = ("species", "genus", "family")
 _FAMILY = RANKS.index("family") + 1
 
