@@ -8,7 +8,8 @@ from genestill.core.table_schemas import PREDICTIONS
 from genestill.core.tables import read_table
 from genestill.evaluation.contig_peers import registry
 from genestill.evaluation.contig_peers.calling import call_peer
-from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
+from genestill.evaluation.contig_peers.diamond import summarise_hits
+from genestill.evaluation.contig_peers.evidence import Evidence, cut, to_genus
 from genestill.evaluation.contig_peers.registry import PEERS, Program, leave_out
 
 
@@ -33,7 +34,7 @@ def evidence(rows, lengths=None, depth=None, **more):
         np.array(lengths or [1000] * len(rows)),
         [LABEL] * len(rows),
         np.array(depth or [[10.0]] * len(rows)),
-        GENOMES,
+        dict(GENOMES),
         {},
         table,
         **more,
@@ -86,6 +87,50 @@ def test_kraken2_stands_alone_and_beside_the_genus_of_mmseqs2():
     assert PEERS["kraken2"].call(given, 0.05) == [NEAR, to_genus(NEAR)]
     assert PEERS["kraken2-genus"].call(given, 0.05) == [NEAR, to_genus(LABEL)]
     assert PEERS["kraken2"].call(given, 0.1) == [NO_LINEAGE] * 2
+
+
+def genes(*rows):
+    """Evidence of two contigs with rows (contig, gene, genome, bits)."""
+    return evidence([None, None], genes=pd.DataFrame(rows, columns=["id", "gene", "genome", "bits"]))
+
+
+def test_cats_rule_takes_the_common_ancestor_of_the_hits_of_a_gene_within_ten_percent_of_the_best():
+    """near and far share the family; a hit at exactly 90 % of the best bit score still counts, one below does not."""
+    within = genes(("c0", 1, "near", 100.0), ("c0", 1, "far", 90.0), ("c1", 1, "near", 100.0), ("c1", 1, "far", 89.9))
+    assert PEERS["cat-rule"].call(within, 0.5) == [cut(NEAR, 5), NEAR]
+
+
+def test_cats_rule_weighs_genes_by_bit_score_and_asks_for_more_than_the_fraction():
+    half = [("c0", 1, "near", 100.0), ("c0", 2, "far", 60.0), ("c0", 3, "far", 40.0)]
+    assert PEERS["cat-rule"].call(genes(*half), 0.5) == [cut(NEAR, 5), NO_LINEAGE]
+    more = [*half, ("c1", 1, "near", 61.0), ("c1", 2, "far", 39.0)]
+    assert PEERS["cat-rule"].call(genes(*more), 0.6) == [cut(NEAR, 5), NEAR]
+    assert PEERS["cat-rule"].call(genes(*more), 0.7) == [cut(NEAR, 5), cut(NEAR, 5)]
+
+
+def test_cats_rule_counts_genomes_of_one_species_as_one_and_names_nothing_without_hits():
+    assert PEERS["cat-rule"].call(genes(("c1", 4, "near", 50.0), ("c1", 4, "near2", 49.0)), 0.5) == [NO_LINEAGE, NEAR]
+    assert PEERS["cat-rule"].call(genes(), 0.5) == [NO_LINEAGE] * 2
+
+
+def test_cats_rule_does_not_go_below_the_rank_at_which_a_genome_of_the_reference_ends():
+    given = genes(("c0", 1, "genus", 100.0), ("c1", 1, "genus", 100.0), ("c1", 1, "near", 95.0))
+    given.lineage_of_genome["genus"] = to_genus(NEAR)
+    assert PEERS["cat-rule"].call(given, 0.5) == [to_genus(NEAR)] * 2
+
+
+def test_hits_of_diamond_are_kept_once_for_each_gene_and_genome(tmp_path):
+    rows = ["1_2\tnear|7\t50.5", "0_1\tfar|1\t30", "1_2\tnear|8\t60", "1_2\tfar|3\t70", "1_10\tnear|1\t20"]
+    (tmp_path / "hits.tsv").write_text("\n".join(rows) + "\n")
+    table = summarise_hits(tmp_path / "hits.tsv", ["a_1", "b"])
+    assert table[["id", "gene", "genome", "bits"]].to_numpy().tolist() == [
+        ["a_1", 1, "far", 30.0],
+        ["b", 2, "far", 70.0],
+        ["b", 2, "near", 60.0],
+        ["b", 10, "near", 20.0],
+    ]
+    (tmp_path / "none.tsv").write_text("")
+    assert summarise_hits(tmp_path / "none.tsv", ["a_1"]).empty
 
 
 def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):

@@ -26,6 +26,7 @@ COST_OF_PEER = {
     "kraken2": "evaluation/run_kraken2",
     "minimap2": "labels/align_contigs",
     "bag-rule": "labels/align_contigs",
+    "cat-rule": "evaluation/run_diamond",
 }
 # Section and name in the report of each figure.
 BENCHMARK_FIGURES = {

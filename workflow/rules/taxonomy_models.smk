@@ -190,6 +190,7 @@ PEER_EVIDENCE = {
     "depth": {"abundance": f"{RESULTS}/reference/abundance.parquet"},
     "alignments": {"alignments": f"{RESULTS}/labels/alignments.parquet"},
     "kraken2": {"kraken2": f"{RESULTS}/evaluation/peers/kraken2.parquet"},
+    "genes": {"genes": f"{RESULTS}/evaluation/peers/genes.parquet"},
 }
 
 
@@ -218,6 +219,31 @@ rule run_kraken2:
         "python -m genestill evaluation kraken2 --contigs {input.contigs:q} --index {input.index:q}"
         " --genomes {input.genomes:q} --genomes-folder {params.genomes_folder:q} --taxonomy {input.taxonomy:q}"
         " --threads {threads} --output {output:q} 2> {log:q}"
+
+
+rule run_diamond:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        genomes=GENOMES,
+        proteins=f"{RESULTS}/reference/proteins/summary.json",
+    output:
+        f"{RESULTS}/evaluation/peers/genes.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/run_diamond.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_diamond.tsv"
+    conda:
+        "../../envs/diamond.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        proteins=lambda wildcards, input: Path(input.proteins).parent,
+    shell:
+        "python -m genestill evaluation diamond --contigs {input.contigs:q} --index {input.index:q}"
+        " --genomes {input.genomes:q} --proteins {params.proteins:q} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 rule call_peer:

@@ -111,6 +111,16 @@ KRAKEN2_CALLS = pa.schema(
     ]
 )
 
+# evaluation: protein hits of the genes of contigs, the best one for each gene and genome.
+GENE_HITS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        column("gene", pa.int32(), "number of the gene on the contig, from 1"),
+        column("genome", pa.string(), "genome of the reference: its file's name without suffixes"),
+        column("bits", pa.float32(), "bit score of the best protein of the genome", "bits"),
+    ]
+)
+
 # student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
 PREDICTIONS = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""The commands of peers that classify contigs: ``kraken2``, ``peer``, ``peer-scores`` and ``peer-thresholds``."""
+"""The commands of peers that classify contigs: programs, calls, scores and thresholds."""
 
 from genestill.core.options import add_contigs_and_index
 
@@ -6,6 +6,7 @@ from genestill.core.options import add_contigs_and_index
 def add_commands(commands) -> None:
     """Add the commands of this package to ``genestill evaluation``."""
     _add_kraken2(commands)
+    _add_diamond(commands)
     _add_peer(commands)
     _add_peer_scores(commands)
     _add_peer_thresholds(commands)
@@ -39,6 +40,23 @@ def _run_kraken2(options) -> None:
     )
 
 
+def _add_diamond(commands) -> None:
+    summary = "find the genes of contigs and search them in the proteins of the reference with DIAMOND"
+    parser = commands.add_parser("diamond", help=summary, description=summary)
+    add_contigs_and_index(parser)
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
+    parser.add_argument("--proteins", required=True, metavar="FOLDER", help="what 'reference proteins' wrote")
+    parser.add_argument("--threads", type=int, default=1, help="threads of Pyrodigal and DIAMOND (default 1)")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="a bit score per gene and genome")
+    parser.set_defaults(run=_run_diamond)
+
+
+def _run_diamond(options) -> None:
+    from genestill.evaluation.contig_peers.diamond import run_diamond
+
+    run_diamond(options.contigs, options.index, options.genomes, options.proteins, options.threads, options.output)
+
+
 def _add_evidence(parser) -> None:
     parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of MMseqs2")
@@ -47,6 +65,7 @@ def _add_evidence(parser) -> None:
     parser.add_argument("--alignments", metavar="PARQUET", help="what 'labels align' wrote")
     parser.add_argument("--hits", metavar="PARQUET", help="what 'labels search' wrote")
     parser.add_argument("--kraken2", metavar="PARQUET", help="what 'evaluation kraken2' wrote")
+    parser.add_argument("--genes", metavar="PARQUET", help="what 'evaluation diamond' wrote")
 
 
 def _add_peer(commands) -> None:
@@ -68,7 +87,7 @@ def _run_peer(options) -> None:
 def _evidence(options):
     from genestill.evaluation.contig_peers.evidence import read_evidence
 
-    names = ("index", "labels", "taxonomy", "abundance", "alignments", "hits", "kraken2")
+    names = ("index", "labels", "taxonomy", "abundance", "alignments", "hits", "kraken2", "genes")
     return read_evidence(**{name: getattr(options, name) for name in names})
 
 

@@ -1,14 +1,16 @@
 """What peers know about the contigs of a community under one reference."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
-from genestill.core.table_schemas import ALIGNMENTS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
+from genestill.core.table_schemas import ALIGNMENTS, GENE_HITS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
 from genestill.core.tables import read_table, read_tsv
 from genestill.core.taxonomy import read_taxonomy
 
@@ -66,6 +68,7 @@ def read_evidence(
     alignments: str | Path | None = None,
     hits: str | Path | None = None,
     kraken2: str | Path | None = None,
+    genes: str | Path | None = None,
 ) -> Evidence:
     """Read the tables of `Evidence`, whose rows may stand in any order; what is None stays None.
 
@@ -77,9 +80,11 @@ def read_evidence(
         alignments: ``table_schemas.ALIGNMENTS``.
         hits: ``table_schemas.HITS``.
         kraken2: ``table_schemas.KRAKEN2_CALLS``.
+        genes: ``table_schemas.GENE_HITS``.
 
     Raises:
-        InputError: a contig of the index that a table of all contigs lacks; a genome that the taxonomy lacks.
+        InputError: a contig of the index that a table of all contigs lacks; a contig or genome that index or taxonomy
+            lack.
     """
     table, names = read_table(index, INDEX), read_taxonomy(taxonomy)
     ids = table["id"].tolist()
@@ -87,10 +92,6 @@ def read_evidence(
     lineage_of_genome = {
         genome: names.lineages[int(taxid)] for genome, taxid in zip(genomes["genome"], genomes["taxid"], strict=True)
     }
-    aligned = None if alignments is None else read_table(alignments, ALIGNMENTS)
-    unknown = set() if aligned is None else set(aligned["genome"]) - set(lineage_of_genome)
-    if unknown:
-        raise InputError(f"{alignments}: the genome {min(unknown)!r} is not in {taxonomy}/genomes.tsv")
     calls = None
     if kraken2 is not None:
         found = read_table(kraken2, KRAKEN2_CALLS)
@@ -108,10 +109,22 @@ def read_evidence(
         None if abundance is None else _depths(abundance, ids),
         lineage_of_genome,
         names.lineages,
-        aligned,
+        None if alignments is None else _of_reference(alignments, ALIGNMENTS, ids, lineage_of_genome),
         None if hits is None else read_table(hits, HITS),
         calls,
+        None if genes is None else _of_reference(genes, GENE_HITS, ids, lineage_of_genome),
     )
+
+
+def _of_reference(path: str | Path, schema: pa.Schema, ids: list[str], genomes: Collection[str]) -> pd.DataFrame:
+    table = read_table(path, schema)
+    for what, found, known in (("contig", table["id"], ids), ("genome", table["genome"], genomes)):
+        unknown = set(found) - set(known)
+        if unknown:
+            raise InputError(
+                f"{path}: the {what} {min(unknown)!r} is not in the index or taxonomy; is it of another run?"
+            )
+    return table
 
 
 def _of_contigs(table: pd.DataFrame, ids: list[str], path: str | Path) -> pd.DataFrame:

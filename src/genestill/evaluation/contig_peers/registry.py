@@ -12,6 +12,7 @@ from genestill.core.logs import logger
 from genestill.core.programs import has_program
 from genestill.evaluation.contig_peers.alignment_rules import by_alignment, by_group
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
+from genestill.evaluation.contig_peers.gene_rules import by_genes
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,13 @@ PEERS = {
     "kraken2-genus": Peer(("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2_species),
     "minimap2": Peer(("alignments",), _IDENTITIES, 0.95, "gap-compressed identity of the contig", by_alignment),
     "bag-rule": Peer(("alignments", "depth"), _IDENTITIES, 0.97, "median identity of the group", by_group),
+    "cat-rule": Peer(("genes",), (0.5, 0.6, 0.7, 0.8, 0.9), 0.5, "share f of the bit scores", by_genes),
 }
 # What makes the evidence of the peers.
 PROGRAMS = {
     "kraken2": Program("kraken2", "Debian or bioconda: kraken2"),
     "alignments": Program("minimap2", "Debian or bioconda: minimap2"),
+    "genes": Program("diamond", "Debian: diamond-aligner; bioconda: diamond"),
 }
 
 
@@ -89,7 +92,7 @@ def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) 
     """
     missing = {} if programs_known else {need: program.missing() for need, program in PROGRAMS.items()}
     if not genomes_known:
-        missing |= dict.fromkeys(("alignments", "kraken2"), "the genomes of a ready database are not known")
+        missing |= dict.fromkeys(PROGRAMS, "the genomes of a ready database are not known")
     left = {
         model: reason
         for model in models

@@ -47,15 +47,16 @@ def is_withheld(lineage: Lineage, clades: Iterable[Lineage]) -> bool:
 
 
 def without(evidence: Evidence, labels: list[Lineage], clades: list[Lineage]) -> Evidence:
-    """The evidence under a reference that lacks ``clades``: alignments to their genomes are gone, labels replaced.
+    """The evidence under a reference that lacks ``clades``: hits of their genomes are gone, labels replaced.
 
     Kraken 2's calls cannot be filtered: they depend on all genomes of its database.
     """
     left = {name: one for name, one in evidence.lineage_of_genome.items() if not is_withheld(one, clades)}
-    alignments = evidence.alignments
-    if alignments is not None:
-        alignments = alignments[alignments["genome"].isin(list(left))].reset_index(drop=True)
-    return replace(evidence, labels=labels, lineage_of_genome=left, alignments=alignments, kraken2=None)
+    tables = {
+        name: None if table is None else table[table["genome"].isin(list(left))].reset_index(drop=True)
+        for name, table in (("alignments", evidence.alignments), ("genes", evidence.genes))
+    }
+    return replace(evidence, labels=labels, lineage_of_genome=left, kraken2=None, **tables)
 
 
 def score_reference(
