@@ -269,10 +269,10 @@ def run_part(folder: Path, part: str, size: int) -> None:
         from genestill.core.hit_tables import read_hits
         from genestill.core.label_tree import LabelTree
         from genestill.core.taxonomy_folder import read_lineages
-        from genestill.student.corrector.evidence import evidence_of_hits
+        from genestill.student.corrector.evidence.hits import sum_hits
 
         tree = LabelTree.load(folder / "tree.tsv")
-        evidence_of_hits(read_hits(folder / "hits.parquet", ids), ids, read_lineages(folder / "taxonomy"), tree)
+        sum_hits(read_hits(folder / "hits.parquet", ids), ids, read_lineages(folder / "taxonomy"), tree)
     else:
         from genestill.core.shards import Embeddings
         from genestill.student.corrector.features import read_contigs

@@ -85,6 +85,40 @@ def test_a_peer_calls_lineages(copied):
     assert run(copied, "-c", PEER).strip() == "[('Bacteria', 'p', 'c', 'o', 'f', 'g', None)]"
 
 
+BELIEVE = """
+import numpy as np, pandas as pd
+from genestill.cli import build_parser
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.table_schemas import HITS, KRAKEN2_CALLS
+from genestill.core.tables import write_table
+from genestill.student.corrector.evidence.source import read_evidence
+from genestill.student.corrector.features import Contigs
+
+names = ["d__B;p__P;c__C;o__O;f__F;g__G;s__G " + name for name in "ab"]
+tree = LabelTree.from_lineages(map(parse_lineage, names), other_children=True)
+rows = "".join(f"{taxid}\\t{name}\\n" for taxid, name in enumerate(names, 1))
+open("lineages.tsv", "w").write("taxid\\tlineage\\n" + rows)
+calls = pd.DataFrame({"id": ["x", "x"], "confidence": [0.0, 0.2], "taxid": [2, 0]})
+write_table("calls.parquet", calls, KRAKEN2_CALLS)
+hits = {"id": "x", "fragment": 0, "target_taxid": 1, "identity": 0.96, "bits": 300.0, "alignment_length": 100}
+hits |= {name: None for name in HITS.names if name not in hits}
+write_table("hits.parquet", pd.DataFrame([hits]), HITS)
+contigs = Contigs(["x", "y"], np.array([2000, 2000]), np.zeros((2, 103)), None, [])
+tables = {"hits": "hits.parquet", "kraken2": "calls.parquet"}
+alone = read_evidence({"hits": "hits.parquet"}, contigs, tree, ".").own.toarray()
+found = read_evidence(tables, contigs, tree, ".").own.toarray()
+leaf = list(tree.leaves).index(tree.node_of(parse_lineage(names[1])))
+print(alone[0, leaf] < 0.01, found[0, leaf] > 0.05, found[1].sum() == 0)
+words = "student predict --model m --contigs c --index i --hits h --kraken2 k --output o".split()
+print(build_parser().parse_args(words).kraken2)
+"""
+
+
+def test_a_source_of_evidence_is_combined_with_the_hits_and_has_an_option(copied):
+    assert run(copied, "-c", BELIEVE).split() == ["True", "True", "True", "k"]
+
+
 LEARN = """
 import numpy as np, torch
 from importlib import import_module

@@ -13,7 +13,8 @@ from genestill.core.predictions import predictions_of
 from genestill.core.training.optimizer import AdamW, Group
 from genestill.core.training.row_optimizer import RowAdamW
 from genestill.core.training.schedule import Schedule
-from genestill.student.corrector.evidence import other_leaves, posterior_of_labels
+from genestill.student.corrector.evidence.labels import evidence_of_labels
+from genestill.student.corrector.evidence.source import GARBAGE, marginal
 from genestill.student.corrector.features import Contigs, evidence_arrays
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.neighbours import (
@@ -29,13 +30,11 @@ from genestill.student.corrector.prediction import leaf_probabilities, predict_l
 from genestill.student.corrector.settings import CorrectorSettings
 from genestill.student.corrector.softmax import SampledSoftmax, full_losses, held_out_losses
 from genestill.student.corrector.targets import (
-    GARBAGE,
     Targets,
     agreement,
     apply_teacher_prior,
     combine_hypotheses,
-    marginal,
-    targets_of_labels,
+    targets_of_evidence,
     weigh_neighbours,
 )
 from genestill.student.corrector.training import train_corrector
@@ -68,11 +67,10 @@ def community():
 @pytest.fixture(scope="module")
 def targets(tree, community):
     contigs, genome, labels = community
-    own, wide = posterior_of_labels(labels, tree, other_leaves(tree))
     confident = np.array([label[-1] is not None for label in labels])
     spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
     neighbourhood = find_neighbours(spaces, contigs.lengths, genome, confident, np.random.default_rng(0))
-    return targets_of_labels(own, wide, neighbourhood)
+    return targets_of_evidence(evidence_of_labels(labels, tree), neighbourhood)
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,20 @@ from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, parse_lineage
-from genestill.student.corrector.evidence import (
-    Evidence,
-    evidence_of_hits,
+from genestill.student.corrector.evidence.hits import (
+    HitEvidence,
+    HitSums,
     leaf_posterior,
-    other_leaves,
     pooled_posteriors,
-    posterior_of_labels,
     presence,
+    sum_hits,
 )
+from genestill.student.corrector.evidence.labels import evidence_of_labels, posterior_of_labels
+from genestill.student.corrector.evidence.source import GARBAGE, Evidence, Joint, combine, marginal, other_leaves
 from genestill.student.corrector.neighbours import Neighbourhood
-from genestill.student.corrector.targets import agreement, marginal, targets_of_labels
+from genestill.student.corrector.overlap import Overlap
+from genestill.student.corrector.targets import agreement, targets_of_evidence
+from genestill.student.corrector.wide_nodes import WideNodes
 
 ABOVE = "d__Bacteria;p__P;c__C;o__O;f__F;g__"
 LINEAGES = {
@@ -61,7 +64,7 @@ def hits_of(rows, ids):
 
 
 def posterior_of(tree, rows, ids=("a",)):
-    evidence = evidence_of_hits([hits_of(rows, ids)], list(ids), LINEAGES, tree)
+    evidence = sum_hits([hits_of(rows, ids)], list(ids), LINEAGES, tree)
     return leaf_posterior(evidence, other_leaves(tree), 0.02).toarray()
 
 
@@ -130,7 +133,7 @@ def test_rows_are_probabilities_whatever_the_hits(rows):
 def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_table_is_cut(rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     blocks = [hits_of(list(part), "ba") for _, part in groupby(sorted(rows), key=lambda row: row[0])]
-    found = evidence_of_hits(blocks, ["b", "a"], LINEAGES, tree)
+    found = sum_hits(blocks, ["b", "a"], LINEAGES, tree)
     expected = np.zeros((3, 2, len(tree.leaves)))
     for number, contig in enumerate(("b", "a")):
         for gene in range(4):
@@ -154,19 +157,19 @@ def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_tabl
 def test_hits_of_a_contig_that_comes_again_are_refused(tree):
     blocks = [hits_of(genes(11, 0.9, contig=contig), "ab") for contig in "aba"]
     with pytest.raises(InputError, match="contig 'a' come again after hits of others"):
-        evidence_of_hits(blocks, ["a", "b"], LINEAGES, tree)
+        sum_hits(blocks, ["a", "b"], LINEAGES, tree)
 
 
 @settings(max_examples=30)
 @given(some_hits, st.integers(0, 2**32 - 1))
 def test_pooled_evidence_is_that_of_all_neighbours_together(rows, seed):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
-    own, others = evidence_of_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree), other_leaves(tree)
+    own, others = sum_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree), other_leaves(tree)
     weights = np.random.default_rng(seed).random((3, 3)) * (1 - np.eye(3))
     found = pooled_posteriors(own, sparse.csr_matrix(weights), others, 0.01)
     for matrix, posterior in zip((weights, weights + np.eye(3)), found, strict=True):
         parts = [sparse.csr_matrix(matrix @ part) for part in (own.bits, own.matched, own.aligned)]
-        expected = leaf_posterior(Evidence(*parts, matrix @ own.genes, own.leaves), others, 0.01)
+        expected = leaf_posterior(HitSums(*parts, matrix @ own.genes, own.leaves), others, 0.01)
         np.testing.assert_allclose(posterior.toarray(), expected.toarray(), atol=1e-4)
 
 
@@ -180,6 +183,51 @@ def test_presence_falls_from_domain_to_species_and_rises_with_identity():
 def test_few_genes_say_less_about_the_species_than_many():
     few, many = presence(np.array([0.94, 0.94]), np.array([1.0, 100.0]))[:, -1]
     assert many < few < 0.5
+
+
+rows_of_probabilities = st.lists(
+    st.lists(st.floats(0, 1), min_size=4, max_size=4).map(lambda row: row if sum(row) > 0.01 else [0.0] * 4),
+    min_size=3,
+    max_size=3,
+).map(lambda rows: np.array([np.divide(row, sum(row) or 1) for row in rows]))
+
+
+@given(rows_of_probabilities, rows_of_probabilities)
+def test_two_sources_are_weighed_by_bayes_and_either_may_be_wrong(left, right):
+    prior = np.array([0.1, 0.2, 0.3, 0.4])
+    found = combine(*map(sparse.csr_matrix, (left, right)), Overlap(prior, WideNodes())).toarray()
+    for row, one, two in zip(found, left, right, strict=True):
+        if not one.any() or not two.any():
+            expected = one + two
+        else:
+            expected = prior * ((1 - GARBAGE) * one / prior + GARBAGE) * ((1 - GARBAGE) * two / prior + GARBAGE)
+            expected -= GARBAGE**2 * prior
+        np.testing.assert_allclose(row, expected / (expected.sum() or 1), atol=1e-9)
+
+
+@pytest.mark.parametrize("columns", [("Una", "Una alba"), ("Una", "F"), ("Una", "Una"), ("Una alba", "F")])
+def test_wide_nodes_of_two_sources_say_the_same_as_all_their_leaves(tree, columns):
+    leaves, named = len(tree.leaves), {"Una": LINEAGES[11][:6] + (None,), "F": LINEAGES[11][:5] + (None,) * 2}
+    nodes = {name: tree.node_of(lineage) for name, lineage in named.items()}
+    wide, prior = WideNodes.of(tree, np.sort(list(nodes.values()))), np.full(leaves, 1 / leaves)
+    column = {name: leaves + int(np.searchsorted(wide.nodes, node)) for name, node in nodes.items()}
+    column["Una alba"] = leaf_named(tree, "Una alba")
+    left, right = (sparse.csr_matrix(np.eye(1, leaves + 2, column[name])) for name in columns)
+    found = wide.spread(combine(left, right, Overlap(prior, wide)))
+    expected = combine(*(sparse.csr_matrix(wide.spread(row)) for row in (left, right)), Overlap(prior, WideNodes()))
+    np.testing.assert_allclose(found, expected.toarray(), atol=1e-12)
+
+
+def test_sources_together_pool_what_each_of_them_pools(tree):
+    rows = genes(11, 0.96) + genes(12, 0.96, contig="b")
+    hits = HitEvidence(sum_hits([hits_of(rows, "ab")], list("ab"), LINEAGES, tree), tree)
+    nigra = leaf_named(tree, "Una nigra")
+    named = sparse.csr_matrix(np.eye(1, len(tree.leaves), nigra).repeat(2, axis=0))
+    second = Evidence(named, np.zeros(2, np.int64), np.ones(2, bool), np.ones(2))
+    joint, weights = Joint([hits, second], tree), sparse.csr_matrix([[0, 0.5], [0.5, 0]])
+    assert joint.own[1, nigra] > hits.own[1, nigra]
+    for found, *parts in zip(joint.pooled(weights), hits.pooled(weights), second.pooled(weights), strict=True):
+        np.testing.assert_allclose(found.toarray(), combine(*parts, joint.overlap).toarray())
 
 
 def test_other_leaves_lead_from_the_root_to_the_genus(tree):
@@ -202,13 +250,14 @@ def test_a_label_without_hits_is_believed_in_part(tree):
 def test_wide_nodes_say_the_same_as_all_their_leaves(paths, seed):
     lineages = [tuple(f"{place}{name}" for place, name in enumerate(path)) for path in paths]
     tree = LabelTree.from_lineages(lineages, other_children=True)
-    random, others = np.random.default_rng(seed), other_leaves(tree)
+    random = np.random.default_rng(seed)
     labels = [(*path[:depth], *(None,) * (7 - depth)) for path in lineages for depth in random.integers(0, 8, 3)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genestill.student.corrector.evidence.WIDE", 10**9)
-        plain, none = posterior_of_labels(labels, tree, others)
-        patch.setattr("genestill.student.corrector.evidence.WIDE", 2)
-        found, wide = posterior_of_labels(labels, tree, others)
+        patch.setattr("genestill.student.corrector.evidence.labels.WIDE", 10**9)
+        plain_evidence = evidence_of_labels(labels, tree)
+        patch.setattr("genestill.student.corrector.evidence.labels.WIDE", 2)
+        evidence = evidence_of_labels(labels, tree)
+    plain, none, found, wide = plain_evidence.own, plain_evidence.wide, evidence.own, evidence.wide
     assert len(none) == 0
     np.testing.assert_allclose(wide.spread(found), plain.toarray(), atol=1e-12)
     prior = marginal(plain, none)
@@ -219,7 +268,7 @@ def test_wide_nodes_say_the_same_as_all_their_leaves(paths, seed):
     )
     index = np.array([random.choice(np.delete(np.arange(len(labels)), row), 3) for row in range(len(labels))])
     hood = Neighbourhood(index, random.uniform(0.1, 0.99, index.shape))
-    expected, targets = targets_of_labels(plain, none, hood), targets_of_labels(found, wide, hood)
+    expected, targets = targets_of_evidence(plain_evidence, hood), targets_of_evidence(evidence, hood)
     for name in ("own", "around", "posterior"):
         np.testing.assert_allclose(
             wide.spread(getattr(targets, name)), getattr(expected, name).toarray(), atol=1e-9, err_msg=name

@@ -33,6 +33,7 @@ from genestill.core.recipes import (
 )
 from genestill.core.settings import select_settings
 from genestill.preflight import accept, require_recipe
+from genestill.student.corrector.settings import EVIDENCE
 
 # The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration
 # of its own, as those that snakedeploy makes do.
@@ -182,9 +183,30 @@ def compared(runs, folder=RESULTS):
     )
 
 
+def evidence_tables(wildcards):
+    """Source of evidence -> its table, of the sources that the configuration names and that there are."""
+    return {
+        name: f"{RESULTS}/{EVIDENCE[name].table}"
+        for name in config["student"]["evidence"]
+        if name != "hits" or HITS
+    }
+
+
+def evidence_options(wildcards, input):
+    """The options that take the tables of `evidence_tables`."""
+    return options(**{name: input[name] for name in EVIDENCE if name in input.keys()})
+
+
 def unless_ablated(wildcards, what, files):
     """``files``, or nothing where the model of the benchmark does without ``what``."""
     return [] if what in ABLATIONS[wildcards.model] else files
+
+
+def evidence_unless_ablated(wildcards):
+    """Those of `evidence_tables` that the model of the benchmark does not do without."""
+    ablated = ABLATIONS[wildcards.model]
+    tables = evidence_tables(wildcards)
+    return {name: table for name, table in tables.items() if name not in ablated}
 
 
 def taxonomy_source(wildcards):

@@ -5,11 +5,11 @@ STUDENT = config["student"]
 
 rule train_corrector:
     input:
+        unpack(evidence_tables),
         contigs=CONTIGS,
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
-        hits=HITS,
         tree=f"{RESULTS}/labels/label_tree.tsv",
         taxonomy=f"{RESULTS}/reference/taxonomy",
         soft_labels=(
@@ -34,17 +34,21 @@ rule train_corrector:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
-            "student train-corrector", attempt, input.index, input.tree, input.hits
+            "student train-corrector",
+            attempt,
+            input.index,
+            input.tree,
+            input.get("hits"),
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        hits=lambda wildcards, input: options(hits=input.hits),
+        evidence=evidence_options,
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
         settings=options(**select_settings(STUDENT, CorrectorSettings)),
         seed=config["seed"],
     shell:
         "python -m genestill student train-corrector --contigs {input.contigs:q} --index {input.index:q}"
-        " --abundance {input.abundance:q} --labels {input.labels:q} {params.hits} --tree {input.tree:q}"
+        " --abundance {input.abundance:q} --labels {input.labels:q} {params.evidence} --tree {input.tree:q}"
         " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q}"
         " {params.settings} --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
         " --output-embeddings {output.embeddings:q} 2> {log:q}"

@@ -10,7 +10,7 @@ ABLATIONS = {
     "corrector-no-teacher": {"teacher"},
     "corrector-no-neighbours": {"neighbours"},
     "corrector-own-evidence": {"teacher", "neighbours"},
-    "corrector-labels-only": {"hits"},
+    "corrector-labels-only": set(EVIDENCE),
 }
 # What each model is in the tables; what is not named here is a control.
 KIND_OF_MODEL = dict.fromkeys(CONTIG_PEERS, "peer") | {
@@ -30,11 +30,11 @@ PUBLISHED = {
 
 use rule train_corrector as train_ablation with:
     input:
+        unpack(evidence_unless_ablated),
         contigs=CONTIGS,
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
-        hits=lambda wildcards: unless_ablated(wildcards, "hits", HITS),
         tree=f"{RESULTS}/labels/label_tree.tsv",
         taxonomy=f"{RESULTS}/reference/taxonomy",
         soft_labels=lambda wildcards: unless_ablated(
@@ -53,7 +53,7 @@ use rule train_corrector as train_ablation with:
         model="|".join(ABLATIONS),
         seed=r"\d+",
     params:
-        hits=lambda wildcards, input: options(hits=input.hits),
+        evidence=evidence_options,
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
         settings=lambda wildcards: options(
             **(

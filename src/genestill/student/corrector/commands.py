@@ -2,7 +2,7 @@
 
 from genestill.core.options import add_contigs_and_index, add_seed
 from genestill.core.settings import add_settings, settings_of
-from genestill.student.corrector.settings import CorrectorSettings, PublishedSettings
+from genestill.student.corrector.settings import EVIDENCE, CorrectorSettings, PublishedSettings
 
 
 def add_commands(commands) -> None:
@@ -39,11 +39,20 @@ def _add_sources(parser) -> None:
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
 
 
+def _add_evidence(parser) -> None:
+    for name, source in EVIDENCE.items():
+        parser.add_argument(f"--{name}", metavar="PARQUET", help=f"evidence: {source.what}")
+
+
+def _evidence(options) -> dict[str, str]:
+    return {name: getattr(options, name) for name in EVIDENCE if getattr(options, name) is not None}
+
+
 def _add_train(commands) -> None:
     parser = commands.add_parser("train-corrector", help="train a corrector on labels, hits, neighbours and teacher")
     _add_sources(parser)
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
-    parser.add_argument("--hits", metavar="PARQUET", help="what the search saw; without, labels alone are believed")
+    _add_evidence(parser)
     parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
@@ -66,7 +75,7 @@ def _run_train(options) -> dict:
         tree=options.tree,
         taxonomy=options.taxonomy,
         abundance=options.abundance,
-        hits=options.hits,
+        evidence=_evidence(options),
         soft_labels=options.soft_labels,
         embeddings=_embeddings(options),
     )
@@ -119,8 +128,8 @@ def _add_predict(commands) -> None:
     )
     _add_sources(parser)
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
-    parser.add_argument("--hits", metavar="PARQUET", help="what a search saw, if one was made")
-    parser.add_argument("--taxonomy", metavar="FOLDER", help="folder with lineages.tsv, for the hits")
+    _add_evidence(parser)
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="folder with lineages.tsv, for the evidence")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
     parser.set_defaults(run=_run_predict)
 
@@ -133,7 +142,7 @@ def _run_predict(options) -> None:
         options.contigs,
         options.index,
         options.abundance,
-        options.hits,
+        _evidence(options),
         options.taxonomy,
         options.output,
     )

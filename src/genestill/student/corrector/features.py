@@ -13,7 +13,7 @@ from genestill.core.sequences import read_fasta
 from genestill.core.table_schemas import INDEX
 from genestill.core.tables import read_table
 from genestill.student.corrector.composition import composition_of
-from genestill.student.corrector.evidence import largest_of_rows
+from genestill.student.corrector.rows import largest_of_rows
 
 EVIDENCE_WIDTH = 16  # leaves of evidence a contig: the best species and the "other child" leaves along a path
 

@@ -1,29 +1,24 @@
 """The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
-from genestill.core.hit_tables import read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.logs import logger
 from genestill.core.memory import give_back_large_arrays
 from genestill.core.shards import Embeddings, teacher_of, write_embeddings
 from genestill.core.soft_labels import read_soft_labels
-from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
+from genestill.core.table_schemas import LABELS, PREDICTIONS
 from genestill.core.tables import read_table, write_table
-from genestill.core.taxonomy_folder import read_lineages
-from genestill.student.corrector.evidence import Evidence, evidence_of_hits, other_leaves, posterior_of_labels
+from genestill.student.corrector.evidence.source import Evidence, read_evidence
 from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.neighbours import (
-    CONFIDENT_GENES,
-    CONFIDENT_IDENTITY,
     Neighbourhood,
     find_neighbours,
     principal_components,
@@ -37,7 +32,6 @@ from genestill.student.corrector.targets import (
     Targets,
     apply_teacher_prior,
     targets_of_evidence,
-    targets_of_labels,
 )
 from genestill.student.corrector.training import train_corrector
 
@@ -46,8 +40,8 @@ from genestill.student.corrector.training import train_corrector
 class Sources:
     """The files that the recipe learns from; `table_schemas` says what is in each.
 
-    ``hits``, ``abundance``, ``soft_labels`` and ``embeddings`` (in the order of the index) may be None: the recipe does
-    with what there is.
+    ``evidence`` has the table of each source (`settings.EVIDENCE`) that there is; without any, ``labels`` are the
+    evidence. ``abundance``, ``soft_labels`` and ``embeddings`` (in the order of the index) may be None.
     """
 
     contigs: str | Path
@@ -56,7 +50,7 @@ class Sources:
     tree: str | Path
     taxonomy: str | Path
     abundance: str | Path | None = None
-    hits: str | Path | None = None
+    evidence: dict[str, str | Path] = field(default_factory=dict)
     soft_labels: str | Path | None = None
     embeddings: Embeddings | None = None
 
@@ -83,15 +77,18 @@ def learn(
     give_back_large_arrays()
     tree = LabelTree.load(sources.tree)
     contigs = read_contigs(sources.contigs, sources.index, sources.abundance)
-    labels = read_table(sources.labels, LABELS)
-    if labels["id"].tolist() != contigs.ids:
+    if read_table(sources.labels, LABELS, ["id"])["id"].tolist() != contigs.ids:
         raise InputError(f"{sources.labels}: its contigs are not those of the index {sources.index}, in its order")
-    targets = build_targets(sources, contigs, labels, tree, training.neighbours, seed)
+    targets = build_targets(sources, contigs, tree, training.neighbours, seed)
     student, history = train_corrector(contigs, targets, tree, training, seed)
     inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
     table = predict_lineages(student, inputs, contigs.ids)
     student.config.teacher = sources.teacher()
-    student.config.provenance = {"seed": seed, "teacher_weight": targets.teacher_weight}
+    student.config.provenance = {
+        "seed": seed,
+        "teacher_weight": targets.teacher_weight,
+        "evidence": list(sources.evidence),
+    }
     with folder_aside(model) as folder:
         student.save_pretrained(folder)
         pd.DataFrame(history).to_csv(folder / "training.tsv", sep="\t", index=False)
@@ -108,55 +105,30 @@ def learn(
     return sources.teacher() | {"teacher_weight": targets.teacher_weight}
 
 
-def build_targets(
-    sources: Sources, contigs: Contigs, labels: pd.DataFrame, tree: LabelTree, use_neighbours: bool, seed: int
-) -> Targets:
+def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neighbours: bool, seed: int) -> Targets:
     """The posterior that the student is taught, from whatever ``sources`` hold."""
     random = np.random.default_rng(seed)
-    others = other_leaves(tree)
-    evidence, own = None, None
-    if sources.hits is not None:
-        evidence = evidence_of_hits(
-            read_hits(sources.hits, contigs.ids), contigs.ids, read_lineages(sources.taxonomy), tree
-        )
-        species, confident = nearest_species(evidence)
-    else:
-        own, wide = posterior_of_labels(lineages_of(labels), tree, others)
-        species = np.asarray(own.argmax(axis=1)).ravel()
-        confident = labels["species"].notna().to_numpy()
+    evidence = read_evidence(sources.evidence or {"labels": sources.labels}, contigs, tree, sources.taxonomy)
     neighbourhood = None
     # Composition alone cannot tell a species from its absent sister; neighbours need a second witness.
     if use_neighbours and (contigs.abundance is not None or sources.embeddings is not None):
-        neighbourhood = _neighbourhood(contigs, sources.embeddings, species, confident, random)
-    if evidence is not None:
-        targets = targets_of_evidence(evidence, others, neighbourhood)
-    else:
-        targets = targets_of_labels(own, wide, neighbourhood)
+        neighbourhood = _neighbourhood(contigs, sources.embeddings, evidence, random)
+    targets = targets_of_evidence(evidence, neighbourhood)
     if sources.soft_labels is not None:
         known = ~tree.is_other[tree.leaves]
         targets = apply_teacher_prior(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), known, random)
     return targets
 
 
-def nearest_species(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """Column of the best species of each contig [n], and whether the search is sure of it (bool [n])."""
-    rows = np.arange(evidence.bits.shape[0])
-    best = np.asarray(evidence.bits.argmax(axis=1)).ravel()
-    aligned = np.asarray(evidence.aligned[rows, best]).ravel()
-    matched = np.asarray(evidence.matched[rows, best]).ravel()
-    identity = matched / np.maximum(aligned, 1e-9)
-    return best, (identity > CONFIDENT_IDENTITY) & (evidence.genes >= CONFIDENT_GENES)
-
-
 def _neighbourhood(
-    contigs: Contigs, embeddings: Embeddings | None, species: np.ndarray, confident: np.ndarray, random
+    contigs: Contigs, embeddings: Embeddings | None, evidence: Evidence, random: np.random.Generator
 ) -> Neighbourhood:
     spaces = [reduce_composition(contigs.composition)]
     if contigs.abundance is not None:
         spaces.append(profile_abundance(contigs.abundance))
     if embeddings is not None:
         spaces.append(principal_components(embeddings))
-    found = find_neighbours(spaces, contigs.lengths, species, confident, random)
+    found = find_neighbours(spaces, contigs.lengths, evidence.nearest, evidence.sure, random)
     logger.info(
         "neighbours: %.2f is the mean probability that one is of the same genome", float(found.same_genome.mean())
     )
@@ -168,17 +140,16 @@ def predict(
     contigs: str | Path,
     index: str | Path,
     abundance: str | Path | None,
-    hits: str | Path | None,
+    evidence: dict[str, str | Path],
     taxonomy: str | Path | None,
     predictions: str | Path,
 ) -> None:
-    """Annotate contigs with a trained student: without teacher or database, and better with ``hits``.
+    """Annotate contigs with a trained student: without teacher or database, and better with ``evidence``.
 
-    Abundances are used if their samples are those that the student was trained with.
+    ``evidence`` has the table of each source that there is. Abundances are used if their samples are those that the
+    student was trained with.
     """
-    from genestill.student.corrector.evidence import leaf_posterior
     from genestill.student.corrector.network import Corrector
-    from genestill.student.corrector.targets import OWN_VOTE_SCALE
 
     give_back_large_arrays()
     student = Corrector.from_pretrained(model)
@@ -192,12 +163,16 @@ def predict(
             ", ".join(student.config.samples) or "none",
         )
         del groups["abundance"]
-    evidence = None
-    if hits is not None:
+    said = None
+    if evidence:
         if taxonomy is None:
-            raise InputError(f"{hits}: hits need the taxonomy that their taxids come from (--taxonomy)")
-        found = evidence_of_hits(read_hits(hits, read.ids), read.ids, read_lineages(taxonomy), student.tree)
-        own: sparse.csr_matrix = leaf_posterior(found, other_leaves(student.tree), OWN_VOTE_SCALE)
-        evidence = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
-    table = predict_lineages(student, Inputs(student, groups, evidence), read.ids)
+            raise InputError(
+                f"{next(iter(evidence.values()))}: needs the taxonomy that its names come from (--taxonomy)"
+            )
+        new = set(evidence) - set(student.config.provenance.get("evidence", evidence))
+        if new:
+            logger.warning("%s: the student has not learnt from such evidence", ", ".join(sorted(new)))
+        own = read_evidence(evidence, read, student.tree, taxonomy).own
+        said = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
+    table = predict_lineages(student, Inputs(student, groups, said), read.ids)
     write_table(predictions, table, PREDICTIONS, {"model": str(model)})

@@ -6,6 +6,34 @@ from genestill.core.settings import Settings, setting
 
 
 @dataclass(frozen=True)
+class Source:
+    """A source of evidence: the table that it reads, below the results folder of a run, and what it is, in words."""
+
+    table: str
+    what: str
+
+
+# Sources of evidence beside the labels; each is a module of its name in evidence/.
+EVIDENCE = {
+    "hits": Source("labels/hits.parquet", "the best proteins of every gene, as a search of ours saw them"),
+}
+
+
+@dataclass(frozen=True)
+class EvidenceSettings(Settings):
+    """What the corrector learns from."""
+
+    evidence: tuple[str, ...] = setting(
+        ("hits",),
+        "What is known of contigs beside their labels: "
+        + "; ".join(f"{name} ({source.what})" for name, source in EVIDENCE.items())
+        + ". Without any of it, labels are believed in part.",
+        choices=tuple(EVIDENCE),
+        recipes=("taxdistill",),
+    )
+
+
+@dataclass(frozen=True)
 class CorrectorSettings(Settings):
     """How the corrector learns; the defaults are those of the recipe ``taxdistill``.
 

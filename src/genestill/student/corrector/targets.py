@@ -7,19 +7,15 @@ from scipy import sparse
 from scipy.special import logsumexp
 
 from genestill.core.memory import row_blocks
-from genestill.student.corrector.evidence import Evidence, largest_of_rows, leaf_posterior, pooled_posteriors
+from genestill.student.corrector.evidence.source import ENTRIES_KEPT, GARBAGE, Evidence, marginal
 from genestill.student.corrector.neighbours import Neighbourhood
+from genestill.student.corrector.overlap import Overlap
 from genestill.student.corrector.wide_nodes import WideNodes
 
-OWN_VOTE_SCALE, POOLED_VOTE_SCALE = 0.02, 0.01
-GARBAGE = 0.01  # share of contigs whose own evidence is worth nothing (contamination, transferred genes)
 TEACHER_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0)
 SMALLEST = 1e-6  # soft label of a leaf that the teacher does not name
 SURE = 0.9
 HELD_OUT = 2000
-
-
-ENTRIES_KEPT = 128  # of a mean of neighbours' posteriors, the largest
 
 
 @dataclass
@@ -43,52 +39,6 @@ class Targets:
     prior: np.ndarray
     teacher_weight: float
     wide: WideNodes = field(default_factory=WideNodes)
-
-
-def marginal(posterior: sparse.csr_matrix, wide: WideNodes) -> np.ndarray:
-    """Mean of the rows, smoothed so that no leaf is impossible: float64 [leaves], sums to one."""
-    total = wide.spread_row(np.asarray(posterior.sum(axis=0)).ravel()) + 0.05
-    return total / total.sum()
-
-
-class Overlap:
-    """Σ_c p(c) q(c) / prior(c) over the leaves c, of rows p and q of sparse matrices with wide nodes.
-
-    Two columns overlap if one lies in the other. So each row is summed up to the wide nodes around its entries once,
-    and then compared entry by entry: the leaves below a wide node are never listed for a row.
-    """
-
-    def __init__(self, prior: np.ndarray, wide: WideNodes):
-        leaves = len(prior)
-        inverse = np.append(0.0, np.cumsum(1 / prior))
-        inside = inverse[wide.stop] - inverse[wide.start]
-        self.diagonal = np.append(1 / prior, inside / np.maximum(wide.size, 1) ** 2)
-        self.up = None
-        if len(wide):
-            around = wide.containing(leaves)
-            column, place = np.nonzero(around >= 0)
-            node = around[column, place]
-            pairs = [(column, node, 1 / (prior[column] * wide.size[node]))]
-            # A wide node lies in those that its first leaf lies in and that are wider.
-            for inner in range(len(wide)):
-                outer = around[wide.start[inner]]
-                outer = outer[: int(np.flatnonzero(outer == inner)[0])]
-                share = inside[inner] / (wide.size[inner] * wide.size[outer])
-                pairs.append((np.full(len(outer), leaves + inner), outer, share))
-            rows, columns, values = (np.concatenate(part) for part in zip(*pairs, strict=True))
-            self.up = sparse.csr_matrix((values, (rows, leaves + columns)), shape=(leaves + len(wide),) * 2)
-
-    def summed_up(self, rows: sparse.csr_matrix) -> sparse.csr_matrix | None:
-        """What `between` needs of ``rows`` beside themselves; None without wide nodes."""
-        return None if self.up is None else (rows @ self.up).tocsr()
-
-    def between(self, left, left_up, right, right_up) -> np.ndarray:
-        """The overlap of the rows of ``left`` and ``right``, with what `summed_up` made of both: float64 [n]."""
-        found = left.multiply(right).tocsr() @ self.diagonal
-        if self.up is not None:
-            for part in (left_up.multiply(right), right_up.multiply(left)):
-                found += np.asarray(part.sum(axis=1)).ravel()
-        return found
 
 
 def _ratio(overlap: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_matrix) -> np.ndarray:
@@ -155,49 +105,16 @@ def combine_hypotheses(
     return (sparse.diags(weight) @ both + sparse.diags(1 - weight) @ own).tocsr()
 
 
-def targets_of_evidence(evidence: Evidence, others: np.ndarray, neighbourhood: Neighbourhood | None) -> Targets:
+def targets_of_evidence(evidence: Evidence, neighbourhood: Neighbourhood | None) -> Targets:
     """Posterior of own and neighbours' evidence; without a neighbourhood, of own evidence alone."""
-    own, wide = leaf_posterior(evidence, others, OWN_VOTE_SCALE), WideNodes()
-    prior = marginal(own, wide)
-    if neighbourhood is None or not neighbourhood.same_genome.any():
-        return Targets(own, sparse.csr_matrix(own.shape), own, prior, 0.0)
-    content = evidence.aligned.max(axis=1).toarray().ravel().astype(np.float64)
-    around = neighbourhood.matrix(weigh_neighbours(own, prior, neighbourhood, content, wide))
-    alone, both = pooled_posteriors(evidence, around, others, POOLED_VOTE_SCALE)
-    return Targets(own, alone, combine_hypotheses(own, alone, both, neighbourhood.reliability(), prior), prior, 0.0)
-
-
-def targets_of_labels(own: sparse.csr_matrix, wide: WideNodes, neighbourhood: Neighbourhood | None) -> Targets:
-    """The same from labels whose search is not known: neighbours' posteriors are averaged instead of their evidence.
-
-    ``own`` and ``wide`` are as `posterior_of_labels` gives them.
-    """
+    own, wide = evidence.own, evidence.wide
     prior = marginal(own, wide)
     if neighbourhood is None or not neighbourhood.same_genome.any():
         return Targets(own, sparse.csr_matrix(own.shape), own, prior, 0.0, wide)
-    content = np.full(own.shape[0], 100.0)
-    weights = neighbourhood.matrix(weigh_neighbours(own, prior, neighbourhood, content, wide))
-    alone, both = [], []
-    row_bytes = 48 * (1 + int(np.ceil(weights.nnz * own.nnz / max(1, own.shape[0]) ** 2)))
-    for block in row_blocks(own.shape[0], row_bytes):
-        gathered = weights[block] @ own
-        alone.append(normalised(gathered))
-        both.append(normalised(gathered + own[block]))
-    alone, both = sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
+    around = neighbourhood.matrix(weigh_neighbours(own, prior, neighbourhood, evidence.content, wide))
+    alone, both = evidence.pooled(around)
     posterior = combine_hypotheses(own, alone, both, neighbourhood.reliability(), prior, wide)
     return Targets(own, alone, posterior, prior, 0.0, wide)
-
-
-def normalised(rows: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The `ENTRIES_KEPT` largest entries of each row, scaled to sum to one; empty rows stay empty."""
-    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    kept = largest_of_rows(row, rows.data, ENTRIES_KEPT)
-    total = np.bincount(row[kept], rows.data[kept], rows.shape[0])
-    share = rows.data[kept] / np.where(total > 0, total, 1.0)[row[kept]]
-    starts = np.searchsorted(row[kept], np.arange(rows.shape[0] + 1))
-    found = sparse.csr_matrix((share, rows.indices[kept], starts), shape=rows.shape)
-    found.sort_indices()
-    return found
 
 
 def apply_teacher_prior(

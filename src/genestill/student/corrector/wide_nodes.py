@@ -43,6 +43,15 @@ class WideNodes:
         """Number of leaves of each: int64 [w]."""
         return self.stop - self.start
 
+    def widened(self, rows: sparse.csr_matrix, all_nodes: "WideNodes") -> sparse.csr_matrix:
+        """Rows [n, m + w] with columns for ``all_nodes``, of which these are some: [n, m + len(all_nodes)]."""
+        leaves = rows.shape[1] - len(self)
+        column = np.append(np.arange(leaves), leaves + np.searchsorted(all_nodes.nodes, self.nodes))
+        shape = (rows.shape[0], leaves + len(all_nodes))
+        found = sparse.csr_matrix((rows.data, column[rows.indices], rows.indptr), shape=shape)
+        found.sort_indices()
+        return found
+
     def spread_row(self, columns: np.ndarray) -> np.ndarray:
         """Values of all columns [m + w] as values of the leaves: float64 [m]."""
         leaves = len(columns) - len(self)

@@ -8,17 +8,22 @@ strains of one species share more than about 95 % AAI, genera about 65 % (Konsta
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
 from genestill.core.errors import InputError
-from genestill.core.hit_tables import Hits
+from genestill.core.hit_tables import Hits, read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, Lineage
 from genestill.core.memory import row_blocks
-from genestill.student.corrector.wide_nodes import WideNodes
+from genestill.core.taxonomy_folder import read_lineages
+from genestill.student.corrector.evidence.source import Evidence, other_leaves
+from genestill.student.corrector.features import Contigs
+from genestill.student.corrector.neighbours import CONFIDENT_GENES, CONFIDENT_IDENTITY
+from genestill.student.corrector.rows import changes, largest_of_rows
 
 # AAI at which a genome is as likely as not to share each rank with its nearest reference, and how sharp that is.
 BOUNDARY = {
@@ -34,15 +39,15 @@ SHARPNESS = dict.fromkeys(RANKS, 0.032) | {"species": 0.006}
 # Identity varies between the genes of a genome, so that few genes tell less: added in quadrature, over sqrt(genes).
 GENE_SPREAD = dict.fromkeys(RANKS, 0.047) | {"species": 0.016}
 SPECIES_KEPT = 64  # with the most bits, of a contig's own evidence
-WIDE = 64  # leaves below a label, beyond which they are one column
 CANDIDATES = 8  # species kept for a contig; beyond the best few none has a noticeable share
 # Far from every reference, scores tell the nearest species less sharply: added a unit of 1 - AAI.
 VOTE_SCALE_OF_DISTANCE = 0.2
+OWN_VOTE_SCALE, POOLED_VOTE_SCALE = 0.02, 0.01
 COMPARABLE = 0.8  # hits with a smaller share of a gene's best score are paralogues, not the species' own copy
 
 
 @dataclass
-class Evidence:
+class HitSums:
     """Best hit of every gene of every contig in every species, summed over genes; sparse [contigs, species].
 
     Attributes:
@@ -60,7 +65,29 @@ class Evidence:
     leaves: np.ndarray
 
 
-def evidence_of_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage], tree: LabelTree) -> Evidence:
+class HitEvidence(Evidence):
+    """What hits say; those of neighbours are added up before they are weighed."""
+
+    def __init__(self, sums: HitSums, tree: LabelTree):
+        self.sums, self.others = sums, other_leaves(tree)
+        content = sums.aligned.max(axis=1).toarray().ravel().astype(np.float64)
+        super().__init__(leaf_posterior(sums, self.others, OWN_VOTE_SCALE), *nearest_species(sums), content)
+
+    def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """`pooled_posteriors` of the sums."""
+        return pooled_posteriors(self.sums, weights, self.others, POOLED_VOTE_SCALE)
+
+
+def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> HitEvidence:
+    """What the hits in ``table`` (`table_schemas.HITS`, those of a contig as neighbours) say.
+
+    Raises:
+        InputError: a contig comes again after hits of others.
+    """
+    return HitEvidence(sum_hits(read_hits(table, contigs.ids), contigs.ids, read_lineages(taxonomy), tree), tree)
+
+
+def sum_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage], tree: LabelTree) -> HitSums:
     """Sum hits by contig and species.
 
     Args:
@@ -87,7 +114,7 @@ def evidence_of_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int,
         parts.append(_sum_by_species(hits[known], leaf_of_taxid[place[known]], genes))
     sums = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
     del parts
-    return _evidence(sums, genes)
+    return _hit_sums(sums, genes)
 
 
 def _leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +139,8 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str
     # The best hit of a gene in a species stands for both.
     order = np.lexsort((-bits, leaf, hits.fragment, hits.contig))
     row, fragment, leaf, bits = hits.contig[order], hits.fragment[order], leaf[order], bits[order]
-    new_gene = _changes(row, fragment)
-    best_copy = new_gene | _changes(leaf)
+    new_gene = changes(row, fragment)
+    best_copy = new_gene | changes(leaf)
     order, row, leaf, bits, new_gene = (values[best_copy] for values in (order, row, leaf, bits, new_gene))
     first = np.flatnonzero(new_gene)
     np.add.at(genes, row[first], 1.0)
@@ -122,7 +149,7 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str
     values = {"bits": bits, "matched": aligned * hits.identity[order], "aligned": aligned}
     order = np.lexsort((leaf, row))
     row, leaf = row[order], leaf[order]
-    starts = np.flatnonzero(_changes(row, leaf))
+    starts = np.flatnonzero(changes(row, leaf))
     if len(starts):
         values = {name: np.add.reduceat(value[order], starts) for name, value in values.items()}
     kept = largest_of_rows(row[starts], values["bits"], SPECIES_KEPT)
@@ -131,28 +158,11 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str
     }
 
 
-def _changes(*columns: np.ndarray) -> np.ndarray:
-    """Where a row of sorted columns differs from the row before it, the first included: bool [n]."""
-    changed = np.ones(len(columns[0]), dtype=bool)
-    changed[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
-    return changed
-
-
-def largest_of_rows(row: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:
-    """Places of the ``most`` largest values of each row, in their order; ``row`` rises; of equals the first."""
-    starts = np.flatnonzero(_changes(row))
-    sizes = np.diff(np.append(starts, len(row)))
-    if len(sizes) == 0 or sizes.max() <= most:
-        return np.arange(len(row))
-    order = np.lexsort((-values, row))
-    return np.sort(order[np.arange(len(row)) - np.repeat(starts, sizes) < most])
-
-
-def _evidence(sums: dict[str, np.ndarray] | None, genes: np.ndarray) -> Evidence:
+def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray) -> HitSums:
     contigs = len(genes)
     if sums is None or len(sums["row"]) == 0:
         empty = [sparse.csr_matrix((contigs, 1)) for _ in range(3)]
-        return Evidence(*empty, genes, np.zeros(1, dtype=np.int64))
+        return HitSums(*empty, genes, np.zeros(1, dtype=np.int64))
     if (np.diff(sums["row"]) < 0).any():
         order = np.argsort(sums["row"], kind="stable")
         sums = {name: values[order] for name, values in sums.items()}
@@ -162,26 +172,17 @@ def _evidence(sums: dict[str, np.ndarray] | None, genes: np.ndarray) -> Evidence
     shape = (contigs, len(leaves))
     # The three share the arrays of places.
     matrices = [sparse.csr_matrix((sums[name], column, starts), shape=shape) for name in ("bits", "matched", "aligned")]
-    return Evidence(*matrices, genes, leaves.astype(np.int64))
+    return HitSums(*matrices, genes, leaves.astype(np.int64))
 
 
-def other_leaves(tree: LabelTree) -> np.ndarray:
-    """For each leaf and each of the seven ranks, the "other child" leaf for "the path ends above this rank".
-
-    int64 [leaves, 7]; entry [leaf, r] is the leaf that stands for an unknown child, at rank r, of the leaf's ancestor
-    at rank r - 1. Entries below an "other" leaf repeat that leaf.
-    """
-    other_of_parent = {int(tree.parent[node]): leaf for leaf, node in enumerate(tree.leaves) if tree.is_other[node]}
-    found = np.zeros((len(tree.leaves), len(RANKS)), dtype=np.int64)
-    for leaf, node in enumerate(tree.leaves):
-        ancestors = []
-        above = int(tree.parent[node])
-        while above >= 0:
-            ancestors.append(above)
-            above = int(tree.parent[above])
-        path = [other_of_parent.get(ancestor, leaf) for ancestor in reversed(ancestors)]
-        found[leaf] = (path + [leaf] * len(RANKS))[: len(RANKS)]
-    return found
+def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
+    """Column of the best species of each contig [n], and whether the search is sure of it (bool [n])."""
+    rows = np.arange(sums.bits.shape[0])
+    best = np.asarray(sums.bits.argmax(axis=1)).ravel()
+    aligned = np.asarray(sums.aligned[rows, best]).ravel()
+    matched = np.asarray(sums.matched[rows, best]).ravel()
+    identity = matched / np.maximum(aligned, 1e-9)
+    return best, (identity > CONFIDENT_IDENTITY) & (sums.genes >= CONFIDENT_GENES)
 
 
 def presence(identity: np.ndarray, genes: np.ndarray) -> np.ndarray:
@@ -195,7 +196,7 @@ def presence(identity: np.ndarray, genes: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate(expit((identity[:, None] - boundary) / scale), axis=1)
 
 
-def leaf_posterior(evidence: Evidence, others: np.ndarray, vote_scale: float) -> sparse.csr_matrix:
+def leaf_posterior(sums: HitSums, others: np.ndarray, vote_scale: float) -> sparse.csr_matrix:
     """Turn evidence into probabilities over the leaves of the tree: float64 [contigs, leaves], sparse.
 
     Species share the belief as exp((score / best score - 1) / scale), where the scale is ``vote_scale`` for identical
@@ -205,13 +206,13 @@ def leaf_posterior(evidence: Evidence, others: np.ndarray, vote_scale: float) ->
     """
 
     def compared(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(np.asarray(part[rows, columns]).ravel() for part in (evidence.matched, evidence.aligned))
+        return tuple(np.asarray(part[rows, columns]).ravel() for part in (sums.matched, sums.aligned))
 
-    return _posterior(evidence.bits, compared, evidence.genes, evidence.leaves, others, vote_scale)
+    return _posterior(sums.bits, compared, sums.genes, sums.leaves, others, vote_scale)
 
 
 def pooled_posteriors(
-    evidence: Evidence, weights: sparse.csr_matrix, others: np.ndarray, vote_scale: float
+    sums: HitSums, weights: sparse.csr_matrix, others: np.ndarray, vote_scale: float
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """`leaf_posterior` of the evidence that ``weights`` [contigs, contigs] gather from others, without and with the
     contigs' own.
@@ -220,13 +221,13 @@ def pooled_posteriors(
     a time.
     """
     alone, both = [], []
-    row_bytes = 48 * (1 + int(np.ceil(weights.nnz * evidence.bits.nnz / max(1, weights.shape[0]) ** 2)))
+    row_bytes = 48 * (1 + int(np.ceil(weights.nnz * sums.bits.nnz / max(1, weights.shape[0]) ** 2)))
     for block in row_blocks(weights.shape[0], row_bytes):
         gather = weights[block]
-        bits = gather @ evidence.bits
+        bits = gather @ sums.bits
         bits.sort_indices()
-        own_bits, own_genes = evidence.bits[block], evidence.genes[block]
-        own = evidence.matched[block], evidence.aligned[block]
+        own_bits, own_genes = sums.bits[block], sums.genes[block]
+        own = sums.matched[block], sums.aligned[block]
 
         def gathered(rows: np.ndarray, columns: np.ndarray, gather=gather) -> tuple[np.ndarray, ...]:
             # Of each row, one column is wanted: it is looked up at the neighbours, and no product is formed.
@@ -236,16 +237,16 @@ def pooled_posteriors(
                 np.bincount(
                     to, chosen.data * np.asarray(part[chosen.indices, columns[to]]).ravel(), minlength=len(rows)
                 )
-                for part in (evidence.matched, evidence.aligned)
+                for part in (sums.matched, sums.aligned)
             )
 
         def with_own(rows: np.ndarray, columns: np.ndarray, gathered=gathered, own=own) -> tuple[np.ndarray, ...]:
             mine = (np.asarray(part[rows, columns]).ravel() for part in own)
             return tuple(theirs + part for theirs, part in zip(gathered(rows, columns), mine, strict=True))
 
-        genes = gather @ evidence.genes
-        alone.append(_posterior(bits, gathered, genes, evidence.leaves, others, vote_scale))
-        both.append(_posterior(bits + own_bits, with_own, genes + own_genes, evidence.leaves, others, vote_scale))
+        genes = gather @ sums.genes
+        alone.append(_posterior(bits, gathered, genes, sums.leaves, others, vote_scale))
+        both.append(_posterior(bits + own_bits, with_own, genes + own_genes, sums.leaves, others, vote_scale))
     return sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
 
 
@@ -261,7 +262,7 @@ def _posterior(
     row, column, score = row[order], bits.indices[order], bits.data[order]
     if len(row) == 0:
         return sparse.csr_matrix((contigs, leaves))
-    new_row = _changes(row)
+    new_row = changes(row)
     first, group = np.flatnonzero(new_row), np.cumsum(new_row) - 1
     matched, aligned = compared(row[first], column[first])
     identity = matched / np.maximum(aligned, 1e-9)
@@ -281,51 +282,3 @@ def _posterior(
         ),
         shape=(contigs, leaves),
     )
-
-
-# How far a label is believed when nothing is known about the search behind it.
-LABEL_TRUST = 0.8
-OTHER_SHARE = 0.5  # of a label that stops early: an unknown child, rather than one of the known ones
-
-
-def posterior_of_labels(
-    lineages: list[Lineage], tree: LabelTree, others: np.ndarray
-) -> tuple[sparse.csr_matrix, WideNodes]:
-    """Probabilities from labels alone, for labels whose hits are not known: float64 [contigs, leaves + wide nodes].
-
-    A label keeps `LABEL_TRUST`; the rest falls to "other child" leaves above it. A label that stops above species
-    shares its part between the "other child" leaf below it and all its known leaves: leaf by leaf where they are few,
-    as one wide node where they are more than `WIDE`. Rows without a label are empty.
-    """
-    nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages], dtype=np.int64)
-    distinct, which = np.unique(nodes, return_inverse=True)
-    wide = WideNodes.of(tree, distinct[(distinct > 0) & (tree.leaf_stop - tree.leaf_start > WIDE)[distinct]])
-    column_of_node = {int(node): len(others) + number for number, node in enumerate(wide.nodes)}
-    believed = [_posterior_of_label(int(node), tree, others, column_of_node) for node in distinct]
-    starts = np.append(0, np.cumsum([len(believed[number][0]) for number in which]))
-    columns, shares = (np.concatenate([believed[number][part] for number in which]) for part in range(2))
-    posterior = sparse.csr_matrix((shares, columns, starts), shape=(len(lineages), len(others) + len(wide.nodes)))
-    posterior.sort_indices()
-    return posterior, wide
-
-
-def _posterior_of_label(
-    node: int, tree: LabelTree, others: np.ndarray, column_of_node: dict[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and probabilities of a label at ``node`` of the tree: int32 [m], float64 [m]; empty at the root."""
-    level = int(tree.rank[node])
-    if level == 0:
-        return np.empty(0, np.int32), np.empty(0)
-    start, stop = int(tree.leaf_start[node]), int(tree.leaf_stop[node])
-    above = np.unique(others[start][:level]).astype(np.int32)
-    rest = np.full(len(above), (1 - LABEL_TRUST) / len(above))
-    other = int(others[start][level]) if level < len(RANKS) else start
-    each = (1 - OTHER_SHARE) / max(stop - start - 1, 1) * LABEL_TRUST
-    if node in column_of_node:
-        # An even share of every leaf below, and what the "other child" has beyond that.
-        below = np.array([column_of_node[node], other], dtype=np.int32)
-        share = np.array([each * (stop - start), OTHER_SHARE * LABEL_TRUST - each])
-    else:
-        below = np.arange(start, stop, dtype=np.int32)
-        share = np.where(below == other, OTHER_SHARE * LABEL_TRUST, each) if len(below) > 1 else np.array([LABEL_TRUST])
-    return np.append(below, above), np.append(share, rest)

@@ -1,0 +1,89 @@
+"""Labels of contigs, for those whose search is not known: a label is believed in part.
+
+Where hits are known, labels say nothing that is not in them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from genestill.core.errors import InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS, Lineage
+from genestill.core.table_schemas import LABELS, lineages_of
+from genestill.core.tables import read_table
+from genestill.student.corrector.evidence.source import Evidence, other_leaves
+from genestill.student.corrector.features import Contigs
+from genestill.student.corrector.wide_nodes import WideNodes
+
+WIDE = 64  # leaves below a label, beyond which they are one column
+CONTENT = 100.0  # every label says as much
+
+
+def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> Evidence:
+    """What the labels in ``table`` (`table_schemas.LABELS`, in the order of ``contigs``) say.
+
+    Raises:
+        InputError: other contigs.
+    """
+    labels = read_table(table, LABELS)
+    if labels["id"].tolist() != contigs.ids:
+        raise InputError(f"{table}: its contigs are not those of the index, in its order")
+    return evidence_of_labels(lineages_of(labels), tree)
+
+
+def evidence_of_labels(lineages: list[Lineage], tree: LabelTree) -> Evidence:
+    """The same of a lineage per contig; a contig with a species is sure of it."""
+    own, wide = posterior_of_labels(lineages, tree, other_leaves(tree))
+    nearest = np.asarray(own.argmax(axis=1)).ravel()
+    sure = np.array([lineage[-1] is not None for lineage in lineages], dtype=bool)
+    return Evidence(own, nearest, sure, np.full(len(lineages), CONTENT), wide)
+
+
+# How far a label is believed when nothing is known about the search behind it.
+LABEL_TRUST = 0.8
+OTHER_SHARE = 0.5  # of a label that stops early: an unknown child, rather than one of the known ones
+
+
+def posterior_of_labels(
+    lineages: list[Lineage], tree: LabelTree, others: np.ndarray
+) -> tuple[sparse.csr_matrix, WideNodes]:
+    """Probabilities from labels alone, for labels whose hits are not known: float64 [contigs, leaves + wide nodes].
+
+    A label keeps `LABEL_TRUST`; the rest falls to "other child" leaves above it. A label that stops above species
+    shares its part between the "other child" leaf below it and all its known leaves: leaf by leaf where they are few,
+    as one wide node where they are more than `WIDE`. Rows without a label are empty.
+    """
+    nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages], dtype=np.int64)
+    distinct, which = np.unique(nodes, return_inverse=True)
+    wide = WideNodes.of(tree, distinct[(distinct > 0) & (tree.leaf_stop - tree.leaf_start > WIDE)[distinct]])
+    column_of_node = {int(node): len(others) + number for number, node in enumerate(wide.nodes)}
+    believed = [_posterior_of_label(int(node), tree, others, column_of_node) for node in distinct]
+    starts = np.append(0, np.cumsum([len(believed[number][0]) for number in which]))
+    columns, shares = (np.concatenate([believed[number][part] for number in which]) for part in range(2))
+    posterior = sparse.csr_matrix((shares, columns, starts), shape=(len(lineages), len(others) + len(wide.nodes)))
+    posterior.sort_indices()
+    return posterior, wide
+
+
+def _posterior_of_label(
+    node: int, tree: LabelTree, others: np.ndarray, column_of_node: dict[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and probabilities of a label at ``node`` of the tree: int32 [m], float64 [m]; empty at the root."""
+    level = int(tree.rank[node])
+    if level == 0:
+        return np.empty(0, np.int32), np.empty(0)
+    start, stop = int(tree.leaf_start[node]), int(tree.leaf_stop[node])
+    above = np.unique(others[start][:level]).astype(np.int32)
+    rest = np.full(len(above), (1 - LABEL_TRUST) / len(above))
+    other = int(others[start][level]) if level < len(RANKS) else start
+    each = (1 - OTHER_SHARE) / max(stop - start - 1, 1) * LABEL_TRUST
+    if node in column_of_node:
+        # An even share of every leaf below, and what the "other child" has beyond that.
+        below = np.array([column_of_node[node], other], dtype=np.int32)
+        share = np.array([each * (stop - start), OTHER_SHARE * LABEL_TRUST - each])
+    else:
+        below = np.arange(start, stop, dtype=np.int32)
+        share = np.where(below == other, OTHER_SHARE * LABEL_TRUST, each) if len(below) > 1 else np.array([LABEL_TRUST])
+    return np.append(below, above), np.append(share, rest)

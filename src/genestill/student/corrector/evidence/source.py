@@ -1,0 +1,134 @@
+"""What all sources of evidence have in common: probabilities over the leaves of the label tree, a row per contig.
+
+A row of probabilities p stands for likelihoods p / prior, the prior being the mean of the rows. Two sources that say
+something of the same contig are weighed as two hypotheses each: with the probability `GARBAGE` what a source says of
+the contig is worth nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS
+from genestill.core.memory import row_blocks
+from genestill.student.corrector import evidence
+from genestill.student.corrector.features import Contigs
+from genestill.student.corrector.overlap import Overlap
+from genestill.student.corrector.rows import normalised
+from genestill.student.corrector.wide_nodes import WideNodes
+
+GARBAGE = 0.01  # share of contigs whose own evidence is worth nothing (contamination, transferred genes)
+ENTRIES_KEPT = 128  # of a mean or product of posteriors, the largest
+
+
+@dataclass
+class Evidence:
+    """What a source says of n contigs.
+
+    Attributes:
+        own: probabilities float64 [n, leaves + wide nodes], from each contig by itself; rows sum to one, or are empty
+            where the source says nothing.
+        nearest: a number of the species that the source names first: int64 [n]; equal numbers mean equal species.
+        sure: bool [n], whether the source is sure of ``nearest``. Pairs of such contigs teach what neighbours are.
+        content: float64 [n], how much there is to say of a contig, in any unit: the weight of its row for others.
+        wide: the nodes whose leaves share evenly.
+    """
+
+    own: sparse.csr_matrix
+    nearest: np.ndarray
+    sure: np.ndarray
+    content: np.ndarray
+    wide: WideNodes = field(default_factory=WideNodes)
+
+    def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """What the contigs that ``weights`` [n, n] gathers say together, without and with the contig itself.
+
+        Two matrices such as ``own``. Here they are weighted means; a source that holds more than probabilities adds up
+        what these are made of.
+        """
+        alone, both = [], []
+        row_bytes = 48 * (1 + int(np.ceil(weights.nnz * self.own.nnz / max(1, self.own.shape[0]) ** 2)))
+        for block in row_blocks(self.own.shape[0], row_bytes):
+            gathered = weights[block] @ self.own
+            alone.append(normalised(gathered, ENTRIES_KEPT))
+            both.append(normalised(gathered + self.own[block], ENTRIES_KEPT))
+        return sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
+
+
+def marginal(posterior: sparse.csr_matrix, wide: WideNodes) -> np.ndarray:
+    """Mean of the rows, smoothed so that no leaf is impossible: float64 [leaves], sums to one."""
+    total = wide.spread_row(np.asarray(posterior.sum(axis=0)).ravel()) + 0.05
+    return total / total.sum()
+
+
+class Joint(Evidence):
+    """Several sources. Which neighbours teach, and how much a contig's row weighs, the first one says."""
+
+    def __init__(self, parts: Sequence[Evidence], tree: LabelTree):
+        first = parts[0]
+        self.parts = parts
+        wide = WideNodes.of(tree, np.unique(np.concatenate([part.wide.nodes for part in parts])))
+        self.overlap = Overlap(marginal(first.own, first.wide), wide)
+        own = self._combined([part.own for part in parts], wide)
+        super().__init__(own, first.nearest, first.sure, first.content, wide)
+
+    def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """What the parts pool, combined."""
+        alone, both = zip(*(part.pooled(weights) for part in self.parts), strict=True)
+        return self._combined(alone, self.wide), self._combined(both, self.wide)
+
+    def _combined(self, rows: Sequence[sparse.csr_matrix], wide: WideNodes) -> sparse.csr_matrix:
+        parts = zip(self.parts, rows, strict=True)
+        return reduce(partial(combine, overlap=self.overlap), [part.wide.widened(said, wide) for part, said in parts])
+
+
+def combine(left: sparse.csr_matrix, right: sparse.csr_matrix, overlap: Overlap) -> sparse.csr_matrix:
+    """The posterior of two independent sources, each of which is right with the probability 1 - `GARBAGE`.
+
+    With g for `GARBAGE`: g (p + q) + (1 - g) p q / prior, scaled to sum to one; where one row is empty, the other.
+    Both sources being wrong is left out, since it names every leaf.
+
+    Args:
+        left, right: float64 [n, leaves + wide nodes].
+        overlap: of the prior and the wide nodes.
+    """
+    found = GARBAGE * (left + right) + (1 - GARBAGE) * overlap.product(left, right)
+    return normalised(found.tocsr(), ENTRIES_KEPT)
+
+
+def read_evidence(tables: dict[str, str | Path], contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> Evidence:
+    """The evidence in ``tables``: name of a source -> its table, one at least.
+
+    Raises:
+        InputError: as the sources' modules do, for a table that does not belong to the contigs or the taxonomy.
+    """
+    parts = [
+        import_module(f"{evidence.__name__}.{name}").read(table, contigs, tree, taxonomy)
+        for name, table in tables.items()
+    ]
+    return parts[0] if len(parts) == 1 else Joint(parts, tree)
+
+
+def other_leaves(tree: LabelTree) -> np.ndarray:
+    """For each leaf and each of the seven ranks, the "other child" leaf for "the path ends above this rank".
+
+    int64 [leaves, 7]; entry [leaf, r] is the leaf that stands for an unknown child, at rank r, of the leaf's ancestor
+    at rank r - 1. Entries below an "other" leaf repeat that leaf.
+    """
+    other_of_parent = {int(tree.parent[node]): leaf for leaf, node in enumerate(tree.leaves) if tree.is_other[node]}
+    found = np.zeros((len(tree.leaves), len(RANKS)), dtype=np.int64)
+    for leaf, node in enumerate(tree.leaves):
+        ancestors = []
+        above = int(tree.parent[node])
+        while above >= 0:
+            ancestors.append(above)
+            above = int(tree.parent[above])
+        path = [other_of_parent.get(ancestor, leaf) for ancestor in reversed(ancestors)]
+        found[leaf] = (path + [leaf] * len(RANKS))[: len(RANKS)]
+    return found

@@ -1,0 +1,33 @@
+"""Rows of sparse matrices: where sorted columns change, the largest entries, scaling to sums of one."""
+
+import numpy as np
+from scipy import sparse
+
+
+def changes(*columns: np.ndarray) -> np.ndarray:
+    """Where a row of sorted columns differs from the row before it, the first included: bool [n]."""
+    changed = np.ones(len(columns[0]), dtype=bool)
+    changed[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return changed
+
+
+def largest_of_rows(row: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:
+    """Places of the ``most`` largest values of each row, in their order; ``row`` rises; of equals the first."""
+    starts = np.flatnonzero(changes(row))
+    sizes = np.diff(np.append(starts, len(row)))
+    if len(sizes) == 0 or sizes.max() <= most:
+        return np.arange(len(row))
+    order = np.lexsort((-values, row))
+    return np.sort(order[np.arange(len(row)) - np.repeat(starts, sizes) < most])
+
+
+def normalised(rows: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
+    """The ``most`` largest entries of each row, scaled to sum to one; empty rows stay empty."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    kept = largest_of_rows(row, rows.data, most)
+    total = np.bincount(row[kept], rows.data[kept], rows.shape[0])
+    share = rows.data[kept] / np.where(total > 0, total, 1.0)[row[kept]]
+    starts = np.searchsorted(row[kept], np.arange(rows.shape[0] + 1))
+    found = sparse.csr_matrix((share, rows.indices[kept], starts), shape=rows.shape)
+    found.sort_indices()
+    return found
