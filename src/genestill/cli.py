@@ -14,7 +14,7 @@ import genestill
 from genestill.completion import SHELLS, PrintCompletion
 from genestill.core.errors import CheckFailed, InputError, ProgramFailed, refusal
 from genestill.core.logs import configure_logging
-from genestill.core.provenance import record_command, times_of_paths
+from genestill.core.provenance import record_command
 from genestill.core.streams import streams_as_files
 
 STAGES = {
@@ -123,9 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
     configure_logging(quiet=options.quiet)
     try:
         with streams_as_files(vars(options)):
-            before = times_of_paths(vars(options))
             found = options.run(options)
-            record_command(arguments, vars(options), before, found)
+            record_command(arguments, vars(options), found)
     except (InputError, ProgramFailed) as error:
         print(f"genestill: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,8 @@
 import ctypes
 import errno
+import gzip
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from genestill.core.files import folder_aside, scratch_folder, write_aside, write_json
+from genestill.core import files
+from genestill.core.files import folder_aside, scratch_folder, write_aside, write_compressed, write_json
 
 pytestmark = pytest.mark.faults
 
@@ -234,3 +237,25 @@ def test_a_full_disk_is_told_from_other_errors_of_libraries_that_write(tmp_path,
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
     with pytest.raises(OSError, match="No space left on device"), write_aside(tmp_path / "weights"):
         raise RuntimeError("IoError(Os { code: 28, kind: StorageFull })")
+
+
+@pytest.mark.parametrize("name", ["table.tsv.gz", "table.tsv"])
+def test_the_same_bytes_give_the_same_file_at_any_time(tmp_path, monkeypatch, name):
+    made = []
+    for moment in (1e9, 2e9):
+        monkeypatch.setattr("time.time", lambda moment=moment: moment)
+        with write_compressed(tmp_path / name) as handle:
+            handle.write(b"id\n" * 99)
+        made.append((tmp_path / name).read_bytes())
+    assert made[0] == made[1]
+    assert (gzip.decompress(made[0]) if name.endswith(".gz") else made[0]) == b"id\n" * 99
+
+
+def test_every_writer_of_gzip_gives_the_same_bytes_and_every_writer_of_parquet_checksums_its_pages():
+    source = Path(files.__file__).parent.parent
+    for path in source.rglob("*.py"):
+        text = path.read_text()
+        if path.name != "files.py":
+            assert not re.search(r"gzip\.(open|GzipFile|compress)\(", text), path
+        for call in re.findall(r"pq\.(?:ParquetWriter|write_table)\(.*", text):
+            assert "write_page_checksum=True" in call, f"{path}: {call}"

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from genestill.core import files
 from genestill.core.contents import content_checksum
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of, write_json
-from genestill.core.provenance import find_record, is_output, record_command, record_path, times_of_paths
+from genestill.core.provenance import find_record, is_output, record_command, record_path
 from genestill.core.reproduction import read_record
 from genestill.core.sequences import write_fasta
 from genestill.core.tables import write_table
@@ -95,6 +97,45 @@ def test_a_missing_input_is_named(made, capfd):
     (made[0] / "labels.tsv").unlink()
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
     assert "labels.tsv is not here" in capfd.readouterr().out
+
+
+WRITES = (
+    "open(there, 'w')", "os.mkdir(there)", "os.rename('mine', there)", "os.rename(kept, 'mine2')", "os.remove(kept)",
+    "os.symlink('mine', there)", "open('link', 'a')", "os.open(there, os.O_CREAT)", "shutil.rmtree(outside)",
+    "os.truncate(kept, 0)", "os.chmod(kept, 0)",
+)  # fmt: skip
+TRIED = """
+import os, shutil, sys
+from pathlib import Path
+from genestill.core import reproduction
+inside, outside = sys.argv[1:3]
+there, kept = outside + "/there", outside + "/kept"
+sys.addaudithook(lambda event, arguments: reproduction._refuse_writes(Path(inside), event, arguments))
+os.chdir(inside)
+open("mine", "w").close()
+for write in sys.argv[3:]:
+    try:
+        exec(write)
+        print("written")
+    except reproduction.InputError as error:
+        print(error)
+"""
+
+
+def test_a_recorded_command_writes_nowhere_but_in_the_folder_of_its_reproduction(tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (inside / "link").symlink_to(outside / "linked")
+    done = subprocess.run(
+        [sys.executable, "-c", TRIED, inside, outside, *WRITES], capture_output=True, text=True, check=True
+    )
+    said = done.stdout.splitlines()
+    assert len(said) == len(WRITES)
+    assert all("which is not one of its outputs" in sentence for sentence in said), said
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert (outside / "kept").read_text() == "kept"
 
 
 @pytest.mark.parametrize(
@@ -179,20 +220,18 @@ def test_a_broken_record_is_refused_in_a_sentence(tmp_path_factory, field, value
     assert str(path) in told
 
 
-def test_outputs_are_told_by_their_option_or_by_having_changed_and_inputs_are_the_other_paths(tmp_path, monkeypatch):
+def test_outputs_are_told_by_their_option_and_inputs_are_the_other_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("index.parquet", "contigs.fna", "genomes/a.fna", "test/x", "made.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
     options = {
         "index": "index.parquet", "predictions": ["corrector=contigs.fna"], "model": [["name", "genomes/a.fna"]],
-        "genomes_folder": "genomes/", "dataset": "test", "seed": 3, "output": "made.tsv", "history": "history.json",
+        "genomes_folder": "genomes/", "dataset": "test", "seed": 3, "output": "made.tsv",
         "rate": 0.5, "summary": "A text. With dots. " * 300, "run": print,
     }  # fmt: skip
-    before = times_of_paths(options)
-    (tmp_path / "history.json").write_text("{}")
-    record = read_json(record_command(["x"], options, before, {"teacher": "t", "revision": "r"}))
-    assert record["outputs"].keys() == {"output", "history"}
+    record = read_json(record_command(["x"], options, {"teacher": "t", "revision": "r"}))
+    assert record["outputs"].keys() == {"output"}
     assert record["inputs"].keys() == {"index", "predictions", "model 2"}
     assert record["seed"] == 3
     assert record["found"] == {"teacher": "t", "revision": "r"}

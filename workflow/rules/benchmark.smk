@@ -124,7 +124,8 @@ rule benchmark_taxonomy:
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
         " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
-        " --comparison {output.comparison:q} --table {output.table:q} --figures {params.figures:q} 2> {log:q}"
+        " --output-comparison {output.comparison:q} --output-table {output.table:q}"
+        " --output-figures {params.figures:q} 2> {log:q}"
 
 
 rule benchmark_new_contigs:

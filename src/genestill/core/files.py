@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import gzip
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.text import read_text
@@ -37,6 +39,20 @@ def write_aside(path: str | Path) -> Iterator[Path]:
             rename_synced(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_compressed(path: str | Path, level: int = 6) -> Iterator[BinaryIO]:
+    """Yield a file for bytes that take the place of ``path`` (`write_aside`), with gzip if the name ends in ``.gz``.
+
+    Neither a time nor a name stands in the header of gzip (RFC 1952), so that the same bytes give the same file.
+    """
+    with write_aside(path) as aside, open(aside, "wb") as raw:
+        if Path(path).suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=level) as handle:
+                yield handle
+        else:
+            yield raw
 
 
 @contextmanager

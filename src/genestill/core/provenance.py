@@ -24,15 +24,12 @@ _NOT_READ_THROUGH = ("folder", "genomes_folder")
 _NO_OPTIONS = ("run", "stage", "command", "quiet")
 
 
-def record_command(
-    arguments: list[str], options: dict, before: dict[str, int | None], found: dict | None = None
-) -> Path | None:
+def record_command(arguments: list[str], options: dict, found: dict | None = None) -> Path | None:
     """Write the record of a command that has ended well: the only one of its result. `reproduction` reads it.
 
     Args:
         arguments: the command line after the program's name.
         options: what the parser made of it, by name.
-        before: `times_of_paths` from before the command ran.
         found: what the options do not say and the command returned: the teacher and its revision, versions of other
             programs, checksums of files that a table lists, values that were fitted.
 
@@ -40,9 +37,8 @@ def record_command(
         ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
     """
     paths = {role: path for role, path in path_options(options).items() if os.path.exists(path)}
-    after = times_of_paths(paths)
-    outputs = {role: path for role, path in paths.items() if is_output(role) or after[path] != before.get(path)}
-    if not any(map(is_output, outputs)):
+    outputs = {role: path for role, path in paths.items() if is_output(role)}
+    if not outputs:
         return None
     inputs = {
         role: path
@@ -66,21 +62,14 @@ def record_command(
         "hardware": hardware(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path = record_path(next(path for role, path in outputs.items() if is_output(role)))
+    path = record_path(next(iter(outputs.values())))
     write_json(path, record)
     return path
 
 
 def is_output(role: str) -> bool:
-    """Whether the option ``role`` says where to write; others may as well, and then their path has changed."""
+    """Whether the option ``role`` says where a command writes. It is called so in every command."""
     return role.startswith("output")
-
-
-def times_of_paths(options: dict) -> dict[str, int | None]:
-    """Time of the last change of every path that the options name, in nanoseconds; None where nothing is."""
-    return {
-        path: os.stat(path).st_mtime_ns if os.path.exists(path) else None for path in path_options(options).values()
-    }
 
 
 def record_path(output: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -148,20 +149,70 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
         paths = path_options(vars(parse(words)))
     except SystemExit:
         raise InputError(f"this version does not know the recorded command: {' '.join(record['command'])}") from None
-    outputs = {role: path for role, path in paths.items() if is_output(role) or role in record["outputs"]}
-    if not any(map(is_output, outputs)):
+    outputs = {role: path for role, path in paths.items() if is_output(role)}
+    if not outputs:
         raise InputError(f"the recorded command writes nothing: {' '.join(record['command'])}")
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         places = {path: str(Path(folder) / role / Path(path).name) for role, path in outputs.items()}
         again = [_redirected(word, places) for word in words]
         threads = record["hardware"].get("threads")
         environment = os.environ | ({"OMP_NUM_THREADS": threads} if isinstance(threads, str) else {})
-        done = subprocess.run([sys.executable, "-m", "genestill", *again], env=environment)
+        confined = f"from genestill.core.reproduction import run_confined; run_confined({folder!r})"
+        done = subprocess.run([sys.executable, "-c", confined, *again], env=environment)
         if done.returncode:
             raise CheckFailed(f"the recorded command now ends with exit code {done.returncode}")
-        first = next(path for role, path in outputs.items() if is_output(role))
-        made = read_record(record_path(places[first]))
+        made = read_record(record_path(places[next(iter(outputs.values()))]))
     return _outcome(record, made)
+
+
+# Audit events of Python that change the file system: which arguments are paths, and which the folders that they are
+# relative to (https://docs.python.org/3/library/audit_events.html). `open` is judged by its flags.
+_WRITES = {
+    "os.chmod": {0: 2}, "os.chown": {0: 3}, "os.link": {1: 3}, "os.mkdir": {0: 2}, "os.remove": {0: 1},
+    "os.rename": {0: 2, 1: 3}, "os.rmdir": {0: 1}, "os.symlink": {1: 2}, "os.truncate": {0: None}, "os.utime": {0: 3},
+}  # fmt: skip
+_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def run_confined(folder: str) -> None:
+    """Run the program on ``sys.argv`` in this process, which can write nowhere but in ``folder`` from now on.
+
+    A record comes from anywhere, and its command may hold an option whose value steers where something is written. What
+    Python itself writes, renames or removes elsewhere is refused; `core.files` writes every result aside and renames
+    it. Caches of libraries go into the folder.
+    """
+    sys.dont_write_bytecode = True
+    os.environ |= {
+        "TMPDIR": folder,
+        "MPLCONFIGDIR": folder,
+        "TORCHINDUCTOR_CACHE_DIR": folder,
+        "TRITON_CACHE_DIR": folder,
+    }
+    tempfile.tempdir = None
+    sys.addaudithook(lambda event, arguments: _refuse_writes(Path(folder).resolve(), event, arguments))
+    runpy.run_module("genestill", run_name="__main__", alter_sys=True)
+
+
+def _refuse_writes(folder: Path, event: str, arguments: tuple) -> None:
+    if event == "open":
+        written = [(arguments[0], None)] if arguments[2] & _TO_WRITE else []
+    else:
+        written = [
+            (arguments[path], None if base is None else arguments[base])
+            for path, base in _WRITES.get(event, {}).items()
+        ]
+    for path, base in written:
+        # A number is a file that is open already.
+        if isinstance(path, int) or os.fspath(path) == os.devnull:
+            continue
+        path = os.fsdecode(path)
+        if base is not None and base >= 0:
+            path = os.path.join(os.readlink(f"/proc/self/fd/{base}"), path)
+        # Where the last part is a link, `open` writes behind it; the others change the link.
+        parent, name = os.path.split(os.path.abspath(path))
+        place = Path(os.path.realpath(path) if event == "open" else os.path.join(os.path.realpath(parent), name))
+        if not place.is_relative_to(folder):
+            raise InputError(f"the recorded command writes {place}, which is not one of its outputs; it was stopped")
 
 
 def _redirected(word: str, places: dict[str, str]) -> str:

@@ -135,23 +135,9 @@ def reverse_complement(sequence: str) -> str:
 
 def write_fasta(path: str | Path, records) -> None:
     """Write (id, sequence) pairs as FASTA, 80 bases a line, gzipped if ``path`` ends in ``.gz``; atomic."""
-    import gzip
+    from genestill.core.files import write_compressed
 
-    from genestill.core.files import write_aside
-
-    path = Path(path)
-    with write_aside(path) as aside:
-        # mtime 0 and no name: the same records give the same bytes.
-        if path.suffix == ".gz":
-            raw = open(aside, "wb")  # noqa: SIM115
-            handle = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
-        else:
-            raw, handle = None, open(aside, "wb")  # noqa: SIM115
-        try:
-            for name, sequence in records:
-                lines = [sequence[start : start + 80] for start in range(0, len(sequence), 80)]
-                handle.write(f">{name}\n{chr(10).join(lines)}\n".encode("ascii"))
-        finally:
-            handle.close()
-            if raw is not None:
-                raw.close()
+    with write_compressed(path) as handle:
+        for name, sequence in records:
+            lines = [sequence[start : start + 80] for start in range(0, len(sequence), 80)]
+            handle.write(f">{name}\n{chr(10).join(lines)}\n".encode("ascii"))

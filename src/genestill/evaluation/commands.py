@@ -238,11 +238,11 @@ def _add_benchmark(commands) -> None:
     )
     add_seed(parser, "the bootstrap")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
-    parser.add_argument("--comparison", required=True, metavar="TSV", help="scores with intervals")
+    parser.add_argument("--output-comparison", required=True, metavar="TSV", help="scores with intervals")
     parser.add_argument(
-        "--table", required=True, metavar="TXT", help="the comparison for people; a page beside it, .html"
+        "--output-table", required=True, metavar="TXT", help="the comparison for people; a page beside it, .html"
     )
-    parser.add_argument("--figures", metavar="FOLDER", help="where the SVG and TSV files go")
+    parser.add_argument("--output-figures", metavar="FOLDER", help="where the SVG and TSV files go")
     parser.set_defaults(run=_run_benchmark)
 
 
@@ -258,11 +258,11 @@ def _run_benchmark(options) -> None:
         options.simulated,
         options.seed,
         options.output,
-        options.comparison,
+        options.output_comparison,
     )
-    print(write_benchmark_table(options.comparison, options.compared_with, options.table), end="")
-    if options.figures:
-        draw_benchmark(options.comparison, options.compared_with, options.figures)
+    print(write_benchmark_table(options.output_comparison, options.compared_with, options.output_table), end="")
+    if options.output_figures:
+        draw_benchmark(options.output_comparison, options.compared_with, options.output_figures)
 
 
 def _add_amber_input(commands) -> None:

@@ -5,7 +5,6 @@ minimap2 (Li 2018, doi:10.1093/bioinformatics/bty191) and samtools (Danecek et a
 doi:10.1093/gigascience/giab008) run as programs of their own.
 """
 
-import gzip
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import folder_aside, read_json, scratch_folder, write_aside, write_json, write_text
+from genestill.core.files import folder_aside, read_json, scratch_folder, write_compressed, write_json, write_text
 from genestill.core.lineage import common_lineage, format_lineage, parse_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.novelty import OTHER, STATUSES
@@ -79,11 +78,9 @@ def simulate_reads(
         raise InputError(f"{mixture}: no sample {sample!r} in sources.tsv")
     seeds = np.random.default_rng([seed, *sample.encode()]).integers(1, 2**31 - 1, len(table))
     with (
-        write_aside(output_1) as first,
-        write_aside(output_2) as second,
+        write_compressed(output_1, level=1) as reads_1,
+        write_compressed(output_2, level=1) as reads_2,
         scratch_folder(Path(output_1).parent, f"{sample}.reads") as scratch,
-        gzip.open(first, "wb", compresslevel=1) as reads_1,
-        gzip.open(second, "wb", compresslevel=1) as reads_2,
     ):
         for row in progress(range(len(table)), len(table), "sources", f"reads of {sample}"):
             depth = table.at[row, sample]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
+from genestill.core.files import write_compressed
 from genestill.core.lineage import RANKS, format_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases, read_fasta, write_fasta
@@ -107,8 +107,8 @@ def write_clade_task(
         for genome, split in found
         for _, window in _windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
     ]
-    with write_aside(output) as aside:
-        pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(aside, sep="\t", index=False)
+    with write_compressed(output) as handle:
+        pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(handle, sep="\t", index=False)
 
 
 def _clades(genomes: Sequence[Genome], rank: str, seed: int) -> list[tuple[str, list[tuple[Genome, str]]]]:

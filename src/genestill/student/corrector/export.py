@@ -76,8 +76,11 @@ def export_predictions(
         name: SampleID of the binning file, and of the profile where no samples are known.
 
     Raises:
-        InputError: tables of other contigs, an accepted depth that the path does not have, names with separators.
+        InputError: tables of other contigs, an accepted depth that the path does not have, names with separators, a
+            name that is a path.
     """
+    if Path(name).name != name:
+        raise InputError(f"the name of the data set is {name!r}; expected a name that can be part of a file's name")
     table = read_table(predictions, PREDICTIONS)
     calls = _collect_calls(predictions, table, index, abundance, name)
     taxids = Taxids.read(taxonomy) if taxonomy else None

@@ -143,7 +143,10 @@ def embed_fasta(
         "version": genestill.__version__,
     }
     schema = table_schemas.embeddings(embedder.size).with_metadata(metadata)
-    with write_aside(output) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+    with (
+        write_aside(output) as aside,
+        pq.ParquetWriter(aside, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
         for held in buffers(records):
             writer.write_table(_rows(held, *embedder.embed_and_count(held), schema))
 
