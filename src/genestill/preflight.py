@@ -53,10 +53,10 @@ def _refuse_unknown_tasks(configuration: dict, catalogue: Path) -> None:
     tasks = configuration["dna"]["tasks"]
     if tasks and configuration["recipe"] in ("had", "seqlens"):
         # Imported here: it brings pandas, which no other recipe's start waits for.
-        from genestill.evaluation.sequence_tasks.tables import published_epochs
+        from genestill.evaluation.sequence_tasks.tables import published_protocols
 
         try:
-            published_epochs(tasks, catalogue)
+            published_protocols(tasks, catalogue)
         except InputError as error:
             raise InputError(f"configuration: dna.tasks: {error}") from None
 

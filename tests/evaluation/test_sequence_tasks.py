@@ -1,21 +1,35 @@
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from genestill.core.errors import InputError
-from genestill.core.sequences import read_fasta
+from genestill.core.recipes import STRONGEST_BASELINE
+from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.table_schemas import METRICS, embeddings
 from genestill.core.tables import read_metadata, read_table, write_table
+from genestill.core.task_metrics import confusion, score
 from genestill.core.task_tables import read_task_table
 from genestill.evaluation.sequence_tasks import baselines
-from genestill.evaluation.sequence_tasks.baselines import cnn, kmer
-from genestill.evaluation.sequence_tasks.metrics import confusion, score
+from genestill.evaluation.sequence_tasks.baselines import cnn, gated_cnn, linear, stack
+from genestill.evaluation.sequence_tasks.features import FEATURES, count_words
+from genestill.evaluation.sequence_tasks.networks import encode_padded
 from genestill.evaluation.sequence_tasks.pipeline import draw_task, fit_on_table, score_tables, write_rows
-from genestill.evaluation.sequence_tasks.scores import MEAN, Run, read_run, score_runs, tabulate_rows
+from genestill.evaluation.sequence_tasks.scores import (
+    MEAN,
+    Run,
+    read_run,
+    score_runs,
+    strongest_baseline,
+    tabulate_rows,
+)
 from genestill.evaluation.sequence_tasks.tables import (
     Protocol,
     protocol_of,
@@ -93,12 +107,31 @@ def test_published_rows_name_source_and_a_task_and_metric_of_the_catalogue():
     assert not table.duplicated(["task", "model"]).any()
 
 
-def test_kmers_are_counted_as_by_hand_and_unknown_bases_break_them():
-    found = kmer.kmer_frequencies(["ACAC", "ACNAC", "A"], 2)
-    assert found[0, 1] == pytest.approx(2 / 3)
-    assert found[0, 4] == pytest.approx(1 / 3)
-    assert found[1, 1] == 1
+def test_words_are_counted_as_by_hand_and_unknown_bases_break_them():
+    found = count_words(["ACAC", "ACNAC", "A", "GTGT"], [(0, 1)]).toarray()
+    assert found[0].nonzero()[0].tolist() == [1, 4]  # AC, and CA
+    assert found[0, [1, 4]].tolist() == [2, 1]
+    assert found[1, 1] == found[1].sum() == 2
     assert found[2].sum() == 0
+    assert (found[3] == found[0]).all()  # the other strand
+    gapped = count_words(["ACTAC", "ACTA"], [(0, 1, 3, 4)]).toarray()
+    assert gapped[0].nonzero()[0].tolist() == [0b00010001]
+    assert gapped[1].sum() == 0
+
+
+@settings(max_examples=10)
+@given(st.lists(st.text("ACGTN", min_size=1, max_size=40), min_size=1, max_size=5))
+def test_both_strands_have_the_same_words(sequences):
+    for name in ("kmers", "gapped_kmers"):
+        turned = FEATURES[name]([reverse_complement(sequence) for sequence in sequences])
+        assert (FEATURES[name](sequences) != turned).nnz == 0
+
+
+def test_positions_are_those_of_the_bases_and_their_pairs():
+    found = FEATURES["positions"](["ACG", "AN"]).toarray()
+    assert found.shape == (2, 60)
+    assert found[0].nonzero()[0].tolist() == [0, 5, 10, 12 + 1, 12 + 16 + 6]
+    assert found[1].nonzero()[0].tolist() == [0]
 
 
 def test_every_baseline_has_a_module_of_its_name():
@@ -106,18 +139,50 @@ def test_every_baseline_has_a_module_of_its_name():
     assert modules == set(SEQUENCE_BASELINES)
 
 
-def test_kmer_baseline_finds_a_planted_motif(tmp_path):
-    table = read_task_table(write_task(tmp_path / "task.tsv", 600))
-    probabilities = kmer.fit(table, BaselineSettings(), seed=1)
-    assert probabilities.shape == (200, 2)
-    assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.8
-
-
-def test_cnn_baseline_finds_a_planted_motif(tmp_path):
-    table = read_task_table(write_task(tmp_path / "task.tsv", 600))
-    probabilities = cnn.fit(table, BaselineSettings(epochs=6), seed=1)
+@pytest.mark.parametrize(
+    ("module", "rows"), [(linear, 300), (cnn, 600), (gated_cnn, 300), pytest.param(stack, 300, marks=pytest.mark.slow)]
+)
+def test_baselines_find_a_planted_motif(module, rows, tmp_path):
+    table = read_task_table(write_task(tmp_path / "task.tsv", rows))
+    probabilities = module.fit(table, BaselineSettings(epochs=6, most_epochs=6), seed=1)
+    assert probabilities.shape == (len(table.test), 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.9
+
+
+def test_the_gated_cnn_says_the_same_of_both_strands():
+    torch.manual_seed(1)
+    model = gated_cnn.GatedCNN(12, 2, both_strands=True).eval()
+    one, other = (encode_padded([text]) for text in ("ACGTTGCATTAC", reverse_complement("ACGTTGCATTAC")))
+    torch.testing.assert_close(model(one), model(other))
+
+
+def test_a_task_with_few_rows_of_a_class_is_fitted_all_the_same(tmp_path):
+    rows = ["sequence\tlabel\tsplit", *(f"{'ACGT' * 5}\t{label}\t{split}" for label, split in
+            [("a", "train")] * 5 + [("b", "train"), ("a", "test"), ("b", "test")])]  # fmt: skip
+    (tmp_path / "task.tsv").write_text("\n".join(rows) + "\n")
+    table = read_task_table(tmp_path / "task.tsv")
+    assert linear.fit(table, BaselineSettings(), 1).shape == (2, 2)
+
+
+def test_the_strongest_baseline_is_chosen_by_held_out_training_rows():
+    runs = [
+        dataclasses.replace(a_run(name, right, task=task), kind="baseline", held_out=held)
+        for name, right, held in (("kmer", 0.9, 0.4), ("cnn", 0.6, 0.5))
+        for task in ("mine/one", "mine/two")
+    ]
+    assert strongest_baseline(runs) == "cnn"  # although its test rows are worse
+    with pytest.raises(InputError, match="no baseline was scored"):
+        strongest_baseline([a_run("kmer", 0.9)])
+
+
+def test_the_interval_of_several_trainings_is_wider_than_that_of_test_rows_alone():
+    alike = [a_run("alike", 0.8, seed=1) for _ in range(6)]
+    apart = [a_run("apart", right, seed) for seed, right in enumerate((0.5, 0.6, 0.7, 0.9, 1.0, 1.0))]
+    scores = score_runs([dataclasses.replace(run, seed=n) for n, run in enumerate(alike)] + apart, "here", {}, None, 1)
+    rows = scores[scores["seed"].isna() & (scores["metric"] == "accuracy")].set_index("model")
+    width = rows["high"] - rows["low"]
+    assert width["apart"] > 1.5 * width["alike"]
 
 
 def a_run(model: str, right: float, seed: int = 1, fold: int = 0, task: str = "mine/one", rows: int = 300) -> Run:
@@ -186,13 +251,13 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     )
     write_table(tmp_path / "features.parquet", frame, embeddings(8))
     for kind, extra in (("kmer", None), ("probe", [tmp_path / "features.parquet"])):
-        fit_on_table(kind, task, "mine/one", kind, extra, 1, 1, tmp_path / f"{kind}.parquet")
+        fit_on_table(kind, task, "mine/one", kind, extra, BaselineSettings(), 1, tmp_path / f"{kind}.parquet")
     run = read_run(tmp_path / "probe.parquet")
     assert (run.labels == run.predicted).mean() > 0.9
     assert json.loads(read_metadata(tmp_path / "probe.parquet")["classes"]) == ["0", "1"]
     out = [tmp_path / name for name in ("metrics.parquet", "table.tsv", "scores.svg")]
     predictions = [tmp_path / "kmer.parquet", tmp_path / "probe.parquet"]
-    score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], "kmer", 1, *out)
+    score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], STRONGEST_BASELINE, 1, *out)
     assert read_table(out[0], METRICS)["benchmark"].isin(["mine", "all"]).all()
     assert set(pd.read_csv(out[1], sep="\t")["origin"]) == {"measured"}
     page = (tmp_path / "table.html").read_text()

@@ -8,6 +8,7 @@ import yaml
 
 from genestill.core.configuration import complete_configuration, read_yaml
 from genestill.core.errors import InputError
+from genestill.core.recipes import STRONGEST_BASELINE
 from genestill.core.settings import expand
 from genestill.student.dna.students import ARCHITECTURES
 from snakemake_process import ROOT, run_snakemake
@@ -28,7 +29,7 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
         for name, student in dna["students"].items()
         for fit in student.get("evaluation_methods", dna["evaluation_methods"])
     }
-    assert dna["compared_with"] in made | set(dna["baselines"])
+    assert dna["compared_with"] in made | set(dna["baselines"]) | {STRONGEST_BASELINE}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_dem
     students = {
         f"{name} (fit=probe)" for name in ("teacher", "distilled", "alignment-only", "undistilled", "untrained")
     }
-    assert students | {"kmer", "cnn"} <= set(table["model"])
+    assert students | {"linear", "cnn"} <= set(table["model"])
     assert (scores / "scores.svg").is_file()
     assert (scores / "tsne.svg").is_file()
 
@@ -134,5 +135,5 @@ def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented
     scores = folder / "results/seqlens/seqlens-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
     fitted = {"pretrained (fit=probe)", "pretrained (fit=lora)", "untrained (fit=probe)"}
-    assert fitted | {"kmer", "cnn"} <= set(table["model"])
+    assert fitted | {"linear", "cnn"} <= set(table["model"])
     assert "pretrained (fit=lora)" in (scores / "table.html").read_text(encoding="utf-8")

@@ -25,14 +25,17 @@ DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | 
 DNA_MODELS = dna_models(DNA)
 # Whose frozen features are probed and drawn.
 DNA_ENCODERS = [*DNA_STUDENTS, *(["teacher"] if DNA_DISTILLED else [])]
-DNA_PUBLISHED_EPOCHS = {}
+# By task: the metric by which everything is chosen, and the passes of fine-tuning that its benchmark publishes.
+DNA_METRICS, DNA_PUBLISHED_EPOCHS = {}, {}
 if DNA["tasks"]:
     # Imported here: it brings pandas, which no other recipe's start waits for.
-    from genestill.evaluation.sequence_tasks.tables import published_epochs
+    from genestill.evaluation.sequence_tasks.tables import published_protocols
 
-    DNA_PUBLISHED_EPOCHS = published_epochs(
+    for task, protocol in published_protocols(
         DNA_TASKS, ROOT / "resources" / "sequence_tasks.tsv"
-    )
+    ).items():
+        DNA_METRICS[task] = protocol.metric
+        DNA_PUBLISHED_EPOCHS[task] = protocol.epochs
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 # Predictions that the user gives, by model and task.
 DNA_PEERS = config["evaluation"]["predictions"]
@@ -79,6 +82,12 @@ def dna_epochs(task):
     return (
         DNA["task_epochs"].get(task) or DNA["epochs"] or DNA_PUBLISHED_EPOCHS.get(task)
     )
+
+
+def dna_metric(wildcards):
+    """Option of the metric of a task; the command takes Matthews correlation where no benchmark names another."""
+    task = f"{wildcards.benchmark_name}/{wildcards.task}"
+    return options(metric=DNA_METRICS.get(task))
 
 
 def dna_fold(seed):

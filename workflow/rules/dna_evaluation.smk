@@ -127,10 +127,12 @@ rule probe_sequence_task:
         runtime=120,
     params:
         kind=lambda wildcards: dna_kind(wildcards.encoder),
+        metric=dna_metric,
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
-        " --name {wildcards.encoder:q} --model-kind {params.kind:q} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+        " --name {wildcards.encoder:q} --model-kind {params.kind:q} {params.metric} --seed {wildcards.model_seed:q}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule finetune_on_sequence_task:
@@ -194,11 +196,13 @@ rule fit_sequence_baseline:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=120,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        metric=dna_metric,
     shell:
         "python -m genestill evaluation sequence-fit --kind {wildcards.baseline:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --name {wildcards.baseline:q}"
-        " --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+        " {params.metric} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule import_sequence_predictions:
@@ -286,7 +290,9 @@ rule score_sequence_tasks:
         runtime=60,
     params:
         dataset=config["dataset"]["name"],
-        compared_with=options(compared_with=DNA_MODELS.get(DNA["compared_with"])),
+        compared_with=options(
+            compared_with=DNA_MODELS.get(DNA["compared_with"], DNA["compared_with"])
+        ),
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"

@@ -4,6 +4,7 @@ from genestill.core.errors import InputError
 from genestill.core.recipes import (
     CLADE_TASK,
     NOT_OF_METHOD,
+    STRONGEST_BASELINE,
     asked_of_teacher,
     dna_models,
     dna_students,
@@ -121,9 +122,10 @@ def _refuse_of_dna(dna: dict) -> None:
         if mistake := _mistake_of_student(dna, name):
             raise InputError(f"configuration: dna.students.{name}: {mistake}")
     models, tasks = dna_models(dna), dna["tasks"] or [CLADE_TASK]
-    if dna["compared_with"] not in (None, *models):
+    references = [*models, *([STRONGEST_BASELINE] if dna["baselines"] else [])]
+    if dna["compared_with"] not in (None, *references):
         raise InputError(
-            f"configuration: dna.compared_with is {dna['compared_with']!r}; expected one of {', '.join(models)}"
+            f"configuration: dna.compared_with is {dna['compared_with']!r}; expected one of {', '.join(references)}"
         )
     for task in dna["task_epochs"]:
         if task not in tasks:

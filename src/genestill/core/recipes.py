@@ -7,6 +7,8 @@ NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"objective", "scope", "alig
 # What a teacher can be asked for.
 REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
+# In the place of a model that others are compared with: the best of the baselines on held-out training rows.
+STRONGEST_BASELINE = "strongest-baseline"
 
 
 def target_of(recipe: str) -> str:

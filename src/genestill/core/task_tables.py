@@ -1,5 +1,6 @@
 """Task tables (sequence, label, split), as students are fine-tuned on them and the evaluation scores them."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,12 @@ class TaskTable:
     def test(self) -> np.ndarray:
         """Row numbers of the test rows."""
         return self.rows("test")
+
+    def of_rows(self, train: np.ndarray, test: np.ndarray) -> "TaskTable":
+        """The same rows of which others teach and test; what is neither belongs to no split."""
+        split = np.full(len(self.split), "", dtype=object)
+        split[train], split[test] = "train", "test"
+        return dataclasses.replace(self, split=split)
 
 
 def read_task_table(path: str | Path) -> TaskTable:

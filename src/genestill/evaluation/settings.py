@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 
 from genestill.core.errors import InputError
+from genestill.core.kinds import TASK_METRICS
 from genestill.core.settings import Settings, setting
 
 # Baselines of sequence tasks, with what they are: each is a module of its name in sequence_tasks/baselines/.
 SEQUENCE_BASELINES = {
-    "kmer": "logistic regression of k-mer frequencies",
+    "kmer": "logistic regression of k-mers of 1 to 6 bases",
+    "gapped_kmer": "logistic regression of pairs of 3-mers with 1 to 8 bases between them",
+    "position": "logistic regression of the bases and pairs of bases at each position",
+    "linear": "logistic regression of those of the three that cross-validation chooses",
     "cnn": "the CNN of Genomic Benchmarks",
+    "gated_cnn": "a gated, dilated CNN over both strands",
+    "stack": "linear and gated_cnn together",
 }
 # Baselines of probe tasks, with the features they are: each is a module of its name in probes/baselines/.
 TRANSCRIPT_BASELINES = {"kmers": "counts of k-mers, with GC content, CDS length and number of exons"}
@@ -88,7 +94,11 @@ class SequenceTaskSettings(Settings):
 class BaselineSettings(Settings):
     """How baselines of sequence tasks are fitted."""
 
-    epochs: int = setting(10, "Passes of the CNN over the training rows.", minimum=1)
+    metric: str = setting("mcc", "Of the task; by it everything is chosen on training rows.", choices=TASK_METRICS)
+    epochs: int = setting(10, "Passes of the CNN of Genomic Benchmarks over the training rows.", minimum=1)
+    most_epochs: int = setting(
+        30, "Passes of the gated CNN over the training rows at most; it ends when validation stops rising.", minimum=1
+    )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     minutes: float | None = None,
     residual_stream: nn.Module | None = None,
-    after_step: Callable[[int], None] | None = None,
+    after_step: Callable[[int], bool | None] | None = None,
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Train ``model`` in place, on the device of its parameters.
@@ -65,7 +65,7 @@ def train(
             nearer to its end.
         residual_stream: the module whose input is the residual stream at its end (a model's last normalisation): the
             root mean square of it goes into the history.
-        after_step: called with the number of steps taken after each.
+        after_step: called with the number of steps taken after each; what is true ends the training.
         workers: see `prepared`.
 
     Returns:
@@ -108,8 +108,8 @@ def train(
                 _read(unread, history, clock)
                 _require_finite(history, len(unread), name, checkpoint)
                 unread.clear()
-            if after_step is not None:
-                after_step(step + 1)
+            if after_step is not None and after_step(step + 1):
+                break
             if due and step + 1 < steps:
                 saved = time.monotonic()
                 checkpoint.save(model, optimizer, history)

@@ -2,6 +2,7 @@
 
 from genestill.core.kinds import KINDS
 from genestill.core.options import add_seed
+from genestill.core.recipes import STRONGEST_BASELINE
 from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.settings import SEQUENCE_BASELINES, BaselineSettings
 
@@ -60,7 +61,7 @@ def _add_scores(commands) -> None:
     parser.add_argument(
         "--compared-with",
         metavar="MODEL",
-        help="model that the others are compared with, as 'cnn' or 'NAME (fit=probe)'",
+        help=f"model that the others are compared with, as 'cnn', 'NAME (fit=probe)' or '{STRONGEST_BASELINE}'",
     )
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")

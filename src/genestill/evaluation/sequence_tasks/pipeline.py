@@ -11,17 +11,25 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.logs import logger
+from genestill.core.recipes import STRONGEST_BASELINE
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import write_table
+from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable, read_task_table
 from genestill.evaluation.pages import write_page_beside
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.probe import linear_probe
-from genestill.evaluation.sequence_tasks.scores import format_scores, read_run, score_runs, tabulate_rows
+from genestill.evaluation.sequence_tasks.scores import (
+    format_scores,
+    read_run,
+    score_runs,
+    strongest_baseline,
+    tabulate_rows,
+)
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
     protocol_of,
@@ -29,6 +37,8 @@ from genestill.evaluation.sequence_tasks.tables import (
     read_published,
 )
 from genestill.evaluation.settings import BaselineSettings
+
+HELD_OUT = 0.2  # of the training rows, on which baselines are compared with one another
 
 
 def write_rows(path: str | Path, output: str | Path) -> None:
@@ -49,16 +59,22 @@ def fit_on_table(
 ) -> None:
     """Fit a baseline (of `settings.SEQUENCE_BASELINES`) or ``probe`` on a task and write predictions of its test rows.
 
+    A baseline is fitted twice: on four fifths of the training rows, for its score on the last fifth (``held_out`` in
+    the metadata of the file), by which the strongest of several is known without the test rows; and on all of them.
     ``model_kind`` is what the model stands for in the tables: one of `kinds.KINDS`.
     """
     if (kind == "probe") != (features is not None):
         raise InputError("embeddings go with the probe, and only with it")
     seed_everything(seed)
     table = read_task_table(path)
+    metadata = {"classes": json.dumps(table.classes)}
     if kind == "probe":
-        probabilities = linear_probe(read_features(features, table), table, seed)
+        probabilities = linear_probe(read_features(features, table), table, settings.metric, seed)
     else:
-        probabilities = import_module(f"{baselines.__name__}.{kind}").fit(table, settings, seed)
+        baseline = import_module(f"{baselines.__name__}.{kind}")
+        metadata["held_out"] = json.dumps(_held_out_score(baseline, table, settings, seed))
+        seed_everything(seed)
+        probabilities = baseline.fit(table, settings, seed)
     frame = pd.DataFrame(
         {
             "task": task,
@@ -73,7 +89,20 @@ def fit_on_table(
             "probabilities": list(probabilities.astype(np.float32)),
         }
     )
-    write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(table.classes)})
+    write_table(output, frame, TASK_PREDICTIONS, metadata)
+
+
+def _held_out_score(baseline, table: TaskTable, settings: BaselineSettings, seed: int) -> float:
+    """The metric of ``HELD_OUT`` of the training rows, fitted on the others; the same rows for every baseline."""
+    from sklearn.model_selection import train_test_split
+
+    labels = table.labels[table.train]
+    try:
+        fit, held = train_test_split(table.train, test_size=HELD_OUT, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise InputError(f"the training rows are too few to compare baselines on ({error})") from None
+    guesses = baseline.fit(table.of_rows(fit, held), settings, seed).argmax(axis=1)
+    return measure(table.labels[np.sort(held)], guesses, len(table.classes), settings.metric)
 
 
 def read_features(shards: Sequence[str | Path], table: TaskTable) -> np.ndarray:
@@ -92,8 +121,13 @@ def score_tables(
     output_table: str | Path,
     output_figure: str | Path,
 ) -> None:
-    """Score predictions, set published rows beside them, write the table (TSV, and as a page beside it) and draw it."""
+    """Score predictions, set published rows beside them, write the table (TSV, and as a page beside it) and draw it.
+
+    ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it.
+    """
     runs = [read_run(path) for path in predictions]
+    if reference == STRONGEST_BASELINE:
+        reference = strongest_baseline(runs)
     known = read_catalogue(catalogue)
     metric_of = {run.task: protocol_of(run.task, known).metric for run in runs}
     scores = score_runs(runs, dataset, metric_of, reference, seed)

@@ -2,18 +2,20 @@
 
 import numpy as np
 
+from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the inverse regularisation, searched on validation
 VALIDATION_SHARE = 0.1
 
 
-def linear_probe(features: np.ndarray, table: TaskTable, seed: int) -> np.ndarray:
+def linear_probe(features: np.ndarray, table: TaskTable, metric: str, seed: int) -> np.ndarray:
     """Logistic regression on standardised features; strength chosen on a tenth of the training rows, then all of them.
 
     Args:
         features: float [rows of the table, width].
         table: the task.
+        metric: by which the strength is chosen.
         seed: of the validation cut.
 
     Returns:
@@ -32,6 +34,10 @@ def linear_probe(features: np.ndarray, table: TaskTable, seed: int) -> np.ndarra
     def model(strength: float):
         return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000))
 
-    found = {c: model(c).fit(features[fit], labels[fit]).score(features[held], labels[held]) for c in STRENGTHS}
+    def validate(strength: float) -> float:
+        guesses = model(strength).fit(features[fit], labels[fit]).predict(features[held])
+        return measure(labels[held], guesses, len(table.classes), metric)
+
+    found = {strength: validate(strength) for strength in STRENGTHS}
     best = max(found, key=found.get)
     return model(best).fit(features[table.train], labels[table.train]).predict_proba(features[table.test])

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.kinds import named
+from genestill.core.kinds import TASK_METRICS, named
+from genestill.core.logs import logger
 from genestill.core.table_schemas import TASK_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
+from genestill.core.task_metrics import confusion, score
 from genestill.evaluation.bootstrap import draw_weights, interval
-from genestill.evaluation.sequence_tasks.metrics import METRICS, confusion, score
 
 RESAMPLES = 1000
 MEAN = "mean of tasks"
@@ -25,7 +26,7 @@ class Run:
     """One model, fitted once (a seed and a fold), on the test rows of one task.
 
     ``variant`` says how it was fitted, where it could have been otherwise (``fit=probe``); ``kind`` is one of
-    `kinds.KINDS`.
+    `kinds.KINDS`; ``held_out`` is a baseline's score on training rows that it did not see.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Run:
     labels: np.ndarray
     predicted: np.ndarray
     classes: int
+    held_out: float | None = None
 
     @property
     def name(self) -> str:
@@ -48,7 +50,8 @@ class Run:
 def read_run(path: str | Path) -> Run:
     """A table of predictions; raises `InputError` if it mixes runs or has a label its classes do not."""
     table = read_table(path, TASK_PREDICTIONS)
-    classes = json.loads(read_metadata(path).get("classes", "null"))
+    metadata = read_metadata(path)
+    classes, held_out = (json.loads(metadata.get(name, "null")) for name in ("classes", "held_out"))
     if not classes or not len(table):
         raise InputError(f"{path}: no classes in its metadata, or no row; expected predictions of a task's test rows")
     keys = table[["task", "model", "variant", "kind", "seed", "fold"]].drop_duplicates()
@@ -64,7 +67,24 @@ def read_run(path: str | Path) -> Run:
     key = keys.iloc[0]
     rows = table["row"].to_numpy()[order]
     who = (key["task"], key["model"], key["variant"] or "", key["kind"], int(key["seed"]), int(key["fold"]))
-    return Run(*who, rows, labels, predicted, len(classes))
+    return Run(*who, rows, labels, predicted, len(classes), held_out)
+
+
+def strongest_baseline(runs: list[Run]) -> str:
+    """The name of the baseline with the highest mean over tasks of its score on held-out training rows.
+
+    Raises `InputError` if no run has such a score.
+    """
+    found = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        if run.held_out is not None:
+            found[run.name][run.task].append(run.held_out)
+    if not found:
+        raise InputError("no baseline was scored on held-out training rows; the strongest of them is not known")
+    means = {name: float(np.mean([np.mean(one) for one in tasks.values()])) for name, tasks in found.items()}
+    for name, mean in means.items():
+        logger.info("%s: %.3f on held-out training rows, mean over tasks", name, mean)
+    return max(means, key=means.get)
 
 
 def score_runs(
@@ -74,8 +94,9 @@ def score_runs(
 
     For every run MCC, F1 and accuracy (stratum ``test``, the run's seed, and its fold where there are several). For
     every task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled,
-    the same for all models, so that differences are paired. For every model the mean over tasks of each task's own
-    metric (task ``mean of tasks``, metric ``own``), and the same minus that of ``reference``.
+    the same for all models, so that differences are paired, and so are the runs of a model, the same in all tasks. For
+    every model the mean over tasks of each task's own metric (task ``mean of tasks``, metric ``own``), and the same
+    minus that of ``reference``.
 
     Args:
         runs: tasks are named ``benchmark/task``.
@@ -96,13 +117,13 @@ def score_runs(
     for number, task in enumerate(tasks):
         _refuse_unequal_rows(task, [run for run in runs if run.task == task])
         metric_here = metric_of.get(task, "mcc")
-        for name, model in models.items():
+        for place, (name, model) in enumerate(models.items()):
             cell = by_cell[task, name]
             if not cell:
                 raise InputError(f"model {name!r} has no predictions for task {task!r}, others have")
-            drawn = _resample(cell, np.random.default_rng([seed, number]))
+            drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(len(cell), seed, place))
             several = len({one.fold for one in cell}) > 1
-            for metric in METRICS:
+            for metric in TASK_METRICS:
                 values = [float(score(confusion(run.labels, run.predicted, run.classes), metric)[0]) for run in cell]
                 for run, value in zip(cell, values, strict=True):
                     row = _row(task, model, metric, value, len(run.rows), 1)
@@ -176,18 +197,26 @@ def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: st
     for task in tasks:
         metric = metric_of.get(task, "mcc")
         lines[f"{task}, {metric}"] = [f"{cells.loc[(task, model, metric, ''), 'value']:.3f}" for model in models]
-    return lines.to_string() + "\n\n95 % intervals over resampled test sequences\n"
+    return lines.to_string() + "\n\n95 % intervals over resampled trainings and test sequences\n"
 
 
-def _resample(cell: list[Run], generator: np.random.Generator) -> dict[str, np.ndarray]:
+def _drawn_runs(runs: int, seed: int, model: int) -> np.ndarray:
+    """How often each of a model's runs counts, float64 [RESAMPLES, runs]; the same in all tasks."""
+    return draw_weights(np.random.default_rng([seed, model, runs, 1]), RESAMPLES, runs) / runs
+
+
+def _resample(cell: list[Run], generator: np.random.Generator, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Each metric of resampled test rows and runs, float64 [RESAMPLES]; ``drawn`` is of `_drawn_runs`."""
     number = len(cell[0].rows)
+    cell = sorted(cell, key=lambda run: (run.seed, run.fold))
     parts = defaultdict(list)
     for start in range(0, RESAMPLES, _BLOCK):
         size = min(_BLOCK, RESAMPLES - start)
         weights = draw_weights(generator, size, number)
         matrices = [confusion(run.labels, run.predicted, run.classes, weights) for run in cell]
-        for metric in METRICS:
-            parts[metric].append(np.mean([score(matrix, metric) for matrix in matrices], axis=0))
+        for metric in TASK_METRICS:
+            values = np.stack([score(matrix, metric) for matrix in matrices], axis=1)
+            parts[metric].append((values * drawn[start : start + size]).sum(axis=1))
     return {metric: np.concatenate(blocks) for metric, blocks in parts.items()}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from genestill.core.errors import InputError
+from genestill.core.kinds import TASK_METRICS
 from genestill.core.tables import read_tsv
-from genestill.evaluation.sequence_tasks.metrics import METRICS
 
 CATALOGUE_COLUMNS = ("benchmark", "task", "metric", "folds", "seeds", "epochs")
 PUBLISHED_COLUMNS = ("benchmark", "task", "model", "metric", "value", "spread", "protocol", "source")
@@ -30,8 +30,8 @@ def read_catalogue(path: str | Path) -> dict[str, Protocol]:
     found = {}
     for row in _read(path, CATALOGUE_COLUMNS).itertuples():
         name = f"{row.benchmark}/{row.task}"
-        if row.metric not in METRICS:
-            raise InputError(f"{path}: metric {row.metric!r} of {name}; expected one of {', '.join(METRICS)}")
+        if row.metric not in TASK_METRICS:
+            raise InputError(f"{path}: metric {row.metric!r} of {name}; expected one of {', '.join(TASK_METRICS)}")
         try:
             found[name] = Protocol(row.metric, int(row.folds), int(row.seeds), int(row.epochs) if row.epochs else None)
         except ValueError as error:
@@ -54,13 +54,13 @@ def protocol_of(task: str, catalogue: dict[str, Protocol]) -> Protocol:
     return catalogue.get(task, Protocol())
 
 
-def published_epochs(tasks: Iterable[str], catalogue: str | Path) -> dict[str, int | None]:
-    """Passes of fine-tuning that the benchmark of each task publishes; None where it says nothing.
+def published_protocols(tasks: Iterable[str], catalogue: str | Path) -> dict[str, Protocol]:
+    """The protocol of each task.
 
     Raises `InputError` as `read_catalogue` and `protocol_of` do.
     """
     known = read_catalogue(catalogue)
-    return {task: protocol_of(task, known).epochs for task in tasks}
+    return {task: protocol_of(task, known) for task in tasks}
 
 
 def read_published(paths: list[str | Path]) -> pd.DataFrame:

@@ -3,8 +3,7 @@
 import numpy as np
 
 from genestill.core.errors import InputError
-
-METRICS = ("mcc", "f1", "accuracy")
+from genestill.core.kinds import TASK_METRICS
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray | None = None) -> np.ndarray:
@@ -34,7 +33,7 @@ def score(matrices: np.ndarray, metric: str) -> np.ndarray:
 
     Args:
         matrices: float [r, C, C], labels by predictions.
-        metric: one of ``METRICS``.
+        metric: one of `kinds.TASK_METRICS`.
 
     Returns:
         float64 [r].
@@ -52,7 +51,12 @@ def score(matrices: np.ndarray, metric: str) -> np.ndarray:
         covariance = diagonal * total - (true * guessed).sum(axis=1)
         spread = (total**2 - (guessed**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1))
         return _ratio(covariance, np.sqrt(spread.clip(0)))
-    raise InputError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
+    raise InputError(f"metric is {metric!r}; expected one of {', '.join(TASK_METRICS)}")
+
+
+def measure(labels: np.ndarray, predicted: np.ndarray, classes: int, metric: str) -> float:
+    """`score` of predicted classes: int [n] each."""
+    return float(score(confusion(labels, predicted, classes), metric)[0])
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

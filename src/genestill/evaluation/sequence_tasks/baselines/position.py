@@ -1,0 +1,12 @@
+"""Logistic regression of the base and the pair of bases at each position."""
+
+import numpy as np
+
+from genestill.core.task_tables import TaskTable
+from genestill.evaluation.sequence_tasks.linear import fit_linear
+from genestill.evaluation.settings import BaselineSettings
+
+
+def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
+    """float64 [test rows, classes], probabilities; the regularisation is chosen in cross-validation."""
+    return fit_linear(table, [("positions",)], settings.metric, seed)

@@ -1,0 +1,113 @@
+"""Logistic regression of sparse features; the features and the regularisation are chosen on training rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from genestill.core.logs import logger
+from genestill.core.task_metrics import measure
+from genestill.core.task_tables import TaskTable
+from genestill.evaluation.sequence_tasks.features import FEATURES
+
+STRENGTHS = (0.25, 1.0, 4.0, 16.0)  # of the inverse regularisation
+FOLDS = 5
+ROWS_OF_CHOICE = 10_000  # training rows at most in the cross-validation
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What cross-validation chose: names in ``FEATURES``, the inverse regularisation, and its score."""
+
+    features: tuple[str, ...]
+    strength: float
+    score: float
+
+
+def fit_linear(table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: str, seed: int) -> np.ndarray:
+    """Choose among sets of features and strengths, then fit all training rows.
+
+    Args:
+        table: the task.
+        candidates: sets of names in ``FEATURES``.
+        metric: by which is chosen, of the held-out rows of all folds together.
+        seed: of the rows and the folds.
+
+    Returns:
+        float64 [test rows, classes], probabilities.
+    """
+    blocks = read_blocks(table.sequences, candidates)
+    return predict(blocks, table, choose(blocks, table, candidates, metric, seed))
+
+
+def read_blocks(sequences: Sequence[str], candidates: Sequence[tuple[str, ...]]) -> dict[str, sp.csr_matrix]:
+    """The features that the candidates name, of all sequences."""
+    return {name: FEATURES[name](sequences) for name in FEATURES if any(name in one for one in candidates)}
+
+
+def choose(
+    blocks: dict[str, sp.csr_matrix], table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: str, seed: int
+) -> Choice:
+    """The best of the candidates and strengths in cross-validation on training rows; the first of equals."""
+    from sklearn.model_selection import StratifiedKFold
+
+    rows = np.sort(np.random.default_rng(seed).permutation(table.train)[:ROWS_OF_CHOICE])
+    labels = table.labels[rows]
+    fewest = np.bincount(labels, minlength=len(table.classes)).min()
+    found = Choice(tuple(candidates[0]), 1.0, float("-inf"))
+    if fewest < 2:
+        logger.warning("a class has %d of %d training rows: nothing can be chosen on them", fewest, len(rows))
+        return found
+    folds = list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(rows, labels))
+    for features in candidates:
+        guesses = np.zeros((len(STRENGTHS), len(rows)), dtype=np.int64)
+        for fit, held in folds:
+            taught, asked = _scaled(blocks, features, rows[fit], rows[held])
+            for number, model in enumerate(_path(taught, labels[fit])):
+                guesses[number, held] = model.predict(asked)
+        for strength, guess in zip(STRENGTHS, guesses, strict=True):
+            score = measure(labels, guess, len(table.classes), metric)
+            if score > found.score:
+                found = Choice(tuple(features), strength, score)
+    logger.info(
+        "%s, inverse regularisation %g: %s %.3f in cross-validation on %d training rows",
+        " + ".join(found.features), found.strength, metric, found.score, len(rows),
+    )  # fmt: skip
+    return found
+
+
+def predict(blocks: dict[str, sp.csr_matrix], table: TaskTable, choice: Choice) -> np.ndarray:
+    """Fit the training rows as it was chosen; float64 [test rows, classes], probabilities."""
+    taught, asked = _scaled(blocks, choice.features, table.train, table.test)
+    return _model(choice.strength).fit(taught, table.labels[table.train]).predict_proba(asked)
+
+
+def _scaled(blocks, features: Sequence[str], fit: np.ndarray, asked: np.ndarray) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """The features of two sets of rows; every kind of features has length 1 in a row.
+
+    Counts are weighted by tf-idf of the rows ``fit`` (1 + the logarithm of a count, and the inverse frequency of a
+    word); positions, which are there or not, are left as they are.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    parts = []
+    for name in features:
+        weighting = TfidfTransformer(sublinear_tf=True, use_idf=name != "positions").fit(blocks[name][fit])
+        parts.append([weighting.transform(blocks[name][rows]) for rows in (fit, asked)])
+    taught, tested = zip(*parts, strict=True)
+    return sp.hstack(taught, format="csr"), sp.hstack(tested, format="csr")
+
+
+def _path(features: sp.csr_matrix, labels: np.ndarray):
+    """A model at each of the strengths, each started from the one before; close enough to choose by."""
+    model = _model(STRENGTHS[0], warm_start=True, tol=1e-3)
+    for strength in STRENGTHS:
+        model.C = strength
+        yield model.fit(features, labels)
+
+
+def _model(strength: float, **options):
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=strength, max_iter=1000, **options)

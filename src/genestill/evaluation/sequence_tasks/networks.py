@@ -1,0 +1,96 @@
+"""Convolutional baselines are trained in one way: codes in, the best epoch on held-out training rows kept."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from genestill.core.sequences import encode_bases
+from genestill.core.task_metrics import measure
+from genestill.core.task_tables import TaskTable
+from genestill.core.training.batches import Batch, ShuffledRows
+from genestill.core.training.loop import train
+from genestill.core.training.optimizer import AdamW, parameter_groups
+from genestill.core.training.selection import BestWeights
+from genestill.evaluation.sequence_tasks.probe import VALIDATION_SHARE
+
+BATCH = 64
+PADDING = 5  # the code behind the end of a sequence
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network learns.
+
+    Attributes:
+        epochs: passes over the training rows at most.
+        rate: from (step, steps in all) to the learning rate.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient; 0 leaves it.
+        patience: epochs without a better validation after which training ends; None for all epochs.
+    """
+
+    epochs: int
+    rate: Callable[[int, int], float]
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    patience: int | None = None
+
+
+def encode_padded(sequences: list[str], shortest: int = 8) -> torch.Tensor:
+    """Codes 0 to 4 and `PADDING`, int64 [n, longest sequence, ``shortest`` at least]."""
+    codes = np.full((len(sequences), max(shortest, *map(len, sequences))), PADDING, dtype=np.int64)
+    for row, sequence in enumerate(sequences):
+        codes[row, : len(sequence)] = encode_bases(sequence)
+    return torch.from_numpy(codes)
+
+
+def fit_network(
+    build: Callable[[int, int], nn.Module], table: TaskTable, training: Training, metric: str, seed: int
+) -> tuple[np.ndarray, float]:
+    """Train ``build(length, classes)`` on nine tenths of the training rows; the other tenth chooses the epoch.
+
+    Returns:
+        (float64 [test rows, classes], probabilities; the metric of the held-out rows at the epoch that is kept).
+    """
+    from sklearn.model_selection import train_test_split
+
+    torch.manual_seed(seed)
+    inputs, labels = encode_padded(table.sequences), torch.from_numpy(table.labels)
+    classes = len(table.classes)
+    fit, held = train_test_split(
+        table.train, test_size=VALIDATION_SHARE, stratify=table.labels[table.train], random_state=seed
+    )
+    shuffled = ShuffledRows(len(fit), BATCH, seed)
+
+    def draw(step: int) -> list[Batch]:
+        rows = fit[shuffled.rows(step)]
+        return [Batch({"codes": inputs[rows], "labels": labels[rows]}, inputs[rows].numel())]
+
+    # An even convolution that keeps the length pads one side more; torch says so once, and it is meant.
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        model = build(inputs.shape[1], classes)
+
+        def compute_loss(tensors):
+            return functional.cross_entropy(model(tensors["codes"]), tensors["labels"]), {}
+
+        def validate() -> float:
+            return measure(table.labels[held], _probabilities(model, inputs, held).argmax(axis=1), classes, metric)
+
+        ends = [-(-len(fit) * epoch // BATCH) for epoch in range(1, training.epochs + 1)]
+        best = BestWeights(model, ends, validate, training.patience)
+        groups = parameter_groups(model, lambda step: training.rate(step, ends[-1]), training.weight_decay)
+        train(model, AdamW(groups), draw, compute_loss, ends[-1], name="cnn", clip=training.clip, after_step=best)
+        best.restore()
+        return _probabilities(model, inputs, table.test), best.best
+
+
+@torch.no_grad()
+def _probabilities(model: nn.Module, inputs: torch.Tensor, rows: np.ndarray, batch: int = 256) -> np.ndarray:
+    model.eval()
+    parts = [model(inputs[rows[first : first + batch]]).softmax(dim=-1) for first in range(0, len(rows), batch)]
+    return torch.cat(parts).double().numpy()
