@@ -13,7 +13,7 @@ from genestill.core.training import checkpoints, loop
 from genestill.core.training.batches import Batch, LengthBuckets, ShuffledRows, prepared
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import Diverged, train, write_history
-from genestill.core.training.optimizer import AdamW, Group, parameter_groups
+from genestill.core.training.optimizer import AdamW, Group, RowAdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 
 CPU = torch.device("cpu")
@@ -129,6 +129,29 @@ def test_the_optimizer_is_adamw():
     for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.allclose(one, two, atol=1e-6)
     assert unused.tolist() == [1, 1]
+
+
+def test_rows_that_all_take_part_move_as_with_the_dense_optimizer():
+    torch.manual_seed(0)
+    dense, by_rows, body = nn.Linear(5, 7), nn.Linear(5, 7), nn.Linear(5, 5)
+    by_rows.load_state_dict(dense.state_dict())
+    rows = RowAdamW([Group([by_rows.weight], lambda step: 0.1, 0.01), Group([by_rows.bias], lambda step: 0.1, 0.0)])
+    ours = AdamW([Group(list(body.parameters()), lambda step: 0.1, 0.01)], rows=rows)
+    theirs = AdamW([Group([dense.weight], lambda step: 0.1, 0.01), Group([dense.bias], lambda step: 0.1, 0.0)])
+    for step in range(5):
+        inputs = torch.randn(20, 5)
+        dense(inputs).square().mean().backward()
+        nn.functional.linear(inputs, *rows.take(torch.arange(7))).square().mean().backward()
+        assert ours.moved()[-2:] == rows.taken
+        ours.step(step)
+        theirs.step(step)
+    torch.testing.assert_close(by_rows.weight, dense.weight)
+    torch.testing.assert_close(by_rows.bias, dense.bias)
+    before = by_rows.weight.detach().clone()
+    for skip, moved in ((1.0, []), (0.0, [3])):
+        sum(part.sum() for part in rows.take(torch.tensor([3]))).backward()
+        ours.step(5, torch.tensor(skip))
+        assert (by_rows.weight != before).any(dim=1).nonzero().ravel().tolist() == moved
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(10, 200), st.integers(0, 3))

@@ -26,7 +26,8 @@ def run(tmp_path):
     write_embeddings(tmp_path / "teacher0.parquet", ids[:25], noise[:25])
     write_embeddings(tmp_path / "teacher1.parquet", ids[25:], noise[25:])
     write_embeddings(tmp_path / "student.parquet", ids, apart)
-    (tmp_path / "training.tsv").write_text("epoch\tloss\theld_out_loss\tseconds\n1\t2.0\t2.5\t0.1\n2\t1.0\t1.5\t0.2\n")
+    steps = {"step": [1, 2, 3, 4], "loss": [2.5, 1.5, 1.2, 0.8], "held_out_loss": [None, 2.5, None, 1.5]}
+    pd.DataFrame(steps).to_csv(tmp_path / "training.tsv", sep="\t", index=False)
     for stage, seconds in (("labels", 5), ("student", 65)):
         (tmp_path / stage).mkdir()
         (tmp_path / stage / "step.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:05\t300\n")
@@ -54,7 +55,9 @@ def test_a_run_is_drawn_with_its_cost_its_training_and_its_maps(run):
     cost = pd.read_csv(run / "drawn" / "cost.tsv", sep="\t")
     assert cost[["stage", "seconds"]].values.tolist() == [["labels", 5], ["student", 65]]
     assert "1.2 minutes" in (run / "drawn" / "cost.svg").read_text()
-    assert "the loss is 1.000, on contigs held out 1.500" in (run / "drawn" / "training.svg").read_text()
+    training = pd.read_csv(run / "drawn" / "training.tsv", sep="\t")
+    assert training.values.tolist() == [[1, 2.0, 2.5], [2, 1.0, 1.5]]
+    assert "After 2 epochs the loss is 1.000, on contigs held out 1.500" in (run / "drawn" / "training.svg").read_text()
 
 
 def test_a_map_keeps_apart_what_the_model_tells_apart(run):

@@ -10,9 +10,8 @@ from genestill.core.errors import CheckFailed, InputError
 from genestill.core.label_tree import LabelTree, running_totals
 from genestill.core.lineage import parse_lineage
 from genestill.core.predictions import predictions_of
-from genestill.core.training.optimizer import AdamW, Group
-from genestill.core.training.row_optimizer import RowAdamW
-from genestill.core.training.schedule import Schedule
+from genestill.core.training.checkpoints import Checkpoint
+from genestill.core.training.optimizer import Group, RowAdamW
 from genestill.student.corrector.evidence.labels import evidence_of_labels
 from genestill.student.corrector.evidence.source import GARBAGE, marginal
 from genestill.student.corrector.features import Contigs, evidence_arrays
@@ -28,7 +27,7 @@ from genestill.student.corrector.neighbours import (
 from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.corrector.prediction import leaf_probabilities, predict_lineages
 from genestill.student.corrector.settings import CorrectorSettings
-from genestill.student.corrector.softmax import SampledSoftmax, full_losses, held_out_losses
+from genestill.student.corrector.softmax import FullSoftmax, SampledSoftmax, full_losses, held_out_losses
 from genestill.student.corrector.targets import (
     Targets,
     agreement,
@@ -307,52 +306,27 @@ def test_logistic_regression_finds_the_weights_that_scikit_learn_finds():
     np.testing.assert_allclose(ours, np.append(theirs.coef_[0], theirs.intercept_), atol=2e-3)
 
 
-def test_rows_that_all_take_part_move_as_with_the_dense_optimiser():
-    torch.manual_seed(0)
-    dense, rows = torch.nn.Linear(5, 7), torch.nn.Linear(5, 7)
-    rows.load_state_dict(dense.state_dict())
-    ours = RowAdamW([rows.weight, rows.bias], weight_decay=0.01)
-    reference = AdamW([Group(list(dense.parameters()), lambda step: 0.1, 0.01)])
-    for step in range(5):
-        dense(torch.randn(20, 5)).square().mean().backward()
-        ours.step(torch.arange(7), [dense.weight.grad, dense.bias.grad], 0.1)
-        reference.step(step)
-    torch.testing.assert_close(rows.weight, dense.weight)
-    torch.testing.assert_close(rows.bias, dense.bias)
-    before = rows.weight.detach().clone()
-    ours.step(torch.tensor([3]), [torch.ones(1, 5), torch.ones(1)], 0.1)
-    moved = (rows.weight != before).any(dim=1)
-    assert moved.tolist() == [row == 3 for row in range(7)]
-
-
-def sampled(tree, community, targets):
+def test_a_sample_of_all_leaves_gives_the_loss_over_all_leaves_and_its_gradient(tree, community, targets):
     contigs = community[0]
     torch.manual_seed(0)
     groups = contigs.groups()
     config = CorrectorConfig({name: values.shape[1] for name, values in groups.items()}, len(tree.leaves), 16)
     student = Corrector(config, tree).eval()
     inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
-    return (
-        student,
-        inputs,
-        SampledSoftmax(student, inputs, targets, Schedule(1, 1e-3), 1e-3, torch.Generator().manual_seed(1)),
-    )
-
-
-def test_a_sample_of_all_leaves_gives_the_loss_over_all_leaves_and_its_gradient(tree, community, targets):
-    student, inputs, softmax = sampled(tree, community, targets)
-    rows, every = torch.arange(40), torch.arange(len(tree.leaves))
-    present, gains = inputs.present[rows], inputs.gains[rows]
-    found, leaves, parts = softmax.loss(rows, present, gains, every, torch.ones(len(every)))
-    logits = student(inputs.values[rows], present, inputs.leaves[rows], gains)
-    expected = full_losses(logits, targets.posterior[:40], targets)[0]
+    optimizer = RowAdamW([Group(list(student.head.parameters()), lambda step: 0.1, 0.0)])
+    softmax = SampledSoftmax(student, inputs, targets, optimizer.take)
+    rows, every = np.arange(40), torch.arange(len(tree.leaves))
+    batch = {name: getattr(inputs, name)[rows] for name in ("values", "present", "leaves", "gains")}
+    batch |= {"rows": torch.from_numpy(rows)} | softmax.draw(rows, np.random.default_rng(1))
+    found = softmax.loss(batch | {"sample": every, "weights": torch.ones(len(every))})
+    expected = FullSoftmax(student, targets).loss(batch)
     torch.testing.assert_close(found, expected)
     found.backward()
     body = student.body[0].weight.grad.clone()
     student.zero_grad()
     expected.backward()
-    assert torch.equal(leaves, every)
-    torch.testing.assert_close(parts[0].grad, student.head.weight.grad, atol=1e-6, rtol=1e-4)
+    assert [len(part) for part in optimizer.taken] == [len(every)] * 2
+    torch.testing.assert_close(optimizer.taken[0].grad, student.head.weight.grad, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(student.body[0].weight.grad, body, atol=1e-6, rtol=1e-4)
 
 
@@ -376,7 +350,36 @@ def test_training_on_samples_of_the_leaves_learns_what_training_on_all_learns(tr
     student, history = train_corrector(contigs, targets, tree, settings, seed=1)
     called = species_of(leaf_probabilities(student, Inputs(student, contigs.groups(), None)), tree)
     assert np.mean([called[row] == LINEAGES[genome[row]][-1] for row in range(len(genome))]) > 0.95
-    assert history[-1]["held_out_loss"] < history[0]["held_out_loss"]
+    held_out = history["held_out_loss"].dropna().to_numpy()
+    assert len(held_out) == 8
+    assert held_out[-1] < held_out[0]
+
+
+@pytest.mark.parametrize("most_leaves", [8192, 1])
+def test_a_killed_training_of_a_corrector_goes_on_to_the_same_student(
+    tree, community, targets, tmp_path, monkeypatch, most_leaves
+):
+    """Of a large tree, rows of the head have moments of their own, which belong to the checkpoint."""
+    monkeypatch.setattr("genestill.student.corrector.training.MOST_LEAVES", most_leaves)
+    monkeypatch.setattr("genestill.core.training.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    settings = CorrectorSettings(epochs=3, batch_size=64)
+    expected, _ = train_corrector(community[0], targets, tree, settings, seed=1)
+    calls = []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return held_out_losses(*arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr("genestill.student.corrector.training.held_out_losses", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_corrector(community[0], targets, tree, settings, 1, Checkpoint(tmp_path / "c", {}, {}))
+    found, history = train_corrector(community[0], targets, tree, settings, 1, Checkpoint(tmp_path / "c", {}, {}))
+    assert history["step"].tolist() == list(range(1, len(history) + 1))
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, found.state_dict()[name]), name
 
 
 def test_the_held_out_loss_is_the_same_in_blocks(tree, community, targets, student, monkeypatch):

@@ -7,6 +7,7 @@ from genestill.core.hierarchical_loss import FlatSoftmax
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import parse_lineage
 from genestill.core.soft_labels import read_soft_labels, write_soft_labels
+from genestill.core.training.optimizer import Group, RowAdamW
 from genestill.teacher import head
 
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k // 2};s__G{k // 2} s{k}") for k in range(4)]
@@ -95,15 +96,16 @@ def test_a_step_that_samples_every_segment_has_the_loss_of_all(tree, monkeypatch
     segments = head.Segments(nodes, tree, "cpu")
     layer = torch.nn.Linear(3, len(segments))
     monkeypatch.setattr(head, "SAMPLED", len(segments))
-    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.arange(len(segments)))
-    inputs, asked = torch.randn(5, 3), torch.from_numpy(nodes)
-    found, rows, parts = segments.sampled_loss(inputs, layer.weight, layer.bias, asked, None)
-    expected = segments.loss(layer(inputs), asked).mean()
+    batch = {"inputs": torch.randn(5, 3), "targets": torch.from_numpy(nodes)}
+    drawn = segments.draw(nodes, np.random.default_rng(0))
+    every = {"sample": torch.arange(len(segments)), "times": torch.ones(len(segments))}
+    rows = RowAdamW([Group(list(layer.parameters()), lambda step: 0.1, 0.0)])
+    found = segments.sampled_loss(batch | {"drawn": torch.from_numpy(drawn["drawn"])} | every, rows.take)
+    expected = segments.loss(layer(batch["inputs"]), batch["targets"]).mean()
     torch.testing.assert_close(found, expected)
     found.backward()
     expected.backward()
-    assert len(rows) == len(segments)
-    torch.testing.assert_close(parts[0].grad, layer.weight.grad)
+    torch.testing.assert_close(rows.taken[0].grad, layer.weight.grad)
 
 
 def test_heads_that_see_samples_of_the_segments_learn_the_same(tree, monkeypatch):

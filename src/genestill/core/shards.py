@@ -182,12 +182,13 @@ class Embeddings:
     sequences there are.
 
     Attributes:
+        paths: the shards.
         size: width of an embedding.
     """
 
     def __init__(self, paths: Sequence[str | Path], ids: list[str]):
         """Raises `InputError` as `Shards` does."""
-        self._paths, self._ids = paths, ids
+        self.paths, self._ids = paths, ids
         self.size = Shards(paths).size
 
     def __len__(self) -> int:
@@ -196,19 +197,19 @@ class Embeddings:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Raises `InputError` as `iterate_embeddings` does, and for other sequences than ``ids``, or too few."""
         row = 0
-        for path, found, values in iterate_embeddings(self._paths):
+        for path, found, values in iterate_embeddings(self.paths):
             self._require(path, found, row)
             row += len(found)
             yield values.astype(np.float32)
         if row < len(self._ids):
             raise InputError(
-                f"{self._paths[-1]}: the shards end before {self._ids[row]!r}, row {row + 1} of {len(self._ids)} of "
+                f"{self.paths[-1]}: the shards end before {self._ids[row]!r}, row {row + 1} of {len(self._ids)} of "
                 "the index"
             )
 
     def teacher(self) -> dict[str, str]:
         """See `teacher_of`."""
-        return teacher_of(self._paths[0])
+        return teacher_of(self.paths[0])
 
     def load(self) -> np.ndarray:
         """All at once: float32 [n, size]."""

@@ -33,7 +33,8 @@ def draw_run(
     """Draw what is known of a run into ``folder`` (an SVG and a TSV each); return the figures' names.
 
     Args:
-        training: training.tsv of the student (epoch, loss, held_out_loss in nats); None: not drawn.
+        training: training.tsv of the student, one row per step (loss in nats, held_out_loss at the end of each epoch);
+            None: not drawn.
         costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``; those that are gone are left out.
         representations: model -> shards of embeddings of the contigs, all in the order of ``predictions``.
         predictions, truth: what colours the maps; the truth if it is known.
@@ -79,9 +80,12 @@ def _cost(paths: list[str | Path]):
 
 def _training(path: str | Path):
     try:
-        data = pd.read_csv(path, sep="\t")[["epoch", "loss", "held_out_loss"]]
+        steps = pd.read_csv(path, sep="\t")[["loss", "held_out_loss"]]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not the training record of a student ({error})") from None
+    ended = steps["held_out_loss"].notna()
+    epoch = (ended.cumsum() - ended + 1).rename("epoch")
+    data = steps.groupby(epoch).agg({"loss": "mean", "held_out_loss": "last"}).reset_index()
     figure = new_figure(7, 3.8)
     with matplotlib.rc_context(STYLE):
         axes = figure.subplots()
@@ -91,7 +95,7 @@ def _training(path: str | Path):
     axes.legend(frameon=False)
     last = data.iloc[-1]
     reading = f"After {last['epoch']:.0f} epochs the loss is {last['loss']:.3f}"
-    reading += "." if np.isnan(last["held_out_loss"]) else f", on contigs held out {last['held_out_loss']:.3f}."
+    reading += f", on contigs held out {last['held_out_loss']:.3f}."
     return figure, reading, data
 
 

@@ -1,6 +1,6 @@
 """A light head on frozen embeddings: soft labels over the label tree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 
 from genestill.core.devices import choose_device
-from genestill.core.errors import CheckFailed
 from genestill.core.hierarchical_loss import FlatSoftmax
 from genestill.core.label_tree import LabelTree
 from genestill.core.memory import give_back_large_arrays, row_blocks
@@ -19,8 +18,7 @@ from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
 from genestill.core.tables import read_table, write_table
 from genestill.core.training.batches import Batch
 from genestill.core.training.loop import train
-from genestill.core.training.optimizer import AdamW, Group
-from genestill.core.training.row_optimizer import RowAdamW
+from genestill.core.training.optimizer import AdamW, Group, RowAdamW
 from genestill.core.training.schedule import Schedule
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
@@ -107,28 +105,34 @@ class Segments:
         softmax = FlatSoftmax.of_intervals(self.start, self.stop)
         return softmax.negative_log_likelihood(logits + torch.log(self.size), nodes)
 
+    def draw(self, nodes: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Random numbers of a step with the labels ``nodes`` [b]: which segments `sampled_loss` looks at."""
+        sample, times = np.unique(random.integers(len(self), size=SAMPLED), return_counts=True)
+        drawn = random.random((len(nodes), LISTED), dtype=np.float32)
+        return {"drawn": drawn, "sample": sample, "times": times}
+
     def sampled_loss(
-        self, inputs: torch.Tensor, weight: torch.nn.Parameter, bias: torch.nn.Parameter, nodes, generator
-    ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        self, batch: dict[str, torch.Tensor], take: Callable[[torch.Tensor], list[torch.Tensor]]
+    ) -> torch.Tensor:
         """An estimate of the mean `loss` from the segments of the labels and `SAMPLED` others.
 
         Of a label with more than `LISTED` segments as many are drawn. Each segment that is drawn stands for as many as
         were to be drawn from, over as many as were drawn.
 
-        Returns:
-            The loss, the segments that took part, and their rows of ``weight`` and ``bias``, with gradients.
+        Args:
+            batch: inputs float32 [b, size], targets int64 [b] (nodes of the tree), and what `draw` gave.
+            take: from the segments that take part to their rows of weight and bias (`RowAdamW.take`).
         """
-        device, start, count = inputs.device, self.start[nodes], (self.stop - self.start)[nodes]
-        steps = torch.arange(LISTED, device=device).expand(len(nodes), LISTED)
-        drawn = (torch.rand((len(nodes), LISTED), generator=generator).to(device) * count[:, None]).long()
+        inputs, nodes, sample, times = (batch[name] for name in ("inputs", "targets", "sample", "times"))
+        start, count = self.start[nodes], (self.stop - self.start)[nodes]
+        steps = torch.arange(LISTED, device=inputs.device).expand(len(nodes), LISTED)
         wide = (count > LISTED)[:, None]
-        own = start[:, None] + torch.where(wide, drawn, torch.minimum(steps, count[:, None] - 1))
+        places = torch.where(wide, (batch["drawn"] * count[:, None]).long(), steps)
+        own = start[:, None] + torch.minimum(places, count[:, None] - 1)
         own_weight = torch.where(wide, count[:, None] / LISTED, (steps < count[:, None]).float())
-        sample, times = torch.randint(len(self), (SAMPLED,), generator=generator).unique(return_counts=True)
-        sample, times = sample.to(device), times.to(device)
         rows, place = torch.cat([sample, own.ravel()]).unique(return_inverse=True)
-        parts = [part.detach()[rows].requires_grad_() for part in (weight, bias)]
-        logits = inputs @ parts[0].T + parts[1] + torch.log(self.size[rows])
+        weight, bias = take(rows)
+        logits = inputs @ weight.T + bias + torch.log(self.size[rows])
         inside = logits.gather(1, place[len(sample) :].view(own.shape)) + torch.log(own_weight)
         # Each row leaves out of the sample what its own label holds.
         held = (sample >= start[:, None]) & (sample < (start + count)[:, None])
@@ -136,7 +140,7 @@ class Segments:
         outside = shared.masked_fill(held, -torch.inf)
         inside = torch.logsumexp(inside, dim=1)
         total = torch.logaddexp(inside, torch.logsumexp(outside, dim=1))
-        return (total - inside).mean(), rows, parts
+        return (total - inside).mean()
 
 
 def _mean_and_scale(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -167,28 +171,25 @@ def _train_head(
     examples = chosen_rows((block.astype(np.float16) for block in embeddings), needed)
     targets = nodes[needed].astype(np.int64)
 
+    sampled = len(segments) > MOST_SEGMENTS
+
     def draw(step: int) -> list[Batch]:
         rows = drawn[step]
-        inputs = (examples[rows].astype(np.float32) - mean) / scale
-        return [Batch({"inputs": inputs, "targets": targets[rows]}, len(rows))]
+        batch = {"inputs": (examples[rows].astype(np.float32) - mean) / scale, "targets": targets[rows]}
+        if sampled:
+            batch |= segments.draw(targets[rows], np.random.default_rng((seed, step)))
+        return [Batch(batch, len(rows))]
 
     def compute_loss(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+        if sampled:
+            return segments.sampled_loss(batch, optimizer.rows.take), {}
         return segments.loss(head(batch["inputs"]), batch["targets"]).mean(), {}
 
     # The step after the last one would be at a rate of 0.
     schedule = Schedule(STEPS + 1, LEARNING_RATE, warm_up=0.0)
-    if len(segments) <= MOST_SEGMENTS:
-        optimizer = AdamW([Group(list(head.parameters()), schedule.rate, WEIGHT_DECAY)])
-        train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
-        return head
-    row_optimizer = RowAdamW([head.weight, head.bias], WEIGHT_DECAY)
-    for step in range(STEPS):
-        batch = draw(step)[0].to(device)
-        loss, moved, parts = segments.sampled_loss(batch["inputs"], head.weight, head.bias, batch["targets"], generator)
-        if not torch.isfinite(loss):
-            raise CheckFailed(f"the loss of the teacher's head is {loss.item()}; are the embeddings finite?")
-        loss.backward()
-        row_optimizer.step(moved, [part.grad for part in parts], schedule.rate(step))
+    groups = [Group(list(head.parameters()), schedule.rate, WEIGHT_DECAY)]
+    optimizer = AdamW([], rows=RowAdamW(groups)) if sampled else AdamW(groups)
+    train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
     return head
 
 

@@ -49,6 +49,10 @@ class ShuffledRows:
         places = np.arange(step * self.batch, (step + 1) * self.batch)
         return np.array([self._order(epoch)[place] for epoch, place in zip(*divmod(places, self.total), strict=True)])
 
+    def ends(self, epochs: int) -> list[int]:
+        """Steps that are taken at the end of each of the first ``epochs`` epochs, the last batch of each included."""
+        return [-(-self.total * epoch // self.batch) for epoch in range(1, epochs + 1)]
+
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:
             self._orders = {kept: order for kept, order in self._orders.items() if kept == epoch - 1}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import sha256_of, write_aside
 from genestill.core.logs import logger
 from genestill.core.training.optimizer import AdamW
+from genestill.core.training.selection import BestWeights
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -21,32 +23,38 @@ class Checkpoint:
     Args:
         path: the file.
         settings: of the training and the model, JSON-like.
-        inputs: files or folders that it learns from, by role; their contents count, not their names.
+        inputs: files or folders that it learns from, by role; their contents count, not their names. They are read
+            when the file is first written or found: a short training needs none.
         teacher: what it learns from whom; empty without a teacher.
     """
 
     def __init__(
         self, path: str | Path, settings: Mapping, inputs: Mapping[str, str | Path], teacher: Mapping | None = None
     ):
-        self.path = Path(path)
-        checksums = {role: sha256_of(file) for role, file in inputs.items()}
-        identity = {"settings": dict(settings), "inputs": checksums, "teacher": dict(teacher or {})}
-        self.identity = json.loads(json.dumps(identity, default=str))
+        self.path, self._settings, self._inputs, self._teacher = Path(path), settings, inputs, teacher
 
-    def save(self, model: nn.Module, optimizer: AdamW, history: list[dict]) -> None:
-        """Write weights, optimizer, random state and ``history`` (one dict per step taken)."""
+    @cached_property
+    def identity(self) -> dict:
+        """Settings, checksums of the inputs, and teacher."""
+        checksums = {role: sha256_of(file) for role, file in self._inputs.items()}
+        identity = {"settings": dict(self._settings), "inputs": checksums, "teacher": dict(self._teacher or {})}
+        return json.loads(json.dumps(identity, default=str))
+
+    def save(self, model: nn.Module, optimizer: AdamW, history: list[dict], best: BestWeights | None = None) -> None:
+        """Write weights, optimizer, random state, ``history`` (one dict per step taken) and the best weights so far."""
         state = {
             "identity": json.dumps(self.identity),
             "model": model.state_dict(),
             "optimizer": optimizer.state(),
             "history": json.dumps(history),
-            "random": _random_state(optimizer.parameters[0].device),
+            "random": _random_state(optimizer.device),
+            "best": best.state() if best else None,
         }
         with write_aside(self.path) as aside:
             torch.save(state, aside)
 
-    def resume(self, model: nn.Module, optimizer: AdamW) -> list[dict]:
-        """Take ``model`` and ``optimizer`` to where the file left them; return its history, empty if there is no file.
+    def resume(self, model: nn.Module, optimizer: AdamW, best: BestWeights | None = None) -> list[dict]:
+        """Take model, optimizer and best weights to where the file left them; return its history, empty without a file.
 
         Raises `InputError` for a file that is not a whole checkpoint, or that of another training.
         """
@@ -55,7 +63,7 @@ class Checkpoint:
         try:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
             found, history, random = json.loads(state["identity"]), json.loads(state["history"]), state["random"]
-            weights, moments = state["model"], state["optimizer"]
+            weights, moments, kept = state["model"], state["optimizer"], state["best"]
         except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
             raise InputError(
                 f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); the checkpoint is damaged: "
@@ -69,7 +77,9 @@ class Checkpoint:
             )
         model.load_state_dict(weights)
         optimizer.load_state(moments)
-        _set_random_state(random, optimizer.parameters[0].device)
+        if best:
+            best.load_state(kept)
+        _set_random_state(random, optimizer.device)
         logger.info("%s: resumed after %d steps", self.path, len(history))
         return history
 

@@ -17,6 +17,7 @@ from genestill.core.training import checkpoints
 from genestill.core.training.batches import Batch, prepared
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.optimizer import AdamW
+from genestill.core.training.selection import BestWeights
 
 STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}  # reading makes a GPU's queue run empty
 
@@ -41,7 +42,8 @@ def train(
     checkpoint: Checkpoint | None = None,
     minutes: float | None = None,
     residual_stream: nn.Module | None = None,
-    after_step: Callable[[int], bool | None] | None = None,
+    best: BestWeights | None = None,
+    after_step: Callable[[int], dict[str, float]] | None = None,
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Train ``model`` in place, on the device of its parameters.
@@ -65,21 +67,24 @@ def train(
             nearer to its end.
         residual_stream: the module whose input is the residual stream at its end (a model's last normalisation): the
             root mean square of it goes into the history.
-        after_step: called with the number of steps taken after each; what is true ends the training.
+        best: scores the model at the end of every epoch, and may end the training; belongs to the checkpoint.
+        after_step: called with the number of steps taken after each; gives more figures for the step's row of the
+            history, mostly none.
         workers: see `prepared`.
 
     Returns:
         The history, one row per step: step (from 1), loss, its parts, gradient_norm (before clipping), residual_norm,
-        learning_rate, tokens, tokens_per_second, seconds (since the start).
+        learning_rate, tokens, tokens_per_second, seconds (since the start), validation (score of ``best``, at the end
+        of an epoch), and what ``after_step`` gave.
 
     Raises:
         Diverged: loss or gradient is not finite.
         InputError: the checkpoint is damaged, or that of another training.
     """
-    device = optimizer.parameters[0].device
+    device = optimizer.device
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    history = checkpoint.resume(model, optimizer) if checkpoint else []
+    history = checkpoint.resume(model, optimizer, best) if checkpoint else []
     clock = _Clock(history[-1]["seconds"] if history else 0.0)
     between_readings = STEPS_BETWEEN_READINGS.get(device.type, 1)
     limit = 60 * minutes if minutes else math.inf
@@ -92,27 +97,27 @@ def train(
     with _residual_norm(residual_stream) as seen:
         lines = progress(batches, steps - first, "steps", name, lambda: _latest(history))
         for step, parts in enumerate(lines, first):
-            if clock.seconds() >= limit:
+            if clock.seconds() >= limit or (best is not None and best.ended):
                 break
             if not model.training:
                 model.train()
             loss, terms = _gradients(parts, compute_loss, device)
-            norm = nn.utils.clip_grad_norm_(optimizer.parameters, clip or math.inf)
+            norm = nn.utils.clip_grad_norm_(optimizer.moved(), clip or math.inf)
             broken = torch.maximum(broken, (~(torch.isfinite(loss) & torch.isfinite(norm))).float())
             rate = optimizer.step(max(step, steps * clock.seconds() / limit), broken)
             measured = {"loss": loss, **terms, "gradient_norm": norm, **seen}
             unread.append({"step": step + 1, "measured": measured, "learning_rate": rate,
-                           "tokens": sum(part.tokens for part in parts)})  # fmt: skip
+                           "tokens": sum(part.tokens for part in parts), "found": {}})  # fmt: skip
             due = checkpoint is not None and time.monotonic() - saved >= checkpoints.SECONDS_BETWEEN_CHECKPOINTS
             if len(unread) >= between_readings or due:
                 _read(unread, history, clock)
                 _require_finite(history, len(unread), name, checkpoint)
                 unread.clear()
-            if after_step is not None and after_step(step + 1):
-                break
+            for call in filter(None, (best, after_step)):
+                (unread[-1]["found"] if unread else history[-1]).update(call(step + 1) or {})
             if due and step + 1 < steps:
                 saved = time.monotonic()
-                checkpoint.save(model, optimizer, history)
+                checkpoint.save(model, optimizer, history, best)
     _read(unread, history, clock)
     _require_finite(history, len(unread), name, checkpoint)
     model.eval()
@@ -174,6 +179,7 @@ def _read(unread: list[dict], history: list[dict], clock: _Clock) -> None:
                 "tokens": row["tokens"],
                 "tokens_per_second": speed,
                 "seconds": seconds,
+                **row["found"],
             }
         )
 

@@ -15,6 +15,8 @@ _NORMALISATIONS = (
     nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm,
 )  # fmt: skip
 
+EPSILON = 1e-8
+
 
 @dataclass(frozen=True)
 class Group:
@@ -46,6 +48,61 @@ def parameter_groups(model: nn.Module, rate: Callable[[float], float], weight_de
     return [group for group in groups if group.parameters]
 
 
+class RowAdamW:
+    """AdamW for the last layer of a large label tree, of which a step moves few rows.
+
+    A dense step would pass over every row to move the few that have a gradient. Here the averages of rows that took no
+    part stay as they are, and bias is corrected by how often a row took part. Hand it to `AdamW` as ``rows``.
+
+    Attributes:
+        parameters: those of the groups, in their order; all have the same number of rows.
+        taken: rows of each parameter that the next step moves, with gradients once the loss went backward; or nothing.
+    """
+
+    def __init__(self, groups: list[Group]):
+        self.groups = groups
+        self.parameters = [parameter for group in groups for parameter in group.parameters]
+        self.taken: list[torch.Tensor] = []
+        self._rows = torch.zeros(0, dtype=torch.long)
+        self._averages = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._steps = torch.zeros(len(self.parameters[0]), device=self.parameters[0].device)
+
+    def take(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        """``rows`` (int64 [r], each once) of every parameter [r, …]: what the loss of the next step is computed from.
+
+        A step has one batch: what was taken before and has not moved is forgotten.
+        """
+        self._rows, self.taken = rows, [part.detach()[rows].requires_grad_() for part in self.parameters]
+        return self.taken
+
+    @torch.no_grad()
+    def step(self, step: float, betas: tuple[float, float], skip: torch.Tensor | None = None) -> None:
+        """Move the rows that were taken; see `AdamW.step`."""
+        rows, gradients = self._rows, [part.grad for part in self.taken]
+        self.taken = []
+        if not gradients or (skip is not None and skip):
+            return
+        self._steps[rows] += 1
+        taken = self._steps[rows]
+        settings = [(group.rate(step), group.weight_decay) for group in self.groups for _ in group.parameters]
+        for parameter, gradient, averages, squares, (rate, weight_decay) in zip(
+            self.parameters, gradients, self._averages, self._squares, settings, strict=True
+        ):
+            average = averages[rows].lerp_(gradient, 1 - betas[0])
+            square = squares[rows].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+            averages[rows], squares[rows] = average, square
+            of_row = (-1, *(1,) * (parameter.dim() - 1))
+            size = square.div_((1 - betas[1] ** taken).view(of_row)).sqrt_().add_(EPSILON)
+            average.div_((1 - betas[0] ** taken).view(of_row)).div_(size)
+            kept = parameter[rows].mul_(1 - rate * weight_decay)
+            parameter[rows] = kept.sub_(average, alpha=rate)
+
+    def state(self) -> dict[str, list[torch.Tensor]]:
+        """What a checkpoint keeps."""
+        return {"row averages": self._averages, "row squares": self._squares, "row steps": [self._steps]}
+
+
 def _without_weight_decay(model: nn.Module) -> Iterator[nn.Parameter]:
     for module in model.modules():
         # transformers has normalisations of its own, one class for each architecture.
@@ -58,15 +115,30 @@ def _without_weight_decay(model: nn.Module) -> Iterator[nn.Parameter]:
 
 
 class AdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
 
-    def __init__(self, groups: list[Group], betas: tuple[float, float] = (0.9, 0.999)):
-        self.groups, self.betas = groups, betas
+    Args:
+        groups: parameters that a step moves whole.
+        betas: decay of the averages of gradients and of their squares.
+        rows: parameters of which a step moves the rows that were taken.
+
+    Attributes:
+        device: of the parameters.
+    """
+
+    def __init__(self, groups: list[Group], betas: tuple[float, float] = (0.9, 0.999), rows: RowAdamW | None = None):
+        self.groups, self.betas, self.rows = groups, betas, rows
         self.parameters = [parameter for group in groups for parameter in group.parameters]
         self._averages = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
         self._squares = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
+        self._first = (groups or rows.groups)[0]
+        self.device = self._first.parameters[0].device
         # The fused kernel reads the number of steps on the device of the parameter.
         self._steps = {parameter: torch.zeros((), device=parameter.device) for parameter in self.parameters}
+
+    def moved(self) -> list[torch.Tensor]:
+        """Whose gradients the next step descends: the parameters, and the rows that were taken."""
+        return self.parameters + (self.rows.taken if self.rows else [])
 
     @torch.no_grad()
     def step(self, step: float, skip: torch.Tensor | None = None) -> float:
@@ -92,13 +164,15 @@ class AdamW:
                 beta2=self.betas[1],
                 lr=group.rate(step),
                 weight_decay=group.weight_decay,
-                eps=1e-8,
+                eps=EPSILON,
                 maximize=False,
                 found_inf=skip,
             )
             for parameter in moved:
                 parameter.grad = None
-        return self.groups[0].rate(step)
+        if self.rows:
+            self.rows.step(step, self.betas, skip)
+        return self._first.rate(step)
 
     def state(self) -> dict[str, list[torch.Tensor]]:
         """What a checkpoint keeps, in the order of the parameters."""
@@ -106,7 +180,7 @@ class AdamW:
             "averages": [self._averages[parameter] for parameter in self.parameters],
             "squares": [self._squares[parameter] for parameter in self.parameters],
             "steps": [self._steps[parameter] for parameter in self.parameters],
-        }
+        } | (self.rows.state() if self.rows else {})
 
     @torch.no_grad()
     def load_state(self, state: dict[str, list[torch.Tensor]]) -> None:

@@ -81,10 +81,10 @@ def fit_network(
         def validate() -> float:
             return measure(table.labels[held], _probabilities(model, inputs, held).argmax(axis=1), classes, metric)
 
-        ends = [-(-len(fit) * epoch // BATCH) for epoch in range(1, training.epochs + 1)]
+        ends = shuffled.ends(training.epochs)
         best = BestWeights(model, ends, validate, training.patience)
         groups = parameter_groups(model, lambda step: training.rate(step, ends[-1]), training.weight_decay)
-        train(model, AdamW(groups), draw, compute_loss, ends[-1], name="cnn", clip=training.clip, after_step=best)
+        train(model, AdamW(groups), draw, compute_loss, ends[-1], name="cnn", clip=training.clip, best=best)
         best.restore()
         return _probabilities(model, inputs, table.test), best.best
 

@@ -1,10 +1,9 @@
 """The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
@@ -15,6 +14,8 @@ from genestill.core.shards import Embeddings, teacher_of, write_embeddings
 from genestill.core.soft_labels import read_soft_labels
 from genestill.core.table_schemas import LABELS, PREDICTIONS
 from genestill.core.tables import read_table, write_table
+from genestill.core.training.checkpoints import Checkpoint
+from genestill.core.training.loop import write_history
 from genestill.student.corrector.evidence.source import Evidence, read_evidence
 from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
 from genestill.student.corrector.inputs import Inputs
@@ -54,6 +55,13 @@ class Sources:
     soft_labels: str | Path | None = None
     embeddings: Embeddings | None = None
 
+    def files(self) -> dict[str, str | Path]:
+        """The files, by role."""
+        given = {role: path for role, path in vars(self).items() if path is not None}
+        evidence, shards = given.pop("evidence"), given.pop("embeddings", None)
+        numbered = enumerate(shards.paths if shards is not None else ())
+        return given | evidence | {f"embeddings {number}": path for number, path in numbered}
+
     def teacher(self) -> dict[str, str]:
         """Name, revision, layer and pooling of the teacher behind soft labels or embeddings; empty without."""
         found = teacher_of(self.soft_labels) if self.soft_labels is not None else {}
@@ -70,7 +78,8 @@ def learn(
 ) -> dict:
     """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
 
-    ``embeddings``, where given, gets the corrector's last hidden layer (`table_schemas.embeddings`). Returns the
+    ``embeddings``, where given, gets the corrector's last hidden layer (`table_schemas.embeddings`). Progress is kept
+    in ``<model>.checkpoint`` (see `core.training.checkpoints`) and removed when the student is saved. Returns the
     teacher, if there is one, and the weight that its soft labels earned. Raises `InputError` if the files do not belong
     together.
     """
@@ -80,7 +89,9 @@ def learn(
     if read_table(sources.labels, LABELS, ["id"])["id"].tolist() != contigs.ids:
         raise InputError(f"{sources.labels}: its contigs are not those of the index {sources.index}, in its order")
     targets = build_targets(sources, contigs, tree, training.neighbours, seed)
-    student, history = train_corrector(contigs, targets, tree, training, seed)
+    described = asdict(training) | {"seed": seed}
+    checkpoint = Checkpoint(f"{model}.checkpoint", described, sources.files(), sources.teacher())
+    student, history = train_corrector(contigs, targets, tree, training, seed, checkpoint)
     inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
     table = predict_lineages(student, inputs, contigs.ids)
     student.config.teacher = sources.teacher()
@@ -91,7 +102,8 @@ def learn(
     }
     with folder_aside(model) as folder:
         student.save_pretrained(folder)
-        pd.DataFrame(history).to_csv(folder / "training.tsv", sep="\t", index=False)
+        write_history(folder / "training.tsv", history)
+    checkpoint.remove()
     write_table(predictions, table, PREDICTIONS, {"seed": seed, "model": str(model)})
     if embeddings is not None:
         write_embeddings(embeddings, contigs.ids, representations(student, inputs))

@@ -1,4 +1,4 @@
-"""The corrector's loss: how far its softmax over the leaves is from the targets, and a step against that.
+"""The corrector's loss: how far its softmax over the leaves is from the targets.
 
 The loss of a contig is -Σ_c t(c) log p(c) over the leaves c. Its part -Σ_c t(c) logit(c) needs only the leaves of the
 target; the other, log Σ_c exp(logit(c)), needs all. Of a small tree all are formed. Of a large one, the second sum is
@@ -7,23 +7,19 @@ weighted by one over their chance of being drawn: the estimate of the sum is unb
 Senécal 2008, doi 10.1109/TNN.2007.912312; Jean et al. 2015, arXiv 1412.2007).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from genestill.core.memory import row_blocks
-from genestill.core.training.optimizer import AdamW, Group
-from genestill.core.training.row_optimizer import RowAdamW
-from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
 from genestill.student.corrector.targets import Targets
 
 SAMPLED = 4096  # leaves that all contigs of a step share
 SAMPLED_BELOW = 8  # leaves of a wide node, for each contig with one
-CLIP = 1.0
 
 
 def full_losses(
@@ -70,101 +66,69 @@ def held_out_losses(
 
 
 class FullSoftmax:
-    """Steps that see every leaf."""
+    """The loss over every leaf."""
 
-    def __init__(
-        self,
-        student: Corrector,
-        inputs: Inputs,
-        targets: Targets,
-        schedule: Schedule,
-        weight_decay: float,
-        random: torch.Generator,
-    ):
-        self.student, self.inputs, self.targets = student, inputs, targets
-        self.optimizer = AdamW([Group(list(student.parameters()), schedule.rate, weight_decay)])
+    def __init__(self, student: Corrector, targets: Targets):
+        self.student, self.targets = student, targets
 
-    def step(self, rows: torch.Tensor, present: torch.Tensor, gains: torch.Tensor, step: int) -> float:
-        """Learn from the contigs ``rows``, with ``present`` and ``gains`` in place of theirs; return the mean loss."""
-        logits = self.student(self.inputs.values[rows], present, self.inputs.leaves[rows], gains)
-        loss = full_losses(logits, self.targets.posterior[rows.numpy()], self.targets)[0]
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.student.parameters(), CLIP)
-        self.optimizer.step(step)
-        return loss.item()
+    def draw(self, rows: np.ndarray, random: np.random.Generator) -> dict[str, torch.Tensor]:
+        """What the loss of the contigs ``rows`` needs beside their inputs: nothing."""
+        return {}
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean loss of a batch: its rows, their inputs (as the corrector reads them) and what `draw` gave."""
+        logits = self.student(batch["values"], batch["present"], batch["leaves"], batch["gains"])
+        return full_losses(logits, self.targets.posterior[batch["rows"].numpy()], self.targets)[0]
 
 
 class SampledSoftmax:
-    """Steps that see the leaves that their contigs name, and `SAMPLED` others; only these rows of the head move.
+    """An estimate of the loss from the leaves that the contigs of a step name, and `SAMPLED` others.
 
-    Half of the sample is drawn by the prior, half evenly. The head starts from the prior.
+    Half of the sample is drawn by the prior, half evenly. The head starts from the prior. Of the head, a step reads and
+    moves the rows of the leaves that take part, and no others (`RowAdamW.take`).
     """
 
     def __init__(
-        self,
-        student: Corrector,
-        inputs: Inputs,
-        targets: Targets,
-        schedule: Schedule,
-        weight_decay: float,
-        random: torch.Generator,
+        self, student: Corrector, inputs: Inputs, targets: Targets, take: Callable[[torch.Tensor], list[torch.Tensor]]
     ):
-        self.student, self.inputs, self.random, self.schedule = student, inputs, random, schedule
+        self.student, self.take = student, take
         self.wide, leaves = targets.wide, student.config.leaves
         self.named, self.below = _named_leaves(targets.posterior, inputs, leaves)
-        chance = 0.5 * targets.prior + 0.5 / leaves
-        self.chance, self.reach = torch.from_numpy(chance), torch.from_numpy(np.cumsum(chance))
+        self.chance = 0.5 * targets.prior + 0.5 / leaves
+        self.reach = np.cumsum(self.chance)
         # Places of leaves in the sample of a step; emptied after each.
         self.place = torch.full((leaves,), -1)
         with torch.no_grad():
             student.head.bias.copy_(torch.from_numpy(np.log(targets.prior)))
-        self.head = [student.head.weight, student.head.bias]
-        others = [parameter for parameter in student.parameters() if all(parameter is not part for part in self.head)]
-        self.optimizer = AdamW([Group(others, schedule.rate, weight_decay)])
-        self.row_optimizer = RowAdamW(self.head, weight_decay)
 
-    def step(self, rows: torch.Tensor, present: torch.Tensor, gains: torch.Tensor, step: int) -> float:
-        """Learn from the contigs ``rows``, with ``present`` and ``gains`` in place of theirs; return the mean loss."""
-        drawn = torch.rand(SAMPLED, generator=self.random, dtype=torch.float64)
-        sample, times = torch.searchsorted(self.reach, drawn).clamp_(max=len(self.reach) - 1).unique(return_counts=True)
-        loss, leaves, parts = self.loss(rows, present, gains, sample, times / (SAMPLED * self.chance[sample]))
-        loss.backward()
-        others = self.optimizer.parameters
-        norm = torch.linalg.vector_norm(
-            torch.stack([torch.linalg.vector_norm(part.grad) for part in [*parts, *others] if part.grad is not None])
-        )
-        shrink = torch.clamp(CLIP / (norm + 1e-6), max=1.0)
-        for part in [*parts, *others]:
-            part.grad.mul_(shrink)
-        self.row_optimizer.step(leaves, [part.grad for part in parts], self.schedule.rate(step))
-        self.optimizer.step(step)
-        return loss.item()
+    def draw(self, rows: np.ndarray, random: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Leaves that the contigs ``rows`` share, each once, and how many each stands for; leaves below wide nodes."""
+        drawn = np.searchsorted(self.reach, random.random(SAMPLED)).clip(max=len(self.reach) - 1)
+        sample, times = np.unique(drawn, return_counts=True)
+        weights = (times / (SAMPLED * self.chance[sample])).astype(np.float32)
+        shared = {"sample": torch.from_numpy(sample), "weights": torch.from_numpy(weights)}
+        return shared | self._draw_below(rows, random)
 
-    def loss(self, rows: torch.Tensor, present, gains, sample: torch.Tensor, weights: torch.Tensor):
-        """Estimate of the mean loss from the leaves ``sample`` (each once), which stand for ``weights`` leaves each.
-
-        Returns:
-            The loss, the leaves that took part, and the rows of the head's weight and bias for these, with gradients.
-        """
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Estimate of the mean loss of a batch: its rows, their inputs and what `draw` gave."""
+        rows, gains, sample = batch["rows"], batch["gains"], batch["sample"]
         named = self.named[rows.numpy()]
         owner = torch.from_numpy(np.repeat(np.arange(len(rows)), np.diff(named.indptr)))
         leaf = torch.from_numpy(named.indices.astype(np.int64))
         share = torch.from_numpy(named.data)
-        below = self._sample_below(rows)
-        leaves, place = torch.cat([sample, leaf, below[1]]).unique(return_inverse=True)
-        sample_place, leaf_place, below_place = place.split([len(sample), len(leaf), len(below[1])])
-        weight, bias = (part.detach()[leaves].requires_grad_() for part in self.head)
-        seen = self.student.represent(self.inputs.values[rows], present)
+        below_contig, below_leaf, below_share = (batch[f"below_{part}"] for part in ("contig", "leaf", "share"))
+        leaves, place = torch.cat([sample, leaf, below_leaf]).unique(return_inverse=True)
+        sample_place, leaf_place, below_place = place.split([len(sample), len(leaf), len(below_leaf)])
+        weight, bias = self.take(leaves)
+        seen = self.student.represent(batch["values"], batch["present"])
 
         def logits_of(contig: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
             return (seen[contig] * weight[at]).sum(dim=1) + bias[at]
 
         # Evidence of a contig raises leaves that it names, and no other.
-        raised = torch.zeros(len(rows), len(leaves)).scatter_add_(
-            1, self._places(leaves, self.inputs.leaves[rows]), gains
-        )
+        raised = torch.zeros(len(rows), len(leaves)).scatter_add_(1, self._places(leaves, batch["leaves"]), gains)
         own = logits_of(owner, leaf_place) + self.student.evidence_weight * raised[owner, leaf_place]
-        shared = seen @ weight[sample_place].T + bias[sample_place] + torch.log(weights).float()
+        shared = seen @ weight[sample_place].T + bias[sample_place] + torch.log(batch["weights"])
         self.place[sample] = torch.arange(len(sample))
         at = self.place[leaf]
         self.place[sample] = -1
@@ -175,24 +139,25 @@ class SampledSoftmax:
         padded = torch.full((len(rows), width), -torch.inf)
         padded = padded.index_put((owner, torch.arange(len(leaf)) - starts[owner]), own)
         total = torch.logsumexp(torch.cat([padded, shared.masked_fill(twice, -torch.inf)], dim=1), dim=1)
-        chosen = (own * share).sum() + (logits_of(below[0], below_place) * below[2]).sum()
-        mass = torch.zeros(len(rows)).index_add(0, owner, share).index_add(0, below[0], below[2])
-        return ((total * mass).sum() - chosen) / len(rows), leaves, [weight, bias]
+        chosen = (own * share).sum() + (logits_of(below_contig, below_place) * below_share).sum()
+        mass = torch.zeros(len(rows)).index_add(0, owner, share).index_add(0, below_contig, below_share)
+        return ((total * mass).sum() - chosen) / len(rows)
 
     def _places(self, leaves: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """Where ``wanted`` leaves are in ``leaves`` (rising); 0 for leaves of padding that are not there."""
         found = torch.searchsorted(leaves, wanted).clamp_(max=len(leaves) - 1)
         return torch.where(leaves[found] == wanted, found, 0)
 
-    def _sample_below(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _draw_below(self, rows: np.ndarray, random: np.random.Generator) -> dict[str, torch.Tensor]:
         """Leaves drawn evenly below the wide nodes of the targets: row of the batch, leaf, share of the target."""
-        entries = self.below[rows.numpy()].tocoo()
+        entries = self.below[rows].tocoo()
         start, stop = self.wide.start[entries.col], self.wide.stop[entries.col]
-        drawn = torch.rand((entries.nnz, SAMPLED_BELOW), generator=self.random, dtype=torch.float64).numpy()
+        drawn = random.random((entries.nnz, SAMPLED_BELOW))
         leaf = (start[:, None] + drawn * (stop - start)[:, None]).astype(np.int64)
         share = np.repeat(entries.data / SAMPLED_BELOW, SAMPLED_BELOW).astype(np.float32)
         contig = np.repeat(entries.row, SAMPLED_BELOW).astype(np.int64)
-        return torch.from_numpy(contig), torch.from_numpy(leaf.ravel()), torch.from_numpy(share)
+        found = {"below_contig": contig, "below_leaf": leaf.ravel(), "below_share": share}
+        return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
 def _named_leaves(

@@ -1,13 +1,16 @@
 """Training of the corrector on the posterior of label, search evidence, neighbours and teacher."""
 
-import time
-
 import numpy as np
+import pandas as pd
 import torch
 
-from genestill.core.errors import CheckFailed, InputError
+from genestill.core.errors import InputError
 from genestill.core.label_tree import LabelTree
 from genestill.core.logs import logger
+from genestill.core.training.batches import Batch, ShuffledRows
+from genestill.core.training.checkpoints import Checkpoint
+from genestill.core.training.loop import train
+from genestill.core.training.optimizer import AdamW, Group, RowAdamW
 from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.features import Contigs, evidence_arrays
 from genestill.student.corrector.inputs import Inputs
@@ -23,8 +26,13 @@ TEMPERATURES = np.geomspace(0.5, 2.0, 21)
 
 
 def train_corrector(
-    contigs: Contigs, targets: Targets, tree: LabelTree, settings: CorrectorSettings, seed: int
-) -> tuple[Corrector, list[dict]]:
+    contigs: Contigs,
+    targets: Targets,
+    tree: LabelTree,
+    settings: CorrectorSettings,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Corrector, pd.DataFrame]:
     """Train a corrector whose softmax over leaves matches ``targets.posterior``.
 
     Contigs without a target (nothing is known about them or their neighbours) do not take part. Up to `MOST_LEAVES`
@@ -32,17 +40,17 @@ def train_corrector(
     sample of the others (`SampledSoftmax`).
 
     Returns:
-        The student in evaluation mode, and the history: epoch, loss (nats), held-out loss, seconds.
+        The student in evaluation mode, and the history: see `loop.train`; the loss is in nats per contig, and
+        ``held_out_loss``, at the end of each epoch, that of contigs that it does not learn from.
 
     Raises:
-        InputError: fewer than ten contigs have a target.
+        InputError: fewer than ten contigs have a target, or the checkpoint is of another training.
         CheckFailed: the loss is not a number.
     """
     groups = contigs.groups()
     # A second thread makes so small a network slower, and its sums depend on how many there are.
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    random = torch.Generator().manual_seed(seed)
     config = CorrectorConfig(
         groups={name: values.shape[1] for name, values in groups.items()},
         leaves=len(tree.leaves),
@@ -59,53 +67,58 @@ def train_corrector(
     del joined
     student.leaf_prior.copy_(torch.from_numpy(targets.prior))
     inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
-    known = torch.from_numpy(np.flatnonzero(np.diff(targets.posterior.indptr)))
+    known = np.flatnonzero(np.diff(targets.posterior.indptr))
     if len(known) < 10:
         raise InputError(f"only {len(known)} contigs have a label or a hit; expected at least 10 to learn from")
-    known = known[torch.randperm(len(known), generator=random)]
-    held_out = known[: min(int(settings.held_out * len(known)), MOST_HELD_OUT)]
-    training = known[len(held_out) :]
-    batches = max(1, len(training) // settings.batch_size)
-    schedule = Schedule(settings.epochs * batches, settings.learning_rate, WARM_UP, START, END, rise="cosine")
-    softmax = (FullSoftmax if config.leaves <= MOST_LEAVES else SampledSoftmax)(
-        student, inputs, targets, schedule, settings.weight_decay, random
-    )
-    step = 0
-    history = []
-    start = time.monotonic()
-    for epoch in range(settings.epochs):
-        student.train()
-        total = 0.0
-        for rows in training[torch.randperm(len(training), generator=random)].chunk(batches):
-            draws = torch.rand((2, len(rows), 1), generator=random)
-            present = inputs.present[rows]
-            present[:, 1:] *= (draws[0] >= settings.drop_abundance).float()
-            gains = inputs.gains[rows] * (draws[1] >= settings.drop_evidence).float()
-            total += softmax.step(rows, present, gains, step) * len(rows)
-            step += 1
-        if not np.isfinite(total):
-            raise CheckFailed(
-                f"the student's loss is {total} in epoch {epoch + 1}; try a smaller student.learning_rate"
-            )
-        outside = float(held_out_losses(student, inputs, targets, held_out, [1.0])[0]) if len(held_out) else None
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": total / len(training),
-                "held_out_loss": outside,
-                "seconds": round(time.monotonic() - start, 3),
-            }
-        )
+    known = np.random.default_rng((seed, 0)).permutation(known)
+    held_out, training = np.split(known, [min(int(settings.held_out * len(known)), MOST_HELD_OUT)])
+    held_out = torch.from_numpy(held_out)
+    shuffled = ShuffledRows(len(training), min(settings.batch_size, len(training)), seed)
+    ends = shuffled.ends(settings.epochs)
+    schedule = Schedule(ends[-1], settings.learning_rate, WARM_UP, START, END, rise="cosine")
+    if config.leaves <= MOST_LEAVES:
+        optimizer = AdamW([Group(list(student.parameters()), schedule.rate, settings.weight_decay)])
+        softmax = FullSoftmax(student, targets)
+    else:
+        head = list(student.head.parameters())
+        others = [parameter for parameter in student.parameters() if all(parameter is not part for part in head)]
+        rows = RowAdamW([Group(head, schedule.rate, settings.weight_decay)])
+        optimizer = AdamW([Group(others, schedule.rate, settings.weight_decay)], rows=rows)
+        softmax = SampledSoftmax(student, inputs, targets, rows.take)
+
+    def draw(step: int) -> list[Batch]:
+        rows = training[shuffled.rows(step)]
+        random = np.random.default_rng((seed, 2, step))
+        draws = torch.from_numpy(random.random((2, len(rows), 1), dtype=np.float32))
+        present = inputs.present[rows]
+        present[:, 1:] *= draws[0] >= settings.drop_abundance
+        gains = inputs.gains[rows] * (draws[1] >= settings.drop_evidence)
+        shown = {"rows": rows, "values": inputs.values[rows], "present": present, "leaves": inputs.leaves[rows]}
+        return [Batch(shown | {"gains": gains} | softmax.draw(rows, random), len(rows))]
+
+    def compute_loss(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+        return softmax.loss(batch), {}
+
+    def held_out_loss(step: int) -> dict[str, float]:
+        if step not in ends or not len(held_out):
+            return {}
+        return {"held_out_loss": float(held_out_losses(student, inputs, targets, held_out, [1.0])[0])}
+
+    history = train(
+        student, optimizer, draw, compute_loss, ends[-1], name="corrector", checkpoint=checkpoint,
+        after_step=held_out_loss,
+    )  # fmt: skip
     if len(held_out):
         losses = held_out_losses(student, inputs, targets, held_out, TEMPERATURES)
         config.temperature = float(TEMPERATURES[int(np.argmin(losses))])
+    last = history.iloc[-1]
     logger.info(
         "student: %d contigs, %d leaves, loss %.3f, held-out %s, temperature %.2f, %.1f s",
         len(training),
         config.leaves,
-        history[-1]["loss"],
-        "none" if history[-1]["held_out_loss"] is None else f"{history[-1]['held_out_loss']:.3f}",
+        history["loss"].iloc[ends[-2] if len(ends) > 1 else 0 :].mean(),
+        f"{last['held_out_loss']:.3f}" if len(held_out) else "none",
         config.temperature,
-        time.monotonic() - start,
+        last["seconds"],
     )
     return student, history

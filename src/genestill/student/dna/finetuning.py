@@ -126,7 +126,7 @@ def _train(student, adapter, tokens, task, settings, rate, epochs, device) -> tu
 
     best = BestWeights(model, ends, accuracy)
     try:
-        train(model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", after_step=best)
+        train(model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", best=best)
     except Diverged as error:
         logger.warning("%s", error)
         return None
