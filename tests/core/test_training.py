@@ -111,6 +111,8 @@ def test_weights_of_maps_decay_and_norms_biases_gates_and_frozen_weights_do_not(
         "norm.weight", "norm.bias", "convolution.bias", "gates.weight", "gates.bias", "strength", "rate",
     }  # fmt: skip
     assert (decayed.weight_decay, others.weight_decay) == (0.1, 0.0)
+    decayed, others = parameter_groups(model, Schedule(1, 1.0).rate, 0.1, but=model.norm)
+    assert "norm.bias" not in {names[id(parameter)] for parameter in others.parameters}
 
 
 def test_the_optimizer_is_adamw():

@@ -18,7 +18,7 @@ from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
 from genestill.core.tables import read_table, write_table
 from genestill.core.training.batches import Batch
 from genestill.core.training.loop import train
-from genestill.core.training.optimizer import AdamW, Group, RowAdamW
+from genestill.core.training.optimizer import AdamW, RowAdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
@@ -187,7 +187,7 @@ def _train_head(
 
     # The step after the last one would be at a rate of 0.
     schedule = Schedule(STEPS + 1, LEARNING_RATE, warm_up=0.0)
-    groups = [Group(list(head.parameters()), schedule.rate, WEIGHT_DECAY)]
+    groups = parameter_groups(head, schedule.rate, WEIGHT_DECAY)
     optimizer = AdamW([], rows=RowAdamW(groups)) if sampled else AdamW(groups)
     train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
     return head

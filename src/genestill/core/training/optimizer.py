@@ -33,15 +33,21 @@ class Group:
     weight_decay: float
 
 
-def parameter_groups(model: nn.Module, rate: Callable[[float], float], weight_decay: float) -> list[Group]:
+def parameter_groups(
+    model: nn.Module, rate: Callable[[float], float], weight_decay: float, but: nn.Module | None = None
+) -> list[Group]:
     """What learns in ``model``: weights of linear maps, convolutions and embeddings decay, all else does not.
 
     Not decayed are biases and all other vectors and scalars, normalisations whatever their shape, and what a module
     names in ``without_weight_decay`` (a tuple of names of its parameters or submodules), such as its gates: pulled to
-    zero, they would lose their meaning rather than complexity.
+    zero, they would lose their meaning rather than complexity. Parameters of ``but``, a module of the model, are in no
+    group.
     """
     without = {id(parameter) for parameter in _without_weight_decay(model)}
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    left_out = {id(parameter) for parameter in but.parameters()} if but is not None else set()
+    learned = [
+        parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in left_out
+    ]
     decayed = [parameter for parameter in learned if id(parameter) not in without]
     others = [parameter for parameter in learned if id(parameter) in without]
     groups = [Group(decayed, rate, weight_decay), Group(others, rate, 0.0)]

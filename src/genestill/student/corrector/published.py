@@ -130,6 +130,7 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
             loss = loss + softmax.negative_log_likelihood(teacher, targets[rows]).mean()
         return loss * batch["share"], {}
 
+    # The authors' code decays all parameters.
     groups = [Group(list(part.parameters()), rate_of(name), WEIGHT_DECAY) for name, part in learned.items()]
     train(learned, AdamW(groups), draw, compute_loss, settings.epochs * steps, name="TaxDistill as published")
     with torch.no_grad():

@@ -10,7 +10,7 @@ from genestill.core.logs import logger
 from genestill.core.training.batches import Batch, ShuffledRows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train
-from genestill.core.training.optimizer import AdamW, Group, RowAdamW
+from genestill.core.training.optimizer import AdamW, RowAdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.features import Contigs, evidence_arrays
 from genestill.student.corrector.inputs import Inputs
@@ -76,14 +76,13 @@ def train_corrector(
     shuffled = ShuffledRows(len(training), min(settings.batch_size, len(training)), seed)
     ends = shuffled.ends(settings.epochs)
     schedule = Schedule(ends[-1], settings.learning_rate, WARM_UP, START, END, rise="cosine")
+    decay = settings.weight_decay
     if config.leaves <= MOST_LEAVES:
-        optimizer = AdamW([Group(list(student.parameters()), schedule.rate, settings.weight_decay)])
+        optimizer = AdamW(parameter_groups(student, schedule.rate, decay))
         softmax = FullSoftmax(student, targets)
     else:
-        head = list(student.head.parameters())
-        others = [parameter for parameter in student.parameters() if all(parameter is not part for part in head)]
-        rows = RowAdamW([Group(head, schedule.rate, settings.weight_decay)])
-        optimizer = AdamW([Group(others, schedule.rate, settings.weight_decay)], rows=rows)
+        rows = RowAdamW(parameter_groups(student.head, schedule.rate, decay))
+        optimizer = AdamW(parameter_groups(student, schedule.rate, decay, but=student.head), rows=rows)
         softmax = SampledSoftmax(student, inputs, targets, rows.take)
 
     def draw(step: int) -> list[Batch]:
