@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from genestill.core.sequences import encode_bases, read_fasta, write_fasta
 from genestill.core.table_schemas import TASK_PREDICTIONS, token_features
 from genestill.core.tables import read_table, write_table
 from genestill.core.training import checkpoints
+from genestill.student.dna import finetuning
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
@@ -339,6 +341,43 @@ def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(cor
     table = read_table(out, TASK_PREDICTIONS)
     assert table["row"].tolist() == list(range(60, 90))
     assert (table["label"] == table["predicted"]).mean() > 0.85
+
+
+def test_a_killed_fine_tuning_goes_on_to_the_same_predictions_and_tries_no_rate_twice(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    student, adapter = build_student("transformer-tiny")
+    save_student(tmp_path / "student", student, adapter, {})
+    settings = FineTuning("lora", learning_rates=(1e-3, 3e-3), epochs=3, search_epochs=1, batch=16)
+    logits, calls = finetuning._logits, []
+
+    def run(name, settings=settings, killed_at=None):
+        def counted(*arguments):
+            calls.append(1)
+            if len(calls) == killed_at:
+                raise KeyboardInterrupt
+            return logits(*arguments)
+
+        calls.clear()
+        monkeypatch.setattr(finetuning, "_logits", counted)
+        out = tmp_path / f"{name}.parquet"
+        fine_tune_on_table(tmp_path / "student", corpus / "task.tsv", "mine/at", "tiny", settings, 0, 0, out, "cpu")
+        return np.stack(read_table(out, TASK_PREDICTIONS)["probabilities"])
+
+    expected = run("whole")
+    assert len(calls) == 2 + 3 + 1
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", killed_at=4)
+    with pytest.raises(InputError, match=r"other settings or inputs \(settings.pooling: 'mean', now 'max'\)"):
+        run("killed", settings=dataclasses.replace(settings, pooling="max"))
+    weights = tmp_path / "student" / "model.safetensors"
+    ours = weights.read_bytes()
+    weights.write_bytes(ours[:-1] + bytes([ours[-1] ^ 1]))
+    with pytest.raises(InputError, match=r"inputs\.student"):
+        run("killed")
+    weights.write_bytes(ours)
+    assert (run("killed") == expected).all()
+    assert len(calls) == 2 + 1
+    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from genestill.core.logs import logger
 from genestill.core.pooling import pool, pooled_size
 from genestill.core.task_tables import TaskTable
 from genestill.core.training.batches import Batch, LengthBuckets
+from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import Diverged, train
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
@@ -58,8 +60,18 @@ def trainable_share(model: nn.Module) -> float:
     return sum(number for number, learns in counts if learns) / sum(number for number, _ in counts)
 
 
-def fine_tune(student: nn.Module, adapter, task: TaskTable, settings: FineTuning, device: torch.device) -> dict:
+def fine_tune(
+    student: nn.Module,
+    adapter,
+    task: TaskTable,
+    settings: FineTuning,
+    device: torch.device,
+    checkpoint: Callable[[float, int], Checkpoint | None] = lambda rate, epochs: None,
+) -> dict:
     """Fine-tune and predict the test rows.
+
+    ``checkpoint`` gives the checkpoint of the training at a learning rate for so many epochs. That of a learning rate
+    that was tried holds its end, so that a run that goes on does not try it again.
 
     Returns:
         ``probabilities`` float32 [test rows, classes], ``validation`` (accuracy of the kept epoch), ``learning_rate``,
@@ -74,12 +86,12 @@ def fine_tune(student: nn.Module, adapter, task: TaskTable, settings: FineTuning
     searched = {}
     if len(settings.learning_rates) > 1:
         for rate in settings.learning_rates:
-            found = _train(student, adapter, tokens, task, settings, rate, settings.search_epochs, device)
+            found = _train(student, adapter, tokens, task, settings, rate, settings.search_epochs, device, checkpoint)
             searched[rate] = found[0].best if found else -1.0
         rate = max(searched, key=searched.get)
     else:
         rate = settings.learning_rates[0]
-    found = _train(student, adapter, tokens, task, settings, rate, settings.epochs, device)
+    found = _train(student, adapter, tokens, task, settings, rate, settings.epochs, device, checkpoint)
     if found is None:
         raise CheckFailed(f"fine-tuning at learning rate {rate} gave a loss that is not a number; try a lower one")
     best, model = found
@@ -96,7 +108,9 @@ def fine_tune(student: nn.Module, adapter, task: TaskTable, settings: FineTuning
     }
 
 
-def _train(student, adapter, tokens, task, settings, rate, epochs, device) -> tuple[BestWeights, Classifier] | None:
+def _train(
+    student, adapter, tokens, task, settings, rate, epochs, device, checkpoint
+) -> tuple[BestWeights, Classifier] | None:
     """The best epoch and its model; None if the loss is not finite."""
     torch.manual_seed(settings.seed)
     model = build_classifier(student, len(task.classes), settings).to(device)
@@ -124,12 +138,16 @@ def _train(student, adapter, tokens, task, settings, rate, epochs, device) -> tu
         guesses = _logits(model, adapter, tokens, validation, settings.batch, device).argmax(dim=-1)
         return float((guesses == labels[validation]).float().mean())
 
-    best = BestWeights(model, ends, accuracy)
+    best, kept = BestWeights(model, ends, accuracy), checkpoint(rate, epochs)
     try:
-        train(model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", best=best)
+        history = train(
+            model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", checkpoint=kept, best=best
+        )
     except Diverged as error:
         logger.warning("%s", error)
         return None
+    if kept is not None:
+        kept.save(model, optimizer, history.to_dict("records"), best)
     best.restore()
     return best, model
 

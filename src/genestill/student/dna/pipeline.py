@@ -136,13 +136,22 @@ def fine_tune_on_table(
 ) -> dict:
     """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows.
 
-    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. Returns what was chosen on the validation
-    rows: see `fine_tune`.
+    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. Progress is kept in
+    ``<output>.<rate>x<epochs>.checkpoint``, one file for each learning rate that is tried and one for the rate that is
+    taken, and removed at the end. Returns what was chosen on the validation rows: see `fine_tune`.
     """
     seed_everything(settings.seed)
     student, adapter = open_student(folder)
     data = read_task(table, folds, fold, settings.seed)
-    found = fine_tune(student, adapter, data, settings, choose_device(device))
+    described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold}
+    checkpoints: dict[tuple[float, int], Checkpoint] = {}
+
+    def checkpoint(rate: float, epochs: int) -> Checkpoint:
+        path, inputs = f"{output}.{rate:g}x{epochs}.checkpoint", {"student": folder, "task": table}
+        return checkpoints.setdefault((rate, epochs), Checkpoint(path, described, inputs))
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    found = fine_tune(student, adapter, data, settings, choose_device(device), checkpoint)
     rows = data.rows("test")
     probabilities = found.pop("probabilities")
     frame = pd.DataFrame(
@@ -160,6 +169,8 @@ def fine_tune_on_table(
         }
     )
     write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(data.classes)})
+    for kept in checkpoints.values():
+        kept.remove()
     return found
 
 
