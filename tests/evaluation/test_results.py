@@ -54,6 +54,19 @@ def put(folder, metrics, run=RUN, name="taxdistill.tsv"):
     return read_results(folder / "results" / name)
 
 
+def test_a_benchmark_of_communities_publishes_means_over_seeds_at_the_compared_ranks(metrics):
+    rows = [figure("corrector", "student", 0.89, seed=2), figure("corrector", "student", 0.9, task="phylum")]
+    rows += [figure("corrector", "student", 0.8, weight="bases", stratum=name) for name in ("all", "status=genus")]
+    more = metrics_table(rows, benchmark="taxonomy", dataset="community")
+    found = rows_of(pd.concat([metrics, more], ignore_index=True), Run("taxdistill", "c 1", benchmark=True))
+    assert found[["model", "stratum", "weight", "value", "low", "n_trainings", "seed"]].to_numpy().tolist() == [
+        ["MMseqs2", "all", "", "0.8", "0.7", "0", ""],
+        ["corrector", "all", "", "0.88", "", "2", ""],
+        ["corrector", "status=genus", "", "0.6", "", "1", ""],
+        ["corrector", "all", "bases", "0.8", "", "1", ""],
+    ]
+
+
 def test_rows_have_one_schema_and_the_headline_is_the_same_cells_of_every_model(tmp_path, metrics):
     table = put(tmp_path, metrics)
     assert list(table.columns) == list(COLUMNS)

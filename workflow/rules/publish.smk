@@ -21,10 +21,17 @@ PUBLISHED_TEACHER = (
     if asked_of_teacher(config) and not ONLY_SCORES
     else "none"
 )
+if config["benchmark"]["communities"]:
+    PUBLISHED_METRICS = [
+        f"{folder}/evaluation/benchmark.parquet"
+        for folder in COMMUNITY_RESULTS.values()
+    ]
 # What Snakemake measured of the steps that make a model.
 PUBLISHED_COSTS = (
     []
-    if ONLY_SCORES or target_of(config["recipe"]) != "taxdistill"
+    if ONLY_SCORES
+    or config["benchmark"]["communities"]
+    or target_of(config["recipe"]) != "taxdistill"
     else [
         f"{STUDENT_NAME}={RESULTS}/benchmarks/student/train_{STUDENT_NAME}.tsv",
         *(
@@ -52,8 +59,9 @@ rule publish:
         name=PUBLISHED_AS,
         teacher=PUBLISHED_TEACHER,
         costs=options(cost=PUBLISHED_COSTS),
+        benchmark="--benchmark" if config["benchmark"]["communities"] else "",
         results=ROOT / "resources" / "results",
     shell:
         "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"
-        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} --results {params.results:q}"
-        " 2> {log:q}"
+        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} {params.benchmark}"
+        " --results {params.results:q} 2> {log:q}"

@@ -30,6 +30,11 @@ def _add_publish(commands) -> None:
     parser.add_argument("--teacher", required=True, metavar="NAME", help="whose student was measured, or none")
     parser.add_argument("--variant", default="", metavar="NAME=VALUE", help="what all rows have in common")
     parser.add_argument(
+        "--benchmark",
+        action="store_true",
+        help="of several communities: means over seeds, of fewer metrics, without differences",
+    )
+    parser.add_argument(
         "--cost",
         type=name_and_value,
         nargs="+",
@@ -58,7 +63,7 @@ def _run_publish(options) -> None:
         costs.setdefault(model, []).append(Path(file))
     record = find_record(options.metrics[0])
     commit = (read_json(record).get("commit") or "") if record else ""
-    run = Run(recipe, configuration, options.teacher, commit, costs, options.variant)
+    run = Run(recipe, configuration, options.teacher, commit, costs, options.variant, options.benchmark)
     publish(options.metrics, run, Path(options.results) / f"{recipe}.tsv")
 
 

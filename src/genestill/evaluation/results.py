@@ -76,6 +76,17 @@ _TAXONOMY_METRICS = (
     "exact_answer",
     "over_depth",
 )
+# Of a benchmark of many models on several communities: fewer metrics, at `COMPARED_RANKS`.
+_BENCHMARK_METRICS = (
+    *HELD,
+    "f1",
+    "recall_known",
+    "absent_named",
+    "coverage",
+    "risk",
+    "coverage_at_risk",
+    "ece_adaptive",
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ class Run:
         commit: of the code that measured; empty where it is unknown.
         costs: model -> Snakemake's benchmark files of the steps that make it.
         variant: what all rows have in common, as ``rows=64``; empty for nothing.
+        benchmark: whether it is of a benchmark of several communities, of which less is published; see `rows_of`.
     """
 
     recipe: str
@@ -97,6 +109,7 @@ class Run:
     commit: str = ""
     costs: dict[str, list[Path]] = field(default_factory=dict)
     variant: str = ""
+    benchmark: bool = False
 
 
 def identity_of(configuration: dict) -> str:
@@ -139,7 +152,9 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     """The rows of `COLUMNS` that a run publishes, as text, from its table of `table_schemas.METRICS`.
 
     Figures of single folds and splits stay in the run. Of the taxonomy benchmark the figures at the models' own
-    thresholds are published. Seconds and peak memory (MB) of ``run.costs`` become rows of the task ``cost``.
+    thresholds are published; of several communities only means over seeds at `COMPARED_RANKS`, without differences, and
+    other weights in the strata ``all`` and ``no exact`` alone. Seconds and peak memory (MB) of ``run.costs`` become
+    rows of the task ``cost``.
     """
     table = metrics[metrics["fold"].isna()]
     taxonomy = table["benchmark"] == "taxonomy"
@@ -149,6 +164,8 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     plain = (table["weight"] == "") & (table["variant"] == "") & ~table["stratum"].str.contains(", ANI ", regex=False)
     wanted &= plain | table["task"].isin((*COMPARED_RANKS, "community"))
     table = table[~taxonomy | wanted]
+    if run.benchmark:
+        table = _of_benchmark(table)
     if table.empty:
         raise InputError("no figures to publish: the metrics hold single folds only, or none")
     costs = [row for model, files in run.costs.items() for row in _costs(table, model, files)]
@@ -160,6 +177,24 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     found["teacher"] = [run.teacher if of_teacher else "" for of_teacher in with_teacher]
     found["headline"] = _headline(found, run.recipe)
     return found.assign(configuration=run.configuration, commit=run.commit)[list(COLUMNS)]
+
+
+def _of_benchmark(table: pd.DataFrame) -> pd.DataFrame:
+    wanted = table["metric"].isin(_BENCHMARK_METRICS) & table["task"].isin((*COMPARED_RANKS, "community"))
+    wanted &= (table["minus"] == "") & ((table["weight"] == "") | table["stratum"].isin(("all", "no exact")))
+    table = table[wanted]
+    cell = [name for name in CELL if name != "seed"]
+    first = table.groupby(cell, sort=False)
+    # The interval of a mean over seeds is not that of any seed.
+    of_one = first["seed"].transform("size") == 1
+    table = table.assign(
+        value=first["value"].transform("mean"),
+        n_trainings=first["n_trainings"].transform("sum"),
+        seed=None,
+        low=table["low"].where(of_one),
+        high=table["high"].where(of_one),
+    )
+    return table.drop_duplicates(cell)
 
 
 def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
