@@ -1,16 +1,20 @@
+import os
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from genestill.core.errors import InputError
-from genestill.core.lineage import NO_LINEAGE, parse_lineage
+from genestill.core.lineage import NO_LINEAGE, format_lineage, parse_lineage
 from genestill.core.table_schemas import PREDICTIONS
 from genestill.core.tables import read_table
 from genestill.evaluation.contig_peers import registry
 from genestill.evaluation.contig_peers.calling import call_peer
 from genestill.evaluation.contig_peers.diamond import summarise_hits
-from genestill.evaluation.contig_peers.evidence import Evidence, cut, to_genus
-from genestill.evaluation.contig_peers.registry import PEERS, Program, leave_out
+from genestill.evaluation.contig_peers.evidence import Evidence, cut, read_bins, read_calls, to_genus
+from genestill.evaluation.contig_peers.metabuli import run_metabuli
+from genestill.evaluation.contig_peers.registry import PEERS, TRAINED, Program, leave_out
 
 
 def lineage(genus, species):
@@ -119,6 +123,69 @@ def test_cats_rule_does_not_go_below_the_rank_at_which_a_genome_of_the_reference
     assert PEERS["cat-rule"].call(given, 0.5) == [to_genus(NEAR)] * 2
 
 
+def bins(rows, names, found):
+    """Contigs c0, c1, … of 1000 base pairs in the bins ``names``, with alignments ``rows`` and hits ``found``."""
+    given = evidence(rows, bins=names, genes=pd.DataFrame(found, columns=["id", "gene", "genome", "bits"]))
+    return replace(given, alignments=given.alignments.assign(matches=lambda table: table["aligned"] * 1000))
+
+
+def test_a_bin_near_a_genome_gives_its_species_to_all_its_contigs():
+    """.97 over 1800 bases and .90 over 200 are .9625 together; the third contig of the bin has no alignment."""
+    given = bins([("near", 0.97, 1.0), ("near", 0.90, 1.0), None, ("near", 0.99, 1.0)], ["1", "1", "1", ""], [])
+    assert PEERS["vamb-bins"].call(given, 0.93) == [NEAR, NEAR, NEAR, NO_LINEAGE]
+    assert PEERS["vamb-bins"].call(given, 0.95) == [NO_LINEAGE] * 4
+
+
+def test_a_bin_far_from_all_genomes_or_aligned_over_less_than_half_is_named_by_the_majority_of_its_genes():
+    found = [("c0", 1, "near", 60.0), ("c0", 2, "far", 50.0), ("c1", 1, "near", 40.0), ("c2", 1, "far", 10.0)]
+    given = bins([("near", 0.99, 0.9), None, None], ["1", "1", "2"], found)
+    assert PEERS["vamb-bins"].call(given, 0.95) == [to_genus(NEAR), to_genus(NEAR), to_genus(FAR)]
+
+
+def test_clusters_of_vamb_are_read_and_contigs_of_another_run_refused(tmp_path):
+    (tmp_path / "vae_clusters_unsplit.tsv").write_text("clustername\tcontigname\n7\ta\n7\tc\n")
+    assert read_bins(tmp_path, ["a", "b", "c"]) == ["7", "", "7"]
+    with pytest.raises(InputError, match="the contig 'c' is not in the index"):
+        read_bins(tmp_path, ["a", "b"])
+
+
+METABULI = """#!/bin/sh
+# As Metabuli writes and asks: every accession needs a taxid, the table has a header.
+set -e
+case "$1" in
+build)
+    test -d "$2" && test "$5" = --taxonomy-path && test -f "$6/merged.dmp"
+    grep '>' "$(cat "$3")" | tr -d '>' | while read -r name; do grep -q "^$name	" "$4"; done
+    cp "$4" "$2/" ;;
+classify)
+    test "$2 $3" = "--seq-mode 3"
+    printf '#is_classified\tname\ttaxID\tquery_length\tscore\trank\ttaxID:match_count\n' > "$6/$7_classifications.tsv"
+    printf '1\tb\t12\t1000\t0.9\tspecies\t12:65\n0\ta\t0\t900\t0\tno rank\t\n' >> "$6/$7_classifications.tsv" ;;
+esac
+"""
+
+
+def test_metabuli_classifies_contigs_on_a_database_of_the_reference(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "metabuli"
+    program.parent.mkdir()
+    program.write_text(METABULI)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    (tmp_path / "taxonomy").mkdir()
+    (tmp_path / "taxonomy" / "genomes.tsv").write_text("genome\ttaxid\ng.1\t12\n")
+    (tmp_path / "taxonomy" / "merged.dmp").write_text("")
+    (tmp_path / "g.1.fna").write_text(">x\nACGT\n>y\nACGT\n")
+    (tmp_path / "genomes.tsv").write_text("file\ng.1.fna\n")
+    (tmp_path / "contigs.fna").write_text(">a\nACGT\n>b\nACGT\n")
+    where = (tmp_path / "genomes.tsv", tmp_path, tmp_path / "taxonomy", 1, tmp_path / "out.tsv")
+    run_metabuli(tmp_path / "contigs.fna", *where)
+    assert read_calls(tmp_path / "out.tsv", "metabuli", ["a", "b", "c"], {12: NEAR}) == [NO_LINEAGE, NEAR, NO_LINEAGE]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    (tmp_path / "genomes.tsv").write_text("file\nother.fna\n")
+    with pytest.raises(InputError, match="other: not in"):
+        run_metabuli(tmp_path / "contigs.fna", *where)
+
+
 def test_hits_of_diamond_are_kept_once_for_each_gene_and_genome(tmp_path):
     rows = ["1_2\tnear|7\t50.5", "0_1\tfar|1\t30", "1_2\tnear|8\t60", "1_2\tfar|3\t70", "1_10\tnear|1\t20"]
     (tmp_path / "hits.tsv").write_text("\n".join(rows) + "\n")
@@ -142,6 +209,8 @@ def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):
         read_table(tmp_path / f"{name}.parquet", PREDICTIONS)["accepted"].item() for name in ("usual", "chosen")
     ]
     assert accepted == [7, 6]
+    call_peer("minimap2", given, None, tmp_path / "usual.parquet", tmp_path / "usual.tsv")
+    assert (tmp_path / "usual.tsv").read_text() == f"contigs\tpredictions\nc0\t{format_lineage(NEAR)}\n"
     with pytest.raises(InputError, match="0 rows for the model 'bag-rule'"):
         call_peer("bag-rule", given, tmp_path / "chosen.tsv", tmp_path / "bag.parquet")
 
@@ -156,8 +225,8 @@ def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
 def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monkeypatch):
     nobody = Program("a-program-that-nobody-has", "bioconda: nobody")
     monkeypatch.setattr(registry, "PROGRAMS", {"kraken2": nobody})
-    reasons = leave_out(["corrector", *PEERS], programs_known=False, genomes_known=True)
-    assert set(reasons) == {"kraken2", "kraken2-genus"}
+    reasons = leave_out(["corrector", *PEERS, *TRAINED], programs_known=False, genomes_known=True)
+    assert set(reasons) == {"kraken2", "kraken2-genus", "taxometer-kraken2"}
     assert reasons["kraken2"] == "the program a-program-that-nobody-has is not on PATH (bioconda: nobody)"
 
 

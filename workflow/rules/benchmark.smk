@@ -23,10 +23,13 @@ RUNS_OF_MODEL = {
 }
 # What a peer costs is its program: the rule that turns the program's output into calls takes a second or two.
 COST_OF_PEER = {
+    "MMseqs2": "labels/search_contigs",
     "kraken2": "evaluation/run_kraken2",
     "minimap2": "labels/align_contigs",
     "bag-rule": "labels/align_contigs",
     "cat-rule": "evaluation/run_diamond",
+    "vamb-bins": "evaluation/run_vamb-seed{seed}",
+    "metabuli": "evaluation/run_metabuli",
 }
 # Section and name in the report of each figure.
 BENCHMARK_FIGURES = {
@@ -56,7 +59,7 @@ def costs(models, communities):
     return " ".join(
         options(
             cost=f"{model}={COMMUNITY_RESULTS[community]}/benchmarks/"
-            + COST_OF_PEER.get(model, f"student/{model}-seed{seed}")
+            + COST_OF_PEER.get(model, f"student/{model}-seed{seed}").format(seed=seed)
             + ".tsv"
         )
         for community in communities
@@ -116,7 +119,9 @@ rule benchmark_taxonomy:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=60,
     params:
-        costs=costs(RUNS_OF_MODEL, COMMUNITIES),
+        costs=costs(
+            RUNS_OF_MODEL | ({} if IMPORTED_LABELS else {"MMseqs2": 1}), COMMUNITIES
+        ),
         simulated=options(simulated=SIMULATED),
         ours=config["student"]["name"],
         seed=config["seed"],

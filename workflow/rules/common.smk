@@ -160,7 +160,7 @@ def compared_models():
 def peer_evidence(wildcards):
     """The files that a peer needs beside the labels, by the option that takes them."""
     return {
-        option: file
+        option: file.format(seed=wildcards.seed)
         for need in CONTIG_PEERS[wildcards.model].needs
         for option, file in PEER_EVIDENCE[need].items()
     }

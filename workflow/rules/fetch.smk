@@ -21,7 +21,7 @@ if REFERENCE["database"] and not Path(f"{REFERENCE['database']}.dbtype").is_file
     FETCHED.append(f"{RESULTS}/reference/database")
 PEERS = {
     "amber": TRUTH and config["evaluation"]["amber"],
-    "vamb": config["evaluation"]["benchmark"].get("taxometer"),
+    "vamb": {*TAXOMETER, "vamb-bins"} & set(config["evaluation"]["benchmark"]),
 }
 FETCHED += [peer_environment(peer) for peer, wanted in PEERS.items() if wanted]
 # A benchmark fetches what each of its communities does.

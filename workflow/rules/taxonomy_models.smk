@@ -2,6 +2,7 @@
 # a seed. The main recipe needs none of these rules.
 
 from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
+from genestill.evaluation.contig_peers.registry import TRAINED as TRAINED_PEERS
 from genestill.evaluation.contig_peers.registry import leave_out
 
 # What each of them does without.
@@ -13,13 +14,12 @@ ABLATIONS = {
     "corrector-labels-only": set(EVIDENCE),
 }
 # What each model is in the tables; what is not named here is a control.
-KIND_OF_MODEL = dict.fromkeys(CONTIG_PEERS, "peer") | {
+KIND_OF_MODEL = dict.fromkeys([*CONTIG_PEERS, *TRAINED_PEERS], "peer") | {
     "corrector": "student",
     "corrector-alone": "student",
     "corrector-searched": "student",
     "teacher-head": "teacher",
     "taxdistill-published": "peer",
-    "taxometer": "peer",
 }
 PUBLISHED = {
     "taxdistill-published": "embeddings",
@@ -133,19 +133,27 @@ use rule make_soft_labels as make_soft_labels_alone with:
         ),
 
 
+# Taxometer -> the labels that it corrects.
+TAXOMETER = {
+    "taxometer": f"{RESULTS}/labels/labels.tsv",
+    "taxometer-kraken2": f"{RESULTS}/student/kraken2-seed1/labels.tsv",
+}
+
+
 rule run_taxometer:
     input:
         environment=peer_environment("vamb"),
         contigs=CONTIGS,
         abundance=f"{RESULTS}/reference/abundance.tsv",
-        labels=f"{RESULTS}/labels/labels.tsv",
+        labels=lambda wildcards: TAXOMETER[wildcards.model],
     output:
-        folder=directory(f"{RESULTS}/student/taxometer-seed{{seed}}/vamb"),
+        folder=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/vamb"),
     log:
-        f"{RESULTS}/logs/student/run_taxometer-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/run_{{model}}-seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/taxometer-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
     wildcard_constraints:
+        model="|".join(TAXOMETER),
         seed=r"\d+",
     conda:
         "../../envs/vamb.yaml"
@@ -164,15 +172,16 @@ rule run_taxometer:
 
 rule import_taxometer:
     input:
-        folder=f"{RESULTS}/student/taxometer-seed{{seed}}/vamb",
+        folder=f"{RESULTS}/student/{{model}}-seed{{seed}}/vamb",
         index=f"{RESULTS}/reference/contigs.parquet",
     output:
-        f"{RESULTS}/student/taxometer-seed{{seed}}/predictions.parquet",
+        f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
     log:
-        f"{RESULTS}/logs/student/import_taxometer-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/import_{{model}}-seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/import_taxometer-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/import_{{model}}-seed{{seed}}.tsv"
     wildcard_constraints:
+        model="|".join(TAXOMETER),
         seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
@@ -191,6 +200,8 @@ PEER_EVIDENCE = {
     "alignments": {"alignments": f"{RESULTS}/labels/alignments.parquet"},
     "kraken2": {"kraken2": f"{RESULTS}/evaluation/peers/kraken2.parquet"},
     "genes": {"genes": f"{RESULTS}/evaluation/peers/genes.parquet"},
+    "bins": {"bins": f"{RESULTS}/evaluation/peers/vamb-seed{{seed}}"},
+    "metabuli": {"metabuli": f"{RESULTS}/evaluation/peers/metabuli.tsv"},
 }
 
 
@@ -246,6 +257,59 @@ rule run_diamond:
         " --genomes {input.genomes:q} --proteins {params.proteins:q} --threads {threads} --output {output:q} 2> {log:q}"
 
 
+rule run_metabuli:
+    input:
+        contigs=CONTIGS,
+        genomes=GENOMES,
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        f"{RESULTS}/evaluation/peers/metabuli.tsv",
+    log:
+        f"{RESULTS}/logs/evaluation/run_metabuli.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_metabuli.tsv"
+    conda:
+        "../../envs/metabuli.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 10000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+    shell:
+        "python -m genestill evaluation metabuli --contigs {input.contigs:q} --genomes {input.genomes:q}"
+        " --genomes-folder {params.genomes_folder:q} --taxonomy {input.taxonomy:q} --threads {threads}"
+        " --output {output:q} 2> {log:q}"
+
+
+rule run_vamb:
+    input:
+        environment=peer_environment("vamb"),
+        contigs=CONTIGS,
+        abundance=f"{RESULTS}/reference/abundance.tsv",
+    output:
+        folder=directory(f"{RESULTS}/evaluation/peers/vamb-seed{{seed}}"),
+    log:
+        f"{RESULTS}/logs/evaluation/run_vamb-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_vamb-seed{{seed}}.tsv"
+    wildcard_constraints:
+        seed=r"\d+",
+    conda:
+        "../../envs/vamb.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
+    params:
+        program=peer_program("vamb", "vamb"),
+        minimum_length=config["dataset"]["minimum_length"],
+    shell:
+        "{params.program:q} bin default --outdir {output.folder:q} --fasta {input.contigs:q}"
+        " --abundance_tsv {input.abundance:q} -m {params.minimum_length:q} -o '' -p {threads}"
+        " --seed {wildcards.seed:q} > {log:q} 2>&1"
+
+
 rule call_peer:
     input:
         unpack(peer_evidence),
@@ -253,7 +317,8 @@ rule call_peer:
         labels=f"{RESULTS}/labels/labels.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
     output:
-        f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+        predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+        labels=f"{RESULTS}/student/{{model}}-seed{{seed}}/labels.tsv",
     log:
         f"{RESULTS}/logs/student/call_{{model}}-seed{{seed}}.log",
     benchmark:
@@ -271,7 +336,8 @@ rule call_peer:
         evidence=lambda wildcards: options(**peer_evidence(wildcards)),
     shell:
         "python -m genestill evaluation peer --name {wildcards.model:q} --index {input.index:q}"
-        " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence} --output {output:q} 2> {log:q}"
+        " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence}"
+        " --output {output.predictions:q} --output-tsv {output.labels:q} 2> {log:q}"
 
 
 # Peers that cannot run here; conda gives all programs.

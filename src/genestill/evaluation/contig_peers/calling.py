@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.lineage import RANKS, Lineage, depth
+from genestill.core.files import write_text
+from genestill.core.lineage import RANKS, Lineage, depth, format_lineage
 from genestill.core.logs import logger
 from genestill.core.table_schemas import PREDICTIONS, rank_columns
 from genestill.core.tables import number_columns, read_tsv, write_table
@@ -14,7 +15,13 @@ from genestill.evaluation.contig_peers.evidence import Evidence
 from genestill.evaluation.contig_peers.registry import PEERS
 
 
-def call_peer(name: str, evidence: Evidence, thresholds: str | Path | None, output: str | Path) -> None:
+def call_peer(
+    name: str,
+    evidence: Evidence,
+    thresholds: str | Path | None,
+    output: str | Path,
+    output_tsv: str | Path | None = None,
+) -> None:
     """Write `table_schemas.PREDICTIONS` of the peer ``name``; confidences are null, every named rank is accepted.
 
     Args:
@@ -22,6 +29,7 @@ def call_peer(name: str, evidence: Evidence, thresholds: str | Path | None, outp
         evidence: with all that the peer needs.
         thresholds: table with the columns ``model`` and ``threshold``; None takes the peer's usual threshold.
         output: the table; its metadata holds the threshold.
+        output_tsv: the same in Taxometer's input format; None writes none.
 
     Raises:
         InputError: an unknown peer; evidence that it needs and that is not there; a table without the peer.
@@ -35,6 +43,9 @@ def call_peer(name: str, evidence: Evidence, thresholds: str | Path | None, outp
     threshold = peer.usual if thresholds is None else chosen_threshold(name, thresholds)
     lineages = peer.call(evidence, threshold)
     write_table(output, prediction_rows(evidence.ids, lineages), PREDICTIONS, {"threshold": threshold})
+    if output_tsv is not None:
+        rows = [f"{name}\t{format_lineage(lineage)}\n" for name, lineage in zip(evidence.ids, lineages, strict=True)]
+        write_text(output_tsv, "".join(["contigs\tpredictions\n", *rows]))
     logger.info("%s at %g (%s): %d contigs", name, threshold, peer.meaning, len(lineages))
 
 

@@ -7,6 +7,7 @@ def add_commands(commands) -> None:
     """Add the commands of this package to ``genestill evaluation``."""
     _add_kraken2(commands)
     _add_diamond(commands)
+    _add_metabuli(commands)
     _add_peer(commands)
     _add_peer_scores(commands)
     _add_peer_thresholds(commands)
@@ -57,6 +58,25 @@ def _run_diamond(options) -> None:
     run_diamond(options.contigs, options.index, options.genomes, options.proteins, options.threads, options.output)
 
 
+def _add_metabuli(commands) -> None:
+    summary = "build a Metabuli database of the reference genomes and classify contigs"
+    parser = commands.add_parser("metabuli", help=summary, description=summary)
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
+    parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--threads", type=int, default=1, help="threads of Metabuli (default 1)")
+    parser.add_argument("--output", required=True, metavar="TSV", help="Metabuli's classification of each contig")
+    parser.set_defaults(run=_run_metabuli)
+
+
+def _run_metabuli(options) -> None:
+    from genestill.evaluation.contig_peers.metabuli import run_metabuli
+
+    where = (options.genomes, options.genomes_folder, options.taxonomy, options.threads, options.output)
+    run_metabuli(options.contigs, *where)
+
+
 def _add_evidence(parser) -> None:
     parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of MMseqs2")
@@ -66,6 +86,8 @@ def _add_evidence(parser) -> None:
     parser.add_argument("--hits", metavar="PARQUET", help="what 'labels search' wrote")
     parser.add_argument("--kraken2", metavar="PARQUET", help="what 'evaluation kraken2' wrote")
     parser.add_argument("--genes", metavar="PARQUET", help="what 'evaluation diamond' wrote")
+    parser.add_argument("--bins", metavar="FOLDER", help="what 'vamb bin default' wrote")
+    parser.add_argument("--metabuli", metavar="TSV", help="what 'evaluation metabuli' wrote")
 
 
 def _add_peer(commands) -> None:
@@ -75,19 +97,20 @@ def _add_peer(commands) -> None:
     _add_evidence(parser)
     parser.add_argument("--thresholds", metavar="TSV", help="thresholds that were chosen (columns model, threshold)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the predictions")
+    parser.add_argument("--output-tsv", metavar="TSV", help="the same as labels that Taxometer reads")
     parser.set_defaults(run=_run_peer)
 
 
 def _run_peer(options) -> None:
     from genestill.evaluation.contig_peers.calling import call_peer
 
-    call_peer(options.name, _evidence(options), options.thresholds, options.output)
+    call_peer(options.name, _evidence(options), options.thresholds, options.output, options.output_tsv)
 
 
 def _evidence(options):
     from genestill.evaluation.contig_peers.evidence import read_evidence
 
-    names = ("index", "labels", "taxonomy", "abundance", "alignments", "hits", "kraken2", "genes")
+    names = ("index", "labels", "taxonomy", "abundance", "alignments", "hits", "kraken2", "genes", "bins", "metabuli")
     return read_evidence(**{name: getattr(options, name) for name in names})
 
 

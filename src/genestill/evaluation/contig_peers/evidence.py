@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from genestill.core.errors import InputError
+from genestill.core.label_tables import read_label_table
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
 from genestill.core.table_schemas import ALIGNMENTS, GENE_HITS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
 from genestill.core.tables import read_table, read_tsv
@@ -31,6 +32,7 @@ class Evidence:
         kraken2: ``--confidence`` -> n lineages.
         genes: rows of `table_schemas.GENE_HITS`, of targets that the reference holds.
         bins: n names of bins; "" for a contig without one.
+        metabuli: n lineages, Metabuli's.
     """
 
     ids: list[str]
@@ -44,6 +46,7 @@ class Evidence:
     kraken2: dict[float, list[Lineage]] | None = None
     genes: pd.DataFrame | None = None
     bins: list[str] | None = None
+    metabuli: list[Lineage] | None = None
 
     def has(self, needs: tuple[str, ...]) -> bool:
         """Whether every attribute that ``needs`` names is there."""
@@ -69,6 +72,8 @@ def read_evidence(
     hits: str | Path | None = None,
     kraken2: str | Path | None = None,
     genes: str | Path | None = None,
+    bins: str | Path | None = None,
+    metabuli: str | Path | None = None,
 ) -> Evidence:
     """Read the tables of `Evidence`, whose rows may stand in any order; what is None stays None.
 
@@ -81,6 +86,8 @@ def read_evidence(
         hits: ``table_schemas.HITS``.
         kraken2: ``table_schemas.KRAKEN2_CALLS``.
         genes: ``table_schemas.GENE_HITS``.
+        bins: folder that ``vamb bin default`` wrote.
+        metabuli: table of Metabuli's classifications.
 
     Raises:
         InputError: a contig of the index that a table of all contigs lacks; a contig or genome that index or taxonomy
@@ -113,7 +120,28 @@ def read_evidence(
         None if hits is None else read_table(hits, HITS),
         calls,
         None if genes is None else _of_reference(genes, GENE_HITS, ids, lineage_of_genome),
+        None if bins is None else read_bins(bins, ids),
+        None if metabuli is None else read_calls(metabuli, "metabuli", ids, names.lineages),
     )
+
+
+def read_bins(folder: str | Path, ids: list[str]) -> list[str]:
+    """The cluster of each contig before VAMB splits clusters by sample; a co-assembly has no samples to split by."""
+    path = Path(folder) / "vae_clusters_unsplit.tsv"
+    table = read_tsv(path, ["clustername", "contigname"])
+    known = set(ids)
+    unknown = next((name for name in table["contigname"] if name not in known), None)
+    if unknown is not None:
+        raise InputError(f"{path}: the contig {unknown!r} is not in the index; is it of other contigs?")
+    cluster_of = dict(zip(table["contigname"], table["clustername"], strict=True))
+    return [cluster_of.get(name, "") for name in ids]
+
+
+def read_calls(path: str | Path, form: str, ids: list[str], lineages: dict[int, Lineage]) -> list[Lineage]:
+    """What a program calls each contig, from its table in the format ``form``; no lineage where it says nothing."""
+    found = read_label_table(path, form)
+    taxid_of = dict(zip(found.ids.to_pylist(), found.taxid.tolist(), strict=True))
+    return [lineages.get(taxid_of.get(name, 0), NO_LINEAGE) for name in ids]
 
 
 def _of_reference(path: str | Path, schema: pa.Schema, ids: list[str], genomes: Collection[str]) -> pd.DataFrame:

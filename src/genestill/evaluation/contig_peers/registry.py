@@ -11,6 +11,7 @@ from genestill.core.lineage import Lineage
 from genestill.core.logs import logger
 from genestill.core.programs import has_program
 from genestill.evaluation.contig_peers.alignment_rules import by_alignment, by_group
+from genestill.evaluation.contig_peers.bin_rules import by_bins
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
 from genestill.evaluation.contig_peers.gene_rules import by_genes
 
@@ -62,6 +63,10 @@ def _kraken2_species(evidence: Evidence, threshold: float) -> list[Lineage]:
     return [theirs if theirs[-1] is not None else to_genus(label) for theirs, label in pairs]
 
 
+def _metabuli(evidence: Evidence, threshold: float) -> list[Lineage]:
+    return evidence.metabuli
+
+
 KRAKEN2_CONFIDENCES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _IDENTITIES = (0.93, 0.94, 0.95, 0.96, 0.965, 0.97, 0.975, 0.98)
 
@@ -73,12 +78,19 @@ PEERS = {
     "minimap2": Peer(("alignments",), _IDENTITIES, 0.95, "gap-compressed identity of the contig", by_alignment),
     "bag-rule": Peer(("alignments", "depth"), _IDENTITIES, 0.97, "median identity of the group", by_group),
     "cat-rule": Peer(("genes",), (0.5, 0.6, 0.7, 0.8, 0.9), 0.5, "share f of the bit scores", by_genes),
+    "vamb-bins": Peer(
+        ("alignments", "genes", "bins"), _IDENTITIES, 0.95, "gap-compressed identity of the bin", by_bins
+    ),
+    "metabuli": Peer(("metabuli",), (0.0,), 0.0, "none", _metabuli),
 }
+# Peers that a rule trains on labels -> the evidence that these labels come from.
+TRAINED = {"taxometer": (), "taxometer-kraken2": ("kraken2",)}
 # What makes the evidence of the peers.
 PROGRAMS = {
     "kraken2": Program("kraken2", "Debian or bioconda: kraken2"),
     "alignments": Program("minimap2", "Debian or bioconda: minimap2"),
     "genes": Program("diamond", "Debian: diamond-aligner; bioconda: diamond"),
+    "metabuli": Program("metabuli", "bioconda: metabuli"),
 }
 
 
@@ -93,12 +105,9 @@ def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) 
     missing = {} if programs_known else {need: program.missing() for need, program in PROGRAMS.items()}
     if not genomes_known:
         missing |= dict.fromkeys(PROGRAMS, "the genomes of a ready database are not known")
+    needs = {name: peer.needs for name, peer in PEERS.items()} | TRAINED
     left = {
-        model: reason
-        for model in models
-        if model in PEERS
-        for need in PEERS[model].needs
-        if (reason := missing.get(need)) is not None
+        model: reason for model in models for need in needs.get(model, ()) if (reason := missing.get(need)) is not None
     }
     for model, reason in left.items():
         logger.warning("benchmark: %s is left out: %s", model, reason)
