@@ -10,17 +10,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModel, AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
+from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
-from genestill.core.pooling import pool
+from genestill.core.models import save_tokenizer
+from genestill.core.pooling import POOLINGS, pool
 from genestill.core.sequences import reverse_complement
+from genestill.core.windows import CombinedWindows
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.attention import attend_within
+from genestill.student.encoders.heads import combine_windows, with_classifier, with_language_head
 from genestill.student.encoders.sizing import PRESETS, count_parameters, size_for_budget
 from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
 
 BACKBONES = ("delta_hybrid", "transformer")
+BYTE_PAIRS = train_bpe(["".join(np.random.default_rng(5).choice(list("ACGT"), 400))], 64)
 
 
 def build(backbone, **settings):
@@ -225,7 +235,62 @@ def test_a_saved_folder_gives_equal_embeddings_in_a_fresh_process_without_networ
 
 def test_auto_classes_open_the_folder_as_our_classes(tmp_path):
     model = build("delta_hybrid")
-    model.save_pretrained(tmp_path)
-    build_tokenizer().save_pretrained(tmp_path)
-    assert isinstance(AutoModel.from_pretrained(tmp_path), EncoderModel)
+    with_language_head(model).save_pretrained(tmp_path)
+    save_tokenizer(build_tokenizer(), tmp_path)
+    alone = AutoModel.from_pretrained(tmp_path).eval()
+    assert isinstance(alone, EncoderModel)
+    inputs = encode(draw_sequence(20))
+    with torch.inference_mode():
+        assert torch.equal(alone(*inputs).last_hidden_state, model(*inputs).last_hidden_state)
+        logits = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()(*inputs, labels=inputs[0])
+    assert logits.logits.shape == (1, 20, model.config.vocab_size)
+    assert logits.loss > 0
+    classifier = AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=3).eval()
+    assert classifier(*inputs).logits.shape == (1, 3)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert AutoTokenizer.from_pretrained(tmp_path).pad_token_id == model.config.pad_token_id
+
+
+@pytest.mark.parametrize("reverse_complement", [False, True])
+def test_hidden_states_and_tuples_are_given_as_transformers_models_give_them(reverse_complement):
+    model = build("delta_hybrid", reverse_complement=reverse_complement)
+    inputs = encode(draw_sequence(20), draw_sequence(9))
+    with torch.inference_mode():
+        found = model(*inputs, output_hidden_states=True)
+        assert [state.shape for state in found.hidden_states] == [(2, 20, 32)] * 4
+        assert torch.equal(found.hidden_states[-1], found.last_hidden_state)
+        assert torch.equal(found.last_hidden_state, model(*inputs).last_hidden_state)
+        assert model(*inputs).hidden_states is None
+        (alone,) = model(*inputs, return_dict=False)
+        assert torch.equal(alone, found.last_hidden_state)
+
+
+@given(st.text("ACGTN", min_size=1, max_size=60))
+def test_what_a_tokenizer_reads_it_also_writes(sequence):
+    for tokenizer in (build_tokenizer(), BYTE_PAIRS):
+        assert tokenizer.decode(tokenizer(sequence)["input_ids"], skip_special_tokens=True) == sequence
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_windows_are_combined_in_torch_as_in_numpy(pooling):
+    generator = np.random.default_rng(3)
+    vectors, rows = generator.normal(size=(6, 9)).astype(np.float32), np.array([0, 2, 1, 0, 1, 1])
+    weights = generator.integers(1, 50, 6)
+    combined = CombinedWindows(3, 9, pooling)
+    combined.add(rows, vectors, weights)
+    found = combine_windows(torch.from_numpy(vectors), torch.from_numpy(rows), torch.from_numpy(weights), pooling)
+    np.testing.assert_allclose(found.numpy(), combined.vectors(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_classifier_opens_as_it_was_saved(tmp_path):
+    student = build("transformer")
+    model = with_classifier(student, ["enhancer", "promoter"], "concatenated").eval()
+    assert model.base_model is student
+    model.save_pretrained(tmp_path)
+    opened = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert opened.config.id2label == {0: "enhancer", 1: "promoter"}
+    inputs = encode(draw_sequence(30), draw_sequence(12))
+    with torch.inference_mode():
+        torch.testing.assert_close(opened(*inputs).logits, model(*inputs).logits)
+        whole = model(*inputs, window_of=torch.tensor([0, 1])).logits
+    torch.testing.assert_close(whole, model(*inputs).logits)

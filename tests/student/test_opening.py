@@ -18,7 +18,8 @@ from genestill.core.table_schemas import token_features
 from genestill.core.tables import write_table
 from genestill.student.dna.deberta import deberta_configuration
 from genestill.student.dna.settings import Start
-from genestill.student.dna.students import HEAD_FILE, LanguageHead, build_student, open_student, save_student
+from genestill.student.dna.students import build_student, open_student, save_student
+from genestill.student.encoders.heads import with_language_head
 
 WIDTH = 4
 
@@ -42,8 +43,7 @@ def place(tmp_path_factory):
     for name, tokenizer in (("had-tiny", None), ("deberta-tiny", folder / "tokenizer")):
         torch.manual_seed(1)
         student, adapter = build_student(name, tokenizer, max_tokens=64)
-        head = LanguageHead(student.config.hidden_size, adapter.size)
-        save_student(folder / name, student, adapter, {}, head)
+        save_student(folder / name, with_language_head(student), adapter, {})
     return folder
 
 
@@ -109,10 +109,10 @@ def test_a_student_that_is_not_whole_is_refused_by_every_command(place, tmp_path
     assert not (tmp_path / "output").exists()
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", HEAD_FILE])
-def test_half_of_the_weights_is_refused(place, tmp_path, capsys, name):
+def test_half_of_the_weights_is_refused(place, tmp_path, capsys):
     folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
-    (folder / name).write_bytes((folder / name).read_bytes()[:200])
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:200])
     words = WORDS["pretrain-dna"].format(student=folder, place=place, output=tmp_path / "output").split()
     assert main(["--quiet", "student", "pretrain-dna", *words]) == 2
     assert str(folder) in capsys.readouterr().err
@@ -121,10 +121,13 @@ def test_half_of_the_weights_is_refused(place, tmp_path, capsys, name):
 def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_told(place, tmp_path, caplog, capsys):
     folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
     words = WORDS["pretrain-dna"].format(student=folder, place=place, output=tmp_path / "output").split()
-    shutil.copy(place / "deberta-tiny" / HEAD_FILE, folder / HEAD_FILE)
+    file = folder / "model.safetensors"
+    whole = load_file(file)
+    head = [name for name in whole if name.startswith("language_head.")]
+    save_file(whole | {head[0]: torch.zeros(3, 3)}, file, metadata={"format": "pt"})
     assert main(["student", "pretrain-dna", *words]) == 2
-    assert "not the language head of this student" in capsys.readouterr().err
-    (folder / HEAD_FILE).unlink()
+    assert "weights do not fit config.json" in capsys.readouterr().err
+    save_file({name: whole[name] for name in whole if name not in head}, file, metadata={"format": "pt"})
     assert main(["student", "pretrain-dna", *words]) == 0
     assert "the language head starts from random numbers" in capsys.readouterr().err + caplog.text
 

@@ -1,4 +1,7 @@
-"""Hugging Face models opened whole: every tensor comes from the file, or a sentence says which does not."""
+"""Hugging Face models opened whole: every tensor comes from the file, or a sentence says which does not.
+
+And tokenizers saved so that other versions of transformers open them.
+"""
 
 import contextlib
 import io
@@ -6,9 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from genestill.core.errors import InputError
+from genestill.core.files import read_json, write_json
 from genestill.core.logs import logger
 
 ADAPTER = "adapter_config.json"
+
+
+def save_tokenizer(tokenizer, folder: str | Path) -> None:
+    """``tokenizer.save_pretrained(folder)``, under a class name that transformers 4 has as well as 5."""
+    tokenizer.save_pretrained(folder)
+    file = Path(folder) / "tokenizer_config.json"
+    settings = read_json(file)
+    if settings.get("tokenizer_class") == "TokenizersBackend":
+        write_json(file, settings | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 
 def open_whole(

@@ -19,7 +19,7 @@ from genestill.student.encoders.embedding import open_model, open_student
 
 LEVEL = 0.95
 RECORD_SHOWN = ("settings", "seed", "found", "hardware", "libraries", "python", "genestill", "commit", "source")
-HEAD_FILE = "language_head.safetensors"  # beside a pretrained student, and no part of it
+LANGUAGE_HEADS = ("language_head.", "cls.")  # tensors that a pretrained student has beside its own
 FIGURE_KEYS = ["benchmark", "dataset", "task", "stratum", "variant", "threshold", "metric", "minus"]
 _KINDS = {
     "genestill-encoder": (
@@ -142,14 +142,15 @@ def write_model_card(folder: str | Path, card: Card) -> None:
 
 def parameters_of(folder: str | Path) -> int:
     """Number of parameters in a model folder's safetensors files, a language head left out; only headers are read."""
-    files = sorted(file for file in Path(folder).glob("*.safetensors") if file.name != HEAD_FILE)
+    files = sorted(Path(folder).glob("*.safetensors"))
     if not files:
         raise InputError(f"{folder}: no *.safetensors in this folder; expected a model")
     count = 0
     for file in files:
         try:
             with safe_open(file, framework="np") as tensors:
-                count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+                names = [name for name in tensors.keys() if not name.startswith(LANGUAGE_HEADS)]  # noqa: SIM118
+                count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
         except (OSError, SafetensorError) as error:
             raise InputError(f"{file}: not a whole safetensors file ({error})") from None
     return count

@@ -17,6 +17,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.kmers import cut_kmers
 from genestill.core.logs import logger
+from genestill.core.models import save_tokenizer
 from genestill.core.sequences import BASES, encode_bases
 from genestill.core.text import read_text_lines
 
@@ -242,7 +243,7 @@ class FastTokenizer(Tokenizer):
 
     def save(self, folder: Path) -> None:
         """Write ``tokenizer.json`` and its companions."""
-        self._tokenizer.save_pretrained(folder)
+        save_tokenizer(self._tokenizer, folder)
 
 
 def _sensible_length(length) -> int | None:

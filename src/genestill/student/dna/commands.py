@@ -76,13 +76,14 @@ def _run_tokenizer(options) -> None:
     from genestill.core.bpe import train_bpe
     from genestill.core.files import folder_aside
     from genestill.core.logs import logger
+    from genestill.core.models import save_tokenizer
     from genestill.core.sequences import read_fasta
 
     vocabulary = settings_of(TokenizerSettings, options).vocabulary
     windows = (sequence for _, sequence in read_fasta(options.sequences))
     tokenizer = train_bpe(windows, vocabulary)
     with folder_aside(options.output) as folder:
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
     logger.info("tokenizer of %d tokens (%d asked for)", len(tokenizer), vocabulary)
 
 

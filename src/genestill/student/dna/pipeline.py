@@ -27,13 +27,13 @@ from genestill.student.dna.finetuning import fine_tune
 from genestill.student.dna.pretraining import MaskedLanguageModel, masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import (
-    LanguageHead,
-    open_language_head,
+    open_language_model,
     open_student,
     save_student,
 )
 from genestill.student.dna.tasks import read_task
 from genestill.student.encoders.adapters import BytePairAdapter
+from genestill.student.encoders.heads import with_language_head
 
 
 def pretrain_student(
@@ -56,11 +56,8 @@ def pretrain_student(
     if masking == "groups" and isinstance(adapter, BytePairAdapter):
         raise InputError("group masking asks for single bases; byte-pair students are masked token by token")
     where = choose_device(device)
-    hidden = student.config.hidden_size
-    head = (
-        open_language_head(start.initial, hidden, adapter.size) if start.initial else LanguageHead(hidden, adapter.size)
-    )
-    model = MaskedLanguageModel(student, head).to(where)
+    whole = open_language_model(start.initial, student) if start.initial else with_language_head(student)
+    model = MaskedLanguageModel(whole).to(where)
     windows = [sequence for _, sequence in read_fasta(sequences)]
 
     shuffled = ShuffledRows(len(windows), training.batch, training.seed)
@@ -79,7 +76,7 @@ def pretrain_student(
     inputs = {"sequences": sequences} | start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs)
     curve = _train(model, draw, compute_loss, training, checkpoint, len(windows), history)
-    save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training), head.cpu())
+    save_student(output, whole.cpu(), adapter, settings | dataclasses.asdict(training))
     checkpoint.remove()
     return {"final_loss": _last(curve)}
 

@@ -6,25 +6,33 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
 from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.sequences import encode_bases
 from genestill.student.dna.masking import cut_groups, mask_groups
 from genestill.student.encoders.adapters import collate
+from genestill.student.encoders.heads import EncoderForMaskedLM
 
 
 class MaskedLanguageModel(nn.Module):
-    """A student and its language head; the loss is the cross-entropy of the chosen tokens."""
+    """A student with its language head; the loss is the cross-entropy of the chosen tokens."""
 
-    def __init__(self, student: nn.Module, head: nn.Module):
+    def __init__(self, model: PreTrainedModel):
         super().__init__()
-        self.student, self.head = student, head
+        self.model = model
+
+    @property
+    def student(self) -> PreTrainedModel:
+        """The student alone."""
+        return self.model.base_model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean loss in nats; ``targets`` int64 [B, L], -100 where nothing is asked."""
         hidden = self.student(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        head = self.model.language_head if isinstance(self.model, EncoderForMaskedLM) else self.model.cls
         asked = targets != IGNORED
-        return functional.cross_entropy(self.head(hidden[asked]).float(), targets[asked])
+        return functional.cross_entropy(head(hidden[asked]).float(), targets[asked])
 
 
 def masked_batch(

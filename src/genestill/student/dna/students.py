@@ -2,22 +2,20 @@
 
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
-from transformers import AutoModel, PreTrainedModel
+from safetensors import safe_open
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
 
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
 from genestill.core.logs import logger
-from genestill.core.models import open_whole
+from genestill.core.models import open_whole, save_tokenizer
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.adapters import BytePairAdapter, SingleBaseAdapter, open_adapter
 from genestill.student.encoders.configuration import DEFAULT_WINDOW
+from genestill.student.encoders.heads import with_language_head
 from genestill.student.encoders.sizing import PRESETS
-from genestill.student.model_card import HEAD_FILE, Card, write_model_card
+from genestill.student.model_card import LANGUAGE_HEADS, Card, write_model_card
 
 # Single-base encoders: the published size, and smaller and attention-only relatives of it.
 ENCODERS = {
@@ -32,23 +30,6 @@ ENCODERS = {
     },
 }
 ARCHITECTURES = (*ENCODERS, *SHAPES)
-
-
-class LanguageHead(nn.Module):
-    """From token features [..., H] to logits over the vocabulary [..., V]: dense, GELU, norm, decoder."""
-
-    def __init__(self, hidden_size: int, vocabulary_size: int):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(hidden_size, hidden_size),
-            nn.GELU(),
-            nn.LayerNorm(hidden_size),
-            nn.Linear(hidden_size, vocabulary_size),
-        )
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits of every position of ``hidden``."""
-        return self.layers(hidden)
 
 
 def build_student(
@@ -99,34 +80,35 @@ def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBaseAdapter
     return open_whole(AutoModel, folder), open_adapter(folder)
 
 
-def open_language_head(folder: str | Path, hidden_size: int, vocabulary_size: int) -> LanguageHead:
-    """The language head saved beside a student; a fresh one, with a warning, if the folder has none.
+def open_language_model(folder: str | Path, student: PreTrainedModel) -> PreTrainedModel:
+    """``student``, which was opened from ``folder``, with the language head of the folder.
 
-    Raises `InputError` for a head that is not whole or of another size.
+    A fresh head, with a warning, if the folder has none. Raises `InputError` for a head that is not whole or of another
+    size.
     """
-    head = LanguageHead(hidden_size, vocabulary_size)
-    file = Path(folder) / HEAD_FILE
-    if not file.is_file():
-        logger.warning("%s: holds no %s; the language head starts from random numbers", folder, HEAD_FILE)
-        return head
-    try:
-        head.load_state_dict(load_file(file))
-    except (RuntimeError, SafetensorError, OSError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise InputError(f"{file}: not the language head of this student ({why})") from None
-    return head
+    if _has_language_head(folder):
+        return open_whole(AutoModelForMaskedLM, folder)
+    logger.warning("%s: without its head; the language head starts from random numbers", folder)
+    return with_language_head(student)
 
 
-def save_student(
-    folder: str | Path, model: PreTrainedModel, adapter, settings: dict, head: LanguageHead | None = None
-) -> None:
-    """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, all or nothing."""
+def _has_language_head(folder: str | Path) -> bool:
+    for file in Path(folder).glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            if any(name.startswith(LANGUAGE_HEADS) for name in tensors.keys()):  # noqa: SIM118
+                return True
+    return False
+
+
+def save_student(folder: str | Path, model: PreTrainedModel, adapter, settings: dict) -> None:
+    """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, all or nothing.
+
+    ``model`` is the student, alone or with its language head.
+    """
     with folder_aside(folder) as aside:
         model.save_pretrained(aside)
-        adapter.tokenizer.save_pretrained(aside)
-        if head is not None:
-            save_file({name: value.contiguous() for name, value in head.state_dict().items()}, aside / HEAD_FILE)
-        count = sum(parameter.numel() for parameter in model.parameters())
+        save_tokenizer(adapter.tokenizer, aside)
+        count = sum(parameter.numel() for parameter in model.base_model.parameters())
         card = Card(
             title=f"DNA encoder, {count:,} parameters",
             summary=f"Reads {adapter.kind} ({adapter.size} tokens); width {model.config.hidden_size}, "

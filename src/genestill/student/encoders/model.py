@@ -60,14 +60,31 @@ def build_mixers(config: EncoderConfig) -> list[nn.Module]:
     return delta + attention
 
 
-class EncoderModel(PreTrainedModel):
-    """Single-nucleotide encoder; see `EncoderConfig` for its parts."""
+class EncoderPreTrainedModel(PreTrainedModel):
+    """What the encoder and its models with heads share."""
 
     config_class = EncoderConfig
     base_model_prefix = "encoder"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ("EncoderLayer",)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, BidirectionalGatedDeltaNet):
+            module.reset_gates()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding, [vocabulary, H]."""
+        return self.base_model.token_embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.base_model.token_embedding = value
+
+
+class EncoderModel(EncoderPreTrainedModel):
+    """Single-nucleotide encoder; see `EncoderConfig` for its parts."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__(config)
@@ -84,35 +101,27 @@ class EncoderModel(PreTrainedModel):
         self.expansion = nn.Linear(config.hidden_size, config.expansion) if config.expansion else None
         self.post_init()
 
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, BidirectionalGatedDeltaNet):
-            module.reset_gates()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding, [vocabulary, H]."""
-        return self.token_embedding
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.token_embedding = value
-
     def forward(
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         tracks: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         **_,
-    ) -> BaseModelOutput:
+    ) -> BaseModelOutput | tuple:
         """Token representations.
 
         Args:
             input_ids: int64 [B, L], padded on the right.
             attention_mask: [B, L], 1 at real tokens and 0 at padding; without it every token is real.
             tracks: float [B, L, T] if the student has tracks; without it all tracks are 0.
+            output_hidden_states: whether the residual stream is given as well.
+            return_dict: False for a tuple.
 
         Returns:
-            ``last_hidden_state`` [B, L, H], zeros at padding.
+            ``last_hidden_state`` [B, L, H], zeros at padding; ``hidden_states``, if asked for, the residual stream
+            before the first layer and after each, [B, L, H], the last one normalised (``last_hidden_state`` itself).
 
         Raises:
             InputError: tracks of another number than the configuration's.
@@ -120,16 +129,22 @@ class EncoderModel(PreTrainedModel):
         mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
         if tracks is not None and tracks.shape[-1] != self.config.tracks:
             raise InputError(f"encoder: {tracks.shape[-1]} tracks were given; this student has {self.config.tracks}")
-        hidden = self._encode(input_ids, mask, tracks)
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        states = self._encode(input_ids, mask, tracks, wanted)
         if self.config.reverse_complement:
             order = self._reversed_positions(input_ids, mask)
             complement = torch.tensor(COMPLEMENT, device=input_ids.device)
             other = complement[input_ids.gather(1, order)]
             if tracks is not None:
                 tracks = tracks.gather(1, order.unsqueeze(-1).expand_as(tracks))
-            other = self._encode(other, mask, tracks)
-            hidden = (hidden + other.gather(1, order.unsqueeze(-1).expand_as(other))) / 2
-        return BaseModelOutput(last_hidden_state=hidden)
+            others = self._encode(other, mask, tracks, wanted)
+            states = [
+                (one + two.gather(1, order.unsqueeze(-1).expand_as(two))) / 2
+                for one, two in zip(states, others, strict=True)
+            ]
+        output = BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states) if wanted else None)
+        as_dictionary = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dictionary else output.to_tuple()
 
     def embed(
         self,
@@ -148,16 +163,20 @@ class EncoderModel(PreTrainedModel):
             hidden = functional.silu(self.expansion(hidden))
         return pool(hidden, mask, pooling or self.config.pooling)
 
-    def _encode(self, input_ids, mask, tracks) -> torch.Tensor:
+    def _encode(self, input_ids, mask, tracks, all_layers: bool) -> list[torch.Tensor]:
+        """The residual stream at its end, normalised, zero at padding; before it, if asked for, that of each layer."""
         hidden = self.token_embedding(input_ids)
         if tracks is not None and self.track_embedding is not None:
             hidden = hidden + self.track_embedding(tracks.to(hidden.dtype))
         if self.stem is not None:
             real = mask.unsqueeze(-1).to(hidden.dtype)
             hidden = hidden + self.stem((hidden * real).mT).mT
+        states = []
         for layer in self.layers:
+            if all_layers:
+                states.append(hidden)
             hidden = layer(hidden, mask)
-        return self.norm(hidden) * mask.unsqueeze(-1).to(hidden.dtype)
+        return [*states, self.norm(hidden) * mask.unsqueeze(-1).to(hidden.dtype)]
 
     def _reversed_positions(self, input_ids, mask) -> torch.Tensor:
         """int64 [B, L]: real bases in reversed order; a leading [CLS] and the padding stay where they are."""

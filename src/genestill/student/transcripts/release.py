@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from genestill.core.files import folder_aside, write_json
+from genestill.core.models import save_tokenizer
 from genestill.student.encoders.tokenization import build_tokenizer
 
 
@@ -18,7 +19,6 @@ def write_student(match, settings, figures: dict, output: Path) -> None:
     config.provenance = {"objective": settings.objective, "seed": settings.seed, "steps": settings.steps}
     with folder_aside(output / "model") as folder:
         match.model.save_pretrained(folder)
-        build_tokenizer(cls=config.pooling in ("cls", "concatenated"), max_length=config.max_length).save_pretrained(
-            folder
-        )
+        tokenizer = build_tokenizer(cls=config.pooling in ("cls", "concatenated"), max_length=config.max_length)
+        save_tokenizer(tokenizer, folder)
     write_json(output / "training.json", {"objective": settings.objective, "parameters": parameters, **figures})

@@ -1,0 +1,186 @@
+"""Encoders and DeBERTa students with a head: masked language models, and classifiers of sequences.
+
+A classifier keeps its pooling in config.json, so that a folder alone says how it classifies.
+"""
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import nn
+from torch.nn import functional
+from transformers import AutoModelForMaskedLM, DebertaV2Config, DebertaV2Model, PreTrainedModel
+from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput
+from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2PreTrainedModel
+
+from genestill.core.pooling import pool, pooled_size
+from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.model import EncoderModel, EncoderPreTrainedModel
+
+
+class LanguageHead(nn.Module):
+    """From token features [..., H] to logits over the vocabulary [..., V]: dense, GELU, norm, decoder."""
+
+    def __init__(self, hidden_size: int, vocabulary_size: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.GELU(),
+            nn.LayerNorm(hidden_size),
+            nn.Linear(hidden_size, vocabulary_size),
+        )
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of every position of ``hidden``."""
+        return self.layers(hidden)
+
+
+class EncoderForMaskedLM(EncoderPreTrainedModel):
+    """An encoder and its language head."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__(config)
+        self.encoder = EncoderModel(config)
+        self.language_head = LanguageHead(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+        **options,
+    ) -> MaskedLMOutput | tuple:
+        """Logits [B, L, V]; ``labels`` int64 [B, L] are -100 where nothing is asked."""
+        found = self.encoder(input_ids, attention_mask, **options)
+        logits = self.language_head(found.last_hidden_state)
+        loss = functional.cross_entropy(logits.mT, labels) if labels is not None else None
+        return _given(MaskedLMOutput(loss=loss, logits=logits, hidden_states=found.hidden_states), return_dict, self)
+
+
+@strict(accept_kwargs=True)
+class DebertaClassifierConfig(DebertaV2Config):
+    """A DeBERTa whose classifier pools as ``pooling`` says; transformers' own reads the first token alone."""
+
+    model_type = "genestill-deberta-classifier"
+    pooling: str = "mean"
+
+
+class _Classifier(PreTrainedModel):
+    """What both classifiers do once they have a base model and a head."""
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        window_of: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+        **options,
+    ) -> SequenceClassifierOutput | tuple:
+        """Logits of sequences.
+
+        Args:
+            input_ids: int64 [W, L], padded on the right; a row is a sequence, or a window of one.
+            attention_mask: [W, L].
+            window_of: int64 [W], the sequence (from 0) of each window; None where each row is a sequence.
+            labels: int64 [sequences].
+
+        Returns:
+            ``logits`` float [sequences, classes], and ``loss`` (cross-entropy) with labels.
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        found = self.base_model(input_ids=input_ids, attention_mask=mask, **options)
+        pooled = pool(found.last_hidden_state, mask, self.config.pooling)
+        if window_of is not None:
+            pooled = combine_windows(pooled, window_of, mask.sum(1), self.config.pooling)
+        logits = self.head(pooled)
+        loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
+        hidden = getattr(found, "hidden_states", None)
+        return _given(SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden), return_dict, self)
+
+
+class EncoderForSequenceClassification(_Classifier, EncoderPreTrainedModel):
+    """An encoder, its pooling and a linear head."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__(config)
+        self.encoder, self.head = EncoderModel(config), classification_head(config)
+        self.post_init()
+
+
+class DebertaOfClassifier(DebertaV2Model):
+    """A fine-tuned DeBERTa without its head: what `AutoModel` opens."""
+
+    config_class = DebertaClassifierConfig
+
+
+class DebertaForSequenceClassification(_Classifier, DebertaV2PreTrainedModel):
+    """A DeBERTa, a pooling and a linear head."""
+
+    config_class = DebertaClassifierConfig
+
+    def __init__(self, config: DebertaClassifierConfig):
+        super().__init__(config)
+        self.deberta, self.head = DebertaV2Model(config), classification_head(config)
+        self.post_init()
+
+
+def classification_head(config) -> nn.Module:
+    """Norm and linear map from a pooled vector to the classes of ``config``."""
+    width = pooled_size(config.hidden_size, config.pooling)
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.num_labels))
+
+
+def with_classifier(student: PreTrainedModel, classes: list[str], pooling: str) -> PreTrainedModel:
+    """A classifier around ``student`` (the same object, not a copy), with a fresh head."""
+    names = {"id2label": dict(enumerate(classes)), "label2id": {name: code for code, name in enumerate(classes)}}
+    settings = student.config.to_dict() | names | {"pooling": pooling}
+    for key in ("model_type", "architectures", "num_labels"):
+        settings.pop(key, None)
+    if isinstance(student, EncoderModel):
+        model = EncoderForSequenceClassification(EncoderConfig(**settings))
+    else:
+        model = DebertaForSequenceClassification(DebertaClassifierConfig(**settings))
+    setattr(model, model.base_model_prefix, student)
+    return model
+
+
+def with_language_head(student: PreTrainedModel) -> PreTrainedModel:
+    """A masked language model around ``student`` (the same object, not a copy), with a fresh head."""
+    model = AutoModelForMaskedLM.from_config(student.config)
+    setattr(model, model.base_model_prefix, student)
+    model.tie_weights()
+    return model
+
+
+def combine_windows(vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor, pooling: str) -> torch.Tensor:
+    """One vector per sequence from those of its windows, as `windows.CombinedWindows` combines them.
+
+    Args:
+        vectors: float [W, width], pooled windows.
+        rows: int64 [W], the sequence of each, from 0; none is left out.
+        weights: [W], tokens of each.
+        pooling: how they were pooled; where that is the maximum, the maximum over windows is taken.
+
+    Returns:
+        float [sequences, width].
+    """
+    count = int(rows.max()) + 1
+    weights = weights.to(vectors.dtype)
+    total = torch.zeros(count, device=vectors.device, dtype=vectors.dtype).index_add(0, rows, weights)
+    shares = (weights / total[rows])[:, None]
+    mean = torch.zeros(count, vectors.shape[1], device=vectors.device, dtype=vectors.dtype)
+    mean = mean.index_add(0, rows, vectors * shares)
+    width = vectors.shape[1]
+    maximal = {"max": slice(0, width), "concatenated": slice(width // 3, 2 * width // 3)}.get(pooling)
+    if maximal is None:
+        return mean
+    part = vectors[:, maximal]
+    index = rows[:, None].expand_as(part)
+    highest = torch.zeros_like(mean[:, maximal]).scatter_reduce(0, index, part, "amax", include_self=False)
+    return torch.cat([mean[:, : maximal.start], highest, mean[:, maximal.stop :]], dim=1)
+
+
+def _given(output, return_dict: bool | None, model: PreTrainedModel):
+    wanted = model.config.return_dict if return_dict is None else return_dict
+    return output if wanted else output.to_tuple()
