@@ -44,6 +44,7 @@ BLOCK = 1 << 18  # rows that are simulated at a time
 STEEPER = 1.6
 # Differences below these are noise: seconds of CPU time and GB.
 NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
+ONE_EPOCH = "training of one epoch"  # for points at which all epochs would take hours
 
 
 def lineage(species: int) -> list[str]:
@@ -221,6 +222,10 @@ def commands(folder: Path) -> dict[str, list]:
     hits, shards = ["--hits", folder / "hits.parquet"], ["--embeddings", folder / "shard.parquet"]
     genestill = [sys.executable, "-m", "genestill"]
     part = [sys.executable, __file__, "--folder", folder, "--part"]
+    training = [*genestill, "student", "train-corrector", *both, *depths, *labels, *hits, *tree, *taxonomy,
+                "--soft-labels", folder / "soft_labels.parquet", *shards, "--output-model", folder / "student",
+                "--output-predictions", folder / "predictions.parquet", "--output-embeddings",
+                folder / "representations.parquet"]  # fmt: skip
     return {
         "hits": [*part, "hits"],
         "label tree": [*genestill, "labels", "tree", *taxonomy, *labels, *hits, "--other-children", "--output",
@@ -229,10 +234,8 @@ def commands(folder: Path) -> dict[str, list]:
                         folder / "softened.parquet"],
         "evidence": [*part, "evidence"],
         "neighbours": [*part, "neighbours"],
-        "training": [*genestill, "student", "train-corrector", *both, *depths, *labels, *hits, *tree, *taxonomy,
-                     "--soft-labels", folder / "soft_labels.parquet", *shards, "--output-model", folder / "student",
-                     "--output-predictions", folder / "predictions.parquet", "--output-embeddings",
-                     folder / "representations.parquet"],
+        "training": training,
+        ONE_EPOCH: [*training, "--epochs", "1"],
         "training from labels": [*genestill, "student", "train-corrector", *both, *depths, *labels, *tree, *taxonomy,
                                  "--output-model", folder / "other", "--output-predictions",
                                  folder / "other.parquet"],
@@ -394,7 +397,7 @@ def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> l
     for step, command in commands(folder).items():
         # What later steps read is made again where it is missing.
         needed = (step == "label tree" and not (folder / "tree.tsv").exists()) or (
-            step == "training" and not (folder / "student").exists() and "prediction" in " ".join(missing)
+            step == ONE_EPOCH and not (folder / "student").exists() and "prediction" in " ".join(missing)
         )
         if step not in missing and not needed:
             continue

@@ -16,6 +16,7 @@ _NORMALISATIONS = (
 )  # fmt: skip
 
 EPSILON = 1e-8
+ROWS = 512  # moved at a time, so that what is computed stays in the cache of the processor
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class RowAdamW:
 
         A step has one batch: what was taken before and has not moved is forgotten.
         """
-        self._rows, self.taken = rows, [part.detach()[rows].requires_grad_() for part in self.parameters]
+        self._rows = rows
+        self.taken = [part.detach().index_select(0, rows).requires_grad_() for part in self.parameters]
         return self.taken
 
     @torch.no_grad()
@@ -95,14 +97,16 @@ class RowAdamW:
         for parameter, gradient, averages, squares, (rate, weight_decay) in zip(
             self.parameters, gradients, self._averages, self._squares, settings, strict=True
         ):
-            average = averages[rows].lerp_(gradient, 1 - betas[0])
-            square = squares[rows].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-            averages[rows], squares[rows] = average, square
             of_row = (-1, *(1,) * (parameter.dim() - 1))
-            size = square.div_((1 - betas[1] ** taken).view(of_row)).sqrt_().add_(EPSILON)
-            average.div_((1 - betas[0] ** taken).view(of_row)).div_(size)
-            kept = parameter[rows].mul_(1 - rate * weight_decay)
-            parameter[rows] = kept.sub_(average, alpha=rate)
+            for some, times, slope in zip(rows.split(ROWS), taken.split(ROWS), gradient.split(ROWS), strict=True):
+                average = averages.index_select(0, some).lerp_(slope, 1 - betas[0])
+                square = squares.index_select(0, some).mul_(betas[1]).addcmul_(slope, slope, value=1 - betas[1])
+                averages.index_copy_(0, some, average)
+                squares.index_copy_(0, some, square)
+                size = square.div_((1 - betas[1] ** times).view(of_row)).sqrt_().add_(EPSILON)
+                average.div_((1 - betas[0] ** times).view(of_row)).div_(size)
+                kept = parameter.index_select(0, some).mul_(1 - rate * weight_decay)
+                parameter.index_copy_(0, some, kept.sub_(average, alpha=rate))
 
     def state(self) -> dict[str, list[torch.Tensor]]:
         """What a checkpoint keeps."""

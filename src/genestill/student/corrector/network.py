@@ -95,7 +95,7 @@ class Corrector(nn.Module):
         logits = self.head(self.represent(values, present))
         if evidence_leaves is None or evidence_gains is None:
             return logits
-        return logits.scatter_add(1, evidence_leaves, self.evidence_weight * evidence_gains)
+        return logits.scatter_add_(1, evidence_leaves, self.evidence_weight * evidence_gains)
 
     def represent(self, values: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """What the corrector makes of its inputs before it looks at the search: float32 [b, hidden size]."""

@@ -14,7 +14,8 @@ def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(N
     """Calibrated probabilities over the leaves of the contigs in ``rows``: float32 [n, leaves]."""
     with torch.no_grad():
         logits = student(inputs.values[rows], inputs.present[rows], inputs.leaves[rows], inputs.gains[rows])
-        return torch.softmax(logits / student.config.temperature, dim=1).numpy()
+        torch.softmax(logits.div_(student.config.temperature), dim=1, out=logits)
+        return logits.numpy()
 
 
 def representations(student: Corrector, inputs: Inputs) -> np.ndarray:

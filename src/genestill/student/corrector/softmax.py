@@ -18,7 +18,7 @@ from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
 from genestill.student.corrector.targets import Targets
 
-SAMPLED = 4096  # leaves that all contigs of a step share
+SAMPLED = 2048  # leaves that all contigs of a step share
 SAMPLED_BELOW = 8  # leaves of a wide node, for each contig with one
 
 
@@ -123,12 +123,15 @@ class SampledSoftmax:
         seen = self.student.represent(batch["values"], batch["present"])
 
         def logits_of(contig: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-            return (seen[contig] * weight[at]).sum(dim=1) + bias[at]
+            # The gradient of index_select is added up row by row; that of brackets sorts the places first.
+            products = seen.index_select(0, contig) * weight.index_select(0, at)
+            return products.sum(dim=1) + bias.index_select(0, at)
 
         # Evidence of a contig raises leaves that it names, and no other.
         raised = torch.zeros(len(rows), len(leaves)).scatter_add_(1, self._places(leaves, batch["leaves"]), gains)
         own = logits_of(owner, leaf_place) + self.student.evidence_weight * raised[owner, leaf_place]
-        shared = seen @ weight[sample_place].T + bias[sample_place] + torch.log(batch["weights"])
+        offset = bias.index_select(0, sample_place) + torch.log(batch["weights"])
+        shared = torch.addmm(offset, seen, weight.index_select(0, sample_place).T)
         self.place[sample] = torch.arange(len(sample))
         at = self.place[leaf]
         self.place[sample] = -1
