@@ -15,8 +15,10 @@ What is not here: MMseqs2 itself, whose memory its database decides, and the tea
 
 import argparse
 import csv
+import math
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,6 +44,9 @@ HIDDEN_SIZE, SHORT_HIDDEN_SIZE = 1536, 64  # width of the teacher's embeddings
 BLOCK = 1 << 18  # rows that are simulated at a time
 # Growth that is still linear: the slope of the last part of an axis over that of the part before it.
 STEEPER = 1.6
+# Or: the exponent of a power law through all points of an axis.
+MOST_EXPONENT = 1.1
+MOST_HOURS = 2  # of training, at any point
 # Differences below these are noise: seconds of CPU time and GB.
 NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
 ONE_EPOCH = "training of one epoch"  # for points at which all epochs would take hours
@@ -214,6 +219,19 @@ def simulate_soft_labels(folder: Path) -> None:
             writer.write_table(pa.table([part, nodes, values], schema=SOFT_LABELS))
 
 
+def simulate_student(folder: Path) -> None:
+    """Write a student over the label tree with weights as they are before training: predictions cost as much."""
+    import torch
+
+    from genestill.core.label_tree import LabelTree
+    from genestill.student.corrector.network import Corrector, CorrectorConfig
+
+    torch.manual_seed(SEED)
+    tree, samples = LabelTree.load(folder / "tree.tsv"), [f"sample{number}" for number in range(SAMPLES)]
+    groups = {"composition": 103, "abundance": len(samples) + 1}
+    Corrector(CorrectorConfig(groups, len(tree.leaves), samples=samples), tree).save_pretrained(folder / "untrained")
+
+
 def commands(folder: Path) -> dict[str, list]:
     """The command of every step, as its rule gives it; "evidence", "neighbours" and "hits" are parts of commands."""
     both = ["--contigs", folder / "contigs.fna", "--index", folder / "index.parquet"]
@@ -239,9 +257,9 @@ def commands(folder: Path) -> dict[str, list]:
         "training from labels": [*genestill, "student", "train-corrector", *both, *depths, *labels, *tree, *taxonomy,
                                  "--output-model", folder / "other", "--output-predictions",
                                  folder / "other.parquet"],
-        "prediction": [*genestill, "student", "predict", "--model", folder / "student", *both, *depths, "--output",
+        "prediction": [*genestill, "student", "predict", "--model", folder / "untrained", *both, *depths, "--output",
                        folder / "alone.parquet"],
-        "prediction with hits": [*genestill, "student", "predict", "--model", folder / "student", *both, *depths,
+        "prediction with hits": [*genestill, "student", "predict", "--model", folder / "untrained", *both, *depths,
                                  *hits, *taxonomy, "--output", folder / "searched.parquet"],
     }  # fmt: skip
 
@@ -252,6 +270,8 @@ def run_part(folder: Path, part: str, size: int) -> None:
         return simulate(folder, *_point(folder.name), size)
     if part == "soft labels":
         return simulate_soft_labels(folder)
+    if part == "student":
+        return simulate_student(folder)
     from genestill.core.memory import give_back_large_arrays
 
     give_back_large_arrays()
@@ -377,6 +397,62 @@ def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
     return found
 
 
+def exponents(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[tuple[str, str, float]]:
+    """Step, quantity, and exponent of the power law through the points of ``axis`` that are in ``rows``; see `growth`.
+
+    Least squares of logarithms; a step that fewer than two points have is left out.
+    """
+    found = []
+    for step in commands(Path()):
+        points = [point for point in axis if (*point, step) in rows]
+        for quantity, noise in NOISE.items():
+            if len(points) > 1:
+                size = [math.log(point[place]) for point in points]
+                cost = [math.log(max(float(rows[*point, step][quantity]), noise)) for point in points]
+                found.append((step, quantity, statistics.linear_regression(size, cost).slope))
+    return found
+
+
+def whole_training(rows: dict[tuple, dict]) -> dict[tuple, float]:
+    """CPU seconds of all epochs at the points where only `ONE_EPOCH` was measured.
+
+    A further epoch costs as much for each contig as at a point of as many species at which both were measured: the same
+    steps, each with as many contigs and leaves.
+    """
+
+    def cost(point: tuple, step: str) -> float:
+        return float(rows[*point, step]["cpu_seconds"])
+
+    one = [key[:3] for key in rows if key[3] == ONE_EPOCH]
+    both = [point for point in one if (*point, "training") in rows]
+    found = {}
+    for point in one:
+        like = [other for other in both if other[0] == point[0]]
+        if point not in both and like:
+            largest = max(like, key=lambda other: other[1])
+            further = (cost(largest, "training") - cost(largest, ONE_EPOCH)) / largest[1]
+            found[point] = cost(point, ONE_EPOCH) + further * point[1]
+    return found
+
+
+def judge(rows: dict[tuple, dict], axes: list[tuple[list[tuple], int]]) -> list[str]:
+    """Print the exponents and the whole of what was measured in part; return what grows too fast or takes too long."""
+    wrong = []
+    for axis, place in axes:
+        name = ("species", "contigs")[place]
+        for step, quantity, exponent in exponents(rows, axis, place):
+            print(f"{step}: {quantity} grows as {name} to the power of {exponent:.2f}")
+            if exponent > MOST_EXPONENT:
+                wrong.append(f"{step}: {quantity} grows as {name} to the power of {exponent:.2f}")
+        wrong += growth(rows, axis, place)
+    hours = {key[:3]: float(row["cpu_seconds"]) / 3600 for key, row in rows.items() if key[3] == "training"}
+    for point, seconds in whole_training(rows).items():
+        hours[point] = seconds / 3600
+        print(f"{_name(point)}: training takes {hours[point]:.2f} CPU hours, going by its first epoch and by the other "
+              f"epochs of the point of {point[0]} species that was trained to the end")  # fmt: skip
+    return wrong + [f"{_name(point)}: training takes {h:.1f} CPU hours" for point, h in hours.items() if h > MOST_HOURS]
+
+
 def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> list[str]:
     """Measure the steps of a point that are not in the table; return what failed, a sentence each."""
     steps = options.steps or list(commands(Path()))
@@ -384,7 +460,7 @@ def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> l
     missing = [step for step in steps if (*point, step) not in standing]
     if not missing:
         return []
-    folder = options.folder / "x".join(map(str, point))
+    folder = options.folder / _name(point)
     itself = [sys.executable, __file__, "--hidden-size", options.hidden_size, "--folder", folder, "--part"]
     if not (folder / "simulated").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -395,16 +471,17 @@ def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> l
             return [f"{folder.name}: simulation: {reason}"]
     failed = []
     for step, command in commands(folder).items():
-        # What later steps read is made again where it is missing.
-        needed = (step == "label tree" and not (folder / "tree.tsv").exists()) or (
-            step == ONE_EPOCH and not (folder / "student").exists() and "prediction" in " ".join(missing)
-        )
-        if step not in missing and not needed:
+        # Every later step reads the label tree.
+        if step not in missing and not (step == "label tree" and not (folder / "tree.tsv").exists()):
             continue
-        if step.startswith("training") and not (folder / "soft_labels.parquet").exists():
-            *_, reason = measure([*itself, "soft labels"], options.threads, options.most_gb)
-            if reason:
-                failed.append(f"{folder.name}: simulated soft labels: {reason}")
+        for part, output, readers in (
+            ("soft labels", "soft_labels.parquet", "training"),
+            ("student", "untrained", "prediction"),
+        ):
+            if step.startswith(readers) and not (folder / output).exists():
+                *_, reason = measure([*itself, part], options.threads, options.most_gb)
+                if reason:
+                    failed.append(f"{folder.name}: simulated {part}: {reason}")
         seconds, cpu_seconds, peak_gb, reason = measure(command, options.threads, options.most_gb)
         print(f"{folder.name:>24} {step:<22} {seconds:>9.1f} s {cpu_seconds:>9.1f} s CPU {peak_gb:>6.2f} GB {reason}",
               flush=True)  # fmt: skip
@@ -425,6 +502,10 @@ def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> l
 def _commit() -> str:
     found = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
     return found.stdout.strip()
+
+
+def _name(point: tuple[int, int, int]) -> str:
+    return "x".join(map(str, point))
 
 
 def _point(text: str) -> tuple[int, int, int]:
@@ -464,7 +545,7 @@ def main() -> int:
         options.output = options.output or TABLE
         wrong = [sentence for point in points for sentence in measure_point(point, options)]
         rows = read_rows(options.output)
-        wrong += [sentence for axis, place in axes for sentence in growth(rows, axis, place)]
+        wrong += judge(rows, axes)
     for sentence in wrong:
         print(sentence, file=sys.stderr)
     return int(bool(wrong))

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -47,3 +48,29 @@ def test_requests_grow_with_rows_of_the_inputs_and_with_the_attempt(tmp_path):
 def test_a_file_that_is_no_table_is_left_for_the_job_to_refuse(command, tmp_path):
     (tmp_path / "index.parquet").write_text("no table")
     assert memory_mb(command, 2, tmp_path / "index.parquet") == 2 * NEEDS[command].mb
+
+
+def test_what_is_held_whole_counts_by_its_values_and_without_gzip_and_of_shards_the_largest(tmp_path):
+    need = NEEDS["student distil-dna"]
+    values = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(40_000 * 50, np.float16)), 50)
+    for name, rows in (("small", 10_000), ("large", 40_000)):
+        pq.write_table(pa.table({"features": values[:rows]}), tmp_path / f"{name}.parquet")
+    (tmp_path / "sequences.fna").write_bytes(b"A" * 2_000_000)
+    (tmp_path / "sequences.fna.gz").write_bytes(b"A" * 2_000_000)
+    shards = [tmp_path / "small.parquet", str(tmp_path / "large.parquet"), tmp_path / "missing.parquet"]
+
+    def asked(**given) -> int:
+        return memory_mb("student distil-dna", 1, **given) - need.mb
+
+    assert asked(shards=shards) == round(need.held * 40_000 * 50 * 2 / 1e6)
+    assert asked(held=tmp_path / "sequences.fna", shards=shards) == round(need.held * 6)
+    assert asked(held=[tmp_path / "sequences.fna.gz", shards[:1]]) == round(need.held * (9 + 1))
+    assert memory_mb("student distil-dna", 2, shards=shards) == 2 * (need.mb + asked(shards=shards))
+
+
+def test_a_model_counts_by_its_weights(tmp_path):
+    (tmp_path / "model-1.safetensors").write_bytes(b"0" * 3_000_000)
+    (tmp_path / "model-2.safetensors").write_bytes(b"0" * 1_000_000)
+    (tmp_path / "tokenizer.json").write_bytes(b"0" * 1_000_000)
+    need = NEEDS["teacher check"]
+    assert memory_mb("teacher check", 1, held=str(tmp_path)) == need.mb + round(need.held * 4)

@@ -123,7 +123,9 @@ rule probe_sequence_task:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "evaluation sequence-fit", attempt, held=input.embeddings
+        ),
         runtime=120,
     params:
         kind=lambda wildcards: dna_kind(wildcards.encoder),

@@ -38,7 +38,9 @@ rule train_tokenizer:
         "../../envs/genestill.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student train-tokenizer", attempt, held=input[0]
+        ),
         runtime=120,
     params:
         vocabulary=DNA["vocabulary"],
@@ -87,7 +89,9 @@ rule pretrain_dna_student:
         "../../envs/genestill.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student pretrain-dna", attempt, held=input.sequences
+        ),
         runtime=lambda wildcards, attempt: 720 * attempt,
         gpu=1,
         gpu_model=GPU_MODEL,
@@ -120,7 +124,9 @@ rule distil_dna_student:
         "../../envs/genestill.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student distil-dna", attempt, held=input.sequences, shards=input.features
+        ),
         runtime=lambda wildcards, attempt: 720 * attempt,
         gpu=1,
         gpu_model=GPU_MODEL,

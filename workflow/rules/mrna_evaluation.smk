@@ -102,7 +102,9 @@ rule probe_transcripts:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "evaluation probe", attempt, held=input.features
+        ),
         runtime=240,
     params:
         features=lambda wildcards, input: options(embeddings=input.features),

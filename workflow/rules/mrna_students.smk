@@ -87,7 +87,9 @@ rule leave_out_relatives:
         "../../envs/mmseqs2.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "reference relatives", attempt, held=input.transcripts
+        ),
         runtime=240,
     params:
         homology=options(**MRNA["homology"]),
@@ -123,7 +125,11 @@ rule distil_transcript_student:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student distil-transcripts",
+            attempt,
+            held=[input.transcripts, input.get("embeddings", [])],
+        ),
         runtime=600,
         gpu=1,
         gpu_model=GPU_MODEL,

@@ -195,7 +195,9 @@ rule check_teacher:
         "../../envs/teacher.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "teacher check", attempt, held=input.model
+        ),
         runtime=60,
         gpu=1,
         gpu_model=GPU_MODEL,
@@ -231,7 +233,9 @@ rule embed_shard:
         "../../envs/teacher.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "teacher embed", attempt, input.index, held=input.model
+        ),
         runtime=lambda wildcards, attempt: 600 * attempt,
         gpu=TEACHER_CONFIG["processes"],
         gpu_model=GPU_MODEL,

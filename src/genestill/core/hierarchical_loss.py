@@ -18,13 +18,6 @@ class FlatSoftmax:
         self.start = torch.as_tensor(tree.leaf_start, dtype=torch.long, device=device)
         self.stop = torch.as_tensor(tree.leaf_stop, dtype=torch.long, device=device)
 
-    @classmethod
-    def of_intervals(cls, start: torch.Tensor, stop: torch.Tensor) -> "FlatSoftmax":
-        """The same for nodes that hold the outputs ``start`` to ``stop`` - 1, int64 [n] each."""
-        found = cls.__new__(cls)
-        found.start, found.stop = start, stop
-        return found
-
     def node_probabilities(self, logits: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """Probability of ``nodes`` [b] (int64), one for each row of ``logits`` [b, leaves]: float64 [b]."""
         # In float64, or the difference of two sums near one would lose small probabilities.

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from genestill.core.devices import choose_device
-from genestill.core.hierarchical_loss import FlatSoftmax
+from genestill.core.hierarchical_loss import SMALLEST_PROBABILITY
 from genestill.core.label_tree import LabelTree
 from genestill.core.memory import give_back_large_arrays, row_blocks
 from genestill.core.predictions import predictions_of
@@ -102,8 +102,14 @@ class Segments:
 
     def loss(self, logits: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """-log of the probability of the label ``nodes`` [b], from logits of all segments [b, s]: float32 [b]."""
-        softmax = FlatSoftmax.of_intervals(self.start, self.stop)
-        return softmax.negative_log_likelihood(logits + torch.log(self.size), nodes)
+        logits = logits + torch.log(self.size)
+        # Nearly all labels hold few segments, so that only the sum over all of them goes through the whole array.
+        start, count = self.start[nodes], (self.stop - self.start)[nodes]
+        owner = torch.repeat_interleave(torch.arange(len(nodes), device=logits.device), count)
+        segment = torch.arange(len(owner), device=logits.device) - (count.cumsum(0) - count - start)[owner]
+        total = torch.logsumexp(logits, dim=1)
+        shares = torch.exp(logits[owner, segment] - total[owner])
+        return -torch.log(torch.zeros_like(total).index_add(0, owner, shares).clamp(SMALLEST_PROBABILITY, 1.0))
 
     def draw(self, nodes: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Random numbers of a step with the labels ``nodes`` [b]: which segments `sampled_loss` looks at."""
