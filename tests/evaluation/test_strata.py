@@ -154,6 +154,12 @@ def test_intervals_name_the_clusters_and_absent_genera_are_one(case, figures):
     assert row["low"] <= row["value"] <= row["high"]
 
 
+def test_one_genome_gives_no_interval(figures):
+    row = figures.loc[("absent_named", "species", "status=absent species", "", "")]
+    assert (row["value"], row["n_clusters"]) == (0.5, 1)
+    assert row[["low", "high"]].isna().all()
+
+
 def test_clusters_are_drawn_within_their_group():
     group = np.array([0, 1, 0, 1, 1])
     weights = draw_weights(np.random.default_rng(1), 50, 5, group)

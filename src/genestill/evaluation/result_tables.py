@@ -30,13 +30,26 @@ from genestill.evaluation.strata import place_of
 
 MARKED = re.compile(r"(<!-- results: ([^\n]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 # Smaller is better.
-_DOWN = ("absent_called", "ece", "over_depth", "seconds", "peak_memory_mb", "mse")
+_DOWN = (
+    "absent_called",
+    "absent_named",
+    "risk",
+    "ece",
+    "ece_adaptive",
+    "over_depth",
+    "seconds",
+    "peak_memory_mb",
+    "mse",
+)
 # Counts and sizes, shown without decimals.
 _WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "peak_memory_mb", *HELD)
 _WORDS = {
     "f1": "F1",
     "ece": "calibration error",
     "absent_called": "named although absent",
+    "absent_named": "share of absent named",
+    "recall_known": "recall on known",
+    "ece_adaptive": "calibration error",
     "own": "",
     "peak_memory_mb": "peak memory, MB",
     "seconds": "seconds",

@@ -244,9 +244,12 @@ def _row(task: str, metric: str, value: float | None, units: int, threshold: str
 
 
 def _interval(drawn: np.ndarray, clusters: int | None) -> dict:
-    """Ends of an interval; a resample without the contigs that a share needs does not count."""
+    """Ends of an interval; a resample without the contigs that a share needs does not count.
+
+    One cluster says nothing about others: no interval.
+    """
     drawn = drawn[~np.isnan(drawn)]
-    low, high = interval(drawn) if len(drawn) else (None, None)
+    low, high = interval(drawn) if len(drawn) and clusters != 1 else (None, None)
     return {"low": low, "high": high, "n_clusters": clusters}
 
 

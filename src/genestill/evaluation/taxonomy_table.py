@@ -84,7 +84,8 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
             row += [_value(whole, rank, name, metric) for name in pair for metric in ("precision", "recall", "f1")]
             if len(pair) == 2:
                 found = whole.loc[(rank, model, "f1", baseline)]
-                row += [f"{found['value']:+.3f}", f"{found['low']:+.3f} to {found['high']:+.3f}"]
+                ends = "-" if pd.isna(found["low"]) else f"{found['low']:+.3f} to {found['high']:+.3f}"
+                row += [f"{found['value']:+.3f}", ends]
             rows.append(row)
         lines += [*_aligned(rows), ""]
     rows = [["", *models]]
