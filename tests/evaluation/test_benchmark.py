@@ -4,17 +4,25 @@ import pytest
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, parse_lineage
-from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TALLIES, TRUTH, metrics_table, rank_columns
+from genestill.core.table_schemas import (
+    LABELS,
+    METRICS,
+    OUTCOME_COUNTS,
+    PREDICTIONS,
+    TRUTH,
+    metrics_table,
+    rank_columns,
+)
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of
 from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
 from genestill.evaluation.calls import Predictions
-from genestill.evaluation.tallies import write_tallies
+from genestill.evaluation.outcome_counts import write_outcome_counts
 
 GENOMES = [f"genome{number}" for number in range(8)]
 
 
-def tally(dataset, model, seed, right, absent=(), threshold="own", called=0):
+def count_of(dataset, model, seed, right, absent=(), threshold="own", called=0):
     """Ten contigs a genome; ``right`` of them correct in every known genome, ``called`` named in every absent one."""
     rows = []
     for rank in RANKS:
@@ -24,21 +32,21 @@ def tally(dataset, model, seed, right, absent=(), threshold="own", called=0):
             counts = (correct, wrong, 10 - correct - wrong, 10 * lacking, called * lacking)
             status = "absent species" if lacking else "exact copy"
             rows.append((dataset, model, "student", seed, threshold, rank, genome, status, genome, *counts))
-    return pd.DataFrame(rows, columns=TALLIES.names)
+    return pd.DataFrame(rows, columns=OUTCOME_COUNTS.names)
 
 
 @pytest.fixture
-def tallies():
+def counts():
     return pd.concat(
         [
-            tally("one", "MMseqs2", 0, 5, absent=GENOMES[:2], called=6),
-            tally("one", "ours", 1, 9, absent=GENOMES[:2], called=2),
-            tally("one", "ours", 2, 7, absent=GENOMES[:2], called=0),
-            tally("two", "MMseqs2", 0, 8),
-            tally("two", "ours", 1, 9),
-            tally("two", "ours", 2, 9),
-            tally("made", "MMseqs2", 0, 1, absent=GENOMES[:4]),
-            tally("made", "ours", 1, 1, absent=GENOMES[:4]),
+            count_of("one", "MMseqs2", 0, 5, absent=GENOMES[:2], called=6),
+            count_of("one", "ours", 1, 9, absent=GENOMES[:2], called=2),
+            count_of("one", "ours", 2, 7, absent=GENOMES[:2], called=0),
+            count_of("two", "MMseqs2", 0, 8),
+            count_of("two", "ours", 1, 9),
+            count_of("two", "ours", 2, 9),
+            count_of("made", "MMseqs2", 0, 1, absent=GENOMES[:4]),
+            count_of("made", "ours", 1, 1, absent=GENOMES[:4]),
         ],
         ignore_index=True,
     )
@@ -48,8 +56,8 @@ def f1(correct, wrong, contigs):
     return 2 * correct / (correct + wrong + contigs)
 
 
-def test_a_benchmark_averages_seeds_before_communities(tallies):
-    table = compare(tallies, "ours", ["made"], seed=1, resamples=50)
+def test_a_benchmark_averages_seeds_before_communities(counts):
+    table = compare(counts, "ours", ["made"], seed=1, resamples=50)
     species = table[(table["rank"] == "species") & (table["stratum"] == "all")].set_index(["scope", "model"])
     ours = (f1(54, 4, 80) + f1(42, 0, 80)) / 2
     assert species.loc[("one", "ours"), "f1"] == pytest.approx(ours)
@@ -59,8 +67,8 @@ def test_a_benchmark_averages_seeds_before_communities(tallies):
     assert species.loc[("open", "ours"), "recall_known"] == pytest.approx(0.8)
 
 
-def test_simulated_communities_are_in_no_mean_over_real_ones(tallies):
-    assert scopes_of(tallies, ["made"]) == {
+def test_simulated_communities_are_in_no_mean_over_real_ones(counts):
+    assert scopes_of(counts, ["made"]) == {
         "open": ["one"],
         "closed": ["two"],
         "made": ["made"],
@@ -69,8 +77,8 @@ def test_simulated_communities_are_in_no_mean_over_real_ones(tallies):
     }
 
 
-def test_gains_are_paired_so_that_a_constant_lead_has_no_interval(tallies):
-    table = compare(tallies, "ours", ["made"], seed=1, resamples=200)
+def test_gains_are_paired_so_that_a_constant_lead_has_no_interval(counts):
+    table = compare(counts, "ours", ["made"], seed=1, resamples=200)
     table = table[(table["rank"] == "species") & (table["stratum"] == "all")]
     closed = table[table["scope"] == "closed"].set_index("model")
     lead = f1(9, 0, 10) - f1(8, 0, 10)
@@ -83,7 +91,7 @@ def test_a_genome_of_several_communities_is_drawn_for_all_of_them_at_once():
     # In "one" a genome is right where it is wrong in "two": what a draw gives to the one it takes from the other.
     parts = []
     for dataset, right in (("one", GENOMES[:4]), ("two", GENOMES[4:])):
-        part = tally(dataset, "ours", 1, 10)
+        part = count_of(dataset, "ours", 1, 10)
         wrong = ~part["genome"].isin(right)
         part.loc[wrong, ["correct", "wrong"]] = [0, 10]
         parts.append(part)
@@ -93,13 +101,13 @@ def test_a_genome_of_several_communities_is_drawn_for_all_of_them_at_once():
     assert row["f1_high"] - row["f1_low"] < 1e-9
 
 
-def test_a_model_that_one_community_lacks_is_named(tallies):
-    lacking = tallies[(tallies["dataset"] != "two") | (tallies["model"] != "ours")]
+def test_a_model_that_one_community_lacks_is_named(counts):
+    lacking = counts[(counts["dataset"] != "two") | (counts["model"] != "ours")]
     with pytest.raises(InputError, match=r"no run of ours .* in the community 'two'"):
         compare(lacking, "ours", ["made"], seed=1, resamples=10)
 
 
-def test_tallies_count_every_contig_with_a_right_answer_once_for_each_genome(tmp_path):
+def test_outcomes_are_counted_for_every_contig_with_a_right_answer_once_for_each_genome(tmp_path):
     ids = ["a", "b", "c", "untraced"]
     true = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}") for name in "xyy"]
     true.append(parse_lineage(""))
@@ -117,14 +125,14 @@ def test_tallies_count_every_contig_with_a_right_answer_once_for_each_genome(tmp
     confidences = {f"confidence_{rank}": 0.9 for rank in RANKS}
     said = {"id": ids, **rank_columns([true[0]] * 4), **confidences, "accepted": [7, 6, 7, 7], "reason": ""}
     write_table(tmp_path / "said.parquet", pd.DataFrame(said), PREDICTIONS)
-    made = write_tallies(
+    made = write_outcome_counts(
         tmp_path / "truth.parquet",
         tmp_path / "labels.parquet",
         [Predictions("ours", tmp_path / "said.parquet", seed=3)],
         "d",
-        tmp_path / "tallies.parquet",
+        tmp_path / "outcome_counts.parquet",
     )
-    assert read_table(tmp_path / "tallies.parquet", TALLIES).equals(made)
+    assert read_table(tmp_path / "outcome_counts.parquet", OUTCOME_COUNTS).equals(made)
     own = made[(made["model"] == "ours") & (made["rank"] == "species")].set_index(["threshold", "genome"])
     assert own.loc[("own", "y"), ["status", "cluster"]].tolist() == ["absent species", "y"]
     counts = ["correct", "wrong", "none", "absent", "absent_called"]
@@ -135,7 +143,7 @@ def test_tallies_count_every_contig_with_a_right_answer_once_for_each_genome(tmp
     assert set(own["seed"]) == {3}
 
 
-def test_the_comparison_becomes_a_table_and_figures(tmp_path, tallies):
+def test_the_comparison_becomes_a_table_and_figures(tmp_path, counts):
     rows = [
         {"dataset": dataset, "model": model, "metric": metric, "seed": seed, "kind": kind}
         for dataset in ("one", "two", "made")
@@ -144,13 +152,13 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, tallies):
     ]
     same = {"benchmark": "taxonomy", "task": "species", "stratum": "all", "value": 0.25, "n_units": 10}
     write_table(tmp_path / "metrics.parquet", metrics_table(rows, **same), METRICS)
-    write_table(tmp_path / "tallies.parquet", tallies, TALLIES)
+    write_table(tmp_path / "outcome_counts.parquet", counts, OUTCOME_COUNTS)
     cost = tmp_path / "cost.tsv"
     cost.write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t600.0\n")
     comparison = tmp_path / "comparison.tsv"
     gather_benchmark(
         [tmp_path / "metrics.parquet"],
-        [tmp_path / "tallies.parquet"],
+        [tmp_path / "outcome_counts.parquet"],
         [("ours", cost)],
         "ours",
         ["made"],

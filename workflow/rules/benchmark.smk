@@ -28,7 +28,7 @@ COST_OF_PEER = {
     "minimap2": "labels/align_contigs",
     "bag-rule": "labels/align_contigs",
     "cat-rule": "evaluation/run_diamond",
-    "vamb-bins": "evaluation/run_vamb-seed{seed}",
+    "vamb-bins": "evaluation/run_vamb.seed{seed}",
     "metabuli": "evaluation/run_metabuli",
 }
 # Section and name in the report of each figure.
@@ -59,7 +59,7 @@ def costs(models, communities):
     return " ".join(
         options(
             cost=f"{model}={COMMUNITY_RESULTS[community]}/benchmarks/"
-            + COST_OF_PEER.get(model, f"student/{model}-seed{seed}").format(seed=seed)
+            + COST_OF_PEER.get(model, f"student/{model}.seed{seed}").format(seed=seed)
             + ".tsv"
         )
         for community in communities
@@ -74,8 +74,8 @@ rule benchmark_taxonomy:
             f"{folder}/evaluation/benchmark.parquet"
             for folder in COMMUNITY_RESULTS.values()
         ],
-        tallies=[
-            f"{folder}/evaluation/tallies.parquet"
+        outcome_counts=[
+            f"{folder}/evaluation/outcome_counts.parquet"
             for folder in COMMUNITY_RESULTS.values()
         ],
         amber=[
@@ -127,7 +127,7 @@ rule benchmark_taxonomy:
         seed=config["seed"],
         figures=lambda wildcards, output: Path(output.figures[0]).parent,
     shell:
-        "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
+        "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
         " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
         " --output-comparison {output.comparison:q} --output-table {output.table:q}"
         " --output-figures {params.figures:q} 2> {log:q}"
@@ -139,8 +139,8 @@ rule benchmark_new_contigs:
             f"{COMMUNITY_RESULTS[name]}/evaluation/new_benchmark.parquet"
             for name in MADE
         ],
-        tallies=[
-            f"{COMMUNITY_RESULTS[name]}/evaluation/new_tallies.parquet"
+        outcome_counts=[
+            f"{COMMUNITY_RESULTS[name]}/evaluation/new_outcome_counts.parquet"
             for name in MADE
         ],
     output:
@@ -181,7 +181,7 @@ rule benchmark_new_contigs:
         simulated=options(simulated=SIMULATED),
         seed=config["seed"],
     shell:
-        "python -m genestill evaluation benchmark --metrics {input.metrics:q} --tallies {input.tallies:q}"
+        "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
         " {params.costs} --compared-with corrector-alone {params.simulated} --seed {params.seed:q}"
         " --output {output.metrics:q} --comparison {output.comparison:q} --table {output.table:q} 2> {log:q}"
 

@@ -169,7 +169,7 @@ def peer_evidence(wildcards):
 def predictions_of_runs(runs, folder=RESULTS):
     """The tables of predictions of runs (model, seed)."""
     return [
-        f"{folder}/student/{model}-seed{seed}/predictions.parquet"
+        f"{folder}/student/{model}.seed{seed}/predictions.parquet"
         for model, seed in runs
     ]
 

@@ -68,7 +68,7 @@ use rule search_contigs as search_new_contigs with:
 
 rule predict_new_contigs:
     input:
-        model=f"{RESULTS}/student/corrector-seed{{seed}}/model",
+        model=f"{RESULTS}/student/corrector.seed{{seed}}/model",
         contigs=f"{NEW}/reference/community/contigs.fna.gz",
         index=f"{NEW}/reference/contigs.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
@@ -78,11 +78,11 @@ rule predict_new_contigs:
             else []
         ),
     output:
-        f"{NEW}/student/{{model}}-seed{{seed}}/predictions.parquet",
+        f"{NEW}/student/{{model}}.seed{{seed}}/predictions.parquet",
     log:
-        f"{RESULTS}/logs/student/predict_{{model}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/predict_{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(ALONE),
         seed=r"\d+",
@@ -120,7 +120,7 @@ use rule benchmark_community as benchmark_new_community with:
         abundance=f"{NEW}/reference/abundance.parquet",
     output:
         metrics=f"{RESULTS}/evaluation/new_benchmark.parquet",
-        tallies=f"{RESULTS}/evaluation/new_tallies.parquet",
+        outcome_counts=f"{RESULTS}/evaluation/new_outcome_counts.parquet",
     log:
         f"{RESULTS}/logs/evaluation/benchmark_new_community.log",
     benchmark:

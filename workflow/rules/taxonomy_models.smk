@@ -42,13 +42,13 @@ use rule train_corrector as train_ablation with:
         ),
         embeddings=lambda wildcards: unless_ablated(wildcards, "teacher", SHARDS),
     output:
-        model=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/model"),
-        predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
-        embeddings=f"{RESULTS}/student/{{model}}-seed{{seed}}/embeddings.parquet",
+        model=directory(f"{RESULTS}/student/{{model}}.seed{{seed}}/model"),
+        predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
+        embeddings=f"{RESULTS}/student/{{model}}.seed{{seed}}/embeddings.parquet",
     log:
-        f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/train_{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(ABLATIONS),
         seed=r"\d+",
@@ -100,11 +100,11 @@ use rule train_published_corrector as train_published_corrector_control with:
             else []
         ),
     output:
-        predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+        predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
     log:
-        f"{RESULTS}/logs/student/train_{{model}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/train_{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(PUBLISHED),
         seed=r"\d+",
@@ -116,12 +116,12 @@ use rule train_published_corrector as train_published_corrector_control with:
 
 use rule make_soft_labels as make_soft_labels_alone with:
     output:
-        soft_labels=f"{RESULTS}/student/teacher-head-seed{{seed}}/soft_labels.parquet",
-        predictions=f"{RESULTS}/student/teacher-head-seed{{seed}}/predictions.parquet",
+        soft_labels=f"{RESULTS}/student/teacher-head.seed{{seed}}/soft_labels.parquet",
+        predictions=f"{RESULTS}/student/teacher-head.seed{{seed}}/predictions.parquet",
     log:
-        f"{RESULTS}/logs/student/train_teacher-head-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/train_teacher-head.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/teacher-head-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/teacher-head.seed{{seed}}.tsv"
     wildcard_constraints:
         seed=r"\d+",
     params:
@@ -147,11 +147,11 @@ rule run_taxometer:
         abundance=f"{RESULTS}/reference/abundance.tsv",
         labels=lambda wildcards: TAXOMETER[wildcards.model],
     output:
-        folder=directory(f"{RESULTS}/student/{{model}}-seed{{seed}}/vamb"),
+        folder=directory(f"{RESULTS}/student/{{model}}.seed{{seed}}/vamb"),
     log:
-        f"{RESULTS}/logs/student/run_{{model}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/run_{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(TAXOMETER),
         seed=r"\d+",
@@ -172,14 +172,14 @@ rule run_taxometer:
 
 rule import_taxometer:
     input:
-        folder=f"{RESULTS}/student/{{model}}-seed{{seed}}/vamb",
+        folder=f"{RESULTS}/student/{{model}}.seed{{seed}}/vamb",
         index=f"{RESULTS}/reference/contigs.parquet",
     output:
-        f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
+        f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
     log:
-        f"{RESULTS}/logs/student/import_{{model}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/import_{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/import_{{model}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/import_{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(TAXOMETER),
         seed=r"\d+",
@@ -200,7 +200,7 @@ PEER_EVIDENCE = {
     "alignments": {"alignments": f"{RESULTS}/labels/alignments.parquet"},
     "kraken2": {"kraken2": f"{RESULTS}/evaluation/peers/kraken2.parquet"},
     "genes": {"genes": f"{RESULTS}/evaluation/peers/genes.parquet"},
-    "bins": {"bins": f"{RESULTS}/evaluation/peers/vamb-seed{{seed}}"},
+    "bins": {"bins": f"{RESULTS}/evaluation/peers/vamb.seed{{seed}}"},
     "metabuli": {"metabuli": f"{RESULTS}/evaluation/peers/metabuli.tsv"},
 }
 
@@ -288,11 +288,11 @@ rule run_vamb:
         contigs=CONTIGS,
         abundance=f"{RESULTS}/reference/abundance.tsv",
     output:
-        folder=directory(f"{RESULTS}/evaluation/peers/vamb-seed{{seed}}"),
+        folder=directory(f"{RESULTS}/evaluation/peers/vamb.seed{{seed}}"),
     log:
-        f"{RESULTS}/logs/evaluation/run_vamb-seed{{seed}}.log",
+        f"{RESULTS}/logs/evaluation/run_vamb.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/run_vamb-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/evaluation/run_vamb.seed{{seed}}.tsv"
     wildcard_constraints:
         seed=r"\d+",
     conda:
@@ -317,12 +317,12 @@ rule call_peer:
         labels=f"{RESULTS}/labels/labels.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
     output:
-        predictions=f"{RESULTS}/student/{{model}}-seed{{seed}}/predictions.parquet",
-        labels=f"{RESULTS}/student/{{model}}-seed{{seed}}/labels.tsv",
+        predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
+        labels=f"{RESULTS}/student/{{model}}.seed{{seed}}/labels.tsv",
     log:
-        f"{RESULTS}/logs/student/call_{{model}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/student/call_{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/{{model}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model="|".join(CONTIG_PEERS),
         seed=r"\d+",
@@ -364,7 +364,7 @@ rule benchmark_community:
         abundance=f"{RESULTS}/reference/abundance.parquet",
     output:
         metrics=f"{RESULTS}/evaluation/benchmark.parquet",
-        tallies=f"{RESULTS}/evaluation/tallies.parquet",
+        outcome_counts=f"{RESULTS}/evaluation/outcome_counts.parquet",
     log:
         f"{RESULTS}/logs/evaluation/benchmark_community.log",
     benchmark:
@@ -383,7 +383,7 @@ rule benchmark_community:
         "python -m genestill evaluation taxonomy --truth {input.truth:q} --labels {input.labels:q}"
         " {params.predictions} --abundance {input.abundance:q} --dataset {params.dataset:q} --seed {params.seed:q}"
         " --output {output.metrics:q}"
-        " --output-tallies {output.tallies:q} 2> {log:q}"
+        " --output-outcome-counts {output.outcome_counts:q} 2> {log:q}"
 
 
 # AMBER scores the first run of each of these.

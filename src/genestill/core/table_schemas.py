@@ -322,7 +322,7 @@ PROBE_PREDICTIONS = pa.schema(
 
 # evaluation: what became of the contigs of each genome, by model, run and rank: what a benchmark over several
 # communities resamples.
-TALLIES = pa.schema(
+OUTCOME_COUNTS = pa.schema(
     [
         column("dataset", pa.string(), "community"),
         column("model", pa.string(), "who is counted"),

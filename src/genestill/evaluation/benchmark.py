@@ -14,7 +14,7 @@ import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside
-from genestill.core.table_schemas import METRICS, TALLIES
+from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval
 from genestill.evaluation.costs import read_cost
@@ -47,19 +47,19 @@ class Scores:
     drawn: np.ndarray
 
 
-def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
-    """F1 at ``rank`` of every model and threshold in every community; ``tallies`` is of `table_schemas.TALLIES`.
+def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
+    """F1 at ``rank`` of every model and threshold in every community; ``counts`` is of `table_schemas.OUTCOME_COUNTS`.
 
     What is drawn are clusters, within their status.
 
     Raises `InputError` if a model was not run in every community.
     """
-    chosen = tallies[tallies["rank"] == rank]
+    chosen = counts[counts["rank"] == rank]
     communities = sorted(chosen["dataset"].unique())
     rows = chosen[_KEY].drop_duplicates().sort_values(_KEY).reset_index(drop=True)
     clusters = pd.MultiIndex.from_frame(chosen[_CLUSTER].drop_duplicates().sort_values(_CLUSTER))
     group = pd.factorize(clusters.get_level_values("status"))[0]
-    counts, seeds_to_rows = [], []
+    of_communities, seeds_to_rows = [], []
     for community in communities:
         runs = chosen[chosen["dataset"] == community].groupby([*_KEY, "seed", *_CLUSTER])[list(_PARTS)].sum()
         wide = runs.unstack(_CLUSTER, fill_value=0)
@@ -68,7 +68,7 @@ def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int)
         if lacking:
             model, threshold = rows.iloc[min(lacking)]
             raise InputError(f"benchmark: no run of {model} (threshold {threshold}) in the community {community!r}")
-        counts.append([wide[part].reindex(columns=clusters, fill_value=0).to_numpy(float).T for part in _PARTS])
+        of_communities.append([wide[part].reindex(columns=clusters, fill_value=0).to_numpy(float).T for part in _PARTS])
         average = np.zeros((len(rows), len(present)))
         average[present, np.arange(len(present))] = 1
         seeds_to_rows.append(average / average.sum(axis=1, keepdims=True))
@@ -76,7 +76,7 @@ def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int)
     def scores(weights: np.ndarray) -> np.ndarray:
         by_community = [
             f1_score(*(weights @ part for part in parts)) @ average.T
-            for parts, average in zip(counts, seeds_to_rows, strict=True)
+            for parts, average in zip(of_communities, seeds_to_rows, strict=True)
         ]
         return np.stack(by_community, axis=2)
 
@@ -86,10 +86,10 @@ def resample_scores(tallies: pd.DataFrame, rank: str, resamples: int, seed: int)
     return Scores(rows, communities, scores(np.ones((1, len(clusters))))[0], np.concatenate(drawn))
 
 
-def scopes_of(tallies: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]]:
+def scopes_of(counts: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]]:
     """What communities are averaged over: the open real ones, the closed real ones, and each by itself."""
     # The number of contigs and of absent ones is the same in every run: one of each genome will do.
-    once = tallies[tallies["rank"] == "species"].drop_duplicates(["dataset", "genome", "status"])
+    once = counts[counts["rank"] == "species"].drop_duplicates(["dataset", "genome", "status"])
     sums = once.groupby("dataset")[[*_PARTS, "absent"]].sum()
     share = sums["absent"] / sums[list(_PARTS)].sum(axis=1)
     real = [name for name in share.index if name not in simulated]
@@ -100,7 +100,7 @@ def scopes_of(tallies: pd.DataFrame, simulated: list[str]) -> dict[str, list[str
     return {scope: names for scope, names in scopes.items() if names} | {name: [name] for name in share.index}
 
 
-def compare(tallies: pd.DataFrame, ours: str, simulated: list[str], seed: int, resamples: int = RESAMPLES):
+def compare(counts: pd.DataFrame, ours: str, simulated: list[str], seed: int, resamples: int = RESAMPLES):
     """The comparison: a row for each stratum, scope, rank, model and threshold.
 
     Columns: stratum (`strata.NO_EXACT` where statuses are known, `strata.ALL`), scope, rank, model, threshold, f1,
@@ -108,12 +108,12 @@ def compare(tallies: pd.DataFrame, ours: str, simulated: list[str], seed: int, r
     the row, paired; absent, absent_called (contigs, the second a mean over seeds), recall_known (share of contigs of
     known taxa that are correct), communities, contigs, clusters.
     """
-    if ours not in set(tallies["model"]):
-        raise InputError(f"benchmark: no model {ours!r}; there are {', '.join(sorted(set(tallies['model'])))}")
-    scopes = scopes_of(tallies, simulated)
+    if ours not in set(counts["model"]):
+        raise InputError(f"benchmark: no model {ours!r}; there are {', '.join(sorted(set(counts['model'])))}")
+    scopes = scopes_of(counts, simulated)
     found = []
     for stratum in COMPARED_STRATA:
-        of_stratum = tallies if stratum == ALL else tallies[without_exact(tallies["status"].to_numpy())]
+        of_stratum = counts if stratum == ALL else counts[without_exact(counts["status"].to_numpy())]
         held = set(of_stratum["dataset"])
         of_scopes = {scope: [name for name in names if name in held] for scope, names in scopes.items()}
         for rank in COMPARED_RANKS if held else ():
@@ -126,13 +126,13 @@ def compare(tallies: pd.DataFrame, ours: str, simulated: list[str], seed: int, r
     return pd.DataFrame(found)
 
 
-def _compare(scores: Scores, tallies: pd.DataFrame, names: list[str], ours: str) -> Iterator[dict]:
-    """One row for each model and threshold over the communities ``names``, whose tallies of the rank are given."""
+def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) -> Iterator[dict]:
+    """One row for each model and threshold over the communities ``names``, whose counts of the rank are given."""
     own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
     where = [scores.communities.index(name) for name in names]
     value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
-    absent = _absent(tallies)
-    once = tallies.drop_duplicates(["dataset", "genome", "status"])
+    absent = _absent(counts)
+    once = counts.drop_duplicates(["dataset", "genome", "status"])
     size = {"contigs": int(once[list(_PARTS)].sum().sum()), "clusters": len(once[_CLUSTER].drop_duplicates())}
     for row, (model, threshold) in enumerate(scores.rows.itertuples(index=False)):
         low, high = interval(drawn[:, row])
@@ -146,15 +146,15 @@ def _compare(scores: Scores, tallies: pd.DataFrame, names: list[str], ours: str)
         )
 
 
-def _absent(tallies: pd.DataFrame) -> pd.DataFrame:
-    sums = tallies.groupby([*_KEY, "seed"])[[*_PARTS, "absent", "absent_called"]].sum().groupby(_KEY).mean()
+def _absent(counts: pd.DataFrame) -> pd.DataFrame:
+    sums = counts.groupby([*_KEY, "seed"])[[*_PARTS, "absent", "absent_called"]].sum().groupby(_KEY).mean()
     known = sums[list(_PARTS)].sum(axis=1) - sums["absent"]
     return sums[["absent", "absent_called"]].assign(recall_known=sums["correct"] / known)
 
 
 def gather_benchmark(
     metrics: list[str | Path],
-    tallies: list[str | Path],
+    counts: list[str | Path],
     costs: list[tuple[str, str | Path]],
     ours: str,
     simulated: list[str],
@@ -168,7 +168,7 @@ def gather_benchmark(
     seconds (median) and megabytes (highest) of ``costs``: pairs of model and Snakemake's benchmark file of a run.
     """
     joined = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
-    whole = pd.concat([read_table(path, TALLIES) for path in tallies], ignore_index=True)
+    whole = pd.concat([read_table(path, OUTCOME_COUNTS) for path in counts], ignore_index=True)
     table = compare(whole, ours, simulated, seed)
     scopes = scopes_of(whole, simulated)
     table = table.join(_calibration(joined, scopes), on=["stratum", "scope", "rank", "model"])

@@ -85,7 +85,7 @@ def _add_taxonomy(commands) -> None:
     add_seed(parser, "the run and of the bootstrap")
     add_settings(parser, IntervalSettings)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="metric table")
-    parser.add_argument("--output-tallies", metavar="PARQUET", help="outcomes by genome, for a benchmark")
+    parser.add_argument("--output-outcome-counts", metavar="PARQUET", help="outcomes by genome, for a benchmark")
     parser.set_defaults(run=_run_taxonomy)
 
 
@@ -103,15 +103,15 @@ def _run_taxonomy(options) -> None:
         settings_of(IntervalSettings, options).resamples,
         options.abundance,
     )
-    if options.output_tallies:
-        from genestill.evaluation.tallies import write_tallies
+    if options.output_outcome_counts:
+        from genestill.evaluation.outcome_counts import write_outcome_counts
 
-        write_tallies(
+        write_outcome_counts(
             options.truth,
             options.labels,
             _compared(options),
             options.dataset,
-            options.output_tallies,
+            options.output_outcome_counts,
             settings_of(ComparisonSettings, options).labels_name,
         )
 
@@ -221,7 +221,7 @@ def _run_import_predictions(options) -> None:
 def _add_benchmark(commands) -> None:
     parser = commands.add_parser("benchmark", help="compare models over several communities and seeds")
     parser.add_argument("--metrics", required=True, nargs="+", metavar="PARQUET", help="metric tables")
-    parser.add_argument("--tallies", required=True, nargs="+", metavar="PARQUET", help="outcomes by genome")
+    parser.add_argument("--outcome-counts", required=True, nargs="+", metavar="PARQUET", help="outcomes by genome")
     parser.add_argument(
         "--cost",
         type=name_and_value,
@@ -252,7 +252,7 @@ def _run_benchmark(options) -> None:
 
     gather_benchmark(
         options.metrics,
-        options.tallies,
+        options.outcome_counts,
         options.cost,
         options.compared_with,
         options.simulated,

@@ -1,4 +1,4 @@
-"""What became of the contigs of each genome: the part of a community's result that a benchmark resamples."""
+"""How often each outcome occurs among the contigs of each genome: what a benchmark resamples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,14 @@ import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
-from genestill.core.table_schemas import TALLIES, TRUTH
+from genestill.core.table_schemas import OUTCOME_COUNTS, TRUTH
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.calls import UNNAMED, Predictions, read_calls
 from genestill.evaluation.strata import cluster_names
 from genestill.evaluation.taxonomy import OWN_THRESHOLD, THRESHOLDS, judge, known_and_absent
 
 
-def write_tallies(
+def write_outcome_counts(
     truth: str | Path,
     labels: str | Path,
     predictions: Sequence[Predictions],
@@ -23,7 +23,7 @@ def write_tallies(
     output: str | Path,
     labels_name: str = "MMseqs2",
 ) -> pd.DataFrame:
-    """Count the outcomes of every run at every rank, genome by genome, and write `table_schemas.TALLIES` to ``output``.
+    """Count the outcomes of every run at every rank, and write them by genome to ``output``.
 
     Args:
         truth: table of `table_schemas.TRUTH`; contigs with a right answer need a genome, or genomes could not be
@@ -62,7 +62,7 @@ def write_tallies(
                 sums = {part: np.bincount(of, values, len(rows_of)).astype(int) for part, values in counts.items()}
                 named = {"model": model.name, "kind": model.kind, "seed": model.seed or 0, "threshold": threshold}
                 rows.append(rows_of.assign(**named, rank=rank, **sums))
-    tallies = pd.concat(rows, ignore_index=True)
-    tallies = tallies.assign(dataset=dataset)[TALLIES.names]
-    write_table(output, tallies, TALLIES)
-    return tallies
+    table = pd.concat(rows, ignore_index=True)
+    table = table.assign(dataset=dataset)[OUTCOME_COUNTS.names]
+    write_table(output, table, OUTCOME_COUNTS)
+    return table
