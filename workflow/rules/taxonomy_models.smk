@@ -136,7 +136,7 @@ use rule make_soft_labels as make_soft_labels_alone with:
 # Taxometer -> the labels that it corrects.
 TAXOMETER = {
     "taxometer": f"{RESULTS}/labels/labels.tsv",
-    "taxometer-kraken2": f"{RESULTS}/student/kraken2-seed1/labels.tsv",
+    "taxometer-kraken2": f"{RESULTS}/student/kraken2.seed1/labels.tsv",
 }
 
 
