@@ -26,6 +26,7 @@ FILES = sorted((ROOT / "envs").glob("*.yaml"))
 PYPI_NAME = {"huggingface_hub": "huggingface-hub", "matplotlib-base": "matplotlib", "pytorch": "torch"}
 # The name in `import`, where it is not PyPI's.
 PYPI_NAME_OF_MODULE = {
+    "RNA": "viennarna",
     "fla": "flash-linear-attention",
     "huggingface_hub": "huggingface-hub",
     "sklearn": "scikit-learn",

@@ -192,6 +192,6 @@ from genestill.evaluation.settings import TranscriptBaselineSettings
 table = read_table("majority.parquet", TASK_PREDICTIONS)
 print(len(table), set(table["predicted"]))
 transcripts = pd.DataFrame({"sequence": ["ACGT", "A"]})
-assert np.allclose(features(transcripts, TranscriptBaselineSettings("length")), [[np.log(4)], [0]])
+assert np.allclose(features(transcripts, TranscriptBaselineSettings("length"))["length"], [[np.log(4)], [0]])
 """
     assert run(copied, "-c", check).strip() == "30 {'a'}"

@@ -112,7 +112,7 @@ def test_kmer_counts_equal_counting_by_hand(text):
 
 
 def test_every_baseline_has_a_module_of_its_name():
-    modules = {path.stem for path in Path(baselines.__path__[0]).glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in Path(baselines.__path__[0]).glob("*.py")} - {"__init__", "parts"}
     assert modules == set(TRANSCRIPT_BASELINES)
 
 
@@ -156,7 +156,9 @@ def _predictions(models, noise, seed=0):
                             "task": task,
                             "task_kind": "regression",
                             "model": model,
+                            "name": model,
                             "kind": "student",
+                            "variant": "",
                             "training": None,
                             "seed": split_seed,
                             "id": [f"t{row}" for row in rows],

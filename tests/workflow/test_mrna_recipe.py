@@ -43,7 +43,7 @@ def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(run_documented_de
     folder = run_documented_demo("mrna", "mrna-demo")
     results = folder / "results/mrna/mrna-demo"
     table = pd.read_csv(results / "evaluation/mrna/table.tsv", sep="\t").set_index("model")
-    assert set(table.index) == {"teacher", "embeddings", "logits", "untrained", "kmers-1-3"}
+    assert set(table.index) == {"teacher", "embeddings", "logits", "untrained", "kmers-1-3", "composition"}
     assert {"stability", "localisation", "coding", "mean of tasks"} == set(table["task"])
     assert table["value"].notna().all()
     assert table.loc["untrained", "kind"].eq("control").all()

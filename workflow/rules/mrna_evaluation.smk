@@ -1,4 +1,7 @@
 # The recipe mrna after its students: probe tasks, embeddings, probes, table.
+from genestill.evaluation.settings import ProbeSettings
+
+
 rule make_transcript_task:
     input:
         lambda wildcards: (
@@ -121,11 +124,11 @@ rule probe_transcripts:
             training_seed=MRNA_RUNS.get(wildcards.model, (None, None))[1]
         ),
         dataset=config["dataset"]["name"],
-        seeds=MRNA["split_seeds"],
+        probe=options(**select_settings(MRNA, ProbeSettings)),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
         " --groups {input.groups:q} {params.features} {params.baseline} --model {params.model:q}"
-        " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} --split-seeds {params.seeds:q}"
+        " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} {params.probe}"
         " --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
 

@@ -311,6 +311,7 @@ PROBE_PREDICTIONS = pa.schema(
         column("task_kind", pa.string(), "regression, classification or multilabel"),
         column("model", pa.string(), "whose embeddings are probed"),
         column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("variant", pa.string(), "how the probe was fitted, as fit=…, with=…"),
         column("training", pa.int64(), "seed of the model's training; null for a model that was not trained here"),
         column("seed", pa.int64(), "seed of the split"),
         column("id", pa.string(), "transcript"),

@@ -23,7 +23,7 @@ def add_commands(commands) -> None:
         "--kmers", nargs=2, type=int, action="append", metavar="K",
         help="a baseline: shortest and longest k-mer; of several the strongest is taken (default: 1 4)",
     )  # fmt: skip
-    add_settings(parser, ProbeSettings)
+    add_settings(parser, ProbeSettings, only=["split_seeds"])
     add_settings(parser, AdmissionSettings)
     add_seed(parser, "rows, folds and replicates")
     parser.add_argument("--output-table", required=True, metavar="TSV", help="one row per task")

@@ -17,7 +17,21 @@ SEQUENCE_BASELINES = {
     "stack": "linear and gated_cnn together",
 }
 # Baselines of probe tasks, with the features they are: each is a module of its name in probes/baselines/.
-TRANSCRIPT_BASELINES = {"kmers": "counts of k-mers, with GC content, CDS length and number of exons"}
+TRANSCRIPT_BASELINES = {
+    "kmers": "counts of k-mers, with GC content, CDS length and number of exons",
+    "composition": "frequencies of codons and of k-mers of 1 to 4 bases, and lengths",
+    "lengths": "lengths of the transcript, its regions and its longest open reading frame, and the number of exons",
+    "codons": "frequencies of codons in frame",
+    "regional_kmers": "k-mers of 1 to 6 bases by region, tf-idf",
+    "exons": "density of exon junctions",
+    "initiation": "upstream start codons and Kozak context",
+    "folding": "folding energies of the 5' end and around the start codon",
+    "motifs": "counts of AU-rich elements, Pumilio and other motifs",
+    "union": "all of these but kmers",
+    "boosting": "gradient boosting of 500 columns of the union",
+}
+# How a probe is fitted: as mRNABench does it, and with blocks of features at equal variance.
+PROBE_FITS = ("mrnabench", "blocks")
 # The others read of the section evaluation only which predictions are scored beside the student's.
 _TAXONOMY = ("taxdistill", "taxdistill-published")
 
@@ -47,7 +61,20 @@ class IntervalSettings(Settings):
 class ProbeSettings(Settings):
     """How often a probe is fitted."""
 
-    split_seeds: tuple[int, ...] = setting((2541, 413, 411, 2547, 2548), "Seeds of the probes' splits.", minimum=0)
+    split_seeds: tuple[int, ...] = setting(
+        (2541, 413, 411, 412, 2547), "Seeds of the probes' splits; these are mRNABench's.", minimum=0
+    )
+    fits: tuple[str, ...] = setting(
+        PROBE_FITS,
+        "How probes are fitted: mrnabench (features as they are), blocks (every block of features at equal variance, "
+        "its weight and the penalty by leave-one-out).",
+        choices=PROBE_FITS,
+    )
+    beside: str = setting(
+        "composition",
+        "Baseline whose blocks stand beside a model's embeddings in one more fit, which says what the model adds.",
+        choices=tuple(TRANSCRIPT_BASELINES),
+    )
 
 
 @dataclass(frozen=True)

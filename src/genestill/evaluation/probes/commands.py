@@ -59,7 +59,7 @@ def _run_probe(options) -> None:
         options.embeddings or settings_of(TranscriptBaselineSettings, options),
         options.model,
         options.dataset,
-        list(settings_of(ProbeSettings, options).split_seeds),
+        settings_of(ProbeSettings, options),
         options.output_metrics,
         options.output_predictions,
         options.model_kind,

@@ -1,7 +1,7 @@
 """What a student kept of its teacher, with paired bootstrap intervals.
 
 kept = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric (Pearson's r
-or AUROC). The baseline is the best of the k-mer baselines, which need no model at all. A replicate draws homology
+or AUROC), all fitted with blocks at equal variance. The baseline is the strongest one. A replicate draws homology
 groups of each task with replacement, and split seeds with replacement; all models are scored on the same draw.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
+from genestill.core.kinds import named
 from genestill.core.table_schemas import PROBE_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
 from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval
@@ -94,13 +95,19 @@ def best_baseline(scores: dict[str, dict[str, np.ndarray]], baselines: Sequence[
 
 
 def summarise(
-    scores: dict[str, dict[str, np.ndarray]], teacher: str, baseline: str, student: str, level: float = LEVEL
+    scores: dict[str, dict[str, np.ndarray]],
+    teacher: str,
+    baseline: str,
+    student: str,
+    level: float = LEVEL,
+    compared: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `table_schemas.METRICS`.
 
-    For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline and
-    student, what is ``kept``, and ``ratio_to_teacher`` (without interval). The interval of ``kept`` is null if in some
-    replicate of it the teacher does not beat the baseline: the ratio has no meaning there, which is a result too.
+    For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline,
+    student and others of ``compared``, what is ``kept``, and ``ratio_to_teacher`` (without interval). ``kept`` is null
+    unless the teacher beats the baseline, and its interval unless it does so in all replicates of it: the ratio has no
+    meaning there, which is a result too.
     """
     for name in (teacher, baseline, student):
         if name not in scores:
@@ -112,10 +119,10 @@ def summarise(
     for model in sorted(means, key=lambda model: -means[model][0]):
         mean = means[model]
         rows.append(_row(model, "own", mean, level))
-        for other in dict.fromkeys([teacher, baseline, student]):
+        for other in dict.fromkeys([teacher, baseline, student, *compared]):
             if other != model:
                 rows.append(_row(model, "own", mean - means[other], level) | {"minus": other})
-        kept = (mean - means[baseline]) / np.where(gap == 0, np.nan, gap)
+        kept = (mean - means[baseline]) / np.where(gap == 0 if sound else gap <= 0, np.nan, gap)
         rows.append(_row(model, "kept", kept, level if sound else None))
         rows.append(_row(model, "ratio_to_teacher", mean / means[teacher], None))
     return pd.DataFrame(rows)
@@ -152,8 +159,14 @@ def tabulate(
         for task, drawn in scores[model].items()
     ]
     table = pd.concat([summary.assign(n_units=len(kinds)), pd.DataFrame(rows)], ignore_index=True)
-    models = predictions.groupby("model").agg(kind=("kind", "first"), n_trainings=("training", "nunique"))
-    return metrics_table(table.join(models, on="model"), benchmark=BENCHMARK, dataset=dataset, stratum="test")
+    models = predictions.groupby("model").agg(
+        kind=("kind", "first"),
+        n_trainings=("training", "nunique"),
+        name=("name", "first"),
+        variant=("variant", "first"),
+    )
+    table = table.join(models, on="model").assign(model=lambda joined: joined["name"]).drop(columns="name")
+    return metrics_table(table, benchmark=BENCHMARK, dataset=dataset, stratum="test")
 
 
 def merge_seeds(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -173,8 +186,13 @@ def merge_seeds(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_predictions(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """The predictions of several models as one table."""
-    return pd.concat([read_table(path, PROBE_PREDICTIONS) for path in paths], ignore_index=True)
+    """The predictions of several models as one table; ``model`` is the ``name`` with the variant."""
+    table = pd.concat([read_table(path, PROBE_PREDICTIONS) for path in paths], ignore_index=True)
+    table["name"] = table["model"]
+    for model, variant in table[["model", "variant"]].drop_duplicates().itertuples(index=False):
+        rows = (table["name"] == model) & (table["variant"] == variant)
+        table.loc[rows, "model"] = named(model, variant)
+    return table
 
 
 def read_left_out(path: str | Path) -> dict[str, str]:

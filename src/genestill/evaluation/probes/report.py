@@ -9,6 +9,7 @@ import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, write_text
+from genestill.core.kinds import named
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import write_table
 from genestill.evaluation.pages import write_answer
@@ -45,18 +46,24 @@ def write_tables(
     seed: int,
     output: str | Path,
 ) -> None:
-    """Write metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg.
+    """Compare all models as they are fitted with blocks at equal variance, and show their other fits beside.
+
+    Writes metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg.
 
     table.tsv holds the rows of metrics.parquet with the columns that differ.
     """
     output = Path(output)
-    given = read_predictions(predictions)
+    given, shown = read_predictions(predictions), student
     scores = bootstrap_scores(merge_seeds(given), replicates, seed)
-    baseline = best_baseline(scores, baselines)
-    summary = summarise(scores, teacher, baseline, student)
+    teacher, student = _fair(given, teacher), _fair(given, student)
+    baseline = best_baseline(scores, [_fair(given, name) for name in baselines])
+    beside = given.loc[(given["name"] == shown) & given["variant"].str.contains("with="), "model"].unique()
+    summary = summarise(scores, teacher, baseline, student, compared=beside)
     metrics = tabulate(given, scores, summary, dataset)
     write_table(output / "metrics.parquet", metrics, METRICS)
-    shown = metrics[["task", "metric", "model", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]]
+    shown = metrics[
+        ["task", "metric", "model", "variant", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]
+    ]
     write_text(output / "table.tsv", shown.to_csv(sep="\t", index=False, float_format="%.4f"))
     text = format_table(metrics, teacher, baseline, student)
     text += "".join(f"{task}: {sentence}.\n" for task, sentence in read_left_out(predictions[0]).items())
@@ -72,14 +79,22 @@ def write_tables(
     write_answer(output / "table.txt", "Transcript encoders probed", text)
 
 
+def _fair(predictions: pd.DataFrame, name: str) -> str:
+    """The model ``name`` as it is compared with others: fitted in blocks, or else in the only way that there is."""
+    variants = predictions.loc[predictions["name"] == name, "variant"].unique().tolist()
+    return named(name, "fit=blocks" if "fit=blocks" in variants or not variants else variants[0])
+
+
 def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> str:
     """The rows of `kept.tabulate` as text: scores, intervals, and what was kept above the best baseline."""
+    metrics = metrics.assign(model=list(map(named, metrics["model"], metrics["variant"])))
     cells = metrics.set_index(["task", "model", "metric", "minus"]).sort_index()
     single = metrics[metrics["task"] != MEAN]
     metric_of = dict(zip(single["task"], single["metric"], strict=True))
     less = f"less {student}"
     width = max(24, len(less))
-    head = f"{'model':28} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
+    first = max(map(len, metrics["model"]))
+    head = f"{'model':{first}} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
     lines = [head + "  ".join(metric_of)]
     for model in dict.fromkeys(metrics.loc[metrics["task"] == MEAN, "model"]):
         kept = interval = ""
@@ -98,12 +113,15 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
             f"{cells.loc[(task, model, metric, ''), 'value']:{len(task)}.3f}" for task, metric in metric_of.items()
         ]
         lines.append(
-            f"{model:28} {own['value']:6.3f} {mean:>15} {apart:>{width}} {kept:>6} {interval:>15}  " + "  ".join(tasks)
+            f"{model:{first}} {own['value']:6.3f} {mean:>15} {apart:>{width}} {kept:>6} {interval:>15}  "
+            + "  ".join(tasks)
         )
     lines += [
         "",
-        f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Best baseline: {baseline}.",
-        "kept: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the baseline throughout.",
+        f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Strongest baseline: {baseline}.",
+        "fit: mrnabench, features as they are; blocks, every block of features at equal variance, its weight and the "
+        "penalty by leave-one-out on training rows; with: the blocks of that baseline beside the model's embeddings.",
+        "kept: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the strongest baseline.",
         "Intervals: paired bootstrap over homology groups of the test transcripts and over seeds.",
     ]
     return "\n".join(lines) + "\n"

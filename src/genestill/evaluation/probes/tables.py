@@ -1,7 +1,8 @@
 """Probe runs from files to files: embeddings and a task in, metrics and test predictions out."""
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from genestill.core.table_schemas import (
 )
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.evaluation.probes import baselines
+from genestill.evaluation.probes.blocks import predict_with_blocks
 from genestill.evaluation.probes.kept import BENCHMARK
-from genestill.evaluation.probes.probe import run_probe
+from genestill.evaluation.probes.probe import ProbeResult, probe_with, run_probe
 from genestill.evaluation.probes.splits import split_rows
-from genestill.evaluation.settings import TranscriptBaselineSettings
+from genestill.evaluation.settings import ProbeSettings, TranscriptBaselineSettings
 
 
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -51,24 +53,67 @@ def read_features(paths: Sequence[str | Path], transcripts: Sequence[str]) -> np
     return find_embeddings(paths, transcripts).astype(np.float32)
 
 
+def fits_of(
+    features: Sequence[str | Path] | TranscriptBaselineSettings,
+    table: pd.DataFrame,
+    targets: np.ndarray,
+    kind: str,
+    probe: ProbeSettings,
+) -> dict[str, Callable[[tuple[np.ndarray, np.ndarray, np.ndarray], int], ProbeResult]]:
+    """The ways in which a model is probed on a task: variant to a function of the rows of a split and its seed.
+
+    ``fit=mrnabench`` and ``fit=blocks`` as the settings ask. A model's embeddings are fitted once more beside the
+    blocks of a baseline (``with=``). A baseline with a function ``fit`` of its own is fitted by it alone.
+    """
+    fits: dict[str, Callable] = {}
+    if isinstance(features, TranscriptBaselineSettings):
+        module = import_module(f"{baselines.__name__}.{features.features}")
+        blocks = list(module.features(table, features).values())
+        if hasattr(module, "fit"):
+            return {f"fit={features.features}": _fit_blocks(module.fit, blocks, targets, kind)}
+    else:
+        blocks = [read_features(features, table["transcript"].tolist())]
+        plain = import_module(f"{baselines.__name__}.{probe.beside}").features(table, TranscriptBaselineSettings())
+        fits[f"fit=blocks, with={probe.beside}"] = _fit_blocks(
+            predict_with_blocks, [*plain.values(), *blocks], targets, kind
+        )
+    known = {
+        "mrnabench": lambda rows, _: run_probe(np.concatenate(blocks, axis=1), targets, kind, rows),
+        "blocks": _fit_blocks(predict_with_blocks, blocks, targets, kind),
+    }
+    return {f"fit={name}": known[name] for name in probe.fits} | (fits if "blocks" in probe.fits else {})
+
+
+def _fit_blocks(fit: Callable, blocks: list[np.ndarray], targets: np.ndarray, kind: str) -> Callable:
+    columns = targets.reshape(len(targets), -1)
+
+    def probe(rows: tuple[np.ndarray, np.ndarray, np.ndarray], seed: int) -> ProbeResult:
+        def predict(training: np.ndarray, tested: np.ndarray) -> np.ndarray:
+            return fit(blocks, columns, training, tested, seed).reshape(len(tested), *targets.shape[1:])
+
+        return probe_with(predict, blocks, targets, kind, rows)
+
+    return probe
+
+
 def probe_tasks(
     tasks: Sequence[str | Path],
     groups: str | Path | None,
     features: Sequence[str | Path] | TranscriptBaselineSettings,
     model: str,
     dataset: str,
-    seeds: Sequence[int],
+    probe: ProbeSettings,
     output_metrics: str | Path,
     output_predictions: str | Path,
     model_kind: str = "student",
     training: int | None = None,
 ) -> None:
-    """Probe one model on every task with every seed.
+    """Probe one model on every task with every seed, in every way of `fits_of`.
 
     Args:
         features: shards of embeddings, or what the baseline is.
         model, dataset: names that stand in the table of metrics.
-        seeds: of the splits.
+        probe: seeds of the splits, fits, and the baseline beside which a model is probed once more.
         model_kind: what the model stands for in the tables: one of `kinds.KINDS`.
         training: seed of the model's training, where several trainings of it are probed.
     """
@@ -80,17 +125,14 @@ def probe_tasks(
         name, kind, split = metadata["task"], metadata["kind"], metadata["split"]
         targets = np.stack(table["targets"].tolist())
         targets = targets if kind == "multilabel" else targets[:, 0]
-        if isinstance(features, TranscriptBaselineSettings):
-            values = import_module(f"{baselines.__name__}.{features.features}").features(table, features)
-        else:
-            values = read_features(features, table["transcript"].tolist())
-        for seed in seeds:
+        fits = fits_of(features, table, targets, kind, probe)
+        for seed, variant in itertools.product(probe.split_seeds, fits):
             rows = split_rows(table, split, seed)
-            result = run_probe(values, targets, kind, rows)
+            result = fits[variant](rows, seed)
             for part, number in (("validation", len(rows[1])), ("test", len(rows[2]))):
                 for metric, value in result.metrics[part].items():
                     metrics.append({"task": name, "stratum": part, "fold": seed, "metric": metric, "value": value})
-                    metrics[-1]["n_units"] = number
+                    metrics[-1] |= {"variant": variant, "n_units": number}
             test = table.iloc[rows[2]]
             predictions.append(
                 pd.DataFrame(
@@ -98,6 +140,7 @@ def probe_tasks(
                         "task": name,
                         "task_kind": kind,
                         **who,
+                        "variant": variant,
                         "training": pd.array([training] * len(test), dtype="Int64"),
                         "seed": seed,
                         "id": test["transcript"].to_numpy(),
@@ -107,7 +150,7 @@ def probe_tasks(
                     }
                 )
             )
-            logger.info("%s, seed %d: %s", name, seed, result.metrics["test"])
+            logger.info("%s, seed %d, %s: %s", name, seed, variant, result.metrics["test"])
     who |= {"benchmark": BENCHMARK, "dataset": dataset, "seed": training, "n_trainings": int(training is not None)}
     write_table(output_metrics, metrics_table(metrics, **who), METRICS)
     write_table(

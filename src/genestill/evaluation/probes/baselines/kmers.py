@@ -47,7 +47,7 @@ def kmer_features(
     return features
 
 
-def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> np.ndarray:
-    """`kmer_features` of a probe task (`table_schemas.PROBE_TASK`), float32 [rows, features]."""
+def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
+    """One block: `kmer_features` of a probe task (`table_schemas.PROBE_TASK`), float32 [rows, features]."""
     sequences, tracks = table["sequence"].tolist(), (list(table["cds"]), list(table["splice"]))
-    return kmer_features(sequences, settings.shortest, settings.longest, *tracks)
+    return {"k-mers": kmer_features(sequences, settings.shortest, settings.longest, *tracks)}

@@ -1,0 +1,37 @@
+"""k-mers of 1 to 6 bases of the 5'UTR, the coding sequence and the 3'UTR apart, weighted by tf-idf."""
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.kmers import count_kmers
+from genestill.evaluation.probes.baselines.parts import Parts, parts_of
+from genestill.evaluation.settings import TranscriptBaselineSettings
+
+REGIONS = ("5'UTR", "CDS", "3'UTR")
+LONGEST = 6
+
+
+def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
+    """One block per region, float32 [rows, 5460].
+
+    A k-mer's share of the k-mers of its length, times log((1 + rows) / (1 + rows that hold it)) + 1 (Salton & Buckley
+    1988, smoothed as in scikit-learn), and each row divided by its Euclidean norm.
+    """
+    blocks = {}
+    for number, name in enumerate(REGIONS):
+        rows = []
+        for one in parts:
+            codes = one.codes[one.regions[number]]
+            counts = [count_kmers(codes, k) for k in range(1, LONGEST + 1)]
+            rows.append(np.concatenate([count / max(1, count.sum()) for count in counts]).astype(np.float32))
+        shares = np.array(rows)
+        held = (shares > 0).sum(axis=0)
+        weighted = shares * (np.log((1 + len(shares)) / (1 + held)) + 1).astype(np.float32)
+        norms = np.linalg.norm(weighted, axis=1, keepdims=True)
+        blocks[f"k-mers of the {name}"] = weighted / np.where(norms > 0, norms, 1)
+    return blocks
+
+
+def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
+    """Three blocks, of `describe`."""
+    return describe(parts_of(table))

@@ -1,0 +1,32 @@
+"""All that the other baselines describe, block by block."""
+
+import numpy as np
+import pandas as pd
+
+from genestill.evaluation.probes.baselines import (
+    codons,
+    composition,
+    exons,
+    folding,
+    initiation,
+    lengths,
+    motifs,
+    regional_kmers,
+)
+from genestill.evaluation.probes.baselines.parts import parts_of
+from genestill.evaluation.settings import TranscriptBaselineSettings
+
+
+def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
+    """Ten blocks."""
+    parts = parts_of(table)
+    return {
+        "codons": codons.describe(parts),
+        "k-mers": composition.kmer_frequencies(parts, 1, 4),
+        "lengths": lengths.describe(parts),
+        "exon junctions": exons.describe(parts),
+        "initiation": initiation.describe(parts),
+        "folding": folding.describe(parts),
+        "motifs": motifs.describe(parts),
+        **regional_kmers.describe(parts),
+    }
