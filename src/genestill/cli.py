@@ -8,6 +8,7 @@ import argparse
 import functools
 import importlib
 import os
+import signal
 import sys
 
 import genestill
@@ -115,7 +116,17 @@ def _run_reproduce(options) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code (see ``EXIT_CODES``)."""
+    """Run one command; return its exit code (see ``EXIT_CODES``). Ctrl-C ends the process, with one line."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("genestill: stopped; what is half written has not got its name", file=sys.stderr)
+        # By the signal itself, so that the shell or program that waits knows that it was interrupted, not failed.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+
+
+def _run(arguments: list[str] | None) -> int:
     # Small networks lose more to threads that spin for work than they gain from the second core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if arguments is None else [str(word) for word in arguments]

@@ -160,5 +160,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.build_parser = lambda: signal.raise_signal(signal.SIGINT)
 cli.main([])
 """
-    code = subprocess.run([sys.executable, "-c", interrupt], capture_output=True).returncode
-    assert code == -signal.SIGINT, "a shell shows this as 130"
+    done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGINT, "a shell shows this as 130"
+    assert done.stderr == "genestill: stopped; what is half written has not got its name\n"

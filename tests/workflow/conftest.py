@@ -15,7 +15,9 @@ def run_documented_demo(tmp_path):
             shutil.copytree(ROOT / folder, tmp_path / folder)
         shutil.copy(ROOT / "Snakefile", tmp_path)
         command = ("--cores", "2", target, "--configfile", f"config/{configuration}.yaml")
-        run_snakemake(*command, folder=tmp_path, snakefile=None)
+        done = run_snakemake(*command, folder=tmp_path, snakefile=None)
+        (table,) = tmp_path.glob(f"results/{target}/*/evaluation/*/table.txt")
+        assert table.read_text() in done.stdout
         return tmp_path
 
     return run

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,7 +18,8 @@ pytestmark = pytest.mark.workflow
 def run(tmp_path_factory):
     """A finished run of the small demo: (working folder, results folder)."""
     folder = tmp_path_factory.mktemp("demo")
-    run_snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=folder)
+    done = run_snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=folder)
+    (folder / "said.txt").write_text(done.stdout)
     return folder, folder / "results" / "taxdistill" / "test"
 
 
@@ -42,6 +44,14 @@ def test_the_demo_ends_with_a_table_of_labels_and_student(run):
     assert "MMseqs2" in text
     assert "corrector" in text
     assert "species" in text
+
+
+def test_a_run_ends_with_its_table_and_where_to_read_on(run):
+    said = (run[0] / "said.txt").read_text()
+    assert (run[1] / "evaluation" / "corrector" / "table.txt").read_text() in said
+    places = dict(re.findall(r"^(predictions|report): +(.*)$", said, re.MULTILINE))
+    assert (run[0] / places["predictions"]).is_file()
+    assert places["report"].startswith("snakemake --configfile ")
 
 
 def test_every_contig_of_the_index_has_one_prediction_and_a_reason_where_it_stops(run):

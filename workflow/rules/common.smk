@@ -12,6 +12,7 @@ from snakemake.settings.types import DeploymentMethod
 
 import yaml
 
+from genestill.core.answers import format_answer
 from genestill.core.configuration import effective_configuration, merge
 from genestill.core.devices import count_gpus
 from genestill.core.errors import InputError

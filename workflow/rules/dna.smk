@@ -9,7 +9,12 @@ localrules:
 
 
 DNA_END = multiext(
-    f"{DNA_SCORES}/", "metrics.parquet", "table.tsv", "scores.svg", "tsne.svg"
+    f"{DNA_SCORES}/",
+    "metrics.parquet",
+    "table.txt",
+    "table.tsv",
+    "scores.svg",
+    "tsne.svg",
 )
 
 

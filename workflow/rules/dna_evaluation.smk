@@ -262,6 +262,7 @@ rule score_sequence_tasks:
         ],
     output:
         metrics=f"{DNA_SCORES}/metrics.parquet",
+        text=f"{DNA_SCORES}/table.txt",
         page=report(
             f"{DNA_SCORES}/table.html",
             caption="../report/dna_answer.rst",

@@ -19,7 +19,7 @@ from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import write_table
 from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable, read_task_table
-from genestill.evaluation.pages import write_page_beside
+from genestill.evaluation.pages import write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.probe import linear_probe
@@ -121,7 +121,9 @@ def score_tables(
     output_table: str | Path,
     output_figure: str | Path,
 ) -> None:
-    """Score predictions, set published rows beside them, write the table (TSV, and as a page beside it) and draw it.
+    """Score predictions, set published rows beside them, write the table and draw it.
+
+    Beside the table, ``output_table``, stands what the scores say, as text (.txt) and as a page (.html).
 
     ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it.
     """
@@ -137,7 +139,7 @@ def score_tables(
     with write_aside(output_table) as aside:
         table.to_csv(aside, sep="\t", index=False, float_format="%.4f")
     text = format_scores(scores, metric_of, reference)
-    write_page_beside(output_table, f"{dataset}: students and baselines by task", text)
+    write_answer(Path(output_table).with_suffix(".txt"), f"{dataset}: students and baselines by task", text)
     draw_scores(table, output_figure)
     logger.info("\n%s", text)
 

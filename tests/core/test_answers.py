@@ -1,0 +1,15 @@
+from genestill.core.answers import format_answer
+
+
+def test_a_run_without_its_table_ends_without_an_answer(tmp_path):
+    assert format_answer(tmp_path / "table.txt", {"predictions": tmp_path}, "snakemake --report x.zip") == ""
+
+
+def test_an_answer_shows_the_table_and_only_what_is_there(tmp_path):
+    (tmp_path / "table.txt").write_text("species .85\n")
+    places = {"predictions": tmp_path / "predictions.tsv", "student": tmp_path}
+    lines = format_answer(tmp_path / "table.txt", places, "snakemake --report x.zip").splitlines()
+    assert "species .85" in lines
+    assert f"student: {tmp_path}" in lines
+    assert "report:  snakemake --report x.zip" in lines
+    assert not any("predictions" in line for line in lines)

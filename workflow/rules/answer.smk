@@ -1,0 +1,16 @@
+# What a run prints at its end: the table of its recipe, where to read on, and the command of the report.
+def answer():
+    table, places = {
+        "taxdistill": (
+            f"{EVALUATION}/table.txt",
+            {"predictions": f"{RESULTS}/student/{STUDENT_NAME}/export/predictions.tsv"},
+        ),
+        "mrna": (f"{MRNA_TABLE}/table.txt", {"student": MRNA_RELEASE}),
+        "had": (f"{DNA_SCORES}/table.txt", {"students": f"{RESULTS}/student"}),
+        "seqlens": (f"{DNA_SCORES}/table.txt", {"students": f"{RESULTS}/student"}),
+    }[target_of(config["recipe"])]
+    if config["benchmark"]["communities"]:
+        table, places = f"{RESULTS}/evaluation/table.txt", {}
+    given = [f"--configfile {file}" for file in workflow.overwrite_configfiles]
+    drawn_by = " ".join(["snakemake", *given, f"--report {RESULTS}/report.zip"])
+    return format_answer(table, places, drawn_by)
