@@ -37,6 +37,14 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
     [
         ("taxdistil", {}, "did you mean 'taxdistill'?"),
         ("taxdistill", {"student": {"epoch": 3}}, "unknown key student.epoch; did you mean 'epochs'?"),
+        (
+            "taxdistill",
+            {
+                "dataset": {"contigs": "table.tsv", "labels": "table.tsv"},
+                "student": {"evidence": ["hits", "alignments"]},
+            },
+            "student.evidence: alignments needs the genomes of the reference",
+        ),
         ("taxdistill", {"student": {"epochs": "many"}}, "student.epochs: 'many' is not of type 'integer'"),
         ("taxdistill", {"teacher": {"shards": 0}}, "teacher.shards"),
         ("taxdistill", {"dataset": {"name": None}}, "dataset.name: None is not of type 'string'"),

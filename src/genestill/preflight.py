@@ -11,6 +11,7 @@ from genestill.core.contradictions import refuse_contradictions
 from genestill.core.errors import InputError
 from genestill.core.given_paths import refuse_missing_paths, refuse_to_replace
 from genestill.core.recipes import asked_of_teacher, results_folder, target_of
+from genestill.student.corrector.settings import EVIDENCE
 
 
 def accept(settings: dict, root: str | Path) -> dict:
@@ -35,6 +36,7 @@ def accept(settings: dict, root: str | Path) -> dict:
     _refuse_unknown_tasks(configuration, resources / "sequence_tasks.tsv")
     _refuse_unfit_embeddings(configuration)
     _refuse_to_replace_predictions(configuration)
+    _refuse_evidence_without_genomes(configuration)
     return configuration
 
 
@@ -79,3 +81,15 @@ def _refuse_to_replace_predictions(configuration: dict) -> None:
         results, name = results_folder(configuration), configuration["student"]["name"]
         predictions, log = f"{results}/student/{name}/predictions.parquet", f"{results}/logs/student/train_{name}.log"
         refuse_to_replace(predictions, log, name)
+
+
+def _refuse_evidence_without_genomes(configuration: dict) -> None:
+    """What is aligned to the reference's genomes needs to know them."""
+    if configuration["recipe"] != "taxdistill" or configuration["reference"]["genomes"]:
+        return
+    needing = [name for name in configuration["student"]["evidence"] if EVIDENCE[name].needs_genomes]
+    if needing and configuration["dataset"]["contigs"]:
+        raise InputError(
+            f"configuration: student.evidence: {needing[0]} needs the genomes of the reference, and reference.genomes "
+            "is not given; give it, or leave this evidence out"
+        )

@@ -11,6 +11,7 @@ ABLATIONS = {
     "corrector-no-teacher": {"teacher"},
     "corrector-no-neighbours": {"neighbours"},
     "corrector-own-evidence": {"teacher", "neighbours"},
+    "corrector-no-nucleotides": {"alignments"},
     "corrector-labels-only": set(EVIDENCE),
 }
 # What each model is in the tables; what is not named here is a control.

@@ -27,7 +27,7 @@ from genestill.student.corrector.neighbours import (
     reduce_composition,
 )
 from genestill.student.corrector.prediction import predict_lineages, representations
-from genestill.student.corrector.settings import CorrectorSettings
+from genestill.student.corrector.settings import EVIDENCE, CorrectorSettings
 from genestill.student.corrector.targets import (
     GARBAGE,
     Targets,
@@ -41,8 +41,8 @@ from genestill.student.corrector.training import train_corrector
 class Sources:
     """The files that the recipe learns from; `table_schemas` says what is in each.
 
-    ``evidence`` has the table of each source (`settings.EVIDENCE`) that there is; without any, ``labels`` are the
-    evidence. ``abundance``, ``soft_labels`` and ``embeddings`` (in the order of the index) may be None.
+    ``evidence`` has the table of each source (`settings.EVIDENCE`) that there is. ``abundance``, ``soft_labels`` and
+    ``embeddings`` (in the order of the index) may be None.
     """
 
     contigs: str | Path
@@ -61,6 +61,11 @@ class Sources:
         evidence, shards = given.pop("evidence"), given.pop("embeddings", None)
         numbered = enumerate(shards.paths if shards is not None else ())
         return given | evidence | {f"embeddings {number}": path for number, path in numbered}
+
+    def believed(self) -> dict[str, str | Path]:
+        """``evidence``, and the labels before it unless they were made of some of it."""
+        labels = {} if any(EVIDENCE[name].behind_labels for name in self.evidence) else {"labels": self.labels}
+        return labels | self.evidence
 
     def teacher(self) -> dict[str, str]:
         """Name, revision, layer and pooling of the teacher behind soft labels or embeddings; empty without."""
@@ -98,7 +103,7 @@ def learn(
     student.config.provenance = {
         "seed": seed,
         "teacher_weight": targets.teacher_weight,
-        "evidence": list(sources.evidence),
+        "evidence": list(sources.believed()),
     }
     with folder_aside(model) as folder:
         student.save_pretrained(folder)
@@ -120,7 +125,7 @@ def learn(
 def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neighbours: bool, seed: int) -> Targets:
     """The posterior that the student is taught, from whatever ``sources`` hold."""
     random = np.random.default_rng(seed)
-    evidence = read_evidence(sources.evidence or {"labels": sources.labels}, contigs, tree, sources.taxonomy)
+    evidence = read_evidence(sources.believed(), contigs, tree, sources.taxonomy)
     neighbourhood = None
     # Composition alone cannot tell a species from its absent sister; neighbours need a second witness.
     if use_neighbours and (contigs.abundance is not None or sources.embeddings is not None):

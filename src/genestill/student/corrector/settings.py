@@ -7,15 +7,29 @@ from genestill.core.settings import Settings, setting
 
 @dataclass(frozen=True)
 class Source:
-    """A source of evidence: the table that it reads, below the results folder of a run, and what it is, in words."""
+    """A source of evidence.
+
+    Attributes:
+        table: the table that it reads, below the results folder of a run.
+        what: what it is, in words.
+        behind_labels: whether the labels were made of it, so that beside it they say nothing more.
+        needs_genomes: whether its table is made of the reference's genomes, which of a ready database are not known.
+    """
 
     table: str
     what: str
+    behind_labels: bool = False
+    needs_genomes: bool = False
 
 
 # Sources of evidence beside the labels; each is a module of its name in evidence/.
 EVIDENCE = {
-    "hits": Source("labels/hits.parquet", "the best proteins of every gene, as a search of ours saw them"),
+    "hits": Source(
+        "labels/hits.parquet", "the best proteins of every gene, as a search of ours saw them", behind_labels=True
+    ),
+    "alignments": Source(
+        "labels/alignments.parquet", "nucleotide alignments to the reference's genomes, by minimap2", needs_genomes=True
+    ),
 }
 
 
@@ -27,7 +41,7 @@ class EvidenceSettings(Settings):
         ("hits",),
         "What is known of contigs beside their labels: "
         + "; ".join(f"{name} ({source.what})" for name, source in EVIDENCE.items())
-        + ". Without any of it, labels are believed in part.",
+        + ". Without hits, labels are believed in part.",
         choices=tuple(EVIDENCE),
         recipes=("taxdistill",),
     )
