@@ -1,6 +1,7 @@
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,8 @@ from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.table_schemas import LABELS
+from genestill.core.tables import write_table
 from genestill.student.corrector.evidence.hits import (
     HitEvidence,
     HitSums,
@@ -20,8 +23,10 @@ from genestill.student.corrector.evidence.hits import (
 )
 from genestill.student.corrector.evidence.labels import evidence_of_labels, posterior_of_labels
 from genestill.student.corrector.evidence.source import GARBAGE, Evidence, Joint, combine, marginal, other_leaves
+from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.neighbours import Neighbourhood
 from genestill.student.corrector.overlap import Overlap
+from genestill.student.corrector.pipeline import Sources, build_targets
 from genestill.student.corrector.targets import agreement, targets_of_evidence
 from genestill.student.corrector.wide_nodes import WideNodes
 
@@ -183,6 +188,16 @@ def test_presence_falls_from_domain_to_species_and_rises_with_identity():
 def test_few_genes_say_less_about_the_species_than_many():
     few, many = presence(np.array([0.94, 0.94]), np.array([1.0, 100.0]))[:, -1]
     assert many < few < 0.5
+
+
+def test_without_abundances_neighbours_are_not_asked_whatever_the_teacher(tree, tmp_path):
+    labels = pd.DataFrame([["a", *LINEAGES[11], 11, 1.0], ["b", *[None] * 7, None, None]], columns=LABELS.names)
+    write_table(tmp_path / "labels.parquet", labels, LABELS)
+    contigs = Contigs(["a", "b"], np.full(2, 2000), np.random.default_rng(1).random((2, 103)), None, [])
+    sources = Sources("", "", tmp_path / "labels.parquet", "", "", embeddings=object())
+    found = build_targets(sources, contigs, tree, use_neighbours=True, seed=1)
+    assert found.around.nnz == 0
+    np.testing.assert_array_equal(found.posterior.toarray(), found.own.toarray())
 
 
 rows_of_probabilities = st.lists(

@@ -127,8 +127,8 @@ def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neigh
     random = np.random.default_rng(seed)
     evidence = read_evidence(sources.believed(), contigs, tree, sources.taxonomy)
     neighbourhood = None
-    # Composition alone cannot tell a species from its absent sister; neighbours need a second witness.
-    if use_neighbours and (contigs.abundance is not None or sources.embeddings is not None):
+    # Neither composition nor a teacher's embeddings tell a species from its absent sister: neighbours need depths.
+    if use_neighbours and contigs.abundance is not None:
         neighbourhood = _neighbourhood(contigs, sources.embeddings, evidence, random)
     targets = targets_of_evidence(evidence, neighbourhood)
     if sources.soft_labels is not None:
@@ -140,9 +140,7 @@ def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neigh
 def _neighbourhood(
     contigs: Contigs, embeddings: Embeddings | None, evidence: Evidence, random: np.random.Generator
 ) -> Neighbourhood:
-    spaces = [reduce_composition(contigs.composition)]
-    if contigs.abundance is not None:
-        spaces.append(profile_abundance(contigs.abundance))
+    spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
     if embeddings is not None:
         spaces.append(principal_components(embeddings))
     found = find_neighbours(spaces, contigs.lengths, evidence.nearest, evidence.sure, random)

@@ -59,7 +59,9 @@ class CorrectorSettings(Settings):
     """
 
     neighbours: bool = setting(
-        True, "Whether contigs learn from their neighbours in composition, abundance and teacher space."
+        True,
+        "Whether contigs learn from their neighbours in composition, abundance and teacher space. Without abundances "
+        "they do not.",
     )
     epochs: int = setting(25, "Passes over the contigs.", minimum=1)
     hidden_size: int = setting(256, "Width of a hidden layer (posterior objective).", minimum=8)
