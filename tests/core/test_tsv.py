@@ -2,12 +2,14 @@
 
 import gzip
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.core.errors import InputError
-from genestill.core.tables import read_tsv
+from genestill.core.tables import read_tsv, write_tsv
 
 CELL = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"], exclude_characters='"\ufeff'), max_size=6
@@ -59,3 +61,10 @@ def test_tables_of_another_form_are_refused_with_the_line(tmp_path, text, senten
     (tmp_path / "t.tsv").write_text(text)
     with pytest.raises(InputError, match=sentence):
         read_tsv(tmp_path / "t.tsv", ["a"])
+
+
+def test_numbers_are_written_with_six_digits_and_whole_ones_in_full(tmp_path):
+    values = [1 / 3, 12345678.0, 0.0, np.nan, np.inf, -1e-9]
+    write_tsv(tmp_path / "t.tsv", pd.DataFrame({"name": list("abcdef"), "value": values}))
+    text = (tmp_path / "t.tsv").read_bytes().decode()
+    assert text == "name\tvalue\na\t0.333333\nb\t12345678\nc\t0\nd\t\ne\tinf\nf\t-1e-09\n"

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, depth
-from genestill.core.tables import read_tsv
+from genestill.core.tables import read_tsv, write_tsv
 
 OTHER = "other"  # the rank-less leaf that stands for "a child that the reference does not hold"
 
@@ -136,8 +135,7 @@ class LabelTree:
                 "other": self.is_other.astype(int),
             }
         )
-        with write_aside(path) as aside:
-            table.to_csv(aside, sep="\t", index=False)
+        write_tsv(path, table)
 
     @classmethod
     def load(cls, path: str | Path) -> "LabelTree":

@@ -1,4 +1,4 @@
-"""Parquet tables with a schema: written atomically, validated when read back."""
+"""Parquet tables with a schema, and text tables: written atomically, validated when read back."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +29,19 @@ def write_table(
     with write_aside(path) as aside:
         # Page checksums: a bit that falls over on the disk is found when the table is read, not believed.
         pq.write_table(table.replace_schema_metadata(text), aside, compression="zstd", write_page_checksum=True)
+
+
+def write_tsv(path: str | Path, table: pd.DataFrame, digits: int = 6) -> None:
+    """Write ``table`` as tab-separated text with a line of names, atomically.
+
+    Numbers that are not whole have ``digits`` significant digits; a cell of nothing is empty.
+    """
+
+    def shown(value: float) -> str:
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:.{digits}g}"
+
+    with write_aside(path) as aside:
+        table.to_csv(aside, sep="\t", index=False, float_format=shown, lineterminator="\n")
 
 
 def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import CheckFailed, InputError
-from genestill.core.files import write_json, write_text
+from genestill.core.files import write_json
 from genestill.core.lineage import RANKS
 from genestill.core.logs import logger
 from genestill.core.sequences import read_fasta
 from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import LABELS
-from genestill.core.tables import read_metadata, read_table
+from genestill.core.tables import read_metadata, read_table, write_tsv
 from genestill.core.task_tables import read_task_table
 from genestill.evaluation.bootstrap import draw_weights, interval
 from genestill.evaluation.probes.baselines.kmers import kmer_features
@@ -178,7 +178,7 @@ def admit(
         rows.append({"task": "mean", "rows": sum(row["rows"] for row in rows), "gain": gain, "low": low, "high": high})
     names = ["task", "rows", "baseline", "explained_by_baseline", "explained_with_teacher", "gain", "low", "high"]
     table = pd.DataFrame(rows, columns=names)
-    write_text(output_table, table.to_csv(sep="\t", index=False, float_format="%.4f"))
+    write_tsv(output_table, table, digits=4)
     verdict["left_out"] = left_out
     if verdict["admitted"]:
         logger.info("%s is admitted: it adds %.3f to the share that is explained", teacher, verdict["gain"])

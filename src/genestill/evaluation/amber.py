@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import CheckFailed, InputError
-from genestill.core.files import folder_aside, write_aside
+from genestill.core.files import folder_aside
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import NO_LINEAGE, RANKS
 from genestill.core.logs import logger
+from genestill.core.tables import write_tsv
 from genestill.evaluation.calls import UNNAMED, Predictions, read_calls
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
@@ -139,8 +140,7 @@ def compare_with_amber(
     )
     joined = joined[["model", "rank", "metric", "weight", "value", "amber"]]
     joined["difference"] = joined["value"] - joined["amber"]
-    with write_aside(output) as aside:
-        joined.to_csv(aside, sep="\t", index=False, float_format="%.8f")
+    write_tsv(output, joined, digits=8)
     if joined["amber"].isna().any():
         lacking = joined[joined["amber"].isna()].iloc[0]
         name = names[lacking["metric"], lacking["weight"]]

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
 from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS
-from genestill.core.tables import read_table, write_table
+from genestill.core.tables import read_table, write_table, write_tsv
 from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval
 from genestill.evaluation.costs import read_cost
 from genestill.evaluation.strata import ALL, NO_EXACT, without_exact
@@ -174,8 +173,7 @@ def gather_benchmark(
     table = table.join(_calibration(joined, scopes), on=["stratum", "scope", "rank", "model"])
     table = table.join(_cost_table(costs), on="model")
     write_table(output, joined, METRICS)
-    with write_aside(comparison) as aside:
-        table.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+    write_tsv(comparison, table)
 
 
 def _calibration(joined: pd.DataFrame, scopes: dict[str, list[str]]) -> pd.DataFrame:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import CheckFailed, InputError
-from genestill.core.files import folder_aside, write_aside
+from genestill.core.files import folder_aside
 from genestill.core.lineage import RANKS, Lineage, is_filled
 from genestill.core.logs import logger
 from genestill.core.table_schemas import PREDICTIONS, TRUTH, lineages_of
-from genestill.core.tables import read_table, read_tsv
+from genestill.core.tables import read_table, read_tsv, write_tsv
 from genestill.core.taxonomy_folder import dump_file
 from genestill.core.text import text_lines
 from genestill.evaluation.binning import NO_TAXON, measure_binning
@@ -76,8 +76,7 @@ def score_binnings(truth: str | Path, predictions: dict[str, str | Path], output
         _published_name(*row) for row in zip(scores["metric"], scores["unit"], scores["filtered"], strict=True)
     ]
     scores["rank"] = scores["rank"].replace("domain", "superkingdom")
-    with write_aside(output) as aside:
-        scores[_COLUMNS].to_csv(aside, sep="\t", index=False, float_format="%.10g")
+    write_tsv(output, scores[_COLUMNS], digits=10)
     logger.info("binning: %d contigs, %d tools, %d values", len(answers), len(predictions), len(scores))
     return scores[_COLUMNS]
 
@@ -193,8 +192,7 @@ def compare_binnings(
             )
             was_published.append(public is not None and (tools.get(tool), rank) in public.index)
     found = pd.DataFrame(rows)
-    with write_aside(output) as aside:
-        found.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+    write_tsv(output, found)
     _report_shares(found[was_published])
     if amber:
         _refuse_differences(found)

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genestill.core.files import write_aside
+from genestill.core.tables import write_tsv
 
 # Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#F0E442")
@@ -36,8 +37,7 @@ def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
 def save_figure(folder: str | Path, name: str, figure: Figure, reading: str, data: pd.DataFrame) -> None:
     """Write ``name.svg`` with the sentence ``reading`` above the axes, and its ``data`` as ``name.tsv``; atomic."""
     folder = Path(folder)
-    with write_aside(folder / f"{name}.tsv") as aside:
-        data.to_csv(aside, sep="\t", index=False, float_format="%.6g")
+    write_tsv(folder / f"{name}.tsv", data)
     save_svg(folder / f"{name}.svg", figure, reading)
 
 

@@ -16,12 +16,11 @@ import pandas as pd
 
 import genestill
 from genestill.core.errors import InputError
-from genestill.core.files import write_text
 from genestill.core.lineage import RANKS
 from genestill.core.locks import hold
 from genestill.core.logs import logger
 from genestill.core.table_schemas import METRICS
-from genestill.core.tables import read_table, read_tsv
+from genestill.core.tables import read_table, read_tsv, write_tsv
 from genestill.evaluation.costs import read_cost
 
 CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
@@ -215,7 +214,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
         kept = old[~pd.MultiIndex.from_frame(old[list(CELL)]).isin(cells)] if len(old) else old
         whole = pd.concat([kept, new], ignore_index=True)
         whole = whole.iloc[sorted(range(len(whole)), key=lambda row: _order(whole.iloc[row]))]
-        write_text(output, whole.to_csv(sep="\t", index=False, lineterminator="\n"))
+        write_tsv(output, whole)
     logger.info("%d cells in %s, %d of others kept", len(new), output, len(kept))
     return len(new)
 

@@ -19,7 +19,7 @@ from genestill.core.logs import logger, progress
 from genestill.core.novelty import OTHER, STATUSES
 from genestill.core.programs import has_program, run_program
 from genestill.core.sequences import read_fasta, write_fasta
-from genestill.core.tables import read_tsv
+from genestill.core.tables import read_tsv, write_tsv
 from genestill.reference.mixture import read_sources
 from genestill.reference.settings import AssemblySettings
 
@@ -162,8 +162,8 @@ def write_assembled_community(
             depths = dict(zip(table["#rname"], table["meandepth"].astype(float), strict=True))
             abundance[sample] = [depths.get(name, 0.0) for name in lengths]
         write_fasta(aside / "contigs.fna.gz", records)
-        truth.to_csv(aside / "truth.tsv", sep="\t", index=False, lineterminator="\n")
-        abundance.to_csv(aside / "abundance.tsv", sep="\t", index=False, float_format="%.4f", lineterminator="\n")
+        write_tsv(aside / "truth.tsv", truth)
+        write_tsv(aside / "abundance.tsv", abundance.round(4), digits=9)
         shutil.copyfile(Path(mixture) / "reference.tsv", aside / "reference.tsv")
         counts = truth.assign(status=truth["status"].replace("", "not traced")).groupby("status")
         summary = {

@@ -18,6 +18,7 @@ from genestill.core.lineage import Lineage, format_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.novelty import status_word
 from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.tables import write_tsv
 from genestill.reference.genomes import read_genomes
 from genestill.reference.novelty import Split, split_genomes
 from genestill.reference.settings import CommunitySettings
@@ -201,7 +202,7 @@ def write_community(
     with folder_aside(output) as aside:
         write_fasta(aside / "contigs.fna.gz", zip(ids, (contig for _, contig in chosen), strict=True))
         for name, table in (("abundance", abundance), ("truth", truth), ("reference", reference)):
-            table.to_csv(aside / f"{name}.tsv", sep="\t", index=False, float_format="%.4f", lineterminator="\n")
+            write_tsv(aside / f"{name}.tsv", table.round(4), digits=9)
         checksums = {candidates[index].file: sha256_of(candidates[index].path) for index in members}
         summary = {"wanted": split.wanted, "achieved": split.counts(), "checksums": checksums}
         write_json(aside / "summary.json", summary)

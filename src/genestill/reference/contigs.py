@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
-from genestill.core.files import require_disk_space, write_text
+from genestill.core.files import require_disk_space
 from genestill.core.label_tables import join_labels, read_label_table
 from genestill.core.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth
 from genestill.core.logs import log_counts
 from genestill.core.sequences import read_fasta
-from genestill.core.tables import write_table
+from genestill.core.tables import write_table, write_tsv
 from genestill.reference.abundance import join_abundances
 from genestill.reference.alignments import read_alignment_depths
 from genestill.reference.coverage_tables import read_abundance_tables
@@ -164,8 +164,7 @@ def prepare_contigs(
     schema = pa.schema([("id", pa.string()), *[(sample, pa.float32()) for sample in depths.columns[1:]]])
     write_table(output_abundance, depths, schema)
     if output_vamb is not None:
-        text = depths.rename(columns={"id": "contigname"}).to_csv(sep="\t", index=False, float_format="%.9g")
-        write_text(output_vamb, text)
+        write_tsv(output_vamb, depths.rename(columns={"id": "contigname"}), digits=9)
     if answers is not None and output_truth is not None:
         write_table(output_truth, answers, table_schemas.TRUTH)
     log_counts("contigs", counts)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_text
 from genestill.core.lineage import RANKS, Lineage, depth, format_lineage, parse_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.novelty import species_sets
 from genestill.core.sequences import read_fasta
-from genestill.core.tables import read_tsv
+from genestill.core.tables import read_tsv, write_tsv
 from genestill.reference.genomes import read_genomes
 from genestill.reference.truth import read_answers
 
@@ -100,8 +99,8 @@ def write_species_sets(
         [(format_lineage(one), format_lineage(of), representatives[one]) for one, of in sets.items()],
         columns=list(SET_COLUMNS),
     )
-    write_text(output_identities, identities.to_csv(sep="\t", index=False, float_format="%.5f", lineterminator="\n"))
-    write_text(output_sets, table.to_csv(sep="\t", index=False, lineterminator="\n"))
+    write_tsv(output_identities, identities.round(5))
+    write_tsv(output_sets, table)
     joined = table[table["set"].map(table["set"].value_counts()) > 1]
     logger.info("%d species, %d of them in %d sets", len(table), len(joined), joined["set"].nunique())
     return table

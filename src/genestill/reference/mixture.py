@@ -17,7 +17,7 @@ from genestill.core.lineage import format_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.novelty import OTHER, status_word
 from genestill.core.sequences import read_fasta, write_fasta
-from genestill.core.tables import read_tsv
+from genestill.core.tables import read_tsv, write_tsv
 from genestill.core.text import text_lines
 from genestill.reference.community import draw_coverage
 from genestill.reference.genomes import Genome, read_genomes
@@ -97,7 +97,7 @@ def write_mixture(
         table = pd.DataFrame(rows, columns=list(SOURCE_COLUMNS))
         samples = pd.DataFrame(np.concatenate(depths), columns=[f"S{n}" for n in range(1, settings.samples + 1)])
         table = pd.concat([table, samples], axis=1)
-        table.to_csv(aside / "sources.tsv", sep="\t", index=False, float_format="%.4f", lineterminator="\n")
+        write_tsv(aside / "sources.tsv", table.round(4), digits=9)
         _write_reference(aside / "reference.tsv", candidates, split.in_reference)
         write_json(aside / "summary.json", {"wanted": split.wanted, "achieved": split.counts()})
     kinds = table["kind"].value_counts()
@@ -145,7 +145,7 @@ def _write_reference(path: Path, genomes: list[Genome], held: np.ndarray) -> Non
     )
     if any(genome.translation_table for genome in rows):
         table["translation_table"] = [str(genome.translation_table or "") for genome in rows]
-    table.to_csv(path, sep="\t", index=False, lineterminator="\n")
+    write_tsv(path, table)
 
 
 def read_sources(folder: str | Path) -> pd.DataFrame:

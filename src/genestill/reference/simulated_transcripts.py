@@ -7,6 +7,7 @@ import pandas as pd
 
 from genestill.core.files import folder_aside
 from genestill.core.sequences import reverse_complement, write_fasta
+from genestill.core.tables import write_tsv
 
 BASES = np.array(list("ACGT"))
 STOP_CODONS = {"TAA", "TAG", "TGA"}
@@ -43,7 +44,7 @@ def write_transcriptome(folder: str | Path, genes: int, seed: int) -> None:
             rows.append(_row(generator, f"task{number}", f"chr{generator.integers(1, 8)}", gene))
         write_fasta(place / "genome.fna.gz", contigs.items())
         (place / "annotation.gtf").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        pd.DataFrame(rows).to_csv(place / "tasks.tsv", sep="\t", index=False)
+        write_tsv(place / "tasks.tsv", pd.DataFrame(rows), digits=9)
         write_fasta(place / "coding.fna.gz", ((f"coding{row['id']}", row["sequence"]) for row in rows))
         noncoding = [_random(generator, int(generator.integers(150, 400)), 0.42) for _ in rows]
         write_fasta(place / "noncoding.fna.gz", ((f"noncoding{number}", text) for number, text in enumerate(noncoding)))

@@ -16,6 +16,7 @@ from genestill.core.files import folder_aside
 from genestill.core.lineage import Lineage, format_lineage
 from genestill.core.logs import logger
 from genestill.core.sequences import write_fasta
+from genestill.core.tables import write_tsv
 from genestill.reference.evolution import GenePool, Organism, Usage
 from genestill.reference.settings import SimulatedGenomeSettings
 
@@ -203,7 +204,7 @@ def write_simulated_genomes(output: str | Path, settings: SimulatedGenomeSetting
                 }
             )
         table = pd.DataFrame(rows)
-        table.to_csv(folder / "genomes.tsv", sep="\t", index=False, lineterminator="\n")
+        write_tsv(folder / "genomes.tsv", table)
     logger.info(
         "simulated %d genomes of %d species in %d genera, %.1f Mb, GC %.2f to %.2f: %s",
         len(table),

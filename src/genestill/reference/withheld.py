@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, format_lineage
 from genestill.core.logs import log_counts
+from genestill.core.tables import write_tsv
 from genestill.reference.genomes import read_genomes
 from genestill.reference.settings import WithheldSettings
 
@@ -123,8 +123,7 @@ def write_withheld(
             f"{next(iter(genomes.values()))}: no clade can be withheld: none has another one beside it; expected "
             "genera of several species, families of several genera or orders of several families, or larger shares"
         )
-    with write_aside(output) as aside:
-        table.to_csv(aside, sep="\t", index=False, lineterminator="\n")
+    write_tsv(output, table)
     counts = {"references": table["reference"].nunique()}
     for half in HALVES:
         for rank in ("species", "genus", "family"):

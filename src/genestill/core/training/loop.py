@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from genestill.core.errors import CheckFailed
-from genestill.core.files import write_text
 from genestill.core.logs import progress
+from genestill.core.tables import write_tsv
 from genestill.core.training import checkpoints
 from genestill.core.training.batches import Batch, prepared
 from genestill.core.training.checkpoints import Checkpoint
@@ -126,7 +126,7 @@ def train(
 
 def write_history(path: str | Path, history: pd.DataFrame) -> None:
     """Write a history as TSV."""
-    write_text(path, history.to_csv(sep="\t", index=False, float_format="%.6g"))
+    write_tsv(path, history)
 
 
 class _Clock:

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
 from genestill.core.lineage import RANKS, Lineage, depth, parse_lineage
 from genestill.core.logs import logger
 from genestill.core.table_schemas import LABELS, TRUTH, lineages_of
-from genestill.core.tables import read_table, read_tsv
+from genestill.core.tables import read_table, read_tsv, write_tsv
 from genestill.evaluation.bootstrap import f1_score
 from genestill.evaluation.contig_peers.evidence import Evidence
 from genestill.evaluation.contig_peers.registry import PEERS
@@ -186,9 +185,8 @@ def score_peers(
         rows += score_reference(reduced, right, VirtualReference(name, half, clades), members[half])
     if not rows:
         raise InputError(f"{withheld}: no row for the community {community!r}")
-    with write_aside(output) as aside:
-        scores = pd.DataFrame(rows).assign(community=community)
-        scores.to_csv(aside, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+    scores = pd.DataFrame(rows).assign(community=community)
+    write_tsv(output, scores)
     logger.info("%d virtual references of %s scored", scores["reference"].nunique(), community)
 
 
@@ -207,7 +205,6 @@ def write_choice(scores: list[str | Path], output: str | Path, judged: str | Pat
     table = pd.concat([pd.read_csv(path, sep="\t") for path in scores], ignore_index=True)
     chosen = choose_thresholds(table)
     for path, made in ((output, chosen), (judged, judge_peers(table, chosen))):
-        with write_aside(path) as aside:
-            made.to_csv(aside, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+        write_tsv(path, made)
     if len(chosen):
         logger.info("strongest on the fitting half: %s at %g", *chosen.loc[0, ["model", "threshold"]])

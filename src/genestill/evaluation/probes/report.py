@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import read_json, write_text
+from genestill.core.files import read_json
 from genestill.core.kinds import named
 from genestill.core.table_schemas import METRICS
-from genestill.core.tables import write_table
+from genestill.core.tables import write_table, write_tsv
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
 from genestill.evaluation.probes.kept import (
@@ -64,13 +64,13 @@ def write_tables(
     shown = metrics[
         ["task", "metric", "model", "variant", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]
     ]
-    write_text(output / "table.tsv", shown.to_csv(sep="\t", index=False, float_format="%.4f"))
+    write_tsv(output / "table.tsv", shown, digits=4)
     text = format_table(metrics, teacher, baseline, student)
     text += "".join(f"{task}: {sentence}.\n" for task, sentence in read_left_out(predictions[0]).items())
     draw_scores(summary, output / "scores.svg")
     if training:
         runs = stability_table(training)
-        write_text(output / "stability.tsv", runs.to_csv(sep="\t", index=False, float_format="%.4g"))
+        write_tsv(output / "stability.tsv", runs, digits=4)
         text += "\n" + format_stability(runs)
         draw_training(
             [(run.model, path) for run in training if (path := run.folder / "training.tsv").is_file()],

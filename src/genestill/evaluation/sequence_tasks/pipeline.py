@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
 from genestill.core.logs import logger
 from genestill.core.recipes import STRONGEST_BASELINE
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
-from genestill.core.tables import write_table
+from genestill.core.tables import write_table, write_tsv
 from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable, read_task_table
 from genestill.evaluation.pages import write_answer
@@ -136,8 +135,7 @@ def score_tables(
     write_table(output_metrics, scores, METRICS)
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
-    with write_aside(output_table) as aside:
-        table.to_csv(aside, sep="\t", index=False, float_format="%.4f")
+    write_tsv(output_table, table, digits=4)
     text = format_scores(scores, metric_of, reference)
     write_answer(Path(output_table).with_suffix(".txt"), f"{dataset}: students and baselines by task", text)
     draw_scores(table, output_figure)

@@ -19,7 +19,7 @@ from genestill.core.files import write_aside, write_text
 from genestill.core.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage
 from genestill.core.logs import logger
 from genestill.core.table_schemas import INDEX, PREDICTIONS, lineages_of
-from genestill.core.tables import read_arrow, read_table
+from genestill.core.tables import read_arrow, read_table, write_tsv
 from genestill.student.corrector.krona import write_krona
 from genestill.student.corrector.taxids import Taxids
 
@@ -156,8 +156,7 @@ def write_predictions_tsv(path: str | Path, table: pd.DataFrame, calls: Calls) -
     for rank in RANKS:
         out[f"confidence_{rank}"] = table[f"confidence_{rank}"].round(5)
     out["reason"] = table["reason"].fillna("").str.replace(r"\s", " ", regex=True)
-    with write_aside(path) as aside:
-        out.to_csv(aside, sep="\t", index=False)
+    write_tsv(path, out)
 
 
 def write_taxometer(path: str | Path, table: pd.DataFrame, calls: Calls) -> None:
