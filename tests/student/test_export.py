@@ -221,7 +221,7 @@ def test_no_name_acts_as_markup_in_the_krona_page(tmp_path):
     nasty = "d__</script><script>alert(1)</script>;p__{{title}} & \"x\" <b>;c__'quoted'"
     write_inputs(tmp_path, [("a", 10, nasty.replace(";p", ";p"), 3)])
     export_predictions(
-        tmp_path / "predictions.parquet", tmp_path / "contigs.parquet", None, None, "<i>set</i>", tmp_path / "out"
+        tmp_path / "predictions.parquet", tmp_path / "contigs.parquet", None, None, "<i>set", tmp_path / "out"
     )
     data, tags = krona_data(tmp_path / "out" / "krona.html")
     assert tags.count("script") == 2
