@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from genestill.core.reading_frames import longest_frame
 from genestill.core.table_schemas import PROBE_PREDICTIONS, PROBE_TASK, embeddings
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes import baselines, blocks
-from genestill.evaluation.probes.baselines.parts import longest_frame, parts_of
+from genestill.evaluation.probes.baselines.parts import parts_of
 from genestill.evaluation.probes.baselines.regional_kmers import REGIONS
 from genestill.evaluation.probes.tables import probe_tasks
 from genestill.evaluation.settings import TRANSCRIPT_BASELINES, ProbeSettings, TranscriptBaselineSettings

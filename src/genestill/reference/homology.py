@@ -1,6 +1,6 @@
-"""Which transcripts are relatives: MMseqs2 clusters, and a distillation set without relatives of the benchmark.
+"""Which transcripts are relatives, by searches of bases and proteins; a distillation set without the benchmark's.
 
-MMseqs2: Steinegger & Söding, Nature Biotechnology 35 (2017); linear clustering: Nature Communications 9 (2018).
+MMseqs2: Steinegger & Söding, Nature Biotechnology 35 (2017), doi 10.1038/nbt.3988.
 """
 
 import tempfile
@@ -9,62 +9,112 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_json
 from genestill.core.logs import logger
 from genestill.core.programs import run_program
+from genestill.core.reading_frames import longest_frame, translate
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.reference.settings import HomologySettings
 from genestill.reference.transcripts import checksum, coding_sequence, write_sequences
 
+SHORTEST_PROTEIN = 20  # amino acids; shorter ones are not searched
+
+# Options of MMseqs2: nucleotides on both strands, proteins. Words of 11 bases are as sensitive as its search gets.
+_NUCLEOTIDES = ("--search-type", "3", "--strand", "2", "-k", "11", "-s", "7.5")
+_PROTEINS = ("-s", "5.7")
+_PLACES = ("query", "target", "qlen", "tlen", "qstart", "qend", "tstart", "tend")
+_COLUMNS = dict.fromkeys(_PLACES, "int64") | {"fident": "float64"}
+
 
 def find_relatives(
-    queries: Sequence[tuple[str, str]], targets: Sequence[tuple[str, str]], homology: HomologySettings, threads: int = 1
+    queries: pd.DataFrame, targets: pd.DataFrame, homology: HomologySettings, threads: int = 1
 ) -> pd.DataFrame:
-    """Pairs (query, target, identity) of sequences that are alike, on the forward strand, by an MMseqs2 search.
+    """Pairs of transcripts that are alike, by MMseqs2 searches of their bases and of the proteins that they code for.
 
     Args:
-        queries, targets: (id, sequence) pairs; nucleotides.
-        homology: coverage is of the shorter of the two (MMseqs2's coverage mode 5 counts the shorter as whole).
+        queries, targets: columns ``id``, ``sequence``, ``cds`` (track). Of a transcript without codons the longest open
+            reading frame is translated.
+        homology: identities, E-value, and the share of the shorter of the two that must be aligned.
+        threads: of MMseqs2.
+
+    Returns:
+        Columns query, target, identity, and by (``nucleotides`` on either strand, or ``proteins``).
+    """
+    bases = [list(enumerate(table["sequence"])) for table in (queries, targets)]
+    proteins = [_proteins(table) for table in (queries, targets)]
+    found = [_search(*bases, _NUCLEOTIDES, homology.identity, homology, threads).assign(by="nucleotides")]
+    if all(proteins):
+        found.append(_search(*proteins, _PROTEINS, homology.protein_identity, homology, threads).assign(by="proteins"))
+    pairs = pd.concat(found, ignore_index=True)
+    ids = {"query": queries["id"].to_numpy(), "target": targets["id"].to_numpy()}
+    return pairs.assign(**{side: names[pairs[side].to_numpy()] for side, names in ids.items()})
+
+
+def _proteins(table: pd.DataFrame) -> list[tuple[int, str]]:
+    proteins = []
+    for row, (sequence, cds) in enumerate(zip(table["sequence"], table["cds"], strict=True)):
+        if np.any(cds):
+            coding = coding_sequence(sequence, cds)
+        else:
+            start, stop = longest_frame(sequence)
+            coding = sequence[start:stop]
+        protein = translate(coding).removesuffix("*").replace("*", "X")
+        if len(protein) >= SHORTEST_PROTEIN:
+            proteins.append((row, protein))
+    return proteins
+
+
+def _search(
+    queries: Sequence[tuple[int, str]],
+    targets: Sequence[tuple[int, str]],
+    options: Sequence[str],
+    identity: float,
+    homology: HomologySettings,
+    threads: int,
+) -> pd.DataFrame:
+    """Hits of a search of numbered sequences; columns query, target (numbers), identity.
+
+    MMseqs2's coverage mode 5 asks whether two sequences are of like lengths, not how much of the shorter is aligned, so
+    the coverage is computed here.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        write_fasta(place / "queries.fna", queries)
-        write_fasta(place / "targets.fna", targets)
+        for name, sequences in (("queries", queries), ("targets", targets)):
+            write_fasta(place / f"{name}.fa", ((str(number), text) for number, text in sequences))
         command = [
-            *("mmseqs", "easy-search", place / "queries.fna", place / "targets.fna", place / "hits.tsv"),
-            *(place / "work", "--search-type", "3", "--strand", "1", "-k", "11", "-s", "7.5"),
-            *("--min-seq-id", homology.identity, "-c", homology.coverage, "--cov-mode", "5", "-e", homology.evalue),
-            *("--max-seqs", "1000", "--threads", threads, "--format-output", "query,target,fident", "-v", "1"),
+            *("mmseqs", "easy-search", place / "queries.fa", place / "targets.fa", place / "hits.tsv", place / "work"),
+            *(*options, "--min-seq-id", identity, "-e", homology.evalue, "--max-seqs", "1000", "--threads", threads),
+            *("--format-output", ",".join(_COLUMNS), "-v", "1"),
         ]
         run_program(command)
-        return pd.read_csv(
-            place / "hits.tsv", sep="\t", names=["query", "target", "identity"], dtype={"query": str, "target": str}
-        )
+        hits = pd.read_csv(place / "hits.tsv", sep="\t", names=list(_COLUMNS), dtype=_COLUMNS)
+    aligned = np.where(
+        hits["qlen"] <= hits["tlen"], (hits["qend"] - hits["qstart"]).abs(), (hits["tend"] - hits["tstart"]).abs()
+    )
+    covered = aligned + 1 >= homology.coverage * np.minimum(hits["qlen"], hits["tlen"])
+    return hits.loc[covered, ["query", "target", "fident"]].rename(columns={"fident": "identity"})
 
 
-def cluster_transcripts(
-    sequences: Sequence[tuple[str, str]], homology: HomologySettings, threads: int = 1
-) -> dict[str, int]:
-    """Group number of every id, by MMseqs2's greedy set cover (``easy-cluster``); numbered by their first member."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        write_fasta(place / "sequences.fna", sequences)
-        command = [
-            *("mmseqs", "easy-cluster", place / "sequences.fna", place / "clusters", place / "work"),
-            *("--min-seq-id", homology.identity, "-c", homology.coverage, "--cov-mode", "1", "-e", homology.evalue),
-            *("-k", "11", "--threads", threads, "-v", "1"),
-        ]
-        run_program(command)
-        rows = pd.read_csv(
-            place / "clusters_cluster.tsv", sep="\t", names=["representative", "member"], dtype=str, na_filter=False
-        )
-    representative = dict(zip(rows["member"], rows["representative"], strict=True))
-    numbers: dict[str, int] = {}
-    return {name: numbers.setdefault(representative[name], len(numbers)) for name, _ in sequences}
+def group_relatives(transcripts: pd.DataFrame, homology: HomologySettings, threads: int = 1) -> np.ndarray:
+    """Number of the group of each transcript, int64 [rows]; numbered by their first member.
+
+    Relatives by `find_relatives` are in one group, and so are relatives of relatives (single linkage), so that no two
+    of them are on two sides of a split. Proteins count from the identity of bases on: families of domains at lower
+    identities would chain into one group.
+    """
+    pairs = find_relatives(transcripts, transcripts, homology, threads)
+    pairs = pairs[pairs["identity"] >= homology.identity]
+    rows = pd.Series(np.arange(len(transcripts)), index=transcripts["id"])
+    ends = rows[pairs["query"]].to_numpy(), rows[pairs["target"]].to_numpy()
+    links = coo_array((np.ones(len(pairs), bool), ends), shape=(len(rows), len(rows)))
+    labels = connected_components(links, directed=False)[1]
+    return pd.factorize(labels)[0].astype(np.int64)
 
 
 def leave_out_relatives(
@@ -73,7 +123,7 @@ def leave_out_relatives(
     """Which transcripts of the corpus have no relative in the benchmark, and the homology groups of the benchmark.
 
     A transcript of the corpus goes if its sequence is one of the benchmark's, if it shares the id or the symbol of a
-    gene with one, if it stands in a cluster with one, or if a search finds one alike.
+    gene with one, or if a search of bases or of proteins finds one alike.
 
     Args:
         corpus: columns of `table_schemas.TRANSCRIPTS`.
@@ -85,28 +135,25 @@ def leave_out_relatives(
             sequences are in one group.
         overlap: the counts, by criterion and in all, before; and what a second search finds after.
     """
-    benchmark = pd.concat([table[["transcript", "gene", "symbol", "sequence"]] for table in tasks.values()])
+    benchmark = pd.concat([table[["transcript", "gene", "symbol", "sequence", "cds"]] for table in tasks.values()])
     genes = {*benchmark["gene"], *benchmark["symbol"]} - {""}
-    benchmark = benchmark.drop_duplicates("transcript")
-    # One sequence may stand for several transcripts, with other tracks; it is searched once.
-    names = benchmark["sequence"].map(checksum)
-    tested = list(dict(zip(names, benchmark["sequence"], strict=True)).items())
-    rest = [(f"corpus|{number}", sequence) for number, sequence in enumerate(corpus["sequence"])]
-    clusters = cluster_transcripts(tested + rest, homology, threads)
-    tested_clusters = {clusters[name] for name, _ in tested}
-    hits = set(find_relatives(tested, rest, homology, threads)["target"])
+    benchmark = benchmark.drop_duplicates("transcript").assign(id=lambda table: table["sequence"].map(checksum))
+    # One sequence may stand for several transcripts, with other tracks; it is searched once, with codons if known.
+    order = benchmark["cds"].map(np.any).argsort(kind="stable")[::-1]
+    tested = benchmark.iloc[np.sort(_first_of_each(benchmark["id"].to_numpy(), order.to_numpy()))]
+    rest = corpus[["sequence", "cds"]].assign(id=[f"corpus|{number}" for number in range(len(corpus))])
+    hits = find_relatives(tested, rest, homology, threads)
     criteria = {
         "same sequence": corpus["sequence"].isin(set(benchmark["sequence"])).to_numpy(),
         "same gene": (corpus["gene"].isin(genes) | corpus["symbol"].isin(genes)).to_numpy(),
-        "same cluster": np.array([clusters[name] in tested_clusters for name, _ in rest], bool),
-        "search hit": np.array([name in hits for name, _ in rest], bool),
+        "alike in nucleotides": rest["id"].isin(hits.loc[hits["by"] == "nucleotides", "target"]).to_numpy(),
+        "alike in proteins": rest["id"].isin(hits.loc[hits["by"] == "proteins", "target"]).to_numpy(),
     }
     relative = np.any(list(criteria.values()), axis=0)
-    kept = [pair for pair, out in zip(rest, relative, strict=True) if not out]
-    left = find_relatives(tested, kept, homology, threads) if kept else pd.DataFrame({"target": []})
     # The search is a heuristic whose prefilter depends on the whole target set; what a second look finds goes too.
-    late = set(left["target"])
-    keep = ~relative & np.array([name not in late for name, _ in rest], bool)
+    late = set(find_relatives(tested, rest[~relative], homology, threads)["target"]) if not relative.all() else set()
+    keep = ~relative & ~rest["id"].isin(late).to_numpy()
+    groups = pd.Series(group_relatives(tested, homology, threads), index=tested["id"])
     overlap = {
         "homology": vars(homology),
         "benchmark": {"transcripts": len(tested), "tasks": {name: len(table) for name, table in tasks.items()}},
@@ -117,8 +164,13 @@ def leave_out_relatives(
         "kept": int(keep.sum()),
         "overlap before": float((~keep).mean()),
     }
-    groups = pd.DataFrame({"id": benchmark["transcript"].tolist(), "group": [clusters[name] for name in names]})
-    return keep, groups, overlap
+    table = pd.DataFrame({"id": benchmark["transcript"].tolist(), "group": groups[benchmark["id"]].to_numpy()})
+    return keep, table, overlap
+
+
+def _first_of_each(names: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Rows, in ``order`` the first of each name."""
+    return order[np.unique(names[order], return_index=True)[1]]
 
 
 def separate_benchmark(

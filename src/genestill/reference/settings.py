@@ -143,7 +143,10 @@ class HomologySettings(Settings):
     """What makes two transcripts relatives."""
 
     identity: float = setting(0.6, "Identity of the aligned bases.", minimum=0, maximum=1)
-    coverage: float = setting(0.3, "Share of the shorter sequence that is aligned.", minimum=0, maximum=1)
+    protein_identity: float = setting(0.4, "Identity of the aligned amino acids.", minimum=0, maximum=1)
+    coverage: float = setting(
+        0.3, "Share of the shorter sequence, or of the shorter protein, that is aligned.", minimum=0, maximum=1
+    )
     evalue: float = setting(1e-5, "Largest E-value.", exclusive_minimum=0)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from genestill.evaluation.probes.baselines.parts import Parts, longest_frame, parts_of
+from genestill.core.reading_frames import longest_frame
+from genestill.evaluation.probes.baselines.parts import Parts, parts_of
 from genestill.evaluation.settings import TranscriptBaselineSettings
 
 
