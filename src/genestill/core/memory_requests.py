@@ -28,9 +28,9 @@ class Need:
 NEEDS = {
     "labels import": Need(1000, contig=1000),
     "labels tree": Need(1000, contig=1000, node=4000),  # (label tree)
-    "teacher soft-labels": Need(2000, contig=2000, node=60_000),  # (soft labels)
-    "student train-corrector": Need(2000, contig=15_000, node=20_000, hit=40),  # (training, training from labels)
-    "student predict": Need(2000, contig=4000, node=20_000, hit=40),  # (prediction, prediction with hits)
+    "teacher soft-labels": Need(2000, contig=2000, node=30_000),  # (soft labels)
+    "student train-corrector": Need(2000, contig=9000, node=8000, hit=8),  # (training, training from labels)
+    "student predict": Need(2000, contig=4000, node=8000, hit=8),  # (prediction, prediction with hits)
     "student export": Need(1500, contig=2000),
     # Weights are stored in two bytes a number, and are four in the memory of a CPU.
     "teacher check": Need(6000, held=2.5),
