@@ -272,7 +272,8 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sequence\tlabel\nACGT\t1\n", "no column 'split'"),
+        ("sequence\nACGT\n", "no column 'label'"),
+        ("sequence\tlabel\nACGT\t1\n", "0 test rows"),
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\n", "0 test rows"),
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\nACGT\t2\ttest\n", "label '2'"),
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\nACGT\t1\tdev\n", "split 'dev'"),

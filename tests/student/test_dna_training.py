@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from genestill.cli import main
 from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases, read_fasta, write_fasta
@@ -311,7 +312,7 @@ def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
     student, _ = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
     shares, names = {}, {}
     for method in ("full", "lora", "frozen"):
-        model = build_classifier(student, 2, FineTuning(method))
+        model = build_classifier(student, ["a", "b"], FineTuning(method))
         shares[method] = trainable_share(model)
         names[method] = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert shares["full"] == 1
@@ -325,11 +326,11 @@ def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
 def test_padding_never_changes_a_prediction(corpus, pooling):
     torch.manual_seed(1)
     student, adapter = build_student("had-tiny", cls=True)
-    model = build_classifier(student, 2, FineTuning("full", pooling)).eval()
+    model = build_classifier(student, ["a", "b"], FineTuning("full", pooling)).eval()
     ids = torch.from_numpy(adapter.encode("ACGTTGCAAC").ids)[None]
-    alone = model(ids, torch.ones_like(ids))
+    alone = model(ids, torch.ones_like(ids)).logits
     padded = torch.nn.functional.pad(ids, (0, 9), value=adapter.pad)
-    torch.testing.assert_close(model(padded, (padded != adapter.pad).long()), alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model(padded, (padded != adapter.pad).long()).logits, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(corpus, tmp_path):
@@ -416,3 +417,34 @@ def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
         ids = torch.from_numpy(tokens.ids)[None]
         torch.testing.assert_close(student(ids).last_hidden_state, opened.eval()(ids).last_hidden_state)
         assert (tmp_path / name / "README.md").read_text().count("# DNA encoder") == 1
+
+
+@pytest.mark.parametrize(("architecture", "method"), [("had-tiny", "full"), ("deberta-tiny", "lora")])
+def test_a_two_column_table_gives_a_classifier_that_classifies_files(corpus, tmp_path, architecture, method, capsys):
+    tokenizer = corpus / "tokenizer" if architecture == "deberta-tiny" else None
+    student, adapter = build_student(architecture, tokenizer, max_tokens=10)
+    save_student(tmp_path / "student", student, adapter, {})
+    given = pd.read_csv(corpus / "task.tsv", sep="\t")
+    named = given.assign(label=given["label"].map({0: "AT", 1: "any"}))[["sequence", "label"]]
+    named.to_csv(tmp_path / "two.tsv", sep="\t", index=False)
+    words = ["--task", tmp_path / "two.tsv", "--method", method, "--epochs", "2", "--batch", "16", "--device", "cpu"]
+    words += ["--model", tmp_path / "student", "--output", tmp_path / "p.parquet", "--output-model", tmp_path / "out"]
+    assert main(["student", "finetune", *map(str, words)]) == 0
+    assert "has no column split: made 72 train, 9 validation, 9 test" in capsys.readouterr().err
+    tested = read_table(tmp_path / "p.parquet", TASK_PREDICTIONS)
+    assert tested["task"].unique().tolist() == ["two"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "pipeline_tag: text-classification" in card
+    assert "cut into the fewest windows of at most 10 tokens" in card
+    # Sequences are longer than the student reads: what fine-tuning predicts and what the command says must agree.
+    write_fasta(tmp_path / "new.fna", ((str(row), given["sequence"][row]) for row in tested["row"]))
+    words = [tmp_path / "new.fna", "--model", tmp_path / "out", "-o", tmp_path / "classes.tsv", "--device", "cpu"]
+    assert main(["--quiet", "student", "classify", *map(str, words)]) == 0
+    said = pd.read_csv(tmp_path / "classes.tsv", sep="\t", dtype={"id": str})
+    assert said["id"].tolist() == tested["row"].astype(str).tolist()
+    columns = [f"probability of {name}" for name in ("AT", "any")]
+    np.testing.assert_allclose(said[columns], np.stack(tested["probabilities"]), atol=2e-3)
+    assert main(["--quiet", "student", "embed", *map(str, words[:-4]), "-o", str(tmp_path / "e.parquet")]) == 0
+    words[2] = tmp_path / "student"
+    assert main(["--quiet", "student", "classify", *map(str, words)]) == 2
+    assert "no classifier" in capsys.readouterr().err

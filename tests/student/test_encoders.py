@@ -292,5 +292,5 @@ def test_a_classifier_opens_as_it_was_saved(tmp_path):
     inputs = encode(draw_sequence(30), draw_sequence(12))
     with torch.inference_mode():
         torch.testing.assert_close(opened(*inputs).logits, model(*inputs).logits)
-        whole = model(*inputs, window_of=torch.tensor([0, 1])).logits
+        whole = model(*inputs, windows=torch.tensor([[0, 30], [1, 12]])).logits
     torch.testing.assert_close(whole, model(*inputs).logits)

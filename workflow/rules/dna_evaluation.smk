@@ -164,17 +164,19 @@ rule finetune_on_sequence_task:
         kind=lambda wildcards: dna_kind(wildcards.student),
         pooling=DNA["pooling"],
         settings=lambda wildcards: options(
+            reverse_complement_augmentation=DNA["reverse_complement_augmentation"],
             epochs=dna_epochs(f"{wildcards.benchmark_name}/{wildcards.task}"),
             batch=DNA["batch"],
             learning_rates=DNA["learning_rates"],
             **dna_fold(int(wildcards.model_seed)),
         ),
+        metric=dna_metric,
         device=device,
     shell:
         "python -m genestill student finetune --model {input.model:q} --name {wildcards.student:q}"
         " --model-kind {params.kind:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
-        " --pooling {params.pooling:q} {params.settings} --seed {wildcards.model_seed:q} --device {params.device}"
+        " --pooling {params.pooling:q} {params.settings} {params.metric} --seed {wildcards.model_seed:q} --device {params.device}"
         " --output {output:q} 2> {log:q}"
 
 

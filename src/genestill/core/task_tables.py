@@ -9,9 +9,12 @@ import pandas as pd
 
 from genestill.core.cells import is_missing, read_name, read_number
 from genestill.core.errors import InputError
+from genestill.core.logs import logger
+from genestill.core.near_copies import near_copies
 from genestill.core.tables import read_tsv
 
 SPLITS = ("train", "validation", "test")
+NEAR_COPY = 40  # bases in a row that two sequences share
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,18 @@ class TaskTable:
         return dataclasses.replace(self, split=split)
 
 
-def read_task_table(path: str | Path) -> TaskTable:
+def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split`` (train, validation, test).
+
+    A table without the column ``split`` is split here, always in the same way: a tenth validates, a tenth tests. By
+    ``random``, rows are drawn within each class; by ``homology``, sequences that share `NEAR_COPY` bases in a row, on
+    either strand, stay together.
 
     Raises `InputError`, with the line, for a missing column, a split that is none of ``SPLITS``, an empty sequence or
     label, letters that are no nucleotides, and labels that are one number in two spellings (``1`` and ``1.0``); and for
     a table without training or test rows, or with a class that training never shows.
     """
-    table = _read_rows(path)
+    table = _read_rows(path, split_by)
     split = table["split"].to_numpy(dtype=object).copy()
     held = split == "test"
     if held.all() or not held.any():
@@ -75,9 +82,10 @@ def read_task_table(path: str | Path) -> TaskTable:
     return TaskTable(table["sequence"].tolist(), labels, classes, split, folds)
 
 
-def _read_rows(path: str | Path) -> pd.DataFrame:
-    table = read_tsv(path, ("sequence", "label", "split"))
-    _refuse(path, table, "split", ~table["split"].isin(SPLITS), f"expected one of {', '.join(SPLITS)}")
+def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
+    table = read_tsv(path, ("sequence", "label"))
+    if "split" in table.columns:
+        _refuse(path, table, "split", ~table["split"].isin(SPLITS), f"expected one of {', '.join(SPLITS)}")
     _refuse(path, table, "label", table["label"] == "", "every row needs its class")
     _refuse(path, table, "sequence", table["sequence"].map(is_missing), "expected nucleotides")
     strange = table["sequence"].str.strip("ACGTUNRYSWKMBDHVacgtunryswkmbdhv") != ""
@@ -87,7 +95,34 @@ def _read_rows(path: str | Path) -> pd.DataFrame:
         number = read_number(label)
         if number is not None and spelt.setdefault(number, label) != label:
             raise InputError(f"{path}: the labels {spelt[number]!r} and {label!r} are one number; spell it in one way")
+    if "split" not in table.columns:
+        table["split"] = _split(table, split_by)
+        parts = table["split"].value_counts()
+        logger.warning(
+            "%s has no column split: made %s (%s)",
+            path, ", ".join(f"{parts.get(name, 0)} {name}" for name in SPLITS), split_by,
+        )  # fmt: skip
     return table
+
+
+def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
+    """The split of each row, object [n]; the largest group of every class stays in training."""
+    sequences, labels = table["sequence"].tolist(), pd.factorize(table["label"])[0]
+    groups = np.arange(len(sequences)) if split_by == "random" else near_copies(sequences, NEAR_COPY)
+    # How many rows of each class are in each group.
+    counts = np.zeros((groups.max() + 1, labels.max() + 1), dtype=np.int64)
+    np.add.at(counts, (groups, labels), 1)
+    place = np.full(len(counts), "train", dtype=object)
+    free = np.ones(len(counts), dtype=bool)
+    free[counts.argmax(axis=0)] = False
+    left = {part: np.maximum(1, np.round(0.1 * counts.sum(axis=0))) for part in ("test", "validation")}
+    for group in np.random.default_rng(0).permutation(np.flatnonzero(free)):
+        # Whole groups, where a class still wants one and none would get more than it wants.
+        for part, wanted in left.items():
+            if (counts[group] <= wanted).all():
+                place[group], left[part] = part, wanted - counts[group]
+                break
+    return place[groups]
 
 
 def _refuse(path: str | Path, table: pd.DataFrame, column: str, rows: pd.Series, expected: str) -> None:

@@ -1,12 +1,13 @@
-"""The commands of released encoder students: ``genestill student embed`` and ``genestill student export-onnx``."""
+"""The commands of released encoder students: ``genestill student embed``, ``classify`` and ``export-onnx``."""
 
 from genestill.core.options import add_device
 from genestill.core.pooling import POOLINGS
 
 
 def add_commands(commands) -> None:
-    """Add ``embed`` and ``export-onnx`` to ``genestill student``."""
+    """Add ``embed``, ``classify`` and ``export-onnx`` to ``genestill student``."""
     _add_embed(commands)
+    _add_classify(commands)
     _add_export_onnx(commands)
 
 
@@ -22,12 +23,43 @@ def _add_embed(commands) -> None:
         "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
     )
     parser.add_argument("--pooling", choices=POOLINGS, help="instead of the student's own")
+    _add_speed(parser)
+    parser.set_defaults(run=_run_embed)
+
+
+def _add_speed(parser) -> None:
     parser.add_argument(
         "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
     )
     parser.add_argument("--threads", type=int, default=0, help="batches at once; 0: torch's choice (default: 0)")
     add_device(parser)
-    parser.set_defaults(run=_run_embed)
+
+
+def _add_classify(commands) -> None:
+    summary = "classify any number of sequences with a fine-tuned student, in bounded memory"
+    parser = commands.add_parser("classify", help=summary, description=summary)
+    parser.add_argument(
+        "sequences", metavar="FASTA", help="sequences of any length, also FASTQ, compressed, or - for stdin"
+    )
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the output-model of student finetune")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="TSV", help="id, label and probabilities; one row per sequence"
+    )
+    _add_speed(parser)
+    parser.set_defaults(run=_run_classify)
+
+
+def _run_classify(options) -> None:
+    from genestill.student.encoders.classification import classify_fasta
+
+    classify_fasta(
+        options.sequences,
+        options.model,
+        options.output,
+        device=options.device,
+        batch_tokens=options.batch_tokens,
+        threads=options.threads,
+    )
 
 
 def _run_embed(options) -> None:

@@ -15,6 +15,7 @@ import genestill
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of, write_text
 from genestill.student.corrector.network import Corrector
+from genestill.student.encoders.classification import is_classifier, open_classifier
 from genestill.student.encoders.embedding import open_model, open_student
 
 LEVEL = 0.95
@@ -51,11 +52,33 @@ tokenizer = AutoTokenizer.from_pretrained("this folder")
 
 Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o embeddings.parquet`.""",
     ),
+    "classifier": (
+        ["dna", "text-classification"],
+        "transformers",
+        """\
+`genestill student classify sequences.fa.gz --model FOLDER -o classes.tsv` classifies files of any size. In Python:
+
+```python
+import genestill.student.encoders  # registers the architecture
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model = AutoModelForSequenceClassification.from_pretrained("this folder").eval()
+tokenizer = AutoTokenizer.from_pretrained("this folder")
+logits = model(**tokenizer(["ACGTACGT", "GGCA"], padding=True, return_tensors="pt")).logits
+```""",
+    ),
     "genestill-corrector": (
         ["metagenomics", "taxonomy", "distillation"],
         "genestill",
         "`genestill student predict --model FOLDER --contigs contigs.fna.gz …` annotates contigs, without the teacher.",
     ),
+}
+
+
+_PIPELINES = {
+    "genestill-encoder": "feature-extraction",
+    "deberta-v2": "feature-extraction",
+    "classifier": "text-classification",
 }
 
 
@@ -97,14 +120,19 @@ def write_model_card(folder: str | Path, card: Card) -> None:
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
-    kind = config.get("model_type")
+    kind = "classifier" if is_classifier(config) else config.get("model_type")
     if kind not in _KINDS:
         raise InputError(f"{folder}/config.json: model_type is {kind!r}; expected one of {', '.join(_KINDS)}")
     for name in ("title", "summary", "limits"):
         if not getattr(card, name):
             raise InputError(f"model card of {folder}: no {name}; a card without it misleads its readers")
     # What does not open is not released.
-    {"genestill-encoder": open_student, "genestill-corrector": Corrector.from_pretrained}.get(kind, open_model)(folder)
+    openers = {
+        "genestill-encoder": open_student,
+        "genestill-corrector": Corrector.from_pretrained,
+        "classifier": open_classifier,
+    }
+    openers.get(kind, open_model)(folder)
     tags, library, usage = _KINDS[kind]
     teacher = card.teacher if card.teacher is not None else config.get("teacher")
     figures = summarise_figures(card.figures) if card.figures is not None else None
@@ -118,7 +146,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
         "license": card.licence,
         "library_name": library,
         "tags": ["genestill", *tags],
-        **({"pipeline_tag": "feature-extraction"} if kind != "genestill-corrector" else {}),
+        **({"pipeline_tag": _PIPELINES[kind]} if kind in _PIPELINES else {}),
         **({"model-index": [_model_index(card.title, figures)]} if figures is not None and len(figures) else {}),
     }
     parts = [
@@ -198,6 +226,10 @@ def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
             ("pooling", config["pooling"]),
             ("tokens are pooled at width", str(config.get("expansion") or config["hidden_size"])),
         ]
+    if config["model_type"] != "genestill-corrector":
+        longest = config["max_length" if config["model_type"] == "genestill-encoder" else "max_position_embeddings"]
+        read = f"cut into the fewest windows of at most {longest:,} tokens, whose vectors are averaged by length"
+        facts.append(("longer sequences", read))
     return facts
 
 

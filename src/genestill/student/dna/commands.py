@@ -1,6 +1,8 @@
 """The commands of the DNA recipes: tokenizer, pretraining, distillation, fine-tuning, features of a task."""
 
-from genestill.core.kinds import KINDS
+from pathlib import Path
+
+from genestill.core.kinds import KINDS, SPLITS_BY
 from genestill.core.options import add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.dna.settings import (
@@ -60,15 +62,22 @@ def _add_distil(commands) -> None:
 def _add_finetune(commands) -> None:
     parser = commands.add_parser("finetune", help="fine-tune a student on a task table, predict its test rows")
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
-    parser.add_argument("--name", required=True, help="of the model, in the predictions")
-    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.add_argument("--name", help="of the model, in the predictions (default: that of the folder)")
+    parser.add_argument(
+        "--task", required=True, metavar="TSV", help="columns sequence, label and, where there is one, split"
+    )
+    parser.add_argument(
+        "--split-by", choices=SPLITS_BY, default="random",
+        help="of a table without the column split: rows at random, or near copies together (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
-    parser.add_argument("--task-name", required=True, help="of the task, in the predictions")
+    parser.add_argument("--task-name", help="of the task, in the predictions (default: that of the file)")
     for kind in (FineTuning, CrossValidation):
         add_settings(parser, kind)
     add_seed(parser)
     add_device(parser)
-    parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
+    parser.add_argument("--output-model", metavar="FOLDER", help="the classifier, for genestill student classify")
+    parser.add_argument("--output", metavar="PARQUET", help="predictions of the test rows")
     parser.set_defaults(run=_run_finetune)
 
 
@@ -126,12 +135,14 @@ def _run_finetune(options) -> dict:
     return fine_tune_on_table(
         options.model,
         options.task,
-        options.task_name,
-        options.name,
+        options.task_name or Path(options.task).name.split(".")[0],
+        options.name or Path(options.model).name,
         settings_of(FineTuning, options),
         validation.folds or 0,
         validation.fold,
         options.output,
         options.device,
         options.model_kind,
+        options.output_model,
+        options.split_by,
     )

@@ -127,30 +127,46 @@ def fine_tune_on_table(
     settings: FineTuning,
     folds: int,
     fold: int,
-    output: str | Path,
+    output: str | Path | None,
     device: str = "auto",
     kind: str = "student",
+    output_model: str | Path | None = None,
+    split_by: str = "random",
 ) -> dict:
     """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows.
 
-    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. Progress is kept in
+    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. ``output_model`` is a folder for the
+    classifier itself; either output may be left out. ``split_by``: see `read_task_table`. Progress is kept in
     ``<output>.<rate>x<epochs>.checkpoint``, one file for each learning rate that is tried and one for the rate that is
     taken, and removed at the end. Returns what was chosen on the validation rows: see `fine_tune`.
     """
     seed_everything(settings.seed)
     student, adapter = open_student(folder)
-    data = read_task(table, folds, fold, settings.seed)
+    if output is None and output_model is None:
+        raise InputError("nothing to write: give a file for predictions, a folder for the classifier, or both")
+    data = read_task(table, folds, fold, settings.seed, split_by=split_by)
     described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold}
     checkpoints: dict[tuple[float, int], Checkpoint] = {}
 
     def checkpoint(rate: float, epochs: int) -> Checkpoint:
-        path, inputs = f"{output}.{rate:g}x{epochs}.checkpoint", {"student": folder, "task": table}
+        path = f"{output or output_model}.{rate:g}x{epochs}.checkpoint"
+        inputs = {"student": folder, "task": table}
         return checkpoints.setdefault((rate, epochs), Checkpoint(path, described, inputs))
 
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    Path(output or output_model).parent.mkdir(parents=True, exist_ok=True)
     found = fine_tune(student, adapter, data, settings, choose_device(device), checkpoint)
+    probabilities, classifier = found.pop("probabilities"), found.pop("model")
+    if output_model is not None:
+        save_student(output_model, classifier, adapter, {"task": task, **dataclasses.asdict(settings), **found})
+    if output is not None:
+        _write_predictions(output, data, probabilities, task, model, kind, settings, fold)
+    for kept in checkpoints.values():
+        kept.remove()
+    return found
+
+
+def _write_predictions(output, data, probabilities, task, model, kind, settings, fold) -> None:
     rows = data.rows("test")
-    probabilities = found.pop("probabilities")
     frame = pd.DataFrame(
         {
             "task": task,
@@ -166,9 +182,6 @@ def fine_tune_on_table(
         }
     )
     write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(data.classes)})
-    for kept in checkpoints.values():
-        kept.remove()
-    return found
 
 
 def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict, teacher=None) -> Checkpoint:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.core.errors import InputError
+from genestill.core.kinds import TASK_METRICS
 from genestill.core.objectives import DNA_OBJECTIVES, describe_objectives, parse_objective
 from genestill.core.pooling import POOLINGS
 from genestill.core.settings import Settings, setting
@@ -144,6 +145,9 @@ class FineTuning(Settings):
     weight_decay: float = 0.01
     reverse_complement_augmentation: bool = setting(
         False, "Whether half of the training sequences are reverse-complemented at random."
+    )
+    metric: str = setting(
+        "mcc", "Of the task; by it the learning rate and the epoch are chosen on validation rows.", choices=TASK_METRICS
     )
     seed: int = 1
 

@@ -103,15 +103,17 @@ def _has_language_head(folder: str | Path) -> bool:
 def save_student(folder: str | Path, model: PreTrainedModel, adapter, settings: dict) -> None:
     """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, all or nothing.
 
-    ``model`` is the student, alone or with its language head.
+    ``model`` is the student alone, with its language head, or with a classifier.
     """
     with folder_aside(folder) as aside:
         model.save_pretrained(aside)
         save_tokenizer(adapter.tokenizer, aside)
         count = sum(parameter.numel() for parameter in model.base_model.parameters())
+        classes = list(model.config.id2label.values()) if hasattr(model, "head") else []
+        tells = f"Tells {', '.join(classes)} apart. " if classes else ""
         card = Card(
-            title=f"DNA encoder, {count:,} parameters",
-            summary=f"Reads {adapter.kind} ({adapter.size} tokens); width {model.config.hidden_size}, "
+            title=f"DNA classifier, {len(classes)} classes" if classes else f"DNA encoder, {count:,} parameters",
+            summary=f"{tells}Reads {adapter.kind} ({adapter.size} tokens); width {model.config.hidden_size}, "
             f"{model.config.num_hidden_layers} layers.",
             limits=["This card was written after training, before anything was measured."],
             training=settings,

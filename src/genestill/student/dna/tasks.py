@@ -9,7 +9,9 @@ from genestill.core.errors import InputError
 from genestill.core.task_tables import TaskTable, read_task_table
 
 
-def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, fraction: float = 0.1) -> TaskTable:
+def read_task(
+    path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, fraction: float = 0.1, split_by: str = "random"
+) -> TaskTable:
     """Read a task table and hold out its validation rows.
 
     Validation rows, in this order of preference: those of ``fold`` in a column ``fold`` or in a stratified k-fold cut
@@ -20,7 +22,7 @@ def read_task(path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, fr
         InputError: as `read_task_table`, and if no validation rows can be taken or a class is left without training
             rows.
     """
-    table = read_task_table(path)
+    table = read_task_table(path, split_by)
     split = table.split.copy()
     if folds:
         split[table.train] = "train"

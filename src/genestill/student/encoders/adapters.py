@@ -148,6 +148,27 @@ def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:
     )
 
 
+def longest_input(config) -> int:
+    """Tokens that a student reads at once, special ones included; longer sequences are read in windows."""
+    # Other configurations have a max_length too: that of texts that a model writes.
+    return config.max_length if config.model_type == "genestill-encoder" else config.max_position_embeddings
+
+
+def collate_windows(rows: list[list[Tokens]], pad: int) -> dict[str, torch.Tensor]:
+    """The windows of several sequences, padded on the right.
+
+    Returns:
+        ``input_ids`` and ``attention_mask`` int64 [W, L], as `collate`; ``windows`` int64 [W, 2], the number of each
+        window's sequence and the bases that the window covers.
+    """
+    batch = collate([window for windows in rows for window in windows], pad)
+    places = [
+        (number, int((window.stop - window.start).sum())) for number, windows in enumerate(rows) for window in windows
+    ]
+    named = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    return named | {"windows": torch.tensor(places, dtype=torch.int64)}
+
+
 def open_adapter(folder: str | Path):
     """The adapter that belongs to a student or tokenizer folder (or published name)."""
     from transformers import AutoTokenizer

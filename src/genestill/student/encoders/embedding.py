@@ -14,7 +14,7 @@ from genestill.core.files import read_json
 from genestill.core.models import open_whole
 from genestill.core.pooling import POOLINGS, pool, pooled_size
 from genestill.core.windows import CombinedWindows, batch_by_length
-from genestill.student.encoders.adapters import Tokens, collate, open_adapter
+from genestill.student.encoders.adapters import Tokens, collate, longest_input, open_adapter
 from genestill.student.encoders.model import EncoderModel
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
@@ -52,15 +52,15 @@ class Embedder:
         threads: int = 0,
     ):
         self.device = choose_device(device)
-        kind = _model_type(folder)
-        self.model = (open_model(folder) if kind == "deberta-v2" else open_student(folder)).to(self.device)
+        byte_pairs = _model_type(folder) in ("deberta-v2", "genestill-deberta-classifier")
+        self.model = (open_model(folder) if byte_pairs else open_student(folder)).to(self.device)
         self.adapter = open_adapter(folder)
         config = self.model.config
         self.pooling = pooling or getattr(config, "pooling", "mean")
         if self.pooling not in POOLINGS:
             raise InputError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         self.tracks = getattr(config, "tracks", 0)
-        self.longest = config.max_position_embeddings if kind == "deberta-v2" else config.max_length
+        self.longest = longest_input(config)
         self.size = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, self.pooling)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()

@@ -72,7 +72,7 @@ class _Classifier(PreTrainedModel):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        window_of: torch.Tensor | None = None,
+        windows: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         return_dict: bool | None = None,
         **options,
@@ -82,7 +82,8 @@ class _Classifier(PreTrainedModel):
         Args:
             input_ids: int64 [W, L], padded on the right; a row is a sequence, or a window of one.
             attention_mask: [W, L].
-            window_of: int64 [W], the sequence (from 0) of each window; None where each row is a sequence.
+            windows: int64 [W, 2], of each window its sequence (from 0) and the bases that it covers, by which windows
+                are averaged; None where each row is a sequence.
             labels: int64 [sequences].
 
         Returns:
@@ -90,9 +91,10 @@ class _Classifier(PreTrainedModel):
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         found = self.base_model(input_ids=input_ids, attention_mask=mask, **options)
-        pooled = pool(found.last_hidden_state, mask, self.config.pooling)
-        if window_of is not None:
-            pooled = combine_windows(pooled, window_of, mask.sum(1), self.config.pooling)
+        pooling = self.base_model.pool if isinstance(self.base_model, EncoderModel) else pool
+        pooled = pooling(found.last_hidden_state, mask, self.config.pooling)
+        if windows is not None:
+            pooled = combine_windows(pooled, *windows.unbind(1), self.config.pooling)
         logits = self.head(pooled)
         loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
         hidden = getattr(found, "hidden_states", None)
@@ -127,7 +129,7 @@ class DebertaForSequenceClassification(_Classifier, DebertaV2PreTrainedModel):
 
 def classification_head(config) -> nn.Module:
     """Norm and linear map from a pooled vector to the classes of ``config``."""
-    width = pooled_size(config.hidden_size, config.pooling)
+    width = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, config.pooling)
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.num_labels))
 
 
@@ -159,7 +161,7 @@ def combine_windows(vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Te
     Args:
         vectors: float [W, width], pooled windows.
         rows: int64 [W], the sequence of each, from 0; none is left out.
-        weights: [W], tokens of each.
+        weights: [W], bases of each.
         pooling: how they were pooled; where that is the maximum, the maximum over windows is taken.
 
     Returns:

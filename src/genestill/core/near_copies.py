@@ -1,0 +1,56 @@
+"""Which sequences share a stretch of bases, on either strand: near copies, which a split must not part."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases
+
+
+def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
+    """Groups of sequences that hang together by shared words of ``size`` bases, int64 [n].
+
+    A sequence that is shorter than a word is grouped with those that are equal to it or to its reverse complement.
+    """
+    rows, words = shared_words(sequences, size)
+    _, columns = np.unique(words, return_inverse=True)
+    count = len(sequences)
+    links = coo_matrix((np.ones(len(rows), np.int8), (rows, count + columns)), shape=(count + len(words),) * 2)
+    return connected_components(links, directed=False)[1][:count].astype(np.int64)
+
+
+def shared_words(sequences: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the words of each sequence: (row int64 [m], word uint64 [m]), each word of a row once.
+
+    A word has the same hash on both strands; words with unknown bases are left out. 64 bits: words that differ meet
+    with a probability of m^2 / 2^65.
+    """
+    rows, words = [], []
+    for row, sequence in enumerate(sequences):
+        codes = encode_bases(sequence)
+        found = np.unique(_words(codes, min(size, len(codes))))
+        rows.append(np.full(len(found), row))
+        words.append(found)
+    return np.concatenate(rows), np.concatenate(words)
+
+
+def _words(codes: np.ndarray, size: int) -> np.ndarray:
+    known = np.flatnonzero(~np.convolve(codes == UNKNOWN_BASE, np.ones(size, dtype=int), "valid").astype(bool))
+    forward, backward = (_rolling(strand, size) for strand in (codes, 3 - codes[::-1]))
+    return np.minimum(forward, backward[::-1])[known]
+
+
+def _rolling(codes: np.ndarray, size: int) -> np.ndarray:
+    """Polynomial hash of every word, uint64 [length - size + 1], wrapping at 2^64."""
+    odd = np.uint64(0x9E3779B97F4A7C15)
+    letters = _SCRAMBLED[np.minimum(codes, UNKNOWN_BASE)]
+    total = np.zeros(len(codes) - size + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for place in range(size):
+            total = total * odd + letters[place : place + len(total)]
+    return total
+
+
+_SCRAMBLED = np.random.default_rng(0).integers(0, 2**63, 5, dtype=np.uint64)

@@ -1,0 +1,87 @@
+"""From a FASTA file to a table of classes, by a student that was fine-tuned, in memory that does not grow."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, write_aside
+from genestill.core.logs import progress
+from genestill.core.models import open_whole
+from genestill.core.sequences import read_fasta
+from genestill.student.encoders.embedding import Embedder, Record
+from genestill.student.encoders.streaming import buffers, survey
+
+
+def open_classifier(folder: str | Path) -> PreTrainedModel:
+    """The classifier in a folder, for inference; raises `InputError` if there is none that opens whole."""
+    config = read_json(Path(folder) / "config.json")
+    if not is_classifier(config):
+        raise InputError(
+            f"{folder}: no classifier; expected a student that was fine-tuned (genestill student finetune "
+            "--output-model FOLDER)"
+        )
+    return open_whole(AutoModelForSequenceClassification, folder)
+
+
+def is_classifier(config: dict) -> bool:
+    """Whether a config.json is that of a classifier of ours."""
+    return str((config.get("architectures") or [""])[0]) in (
+        "EncoderForSequenceClassification",
+        "DebertaForSequenceClassification",
+    )
+
+
+class Classifier:
+    """A fine-tuned student, opened from its folder, that classifies lists of sequences.
+
+    Args:
+        folder: written by ``genestill student finetune``.
+        device, batch_tokens, threads: see `Embedder`, which cuts longer sequences into windows.
+
+    Attributes:
+        classes: their names.
+    """
+
+    def __init__(self, folder: str | Path, device: str = "auto", batch_tokens: int | None = None, threads: int = 0):
+        model = open_classifier(folder)
+        self.embedder = Embedder(folder, device, None, batch_tokens, threads)
+        self.head = model.head.to(self.embedder.device)
+        self.classes = [model.config.id2label[code] for code in range(model.config.num_labels)]
+
+    @torch.inference_mode()
+    def probabilities(self, records: list[Record]) -> np.ndarray:
+        """float32 [n, classes]."""
+        vectors = torch.from_numpy(self.embedder.embed(records)).to(self.embedder.device)
+        return self.head(vectors).float().softmax(dim=-1).cpu().numpy()
+
+
+def classify_fasta(
+    fasta: str | Path,
+    folder: str | Path,
+    output: str | Path,
+    device: str = "auto",
+    batch_tokens: int | None = None,
+    threads: int = 0,
+) -> None:
+    """Write a TSV with one row per sequence of ``fasta``, in its order, atomically.
+
+    Columns: id, label (the most probable class), probability (of that class), and ``probability of CLASS`` for each.
+
+    Raises:
+        InputError: a bad file, or a folder without a classifier that opens whole.
+    """
+    classifier = Classifier(folder, device, batch_tokens, threads)
+    count, _ = survey(fasta)
+    records: Iterator[Record] = (Record(name, sequence) for name, sequence in read_fasta(fasta, unique=False))
+    with write_aside(output) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
+        rows.writerow(["id", "label", "probability", *(f"probability of {name}" for name in classifier.classes)])
+        for held in buffers(progress(records, count, "sequences", "student classify")):
+            for record, row in zip(held, classifier.probabilities(held), strict=True):
+                label, *shown = classifier.classes[int(row.argmax())], row.max(), *row
+                rows.writerow([record.name, label, *(f"{value:.4g}" for value in shown)])

@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genestill.core.near_copies import near_copies
+from genestill.core.sequences import reverse_complement
+from genestill.core.task_tables import read_task_table
+
+
+def draw(length: int, seed: int) -> str:
+    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
+
+
+@given(st.integers(8, 30), st.booleans(), st.integers(0, 20))
+def test_sequences_that_share_a_word_on_either_strand_are_near_copies(size, turned, place):
+    word, others = draw(size, 1), [draw(60, seed) for seed in (2, 3, 4)]
+    one, two, _ = others
+    one = one[:place] + word + one[place:]
+    two += reverse_complement(word) if turned else word
+    groups = near_copies([one, two, others[2]], size)
+    assert groups[0] == groups[1] != groups[2]
+    assert len(set(near_copies([one, two + "N", others[2]], len(two) + 1))) == 3
+
+
+def test_words_with_unknown_bases_join_nothing_and_short_sequences_meet_their_equals():
+    assert len(set(near_copies(["N" * 50, "N" * 50], 20))) == 2
+    groups = near_copies(["ACGTT", "AACGT", "ACGTTA"], 20)
+    assert groups[0] == groups[1] != groups[2]
+
+
+@pytest.mark.parametrize("split_by", ["random", "homology"])
+def test_a_table_without_a_split_gets_one_that_is_always_the_same(tmp_path, split_by):
+    families = [draw(80, seed) for seed in range(40)]
+    rows = [(family[: 60 + copy], "ab"[number % 2]) for number, family in enumerate(families) for copy in range(5)]
+    pd.DataFrame(rows, columns=["sequence", "label"]).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    table = read_task_table(tmp_path / "t.tsv", split_by)
+    assert (table.split == read_task_table(tmp_path / "t.tsv", split_by).split).all()
+    for part in ("test", "validation"):
+        assert np.bincount(table.labels[table.rows(part)]).tolist() == [10, 10]
+    together = [len(set(table.split[first : first + 5])) == 1 for first in range(0, 200, 5)]
+    assert all(together) == (split_by == "homology")
