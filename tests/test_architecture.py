@@ -5,36 +5,35 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SOURCE = Path(__file__).parents[1] / "src" / "genestill"
 STAGES = ("reference", "labels", "teacher", "student", "evaluation")
-FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(SOURCE.rglob("*.py"))}
 
 
-def imported(file):
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imported(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
 
 
+def calls():
+    for file, tree in TREES.items():
+        yield from ((file, node) for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
 def room(file):
     return file.relative_to(SOURCE).parts[0]
 
 
-@pytest.mark.parametrize(
-    "file",
-    [file for file in FILES if room(file) in (*STAGES, "core")],
-    ids=lambda file: str(file.relative_to(SOURCE)),
-)
-def test_a_stage_imports_the_core_and_itself_and_the_core_no_stage(file):
-    own = room(file)
-    for module in imported(file):
-        parts = module.split(".")
-        if parts[0] == "genestill" and len(parts) > 1:
-            assert parts[1] in (own, "core"), f"{file} imports {module}"
+def test_a_stage_imports_the_core_and_itself_and_the_core_no_stage():
+    for file, tree in TREES.items():
+        own = room(file)
+        for module in imported(tree) if own in (*STAGES, "core") else ():
+            parts = module.split(".")
+            if parts[0] == "genestill" and len(parts) > 1:
+                assert parts[1] in (own, "core"), f"{file} imports {module}"
 
 
 def test_the_command_line_is_built_without_heavy_libraries():
@@ -52,39 +51,34 @@ def test_the_command_line_is_built_without_heavy_libraries():
     assert not heavy & set(loaded)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
-def test_no_remote_code_and_no_pickle_is_ever_loaded(file):
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        assert keywords.get("trust_remote_code", "False") == "False", f"{file}:{node.lineno}"
-        assert keywords.get("allow_pickle", "False") == "False", f"{file}:{node.lineno}"
-        assert keywords.get("shell", "False") == "False", f"{file}:{node.lineno}: file names must not reach a shell"
-        assert name not in ("pickle.load", "pickle.loads", "joblib.load", "eval", "exec"), f"{file}:{node.lineno}"
+def test_no_remote_code_and_no_pickle_is_ever_loaded():
+    for file, call in calls():
+        place = f"{file}:{call.lineno}"
+        name = ast.unparse(call.func)
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert keywords.get("trust_remote_code", "False") == "False", place
+        assert keywords.get("allow_pickle", "False") == "False", place
+        assert keywords.get("shell", "False") == "False", f"{place}: file names must not reach a shell"
+        assert name not in ("pickle.load", "pickle.loads", "joblib.load", "eval", "exec"), place
         if name == "torch.load":
-            assert keywords.get("weights_only") == "True", f"{file}:{node.lineno}"
+            assert keywords.get("weights_only") == "True", place
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if room(file) in STAGES], ids=lambda file: str(file))
-def test_a_result_has_one_record_of_provenance_which_the_command_line_writes(file):
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "genestill.core.provenance":
-            assert {alias.name for alias in node.names} <= {"find_record"}
+def test_a_result_has_one_record_of_provenance_which_the_command_line_writes():
+    for file, tree in TREES.items():
+        for node in ast.walk(tree) if room(file) in STAGES else ():
+            if isinstance(node, ast.ImportFrom) and node.module == "genestill.core.provenance":
+                assert {alias.name for alias in node.names} <= {"find_record"}, file
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
-def test_one_module_gives_final_names_and_permissions(file):
+def test_one_module_gives_final_names_and_permissions():
     """It syncs before it renames, and never touches what a link points to."""
-    if file.relative_to(SOURCE) == Path("core/files.py"):
-        return
-    called = {
-        ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)
-    }
     forbidden = {"os.replace", "os.rename", "shutil.move", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link"}
-    assert not forbidden & called
-    assert not {name for name in called if name.endswith((".chmod", ".touch"))}
+    for file, call in calls():
+        if file.relative_to(SOURCE) != Path("core/files.py"):
+            name = ast.unparse(call.func)
+            assert name not in forbidden, f"{file}:{call.lineno}"
+            assert not name.endswith((".chmod", ".touch")), f"{file}:{call.lineno}"
 
 
 SHADOWS = """

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import functools
 import inspect
 import re
 import subprocess
@@ -103,6 +104,16 @@ def commands_of_rules() -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def parser_of_program() -> argparse.ArgumentParser:
+    return build_parser()
+
+
 def imports_in(node: ast.AST, lazy: bool) -> list[tuple[str, str | None]]:
     """(module, name or None) of the import statements under ``node``; ``lazy``: also those inside functions."""
     found = []
@@ -116,7 +127,7 @@ def imports_in(node: ast.AST, lazy: bool) -> list[tuple[str, str | None]]:
 
 def function_of(stage: str, command: str):
     """The function that ``genestill STAGE COMMAND`` calls, from the program's own parser."""
-    parser = build_parser()
+    parser = parser_of_program()
     for word in (stage, command):
         action = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
         parser = action.choices[word]
@@ -131,10 +142,10 @@ def modules_imported(stage: str, command: str) -> set[str]:
     functions used import when called.
     """
     run = function_of(stage, command)
-    table = ast.parse(Path(inspect.getsourcefile(run)).read_text())
+    table = tree_of(Path(inspect.getsourcefile(run)))
     own = next(node for node in ast.walk(table) if isinstance(node, ast.FunctionDef) and node.name == run.__name__)
     pending = [(*entry, True) for entry in imports_in(own, lazy=True)]
-    cli = ast.parse((SOURCE / "genestill" / "cli.py").read_text())
+    cli = tree_of(SOURCE / "genestill" / "cli.py")
     pending += [(*entry, False) for entry in imports_in(cli, lazy=False)]
     pending += [(f"genestill.{stage}.commands", None, False) for stage in STAGES]
     found, seen = set(), set()
@@ -150,7 +161,7 @@ def modules_imported(stage: str, command: str) -> set[str]:
             path = SOURCE / candidate.replace(".", "/")
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             if path.is_file():
-                tree = ast.parse(path.read_text())
+                tree = tree_of(path)
                 lazy = called and ".core." not in candidate
                 pending += [(*inner, called) for inner in imports_in(tree, lazy)]
                 for node in tree.body:
@@ -159,12 +170,12 @@ def modules_imported(stage: str, command: str) -> set[str]:
     return found - set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize(("environment", "stage", "command"), commands_of_rules())
-def test_an_environment_holds_what_the_command_of_its_rule_imports(environment, stage, command):
+def test_an_environment_holds_what_the_commands_of_its_rules_import():
     optional = {Requirement(line).name for extra in BEYOND_RULES for line in PROJECT["optional-dependencies"][extra]}
-    present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
-    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported(stage, command)}
-    assert wanted - present - optional == set()
+    for environment, stage, command in commands_of_rules():
+        present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
+        wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported(stage, command)}
+        assert wanted - present - optional == set(), f"genestill {stage} {command} in envs/{environment}.yaml"
 
 
 def test_the_project_pins_every_library_that_it_imports():

@@ -1,6 +1,7 @@
 """Every command that README and documentation show exists: its own program parses it, or dry-runs it."""
 
 import argparse
+import functools
 import re
 import shlex
 import shutil
@@ -69,17 +70,21 @@ def shown(find) -> list:
 BLOCKS, PHRASES = shown(fenced), shown(inline)
 
 
+parser_of_program = functools.cache(build_parser)
+parser_of_snakemake = functools.cache(get_argument_parser)
+
+
 def parse_genestill(words: list[str], whole: bool) -> None:
     """Parse as the program does; of a phrase that is not ``whole``, stage, command and options must exist."""
     words = [re.sub(r"^N$", "1", word) for word in words]
     if whole:
         try:
-            build_parser().parse_args(words)
+            parser_of_program().parse_args(words)
         except SystemExit as end:
             if end.code:
                 pytest.fail(f"genestill {shlex.join(words)}: the parser refuses it")
         return
-    parser = build_parser()
+    parser = parser_of_program()
     for word in words:
         below = next((action.choices for action in parser._actions if action.nargs == argparse.PARSER), None)
         if word.startswith("-"):
@@ -94,7 +99,7 @@ def parse_genestill(words: list[str], whole: bool) -> None:
 def parse_snakemake(words: list[str]):
     """Parse with Snakemake's own parser; files and folders that the command names must be there."""
     try:
-        options = get_argument_parser().parse_args(words)
+        options = parser_of_snakemake().parse_args(words)
     except SystemExit:
         pytest.fail(f"snakemake {shlex.join(words)}: Snakemake refuses it")
     for file in options.configfile or []:
