@@ -34,7 +34,7 @@ PYPI_NAME_OF_MODULE = {
     "yaml": "pyyaml",
 }
 # Programs that are no Python packages: conda or the system gives them.
-PROGRAMS = ("art", "diamond", "kraken2", "megahit", "metabuli", "minimap2", "mmseqs2", "samtools")
+PROGRAMS = ("art", "diamond", "kraken2", "megahit", "metabuli", "minimap2", "mmseqs2", "samtools", "strobealign")
 # The extras whose packages no rule needs: fla where there is a GPU and it is installed.
 BEYOND_RULES = ("gpu",)
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -11,7 +12,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
+from genestill.core.lineage import format_lineage
+from genestill.core.sequences import read_fasta
+from genestill.core.table_schemas import TRUTH, lineages_of
+from genestill.core.tables import read_table, read_tsv
 from genestill.reference.sources import COLUMNS
 from snakemake_process import BIN, ROOT, run_snakemake
 
@@ -21,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, "{ROOT}/src")
 ROOT = Path.cwd()
 shell.prefix("set -euo pipefail; export PYTHONPATH='{ROOT}/src' PATH='{BIN}':$PATH; ")
-config["reference"] = {{"taxdump": None}}
+config["reference"] = {{"taxdump": None, "database": None}}
 include: "rules/downloads.smk"
 rule all:
     default_target: True
@@ -102,6 +108,7 @@ def run(folder: Path, rows: list[dict[str, str]]) -> subprocess.CompletedProcess
     (folder / "workflow" / "Snakefile").write_text(SNAKEFILE)
     table = ["\t".join(COLUMNS)] + ["\t".join(row.get(column, "") for column in COLUMNS) for row in rows]
     (folder / "resources" / "cami2.tsv").write_text("\n".join(table) + "\n")
+    (folder / "resources" / "gtdb.tsv").write_text(table[0] + "\n")
     return run_snakemake("--cores", "2", folder=folder, snakefile=None, check=False)
 
 
@@ -116,6 +123,107 @@ def test_a_published_data_set_becomes_contigs_with_right_answers(tmp_path, serve
         "S2C0\td__Bacteria\tA\t8",
     ]
     assert gzip.decompress((community / "contigs.fna.gz").read_bytes()).count(b">") == 3
+
+
+# As `strobealign --aemb` writes: a row per contig, no header.
+STROBEALIGN = """#!/bin/sh
+set -e
+test "$1 $2" = "--aemb --interleaved"
+gzip -cd "$6" | grep -q '^@r1'
+grep '>' "$5" | tr -d '>' | while read -r name; do printf '%s\\t2.5\\n' "$name"; done
+"""
+
+
+@pytest.fixture
+def miniature(tmp_path, server):
+    """A copy of the workflow whose tables of addresses lead to one miniature data set; its reference is the demo's.
+
+    Contigs of the demo stand for two samples of Marine. The reads of sample 0 lie in the archive of its contigs, as
+    those of the human data sets do. The database of the demo lies where that of GTDB would be downloaded to.
+    """
+    published, address = server
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    run_snakemake("--cores", 2, "--configfile", ROOT / "config" / "test.yaml", folder=demo)
+    made = demo / "results" / "taxdistill" / "test"
+    taxids = read_tsv(made / "reference" / "taxonomy" / "lineages.tsv")
+    taxid_of = dict(zip(taxids["lineage"], taxids["taxid"], strict=True))
+    truth = read_table(made / "reference" / "truth.parquet", TRUTH).set_index("id")
+    lineages = dict(zip(truth.index, map(format_lineage, lineages_of(truth)), strict=True))
+    rows = [{"dataset": "Marine", "role": "taxonomy"}]
+    make_archive(
+        published / "taxonomy.tar.gz",
+        {
+            f"t/{name}.dmp": (made / "reference" / "taxonomy" / f"{name}.dmp").read_bytes()
+            for name in ("nodes", "names")
+        },
+    )
+    contigs = list(read_fasta(made / "reference" / "community" / "contigs.fna.gz"))
+    reads = {"x/reads/anonymous_reads.fq.gz": gzip.compress(b"@r1/1\nA\n+\nI\n@r1/2\nC\n+\nI\n")}
+    for sample in (0, 1):
+        fasta, mapping = "", MAPPING
+        for number, (name, sequence) in enumerate(contigs[sample::2]):
+            fasta += f">S{sample}C{number}\n{sequence}\n"
+            taxid = taxid_of.get(lineages[name], 0)
+            mapping += f"S{sample}C{number}\t{truth.loc[name, 'genome']}\t{taxid}\tx\t1\t0\t8\n"
+        inside = {
+            "x/anonymous_gsa.fasta.gz": gzip.compress(fasta.encode()),
+            "x/gsa_mapping.tsv.gz": gzip.compress(mapping.encode()),
+        }
+        make_archive(published / f"contigs-{sample}.tar.gz", inside | (reads if sample == 0 else {}))
+        rows.append({"dataset": "Marine", "role": "contigs", "sample": str(sample)})
+    make_archive(published / "reads-1.tar.gz", reads)
+    rows.append({"dataset": "Marine", "role": "reads", "sample": "1"})
+    metadata = ["accession\tgtdb_taxonomy\tncbi_taxid\tncbi_species_taxid"]
+    metadata += [f"G\t{lineage}\t{taxid}\t{taxid}" for lineage, taxid in taxid_of.items() if "s__" in lineage]
+    (published / "metadata-bac.tar.gz").write_bytes(gzip.compress("\n".join([*metadata, ""]).encode()))
+
+    folder = tmp_path / "run"
+    for name in ("workflow", "config", "envs", "resources", "src", "scripts"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "Snakefile", folder)
+    gtdb = [{"dataset": "GTDB", "role": "metadata", "sample": "bac"}]
+    for name, these in (("cami2", rows), ("gtdb", gtdb)):
+        lines = ["\t".join(COLUMNS)]
+        for row in these:
+            file = "-".join(filter(None, [row["role"], row.get("sample")]))
+            whole = row | {"version": "1", "licence": "CC0", "state": "unchecked", "holds": "all"}
+            whole |= {"url": f"{address}/{file}.tar.gz"}
+            lines.append("\t".join(whole.get(column, "") for column in COLUMNS))
+        (folder / "resources" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    shutil.copytree(made / "reference" / "database", folder / "resources/downloads/databases/GTDB")
+    program = tmp_path / "bin" / "strobealign"
+    program.parent.mkdir()
+    program.write_text(STROBEALIGN)
+    program.chmod(0o755)
+    return folder, made, {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.slow
+def test_the_published_comparison_runs_on_a_miniature_data_set(miniature):
+    folder, demo, environment = miniature
+    settings = yaml.safe_load((ROOT / "config" / "taxdistill-published.yaml").read_text())
+    settings["benchmark"]["communities"] = {"marine": settings["benchmark"]["communities"]["marine"]}
+    # Taxometer has an environment of its own; one run of each of the others.
+    del settings["evaluation"]["benchmark"]["taxometer"]
+    settings["evaluation"]["benchmark"] = dict.fromkeys(settings["evaluation"]["benchmark"], 1)
+    settings["dataset"]["minimum_length"] = 500
+    settings["labels"] = {"kmer": 5, "orf_filter": 0}
+    (teacher,) = (demo / "teacher").glob("*/model")
+    settings["teacher"] = {"model": str(teacher), "shards": 1}
+    (folder / "config" / "miniature.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    command = ("benchmark_taxonomy", "--cores", 2, "--configfile", "config/miniature.yaml")
+    run_snakemake(*command, folder=folder, snakefile=None, environment=environment)
+    community = folder / "resources/downloads/cami2/marine"
+    assert (community / "abundance.tsv").read_text().splitlines()[:2] == [
+        "contigname\tsample_0\tsample_1",
+        "S0C0\t2.5\t2.5",
+    ]
+    assert not (community / "reads").exists() or not list((community / "reads").iterdir())
+    comparison = read_tsv(folder / "results/taxdistill/taxdistill-published/evaluation/comparison.tsv")
+    measured = comparison[(comparison["rank"] == "species") & (comparison["threshold"] == "own")].set_index("model")
+    assert set(measured.index) == {"MMseqs2", *settings["evaluation"]["benchmark"]}
+    assert measured.loc[["MMseqs2"], "f1"].astype(float).min() > 0.2
 
 
 @pytest.mark.slow

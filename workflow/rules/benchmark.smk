@@ -1,6 +1,8 @@
 # One target over several communities: each is a whole run of the workflow with a configuration of its own, laid over
 # the benchmark's.
 
+from genestill.evaluation.published_figures import published_communities
+
 COMMUNITIES = config["benchmark"]["communities"]
 COMMUNITY_RESULTS = {name: f"results/{config['recipe']}/{name}" for name in COMMUNITIES}
 # New contigs are cut from the same genomes, so only communities that are cut here can have them.
@@ -51,7 +53,7 @@ for community, differences in COMMUNITIES.items():
         config:
             community_configuration(community, differences)
 
-    use rule * from community exclude peer_environment as prefix*
+    use rule * from community exclude peer_environment, fetch_cami2, fetch_database, unpack_cami2_contigs, unpack_cami2_reads, unpack_cami2_taxonomy, gather_cami2, measure_cami2_depth, merge_cami2_depths as prefix*
 
 
 def costs(models, communities):
@@ -66,6 +68,39 @@ def costs(models, communities):
         for model, seeds in models.items()
         for seed in range(1, seeds + 1)
     )
+
+
+# Communities of which the authors of a method published figures.
+PUBLISHED_FIGURES = ROOT / "resources" / "published" / "taxdistill.tsv"
+PUBLISHED_COMPARISON = (
+    f"{RESULTS}/evaluation/published_comparison.tsv"
+    if published_communities(PUBLISHED_FIGURES) & set(COMMUNITIES)
+    else []
+)
+
+
+rule compare_with_published:
+    input:
+        metrics=[
+            f"{folder}/evaluation/benchmark.parquet"
+            for folder in COMMUNITY_RESULTS.values()
+        ],
+        published=PUBLISHED_FIGURES,
+    output:
+        f"{RESULTS}/evaluation/published_comparison.tsv",
+    log:
+        f"{RESULTS}/logs/evaluation/compare_with_published.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/compare_with_published.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    shell:
+        "python -m genestill evaluation published-comparison --metrics {input.metrics:q} --published {input.published:q}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule benchmark_taxonomy:
@@ -83,7 +118,8 @@ rule benchmark_taxonomy:
             for folder in COMMUNITY_RESULTS.values()
             if config["evaluation"]["amber"]
         ],
-        new=f"{RESULTS}/evaluation/new_table.txt",
+        new=f"{RESULTS}/evaluation/new_table.txt" if MADE else [],
+        published=PUBLISHED_COMPARISON,
     output:
         metrics=f"{RESULTS}/evaluation/metrics.parquet",
         comparison=report(

@@ -167,6 +167,11 @@ def peer_evidence(wildcards):
     }
 
 
+def kind_of_model(model):
+    """What a model of the benchmark is in the tables; a published one is the same with other settings."""
+    return KIND_OF_MODEL.get(published_variant(model)[0], "control")
+
+
 def predictions_of_runs(runs, folder=RESULTS):
     """The tables of predictions of runs (model, seed)."""
     return [
@@ -179,7 +184,7 @@ def compared(runs, folder=RESULTS):
     """Options that name the predictions of runs (model, seed) by what the model is in the tables."""
     files = predictions_of_runs(runs, folder)
     return " ".join(
-        options(**{KIND_OF_MODEL.get(model, "control"): f"{model}@{seed}={file}"})
+        options(**{kind_of_model(model): f"{model}@{seed}={file}"})
         for (model, seed), file in zip(runs, files, strict=True)
     )
 
@@ -221,7 +226,9 @@ def taxonomy_source(wildcards):
 
 
 def database_source(wildcards):
-    """What the database is made from: nothing of ours if it is a ready one."""
+    """What the database is made from: nothing of ours if it is a ready one that the user has."""
+    if is_downloaded(REFERENCE["database"]):
+        return {"ready": str(Path(REFERENCE["database"]).parent)}
     if REFERENCE["database"]:
         return {}
     return {

@@ -11,15 +11,41 @@ CAMI2_FILES = {
     f"{source.dataset.lower()}/{source.role}"
     + (f"-{source.sample}" if source.sample else ""): source
     for source in read_sources(ROOT / "resources" / "cami2.tsv")
-    if source.role in ("contigs", "taxonomy")
+    if source.role in ("contigs", "reads", "taxonomy")
 }
+# The metadata of GTDB, of which the names of its database follow.
+GTDB_FILES = {
+    f"gtdb/{source.sample}": source
+    for source in read_sources(ROOT / "resources" / "gtdb.tsv")
+}
+CAMI2_FILES |= GTDB_FILES
+
+
+# A ready database that several runs share: resources/downloads/databases/<name>/proteins, <name> as MMseqs2 spells it.
+DATABASES = "resources/downloads/databases"
+OF_GTDB = config["reference"]["database"] in ("GTDB", f"{DATABASES}/GTDB/proteins")
+
+
+def cami2_samples(dataset):
+    """The numbers of a data set's samples."""
+    start = f"{dataset}/contigs-"
+    return [file.removeprefix(start) for file in CAMI2_FILES if file.startswith(start)]
+
+
+def cami2_reads(wildcards):
+    """The archive that holds the reads of a sample: that of its contigs where they are published together."""
+    file = f"{wildcards.dataset}/reads-{wildcards.sample}"
+    return f"{CAMI2}/{file if file in CAMI2_FILES else file.replace('/reads-', '/contigs-')}.archive"
 
 
 localrules:
     fetch_cami2,
+    fetch_database,
     unpack_cami2_contigs,
+    unpack_cami2_reads,
     unpack_cami2_taxonomy,
     gather_cami2,
+    merge_cami2_depths,
 
 
 # The command compares checksum and size with the published ones, where there are any.
@@ -43,6 +69,21 @@ rule fetch_cami2:
         "python -m genestill reference fetch --url {params.url:q} {params.options:q} --output {output.archive:q} 2> {log:q}"
 
 
+rule fetch_database:
+    output:
+        directory(f"{DATABASES}/{{name}}"),
+    log:
+        "logs/downloads/databases/{name}.log",
+    conda:
+        "../../envs/mmseqs2.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+    shell:
+        "python -m genestill reference database --ready {wildcards.name:q} --threads {threads} --output {output:q} 2> {log:q}"
+
+
 rule unpack_cami2_contigs:
     input:
         archive=f"{CAMI2}/{{dataset}}/contigs-{{sample}}.archive",
@@ -60,6 +101,67 @@ rule unpack_cami2_contigs:
     shell:
         "python -m genestill reference unpack --archive {input.archive:q} --wanted '*/anonymous_gsa.fasta.gz'"
         " '*/gsa_mapping.tsv.gz' --output {output.folder:q} 2> {log:q}"
+
+
+rule unpack_cami2_reads:
+    input:
+        archive=cami2_reads,
+    output:
+        folder=temp(directory(f"{CAMI2}/{{dataset}}/reads/{{sample}}")),
+    log:
+        "logs/downloads/cami2/{dataset}/unpack-reads-{sample}.log",
+    wildcard_constraints:
+        sample="[0-9]+",
+    conda:
+        "../../envs/genestill.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=240,
+    shell:
+        "python -m genestill reference unpack --archive {input.archive:q} --wanted '*/anonymous_reads.fq.gz'"
+        " --output {output.folder:q} 2> {log:q}"
+
+
+rule measure_cami2_depth:
+    input:
+        contigs=f"{CAMI2}/{{dataset}}/community/contigs.fna.gz",
+        reads=f"{CAMI2}/{{dataset}}/reads/{{sample}}",
+    output:
+        f"{CAMI2}/{{dataset}}/depths/sample_{{sample}}.tsv",
+    log:
+        "logs/downloads/cami2/{dataset}/depth-{sample}.log",
+    benchmark:
+        "benchmarks/downloads/cami2/{dataset}/depth-{sample}.tsv"
+    wildcard_constraints:
+        sample="[0-9]+",
+    conda:
+        "../../envs/strobealign.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    shell:
+        "python -m genestill reference sample-depth --contigs {input.contigs:q} --reads {input.reads:q}"
+        " --threads {threads} --output {output:q} 2> {log:q}"
+
+
+rule merge_cami2_depths:
+    input:
+        depths=lambda wildcards: [
+            f"{CAMI2}/{wildcards.dataset}/depths/sample_{sample}.tsv"
+            for sample in cami2_samples(wildcards.dataset)
+        ],
+    output:
+        f"{CAMI2}/{{dataset}}/abundance.tsv",
+    log:
+        "logs/downloads/cami2/{dataset}/merge-depths.log",
+    conda:
+        "../../envs/genestill.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    shell:
+        "python -m genestill reference merge-depths --depths {input.depths:q} --output {output:q} 2> {log:q}"
 
 
 rule unpack_cami2_taxonomy:
@@ -82,12 +184,12 @@ rule unpack_cami2_taxonomy:
 rule gather_cami2:
     input:
         samples=lambda wildcards: [
-            f"{CAMI2}/{file.replace('contigs-', 'samples/')}"
-            for file in CAMI2_FILES
-            if file.startswith(f"{wildcards.dataset}/contigs-")
+            f"{CAMI2}/{wildcards.dataset}/samples/{sample}"
+            for sample in cami2_samples(wildcards.dataset)
         ],
         # Right answers are named as the reference names its taxa, where the configuration gives that taxonomy.
         taxonomy=config["reference"]["taxdump"] or f"{CAMI2}/{{dataset}}/taxonomy",
+        gtdb=([f"{CAMI2}/{file}.archive" for file in GTDB_FILES] if OF_GTDB else []),
     output:
         contigs=f"{CAMI2}/{{dataset}}/community/contigs.fna.gz",
         truth=f"{CAMI2}/{{dataset}}/community/truth.tsv",
@@ -102,6 +204,7 @@ rule gather_cami2:
         runtime=240,
     params:
         folder=subpath(output.contigs, parent=True),
+        gtdb=lambda wildcards, input: ["--gtdb", *input.gtdb] if input.gtdb else [],
     shell:
         "python -m genestill reference gold-standard --contigs {input.samples:q} --mappings {input.samples:q}"
-        " --taxdump {input.taxonomy:q} --output {params.folder:q} 2> {log:q}"
+        " --taxdump {input.taxonomy:q} {params.gtdb:q} --output {params.folder:q} 2> {log:q}"

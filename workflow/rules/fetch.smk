@@ -9,14 +9,14 @@ FETCHED = [
     path
     for path in [
         *DATASET.values(),
-        *REFERENCE.values(),
+        *(REFERENCE | {"database": None}).values(),
         *DNA_TASKS.values(),
     ]
     if is_downloaded(path)
 ]
 if TEACHER_CONFIG["model"] and not TEACHER_IS_FOLDER:
     FETCHED.append(f"{TEACHER}/model")
-# A database that is no file here is one of those that MMseqs2 downloads by name.
+# A database that is no file here is one of those that MMseqs2 downloads.
 if REFERENCE["database"] and not Path(f"{REFERENCE['database']}.dbtype").is_file():
     FETCHED.append(f"{RESULTS}/reference/database")
 PEERS = {

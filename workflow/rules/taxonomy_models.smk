@@ -4,6 +4,7 @@
 from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
 from genestill.evaluation.contig_peers.registry import TRAINED as TRAINED_PEERS
 from genestill.evaluation.contig_peers.registry import leave_out
+from genestill.student.corrector.settings import published_variant
 
 # What each of them does without.
 ABLATIONS = {
@@ -22,6 +23,7 @@ KIND_OF_MODEL = dict.fromkeys([*CONTIG_PEERS, *TRAINED_PEERS], "peer") | {
     "teacher-head": "teacher",
     "taxdistill-published": "peer",
 }
+# By name, which may end in other settings, such as -alpha0.5-temperature2.
 PUBLISHED = {
     "taxdistill-published": "embeddings",
     "taxdistill-no-teacher": "none",
@@ -97,7 +99,7 @@ use rule train_published_corrector as train_published_corrector_control with:
         tree=f"{RESULTS}/labels/label_tree_published.tsv",
         embeddings=lambda wildcards: (
             f"{TEACHER}/published.parquet"
-            if PUBLISHED[wildcards.model] == "embeddings"
+            if PUBLISHED[published_variant(wildcards.model)[0]] == "embeddings"
             else []
         ),
     output:
@@ -107,11 +109,14 @@ use rule train_published_corrector as train_published_corrector_control with:
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
-        model="|".join(PUBLISHED),
+        model=rf"({'|'.join(PUBLISHED)})(-alpha[0-9.]+)?(-temperature[0-9.]+)?",
         seed=r"\d+",
     params:
         # Its published settings are the defaults of the command.
-        settings=lambda wildcards: options(teacher=PUBLISHED[wildcards.model]),
+        settings=lambda wildcards: options(
+            teacher=PUBLISHED[published_variant(wildcards.model)[0]],
+            **published_variant(wildcards.model)[1],
+        ),
         seed=lambda wildcards: wildcards.seed,
 
 

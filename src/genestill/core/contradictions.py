@@ -50,7 +50,8 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
                     f"configuration: dataset.{role} is given without dataset.contigs, so that a community would be "
                     "simulated and the file ignored; give the contigs too"
                 )
-        if reference["database"]:
+        # The communities of a benchmark are configurations of their own, with contigs of their own.
+        if reference["database"] and not configuration["benchmark"]["communities"]:
             raise InputError(
                 "configuration: reference.database is given without dataset.contigs; a community is cut from genomes, "
                 "whose proteins become its database: give dataset.contigs, or reference.genomes instead of a database"

@@ -20,6 +20,7 @@ def add_commands(commands) -> None:
     _add_table(commands)
     _add_figures(commands)
     _add_run_figures(commands)
+    _add_published_comparison(commands)
     _add_amber_input(commands)
     _add_amber(commands)
     add_sequence_commands(commands)
@@ -263,6 +264,21 @@ def _run_benchmark(options) -> None:
     print(write_benchmark_table(options.output_comparison, options.compared_with, options.output_table), end="")
     if options.output_figures:
         draw_benchmark(options.output_comparison, options.compared_with, options.output_figures)
+
+
+def _add_published_comparison(commands) -> None:
+    summary = "figures that authors published, beside ours of the same data sets"
+    parser = commands.add_parser("published-comparison", help=summary, description=summary)
+    parser.add_argument("--metrics", nargs="+", required=True, metavar="PARQUET", help="metrics of the data sets")
+    parser.add_argument("--published", required=True, metavar="TSV", help="the published figures, with their sources")
+    parser.add_argument("--output", required=True, metavar="TSV", help="a row per published figure")
+    parser.set_defaults(run=_run_published_comparison)
+
+
+def _run_published_comparison(options) -> None:
+    from genestill.evaluation.published_figures import compare_with_published
+
+    compare_with_published(options.metrics, options.published, options.output)
 
 
 def _add_amber_input(commands) -> None:

@@ -17,6 +17,8 @@ def add_commands(commands) -> None:
     _add_database(commands)
     _add_fetch(commands)
     _add_unpack(commands)
+    _add_sample_depth(commands)
+    _add_merge_depths(commands)
     _add_gold_standard(commands)
     add_genome_commands(commands)
     add_transcript_commands(commands)
@@ -231,6 +233,9 @@ def _add_gold_standard(commands) -> None:
     parser.add_argument("--contigs", nargs="+", required=True, metavar="FASTA", help="contigs, one file a sample")
     parser.add_argument("--mappings", nargs="+", required=True, metavar="TSV", help="their mappings or binnings")
     parser.add_argument("--taxdump", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …")
+    parser.add_argument(
+        "--gtdb", nargs="+", default=[], metavar="TSV", help="GTDB's metadata; the answers get GTDB's names"
+    )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="contigs.fna.gz, truth.tsv, summary.json")
     parser.set_defaults(run=_run_gold_standard)
 
@@ -238,4 +243,36 @@ def _add_gold_standard(commands) -> None:
 def _run_gold_standard(options) -> None:
     from genestill.reference.gold_standard import write_gold_standard
 
-    write_gold_standard(options.contigs, options.mappings, options.taxdump, options.output)
+    write_gold_standard(options.contigs, options.mappings, options.taxdump, options.output, options.gtdb)
+
+
+def _add_sample_depth(commands) -> None:
+    summary = "depth of each contig in a sample of reads, by strobealign"
+    parser = commands.add_parser("sample-depth", help=summary, description=summary)
+    parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
+    parser.add_argument(
+        "--reads", required=True, metavar="FASTQ", help="interleaved pairs, or a folder that holds them"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of strobealign (default 1)")
+    parser.add_argument("--output", required=True, metavar="TSV", help="contig and depth, without a header")
+    parser.set_defaults(run=_run_sample_depth)
+
+
+def _run_sample_depth(options) -> None:
+    from genestill.reference.sample_depths import measure_depth
+
+    measure_depth(options.contigs, options.reads, options.threads, options.output)
+
+
+def _add_merge_depths(commands) -> None:
+    summary = "join the depths of samples into one table"
+    parser = commands.add_parser("merge-depths", help=summary, description=summary)
+    parser.add_argument("--depths", nargs="+", required=True, metavar="TSV", help="what 'sample-depth' wrote")
+    parser.add_argument("--output", required=True, metavar="TSV", help="one row per contig, one column per sample")
+    parser.set_defaults(run=_run_merge_depths)
+
+
+def _run_merge_depths(options) -> None:
+    from genestill.reference.sample_depths import merge_depths
+
+    merge_depths(options.depths, options.output)

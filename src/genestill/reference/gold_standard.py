@@ -16,6 +16,7 @@ from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, f
 from genestill.core.logs import log_counts
 from genestill.core.sequences import read_fasta, write_fasta
 from genestill.core.text import blanks_for_tabs, text_lines
+from genestill.reference.gtdb import gtdb_names
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
 # The columns (contig, genome, taxid) of CAMISIM's form.
@@ -80,13 +81,15 @@ def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:
 
 
 def lineages_of_contigs(
-    mappings: Sequence[str | Path], dump: Taxdump
+    mappings: Sequence[str | Path], dump: Taxdump, lineage_of: Callable[[int], Lineage] | None = None
 ) -> tuple[dict[str, tuple[Lineage, str | None]], dict[str, int]]:
     """Turn gold standards into contig -> (lineage, genome), and counts of what was met.
 
     A contig of several genomes gets what their lineages share, and no genome. Taxids that the dump has merged are
-    followed; for those that it has deleted, or never had, the lineage is empty.
+    followed; for those that it has deleted, or never had, the lineage is empty. ``lineage_of`` names a taxid of the
+    dump; None takes the names of the dump.
     """
+    lineage_of = dump.lineage if lineage_of is None else lineage_of
     found: dict[str, tuple[Lineage, str | None]] = {}
     known: dict[int, Lineage] = {}
     counts = {"contigs": 0, "taxids_merged": 0, "taxids_unknown": 0, "contigs_of_several_genomes": 0}
@@ -97,7 +100,7 @@ def lineages_of_contigs(
                 current = dump.current(taxid)
                 counts["taxids_merged"] += current not in (None, taxid)
                 counts["taxids_unknown"] += current is None
-                known[taxid] = NO_LINEAGE if current is None else dump.lineage(current)
+                known[taxid] = NO_LINEAGE if current is None else lineage_of(current)
             lineage = known[taxid]
             if contig in found and found[contig][1] != genome:
                 several.add(contig)
@@ -108,7 +111,11 @@ def lineages_of_contigs(
 
 
 def write_gold_standard(
-    contigs: Sequence[str | Path], mappings: Sequence[str | Path], taxdump: str | Path, output: str | Path
+    contigs: Sequence[str | Path],
+    mappings: Sequence[str | Path],
+    taxdump: str | Path,
+    output: str | Path,
+    gtdb: Sequence[str | Path] = (),
 ) -> None:
     """Gather the samples of a data set: ``contigs.fna.gz``, ``truth.tsv`` and ``summary.json`` in ``output``.
 
@@ -118,13 +125,15 @@ def write_gold_standard(
         mappings: gold standards of the same contigs, or folders with one ``gsa_mapping.tsv.gz``.
         taxdump: folder that holds, at any depth, the NCBI taxonomy dump that the data were made with.
         output: the folder; replaced as a whole.
+        gtdb: tables of metadata of GTDB; with them the answers have GTDB's names (`gtdb.gtdb_names`).
 
     Raises:
         InputError: an id in two files; contigs of which none is in the gold standards; what the readers refuse.
     """
     contigs = [_find(path, "anonymous_gsa.fasta.gz") for path in contigs]
     mappings = [_find(path, "gsa_mapping.tsv.gz") for path in mappings]
-    found, counts = lineages_of_contigs(mappings, read_taxdump(_find(taxdump, "nodes.dmp").parent))
+    dump = read_taxdump(_find(taxdump, "nodes.dmp").parent)
+    found, counts = lineages_of_contigs(mappings, dump, gtdb_names(gtdb, dump) if gtdb else None)
     lengths: dict[str, int] = {}
     file_of: dict[str, str] = {}
 

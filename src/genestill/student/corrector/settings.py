@@ -1,5 +1,6 @@
 """The settings of the correctors' commands, apart from the code that needs torch."""
 
+import re
 from dataclasses import dataclass
 
 from genestill.core.settings import Settings, setting
@@ -97,3 +98,13 @@ class PublishedSettings(Settings):
     learning_rate: float = 1e-3
     head_learning_rate: float = 1e-4
     accumulation: int = 8
+
+
+def published_variant(model: str) -> tuple[str, dict[str, float]]:
+    """The name of a published corrector without what it says of settings, and these settings.
+
+    ``taxdistill-published-alpha0.5-temperature2`` is ``taxdistill-published`` with alpha .5 and temperature 2.
+    """
+    found = re.fullmatch(r"(.+?)(?:-alpha([0-9.]+))?(?:-temperature([0-9.]+))?", model)
+    given = zip(("alpha", "temperature"), found.groups()[1:], strict=True)
+    return found[1], {name: float(value) for name, value in given if value is not None}

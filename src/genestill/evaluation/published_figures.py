@@ -1,0 +1,48 @@
+"""Figures that the authors of a corrector published, beside ours of the same data sets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.files import write_aside
+from genestill.core.table_schemas import METRICS
+from genestill.core.tables import number_columns, read_table, read_tsv
+from genestill.evaluation.strata import ALL
+from genestill.evaluation.taxonomy import OWN_THRESHOLD
+
+_COLUMNS = ("benchmark", "task", "model", "metric", "value", "protocol", "source")
+_RANK = "species"  # of all published figures
+
+
+def published_communities(path: str | Path) -> set[str]:
+    """The data sets of which the table ``path`` holds figures."""
+    return set(read_tsv(path, _COLUMNS)["task"])
+
+
+def compare_with_published(metrics: Sequence[str | Path], published: str | Path, output: str | Path) -> None:
+    """Write a TSV of each published figure and ours: dataset, model, metric, published, ours, runs, protocol, source.
+
+    Args:
+        metrics: ``table_schemas.METRICS`` of data sets; ours is the mean over the runs of a model.
+        published: TSV with the columns benchmark, task (the data set), model, metric, value, protocol and source.
+        output: the table; ours is empty for a data set, model or metric that was not measured.
+
+    Raises:
+        InputError: none of the published data sets was measured.
+    """
+    table = read_tsv(published, _COLUMNS)
+    found = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
+    if not set(found["dataset"]) & set(table["task"]):
+        raise InputError(f"{published}: none of its data sets was measured: {', '.join(sorted(set(table['task'])))}")
+    plain = (found["stratum"] == ALL) & (found["threshold"] == OWN_THRESHOLD) & (found["task"] == _RANK)
+    plain &= (found["weight"] == "") & (found["minus"] == "")
+    ours = found[plain].groupby(["dataset", "model", "metric"])["value"].agg(ours="mean", runs="count")
+    table = table.assign(published=number_columns(table, ["value"], published)[:, 0]).rename(
+        columns={"task": "dataset"}
+    )
+    table = table.join(ours, on=["dataset", "model", "metric"])
+    columns = ["dataset", "model", "metric", "published", "ours", "runs", "protocol", "source"]
+    with write_aside(output) as aside:
+        table[columns].to_csv(aside, sep="\t", index=False, float_format="%.6g", lineterminator="\n")

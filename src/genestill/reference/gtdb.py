@@ -1,0 +1,67 @@
+"""GTDB's names of NCBI's taxids, by the metadata of a GTDB release (Parks et al. 2022, doi 10.1093/nar/gkab776)."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, parse_lineage
+from genestill.core.text import text_lines
+from genestill.reference.taxdump import Taxdump
+
+_COLUMNS = ("gtdb_taxonomy", "ncbi_taxid", "ncbi_species_taxid")
+
+
+def gtdb_names(paths: Sequence[str | Path], dump: Taxdump) -> Callable[[int], Lineage]:
+    """A function from a taxid of ``dump`` to its lineage in GTDB.
+
+    A taxid stands for the genomes that NCBI gives it; if there are none, for those that NCBI gives its species. At each
+    rank, from the domain down, it gets the name that more than half of them have; the first rank without one ends the
+    lineage. A taxid without genomes in GTDB gets no lineage.
+
+    Args:
+        paths: GTDB's tables ``bac120_metadata_r….tsv.gz`` and ``ar53_metadata_r….tsv.gz``.
+        dump: NCBI's taxonomy.
+
+    Raises:
+        InputError: a table without the columns; a row that does not fit its header.
+    """
+    genomes: dict[int, Counter[str]] = {}
+    for path in paths:
+        places: list[int] = []
+        for number, line in enumerate(text_lines(path), 1):
+            cells = line.split("\t")
+            if not places:
+                missing = next((name for name in _COLUMNS if name not in cells), None)
+                if missing is not None:
+                    raise InputError(f"{path}: no column {missing!r}; expected a table of metadata of GTDB")
+                places = [cells.index(name) for name in _COLUMNS]
+                continue
+            if len(cells) <= max(places):
+                raise InputError(f"{path}: line {number} has {len(cells)} columns; its header has more")
+            lineage, *taxids = (cells[place] for place in places)
+            for taxid in {taxid for taxid in taxids if taxid.isdecimal()}:
+                genomes.setdefault(int(taxid), Counter())[lineage] += 1
+
+    def lineage_of(taxid: int) -> Lineage:
+        while taxid not in genomes and dump.parent[taxid] != taxid and dump.rank[taxid] != "species":
+            taxid = dump.parent[taxid]
+        return _majority(genomes.get(taxid, Counter()))
+
+    return lineage_of
+
+
+def _majority(lineages: Counter[str]) -> Lineage:
+    """The lineage whose name at each rank more than half of ``lineages`` share, as far as there is one."""
+    paths = {parse_lineage(text): count for text, count in lineages.items()}
+    total, named = sum(paths.values()), NO_LINEAGE
+    for level in range(1, len(RANKS) + 1):
+        votes: Counter[Lineage] = Counter()
+        for path, count in paths.items():
+            if path[level - 1] is not None:
+                votes[path[:level]] += count
+        best = votes.most_common(1)
+        if not best or 2 * best[0][1] <= total:
+            break
+        named = best[0][0] + NO_LINEAGE[level:]
+    return named

@@ -1,0 +1,88 @@
+"""Depths of contigs in samples of reads, by strobealign (Sahlin 2022, doi 10.1186/s13059-022-02831-7)."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from genestill.core.errors import InputError
+from genestill.core.files import require_disk_space, scratch_folder, write_aside
+from genestill.core.logs import log_counts, logger
+from genestill.core.programs import find_program, run_program
+from genestill.core.sequences import read_fasta
+from genestill.core.text import text_lines
+
+READS = "anonymous_reads.fq.gz"  # as CAMI names them: pairs, one read after the other
+
+
+def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: str | Path) -> None:
+    """The depth of each contig in one sample, as ``strobealign --aemb`` estimates it.
+
+    Args:
+        contigs: FASTA file, compressed or not.
+        reads: FASTQ file of interleaved pairs, or a folder with one `READS` somewhere under it.
+        threads: of strobealign.
+        output: TSV without a header: contig, depth.
+
+    Raises:
+        InputError: strobealign is missing; not one file of reads in the folder; depths of other contigs.
+        ProgramFailed: strobealign fails.
+    """
+    strobealign, output, reads = find_program("strobealign"), Path(output), Path(reads)
+    files = [reads] if reads.is_file() else sorted(reads.rglob(READS))
+    if len(files) != 1:
+        raise InputError(f"{reads}: holds {len(files)} files called {READS}; expected one")
+    require_disk_space(output.parent, 5 * Path(contigs).stat().st_size + 100_000_000, "strobealign")
+    with scratch_folder(output.parent, f"depth.{output.stem}") as scratch:
+        reference, names = scratch / "contigs.fna", []
+        with open(reference, "w", encoding="ascii") as handle:
+            for name, sequence in read_fasta(contigs):
+                names.append(name)
+                handle.write(f">{name}\n{sequence}\n")
+        said = run_program([strobealign, "--aemb", "--interleaved", "-t", threads, reference, files[0]])
+        depths = _depths(said.splitlines(), "strobealign --aemb")
+        if set(depths) != set(names):
+            wrong = min(set(depths) ^ set(names))
+            raise InputError(f"strobealign --aemb: depths of {len(depths)} of {len(names)} contigs (first: {wrong!r})")
+        with write_aside(output) as aside:
+            aside.write_text("".join(f"{name}\t{depths[name]:.9g}\n" for name in names), encoding="utf-8")
+    logger.info("depths: %d contigs, mean %.3g", len(names), sum(depths.values()) / max(1, len(names)))
+
+
+def merge_depths(tables: Sequence[str | Path], output: str | Path) -> None:
+    """Join tables of `measure_depth` of the same contigs: one row per contig, one column per sample.
+
+    Args:
+        tables: one per sample; a sample has the name of its file.
+        output: TSV with the header contigname, <sample>, …
+
+    Raises:
+        InputError: two samples of one name; tables of different contigs.
+    """
+    names = [Path(table).name.split(".")[0] for table in tables]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two tables are called {twice}; samples are named after their files")
+    columns = [_depths(text_lines(table), str(table)) for table in tables]
+    for table, column in zip(tables, columns, strict=True):
+        if column.keys() != columns[0].keys():
+            wrong = min(column.keys() ^ columns[0].keys())
+            raise InputError(f"{table}: not the contigs of {tables[0]} (first that only one has: {wrong!r})")
+    with write_aside(output) as aside, open(aside, "w", encoding="utf-8") as handle:
+        handle.write("\t".join(["contigname", *names]) + "\n")
+        for contig in columns[0]:
+            handle.write("\t".join([contig, *(f"{column[contig]:.9g}" for column in columns)]) + "\n")
+    log_counts("depths", {"samples": len(names), "contigs": len(columns[0])})
+
+
+def _depths(lines, source: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for number, line in enumerate(lines, 1):
+        name, _, text = line.partition("\t")
+        try:
+            depth = float(text)
+        except ValueError:
+            depth = math.nan
+        if not name or name in found or not math.isfinite(depth) or depth < 0:
+            raise InputError(f"{source}: line {number}: {line!r}; expected each contig once, a tab, its depth")
+        found[name] = depth
+    return found
