@@ -154,7 +154,7 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, counts):
     write_table(tmp_path / "metrics.parquet", metrics_table(rows, **same), METRICS)
     write_table(tmp_path / "outcome_counts.parquet", counts, OUTCOME_COUNTS)
     cost = tmp_path / "cost.tsv"
-    cost.write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t600.0\n")
+    cost.write_text("s\th:m:s\tmax_rss\tcpu_time\n12.5\t0:00:12\t600.0\t31\n")
     comparison = tmp_path / "comparison.tsv"
     gather_benchmark(
         [tmp_path / "metrics.parquet"],
@@ -171,7 +171,7 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, counts):
     text = write_benchmark_table(comparison, "ours", tmp_path / "table.txt")
     assert (tmp_path / "table.txt").read_text() == text
     row = next(line for line in text.split("all contigs")[1].splitlines() if line.startswith("ours"))
-    for expected in ("2 of 20", "0.800", "0.250", "12", "600"):
+    for expected in ("2 of 20", "0.800", "0.250", "12", "31", "600"):
         assert expected in row
     drawn = draw_benchmark(comparison, "ours", tmp_path / "figures")
     assert drawn == ["species_f1", "absent_and_known", "cost"]

@@ -134,11 +134,15 @@ def test_two_figures_for_one_cell_are_refused(metrics):
 
 def test_seconds_and_memory_are_metrics_of_the_model(tmp_path, metrics):
     for name, seconds, memory in (("a", 10, 500), ("b", 2.5, 700)):
-        (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0\t{memory}\n")
+        (tmp_path / f"{name}.tsv").write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0\t{memory}\t{2 * seconds}\n")
     costs = {"corrector": [tmp_path / "a.tsv", tmp_path / "b.tsv"]}
     table = put(tmp_path, metrics, Run("taxdistill", "community 1", costs=costs)).set_index(["task", "metric"])
     assert table.loc[("cost", "seconds"), "value"] == "12.5"
+    assert table.loc[("cost", "cpu_seconds"), "value"] == "25"
     assert table.loc[("cost", "peak_memory_mb"), "value"] == "700"
+    costs = {"corrector@community": costs["corrector"]}
+    table = put(tmp_path, metrics, Run("taxdistill", "community 1", costs=costs)).set_index(["task", "metric"])
+    assert table.loc[("cost", "seconds"), "value"] == "6.25"
     with pytest.raises(InputError, match="costs of 'nobody'"):
         put(tmp_path, metrics, Run("taxdistill", "community 1", costs={"nobody": [tmp_path / "a.tsv"]}))
 

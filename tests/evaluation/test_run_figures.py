@@ -30,7 +30,7 @@ def run(tmp_path):
     pd.DataFrame(steps).to_csv(tmp_path / "training.tsv", sep="\t", index=False)
     for stage, seconds in (("labels", 5), ("student", 65)):
         (tmp_path / stage).mkdir()
-        (tmp_path / stage / "step.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:05\t300\n")
+        (tmp_path / stage / "step.tsv").write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:05\t300\t4\n")
     return tmp_path
 
 

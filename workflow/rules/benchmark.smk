@@ -25,7 +25,7 @@ RUNS_OF_MODEL = {
 }
 # What a peer costs is its program: the rule that turns the program's output into calls takes a second or two.
 COST_OF_PEER = {
-    "MMseqs2": "labels/search_contigs",
+    LABELS_NAME: "labels/search_contigs",
     "kraken2": "evaluation/run_kraken2",
     "minimap2": "labels/align_contigs",
     "bag-rule": "labels/align_contigs",
@@ -56,11 +56,21 @@ for community, differences in COMMUNITIES.items():
     use rule * from community exclude peer_environment, fetch_cami2, fetch_database, unpack_cami2_contigs, unpack_cami2_reads, unpack_cami2_taxonomy, gather_cami2, measure_cami2_depth, merge_cami2_depths as prefix*
 
 
-def costs(models, communities):
-    """Options that name Snakemake's own measurement of every run of ``models`` (model -> number of seeds)."""
+# Models of the benchmark with what makes the labels that all start from -> number of seeds.
+COSTLY_MODELS = RUNS_OF_MODEL | (
+    {LABELS_NAME: 1} if RUNS_OF_MODEL and not IMPORTED_LABELS else {}
+)
+
+
+def costs(models, communities, apart=False):
+    """Options that name Snakemake's own measurement of every run of ``models`` (model -> number of seeds).
+
+    With ``apart`` they name the community too.
+    """
     return " ".join(
         options(
-            cost=f"{model}={COMMUNITY_RESULTS[community]}/benchmarks/"
+            cost=(f"{model}@{community}" if apart else model)
+            + f"={COMMUNITY_RESULTS[community]}/benchmarks/"
             + COST_OF_PEER.get(model, f"student/{model}.seed{seed}").format(seed=seed)
             + ".tsv"
         )
@@ -155,9 +165,7 @@ rule benchmark_taxonomy:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=60,
     params:
-        costs=costs(
-            RUNS_OF_MODEL | ({} if IMPORTED_LABELS else {"MMseqs2": 1}), COMMUNITIES
-        ),
+        costs=costs(COSTLY_MODELS, COMMUNITIES),
         simulated=options(simulated=SIMULATED),
         ours=config["student"]["name"],
         seed=config["seed"],

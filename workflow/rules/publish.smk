@@ -58,7 +58,11 @@ rule publish:
         configuration=f"{RESULTS}/configuration.yaml",
         name=PUBLISHED_AS,
         teacher=PUBLISHED_TEACHER,
-        costs=options(cost=PUBLISHED_COSTS),
+        costs=(
+            costs(COSTLY_MODELS, COMMUNITIES, apart=True)
+            if config["benchmark"]["communities"]
+            else options(cost=PUBLISHED_COSTS)
+        ),
         benchmark="--benchmark" if config["benchmark"]["communities"] else "",
         results=ROOT / "resources" / "results",
     shell:

@@ -164,7 +164,8 @@ def gather_benchmark(
     """Join the tables of several communities: metrics to the Parquet ``output``, `compare` to the TSV ``comparison``.
 
     The comparison also gets, where they are known: ece and auprc (mean over seeds and communities) of the rank,
-    seconds (median) and megabytes (highest) of ``costs``: pairs of model and Snakemake's benchmark file of a run.
+    seconds and cpu_seconds (medians) and megabytes (highest) of ``costs``: pairs of model and Snakemake's benchmark
+    file of a run.
     """
     joined = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
     whole = pd.concat([read_table(path, OUTCOME_COUNTS) for path in counts], ignore_index=True)
@@ -189,5 +190,7 @@ def _calibration(joined: pd.DataFrame, scopes: dict[str, list[str]]) -> pd.DataF
 
 def _cost_table(costs: list[tuple[str, str | Path]]) -> pd.DataFrame:
     rows = [(model, *read_cost(path)) for model, path in costs]
-    table = pd.DataFrame(rows, columns=["model", "seconds", "megabytes"])
-    return table.groupby("model").agg(seconds=("seconds", "median"), megabytes=("megabytes", "max"))
+    table = pd.DataFrame(rows, columns=["model", "seconds", "megabytes", "cpu_seconds"])
+    return table.groupby("model").agg(
+        seconds=("seconds", "median"), megabytes=("megabytes", "max"), cpu_seconds=("cpu_seconds", "median")
+    )

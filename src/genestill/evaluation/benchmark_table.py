@@ -88,6 +88,7 @@ def _block(table: pd.DataFrame, stratum: str, scope: str, ours: str) -> str:
     for column, heading, form in (
         ("ece", "ECE", "{:.3f}"),
         ("seconds", "seconds", "{:.0f}"),
+        ("cpu_seconds", "CPU s", "{:.0f}"),
         ("megabytes", "MB", "{:.0f}"),
     ):
         if column in species and species[column].notna().any():

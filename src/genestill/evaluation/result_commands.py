@@ -41,7 +41,7 @@ def _add_publish(commands) -> None:
         action="extend",
         default=[],
         metavar="MODEL=TSV",
-        help="Snakemake's benchmark files of the steps that make a model",
+        help="Snakemake's benchmark files of the steps that make a model; MODEL@DATASET=TSV: of its runs on a data set",
     )
     parser.set_defaults(run=_run_publish)
 

@@ -38,11 +38,12 @@ _DOWN = (
     "ece_adaptive",
     "over_depth",
     "seconds",
+    "cpu_seconds",
     "peak_memory_mb",
     "mse",
 )
 # Counts and sizes, shown without decimals.
-_WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "peak_memory_mb", *HELD)
+_WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "cpu_seconds", "peak_memory_mb", *HELD)
 _WORDS = {
     "f1": "F1",
     "ece": "calibration error",
@@ -53,6 +54,7 @@ _WORDS = {
     "own": "",
     "peak_memory_mb": "peak memory, MB",
     "seconds": "seconds",
+    "cpu_seconds": "CPU seconds",
 }
 
 

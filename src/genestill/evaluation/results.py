@@ -97,7 +97,8 @@ class Run:
         configuration: name of the configuration with the run's `identity_of`.
         teacher: whose student was measured; "none" without one.
         commit: of the code that measured; empty where it is unknown.
-        costs: model -> Snakemake's benchmark files of the steps that make it.
+        costs: model -> Snakemake's benchmark files of the steps that make it; or model@dataset -> those of its runs on
+            that data set, of which the mean is published.
         variant: what all rows have in common, as ``rows=64``; empty for nothing.
         benchmark: whether it is of a benchmark of several communities, of which less is published; see `rows_of`.
     """
@@ -152,8 +153,8 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
 
     Figures of single folds and splits stay in the run. Of the taxonomy benchmark the figures at the models' own
     thresholds are published; of several communities only means over seeds at `COMPARED_RANKS`, without differences, and
-    other weights in the strata ``all`` and ``no exact`` alone. Seconds and peak memory (MB) of ``run.costs`` become
-    rows of the task ``cost``.
+    other weights in the strata ``all`` and ``no exact`` alone. Seconds, CPU seconds and peak memory (MB) of
+    ``run.costs`` become rows of the task ``cost``.
     """
     table = metrics[metrics["fold"].isna()]
     taxonomy = table["benchmark"] == "taxonomy"
@@ -235,16 +236,21 @@ def _headline(found: pd.DataFrame, recipe: str) -> list[str]:
     ]
 
 
-def _costs(table: pd.DataFrame, model: str, files: Sequence[Path]) -> list[dict]:
-    of_model = table[table["model"] == model]
+def _costs(table: pd.DataFrame, name: str, files: Sequence[Path]) -> list[dict]:
+    model, of_dataset, dataset = name.partition("@")
+    of_model = table[(table["model"] == model) & (table["dataset"] == dataset if of_dataset else True)]
     if of_model.empty:
-        raise InputError(f"costs of {model!r}, but the models are {', '.join(table['model'].unique())}")
+        raise InputError(f"costs of {name!r}, but the models are {', '.join(table['model'].unique())}")
     measured = [read_cost(path) for path in files]
-    seconds, memory = sum(cost.seconds for cost in measured), max(cost.megabytes for cost in measured)
+    runs = len(measured) if of_dataset else 1
+    seconds = sum(cost.seconds for cost in measured) / runs
+    cpu = sum(cost.cpu_seconds for cost in measured) / runs
+    memory = max(cost.megabytes for cost in measured)
     same = of_model.iloc[0][["dataset", "kind", "seed", "n_trainings"]].to_dict()
     same |= {"model": model, "task": "cost", "stratum": "all", "n_units": len(measured)}
     same |= dict.fromkeys(("sample", "weight", "minus", "variant"), "")
-    return [same | {"metric": "seconds", "value": seconds}, same | {"metric": "peak_memory_mb", "value": memory}]
+    values = {"seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": memory}
+    return [same | {"metric": metric, "value": value} for metric, value in values.items()]
 
 
 def _text(value) -> str:

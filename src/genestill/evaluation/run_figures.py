@@ -59,7 +59,7 @@ def _cost(paths: list[str | Path]):
         rows.append((path.parent.name, path.stem, *read_cost(path)))
     if not rows:
         raise InputError(f"{paths[0]}: no such file; expected a benchmark file of Snakemake for at least one step")
-    data = pd.DataFrame(rows, columns=["stage", "step", "seconds", "megabytes"]).sort_values("seconds")
+    data = pd.DataFrame(rows, columns=["stage", "step", "seconds", "megabytes", "cpu_seconds"]).sort_values("seconds")
     stages = list(dict.fromkeys(data["stage"]))
     colours = [COLOURS[stages.index(stage) % len(COLOURS)] for stage in data["stage"]]
     figure = new_figure(8, 1.3 + 0.24 * len(data))
