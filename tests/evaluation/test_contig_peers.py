@@ -8,7 +8,7 @@ import pytest
 from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, format_lineage, parse_lineage
 from genestill.core.table_schemas import PREDICTIONS
-from genestill.core.tables import read_table
+from genestill.core.tables import read_metadata, read_table
 from genestill.evaluation.contig_peers import registry
 from genestill.evaluation.contig_peers.calling import call_peer
 from genestill.evaluation.contig_peers.diamond import summarise_hits
@@ -211,8 +211,15 @@ def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):
     assert accepted == [7, 6]
     call_peer("minimap2", given, None, tmp_path / "usual.parquet", tmp_path / "usual.tsv")
     assert (tmp_path / "usual.tsv").read_text() == f"contigs\tpredictions\nc0\t{format_lineage(NEAR)}\n"
-    with pytest.raises(InputError, match="0 rows for the model 'bag-rule'"):
-        call_peer("bag-rule", given, tmp_path / "chosen.tsv", tmp_path / "bag.parquet")
+    call_peer("minimap2-at0.97", given, tmp_path / "chosen.tsv", tmp_path / "hindsight.parquet")
+    assert read_metadata(tmp_path / "hindsight.parquet")["threshold"] == "0.97"
+    call_peer("bag-rule", given, tmp_path / "chosen.tsv", tmp_path / "usual.parquet")
+    assert read_metadata(tmp_path / "usual.parquet")["threshold"] == "0.97"
+    with pytest.raises(InputError, match=r"minimap2: the threshold 0.5; expected one of 0.93, "):
+        call_peer("minimap2-at0.5", given, None, tmp_path / "no.parquet")
+    (tmp_path / "twice.tsv").write_text("model\tthreshold\nminimap2\t0.96\nminimap2\t0.97\n")
+    with pytest.raises(InputError, match="2 rows for the model 'minimap2'"):
+        call_peer("minimap2", given, tmp_path / "twice.tsv", tmp_path / "no.parquet")
 
 
 def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
@@ -225,8 +232,8 @@ def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
 def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monkeypatch):
     nobody = Program("a-program-that-nobody-has", "bioconda: nobody")
     monkeypatch.setattr(registry, "PROGRAMS", {"kraken2": nobody})
-    reasons = leave_out(["corrector", *PEERS, *TRAINED], programs_known=False, genomes_known=True)
-    assert set(reasons) == {"kraken2", "kraken2-genus", "taxometer-kraken2"}
+    reasons = leave_out(["corrector", *PEERS, *TRAINED, "kraken2-at0.2"], programs_known=False, genomes_known=True)
+    assert set(reasons) == {"kraken2", "kraken2-genus", "kraken2-at0.2", "taxometer-kraken2"}
     assert reasons["kraken2"] == "the program a-program-that-nobody-has is not on PATH (bioconda: nobody)"
 
 

@@ -71,7 +71,9 @@ def costs(models, communities, apart=False):
         options(
             cost=(f"{model}@{community}" if apart else model)
             + f"={COMMUNITY_RESULTS[community]}/benchmarks/"
-            + COST_OF_PEER.get(model, f"student/{model}.seed{seed}").format(seed=seed)
+            + COST_OF_PEER.get(peer_at(model)[0], f"student/{model}.seed{seed}").format(
+                seed=seed
+            )
             + ".tsv"
         )
         for community in communities

@@ -162,14 +162,14 @@ def peer_evidence(wildcards):
     """The files that a peer needs beside the labels, by the option that takes them."""
     return {
         option: file.format(seed=wildcards.seed)
-        for need in CONTIG_PEERS[wildcards.model].needs
+        for need in CONTIG_PEERS[peer_at(wildcards.model)[0]].needs
         for option, file in PEER_EVIDENCE[need].items()
     }
 
 
 def kind_of_model(model):
-    """What a model of the benchmark is in the tables; a published one is the same with other settings."""
-    return KIND_OF_MODEL.get(published_variant(model)[0], "control")
+    """What a model of the benchmark is in the tables, whatever settings or threshold its name says."""
+    return KIND_OF_MODEL.get(peer_at(published_variant(model)[0])[0], "control")
 
 
 def predictions_of_runs(runs, folder=RESULTS):

@@ -3,7 +3,7 @@
 
 from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
 from genestill.evaluation.contig_peers.registry import TRAINED as TRAINED_PEERS
-from genestill.evaluation.contig_peers.registry import leave_out
+from genestill.evaluation.contig_peers.registry import leave_out, peer_at
 from genestill.student.corrector.settings import published_variant
 
 # What each of them does without.
@@ -330,7 +330,7 @@ rule call_peer:
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
-        model="|".join(CONTIG_PEERS),
+        model=rf"({'|'.join(CONTIG_PEERS)})(-at[0-9.]+)?",
         seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"

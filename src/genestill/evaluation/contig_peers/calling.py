@@ -12,7 +12,7 @@ from genestill.core.logs import logger
 from genestill.core.table_schemas import PREDICTIONS, rank_columns
 from genestill.core.tables import number_columns, read_tsv, write_table
 from genestill.evaluation.contig_peers.evidence import Evidence
-from genestill.evaluation.contig_peers.registry import PEERS
+from genestill.evaluation.contig_peers.registry import PEERS, peer_at
 
 
 def call_peer(
@@ -25,22 +25,28 @@ def call_peer(
     """Write `table_schemas.PREDICTIONS` of the peer ``name``; confidences are null, every named rank is accepted.
 
     Args:
-        name: of `registry.PEERS`.
+        name: of `registry.PEERS`, or one at a threshold of its own (`registry.peer_at`).
         evidence: with all that the peer needs.
-        thresholds: table with the columns ``model`` and ``threshold``; None takes the peer's usual threshold.
+        thresholds: table with the columns ``model`` and ``threshold``; None, and a table without the peer, take the
+            peer's usual threshold.
         output: the table; its metadata holds the threshold.
         output_tsv: the same in Taxometer's input format; None writes none.
 
     Raises:
-        InputError: an unknown peer; evidence that it needs and that is not there; a table without the peer.
+        InputError: an unknown peer; a threshold that it does not try; evidence that it needs and that is not there.
     """
+    name, fixed = peer_at(name)
     if name not in PEERS:
         raise InputError(f"no peer {name!r}; expected one of {', '.join(PEERS)}")
     peer = PEERS[name]
     lacking = next((need for need in peer.needs if not evidence.has((need,))), None)
     if lacking is not None:
         raise InputError(f"{name}: needs the evidence {lacking!r}; give --{lacking}")
-    threshold = peer.usual if thresholds is None else chosen_threshold(name, thresholds)
+    threshold = fixed
+    if threshold is None:
+        threshold = peer.usual if thresholds is None else chosen_threshold(name, thresholds)
+    if threshold not in peer.thresholds:
+        raise InputError(f"{name}: the threshold {threshold:g}; expected one of {', '.join(map(str, peer.thresholds))}")
     lineages = peer.call(evidence, threshold)
     write_table(output, prediction_rows(evidence.ids, lineages), PREDICTIONS, {"threshold": threshold})
     if output_tsv is not None:
@@ -50,10 +56,16 @@ def call_peer(
 
 
 def chosen_threshold(name: str, path: str | Path) -> float:
-    """The threshold of the peer ``name`` in a table with the columns ``model`` and ``threshold``."""
+    """The threshold of the peer ``name`` in a table with the columns ``model`` and ``threshold``.
+
+    The usual one where the table has no row of it: not every peer runs on virtual references.
+    """
     table = read_tsv(path, ["model", "threshold"])
     rows = table[table["model"] == name]
-    if len(rows) != 1:
+    if rows.empty:
+        logger.warning("%s: no threshold of %s; its usual one is taken", path, name)
+        return PEERS[name].usual
+    if len(rows) > 1:
         raise InputError(f"{path}: {len(rows)} rows for the model {name!r}; expected one")
     return float(number_columns(rows, ["threshold"], path)[0, 0])
 

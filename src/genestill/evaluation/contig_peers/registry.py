@@ -4,6 +4,7 @@ A new peer is one entry here. A threshold is chosen on the fitting half of the v
 on the half that judges.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -94,6 +95,15 @@ PROGRAMS = {
 }
 
 
+def peer_at(model: str) -> tuple[str, float | None]:
+    """The peer behind a model of a benchmark, and the threshold that its name fixes, if any.
+
+    ``kraken2-at0.2`` is ``kraken2`` at .2, whatever was chosen: what it would have been with hindsight.
+    """
+    found = re.fullmatch(r"(.+?)(?:-at([0-9.]+))?", model)
+    return found[1], None if found[2] is None else float(found[2])
+
+
 def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) -> dict[str, str]:
     """Peer -> why it is left out, for those of ``models`` that cannot run here; a warning names each.
 
@@ -107,7 +117,10 @@ def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) 
         missing |= dict.fromkeys(PROGRAMS, "the genomes of a ready database are not known")
     needs = {name: peer.needs for name, peer in PEERS.items()} | TRAINED
     left = {
-        model: reason for model in models for need in needs.get(model, ()) if (reason := missing.get(need)) is not None
+        model: reason
+        for model in models
+        for need in needs.get(peer_at(model)[0], ())
+        if (reason := missing.get(need)) is not None
     }
     for model, reason in left.items():
         logger.warning("benchmark: %s is left out: %s", model, reason)
