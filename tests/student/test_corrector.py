@@ -180,7 +180,7 @@ def test_a_truncated_weights_file_is_refused(student, tmp_path):
 def test_inputs_of_another_number_of_samples_are_refused(student, community):
     groups = community[0].groups()
     groups["abundance"] = groups["abundance"][:, :2]
-    with pytest.raises(InputError, match="abundance: 2 values a contig; the student was trained with 5"):
+    with pytest.raises(InputError, match="abundance: 2 values per contig; the student was trained with 5"):
         Inputs(student, groups, None)
 
 

@@ -46,7 +46,7 @@ def test_a_failed_check_has_an_exit_code_of_its_own(tmp_path, causal_folder, cap
     write_fasta(tmp_path / "genome.fna", [("one", "ACGTTGCATGCACCGTAGGCATCATTTGACGGAC" * 50)])
     words = ["--genomes", tmp_path / "genome.fna", "--windows", 4, "--device", "cpu", "-o", tmp_path / "check.json"]
     assert run("check", "--model", causal_folder, *words) == 3
-    assert "nats a token" in capsys.readouterr().err
+    assert "nats per token" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["absent/folder", "genomeocan-100m"])

@@ -233,7 +233,7 @@ BASE_LOG_PROBABILITIES = pa.schema(
     ]
 )
 
-# mRNABench's six-track input: beside the four bases two tracks of 0 and 1, one number a base.
+# mRNABench's six-track input: beside the four bases two tracks of 0 and 1, one number per base.
 _CDS = column("cds", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the first base of each codon")
 _SPLICE = column("splice", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the last base of each exon")
 

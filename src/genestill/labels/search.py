@@ -60,7 +60,7 @@ def search_contigs(
     table = read_table(index, table_schemas.INDEX)
     names = read_taxonomy(taxonomy)
     output_labels = Path(output_labels)
-    # Six-frame fragments, their candidates and alignments: about 6 bytes a base of the contigs, measured.
+    # Six-frame fragments, their candidates and alignments: about 6 bytes per base of the contigs, measured.
     require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
     output_labels.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output_labels.parent, "search") as folder:

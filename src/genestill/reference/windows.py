@@ -39,7 +39,7 @@ def cut_genome_windows(genomes: Sequence[Genome], length: int, number: int, seed
 
     Args:
         genomes: at least one.
-        length: bases a window; contigs that are shorter give one window, whole, if they have half of that.
+        length: bases per window; contigs that are shorter give one window, whole, if they have half of that.
         number: windows in all, spread over the genomes.
         seed: with a genome's name it fixes that genome's windows.
         output: FASTA, gzipped if it ends in ``.gz``.

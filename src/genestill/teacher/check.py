@@ -1,6 +1,6 @@
 """The sanity gate: a teacher that does not read DNA stops the run before anything is built on it.
 
-A model library can give random or wrong weights without a word (GenomeOcean under transformers 5: 8.47 nats a token,
+A model library can give random or wrong weights without a word (GenomeOcean under transformers 5: 8.47 nats per token,
 above ln(4096) = 8.32, where 0.83 was right; genomeocean pull request 8). So two things are measured: the
 language-model loss on known genomes against that of a uniform guess, and whether two loads agree.
 """
@@ -23,7 +23,7 @@ from genestill.teacher.windows import batches, cut_windows, pad
 
 @dataclass(frozen=True)
 class Findings:
-    """loss and unigram_entropy: nats a token; agreement: largest difference of logits between two loads."""
+    """loss and unigram_entropy: nats per token; agreement: largest difference of logits between two loads."""
 
     loss: float
     uniform: float
@@ -104,7 +104,7 @@ def check_teacher(
             "%s: loss %.3f nats is not below the entropy %.3f of single tokens: it knows little of these genomes",
             teacher.name, loss, entropy,
         )  # fmt: skip
-    logger.info("%s: loss %.3f nats a token, ln(%d) = %.3f", teacher.name, loss, vocabulary, findings.uniform)
+    logger.info("%s: loss %.3f nats per token, ln(%d) = %.3f", teacher.name, loss, vocabulary, findings.uniform)
     return findings
 
 
@@ -121,7 +121,7 @@ def _failures(teacher: Teacher, findings: Findings, share: float) -> list[str]:
     failures = []
     if not findings.loss < findings.threshold:
         failures.append(
-            f"{teacher.name} has a loss of {findings.loss:.3f} nats a token on {findings.tokens} tokens of known "
+            f"{teacher.name} has a loss of {findings.loss:.3f} nats per token on {findings.tokens} tokens of known "
             f"genomes; expected less than {share:g} x ln({findings.vocabulary}) = {findings.threshold:.3f} (a uniform "
             f"guess has {findings.uniform:.3f}): wrong weights, wrong tokenizer, or a model that does not know DNA"
         )

@@ -53,7 +53,7 @@ class Tokenizer:
         pad, mask: ids; mask is None where there is none.
         vocabulary: list of token strings by id; words of bases are spelt in A, C, G, T, N whatever the alphabet.
         unit: cut sequences at multiples of this many bases (k for k-mers, else 1).
-        bases_per_token: expected bases a token covers.
+        bases_per_token: expected bases that a token covers.
         checksum: hex SHA-256 of the vocabulary file.
         model_max_length: tokens that the tokenizer's configuration allows, or None.
     """

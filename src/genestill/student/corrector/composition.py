@@ -53,7 +53,7 @@ def count_tetranucleotides(sequences: Iterable[str]) -> Iterator[np.ndarray]:
 
 
 def _count_long(sequence: str) -> np.ndarray:
-    """The counts of one sequence, float32 [1, 256]; a chromosome takes several bytes a base if counted at once."""
+    """The counts of one sequence, float32 [1, 256]; a chromosome takes several bytes per base if counted at once."""
     counts = np.zeros((1, 256))
     for start in range(0, len(sequence) - 3, PIECE):
         counts += _count_block([sequence[start : start + PIECE + 3]])  # with the windows that reach into the next piece

@@ -19,7 +19,7 @@ class Inputs:
             known = name in groups
             if known and groups[name].shape[1] != width:
                 raise InputError(
-                    f"{name}: {groups[name].shape[1]} values a contig; the student was trained with {width}"
+                    f"{name}: {groups[name].shape[1]} values per contig; the student was trained with {width}"
                 )
             values.append(groups[name] if known else np.zeros((contigs, width), dtype=np.float32))
             present.append(np.full(contigs, known, dtype=np.float32))

@@ -85,7 +85,7 @@ class Corrector(nn.Module):
 
         Args:
             values: float32 [b, width], standardised.
-            present: float32 [b, groups], 1 for groups to heed; values of the others are ignored.
+            present: float32 [b, groups], 1 if the group is there; values of the others are ignored.
             evidence_leaves: int64 [b, e], leaves that the search supports, padded with any leaf.
             evidence_gains: float32 [b, e], log (posterior / prior) of each, 0 for padding.
 
@@ -100,8 +100,8 @@ class Corrector(nn.Module):
     def represent(self, values: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """What the corrector makes of its inputs before it looks at the search: float32 [b, hidden size]."""
         widths = torch.tensor(list(self.config.groups.values()), device=values.device)
-        heeded = torch.repeat_interleave(present, widths, dim=1, output_size=values.shape[1])
-        return self.body(torch.cat([values * heeded, present], dim=1))
+        kept = torch.repeat_interleave(present, widths, dim=1, output_size=values.shape[1])
+        return self.body(torch.cat([values * kept, present], dim=1))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors and label_tree.tsv into ``folder`` (made aside by the caller)."""

@@ -139,7 +139,7 @@ def apply_teacher_prior(
     if power == 0.0:
         return targets
     blocks = [
-        _heeded(targets.posterior[block], soft[block], power, known, targets.prior, targets.wide)
+        _reweighted(targets.posterior[block], soft[block], power, known, targets.prior, targets.wide)
         for block in row_blocks(targets.posterior.shape[0], 16 * (len(targets.wide) + ENTRIES_KEPT))
     ]
     return replace(targets, posterior=sparse.vstack(blocks, format="csr"), teacher_weight=power)
@@ -166,7 +166,7 @@ def _teacher_weight(targets: Targets, soft: sparse.csr_matrix, known: np.ndarray
     return TEACHER_WEIGHTS[int(np.argmax(np.concatenate(likelihoods, axis=1).mean(axis=1)))]
 
 
-def _heeded(
+def _reweighted(
     posterior: sparse.csr_matrix, soft: sparse.csr_matrix, power: float, known: np.ndarray, prior: np.ndarray, wide
 ) -> sparse.csr_matrix:
     """Some rows of the posterior times the teacher's factors, the mass of the known leaves kept.

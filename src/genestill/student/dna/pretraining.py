@@ -46,7 +46,7 @@ def masked_batch(
         masking: ``tokens`` (each token on its own, 80/10/10; seqLens) or ``groups`` (the teacher's 6-mer groups, all
             of them by mask tokens; had's control. Single-base students only ask for whole groups).
         share: of tokens or groups.
-        longest: tokens a row.
+        longest: tokens per row.
         generator: source of randomness.
 
     Returns:

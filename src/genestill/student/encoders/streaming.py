@@ -29,7 +29,7 @@ TRACKS = ("cds", "splice")  # columns of a table of tracks, in the order in whic
 def survey(fasta: str | Path) -> tuple[int, str]:
     """Read a FASTA file once before hours of compute: (number of sequences, SHA-256 of the file).
 
-    Raises `InputError` for what `read_fasta` refuses, and for an id that occurs twice; eight bytes a sequence.
+    Raises `InputError` for what `read_fasta` refuses, and for an id that occurs twice; eight bytes per sequence.
     """
     digests = array("Q")
     for name, _ in read_fasta(fasta, unique=False):
@@ -53,7 +53,7 @@ def with_tracks(records: Iterable[tuple[str, str]], table: str | Path | None) ->
     """Join records to the rows of a table of tracks (columns id, cds, splice) that has their ids in their order.
 
     Rows of other ids are passed over, so the table may hold more. Raises `InputError` if a record has no row after
-    the row of the record before it, or a track is not one number a base.
+    the row of the record before it, or a track is not one number per base.
     """
     if table is None:
         yield from (Record(name, sequence) for name, sequence in records)
