@@ -6,13 +6,16 @@ import pandas as pd
 import pytest
 
 from genestill.core.errors import InputError
+from genestill.core.files import read_json
 from genestill.core.lineage import parse_lineage
 from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference import assembly
 from genestill.reference.assembly import (
     PACKAGES,
     assemble,
+    assembled_shares,
     map_reads,
+    read_paf,
     simulate_reads,
     trace_contigs,
     write_assembled_community,
@@ -113,11 +116,48 @@ def test_a_plasmid_has_no_right_answer_and_neither_has_a_contig_that_is_not_trac
     assert (answers["d"].status, answers["d"].chimera) == (None, None)
 
 
+def test_the_share_of_chromosomes_that_was_assembled_is_by_depth():
+    sources = pd.DataFrame(SOURCES, columns=["source", "file", "kind", "lineage", "status"])
+    sources = sources.assign(S1=[3.0, 12.0, 12.0], S2=[1.0, 0.0, 0.0])
+    lengths = {"0:0": 3000, "0:1": 1000, "1:0": 2000, "2:0": 500}
+    lines = [
+        "c\t2000\t0\t2000\t+\t0:0\t3000\t500\t2500\t2000\t2000\t60",
+        "d\t900\t0\t900\t-\t0:0\t3000\t0\t900\t900\t900\t60",
+    ]
+    lines += ["c\t2000\t0\t2000\t+\t1:0\t2000\t0\t2000\t1990\t2000\t0"]
+    truth = pd.DataFrame({"contig": ["c", "d"], "genome": ["a.fna.gz", "a.fna.gz"]})
+    # Both contigs are of the first source, at a depth of four; where they overlap counts once.
+    assert assembled_shares(read_paf("\n".join(lines)), truth, lengths, sources) == {"2-5": 2500 / 4000, ">=10": 0}
+
+
 def test_a_missing_program_is_named_with_its_packages_before_anything_runs(mixture, tmp_path, monkeypatch):
     monkeypatch.setattr(assembly, "has_program", lambda name: name != "megahit")
     with pytest.raises(InputError, match=r"megahit \(Debian: megahit; bioconda: megahit\); install"):
         simulate_reads(mixture, "S1", AssemblySettings(), 1, tmp_path / "1.fq.gz", tmp_path / "2.fq.gz")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not shutil.which("minimap2"), reason="minimap2 is not there")
+def test_contigs_are_traced_by_alignment_and_the_summary_says_how_much_was_assembled(mixture, tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "has_program", lambda name: True)
+    sources = read_sources(mixture)
+    bases = [next(iter(read_fasta(mixture / file)))[1] for file in sources["file"]]
+    rows = [sources.index[sources["kind"] == kind][0] for kind in ("chromosomes", "plasmid", "eukaryote")]
+    contigs = {f"c{row}": reverse_complement(bases[row][1000:5000]) for row in rows}
+    contigs["joined"] = bases[0][6000:9000] + bases[3][10_000:12_000]
+    contigs |= {"nothing": "ACGT" * 500, "short": bases[0][:900]}
+    write_fasta(tmp_path / "contigs.fna", contigs.items())
+    (tmp_path / "S1.tsv").write_text("#rname\tmeandepth\n" + "".join(f"{name}\t2.5\n" for name in contigs))
+    coverage = {"S1": tmp_path / "S1.tsv"}
+    truth = write_assembled_community(mixture, tmp_path / "contigs.fna", coverage, 1000, 1, tmp_path / "community")
+    first = sources.at[0, "file"].removeprefix("genomes/")
+    genomes = [first, *sources["source"][rows[1:]], first, ""]
+    assert truth["genome"].tolist() == genomes
+    assert truth["chimera"].tolist() == ["no", "no", "no", "yes", ""]
+    summary = read_json(tmp_path / "community" / "summary.json")
+    assert (summary["n50"], summary["chimeras"]) == (4000, 1)
+    assert 0 < max(summary["assembled"].values()) < 0.3
+    assert summary["bases"]["not traced"] == 2000
 
 
 @pytest.mark.slow
@@ -138,6 +178,9 @@ def test_an_assembled_miniature_is_true_and_marks_a_planted_chimera(mixture, tmp
         coverages[sample] = tmp_path / f"{sample}.tsv"
         map_reads(tmp_path / "contigs.fna", *files, 2, coverages[sample])
     truth = write_assembled_community(mixture, tmp_path / "contigs.fna", coverages, 1000, 2, tmp_path / "community")
+    summary = read_json(tmp_path / "community" / "summary.json")
+    assert summary["assembled"][">=10"] > 0.8
+    assert summary["n50"] > 1000
     truth = truth.set_index("contig")
     assert truth.loc["planted", ["genome", "chimera"]].tolist() == [source[0], "yes"]
     assert (truth["chimera"] == "yes").mean() < 0.2

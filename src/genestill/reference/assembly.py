@@ -20,7 +20,7 @@ from genestill.core.novelty import OTHER, STATUSES
 from genestill.core.programs import has_program, run_program
 from genestill.core.sequences import read_fasta, write_fasta
 from genestill.core.tables import read_tsv, write_tsv
-from genestill.reference.mixture import read_sources
+from genestill.reference.mixture import CHROMOSOMES, SOURCE_COLUMNS, read_sources
 from genestill.reference.settings import AssemblySettings
 
 # Program -> package of Debian, package of bioconda.
@@ -35,6 +35,7 @@ _IDENTITY = 0.98
 _TRACED = 0.5  # share of a contig that its source must explain
 _CHIMERIC = 0.05  # share, and
 _CHIMERIC_BASES = 200  # base pairs of a contig that only a second source explains, from which on it is a chimera
+_DEPTHS = ((0, 2), (2, 5), (5, 10), (10, np.inf))  # classes of depth by which the summary says what was assembled
 _TIE = 2  # matching base pairs that do not tell sources apart: a consensus has hardly more errors
 
 
@@ -130,8 +131,9 @@ def write_assembled_community(
 ) -> pd.DataFrame:
     """Write contigs, depths and right answers of an assembly into the folder ``output``; return the right answers.
 
-    The files are those of `community.write_community`; ``truth.tsv`` also says which contigs are chimeras. A contig
-    that no source explains has no right answer.
+    The files are those of `community.write_community`; ``truth.tsv`` also says which contigs are chimeras, and
+    ``summary.json`` how much was assembled: N50 (base pairs) and `assembled_shares`. A contig that no source explains
+    has no right answer.
 
     Args:
         mixture: folder that `write_mixture` wrote.
@@ -150,12 +152,16 @@ def write_assembled_community(
     with folder_aside(output) as aside:
         with scratch_folder(Path(output).parent, "tracing") as scratch:
             write_fasta(scratch / "contigs.fna", records)
-            write_fasta(scratch / "sources.fna", _all_records(mixture, sources["file"]))
+            records_of_sources = dict(_all_records(mixture, sources["file"]))
+            write_fasta(scratch / "sources.fna", records_of_sources.items())
             alignments = run_program(
                 ["minimap2", "-c", "-x", "asm5", "-N", 50, "-p", 0.5, "-t", threads]
                 + [scratch / "sources.fna", scratch / "contigs.fna"]
             )
-        truth = trace_contigs(read_paf(alignments), lengths, sources)
+        placed = read_paf(alignments)
+        truth = trace_contigs(placed, lengths, sources)
+        source_lengths = {name: len(sequence) for name, sequence in records_of_sources.items()}
+        shares = assembled_shares(placed, truth, source_lengths, sources)
         abundance = pd.DataFrame({"contigname": list(lengths)})
         for sample, path in coverages.items():
             table = read_tsv(path, ["#rname", "meandepth"])
@@ -171,9 +177,14 @@ def write_assembled_community(
             "contigs": counts.size().to_dict(),
             "bases": counts["length"].sum().to_dict(),
             "chimeras": int((truth["chimera"] == "yes").sum()),
+            "n50": _n50(truth["length"].to_numpy()),
+            "assembled": shares,
         }
         write_json(aside / "summary.json", summary)
-    logger.info("%d contigs, %d chimeras; %s", len(truth), summary["chimeras"], summary["contigs"])
+    logger.info(
+        "%d contigs, N50 %d bp, %d chimeras; %s; share of chromosomes assembled, by depth: %s",
+        len(truth), summary["n50"], summary["chimeras"], summary["contigs"], shares,
+    )  # fmt: skip
     return truth
 
 
@@ -185,13 +196,59 @@ def _all_records(mixture: str | Path, files: Iterable[str]):
 
 
 def read_paf(text: str) -> pd.DataFrame:
-    """Alignments in minimap2's PAF: contig, start, stop (from 0, on the contig), source (row), identity."""
+    """Alignments in minimap2's PAF, from 0: contig, start, stop, source (row), identity, record, its start and stop."""
     rows = []
     for line in text.splitlines():
         cells = line.split("\t")
         identity = int(cells[9]) / max(1, int(cells[10]))
-        rows.append((cells[0], int(cells[2]), int(cells[3]), int(cells[5].split(":")[0]), identity))
-    return pd.DataFrame(rows, columns=["contig", "start", "stop", "source", "identity"])
+        place = (cells[5], int(cells[7]), int(cells[8]))
+        rows.append((cells[0], int(cells[2]), int(cells[3]), int(cells[5].split(":")[0]), identity, *place))
+    columns = ["contig", "start", "stop", "source", "identity", "record", "record_start", "record_stop"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def assembled_shares(
+    alignments: pd.DataFrame, truth: pd.DataFrame, lengths: dict[str, int], sources: pd.DataFrame
+) -> dict[str, float]:
+    """Share of the base pairs of chromosomes that contigs traced to them cover, by depth over all samples.
+
+    Args:
+        alignments: see `read_paf`.
+        truth: what `trace_contigs` returns.
+        lengths: base pairs of each record of the sources; a name begins with the row of the source.
+        sources: table of `read_sources`.
+
+    Returns:
+        A share for each class of depth that has chromosomes, such as ``5-10``.
+    """
+    row_of = {Path(file).name: row for row, file in enumerate(sources["file"])}
+    own = alignments["contig"].map(dict(zip(truth["contig"], truth["genome"], strict=True))).map(row_of)
+    near = alignments[(own == alignments["source"]) & (alignments["identity"] >= _IDENTITY)]
+    covered = {name: np.zeros(length, dtype=bool) for name, length in lengths.items()}
+    for row in near.itertuples():
+        covered[row.record][row.record_start : row.record_stop] = True
+    depth = sources.drop(columns=list(SOURCE_COLUMNS)).sum(axis=1)
+    records = pd.DataFrame(
+        {
+            "source": [int(name.split(":")[0]) for name in lengths],
+            "length": list(lengths.values()),
+            "covered": [int(where.sum()) for where in covered.values()],
+        }
+    )
+    sums = records.groupby("source")[["length", "covered"]].sum()[(sources["kind"] == CHROMOSOMES).to_numpy()]
+    found = {}
+    for low, high in _DEPTHS:
+        part = sums[((depth >= low) & (depth < high)).loc[sums.index]]
+        if len(part):
+            name = f"{low}-{high}" if np.isfinite(high) else f">={low}"
+            found[name] = round(float(part["covered"].sum() / part["length"].sum()), 4)
+    return found
+
+
+def _n50(lengths: np.ndarray) -> int:
+    """The length of the shortest contig among the longest ones that hold half of all base pairs."""
+    falling = np.sort(lengths)[::-1]
+    return int(falling[np.searchsorted(np.cumsum(falling), falling.sum() / 2)])
 
 
 def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd.DataFrame) -> pd.DataFrame:

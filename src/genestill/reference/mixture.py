@@ -26,7 +26,7 @@ from genestill.reference.settings import AssemblySettings, CommunitySettings
 
 _DEPTH_OF_OTHERS = 10  # mean depth at which plasmids and eukaryotes are assembled; fewer records reach it
 SOURCE_COLUMNS = ("source", "file", "kind", "lineage", "status")
-_CHROMOSOMES, _PLASMIDS, _EUKARYOTES = "chromosomes", "plasmid", "eukaryote"
+CHROMOSOMES, _PLASMIDS, _EUKARYOTES = "chromosomes", "plasmid", "eukaryote"
 
 
 def write_mixture(
@@ -75,14 +75,14 @@ def write_mixture(
             file = f"{genome.name}.fna.gz"
             write_fasta(aside / "genomes" / file, chromosomes)
             if status is not None:
-                rows.append((genome.name, f"genomes/{file}", _CHROMOSOMES, format_lineage(genome.lineage)))
+                rows.append((genome.name, f"genomes/{file}", CHROMOSOMES, format_lineage(genome.lineage)))
                 rows[-1] += (status_word(status),)
                 lengths.append(sum(len(sequence) for _, sequence in chromosomes))
         for file in eukaryotes:
             others += [(name, sequence, _EUKARYOTES) for name, sequence in read_fasta(file)]
         coverage = draw_coverage(len(rows), settings, rng)
         budgets = _budgets(assembly, {kind for *_, kind in others})
-        coverage *= budgets[_CHROMOSOMES] / (coverage.sum(axis=1) @ np.array(lengths))
+        coverage *= budgets[CHROMOSOMES] / (coverage.sum(axis=1) @ np.array(lengths))
         depths = [coverage]
         for kind, share in budgets.items():
             chosen = _choose([one for one in others if one[2] == kind], share / _DEPTH_OF_OTHERS, rng)
@@ -119,7 +119,7 @@ def _records(genome: Genome) -> tuple[list[tuple[str, str]], list[tuple[str, str
 def _budgets(assembly: AssemblySettings, kinds: set[str]) -> dict[str, float]:
     """Sequenced bases of each kind of source."""
     share = assembly.other if kinds else 0.0
-    return {_CHROMOSOMES: assembly.bases * (1 - share)} | {
+    return {CHROMOSOMES: assembly.bases * (1 - share)} | {
         kind: assembly.bases * share / len(kinds) for kind in sorted(kinds)
     }
 
