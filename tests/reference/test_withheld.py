@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from genestill.cli import main
 from genestill.core.lineage import RANKS, parse_lineage
+from genestill.core.virtual_references import HALVES
 from genestill.reference.settings import WithheldSettings
-from genestill.reference.withheld import HALVES, choose_withheld, split_families
+from genestill.reference.withheld import choose_withheld, split_families
 
 
 def lineage(family, genus, species):

@@ -121,6 +121,27 @@ GENE_HITS = pa.schema(
     ]
 )
 
+# evaluation: what became of the contigs of each genus under virtual references.
+VIRTUAL_OUTCOME_COUNTS = pa.schema(
+    [
+        column("community", pa.string(), "community whose reference it is"),
+        column("reference", pa.string(), "virtual reference, such as fitting-001"),
+        column("half", pa.string(), "fitting or judging"),
+        column("model", pa.string(), "who is counted"),
+        column("seed", pa.int64(), "seed of the run; 0 for a peer"),
+        column("threshold", pa.float64(), "threshold of the peer; null for a model's own"),
+        column("rank", pa.string(), "rank"),
+        column("family", pa.string(), "true family of the contigs, as a lineage"),
+        column("genus", pa.string(), "their true genus, as a lineage"),
+        column("exact", pa.bool_(), "whether they are cut from a genome that the virtual reference holds"),
+        column("correct", pa.int64(), "contigs named rightly at the rank", "contigs"),
+        column("wrong", pa.int64(), "contigs named wrongly at the rank", "contigs"),
+        column("none", pa.int64(), "contigs not named at the rank", "contigs"),
+        column("absent", pa.int64(), "contigs whose taxon at the rank the virtual reference lacks", "contigs"),
+        column("absent_called", pa.int64(), "those of them that are named at the rank nevertheless", "contigs"),
+    ]
+)
+
 # student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
 PREDICTIONS = pa.schema(
     [

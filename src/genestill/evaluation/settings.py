@@ -139,3 +139,12 @@ class AdmissionSettings(Settings):
         choices=("warn", "stop", "off"),
     )
     maximum_rows: int = setting(1500, "Training rows per task that are drawn; time grows with their cube.", minimum=100)
+
+
+@dataclass(frozen=True)
+class Kraken2ReferenceSettings(Settings):
+    """On how many virtual references Kraken 2 is run."""
+
+    kraken2_references: int = setting(
+        5, "Virtual references of each half on which Kraken 2 is run; each needs a database of its own.", minimum=1
+    )

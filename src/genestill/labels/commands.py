@@ -116,25 +116,25 @@ def _run_align(options) -> None:
 
 
 def _add_keep_search(commands) -> None:
-    summary = "search contigs once and keep the candidates, for labels withhold"
+    summary = "search contigs once and keep what the labels of smaller references need, for labels withhold"
     parser = commands.add_parser("keep-search", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
     parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="fragments and candidates")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="fragments, candidates and alignments")
     parser.set_defaults(run=_run_keep_search)
 
 
 def _run_keep_search(options) -> None:
-    from genestill.labels.withholding import keep_search
+    from genestill.labels.kept_search import keep_search
 
     settings = settings_of(SearchSettings, options)
     keep_search(options.contigs, options.index, options.database, settings, options.threads, options.output)
 
 
 def _add_withhold(commands) -> None:
-    summary = "the labels of a kept search without some clades: a virtual reference"
+    summary = "the labels and hits of a kept search without some clades: virtual references"
     parser = commands.add_parser("withhold", help=summary, description=summary)
     parser.add_argument("--search", required=True, metavar="FOLDER", help="what 'labels keep-search' wrote")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
@@ -142,10 +142,14 @@ def _add_withhold(commands) -> None:
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
     parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
-    parser.add_argument("--reference", metavar="NAME", help="virtual reference in that table; without it, all of them")
+    parser.add_argument("--reference", metavar="NAME", help="that reference alone (default: all of the community)")
     parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
-    add_settings(parser, SearchSettings)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="a folder of labels for each reference")
+    parser.add_argument(
+        "--other-children",
+        action="store_true",
+        help="give every inner node of the label trees a leaf for what is absent",
+    )
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="a folder per reference; those there stay")
     parser.set_defaults(run=_run_withhold)
 
 
@@ -159,8 +163,8 @@ def _run_withhold(options) -> None:
         options.taxonomy,
         options.withheld,
         options.community,
-        settings_of(SearchSettings, options),
         options.threads,
+        options.other_children,
         options.output,
         options.reference,
     )

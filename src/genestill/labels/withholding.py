@@ -1,129 +1,235 @@
-"""Virtual references: one search against everything, from which clades are withheld afterwards.
+"""Virtual references: the labels and hits that a kept search gives without some clades.
 
-The candidates of the search are kept. To withhold clades, candidates that belong to them are filtered out; all that
-follows in ``mmseqs taxonomy`` (alignment for 2bLCA, lowest common ancestor, vote of the fragments of a contig) is done
-again by MMseqs2's own modules. Two things differ from a search in a smaller database: E-values are those of the whole
-database, and so are the fragments that its fast filter (``--orf-filter``) lets through.
+Each step of the search is repeated in memory on what `kept_search.keep_search` kept, without the targets of withheld
+clades and with the E-values of the smaller database. Where that is not enough, because another target is now the best
+one or because alignments are needed that were not made, MMseqs2's ``lcaalign`` aligns the fragment again. Its own
+modules ``lca`` and ``aggregatetaxweights`` make the labels.
 """
 
+import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
-from genestill.core.files import folder_aside, require_disk_space, scratch_folder
-from genestill.core.lineage import format_lineage, parse_lineage
+from genestill.core.files import folder_aside, read_json, scratch_folder, write_json
+from genestill.core.lineage import NO_LINEAGE, Lineage, format_lineage
 from genestill.core.logs import log_counts, progress
-from genestill.core.mmseqs_databases import check_database
 from genestill.core.programs import run_program
-from genestill.core.tables import read_table, read_tsv
+from genestill.core.tables import read_table, write_tsv
 from genestill.core.taxonomy import Taxonomy, read_taxonomy
+from genestill.core.virtual_references import references_of
+from genestill.labels.hits import write_hits
+from genestill.labels.kept_search import FURTHER, LEAST_LEFT, KeptSearch, examined_rows, read_kept
 from genestill.labels.lineages import count_labels, write_labels
-from genestill.labels.search import classify, read_labels, write_queries
-from genestill.labels.settings import SearchSettings
+from genestill.labels.mmseqs_results import (
+    ALIGNMENT_COLUMNS,
+    ALIGNMENTS,
+    lines_by_key,
+    read_index,
+    read_results,
+    write_results,
+)
+from genestill.labels.search import read_labels
+from genestill.labels.tree import build_label_tree
 
-KEPT = 5  # times as many candidates are kept as a search aligns: what moves up when others are withheld
-_PARTS = ("fragments", "fragments_h", "candidates", "contigs", "contigs_h")
+_SUMMARY = ("clades_withheld", "fragments", "aligned_again", "unlabelled", "labelled_species", "cpu_seconds")
 
 
-def keep_search(
-    contigs: str | Path,
-    index: str | Path,
-    database: str | Path,
-    settings: SearchSettings,
-    threads: int,
-    output: str | Path,
-) -> None:
-    """Search once and keep fragments and candidates in the folder ``output``, for `withhold`.
+@dataclass(frozen=True)
+class Reduced:
+    """A database without some clades.
 
-    Args:
-        contigs: FASTA file.
-        index: ``table_schemas.INDEX``.
-        database: MMseqs2 taxonomy database of proteins.
-        settings: see `SearchSettings`; `KEPT` times as many candidates are kept.
-        threads: of MMseqs2.
-        output: a folder of MMseqs2 databases.
-
-    Raises:
-        InputError: what `check_database` refuses; another ``lca_mode`` than 3; no disk space.
+    Attributes:
+        database: MMseqs2 database; its keys are those of the whole one.
+        gone: bool [targets], by key.
+        share: of the residues that are left: an E-value of the whole database times it is one of this database.
     """
-    _require_approximate_lca(settings)
-    check_database(database)
-    table = read_table(index, table_schemas.INDEX)
-    require_disk_space(Path(output).parent, 40 * int(table["length"].sum()) + 200_000_000, "the search")
-    with folder_aside(output) as aside, scratch_folder(aside, "search") as folder:
-        write_queries(contigs, table["id"], folder / "contigs.fna")
-        more = replace(settings, candidates=KEPT * settings.candidates)
-        classify(Path(database).resolve(), more, threads, folder)
-        tmp = (folder / "tmp" / "latest").resolve()
-        fragments = tmp / ("orfs_filter" if (tmp / "orfs_filter.dbtype").is_file() else "orfs_aa")
-        candidates = next((path.with_suffix("") for path in sorted(tmp.rglob("pref_0.dbtype"))), None)
-        if candidates is None:
-            raise InputError("this release of MMseqs2 does not keep its candidates; expected release 18")
-        found = (fragments, f"{fragments}_h", candidates, folder / "contigs", folder / "contigs_h")
-        for source, name in zip(found, _PARTS, strict=True):
-            run_program(["mmseqs", "cpdb", source, (aside / name).resolve(), "-v", 1])
-    log_counts("search that is kept", {"contigs": len(table)})
+
+    database: Path
+    gone: np.ndarray
+    share: float
 
 
 def withhold(
-    search: str | Path,
+    kept: KeptSearch,
     index: str | Path,
     database: str | Path,
     taxonomy: str | Path,
-    clades: Sequence[str],
-    settings: SearchSettings,
+    clades: Sequence[Lineage],
     threads: int,
-    output_labels: str | Path,
-    output_tsv: str | Path,
-) -> None:
-    """The labels that the search of `keep_search` gives without the sequences of ``clades``.
+    output: str | Path,
+) -> dict[str, int]:
+    """The labels and hits without the sequences of ``clades``: labels.parquet, labels.tsv and hits.parquet.
 
     Args:
-        search: folder that `keep_search` wrote.
+        kept: a search that was kept.
         index: ``table_schemas.INDEX``, of the same contigs.
         database: the database that was searched.
         taxonomy: folder that ``reference taxonomy`` wrote.
-        clades: lineages (``d__…;p__…``), down to the clade that is withheld.
-        settings: those of `keep_search`.
+        clades: what is withheld: lineages that end at the rank of the clade.
         threads: of MMseqs2.
-        output_labels: ``table_schemas.LABELS``, one row per contig of the index, in its order.
-        output_tsv: Taxometer's input format.
+        output: folder for ``table_schemas.LABELS`` (one row per contig of the index, in its order), Taxometer's input
+            format, and ``table_schemas.HITS``.
+
+    Returns:
+        Counts: clades_withheld, fragments, aligned_again, hits, and those of the labels.
 
     Raises:
-        InputError: a clade that the taxonomy lacks; another ``lca_mode`` than 3.
+        InputError: a clade that the taxonomy lacks; clades with more than half of the residues.
     """
-    _require_approximate_lca(settings)
-    search, database, names = Path(search).resolve(), Path(database).resolve(), read_taxonomy(taxonomy)
+    names = read_taxonomy(taxonomy)
     ids = read_table(index, table_schemas.INDEX)["id"].tolist()
     taxids = [_taxid_of(names, clade, taxonomy) for clade in clades]
-    common = ["--threads", threads, "-v", 1]
-    with scratch_folder(Path(output_labels).parent, "withhold") as folder:
-        candidates = search / "candidates"
-        if taxids:
-            kept = "&&".join(f"!{taxid}" for taxid in taxids)
-            run_program(["mmseqs", "filtertaxseqdb", database, "kept", "--taxon-list", kept, *common], folder)
-            among = ["--filter-file", "kept.index", "--positive-filter", 1, "--filter-column", 1]
-            run_program(["mmseqs", "filterdb", candidates, "candidates", *among, *common], folder)
-            candidates = "candidates"
-        first = ["--extract-lines", settings.candidates]
-        run_program(["mmseqs", "filterdb", candidates, "first", *first, *common], folder)
-        fragments = search / "fragments"
-        limits = ["-e", settings.evalue, "--max-accept", settings.accepted, "--max-rejected", settings.rejected]
-        aligned = [fragments, database, "first", "aligned", "--alignment-mode", 1, *limits]
-        run_program(["mmseqs", "lcaalign", *aligned, *common], folder)
-        run_program(["mmseqs", "lca", database, "aligned", "taxa", *common], folder)
-        run_program(["mmseqs", "swapdb", search / "fragments_h", "fragments_of_contigs", *common], folder)
-        # swapdb copies the type of headers; a set of sequences has that of results.
-        (folder / "fragments_of_contigs.dbtype").write_bytes(bytes((5, 0, 0, 0)))
-        votes = ["--majority", settings.majority, "--vote-mode", settings.vote_mode, "--tax-lineage", 1]
-        joined = [database, "fragments_of_contigs", "taxa", "aligned", "labels", *votes]
-        run_program(["mmseqs", "aggregatetaxweights", *joined, *common], folder)
-        run_program(["mmseqs", "createtsv", search / "contigs", "labels", "labels.tsv", *common], folder)
+    output = Path(output)
+    with scratch_folder(output, "withhold") as folder:
+        reduced = _reduce(Path(database).resolve(), taxids, threads, folder)
+        if reduced.share < LEAST_LEFT:
+            raise InputError(
+                f"clades with {1 - reduced.share:.0%} of the residues of {database} are withheld; expected at most "
+                f"{1 - LEAST_LEFT:.0%}"
+            )
+        fragments = _fragments_left(kept, reduced)
+        rows, again = _matches_left(kept, fragments, reduced)
+        if len(again):
+            rows = pd.concat([rows, _align_again(kept, again, reduced, threads, folder)])
+            rows = rows.sort_values("fragment", kind="stable", ignore_index=True)
+        _vote(kept, fragments, rows, Path(database).resolve(), threads, folder)
         labels = read_labels(folder / "labels.tsv", ids)
-    lineages = write_labels(labels, names, output_labels, output_tsv)
-    log_counts("labels", {"clades_withheld": len(clades)} | count_labels(lineages))
+        counts = _write_hits_left(kept, fragments, reduced, ids, folder, output)
+        lineages = write_labels(labels, names, output / "labels.parquet", output / "labels.tsv")
+
+    counted = {"clades_withheld": len(clades), "fragments": len(fragments), "aligned_again": len(again)}
+    counted |= counts | count_labels(lineages)
+    log_counts("labels", counted)
+    return counted
+
+
+def _reduce(database: Path, taxids: list[int], threads: int, folder: Path) -> Reduced:
+    whole = read_index(f"{database}.index")
+    gone = np.zeros(whole["key"].max() + 1, dtype=bool)
+    if not taxids:
+        return Reduced(database, gone, 1.0)
+    kept = "&&".join(f"!{taxid}" for taxid in taxids)
+    words = ["--taxon-list", kept, "--subdb-mode", 1, "--threads", threads, "-v", 1]
+    run_program(["mmseqs", "filtertaxseqdb", database, "left", *words], folder)
+    left = read_index(folder / "left.index")
+    gone[:] = True
+    gone[left["key"]] = False
+    # An entry has two bytes more than residues.
+    share = (left["length"] - 2).sum() / (whole["length"] - 2).sum()
+    return Reduced(folder.resolve() / "left", gone, float(share))  # "left" itself is a link
+
+
+def _fragments_left(kept: KeptSearch, reduced: Reduced) -> pd.DataFrame:
+    """Those of the fragments that the fast filter lets through."""
+    if kept.filtered is None:
+        return kept.fragments
+    rows = kept.filtered[~reduced.gone[kept.filtered["target"]]].drop_duplicates("fragment")
+    near = rows.loc[rows["evalue"] * reduced.share <= kept.settings.orf_filter_evalue, "fragment"]
+    passing = kept.fragments["fragment"].isin(near)
+    without = ~kept.fragments["contig"].isin(kept.fragments.loc[passing, "contig"])
+    return kept.fragments[passing | (without & kept.fragments["longest"])]
+
+
+def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -> tuple[pd.DataFrame, np.ndarray]:
+    """What ``lcaalign`` finds in the smaller database, as far as it is known from the whole one.
+
+    Returns:
+        Rows of `kept_search.EXAMINED` that match, best first for each fragment, E-values of the smaller database; and
+        the keys of the fragments that have to be aligned again.
+    """
+    settings = kept.settings
+    keys = fragments["fragment"].to_numpy()
+    usual = (settings.rejected, settings.accepted)
+    best, open_ = _best_targets(_left(kept.aligned, keys, reduced), settings.evalue, kept.whole[0], *usual)
+    # The target whose part was aligned to the candidates, in the whole database.
+    further = (FURTHER * settings.rejected, settings.accepted)
+    part, _ = _best_targets(kept.aligned, settings.evalue / LEAST_LEFT, kept.whole[0], *further)
+    same = best.index[best == part.reindex(best.index)]
+    rows = _left(kept.joined, same, reduced)
+    match = (rows["place"] >= 0).to_numpy()
+    key = rows["fragment"].to_numpy()
+    inside, ended = examined_rows(key, match, settings.rejected, None)
+    inside &= rows.groupby("fragment").cumcount().to_numpy() < settings.candidates
+    unknown = np.setdiff1d(rows["fragment"].unique()[ended], kept.whole[1])
+    again = np.union1d(np.union1d(best.index.difference(same), unknown), open_)
+    found = rows[match & inside & ~rows["fragment"].isin(again)]
+    return found.sort_values(["fragment", "place"], ignore_index=True), again
+
+
+def _left(rows: pd.DataFrame, keys: Sequence[int], reduced: Reduced) -> pd.DataFrame:
+    """The rows of fragments ``keys`` without targets that are gone, with E-values of the smaller database."""
+    rows = rows[rows["fragment"].isin(keys) & ~reduced.gone[rows["target"]]]
+    return rows.assign(evalue=rows["evalue"] * reduced.share)
+
+
+def _best_targets(
+    rows: pd.DataFrame, evalue: float, whole: np.ndarray, rejected: int, accepted: int
+) -> tuple[pd.Series, np.ndarray]:
+    """The best target of every fragment that has a match (index: fragment), and the fragments where it is not known."""
+    match = (rows["evalue"] <= evalue).to_numpy()
+    inside, ended = examined_rows(rows["fragment"].to_numpy(), match, rejected, accepted)
+    found = rows[match & inside].sort_values(["fragment", "place"]).drop_duplicates("fragment")
+    return found.set_index("fragment")["target"], np.setdiff1d(rows["fragment"].unique()[ended], whole)
+
+
+def _align_again(kept: KeptSearch, keys: np.ndarray, reduced: Reduced, threads: int, folder: Path) -> pd.DataFrame:
+    """``lcaalign`` of some fragments in the smaller database, best first for each."""
+    settings, common = kept.settings, ["--threads", threads, "-v", 1]
+    (folder / "again.list").write_text("".join(f"{key}\n" for key in keys))
+    some = ["again.list", kept.folder / "candidates", "again", "--subdb-mode", 1]
+    run_program(["mmseqs", "createsubdb", *some, "-v", 1], folder)
+    among = ["--filter-file", f"{reduced.database}.index", "--positive-filter", 1, "--filter-column", 1]
+    run_program(["mmseqs", "filterdb", "again", "left_again", *among, *common], folder)
+    run_program(["mmseqs", "filterdb", "left_again", "first", "--extract-lines", settings.candidates, *common], folder)
+    limits = ["-e", settings.evalue, "--max-accept", settings.accepted, "--max-rejected", settings.rejected]
+    aligned = [kept.folder / "fragments", reduced.database, "first", "aligned_again", "--alignment-mode", 1, *limits]
+    run_program(["mmseqs", "lcaalign", *aligned, *common], folder)
+    table = read_results(folder / "aligned_again", ALIGNMENT_COLUMNS, folder, threads)
+    return table.rename(columns={"key": "fragment"})
+
+
+def _vote(
+    kept: KeptSearch, fragments: pd.DataFrame, rows: pd.DataFrame, database: Path, threads: int, folder: Path
+) -> None:
+    """Labels of the contigs from the matches of their fragments: labels.tsv in ``folder``."""
+    settings, common = kept.settings, ["--threads", threads, "-v", 1]
+    columns = zip(rows["target"], rows["bits"], rows["identity"], rows["evalue"], strict=True)
+    lines = [f"{target}\t{bits}\t{identity:.3f}\t{evalue:.3E}\n" for target, bits, identity, evalue in columns]
+    keys = fragments["fragment"].to_numpy()
+    entries = lines_by_key(keys, rows["fragment"].to_numpy(), lines)
+    write_results(folder / "matches", keys, entries, ALIGNMENTS)
+    run_program(["mmseqs", "lca", database, "matches", "taxa", *common], folder)
+    of_contig = fragments.groupby("contig")["fragment"].agg(lambda some: "".join(f"{key}\n" for key in some))
+    write_results(folder / "sets", of_contig.index, of_contig, ALIGNMENTS)
+    votes = ["--majority", settings.majority, "--vote-mode", settings.vote_mode, "--tax-lineage", 1]
+    joined = [database, "sets", "taxa", "matches", "labels", *votes]
+    run_program(["mmseqs", "aggregatetaxweights", *joined, *common], folder)
+    run_program(["mmseqs", "createtsv", kept.folder / "contigs", "labels", "labels.tsv", *common], folder)
+
+
+def _write_hits_left(
+    kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced, ids: list[str], folder: Path, output: Path
+) -> dict[str, int]:
+    """Write the evidence, hits.parquet, as `search.search_contigs` does; return its counts."""
+    settings = kept.settings
+    rows = _left(kept.aligned, fragments["fragment"], reduced)
+    match = (rows["evalue"] <= settings.hits_evalue).to_numpy()
+    inside, _ = examined_rows(rows["fragment"].to_numpy(), match, settings.rejected, settings.hits)
+    rows = rows[match & inside].merge(fragments, on="fragment")
+    columns = ["taxid", "identity", "bits", "alignment_length", "fragment_length", "header"]
+    table = folder / "hits.tsv"
+    with open(table, "w", encoding="ascii") as handle:
+        for row in rows[columns].itertuples(index=False):
+            handle.write(f"{row[0]}\t{row[1]:.3f}\t{row[2]}\t{row[3]}\t{row[4]}\t{row[5]}\n")
+    metadata = {"evalue": str(settings.hits_evalue)}
+    with scratch_folder(folder, "parts") as parts:
+        return write_hits(table, kept.row_of_key, ids, output / "hits.parquet", metadata, parts)
 
 
 def withhold_each(
@@ -133,57 +239,58 @@ def withhold_each(
     taxonomy: str | Path,
     withheld: str | Path,
     community: str,
-    settings: SearchSettings,
     threads: int,
+    other_children: bool,
     output: str | Path,
     reference: str | None = None,
 ) -> None:
-    """`withhold` for every reference of a community: ``<output>/<reference>/labels.parquet`` and ``labels.tsv``.
+    """`withhold` for every reference of a community, into ``<output>/<reference>``; with ``reference``, for that one.
 
-    With ``reference``, for that one alone.
-    References whose labels stand in the folder ``output`` are skipped: remove it when the search has changed.
+    A reference that stands, with the same clades and of the same search, is kept; else its folder is replaced, with all
+    that other commands have written there. ``<output>/references.tsv`` says what each of them cost.
+
+    Args:
+        search: folder that `keep_search` wrote.
+        index, database, taxonomy, threads: see `withhold`.
+        withheld: table that ``reference withheld`` wrote.
+        community: in that table.
+        other_children: of the label tree, label_tree.tsv; see `tree.build_label_tree`.
+        output: a folder with a folder per reference.
+        reference: name of one; None for all.
 
     Raises:
         InputError: the table ``withheld`` has no row for the community; what `withhold` refuses.
     """
-    table = read_tsv(withheld, ["community", "reference", "clade"])
-    names = table.loc[table["community"] == community, "reference"].unique().tolist()
-    names = [name for name in names if reference in (None, name)]
-    if not names:
-        which = f"the reference {reference!r} of " if reference else ""
-        raise InputError(f"{withheld}: no row for {which}the community {community!r}")
-    stand = 0
-    for name in progress(names, len(names), "references", "withholding clades"):
-        labels, tsv = Path(output) / name / "labels.parquet", Path(output) / name / "labels.tsv"
-        # The labels are written before the text: where that stands, both are whole.
-        if tsv.is_file():
-            stand += 1
-            continue
-        labels.parent.mkdir(parents=True, exist_ok=True)
-        clades = read_withheld(withheld, community, name)
-        withhold(search, index, database, taxonomy, clades, settings, threads, labels, tsv)
-    log_counts("virtual references", {"made": len(names) - stand, "standing": stand})
+    references = references_of(withheld, community, reference)
+    kept, rows = read_kept(search), []
+    for one in progress(references, len(references), "references", "withholding clades"):
+        folder, start = Path(output) / one.name, sum(os.times()[:4])
+        made_from = {"search": kept.identity, "clades": [";".join(clade) for clade in one.clades]}
+        summary = folder / "summary.json"
+        # Written last: where it stands, all is whole.
+        stands = summary.is_file() and read_json(summary)["made_from"] == made_from
+        if not stands:
+            with folder_aside(folder) as aside:
+                counts = withhold(kept, index, database, taxonomy, one.clades, threads, aside)
+                build_label_tree(
+                    taxonomy,
+                    aside / "labels.parquet",
+                    aside / "hits.parquet",
+                    aside / "label_tree.tsv",
+                    other_children,
+                )
+                cost = {"cpu_seconds": round(sum(os.times()[:4]) - start, 1)}
+                write_json(aside / "summary.json", {"made_from": made_from} | counts | cost)
+        found = read_json(summary)
+        rows.append({"reference": one.name} | {name: found[name] for name in _SUMMARY})
+    table = pd.DataFrame(rows)
+    write_tsv(Path(output) / "references.tsv", table)
+    log_counts("virtual references", {"references": len(table), "cpu_seconds": round(table["cpu_seconds"].sum())})
 
 
-def read_withheld(path: str | Path, community: str, reference: str) -> list[str]:
-    """The clades that a virtual reference withholds, from the table that ``reference withheld`` writes.
-
-    Raises `InputError` for a reference that the table lacks.
-    """
-    table = read_tsv(path, ["community", "reference", "clade"])
-    rows = table[(table["community"] == community) & (table["reference"] == reference)]
-    if not len(rows):
-        raise InputError(f"{path}: no row for the reference {reference!r} of the community {community!r}")
-    return rows["clade"].tolist()
-
-
-def _taxid_of(names: Taxonomy, clade: str, taxonomy: str | Path) -> int:
-    taxid = names.taxid_of(parse_lineage(clade))
+def _taxid_of(names: Taxonomy, clade: Lineage, taxonomy: str | Path) -> int:
+    lineage = clade + NO_LINEAGE[len(clade) :]
+    taxid = names.taxid_of(lineage)
     if not taxid:
-        raise InputError(f"{taxonomy}: does not hold the clade {format_lineage(parse_lineage(clade))!r}")
+        raise InputError(f"{taxonomy}: does not hold the clade {format_lineage(lineage)!r}")
     return taxid
-
-
-def _require_approximate_lca(settings: SearchSettings) -> None:
-    if settings.lca_mode != 3:
-        raise InputError(f"lca_mode {settings.lca_mode}: clades are withheld from a search with lca_mode 3 only")

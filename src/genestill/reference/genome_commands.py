@@ -114,7 +114,6 @@ def _add_withheld(commands) -> None:
         metavar="NAME=TSV",
         help="communities, each with the table of the genomes of its reference",
     )
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
     parser.add_argument(
         "--lineage-column", metavar="NAME", help="column of the lineages (default: lineage, else the seven ranks)"
     )
@@ -129,7 +128,7 @@ def _run_withheld(options) -> None:
 
     settings = settings_of(WithheldSettings, options)
     genomes = dict(options.genomes)
-    write_withheld(genomes, options.genomes_folder, options.lineage_column, settings, options.seed, options.output)
+    write_withheld(genomes, options.lineage_column, settings, options.seed, options.output)
 
 
 def _add_windows(commands) -> None:

@@ -49,7 +49,11 @@ class Genome:
 
 
 def read_genomes(
-    path: str | Path, folder: str | Path | None = None, lineage_column: str | None = None, to_species: bool = False
+    path: str | Path,
+    folder: str | Path | None = None,
+    lineage_column: str | None = None,
+    to_species: bool = False,
+    with_files: bool = True,
 ) -> list[Genome]:
     """Read a TSV with a column ``file`` and lineages or a column ``taxid`` (or both).
 
@@ -60,6 +64,7 @@ def read_genomes(
         folder: where the files lie; without it, the folder of the table.
         lineage_column: rows that are empty there are left out, and counted in the log.
         to_species: whether every lineage must reach from domain to species.
+        with_files: whether the files must be there.
 
     Raises:
         InputError: naming the line, for a missing column or file, a file or name given twice, a lineage of the
@@ -82,7 +87,7 @@ def read_genomes(
         if lineage_column and not is_named(row[lineage_column]):
             without += 1
             continue
-        if not (folder / file).is_file():
+        if with_files and not (folder / file).is_file():
             raise InputError(f"{where}: no such file: {folder / file}")
         lineage = _lineage_of([row[column] for column in columns], to_species, where)
         taxid = parse_taxid(row["taxid"], where) if row.get("taxid") else None

@@ -14,10 +14,10 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, format_lineage
 from genestill.core.logs import log_counts
 from genestill.core.tables import write_tsv
+from genestill.core.virtual_references import HALVES
 from genestill.reference.genomes import read_genomes
 from genestill.reference.settings import WithheldSettings
 
-HALVES = ("fitting", "judging")
 COLUMNS = ("community", "reference", "half", "rank", "clade")
 _FAMILY = RANKS.index("family") + 1
 
@@ -93,7 +93,6 @@ def _draw(
 
 def write_withheld(
     genomes: Mapping[str, str | Path],
-    folder: str | Path | None,
     lineage_column: str | None,
     settings: WithheldSettings,
     seed: int,
@@ -102,9 +101,8 @@ def write_withheld(
     """Write the table of `choose_withheld` as TSV.
 
     Args:
-        genomes: community -> table of the genomes of its reference, see `genomes.read_genomes`, also for ``folder``
-            and ``lineage_column``.
-        folder: where the genomes lie.
+        genomes: community -> table of the genomes of its reference, see `genomes.read_genomes`; their files are not
+            read.
         lineage_column: where the lineages stand.
         settings: see `WithheldSettings`.
         seed: of every random number.
@@ -114,7 +112,7 @@ def write_withheld(
         InputError: what `read_genomes` refuses; a reference without a clade that could be withheld.
     """
     reference = {
-        name: [genome.lineage for genome in read_genomes(path, folder, lineage_column, to_species=True)]
+        name: [genome.lineage for genome in read_genomes(path, None, lineage_column, to_species=True, with_files=False)]
         for name, path in genomes.items()
     }
     table = choose_withheld(reference, settings, seed)

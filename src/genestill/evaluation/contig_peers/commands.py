@@ -1,44 +1,73 @@
 """The commands of peers that classify contigs: programs, calls, scores and thresholds."""
 
-from genestill.core.options import add_contigs_and_index
+from genestill.core.options import add_contigs_and_index, add_seed
+from genestill.core.settings import add_settings, settings_of
+from genestill.evaluation.settings import Kraken2ReferenceSettings
 
 
 def add_commands(commands) -> None:
     """Add the commands of this package to ``genestill evaluation``."""
     _add_kraken2(commands)
+    _add_kraken2_virtual(commands)
     _add_diamond(commands)
     _add_metabuli(commands)
     _add_peer(commands)
     _add_peer_scores(commands)
     _add_peer_thresholds(commands)
+    _add_judge_virtual(commands)
 
 
 def _add_kraken2(commands) -> None:
     summary = "build a Kraken 2 database of the reference genomes and classify contigs at several confidences"
     parser = commands.add_parser("kraken2", help=summary, description=summary)
+    _add_sources_of_kraken2(parser)
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="a taxid per contig and confidence")
+    parser.set_defaults(run=_run_kraken2)
+
+
+def _add_sources_of_kraken2(parser) -> None:
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
     parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
     parser.add_argument("--threads", type=int, default=1, help="threads of Kraken 2 (default 1)")
-    parser.add_argument("--output", required=True, metavar="PARQUET", help="a taxid per contig and confidence")
-    parser.set_defaults(run=_run_kraken2)
+
+
+def _sources_of_kraken2(options) -> tuple:
+    from genestill.evaluation.contig_peers.registry import KRAKEN2_CONFIDENCES
+
+    files = (options.contigs, options.index, options.genomes, options.genomes_folder, options.taxonomy)
+    return *files, KRAKEN2_CONFIDENCES, options.threads
 
 
 def _run_kraken2(options) -> None:
     from genestill.evaluation.contig_peers.kraken2 import run_kraken2
-    from genestill.evaluation.contig_peers.registry import KRAKEN2_CONFIDENCES
 
-    run_kraken2(
-        options.contigs,
-        options.index,
-        options.genomes,
-        options.genomes_folder,
-        options.taxonomy,
-        KRAKEN2_CONFIDENCES,
-        options.threads,
-        options.output,
-    )
+    run_kraken2(*_sources_of_kraken2(options), options.output)
+
+
+def _add_kraken2_virtual(commands) -> None:
+    summary = "the same for virtual references, each with a database of its own, of the genomes that it holds"
+    parser = commands.add_parser("kraken2-virtual", help=summary, description=summary)
+    _add_sources_of_kraken2(parser)
+    _add_withheld(parser)
+    add_settings(parser, Kraken2ReferenceSettings)
+    parser.add_argument("--output", required=True, metavar="TSV", help="seconds by reference")
+    parser.set_defaults(run=_run_kraken2_virtual)
+
+
+def _add_withheld(parser) -> None:
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
+    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="what 'labels withhold' wrote")
+
+
+def _run_kraken2_virtual(options) -> None:
+    from genestill.evaluation.contig_peers.kraken2 import run_kraken2_virtual
+
+    number = settings_of(Kraken2ReferenceSettings, options).kraken2_references
+    where = (options.withheld, options.community, number, options.virtual, options.output)
+    run_kraken2_virtual(_sources_of_kraken2(options), *where)
 
 
 def _add_diamond(commands) -> None:
@@ -115,34 +144,55 @@ def _evidence(options):
 
 
 def _add_peer_scores(commands) -> None:
-    summary = "score peers at all their thresholds on the virtual references of a community"
+    summary = "count what peers, at all their thresholds, say on the virtual references of a community"
     parser = commands.add_parser("peer-scores", help=summary, description=summary)
     _add_evidence(parser)
     parser.add_argument("--truth", required=True, metavar="PARQUET", help="right answers")
-    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
-    parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
-    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="what 'labels withhold' wrote")
-    parser.add_argument("--output", required=True, metavar="TSV", help="a row per reference, peer, threshold and rank")
+    _add_withheld(parser)
+    parser.add_argument(
+        "--models",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="count these instead of peers, of predictions in the folders of references (NAME.seed1.parquet, …)",
+    )
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="outcomes by reference, model and genus")
     parser.set_defaults(run=_run_peer_scores)
 
 
 def _run_peer_scores(options) -> None:
     from genestill.evaluation.contig_peers.selection import score_peers
 
-    where = (options.truth, options.withheld, options.community, options.virtual, options.output)
+    where = (options.truth, options.withheld, options.community, options.virtual, options.models, options.output)
     score_peers(_evidence(options), *where)
 
 
 def _add_peer_thresholds(commands) -> None:
-    summary = "choose the thresholds of peers on the fitting half of virtual references, and judge them on the other"
+    summary = "choose the thresholds of peers, and which is the strongest, on the fitting half of virtual references"
     parser = commands.add_parser("peer-thresholds", help=summary, description=summary)
-    parser.add_argument("--scores", required=True, nargs="+", metavar="TSV", help="what 'peer-scores' wrote")
-    parser.add_argument("--output", required=True, metavar="TSV", help="model and threshold, the strongest first")
-    parser.add_argument("--judged", required=True, metavar="TSV", help="scores on the judging half; hindsight marked")
+    parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="what 'peer-scores' wrote")
+    parser.add_argument("--output", required=True, metavar="TSV", help="model and threshold; which is the strongest")
     parser.set_defaults(run=_run_peer_thresholds)
 
 
 def _run_peer_thresholds(options) -> None:
-    from genestill.evaluation.contig_peers.selection import write_choice
+    from genestill.evaluation.contig_peers.judging import write_thresholds
 
-    write_choice(options.scores, options.output, options.judged)
+    write_thresholds(options.scores, options.output)
+
+
+def _add_judge_virtual(commands) -> None:
+    summary = "figures of peers and models on the judging half of virtual references, with intervals over families"
+    parser = commands.add_parser("judge-virtual", help=summary, description=summary)
+    parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="what 'peer-scores' wrote")
+    parser.add_argument("--thresholds", required=True, metavar="TSV", help="what 'peer-thresholds' wrote")
+    parser.add_argument("--dataset", default="virtual", metavar="NAME", help="name in the table (default: virtual)")
+    add_seed(parser)
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the figures; those in hindsight are marked")
+    parser.set_defaults(run=_run_judge_virtual)
+
+
+def _run_judge_virtual(options) -> None:
+    from genestill.evaluation.contig_peers.judging import write_judgement
+
+    write_judgement(options.scores, options.thresholds, options.dataset, options.seed, options.output)

@@ -1,6 +1,6 @@
 """What peers know about the contigs of a community under one reference."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,16 +99,7 @@ def read_evidence(
     lineage_of_genome = {
         genome: names.lineages[int(taxid)] for genome, taxid in zip(genomes["genome"], genomes["taxid"], strict=True)
     }
-    calls = None
-    if kraken2 is not None:
-        found = read_table(kraken2, KRAKEN2_CALLS)
-        calls = {
-            float(confidence): [
-                names.lineages.get(taxid, NO_LINEAGE)
-                for taxid in _of_contigs(part.set_index("id"), ids, kraken2)["taxid"]
-            ]
-            for confidence, part in found.groupby("confidence")
-        }
+    calls = None if kraken2 is None else read_kraken2(kraken2, ids, names.lineages)
     return Evidence(
         ids,
         table["length"].to_numpy(),
@@ -153,6 +144,16 @@ def _of_reference(path: str | Path, schema: pa.Schema, ids: list[str], genomes: 
                 f"{path}: the {what} {min(unknown)!r} is not in the index or taxonomy; is it of another run?"
             )
     return table
+
+
+def read_kraken2(path: str | Path, ids: list[str], lineages: Mapping[int, Lineage]) -> dict[float, list[Lineage]]:
+    """``--confidence`` -> a lineage for each of ``ids``, from a table of `KRAKEN2_CALLS`; ``lineages`` by taxid."""
+    return {
+        float(confidence): [
+            lineages.get(taxid, NO_LINEAGE) for taxid in _of_contigs(part.set_index("id"), ids, path)["taxid"]
+        ]
+        for confidence, part in read_table(path, KRAKEN2_CALLS).groupby("confidence")
+    }
 
 
 def _of_contigs(table: pd.DataFrame, ids: list[str], path: str | Path) -> pd.DataFrame:

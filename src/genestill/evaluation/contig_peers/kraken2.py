@@ -1,5 +1,6 @@
 """Kraken 2 (Wood et al. 2019, doi 10.1186/s13059-019-1891-0) on the genomes of a reference, as users run it."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.files import require_disk_space, scratch_folder
 from genestill.core.label_tables import read_label_table
+from genestill.core.lineage import NO_LINEAGE, Lineage
 from genestill.core.logs import log_counts
 from genestill.core.programs import find_program, run_program
 from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.table_schemas import INDEX, KRAKEN2_CALLS
-from genestill.core.tables import read_table, read_tsv, write_table
+from genestill.core.tables import read_table, read_tsv, write_table, write_tsv
+from genestill.core.taxonomy import read_taxonomy
+from genestill.core.virtual_references import is_within, references_of
 
 
 def run_kraken2(
@@ -24,6 +28,7 @@ def run_kraken2(
     confidences: Sequence[float],
     threads: int,
     output: str | Path,
+    withheld: Sequence[Lineage] = (),
 ) -> None:
     """Build a database of the genomes, classify the contigs at every ``--confidence``, write `KRAKEN2_CALLS`.
 
@@ -36,6 +41,7 @@ def run_kraken2(
         confidences: values of ``--confidence``.
         threads: of Kraken 2.
         output: the table; a contig without a label has taxid 0.
+        withheld: clades whose genomes are left out, as lineages that end at the rank of the clade.
 
     Raises:
         InputError: a program is missing; a genome without a file or a taxid.
@@ -46,6 +52,10 @@ def run_kraken2(
     taxid_of = dict(read_tsv(Path(taxonomy) / "genomes.tsv", ["genome", "taxid"])[["genome", "taxid"]].to_numpy())
     output = Path(output).resolve()
     files = [Path(folder) / file for file in read_tsv(genomes, ["file"])["file"]]
+    if withheld:
+        lineages = read_taxonomy(taxonomy).lineages
+        of_file = {file: lineages.get(int(taxid_of.get(genome_name(file), 0)), NO_LINEAGE) for file in files}
+        files = [file for file in files if not is_within(of_file[file], withheld)]
     size = sum(file.stat().st_size for file in files if file.is_file())
     require_disk_space(output.parent, 12 * size + 200_000_000, "the database of Kraken 2")
     with scratch_folder(output.parent, "kraken2") as scratch:
@@ -75,3 +85,31 @@ def run_kraken2(
     table = pd.concat(parts, ignore_index=True)
     write_table(output, table, KRAKEN2_CALLS)
     log_counts("kraken2", {"contigs": len(ids), "confidences": len(confidences)})
+
+
+def run_kraken2_virtual(
+    sources: tuple, withheld: str | Path, community: str, number: int, folder: str | Path, output: str | Path
+) -> None:
+    """`run_kraken2` under virtual references: ``<folder>/<reference>/kraken2.parquet``; what stands stays.
+
+    Args:
+        sources: the arguments of `run_kraken2` up to ``threads``.
+        withheld: table that ``reference withheld`` wrote.
+        community: in that table.
+        number: those of each half that are numbered 1 to this are run.
+        folder: what ``labels withhold`` wrote.
+        output: TSV with reference and seconds (0 for what stood).
+
+    Raises:
+        InputError: no row for the community; what `run_kraken2` refuses.
+    """
+    rows = []
+    for one in references_of(withheld, community):
+        if one.number > number:
+            continue
+        calls, start = Path(folder) / one.name / "kraken2.parquet", time.monotonic()
+        made = not calls.is_file()
+        if made:
+            run_kraken2(*sources, calls, one.clades)
+        rows.append((one.name, time.monotonic() - start if made else 0.0))
+    write_tsv(output, pd.DataFrame(rows, columns=["reference", "seconds"]))

@@ -104,6 +104,15 @@ def peer_at(model: str) -> tuple[str, float | None]:
     return found[1], None if found[2] is None else float(found[2])
 
 
+def missing_evidence(programs_known: bool, genomes_known: bool) -> dict[str, str]:
+    """Evidence of peers that cannot be made here -> why; see `leave_out`."""
+    looked_for = {} if programs_known else PROGRAMS
+    missing = {need: reason for need, program in looked_for.items() if (reason := program.missing()) is not None}
+    if not genomes_known:
+        missing |= dict.fromkeys(PROGRAMS, "the genomes of a ready database are not known")
+    return missing
+
+
 def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) -> dict[str, str]:
     """Peer -> why it is left out, for those of ``models`` that cannot run here; a warning names each.
 
@@ -112,16 +121,9 @@ def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) 
         programs_known: all programs are there (conda brings them); else they are looked for on PATH.
         genomes_known: whether the reference is made of genomes; a ready database is not.
     """
-    missing = {} if programs_known else {need: program.missing() for need, program in PROGRAMS.items()}
-    if not genomes_known:
-        missing |= dict.fromkeys(PROGRAMS, "the genomes of a ready database are not known")
+    missing = missing_evidence(programs_known, genomes_known)
     needs = {name: peer.needs for name, peer in PEERS.items()} | TRAINED
-    left = {
-        model: reason
-        for model in models
-        for need in needs.get(peer_at(model)[0], ())
-        if (reason := missing.get(need)) is not None
-    }
+    left = {model: missing[need] for model in models for need in needs.get(peer_at(model)[0], ()) if need in missing}
     for model, reason in left.items():
         logger.warning("benchmark: %s is left out: %s", model, reason)
     return left

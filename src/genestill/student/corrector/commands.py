@@ -2,13 +2,19 @@
 
 from genestill.core.options import add_contigs_and_index, add_seed
 from genestill.core.settings import add_settings, settings_of
-from genestill.student.corrector.settings import EVIDENCE, CorrectorSettings, PublishedSettings
+from genestill.student.corrector.settings import (
+    EVIDENCE,
+    CorrectorSettings,
+    PublishedSettings,
+    VirtualTrainingSettings,
+)
 
 
 def add_commands(commands) -> None:
     """Add the commands of correctors to ``genestill student``."""
     _add_train(commands)
     _add_train_published(commands)
+    _add_train_virtual(commands)
     _add_predict(commands)
     _add_export(commands)
 
@@ -86,6 +92,42 @@ def _run_train(options) -> dict:
         options.output_model,
         options.output_predictions,
         options.output_embeddings,
+    )
+
+
+def _add_train_virtual(commands) -> None:
+    summary = "train correctors on the labels and hits of virtual references, without a teacher"
+    parser = commands.add_parser("train-virtual", help=summary, description=summary)
+    _add_sources(parser)
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
+    parser.add_argument("--both-halves", action="store_true", help="not for the judging half alone")
+    parser.add_argument(
+        "--alignments", metavar="PARQUET", help="what 'labels align' wrote: evidence, filtered by genome"
+    )
+    add_settings(parser, VirtualTrainingSettings)
+    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="what 'labels withhold' wrote")
+    add_settings(parser, CorrectorSettings)
+    parser.add_argument("--output", required=True, metavar="TSV", help="seconds by reference and seed")
+    parser.set_defaults(run=_run_train_virtual)
+
+
+def _run_train_virtual(options) -> None:
+    from genestill.student.corrector.pipeline import Sources
+    from genestill.student.corrector.virtual import learn_virtual
+
+    evidence = {} if options.alignments is None else {"alignments": options.alignments}
+    sources = Sources(options.contigs, options.index, "", "", options.taxonomy, options.abundance, evidence)
+    learn_virtual(
+        sources,
+        settings_of(CorrectorSettings, options),
+        options.withheld,
+        options.community,
+        options.both_halves,
+        settings_of(VirtualTrainingSettings, options).corrector_seeds,
+        options.virtual,
+        options.output,
     )
 
 

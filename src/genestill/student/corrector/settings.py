@@ -108,3 +108,12 @@ def published_variant(model: str) -> tuple[str, dict[str, float]]:
     found = re.fullmatch(r"(.+?)(?:-alpha([0-9.]+))?(?:-temperature([0-9.]+))?", model)
     given = zip(("alpha", "temperature"), found.groups()[1:], strict=True)
     return found[1], {name: float(value) for name, value in given if value is not None}
+
+
+@dataclass(frozen=True)
+class VirtualTrainingSettings(Settings):
+    """How often the corrector is trained on each virtual reference."""
+
+    corrector_seeds: int = setting(
+        1, "Seeds of the corrector on every virtual reference of the judging half; 0 leaves it out.", minimum=0
+    )

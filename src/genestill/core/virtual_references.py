@@ -1,0 +1,62 @@
+"""Virtual references: which clades each of them withholds, from the table that ``reference withheld`` writes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from genestill.core.errors import InputError
+from genestill.core.lineage import Lineage, depth, parse_lineage
+from genestill.core.tables import read_tsv
+
+# Thresholds are chosen on the first half, methods are compared on the second.
+FITTING, JUDGING = HALVES = ("fitting", "judging")
+
+
+@dataclass(frozen=True)
+class VirtualReference:
+    """A reference from which clades are withheld.
+
+    Attributes:
+        community: whose reference it is.
+        name: such as fitting-001.
+        half: `FITTING` or `JUDGING`.
+        clades: what is withheld: lineages that end at the rank of the clade (shorter than seven ranks above species).
+    """
+
+    community: str
+    name: str
+    half: str
+    clades: tuple[Lineage, ...]
+
+    @property
+    def number(self) -> int:
+        """Its number in its half, from 1: the 3 of fitting-003."""
+        return int(self.name.rpartition("-")[2])
+
+    def withholds(self, lineage: Lineage) -> bool:
+        """Whether a lineage lies in one of the clades."""
+        return is_within(lineage, self.clades)
+
+
+def is_within(lineage: Lineage, clades: Iterable[Lineage]) -> bool:
+    """Whether a lineage lies in one of the clades."""
+    return any(lineage[: len(clade)] == clade for clade in clades)
+
+
+def read_withheld(path: str | Path) -> list[VirtualReference]:
+    """All references of the table, in its order; columns community, reference, half and clade."""
+    table = read_tsv(path, ["community", "reference", "half", "clade"])
+    found = []
+    for (community, name, half), rows in table.groupby(["community", "reference", "half"], sort=False):
+        paths = [parse_lineage(clade) for clade in rows["clade"]]
+        found.append(VirtualReference(community, name, half, tuple(path[: depth(path)] for path in paths)))
+    return found
+
+
+def references_of(path: str | Path, community: str, name: str | None = None) -> list[VirtualReference]:
+    """The references of a community, or the one called ``name``; raises `InputError` where there is none."""
+    found = [one for one in read_withheld(path) if one.community == community and name in (None, one.name)]
+    if not found:
+        which = f"the reference {name!r} of " if name else ""
+        raise InputError(f"{path}: no row for {which}the community {community!r}")
+    return found

@@ -1,0 +1,81 @@
+"""Result databases of MMseqs2 as tables and back (github.com/soedinglab/mmseqs2/wiki, "MMseqs2 database format").
+
+A result database holds for each key an entry of lines, such as the targets of a query. Its data are the entries, each
+closed by a zero byte; the text file ``.index`` has key, offset and length for each of them, ``.dbtype`` its kind.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.files import scratch_folder
+from genestill.core.programs import run_program
+
+ALIGNMENTS, SETS, TAXA = 5, 6, 8  # kinds of databases
+# What a line of an alignment without a backtrace holds.
+ALIGNMENT_COLUMNS = {
+    "target": np.int64,
+    "bits": np.int32,
+    "identity": np.float32,
+    "evalue": np.float64,
+    "start": np.int32,
+    "stop": np.int32,
+    "length": np.int32,
+    "target_start": np.int32,
+    "target_stop": np.int32,
+    "target_length": np.int32,
+}
+CANDIDATE_COLUMNS = {"target": np.int64, "score": np.int32, "diagonal": np.int32}
+
+
+def read_results(database: str | Path, columns: dict[str, type], folder: str | Path, threads: int = 1) -> pd.DataFrame:
+    """The lines of a result database in their order, sorted by key: ``key`` and ``columns`` (name -> type).
+
+    Args:
+        database: whose lines have these columns, separated by tabs.
+        columns: of a line.
+        folder: where the lines wait for a moment.
+        threads: of MMseqs2.
+    """
+    with scratch_folder(folder, "lines") as scratch:
+        lines = scratch.resolve() / "lines.tsv"
+        run_program(
+            ["mmseqs", "prefixid", Path(database).resolve(), lines, "--tsv", 1, "--threads", threads, "-v", 1], folder
+        )
+        names = {"key": np.int64, **columns}
+        table = pd.read_csv(lines, sep="\t", header=None, names=list(names), usecols=list(names), dtype=names,
+                            index_col=False, quoting=3)  # fmt: skip
+    return table.sort_values("key", kind="stable", ignore_index=True)
+
+
+def read_index(path: str | Path) -> pd.DataFrame:
+    """The index of a database: columns key and length (of the entry, the zero byte included)."""
+    names = ["key", "offset", "length"]
+    return pd.read_csv(path, sep="\t", header=None, names=names, dtype=np.int64)[["key", "length"]]
+
+
+def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str], kind: int) -> None:
+    """Write a database of text entries, one per key.
+
+    Args:
+        path: of the data; ``.index`` and ``.dbtype`` are written beside it.
+        keys: in rising order.
+        entries: lines, each with its end; "" for a key without any.
+        kind: such as `ALIGNMENTS`.
+    """
+    path, offset = Path(path), 0
+    with open(path, "wb") as data, open(f"{path}.index", "w", encoding="ascii") as index:
+        for key, entry in zip(keys, entries, strict=True):
+            content = entry.encode("ascii") + b"\0"
+            data.write(content)
+            index.write(f"{key}\t{offset}\t{len(content)}\n")
+            offset += len(content)
+    Path(f"{path}.dbtype").write_bytes(kind.to_bytes(4, "little"))
+
+
+def lines_by_key(keys: np.ndarray, rows: np.ndarray, lines: list[str]) -> list[str]:
+    """The entry of each of ``keys``: its ``lines``, whose keys are ``rows`` (int64, rising), in their order."""
+    bounds = np.searchsorted(rows, keys), np.searchsorted(rows, keys, side="right")
+    return ["".join(lines[first:last]) for first, last in zip(*bounds, strict=True)]

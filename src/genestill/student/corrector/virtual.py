@@ -1,0 +1,78 @@
+"""Correctors of virtual references: each is trained on the labels and hits that its reference gives."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from genestill.core.files import scratch_folder
+from genestill.core.logs import log_counts, progress
+from genestill.core.table_schemas import ALIGNMENTS
+from genestill.core.tables import read_table, read_tsv, write_table, write_tsv
+from genestill.core.taxonomy_folder import read_lineages
+from genestill.core.virtual_references import JUDGING, VirtualReference, references_of
+from genestill.student.corrector.pipeline import Sources, learn
+from genestill.student.corrector.settings import CorrectorSettings
+
+
+def learn_virtual(
+    sources: Sources,
+    training: CorrectorSettings,
+    withheld: str | Path,
+    community: str,
+    both_halves: bool,
+    seeds: int,
+    folder: str | Path,
+    output: str | Path,
+) -> None:
+    """Train a corrector for every virtual reference of a community and seed: ``<reference>/corrector.seed<n>.parquet``.
+
+    Predictions that stand are kept: ``labels withhold`` removes them where the labels change.
+
+    Args:
+        sources: contigs, index, abundance, taxonomy, and as evidence the alignments to the whole reference, if any; labels,
+            tree and hits are those of each reference.
+        training: see `CorrectorSettings`.
+        withheld: table that ``reference withheld`` wrote.
+        community: in that table.
+        both_halves: whether correctors of the fitting half are trained as well as those of the judging half.
+        seeds: seeds 1 to this number.
+        folder: what ``labels withhold`` wrote.
+        output: TSV with reference, seed and seconds (0 for what stood).
+
+    Raises:
+        InputError: the table has no row for the community; what `learn` refuses.
+    """
+    references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
+    runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
+    rows = []
+    for one, seed in progress(runs, len(runs), "correctors", "training on virtual references"):
+        place, start = Path(folder) / one.name, time.monotonic()
+        predictions = place / f"corrector.seed{seed}.parquet"
+        made = not predictions.is_file()
+        if made:
+            files = {"labels": place / "labels.parquet", "tree": place / "label_tree.tsv"}
+            with scratch_folder(place, "model") as scratch:
+                evidence = {"hits": place / "hits.parquet"}
+                if "alignments" in sources.evidence:
+                    evidence["alignments"] = scratch / "alignments.parquet"
+                    _write_alignments_left(sources, one, evidence["alignments"])
+                learn(replace(sources, **files, evidence=evidence), training, seed, scratch / "model", predictions)
+        rows.append((one.name, seed, time.monotonic() - start if made else 0.0))
+    table = pd.DataFrame(rows, columns=["reference", "seed", "seconds"])
+    write_tsv(output, table)
+    log_counts("correctors of virtual references", {"made": int((table["seconds"] > 0).sum()), "all": len(table)})
+
+
+def _write_alignments_left(sources: Sources, reference: VirtualReference, output: Path) -> None:
+    """Write the alignments to genomes that the reference holds."""
+    lineages = read_lineages(sources.taxonomy)
+    genomes = read_tsv(Path(sources.taxonomy) / "genomes.tsv", ["genome", "taxid"])
+    gone = {
+        genome
+        for genome, taxid in zip(genomes["genome"], genomes["taxid"], strict=True)
+        if reference.withholds(lineages[int(taxid)])
+    }
+    table = read_table(sources.evidence["alignments"], ALIGNMENTS)
+    write_table(output, table[~table["genome"].isin(gone)], ALIGNMENTS)
