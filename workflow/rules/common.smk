@@ -139,9 +139,40 @@ def stored_embeddings(wildcards):
 
 
 def community_configuration(name, differences):
-    """The configuration of one community of a benchmark: what the user wrote with that community's differences."""
+    """The configuration of one community of a benchmark: what the user wrote with that community's differences.
+
+    Virtual references and thresholds of peers are chosen for all communities together.
+    """
     own = {section: value for section, value in GIVEN.items() if section != "benchmark"}
-    return merge(merge(own, differences), {"dataset": {"name": name}})
+    common = {
+        "dataset": {"name": name},
+        "reference": {"withheld": WITHHELD},
+        "evaluation": {
+            "thresholds": CHOSEN_THRESHOLDS if VIRTUAL_COMMUNITIES else None
+        },
+    }
+    return merge(merge(own, differences), common)
+
+
+def virtual_communities():
+    """Community -> its results and the table of its reference; simulated ones only where no other has genomes."""
+    if not config["benchmark"]["communities"]:
+        return {config["dataset"]["name"]: (RESULTS, GENOMES)} if GENOMES else {}
+    found = {}
+    for name, differences in config["benchmark"]["communities"].items():
+        own = merge(merge(config, differences), {"dataset": {"name": name}})
+        folder, given = results_folder(own), own["reference"]["genomes"]
+        made = f"{folder}/reference/community/reference.tsv"
+        if own["dataset"]["contigs"] is None and own["dataset"]["truth"] is None:
+            found[name] = (folder, made, bool(given))
+        elif given:
+            found[name] = (folder, given, True)
+    real = any(genomes for *_, genomes in found.values())
+    return {
+        name: (folder, table)
+        for name, (folder, table, genomes) in found.items()
+        if genomes or not real
+    }
 
 
 def compared_models():

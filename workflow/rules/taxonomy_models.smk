@@ -322,6 +322,7 @@ rule call_peer:
         index=f"{RESULTS}/reference/contigs.parquet",
         labels=f"{RESULTS}/labels/labels.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
+        thresholds=config["evaluation"]["thresholds"] or [],
     output:
         predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
         labels=f"{RESULTS}/student/{{model}}.seed{{seed}}/labels.tsv",
@@ -340,9 +341,10 @@ rule call_peer:
         runtime=30,
     params:
         evidence=lambda wildcards: options(**peer_evidence(wildcards)),
+        thresholds=lambda wildcards, input: options(thresholds=input.thresholds),
     shell:
         "python -m genestill evaluation peer --name {wildcards.model:q} --index {input.index:q}"
-        " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence}"
+        " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence} {params.thresholds}"
         " --output {output.predictions:q} --output-tsv {output.labels:q} 2> {log:q}"
 
 

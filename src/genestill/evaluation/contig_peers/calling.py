@@ -44,7 +44,9 @@ def call_peer(
         raise InputError(f"{name}: needs the evidence {lacking!r}; give --{lacking}")
     threshold = fixed
     if threshold is None:
-        threshold = peer.usual if thresholds is None else chosen_threshold(name, thresholds)
+        # Of a single value nothing is chosen.
+        chosen = thresholds is not None and len(peer.thresholds) > 1
+        threshold = chosen_threshold(name, thresholds) if chosen else peer.usual
     if threshold not in peer.thresholds:
         raise InputError(f"{name}: the threshold {threshold:g}; expected one of {', '.join(map(str, peer.thresholds))}")
     lineages = peer.call(evidence, threshold)
