@@ -31,8 +31,8 @@ def learn_virtual(
     Predictions that stand are kept: ``labels withhold`` removes them where the labels change.
 
     Args:
-        sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels, tree
-            and hits are those of each reference.
+        sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
+            tree and hits are those of each reference.
         training: see `CorrectorSettings`.
         withheld: table that ``reference withheld`` wrote.
         community: in that table.
