@@ -94,6 +94,18 @@ for file, lines, names in json.load(sys.stdin):
 """
 
 
+def test_one_loop_trains_every_model():
+    """Schedules, clipping, the finite check, checkpoints and the history are the same for all."""
+    backward = {
+        file.relative_to(SOURCE).as_posix() for file, node in calls() if ast.unparse(node.func).endswith(".backward")
+    }
+    assert backward == {"core/training/loop.py"}
+    optimizers = {
+        file for file, tree in TREES.items() if any(module.startswith("torch.optim") for module in imported(tree))
+    }
+    assert {file.relative_to(SOURCE).as_posix() for file in optimizers} == {"core/training/optimizer.py"}
+
+
 def test_rule_files_replace_no_name_of_snakemake():
     """Rule files are run in the namespace of snakemake.workflow: its ``logger`` must stay.
 

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from genestill.core.errors import InputError
+from genestill.core.hierarchical_loss import distillation_loss
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import parse_lineage
 from genestill.core.predictions import predictions_of
+from genestill.core.training.checkpoints import Checkpoint
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.published import build_student, taxometer_inputs, train_published
 from genestill.student.corrector.settings import PublishedSettings
@@ -53,6 +55,31 @@ def test_the_teacher_changes_the_student(tree, community):
     with_teacher, _ = train_published(contigs, nodes, tree, embeddings, PublishedSettings(**QUICK), seed=1)
     without, _ = train_published(contigs, nodes, tree, None, PublishedSettings(**QUICK, teacher="none"), seed=1)
     assert np.abs(with_teacher - without).max() > 1e-3
+
+
+def test_a_killed_training_goes_on_to_the_same_predictions(tree, community, tmp_path, monkeypatch):
+    contigs, _, nodes, _ = community
+    settings = PublishedSettings(epochs=3, batch_size=32, accumulation=1, teacher="self")
+    monkeypatch.setattr("genestill.core.training.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    expected, _ = train_published(contigs, nodes, tree, None, settings, seed=1)
+    losses = []
+
+    def killed(*arguments):
+        losses.append(1)
+        if len(losses) == 5:
+            raise KeyboardInterrupt
+        return distillation_loss(*arguments)
+
+    def checkpoint(seed):
+        return Checkpoint(tmp_path / f"{seed}.checkpoint", vars(settings), {})
+
+    with monkeypatch.context() as context:
+        context.setattr("genestill.student.corrector.published.distillation_loss", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_published(contigs, nodes, tree, None, settings, 1, checkpoint)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.checkpoint", "2.checkpoint"]
+    found, _ = train_published(contigs, nodes, tree, None, settings, 1, checkpoint)
+    assert (found == expected).all()
 
 
 def test_the_teacher_cannot_be_asked_for_without_embeddings(tree, community):

@@ -11,6 +11,8 @@ eight batches and clipped at one. The controls change one thing each: no teacher
 self in the teacher's place.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
@@ -23,6 +25,7 @@ from genestill.core.shards import Embeddings
 from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
 from genestill.core.tables import read_table, write_table
 from genestill.core.training.batches import Batch
+from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train
 from genestill.core.training.optimizer import AdamW, Group
 from genestill.core.training.schedule import Schedule
@@ -69,8 +72,11 @@ def train_published(
     embeddings: np.ndarray | None,
     settings: PublishedSettings,
     seed: int,
+    checkpoint: Callable[[int], Checkpoint | None] = lambda seed: None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Train student and head together on ``nodes`` [n] (0, the root: no label; it teaches nothing).
+
+    ``checkpoint`` gives that of the training with a seed; where the student's earlier self teaches there are two.
 
     Returns:
         Leaf probabilities of the student, and of the teacher's head (None without one): float32 [n, leaves].
@@ -83,14 +89,14 @@ def train_published(
         raise InputError("recipe taxdistill-published needs the teacher's embeddings, and there are none")
     inputs = taxometer_inputs(contigs)
     if settings.teacher == "self":
-        first, _ = _train(inputs, nodes, tree, None, None, settings, seed)
+        first, _ = _train(inputs, nodes, tree, None, None, settings, seed, checkpoint)
         earlier = torch.log(torch.from_numpy(first).clamp(min=1e-12))
-        return _train(inputs, nodes, tree, None, earlier, settings, seed + 1)
+        return _train(inputs, nodes, tree, None, earlier, settings, seed + 1, checkpoint)
     taught = torch.from_numpy(embeddings.astype(np.float32)) if settings.teacher == "embeddings" else None
-    return _train(inputs, nodes, tree, taught, None, settings, seed)
+    return _train(inputs, nodes, tree, taught, None, settings, seed, checkpoint)
 
 
-def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: PublishedSettings, seed: int):
+def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: PublishedSettings, seed: int, checkpoint):
     torch.manual_seed(seed)
     student = build_student(inputs.shape[1], len(tree.leaves))
     learned = nn.ModuleDict({"student": student})
@@ -132,7 +138,10 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
 
     # The authors' code decays all parameters.
     groups = [Group(list(part.parameters()), rate_of(name), WEIGHT_DECAY) for name, part in learned.items()]
-    train(learned, AdamW(groups), draw, compute_loss, settings.epochs * steps, name="TaxDistill as published")
+    train(
+        learned, AdamW(groups), draw, compute_loss, settings.epochs * steps, name="TaxDistill as published",
+        checkpoint=checkpoint(seed),
+    )  # fmt: skip
     with torch.no_grad():
         said = torch.softmax(student(inputs), dim=1).numpy()
         taught = torch.softmax(head(embeddings), dim=1).numpy() if head is not None else None
@@ -140,7 +149,10 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
 
 
 def learn_published(options, embeddings: Embeddings | None, settings: PublishedSettings) -> None:
-    """Read the files that the command's ``options`` name, train, and write the predictions of student and head."""
+    """Read the files that the command's ``options`` name, train, and write the predictions of student and head.
+
+    Progress is kept in ``<predictions>.<seed>.checkpoint`` (see `core.training.checkpoints`) and removed at the end.
+    """
     tree = LabelTree.load(options.tree)
     contigs = read_contigs(options.contigs, options.index, options.abundance)
     labels = read_table(options.labels, LABELS)
@@ -148,9 +160,20 @@ def learn_published(options, embeddings: Embeddings | None, settings: PublishedS
         raise InputError(f"{options.labels}: its contigs are not those of the index {options.index}, in its order")
     nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages_of(labels)])
     matrix = embeddings.load() if embeddings is not None else None
-    said, taught = train_published(contigs, nodes, tree, matrix, settings, options.seed)
+    given = {role: getattr(options, role) for role in ("contigs", "index", "abundance", "labels", "tree")}
+    files = {role: path for role, path in given.items() if path is not None}
+    files |= {f"embeddings {number}": path for number, path in enumerate(embeddings.paths if embeddings else ())}
+    checkpoints: dict[int, Checkpoint] = {}
+
+    def checkpoint(seed: int) -> Checkpoint:
+        checkpoints[seed] = Checkpoint(f"{options.output_predictions}.{seed}.checkpoint", vars(settings), files)
+        return checkpoints[seed]
+
+    said, taught = train_published(contigs, nodes, tree, matrix, settings, options.seed, checkpoint)
     metadata = {"seed": options.seed, "recipe": "taxdistill-published", **vars(settings)}
     for path, probabilities in ((options.output_predictions, said), (options.output_head_predictions, taught)):
         if path is not None and probabilities is not None:
             table = predictions_of(contigs.ids, probabilities, tree, settings.threshold)
             write_table(path, table, PREDICTIONS, metadata)
+    for kept in checkpoints.values():
+        kept.remove()
