@@ -18,6 +18,7 @@ from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of
 from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
 from genestill.evaluation.calls import Predictions
 from genestill.evaluation.outcome_counts import write_outcome_counts
+from genestill.evaluation.strata import NO_EXACT
 
 GENOMES = [f"genome{number}" for number in range(8)]
 
@@ -151,7 +152,14 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, counts):
         for model, kind, seed in (("MMseqs2", "baseline", None), ("ours", "student", 1))
     ]
     same = {"benchmark": "taxonomy", "task": "species", "stratum": "all", "value": 0.25, "n_units": 10}
-    write_table(tmp_path / "metrics.parquet", metrics_table(rows, **same), METRICS)
+    risk = {"dataset": "one", "model": "ours", "metric": "risk", "kind": "student"}
+    points = [(1, "0.5", 0.1), (2, "0.5", 0.3), (1, "0.9", 0.2)]
+    rows = [same | row for row in rows]
+    rows += [
+        same | risk | {"seed": seed, "variant": f"coverage={at}", "value": of, "stratum": NO_EXACT}
+        for seed, at, of in points
+    ]
+    write_table(tmp_path / "metrics.parquet", metrics_table(rows), METRICS)
     write_table(tmp_path / "outcome_counts.parquet", counts, OUTCOME_COUNTS)
     cost = tmp_path / "cost.tsv"
     cost.write_text("s\th:m:s\tmax_rss\tcpu_time\n12.5\t0:00:12\t600.0\t31\n")
@@ -173,8 +181,11 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, counts):
     row = next(line for line in text.split("all contigs")[1].splitlines() if line.startswith("ours"))
     for expected in ("2 of 20", "0.800", "0.250", "12", "31", "600"):
         assert expected in row
-    drawn = draw_benchmark(comparison, "ours", tmp_path / "figures")
-    assert drawn == ["species_f1", "absent_and_known", "cost"]
+    drawn = draw_benchmark(comparison, tmp_path / "all.parquet", "ours", tmp_path / "figures")
+    assert drawn == ["species_f1", "absent_and_known", "risk_coverage", "cost"]
+    # One of two seeds names .9 of the contigs.
+    curve = pd.read_csv(tmp_path / "figures" / "benchmark_risk_coverage.tsv", sep="\t")
+    assert curve.to_numpy().tolist() == [["one", "ours", 0.5, 0.2]]
     assert all((tmp_path / "figures" / f"benchmark_{name}.svg").stat().st_size > 1000 for name in drawn)
 
 

@@ -40,6 +40,10 @@ BENCHMARK_FIGURES = {
         "Accuracy",
         "Species absent from the reference and known ones",
     ),
+    "risk_coverage": (
+        "Accuracy",
+        "Share of wrong names by share of contigs named",
+    ),
     "cost": ("Cost", "Time and memory of one run"),
 }
 

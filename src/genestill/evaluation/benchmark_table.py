@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
+from genestill.core.table_schemas import METRICS
+from genestill.core.tables import read_table
 from genestill.evaluation.benchmark import COMPARED_RANKS
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
 from genestill.evaluation.pages import write_answer
@@ -103,13 +105,18 @@ def _with_interval(value: float, low: float, high: float, signed: bool = False) 
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
-def draw_benchmark(comparison: str | Path, ours: str, folder: str | Path) -> list[str]:
-    """Draw the comparison into ``folder`` (an SVG and a TSV each); return the figures' names."""
+def draw_benchmark(comparison: str | Path, metrics: str | Path, ours: str, folder: str | Path) -> list[str]:
+    """Draw the comparison into ``folder`` (an SVG and a TSV each); return the figures' names.
+
+    ``metrics`` holds those of all communities, see `benchmark.gather_benchmark`.
+    """
     table = read_comparison(comparison)
     # Of the harder stratum, where there is one.
-    table = table[table["stratum"] == table["stratum"].iloc[0]]
+    stratum = table["stratum"].iloc[0]
+    table = table[table["stratum"] == stratum]
     with matplotlib.rc_context(STYLE):
         drawn = {"species_f1": _species_f1(table, ours), "absent_and_known": _absent_and_known(table, ours)}
+        drawn["risk_coverage"] = _risk_coverage(read_table(metrics, METRICS), stratum, ours)
         if "seconds" in table and table["seconds"].notna().any():
             drawn["cost"] = _cost(table, ours)
     for name, (figure, reading, data) in drawn.items():
@@ -163,6 +170,36 @@ def _absent_and_known(table: pd.DataFrame, ours: str):
         f"at a recall of {own['recall_known']:.3f} on known ones."
     )
     return figure, reading, data
+
+
+def _risk_coverage(metrics: pd.DataFrame, stratum: str, ours: str):
+    data = metrics[(metrics["metric"] == "risk") & (metrics["task"] == "species") & (metrics["stratum"] == stratum)]
+    data = data.assign(coverage=data["variant"].str.removeprefix("coverage=").astype(float))
+    by_model = ["dataset", "model"]
+    data = data.groupby([*by_model, "coverage"], sort=False)["value"].agg(["mean", "size"]).reset_index()
+    # A point that only some seeds reach is no mean over them.
+    data = data[data["size"] == data.groupby(by_model)["size"].transform("max")]
+    data = data.rename(columns={"mean": "risk"}).drop(columns="size")
+    communities, models = data["dataset"].unique().tolist(), sorted(data["model"].unique())
+    columns = min(4, max(1, len(communities)))
+    rows = max(1, -(-len(communities) // columns))
+    figure = new_figure(1.2 + 2.4 * columns, 1.2 + 2.2 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for community, axes in zip(communities, panels, strict=False):
+        axes.set_title(community, fontsize=9)
+        for number, model in enumerate(models):
+            part = data[(data["dataset"] == community) & (data["model"] == model)].sort_values("coverage")
+            colour = COLOURS[0] if model == ours else COLOURS[1 + number % (len(COLOURS) - 1)]
+            marker = "*" if model == ours else MARKERS[number % (len(MARKERS) - 1)]
+            label = model if community == communities[0] else None
+            axes.plot(part["coverage"], part["risk"], color=colour, marker=marker, markersize=4, label=label)
+    for axes in panels[len(communities) :]:
+        axes.set_axis_off()
+    figure.supxlabel("coverage (named / all contigs)", fontsize=9)
+    figure.supylabel("risk (wrong / named)", fontsize=9)
+    if models:
+        figure.legend(loc="outside right center", fontsize=7.5)
+    return figure, f"Risk against coverage at species, stratum {stratum!r}, mean over seeds.", data
 
 
 def _cost(table: pd.DataFrame, ours: str):

@@ -263,7 +263,7 @@ def _run_benchmark(options) -> None:
     )
     print(write_benchmark_table(options.output_comparison, options.compared_with, options.output_table), end="")
     if options.output_figures:
-        draw_benchmark(options.output_comparison, options.compared_with, options.output_figures)
+        draw_benchmark(options.output_comparison, options.output, options.compared_with, options.output_figures)
 
 
 def _add_published_comparison(commands) -> None:
