@@ -15,7 +15,6 @@ genestill itself never imports mrna-bench (AGPL-3).
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +42,22 @@ def open_student(folder: str | Path, name: str = "genestill-student", device: st
     class Student(GenestillStudent):
         default_version = name
         valid_versions = [name]  # noqa: RUF012 - declared so by mRNABench
+        valid_attn_implementations = ["eager"]  # noqa: RUF012 - asked for by its development version
 
     return Student(name, torch.device(device), Path(folder))
 
 
+def _is_mean(aggregate: Callable | None) -> bool:
+    """Whether mRNABench asks for its default: ``torch.mean``, in its development version with the axis filled in."""
+    return aggregate is None or getattr(aggregate, "func", aggregate) is torch.mean
+
+
 class GenestillStudent(EmbeddingModel):
-    """Token representations of a genestill student, aggregated as mRNABench asks; see `open_student`.
+    """The embeddings of a genestill student, those of ``genestill student embed``; see `open_student`.
+
+    They are pooled as the student pools, expansion included, and the vectors of the windows of a long sequence are
+    averaged by length (of what was pooled by its maximum, the maximum is taken). A function of aggregation other than
+    mRNABench's default, ``torch.mean``, is given the student's states of all bases instead.
 
     Speaks the interface of mrna-bench 1.3 (``embed_sequence``, ``embed_sequence_sixtrack``) and that of its
     development version (``embed``).
@@ -59,6 +68,7 @@ class GenestillStudent(EmbeddingModel):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         self.tracks = config.get("tracks", 0)
+        self.pooling = config.get("pooling", "mean")
         self.is_sixtrack = self.tracks == 2
         self.cls = int("[CLS]" in (tokenizer.get("post_processor") or {}).get("special_tokens", {}))
         self.longest = config["max_length"] - self.cls
@@ -74,26 +84,45 @@ class GenestillStudent(EmbeddingModel):
         return model_version
 
     def embed_sequence(self, sequence: str, agg_fn: Callable = torch.mean) -> torch.Tensor:
-        """Embedding [1, H] of a sequence without tracks; ``agg_fn`` is called with [1, bases, H] and ``dim=1``."""
-        return agg_fn(self._represent(sequence, None, None)[None], dim=1)
+        """Embedding [1, E] of a sequence without tracks; another ``agg_fn`` gets [1, bases, H] and ``dim=1``."""
+        return self.embed_sequence_sixtrack(sequence, None, None, agg_fn)
 
     def embed_sequence_sixtrack(
-        self, sequence: str, cds: np.ndarray, splice: np.ndarray, agg_fn: Callable = torch.mean
+        self, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None, agg_fn: Callable = torch.mean
     ) -> torch.Tensor:
-        """Embedding [1, H] of a sequence with its tracks; see `embed_sequence`."""
+        """Embedding [1, E] of a sequence with its tracks; see `embed_sequence`."""
+        if _is_mean(agg_fn):
+            return self._embed(sequence, cds, splice)[None]
         return agg_fn(self._represent(sequence, cds, splice)[None], dim=1)
 
     def embed(self, sequences, cds=None, splice=None, agg_fn: Callable | None = None) -> list[torch.Tensor]:
-        """What takes the place of both after mrna-bench 1.3: one embedding [H] a sequence.
+        """What takes the place of both after mrna-bench 1.3: one embedding [E] a sequence.
 
-        ``agg_fn`` is called with the representations [bases, H] of all its bases, and is their mean by default.
+        An ``agg_fn`` is called with the states [bases, H] of all its bases.
         """
         nothing = [None] * len(sequences)
-        aggregate = agg_fn or partial(torch.mean, dim=0)
-        return [aggregate(self._represent(*one)) for one in zip(sequences, cds or nothing, splice or nothing)]  # noqa: B905
+        rows = list(zip(sequences, cds or nothing, splice or nothing))  # noqa: B905
+        return [self._embed(*row) if _is_mean(agg_fn) else agg_fn(self._represent(*row)) for row in rows]
+
+    def _embed(self, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None) -> torch.Tensor:
+        """The student's own embedding, [E]."""
+        windows = self._run("pooled", sequence, cds, splice)
+        vectors, bases = np.stack([vector[0] for vector, _ in windows]), np.array([count for _, count in windows])
+        combined, size = bases / bases.sum() @ vectors, vectors.shape[1]
+        maximal = {"max": slice(0, size), "concatenated": slice(size // 3, 2 * size // 3)}.get(self.pooling, slice(0))
+        combined[maximal] = vectors[:, maximal].max(axis=0)
+        return torch.from_numpy(combined.astype(np.float32)).to(self.device)
 
     def _represent(self, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None) -> torch.Tensor:
-        """[bases, H]; a longer sequence than the student reads is cut into the fewest windows of about equal length."""
+        """The student's states, [bases, H]."""
+        windows = self._run("last_hidden_state", sequence, cds, splice)
+        return torch.from_numpy(np.concatenate([states[0, self.cls :] for states, _ in windows])).to(self.device)
+
+    def _run(self, output: str, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None) -> list:
+        """Output of the graph and number of bases of each window.
+
+        A longer sequence than the student reads is cut into the fewest windows of about equal length.
+        """
         codes = CODES[np.frombuffer(sequence.encode("ascii"), np.uint8)]
         count = -(-len(codes) // self.longest)
         edges = [*range(0, len(codes), -(-len(codes) // count)), len(codes)]
@@ -106,6 +135,5 @@ class GenestillStudent(EmbeddingModel):
                 for number, track in enumerate((cds, splice)):
                     if track is not None:
                         feeds["tracks"][0, self.cls :, number] = track[start:stop]
-            hidden = self.session.run(["last_hidden_state"], feeds)[0]
-            parts.append(hidden[0, self.cls :])
-        return torch.from_numpy(np.concatenate(parts)).to(self.device)
+            parts.append((self.session.run([output], feeds)[0], stop - start))
+        return parts

@@ -1,4 +1,4 @@
-"""Our probe against mrna-bench's own, on the same embeddings; mrna-bench runs as a process in its own environment."""
+"""Our probe against mrna-bench's own, and our adapter in it; mrna-bench runs as a process in its own environment."""
 
 import json
 import os
@@ -9,13 +9,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from genestill.core.errors import InputError
 from genestill.evaluation.probes.probe import METRICS, run_probe
 from genestill.evaluation.probes.splits import split_rows
+from genestill.student.encoders import EncoderConfig, EncoderModel
+from genestill.student.encoders.embedding import Embedder, Record
+from genestill.student.encoders.onnx_export import export_onnx
+from genestill.student.encoders.tokenization import build_tokenizer
 
+ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ("mrna-bench==1.3.2",)
-NEEDED = ("numpy<2", "pandas<=2.2.2", "scikit-learn", "scipy", "pyyaml", "pyarrow", "tqdm", "requests", "torch")
+NEEDED = (
+    "onnxruntime",
+    "numpy<2",
+    "pandas<=2.2.2",
+    "scikit-learn",
+    "scipy",
+    "pyyaml",
+    "pyarrow",
+    "tqdm",
+    "requests",
+    "torch",
+)
 THEIR_NAMES = {"pearson": "r", "spearman": "p"}
 
 
@@ -105,3 +122,32 @@ def test_probe_and_splits_equal_those_of_mrnabench(mrnabench_python, tmp_path):
     assert {kind for _, kind in compared} == set(METRICS)
     assert {split for split, _ in compared} >= {"default", "homology", "kmer", "chromosome"}
     print(f"{len(cases)} cases; largest difference of a metric {largest:.2g}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracks", [0, 2])
+def test_a_student_embeds_a_data_set_inside_mrnabench_as_the_command_does(mrnabench_python, tmp_path, tracks):
+    for extra in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(extra)
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=1, tracks=tracks, max_length=100, expansion=48
+    )
+    EncoderModel(config).save_pretrained(tmp_path)
+    build_tokenizer().save_pretrained(tmp_path)
+    export_onnx(tmp_path, tmp_path / "student.onnx")
+    generator = np.random.default_rng(0)
+    sequences = ["".join(generator.choice(list("ACGT"), length)) for length in (40, 250, 99)]
+    marks = [generator.integers(0, 2, (len(sequence), 2)) for sequence in sequences]
+    columns = {name: [of[:, place] for of in marks] for place, name in enumerate(("cds", "splice"))}
+    pd.DataFrame({"sequence": sequences, **columns}).to_parquet(tmp_path / "data_df.parquet")
+    script = Path(__file__).with_name("mrnabench_adapter_process.py")
+    done = subprocess.run(
+        [mrnabench_python, str(script), str(ROOT / "resources"), str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    records = [
+        Record("", sequence, of.astype(np.float32) if tracks else None)
+        for sequence, of in zip(sequences, marks, strict=True)
+    ]
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), Embedder(tmp_path).embed(records), rtol=1e-3, atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_json
@@ -18,6 +18,7 @@ from genestill.evaluation.probes.kept import (
     merge_seeds,
     summarise,
     weighted_auroc,
+    weighted_average_precision,
     weighted_pearson,
 )
 from genestill.evaluation.probes.probe import run_probe, score
@@ -139,6 +140,8 @@ def test_weighted_scores_equal_those_of_repeated_rows(seed, rows):
     if len(set(labels[repeated])) == 2:
         expected = roc_auc_score(labels[repeated], predictions[repeated])
         assert weighted_auroc(predictions, labels, weights)[0] == pytest.approx(expected)
+        expected = average_precision_score(labels[repeated], predictions[repeated])
+        assert weighted_average_precision(predictions, labels, weights)[0] == pytest.approx(expected)
 
 
 def _predictions(models, noise, seed=0):

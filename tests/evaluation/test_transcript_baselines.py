@@ -96,9 +96,10 @@ def test_k_mers_are_counted_by_region():
     assert norms == pytest.approx([1, 1, 1], rel=1e-5)
 
 
-def test_a_frame_that_is_guessed_is_guessed_for_rows_without_annotation_alone():
-    known, guessed = parts_of(table_of(whole(), Transcript("g", UPSTREAM + CODING + DOWNSTREAM)))
-    assert (known.start, known.stop) == (guessed.start, guessed.stop) == (18, 36)
+def test_a_long_frame_stands_in_where_no_coding_sequence_is_known():
+    long = UPSTREAM + "ATG" + "GCT" * 98 + "TAA" + DOWNSTREAM
+    known, short, guessed = parts_of(table_of(whole(), Transcript("s", whole().sequence), Transcript("g", long)))
+    assert [(one.start, one.stop) for one in (known, short, guessed)] == [(18, 36), (0, 0), (18, 318)]
 
 
 def example(seed=0, rows=150):

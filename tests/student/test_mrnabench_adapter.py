@@ -4,6 +4,7 @@ import importlib.util
 import sys
 import types
 from abc import ABC, abstractmethod
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ class Development(ABC):
 
     def __init__(self, model_version, device):
         assert model_version in self.valid_versions
+        assert isinstance(self.valid_attn_implementations, list)
         self.short_name = self.get_model_short_name(model_version)
         self.device = device
 
@@ -55,10 +57,10 @@ class TorchSession:
         self.model = EncoderModel.from_pretrained(Path(file).parent).eval()
 
     def run(self, outputs, feeds):
-        assert outputs == ["last_hidden_state"]
+        read = {name: torch.from_numpy(array) for name, array in feeds.items()}
         with torch.inference_mode():
-            hidden = self.model(**{name: torch.from_numpy(array) for name, array in feeds.items()})
-        return [hidden.last_hidden_state.numpy()]
+            found = {"last_hidden_state": self.model(**read).last_hidden_state, "pooled": self.model.embed(**read)}
+        return [found[name].numpy() for name in outputs]
 
 
 @pytest.fixture(params=[Released, Development])
@@ -77,10 +79,16 @@ def adapter(monkeypatch, request):
     return module
 
 
-@pytest.mark.parametrize("cls", [False, True])
-def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls):
+@pytest.mark.parametrize(
+    ("cls", "pooling", "expansion"),
+    [(False, "mean", 0), (False, "mean", 48), (False, "max", 48), (True, "cls", 0), (True, "concatenated", 0)],
+)
+def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls, pooling, expansion):
     torch.manual_seed(0)
-    config = EncoderConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=1, tracks=2, max_length=100)
+    config = EncoderConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=1, tracks=2, max_length=100, pooling=pooling,
+        expansion=expansion,
+    )  # fmt: skip
     EncoderModel(config).save_pretrained(tmp_path)
     build_tokenizer(cls=cls).save_pretrained(tmp_path)
     generator = np.random.default_rng(0)
@@ -91,9 +99,7 @@ def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls)
     records = [
         Record("", sequence, track.astype(np.float32)) for sequence, track in zip(sequences, tracks, strict=True)
     ]
-    if not cls:  # our mean counts [CLS], mRNABench asks for bases alone
-        np.testing.assert_allclose(torch.stack(found), Embedder(tmp_path).embed(records), rtol=1e-4, atol=1e-5)
-    assert [one.shape for one in found] == [(16,), (16,)]
+    np.testing.assert_allclose(torch.stack(found), Embedder(tmp_path).embed(records), rtol=1e-4, atol=1e-5)
     assert student.short_name == "my-student"
     assert student.is_sixtrack
     for row in (0, 1):
@@ -103,6 +109,10 @@ def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls)
     assert student.cls == cls
     every_base = student.embed(sequences, agg_fn=lambda hidden: hidden)
     assert [one.shape for one in every_base] == [(40, 16), (250, 16)]
+    by_default = student.embed(sequences, agg_fn=partial(torch.mean, dim=0))  # as the development version asks
+    torch.testing.assert_close(by_default, student.embed(sequences))
+    largest = student.embed_sequence(sequences[1], agg_fn=lambda states, dim: states.amax(dim=dim))
+    assert largest.shape == (1, 16)
 
 
 def test_codes_and_special_tokens_are_those_of_the_tokenizer(adapter, tmp_path):

@@ -17,7 +17,7 @@ from genestill.core.kinds import named
 from genestill.core.table_schemas import PROBE_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
 from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval
-from genestill.evaluation.probes.probe import HEADLINE
+from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 
 BENCHMARK = "mrnabench-protocol"
 MEAN = "mean of tasks"
@@ -44,18 +44,43 @@ def weighted_auroc(predictions: np.ndarray, targets: np.ndarray, weights: np.nda
     return np.divide((positive * below).sum(axis=1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
-def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Headline metric of every (model, task): [1 + replicates], the first on the test rows as they are.
+def weighted_average_precision(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average precision (AUPRC) [replicates] under row weights [replicates, rows]; NaN where class 1 has no weight.
+
+    Equal predictions are one threshold, as in scikit-learn.
+    """
+    _, place = np.unique(-predictions, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    positive = np.add.reduceat((weights * targets)[:, order], starts, axis=1)
+    taken = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
+    found = np.cumsum(positive, axis=1)
+    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+    total = found[:, -1]
+    return np.divide((positive * precision).sum(axis=1), total, out=np.full(len(weights), np.nan), where=total > 0)
+
+
+_SCORES = {"pearson": weighted_pearson, "auroc": weighted_auroc, "auprc": weighted_average_precision}
+
+
+def bootstrap_scores(
+    predictions: pd.DataFrame, replicates: int, seed: int, metrics: dict[str, str] = HEADLINE
+) -> dict[str, dict[str, np.ndarray]]:
+    """One metric of every (model, task): [1 + replicates], the first on the test rows as they are.
 
     Args:
         predictions: columns of `table_schemas.PROBE_PREDICTIONS`; all models on the same rows of each (task, seed).
         replicates: bootstrap draws.
         seed: of the draws.
+        metrics: of each kind of task; the headline metrics without. Tasks of other kinds are left out.
 
     Raises `InputError` if two models were probed on different rows.
     """
     scores: dict[str, dict[str, np.ndarray]] = {model: {} for model in predictions["model"].unique()}
     for number, (task, of_task) in enumerate(predictions.groupby("task", sort=True)):
+        metric = metrics.get(of_task["task_kind"].iloc[0])
+        if metric is None:
+            continue
         generator = np.random.default_rng((seed, number))
         seeds = np.sort(of_task["seed"].unique())
         groups = np.sort(of_task["group"].unique())
@@ -75,11 +100,8 @@ def bootstrap_scores(predictions: pd.DataFrame, replicates: int, seed: int) -> d
                 if rows["id"].tolist() != reference:
                     raise InputError(f"task {task}, seed {split_seed}: {model} was probed on other rows than the first")
                 said, right = np.stack(rows["predictions"].tolist()), np.stack(rows["targets"].tolist())
-                if HEADLINE[rows["task_kind"].iloc[0]] == "pearson":
-                    values = weighted_pearson(said[:, 0], right[:, 0], weights)
-                else:
-                    flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
-                    values = weighted_auroc(said.ravel(), right.ravel(), flat)
+                flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
+                values = _SCORES[metric](said.ravel(), right.ravel(), flat)
                 totals[model] += np.nan_to_num(values, nan=0.5) * seed_draws[:, column]
         for model in scores:
             scores[model][task] = totals[model] / seed_draws.sum(axis=1)
@@ -140,6 +162,7 @@ def tabulate(
     scores: dict[str, dict[str, np.ndarray]],
     summary: pd.DataFrame,
     dataset: str,
+    beside: dict[str, dict[str, np.ndarray]] | None = None,
     level: float = LEVEL,
 ) -> pd.DataFrame:
     """The table of `table_schemas.METRICS`: ``summary`` and the headline metric of each task, for every model.
@@ -149,14 +172,16 @@ def tabulate(
         scores: of `bootstrap_scores`.
         summary: of `summarise`.
         dataset: name of the data set.
+        beside: of `bootstrap_scores` with the metrics `BESIDE`.
         level: of the intervals of single tasks.
     """
     of_task = predictions.groupby("task", sort=True)
     kinds, units, groups = of_task["task_kind"].first(), of_task["id"].nunique(), of_task["group"].nunique()
     rows = [
-        _row(model, HEADLINE[kinds[task]], drawn, level, task) | {"n_units": units[task], "n_clusters": groups[task]}
-        for model in scores
-        for task, drawn in scores[model].items()
+        _row(model, names[kinds[task]], drawn, level, task) | {"n_units": units[task], "n_clusters": groups[task]}
+        for names, found in ((HEADLINE, scores), (BESIDE, beside or {}))
+        for model in found
+        for task, drawn in found[model].items()
     ]
     table = pd.concat([summary.assign(n_units=len(kinds)), pd.DataFrame(rows)], ignore_index=True)
     models = predictions.groupby("model").agg(

@@ -26,6 +26,8 @@ METRICS = {
     "multilabel": ("auroc", "auprc"),
 }
 HEADLINE = {"regression": "pearson", "classification": "auroc", "multilabel": "auroc"}
+# What mRNABench publishes of classes.
+BESIDE = {"classification": "auprc", "multilabel": "auprc"}
 
 
 @dataclass(frozen=True)

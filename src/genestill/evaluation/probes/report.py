@@ -24,6 +24,7 @@ from genestill.evaluation.probes.kept import (
     summarise,
     tabulate,
 )
+from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ def write_tables(
     """
     output = Path(output)
     given, shown = read_predictions(predictions), student
-    scores = bootstrap_scores(merge_seeds(given), replicates, seed)
+    merged = merge_seeds(given)
+    scores = bootstrap_scores(merged, replicates, seed)
     teacher, student = _fair(given, teacher), _fair(given, student)
     baseline = best_baseline(scores, [_fair(given, name) for name in baselines])
     beside = given.loc[(given["name"] == shown) & given["variant"].str.contains("with="), "model"].unique()
     summary = summarise(scores, teacher, baseline, student, compared=beside)
-    metrics = tabulate(given, scores, summary, dataset)
+    metrics = tabulate(given, scores, summary, dataset, bootstrap_scores(merged, replicates, seed, BESIDE))
     write_table(output / "metrics.parquet", metrics, METRICS)
     shown = metrics[
         ["task", "metric", "model", "variant", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]
@@ -90,12 +92,13 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
     metrics = metrics.assign(model=list(map(named, metrics["model"], metrics["variant"])))
     cells = metrics.set_index(["task", "model", "metric", "minus"]).sort_index()
     single = metrics[metrics["task"] != MEAN]
-    metric_of = dict(zip(single["task"], single["metric"], strict=True))
+    columns = list(dict.fromkeys(zip(single["task"], single["metric"], strict=True)))
+    headings = [task if metric in HEADLINE.values() else f"{task} {metric}" for task, metric in columns]
     less = f"less {student}"
     width = max(24, len(less))
     first = max(map(len, metrics["model"]))
     head = f"{'model':{first}} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
-    lines = [head + "  ".join(metric_of)]
+    lines = [head + "  ".join(headings)]
     for model in dict.fromkeys(metrics.loc[metrics["task"] == MEAN, "model"]):
         kept = interval = ""
         if model not in (teacher, baseline):
@@ -110,7 +113,8 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         own = cells.loc[(MEAN, model, "own", "")]
         mean = f"[{own['low']:.3f}, {own['high']:.3f}]"
         tasks = [
-            f"{cells.loc[(task, model, metric, ''), 'value']:{len(task)}.3f}" for task, metric in metric_of.items()
+            f"{cells.loc[(column[0], model, column[1], ''), 'value']:{len(heading)}.3f}"
+            for column, heading in zip(columns, headings, strict=True)
         ]
         lines.append(
             f"{model:{first}} {own['value']:6.3f} {mean:>15} {apart:>{width}} {kept:>6} {interval:>15}  "
