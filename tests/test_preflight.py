@@ -45,6 +45,11 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
             },
             "student.evidence: alignments needs the genomes of the reference",
         ),
+        (
+            "taxdistill",
+            {"student": {"evidence": ["hits", "agreeing_hits"]}},
+            "student.evidence: hits and agreeing_hits are of the same search",
+        ),
         ("taxdistill", {"student": {"epochs": "many"}}, "student.epochs: 'many' is not of type 'integer'"),
         ("taxdistill", {"teacher": {"shards": 0}}, "teacher.shards"),
         ("taxdistill", {"dataset": {"name": None}}, "dataset.name: None is not of type 'string'"),

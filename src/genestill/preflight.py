@@ -36,7 +36,7 @@ def accept(settings: dict, root: str | Path) -> dict:
     _refuse_unknown_tasks(configuration, resources / "sequence_tasks.tsv")
     _refuse_unfit_embeddings(configuration)
     _refuse_to_replace_predictions(configuration)
-    _refuse_evidence_without_genomes(configuration)
+    _refuse_evidence(configuration)
     return configuration
 
 
@@ -83,12 +83,18 @@ def _refuse_to_replace_predictions(configuration: dict) -> None:
         refuse_to_replace(predictions, log, name)
 
 
-def _refuse_evidence_without_genomes(configuration: dict) -> None:
-    """What is aligned to the reference's genomes needs to know them."""
-    if configuration["recipe"] != "taxdistill" or configuration["reference"]["genomes"]:
+def _refuse_evidence(configuration: dict) -> None:
+    """What is aligned to the reference's genomes needs to know them, and one search is evidence once."""
+    if configuration["recipe"] != "taxdistill":
         return
-    needing = [name for name in configuration["student"]["evidence"] if EVIDENCE[name].needs_genomes]
-    if needing and configuration["dataset"]["contigs"]:
+    evidence = configuration["student"]["evidence"]
+    searches = [name for name in evidence if EVIDENCE[name].behind_labels]
+    if len(searches) > 1:
+        raise InputError(
+            f"configuration: student.evidence: {' and '.join(searches)} are of the same search; expected one of them"
+        )
+    needing = [name for name in evidence if EVIDENCE[name].needs_genomes]
+    if needing and configuration["dataset"]["contigs"] and not configuration["reference"]["genomes"]:
         raise InputError(
             f"configuration: student.evidence: {needing[0]} needs the genomes of the reference, and reference.genomes "
             "is not given; give it, or leave this evidence out"

@@ -16,6 +16,8 @@ from genestill.core.tables import write_table
 from genestill.student.corrector.evidence.hits import (
     HitEvidence,
     HitSums,
+    clades_of,
+    genes_of_clades,
     leaf_posterior,
     pooled_posteriors,
     presence,
@@ -138,7 +140,7 @@ def test_rows_are_probabilities_whatever_the_hits(rows):
 def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_table_is_cut(rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     blocks = [hits_of(list(part), "ba") for _, part in groupby(sorted(rows), key=lambda row: row[0])]
-    found = sum_hits(blocks, ["b", "a"], LINEAGES, tree)
+    found = sum_hits(blocks, ["b", "a"], LINEAGES, tree, with_best=True)
     expected = np.zeros((3, 2, len(tree.leaves)))
     for number, contig in enumerate(("b", "a")):
         for gene in range(4):
@@ -154,6 +156,7 @@ def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_tabl
         full = np.zeros(values.shape)
         full[:, found.leaves] = matrix.toarray()
         np.testing.assert_allclose(full, values, rtol=1e-5)
+    np.testing.assert_array_equal(np.asarray(found.best.sum(axis=1)).ravel(), found.genes)
     assert found.genes.tolist() == [
         len({row[1] for row in rows if row[0] == contig and row[2] in LINEAGES}) for contig in "ba"
     ]
@@ -169,12 +172,14 @@ def test_hits_of_a_contig_that_comes_again_are_refused(tree):
 @given(some_hits, st.integers(0, 2**32 - 1))
 def test_pooled_evidence_is_that_of_all_neighbours_together(rows, seed):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
-    own, others = sum_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree), other_leaves(tree)
+    own = sum_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree, with_best=True)
+    others, clades = other_leaves(tree), clades_of(own.leaves, tree)
     weights = np.random.default_rng(seed).random((3, 3)) * (1 - np.eye(3))
-    found = pooled_posteriors(own, sparse.csr_matrix(weights), others, 0.01)
+    found = pooled_posteriors(own, sparse.csr_matrix(weights), others, 0.01, clades)
     for matrix, posterior in zip((weights, weights + np.eye(3)), found, strict=True):
-        parts = [sparse.csr_matrix(matrix @ part) for part in (own.bits, own.matched, own.aligned)]
-        expected = leaf_posterior(HitSums(*parts, matrix @ own.genes, own.leaves), others, 0.01)
+        parts = [sparse.csr_matrix(matrix @ part) for part in (own.bits, own.matched, own.aligned, own.best)]
+        sums = HitSums(*parts[:3], matrix @ own.genes, own.leaves, parts[3])
+        expected = leaf_posterior(sums, others, 0.01, clades)
         np.testing.assert_allclose(posterior.toarray(), expected.toarray(), atol=1e-4)
 
 
@@ -243,6 +248,24 @@ def test_sources_together_pool_what_each_of_them_pools(tree):
     assert joint.own[1, nigra] > hits.own[1, nigra]
     for found, *parts in zip(joint.pooled(weights), hits.pooled(weights), second.pooled(weights), strict=True):
         np.testing.assert_allclose(found.toarray(), combine(*parts, joint.overlap).toarray())
+
+
+def test_a_group_on_which_genes_do_not_agree_is_less_probable_and_agreement_proves_nothing():
+    identity, genes = np.full(3, 0.55), np.full(3, 40.0)
+    agreed = np.outer([40.0, 12.0, 4.0], np.ones(7))
+    found, alone = presence(identity, genes, agreed)[:, RANKS.index("family")], presence(identity, genes)[0]
+    assert found[0] == pytest.approx(alone[RANKS.index("family")])
+    assert found[0] > found[1] > found[2]
+    assert found[1] < 0.5 < found[0]
+
+
+def test_genes_are_counted_by_the_group_of_their_best_hit(tree):
+    rows = [("a", gene, taxid, 0.9, bits, 300) for gene, best in enumerate((11, 11, 12, 13)) for taxid, bits in
+            ((11, 400.0), (best, 450.0))]  # fmt: skip
+    sums = sum_hits([hits_of(rows, "a")], ["a"], LINEAGES, tree, with_best=True)
+    clades = clades_of(sums.leaves, tree)
+    nearest = np.flatnonzero(sums.leaves == leaf_named(tree, "Una alba"))
+    assert genes_of_clades(sums.best, nearest, clades).tolist() == [[4, 4, 4, 4, 4, 3, 2]]
 
 
 def test_other_leaves_lead_from_the_root_to_the_genus(tree):

@@ -225,7 +225,7 @@ def evidence_tables(wildcards):
     return {
         name: f"{RESULTS}/{EVIDENCE[name].table}"
         for name in config["student"]["evidence"]
-        if name != "hits" or HITS
+        if HITS or not EVIDENCE[name].behind_labels
     }
 
 

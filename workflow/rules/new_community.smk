@@ -3,6 +3,11 @@
 # abundances, contigs and their errors are new.
 
 NEW = f"{RESULTS}/new"
+# The source of evidence that reads the search.
+SEARCH = next(
+    (name for name in config["student"]["evidence"] if EVIDENCE[name].behind_labels),
+    "hits",
+)
 ALONE = {"corrector-alone": "alone", "corrector-searched": "searched"}
 
 
@@ -99,7 +104,7 @@ rule predict_new_contigs:
         ),
         runtime=30,
     params:
-        hits=lambda wildcards, input: options(hits=input.hits),
+        hits=lambda wildcards, input: options(**{SEARCH: input.hits}),
     shell:
         "python -m genestill student predict --model {input.model:q} --contigs {input.contigs:q}"
         " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} --output {output:q} 2> {log:q}"

@@ -38,7 +38,7 @@ rule train_corrector:
             attempt,
             input.index,
             input.tree,
-            input.get("hits"),
+            HITS,
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:

@@ -47,7 +47,7 @@ def _add_sources(parser) -> None:
 
 def _add_evidence(parser) -> None:
     for name, source in EVIDENCE.items():
-        parser.add_argument(f"--{name}", metavar="PARQUET", help=f"evidence: {source.what}")
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="PARQUET", help=f"evidence: {source.what}")
 
 
 def _evidence(options) -> dict[str, str]:

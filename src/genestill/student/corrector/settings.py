@@ -28,6 +28,9 @@ EVIDENCE = {
     "hits": Source(
         "labels/hits.parquet", "the best proteins of every gene, as a search of ours saw them", behind_labels=True
     ),
+    "agreeing_hits": Source(
+        "labels/hits.parquet", "the same, and whether a contig's genes agree on a group", behind_labels=True
+    ),
     "alignments": Source(
         "labels/alignments.parquet", "nucleotide alignments to the reference's genomes, by minimap2", needs_genomes=True
     ),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import betaln, expit
 
 from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits, read_hits
@@ -38,6 +38,11 @@ BOUNDARY = {
 SHARPNESS = dict.fromkeys(RANKS, 0.032) | {"species": 0.006}
 # Identity varies between the genes of a genome, so that few genes tell less: added in quadrature, over sqrt(genes).
 GENE_SPREAD = dict.fromkeys(RANKS, 0.047) | {"species": 0.016}
+# Share of genes whose best hit is in the group of the nearest species, where the reference holds another member of the
+# genome's group and where it does not: beta distributions, fitted on virtual references without each clade of the fixed
+# community, from class to genus.
+AGREEMENT_OF_PRESENT, AGREEMENT_OF_ABSENT = (4.0, 0.9), (3.4, 4.2)
+AGREEING = slice(RANKS.index("class"), RANKS.index("species"))
 SPECIES_KEPT = 64  # with the most bits, of a contig's own evidence
 CANDIDATES = 8  # species kept for a contig; beyond the best few none has a noticeable share
 # Far from every reference, scores tell the nearest species less sharply: added a unit of 1 - AAI.
@@ -56,6 +61,7 @@ class HitSums:
             float32, at the places of ``bits``.
         genes: genes with a hit, a contig: float64 [contigs].
         leaves: leaf of the label tree for each species column: int64 [species].
+        best: genes whose best hit is of the species, float32, at the places of ``bits``; None where nobody asks.
     """
 
     bits: sparse.csr_matrix
@@ -63,6 +69,7 @@ class HitSums:
     aligned: sparse.csr_matrix
     genes: np.ndarray
     leaves: np.ndarray
+    best: sparse.csr_matrix | None = None
 
 
 class HitEvidence(Evidence):
@@ -70,12 +77,14 @@ class HitEvidence(Evidence):
 
     def __init__(self, sums: HitSums, tree: LabelTree):
         self.sums, self.others = sums, other_leaves(tree)
+        self.clades = None if sums.best is None else clades_of(sums.leaves, tree)
         content = sums.aligned.max(axis=1).toarray().ravel().astype(np.float64)
-        super().__init__(leaf_posterior(sums, self.others, OWN_VOTE_SCALE), *nearest_species(sums), content)
+        own = leaf_posterior(sums, self.others, OWN_VOTE_SCALE, self.clades)
+        super().__init__(own, *nearest_species(sums), content)
 
     def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         """`pooled_posteriors` of the sums."""
-        return pooled_posteriors(self.sums, weights, self.others, POOLED_VOTE_SCALE)
+        return pooled_posteriors(self.sums, weights, self.others, POOLED_VOTE_SCALE, self.clades)
 
 
 def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> HitEvidence:
@@ -87,7 +96,9 @@ def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | P
     return HitEvidence(sum_hits(read_hits(table, contigs.ids), contigs.ids, read_lineages(taxonomy), tree), tree)
 
 
-def sum_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage], tree: LabelTree) -> HitSums:
+def sum_hits(
+    blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage], tree: LabelTree, with_best: bool = False
+) -> HitSums:
     """Sum hits by contig and species.
 
     Args:
@@ -96,6 +107,7 @@ def sum_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage
         lineages: taxid -> lineage; hits to targets without a species, or with a species that is not in ``tree``, are
             left out.
         tree: the label tree.
+        with_best: whether to count the genes whose best hit each species has.
 
     Raises:
         InputError: a contig comes again after hits of others.
@@ -111,10 +123,10 @@ def sum_hits(blocks: Iterable[Hits], ids: list[str], lineages: dict[int, Lineage
         finished[contigs] = True
         place = np.minimum(np.searchsorted(taxids, hits.taxid), max(len(taxids) - 1, 0))
         known = (hits.contig >= 0) & (taxids[place] == hits.taxid) if len(taxids) else np.zeros(len(hits), dtype=bool)
-        parts.append(_sum_by_species(hits[known], leaf_of_taxid[place[known]], genes))
+        parts.append(_sum_by_species(hits[known], leaf_of_taxid[place[known]], genes, with_best))
     sums = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
     del parts
-    return _hit_sums(sums, genes)
+    return _hit_sums(sums, genes, with_best)
 
 
 def _leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +145,7 @@ def _leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np
     return taxids[leaves >= 0], leaves[leaves >= 0]
 
 
-def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str, np.ndarray]:
+def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray, with_best: bool) -> dict[str, np.ndarray]:
     """Sum hits by contig and ``leaf`` of their species, sorted so, and add each contig's genes to ``genes``."""
     bits = hits.bits.astype(np.float64)
     # The best hit of a gene in a species stands for both.
@@ -147,6 +159,11 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str
     best = np.maximum.reduceat(bits, first)[np.cumsum(new_gene) - 1] if len(first) else bits
     aligned = np.where(bits >= COMPARABLE * best, hits.aligned[order], 0).astype(np.float64)
     values = {"bits": bits, "matched": aligned * hits.identity[order], "aligned": aligned}
+    if with_best:
+        leading = np.flatnonzero(bits == best)
+        values["best"] = np.zeros(len(bits))
+        # Of species with the same best score, the first.
+        values["best"][leading[changes((np.cumsum(new_gene) - 1)[leading])]] = 1.0
     order = np.lexsort((leaf, row))
     row, leaf = row[order], leaf[order]
     starts = np.flatnonzero(changes(row, leaf))
@@ -154,15 +171,15 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray) -> dict[str
         values = {name: np.add.reduceat(value[order], starts) for name, value in values.items()}
     kept = largest_of_rows(row[starts], values["bits"], SPECIES_KEPT)
     return {"row": row[starts][kept], "leaf": leaf[starts][kept], "bits": values["bits"][kept]} | {
-        name: values[name][kept].astype(np.float32) for name in ("matched", "aligned")
+        name: value[kept].astype(np.float32) for name, value in values.items() if name != "bits"
     }
 
 
-def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray) -> HitSums:
+def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray, with_best: bool) -> HitSums:
     contigs = len(genes)
     if sums is None or len(sums["row"]) == 0:
-        empty = [sparse.csr_matrix((contigs, 1)) for _ in range(3)]
-        return HitSums(*empty, genes, np.zeros(1, dtype=np.int64))
+        empty = sparse.csr_matrix((contigs, 1))
+        return HitSums(empty, empty, empty, genes, np.zeros(1, dtype=np.int64), empty if with_best else None)
     if (np.diff(sums["row"]) < 0).any():
         order = np.argsort(sums["row"], kind="stable")
         sums = {name: values[order] for name, values in sums.items()}
@@ -170,9 +187,22 @@ def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray) -> HitSums:
     column = np.searchsorted(leaves, sums["leaf"]).astype(np.int32)
     starts = np.searchsorted(sums["row"], np.arange(contigs + 1)).astype(np.int32)
     shape = (contigs, len(leaves))
-    # The three share the arrays of places.
-    matrices = [sparse.csr_matrix((sums[name], column, starts), shape=shape) for name in ("bits", "matched", "aligned")]
-    return HitSums(*matrices, genes, leaves.astype(np.int64))
+    # They share the arrays of places.
+    matrices = {
+        name: sparse.csr_matrix((sums[name], column, starts), shape=shape)
+        for name in ("bits", "matched", "aligned", "best")
+        if name in sums
+    }
+    return HitSums(**matrices, genes=genes, leaves=leaves.astype(np.int64))
+
+
+def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
+    """The nodes from domain to species of species that are ``leaves`` [n] of the tree: int64 [n, 7]."""
+    found, node = np.empty((len(leaves), len(RANKS)), dtype=np.int64), tree.leaves[leaves].astype(np.int64)
+    for level in reversed(range(len(RANKS))):
+        found[:, level] = node
+        node = np.where(tree.rank[node] > level, tree.parent[node], node)
+    return found
 
 
 def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
@@ -185,18 +215,37 @@ def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
     return best, (identity > CONFIDENT_IDENTITY) & (sums.genes >= CONFIDENT_GENES)
 
 
-def presence(identity: np.ndarray, genes: np.ndarray) -> np.ndarray:
+def presence(identity: np.ndarray, genes: np.ndarray, agreed: np.ndarray | None = None) -> np.ndarray:
     """Probability that the reference holds the genome's group at each rank: float64 [n, 7], falling from left to right.
 
-    ``identity`` is the AAI to the nearest species [n], ``genes`` the number of genes behind it [n].
+    ``identity`` is the AAI to the nearest species [n], ``genes`` the number of genes behind it [n], ``agreed`` how many
+    of them have their best hit in the nearest species' group at each rank [n, 7], if known.
     """
     boundary = np.array([BOUNDARY[rank] for rank in RANKS])
     spread = np.array([GENE_SPREAD[rank] for rank in RANKS]) ** 2 / np.maximum(genes, 1.0)[:, None]
     scale = np.sqrt(np.array([SHARPNESS[rank] for rank in RANKS]) ** 2 + spread)
-    return np.minimum.accumulate(expit((identity[:, None] - boundary) / scale), axis=1)
+    odds = (identity[:, None] - boundary) / scale
+    if agreed is not None:
+        odds[:, AGREEING] += _weight_of_agreement(agreed[:, AGREEING], np.maximum(genes[:, None], agreed[:, AGREEING]))
+    return np.minimum.accumulate(expit(odds), axis=1)
 
 
-def leaf_posterior(sums: HitSums, others: np.ndarray, vote_scale: float) -> sparse.csr_matrix:
+def _weight_of_agreement(agreed: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Log likelihood ratio, present against absent, of ``agreed`` of ``genes``; at most 0: [n, ranks].
+
+    Both are beta-binomial, since genes of one genome are no independent draws. Agreement alone proves nothing: where
+    the reference holds one species of an order, all genes agree on it.
+    """
+    present, absent = (
+        betaln(agreed + shape[0], genes - agreed + shape[1]) - betaln(*shape)
+        for shape in (AGREEMENT_OF_PRESENT, AGREEMENT_OF_ABSENT)
+    )
+    return np.minimum(present - absent, 0.0)
+
+
+def leaf_posterior(
+    sums: HitSums, others: np.ndarray, vote_scale: float, clades: np.ndarray | None = None
+) -> sparse.csr_matrix:
     """Turn evidence into probabilities over the leaves of the tree: float64 [contigs, leaves], sparse.
 
     Species share the belief as exp((score / best score - 1) / scale), where the scale is ``vote_scale`` for identical
@@ -208,11 +257,30 @@ def leaf_posterior(sums: HitSums, others: np.ndarray, vote_scale: float) -> spar
     def compared(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return tuple(np.asarray(part[rows, columns]).ravel() for part in (sums.matched, sums.aligned))
 
-    return _posterior(sums.bits, compared, sums.genes, sums.leaves, others, vote_scale)
+    agreement = None if clades is None else _agreement(sums.best, clades)
+    return _posterior(sums.bits, compared, sums.genes, sums.leaves, others, vote_scale, agreement)
+
+
+def _agreement(best: sparse.csr_matrix, clades: np.ndarray) -> Callable:
+    return lambda rows, columns: genes_of_clades(best[rows], columns, clades)
+
+
+def genes_of_clades(best: sparse.csr_matrix, columns: np.ndarray, clades: np.ndarray) -> np.ndarray:
+    """Genes of each row of ``best`` [n, species] whose best hit shares each rank with the species ``columns`` [n].
+
+    ``clades`` [species, 7] are numbers of the groups of each species. float64 [n, 7].
+    """
+    row = np.repeat(np.arange(len(columns)), np.diff(best.indptr))
+    same = clades[best.indices] == clades[columns[row]]
+    return np.column_stack([np.bincount(row, best.data * shared, len(columns)) for shared in same.T])
 
 
 def pooled_posteriors(
-    sums: HitSums, weights: sparse.csr_matrix, others: np.ndarray, vote_scale: float
+    sums: HitSums,
+    weights: sparse.csr_matrix,
+    others: np.ndarray,
+    vote_scale: float,
+    clades: np.ndarray | None = None,
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """`leaf_posterior` of the evidence that ``weights`` [contigs, contigs] gather from others, without and with the
     contigs' own.
@@ -244,16 +312,31 @@ def pooled_posteriors(
             mine = (np.asarray(part[rows, columns]).ravel() for part in own)
             return tuple(theirs + part for theirs, part in zip(gathered(rows, columns), mine, strict=True))
 
+        agreement = [None, None]
+        if clades is not None:
+            best = gather @ sums.best
+            agreement = [_agreement(counted, clades) for counted in (best, best + sums.best[block])]
         genes = gather @ sums.genes
-        alone.append(_posterior(bits, gathered, genes, sums.leaves, others, vote_scale))
-        both.append(_posterior(bits + own_bits, with_own, genes + own_genes, sums.leaves, others, vote_scale))
+        alone.append(_posterior(bits, gathered, genes, sums.leaves, others, vote_scale, agreement[0]))
+        both.append(
+            _posterior(bits + own_bits, with_own, genes + own_genes, sums.leaves, others, vote_scale, agreement[1])
+        )
     return sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
 
 
 def _posterior(
-    bits: sparse.csr_matrix, compared: Callable, genes: np.ndarray, leaf_of_column, others, vote_scale: float
+    bits: sparse.csr_matrix,
+    compared: Callable,
+    genes: np.ndarray,
+    leaf_of_column: np.ndarray,
+    others: np.ndarray,
+    vote_scale: float,
+    agreement: Callable | None,
 ) -> sparse.csr_matrix:
-    """`leaf_posterior` of ``bits``; ``compared`` tells matched and aligned amino acids of rows and columns."""
+    """`leaf_posterior` of ``bits``; ``compared`` tells matched and aligned amino acids of rows and columns.
+
+    ``agreement`` tells how many genes agree with the column at each rank, if it is asked.
+    """
     contigs, leaves = bits.shape[0], others.shape[0]
     row = np.repeat(np.arange(contigs), np.diff(bits.indptr))
     kept = largest_of_rows(row, bits.data, CANDIDATES)
@@ -269,7 +352,8 @@ def _posterior(
     scale = vote_scale + VOTE_SCALE_OF_DISTANCE * (1 - identity)
     share = np.exp((score / score[first][group] - 1) / scale[group])
     share /= np.add.reduceat(share, first)[group]
-    present = presence(identity, genes[row[first]])[group]
+    agreed = None if agreement is None else agreement(row[first], column[first])
+    present = presence(identity, genes[row[first]], agreed)[group]
     absent = -np.diff(present, axis=1, prepend=1.0)
     leaf = leaf_of_column[column]
     return sparse.csr_matrix(
