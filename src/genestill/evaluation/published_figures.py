@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_aside
 from genestill.core.table_schemas import METRICS
-from genestill.core.tables import number_columns, read_table, read_tsv
+from genestill.core.tables import number_columns, read_table, read_tsv, write_tsv
 from genestill.evaluation.strata import ALL
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
@@ -44,5 +43,4 @@ def compare_with_published(metrics: Sequence[str | Path], published: str | Path,
     )
     table = table.join(ours, on=["dataset", "model", "metric"])
     columns = ["dataset", "model", "metric", "published", "ours", "runs", "protocol", "source"]
-    with write_aside(output) as aside:
-        table[columns].to_csv(aside, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+    write_tsv(output, table[columns])

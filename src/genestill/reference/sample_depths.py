@@ -4,11 +4,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from genestill.core.errors import InputError
 from genestill.core.files import require_disk_space, scratch_folder, write_aside
 from genestill.core.logs import log_counts, logger
 from genestill.core.programs import find_program, run_program
 from genestill.core.sequences import read_fasta
+from genestill.core.tables import write_tsv
 from genestill.core.text import text_lines
 
 READS = "anonymous_reads.fq.gz"  # as CAMI names them: pairs, one read after the other
@@ -67,10 +70,8 @@ def merge_depths(tables: Sequence[str | Path], output: str | Path) -> None:
         if column.keys() != columns[0].keys():
             wrong = min(column.keys() ^ columns[0].keys())
             raise InputError(f"{table}: not the contigs of {tables[0]} (first that only one has: {wrong!r})")
-    with write_aside(output) as aside, open(aside, "w", encoding="utf-8") as handle:
-        handle.write("\t".join(["contigname", *names]) + "\n")
-        for contig in columns[0]:
-            handle.write("\t".join([contig, *(f"{column[contig]:.9g}" for column in columns)]) + "\n")
+    table = pd.DataFrame(dict(zip(names, columns, strict=True))).rename_axis("contigname").reset_index()
+    write_tsv(output, table, digits=9)
     log_counts("depths", {"samples": len(names), "contigs": len(columns[0])})
 
 
