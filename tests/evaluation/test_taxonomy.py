@@ -9,7 +9,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, parse_lineage
 from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TRUTH, rank_columns
 from genestill.core.tables import read_table, write_table
-from genestill.evaluation.bootstrap import f1_score, interval, resample_f1
+from genestill.evaluation.bootstrap import f1_score, interval, resample_sums
 from genestill.evaluation.calibration import (
     area_under_precision_recall,
     expected_calibration_error,
@@ -319,8 +319,9 @@ def test_f1_lies_between_zero_and_one_and_is_the_harmonic_mean(correct, wrong, n
 def test_interval_holds_the_point_estimate_of_many_clusters_and_is_paired(seed, share):
     generator = np.random.default_rng(seed)
     correct = generator.random((2000, 1)) < share
-    outcomes = [np.hstack([part, part]) for part in (correct, ~correct, np.zeros_like(correct))]
-    drawn = resample_f1(*outcomes, np.arange(2000) // 4, 300, seed)
+    outcomes = np.hstack([part for part in (correct, ~correct, np.zeros_like(correct)) for _ in range(2)])
+    sums = resample_sums(outcomes.astype(float), np.arange(2000) // 4, 300, seed)
+    drawn = f1_score(*np.split(sums, 3, axis=1))
     low, high = interval(drawn[:, 0])
     assert low <= f1_score(correct.sum(), (~correct).sum(), 0) <= high
     assert (drawn[:, 0] == drawn[:, 1]).all()
@@ -329,10 +330,10 @@ def test_interval_holds_the_point_estimate_of_many_clusters_and_is_paired(seed, 
 def test_clustered_contigs_widen_the_interval():
     generator = np.random.default_rng(1)
     correct = np.repeat(generator.random(50) < 0.5, 40)[:, None]
-    none = np.zeros_like(correct)
+    outcomes = np.hstack([correct, ~correct]).astype(float)
     width = {}
     for name, cluster in (("genome", np.repeat(np.arange(50), 40)), ("contig", np.arange(2000))):
-        low, high = interval(resample_f1(correct, ~correct, none, cluster, 500, 1)[:, 0])
+        low, high = interval(f1_score(*resample_sums(outcomes, cluster, 500, 1).T, 0))
         width[name] = high - low
     assert width["genome"] > 4 * width["contig"]
 

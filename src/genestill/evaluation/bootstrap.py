@@ -64,24 +64,6 @@ def draw_weights(
     return weights
 
 
-def resample_f1(
-    correct: np.ndarray,
-    wrong: np.ndarray,
-    none: np.ndarray,
-    cluster: np.ndarray,
-    resamples: int,
-    seed: int,
-    group: np.ndarray | None = None,
-) -> np.ndarray:
-    """F1 of several scores on the same resampled clusters.
-
-    ``correct``, ``wrong`` and ``none`` are bool or weights [n, k], n contigs, k scores (models x ranks); the others are
-    as in `resample_sums`. Returns float64 [resamples, k].
-    """
-    values = np.concatenate([correct, wrong, none], axis=1).astype(np.float64)
-    return f1_score(*np.split(resample_sums(values, cluster, resamples, seed, group), 3, axis=1))
-
-
 def interval(drawn: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """The percentile interval of resampled values."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])

@@ -1,10 +1,9 @@
-"""One token a base: the tokenizer that is saved with a student, and the fast way to the same numbers.
+"""One token per base: the tokenizer that is saved with a student, and the fast way to the same numbers.
 
 Codes of the bases are those of `genestill.core.sequences.encode_bases`. Ambiguous IUPAC letters become N.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -12,7 +11,6 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 
 TOKENS = ("A", "C", "G", "T", "N", "[PAD]", "[MASK]", "[CLS]", "[SEP]", "[UNK]")
@@ -77,15 +75,3 @@ def encode_batch(sequences: Sequence[str], cls: bool = False, multiple_of: int =
         input_ids[row, :first] = CLS
         input_ids[row, first : first + len(sequence)] = encode_bases(sequence)
     return input_ids, (input_ids != PAD).astype(np.int64)
-
-
-def open_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer in a released folder; raises `InputError` if it does not give `encode_batch`'s numbers."""
-    try:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no tokenizer that opens ({error})") from None
-    found = tokenizer("ACGTNacgtu", add_special_tokens=False)["input_ids"]
-    if found != [0, 1, 2, 3, 4, 0, 1, 2, 3, 3]:
-        raise InputError(f"{folder}: its tokenizer does not read single nucleotides; expected that of an encoder")
-    return tokenizer
