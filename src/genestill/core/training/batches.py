@@ -46,8 +46,12 @@ class ShuffledRows:
 
     def rows(self, step: int) -> np.ndarray:
         """Rows of ``step`` (from 0): int64 [batch]."""
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
-        return np.array([self._order(epoch)[place] for epoch, place in zip(*divmod(places, self.total), strict=True)])
+        first, last, parts = step * self.batch, (step + 1) * self.batch, []
+        while first < last:
+            epoch, place = divmod(first, self.total)
+            parts.append(self._order(epoch)[place : place + last - first])
+            first += len(parts[-1])
+        return np.concatenate(parts)
 
     def ends(self, epochs: int) -> list[int]:
         """Steps that are taken at the end of each of the first ``epochs`` epochs, the last batch of each included."""
