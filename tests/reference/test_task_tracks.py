@@ -1,5 +1,7 @@
 """What a model reads of a transcript for one task comes from that task's own table, whatever other tasks hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from genestill.core.table_schemas import PROBE_TASK, TRANSCRIPTS
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes.tables import read_features, read_task
 from genestill.reference.homology import separate_benchmark
-from genestill.reference.probe_tasks import build_task, transcript_id, write_task
+from genestill.reference.probe_tasks import build_task, telling_inputs, transcript_id, write_task
 from genestill.reference.settings import HomologySettings
 from genestill.reference.transcripts import Transcript, codon_starts, transcript_table
 from genestill.student.encoders import EncoderConfig, EncoderModel
@@ -93,6 +95,31 @@ def test_equal_sequences_of_two_tasks_are_relatives_of_each_other(place, tmp_pat
     }
     groups = [of_task[task]["group"].tolist()[:SHARED] for task in of_task]
     assert groups[0] == groups[1]
+
+
+def test_whatever_a_source_says_of_one_class_alone_is_pointed_out(tmp_path, caplog):
+    generator = np.random.default_rng(0)
+    sequences = ["".join(generator.choice(list("ACGT"), 40)) for _ in range(40)]
+    even = [Transcript(f"t{n}", text, cds=codon_starts(0, 9)) for n, text in enumerate(sequences)]
+    classes = np.arange(40)[:, None] < 20
+    assert set(telling_inputs(build_task(even, classes.astype(float))).values()) == {0.5}
+    changes = {
+        "codons known": {"cds": np.empty(0, int)},
+        "exons known": {"splice": np.array([39])},
+        "gene named": {"gene": "g"},
+        "chromosome named": {"chromosome": "1"},
+        "letters other than A, C, G, T": {"sequence": "ACNT" * 10},
+    }
+    for name, change in changes.items():
+        uneven = [replace(one, **change) if n < 15 else one for n, one in enumerate(even)]
+        told = telling_inputs(build_task(uneven, classes.astype(float)))
+        assert {what for what, score in told.items() if score != 0.5} == {name}
+        assert abs(told[name] - 0.5) == pytest.approx(0.375)
+        caplog.clear()
+        write_task(
+            tmp_path / "t.parquet", build_task(uneven, classes.astype(float)), "t", "classification", "default", []
+        )
+        assert f"task t: {name} tells a class" in caplog.text
 
 
 PLACES = st.lists(st.integers(0, 7), unique=True, max_size=3).map(sorted)

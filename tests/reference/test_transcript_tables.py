@@ -111,6 +111,16 @@ def test_targets_that_are_no_numbers_are_counted_named_and_written_beside_the_ta
     assert "2 of 8 rows are left out" in capsys.readouterr().err
 
 
+def test_transcripts_that_are_cut_are_counted_beside_the_task(tmp_path, capsys):
+    rows = [(f"r{number}", sequence * (1 + number % 2), str(number)) for number, sequence in enumerate(SEQUENCES)]
+    path = _write(tmp_path / "t.tsv", ("id", "seq", "y"), rows)
+    options = ("--target", "y", "--kind", "regression", "--longest", "9")
+    assert _task(path, *options, output=tmp_path / "t.parquet") == 0
+    said = "4 of 8 transcripts cut to 9 bases around the start codon"
+    assert read_metadata(tmp_path / "t.parquet")["left_out"] == said
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more", [(), ("--logarithm",)])
 def test_a_table_that_loses_more_than_a_fifth_of_its_rows_is_refused(tmp_path, capsys, more):
     cells = ["1", "2", "3", "4", "5", "0", "0", "0"] if more else ["1", "2", "3", "4", "5", "1,5", ">24", "n.d."]

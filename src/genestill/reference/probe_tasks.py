@@ -7,11 +7,13 @@ import pandas as pd
 
 from genestill.core.cells import LeftOut, is_missing, read_number
 from genestill.core.errors import InputError
+from genestill.core.logs import logger
 from genestill.core.table_schemas import PROBE_TASK
 from genestill.core.tables import write_table
 from genestill.reference.transcripts import Transcript, checksum, transcript_table, window
 
 KINDS = ("regression", "classification", "multilabel")
+TELLING = 0.1  # distance of an AUROC from .5 from which on an input is said to tell a class
 
 
 def read_targets(
@@ -66,6 +68,12 @@ def _target(cell: str, kind: str) -> float | None:
     return words.get(cell.lower(), read_number(cell))
 
 
+def draw_rows(number: int, sample: int, seed: int) -> np.ndarray:
+    """Which of ``number`` rows a task has: ``sample`` of them in their old order, or all if that is 0 or not fewer."""
+    rows = np.arange(number)
+    return np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False)) if 0 < sample < number else rows
+
+
 def build_task(
     transcripts: list[Transcript], targets: np.ndarray, sample: int = 0, longest: int = 0, seed: int = 1
 ) -> pd.DataFrame:
@@ -78,9 +86,7 @@ def build_task(
         longest: cut longer transcripts to a `window` of that many bases; 0: whole.
         seed: of the draw.
     """
-    rows = np.arange(len(transcripts))
-    if sample and sample < len(rows):
-        rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+    rows = draw_rows(len(transcripts), sample, seed)
     chosen = [window(transcripts[row], longest) for row in rows]
     table = transcript_table(chosen)
     table["transcript"] = [transcript_id(transcript) for transcript in chosen]
@@ -99,13 +105,56 @@ def transcript_id(transcript: Transcript) -> str:
     return checksum(transcript.sequence + marks)
 
 
+def telling_inputs(table: pd.DataFrame) -> dict[str, float]:
+    """How well each class is told by what a source says of a transcript, rather than by the transcript: AUROC by input.
+
+    Looked at is whether codons and exons are known, whether a gene and a chromosome are named, and whether letters
+    other than A, C, G and T occur. .5 says nothing, 1 or 0 everything; of several targets, that which is told best.
+
+    Args:
+        table: of `build_task`, with targets of 0 and 1.
+    """
+    targets = np.stack(table["targets"].tolist()).astype(bool)
+    inputs = {
+        "codons known": table["cds"].map(np.any),
+        "exons known": table["splice"].map(np.any),
+        "gene named": table["gene"] != "",
+        "chromosome named": table["chromosome"] != "",
+        "letters other than A, C, G, T": table["sequence"].map(lambda text: bool(text.strip("ACGT"))),
+    }
+    told = {}
+    for name, given in inputs.items():
+        flags = given.to_numpy(bool)
+        scores = [
+            0.5 + (flags[target].mean() - flags[~target].mean()) / 2
+            for target in targets.T
+            if target.any() and not target.all()
+        ]
+        told[name] = float(max(scores, key=lambda score: abs(score - 0.5), default=0.5))
+    return told
+
+
 def write_task(
     path: str | Path, table: pd.DataFrame, name: str, kind: str, split: str, targets: list[str], left_out: str = ""
 ) -> None:
     """Write a task; refuse an unknown kind, an empty table, and classes other than 0 and 1.
 
-    ``left_out`` says which rows of its source the task does not have: it goes into the file's metadata.
+    ``left_out`` says which rows of its source the task does not have, and which transcripts it has in part: it goes
+    into the file's metadata.
     """
+    _refuse_bad_task(table, name, kind)
+    if kind != "regression":
+        for what, score in telling_inputs(table).items():
+            if abs(score - 0.5) > TELLING:
+                logger.warning(
+                    "task %s: %s tells a class with an AUROC of %.2f, before any model; one that reads it will seem to "
+                    "know more than it does", name, what, score,
+                )  # fmt: skip
+    metadata = {"task": name, "kind": kind, "split": split, "targets": ",".join(targets), "left_out": left_out}
+    write_table(path, table, PROBE_TASK, metadata)
+
+
+def _refuse_bad_task(table: pd.DataFrame, name: str, kind: str) -> None:
     if kind not in KINDS:
         raise InputError(f"task {name}: kind is {kind!r}; expected one of {', '.join(KINDS)}")
     if table.empty:
@@ -115,5 +164,3 @@ def write_task(
         strange = values[~np.isin(values, (0, 1))]
         if len(strange):
             raise InputError(f"task {name}: a {kind} target is {strange[0]:g}; expected 0 or 1")
-    metadata = {"task": name, "kind": kind, "split": split, "targets": ",".join(targets), "left_out": left_out}
-    write_table(path, table, PROBE_TASK, metadata)

@@ -128,6 +128,7 @@ def _run_task(options) -> dict:
     from genestill.core.cells import LeftOut
     from genestill.core.errors import InputError
     from genestill.core.files import checksums_of
+    from genestill.core.logs import logger
     from genestill.reference import probe_tasks, transcripts
 
     if (options.table is None) == (options.classes is None):
@@ -154,6 +155,12 @@ def _run_task(options) -> dict:
         without.report(f"task {options.name}: {path}", len(rows), "rows", settings.most_left_out)
         records = [records[row] for row in kept]
         left_out = f"{len(without):,} of {len(rows):,} rows left out: {without}" if len(without) else ""
+    drawn = probe_tasks.draw_rows(len(records), settings.sample, options.seed)
+    cut = sum(len(records[row].sequence) > longest for row in drawn) if longest else 0
+    if cut:
+        sentence = f"{cut:,} of {len(drawn):,} transcripts cut to {longest:,} bases around the start codon"
+        logger.warning("task %s: %s", options.name, sentence)
+        left_out = "; ".join(filter(None, (left_out, sentence)))
     table = probe_tasks.build_task(records, targets, settings.sample, longest, options.seed)
     probe_tasks.write_task(options.output, table, options.name, settings.kind, settings.split, names, left_out)
     return {"checksums": checksums_of(options.classes or _files_of(options.table))}
