@@ -10,6 +10,7 @@ from genestill.core.lineage import format_lineage, parse_lineage
 from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TRUTH, VIRTUAL_OUTCOME_COUNTS, rank_columns
 from genestill.core.tables import read_table, write_table
 from genestill.core.virtual_references import FITTING, JUDGING, VirtualReference
+from genestill.evaluation.contig_peers import kraken2
 from genestill.evaluation.contig_peers.calling import prediction_rows
 from genestill.evaluation.contig_peers.evidence import Evidence
 from genestill.evaluation.contig_peers.judging import HINDSIGHT, choose_thresholds, draw_genera, judge, score_halves
@@ -188,3 +189,21 @@ def test_names_of_one_set_of_species_are_one_name():
     names = _one_name_per_species(answers)
     assert set(names) == {(*one[:6], f"G {name}") for name in ("one", "two", "three")}
     assert set(names.values()) == {one}
+
+
+def test_kraken2_is_run_for_the_first_references_of_each_half_without_their_clades(tmp_path, monkeypatch):
+    rows = [("mine", f"{half}-00{number}", half, f"d__D;p__{half}{number}")
+            for half in ("fitting", "judging") for number in (1, 2)]  # fmt: skip
+    columns = ["community", "reference", "half", "clade"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "w.tsv", sep="\t", index=False)
+    run = []
+
+    def run_kraken2(source, output, clades):
+        run.append((output.parent.name, clades))
+        output.parent.mkdir(parents=True)
+        output.write_bytes(b"")
+
+    monkeypatch.setattr(kraken2, "run_kraken2", run_kraken2)
+    for _ in range(2):
+        kraken2.run_kraken2_virtual(("s",), tmp_path / "w.tsv", "mine", 1, tmp_path, tmp_path / "k.tsv")
+    assert run == [("fitting-001", (("D", "fitting1"),)), ("judging-001", (("D", "judging1"),))]

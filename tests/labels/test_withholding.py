@@ -1,6 +1,7 @@
 """A search that is filtered afterwards, against a real search in the smaller database."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,11 @@ from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import LABELS, lineages_of
 from genestill.core.tables import read_table
 from genestill.core.virtual_references import references_of
+from genestill.labels import withholding
 from genestill.labels.hits import HITS_WITH_PLACES
 from genestill.labels.kept_search import examined_rows, keep_search, read_kept
 from genestill.labels.settings import SearchSettings
-from genestill.labels.withholding import withhold
+from genestill.labels.withholding import withhold, withhold_each
 
 CODONS = ["".join(bases) for bases in itertools.product("ACGT", repeat=3)]
 CODONS = [codon for codon in CODONS if codon not in ("TAA", "TAG", "TGA")]
@@ -147,3 +149,44 @@ def test_withheld_clades_are_read_by_community_and_reference(tmp_path):
 def test_only_the_approximate_lca_can_be_filtered(tmp_path):
     with pytest.raises(InputError, match="with lca_mode 3 only"):
         keep_search("c.fna", "i.parquet", "database", SearchSettings(lca_mode=1), 1, tmp_path / "kept")
+
+
+def test_a_reference_that_stands_is_kept_until_its_clades_or_the_search_change(tmp_path, monkeypatch):
+    made, identity = [], ["one"]
+
+    def make(kept, index, database, taxonomy, clades, threads, output):
+        made.append(clades)
+        return {
+            "clades_withheld": len(clades),
+            "fragments": 1,
+            "aligned_again": 0,
+            "unlabelled": 0,
+            "labelled_species": 1,
+        }
+
+    monkeypatch.setattr(withholding, "withhold", make)
+    monkeypatch.setattr(withholding, "build_label_tree", lambda *files: None)
+    monkeypatch.setattr(withholding, "read_kept", lambda folder: SimpleNamespace(identity=identity[0]))
+
+    def withhold_clades(*clades):
+        rows = [("mine", f"fitting-00{number}", "fitting", clade) for number, clade in enumerate(clades, 1)]
+        columns = ["community", "reference", "half", "clade"]
+        pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "w.tsv", sep="\t", index=False)
+        made.clear()
+        withhold_each("kept", "i", "d", "t", tmp_path / "w.tsv", "mine", 1, True, tmp_path / "virtual")
+        return len(made)
+
+    genera = f"{ABOVE};g__A", f"{ABOVE};g__B"
+    assert withhold_clades(*genera) == 2
+    predictions = tmp_path / "virtual" / "fitting-002" / "corrector.seed1.parquet"
+    predictions.write_bytes(b"")
+    assert withhold_clades(*genera) == 0
+    assert withhold_clades(genera[0], ABOVE) == 1
+    # What was made of the labels is of other labels now.
+    assert not predictions.exists()
+    identity[0] = "two"
+    assert withhold_clades(genera[0], ABOVE) == 2
+    assert pd.read_csv(tmp_path / "virtual" / "references.tsv", sep="\t")["reference"].tolist() == [
+        "fitting-001",
+        "fitting-002",
+    ]
