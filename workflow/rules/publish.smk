@@ -3,6 +3,7 @@
 
 localrules:
     publish,
+    publish_virtual,
 
 
 PUBLISHED_AS = (
@@ -69,3 +70,23 @@ rule publish:
         "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"
         " --name {params.name:q} --teacher {params.teacher:q} {params.costs} {params.benchmark}"
         " --results {params.results:q} 2> {log:q}"
+
+
+rule publish_virtual:
+    input:
+        metrics=f"{RESULTS}/evaluation/virtual_metrics.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/publish_virtual.log",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    params:
+        configuration=f"{RESULTS}/configuration.yaml",
+        name=PUBLISHED_AS,
+        results=ROOT / "resources" / "results",
+    shell:
+        "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"
+        " --name {params.name:q} --teacher none --results {params.results:q} 2> {log:q}"

@@ -286,7 +286,8 @@ rule benchmark_virtual:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
-        dataset=config["dataset"]["name"],
+        # A name of its own: its figures are no figures of the community itself.
+        dataset=f"{config['dataset']['name']}-virtual",
         seed=config["seed"],
     shell:
         "python -m genestill evaluation judge-virtual --scores {input.peers:q} {input.correctors:q}"
