@@ -27,6 +27,7 @@ def run(tmp_path):
     write_embeddings(tmp_path / "teacher1.parquet", ids[25:], noise[25:])
     write_embeddings(tmp_path / "student.parquet", ids, apart)
     steps = {"step": [1, 2, 3, 4], "loss": [2.5, 1.5, 1.2, 0.8], "held_out_loss": [None, 2.5, None, 1.5]}
+    steps["gradient_norm"] = [4.0, 2.0, 1.0, 1.0]
     pd.DataFrame(steps).to_csv(tmp_path / "training.tsv", sep="\t", index=False)
     for stage, seconds in (("labels", 5), ("student", 65)):
         (tmp_path / stage).mkdir()
@@ -56,7 +57,7 @@ def test_a_run_is_drawn_with_its_cost_its_training_and_its_maps(run):
     assert cost[["stage", "seconds"]].values.tolist() == [["labels", 5], ["student", 65]]
     assert "1.2 minutes" in (run / "drawn" / "cost.svg").read_text()
     training = pd.read_csv(run / "drawn" / "training.tsv", sep="\t")
-    assert training.values.tolist() == [[1, 2.0, 2.5], [2, 1.0, 1.5]]
+    assert training.values.tolist() == [[1, 2.0, 2.5, 3.0], [2, 1.0, 1.5, 1.0]]
     assert "After 2 epochs the loss is 1.000, on contigs held out 1.500" in (run / "drawn" / "training.svg").read_text()
 
 

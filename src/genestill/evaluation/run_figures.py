@@ -33,8 +33,8 @@ def draw_run(
     """Draw what is known of a run into ``folder`` (an SVG and a TSV each); return the figures' names.
 
     Args:
-        training: training.tsv of the student, one row per step (loss in nats, held_out_loss at the end of each epoch);
-            None: not drawn.
+        training: training.tsv of the student, one row per step (loss in nats, gradient_norm, and held_out_loss at the
+            end of each epoch); None: not drawn.
         costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``; those that are gone are left out.
         representations: model -> shards of embeddings of the contigs, all in the order of ``predictions``.
         predictions, truth: what colours the maps; the truth if it is known.
@@ -80,18 +80,21 @@ def _cost(paths: list[str | Path]):
 
 def _training(path: str | Path):
     try:
-        steps = pd.read_csv(path, sep="\t")[["loss", "held_out_loss"]]
+        steps = pd.read_csv(path, sep="\t")[["loss", "held_out_loss", "gradient_norm"]]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not the training record of a student ({error})") from None
     ended = steps["held_out_loss"].notna()
     epoch = (ended.cumsum() - ended + 1).rename("epoch")
-    data = steps.groupby(epoch).agg({"loss": "mean", "held_out_loss": "last"}).reset_index()
-    figure = new_figure(7, 3.8)
+    data = steps.groupby(epoch).agg({"loss": "mean", "held_out_loss": "last", "gradient_norm": "median"})
+    data = data.reset_index()
+    figure = new_figure(7, 5.4)
     with matplotlib.rc_context(STYLE):
-        axes = figure.subplots()
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     axes.plot(data["epoch"], data["loss"], color=COLOURS[0], marker="o", markersize=3, label="training")
     axes.plot(data["epoch"], data["held_out_loss"], color=COLOURS[1], marker="s", markersize=3, label="held out")
-    axes.set(xlabel="epoch", ylabel="cross-entropy, nats", yscale="log")
+    axes.set(ylabel="cross-entropy, nats", yscale="log")
+    below.plot(data["epoch"], data["gradient_norm"], color=COLOURS[0], marker="o", markersize=3)
+    below.set(xlabel="epoch", ylabel="gradient norm", yscale="log")
     axes.legend(frameon=False)
     last = data.iloc[-1]
     reading = f"After {last['epoch']:.0f} epochs the loss is {last['loss']:.3f}"
