@@ -134,6 +134,16 @@ def test_tracks_reach_the_student_and_follow_their_sequence(tmp_path):
         assert np.abs(expected - without).max() > 0.01
 
 
+def test_windows_are_counted_and_sequences_without_a_known_base_named(tmp_path, caplog):
+    folder = save_student(tmp_path / "student")
+    longest = EncoderModel.from_pretrained(folder).config.max_length
+    write_fasta(tmp_path / "in.fa", [("long", "A" * (longest + 1)), ("empty", "NNNNRY"), ("whole", "ACGTN")])
+    with caplog.at_level("INFO"):
+        embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet")
+    assert f"1 of 3 sequences are longer than the {longest} bases" in caplog.text
+    assert "1 without a known base (empty); their embeddings say nothing" in caplog.text
+
+
 def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
     folder = save_student(tmp_path / "student", tracks=2)
     plain = save_student(tmp_path / "plain")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 import genestill
 from genestill.core import table_schemas
+from genestill.core.cells import LeftOut
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import sha256_of, write_aside
 from genestill.core.logs import logger, progress
@@ -143,12 +144,24 @@ def embed_fasta(
         "version": genestill.__version__,
     }
     schema = table_schemas.embeddings(embedder.size).with_metadata(metadata)
+    cut, unknown = 0, LeftOut()
     with (
         write_aside(output) as aside,
         pq.ParquetWriter(aside, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for held in buffers(records):
+            for record in held:
+                cut += embedder.adapter.kind == "single nucleotides" and len(record.sequence) > embedder.longest
+                if not record.sequence.upper().strip("NRYSWKMBDHV"):
+                    unknown.add("without a known base", record.name)
             writer.write_table(_rows(held, *embedder.embed_and_count(held), schema))
+    if cut:
+        logger.info(
+            "%d of %d sequences are longer than the %d bases that the student reads at once, and were read in windows",
+            cut, count, embedder.longest,
+        )  # fmt: skip
+    if len(unknown):
+        logger.warning("%s: %s; their embeddings say nothing", fasta, unknown)
 
 
 def _rows(held: list[Record], vectors: np.ndarray, tokens: np.ndarray, schema: pa.Schema) -> pa.Table:
