@@ -34,8 +34,9 @@ def cami2_samples(dataset):
 
 def cami2_reads(wildcards):
     """The archive that holds the reads of a sample: that of its contigs where they are published together."""
-    file = f"{wildcards.dataset}/reads-{wildcards.sample}"
-    return f"{CAMI2}/{file if file in CAMI2_FILES else file.replace('/reads-', '/contigs-')}.archive"
+    dataset, sample = wildcards.dataset, wildcards.sample
+    kind = "reads" if f"{dataset}/reads-{sample}" in CAMI2_FILES else "contigs"
+    return f"{CAMI2}/{dataset}/{kind}-{sample}.archive"
 
 
 localrules:

@@ -71,17 +71,17 @@ use rule search_contigs as search_new_contigs with:
         f"{RESULTS}/benchmarks/labels/search_new_contigs.tsv"
 
 
+def hits_of_new_contigs(model):
+    return f"{NEW}/labels/hits.parquet" if ALONE[model] == "searched" else []
+
+
 rule predict_new_contigs:
     input:
         model=f"{RESULTS}/student/corrector.seed{{seed}}/model",
         contigs=f"{NEW}/reference/community/contigs.fna.gz",
         index=f"{NEW}/reference/contigs.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
-        hits=lambda wildcards: (
-            f"{NEW}/labels/hits.parquet"
-            if ALONE[wildcards.model] == "searched"
-            else []
-        ),
+        hits=lambda wildcards: hits_of_new_contigs(wildcards.model),
     output:
         f"{NEW}/student/{{model}}.seed{{seed}}/predictions.parquet",
     log:
@@ -104,7 +104,7 @@ rule predict_new_contigs:
         ),
         runtime=30,
     params:
-        hits=lambda wildcards, input: options(**{SEARCH: input.hits}),
+        hits=lambda wildcards: options(**{SEARCH: hits_of_new_contigs(wildcards.model)}),
     shell:
         "python -m genestill student predict --model {input.model:q} --contigs {input.contigs:q}"
         " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} --output {output:q} 2> {log:q}"
