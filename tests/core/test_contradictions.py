@@ -62,6 +62,11 @@ def test_settings_of_one_command_that_contradict_each_other_are_refused_before_i
 @pytest.mark.parametrize(
     ("dna", "words"),
     [
+        (
+            {"questions": {"x": {"model": "nobody", "minus": "cnn"}}},
+            "dna.questions.x.model is 'nobody'; expected one of",
+        ),
+        ({"trainings": 2}, "dna.trainings is 2, but there are 1 dna.seeds"),
         ({"compared_with": "undistilled"}, "dna.compared_with is 'undistilled'; expected one of distilled-probe"),
         ({"task_epochs": {"gue/mouse": 3}}, "dna.task_epochs names 'gue/mouse'; expected one of origin/phylum"),
         ({"folds": 3}, "dna.folds is 3, but there are 1 dna.seeds"),

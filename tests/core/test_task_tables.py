@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genestill.core.errors import InputError
 from genestill.core.near_copies import near_copies
 from genestill.core.sequences import reverse_complement
-from genestill.core.task_tables import read_task_table
+from genestill.core.task_tables import keep_training_rows, read_task_table
 
 
 def draw(length: int, seed: int) -> str:
@@ -41,3 +42,17 @@ def test_a_table_without_a_split_gets_one_that_is_always_the_same(tmp_path, spli
         assert np.bincount(table.labels[table.rows(part)]).tolist() == [10, 10]
     together = [len(set(table.split[first : first + 5])) == 1 for first in range(0, 200, 5)]
     assert all(together) == (split_by == "homology")
+
+
+def test_training_rows_are_drawn_by_class_and_seed_and_test_rows_stay(tmp_path):
+    rows = [(draw(20, number), "aab"[number % 3], "test" if number < 30 else "train") for number in range(120)]
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    table = read_task_table(tmp_path / "t.tsv")
+    kept = keep_training_rows(table, 12, 1, "t")
+    assert np.bincount(kept.labels[kept.train]).tolist() == [8, 4]
+    assert kept.test.tolist() == table.test.tolist()
+    assert kept.train.tolist() == keep_training_rows(table, 12, 1, "t").train.tolist()
+    assert kept.train.tolist() != keep_training_rows(table, 12, 2, "t").train.tolist()
+    assert keep_training_rows(table, None, 1, "t") is table
+    with pytest.raises(InputError, match="91 of 90 training rows of 2 classes are asked for; expected 4 to 90"):
+        keep_training_rows(table, 91, 1, "t")

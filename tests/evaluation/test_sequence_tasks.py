@@ -24,10 +24,13 @@ from genestill.evaluation.sequence_tasks.networks import encode_padded
 from genestill.evaluation.sequence_tasks.pipeline import draw_task, fit_on_table, score_tables, write_rows
 from genestill.evaluation.sequence_tasks.scores import (
     MEAN,
+    Question,
     Run,
+    format_scores,
     read_run,
     score_runs,
     strongest_baseline,
+    tabulate_answers,
     tabulate_rows,
 )
 from genestill.evaluation.sequence_tasks.tables import (
@@ -207,6 +210,40 @@ def test_scores_hold_runs_means_intervals_and_paired_differences():
     assert cells.loc[(MEAN, "good", "own", ""), "value"] == pytest.approx(both)
     assert (MEAN, "bad", "own", "good") not in cells.index
     assert set(METRICS.names) <= set(scores.columns)
+
+
+def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fitting(caplog):
+    runs = [
+        dataclasses.replace(a_run(model, right, seed, task=task), variant=f"fit={fit}, rows={rows}")
+        for model, right in (("distilled", 0.95), ("untrained", 0.7))
+        for rows in (64, 128)
+        for fit in ("probe", "full")
+        for seed in (1, 2)
+        for task in ("mine/one", "mine/two")
+    ]
+    runs += [
+        dataclasses.replace(a_run("kmer", 0.8, task=task), variant=f"rows={rows}")
+        for task in ("mine/one", "mine/two")
+        for rows in (64, 128)
+    ]
+    questions = [
+        Question("pretraining", "distilled", "untrained"),
+        Question("rows-saved", "distilled", "untrained", 2),
+        Question("baseline", "untrained", "kmer"),
+        Question("nothing", "distilled", "nobody"),
+    ]
+    scores = score_runs(runs, "here", {}, "kmer", 1, questions)
+    answers = tabulate_answers(scores, questions).set_index(["question", "model"])
+    assert len(answers) == 4 + 2 + 4
+    assert set(answers.loc["rows-saved", "minus"]) == {f"untrained (fit={fit}, rows=128)" for fit in ("probe", "full")}
+    assert set(answers.loc["pretraining", "answer"]) == {"above"}
+    assert set(answers.loc["baseline", "answer"]) == {"below"}
+    assert set(answers.loc["baseline", "n_trainings"]) == {1}
+    assert "question nothing: no model" in caplog.text
+    less = scores[(scores["minus"] == "kmer (rows=64)") & (scores["stratum"] == "test")]
+    assert len(less) == 4
+    assert less["variant"].str.endswith("rows=64").all()
+    assert "less kmer" in format_scores(scores, {}, "kmer")
 
 
 def test_folds_are_told_apart():

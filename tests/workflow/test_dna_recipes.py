@@ -90,6 +90,26 @@ def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_
         assert all(f" --epochs 2 --batch 128 --learning-rates 0.001 --folds 3 --fold {fold} " in line for line in jobs)
 
 
+def test_students_are_trained_several_times_and_fitted_on_several_numbers_of_rows(tmp_path):
+    settings = {"trainings": 2, "seeds": [7, 8, 9], "training_rows": [64, None], "evaluation_methods": ["full"]}
+    done = list_jobs(settings, tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    trained = [line for line in lines if " pretrain-dna " in line]
+    assert len(trained) == 2 * 2
+    for seed, number in ((1, 1), (2, 2)):
+        assert sum(f"--seed {seed} " in line and f"/untrained.{number}/model" in line for line in trained) == 1
+    fitted = [line for line in lines if " student finetune " in line and " --name untrained " in line]
+    assert len(fitted) == 3 * 2
+    folders = {(seed, line.split("--model ")[1].split()[0].split("/")[-2])
+               for line in fitted for seed in (7, 8, 9) if f" --seed {seed} " in line}  # fmt: skip
+    assert folders == {(7, "untrained.1"), (8, "untrained.2"), (9, "untrained.1")}
+    assert sum(" --rows 64 " in line for line in fitted) == 3
+    scored = next(line for line in lines if " sequence-scores " in line)
+    assert "/untrained-full.64.7.parquet" in scored
+    assert "--question distillation distilled undistilled 1" in scored
+
+
 def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):
     jobs = planned("--representation token", {}, tmp_path, {"shards": 2})
     assert len(jobs) == 2

@@ -13,6 +13,7 @@ DNA_END = multiext(
     "metrics.parquet",
     "table.txt",
     "table.tsv",
+    "answers.tsv",
     "scores.svg",
     "tsne.svg",
 )

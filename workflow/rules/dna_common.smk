@@ -1,4 +1,6 @@
 # What the rules of the recipes had and seqlens read from the configuration.
+import re
+
 from genestill.evaluation.settings import SEQUENCE_BASELINES
 
 DNA = config["dna"]
@@ -7,6 +9,15 @@ DNA_DISTILLED = distilled_students(DNA)
 DNA_PRETRAINED = [
     name for name, one in DNA_STUDENTS.items() if one["method"] == "pretrain"
 ]
+DNA_NUMBER_OF_TRAININGS = DNA["trainings"] or 1
+# Every training of a student by the name of its folder: the student, and which training of it, from 0.
+DNA_TRAININGS = {
+    name if DNA_NUMBER_OF_TRAININGS == 1 else f"{name}.{number + 1}": (name, number)
+    for name in DNA_STUDENTS
+    for number in range(DNA_NUMBER_OF_TRAININGS)
+}
+# Training rows of the tasks, as files are called.
+DNA_ROWS = ["all" if rows is None else rows for rows in DNA["training_rows"]]
 DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
 # A k-mer teacher that is pretrained here reads a window at once.
 DNA_TEACHER_CONTEXT = (
@@ -42,11 +53,26 @@ DNA_PEERS = config["evaluation"]["predictions"]
 DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 
 
-def dna_features(encoder, task):
-    """The frozen features of a task's rows under the teacher or a student."""
+def dna_training(student, seed):
+    """The folder of the training of a student that is evaluated with a seed."""
+    number = DNA["seeds"].index(int(seed)) % DNA_NUMBER_OF_TRAININGS
+    name = student if DNA_NUMBER_OF_TRAININGS == 1 else f"{student}.{number + 1}"
+    return f"{RESULTS}/student/{name}"
+
+
+def dna_folders(students):
+    """Regular expression of the names of the folders of all trainings of students."""
+    names = [
+        name for name, (student, _) in DNA_TRAININGS.items() if student in students
+    ]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def dna_features(encoder, task, seed):
+    """The frozen features of a task's rows under the teacher or the training of a student that belongs to a seed."""
     if encoder == "teacher":
         return teacher_shards(f"tasks/{task}")
-    return [f"{RESULTS}/student/{encoder}/embeddings/{task}.parquet"]
+    return [f"{dna_training(encoder, seed)}/embeddings/{task}.parquet"]
 
 
 def dna_kind(name):
@@ -60,19 +86,32 @@ def dna_kind(name):
 
 def dna_student(name):
     """Command-line options of a student: all its settings but its method and its fits."""
+    student, number = DNA_TRAININGS[name]
     settings = {"seed": config["seed"]} | {
         key: value
-        for key, value in DNA_STUDENTS[name].items()
+        for key, value in DNA_STUDENTS[student].items()
         if key not in ("method", "evaluation_methods") and value is not None
     }
+    settings["seed"] += number
     if settings.get("initial"):
         settings.pop("architecture", None)
+        settings["initial"] = dna_start(name)
     return options(**settings)
+
+
+def dna_start(name):
+    """What a training of a student goes on from; of another student the training of the same number."""
+    student, number = DNA_TRAININGS[name]
+    initial = str(DNA_STUDENTS[student].get("initial") or "")
+    for other in DNA_STUDENTS:
+        if initial == f"{RESULTS}/student/{other}/model":
+            return f"{dna_training(other, DNA['seeds'][number])}/model"
+    return initial
 
 
 def dna_initial(wildcards):
     """The folder that a student goes on from; a published name is no file."""
-    initial = DNA_STUDENTS[wildcards.student].get("initial")
+    initial = dna_start(wildcards.student)
     made = str(initial).startswith(f"{RESULTS}/")
     return initial if initial and (made or Path(initial).exists()) else []
 
@@ -90,6 +129,11 @@ def dna_metric(wildcards):
     return options(metric=DNA_METRICS.get(task))
 
 
+def dna_rows(wildcards):
+    """Option of the training rows that a model is fitted on."""
+    return options(rows=None if wildcards.rows == "all" else int(wildcards.rows))
+
+
 def dna_fold(seed):
     """Options of cross-validation: the n-th seed is validated on the n-th fold."""
     folds = DNA["folds"]
@@ -98,7 +142,7 @@ def dna_fold(seed):
 
 def dna_tokenizer(wildcards):
     """The byte-pair tokenizer, for the students that read byte pairs and start afresh."""
-    student = DNA_STUDENTS[wildcards.student]
+    student = DNA_STUDENTS[DNA_TRAININGS[wildcards.student][0]]
     fresh = not student.get("initial")
     return (
         DNA_TOKENIZER

@@ -106,19 +106,22 @@ rule index_sequence_task_rows:
 rule probe_sequence_task:
     input:
         embeddings=lambda wildcards: dna_features(
-            wildcards.encoder, f"{wildcards.benchmark_name}/{wildcards.task}"
+            wildcards.encoder,
+            f"{wildcards.benchmark_name}/{wildcards.task}",
+            wildcards.model_seed,
         ),
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
-        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{encoder}}-probe.{{model_seed}}.parquet",
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{encoder}}-probe.{{rows}}.{{model_seed}}.parquet",
     log:
-        f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{model_seed}}.log",
+        f"{RESULTS}/logs/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{rows}}_{{model_seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{model_seed}}.tsv"
+        f"{RESULTS}/benchmarks/evaluation/probe_{{benchmark_name}}_{{task}}_{{encoder}}_{{rows}}_{{model_seed}}.tsv"
     wildcard_constraints:
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
         model_seed=r"\d+",
+        rows=r"all|\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -130,28 +133,30 @@ rule probe_sequence_task:
     params:
         kind=lambda wildcards: dna_kind(wildcards.encoder),
         metric=dna_metric,
+        rows=dna_rows,
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
-        " --name {wildcards.encoder:q} --model-kind {params.kind:q} {params.metric} --seed {wildcards.model_seed:q}"
+        " --name {wildcards.encoder:q} --model-kind {params.kind:q} {params.metric} {params.rows} --seed {wildcards.model_seed:q}"
         " --output {output:q} 2> {log:q}"
 
 
 rule finetune_on_sequence_task:
     input:
-        model=f"{RESULTS}/student/{{student}}/model",
+        model=lambda wildcards: f"{dna_training(wildcards.student, wildcards.model_seed)}/model",
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
-        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-{{method}}.{{model_seed}}.parquet",
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-{{method}}.{{rows}}.{{model_seed}}.parquet",
     log:
-        f"{RESULTS}/logs/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.log",
+        f"{RESULTS}/logs/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{rows}}_{{model_seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{model_seed}}.tsv"
+        f"{RESULTS}/benchmarks/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{rows}}_{{model_seed}}.tsv"
     wildcard_constraints:
         method="full|lora|frozen",
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
         model_seed=r"\d+",
+        rows=r"all|\d+",
     conda:
         "../../envs/genestill.yaml"
     threads: 2
@@ -171,12 +176,13 @@ rule finetune_on_sequence_task:
             **dna_fold(int(wildcards.model_seed)),
         ),
         metric=dna_metric,
+        rows=dna_rows,
         device=device,
     shell:
         "python -m genestill student finetune --model {input.model:q} --name {wildcards.student:q}"
         " --model-kind {params.kind:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
-        " --pooling {params.pooling:q} {params.settings} {params.metric} --seed {wildcards.model_seed:q} --device {params.device}"
+        " --pooling {params.pooling:q} {params.settings} {params.metric} {params.rows} --seed {wildcards.model_seed:q} --device {params.device}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -184,16 +190,17 @@ rule fit_sequence_baseline:
     input:
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
-        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{baseline}}.{{model_seed}}.parquet",
+        f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{baseline}}.{{rows}}.{{model_seed}}.parquet",
     log:
-        f"{RESULTS}/logs/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.log",
+        f"{RESULTS}/logs/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{rows}}_{{model_seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{model_seed}}.tsv"
+        f"{RESULTS}/benchmarks/evaluation/fit_{{benchmark_name}}_{{task}}_{{baseline}}_{{rows}}_{{model_seed}}.tsv"
     wildcard_constraints:
         baseline="|".join(SEQUENCE_BASELINES),
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
         model_seed=r"\d+",
+        rows=r"all|\d+",
     priority: 1  # it refuses a bad table, before hours of training
     conda:
         "../../envs/genestill.yaml"
@@ -203,10 +210,11 @@ rule fit_sequence_baseline:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         metric=dna_metric,
+        rows=dna_rows,
     shell:
         "python -m genestill evaluation sequence-fit --kind {wildcards.baseline:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --name {wildcards.baseline:q}"
-        " {params.metric} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
+        " {params.metric} {params.rows} --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule import_sequence_predictions:
@@ -242,9 +250,10 @@ rule score_sequence_tasks:
     input:
         predictions=[
             *expand(
-                f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{seed}}.parquet",
+                f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{rows}}.{{seed}}.parquet",
                 task=DNA_TASKS,
                 model=DNA_MODELS,
+                rows=DNA_ROWS,
                 seed=DNA["seeds"],
             ),
             *expand(
@@ -277,6 +286,12 @@ rule score_sequence_tasks:
             category=DNA_SECTIONS["Answer"],
             labels={"shows": "Every score, published ones too (table)"},
         ),
+        answers=report(
+            f"{DNA_SCORES}/answers.tsv",
+            caption="../report/dna_answers.rst",
+            category=DNA_SECTIONS["Answer"],
+            labels={"shows": "The questions of the run, answered"},
+        ),
         figure=report(
             f"{DNA_SCORES}/scores.svg",
             caption="../report/dna_scores.rst",
@@ -298,10 +313,17 @@ rule score_sequence_tasks:
         compared_with=options(
             compared_with=DNA_MODELS.get(DNA["compared_with"], DNA["compared_with"])
         ),
+        questions=" ".join(
+            options(
+                question=[name, one["model"], one["minus"], one["rows_factor"] or 1]
+            )
+            for name, one in DNA["questions"].items()
+        ),
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"
-        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} --seed {params.seed:q}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} {params.questions} --seed {params.seed:q}"
+        " --output-answers {output.answers:q}"
         " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
         " 2> {log:q}"
 
@@ -310,7 +332,9 @@ rule draw_sequence_tsne:
     input:
         task=DNA_TASKS[DNA_TSNE_TASK],
         embeddings=[
-            file for name in DNA_ENCODERS for file in dna_features(name, DNA_TSNE_TASK)
+            file
+            for name in DNA_ENCODERS
+            for file in dna_features(name, DNA_TSNE_TASK, DNA["seeds"][0])
         ],
     output:
         report(
@@ -331,7 +355,9 @@ rule draw_sequence_tsne:
         runtime=60,
     params:
         named=" ".join(
-            options(embeddings=[name, *dna_features(name, DNA_TSNE_TASK)])
+            options(
+                embeddings=[name, *dna_features(name, DNA_TSNE_TASK, DNA["seeds"][0])]
+            )
             for name in DNA_ENCODERS
         ),
         seed=config["seed"],

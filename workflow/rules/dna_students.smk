@@ -84,7 +84,7 @@ rule pretrain_dna_student:
     benchmark:
         f"{RESULTS}/benchmarks/student/pretrain_{{student}}.tsv"
     wildcard_constraints:
-        student="|".join(DNA_PRETRAINED) or "(?!)",
+        student=dna_folders(DNA_PRETRAINED),
     conda:
         "../../envs/genestill.yaml"
     threads: 2
@@ -119,7 +119,7 @@ rule distil_dna_student:
     benchmark:
         f"{RESULTS}/benchmarks/student/distil_{{student}}.tsv"
     wildcard_constraints:
-        student="|".join(DNA_DISTILLED) or "(?!)",
+        student=dna_folders(DNA_DISTILLED),
     conda:
         "../../envs/genestill.yaml"
     threads: 2

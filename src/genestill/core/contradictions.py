@@ -123,10 +123,24 @@ def _refuse_of_dna(dna: dict) -> None:
         if mistake := _mistake_of_student(dna, name):
             raise InputError(f"configuration: dna.students.{name}: {mistake}")
     models, tasks = dna_models(dna), dna["tasks"] or [CLADE_TASK]
-    references = [*models, *([STRONGEST_BASELINE] if dna["baselines"] else [])]
+    strongest = [STRONGEST_BASELINE] if dna["baselines"] else []
+    references = [*models, *strongest]
     if dna["compared_with"] not in (None, *references):
         raise InputError(
             f"configuration: dna.compared_with is {dna['compared_with']!r}; expected one of {', '.join(references)}"
+        )
+    asked = [*dna["students"], "teacher", *strongest, *dna["baselines"]]
+    for name, question in dna["questions"].items():
+        for role in ("model", "minus"):
+            if question[role] not in asked:
+                raise InputError(
+                    f"configuration: dna.questions.{name}.{role} is {question[role]!r}; expected one of "
+                    f"{', '.join(asked)}"
+                )
+    if len(dna["seeds"]) < (dna["trainings"] or 1):
+        raise InputError(
+            f"configuration: dna.trainings is {dna['trainings']}, but there are {len(dna['seeds'])} dna.seeds; each "
+            "training is evaluated with one"
         )
     for task in dna["task_epochs"]:
         if task not in tasks:

@@ -82,6 +82,36 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     return TaskTable(table["sequence"].tolist(), labels, classes, split, folds)
 
 
+def keep_training_rows(table: TaskTable, rows: int | None, seed: int, path: str | Path) -> TaskTable:
+    """The same task with ``rows`` of its training rows, drawn by ``seed`` with the shares of the classes; None: all.
+
+    Validation rows that the table marks become training rows like the others, for few would be left of them. Raises
+    `InputError` if there are not as many, or fewer than classes.
+    """
+    if rows is None:
+        return table
+    from sklearn.model_selection import train_test_split
+
+    train, most = table.train, len(table.train)
+    if not 2 * len(table.classes) <= rows <= most:
+        raise InputError(
+            f"{path}: {rows} of {most} training rows of {len(table.classes)} classes are asked for; expected "
+            f"{2 * len(table.classes)} to {most}"
+        )
+    kept = train
+    if rows < most:
+        try:
+            kept = train_test_split(train, train_size=rows, stratify=table.labels[train], random_state=seed)[0]
+        except ValueError as error:
+            raise InputError(f"{path}: {rows} training rows cannot be drawn ({error})") from None
+    return table.of_rows(kept, table.test)
+
+
+def variant_of(fit: str, rows: int | None) -> str:
+    """How a model was fitted, as the column ``variant`` says it: ``fit=probe, rows=64``."""
+    return ", ".join([*([f"fit={fit}"] if fit else []), *([f"rows={rows}"] if rows else [])])
+
+
 def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
     table = read_tsv(path, ("sequence", "label"))
     if "split" in table.columns:

@@ -122,6 +122,7 @@ class BaselineSettings(Settings):
     """How baselines of sequence tasks are fitted."""
 
     metric: str = setting("mcc", "Of the task; by it everything is chosen on training rows.", choices=TASK_METRICS)
+    rows: int | None = setting(None, "Training rows that are drawn by the seed; null takes all.", minimum=1)
     epochs: int = setting(10, "Passes of the CNN of Genomic Benchmarks over the training rows.", minimum=1)
     most_epochs: int = setting(
         30, "Passes of the gated CNN over the training rows at most; it ends when validation stops rising.", minimum=1

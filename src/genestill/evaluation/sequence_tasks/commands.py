@@ -1,5 +1,6 @@
 """The commands of the sequence benchmarks: ``genestill evaluation sequence-…``."""
 
+from genestill.core.errors import InputError
 from genestill.core.kinds import KINDS
 from genestill.core.options import add_seed
 from genestill.core.recipes import STRONGEST_BASELINE
@@ -63,6 +64,11 @@ def _add_scores(commands) -> None:
         metavar="MODEL",
         help=f"model that the others are compared with, as 'cnn', 'NAME (fit=probe)' or '{STRONGEST_BASELINE}'",
     )
+    parser.add_argument(
+        "--question", action="append", nargs="+", default=[], metavar="NAME",
+        help="a name, a model, the model that is subtracted, and of how many times the training rows (default: 1)",
+    )  # fmt: skip
+    parser.add_argument("--output-answers", metavar="TSV", help="the answers, one row per way of fitting")
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
     parser.add_argument("--output-table", required=True, metavar="TSV", help="a row a model; a page beside it, .html")
@@ -124,7 +130,17 @@ def _run_scores(options) -> None:
         options.output_metrics,
         options.output_table,
         options.output_figure,
+        [_question(words) for words in options.question],
+        options.output_answers,
     )
+
+
+def _question(words: list[str]):
+    from genestill.evaluation.sequence_tasks.scores import Question
+
+    if not (3 <= len(words) <= 4 and all(word.isdigit() for word in words[3:])):
+        raise InputError(f"--question {' '.join(words)}: expected a name, two models and, where it is not 1, a number")
+    return Question(*words[:3], *map(int, words[3:]))
 
 
 def _run_tsne(options) -> None:

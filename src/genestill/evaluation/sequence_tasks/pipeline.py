@@ -1,5 +1,6 @@
 """The runs behind the commands: fit a baseline, score predictions, draw a task."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,16 +18,18 @@ from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import write_table, write_tsv
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import TaskTable, read_task_table
+from genestill.core.task_tables import TaskTable, keep_training_rows, read_task_table, variant_of
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.probe import linear_probe
 from genestill.evaluation.sequence_tasks.scores import (
+    Question,
     format_scores,
     read_run,
     score_runs,
     strongest_baseline,
+    tabulate_answers,
     tabulate_rows,
 )
 from genestill.evaluation.sequence_tasks.tables import (
@@ -65,7 +68,7 @@ def fit_on_table(
     if (kind == "probe") != (features is not None):
         raise InputError("embeddings go with the probe, and only with it")
     seed_everything(seed)
-    table = read_task_table(path)
+    table = keep_training_rows(read_task_table(path), settings.rows, seed, path)
     metadata = {"classes": json.dumps(table.classes)}
     if kind == "probe":
         probabilities = linear_probe(read_features(features, table), table, settings.metric, seed)
@@ -79,7 +82,7 @@ def fit_on_table(
             "task": task,
             "model": model,
             "kind": model_kind,
-            "variant": "fit=probe" if kind == "probe" else "",
+            "variant": variant_of("probe" if kind == "probe" else "", settings.rows),
             "seed": seed,
             "fold": np.int32(0),
             "row": table.test,
@@ -119,6 +122,8 @@ def score_tables(
     output_metrics: str | Path,
     output_table: str | Path,
     output_figure: str | Path,
+    questions: Sequence[Question] = (),
+    output_answers: str | Path | None = None,
 ) -> None:
     """Score predictions, set published rows beside them, write the table and draw it.
 
@@ -127,16 +132,25 @@ def score_tables(
     ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it.
     """
     runs = [read_run(path) for path in predictions]
-    if reference == STRONGEST_BASELINE:
-        reference = strongest_baseline(runs)
+    if STRONGEST_BASELINE in (reference, *(question.minus for question in questions)):
+        strongest = strongest_baseline(runs)
+        reference = strongest if reference == STRONGEST_BASELINE else reference
+        questions = [
+            dataclasses.replace(one, minus=strongest) if one.minus == STRONGEST_BASELINE else one for one in questions
+        ]
     known = read_catalogue(catalogue)
     metric_of = {run.task: protocol_of(run.task, known).metric for run in runs}
-    scores = score_runs(runs, dataset, metric_of, reference, seed)
+    scores = score_runs(runs, dataset, metric_of, reference, seed, questions)
     write_table(output_metrics, scores, METRICS)
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
     write_tsv(output_table, table, digits=4)
     text = format_scores(scores, metric_of, reference)
+    answers = tabulate_answers(scores, questions)
+    if output_answers is not None:
+        write_tsv(output_answers, answers)
+    if len(answers):
+        text += "\n" + answers.round(3).to_string(index=False) + "\n"
     write_answer(Path(output_table).with_suffix(".txt"), f"{dataset}: students and baselines by task", text)
     draw_scores(table, output_figure)
     logger.info("\n%s", text)

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,43 @@ class Run:
         """The model with its variant."""
         return named(self.model, self.variant)
 
+    @property
+    def fit(self) -> str:
+        """How it was fitted; empty for a model that is fitted in one way only."""
+        return _parts(self.variant).get("fit", "")
+
+    @property
+    def fitted_rows(self) -> int | None:
+        """Training rows that it was fitted on; None for all."""
+        rows = _parts(self.variant).get("rows")
+        return int(rows) if rows else None
+
+    @property
+    def name_of_all_rows(self) -> str:
+        """The name of the same model where it is fitted on all training rows."""
+        return named(self.model, f"fit={self.fit}" if self.fit else "")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of two models before the run: the mean over tasks of one minus that of the other.
+
+    Attributes:
+        name: of the question, the stratum of its answers.
+        model: a model; every way in which it was fitted, and every number of training rows, is an answer.
+        minus: the other, fitted in the same way where there are several; `recipes.STRONGEST_BASELINE` for that.
+        rows_factor: times as many training rows has the other.
+    """
+
+    name: str
+    model: str
+    minus: str
+    rows_factor: int = 1
+
+
+def _parts(variant: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in variant.split(", ") if part)
+
 
 def read_run(path: str | Path) -> Run:
     """A table of predictions; raises `InputError` if it mixes runs or has a label its classes do not."""
@@ -78,7 +116,7 @@ def strongest_baseline(runs: list[Run]) -> str:
     found = defaultdict(lambda: defaultdict(list))
     for run in runs:
         if run.held_out is not None:
-            found[run.name][run.task].append(run.held_out)
+            found[run.model][run.task].append(run.held_out)
     if not found:
         raise InputError("no baseline was scored on held-out training rows; the strongest of them is not known")
     means = {name: float(np.mean([np.mean(one) for one in tasks.values()])) for name, tasks in found.items()}
@@ -88,7 +126,12 @@ def strongest_baseline(runs: list[Run]) -> str:
 
 
 def score_runs(
-    runs: list[Run], dataset: str, metric_of: dict[str, str], reference: str | None, seed: int
+    runs: list[Run],
+    dataset: str,
+    metric_of: dict[str, str],
+    reference: str | None,
+    seed: int,
+    questions: Sequence[Question] = (),
 ) -> pd.DataFrame:
     """The tidy table (``table_schemas.METRICS``) of all runs.
 
@@ -96,14 +139,15 @@ def score_runs(
     every task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled,
     the same for all models, so that differences are paired, and so are the runs of a model, the same in all tasks. For
     every model the mean over tasks of each task's own metric (task ``mean of tasks``, metric ``own``), and the same
-    minus that of ``reference``.
+    minus that of ``reference`` fitted on as many training rows; then the answers to ``questions``.
 
     Args:
         runs: tasks are named ``benchmark/task``.
         dataset: as it stands in the table.
         metric_of: metric of each task; MCC for tasks that it does not name.
-        reference: model that the others are compared with (`Run.name`), or None.
+        reference: model that the others are compared with (`Run.name_of_all_rows`), or None.
         seed: of the resampling.
+        questions: asked of the means over tasks; one that no two models answer is left out, with a warning.
 
     Raises:
         InputError: two models of a task saw different test rows, or a model lacks tasks that others have.
@@ -136,16 +180,61 @@ def score_runs(
         trainings = max(len(by_cell[task, name]) for task in tasks)
         mean, drawn = _over_tasks(own, tasks, name)
         rows.append(_row(MEAN, model, "own", mean, len(tasks), trainings) | _interval(drawn))
-        if reference in models and name != reference:
-            other_mean, other = _over_tasks(own, tasks, reference)
-            difference = _row(MEAN, model, "own", mean - other_mean, len(tasks), trainings)
-            rows.append(difference | {"minus": reference} | _interval(drawn - other))
+        for other in models.values():
+            same_rows = other.fitted_rows == model.fitted_rows
+            if other.name_of_all_rows == reference and same_rows and other.name != name:
+                rows.append(_difference(own, tasks, model, other, trainings))
+    for question in questions:
+        pairs = list(_pairs(question, list(models.values())))
+        if not pairs:
+            logger.warning("question %s: no model %s minus %s to ask", question.name, question.model, question.minus)
+        for model, other in pairs:
+            trainings = min(len(by_cell[task, name]) for task in tasks for name in (model.name, other.name))
+            rows.append(_difference(own, tasks, model, other, trainings) | {"stratum": question.name})
     return metrics_table(rows, dataset=dataset)
+
+
+def _pairs(question: Question, models: list[Run]) -> Iterator[tuple[Run, Run]]:
+    for model in models:
+        if model.model != question.model:
+            continue
+        rows = model.fitted_rows
+        if question.rows_factor > 1:
+            if rows is None:
+                continue
+            rows *= question.rows_factor
+        for other in models:
+            if other.model == question.minus and other.fitted_rows == rows and other.fit in ("", model.fit):
+                yield model, other
+
+
+def _difference(own: dict, tasks: list[str], model: Run, other: Run, trainings: int) -> dict:
+    (mean, drawn), (other_mean, other_drawn) = (_over_tasks(own, tasks, run.name) for run in (model, other))
+    difference = _row(MEAN, model, "own", mean - other_mean, len(tasks), trainings)
+    return difference | {"minus": other.name} | _interval(drawn - other_drawn)
+
+
+def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
+    """The answers in the order of ``questions``, a row each.
+
+    Columns question, model, minus, value, low, high, n_trainings (of the model that has fewer), n_tasks, answer
+    (``above``, ``below`` or ``not told apart``: where the 95 % interval lies).
+    """
+    answers = scores[(scores["stratum"] != "test") & (scores["task"] == MEAN)]
+    rows = []
+    for question in questions:
+        for row in answers[answers["stratum"] == question.name].itertuples():
+            side = "above" if row.low > 0 else "below" if row.high < 0 else "not told apart"
+            model = named(row.model, row.variant)
+            numbers = (row.value, row.low, row.high, row.n_trainings, row.n_units)
+            rows.append((question.name, model, row.minus, *numbers, side))
+    names = ["question", "model", "minus", "value", "low", "high", "n_trainings", "n_tasks", "answer"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
     """The rows that stand for all runs of a model, with its ``name``, in their order."""
-    summary = scores[scores["seed"].isna()]
+    summary = scores[scores["seed"].isna() & (scores["stratum"] == "test")]
     return summary.assign(name=[named(*pair) for pair in zip(summary["model"], summary["variant"], strict=True)])
 
 
@@ -182,6 +271,7 @@ def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: st
     """The measured rows as text: a line a model, best mean first; mean, interval, less ``reference``, every task."""
     summary = summary_of(scores)
     cells = summary.set_index(["task", "name", "metric", "minus"]).sort_index()
+    less = summary[(summary["task"] == MEAN) & (summary["minus"] != "")].set_index("name")["minus"]
     tasks = [task for task in dict.fromkeys(summary["task"]) if task != MEAN]
 
     def interval(model: str, minus: str = "") -> str:
@@ -192,8 +282,8 @@ def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: st
 
     models = sorted(dict.fromkeys(summary["name"]), key=lambda model: -cells.loc[(MEAN, model, "own", ""), "value"])
     lines = pd.DataFrame({"mean": [interval(model) for model in models]}, index=models)
-    if reference in models:
-        lines[f"less {reference}"] = [interval(model, reference) for model in models]
+    if len(less):
+        lines[f"less {reference}"] = [interval(model, less.get(model, "none")) for model in models]
     for task in tasks:
         metric = metric_of.get(task, "mcc")
         lines[f"{task}, {metric}"] = [f"{cells.loc[(task, model, metric, ''), 'value']:.3f}" for model in models]

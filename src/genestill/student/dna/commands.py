@@ -145,4 +145,5 @@ def _run_finetune(options) -> dict:
         options.model_kind,
         options.output_model,
         options.split_by,
+        validation.rows,
     )

@@ -16,6 +16,7 @@ from genestill.core.sequences import read_fasta
 from genestill.core.shards import teacher_of
 from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import write_table
+from genestill.core.task_tables import variant_of
 from genestill.core.training.batches import Batch, ShuffledRows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
@@ -132,11 +133,12 @@ def fine_tune_on_table(
     kind: str = "student",
     output_model: str | Path | None = None,
     split_by: str = "random",
+    rows: int | None = None,
 ) -> dict:
     """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows.
 
     ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. ``output_model`` is a folder for the
-    classifier itself; either output may be left out. ``split_by``: see `read_task_table`. Progress is kept in
+    classifier itself; either output may be left out. ``split_by``, ``rows``: see `read_task`. Progress is kept in
     ``<output>.<rate>x<epochs>.checkpoint``, one file for each learning rate that is tried and one for the rate that is
     taken, and removed at the end. Returns what was chosen on the validation rows: see `fine_tune`.
     """
@@ -144,8 +146,8 @@ def fine_tune_on_table(
     student, adapter = open_student(folder)
     if output is None and output_model is None:
         raise InputError("nothing to write: give a file for predictions, a folder for the classifier, or both")
-    data = read_task(table, folds, fold, settings.seed, split_by=split_by)
-    described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold}
+    data = read_task(table, folds, fold, settings.seed, split_by=split_by, rows=rows)
+    described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold, "rows": rows}
     checkpoints: dict[tuple[float, int], Checkpoint] = {}
 
     def checkpoint(rate: float, epochs: int) -> Checkpoint:
@@ -159,20 +161,20 @@ def fine_tune_on_table(
     if output_model is not None:
         save_student(output_model, classifier, adapter, {"task": task, **dataclasses.asdict(settings), **found})
     if output is not None:
-        _write_predictions(output, data, probabilities, task, model, kind, settings, fold)
+        _write_predictions(output, data, probabilities, task, model, kind, settings, fold, rows)
     for kept in checkpoints.values():
         kept.remove()
     return found
 
 
-def _write_predictions(output, data, probabilities, task, model, kind, settings, fold) -> None:
+def _write_predictions(output, data, probabilities, task, model, kind, settings, fold, fitted_rows) -> None:
     rows = data.rows("test")
     frame = pd.DataFrame(
         {
             "task": task,
             "model": model,
             "kind": kind,
-            "variant": f"fit={settings.method}",
+            "variant": variant_of(settings.method, fitted_rows),
             "seed": settings.seed,
             "fold": np.int32(fold),
             "row": rows,

@@ -163,3 +163,6 @@ class CrossValidation(Settings):
         minimum=2,
     )
     fold: int = setting(0, "Which fold validates, from 0.", minimum=0)
+    rows: int | None = setting(
+        None, "Training rows, validation included, that are drawn by the seed; null takes all.", minimum=1
+    )

@@ -6,23 +6,30 @@ from pathlib import Path
 import numpy as np
 
 from genestill.core.errors import InputError
-from genestill.core.task_tables import TaskTable, read_task_table
+from genestill.core.task_tables import TaskTable, keep_training_rows, read_task_table
 
 
 def read_task(
-    path: str | Path, folds: int = 0, fold: int = 0, seed: int = 1, fraction: float = 0.1, split_by: str = "random"
+    path: str | Path,
+    folds: int = 0,
+    fold: int = 0,
+    seed: int = 1,
+    fraction: float = 0.1,
+    split_by: str = "random",
+    rows: int | None = None,
 ) -> TaskTable:
     """Read a task table and hold out its validation rows.
 
     Validation rows, in this order of preference: those of ``fold`` in a column ``fold`` or in a stratified k-fold cut
     of the training rows (``folds`` > 0; one cut whatever the ``seed``, so that the folds are parts of one whole); those
     the table marks; ``fraction`` of the training rows, stratified, drawn by ``seed``. Test rows are never touched.
+    ``rows``: see `keep_training_rows`.
 
     Raises:
         InputError: as `read_task_table`, and if no validation rows can be taken or a class is left without training
             rows.
     """
-    table = read_task_table(path, split_by)
+    table = keep_training_rows(read_task_table(path, split_by), rows, seed, path)
     split = table.split.copy()
     if folds:
         split[table.train] = "train"
