@@ -55,6 +55,14 @@ def test_the_penalty_is_chosen_without_the_held_out_rows():
     assert (moved == 5).all()
 
 
+def test_blocks_of_a_baseline_have_the_same_say_whatever_their_width():
+    generator = np.random.default_rng(0)
+    wide, narrow = generator.normal(size=(ROWS, 400)), generator.normal(size=(ROWS, 2))
+    targets, fold = narrow[:, :1], np.arange(ROWS) % 5
+    together = squared_errors([np.concatenate([wide, narrow], axis=1)], targets, fold).sum()
+    assert squared_errors([[wide, narrow]], targets, fold).sum() < together / 2
+
+
 def task_table(folder, generator):
     """Sequences whose label follows their share of A, which the features know better than k-mers do."""
     labels = generator.integers(0, 2, 2 * ROWS)

@@ -1,8 +1,9 @@
 """Whether a teacher knows what a cheap baseline does not, measured before students learn from it.
 
-Ridge regression explains the targets of each task from counts of k-mers, and from the same counts together with the
-teacher's frozen features. The two are compared by the share of the variance that they explain in cross-validation: 1 -
-squared error / squared error of the mean, where classes are columns of 0 and 1. Only training rows are read.
+Ridge regression explains the targets of each task from a baseline (counts of k-mers; of transcripts also codons, k-mers
+and lengths in blocks of equal variance), and from the strongest baseline together with the teacher's frozen features.
+The two are compared by the share of the variance that they explain in cross-validation: 1 - squared error / squared
+error of the mean, where classes are columns of 0 and 1. Only training rows are read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +23,11 @@ from genestill.core.table_schemas import LABELS
 from genestill.core.tables import read_metadata, read_table, write_tsv
 from genestill.core.task_tables import read_task_table
 from genestill.evaluation.bootstrap import draw_weights, interval
+from genestill.evaluation.probes.baselines import composition
 from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.probes.tables import read_task
+from genestill.evaluation.settings import TranscriptBaselineSettings
 
 FOLDS = 5
 PENALTIES = 10.0 ** np.arange(-4, 3)
@@ -42,21 +45,26 @@ class Question:
 
     Attributes:
         name: of the task.
-        baselines: name to features, float [n, size] each.
+        baselines: name to blocks of features, float [n, size] each; a single block may stand without its list.
         features: of the frozen teacher, float32 [n, D].
         targets: float64 [n, m].
         groups: int64 [n]; rows of a group stay in one fold.
     """
 
     name: str
-    baselines: dict[str, np.ndarray]
+    baselines: dict[str, np.ndarray | list[np.ndarray]]
     features: np.ndarray
     targets: np.ndarray
     groups: np.ndarray
 
 
-def _kernel(features: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Inner products of features, standardised on the training rows, float64 [n, n]; 1 on average at a training row."""
+def _kernel(features: np.ndarray | list[np.ndarray], training: np.ndarray) -> np.ndarray:
+    """Inner products of features, standardised on the training rows, float64 [n, n]; 1 on average at a training row.
+
+    Of several blocks it is the mean over them, so that each has the same say.
+    """
+    if isinstance(features, list):
+        return np.mean([_kernel(block, training) for block in features], axis=0)
     taught = features[training].astype(np.float64)
     mean, scale = taught.mean(axis=0), taught.std(axis=0)
     kept = scale > 1e-9
@@ -82,11 +90,13 @@ def _fit(kernel: np.ndarray, targets: np.ndarray, training: np.ndarray, held: np
     return best, mean + kernel[np.ix_(held, training)] @ weights
 
 
-def squared_errors(blocks: Sequence[np.ndarray], targets: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def squared_errors(
+    blocks: Sequence[np.ndarray | list[np.ndarray]], targets: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
     """Squared error of each row in cross-validation, float64 [n].
 
     Args:
-        blocks: one matrix of features, or a baseline's and a teacher's; float [n, size] each.
+        blocks: one matrix of features, or a baseline's and a teacher's; float [n, size] each, or lists of such.
         targets: float64 [n, m].
         fold: int64 [n], the part of each row.
     """
@@ -223,7 +233,8 @@ def probe_questions(
         chosen, targets = table.iloc[rows], targets[rows]
         tracks = (list(chosen["cds"]), list(chosen["splice"]))
         sequences = chosen["sequence"].tolist()
-        baselines = {f"k-mers {low}-{high}": kmer_features(sequences, low, high, *tracks) for low, high in kmers}
+        baselines: dict = {f"k-mers {low}-{high}": kmer_features(sequences, low, high, *tracks) for low, high in kmers}
+        baselines["composition"] = list(composition.features(chosen, TranscriptBaselineSettings()).values())
         scale = np.maximum(targets.std(axis=0), 1e-12)
         features = find_embeddings(shards, chosen["transcript"].tolist()).astype(np.float32)
         yield Question(metadata["task"], baselines, features, targets / scale, chosen["group"].to_numpy())
