@@ -13,7 +13,9 @@ from genestill.core.errors import InputError
 from genestill.core.files import write_json
 from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.baselines.kmers import kmer_features
-from genestill.evaluation.probes.kept import (
+from genestill.evaluation.probes.probe import run_probe, score
+from genestill.evaluation.probes.report import Training, stability_table
+from genestill.evaluation.probes.retained import (
     bootstrap_scores,
     merge_seeds,
     summarise,
@@ -21,8 +23,6 @@ from genestill.evaluation.probes.kept import (
     weighted_average_precision,
     weighted_pearson,
 )
-from genestill.evaluation.probes.probe import run_probe, score
-from genestill.evaluation.probes.report import Training, stability_table
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.settings import TRANSCRIPT_BASELINES
 
@@ -180,13 +180,13 @@ def _trained(predictions):
     return predictions.assign(training=of, model=predictions["model"].where(of.isna(), "s"))
 
 
-def test_kept_lies_between_baseline_and_teacher_with_its_interval():
+def test_the_retained_fraction_lies_between_baseline_and_teacher_with_its_interval():
     predictions = _predictions(["teacher", "student", "kmers"], [0.3, 0.6, 2.0])
     summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", "kmers", "student")
     cells = summary.set_index(["model", "metric", "minus"])
-    assert cells.loc[("teacher", "kept", ""), "value"] == pytest.approx(1)
-    assert cells.loc[("kmers", "kept", ""), "value"] == pytest.approx(0)
-    kept = cells.loc[("student", "kept", "")]
+    assert cells.loc[("teacher", "retained_fraction", ""), "value"] == pytest.approx(1)
+    assert cells.loc[("kmers", "retained_fraction", ""), "value"] == pytest.approx(0)
+    kept = cells.loc[("student", "retained_fraction", "")]
     assert 0 < kept["low"] < kept["value"] < kept["high"] < 1
     assert cells.loc[("student", "own", "teacher"), "high"] < 0
     assert ("student", "own", "student") not in cells.index
@@ -195,10 +195,10 @@ def test_kept_lies_between_baseline_and_teacher_with_its_interval():
     assert kmers["value"] == pytest.approx(-cells.loc[("student", "own", "kmers"), "value"])
 
 
-def test_kept_is_undefined_where_the_teacher_does_not_beat_the_baseline():
+def test_the_retained_fraction_is_undefined_where_the_teacher_does_not_beat_the_baseline():
     predictions = _predictions(["teacher", "student", "kmers"], [1.0, 1.0, 1.0])
     summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", "kmers", "student")
-    assert summary.loc[summary["metric"] == "kept", ["low", "high"]].isna().all(axis=None)
+    assert summary.loc[summary["metric"] == "retained_fraction", ["low", "high"]].isna().all(axis=None)
 
 
 def test_models_probed_on_other_rows_are_refused():

@@ -10,7 +10,7 @@ import test_probes
 import test_sequence_tasks
 import test_taxonomy
 
-from genestill.evaluation.probes.kept import best_baseline, bootstrap_scores, merge_seeds, summarise
+from genestill.evaluation.probes.retained import best_baseline, bootstrap_scores, merge_seeds, summarise
 from genestill.evaluation.sequence_tasks.scores import score_runs
 
 case = test_taxonomy.case
@@ -70,7 +70,7 @@ def test_same_summary_of_probes():
         ("s", "own", "teacher"): [-0.06178234645, -0.08170341712, -0.04735371392],
         ("s", "own", "kmer"): [0.3237281531, 0.2598371422, 0.3968927865],
         ("kmer", "own", "s"): [-0.3237281531, -0.3968927865, -0.2598371422],
-        ("s", "kept", ""): [0.8397388748, 0.7828597716, 0.882564014],
+        ("s", "retained_fraction", ""): [0.8397388748, 0.7828597716, 0.882564014],
         ("s", "ratio_to_teacher", ""): [0.9355263786, float("nan"), float("nan")],
     }.items():
         assert cells.loc[cell].tolist() == pytest.approx(expected, rel=1e-9, nan_ok=True), cell

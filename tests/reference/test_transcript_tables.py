@@ -187,7 +187,7 @@ def test_every_row_of_a_multilabel_task_is_kept_whole_or_counted(cells):
 def test_the_table_of_probes_says_which_rows_a_task_lost(tmp_path):
     from genestill.core.table_schemas import PROBE_PREDICTIONS
     from genestill.core.tables import write_table
-    from genestill.evaluation.probes.kept import read_left_out
+    from genestill.evaluation.probes.retained import read_left_out
 
     sentences = {"half_life": "3 of 20 rows left out: 3 without a target (line 2, …)", "whole": ""}
     empty = pd.DataFrame({name: [] for name in PROBE_PREDICTIONS.names}, dtype=object)

@@ -137,7 +137,7 @@ def _wide(table: pd.DataFrame, source: str, by: str) -> str:
 
 def _place(row: pd.Series) -> tuple:
     """Where a figure stands in a table: scores before counts, the mean and low ranks before the rest."""
-    metrics = ("f1", "own", "kept")
+    metrics = ("f1", "own", "retained_fraction")
     place = metrics.index(row["metric"]) if row["metric"] in metrics else len(metrics)
     depth = RANKS.index(row["task"]) if row["task"] in RANKS else len(RANKS)
     return (row["dataset"], row["metric"] in _DOWN, place, row["metric"], -depth, row["task"], row["stratum"])

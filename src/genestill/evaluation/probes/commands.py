@@ -68,7 +68,7 @@ def _run_probe(options) -> None:
 
 
 def _add_table(commands) -> None:
-    summary = "one table of all models: scores, what the student kept, intervals; and the stability of training"
+    summary = "one table of all models: scores, what the student retained, intervals; and the stability of training"
     parser = commands.add_parser("probe-table", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
     parser.add_argument("--dataset", required=True, help="name of the data set")

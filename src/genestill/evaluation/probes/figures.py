@@ -38,7 +38,7 @@ def draw_maps(
 
 
 def draw_scores(summary: pd.DataFrame, output: str | Path) -> None:
-    """Mean probe score of every model with its interval, from `kept.summarise`."""
+    """Mean probe score of every model with its interval, from `retained.summarise`."""
     means = summary[(summary["metric"] == "own") & (summary["minus"] == "")]
     figure = new_figure(7, 0.45 * len(means) + 1.4)
     with matplotlib.rc_context(STYLE):

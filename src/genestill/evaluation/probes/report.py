@@ -14,7 +14,8 @@ from genestill.core.table_schemas import METRICS
 from genestill.core.tables import write_table, write_tsv
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
-from genestill.evaluation.probes.kept import (
+from genestill.evaluation.probes.probe import BESIDE, HEADLINE
+from genestill.evaluation.probes.retained import (
     MEAN,
     best_baseline,
     bootstrap_scores,
@@ -24,7 +25,6 @@ from genestill.evaluation.probes.kept import (
     summarise,
     tabulate,
 )
-from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _fair(predictions: pd.DataFrame, name: str) -> str:
 
 
 def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> str:
-    """The rows of `kept.tabulate` as text: scores, intervals, and what was kept above the best baseline."""
+    """The rows of `retained.tabulate` as text: scores, intervals, and what was retained above the best baseline."""
     metrics = metrics.assign(model=list(map(named, metrics["model"], metrics["variant"])))
     cells = metrics.set_index(["task", "model", "metric", "minus"]).sort_index()
     single = metrics[metrics["task"] != MEAN]
@@ -97,14 +97,16 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
     less = f"less {student}"
     width = max(24, len(less))
     first = max(map(len, metrics["model"]))
-    head = f"{'model':{first}} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'kept':>6} {'95 % interval':>15}  "
+    head = (
+        f"{'model':{first}} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'retained':>8} {'95 % interval':>15}  "
+    )
     lines = [head + "  ".join(headings)]
     for model in dict.fromkeys(metrics.loc[metrics["task"] == MEAN, "model"]):
-        kept = interval = ""
+        fraction = interval = ""
         if model not in (teacher, baseline):
-            row = cells.loc[(MEAN, model, "kept", "")]
+            row = cells.loc[(MEAN, model, "retained_fraction", "")]
             sound = not math.isnan(row["low"])
-            kept = f"{row['value']:6.2f}" if sound else "-"
+            fraction = f"{row['value']:6.2f}" if sound else "-"
             interval = f"[{row['low']:.2f}, {row['high']:.2f}]" if sound else "undefined"
         apart = ""
         if model != student:
@@ -117,7 +119,7 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
             for column, heading in zip(columns, headings, strict=True)
         ]
         lines.append(
-            f"{model:{first}} {own['value']:6.3f} {mean:>15} {apart:>{width}} {kept:>6} {interval:>15}  "
+            f"{model:{first}} {own['value']:6.3f} {mean:>15} {apart:>{width}} {fraction:>8} {interval:>15}  "
             + "  ".join(tasks)
         )
     lines += [
@@ -125,7 +127,8 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Strongest baseline: {baseline}.",
         "fit: mrnabench, features as they are; blocks, every block of features at equal variance, its weight and the "
         "penalty by leave-one-out on training rows; with: the blocks of that baseline beside the model's embeddings.",
-        "kept: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the strongest baseline.",
+        "retained: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the strongest "
+        "baseline.",
         "Intervals: paired bootstrap over homology groups of the test transcripts and over seeds.",
     ]
     return "\n".join(lines) + "\n"

@@ -22,8 +22,8 @@ from genestill.core.table_schemas import (
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.blocks import predict_with_blocks
-from genestill.evaluation.probes.kept import BENCHMARK
 from genestill.evaluation.probes.probe import ProbeResult, probe_with, run_probe
+from genestill.evaluation.probes.retained import BENCHMARK
 from genestill.evaluation.probes.splits import split_rows
 from genestill.evaluation.settings import ProbeSettings, TranscriptBaselineSettings
 

@@ -1,8 +1,8 @@
-"""What a student kept of its teacher, with paired bootstrap intervals.
+"""What a student retained of its teacher, with paired bootstrap intervals.
 
-kept = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric (Pearson's r
-or AUROC), all fitted with blocks at equal variance. The baseline is the strongest one. A replicate draws homology
-groups of each task with replacement, and split seeds with replacement; all models are scored on the same draw.
+retained fraction = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric
+(Pearson's r or AUROC), all fitted with blocks at equal variance. The baseline is the strongest one. A replicate draws
+homology groups of each task with replacement, and split seeds with replacement; all models are scored on the same draw.
 """
 
 import json
@@ -127,9 +127,9 @@ def summarise(
     """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `table_schemas.METRICS`.
 
     For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline,
-    student and others of ``compared``, what is ``kept``, and ``ratio_to_teacher`` (without interval). ``kept`` is null
-    unless the teacher beats the baseline, and its interval unless it does so in all replicates of it: the ratio has no
-    meaning there, which is a result too.
+    student and others of ``compared``, ``retained_fraction``, and ``ratio_to_teacher`` (without interval).
+    ``retained_fraction`` is null unless the teacher beats the baseline, and its interval unless it does so in all
+    replicates of it: the ratio has no meaning there, which is a result too.
     """
     for name in (teacher, baseline, student):
         if name not in scores:
@@ -144,8 +144,8 @@ def summarise(
         for other in dict.fromkeys([teacher, baseline, student, *compared]):
             if other != model:
                 rows.append(_row(model, "own", mean - means[other], level) | {"minus": other})
-        kept = (mean - means[baseline]) / np.where(gap == 0 if sound else gap <= 0, np.nan, gap)
-        rows.append(_row(model, "kept", kept, level if sound else None))
+        fraction = (mean - means[baseline]) / np.where(gap == 0 if sound else gap <= 0, np.nan, gap)
+        rows.append(_row(model, "retained_fraction", fraction, level if sound else None))
         rows.append(_row(model, "ratio_to_teacher", mean / means[teacher], None))
     return pd.DataFrame(rows)
 
