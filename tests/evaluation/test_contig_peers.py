@@ -7,11 +7,11 @@ import pytest
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, format_lineage, parse_lineage
-from genestill.core.table_schemas import PREDICTIONS
-from genestill.core.tables import read_metadata, read_table
+from genestill.core.table_schemas import GENE_HITS, INDEX, PREDICTIONS
+from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.evaluation.contig_peers import registry
 from genestill.evaluation.contig_peers.calling import call_peer
-from genestill.evaluation.contig_peers.diamond import summarise_hits
+from genestill.evaluation.contig_peers.diamond import run_diamond, summarise_hits
 from genestill.evaluation.contig_peers.evidence import Evidence, cut, read_bins, read_calls, to_genus
 from genestill.evaluation.contig_peers.metabuli import run_metabuli
 from genestill.evaluation.contig_peers.registry import PEERS, TRAINED, Program, leave_out
@@ -198,6 +198,46 @@ def test_hits_of_diamond_are_kept_once_for_each_gene_and_genome(tmp_path):
     ]
     (tmp_path / "none.tsv").write_text("")
     assert summarise_hits(tmp_path / "none.tsv", ["a_1"]).empty
+
+
+PYRODIGAL = """#!/bin/sh
+# Two genes on each contig, named as Pyrodigal names them.
+test "$7 $8" = "-p meta"
+grep '>' "$2" | while read -r name; do printf '%s_1 # 1 # 9\nMK\n%s_2 # 1 # 9\nMK\n' "$name" "$name"; done > "$4"
+"""
+DIAMOND = """#!/bin/sh
+# Every gene hits every protein.
+set -e
+case "$1" in
+makedb) cp "$3" "$5.dmnd" ;;
+blastp)
+    grep '>' "$3" | tr -d '>' | cut -d' ' -f1 | while read -r gene; do
+        grep '>' "$5.dmnd" | tr -d '>' | while read -r protein; do printf '%s\t%s\t50\n' "$gene" "$protein"; done
+    done > "$7" ;;
+esac
+"""
+
+
+def test_genes_of_the_contigs_of_the_index_are_searched_in_the_proteins_of_the_reference(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for name, text in (("pyrodigal", PYRODIGAL), ("diamond", DIAMOND)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (tmp_path / "contigs.fna").write_text(">short\nAC\n>k_1\nACGT\n>k_2\nACGT\n")
+    index = {"id": ["k_2", "k_1"], "length": [4, 4], "gc": [0.5, 0.5], "sample": [None, None], "checksum": ["", ""]}
+    write_table(tmp_path / "index.parquet", pd.DataFrame(index), INDEX)
+    (tmp_path / "genomes.tsv").write_text("file\nnear.fna.gz\nfar.fna\n")
+    for genome in ("near", "far", "other"):
+        (tmp_path / f"{genome}.faa").write_text(f">{genome}|1\nMK\n>{genome}|2\nMK\n")
+    where = (tmp_path / "index.parquet", tmp_path / "genomes.tsv", tmp_path, 1, tmp_path / "genes.parquet")
+    run_diamond(tmp_path / "contigs.fna", *where)
+    table = read_table(tmp_path / "genes.parquet", GENE_HITS)
+    rows = [[name, gene, genome] for name in ("k_2", "k_1") for gene in (1, 2) for genome in ("far", "near")]
+    assert table[["id", "gene", "genome"]].to_numpy().tolist() == rows
+    (tmp_path / "far.faa").unlink()
+    with pytest.raises(InputError, match=r"no such file: .*far\.faa"):
+        run_diamond(tmp_path / "contigs.fna", *where)
 
 
 def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):
