@@ -19,16 +19,17 @@ if TEACHER_CONFIG["model"] and not TEACHER_IS_FOLDER:
 # A database that is no file here is one of those that MMseqs2 downloads.
 if REFERENCE["database"] and not Path(f"{REFERENCE['database']}.dbtype").is_file():
     FETCHED.append(f"{RESULTS}/reference/database")
+# A benchmark is nothing of its own: it fetches what each of its communities does.
+if config["benchmark"]["communities"]:
+    FETCHED = [
+        getattr(rules, f"{community}_fetch").input
+        for community in config["benchmark"]["communities"]
+    ]
 PEERS = {
     "amber": TRUTH and config["evaluation"]["amber"],
     "vamb": {*TAXOMETER, "vamb-bins"} & set(config["evaluation"]["benchmark"]),
 }
 FETCHED += [peer_environment(peer) for peer, wanted in PEERS.items() if wanted]
-# A benchmark fetches what each of its communities does.
-FETCHED += [
-    getattr(rules, f"{community}_fetch").input
-    for community in config["benchmark"]["communities"]
-]
 
 
 rule fetch:
