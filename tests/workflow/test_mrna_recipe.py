@@ -15,7 +15,7 @@ def complete(settings: dict) -> dict:
     return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
 
 
-@pytest.mark.parametrize("name", ["mrna-demo", "mrna-real", "mrna-published"])
+@pytest.mark.parametrize("name", ["mrna-demo", "mrna-real", "mrna-published", "mrna-stability"])
 def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
     mrna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["mrna"]
     for student in mrna["students"].values():

@@ -150,17 +150,18 @@ def stability_table(training: Sequence[Training]) -> pd.DataFrame:
 
 
 def format_stability(runs: pd.DataFrame) -> str:
-    """Per objective: runs, runs that diverged, spread of the final loss over seeds, spikes, gradient norm tail."""
+    """Per student: runs, runs that diverged, spread of the final loss over seeds, spikes, gradient norm tail."""
     lines = [
-        f"{'objective':28} {'runs':>4} {'diverged':>8} {'final loss':>18} {'spikes':>6} {'gradient 99 % / median':>22}"
+        f"{'student':28} {'objective':28} {'runs':>4} {'diverged':>8} {'final loss':>18} {'spikes':>6} "
+        f"{'gradient 99 % / median':>22}"
     ]
     trained = runs[runs["steps"] > 0]
-    for objective, of in trained.groupby("objective"):
+    for (model, objective), of in trained.groupby(["model", "objective"], sort=False):
         loss = of["final_loss"]
         spread = f"{loss.mean():.4f} +- {loss.std(ddof=1) if len(of) > 1 else 0:.4f}"
         tail = (of["gradient_norm_99"] / of["gradient_norm_median"]).mean()
         lines.append(
-            f"{objective:28} {len(of):4d} {int(of['diverged'].notna().sum()):8d} {spread:>18} "
+            f"{model:28} {objective:28} {len(of):4d} {int(of['diverged'].notna().sum()):8d} {spread:>18} "
             f"{int(of['loss_spikes'].sum()):6d} {tail:22.2f}"
         )
     return "\n".join(lines) + "\n"
