@@ -63,7 +63,7 @@ def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
 _STRATA = {NO_EXACT: "without contigs of genomes that the reference holds", ALL: "all contigs"}
 
 _LEGEND = """A name without "> x" counts calls at the model's own threshold, one with it above that score: the best
-of .5, .8 and .95 in hindsight, where it beats the model's own.
+of .5, .8 and .95 in hindsight, where it beats the model's own. "-at x": a peer at that threshold, in hindsight too.
 F1 = 2 P R / (P + R), P = correct / (correct + wrong), R = correct / all contigs;
 mean over seeds, then over communities.
 [ ]: 95 % interval, genomes (genera and families where these are absent) resampled within their status over all
