@@ -129,6 +129,34 @@ def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment
     assert all(parameter.grad is not None for parameter in student.token_embedding.parameters())
 
 
+@pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
+def test_masked_bases_are_read_off_the_states_of_the_tokens_that_hide_them(corpus, architecture, tokenizer):
+    torch.manual_seed(1)
+    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    student, adapter = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
+    model = Distillation(student, DistillationSettings("masked_bases"), *features.scale())
+    batch = features.batch(0, 4, 1, adapter, 0.15, 64)
+    states = torch.randn(*batch["input_ids"].shape, student.config.hidden_size, requires_grad=True)
+    loss = model.terms["masked_bases"](states, batch)
+    assert loss.item() == pytest.approx(np.log(4), abs=0.5)
+    loss.backward()
+    read = states.grad.abs().sum(-1) > 0
+    assert (read == batch["masked"]).all()
+
+
+def test_half_of_the_windows_may_be_read_on_the_other_strand(corpus, tmp_path):
+    start = Start("had-tiny", max_tokens=64)
+    weights = {}
+    for name, both in (("one", False), ("both", True), ("again", True)):
+        pretrain_student(
+            start, corpus / "windows.fna", TrainingSettings(2, 4), "tokens", 0.15, tmp_path / name, device="cpu",
+            both_strands=both,
+        )  # fmt: skip
+        weights[name] = load_file(tmp_path / name / "model.safetensors")["encoder.token_embedding.weight"]
+    assert torch.equal(weights["both"], weights["again"])
+    assert not torch.equal(weights["both"], weights["one"])
+
+
 def test_visible_alignment_never_touches_masked_features(corpus):
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student("had-tiny")

@@ -86,7 +86,7 @@ def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_
     calls = planned("finetune", settings, tmp_path)
     for fold, seed in enumerate((7, 5, 9)):
         jobs = [line for line in calls if f" --seed {seed} " in line]
-        assert len(jobs) == 5  # students of the recipe and of the demo
+        assert len(jobs) == 6  # students of the recipe and of the demo
         assert all(f" --epochs 2 --batch 128 --learning-rates 0.001 --folds 3 --fold {fold} " in line for line in jobs)
 
 
@@ -107,7 +107,7 @@ def test_students_are_trained_several_times_and_fitted_on_several_numbers_of_row
     assert sum(" --rows 64 " in line for line in fitted) == 3
     scored = next(line for line in lines if " sequence-scores " in line)
     assert "/untrained-full.64.7.parquet" in scored
-    assert "--question distillation distilled undistilled 1" in scored
+    assert "--question distillation distilled masked-bases 1" in scored
 
 
 def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):

@@ -42,6 +42,7 @@ TRANSCRIPT_OBJECTIVES = {
 DNA_OBJECTIVES = {
     "alignment": Objective("the teacher's features of its tokens, squared error", needs="token"),
     "reconstruction": Objective("masked bases, which a decoder predicts from what is visible", hides_bases=True),
+    "masked_bases": Objective("masked bases, which a head reads off the student's states there", hides_bases=True),
 }
 
 

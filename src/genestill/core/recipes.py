@@ -3,7 +3,10 @@
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 
 # Settings of dna.defaults that the other method of training does not know.
-NOT_OF_METHOD = {"distil": {"masking"}, "pretrain": {"objective", "scope", "alignment_pooling"}}
+NOT_OF_METHOD = {
+    "distil": {"masking", "reverse_complement_augmentation"},
+    "pretrain": {"objective", "scope", "alignment_pooling"},
+}
 # What a teacher can be asked for.
 REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
 CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given

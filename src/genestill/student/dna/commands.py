@@ -109,6 +109,7 @@ def _run_pretrain(options) -> dict:
         options.output,
         options.output_history,
         options.device,
+        masked.reverse_complement_augmentation,
     )
 
 

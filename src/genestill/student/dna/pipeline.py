@@ -12,7 +12,7 @@ from genestill.core.devices import choose_device
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
 from genestill.core.seeds import seed_everything
-from genestill.core.sequences import read_fasta
+from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.shards import teacher_of
 from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import write_table
@@ -46,10 +46,12 @@ def pretrain_student(
     output: str | Path,
     history: str | Path | None = None,
     device: str = "auto",
+    both_strands: bool = False,
 ) -> dict:
     """Masked language modelling over the windows of a FASTA file; ``training.steps`` 0 saves the student untrained.
 
-    With ``start.initial`` this is continual pretraining (the language head saved beside the student goes on too).
+    With ``both_strands`` half of the windows, drawn at each step, are reverse-complemented. With ``start.initial``
+    this is continual pretraining (the language head saved beside the student goes on too).
     Returns the loss over the last ten steps.
     """
     seed_everything(training.seed)
@@ -66,6 +68,9 @@ def pretrain_student(
     def draw(step: int) -> list[Batch]:
         generator = np.random.default_rng([training.seed, step])
         chosen = [windows[row] for row in shuffled.rows(step)]
+        if both_strands:
+            turned = np.random.default_rng([training.seed, 1, step]).random(len(chosen)) < 0.5
+            chosen = [reverse_complement(one) if turn else one for one, turn in zip(chosen, turned, strict=True)]
         batch, targets = masked_batch(chosen, adapter, masking, share, start.max_tokens, generator)
         read = {name: batch[name] for name in ("input_ids", "attention_mask")}
         return [Batch(read | {"targets": targets}, int(batch["attention_mask"].sum()))]
@@ -74,6 +79,7 @@ def pretrain_student(
         return model(**tensors), {}
 
     settings = {"stage": "pretrain", "masking": masking, "mask_fraction": share, **dataclasses.asdict(start)}
+    settings["reverse_complement_augmentation"] = both_strands
     inputs = {"sequences": sequences} | start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs)
     curve = _train(model, draw, compute_loss, training, checkpoint, len(windows), history)

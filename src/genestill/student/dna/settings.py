@@ -85,13 +85,18 @@ class TrainingSettings(Settings):
 
 @dataclass(frozen=True)
 class Masking(Settings):
-    """What is masked."""
+    """What of a window a student reads: which tokens are masked, and on which strand."""
 
     mask_fraction: float = setting(0.15, "Share of tokens or groups that are masked.", exclusive_minimum=0, maximum=1)
     masking: str = setting(
         "tokens",
         "Of method pretrain; single tokens, or all bases of a 6-mer as a distilled student sees them.",
         choices=("tokens", "groups"),
+    )
+    reverse_complement_augmentation: bool = setting(
+        False,
+        "Of method pretrain; whether half of the windows are reverse-complemented at random. A distilled student reads "
+        "windows as its teacher read them.",
     )
 
 
@@ -102,7 +107,7 @@ class DistillationSettings(Settings):
     The scope ``visible`` is HAD's, ``masked`` and ``all`` are controls.
     """
 
-    objective: str = setting("+".join(DNA_OBJECTIVES), f"Of method distil. {describe_objectives(DNA_OBJECTIVES)}")
+    objective: str = setting("alignment+reconstruction", f"Of method distil. {describe_objectives(DNA_OBJECTIVES)}")
     scope: str = setting("visible", "Of method distil; 6-mers that are aligned.", choices=("visible", "masked", "all"))
     alignment_pooling: str = setting(
         "pooled",
