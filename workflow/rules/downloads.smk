@@ -26,19 +26,6 @@ DATABASES = "resources/downloads/databases"
 OF_GTDB = config["reference"]["database"] in ("GTDB", f"{DATABASES}/GTDB/proteins")
 
 
-def cami2_samples(dataset):
-    """The numbers of a data set's samples."""
-    start = f"{dataset}/contigs-"
-    return [file.removeprefix(start) for file in CAMI2_FILES if file.startswith(start)]
-
-
-def cami2_reads(wildcards):
-    """The archive that holds the reads of a sample: that of its contigs where they are published together."""
-    dataset, sample = wildcards.dataset, wildcards.sample
-    kind = "reads" if f"{dataset}/reads-{sample}" in CAMI2_FILES else "contigs"
-    return f"{CAMI2}/{dataset}/{kind}-{sample}.archive"
-
-
 localrules:
     fetch_cami2,
     fetch_database,

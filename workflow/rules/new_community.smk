@@ -8,7 +8,8 @@ SEARCH = next(
     (name for name in config["student"]["evidence"] if EVIDENCE[name].behind_labels),
     "hits",
 )
-ALONE = {"corrector-alone": "alone", "corrector-searched": "searched"}
+# The hits that each of the two ways to annotate new contigs reads: the student alone, and with a search.
+NEW_HITS = {"corrector-alone": [], "corrector-searched": f"{NEW}/labels/hits.parquet"}
 
 
 use rule cut_community as cut_new_community with:
@@ -71,17 +72,13 @@ use rule search_contigs as search_new_contigs with:
         f"{RESULTS}/benchmarks/labels/search_new_contigs.tsv"
 
 
-def hits_of_new_contigs(model):
-    return f"{NEW}/labels/hits.parquet" if ALONE[model] == "searched" else []
-
-
 rule predict_new_contigs:
     input:
         model=f"{RESULTS}/student/corrector.seed{{seed}}/model",
         contigs=f"{NEW}/reference/community/contigs.fna.gz",
         index=f"{NEW}/reference/contigs.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
-        hits=lambda wildcards: hits_of_new_contigs(wildcards.model),
+        hits=lambda wildcards: NEW_HITS[wildcards.model],
     output:
         f"{NEW}/student/{{model}}.seed{{seed}}/predictions.parquet",
     log:
@@ -89,7 +86,7 @@ rule predict_new_contigs:
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
-        model="|".join(ALONE),
+        model="|".join(NEW_HITS),
         seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
@@ -104,7 +101,7 @@ rule predict_new_contigs:
         ),
         runtime=30,
     params:
-        hits=lambda wildcards: options(**{SEARCH: hits_of_new_contigs(wildcards.model)}),
+        hits=lambda wildcards: options(**{SEARCH: NEW_HITS[wildcards.model]}),
     shell:
         "python -m genestill student predict --model {input.model:q} --contigs {input.contigs:q}"
         " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} --output {output:q} 2> {log:q}"
@@ -112,7 +109,7 @@ rule predict_new_contigs:
 
 NEW_RUNS = [
     (model, seed)
-    for model in ALONE
+    for model in NEW_HITS
     for seed in range(1, config["evaluation"]["benchmark"].get("corrector", 0) + 1)
 ]
 
