@@ -32,6 +32,7 @@ from genestill.labels.search import write_queries
 from genestill.labels.settings import SearchSettings
 
 CANDIDATES = 5  # times as many candidates are kept as a search aligns: what moves up when others are withheld
+LOOKED_AT = 2
 FURTHER = 3
 FILTER_HITS = 50
 LEAST_LEFT = 0.25  # share of a database's residues that a smaller one must hold: E-values are kept up to its inverse
@@ -206,14 +207,18 @@ def _align(kept: Path, database: Path, settings: SearchSettings, threads: int, f
     run_program(["mmseqs", "align", *between, "aligned", *limits, *most, *common], folder)
     limits += ["--max-accept", settings.accepted, "--alignment-mode", 1]
     run_program(["mmseqs", "lcaalign", *between, "joined", *limits, *common], folder)
-    candidates = read_results(kept / "candidates", CANDIDATE_COLUMNS, folder, threads)[["key", "target"]]
+    # No more are looked at in memory: where these are not enough, a fragment is aligned again.
+    lines = LOOKED_AT * settings.candidates
+    run_program(["mmseqs", "filterdb", kept / "candidates", "first", "--extract-lines", lines, *common], folder)
+    candidates = read_results(folder / "first", CANDIDATE_COLUMNS, folder, threads)[["key", "target"]]
+    cut = candidates["key"].value_counts().loc[lambda number: number >= lines].index
     for name, accepted in (("aligned", FURTHER * max(settings.accepted, settings.hits)), ("joined", None)):
         run_program(["mmseqs", "addtaxonomy", database, name, f"{name}_taxa", *common], folder)
         columns = ALIGNMENT_COLUMNS | {"taxid": np.int64}
         matches = read_results(folder / f"{name}_taxa", columns, folder, threads)
         examined, whole = _examined(candidates, matches, FURTHER * settings.rejected, accepted)
         write_table(kept / f"{name}.parquet", examined, EXAMINED)
-        write_table(kept / f"{name}_whole.parquet", pd.DataFrame({"fragment": whole}), _WHOLE)
+        write_table(kept / f"{name}_whole.parquet", pd.DataFrame({"fragment": np.setdiff1d(whole, cut)}), _WHOLE)
 
 
 _WHOLE = pa.schema([column("fragment", pa.int64(), "key of a fragment all of whose candidates were aligned")])

@@ -149,8 +149,8 @@ def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -
     best, open_ = _best_targets(_left(kept.aligned, keys, reduced), settings.evalue, kept.whole[0], *usual)
     # The target whose part was aligned to the candidates, in the whole database.
     further = (FURTHER * settings.rejected, settings.accepted)
-    part, _ = _best_targets(kept.aligned, settings.evalue / LEAST_LEFT, kept.whole[0], *further)
-    same = best.index[best == part.reindex(best.index)]
+    part, unsure = _best_targets(kept.aligned, settings.evalue / LEAST_LEFT, kept.whole[0], *further)
+    same = best.index[best == part.reindex(best.index)].difference(unsure)
     rows = _left(kept.joined, same, reduced)
     match = (rows["place"] >= 0).to_numpy()
     key = rows["fragment"].to_numpy()
