@@ -32,6 +32,7 @@ from genestill.evaluation.sequence_tasks.scores import (
     strongest_baseline,
     tabulate_answers,
     tabulate_rows,
+    without_copies,
 )
 from genestill.evaluation.sequence_tasks.tables import (
     Protocol,
@@ -294,8 +295,20 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     assert json.loads(read_metadata(tmp_path / "probe.parquet")["classes"]) == ["0", "1"]
     out = [tmp_path / name for name in ("metrics.parquet", "table.tsv", "scores.svg")]
     predictions = [tmp_path / "kmer.parquet", tmp_path / "probe.parquet"]
-    score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], STRONGEST_BASELINE, 1, *out)
-    assert read_table(out[0], METRICS)["benchmark"].isin(["mine", "all"]).all()
+    (tmp_path / "copies.tsv").write_text("row\tcopy\n170\texact\n")
+    score_tables(
+        predictions,
+        "here",
+        RESOURCES / "sequence_tasks.tsv",
+        [],
+        STRONGEST_BASELINE,
+        1,
+        *out,
+        copies={"mine/one": tmp_path / "copies.tsv"},
+    )
+    metrics = read_table(out[0], METRICS)
+    assert metrics["benchmark"].isin(["mine", "all"]).all()
+    assert set(metrics.loc[(metrics["stratum"] == "clean") & (metrics["task"] != MEAN), "n_units"]) == {79}
     assert set(pd.read_csv(out[1], sep="\t")["origin"]) == {"measured"}
     page = (tmp_path / "table.html").read_text()
     assert page.index("\nprobe (fit=probe) ") < page.index("\nkmer ")  # the better mean first
@@ -304,6 +317,22 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     assert out[2].read_text().startswith("<?xml")
     draw_task(task, {"mine": [tmp_path / "features.parquet"]}, 60, 1, tmp_path / "tsne.svg")
     assert (tmp_path / "tsne.svg").stat().st_size > 1000
+
+
+def test_copies_of_training_rows_are_counted_and_the_clean_rest_is_scored(tmp_path):
+    table = pd.read_csv(write_task(tmp_path / "task.tsv"), sep="\t")
+    tested = table.index[table["split"] == "test"]
+    table.loc[tested[0], "sequence"] = reverse_complement(table.loc[0, "sequence"]).lower()
+    table.loc[tested[1], "sequence"] = "A" * 20 + table.loc[1, "sequence"][:40]
+    table.to_csv(tmp_path / "task.tsv", sep="\t", index=False)
+    write_rows(tmp_path / "task.tsv", tmp_path / "rows.fna.gz", tmp_path / "copies.tsv")
+    copies = pd.read_csv(tmp_path / "copies.tsv", sep="\t")
+    assert copies.to_dict("list") == {"row": tested[:2].tolist(), "copy": ["exact", "near"]}
+    run = a_run("good", 0.9)
+    clean = without_copies(run, pd.DataFrame({"row": ["0", "2"]}))
+    assert clean.rows.tolist() == [1, *range(3, 300)]
+    assert without_copies(run, pd.DataFrame({"row": range(299)})) is None
+    assert without_copies(run, None) is None
 
 
 @pytest.mark.parametrize(

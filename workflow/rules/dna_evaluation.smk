@@ -58,7 +58,8 @@ rule write_sequence_task_rows:
     input:
         lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
-        f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
+        sequences=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
+        copies=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.copies.tsv",
     log:
         f"{RESULTS}/logs/reference/write_sequence_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
@@ -74,7 +75,8 @@ rule write_sequence_task_rows:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     shell:
-        "python -m genestill evaluation sequence-rows --task {input:q} --output {output:q} 2> {log:q}"
+        "python -m genestill evaluation sequence-rows --task {input:q} --output {output.sequences:q}"
+        " --output-copies {output.copies:q} 2> {log:q}"
 
 
 rule index_sequence_task_rows:
@@ -262,6 +264,7 @@ rule score_sequence_tasks:
                 task=DNA_TASKS,
             ),
         ],
+        copies=expand(f"{RESULTS}/reference/tasks/{{task}}.copies.tsv", task=DNA_TASKS),
         catalogue=workflow.source_path("../../resources/sequence_tasks.tsv"),
         published=[
             workflow.source_path(f"../../resources/published/{name}.tsv")
@@ -313,6 +316,10 @@ rule score_sequence_tasks:
         compared_with=options(
             compared_with=DNA_MODELS.get(DNA["compared_with"], DNA["compared_with"])
         ),
+        copies=" ".join(
+            options(copies=[task, f"{RESULTS}/reference/tasks/{task}.copies.tsv"])
+            for task in DNA_TASKS
+        ),
         questions=" ".join(
             options(
                 question=[name, one["model"], one["minus"], one["rows_factor"] or 1]
@@ -322,7 +329,7 @@ rule score_sequence_tasks:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"
-        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} {params.questions} --seed {params.seed:q}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} {params.copies} {params.questions} --seed {params.seed:q}"
         " --output-answers {output.answers:q}"
         " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
         " 2> {log:q}"

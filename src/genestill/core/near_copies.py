@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from genestill.core.sequences import UNKNOWN_BASE, encode_bases
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases, reverse_complement
 
 
 def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
@@ -19,6 +19,19 @@ def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
     count = len(sequences)
     links = coo_matrix((np.ones(len(rows), np.int8), (rows, count + columns)), shape=(count + len(words),) * 2)
     return connected_components(links, directed=False)[1][:count].astype(np.int64)
+
+
+def find_copies(asked: Sequence[str], known: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the sequences ``asked`` stand among ``known``: (exact, near), bool [asked] each.
+
+    Exact: the same bases on either strand. Near: ``size`` bases in a row are shared, or the whole of a shorter one.
+    """
+    whole = {min(sequence, reverse_complement(sequence)) for sequence in map(str.upper, known)}
+    exact = np.array([min(one, reverse_complement(one)) in whole for one in map(str.upper, asked)], dtype=bool)
+    rows, words = shared_words(asked, size)
+    near = np.zeros(len(asked), dtype=bool)
+    near[rows[np.isin(words, shared_words(known, size)[1])]] = True
+    return exact, near | exact
 
 
 def shared_words(sequences: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:

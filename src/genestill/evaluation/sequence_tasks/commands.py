@@ -21,6 +21,7 @@ def _add_rows(commands) -> None:
     parser = commands.add_parser("sequence-rows", help="the rows of a task table as FASTA, for a teacher to embed")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--output", required=True, metavar="FASTA", help="the sequences; an id is its row's number")
+    parser.add_argument("--output-copies", metavar="TSV", help="test rows that also stand in training, or nearly")
     parser.set_defaults(run=_run_rows)
 
 
@@ -68,6 +69,10 @@ def _add_scores(commands) -> None:
         "--question", action="append", nargs="+", default=[], metavar="NAME",
         help="a name, a model, the model that is subtracted, and of how many times the training rows (default: 1)",
     )  # fmt: skip
+    parser.add_argument(
+        "--copies", action="append", nargs=2, default=[], metavar=("TASK", "TSV"),
+        help="a task and the output-copies of sequence-rows: the other test rows are scored as well (stratum clean)",
+    )  # fmt: skip
     parser.add_argument("--output-answers", metavar="TSV", help="the answers, one row per way of fitting")
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
@@ -92,7 +97,7 @@ def _add_tsne(commands) -> None:
 def _run_rows(options) -> None:
     from genestill.evaluation.sequence_tasks.pipeline import write_rows
 
-    write_rows(options.task, options.output)
+    write_rows(options.task, options.output, options.output_copies)
 
 
 def _run_baseline(options) -> None:
@@ -132,6 +137,7 @@ def _run_scores(options) -> None:
         options.output_figure,
         [_question(words) for words in options.question],
         options.output_answers,
+        dict(options.copies),
     )
 
 

@@ -11,14 +11,15 @@ import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
+from genestill.core.near_copies import find_copies
 from genestill.core.recipes import STRONGEST_BASELINE
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
-from genestill.core.tables import write_table, write_tsv
+from genestill.core.tables import read_tsv, write_table, write_tsv
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import TaskTable, keep_training_rows, read_task_table, variant_of
+from genestill.core.task_tables import NEAR_COPY, TaskTable, keep_training_rows, read_task_table, variant_of
 from genestill.evaluation.pages import write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
@@ -31,6 +32,7 @@ from genestill.evaluation.sequence_tasks.scores import (
     strongest_baseline,
     tabulate_answers,
     tabulate_rows,
+    without_copies,
 )
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
@@ -43,9 +45,23 @@ from genestill.evaluation.settings import BaselineSettings
 HELD_OUT = 0.2  # of the training rows, on which baselines are compared with one another
 
 
-def write_rows(path: str | Path, output: str | Path) -> None:
-    """The sequences of a task table as FASTA, ids are row numbers: what `read_features` asks of embeddings."""
-    write_fasta(output, ((str(row), sequence) for row, sequence in enumerate(read_task_table(path).sequences)))
+def write_rows(path: str | Path, output: str | Path, output_copies: str | Path | None = None) -> None:
+    """The sequences of a task table as FASTA, ids are row numbers: what `read_features` asks of embeddings.
+
+    ``output_copies`` (TSV, columns row and copy) gets the test rows that also stand in training, on either strand:
+    ``exact``, or ``near`` where `task_tables.NEAR_COPY` bases in a row do.
+    """
+    table = read_task_table(path)
+    write_fasta(output, ((str(row), sequence) for row, sequence in enumerate(table.sequences)))
+    if output_copies is not None:
+        tested, taught = ([table.sequences[row] for row in rows] for rows in (table.test, table.train))
+        exact, near = find_copies(tested, taught, NEAR_COPY)
+        copies = pd.DataFrame({"row": table.test[near], "copy": np.where(exact[near], "exact", "near")})
+        write_tsv(output_copies, copies)
+        logger.info(
+            "%s: of %d test rows %d stand in training, and %d share %d bases in a row with it",
+            path, len(exact), exact.sum(), near.sum(), NEAR_COPY,
+        )  # fmt: skip
 
 
 def fit_on_table(
@@ -124,12 +140,14 @@ def score_tables(
     output_figure: str | Path,
     questions: Sequence[Question] = (),
     output_answers: str | Path | None = None,
+    copies: dict[str, str | Path] | None = None,
 ) -> None:
     """Score predictions, set published rows beside them, write the table and draw it.
 
     Beside the table, ``output_table``, stands what the scores say, as text (.txt) and as a page (.html).
 
-    ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it.
+    ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it. ``copies``
+    are the tables of `write_rows` by task: test rows without a copy in training are scored as well (stratum ``clean``).
     """
     runs = [read_run(path) for path in predictions]
     if STRONGEST_BASELINE in (reference, *(question.minus for question in questions)):
@@ -141,6 +159,10 @@ def score_tables(
     known = read_catalogue(catalogue)
     metric_of = {run.task: protocol_of(run.task, known).metric for run in runs}
     scores = score_runs(runs, dataset, metric_of, reference, seed, questions)
+    copied = {task: read_tsv(path, ("row", "copy")) for task, path in (copies or {}).items()}
+    if clean := [run for run in (without_copies(run, copied.get(run.task)) for run in runs) if run is not None]:
+        scored = score_runs(clean, dataset, metric_of, reference, seed)
+        scores = pd.concat([scores, scored[scored["seed"].isna()].assign(stratum="clean")], ignore_index=True)
     write_table(output_metrics, scores, METRICS)
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
@@ -149,6 +171,10 @@ def score_tables(
     answers = tabulate_answers(scores, questions)
     if output_answers is not None:
         write_tsv(output_answers, answers)
+    for task, found in copied.items():
+        rows, exact = next(len(run.rows) for run in runs if run.task == task), (found["copy"] == "exact").sum()
+        text += f"\n{task}: of {rows} test rows {exact} stand in training, {len(found)} share {NEAR_COPY} bases with it"
+    text += "\n" if copied else ""
     if len(answers):
         text += "\n" + answers.round(3).to_string(index=False) + "\n"
     write_answer(Path(output_table).with_suffix(".txt"), f"{dataset}: students and baselines by task", text)

@@ -1,5 +1,6 @@
 """From tables of predictions to the tidy metrics with intervals, and to a table beside the published rows."""
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -106,6 +107,21 @@ def read_run(path: str | Path) -> Run:
     rows = table["row"].to_numpy()[order]
     who = (key["task"], key["model"], key["variant"] or "", key["kind"], int(key["seed"]), int(key["fold"]))
     return Run(*who, rows, labels, predicted, len(classes), held_out)
+
+
+def without_copies(run: Run, copies: pd.DataFrame | None) -> Run | None:
+    """``run`` on the test rows that are not in the column ``row`` of ``copies``; None where that is not known, or few.
+
+    Fewer than two rows of each class that the test rows have are few.
+    """
+    if copies is None:
+        return None
+    kept = ~np.isin(run.rows, copies["row"].astype(np.int64))
+    counts = np.bincount(run.labels[kept], minlength=run.classes)
+    if (counts[np.unique(run.labels)] < 2).any():
+        return None
+    parts = {name: getattr(run, name)[kept] for name in ("rows", "labels", "predicted")}
+    return dataclasses.replace(run, **parts)
 
 
 def strongest_baseline(runs: list[Run]) -> str:
