@@ -122,19 +122,6 @@ def options(**values):
     return " ".join(words)
 
 
-def cami2_samples(dataset):
-    """The numbers of a data set's samples."""
-    start = f"{dataset}/contigs-"
-    return [file.removeprefix(start) for file in CAMI2_FILES if file.startswith(start)]
-
-
-def cami2_reads(wildcards):
-    """The archive that holds the reads of a sample: that of its contigs where they are published together."""
-    dataset, sample = wildcards.dataset, wildcards.sample
-    kind = "reads" if f"{dataset}/reads-{sample}" in CAMI2_FILES else "contigs"
-    return f"{CAMI2}/{dataset}/{kind}-{sample}.archive"
-
-
 def end_of(recipe, *files):
     """Input of the target of a recipe; under the configuration of another recipe the target is refused."""
 

@@ -19,6 +19,18 @@ GTDB_FILES = {
     for source in read_sources(ROOT / "resources" / "gtdb.tsv")
 }
 CAMI2_FILES |= GTDB_FILES
+# <dataset> -> sample -> the archive of its reads: that of its contigs where both are published together.
+CAMI2_READS = {
+    dataset: {
+        source.sample: f"{CAMI2}/{dataset}/{role}-{source.sample}.archive"
+        for source in CAMI2_FILES.values()
+        if source.role == "contigs" and source.dataset.lower() == dataset
+        for role in [
+            "reads" if f"{dataset}/reads-{source.sample}" in CAMI2_FILES else "contigs"
+        ]
+    }
+    for dataset in sorted({source.dataset.lower() for source in CAMI2_FILES.values()})
+}
 
 
 # A ready database that several runs share: resources/downloads/databases/<name>/proteins, <name> as MMseqs2 spells it.
@@ -93,7 +105,7 @@ rule unpack_cami2_contigs:
 
 rule unpack_cami2_reads:
     input:
-        archive=cami2_reads,
+        archive=lambda wildcards: CAMI2_READS[wildcards.dataset][wildcards.sample],
     output:
         folder=temp(directory(f"{CAMI2}/{{dataset}}/reads/{{sample}}")),
     log:
@@ -137,7 +149,7 @@ rule merge_cami2_depths:
     input:
         depths=lambda wildcards: [
             f"{CAMI2}/{wildcards.dataset}/depths/sample_{sample}.tsv"
-            for sample in cami2_samples(wildcards.dataset)
+            for sample in CAMI2_READS[wildcards.dataset]
         ],
     output:
         f"{CAMI2}/{{dataset}}/abundance.tsv",
@@ -173,7 +185,7 @@ rule gather_cami2:
     input:
         samples=lambda wildcards: [
             f"{CAMI2}/{wildcards.dataset}/samples/{sample}"
-            for sample in cami2_samples(wildcards.dataset)
+            for sample in CAMI2_READS[wildcards.dataset]
         ],
         # Right answers are named as the reference names its taxa, where the configuration gives that taxonomy.
         taxonomy=config["reference"]["taxdump"] or f"{CAMI2}/{{dataset}}/taxonomy",
