@@ -24,7 +24,7 @@ def _add_publish(commands) -> None:
         nargs="*",
         default=[],
         metavar="PARQUET",
-        help="tables of metrics of the run; none\n        where its cells stand",
+        help="tables of metrics of the run; none where its cells stand",
     )
     _add_run(parser)
     parser.add_argument("--teacher", required=True, metavar="NAME", help="whose student was measured, or none")
