@@ -30,7 +30,17 @@ CONFIGURATIONS = {
 # Command lines that are not checked, and why.
 UNCHECKED: dict[str, str] = {"pip install '.[workflow]'": "tests/test_wheel.py builds the wheel and runs it"}
 # Configurations whose inputs are not part of the project: their commands are parsed, not dry-run.
-WITHOUT_INPUTS = ("community", "benchmark", "mrna-real", "had-real", "mine", "lake", "cami2-strain-madness")
+WITHOUT_INPUTS = (
+    "community",
+    "benchmark",
+    "mrna-real",
+    "mrna-published",
+    "mrna-stability",
+    "had-real",
+    "mine",
+    "lake",
+    "cami2-strain-madness",
+)
 PROGRAMS = ("genestill", "snakemake", "make")
 
 
@@ -196,7 +206,7 @@ def test_a_snakemake_command_dry_runs_and_lists_jobs(words, tmp_path):
     if "--use-conda" in words and not shutil.which("conda"):
         pytest.skip("no conda on this machine; tests/workflow/test_conda.py runs --use-conda with a double")
     # In a checkout of its own, so that finished results of this one do not hide the jobs.
-    for part in ("Snakefile", "workflow", "profiles", "config", "envs", "resources", "src"):
+    for part in ("Snakefile", "workflow", "profiles", "config", "envs", "resources", "scripts", "src"):
         (tmp_path / part).symlink_to(ROOT / part)
     done = run_snakemake(*words, "-n", folder=tmp_path, snakefile=None)
     assert re.search(r"^(local)?rule ", done.stdout, flags=re.MULTILINE)

@@ -72,26 +72,36 @@ def separate(place, output, tasks):
     return found
 
 
-def test_a_task_without_tracks_does_not_borrow_those_of_another_task(place, tmp_path):
-    orders = (["coding"], ["half_life", "coding"], ["coding", "half_life"])
-    runs = [separate(place, tmp_path / "-".join(order), order) for order in orders]
-    alone, codons_alone = runs[0]["coding"]
-    table = read_table(place / "coding.parquet", PROBE_TASK)
-    assert codons_alone == table["sequence"].tolist()
-    for run in runs[1:]:
-        features, codons = run["coding"]
-        np.testing.assert_allclose(features, alone, atol=2e-3)
-        assert codons == codons_alone
-        # The other task keeps its own, so that the tracks of both are kept apart rather than thrown away.
-        other, other_codons = run["half_life"]
-        assert (np.abs(other[:SHARED] - alone[:SHARED]).max(axis=1) > 0.02).all()
-        assert other_codons[:SHARED] == [text[9:60] for text in codons[:SHARED]]
+@pytest.fixture(scope="module")
+def both(place, tmp_path_factory):
+    """The two tasks separated together: (folder, what is read for each)."""
+    folder = tmp_path_factory.mktemp("both")
+    return folder, separate(place, folder, ["half_life", "coding"])
 
 
-def test_equal_sequences_of_two_tasks_are_relatives_of_each_other(place, tmp_path):
-    separate(place, tmp_path, ["half_life", "coding"])
+def require_own_tracks(place, run, alone):
+    features, codons = run["coding"]
+    np.testing.assert_allclose(features, alone["coding"][0], atol=2e-3)
+    assert codons == alone["coding"][1] == read_table(place / "coding.parquet", PROBE_TASK)["sequence"].tolist()
+    # The other task keeps its own, so that the tracks of both are kept apart rather than thrown away.
+    other, other_codons = run["half_life"]
+    assert (np.abs(other[:SHARED] - features[:SHARED]).max(axis=1) > 0.02).all()
+    assert other_codons[:SHARED] == [text[9:60] for text in codons[:SHARED]]
+
+
+def test_a_task_without_tracks_does_not_borrow_those_of_another_task(place, both, tmp_path):
+    require_own_tracks(place, both[1], separate(place, tmp_path, ["coding"]))
+
+
+@pytest.mark.slow
+def test_the_order_of_tasks_decides_no_tracks(place, tmp_path):
+    alone = separate(place, tmp_path / "alone", ["coding"])
+    require_own_tracks(place, separate(place, tmp_path / "turned", ["coding", "half_life"]), alone)
+
+
+def test_equal_sequences_of_two_tasks_are_relatives_of_each_other(place, both):
     of_task = {
-        task: read_task(place / f"{task}.parquet", tmp_path / "groups.parquet")[0] for task in ("half_life", "coding")
+        task: read_task(place / f"{task}.parquet", both[0] / "groups.parquet")[0] for task in ("half_life", "coding")
     }
     groups = [of_task[task]["group"].tolist()[:SHARED] for task in of_task]
     assert groups[0] == groups[1]
