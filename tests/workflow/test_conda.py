@@ -70,6 +70,7 @@ def run_rule(folder: Path, snakefile: str, environment: dict[str, str]) -> subpr
     )
 
 
+@pytest.mark.slow
 def test_a_rule_works_in_the_environment_that_snakemake_made_for_it(tmp_path, conda):
     finished = run_rule(tmp_path, SNAKEFILE, conda)
     assert finished.returncode == 0, finished.stderr
