@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from genestill.cli import build_parser
+
 RULES = sorted((Path(__file__).parents[1] / "workflow" / "rules").glob("*.smk"))
 _RULE = re.compile(r"\s*(?:use )?rule (\w+)(?: as (\S+))?(?: with)?:")
 
@@ -145,3 +147,17 @@ def test_options_write_out_what_is_true_and_what_is_false_and_leave_out_what_is_
     exec(re.search(r"^def options\(.*?(?=^\S)", source, re.DOTALL | re.MULTILINE)[0], scope)
     words = scope["options"](tracks=True, own_strand=False, hits=None, bam=[], steps=0)
     assert words.split() == ["--tracks", "--no-own-strand", "--steps", "0"]
+
+
+def test_rules_give_commands_options_that_exist():
+    stages = build_parser()._subparsers._group_actions[0].choices
+    seen = 0
+    for file in RULES:
+        for rule, _, kind, text in blocks(file):
+            for stage, command, words in re.findall(r"-m genestill (\w+) ([\w-]+)(.*)", text, flags=re.DOTALL):
+                parser = stages[stage]._subparsers._group_actions[0].choices[command]
+                options = set(re.findall(r"(?<=\s)--[a-z][a-z0-9-]*", words.split("-m genestill")[0]))
+                assert kind == "shell"
+                assert options <= set(parser._option_string_actions), f"{file.name}: {rule}"
+                seen += len(options)
+    assert seen > 300

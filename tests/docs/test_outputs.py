@@ -214,7 +214,7 @@ def dna_results(tmp_path_factory):
     run("student", "embed", windows, "--model", student / "model",
         "--output", student / "embeddings" / "origin" / "phylum.parquet")  # fmt: skip
     named = ["--task", task, "--task-name", "origin/phylum", "--name", "kmer"]
-    predictions = scores / "predictions" / "origin" / "phylum" / "kmer.1.parquet"
+    predictions = scores / "predictions" / "origin" / "phylum" / "kmer.all.1.parquet"
     run("evaluation", "sequence-fit", "--kind", "kmer", *named, "--output", predictions)
     run(
         "evaluation", "sequence-scores", "--predictions", predictions, "--dataset", "small",

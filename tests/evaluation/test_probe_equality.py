@@ -28,7 +28,7 @@ NEEDED = (
     "scikit-learn",
     "scipy",
     "pyyaml",
-    "pyarrow",
+    "pyarrow==20.0.0",
     "tqdm",
     "requests",
     "torch",

@@ -233,7 +233,7 @@ rule benchmark_new_contigs:
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
         " {params.costs} --compared-with corrector-alone {params.simulated} --seed {params.seed:q}"
-        " --output {output.metrics:q} --comparison {output.comparison:q} --table {output.table:q} 2> {log:q}"
+        " --output {output.metrics:q} --output-comparison {output.comparison:q} --output-table {output.table:q} 2> {log:q}"
 
 
 # Communities of right answers and predictions alone: their binning metrics, beside AMBER's and published ones.
