@@ -37,8 +37,8 @@ def find_copies(asked: Sequence[str], known: Sequence[str], size: int) -> tuple[
 def shared_words(sequences: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of the words of each sequence: (row int64 [m], word uint64 [m]), each word of a row once.
 
-    A word has the same hash on both strands; words with unknown bases are left out. 64 bits: words that differ meet
-    with a probability of m^2 / 2^65.
+    A word has the same hash on both strands; words with unknown bases are left out. 64 bits: two different words
+    have the same hash with a probability of m^2 / 2^65.
     """
     rows, words = [], []
     for row, sequence in enumerate(sequences):

@@ -69,7 +69,7 @@ def _target(cell: str, kind: str) -> float | None:
 
 
 def draw_rows(number: int, sample: int, seed: int) -> np.ndarray:
-    """Which of ``number`` rows a task has: ``sample`` of them in their old order, or all if that is 0 or not fewer."""
+    """The rows that a task keeps of ``number``, in order: ``sample`` of them, or all if that is 0 or too many."""
     rows = np.arange(number)
     return np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False)) if 0 < sample < number else rows
 

@@ -67,7 +67,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of two models before the run: the mean over tasks of one minus that of the other.
+    """A comparison of two models that is stated before the run: the mean over tasks of one minus that of the other.
 
     Attributes:
         name: of the question, the stratum of its answers.

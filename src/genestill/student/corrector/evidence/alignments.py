@@ -2,8 +2,8 @@
 
 One conserved region of an absent sister species is more than 95 % identical to the reference; a genome is not. So the
 contigs of a species are taken as a mixture of genomes, each with a depth and an average nucleotide identity (ANI), and
-whether the reference holds the species is asked of the genome and not of the contig. Genomes of one species share 95 %
-ANI (Jain et al. 2018, doi 10.1038/s41467-018-07641-9).
+whether the reference holds the species is decided per genome, not per contig. Genomes of one species share 95 % ANI
+(Jain et al. 2018, doi 10.1038/s41467-018-07641-9).
 """
 
 from itertools import pairwise

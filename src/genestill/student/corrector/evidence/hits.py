@@ -335,7 +335,7 @@ def _posterior(
 ) -> sparse.csr_matrix:
     """`leaf_posterior` of ``bits``; ``compared`` tells matched and aligned amino acids of rows and columns.
 
-    ``agreement`` tells how many genes agree with the column at each rank, if it is asked.
+    ``agreement`` gives the number of genes that agree with the column at each rank; None: agreement is not used.
     """
     contigs, leaves = bits.shape[0], others.shape[0]
     row = np.repeat(np.arange(contigs), np.diff(bits.indptr))
