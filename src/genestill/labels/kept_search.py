@@ -13,6 +13,7 @@ module by module. Three of them stop early, by what they have seen, and go furth
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from genestill.core.programs import run_program
 from genestill.core.table_schemas import column
 from genestill.core.tables import read_table, write_table
 from genestill.labels.mmseqs_results import ALIGNMENT_COLUMNS, CANDIDATE_COLUMNS, read_results
-from genestill.labels.search import write_queries
+from genestill.labels.search import rows_of_keys, write_queries
 from genestill.labels.settings import SearchSettings
 
 CANDIDATES = 5  # times as many candidates are kept as a search aligns: what moves up when others are withheld
@@ -93,11 +94,11 @@ class KeptSearch:
     row_of_key: np.ndarray
     identity: str
 
-
-def require_approximate_lca(settings: SearchSettings) -> None:
-    """Raise `InputError` for another ``lca_mode`` than 3."""
-    if settings.lca_mode != 3:
-        raise InputError(f"lca_mode {settings.lca_mode}: clades are withheld from a search with lca_mode 3 only")
+    @cached_property
+    def aligned_parts(self) -> tuple[pd.Series, np.ndarray]:
+        """The target of each fragment whose part was aligned to the candidates; the fragments where it is not known."""
+        limits = FURTHER * self.settings.rejected, self.settings.accepted
+        return best_targets(self.aligned, self.settings.evalue / LEAST_LEFT, self.whole[0], *limits)
 
 
 def keep_search(
@@ -121,7 +122,8 @@ def keep_search(
     Raises:
         InputError: what `check_database` refuses; another ``lca_mode`` than 3; no disk space.
     """
-    require_approximate_lca(settings)
+    if settings.lca_mode != 3:
+        raise InputError(f"lca_mode {settings.lca_mode}: clades are withheld from a search with lca_mode 3 only")
     check_database(database)
     database = Path(database).resolve()
     table = read_table(index, table_schemas.INDEX)
@@ -148,8 +150,6 @@ def keep_search(
         between = [aside / "fragments", database, aside / "candidates"]
         run_program(["mmseqs", "prefilter", *between, *pinned, *common], folder)
         _align(aside, database, settings, threads, folder)
-        lookup = pd.read_csv(aside / "contigs.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
-        write_table(aside / "contigs.parquet", lookup, _CONTIGS)
         identity = _identity(table["checksum"], database, settings)
         write_json(aside / "settings.json", {"identity": identity, "settings": asdict(settings)})
     log_counts("search that is kept", {"contigs": len(table), "fragments": len(fragments)})
@@ -160,11 +160,6 @@ def _identity(checksums: pd.Series, database: Path, settings: SearchSettings) ->
     digest.update(Path(f"{database}.index").read_bytes())
     digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
     return digest.hexdigest()[:16]
-
-
-_CONTIGS = pa.schema(
-    [column("key", pa.int64(), "key of the contig"), column("row", pa.int64(), "row of the index, from 0")]
-)
 
 
 def _read_fragments(folder: Path, threads: int) -> pd.DataFrame:
@@ -240,9 +235,7 @@ def _examined(
     """
     matches = matches.assign(place=matches.groupby("key").cumcount())
     table = candidates.merge(matches, on=["key", "target"], how="left")
-    starts = np.flatnonzero(np.r_[True, table["key"].to_numpy()[1:] != table["key"].to_numpy()[:-1]])
     inside, whole = examined_rows(table["key"].to_numpy(), table["place"].notna().to_numpy(), rejected, accepted)
-    keys = table["key"].to_numpy()[starts]
     found = table[inside]
     none = {"place": -1, "bits": 0, "identity": 0, "taxid": 0}
     spans = [(found["stop"] - found["start"]).abs(), (found["target_stop"] - found["target_start"]).abs()]
@@ -258,7 +251,7 @@ def _examined(
     )
     kinds = {"place": np.int32, "bits": np.int32, "taxid": np.int64}
     kinds |= {"alignment_length": np.int32, "fragment_length": np.int32, "identity": np.float32}
-    return rows.astype(kinds), keys[whole]
+    return rows.astype(kinds), table["key"].unique()[whole]
 
 
 def examined_rows(
@@ -288,6 +281,16 @@ def examined_rows(
     return before == 0, ~np.logical_or.reduceat(stop, starts) if len(starts) else np.zeros(0, dtype=bool)
 
 
+def best_targets(
+    rows: pd.DataFrame, evalue: float, whole: np.ndarray, rejected: int, accepted: int
+) -> tuple[pd.Series, np.ndarray]:
+    """The best target of every fragment that has a match (index: fragment), and the fragments where it is not known."""
+    match = (rows["evalue"] <= evalue).to_numpy()
+    inside, ended = examined_rows(rows["fragment"].to_numpy(), match, rejected, accepted)
+    found = rows[match & inside].sort_values(["fragment", "place"]).drop_duplicates("fragment")
+    return found.set_index("fragment")["target"], np.setdiff1d(rows["fragment"].unique()[ended], whole)
+
+
 def _counted(flags: np.ndarray, start: np.ndarray) -> np.ndarray:
     """How many of the flags of its query are set up to and with each row."""
     total = np.cumsum(flags)
@@ -298,9 +301,6 @@ def read_kept(folder: str | Path) -> KeptSearch:
     """Read the folder of `keep_search`; raises `InputError` for one that is none."""
     folder = Path(folder).resolve()
     filtered = folder / "filtered.parquet"
-    contigs = read_table(folder / "contigs.parquet", _CONTIGS)
-    row_of_key = np.empty(len(contigs), np.int64)
-    row_of_key[contigs["key"]] = contigs["row"]
     made_with = read_json(folder / "settings.json")
     return KeptSearch(
         folder,
@@ -311,6 +311,6 @@ def read_kept(folder: str | Path) -> KeptSearch:
         read_table(folder / "joined.parquet", EXAMINED),
         tuple(read_table(folder / f"{name}_whole.parquet", _WHOLE)["fragment"].to_numpy()
               for name in ("aligned", "joined")),
-        row_of_key,
+        rows_of_keys(folder / "contigs"),
         made_with["identity"],
     )  # fmt: skip

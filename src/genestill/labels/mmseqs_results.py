@@ -13,7 +13,7 @@ import pandas as pd
 from genestill.core.files import scratch_folder
 from genestill.core.programs import run_program
 
-ALIGNMENTS, SETS, TAXA = 5, 6, 8  # kinds of databases
+_ALIGNMENTS = 5  # the kind of a database
 # What a line of an alignment without a backtrace holds.
 ALIGNMENT_COLUMNS = {
     "target": np.int64,
@@ -56,14 +56,13 @@ def read_index(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", header=None, names=names, dtype=np.int64)[["key", "length"]]
 
 
-def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str], kind: int) -> None:
-    """Write a database of text entries, one per key.
+def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str]) -> None:
+    """Write a database of text entries, one per key, of the kind of alignments.
 
     Args:
         path: of the data; ``.index`` and ``.dbtype`` are written beside it.
         keys: in rising order.
         entries: lines, each with its end; "" for a key without any.
-        kind: such as `ALIGNMENTS`.
     """
     path, offset = Path(path), 0
     with open(path, "wb") as data, open(f"{path}.index", "w", encoding="ascii") as index:
@@ -72,7 +71,7 @@ def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str],
             data.write(content)
             index.write(f"{key}\t{offset}\t{len(content)}\n")
             offset += len(content)
-    Path(f"{path}.dbtype").write_bytes(kind.to_bytes(4, "little"))
+    Path(f"{path}.dbtype").write_bytes(_ALIGNMENTS.to_bytes(4, "little"))
 
 
 def lines_by_key(keys: np.ndarray, rows: np.ndarray, lines: list[str]) -> list[str]:

@@ -150,8 +150,13 @@ def _align_candidates(database: Path, settings: SearchSettings, threads: int, fo
     run_program(["mmseqs", "align", fragments, database, candidates, "hits", *pinned], folder)
     convert = ["--format-output", CONVERT_FORMAT, "--threads", threads, "-v", 1]
     run_program(["mmseqs", "convertalis", fragments, database, "hits", "hits.tsv", *convert], folder)
-    # Keys of the contig database are row numbers in the order of the file, names are row numbers of the index.
-    lookup = pd.read_csv(folder / "contigs.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
+    return rows_of_keys(folder / "contigs")
+
+
+def rows_of_keys(database: Path) -> np.ndarray:
+    """For each key of a database of what `write_queries` wrote, its row in the index: int64."""
+    # Keys are row numbers in the order of the file, names are row numbers of the index.
+    lookup = pd.read_csv(f"{database}.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
     row_of_key = np.empty(len(lookup), np.int64)
     row_of_key[lookup["key"]] = lookup["row"]
     return row_of_key

@@ -24,11 +24,10 @@ from genestill.core.tables import read_table, write_tsv
 from genestill.core.taxonomy import Taxonomy, read_taxonomy
 from genestill.core.virtual_references import references_of
 from genestill.labels.hits import write_hits
-from genestill.labels.kept_search import FURTHER, LEAST_LEFT, KeptSearch, examined_rows, read_kept
+from genestill.labels.kept_search import LEAST_LEFT, KeptSearch, best_targets, examined_rows, read_kept
 from genestill.labels.lineages import count_labels, write_labels
 from genestill.labels.mmseqs_results import (
     ALIGNMENT_COLUMNS,
-    ALIGNMENTS,
     lines_by_key,
     read_index,
     read_results,
@@ -146,10 +145,8 @@ def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -
     settings = kept.settings
     keys = fragments["fragment"].to_numpy()
     usual = (settings.rejected, settings.accepted)
-    best, open_ = _best_targets(_left(kept.aligned, keys, reduced), settings.evalue, kept.whole[0], *usual)
-    # The target whose part was aligned to the candidates, in the whole database.
-    further = (FURTHER * settings.rejected, settings.accepted)
-    part, unsure = _best_targets(kept.aligned, settings.evalue / LEAST_LEFT, kept.whole[0], *further)
+    best, open_ = best_targets(_left(kept.aligned, keys, reduced), settings.evalue, kept.whole[0], *usual)
+    part, unsure = kept.aligned_parts
     same = best.index[best == part.reindex(best.index)].difference(unsure)
     rows = _left(kept.joined, same, reduced)
     match = (rows["place"] >= 0).to_numpy()
@@ -166,16 +163,6 @@ def _left(rows: pd.DataFrame, keys: Sequence[int], reduced: Reduced) -> pd.DataF
     """The rows of fragments ``keys`` without targets that are gone, with E-values of the smaller database."""
     rows = rows[rows["fragment"].isin(keys) & ~reduced.gone[rows["target"]]]
     return rows.assign(evalue=rows["evalue"] * reduced.share)
-
-
-def _best_targets(
-    rows: pd.DataFrame, evalue: float, whole: np.ndarray, rejected: int, accepted: int
-) -> tuple[pd.Series, np.ndarray]:
-    """The best target of every fragment that has a match (index: fragment), and the fragments where it is not known."""
-    match = (rows["evalue"] <= evalue).to_numpy()
-    inside, ended = examined_rows(rows["fragment"].to_numpy(), match, rejected, accepted)
-    found = rows[match & inside].sort_values(["fragment", "place"]).drop_duplicates("fragment")
-    return found.set_index("fragment")["target"], np.setdiff1d(rows["fragment"].unique()[ended], whole)
 
 
 def _align_again(kept: KeptSearch, keys: np.ndarray, reduced: Reduced, threads: int, folder: Path) -> pd.DataFrame:
@@ -203,10 +190,10 @@ def _vote(
     lines = [f"{target}\t{bits}\t{identity:.3f}\t{evalue:.3E}\n" for target, bits, identity, evalue in columns]
     keys = fragments["fragment"].to_numpy()
     entries = lines_by_key(keys, rows["fragment"].to_numpy(), lines)
-    write_results(folder / "matches", keys, entries, ALIGNMENTS)
+    write_results(folder / "matches", keys, entries)
     run_program(["mmseqs", "lca", database, "matches", "taxa", *common], folder)
     of_contig = fragments.groupby("contig")["fragment"].agg(lambda some: "".join(f"{key}\n" for key in some))
-    write_results(folder / "sets", of_contig.index, of_contig, ALIGNMENTS)
+    write_results(folder / "sets", of_contig.index, of_contig)
     votes = ["--majority", settings.majority, "--vote-mode", settings.vote_mode, "--tax-lineage", 1]
     joined = [database, "sets", "taxa", "matches", "labels", *votes]
     run_program(["mmseqs", "aggregatetaxweights", *joined, *common], folder)
