@@ -43,6 +43,15 @@ def read_lineages(folder: str | Path) -> dict[int, Lineage]:
     return found
 
 
+def read_taxids_of_genomes(folder: str | Path) -> dict[str, str]:
+    """Genome -> taxid, as text, of ``genomes.tsv`` of a taxonomy folder. Raises `InputError` as `read_tsv` does."""
+    # Imported here: who reads names alone need not wait for pandas.
+    from genestill.core.tables import read_tsv
+
+    table = read_tsv(Path(folder) / "genomes.tsv", ["genome", "taxid"])
+    return dict(zip(table["genome"], table["taxid"], strict=True))
+
+
 def dump_file(folder: str | Path, name: str) -> Path:
     """The file ``name`` (nodes, names, merged or delnodes) of a taxonomy dump, compressed or not; it may not exist."""
     plain = Path(folder) / f"{name}.dmp"

@@ -68,3 +68,9 @@ def interval(drawn: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """The percentile interval of resampled values."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def interval_of_known(drawn: np.ndarray) -> tuple[float | None, float | None]:
+    """`interval` of the values that are not NaN; (None, None) where there are none."""
+    drawn = drawn[~np.isnan(drawn)]
+    return interval(drawn) if len(drawn) else (None, None)

@@ -19,7 +19,7 @@ from genestill.core.logs import logger
 from genestill.core.novelty import OTHER
 from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import write_table
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval, resample_sums
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, resample_sums
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.strata import ABSENT, ALL, NO_EXACT, clusters_of, strata_of, weights_of
@@ -248,8 +248,7 @@ def _interval(drawn: np.ndarray, clusters: int | None) -> dict:
 
     One cluster says nothing about others: no interval.
     """
-    drawn = drawn[~np.isnan(drawn)]
-    low, high = interval(drawn) if len(drawn) and clusters != 1 else (None, None)
+    low, high = (None, None) if clusters == 1 else interval_of_known(drawn)
     return {"low": low, "high": high, "n_clusters": clusters}
 
 

@@ -14,6 +14,7 @@ from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
 from genestill.core.table_schemas import ALIGNMENTS, GENE_HITS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
 from genestill.core.tables import read_table, read_tsv
 from genestill.core.taxonomy import read_taxonomy
+from genestill.core.taxonomy_folder import read_taxids_of_genomes
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,8 @@ def read_evidence(
     """
     table, names = read_table(index, INDEX), read_taxonomy(taxonomy)
     ids = table["id"].tolist()
-    genomes = read_tsv(Path(taxonomy) / "genomes.tsv", ["genome", "taxid"])
     lineage_of_genome = {
-        genome: names.lineages[int(taxid)] for genome, taxid in zip(genomes["genome"], genomes["taxid"], strict=True)
+        genome: names.lineages[int(taxid)] for genome, taxid in read_taxids_of_genomes(taxonomy).items()
     }
     calls = None if kraken2 is None else read_kraken2(kraken2, ids, names.lineages)
     return Evidence(

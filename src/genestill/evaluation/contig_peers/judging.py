@@ -15,7 +15,7 @@ from genestill.core.logs import logger
 from genestill.core.table_schemas import METRICS, VIRTUAL_OUTCOME_COUNTS, metrics_table
 from genestill.core.tables import number_columns, read_table, read_tsv, write_table, write_tsv
 from genestill.core.virtual_references import FITTING, JUDGING
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known
 from genestill.evaluation.contig_peers.registry import PEERS
 from genestill.evaluation.contig_peers.selection import SCORED_RANKS
 from genestill.evaluation.strata import ALL, NO_EXACT
@@ -215,19 +215,21 @@ def _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples) ->
 
 def _figures(scored: Scored, row: int, where: dict) -> Iterator[dict]:
     threshold = scored.rows["threshold"].iloc[row]
+    where = where | {"threshold": "own" if np.isnan(threshold) else f"{threshold:g}"}
     for measure in MEASURES:
-        drawn = scored.drawn[measure][:, row]
-        drawn = drawn[~np.isnan(drawn)]
-        low, high = interval(drawn) if len(drawn) else (None, None)
-        yield where | {
-            "metric": measure,
-            "threshold": "own" if np.isnan(threshold) else f"{threshold:g}",
-            "value": scored.value[measure][row],
-            "low": low,
-            "high": high,
-            "n_units": int(scored.rows["references"].iloc[row]),
-            "n_clusters": scored.families,
-        }
+        yield where | _figure(scored, row, measure, scored.value[measure][row], scored.drawn[measure][:, row])
+
+
+def _figure(scored: Scored, row: int, measure: str, value: float, drawn: np.ndarray) -> dict:
+    low, high = interval_of_known(drawn)
+    return {
+        "metric": measure,
+        "value": value,
+        "low": low,
+        "high": high,
+        "n_units": int(scored.rows["references"].iloc[row]),
+        "n_clusters": scored.families,
+    }
 
 
 def _gains(outcomes, rank, stratum, model, strongest, threshold_of, where, seed, resamples) -> Iterator[dict]:
@@ -244,21 +246,11 @@ def _gains(outcomes, rank, stratum, model, strongest, threshold_of, where, seed,
     if scored is None:
         return
     own, other = (int(np.flatnonzero(scored.rows["model"] == name)[0]) for name in (model, strongest))
+    where = where | {"model": model, "kind": "peer" if model in PEERS else "student", "minus": strongest}
     for measure in MEASURES:
+        value = scored.value[measure][own] - scored.value[measure][other]
         drawn = scored.drawn[measure][:, own] - scored.drawn[measure][:, other]
-        drawn = drawn[~np.isnan(drawn)]
-        low, high = interval(drawn) if len(drawn) else (None, None)
-        yield where | {
-            "metric": measure,
-            "model": model,
-            "kind": "peer" if model in PEERS else "student",
-            "minus": strongest,
-            "value": scored.value[measure][own] - scored.value[measure][other],
-            "low": low,
-            "high": high,
-            "n_units": int(scored.rows["references"].iloc[own]),
-            "n_clusters": scored.families,
-        }
+        yield where | _figure(scored, own, measure, value, drawn)
 
 
 def write_thresholds(scores: Sequence[str | Path], output: str | Path) -> None:

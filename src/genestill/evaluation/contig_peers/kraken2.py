@@ -16,6 +16,7 @@ from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.table_schemas import INDEX, KRAKEN2_CALLS
 from genestill.core.tables import read_table, read_tsv, write_table, write_tsv
 from genestill.core.taxonomy import read_taxonomy
+from genestill.core.taxonomy_folder import read_taxids_of_genomes
 from genestill.core.virtual_references import is_within, references_of
 
 
@@ -49,7 +50,7 @@ def run_kraken2(
     """
     build, classify = find_program("kraken2-build"), find_program("kraken2")
     ids = read_table(index, INDEX)["id"].tolist()
-    taxid_of = dict(read_tsv(Path(taxonomy) / "genomes.tsv", ["genome", "taxid"])[["genome", "taxid"]].to_numpy())
+    taxid_of = read_taxids_of_genomes(taxonomy)
     output = Path(output).resolve()
     files = [Path(folder) / file for file in read_tsv(genomes, ["file"])["file"]]
     if withheld:

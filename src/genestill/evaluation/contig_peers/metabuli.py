@@ -8,6 +8,7 @@ from genestill.core.logs import logger
 from genestill.core.programs import find_program, run_program
 from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.tables import read_tsv
+from genestill.core.taxonomy_folder import read_taxids_of_genomes
 
 _MEMORY = 8  # GiB, of --max-ram; Metabuli's own default is 128
 _CONTIGS = 3  # of --seq-mode: long sequences
@@ -37,7 +38,7 @@ def run_metabuli(
     """
     metabuli = find_program("metabuli")
     taxonomy, output = Path(taxonomy).resolve(), Path(output).resolve()
-    taxid_of = dict(read_tsv(taxonomy / "genomes.tsv", ["genome", "taxid"])[["genome", "taxid"]].to_numpy())
+    taxid_of = read_taxids_of_genomes(taxonomy)
     files = [Path(folder) / file for file in read_tsv(genomes, ["file"])["file"]]
     size = sum(file.stat().st_size for file in files if file.is_file())
     require_disk_space(output.parent, 20 * size + 200_000_000, "the database of Metabuli")

@@ -59,23 +59,20 @@ def count_outcomes(
     Yields:
         Rows of `table_schemas.VIRTUAL_OUTCOME_COUNTS` without the community.
     """
-    held = [{lineage[: level + 1] for lineage in evidence.lineage_of_genome.values()} for level in range(len(RANKS))]
     rows = np.flatnonzero(members)
     right = [truth["path"].iloc[row] for row in rows]
     # A genome that is withheld is no longer there to copy from.
     exact = truth["exact"].to_numpy()[rows] & np.array([not reference.withholds(one) for one in right], bool)
     groups = pd.DataFrame({"genus": [format_lineage(cut(one, _GENUS)) for one in right], "exact": exact})
     family = {format_lineage(cut(one, _GENUS)): format_lineage(cut(one, _FAMILY)) for one in right}
-    called = [((model, seed, np.nan), named) for (model, seed), named in predictions.items()] or [
-        ((name, 0, threshold), peer.call(evidence, threshold))
-        for name, peer in PEERS.items()
-        if evidence.has(peer.needs)
-        for threshold in peer.thresholds
-    ]
-    for (model, seed, threshold), named in called:
-        for rank in SCORED_RANKS:
-            level = RANKS.index(rank) + 1
-            absent = np.array([one[:level] not in held[level - 1] for one in right], dtype=bool)
+    levels = {rank: RANKS.index(rank) + 1 for rank in SCORED_RANKS}
+    absent_at = {}
+    for rank, level in levels.items():
+        held = {lineage[:level] for lineage in evidence.lineage_of_genome.values()}
+        absent_at[rank] = np.array([one[:level] not in held for one in right], dtype=bool)
+    for (model, seed, threshold), named in _called(evidence, predictions):
+        for rank, level in levels.items():
+            absent = absent_at[rank]
             names = np.array([named[row][level - 1] is not None for row in rows], dtype=bool)
             same = np.array([named[row][:level] == one[:level] for row, one in zip(rows, right, strict=True)], bool)
             counts = {"correct": names & same, "wrong": names & ~same, "none": ~names}
@@ -83,6 +80,18 @@ def count_outcomes(
             sums = groups.assign(**counts).groupby(["genus", "exact"], as_index=False).sum()
             who = {"model": model, "seed": seed, "threshold": threshold, "rank": rank}
             yield sums.assign(reference=reference.name, half=reference.half, family=sums["genus"].map(family), **who)
+
+
+def _called(
+    evidence: Evidence, predictions: dict[tuple[str, int], list[Lineage]]
+) -> Iterator[tuple[tuple[str, int, float], list[Lineage]]]:
+    """(model, seed, threshold) and what it names, one after the other: of all contigs, they are large."""
+    for (model, seed), named in predictions.items():
+        yield (model, seed, np.nan), named
+    for name, peer in PEERS.items() if not predictions else ():
+        if evidence.has(peer.needs):
+            for threshold in peer.thresholds:
+                yield (name, 0, threshold), peer.call(evidence, threshold)
 
 
 def members_of_half(truth: Iterable[Lineage], families: set[Lineage]) -> np.ndarray:
@@ -133,7 +142,7 @@ def score_peers(
     parts: list[pd.DataFrame] = []
     for reference in references_of(withheld, community):
         folder = Path(virtual) / reference.name
-        labels = _lineages(folder / "labels.parquet", LABELS, evidence.ids)
+        labels = lineages_of(_of_contigs(folder / "labels.parquet", LABELS, evidence.ids))
         reduced, kraken2 = without(evidence, labels, reference.clades), folder / "kraken2.parquet"
         calls = read_kraken2(kraken2, evidence.ids, evidence.lineage_of_taxid) if kraken2.is_file() else None
         genomes = dict(zip(reduced.lineage_of_genome, scored_as(reduced.lineage_of_genome.values()), strict=True))
@@ -157,16 +166,16 @@ def score_peers(
     logger.info("%d virtual references of %s scored", found["reference"].nunique(), community)
 
 
-def _lineages(path: Path, schema, ids: list[str]) -> list[Lineage]:
+def _of_contigs(path: Path, schema, ids: list[str]) -> pd.DataFrame:
     table = read_table(path, schema)
     if table["id"].tolist() != ids:
         raise InputError(f"{path}: not the contigs of the index, in their order")
-    return lineages_of(table)
+    return table
 
 
 def _named(path: Path, ids: list[str]) -> list[Lineage]:
-    accepted = read_table(path, PREDICTIONS, ["accepted"])["accepted"]
-    return [cut(lineage, ranks) for lineage, ranks in zip(_lineages(path, PREDICTIONS, ids), accepted, strict=True)]
+    table = _of_contigs(path, PREDICTIONS, ids)
+    return [cut(lineage, ranks) for lineage, ranks in zip(lineages_of(table), table["accepted"], strict=True)]
 
 
 def _runs(folder: Path, models: Sequence[str]) -> Iterator[tuple[tuple[str, int], Path]]:

@@ -9,8 +9,8 @@ import pandas as pd
 from genestill.core.files import scratch_folder
 from genestill.core.logs import log_counts, progress
 from genestill.core.table_schemas import ALIGNMENTS
-from genestill.core.tables import read_table, read_tsv, write_table, write_tsv
-from genestill.core.taxonomy_folder import read_lineages
+from genestill.core.tables import read_table, write_table, write_tsv
+from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
 from genestill.core.virtual_references import JUDGING, VirtualReference, references_of
 from genestill.student.corrector.pipeline import Sources, learn
 from genestill.student.corrector.settings import CorrectorSettings
@@ -68,11 +68,7 @@ def learn_virtual(
 def _write_alignments_left(sources: Sources, reference: VirtualReference, output: Path) -> None:
     """Write the alignments to genomes that the reference holds."""
     lineages = read_lineages(sources.taxonomy)
-    genomes = read_tsv(Path(sources.taxonomy) / "genomes.tsv", ["genome", "taxid"])
-    gone = {
-        genome
-        for genome, taxid in zip(genomes["genome"], genomes["taxid"], strict=True)
-        if reference.withholds(lineages[int(taxid)])
-    }
+    taxids = read_taxids_of_genomes(sources.taxonomy)
+    gone = {genome for genome, taxid in taxids.items() if reference.withholds(lineages[int(taxid)])}
     table = read_table(sources.evidence["alignments"], ALIGNMENTS)
     write_table(output, table[~table["genome"].isin(gone)], ALIGNMENTS)

@@ -18,8 +18,8 @@ from genestill.core.errors import InputError
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS
 from genestill.core.table_schemas import ALIGNMENTS
-from genestill.core.tables import read_table, read_tsv
-from genestill.core.taxonomy_folder import read_lineages
+from genestill.core.tables import read_table
+from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
 from genestill.student.corrector.evidence.source import Evidence, other_leaves
 from genestill.student.corrector.features import Contigs
 
@@ -68,7 +68,7 @@ def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | P
 def _leaves_of_genomes(taxonomy: str | Path, tree: LabelTree) -> dict[str, int]:
     lineages, leaf_of_node = read_lineages(taxonomy), {int(node): leaf for leaf, node in enumerate(tree.leaves)}
     found = {}
-    for genome, taxid in read_tsv(Path(taxonomy) / "genomes.tsv", ["genome", "taxid"])[["genome", "taxid"]].to_numpy():
+    for genome, taxid in read_taxids_of_genomes(taxonomy).items():
         try:
             found[genome] = leaf_of_node.get(tree.node_of(lineages[int(taxid)]), -1)
         except KeyError:
