@@ -8,8 +8,6 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import number_columns, read_table, read_tsv, write_tsv
-from genestill.evaluation.strata import ALL
-from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 _COLUMNS = ("benchmark", "task", "model", "metric", "value", "protocol", "source")
 _RANK = "species"  # of all published figures
@@ -31,6 +29,10 @@ def compare_with_published(metrics: Sequence[str | Path], published: str | Path,
     Raises:
         InputError: none of the published data sets was measured.
     """
+    # Imported here: they bring SciPy, which is not needed to read the names of communities when the workflow starts.
+    from genestill.evaluation.strata import ALL
+    from genestill.evaluation.taxonomy import OWN_THRESHOLD
+
     table = read_tsv(published, _COLUMNS)
     found = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
     if not set(found["dataset"]) & set(table["task"]):

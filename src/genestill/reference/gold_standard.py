@@ -130,9 +130,9 @@ def write_gold_standard(
     Raises:
         InputError: an id in two files; contigs of which none is in the gold standards; what the readers refuse.
     """
-    contigs = [_find(path, "anonymous_gsa.fasta.gz") for path in contigs]
-    mappings = [_find(path, "gsa_mapping.tsv.gz") for path in mappings]
-    dump = read_taxdump(_find(taxdump, "nodes.dmp").parent)
+    contigs = [find_file(path, "anonymous_gsa.fasta.gz") for path in contigs]
+    mappings = [find_file(path, "gsa_mapping.tsv.gz") for path in mappings]
+    dump = read_taxdump(find_file(taxdump, "nodes.dmp").parent)
     found, counts = lineages_of_contigs(mappings, dump, gtdb_names(gtdb, dump) if gtdb else None)
     lengths: dict[str, int] = {}
     file_of: dict[str, str] = {}
@@ -162,7 +162,7 @@ def write_gold_standard(
     log_counts("gold standard", counts)
 
 
-def _find(path: str | Path, name: str) -> Path:
+def find_file(path: str | Path, name: str) -> Path:
     """``path`` itself if it is a file, else the one file called ``name`` under it."""
     path = Path(path)
     if path.is_file():

@@ -13,6 +13,7 @@ from genestill.core.programs import find_program, run_program
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import write_tsv
 from genestill.core.text import text_lines
+from genestill.reference.gold_standard import find_file
 
 READS = "anonymous_reads.fq.gz"  # as CAMI names them: pairs, one read after the other
 
@@ -30,10 +31,7 @@ def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: 
         InputError: strobealign is missing; not one file of reads in the folder; depths of other contigs.
         ProgramFailed: strobealign fails.
     """
-    strobealign, output, reads = find_program("strobealign"), Path(output), Path(reads)
-    files = [reads] if reads.is_file() else sorted(reads.rglob(READS))
-    if len(files) != 1:
-        raise InputError(f"{reads}: holds {len(files)} files called {READS}; expected one")
+    strobealign, output, reads = find_program("strobealign"), Path(output), find_file(reads, READS)
     require_disk_space(output.parent, 5 * Path(contigs).stat().st_size + 100_000_000, "strobealign")
     with scratch_folder(output.parent, f"depth.{output.stem}") as scratch:
         reference, names = scratch / "contigs.fna", []
@@ -41,7 +39,7 @@ def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: 
             for name, sequence in read_fasta(contigs):
                 names.append(name)
                 handle.write(f">{name}\n{sequence}\n")
-        said = run_program([strobealign, "--aemb", "--interleaved", "-t", threads, reference, files[0]])
+        said = run_program([strobealign, "--aemb", "--interleaved", "-t", threads, reference, reads])
         depths = _depths(said.splitlines(), "strobealign --aemb")
         if set(depths) != set(names):
             wrong = min(set(depths) ^ set(names))

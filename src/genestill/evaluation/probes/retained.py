@@ -214,9 +214,7 @@ def read_predictions(paths: Sequence[str | Path]) -> pd.DataFrame:
     """The predictions of several models as one table; ``model`` is the ``name`` with the variant."""
     table = pd.concat([read_table(path, PROBE_PREDICTIONS) for path in paths], ignore_index=True)
     table["name"] = table["model"]
-    for model, variant in table[["model", "variant"]].drop_duplicates().itertuples(index=False):
-        rows = (table["name"] == model) & (table["variant"] == variant)
-        table.loc[rows, "model"] = named(model, variant)
+    table["model"] = list(map(named, table["name"], table["variant"]))
     return table
 
 

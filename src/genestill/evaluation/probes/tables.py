@@ -73,15 +73,16 @@ def fits_of(
             return {f"fit={features.features}": _fit_blocks(module.fit, blocks, targets, kind)}
     else:
         blocks = [read_features(features, table["transcript"].tolist())]
-        plain = import_module(f"{baselines.__name__}.{probe.beside}").features(table, TranscriptBaselineSettings())
-        fits[f"fit=blocks, with={probe.beside}"] = _fit_blocks(
-            predict_with_blocks, [*plain.values(), *blocks], targets, kind
-        )
+        if "blocks" in probe.fits:
+            plain = import_module(f"{baselines.__name__}.{probe.beside}").features(table, TranscriptBaselineSettings())
+            fits[f"fit=blocks, with={probe.beside}"] = _fit_blocks(
+                predict_with_blocks, [*plain.values(), *blocks], targets, kind
+            )
     known = {
         "mrnabench": lambda rows, _: run_probe(np.concatenate(blocks, axis=1), targets, kind, rows),
         "blocks": _fit_blocks(predict_with_blocks, blocks, targets, kind),
     }
-    return {f"fit={name}": known[name] for name in probe.fits} | (fits if "blocks" in probe.fits else {})
+    return {f"fit={name}": known[name] for name in probe.fits} | fits
 
 
 def _fit_blocks(fit: Callable, blocks: list[np.ndarray], targets: np.ndarray, kind: str) -> Callable:

@@ -36,8 +36,7 @@ from genestill.evaluation.sequence_tasks.scores import (
 )
 from genestill.evaluation.sequence_tasks.tables import (
     PUBLISHED_COLUMNS,
-    protocol_of,
-    read_catalogue,
+    published_protocols,
     read_published,
 )
 from genestill.evaluation.settings import BaselineSettings
@@ -156,8 +155,8 @@ def score_tables(
         questions = [
             dataclasses.replace(one, minus=strongest) if one.minus == STRONGEST_BASELINE else one for one in questions
         ]
-    known = read_catalogue(catalogue)
-    metric_of = {run.task: protocol_of(run.task, known).metric for run in runs}
+    protocols = published_protocols([run.task for run in runs], catalogue)
+    metric_of = {task: protocol.metric for task, protocol in protocols.items()}
     scores = score_runs(runs, dataset, metric_of, reference, seed, questions)
     copied = {task: read_tsv(path, ("row", "copy")) for task, path in (copies or {}).items()}
     if clean := [run for run in (without_copies(run, copied.get(run.task)) for run in runs) if run is not None]:

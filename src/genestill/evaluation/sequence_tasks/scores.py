@@ -15,7 +15,8 @@ from genestill.core.kinds import TASK_METRICS, named
 from genestill.core.logs import logger
 from genestill.core.table_schemas import TASK_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
-from genestill.core.task_metrics import confusion, score
+from genestill.core.task_metrics import confusion, measure, score
+from genestill.core.task_tables import variant_of
 from genestill.evaluation.bootstrap import draw_weights, interval
 
 RESAMPLES = 1000
@@ -62,7 +63,7 @@ class Run:
     @property
     def name_of_all_rows(self) -> str:
         """The name of the same model where it is fitted on all training rows."""
-        return named(self.model, f"fit={self.fit}" if self.fit else "")
+        return named(self.model, variant_of(self.fit, None))
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def score_runs(
             drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(len(cell), seed, place))
             several = len({one.fold for one in cell}) > 1
             for metric in TASK_METRICS:
-                values = [float(score(confusion(run.labels, run.predicted, run.classes), metric)[0]) for run in cell]
+                values = [measure(run.labels, run.predicted, run.classes, metric) for run in cell]
                 for run, value in zip(cell, values, strict=True):
                     row = _row(task, model, metric, value, len(run.rows), 1)
                     rows.append(row | {"seed": run.seed, "fold": run.fold if several else None})

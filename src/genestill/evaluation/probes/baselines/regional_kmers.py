@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from genestill.core.kmers import count_kmers
+from genestill.evaluation.probes.baselines.composition import kmer_frequencies
 from genestill.evaluation.probes.baselines.parts import Parts, parts_of
 from genestill.evaluation.settings import TranscriptBaselineSettings
 
@@ -19,12 +19,7 @@ def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
     """
     blocks = {}
     for number, name in enumerate(REGIONS):
-        rows = []
-        for one in parts:
-            codes = one.codes[one.regions[number]]
-            counts = [count_kmers(codes, k) for k in range(1, LONGEST + 1)]
-            rows.append(np.concatenate([count / max(1, count.sum()) for count in counts]).astype(np.float32))
-        shares = np.array(rows)
+        shares = kmer_frequencies((one.codes[one.regions[number]] for one in parts), 1, LONGEST)
         held = (shares > 0).sum(axis=0)
         weighted = shares * (np.log((1 + len(shares)) / (1 + held)) + 1).astype(np.float32)
         norms = np.linalg.norm(weighted, axis=1, keepdims=True)

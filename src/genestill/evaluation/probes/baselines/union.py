@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 
 from genestill.evaluation.probes.baselines import (
-    codons,
     composition,
     exons,
     folding,
     initiation,
-    lengths,
     motifs,
     regional_kmers,
 )
@@ -21,9 +19,7 @@ def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[
     """Ten blocks."""
     parts = parts_of(table)
     return {
-        "codons": codons.describe(parts),
-        "k-mers": composition.kmer_frequencies(parts, 1, 4),
-        "lengths": lengths.describe(parts),
+        **composition.describe(parts),
         "exon junctions": exons.describe(parts),
         "initiation": initiation.describe(parts),
         "folding": folding.describe(parts),
