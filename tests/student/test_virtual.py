@@ -23,7 +23,7 @@ def test_correctors_learn_from_what_the_references_of_the_judging_half_hold(tmp_
     write_table(tmp_path / "alignments.parquet", table, ALIGNMENTS)
     learnt = []
 
-    def learn(sources, training, seed, model, predictions):
+    def learn(sources, training, seed, model, predictions, read):
         genomes = read_table(sources.evidence["alignments"], ALIGNMENTS)["genome"].tolist()
         learnt.append((sources.labels.parent.name, seed, genomes))
         predictions.write_bytes(b"")

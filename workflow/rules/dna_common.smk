@@ -10,9 +10,16 @@ DNA_PRETRAINED = [
     name for name, one in DNA_STUDENTS.items() if one["method"] == "pretrain"
 ]
 DNA_NUMBER_OF_TRAININGS = DNA["trainings"] or 1
+
+
+def dna_folder(student, number):
+    """The name of the folder of a training of a student."""
+    return student if DNA_NUMBER_OF_TRAININGS == 1 else f"{student}.{number + 1}"
+
+
 # Every training of a student by the name of its folder: the student, and which training of it, from 0.
 DNA_TRAININGS = {
-    name if DNA_NUMBER_OF_TRAININGS == 1 else f"{name}.{number + 1}": (name, number)
+    dna_folder(name, number): (name, number)
     for name in DNA_STUDENTS
     for number in range(DNA_NUMBER_OF_TRAININGS)
 }
@@ -56,8 +63,7 @@ DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
 def dna_training(student, seed):
     """The folder of the training of a student that is evaluated with a seed."""
     number = DNA["seeds"].index(int(seed)) % DNA_NUMBER_OF_TRAININGS
-    name = student if DNA_NUMBER_OF_TRAININGS == 1 else f"{student}.{number + 1}"
-    return f"{RESULTS}/student/{name}"
+    return f"{RESULTS}/student/{dna_folder(student, number)}"
 
 
 def dna_folders(students):
@@ -105,7 +111,7 @@ def dna_start(name):
     initial = str(DNA_STUDENTS[student].get("initial") or "")
     for other in DNA_STUDENTS:
         if initial == f"{RESULTS}/student/{other}/model":
-            return f"{dna_training(other, DNA['seeds'][number])}/model"
+            return f"{RESULTS}/student/{dna_folder(other, number)}/model"
     return initial
 
 

@@ -30,6 +30,12 @@ def batch_by_length(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
         start = stop
 
 
+def maximal_part(size: int, pooling: str) -> slice:
+    """Which numbers of a pooled vector of ``size`` are maxima over tokens; an empty slice (0 to 0) for none."""
+    places = {"max": slice(0, size), "concatenated": slice(size // 3, 2 * size // 3)}
+    return places.get(pooling, slice(0, 0))
+
+
 class CombinedWindows:
     """One vector per sequence from the vectors of its windows, which may come in any order.
 
@@ -43,8 +49,7 @@ class CombinedWindows:
 
     def __init__(self, count: int, size: int, pooling: str):
         self._sums, self.weights = np.zeros((count, size)), np.zeros(count)
-        places = {"max": slice(0, size), "concatenated": slice(size // 3, 2 * size // 3)}
-        self._maximal = places.get(pooling, slice(0, 0))
+        self._maximal = maximal_part(size, pooling)
         self._highest = np.full_like(self._sums[:, self._maximal], -np.inf)
 
     def add(self, rows: np.ndarray, vectors: np.ndarray, weights: np.ndarray) -> None:

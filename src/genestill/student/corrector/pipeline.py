@@ -1,5 +1,6 @@
 """The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -80,17 +81,19 @@ def learn(
     model: str | Path,
     predictions: str | Path,
     embeddings: str | Path | None = None,
+    read: Callable[[], Contigs] | None = None,
 ) -> dict:
     """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
 
-    ``embeddings``, where given, gets the corrector's last hidden layer (`table_schemas.embeddings`). Progress is kept
+    ``embeddings``, where given, gets the corrector's last hidden layer (`table_schemas.embeddings`). ``read`` returns
+    the contigs of ``sources`` for a caller that trains several correctors on them. Progress is kept
     in ``<model>.checkpoint`` (see `core.training.checkpoints`) and removed when the student is saved. Returns the
     teacher, if there is one, and the weight that its soft labels earned. Raises `InputError` if the files do not belong
     together.
     """
     give_back_large_arrays()
     tree = LabelTree.load(sources.tree)
-    contigs = read_contigs(sources.contigs, sources.index, sources.abundance)
+    contigs = read() if read else read_contigs(sources.contigs, sources.index, sources.abundance)
     if read_table(sources.labels, LABELS, ["id"])["id"].tolist() != contigs.ids:
         raise InputError(f"{sources.labels}: its contigs are not those of the index {sources.index}, in its order")
     targets = build_targets(sources, contigs, tree, training.neighbours, seed)

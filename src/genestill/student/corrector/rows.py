@@ -1,7 +1,11 @@
 """Rows of sparse matrices: where sorted columns change, the largest entries, scaling to sums of one."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import sparse
+
+from genestill.core.memory import row_blocks
 
 
 def changes(*columns: np.ndarray) -> np.ndarray:
@@ -19,6 +23,12 @@ def largest_of_rows(row: np.ndarray, values: np.ndarray, most: int) -> np.ndarra
         return np.arange(len(row))
     order = np.lexsort((-values, row))
     return np.sort(order[np.arange(len(row)) - np.repeat(starts, sizes) < most])
+
+
+def product_blocks(weights: sparse.csr_matrix, rows: sparse.csr_matrix) -> Iterator[slice]:
+    """Blocks of the rows of ``weights @ rows`` that are bounded in bytes."""
+    row_bytes = 48 * (1 + int(np.ceil(weights.nnz * rows.nnz / max(1, weights.shape[0]) ** 2)))
+    return row_blocks(weights.shape[0], row_bytes)
 
 
 def normalised(rows: sparse.csr_matrix, most: int) -> sparse.csr_matrix:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from genestill.core.table_schemas import ALIGNMENTS
 from genestill.core.tables import read_table, write_table, write_tsv
 from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
 from genestill.core.virtual_references import JUDGING, VirtualReference, references_of
+from genestill.student.corrector.features import read_contigs
 from genestill.student.corrector.pipeline import Sources, learn
 from genestill.student.corrector.settings import CorrectorSettings
 
@@ -47,6 +49,8 @@ def learn_virtual(
     references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
+    # The contigs are the same for all, and are not read where everything stands.
+    read = cache(lambda: read_contigs(sources.contigs, sources.index, sources.abundance))
     for one, seed in progress(runs, len(runs), "correctors", "training on virtual references"):
         place, start = Path(folder) / one.name, time.monotonic()
         predictions = place / f"corrector.seed{seed}.parquet"
@@ -58,7 +62,8 @@ def learn_virtual(
                 if "alignments" in sources.evidence:
                     evidence["alignments"] = scratch / "alignments.parquet"
                     _write_alignments_left(sources, one, evidence["alignments"])
-                learn(replace(sources, **files, evidence=evidence), training, seed, scratch / "model", predictions)
+                of_reference = replace(sources, **files, evidence=evidence)
+                learn(of_reference, training, seed, scratch / "model", predictions, read=read)
         rows.append((one.name, seed, time.monotonic() - start if made else 0.0))
     table = pd.DataFrame(rows, columns=["reference", "seed", "seconds"])
     write_tsv(output, table)

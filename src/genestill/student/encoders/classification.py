@@ -49,7 +49,7 @@ class Classifier:
 
     def __init__(self, folder: str | Path, device: str = "auto", batch_tokens: int | None = None, threads: int = 0):
         model = open_classifier(folder)
-        self.embedder = Embedder(folder, device, None, batch_tokens, threads)
+        self.embedder = Embedder(folder, device, None, batch_tokens, threads, model.base_model)
         self.head = model.head.to(self.embedder.device)
         self.classes = [model.config.id2label[code] for code in range(model.config.num_labels)]
 
@@ -76,7 +76,7 @@ def classify_fasta(
         InputError: a bad file, or a folder without a classifier that opens whole.
     """
     classifier = Classifier(folder, device, batch_tokens, threads)
-    count, _ = survey(fasta)
+    count = survey(fasta)
     records: Iterator[Record] = (Record(name, sequence) for name, sequence in read_fasta(fasta, unique=False))
     with write_aside(output) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")

@@ -50,10 +50,13 @@ class Embedder:
         pooling: str | None = None,
         batch_tokens: int | None = None,
         threads: int = 0,
+        model: PreTrainedModel | None = None,
     ):
         self.device = choose_device(device)
-        byte_pairs = _model_type(folder) in ("deberta-v2", "genestill-deberta-classifier")
-        self.model = (open_model(folder) if byte_pairs else open_student(folder)).to(self.device)
+        if model is None:
+            byte_pairs = _model_type(folder) in ("deberta-v2", "genestill-deberta-classifier")
+            model = open_model(folder) if byte_pairs else open_student(folder)
+        self.model = model.to(self.device)
         self.adapter = open_adapter(folder)
         config = self.model.config
         self.pooling = pooling or getattr(config, "pooling", "mean")

@@ -12,8 +12,9 @@ from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutp
 from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2PreTrainedModel
 
 from genestill.core.pooling import pool, pooled_size
+from genestill.core.windows import maximal_part
 from genestill.student.encoders.configuration import EncoderConfig
-from genestill.student.encoders.model import EncoderModel, EncoderPreTrainedModel
+from genestill.student.encoders.model import EncoderModel, EncoderPreTrainedModel, given
 
 
 class LanguageHead(nn.Module):
@@ -54,7 +55,7 @@ class EncoderForMaskedLM(EncoderPreTrainedModel):
         found = self.encoder(input_ids, attention_mask, **options)
         logits = self.language_head(found.last_hidden_state)
         loss = functional.cross_entropy(logits.mT, labels) if labels is not None else None
-        return _given(MaskedLMOutput(loss=loss, logits=logits, hidden_states=found.hidden_states), return_dict, self)
+        return given(MaskedLMOutput(loss=loss, logits=logits, hidden_states=found.hidden_states), return_dict, self)
 
 
 @strict(accept_kwargs=True)
@@ -98,7 +99,7 @@ class _Classifier(PreTrainedModel):
         logits = self.head(pooled)
         loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
         hidden = getattr(found, "hidden_states", None)
-        return _given(SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden), return_dict, self)
+        return given(SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden), return_dict, self)
 
 
 class EncoderForSequenceClassification(_Classifier, EncoderPreTrainedModel):
@@ -174,15 +175,10 @@ def combine_windows(vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Te
     mean = torch.zeros(count, vectors.shape[1], device=vectors.device, dtype=vectors.dtype)
     mean = mean.index_add(0, rows, vectors * shares)
     width = vectors.shape[1]
-    maximal = {"max": slice(0, width), "concatenated": slice(width // 3, 2 * width // 3)}.get(pooling)
-    if maximal is None:
+    maximal = maximal_part(width, pooling)
+    if maximal.stop == 0:
         return mean
     part = vectors[:, maximal]
     index = rows[:, None].expand_as(part)
     highest = torch.zeros_like(mean[:, maximal]).scatter_reduce(0, index, part, "amax", include_self=False)
     return torch.cat([mean[:, : maximal.start], highest, mean[:, maximal.stop :]], dim=1)
-
-
-def _given(output, return_dict: bool | None, model: PreTrainedModel):
-    wanted = model.config.return_dict if return_dict is None else return_dict
-    return output if wanted else output.to_tuple()

@@ -6,6 +6,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import ModelOutput
 
 from genestill.core.errors import InputError
 from genestill.core.pooling import pool
@@ -83,6 +84,12 @@ class EncoderPreTrainedModel(PreTrainedModel):
         self.base_model.token_embedding = value
 
 
+def given(output: ModelOutput, return_dict: bool | None, model: PreTrainedModel):
+    """``output``, or the tuple of it, as ``return_dict`` or the model's configuration says."""
+    wanted = model.config.return_dict if return_dict is None else return_dict
+    return output if wanted else output.to_tuple()
+
+
 class EncoderModel(EncoderPreTrainedModel):
     """Single-nucleotide encoder; see `EncoderConfig` for its parts."""
 
@@ -143,8 +150,7 @@ class EncoderModel(EncoderPreTrainedModel):
                 for one, two in zip(states, others, strict=True)
             ]
         output = BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states) if wanted else None)
-        as_dictionary = self.config.return_dict if return_dict is None else return_dict
-        return output if as_dictionary else output.to_tuple()
+        return given(output, return_dict, self)
 
     def embed(
         self,

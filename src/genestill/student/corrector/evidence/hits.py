@@ -18,12 +18,11 @@ from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits, read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, Lineage
-from genestill.core.memory import row_blocks
 from genestill.core.taxonomy_folder import read_lineages
 from genestill.student.corrector.evidence.source import Evidence, other_leaves
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.neighbours import CONFIDENT_GENES, CONFIDENT_IDENTITY
-from genestill.student.corrector.rows import changes, largest_of_rows
+from genestill.student.corrector.rows import changes, largest_of_rows, product_blocks
 
 # AAI at which a genome is as likely as not to share each rank with its nearest reference, and how sharp that is.
 BOUNDARY = {
@@ -289,8 +288,7 @@ def pooled_posteriors(
     a time.
     """
     alone, both = [], []
-    row_bytes = 48 * (1 + int(np.ceil(weights.nnz * sums.bits.nnz / max(1, weights.shape[0]) ** 2)))
-    for block in row_blocks(weights.shape[0], row_bytes):
+    for block in product_blocks(weights, sums.bits):
         gather = weights[block]
         bits = gather @ sums.bits
         bits.sort_indices()

@@ -16,11 +16,10 @@ from scipy import sparse
 
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS
-from genestill.core.memory import row_blocks
 from genestill.student.corrector import evidence
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.overlap import Overlap
-from genestill.student.corrector.rows import normalised
+from genestill.student.corrector.rows import normalised, product_blocks
 from genestill.student.corrector.wide_nodes import WideNodes
 
 GARBAGE = 0.01  # share of contigs whose own evidence is worth nothing (contamination, transferred genes)
@@ -53,8 +52,7 @@ class Evidence:
         what these are made of.
         """
         alone, both = [], []
-        row_bytes = 48 * (1 + int(np.ceil(weights.nnz * self.own.nnz / max(1, self.own.shape[0]) ** 2)))
-        for block in row_blocks(self.own.shape[0], row_bytes):
+        for block in product_blocks(weights, self.own):
             gathered = weights[block] @ self.own
             alone.append(normalised(gathered, ENTRIES_KEPT))
             both.append(normalised(gathered + self.own[block], ENTRIES_KEPT))
