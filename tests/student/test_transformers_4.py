@@ -33,7 +33,7 @@ print(json.dumps([transformers.__version__, *said, read]))
 @pytest.mark.slow
 def test_a_deberta_student_opens_with_transformers_4_and_says_the_same(tmp_path):
     packages = tmp_path / "packages"
-    install = ["uv", "pip", "install", "-q", "--python", sys.executable, "--target", packages]
+    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", sys.executable, "--target", packages]
     done = subprocess.run([*install, f"transformers=={VERSION}"], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"transformers {VERSION} cannot be had: {done.stderr[-300:]}")
