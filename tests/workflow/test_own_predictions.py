@@ -1,19 +1,12 @@
 """Predictions that the user has: scored beside ours or alone, and never replaced."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import yaml
 
 from genestill.core.table_schemas import METRICS, PREDICTIONS, TRUTH
 from genestill.core.tables import read_table
-
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+from snakemake_process import ROOT, run_snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -22,15 +15,7 @@ SPECIES = ["d__D;p__P;c__C;o__O;f__F;g__G;s__G one", "d__D;p__P;c__C;o__O;f__F;g
 
 def snakemake(folder, configuration, *arguments):
     (folder / "mine.yaml").write_text(yaml.safe_dump(configuration))
-    command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    command += ["--configfile", folder / "mine.yaml", "--cores", 1, *arguments]
-    return subprocess.run(
-        list(map(str, command)),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_snakemake("--configfile", "mine.yaml", "--cores", 1, *arguments, folder=folder, check=False)
 
 
 def planned(done):

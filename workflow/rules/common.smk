@@ -1,12 +1,18 @@
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-# This file's place, not the main Snakefile's: the workflow is started from the root, and may be another's module.
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
-# In the repository the package lies beside the workflow; else it is installed, with the workflow inside.
-if (ROOT / "src").is_dir():
-    sys.path.insert(0, str(ROOT / "src"))
+# The place of this file, not of the main Snakefile: the workflow is started from the root, and may be a module of
+# another one. In the repository the package lies beside the workflow; else it is installed, with the workflow inside.
+PLACE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+if (PLACE.parents[1] / "src").is_dir():
+    sys.path.insert(0, str(PLACE.parents[1] / "src"))
+if find_spec("genestill") is None:
+    raise WorkflowError(
+        "The package genestill is not installed beside Snakemake. Install the version that the workflow has: "
+        "pip install 'genestill[workflow]'"
+    )
 
 from snakemake.settings.types import DeploymentMethod
 
@@ -18,7 +24,7 @@ from genestill.core.devices import count_gpus
 from genestill.core.errors import InputError
 from genestill.core.files import write_text
 from genestill.core.given_paths import is_folder
-from genestill.core.installation import source_folder
+from genestill.core.installation import source_folder, workflow_root
 from genestill.core.locks import folders_to_claim, hold_all
 from genestill.core.memory_requests import memory_mb
 from genestill.core.recipes import (
@@ -35,6 +41,10 @@ from genestill.core.recipes import (
 from genestill.core.settings import select_settings
 from genestill.preflight import accept, require_recipe
 from genestill.student.corrector.settings import EVIDENCE
+
+# A workflow that is read from a Git repository (git+file:, github()) has an address and no folder: its configurations,
+# schemas and tables are those of the installed package.
+ROOT = PLACE.parents[1] if PLACE.is_dir() else workflow_root()
 
 # The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration
 # of its own, as those that snakedeploy makes do.
