@@ -47,8 +47,9 @@ STEEPER = 1.6
 # Or: the exponent of a power law through all points of an axis.
 MOST_EXPONENT = 1.1
 MOST_HOURS = 2  # of training, at any point
-# Differences below these are noise: seconds of CPU time and GB.
+# Differences below these, or below a tenth of the cost, are noise: seconds of CPU time and GB.
 NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
+NOISY_SHARE = 0.1
 ONE_EPOCH = "training of one epoch"  # for points at which all epochs would take hours
 
 
@@ -383,9 +384,10 @@ def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
     found = []
     for step in commands(Path()):
         points = [point for point in axis if (*point, step) in rows]
-        for quantity, noise in NOISE.items():
+        for quantity, least in NOISE.items():
             for first, second, third in zip(points, points[1:], points[2:], strict=False):
                 costs = [float(rows[*point, step][quantity]) for point in (first, second, third)]
+                noise = max(least, NOISY_SHARE * costs[1])
                 before = max(costs[1] - costs[0], noise) / (second[place] - first[place])
                 after = max(costs[2] - costs[1] - noise, 0) / (third[place] - second[place])
                 if after > STEEPER * before:

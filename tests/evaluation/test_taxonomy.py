@@ -17,6 +17,7 @@ from genestill.evaluation.calibration import (
     sweep,
 )
 from genestill.evaluation.calls import Predictions, read_calls
+from genestill.evaluation.contig_peers.registry import is_trained
 from genestill.evaluation.taxonomy import evaluate_taxonomy
 
 
@@ -126,6 +127,14 @@ def test_scores_follow_the_published_definition(case):
     assert value(table, "f1", "MMseqs2") == pytest.approx(0.2)
     assert [value(table, metric) for metric in ("correct", "wrong", "none")] == [3, 1, 2]
     assert [value(table, metric, task="genus") for metric in ("correct", "wrong", "none")] == [6, 0, 0]
+
+
+def test_peers_that_follow_a_rule_count_no_trainings_whatever_their_seed():
+    trained = {name: is_trained(name) for name in ("corrector", "taxometer", "vamb-bins", "kraken2-at0.2", "minimap2")}
+    assert trained == dict.fromkeys(("corrector", "taxometer", "vamb-bins"), True) | {
+        "kraken2-at0.2": False,
+        "minimap2": False,
+    }
 
 
 def test_fixed_thresholds_count_calls_strictly_above_the_score_accepted_or_not(case):

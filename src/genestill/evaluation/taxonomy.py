@@ -22,6 +22,7 @@ from genestill.core.tables import write_table
 from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, resample_sums
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
+from genestill.evaluation.contig_peers.registry import is_trained
 from genestill.evaluation.strata import ABSENT, ALL, NO_EXACT, clusters_of, strata_of, weights_of
 
 THRESHOLDS = (0.5, 0.8, 0.95)
@@ -93,7 +94,8 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
 
     def add(model: Model, found: Iterator[dict]) -> None:
         of_model = {"model": model.name, "kind": model.kind}
-        rows.extend(of_model | {"seed": model.seed, "n_trainings": int(model.seed is not None)} | row for row in found)
+        trainings = int(model.seed is not None and is_trained(model.name))
+        rows.extend(of_model | {"seed": model.seed, "n_trainings": trainings} | row for row in found)
 
     for model in models:
         add(model, _coverage_and_changes(model, labels))

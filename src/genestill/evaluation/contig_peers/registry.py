@@ -104,6 +104,12 @@ def peer_at(model: str) -> tuple[str, float | None]:
     return found[1], None if found[2] is None else float(found[2])
 
 
+def is_trained(model: str) -> bool:
+    """Whether a seed changes what a model of a benchmark says: all but the peers that follow a rule; bins are trained."""
+    peer = PEERS.get(peer_at(model)[0])
+    return peer is None or "bins" in peer.needs
+
+
 def missing_evidence(programs_known: bool, genomes_known: bool) -> dict[str, str]:
     """Evidence of peers that cannot be made here -> why; see `leave_out`."""
     looked_for = {} if programs_known else PROGRAMS
