@@ -105,7 +105,7 @@ def peer_at(model: str) -> tuple[str, float | None]:
 
 
 def is_trained(model: str) -> bool:
-    """Whether a seed changes what a model of a benchmark says: all but the peers that follow a rule; bins are trained."""
+    """Whether a seed changes a model of a benchmark: it does not where a peer follows a rule; bins are trained."""
     peer = PEERS.get(peer_at(model)[0])
     return peer is None or "bins" in peer.needs
 
