@@ -14,6 +14,7 @@ genestill itself never imports mrna-bench (AGPL-3).
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,10 @@ CLS = 7
 CODES = np.full(256, 4, np.int64)  # A, C, G, T, and 4 for all else
 for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"TtUu")):
     CODES[list(_letters)] = _code
+
+START = re.compile("(?=ATG)")
+STOPS = ("TAA", "TAG", "TGA")
+SHORTEST_FRAME = 300
 
 
 def open_student(folder: str | Path, name: str = "genestill-student", device: str | torch.device = "cpu"):
@@ -52,12 +57,43 @@ def _is_mean(aggregate: Callable | None) -> bool:
     return aggregate is None or getattr(aggregate, "func", aggregate) is torch.mean
 
 
+def region_codes(sequence: str, cds: np.ndarray | None) -> np.ndarray:
+    """Region of every base (0 5'UTR, 1 coding sequence, 2 3'UTR), int64 [bases].
+
+    The coding sequence runs from the first codon of the track to the end of the last. Where there is none, the longest
+    open reading frame of at least 300 bases stands in; without one, all is 3'UTR.
+    """
+    codons = np.flatnonzero(cds) if cds is not None else []
+    if len(codons):
+        start, stop = int(codons[0]), min(int(codons[-1]) + 3, len(sequence))
+    else:
+        start, stop = _longest_frame(sequence.upper().replace("U", "T"))
+        start, stop = (start, stop) if stop - start >= SHORTEST_FRAME else (0, 0)
+    return np.repeat(np.arange(3), [start, stop - start, len(sequence) - stop])
+
+
+def _longest_frame(sequence: str) -> tuple[int, int]:
+    best, ends = (0, 0), {}
+    for match in START.finditer(sequence):
+        start = match.start()
+        if start >= ends.get(start % 3, 0):
+            places = range(start, len(sequence) - 2, 3)
+            stop = next(
+                (place + 3 for place in places if sequence[place : place + 3] in STOPS),
+                start + (len(sequence) - start) // 3 * 3,
+            )
+            ends[start % 3] = stop
+            best = (start, stop) if stop - start > best[1] - best[0] else best
+    return best
+
+
 class GenestillStudent(EmbeddingModel):
     """The embeddings of a genestill student, those of ``genestill student embed``; see `open_student`.
 
     They are pooled as the student pools, expansion included, and the vectors of the windows of a long sequence are
-    averaged by length (of what was pooled by its maximum, the maximum is taken). A function of aggregation other than
-    mRNABench's default, ``torch.mean``, is given the student's states of all bases instead.
+    averaged by length (of what was pooled by its maximum, the maximum is taken; regions by their own lengths). A
+    function of aggregation other than mRNABench's default, ``torch.mean``, is given the student's states of all bases
+    instead.
 
     Speaks the interface of mrna-bench 1.3 (``embed_sequence``, ``embed_sequence_sixtrack``) and that of its
     development version (``embed``).
@@ -69,6 +105,8 @@ class GenestillStudent(EmbeddingModel):
         tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         self.tracks = config.get("tracks", 0)
         self.pooling = config.get("pooling", "mean")
+        self.lengths = config.get("lengths", False)
+        self.reads_regions = self.lengths or self.pooling == "regions"
         self.is_sixtrack = self.tracks == 2
         self.cls = int("[CLS]" in (tokenizer.get("post_processor") or {}).get("special_tokens", {}))
         self.longest = config["max_length"] - self.cls
@@ -107,8 +145,16 @@ class GenestillStudent(EmbeddingModel):
     def _embed(self, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None) -> torch.Tensor:
         """The student's own embedding, [E]."""
         windows = self._run("pooled", sequence, cds, splice)
-        vectors, bases = np.stack([vector[0] for vector, _ in windows]), np.array([count for _, count in windows])
-        combined, size = bases / bases.sum() @ vectors, vectors.shape[1]
+        vectors = np.stack([vector[0] for vector, _ in windows])
+        counts = np.stack([np.bincount(regions, minlength=3) for _, regions in windows])  # bases by region
+        bases, total = counts.sum(axis=1), counts.sum(axis=0)
+        combined = bases / bases.sum() @ vectors
+        if self.lengths:
+            combined[-3:] = np.log1p(total)
+        size = vectors.shape[1] - 3 * self.lengths
+        if self.pooling == "regions":
+            for region, part in enumerate(np.split(np.arange(size), 3)):
+                combined[part] = counts[:, region] / max(1, total[region]) @ vectors[:, part]
         maximal = {"max": slice(0, size), "concatenated": slice(size // 3, 2 * size // 3)}.get(self.pooling, slice(0))
         combined[maximal] = vectors[:, maximal].max(axis=0)
         return torch.from_numpy(combined.astype(np.float32)).to(self.device)
@@ -119,11 +165,12 @@ class GenestillStudent(EmbeddingModel):
         return torch.from_numpy(np.concatenate([states[0, self.cls :] for states, _ in windows])).to(self.device)
 
     def _run(self, output: str, sequence: str, cds: np.ndarray | None, splice: np.ndarray | None) -> list:
-        """Output of the graph and number of bases of each window.
+        """Output of the graph and the region of every base, of each window.
 
         A longer sequence than the student reads is cut into the fewest windows of about equal length.
         """
         codes = CODES[np.frombuffer(sequence.encode("ascii"), np.uint8)]
+        regions = region_codes(sequence, cds) if self.reads_regions else np.zeros(len(codes), np.int64)
         count = -(-len(codes) // self.longest)
         edges = [*range(0, len(codes), -(-len(codes) // count)), len(codes)]
         parts = []
@@ -135,5 +182,7 @@ class GenestillStudent(EmbeddingModel):
                 for number, track in enumerate((cds, splice)):
                     if track is not None:
                         feeds["tracks"][0, self.cls :, number] = track[start:stop]
-            parts.append((self.session.run([output], feeds)[0], stop - start))
+            if self.reads_regions:
+                feeds["regions"] = np.concatenate([np.full(self.cls, -1), regions[start:stop]])[None]
+            parts.append((self.session.run([output], feeds)[0], regions[start:stop]))
         return parts

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from genestill.core.errors import InputError
-from genestill.core.pooling import POOLINGS, pool, pooled_size
+from genestill.core.pooling import POOLINGS, pool, pooled_size, region_lengths
 from genestill.core.windows import CombinedWindows
 
 HIDDEN = torch.tensor([[[-3.0, 1.0], [-2.0, 5.0], [9.0, 9.0]], [[7.0, 7.0], [8.0, 8.0], [9.0, 9.0]]])
@@ -52,3 +52,19 @@ def test_windows_are_combined_as_they_were_pooled():
         combined.add(rows[1:], vectors[1:], weights[1:])
         combined.add(rows[:1], vectors[:1], weights[:1])
         assert combined.vectors().tolist() == [first, [9, 9, 9], [0, 0, 0]]
+
+
+def test_regions_are_pooled_apart_and_an_empty_one_is_zero():
+    regions = torch.tensor([[2, 0, 0], [0, 1, 2]])
+    assert pool(HIDDEN, MASK, "regions", regions=regions).tolist() == [[-2, 5, 0, 0, -3, 1], [0] * 6]
+    assert pooled_size(2, "regions") == 6
+    assert region_lengths(MASK, regions).expm1().round().tolist() == [[1, 0, 1], [0, 0, 0]]
+    with pytest.raises(InputError, match="the region of every base is not given"):
+        pool(HIDDEN, MASK, "regions")
+
+
+def test_regions_of_windows_are_weighted_by_their_own_bases():
+    vectors = np.array([[1.0, 2, 0], [3, 0, 4]])
+    combined = CombinedWindows(2, 3, "regions")
+    combined.add(np.array([0, 0]), vectors, np.array([[10, 5, 0], [30, 0, 2]]))
+    assert combined.vectors().tolist() == [[2.5, 2, 4], [0, 0, 0]]

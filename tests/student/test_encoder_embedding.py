@@ -221,11 +221,14 @@ def test_memory_does_not_grow_with_the_number_of_sequences(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "expansion"), [("delta_hybrid", 0), ("transformer", 40)])
-def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path, backbone, expansion):
+@pytest.mark.parametrize(
+    ("backbone", "expansion", "how"), [("delta_hybrid", 0, "mean"), ("transformer", 40, "regions")]
+)
+def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path, backbone, expansion, how):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     settings = {"tracks": 1, "reverse_complement": True, "num_attention_heads": 2, "expansion": expansion}
+    settings |= {"pooling": how, "lengths": how == "regions"}
     folder = save_student(tmp_path / "student", backbone=backbone, **settings)
     file = tmp_path / "student.onnx"
     assert main(["--quiet", "student", "export-onnx", "--model", str(folder), "-o", str(file)]) == 0
@@ -234,9 +237,12 @@ def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path,
     for count, longest in ((5, 60), (1, 3000)):
         input_ids, mask = encode_batch([sequence for _, sequence in draw_records(count, longest - 20, longest)])
         tracks = np.random.default_rng(0).integers(0, 2, (*input_ids.shape, 1)).astype(np.float32)
-        hidden, pooled = session.run(None, {"input_ids": input_ids, "attention_mask": mask, "tracks": tracks})
+        regions = np.sort(np.random.default_rng(1).integers(0, 3, input_ids.shape), axis=1)
+        feeds = {"input_ids": input_ids, "attention_mask": mask, "tracks": tracks}
+        hidden, pooled = session.run(None, feeds | ({"regions": regions} if how == "regions" else {}))
         given = [torch.from_numpy(x) for x in (input_ids, mask, tracks)]
         with torch.inference_mode():
             np.testing.assert_allclose(hidden, model(*given).last_hidden_state, rtol=1e-3, atol=1e-4)
-            np.testing.assert_allclose(pooled, model.embed(*given), rtol=1e-3, atol=1e-4)
+            expected = model.embed(*given, regions=torch.from_numpy(regions))
+            np.testing.assert_allclose(pooled, expected, rtol=1e-3, atol=1e-4)
     assert [path.name for path in Path(tmp_path).iterdir() if "onnx" in path.name] == ["student.onnx"]

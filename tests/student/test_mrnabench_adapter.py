@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from genestill.core.reading_frames import coding_bounds, region_codes
 from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.student.encoders.tokenization import build_tokenizer
@@ -59,7 +60,9 @@ class TorchSession:
     def run(self, outputs, feeds):
         read = {name: torch.from_numpy(array) for name, array in feeds.items()}
         with torch.inference_mode():
-            found = {"last_hidden_state": self.model(**read).last_hidden_state, "pooled": self.model.embed(**read)}
+            found = {"pooled": self.model.embed(**read)}
+            read.pop("regions", None)
+            found["last_hidden_state"] = self.model(**read).last_hidden_state
         return [found[name].numpy() for name in outputs]
 
 
@@ -80,14 +83,22 @@ def adapter(monkeypatch, request):
 
 
 @pytest.mark.parametrize(
-    ("cls", "pooling", "expansion"),
-    [(False, "mean", 0), (False, "mean", 48), (False, "max", 48), (True, "cls", 0), (True, "concatenated", 0)],
+    ("cls", "pooling", "expansion", "lengths"),
+    [
+        (False, "mean", 0, False),
+        (False, "mean", 48, True),
+        (False, "max", 48, False),
+        (True, "cls", 0, False),
+        (True, "concatenated", 0, True),
+        (False, "regions", 0, False),
+        (False, "regions", 48, True),
+    ],
 )
-def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls, pooling, expansion):
+def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls, pooling, expansion, lengths):
     torch.manual_seed(0)
     config = EncoderConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=1, tracks=2, max_length=100, pooling=pooling,
-        expansion=expansion,
+        expansion=expansion, lengths=lengths,
     )  # fmt: skip
     EncoderModel(config).save_pretrained(tmp_path)
     build_tokenizer(cls=cls).save_pretrained(tmp_path)
@@ -113,6 +124,17 @@ def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls,
     torch.testing.assert_close(by_default, student.embed(sequences))
     largest = student.embed_sequence(sequences[1], agg_fn=lambda states, dim: states.amax(dim=dim))
     assert largest.shape == (1, 16)
+
+
+def test_regions_of_the_adapter_are_those_of_the_command(adapter):
+    generator = np.random.default_rng(1)
+    for length in (5, 700, 3000):
+        sequence = "".join(generator.choice(list("ACGUacgt"), length))
+        sequence = sequence[: length // 3] + "augGCC" * (length // 50) + sequence[length // 3 :]
+        for cds in (None, np.zeros(len(sequence), np.int8), (np.arange(len(sequence)) % 17 == 4).astype(np.int8)):
+            bounds = coding_bounds(sequence.upper().replace("U", "T"), cds)
+            expected = region_codes(len(sequence), *bounds)
+            np.testing.assert_array_equal(adapter.region_codes(sequence, cds), expected)
 
 
 def test_codes_and_special_tokens_are_those_of_the_tokenizer(adapter, tmp_path):

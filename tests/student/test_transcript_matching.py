@@ -14,6 +14,7 @@ from genestill.core.table_schemas import BASE_LOG_PROBABILITIES, TRANSCRIPTS, em
 from genestill.core.tables import read_table, write_table
 from genestill.core.training import checkpoints
 from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.embedding import Embedder, Record
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.model_card import parameters_of
 from genestill.student.transcripts.batch import Batch, mean_over_spans
@@ -269,6 +270,26 @@ def test_the_saved_student_is_the_encoder_alone_and_opens_again(files, tmp_path)
     assert sum(value.numel() for value in model.parameters()) == parameters_of(tmp_path / "model")
     assert json.loads((tmp_path / "training.json").read_text())["objective"] == settings.objective
     assert len(pd.read_csv(tmp_path / "training.tsv", sep="\t")) == 2
+
+
+def test_a_student_pools_by_region_in_training_and_in_use(files, tmp_path):
+    settings = DistillationSettings(steps=2, batch_bases=512)
+    config = EncoderConfig(**TINY, pooling="regions", lengths=True)
+    arguments = (config, files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu"))
+    distil_transcripts(*arguments)
+    table = read_table(files / "transcripts.parquet", TRANSCRIPTS)
+    sequence = table["sequence"].iloc[0]
+    cds = np.zeros((len(sequence), 2), np.float32)
+    cds[[6, 9], 0] = 1
+    known, unknown = Embedder(tmp_path / "model", "cpu").embed([Record("a", sequence, cds), Record("b", sequence)])
+    assert known.shape == (3 * 16 + 3,)
+    assert np.expm1(known[-3:]).round().tolist() == [6, 6, len(sequence) - 12]
+    assert np.expm1(unknown[-3:]).round().tolist() == [0, 0, len(sequence)]
+    assert (unknown[:32] == 0).all()
+    shares = np.array([6, 6, len(sequence) - 12]) / len(sequence)
+    np.testing.assert_allclose(shares @ known[:-3].reshape(3, 16), unknown[32:-3], rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match="region of every base is not given"):
+        EncoderModel.from_pretrained(tmp_path / "model").embed(torch.zeros((1, 5), dtype=torch.int64))
 
 
 def test_missing_answers_of_the_teacher_are_refused(files):

@@ -78,6 +78,11 @@ def matched_shards(student):
     }
 
 
+def reads_tracks(student):
+    """Whether the embedding of a student depends on where codons and exons lie."""
+    return student["tracks"] or student["lengths"] or student["pooling"] == "regions"
+
+
 def mrna_kind(model):
     """What a model is in the tables; a student that learns nothing from the teacher is a control."""
     if model == config["teacher"]["name"]:

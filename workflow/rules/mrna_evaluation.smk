@@ -56,7 +56,7 @@ rule embed_transcripts:
     params:
         tracks=lambda wildcards: (
             options(tracks=f"{MRNA_BENCHMARK}/transcripts.parquet")
-            if MRNA_STUDENTS[wildcards.run.rsplit(".", 1)[0]].get("tracks")
+            if reads_tracks(MRNA_STUDENTS[wildcards.run.rsplit(".", 1)[0]])
             else ""
         ),
         device=device,

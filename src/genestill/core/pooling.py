@@ -1,7 +1,8 @@
 """From one vector per token to one vector per sequence, of teachers and students alike.
 
 Windows of a longer sequence are combined afterwards (`windows.CombinedWindows`). The poolings have the names that the
-field uses; ``concatenated`` is cls, max and mean side by side, in this order, as seqLens concatenates them.
+field uses; ``concatenated`` is cls, max and mean side by side, in this order, as seqLens concatenates them. Students of
+transcripts also pool by region.
 """
 
 from __future__ import annotations
@@ -15,23 +16,33 @@ if TYPE_CHECKING:
 
 POOLINGS = ("mean", "max", "cls", "last", "concatenated")
 PARTS = ("cls", "max", "mean")  # of concatenated
+REGIONS = ("5'UTR", "CDS", "3'UTR")  # of a transcript, in the order of their codes
+TRANSCRIPT_POOLINGS = (*POOLINGS, "regions")
 
 
-def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str, counted: torch.Tensor | None = None) -> torch.Tensor:
+def pool(
+    hidden: torch.Tensor,
+    mask: torch.Tensor,
+    how: str,
+    counted: torch.Tensor | None = None,
+    regions: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Pool the vectors of tokens.
 
     Args:
         hidden: float [B, L, H], vectors of tokens, padded on the right.
         mask: [B, L], 1 or True for tokens, 0 or False for padding, which never takes part.
         how: ``mean``; ``max`` (negative maxima stay negative); ``cls`` (the first token, whether or not it is a
-            special one); ``last`` (the last token); ``concatenated``.
-        counted: [B, L], the tokens that take part in ``mean`` and ``max``; all of ``mask`` by default.
+            special one); ``last`` (the last token); ``concatenated``; ``regions`` (the means over 5'UTR, coding
+            sequence and 3'UTR side by side).
+        counted: [B, L], the tokens that take part in means and maxima; all of ``mask`` by default.
+        regions: integer [B, L], the region of every token, a place in `REGIONS`; another number for none.
 
     Returns:
-        [B, H], or [B, 3 H] for ``concatenated``; zeros for a row without tokens.
+        [B, H], or [B, 3 H] for ``concatenated`` and ``regions``; zeros for a row or a region without tokens.
 
     Raises:
-        InputError: an unknown ``how``.
+        InputError: an unknown ``how``, or ``regions`` without the regions of the tokens.
     """
     import torch
 
@@ -48,9 +59,22 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str, counted: torch.Tens
     if how == "max":
         highest = hidden.masked_fill(~taken, torch.finfo(hidden.dtype).min).amax(1)
         return highest * taken.any(1).to(hidden.dtype)
+    if how == "regions":
+        if regions is None:
+            raise InputError("pooling is 'regions', but the region of every base is not given; expected integers")
+        return torch.cat([pool(hidden, mask, "mean", taken[..., 0] & (regions == code)) for code in range(3)], dim=-1)
     raise InputError(f"pooling is {how!r}; expected one of {', '.join(POOLINGS)}")
 
 
 def pooled_size(hidden_size: int, how: str) -> int:
     """Numbers of a pooled vector of tokens with ``hidden_size`` numbers each."""
-    return hidden_size * (len(PARTS) if how == "concatenated" else 1)
+    return hidden_size * {"concatenated": len(PARTS), "regions": len(REGIONS)}.get(how, 1)
+
+
+def region_lengths(mask: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """Logarithms of 1 + the tokens of each region: float32 [B, 3], of integer [B, L] (see `pool`)."""
+    import torch
+
+    real = mask.bool()
+    counts = torch.stack([(real & (regions == code)).sum(1) for code in range(len(REGIONS))], dim=1)
+    return torch.log1p(counts.float())

@@ -1,4 +1,4 @@
-"""Open reading frames of transcripts, and what they translate to."""
+"""Open reading frames of transcripts, the regions that they part, and what they translate to."""
 
 import re
 
@@ -11,6 +11,7 @@ _START = re.compile("(?=ATG)")
 # The standard genetic code (NCBI table 1), codons in alphabetical order.
 _AMINO_ACIDS = np.frombuffer(b"KNKNTTTTRSRSIIMIQHQHPPPPRRRRLLLLEDEDAAAAGGGGVVVV*Y*YSSSS*CWCLFLFX", np.uint8)
 _UNKNOWN = 64
+SHORTEST_FRAME = 300  # bases of an open reading frame that is taken for a coding sequence
 
 
 def longest_frame(sequence: str) -> tuple[int, int]:
@@ -32,6 +33,28 @@ def longest_frame(sequence: str) -> tuple[int, int]:
         if stop - start > best[1] - best[0]:
             best = (start, stop)
     return best
+
+
+def coding_bounds(sequence: str, cds: np.ndarray | None = None) -> tuple[int, int]:
+    """The coding sequence [start, stop) of a transcript: before it lies the 5'UTR, behind it the 3'UTR.
+
+    Args:
+        sequence: upper-case letters A, C, G, T, N.
+        cds: track of 0 and 1, 1 at the first base of each codon; None or all 0 where the coding sequence is not known.
+
+    Where it is not known, the longest open reading frame of at least 300 bases stands in: shorter ones occur by chance.
+    Without one the bounds are (0, 0), and all is 3'UTR, as a reporter of 160 bases of a 3'UTR is.
+    """
+    codons = np.flatnonzero(cds) if cds is not None else ()
+    if len(codons):  # a transcript that was cut may end within its last codon
+        return int(codons[0]), min(int(codons[-1]) + 3, len(sequence))
+    start, stop = longest_frame(sequence)
+    return (start, stop) if stop - start >= SHORTEST_FRAME else (0, 0)
+
+
+def region_codes(length: int, start: int, stop: int) -> np.ndarray:
+    """The region of every base, int64 [length], a place in `pooling.REGIONS`; the coding sequence is [start, stop)."""
+    return np.repeat(np.arange(3), [start, stop - start, length - stop])
 
 
 def translate(sequence: str) -> str:

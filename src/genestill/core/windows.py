@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from genestill.core.pooling import REGIONS
+
 
 def window_bounds(length: int, size: int, unit: int = 1) -> list[tuple[int, int]]:
     """(start, stop) of the fewest windows of at most ``size`` bases over ``length`` bases, nearly equal in length.
@@ -39,7 +41,8 @@ def maximal_part(size: int, pooling: str) -> slice:
 class CombinedWindows:
     """One vector per sequence from the vectors of its windows, which may come in any order.
 
-    Windows are averaged by weight; where tokens were pooled by their maximum, the maximum over windows is taken.
+    Windows are averaged by weight; where tokens were pooled by their maximum, the maximum over windows is taken, and
+    each region has the weights of its own bases.
 
     Args:
         count: sequences.
@@ -48,18 +51,31 @@ class CombinedWindows:
     """
 
     def __init__(self, count: int, size: int, pooling: str):
-        self._sums, self.weights = np.zeros((count, size)), np.zeros(count)
+        parts = len(REGIONS) if pooling == "regions" else 1
+        self._sums, self._weights = np.zeros((count, size)), np.zeros((count, parts))
         self._maximal = maximal_part(size, pooling)
         self._highest = np.full_like(self._sums[:, self._maximal], -np.inf)
 
     def add(self, rows: np.ndarray, vectors: np.ndarray, weights: np.ndarray) -> None:
-        """Add windows: the row of each one's sequence, int64 [n]; vectors, float [n, size]; weights, number [n]."""
-        np.add.at(self._sums, rows, vectors * np.asarray(weights, dtype=np.float64)[:, None])
+        """Add windows.
+
+        Args:
+            rows: int64 [n], the sequence of each window.
+            vectors: float [n, size].
+            weights: number [n]; of windows that were pooled by region [n, 3], the bases of each region.
+        """
+        weights = np.asarray(weights, dtype=np.float64).reshape(len(rows), self._weights.shape[1])
+        np.add.at(self._sums, rows, vectors * self._of_numbers(weights))
         np.maximum.at(self._highest, rows, vectors[:, self._maximal])
-        np.add.at(self.weights, rows, weights)
+        np.add.at(self._weights, rows, weights)
 
     def vectors(self) -> np.ndarray:
-        """float32 [count, size]; zeros for a sequence without a window."""
-        found = self._sums / np.where(self.weights > 0, self.weights, 1)[:, None]
-        found[:, self._maximal] = np.where(self.weights[:, None] > 0, self._highest, 0)
+        """float32 [count, size]; zeros for a sequence without a window, or a region without a base."""
+        weights = self._of_numbers(self._weights)
+        found = self._sums / np.where(weights > 0, weights, 1)
+        found[:, self._maximal] = np.where(self._weights[:, :1] > 0, self._highest, 0)
         return found.astype(np.float32)
+
+    def _of_numbers(self, weights: np.ndarray) -> np.ndarray:
+        """The weight of each number of a vector: [n, size]."""
+        return np.repeat(weights, self._sums.shape[1] // weights.shape[1], axis=1)

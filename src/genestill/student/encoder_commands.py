@@ -1,7 +1,7 @@
 """The commands of released encoder students: ``genestill student embed``, ``classify`` and ``export-onnx``."""
 
 from genestill.core.options import add_device
-from genestill.core.pooling import POOLINGS
+from genestill.core.pooling import TRANSCRIPT_POOLINGS
 
 
 def add_commands(commands) -> None:
@@ -22,7 +22,7 @@ def _add_embed(commands) -> None:
     parser.add_argument(
         "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
     )
-    parser.add_argument("--pooling", choices=POOLINGS, help="instead of the student's own")
+    parser.add_argument("--pooling", choices=TRANSCRIPT_POOLINGS, help="instead of the student's own")
     _add_speed(parser)
     parser.set_defaults(run=_run_embed)
 

@@ -4,7 +4,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
 
 from genestill.core.errors import InputError
-from genestill.core.pooling import POOLINGS, pooled_size
+from genestill.core.pooling import REGIONS, TRANSCRIPT_POOLINGS, pooled_size
 from genestill.student.settings import BACKBONES
 
 DEFAULT_WINDOW = 256  # bases to each side
@@ -36,6 +36,7 @@ class EncoderConfig(PretrainedConfig):
         expansion: width to which token representations are taken, by a linear map and SiLU, before they are pooled;
             0 pools them as they are. A mean over tokens of few dimensions cannot count many words, one over many
             rectified ones can.
+        lengths: whether the embedding ends with the logarithms of 1 + the bases of 5'UTR, coding sequence and 3'UTR.
         teacher: what the student was distilled from: name, revision, parameters, and so on.
         provenance: free-form JSON: training data, settings, compute, versions.
     """
@@ -55,6 +56,7 @@ class EncoderConfig(PretrainedConfig):
     attention_window: int | None = None
     convolution_width: int = 5
     expansion: int = 0
+    lengths: bool = False
     initializer_range: float = 0.02
     norm_eps: float = 1e-6
     pad_token_id: int = 5
@@ -70,8 +72,8 @@ class EncoderConfig(PretrainedConfig):
         super().__post_init__(**kwargs)
         if self.backbone not in BACKBONES:
             raise InputError(f"encoder: backbone is {self.backbone!r}; expected one of {', '.join(BACKBONES)}")
-        if self.pooling not in POOLINGS:
-            raise InputError(f"encoder: pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
+        if self.pooling not in TRANSCRIPT_POOLINGS:
+            raise InputError(f"encoder: pooling is {self.pooling!r}; expected one of {', '.join(TRANSCRIPT_POOLINGS)}")
         if self.num_attention_heads < 1 or self.hidden_size % (2 * self.num_attention_heads):
             raise InputError(
                 f"encoder: hidden_size {self.hidden_size} over {self.num_attention_heads} heads is not an even number"
@@ -88,5 +90,10 @@ class EncoderConfig(PretrainedConfig):
 
     @property
     def embedding_size(self) -> int:
-        """Width of the pooled embedding: H or the expansion, three times that when ``pooling`` is ``concatenated``."""
-        return pooled_size(self.expansion or self.hidden_size, self.pooling)
+        """Width of the embedding: H or the expansion, three times that by some poolings, and three lengths."""
+        return pooled_size(self.expansion or self.hidden_size, self.pooling) + self.lengths * len(REGIONS)
+
+    @property
+    def reads_regions(self) -> bool:
+        """Whether the embedding depends on where the coding sequence lies."""
+        return self.pooling == "regions" or self.lengths

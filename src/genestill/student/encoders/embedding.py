@@ -12,7 +12,8 @@ from genestill.core.devices import choose_device
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.models import open_whole
-from genestill.core.pooling import POOLINGS, pool, pooled_size
+from genestill.core.pooling import POOLINGS, REGIONS, TRANSCRIPT_POOLINGS, pool, pooled_size
+from genestill.core.reading_frames import coding_bounds, region_codes
 from genestill.core.windows import CombinedWindows, batch_by_length
 from genestill.student.encoders.adapters import Tokens, collate, longest_input, open_adapter
 from genestill.student.encoders.model import EncoderModel
@@ -22,7 +23,7 @@ BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in
 
 @dataclass(frozen=True)
 class Record:
-    """A sequence on its way; tracks: float32 [bases, T], or None for zeros."""
+    """A sequence on its way; tracks: float32 [bases, T], codons first, or None for zeros."""
 
     name: str
     sequence: str
@@ -60,11 +61,15 @@ class Embedder:
         self.adapter = open_adapter(folder)
         config = self.model.config
         self.pooling = pooling or getattr(config, "pooling", "mean")
-        if self.pooling not in POOLINGS:
-            raise InputError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
+        known = TRANSCRIPT_POOLINGS if isinstance(self.model, EncoderModel) else POOLINGS
+        if self.pooling not in known:
+            raise InputError(f"pooling is {self.pooling!r}; expected one of {', '.join(known)}")
+        self.lengths = getattr(config, "lengths", False)
+        self.reads_regions = self.pooling == "regions" or self.lengths
         self.tracks = getattr(config, "tracks", 0)
         self.longest = longest_input(config)
-        self.size = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, self.pooling)
+        self._pooled_size = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, self.pooling)
+        self.size = self._pooled_size + self.lengths * len(REGIONS)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()
 
@@ -85,11 +90,14 @@ class Embedder:
             rows += [row] * len(found)
         rows = np.array(rows, dtype=np.int64)
         batches = list(batch_by_length(np.array([len(window.ids) for window in windows]), self.batch_tokens))
-        vectors = np.empty((len(windows), self.size), np.float32)
+        vectors = np.empty((len(windows), self._pooled_size), np.float32)
+        regions = [_regions(record) for record in records] if self.reads_regions else None
 
         def compute(batch: np.ndarray) -> None:
             vectors[batch] = self._embed_windows(
-                [windows[number] for number in batch], [records[rows[number]].tracks for number in batch]
+                [windows[number] for number in batch],
+                [records[rows[number]].tracks for number in batch],
+                [regions[rows[number]] for number in batch] if regions else None,
             )
 
         if self.workers == 1:
@@ -99,25 +107,56 @@ class Embedder:
             # A batch a thread keeps cores busier than one small matrix product cut over all of them.
             with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
                 list(pool_of_threads.map(compute, batches))
-        combined = CombinedWindows(len(records), self.size, self.pooling)
-        combined.add(rows, vectors, np.array([(window.stop - window.start).sum() for window in windows]))
-        counts = np.bincount(rows, [(~window.special).sum() for window in windows], minlength=len(records))
-        return combined.vectors(), counts.astype(np.int32)
+        combined = CombinedWindows(len(records), self._pooled_size, self.pooling)
+        if self.pooling == "regions":
+            weights = [_bases_of_regions(regions[row], window) for row, window in zip(rows, windows, strict=True)]
+        else:
+            weights = [(window.stop - window.start).sum() for window in windows]
+        combined.add(rows, vectors, np.array(weights))
+        embeddings = combined.vectors()
+        if self.lengths:
+            counts = [np.bincount(codes, minlength=len(REGIONS)) for codes in regions]
+            embeddings = np.concatenate([embeddings, np.log1p(counts, dtype=np.float32)], axis=1)
+        tokens = np.bincount(rows, [(~window.special).sum() for window in windows], minlength=len(records))
+        return embeddings, tokens.astype(np.int32)
 
-    def _embed_windows(self, windows: list[Tokens], tracks: list[np.ndarray | None]) -> np.ndarray:
+    def _embed_windows(
+        self, windows: list[Tokens], tracks: list[np.ndarray | None], regions: list[np.ndarray] | None
+    ) -> np.ndarray:
         batch = collate(windows, self.adapter.pad)
         inputs = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
-        if any(values is not None for values in tracks):
-            padded = np.zeros((*inputs["input_ids"].shape, self.tracks), np.float32)
+        shape = tuple(inputs["input_ids"].shape)
+        if self.tracks and any(values is not None for values in tracks):
+            padded = np.zeros((*shape, self.tracks), np.float32)
             for place, (window, values) in enumerate(zip(windows, tracks, strict=True)):
                 if values is not None:
                     bases = np.flatnonzero(~window.special)
                     padded[place, bases] = values[window.start[bases]]
             inputs["tracks"] = torch.from_numpy(padded).to(self.device)
+        of_tokens = {}
+        if self.pooling == "regions":
+            codes = np.full(shape, -1)
+            for place, (window, of_record) in enumerate(zip(windows, regions, strict=True)):
+                bases = np.flatnonzero(~window.special)
+                codes[place, bases] = of_record[window.start[bases]]
+            of_tokens["regions"] = torch.from_numpy(codes).to(self.device)
         with torch.inference_mode():
             hidden = self.model(**inputs).last_hidden_state
             pooled = self.model.pool if isinstance(self.model, EncoderModel) else pool
-            return pooled(hidden, inputs["attention_mask"], self.pooling).float().cpu().numpy()
+            vectors = pooled(hidden, inputs["attention_mask"], self.pooling, **of_tokens)
+            return vectors.float().cpu().numpy()
+
+
+def _regions(record: Record) -> np.ndarray:
+    """The region of every base of a record, int64 [bases]."""
+    sequence = record.sequence.upper().replace("U", "T")
+    cds = None if record.tracks is None else record.tracks[:, 0]
+    return region_codes(len(sequence), *coding_bounds(sequence, cds))
+
+
+def _bases_of_regions(regions: np.ndarray, window: Tokens) -> np.ndarray:
+    """Bases of a window in each region, int64 [3]."""
+    return np.bincount(regions[window.start[~window.special]], minlength=len(REGIONS))
 
 
 def _model_type(folder: str | Path) -> str | None:

@@ -9,7 +9,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput
 
 from genestill.core.errors import InputError
-from genestill.core.pooling import pool
+from genestill.core.pooling import pool, region_lengths
 from genestill.student.encoders.attention import SelfAttention
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet
@@ -158,16 +158,50 @@ class EncoderModel(EncoderPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         tracks: torch.Tensor | None = None,
         pooling: str | None = None,
+        regions: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Pooled embeddings [B, E], E being the configuration's ``embedding_size``; ``pooling`` overrides its own."""
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        return self.pool(self(input_ids, mask, tracks).last_hidden_state, mask, pooling)
+        """Embeddings [B, E], E being the configuration's ``embedding_size``.
 
-    def pool(self, hidden: torch.Tensor, mask: torch.Tensor, pooling: str | None = None) -> torch.Tensor:
-        """Embeddings [B, E] from token representations [B, L, H] and a mask [B, L]."""
+        Args:
+            input_ids, attention_mask, tracks: see `forward`.
+            pooling: instead of the configuration's own.
+            regions: integer [B, L], the region of every base (see `pooling.pool`), for a student that pools by region
+                or has lengths.
+
+        Raises:
+            InputError: no regions, where they are needed.
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return self.embedding(self(input_ids, mask, tracks).last_hidden_state, mask, pooling, regions)
+
+    def embedding(
+        self,
+        hidden: torch.Tensor,
+        mask: torch.Tensor,
+        pooling: str | None = None,
+        regions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Embeddings [B, E] from token representations [B, L, H] and a mask [B, L]; see `embed`."""
+        pooled = self.pool(hidden, mask, pooling, regions)
+        if not self.config.lengths:
+            return pooled
+        if regions is None:
+            raise InputError(
+                "encoder: this student's embedding holds lengths of regions; give the region of every base"
+            )
+        return torch.cat([pooled, region_lengths(mask, regions).to(pooled.dtype)], dim=1)
+
+    def pool(
+        self,
+        hidden: torch.Tensor,
+        mask: torch.Tensor,
+        pooling: str | None = None,
+        regions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Pooled vectors, without lengths, from token representations [B, L, H] and a mask [B, L]; see `embed`."""
         if self.expansion is not None:
             hidden = functional.silu(self.expansion(hidden))
-        return pool(hidden, mask, pooling or self.config.pooling)
+        return pool(hidden, mask, pooling or self.config.pooling, regions=regions)
 
     def _encode(self, input_ids, mask, tracks, all_layers: bool) -> list[torch.Tensor]:
         """The residual stream at its end, normalised, zero at padding; before it, if asked for, that of each layer."""

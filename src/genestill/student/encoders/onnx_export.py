@@ -23,18 +23,26 @@ TOLERANCE = 1e-4  # largest difference from torch, over the largest value
 class _Graph(nn.Module):
     def __init__(self, model: EncoderModel):
         super().__init__()
-        self.model = model
+        self.model, self.names = model, _more_inputs(model)
 
-    def forward(self, input_ids, attention_mask, tracks=None):
-        hidden = self.model(input_ids, attention_mask, tracks).last_hidden_state
-        return hidden, self.model.pool(hidden, attention_mask)
+    def forward(self, input_ids, attention_mask, first=None, second=None):
+        more = dict(zip(self.names, (first, second), strict=False))
+        hidden = self.model(input_ids, attention_mask, more.get("tracks")).last_hidden_state
+        return hidden, self.model.embedding(hidden, attention_mask, regions=more.get("regions"))
+
+
+def _more_inputs(model: EncoderModel) -> list[str]:
+    """What the student reads beside the bases and the mask."""
+    config = model.config
+    return ["tracks"] * bool(config.tracks) + ["regions"] * config.reads_regions
 
 
 def export_onnx(folder: str | Path, output: str | Path) -> None:
     """Write the student in ``folder`` to ``output`` after comparing it with torch on batches of other shapes.
 
-    The graph maps input_ids int64 [batch, length], attention_mask int64 [batch, length] and, for a student with
-    tracks, tracks float32 [batch, length, T] to last_hidden_state [batch, length, H] and pooled [batch, size].
+    The graph maps input_ids int64 [batch, length], attention_mask int64 [batch, length], for a student with tracks
+    tracks float32 [batch, length, T], and for one that reads regions regions int64 [batch, length], to
+    last_hidden_state [batch, length, H] and pooled [batch, size], the embedding.
     The delta rule's loop over chunks becomes ONNX's Scan, and its triangular system a fixed number of products, since
     ONNX has no triangular solver.
 
@@ -50,7 +58,7 @@ def export_onnx(folder: str | Path, output: str | Path) -> None:
     example = _example(model, (3, 1200))
     batch = length = torch.export.Dim.DYNAMIC
     free = {0: batch, 1: length}
-    names = ["input_ids", "attention_mask", "tracks"][: len(example)]
+    names = ["input_ids", "attention_mask", *_more_inputs(model)]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the exporter, about its own workings
         program = torch.onnx.export(
@@ -80,6 +88,8 @@ def _example(model: EncoderModel, shape: tuple[int, int]) -> tuple[torch.Tensor,
     if model.config.tracks:
         tracks = generator.integers(0, 2, (batch, length, model.config.tracks)).astype(np.float32)
         inputs.append(torch.from_numpy(tracks))
+    if model.config.reads_regions:
+        inputs.append(torch.from_numpy(generator.integers(0, 3, (batch, length))))
     return tuple(inputs)
 
 

@@ -121,15 +121,17 @@ def embed_fasta(
         device, pooling, batch_tokens, threads: see `Embedder`.
 
     Raises:
-        InputError: a bad file, a student without tracks where tracks are given, and all of `Embedder`.
+        InputError: a bad file, tracks for a student that reads none and does not pool by region, and all of `Embedder`.
         CheckFailed: the student gave a number that float16 cannot hold.
     """
     embedder = Embedder(folder, device, pooling, batch_tokens, threads)
     expected = embedder.tracks
-    if tracks is not None and expected != len(TRACKS):
+    if tracks is not None and expected != len(TRACKS) and not embedder.reads_regions:
         raise InputError(f"{folder}: this student reads {expected} tracks; {tracks} has {len(TRACKS)}")
     if tracks is None and expected:
         logger.warning("this student reads %d tracks and none were given: all are taken as 0", expected)
+    if tracks is None and embedder.reads_regions:
+        logger.warning("this student reads regions and no tracks were given: the longest open reading frame stands in")
     count, checksum = survey(fasta), sha256_of(fasta)
     records = progress(with_tracks(read_fasta(fasta, unique=False), tracks), count, "sequences", "student embed")
     metadata = {

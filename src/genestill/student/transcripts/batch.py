@@ -44,8 +44,8 @@ class Batch:
 
     @cached_property
     def pooled(self) -> torch.Tensor:
-        """s: the student's embeddings, float [B, H]."""
-        return self._model.pool(self.states, self.read["mask"])
+        """s: the student's embeddings, without lengths, float [B, H]."""
+        return self._model.pool(self.states, self.read["mask"], regions=self.read.get("regions"))
 
     @cached_property
     def projected(self) -> torch.Tensor:

@@ -53,6 +53,7 @@ def _run_match(options) -> dict:
         parameters,
         tracks=2 if student.tracks else 0,
         pooling=student.pooling,
+        lengths=student.lengths,
         max_length=student.max_length,
         attention_window=student.attention_window,
         expansion=student.expansion,

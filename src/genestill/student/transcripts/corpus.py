@@ -9,6 +9,7 @@ import torch
 
 from genestill.core.errors import InputError
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES
+from genestill.core.reading_frames import coding_bounds, region_codes
 from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table
@@ -43,11 +44,19 @@ class Corpus:
     Raises `InputError` if the objective needs shards that are not given.
     """
 
-    def __init__(self, transcripts: str | Path, teacher: TeacherFiles, weights: dict[str, float], tracks: bool):
+    def __init__(
+        self,
+        transcripts: str | Path,
+        teacher: TeacherFiles,
+        weights: dict[str, float],
+        tracks: bool,
+        regions: bool = False,
+    ):
         table = read_table(transcripts, TRANSCRIPTS)
         self.sequences = table["sequence"].tolist()
         self.lengths = table["length"].to_numpy()
         self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
+        self.coding = list(map(coding_bounds, self.sequences, table["cds"])) if regions else None
         # First base of each transcript that the teacher read.
         self.read_from = np.zeros(len(table), np.int64)
         if teacher.reads == "cds":
@@ -86,11 +95,11 @@ class Corpus:
         """What a step reads of the transcripts ``rows`` and of what the teacher said about them.
 
         Always ``inputs`` and ``mask``, int64 [B, L]: codes of the bases as the student sees them, 0 at padding. With
-        tracks ``tracks``, float32 [B, L, 2]. Where bases are hidden, ``hidden_row``, ``hidden_column`` and
-        ``hidden_base``, int64 [hidden]. Of the teacher, where an objective needs it: ``embeddings``, float32 [B, D],
-        whitened; ``token_row``, ``token_start``, ``token_stop``, int64 [tokens], and ``token_features``, float32
-        [tokens, D], whitened; ``said_row``, ``said_column``, int64 [said], and ``said``, float32 [said, 4], the
-        log-probabilities of A, C, G and T at hidden bases, all finite.
+        tracks ``tracks``, float32 [B, L, 2]; by region ``regions``, int64 [B, L], -1 at padding. Where bases are
+        hidden, ``hidden_row``, ``hidden_column`` and ``hidden_base``, int64 [hidden]. Of the teacher, where an
+        objective needs it: ``embeddings``, float32 [B, D], whitened; ``token_row``, ``token_start``, ``token_stop``,
+        int64 [tokens], and ``token_features``, float32 [tokens, D], whitened; ``said_row``, ``said_column``, int64
+        [said], and ``said``, float32 [said, 4], the log-probabilities of A, C, G and T at hidden bases, all finite.
         """
         ids, mask = encode_batch([self.sequences[row] for row in rows])
         tensors = {"inputs": ids, "mask": mask}
@@ -105,6 +114,11 @@ class Corpus:
                 tensors |= self._said(rows, row, column)
         if self.tracks is not None:
             tensors["tracks"] = self._tracks(rows, ids.shape[1])
+        if self.coding is not None:
+            tensors["regions"] = np.full(ids.shape, -1)
+            for place, row in enumerate(rows):
+                length = len(self.sequences[row])
+                tensors["regions"][place, :length] = region_codes(length, *self.coding[row])
         if self.whitening is not None:
             tensors["embeddings"] = self.white[torch.from_numpy(rows)]
         if self.token_features is not None:

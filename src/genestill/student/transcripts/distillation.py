@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
+from genestill.core.pooling import pooled_size
 from genestill.core.seeds import seed_everything
 from genestill.core.training import batches, loop
 from genestill.core.training.checkpoints import Checkpoint
@@ -35,7 +36,8 @@ class TranscriptDistillation:
         sequence_size = corpus.whitening.matrix.shape[1] if corpus.whitening else None
         token_size = corpus.token_whitening.matrix.shape[1] if corpus.token_whitening else None
         bases = any(TRANSCRIPT_OBJECTIVES[name].hides_bases for name in self.weights)
-        self.heads = Heads(config.hidden_size, config.embedding_size, sequence_size, token_size, bases).to(device)
+        pooled = pooled_size(config.expansion or config.hidden_size, config.pooling)
+        self.heads = Heads(config.hidden_size, pooled, sequence_size, token_size, bases).to(device)
         self.buckets = batches.LengthBuckets(corpus.lengths, settings.batch_bases, settings.seed)
         self.learned = torch.nn.ModuleDict({"model": self.model, "heads": self.heads})
 
@@ -127,7 +129,7 @@ def distil_transcripts(
     weights = parse_objective(settings.objective, TRANSCRIPT_OBJECTIVES)
     output = Path(output)
     checkpoint = output / "checkpoint"
-    corpus = Corpus(transcripts, teacher, weights, tracks=config.tracks > 0)
+    corpus = Corpus(transcripts, teacher, weights, config.tracks > 0, regions=config.pooling == "regions")
     match = TranscriptDistillation(config, corpus, settings, device)
     figures = {"diverged": None, "steps": 0}
     if settings.steps:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, describe_objectives, parse_objective
-from genestill.core.pooling import POOLINGS
+from genestill.core.pooling import TRANSCRIPT_POOLINGS
 from genestill.core.settings import Settings, setting
 from genestill.student.settings import BACKBONES
 
@@ -17,7 +17,14 @@ class EncoderSettings(Settings):
         "Gated delta net with one layer of attention, or attention in every layer.",
         choices=BACKBONES,
     )
-    pooling: str = setting("mean", "Pooling over bases.", choices=POOLINGS)
+    pooling: str = setting(
+        "mean",
+        "Pooling over bases; regions is the means over 5'UTR, coding sequence and 3'UTR side by side.",
+        choices=TRANSCRIPT_POOLINGS,
+    )
+    lengths: bool = setting(
+        False, "Whether the embedding ends with the logarithms of the lengths of these regions; no loss sees them."
+    )
     expansion: int = setting(
         0,
         "Width of the embedding, to which the bases' states are expanded before pooling; 0 is the width of the states.",

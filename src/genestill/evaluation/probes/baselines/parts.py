@@ -1,18 +1,12 @@
-"""The parts of a transcript that baselines describe: 5'UTR, coding sequence, 3'UTR.
-
-Where a table does not say what a transcript codes for, its longest open reading frame of at least 300 bases stands in:
-shorter ones occur by chance, and a reporter of 160 bases of a 3'UTR is all 3'UTR.
-"""
+"""The parts of a transcript that baselines describe: 5'UTR, coding sequence, 3'UTR (`reading_frames.coding_bounds`)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from genestill.core.reading_frames import longest_frame
+from genestill.core.reading_frames import coding_bounds
 from genestill.core.sequences import encode_bases
-
-SHORTEST_FRAME = 300  # bases of an open reading frame that is taken for a coding sequence
 
 
 @dataclass(frozen=True)
@@ -35,11 +29,6 @@ def parts_of(table: pd.DataFrame) -> list[Parts]:
     """The rows of a probe task (`table_schemas.PROBE_TASK`) in their parts."""
     parts = []
     for sequence, cds, splice in zip(table["sequence"], table["cds"], table["splice"], strict=True):
-        codons = np.flatnonzero(cds)
-        if len(codons):  # a transcript that was cut may end within its last codon
-            bounds = int(codons[0]), min(int(codons[-1]) + 3, len(sequence))
-        else:
-            start, stop = longest_frame(sequence)
-            bounds = (start, stop) if stop - start >= SHORTEST_FRAME else (0, 0)
+        bounds = coding_bounds(sequence, cds)
         parts.append(Parts(sequence, encode_bases(sequence), *bounds, np.flatnonzero(splice)))
     return parts
