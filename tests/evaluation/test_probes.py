@@ -14,10 +14,9 @@ from genestill.core.files import write_json
 from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.probe import run_probe, score
-from genestill.evaluation.probes.report import Training, stability_table
+from genestill.evaluation.probes.report import Training, format_pairs, stability_table, student_pairs
 from genestill.evaluation.probes.retained import (
     bootstrap_scores,
-    merge_seeds,
     summarise,
     weighted_auroc,
     weighted_average_precision,
@@ -208,14 +207,43 @@ def test_models_probed_on_other_rows_are_refused():
         bootstrap_scores(predictions, 100, 1)
 
 
-def test_training_seeds_of_a_student_become_one_model():
-    predictions = _predictions(["teacher", "s 1", "s 2"], [0.3, 0.5, 0.5])
-    merged = merge_seeds(_trained(predictions))
-    assert set(merged["model"]) == {"teacher", "s"}
-    scores = bootstrap_scores(merged, 100, 1)
-    apart = bootstrap_scores(predictions, 100, 1)
-    expected = np.mean([apart[f"s {seed}"]["a"][0] for seed in (1, 2)])
-    assert scores["s"]["a"][0] == pytest.approx(expected)
+def test_a_student_has_the_mean_and_the_spread_of_its_trainings():
+    predictions = _predictions(["teacher", "s 1", "s 2", "same 1", "same 2"], [0.3, 0.2, 2.0, 0.5, 0.5])
+    apart = bootstrap_scores(predictions, 200, 1)
+    trained = predictions.assign(
+        training=predictions["model"].str.extract(r" (\d)")[0].astype("Int64"), model=predictions["model"].str[:-2]
+    )
+    trained.loc[predictions["model"] == "teacher", "model"] = "teacher"
+    scores = bootstrap_scores(trained, 200, 1)
+    assert set(scores) == {"teacher", "s", "same"}
+    assert scores["s"]["a"][0] == pytest.approx(np.mean([apart[f"s {seed}"]["a"][0] for seed in (1, 2)]))
+    assert scores["teacher"]["a"] == pytest.approx(apart["teacher"]["a"])
+    spread = {model: np.std(values["a"]) for model, values in scores.items()}
+    # A quarter of the draws hold one of the two trainings alone.
+    assert spread["s"] > 3 * spread["same"]
+    assert np.quantile(scores["s"]["a"], 0.02) < 0.55 < 0.95 < np.quantile(scores["s"]["a"], 0.98)
+
+
+def test_students_of_other_training_seeds_are_refused():
+    predictions = _trained(_predictions(["teacher", "s 1", "s 2", "u"], [0.3, 0.5, 0.5, 1]))
+    predictions.loc[predictions["model"] == "u", "training"] = 1
+    with pytest.raises(InputError, match="u was not trained with seed 2"):
+        bootstrap_scores(predictions, 100, 1)
+
+
+def test_the_student_is_compared_with_every_other_in_every_way_that_both_were_probed():
+    predictions = _predictions(["s", "s (w)", "u", "u (w)", "t"], [0.5, 0.3, 1.0, 0.4, 0.2])
+    predictions["name"] = predictions["model"].str[0]
+    predictions["variant"] = np.where(predictions["model"].str.endswith("(w)"), "w", "")
+    predictions["kind"] = predictions["name"].map({"s": "student", "u": "control", "t": "teacher"})
+    pairs = student_pairs(predictions, "s")
+    assert sorted(pairs.index) == [("s", "u"), ("s (w)", "u (w)")]
+    summary = summarise(bootstrap_scores(predictions, 200, 1), "t", "u", "s", pairs=[*pairs.index])
+    text = format_pairs(summary, pairs)
+    values = summary[summary["metric"] == "own"].set_index(["model", "minus"])["value"]
+    assert values[("s (w)", "u (w)")] == pytest.approx(values[("s (w)", "")] - values[("u (w)", "")])
+    assert "s minus u" in text
+    assert f"{values[('s (w)', 'u (w)')]:+.3f}" in text
 
 
 def test_a_training_of_an_earlier_version_is_recognised_in_the_table_of_stability(tmp_path):

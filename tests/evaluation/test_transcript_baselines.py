@@ -13,8 +13,10 @@ from genestill.core.reading_frames import longest_frame
 from genestill.core.table_schemas import PROBE_PREDICTIONS, PROBE_TASK, embeddings
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes import baselines, blocks
+from genestill.evaluation.probes.baselines import union
 from genestill.evaluation.probes.baselines.parts import parts_of
 from genestill.evaluation.probes.baselines.regional_kmers import REGIONS
+from genestill.evaluation.probes.features import describe_task
 from genestill.evaluation.probes.tables import probe_tasks
 from genestill.evaluation.settings import TRANSCRIPT_BASELINES, ProbeSettings, TranscriptBaselineSettings
 from genestill.reference.probe_tasks import build_task, write_task
@@ -35,6 +37,25 @@ def whole(**more) -> Transcript:
 def features(name, table):
     module = import_module(f"{baselines.__name__}.{name}")
     return module.features(table, TranscriptBaselineSettings(features=name, shortest=1, longest=2))
+
+
+def test_features_of_a_task_are_computed_once_and_again_where_their_file_is_damaged(tmp_path, monkeypatch):
+    table, asked = table_of(whole(), Transcript("n", "CCCC")), []
+    settings = TranscriptBaselineSettings(features="union")
+    found = describe_task(table, settings, tmp_path)
+    original = union.composition.describe
+    monkeypatch.setattr(union.composition, "describe", lambda parts: asked.append(1) or original(parts))
+    for again in (settings, TranscriptBaselineSettings(features="boosting")):
+        kept = describe_task(table, again, tmp_path)
+        assert list(kept) == list(found)
+        assert all(np.array_equal(kept[name], found[name]) for name in found)
+    assert not asked
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-400])
+    assert np.array_equal(describe_task(table, settings, tmp_path)["codons"], found["codons"])
+    assert len(asked) == 1
+    describe_task(table.iloc[:1], settings, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @given(st.text("ATG", max_size=30) | st.text("ACGT", max_size=40))
@@ -159,7 +180,7 @@ def test_a_model_is_probed_as_it_is_in_blocks_and_beside_a_baseline(tmp_path):
         "truncated": False,
     }
     write_table(tmp_path / "shard.parquet", pd.DataFrame(shard), embeddings(3), {})
-    settings = ProbeSettings(split_seeds=(1,))
+    settings = ProbeSettings(split_seeds=(1,), beside=("composition", "lengths"))
     scores = {}
     for model, given_features in (
         ("model", [tmp_path / "shard.parquet"]),
@@ -174,7 +195,7 @@ def test_a_model_is_probed_as_it_is_in_blocks_and_beside_a_baseline(tmp_path):
             scores[model, variant] = np.corrcoef(said, right)[0, 1]
     beside = "fit=blocks, with=composition"
     assert set(scores) == {
-        *(("model", name) for name in ("fit=mrnabench", "fit=blocks", beside)),
+        *(("model", name) for name in ("fit=mrnabench", "fit=blocks", beside, "fit=blocks, with=lengths")),
         ("boosted", "fit=boosting"),
     }
     assert scores["model", beside] > 0.8 > abs(scores["model", "fit=blocks"])

@@ -125,10 +125,12 @@ rule probe_transcripts:
         ),
         dataset=config["dataset"]["name"],
         probe=options(**select_settings(MRNA, ProbeSettings)),
+        kept=f"{RESULTS}/evaluation/features",
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill evaluation probe --tasks {input.tasks:q}"
         " --groups {input.groups:q} {params.features} {params.baseline} --model {params.model:q}"
         " --model-kind {params.kind:q} {params.training} --dataset {params.dataset:q} {params.probe}"
+        " --features-folder {params.kept:q}"
         " --output-metrics {output.metrics:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
 

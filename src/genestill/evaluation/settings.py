@@ -19,7 +19,8 @@ SEQUENCE_BASELINES = {
 # Baselines of probe tasks, with the features they are: each is a module of its name in probes/baselines/.
 TRANSCRIPT_BASELINES = {
     "kmers": "counts of k-mers, with GC content, CDS length and number of exons",
-    "composition": "frequencies of codons and of k-mers of 1 to 4 bases, and lengths",
+    "composition": "frequencies and lengths",
+    "frequencies": "frequencies of codons and of k-mers of 1 to 4 bases",
     "lengths": "lengths of the transcript, its regions and its longest open reading frame, and the number of exons",
     "codons": "frequencies of codons in frame",
     "regional_kmers": "k-mers of 1 to 6 bases by region, tf-idf",
@@ -62,7 +63,9 @@ class ProbeSettings(Settings):
     """How often a probe is fitted."""
 
     split_seeds: tuple[int, ...] = setting(
-        (2541, 413, 411, 412, 2547), "Seeds of the probes' splits; these are mRNABench's.", minimum=0
+        (2541, 413, 411, 412, 2547),
+        "Seeds of the probes' splits; these are mRNABench's first five, its others 321, 421, 311, 2516 and 2515.",
+        minimum=0,
     )
     fits: tuple[str, ...] = setting(
         PROBE_FITS,
@@ -70,10 +73,11 @@ class ProbeSettings(Settings):
         "its weight and the penalty by leave-one-out).",
         choices=PROBE_FITS,
     )
-    beside: str = setting(
-        "composition",
-        "Baseline whose blocks stand beside a model's embeddings in one more fit, which says what the model adds.",
-        choices=tuple(TRANSCRIPT_BASELINES),
+    beside: tuple[str, ...] = setting(
+        ("composition",),
+        "Baselines whose blocks stand beside a model's embeddings in one more fit each, which says what the model "
+        "adds; frequencies is composition without lengths.",
+        choices=tuple(name for name in TRANSCRIPT_BASELINES if name != "boosting"),
     )
 
 

@@ -45,6 +45,11 @@ def _add_probe(commands) -> None:
     parser.add_argument("--training-seed", type=int, help="seed of its training, where several are probed")
     parser.add_argument("--dataset", required=True, help="name of the data set")
     add_settings(parser, ProbeSettings)
+    parser.add_argument(
+        "--features-folder",
+        metavar="FOLDER",
+        help="where features of baselines are kept for further runs",
+    )
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="table of metrics")
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="predictions of the test rows")
     parser.set_defaults(run=_run_probe)
@@ -64,6 +69,7 @@ def _run_probe(options) -> None:
         options.output_predictions,
         options.model_kind,
         options.training_seed,
+        options.features_folder,
     )
 
 

@@ -19,7 +19,6 @@ from genestill.evaluation.probes.retained import (
     MEAN,
     best_baseline,
     bootstrap_scores,
-    merge_seeds,
     read_left_out,
     read_predictions,
     summarise,
@@ -54,20 +53,20 @@ def write_tables(
     table.tsv holds the rows of metrics.parquet with the columns that differ.
     """
     output = Path(output)
-    given, shown = read_predictions(predictions), student
-    merged = merge_seeds(given)
-    scores = bootstrap_scores(merged, replicates, seed)
+    given = read_predictions(predictions)
+    scores = bootstrap_scores(given, replicates, seed)
+    pairs = student_pairs(given, student)
     teacher, student = _fair(given, teacher), _fair(given, student)
     baseline = best_baseline(scores, [_fair(given, name) for name in baselines])
-    beside = given.loc[(given["name"] == shown) & given["variant"].str.contains("with="), "model"].unique()
-    summary = summarise(scores, teacher, baseline, student, compared=beside)
-    metrics = tabulate(given, scores, summary, dataset, bootstrap_scores(merged, replicates, seed, BESIDE))
+    summary = summarise(scores, teacher, baseline, student, pairs=[*pairs.index])
+    metrics = tabulate(given, scores, summary, dataset, bootstrap_scores(given, replicates, seed, BESIDE))
     write_table(output / "metrics.parquet", metrics, METRICS)
     shown = metrics[
         ["task", "metric", "model", "variant", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]
     ]
     write_tsv(output / "table.tsv", shown, digits=4)
     text = format_table(metrics, teacher, baseline, student)
+    text += "\n" + format_pairs(summary, pairs)
     text += "".join(f"{task}: {sentence}.\n" for task, sentence in read_left_out(predictions[0]).items())
     draw_scores(summary, output / "scores.svg")
     if training:
@@ -85,6 +84,41 @@ def _fair(predictions: pd.DataFrame, name: str) -> str:
     """The model ``name`` as it is compared with others: fitted in blocks, or else in the only way that there is."""
     variants = predictions.loc[predictions["name"] == name, "variant"].unique().tolist()
     return named(name, "fit=blocks" if "fit=blocks" in variants or not variants else variants[0])
+
+
+def student_pairs(predictions: pd.DataFrame, student: str) -> pd.DataFrame:
+    """The student and every other that was trained or not, both probed in the same way.
+
+    Args:
+        predictions: of `retained.read_predictions`.
+        student: name of the model that is compared.
+
+    Returns:
+        Columns student, other (names) and variant; the index holds both as they are called with their variant.
+    """
+    models = predictions[["name", "kind", "variant", "model"]].drop_duplicates()
+    models = models[models["kind"].isin(["student", "control"])]
+    ours = models[models["name"] == student]
+    both = ours.merge(models[models["name"] != student], on="variant", suffixes=("", "_other"))
+    index = pd.MultiIndex.from_frame(both[["model", "model_other"]])
+    names = {"name": "student", "name_other": "other"}
+    return both.rename(columns=names)[["student", "other", "variant"]].set_index(index)
+
+
+def format_pairs(summary: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """The student minus each other, both probed alone and beside baselines: one line per pair and way."""
+    if pairs.empty:
+        return ""
+    cells = summary[summary["metric"] == "own"].set_index(["model", "minus"])
+    width = max(len(f"{row.student} minus {row.other}") for row in pairs.itertuples())
+    variants = max(map(len, pairs["variant"]))
+    lines = [f"{'mean over tasks':{width}}  {'probe':{variants}}  difference  95 % interval"]
+    for (model, other), row in zip(pairs.index, pairs.itertuples(), strict=True):
+        cell = cells.loc[(model, other)]
+        pair = f"{row.student} minus {row.other}"
+        interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
+        lines.append(f"{pair:{width}}  {row.variant:{variants}}  {cell['value']:+10.3f}  {interval}")
+    return "\n".join(lines) + "\n"
 
 
 def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> str:
@@ -129,7 +163,7 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         "penalty by leave-one-out on training rows; with: the blocks of that baseline beside the model's embeddings.",
         "retained: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the strongest "
         "baseline.",
-        "Intervals: paired bootstrap over homology groups of the test transcripts and over seeds.",
+        "Intervals: paired bootstrap over homology groups of the test transcripts, splits and trainings.",
     ]
     return "\n".join(lines) + "\n"
 

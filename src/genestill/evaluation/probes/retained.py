@@ -2,7 +2,8 @@
 
 retained fraction = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric
 (Pearson's r or AUROC), all fitted with blocks at equal variance. The baseline is the strongest one. A replicate draws
-homology groups of each task with replacement, and split seeds with replacement; all models are scored on the same draw.
+homology groups and split seeds of each task with replacement, and trainings with replacement for all tasks alike; all
+models are scored on the same draw.
 """
 
 import json
@@ -69,14 +70,19 @@ def bootstrap_scores(
     """One metric of every (model, task): [1 + replicates], the first on the test rows as they are.
 
     Args:
-        predictions: columns of `table_schemas.PROBE_PREDICTIONS`; all models on the same rows of each (task, seed).
+        predictions: columns of `table_schemas.PROBE_PREDICTIONS`; all models on the same rows of each (task, seed). A
+            model that was trained several times (column ``training``) has the mean over its trainings.
         replicates: bootstrap draws.
         seed: of the draws.
         metrics: of each kind of task; the headline metrics without. Tasks of other kinds are left out.
 
-    Raises `InputError` if two models were probed on different rows.
+    Raises `InputError` if two models were probed on different rows, or two were trained with different seeds.
     """
     scores: dict[str, dict[str, np.ndarray]] = {model: {} for model in predictions["model"].unique()}
+    trainings = np.sort(predictions["training"].dropna().astype(int).unique())
+    _require_same_trainings(predictions, trainings)
+    training_draws = _with_all(draw_weights(np.random.default_rng((seed, -1 % 2**32)), replicates, len(trainings)))
+    of_training = dict(zip(trainings.tolist(), training_draws.T, strict=True))
     for number, (task, of_task) in enumerate(predictions.groupby("task", sort=True)):
         metric = metrics.get(of_task["task_kind"].iloc[0])
         if metric is None:
@@ -84,16 +90,13 @@ def bootstrap_scores(
         generator = np.random.default_rng((seed, number))
         seeds = np.sort(of_task["seed"].unique())
         groups = np.sort(of_task["group"].unique())
-        draws = draw_weights(generator, replicates, len(groups))
-        draws = np.concatenate([np.ones((1, len(groups))), draws])
-        seed_draws = draw_weights(generator, replicates, len(seeds))
-        seed_draws = np.concatenate([np.ones((1, len(seeds))), seed_draws])
-        totals = {model: np.zeros(replicates + 1) for model in scores}
+        draws = _with_all(draw_weights(generator, replicates, len(groups)))
+        seed_draws = _with_all(draw_weights(generator, replicates, len(seeds)))
+        totals = {model: np.zeros(replicates + 1) for model in of_task["model"].unique()}
         for column, split_seed in enumerate(seeds):
-            of_seed = of_task[of_task["seed"] == split_seed]
             reference = None
-            for model in scores:
-                rows = of_seed[of_seed["model"] == model]
+            of_seed = of_task[of_task["seed"] == split_seed].groupby(["model", "training"], sort=False, dropna=False)
+            for (model, training), rows in of_seed:
                 if reference is None:
                     reference = rows["id"].tolist()
                     weights = draws[:, np.searchsorted(groups, rows["group"].to_numpy())]
@@ -101,11 +104,24 @@ def bootstrap_scores(
                     raise InputError(f"task {task}, seed {split_seed}: {model} was probed on other rows than the first")
                 said, right = np.stack(rows["predictions"].tolist()), np.stack(rows["targets"].tolist())
                 flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
-                values = _SCORES[metric](said.ravel(), right.ravel(), flat)
-                totals[model] += np.nan_to_num(values, nan=0.5) * seed_draws[:, column]
-        for model in scores:
-            scores[model][task] = totals[model] / seed_draws.sum(axis=1)
+                values = np.nan_to_num(_SCORES[metric](said.ravel(), right.ravel(), flat), nan=0.5)
+                share = 1.0 if pd.isna(training) else of_training[int(training)] / len(trainings)
+                totals[model] += values * seed_draws[:, column] / len(seeds) * share
+        for model, total in totals.items():
+            scores[model][task] = total
     return scores
+
+
+def _with_all(draws: np.ndarray) -> np.ndarray:
+    """Bootstrap weights [1 + replicates, units], the first of which count every unit once."""
+    return np.concatenate([np.ones((1, draws.shape[1])), draws])
+
+
+def _require_same_trainings(predictions: pd.DataFrame, trainings: np.ndarray) -> None:
+    known = predictions[predictions["training"].notna()]
+    for model, seeds in known.groupby("model")["training"]:
+        if missing := sorted(set(trainings.tolist()) - set(seeds.astype(int))):
+            raise InputError(f"{model} was not trained with seed {missing[0]}, with which other models were")
 
 
 def best_baseline(scores: dict[str, dict[str, np.ndarray]], baselines: Sequence[str]) -> str:
@@ -122,14 +138,14 @@ def summarise(
     baseline: str,
     student: str,
     level: float = LEVEL,
-    compared: Sequence[str] = (),
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `table_schemas.METRICS`.
 
-    For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline,
-    student and others of ``compared``, ``retained_fraction``, and ``ratio_to_teacher`` (without interval).
-    ``retained_fraction`` is null unless the teacher beats the baseline, and its interval unless it does so in all
-    replicates of it: the ratio has no meaning there, which is a result too.
+    For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline and
+    student, ``retained_fraction``, and ``ratio_to_teacher`` (without interval); and of each of ``pairs`` the first
+    minus the second. ``retained_fraction`` is null unless the teacher beats the baseline, and its interval unless it
+    does so in all replicates of it: the ratio has no meaning there, which is a result too.
     """
     for name in (teacher, baseline, student):
         if name not in scores:
@@ -141,7 +157,8 @@ def summarise(
     for model in sorted(means, key=lambda model: -means[model][0]):
         mean = means[model]
         rows.append(_row(model, "own", mean, level))
-        for other in dict.fromkeys([teacher, baseline, student, *compared]):
+        others = [teacher, baseline, student, *(second for first, second in pairs if first == model)]
+        for other in dict.fromkeys(others):
             if other != model:
                 rows.append(_row(model, "own", mean - means[other], level) | {"minus": other})
         fraction = (mean - means[baseline]) / np.where(gap == 0 if sound else gap <= 0, np.nan, gap)
@@ -168,7 +185,7 @@ def tabulate(
     """The table of `table_schemas.METRICS`: ``summary`` and the headline metric of each task, for every model.
 
     Args:
-        predictions: what ``scores`` were drawn from, before `merge_seeds`.
+        predictions: what ``scores`` were drawn from.
         scores: of `bootstrap_scores`.
         summary: of `summarise`.
         dataset: name of the data set.
@@ -192,22 +209,6 @@ def tabulate(
     )
     table = table.join(models, on="model").assign(model=lambda joined: joined["name"]).drop(columns="name")
     return metrics_table(table, benchmark=BENCHMARK, dataset=dataset, stratum="test")
-
-
-def merge_seeds(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Make one model of all trainings of a model (column ``training``): their seeds become further split seeds.
-
-    Models that were not trained here are repeated as often, so that the draws stay paired.
-    """
-    training = sorted(predictions["training"].dropna().astype(int).unique())
-    if not training:
-        return predictions
-    merged = []
-    for number in training:
-        chosen = predictions[predictions["training"].isna() | (predictions["training"] == number)].copy()
-        chosen["seed"] = chosen["seed"] + number * 1_000_000
-        merged.append(chosen)
-    return pd.concat(merged, ignore_index=True)
 
 
 def read_predictions(paths: Sequence[str | Path]) -> pd.DataFrame:

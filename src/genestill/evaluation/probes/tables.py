@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from genestill.core.table_schemas import (
     metrics_table,
 )
 from genestill.core.tables import read_metadata, read_table, write_table
-from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.blocks import predict_with_blocks
+from genestill.evaluation.probes.features import baseline_of, describe_task
 from genestill.evaluation.probes.probe import ProbeResult, probe_with, run_probe
 from genestill.evaluation.probes.retained import BENCHMARK
 from genestill.evaluation.probes.splits import split_rows
@@ -59,25 +58,25 @@ def fits_of(
     targets: np.ndarray,
     kind: str,
     probe: ProbeSettings,
+    kept: str | Path | None = None,
 ) -> dict[str, Callable[[tuple[np.ndarray, np.ndarray, np.ndarray], int], ProbeResult]]:
     """The ways in which a model is probed on a task: variant to a function of the rows of a split and its seed.
 
     ``fit=mrnabench`` and ``fit=blocks`` as the settings ask. A model's embeddings are fitted once more beside the
-    blocks of a baseline (``with=``). A baseline with a function ``fit`` of its own is fitted by it alone.
+    blocks of each baseline of ``beside`` (``with=``). A baseline with a function ``fit`` of its own is fitted by it
+    alone. ``kept`` is a folder of features of baselines (`describe_task`).
     """
     fits: dict[str, Callable] = {}
     if isinstance(features, TranscriptBaselineSettings):
-        module = import_module(f"{baselines.__name__}.{features.features}")
-        blocks = list(module.features(table, features).values())
+        module = baseline_of(features.features)
+        blocks = list(describe_task(table, features, kept).values())
         if hasattr(module, "fit"):
             return {f"fit={features.features}": _fit_blocks(module.fit, blocks, targets, kind)}
     else:
         blocks = [read_features(features, table["transcript"].tolist())]
-        if "blocks" in probe.fits:
-            plain = import_module(f"{baselines.__name__}.{probe.beside}").features(table, TranscriptBaselineSettings())
-            fits[f"fit=blocks, with={probe.beside}"] = _fit_blocks(
-                predict_with_blocks, [*plain.values(), *blocks], targets, kind
-            )
+        for name in probe.beside if "blocks" in probe.fits else ():
+            plain = describe_task(table, TranscriptBaselineSettings(features=name), kept).values()
+            fits[f"fit=blocks, with={name}"] = _fit_blocks(predict_with_blocks, [*plain, *blocks], targets, kind)
     known = {
         "mrnabench": lambda rows, _: run_probe(np.concatenate(blocks, axis=1), targets, kind, rows),
         "blocks": _fit_blocks(predict_with_blocks, blocks, targets, kind),
@@ -108,15 +107,17 @@ def probe_tasks(
     output_predictions: str | Path,
     model_kind: str = "student",
     training: int | None = None,
+    kept: str | Path | None = None,
 ) -> None:
     """Probe one model on every task with every seed, in every way of `fits_of`.
 
     Args:
         features: shards of embeddings, or what the baseline is.
         model, dataset: names that stand in the table of metrics.
-        probe: seeds of the splits, fits, and the baseline beside which a model is probed once more.
+        probe: seeds of the splits, fits, and the baselines beside which a model is probed once more.
         model_kind: what the model stands for in the tables: one of `kinds.KINDS`.
         training: seed of the model's training, where several trainings of it are probed.
+        kept: folder of features of baselines, of this run and of others (`describe_task`).
     """
     who = {"model": model, "kind": model_kind}
     metrics, predictions, left_out = [], [], {}
@@ -126,7 +127,7 @@ def probe_tasks(
         name, kind, split = metadata["task"], metadata["kind"], metadata["split"]
         targets = np.stack(table["targets"].tolist())
         targets = targets if kind == "multilabel" else targets[:, 0]
-        fits = fits_of(features, table, targets, kind, probe)
+        fits = fits_of(features, table, targets, kind, probe, kept)
         for seed, variant in itertools.product(probe.split_seeds, fits):
             rows = split_rows(table, split, seed)
             result = fits[variant](rows, seed)

@@ -1,18 +1,14 @@
 """Gradient boosting (scikit-learn's histogram trees) of the 500 columns of the union that are most like the target."""
 
 import numpy as np
-import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from genestill.evaluation.probes.baselines import union
-from genestill.evaluation.settings import TranscriptBaselineSettings
 
 COLUMNS = 500
 
 
-def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """The blocks of `union`."""
-    return union.features(table, settings)
+features = union.features
 
 
 def fit(

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from genestill.evaluation.probes.baselines.composition import kmer_frequencies
+from genestill.evaluation.probes.baselines.frequencies import kmer_frequencies
 from genestill.evaluation.probes.baselines.parts import Parts, parts_of
 from genestill.evaluation.settings import TranscriptBaselineSettings
 
