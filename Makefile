@@ -9,15 +9,20 @@ PYTEST := $(BIN)/pytest
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-slow test-faults test-cluster lint docs clean
+.PHONY: help setup lock demo test test-slow test-faults test-cluster test-lowest test-newest lint docs wheel clean
 
 help: ## show these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 setup: .venv/installed ## make .venv and install everything into it
 
-.venv/installed: pyproject.toml scripts/bootstrap
+.venv/installed: pyproject.toml requirements.lock scripts/bootstrap
 	scripts/bootstrap
+
+# A version that the lock file has stays where the ranges still allow it; `make lock UPGRADE=--upgrade` takes the newest.
+lock: setup ## write requirements.lock anew from the ranges of pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml --output-file requirements.lock
 
 demo: setup ## simulate, label, teach, distil and evaluate; print the table (10 minutes on two cores)
 	scripts/demo $(CORES)
@@ -35,6 +40,12 @@ test-faults: setup ## kill, fill, cut and corrupt; then the same command again; 
 test-cluster: setup ## the demo through a real one-node SLURM
 	$(PYTEST) -m cluster -s tests/cluster
 
+test-lowest: setup ## fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	scripts/test_versions lowest-direct -n $(CORES)
+
+test-newest: setup ## fast tests with the newest versions that pyproject.toml allows, in an environment of their own
+	scripts/test_versions highest -n $(CORES)
+
 lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,5 +55,8 @@ lint: setup ## ruff, snakefmt, snakemake --lint
 docs: setup ## build the documentation into site/, without network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+wheel: setup ## build the wheel into dist/
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python
+
 clean: ## remove what the targets made, but not .venv and not downloads
-	rm -rf results .snakemake site build .pytest_cache .ruff_cache .hypothesis
+	rm -rf results .snakemake site build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-FILES = ("Snakefile", "workflow", "config", "envs", "resources", "scripts")
+FILES = ("Snakefile", "requirements.lock", "workflow", "config", "envs", "resources", "scripts")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "downloads", ".lock")
 
 
@@ -27,7 +27,6 @@ class BuildWithWorkflow(build_py):
                 shutil.copytree(source, place / name, ignore=LEFT_OUT)
             else:
                 shutil.copy(source, place / name)
-        shutil.copy(Path(__file__).parent / "pyproject.toml", place)
 
 
 setup(cmdclass={"build_py": BuildWithWorkflow})

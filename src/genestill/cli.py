@@ -14,6 +14,7 @@ import sys
 import genestill
 from genestill.completion import SHELLS, PrintCompletion
 from genestill.core.errors import CheckFailed, InputError, ProgramFailed, refusal
+from genestill.core.installation import EXTRA_OF
 from genestill.core.logs import configure_logging
 from genestill.core.provenance import record_command
 from genestill.core.streams import streams_as_files
@@ -138,6 +139,11 @@ def _run(arguments: list[str] | None) -> int:
             record_command(arguments, vars(options), found)
     except (InputError, ProgramFailed) as error:
         print(f"genestill: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (extra := EXTRA_OF.get(name := (error.name or "").split(".")[0])) is None:
+            raise
+        print(f"genestill: {name} is not installed; install it with: pip install 'genestill[{extra}]'", file=sys.stderr)
         return 2
     except OSError as error:
         if (sentence := refusal(error)) is None:

@@ -11,6 +11,8 @@ from genestill.core.errors import InputError
 PACKAGE = Path(genestill.__file__).resolve().parent
 # Options of Snakemake that say how many jobs run at once.
 CORES = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--report", "--lint", "-l", "--help", "-h")
+# The extra that brings a package which not every installation has, by the name in `import`.
+EXTRA_OF = {"RNA": "workflow", "matplotlib": "figures", "peft": "lora", "pysam": "bam", "pyskani": "workflow"}
 
 
 def workflow_root() -> Path:
