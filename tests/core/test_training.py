@@ -10,7 +10,7 @@ from torch import nn
 
 from genestill.core.errors import InputError
 from genestill.core.training import checkpoints, loop
-from genestill.core.training.batches import Batch, LengthBuckets, ShuffledRows, prepared
+from genestill.core.training.batches import Batch, LengthBuckets, ShuffledRows, cut_rows, prepared
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import Diverged, train, write_history
 from genestill.core.training.optimizer import AdamW, Group, RowAdamW, parameter_groups
@@ -233,6 +233,54 @@ def test_parts_of_a_step_give_the_gradient_of_the_whole():
     one, two = run(whole), run(parts, draw=halves)
     assert np.allclose(one["loss"], two["loss"], rtol=1e-4)
     assert one["tokens"].tolist() == two["tokens"].tolist()
+
+
+def halves_of(step, parts=1):
+    tensors = draw(step)[0].tensors
+    return [Batch({name: values[rows] for name, values in tensors.items()}, len(rows))
+            for rows in cut_rows(np.arange(4), parts)]  # fmt: skip
+
+
+class OutOfMemory:
+    """A loss that takes the memory of a card of ``largest`` rows."""
+
+    def __init__(self, model, largest):
+        self.model, self.largest, self.sizes = model, largest, []
+
+    def __call__(self, batch):
+        self.sizes.append(len(batch["inputs"]))
+        loss = (self.model(batch["inputs"]) - batch["targets"]).square().mean()
+        if len(batch["inputs"]) > self.largest:
+            loss.backward()  # where the memory ends, some gradients are there already
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return loss, {}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_out_of_memory_halves_the_batch_from_there_on_and_says_so(caplog, workers):
+    plain, cut = regression(dropout=0.0), regression(dropout=0.0)
+    expected = run(plain, steps=5)
+    schedule, compute_loss = Schedule(5, 0.05), OutOfMemory(cut, 2)
+    optimizer = AdamW(parameter_groups(cut, schedule.rate, 0.1))
+    found = train(cut, optimizer, halves_of, compute_loss, 5, name="pretraining", workers=workers, divisible=True)
+    assert compute_loss.sizes == [4] + 10 * [2]
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-4)
+    for one, other in zip(plain.parameters(), cut.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "pretraining: the memory of cpu does not hold the batch of step 1; from here on it goes through the model in 2 "
+        "parts of 2 tokens or so, and the step descends the mean of their losses"
+    ]
+
+
+@pytest.mark.parametrize("divisible", [True, False])
+def test_a_step_that_memory_does_not_hold_in_any_part_is_refused_with_what_to_change(divisible):
+    model = regression()
+    optimizer = AdamW(parameter_groups(model, Schedule(5, 0.05).rate, 0.1))
+    row = "one row; " if divisible else "a step; "
+    with pytest.raises(InputError, match=rf"pretraining: the memory of cpu does not hold .*{row}take a smaller model"):
+        train(model, optimizer, halves_of, OutOfMemory(model, 0), 5, name="pretraining", divisible=divisible)
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def _checkpoint(folder, **more):

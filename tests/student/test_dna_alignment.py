@@ -25,6 +25,11 @@ def spans(*pairs):
     return both[..., 0], both[..., 1]
 
 
+def pairs(*arguments):
+    ours, theirs, met = align(*arguments)
+    return ours[met], theirs[met]
+
+
 def test_overlap_counts_shared_bases_and_special_tokens_share_none():
     teacher = spans((0, 6), (6, 12), (12, 13), (0, 0))
     student = spans((0, 0), (0, 4), (4, 9), (9, 13), (13, 13))
@@ -37,10 +42,10 @@ def test_pooled_and_repeated_are_the_means_over_shared_bases():
     student, teacher = torch.tensor([[[1.0], [2.0], [4.0]]]), torch.tensor([[[10.0], [20.0]]])
     shared = overlap(*teacher_spans, *student_spans)
     keep = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
-    ours, theirs = align(student, teacher, shared, *keep, "pooled")
+    ours, theirs = pairs(student, teacher, shared, *keep, "pooled")
     torch.testing.assert_close(ours[:, 0], torch.tensor([(4 * 1 + 2 * 2) / 6, (3 * 2 + 3 * 4) / 6]))
     assert theirs[:, 0].tolist() == [10, 20]
-    ours, theirs = align(student, teacher, shared, *keep, "repeated")
+    ours, theirs = pairs(student, teacher, shared, *keep, "repeated")
     assert ours[:, 0].tolist() == [1, 2, 4]
     torch.testing.assert_close(theirs[:, 0], torch.tensor([10.0, (2 * 10 + 3 * 20) / 5, 20.0]))
 
@@ -50,7 +55,7 @@ def test_what_is_not_kept_never_reaches_the_pairs():
     student = torch.tensor([[[1.0], [float("inf")]]])
     shared = overlap(*teacher_spans, *student_spans)
     keep = torch.tensor([[True, False]])
-    ours, theirs = align(torch.where(keep[..., None], student, 0), torch.ones(1, 2, 1), shared, keep, keep, "pooled")
+    ours, theirs = pairs(torch.where(keep[..., None], student, 0), torch.ones(1, 2, 1), shared, keep, keep, "pooled")
     assert ours.tolist() == [[1.0]]
     assert theirs.tolist() == [[1.0]]
 

@@ -194,6 +194,30 @@ def test_a_student_in_bfloat16_embeds_a_file_as_in_float32(tmp_path, monkeypatch
     assert 0 < np.linalg.norm(single - half) < 0.03 * np.linalg.norm(single)
 
 
+def test_overlapping_work_and_a_halved_batch_give_the_table_of_the_plain_loop(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)
+    folder = save_student(tmp_path / "student")
+    write_fasta(tmp_path / "in.fa", draw_records(30))
+    embed_fasta(tmp_path / "in.fa", folder, tmp_path / "found", threads=1)
+    with monkeypatch.context() as plain:
+        plain.setattr(streaming, "ahead", iter)
+        plain.setattr(streaming, "behind", lambda items, consume: [consume(item) for item in items])
+        embed_fasta(tmp_path / "in.fa", folder, tmp_path / "plain", threads=1)
+    assert (tmp_path / "found").read_bytes() == (tmp_path / "plain").read_bytes()
+    forward = EncoderModel.forward
+
+    def of_a_small_card(self, input_ids, *arguments, **options):
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, input_ids, *arguments, **options)
+
+    monkeypatch.setattr(EncoderModel, "forward", of_a_small_card)
+    embed_fasta(tmp_path / "in.fa", folder, tmp_path / "halved", threads=1)
+    whole, halved = (np.stack(pd.read_parquet(tmp_path / name)["embedding"]) for name in ("plain", "halved"))
+    np.testing.assert_allclose(halved.astype(float), whole.astype(float), rtol=2e-3, atol=2e-3)
+    assert any("student embed: the memory of cpu does not hold" in record.getMessage() for record in caplog.records)
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_sequences(tmp_path):
     folder = save_student(tmp_path / "student")

@@ -1,18 +1,22 @@
+import threading
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from genestill.core import table_schemas
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.pooling import POOLINGS
-from genestill.core.sequences import reverse_complement
+from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.tables import read_arrow, read_metadata
 from genestill.core.windows import window_bounds
+from genestill.teacher import embedding, loading
 from genestill.teacher.embedding import compute, sequence_embeddings
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
-from genestill.teacher.sharding import embed_shard
+from genestill.teacher.sharding import embed_shard, write_stream
 
 FOLDERS = ["causal_folder", "masked_folder", "letters_folder"]
 
@@ -192,3 +196,72 @@ def test_values_too_large_for_float16_stop_the_run(causal_folder):
 def test_settings_that_make_no_sense_get_a_sentence(settings):
     with pytest.raises(InputError):
         EmbeddingSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings"),
+    [
+        ("causal_folder", EmbeddingSettings(window=45, batch_tokens=150, strands="both")),
+        ("masked_folder", EmbeddingSettings(representation="token", window=60, batch_tokens=100)),
+        ("masked_folder", EmbeddingSettings(representation="base-log-probabilities", window=60, batch_tokens=100)),
+    ],
+    ids=["sequence", "token", "base-log-probabilities"],
+)
+def test_a_file_made_by_overlapping_work_is_byte_for_byte_that_of_the_plain_loop(
+    request, contigs, tmp_path, monkeypatch, folder, settings
+):
+    monkeypatch.setattr(embedding, "CHUNK_BASES", 700)  # several row groups
+    monkeypatch.setattr(embedding, "CHUNK_BYTES", 20_000)
+    teacher = load_teacher(request.getfixturevalue(folder))
+    schema = embedding.output_schema(teacher, settings)
+    write_stream(tmp_path / "found", schema, {}, embedding.unfinished_tables(teacher, contigs[2], settings))
+    monkeypatch.setattr(embedding, "ahead", iter)
+    with pq.ParquetWriter(
+        tmp_path / "plain", schema.with_metadata({}), compression="zstd", write_page_checksum=True
+    ) as writer:
+        for table in compute(teacher, contigs[2], settings):
+            writer.write_table(table.replace_schema_metadata({}))
+    assert pq.ParquetFile(tmp_path / "found").num_row_groups > 2
+    assert (tmp_path / "found").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+@pytest.mark.parametrize("folder", ["causal_folder", "masked_folder"])
+def test_a_batch_that_memory_does_not_hold_is_halved_and_gives_the_same_rows(
+    request, contigs, monkeypatch, caplog, folder
+):
+    teacher = load_teacher(request.getfixturevalue(folder))
+    settings = EmbeddingSettings(window=45, batch_tokens=600)
+    expected = next(compute(teacher, contigs[2], settings))
+    hidden = loading.Teacher.hidden
+
+    def of_a_small_card(self, ids, mask):
+        if len(ids) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return hidden(self, ids, mask)
+
+    monkeypatch.setattr(loading.Teacher, "hidden", of_a_small_card)
+    found = next(compute(teacher, contigs[2], settings))
+    vectors = [np.stack(table["embedding"].to_numpy(zero_copy_only=False)).astype(float) for table in (found, expected)]
+    np.testing.assert_allclose(*vectors, rtol=2e-3, atol=2e-3)
+    assert found["tokens"].equals(expected["tokens"])
+    said = [record.getMessage() for record in caplog.records if "does not hold a batch" in record.getMessage()]
+    assert said
+    assert len(said) < 5  # not once a batch
+
+
+def test_no_mask_is_given_where_no_token_sees_the_padding(causal_folder, masked_folder):
+    padded, full = np.array([[1, 1, 0]]), np.ones((1, 3))
+    causal, masked = load_teacher(causal_folder), load_teacher(masked_folder)
+    assert [causal.must_see(padded), causal.must_see(full)] == [False, False]
+    assert [masked.must_see(padded), masked.must_see(full)] == [True, False]
+
+
+def test_what_is_wrong_with_the_contigs_ends_the_command_with_its_sentence_and_no_file(
+    causal_folder, contigs, tmp_path
+):
+    _, index, records = contigs
+    write_fasta(tmp_path / "cut.fna", records[:9])
+    with pytest.raises(InputError, match="ends before 'contig9'"):
+        embed_shard(causal_folder, tmp_path / "cut.fna", index, tmp_path / "x.parquet", EmbeddingSettings())
+    assert not (tmp_path / "x.parquet").exists()
+    assert [thread.name for thread in threading.enumerate() if thread.name in ("ahead", "behind")] == []

@@ -11,7 +11,9 @@ from genestill.core.contents import content_checksum
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.masking import IGNORED
 from genestill.core.sequences import write_fasta
-from genestill.core.training import checkpoints
+from genestill.core.training import checkpoints, loop
+from genestill.core.training.optimizer import AdamW, parameter_groups
+from genestill.core.training.schedule import Schedule
 from genestill.teacher import architectures, pretraining
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
@@ -47,7 +49,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(genome, tmp_path, mon
     draw, drawn = pretraining._draw, []
 
     def killed(*arguments):
-        drawn.append(arguments[-1])
+        drawn.append(arguments[4])
         if len(drawn) == 8:
             raise KeyboardInterrupt
         return draw(*arguments)
@@ -175,3 +177,24 @@ def test_every_architecture_has_a_module_of_its_name():
     modules = {path.stem for path in Path(architectures.__path__[0]).glob("*.py")} - {"__init__", "architecture"}
     assert modules == {name.replace("-", "_") for name in ARCHITECTURES}
     assert {find_architecture(name).kind for name in ARCHITECTURES} == {"causal", "masked"}
+
+
+@pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
+def test_no_step_makes_a_gpu_wait_and_its_parts_hold_its_rows(genome, architecture):
+    """On torch's device ``meta``, what would have to be waited for is an error; see test_no_waiting of students."""
+    settings = PretrainingSettings(architecture, **SMALL)
+    corpus, kind = Genomes.read([genome]), find_architecture(architecture)
+    tokenizer = kind.make_tokenizer(corpus, settings)
+    model = kind.build(settings, tokenizer).to("meta")
+    optimizer = AdamW(parameter_groups(model, Schedule(2, 0.1).rate, 0.1))
+    words = np.flatnonzero([bool(word) and set(word) <= set("ACGT") for word in tokenizer.vocabulary])
+    (whole,) = pretraining._draw(tokenizer, words, corpus, settings, 0)
+    parts = pretraining._draw(tokenizer, words, corpus, settings, 0, 2)
+    assert len(parts) == 2
+    assert torch.equal(whole.tensors["inputs"], torch.cat([part.tensors["inputs"] for part in parts]))
+    assert torch.equal(whole.tensors["targets"], torch.cat([part.tensors["targets"] for part in parts]))
+    assert whole.tokens == sum(part.tokens for part in parts)
+    loss, _ = loop._gradients(parts, lambda batch: pretraining._loss(model, batch), optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(optimizer.moved(), 1.0)
+    optimizer.step(0, (~torch.isfinite(norm)).float())
+    assert loss.device.type == norm.device.type == "meta"

@@ -90,6 +90,8 @@ except WorkflowError:
 workflow.global_resources.setdefault("gpu", count_gpus() or CORES or 1)
 # Stands beside every gpu; None is no resource, and the cluster gives any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
+# Beside a card, threads prepare the batches of a training ahead of it.
+TRAINING_THREADS = 5 if count_gpus() else 1
 
 RESULTS = results_folder(config)
 
@@ -112,6 +114,12 @@ def teacher_shards(sequences, representation="sequence"):
 def device(wildcards, resources):
     """The option --device of rules that ask for a GPU; under ``--resources gpu=0`` they take the CPU."""
     return "auto" if resources.gpu else "cpu"
+
+
+def device_of_training(wildcards, resources):
+    """`device`, and whether the model is compiled, which is for a GPU."""
+    compiled = " --compile" if resources.gpu and config["teacher"]["compile"] else ""
+    return device(wildcards, resources) + compiled
 
 
 def options(**values):

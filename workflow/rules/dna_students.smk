@@ -87,7 +87,7 @@ rule pretrain_dna_student:
         student=dna_folders(DNA_PRETRAINED),
     conda:
         "../../envs/genestill.yaml"
-    threads: 2
+    threads: max(2, TRAINING_THREADS)
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
             "student pretrain-dna", attempt, held=input.sequences
@@ -98,7 +98,7 @@ rule pretrain_dna_student:
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
-        device=device,
+        device=device_of_training,
     shell:
         "python -m genestill student pretrain-dna --sequences {input.sequences:q} {params.settings}"
         " {params.tokenizer} --device {params.device} --output-history {output.history:q} --output {output.model:q} 2> {log:q}"
@@ -122,7 +122,7 @@ rule distil_dna_student:
         student=dna_folders(DNA_DISTILLED),
     conda:
         "../../envs/genestill.yaml"
-    threads: 2
+    threads: max(2, TRAINING_THREADS)
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
             "student distil-dna", attempt, held=input.sequences, shards=input.features
@@ -133,7 +133,7 @@ rule distil_dna_student:
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
-        device=device,
+        device=device_of_training,
     shell:
         "python -m genestill student distil-dna --sequences {input.sequences:q} --features {input.features:q}"
         " {params.settings} {params.tokenizer} --device {params.device} --output-history {output.history:q}"

@@ -123,7 +123,7 @@ rule distil_transcript_student:
         student_seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
-    threads: 1
+    threads: TRAINING_THREADS
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
             "student distil-transcripts",
@@ -139,7 +139,7 @@ rule distil_transcript_student:
             **matched_shards(wildcards.student), teacher_reads=MRNA_READS
         ),
         model=lambda wildcards, input: options(teacher_model=input.model),
-        device=device,
+        device=device_of_training,
         folder=subpath(output.training, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m genestill student distil-transcripts --transcripts {input.transcripts:q}"

@@ -61,7 +61,7 @@ if TEACHER_CONFIG["model"] is None and not STORED:
             f"{RESULTS}/benchmarks/teacher/pretrain_teacher.tsv"
         conda:
             "../../envs/teacher.yaml"
-        threads: 1
+        threads: TRAINING_THREADS
         resources:
             mem_mb=lambda wildcards, attempt: 8000 * attempt,
             runtime=lambda wildcards, attempt: 600 * attempt,
@@ -75,7 +75,7 @@ if TEACHER_CONFIG["model"] is None and not STORED:
             strands=TEACHER_STRANDS,
             name=TEACHER_CONFIG["name"],
             seed=config["seed"],
-            device=device,
+            device=device_of_training,
         shell:
             "python -m genestill teacher pretrain --genomes {input.genomes:q} {params.folder} {params.settings}"
             " --strands {params.strands:q} --name {params.name:q} --seed {params.seed:q} --device {params.device}"

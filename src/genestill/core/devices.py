@@ -1,8 +1,10 @@
-"""Where a model runs."""
+"""Where a model runs: choosing a device, copies to and from it, and batches that its memory does not hold."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from genestill.core.errors import InputError
+from genestill.core.logs import logger
 
 
 def count_gpus() -> int:
@@ -23,3 +25,94 @@ def choose_device(wanted: str = "auto"):
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {wanted!r} was asked for, but torch {torch.__version__} sees no CUDA device here")
     return torch.device(wanted)
+
+
+def name_of(device) -> str:
+    """The name of a card, or that of another device."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def compile_on_gpu(module, device, wanted: bool) -> None:
+    """Compile the forward and backward pass of ``module`` in place with `torch.compile`, if ``wanted``.
+
+    Compiling takes minutes and pays over some thousand steps on a GPU; on other devices nothing is done.
+    """
+    if wanted and device.type == "cuda":
+        module.compile()
+
+
+def to_device(array, device):
+    """An array of numpy as a tensor on ``device``; nobody waits for the copy to a GPU."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def copy_back(tensor) -> Callable:
+    """Start the copy of ``tensor`` to the host; what is returned waits for its end and gives the array of numpy.
+
+    So a GPU goes on with the next batch meanwhile.
+    """
+    import torch
+
+    if tensor.device.type != "cuda":
+        array = tensor.cpu().numpy()
+        return lambda: array
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def wait():
+        done.synchronize()
+        return host.numpy()
+
+    return wait
+
+
+class Halving:
+    """Batches of an inference; one that the memory of a GPU does not hold is halved, and all later ones with it.
+
+    Args:
+        name: of what is computed, for messages.
+        device: where.
+    """
+
+    def __init__(self, name: str, device):
+        self.name, self.device, self._parts = name, device, 1
+
+    def results(self, rows: int, compute: Callable[[slice], object]) -> Iterator[tuple[slice, object]]:
+        """(rows, what ``compute`` gives for them) of a batch of ``rows`` rows, in order; mostly all of them at once.
+
+        Raises `InputError` if the memory does not hold a single row.
+        """
+        import torch
+
+        size = -(-rows // self._parts)
+        waiting = [slice(first, min(first + size, rows)) for first in range(0, rows, size)]
+        while waiting:
+            part = waiting.pop(0)
+            try:
+                found = compute(part)
+            except torch.OutOfMemoryError:
+                found = None
+            if found is not None:
+                yield part, found
+                continue
+            count = part.stop - part.start
+            if count == 1:
+                raise InputError(
+                    f"{self.name}: the memory of {name_of(self.device)} does not hold one input; take shorter windows, "
+                    "a smaller model or half precision"
+                )
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._parts *= 2
+            logger.warning(
+                "%s: the memory of %s does not hold a batch of %d inputs; this and all later batches are halved",
+                self.name, name_of(self.device), count,
+            )  # fmt: skip
+            middle = part.start + count // 2
+            waiting = [slice(part.start, middle), slice(middle, part.stop), *waiting]

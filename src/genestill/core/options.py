@@ -23,6 +23,13 @@ def add_device(parser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
+def add_compile(parser) -> None:
+    """Add ``--compile``, for `devices.compile_on_gpu`."""
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the model with torch.compile; on a GPU, for long trainings"
+    )
+
+
 def add_contigs_and_index(parser) -> None:
     """Add ``--contigs`` and ``--index``: sequences, and which of them take part."""
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, compressed or not")

@@ -52,7 +52,7 @@ HEADLINES = {
 }
 # Where a step runs, and what is drawn or checked beside the figures, changes none of them.
 _WITHOUT_EFFECT = {
-    "teacher": ("gpu_model", "shards", "processes", "check", "admission"),
+    "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
     "evaluation": ("amber", "predictions"),
 }
 # What a community holds, of the task "community".

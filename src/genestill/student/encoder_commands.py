@@ -32,6 +32,10 @@ def _add_speed(parser) -> None:
         "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
     )
     parser.add_argument("--threads", type=int, default=0, help="batches at once; 0: torch's choice (default: 0)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"),
+        help="number format of products (default: bfloat16 on a GPU, float32 elsewhere)",
+    )  # fmt: skip
     add_device(parser)
 
 
@@ -59,6 +63,7 @@ def _run_classify(options) -> None:
         device=options.device,
         batch_tokens=options.batch_tokens,
         threads=options.threads,
+        dtype=options.dtype or "auto",
     )
 
 
@@ -74,6 +79,7 @@ def _run_embed(options) -> None:
         pooling=options.pooling,
         batch_tokens=options.batch_tokens,
         threads=options.threads,
+        dtype=options.dtype or "auto",
     )
 
 

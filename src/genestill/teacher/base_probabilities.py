@@ -7,6 +7,7 @@ place, so their probabilities do not compare base by base; such models are refus
 
 import numpy as np
 
+from genestill.core.devices import Halving, copy_back, to_device
 from genestill.core.errors import InputError
 from genestill.teacher.loading import Teacher
 from genestill.teacher.windows import Window, batches, pad
@@ -60,11 +61,15 @@ def base_log_probabilities(
         raise InputError(f"{teacher.name}: the tokenizer has no mask token; set masked passes to 0")
     found = [np.full((len(sequence), 4), np.log(0.25), dtype=np.float32) for sequence in sequences]
     before = len(teacher.tokenizer.prefix)
-    for positions in batches(windows, batch_tokens):
-        batch = [windows[position] for position in positions]
-        ids, mask = (torch.from_numpy(array).to(teacher.device) for array in pad(batch, teacher.tokenizer.pad))
+    halving = Halving("base log-probabilities", teacher.device)
+
+    def fill(batch: list[Window]) -> bool:
+        padded = pad(batch, teacher.tokenizer.pad)
+        ids, mask = (to_device(array, teacher.device) for array in padded)
         with torch.inference_mode():
-            logits = _predictions(teacher, ids, mask, before, masked_passes)
+            seen = mask if teacher.must_see(padded[1]) else None
+            logits = _predictions(teacher, ids, mask, seen, before, masked_passes)
+            said = []
             for row, window in enumerate(batch):
                 lengths = window.tokens.stop - window.tokens.start
                 for length, (words, membership) in groups.items():
@@ -74,24 +79,31 @@ def base_log_probabilities(
                     if not len(places):
                         continue
                     chosen = logits[row, torch.from_numpy(places + before).to(logits.device)][:, words]
-                    values = marginals(chosen, membership).clamp(min=SMALLEST).log().cpu().numpy()
+                    values = marginals(chosen, membership).clamp(min=SMALLEST).log()
                     bases = window.tokens.start[places, None] + np.arange(length)
-                    found[window.row][bases] = values.reshape(len(places), length, 4)
+                    said.append((window.row, bases, copy_back(values.reshape(len(places), length, 4))))
+        for number, bases, values in said:
+            found[number][bases] = values()
+        return True
+
+    for positions in batches(windows, batch_tokens):
+        batch = [windows[position] for position in positions]
+        list(halving.results(len(batch), lambda part, batch=batch: fill(batch[part])))
     return found
 
 
-def _predictions(teacher: Teacher, ids, mask, before: int, masked_passes: int):
-    """Logits [b, t, vocabulary]; entry t predicts token t."""
+def _predictions(teacher: Teacher, ids, mask, seen, before: int, masked_passes: int):
+    """Logits [b, t, vocabulary]; entry t predicts token t. ``seen`` is the mask as `Teacher.logits` takes it."""
     import torch
 
     if teacher.kind == "causal":
-        return torch.roll(teacher.logits(ids, mask), 1, dims=1)
+        return torch.roll(teacher.logits(ids, seen), 1, dims=1)
     if masked_passes == 0:
-        return teacher.logits(ids, mask)
+        return teacher.logits(ids, seen)
     predictions = None
     place = torch.arange(ids.shape[1], device=ids.device)
     for turn in range(masked_passes):
         hidden = (place >= before) & ((place - before) % masked_passes == turn)
-        logits = teacher.logits(ids.masked_fill(hidden & (mask == 1), teacher.tokenizer.mask), mask)
+        logits = teacher.logits(ids.masked_fill(hidden & (mask == 1), teacher.tokenizer.mask), seen)
         predictions = logits if predictions is None else torch.where(hidden[:, None], logits, predictions)
     return predictions

@@ -1,6 +1,6 @@
 """The commands of the teacher stage."""
 
-from genestill.core.options import add_contigs_and_index, add_device, add_seed
+from genestill.core.options import add_compile, add_contigs_and_index, add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.teacher.settings import (
     CheckSettings,
@@ -48,6 +48,7 @@ def _add_pretrain(commands) -> None:
     add_seed(parser)
     parser.add_argument("--name", help="name recorded in the folder (default: <architecture>-miniature)")
     add_device(parser)
+    add_compile(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
     parser.set_defaults(run=_run_pretrain)
 
@@ -61,7 +62,7 @@ def _run_pretrain(options) -> dict:
 
     settings = settings_of(PretrainingSettings, options)
     genomes = genome_files(options.genomes, options.genomes_folder)
-    loss = pretrain(genomes, options.output, settings, choose_device(options.device), options.name)
+    loss = pretrain(genomes, options.output, settings, choose_device(options.device), options.name, options.compile)
     made = describe(options.output)
     return {
         "teacher": made["name"], "revision": made["revision"], "final_loss": loss, "checksums": checksums_of(genomes)

@@ -1,15 +1,19 @@
 """Embeddings of whole sequences, embeddings of tokens, and log-probabilities of bases.
 
-Memory is bounded by a chunk of sequences, not by their number: sequences stream in, rows stream out.
+Memory is bounded by some chunks of sequences, not by their number: sequences stream in, rows stream out. While the
+model reads one chunk, the next is cut into tokens and the one before is written.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from genestill.core import table_schemas
+from genestill.core.devices import Halving, copy_back, to_device
 from genestill.core.errors import CheckFailed, InputError
+from genestill.core.overlap import ahead
 from genestill.core.pooling import pool, pooled_size
 from genestill.core.sequences import reverse_complement
 from genestill.core.windows import CombinedWindows
@@ -19,7 +23,7 @@ from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
 
 CHUNK_BASES = 8_000_000
-CHUNK_BYTES = 256_000_000  # of features or probabilities held before they are written
+CHUNK_BYTES = 128_000_000  # of features or probabilities that are computed while as many are written
 FIRST_TOKENS = 512  # what TaxDistill looks at
 
 
@@ -38,8 +42,42 @@ def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
     return settings.window or max(1, (teacher.context - tokenizer.specials) * tokenizer.bases_per_token)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Windows that go through the model at once.
+
+    positions: their numbers among the windows; ids: int64 [b, t]; mask: int64 [b, t], 1 for tokens, 0 for padding;
+    counted: bool [b, t], True for tokens that cover a known base.
+    """
+
+    positions: np.ndarray
+    ids: np.ndarray
+    mask: np.ndarray
+    counted: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A chunk of sequences, cut into tokens: its windows, their batches, and whether bases were left out."""
+
+    sequences: list[str]
+    windows: list[Window]
+    batches: list[_Batch]
+    truncated: list[bool]
+
+
 def compute(teacher: Teacher, records: Iterable[tuple[str, str]], settings: EmbeddingSettings) -> Iterator[pa.Table]:
     """Yield tables with the rows of ``records`` (id, sequence), in their order."""
+    return (finish() for finish in unfinished_tables(teacher, records, settings))
+
+
+def unfinished_tables(
+    teacher: Teacher, records: Iterable[tuple[str, str]], settings: EmbeddingSettings
+) -> Iterator[Callable[[], pa.Table]]:
+    """Yield, for each table of `compute`, a function that waits for what the device still computes and makes the table.
+
+    The next chunk of sequences is cut into tokens by another thread meanwhile.
+    """
     schema = output_schema(teacher, settings)
     per_base = {
         "sequence": 1,
@@ -47,36 +85,70 @@ def compute(teacher: Teacher, records: Iterable[tuple[str, str]], settings: Embe
         "base-log-probabilities": 8,
     }
     limit = min(CHUNK_BASES, max(1, int(CHUNK_BYTES / per_base[settings.representation])))
-    work = {
-        "sequence": _embeddings_of_chunk,
-        "token": _token_features_of_chunk,
-        "base-log-probabilities": _log_probabilities_of_chunk,
+    start = {
+        "sequence": _start_embeddings,
+        "token": _start_token_features,
+        "base-log-probabilities": _start_log_probabilities,
     }[settings.representation]
-    for chunk in chunks(records, limit):
-        ids = [name for name, _ in chunk]
-        columns = work(teacher, [sequence for _, sequence in chunk], settings)
-        yield pa.table({"id": pa.array(ids, pa.string()), **columns}, schema=schema)
+    halving = Halving("teacher embed", teacher.device)
+
+    def prepare() -> Iterator[tuple[list[str], list[_Prepared]]]:
+        for chunk in chunks(records, limit):
+            sequences = [sequence for _, sequence in chunk]
+            strands = [sequences]
+            if settings.strands == "both":
+                strands.append([reverse_complement(sequence) for sequence in sequences])
+            yield [name for name, _ in chunk], [_prepare(teacher, strand, settings) for strand in strands]
+
+    def finished(ids: list[str], columns: Callable[[], dict]) -> Callable[[], pa.Table]:
+        return lambda: pa.table({"id": pa.array(ids, pa.string()), **columns()}, schema=schema)
+
+    for ids, prepared in ahead(prepare()):
+        yield finished(ids, start(teacher, prepared, settings, halving))
 
 
 def _batch_tokens(teacher: Teacher, settings: EmbeddingSettings) -> int:
     return settings.batch_tokens or (65_536 if teacher.device.type == "cuda" else 2_048)
 
 
-def _windows(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> list[Window]:
-    found = cut_windows(sequences, teacher.tokenizer, window_bases(teacher, settings), teacher.context)
-    return [window for window in found if len(window.ids)]
+def _prepare(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> _Prepared:
+    """Cut sequences into windows, and those into padded batches of similar length."""
+    truncated = [False] * len(sequences)
+    if settings.window == "first":
+        limit = min(FIRST_TOKENS, teacher.context)
+        windows, truncated = first_tokens(sequences, teacher.tokenizer, limit)
+    else:
+        windows = cut_windows(sequences, teacher.tokenizer, window_bases(teacher, settings), teacher.context)
+    pooled = settings.representation == "sequence"
+    windows = [window for window in windows if (window.bases if pooled else len(window.ids))]
+    if settings.representation == "base-log-probabilities":
+        return _Prepared(sequences, windows, [], truncated)
+    found = []
+    for positions in batches(windows, _batch_tokens(teacher, settings)):
+        batch = [windows[position] for position in positions]
+        ids, mask = pad(batch, teacher.tokenizer.pad)
+        found.append(_Batch(positions, ids, mask, _counted(batch, mask.shape)))
+    return _Prepared(sequences, windows, found, truncated)
 
 
-def _forward(teacher: Teacher, windows: list[Window], batch_tokens: int):
-    """Yield (positions, hidden states float32 [b, t, h], attention mask [b, t]) for length-sorted batches."""
+def _forward(teacher: Teacher, prepared: _Prepared, halving: Halving, read: Callable) -> Iterator[tuple]:
+    """Yield (positions, what ``read`` gives) of every batch; ``read`` takes the hidden states float32 [b, t, h], the
+    attention mask and the tokens that count, both [b, t], and gives a tensor.
+
+    The device may still be computing what is yielded: see `copy_back`.
+    """
     import torch
 
-    for positions in batches(windows, batch_tokens):
-        ids, mask = pad([windows[position] for position in positions], teacher.tokenizer.pad)
-        ids, mask = (torch.from_numpy(array).to(teacher.device) for array in (ids, mask))
-        with torch.inference_mode():
-            hidden = teacher.hidden(ids, mask).float()
-        yield positions, hidden, mask
+    for batch in prepared.batches:
+
+        def run(part: slice, batch: _Batch = batch):
+            ids, mask, counted = (to_device(x[part], teacher.device) for x in (batch.ids, batch.mask, batch.counted))
+            with torch.inference_mode():
+                seen = mask if teacher.must_see(batch.mask) else None
+                return read(teacher.hidden(ids, seen).float(), mask, counted)
+
+        for part, found in halving.results(len(batch.positions), run):
+            yield batch.positions[part], copy_back(found)
 
 
 def _counted(windows: list[Window], shape) -> np.ndarray:
@@ -98,66 +170,88 @@ def sequence_embeddings(
 
     Raises:
         CheckFailed: the model gave something that is not a number.
+        InputError: the memory of the device does not hold one window.
     """
-    import torch
-
-    if settings.window == "first":
-        limit = min(FIRST_TOKENS, teacher.context)
-        windows, truncated = first_tokens(sequences, teacher.tokenizer, limit)
-    else:
-        windows, truncated = _windows(teacher, sequences, settings), [False] * len(sequences)
-    windows = [window for window in windows if window.bases]
-    combined = CombinedWindows(len(sequences), pooled_size(teacher.hidden_size, settings.pooling), settings.pooling)
-    tokens = np.zeros(len(sequences), dtype=np.int32)
-    for positions, hidden, mask in _forward(teacher, windows, _batch_tokens(teacher, settings)):
-        batch = [windows[position] for position in positions]
-        counted = torch.from_numpy(_counted(batch, mask.shape)).to(hidden.device)
-        vectors = pool(hidden, mask, settings.pooling, counted).cpu().numpy()
-        rows = np.array([window.row for window in batch])
-        combined.add(rows, vectors, np.array([window.bases for window in batch]))
-        np.add.at(tokens, rows, [int(window.counts.sum()) for window in batch])
-    return combined.vectors(), tokens, np.array(truncated, dtype=bool)
+    halving = Halving("teacher", teacher.device)
+    return _start_pooling(teacher, _prepare(teacher, sequences, settings), settings, halving)()
 
 
-def _embeddings_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
-    vectors, tokens, truncated = sequence_embeddings(teacher, sequences, settings)
-    if settings.strands == "both":
-        other, _, _ = sequence_embeddings(teacher, [reverse_complement(text) for text in sequences], settings)
-        vectors = (vectors + other) / 2
-    values = _as_float16(teacher, vectors)
-    return {
-        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1]),
-        "tokens": pa.array(tokens, pa.int32()),
-        "truncated": pa.array(truncated, pa.bool_()),
-    }
+def _start_pooling(
+    teacher: Teacher, prepared: _Prepared, settings: EmbeddingSettings, halving: Halving
+) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Start what `sequence_embeddings` returns."""
+
+    def read(hidden, mask, counted):
+        return pool(hidden, mask, settings.pooling, counted)
+
+    pooled = list(_forward(teacher, prepared, halving, read))
+
+    def finish():
+        count, size = len(prepared.sequences), pooled_size(teacher.hidden_size, settings.pooling)
+        combined, tokens = CombinedWindows(count, size, settings.pooling), np.zeros(count, dtype=np.int32)
+        for positions, vectors in pooled:
+            batch = [prepared.windows[position] for position in positions]
+            rows = np.array([window.row for window in batch])
+            combined.add(rows, vectors(), np.array([window.bases for window in batch]))
+            np.add.at(tokens, rows, [int(window.counts.sum()) for window in batch])
+        return combined.vectors(), tokens, np.array(prepared.truncated, dtype=bool)
+
+    return finish
 
 
-def _token_features_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
-    windows = _windows(teacher, sequences, settings)
-    features: list[np.ndarray | None] = [None] * len(windows)
+def _start_embeddings(teacher: Teacher, strands: list[_Prepared], settings: EmbeddingSettings, halving: Halving):
+    started = [_start_pooling(teacher, prepared, settings, halving) for prepared in strands]
+
+    def finish() -> dict:
+        (vectors, tokens, truncated), *others = (start() for start in started)
+        for other, _, _ in others:
+            vectors = (vectors + other) / 2
+        values = _as_float16(teacher, vectors)
+        return {
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1]),
+            "tokens": pa.array(tokens, pa.int32()),
+            "truncated": pa.array(truncated, pa.bool_()),
+        }
+
+    return finish
+
+
+def _start_token_features(teacher: Teacher, strands: list[_Prepared], settings: EmbeddingSettings, halving: Halving):
+    (prepared,) = strands
+    found = list(token_features(teacher, prepared, halving))
+
+    def finish() -> dict:
+        windows, features = prepared.windows, [None] * len(prepared.windows)
+        for positions, states in found:
+            for position, values in zip(positions, states(), strict=True):
+                features[position] = _as_float16(teacher, values[: len(windows[position].tokens)])
+        columns = {"start": [], "stop": [], "features": []}
+        for row in range(len(prepared.sequences)):
+            mine = [number for number, window in enumerate(windows) if window.row == row]
+            empty = np.empty(0, np.int32)
+            columns["start"].append(np.concatenate([empty, *(windows[number].tokens.start for number in mine)]))
+            columns["stop"].append(np.concatenate([empty, *(windows[number].tokens.stop for number in mine)]))
+            columns["features"].append(
+                np.concatenate([np.empty(0, np.float16), *(features[number].ravel() for number in mine)])
+            )
+        types = {"start": pa.int32(), "stop": pa.int32(), "features": pa.float16()}
+        return {name: _lists(columns[name], kind) for name, kind in types.items()}
+
+    return finish
+
+
+def token_features(teacher: Teacher, prepared: _Prepared, halving: Halving):
+    """Yield (positions, function that gives float16 [b, t, hidden_size]), special tokens before the first left out."""
     before = len(teacher.tokenizer.prefix)
-    for positions, hidden, _ in _forward(teacher, windows, _batch_tokens(teacher, settings)):
-        for position, states in zip(positions, hidden.cpu().numpy(), strict=True):
-            features[position] = _as_float16(teacher, states[before : before + len(windows[position].tokens)])
-    columns = {"start": [], "stop": [], "features": []}
-    for row in range(len(sequences)):
-        mine = [number for number, window in enumerate(windows) if window.row == row]
-        empty = np.empty(0, np.int32)
-        columns["start"].append(np.concatenate([empty, *(windows[number].tokens.start for number in mine)]))
-        columns["stop"].append(np.concatenate([empty, *(windows[number].tokens.stop for number in mine)]))
-        columns["features"].append(
-            np.concatenate([np.empty(0, np.float16), *(features[number].ravel() for number in mine)])
-        )
-    types = {"start": pa.int32(), "stop": pa.int32(), "features": pa.float16()}
-    return {name: _lists(columns[name], kind) for name, kind in types.items()}
+    yield from _forward(teacher, prepared, halving, lambda hidden, mask, counted: hidden[:, before:].half())
 
 
-def _log_probabilities_of_chunk(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> dict:
-    windows = _windows(teacher, sequences, settings)
+def _start_log_probabilities(teacher: Teacher, strands: list[_Prepared], settings: EmbeddingSettings, halving: Halving):
+    (prepared,) = strands
     found = base_log_probabilities(
-        teacher, sequences, windows, _batch_tokens(teacher, settings), settings.masked_passes
+        teacher, prepared.sequences, prepared.windows, _batch_tokens(teacher, settings), settings.masked_passes
     )
-    return {"log_probabilities": _lists([_as_float16(teacher, array).ravel() for array in found], pa.float16())}
+    return lambda: {"log_probabilities": _lists([_as_float16(teacher, array).ravel() for array in found], pa.float16())}
 
 
 def _lists(arrays: list[np.ndarray], kind: pa.DataType) -> pa.ListArray:

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of
 from genestill.core.models import open_whole
@@ -16,6 +18,8 @@ from genestill.teacher.tokenization import Tokenizer, load_tokenizer
 # What a model of unknown context is given: attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
+# Models in which no token ever sees one behind it, whatever else their configuration says.
+ONLY_BACKWARD = ("gpt2", "gpt_neox", "llama", "mistral", "mixtral", "qwen2", "qwen3")
 CONTACTS = "esm.contact_head.regression.weight"
 
 
@@ -40,15 +44,25 @@ class Teacher:
     dtype: str
     description: dict = field(default_factory=dict)
 
+    def must_see(self, mask: np.ndarray) -> bool:
+        """Whether the model needs an attention mask [b, t] whose padding is on the right; without one it is faster.
+
+        Not where nothing is padded, nor where no token sees one behind it: what it says of padding is never read.
+        """
+        return not (self.model.config.model_type in ONLY_BACKWARD or mask.all())
+
     def hidden(self, ids, mask):
-        """Hidden states [b, t, hidden_size] of layer ``layer`` for ids and attention mask [b, t] on the device."""
+        """Hidden states [b, t, hidden_size] of layer ``layer`` for ids [b, t] on the device.
+
+        ``mask`` is the attention mask [b, t], or None: see `must_see`.
+        """
         if self.layer == self.layers:
             return self.model.base_model(ids, attention_mask=mask, **self._no_cache).last_hidden_state
         states = self.model.base_model(ids, attention_mask=mask, output_hidden_states=True, **self._no_cache)
         return states.hidden_states[self.layer]
 
     def logits(self, ids, mask):
-        """Logits [b, t, vocabulary] of the language-model head."""
+        """Logits [b, t, vocabulary] of the language-model head; ``mask`` as for `hidden`."""
         return self.model(ids, attention_mask=mask, **self._no_cache).logits
 
     @property

@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
+from genestill.core.devices import compile_on_gpu
 from genestill.core.files import folder_aside
 from genestill.core.logs import logger
 from genestill.core.masking import mask_tokens
 from genestill.core.seeds import seed_everything
-from genestill.core.training.batches import Batch
+from genestill.core.training.batches import Batch, cut_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
 from genestill.core.training.optimizer import AdamW, parameter_groups
@@ -33,12 +34,17 @@ WARM_UP, LAST_RATE, WEIGHT_DECAY, BETAS = 0.05, 0.1, 0.1, (0.9, 0.95)
 
 
 def pretrain(
-    genomes: list[Path], output: str | Path, settings: PretrainingSettings, device="cpu", name: str | None = None
+    genomes: list[Path],
+    output: str | Path,
+    settings: PretrainingSettings,
+    device="cpu",
+    name: str | None = None,
+    compiled: bool = False,
 ) -> float:
     """Pretrain a teacher on FASTA files and write a Hugging Face folder with ``training.tsv`` and ``teacher.json``.
 
     Progress is kept in ``<output>.checkpoint`` and removed at the end; a run that finds it there, with the same
-    settings and genomes, goes on from it.
+    settings and genomes, goes on from it. ``compiled``: see `compile_on_gpu`.
 
     Returns:
         Mean loss of the last tenth of the steps, in nats per token.
@@ -58,6 +64,7 @@ def pretrain(
         settings.architecture, sum(tensor.numel() for tensor in model.parameters()) / 1e6, len(tokenizer.vocabulary),
         corpus.bases / 1e6, device,
     )  # fmt: skip
+    compile_on_gpu(model.base_model, torch.device(device), compiled)
     history = _train(model, architecture, tokenizer, corpus, settings, checkpoint)
     with folder_aside(output) as folder:
         model.save_pretrained(folder)
@@ -77,12 +84,13 @@ def pretrain(
 
 
 def _draw(
-    tokenizer: Tokenizer, words: np.ndarray, corpus: Genomes, settings: PretrainingSettings, step: int
+    tokenizer: Tokenizer, words: np.ndarray, corpus: Genomes, settings: PretrainingSettings, step: int, parts: int = 1
 ) -> list[Batch]:
-    """The batch of a step, all drawn from (seed, step).
+    """The batches of a step, one for each part of its rows; all is drawn from (seed, step).
 
-    ``inputs`` and ``attention`` are int64 [batch, context]; ``places`` int64 [scored] are where the loss is taken, in
-    the flattened inputs, and ``targets`` int64 [scored] are the tokens there.
+    ``inputs`` is int64 [batch, context]; ``places`` int64 [scored] are where the loss is taken, in the flattened
+    inputs, and ``targets`` int64 [scored] are the tokens there. ``attention``, like ``inputs``, is there only where the
+    model would see padding.
     """
     generator = np.random.default_rng([settings.seed, 1, step])
     # Byte-pair tokens vary in length: draw a quarter more bases than expected, and there is no padding to speak of.
@@ -97,17 +105,25 @@ def _draw(
     for row, tokens in enumerate(ids):
         inputs[row, : len(tokens)] = tokens
         attention[row, : len(tokens)] = 1
-    if find_architecture(settings.architecture).kind == "causal":
+    causal = find_architecture(settings.architecture).kind == "causal"
+    if causal:
         targets = causal_targets(inputs, attention)
     else:
         inputs, targets = mask_tokens(inputs, np.isin(inputs, words), tokenizer.mask, words, generator)
-    places = np.flatnonzero(targets >= 0)
-    tensors = {"inputs": inputs, "attention": attention, "places": places, "targets": targets.ravel()[places]}
-    return [Batch(tensors, int(attention.sum()))]
+    found = []
+    for rows in cut_rows(np.arange(len(ids)), parts):
+        asked = targets[rows].ravel()
+        places = np.flatnonzero(asked >= 0)
+        tensors = {"inputs": inputs[rows], "places": places, "targets": asked[places]}
+        # A causal model never looks at the padding, which is on the right.
+        if not (causal or attention[rows].all()):
+            tensors["attention"] = attention[rows]
+        found.append(Batch(tensors, int(attention[rows].sum())))
+    return found
 
 
 def _loss(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
-    states = model.base_model(batch["inputs"], attention_mask=batch["attention"]).last_hidden_state
+    states = model.base_model(batch["inputs"], attention_mask=batch.get("attention")).last_hidden_state
     # The head sees scored tokens only: with 15 % masked that is most of a small model's time.
     logits = model.lm_head(states.flatten(0, 1)[batch["places"]])
     return cross_entropy(logits.float(), batch["targets"]), {}
@@ -121,11 +137,12 @@ def _train(
     return train(
         model,
         AdamW(parameter_groups(model, schedule.rate, WEIGHT_DECAY), BETAS),
-        lambda step: _draw(tokenizer, words, corpus, settings, step),
+        lambda step, parts=1: _draw(tokenizer, words, corpus, settings, step, parts),
         lambda batch: _loss(model, batch),
         settings.steps,
         name="pretraining",
         checkpoint=checkpoint,
         minutes=settings.minutes,
         residual_stream=architecture.last_norm(model),
+        divisible=True,
     )

@@ -1,7 +1,7 @@
 """One shard of an index: a contiguous share balanced by bases, computed by one job, written as one file."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.files import sha256_of, write_aside
 from genestill.core.logs import logger, progress
+from genestill.core.overlap import behind
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import read_table
-from genestill.teacher.embedding import EmbeddingSettings, compute, output_schema, window_bases
+from genestill.teacher.embedding import EmbeddingSettings, output_schema, unfinished_tables, window_bases
 from genestill.teacher.loading import Teacher, load_teacher
 
 
@@ -110,7 +111,7 @@ def _embed_rows(folder, contigs, table, output, settings, rows, device, extra) -
     schema = output_schema(teacher, settings)
     records = progress(read_rows(contigs, table, *rows), rows[1] - rows[0], "contigs", "teacher embed")
     metadata = {**_metadata(teacher, settings), **extra}
-    write_stream(output, schema, metadata, compute(teacher, records, settings))
+    write_stream(output, schema, metadata, unfinished_tables(teacher, records, settings))
 
 
 def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra) -> None:
@@ -180,12 +181,21 @@ def _metadata(teacher: Teacher, settings: EmbeddingSettings) -> dict[str, str]:
     }
 
 
-def write_stream(path: str | Path, schema: pa.Schema, metadata: dict, tables: Iterable[pa.Table]) -> None:
-    """Write tables as row groups of one Parquet file as they come; atomic, and whole only if all of them came."""
+def write_stream(
+    path: str | Path, schema: pa.Schema, metadata: dict, tables: Iterable[pa.Table | Callable[[], pa.Table]]
+) -> None:
+    """Write tables as row groups of one Parquet file as they come; atomic, and whole only if all of them came.
+
+    A table is written while the next one is made; a function that makes a table is called where it is written.
+    """
     text = {key: str(value) for key, value in metadata.items()}
     with (
         write_aside(path) as aside,
         pq.ParquetWriter(aside, schema.with_metadata(text), compression="zstd", write_page_checksum=True) as writer,
     ):
-        for table in tables:
-            writer.write_table(table.replace_schema_metadata(text))
+
+        def write(table: pa.Table | Callable[[], pa.Table]) -> None:
+            made = table() if callable(table) else table
+            writer.write_table(made.replace_schema_metadata(text))
+
+        behind(tables, write)

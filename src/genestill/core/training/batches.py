@@ -1,5 +1,6 @@
 """Which rows a step reads, and preparing them ahead of it."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,8 +31,8 @@ class Batch:
         return Batch({name: values.pin_memory() for name, values in self.tensors.items()}, self.tokens)
 
     def to(self, device: torch.device) -> dict[str, torch.Tensor]:
-        """The tensors on ``device``; nobody waits for the copy."""
-        return {name: values.to(device, non_blocking=True) for name, values in self.tensors.items()}
+        """The tensors on ``device``; nobody waits for the copy to a GPU."""
+        return {name: values.to(device, non_blocking=device.type == "cuda") for name, values in self.tensors.items()}
 
 
 class ShuffledRows:
@@ -103,46 +104,69 @@ class LengthBuckets:
         return [found[number] for number in generator.permutation(len(found))]
 
 
+def cut_rows(rows: np.ndarray, parts: int) -> list[np.ndarray]:
+    """``rows`` (int64 [n]) in ``parts`` parts of nearly equal size; fewer where there are not so many rows."""
+    return np.array_split(rows, min(parts, len(rows)))
+
+
 class _Steps(Dataset):
-    def __init__(self, draw: Callable[[int], list[Batch]]):
-        self.draw = draw
+    def __init__(self, draw: Callable[..., list[Batch]], parts: int):
+        self.draw, self.parts = draw, parts
 
     def __getitem__(self, step: int) -> list[Batch] | Exception:
         try:
-            return self.draw(step)
+            return self.draw(step) if self.parts == 1 else self.draw(step, self.parts)
         except Exception as error:  # raised again where the loop is, as it is: a worker would wrap it
             return error
 
 
 def prepared(
-    draw: Callable[[int], list[Batch]], steps: range, device: torch.device, workers: int | None = None
+    draw: Callable[..., list[Batch]],
+    steps: range,
+    device: torch.device,
+    workers: int | None = None,
+    parts: Callable[[], int] = lambda: 1,
 ) -> Iterator[list[Batch]]:
     """What ``draw`` gives for ``steps``, in their order, prepared ahead by ``workers`` processes.
 
-    ``draw`` must depend on the number of the step alone, so the number of workers changes nothing. None is: on a CPU no
-    worker (the cores have work), on a GPU as many as this process has threads beside its own, four at most.
+    ``draw`` must depend on its arguments alone, so the number of workers changes nothing. None is: on a CPU no worker
+    (the cores have work), on a GPU as many as this process has threads beside its own, one at least and four at most.
+
+    ``parts`` says into how many parts the rows of a step are cut; with more than one, ``draw`` gets it as its second
+    argument. When its answer changes, the steps after the one that was yielded last are prepared anew.
     """
     on_gpu = device.type == "cuda"
     if workers is None:
-        workers = min(MOST_WORKERS, torch.get_num_threads() - 1) if on_gpu else 0
-    loader = DataLoader(
-        _Steps(draw),
-        batch_size=None,
-        sampler=steps,
-        num_workers=workers,
-        prefetch_factor=PREPARED_AHEAD if workers else None,
-        # A forked worker shares the corpus with this process, and draws from no generator of torch.
-        multiprocessing_context="fork" if workers else None,
-        collate_fn=_as_it_is,
-        pin_memory=on_gpu,
-        # The loader seeds workers from a generator of its own: the global one is the model's.
-        generator=torch.Generator(),
-    )
-    for parts in loader:
-        if isinstance(parts, Exception):
-            raise parts
-        yield parts
+        workers = max(1, min(MOST_WORKERS, torch.get_num_threads() - 1)) if on_gpu else 0
+    while steps:
+        number = parts()
+        loader = DataLoader(
+            _Steps(draw, number),
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            prefetch_factor=PREPARED_AHEAD if workers else None,
+            # A forked worker shares the corpus with this process, and draws from no generator of torch.
+            multiprocessing_context="fork" if workers else None,
+            worker_init_fn=_cut_tokens_alone,
+            collate_fn=_as_it_is,
+            pin_memory=on_gpu,
+            # The loader seeds workers from a generator of its own: the global one is the model's.
+            generator=torch.Generator(),
+        )
+        for found in loader:
+            steps = steps[1:]
+            if isinstance(found, Exception):
+                raise found
+            yield found
+            if parts() != number:
+                break
 
 
-def _as_it_is(parts):
-    return parts
+def _cut_tokens_alone(_: int) -> None:
+    # The threads of the tokenizers library do not survive a fork; it would say so once a worker.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _as_it_is(found):
+    return found

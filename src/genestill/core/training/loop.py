@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from genestill.core.errors import CheckFailed
-from genestill.core.logs import progress
+from genestill.core.devices import name_of
+from genestill.core.errors import CheckFailed, InputError
+from genestill.core.logs import logger, progress
 from genestill.core.tables import write_tsv
 from genestill.core.training import checkpoints
 from genestill.core.training.batches import Batch, prepared
@@ -33,7 +34,7 @@ class Diverged(CheckFailed):
 def train(
     model: nn.Module,
     optimizer: AdamW,
-    draw: Callable[[int], list[Batch]],
+    draw: Callable[..., list[Batch]],
     compute_loss: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]],
     steps: int,
     *,
@@ -45,6 +46,7 @@ def train(
     best: BestWeights | None = None,
     after_step: Callable[[int], dict[str, float]] | None = None,
     workers: int | None = None,
+    divisible: bool = False,
 ) -> pd.DataFrame:
     """Train ``model`` in place, on the device of its parameters.
 
@@ -52,11 +54,16 @@ def train(
     every few steps, so that the device never waits; on a CPU all is float32. A run on a CPU that was killed and resumed
     gives the same weights, bit for bit, as one that was not.
 
+    Where the memory of a GPU does not hold a step, and ``divisible`` says that it can be cut, the rows of this step and
+    of all later ones go through the model in twice as many parts, and a warning says so.
+
     Args:
         model: all that learns, student and heads alike.
         optimizer: over the parameters that learn.
         draw: from the number of a step (from 0) to its batches; the step descends the mean of their losses (gradient
-            accumulation). It must draw everything from (seed, step), and may run in another process.
+            accumulation). It must draw everything from (seed, step), and may run in another process. If ``divisible``,
+            a second argument says into how many parts the rows of the step are cut; it gives fewer where there are not
+            so many rows.
         compute_loss: from the tensors of a batch to (loss, its parts); parts are scalars for the history.
         steps: optimizer steps.
         name: of what is trained, for messages.
@@ -71,6 +78,7 @@ def train(
         after_step: called with the number of steps taken after each; gives more figures for the step's row of the
             history, mostly none.
         workers: see `prepared`.
+        divisible: whether ``draw`` takes a number of parts.
 
     Returns:
         The history, one row per step: step (from 1), loss, its parts, gradient_norm (before clipping), residual_norm,
@@ -79,7 +87,8 @@ def train(
 
     Raises:
         Diverged: loss or gradient is not finite.
-        InputError: the checkpoint is damaged, or that of another training.
+        InputError: the checkpoint is damaged, or that of another training; or the memory of the GPU does not hold a
+            step, even in parts of one row.
     """
     device = optimizer.device
     if device.type == "cuda":
@@ -93,7 +102,8 @@ def train(
     unread: list[dict] = []
     saved = time.monotonic()
     first = len(history)
-    batches = prepared(draw, range(first, steps), device, workers)
+    number = 1  # of the parts of a step
+    batches = prepared(draw, range(first, steps), device, workers, lambda: number)
     with _residual_norm(residual_stream) as seen:
         lines = progress(batches, steps - first, "steps", name, lambda: _latest(history))
         for step, parts in enumerate(lines, first):
@@ -101,7 +111,16 @@ def train(
                 break
             if not model.training:
                 model.train()
-            loss, terms = _gradients(parts, compute_loss, device)
+            while (found := _gradients(parts, compute_loss, optimizer)) is None:
+                number *= 2
+                parts = _divided(draw, step, number, name, device) if divisible else []
+                if len(parts) < number:
+                    raise InputError(
+                        f"{name}: the memory of {name_of(device)} does not hold a step"
+                        f"{', even in parts of one row' if divisible else ''}; take a smaller model or batch, or "
+                        "shorter inputs"
+                    )
+            loss, terms = found
             norm = nn.utils.clip_grad_norm_(optimizer.moved(), clip or math.inf)
             broken = torch.maximum(broken, (~(torch.isfinite(loss) & torch.isfinite(norm))).float())
             rate = optimizer.step(max(step, steps * clock.seconds() / limit), broken)
@@ -140,20 +159,42 @@ class _Clock:
         return self._elapsed + time.monotonic() - self._began
 
 
-def _gradients(parts: list[Batch], compute_loss, device: torch.device) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def _gradients(
+    parts: list[Batch], compute_loss, optimizer: AdamW
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
     """Leave the gradient of the mean loss of ``parts`` in the parameters; return that loss and the means of its parts.
 
-    Parts go through the model one after another, so this is where a step may be split further.
+    Parts go through the model one after another, so this is where a step may be split further. None, and no gradient,
+    where the memory of the GPU does not hold a part.
     """
-    losses, terms = [], {}
-    for part in parts:
-        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-            loss, found = compute_loss(part.to(device))
-        (loss / len(parts)).backward()
-        losses.append(loss.detach())
-        for term, value in found.items():
-            terms.setdefault(term, []).append(torch.as_tensor(value).detach())
+    losses, terms, device = [], {}, optimizer.device
+    try:
+        for part in parts:
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                loss, found = compute_loss(part.to(device))
+            (loss / len(parts)).backward()
+            losses.append(loss.detach())
+            for term, value in found.items():
+                terms.setdefault(term, []).append(torch.as_tensor(value).detach())
+    except torch.OutOfMemoryError:
+        for parameter in optimizer.moved():
+            parameter.grad = None
+        return None
     return _mean(losses), {term: _mean(values) for term, values in terms.items()}
+
+
+def _divided(draw, step: int, number: int, name: str, device: torch.device) -> list[Batch]:
+    """The batches of a step whose rows are cut into ``number`` parts, after the memory did not hold half as many."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    parts = draw(step, number)
+    if len(parts) >= number:
+        logger.warning(
+            "%s: the memory of %s does not hold the batch of step %d; from here on it goes through the model in %d "
+            "parts of %d tokens or so, and the step descends the mean of their losses",
+            name, name_of(device), step + 1, number, parts[0].tokens,
+        )  # fmt: skip
+    return parts
 
 
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:

@@ -32,7 +32,7 @@ def align(
     student_keep: torch.Tensor,
     teacher_keep: torch.Tensor,
     mode: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pairs of student and teacher features over the same bases.
 
     ``pooled``: one pair a kept teacher token; the student's side is the mean of its kept tokens, weighted with the
@@ -48,7 +48,8 @@ def align(
         mode: ``pooled`` or ``repeated``.
 
     Returns:
-        (student side [pairs, width], teacher side [pairs, width of the teacher]).
+        (student side [batch, pairs, width], teacher side [batch, pairs, width of the teacher], which of the pairs
+        there are: bool [batch, pairs]). Where there is none, a side is zero or the token's own.
     """
     weights = shared * teacher_keep[:, :, None] * student_keep[:, None, :]
     if mode == "repeated":
@@ -56,4 +57,4 @@ def align(
     total = weights.sum(dim=-1)
     met = total > 0
     means = torch.bmm(weights / total.clamp_min(1e-9)[..., None], student if mode == "pooled" else teacher)
-    return (means[met], teacher[met]) if mode == "pooled" else (student[met], means[met])
+    return (means, teacher, met) if mode == "pooled" else (student, means, met)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from genestill.core.kinds import KINDS, SPLITS_BY
-from genestill.core.options import add_device, add_seed
+from genestill.core.options import add_compile, add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.dna.settings import (
     CrossValidation,
@@ -39,6 +39,7 @@ def _add_start(parser) -> None:
         add_settings(parser, kind)
     add_seed(parser)
     add_device(parser)
+    add_compile(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the student")
     parser.add_argument("--output-history", metavar="TSV", help="loss of every step")
 
@@ -110,6 +111,7 @@ def _run_pretrain(options) -> dict:
         options.output_history,
         options.device,
         masked.reverse_complement_augmentation,
+        options.compile,
     )
 
 

@@ -41,7 +41,7 @@ class Distillation(nn.Module):
         ``teacher_stop`` int64 [B, T] (0, 0 at padding), ``teacher_masked`` bool [B, T], ``positions`` int64 [B, Q] with
         the masked bases and ``bases`` int64 [B, Q] with their codes, -100 where a row has fewer or the base is unknown.
         """
-        hidden = self.student(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        hidden = self.student(batch["input_ids"], attention_mask=batch.get("attention_mask")).last_hidden_state
         teacher = (batch["teacher_features"].float() - self.teacher_mean) / self.teacher_scale
         batch = batch | {"teacher_features": teacher}
         parts = {name: term(hidden, batch) for name, term in self.terms.items()}

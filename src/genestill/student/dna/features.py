@@ -9,6 +9,7 @@ import torch
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 from genestill.core.shards import Shards
+from genestill.core.training.batches import cut_rows
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
 from genestill.student.encoders.adapters import collate
 
@@ -56,7 +57,13 @@ class TeacherFeatures:
         ]
 
     def batch(self, step: int, size: int, seed: int, adapter, share: float, longest: int) -> dict[str, torch.Tensor]:
-        """The batch of a step, as `distillation.Distillation` reads it; the same for the same step and seed.
+        """The batch of a step, as `distillation.Distillation` reads it, and with its ``attention_mask``."""
+        return self.batches(step, size, seed, adapter, share, longest)[0]
+
+    def batches(
+        self, step: int, size: int, seed: int, adapter, share: float, longest: int, parts: int = 1
+    ) -> list[dict[str, torch.Tensor]]:
+        """The batch of a step in ``parts`` parts; the same rows and masks for the same step and seed.
 
         Args:
             step: number of the optimiser step.
@@ -65,6 +72,7 @@ class TeacherFeatures:
             adapter: an adapter of `encoders.adapters`.
             share: of the groups that are masked.
             longest: tokens of the student a row.
+            parts: into which the rows are cut.
         """
         generator = np.random.default_rng([seed, 2, step])
         places = [divmod(number, self.rows) for number in range(step * size, (step + 1) * size)]
@@ -83,7 +91,11 @@ class TeacherFeatures:
             read = row.stop[:longest].max(initial=0)
             positions = np.flatnonzero(np.repeat(masked, np.diff(boundaries))[:read])
             teacher.append((start, stop, features, masked, positions, codes[positions]))
-        return collate(rows, adapter.pad, longest) | _pad_teacher(teacher, self.size)
+        return [
+            collate([rows[row] for row in part], adapter.pad, longest)
+            | _pad_teacher([teacher[row] for row in part], self.size)
+            for part in cut_rows(np.arange(len(rows)), parts)
+        ]
 
     def _row(self, shard: int, row: int) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
         if self._loaded != shard:

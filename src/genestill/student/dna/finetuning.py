@@ -9,19 +9,20 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from genestill.core.devices import Halving, to_device
 from genestill.core.errors import CheckFailed
 from genestill.core.logs import logger
 from genestill.core.sequences import reverse_complement
 from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable
-from genestill.core.training.batches import Batch, LengthBuckets
+from genestill.core.training.batches import Batch, LengthBuckets, cut_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import Diverged, train
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.core.training.selection import BestWeights
 from genestill.student.dna.settings import FineTuning
-from genestill.student.encoders.adapters import Tokens, collate_windows, longest_input
+from genestill.student.encoders.adapters import Tokens, collate_windows, longest_input, without_full_mask
 from genestill.student.encoders.heads import with_classifier
 
 # Which linear maps get adapters: all of the encoders' blocks, and DeBERTa's attention and MLP.
@@ -129,14 +130,18 @@ def _train(
     optimizer = AdamW(parameter_groups(model, schedule.rate, settings.weight_decay))
     labels = torch.from_numpy(task.labels)
 
-    def draw(step: int) -> list[Batch]:
+    def draw(step: int, parts: int = 1) -> list[Batch]:
         chosen = rows[buckets.rows(step)]
         read = [tokens[row] for row in chosen]
         if settings.reverse_complement_augmentation:
             generator = np.random.default_rng([settings.seed, 1, step])
             read = _reverse_half(read, [task.sequences[row] for row in chosen], adapter, student, generator)
-        batch = collate_windows(read, adapter.pad)
-        return [Batch(batch | {"labels": labels[chosen]}, int(batch["attention_mask"].sum()))]
+        found = []
+        for part in cut_rows(np.arange(len(chosen)), parts):
+            batch = collate_windows([read[row] for row in part], adapter.pad)
+            tensors = without_full_mask(batch) | {"labels": labels[chosen[part]]}
+            found.append(Batch(tensors, int(batch["attention_mask"].sum())))
+        return found
 
     def compute_loss(tensors):
         return model(**tensors).loss, {}
@@ -148,8 +153,9 @@ def _train(
     best, kept = BestWeights(model, ends, validate), checkpoint(rate, epochs)
     try:
         history = train(
-            model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", checkpoint=kept, best=best
-        )
+            model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", checkpoint=kept, best=best,
+            divisible=True,
+        )  # fmt: skip
     except Diverged as error:
         logger.warning("%s", error)
         return None
@@ -172,14 +178,19 @@ def _logits(model: PreTrainedModel, adapter, tokens: list, rows: np.ndarray, bat
     """Logits float32 [rows, classes]; sequences of similar length share a batch."""
     model.eval()
     order = np.argsort([count_tokens(tokens[row]) for row in rows], kind="stable")
-    found = [torch.empty(0)] * len(rows)
+    halving, found = Halving("prediction", device), []
     for first in range(0, len(rows), batch):
         places = order[first : first + batch]
-        inputs = collate_windows([tokens[rows[place]] for place in places], adapter.pad)
-        logits = model(**{name: values.to(device) for name, values in inputs.items()}).logits.float().cpu()
-        for place, row in zip(places, logits, strict=True):
-            found[place] = row
-    return torch.stack(found)
+
+        def run(part: slice, places=places) -> torch.Tensor:
+            inputs = without_full_mask(collate_windows([tokens[rows[place]] for place in places[part]], adapter.pad))
+            read = {name: to_device(values.numpy(), device) for name, values in inputs.items()}
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                return model(**read).logits.float()
+
+        found += [logits for _, logits in halving.results(len(places), run)]
+    logits = torch.cat(found).cpu()
+    return torch.empty_like(logits).index_copy_(0, torch.from_numpy(order), logits)
 
 
 def count_tokens(windows: list[Tokens]) -> int:

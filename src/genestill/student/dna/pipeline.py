@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genestill.core.devices import choose_device
+from genestill.core.devices import choose_device, compile_on_gpu
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
 from genestill.core.seeds import seed_everything
@@ -17,7 +17,7 @@ from genestill.core.shards import teacher_of
 from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import write_table
 from genestill.core.task_tables import variant_of
-from genestill.core.training.batches import Batch, ShuffledRows
+from genestill.core.training.batches import Batch, ShuffledRows, cut_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
 from genestill.core.training.optimizer import AdamW, parameter_groups
@@ -25,7 +25,7 @@ from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import fine_tune
-from genestill.student.dna.pretraining import MaskedLanguageModel, masked_batch
+from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import (
     open_language_model,
@@ -33,7 +33,7 @@ from genestill.student.dna.students import (
     save_student,
 )
 from genestill.student.dna.tasks import read_task
-from genestill.student.encoders.adapters import BytePairAdapter
+from genestill.student.encoders.adapters import BytePairAdapter, without_full_mask
 from genestill.student.encoders.heads import with_language_head
 
 
@@ -47,12 +47,13 @@ def pretrain_student(
     history: str | Path | None = None,
     device: str = "auto",
     both_strands: bool = False,
+    compiled: bool = False,
 ) -> dict:
     """Masked language modelling over the windows of a FASTA file; ``training.steps`` 0 saves the student untrained.
 
     With ``both_strands`` half of the windows, drawn at each step, are reverse-complemented. With ``start.initial``
     this is continual pretraining (the language head saved beside the student goes on too).
-    Returns the loss over the last ten steps.
+    ``compiled``: see `compile_on_gpu`. Returns the loss over the last ten steps.
     """
     seed_everything(training.seed)
     student, adapter = start.open()
@@ -61,19 +62,21 @@ def pretrain_student(
     where = choose_device(device)
     whole = open_language_model(start.initial, student) if start.initial else with_language_head(student)
     model = MaskedLanguageModel(whole).to(where)
+    compile_on_gpu(model.student, where, compiled)
     windows = [sequence for _, sequence in read_fasta(sequences)]
 
     shuffled = ShuffledRows(len(windows), training.batch, training.seed)
 
-    def draw(step: int) -> list[Batch]:
+    def draw(step: int, parts: int = 1) -> list[Batch]:
         generator = np.random.default_rng([training.seed, step])
         chosen = [windows[row] for row in shuffled.rows(step)]
         if both_strands:
             turned = np.random.default_rng([training.seed, 1, step]).random(len(chosen)) < 0.5
             chosen = [reverse_complement(one) if turn else one for one, turn in zip(chosen, turned, strict=True)]
         batch, targets = masked_batch(chosen, adapter, masking, share, start.max_tokens, generator)
-        read = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        return [Batch(read | {"targets": targets}, int(batch["attention_mask"].sum()))]
+        read = {name: batch[name] for name in ("input_ids", "attention_mask")} | {"targets": targets}
+        return [asked_batch({name: values[rows] for name, values in read.items()})
+                for rows in cut_rows(np.arange(len(chosen)), parts)]  # fmt: skip
 
     def compute_loss(tensors):
         return model(**tensors), {}
@@ -109,9 +112,9 @@ def distil_student(
     features = TeacherFeatures(shards, dict(read_fasta(sequences)))
     model = Distillation(student, objective, *features.scale()).to(where)
 
-    def draw(step: int) -> list[Batch]:
-        batch = features.batch(step, training.batch, training.seed, adapter, share, start.max_tokens)
-        return [Batch(batch, int(batch["attention_mask"].sum()))]
+    def draw(step: int, parts: int = 1) -> list[Batch]:
+        found = features.batches(step, training.batch, training.seed, adapter, share, start.max_tokens, parts)
+        return [Batch(without_full_mask(one), int(one["attention_mask"].sum())) for one in found]
 
     settings = {"stage": "distil", "mask_fraction": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
@@ -213,7 +216,7 @@ def _train(model, draw, compute_loss, training, checkpoint, windows, history, wo
     stream = getattr(model.student, "norm", None)
     curve = train(
         model, optimizer, draw, compute_loss, training.steps, checkpoint=checkpoint, residual_stream=stream,
-        workers=workers,
+        workers=workers, divisible=True,
     )  # fmt: skip
     if len(curve):
         logger.info("loss %.4f at the first step, %.4f over the last ten", curve["loss"].iloc[0], _last(curve))

@@ -10,8 +10,9 @@ from transformers import PreTrainedModel
 
 from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.sequences import encode_bases
+from genestill.core.training.batches import Batch
 from genestill.student.dna.masking import cut_groups, mask_groups
-from genestill.student.encoders.adapters import collate
+from genestill.student.encoders.adapters import collate, without_full_mask
 from genestill.student.encoders.heads import EncoderForMaskedLM
 
 
@@ -27,12 +28,32 @@ class MaskedLanguageModel(nn.Module):
         """The student alone."""
         return self.model.base_model
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mean loss in nats; ``targets`` int64 [B, L], -100 where nothing is asked."""
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        places: torch.Tensor,
+        targets: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean loss in nats; what is asked are the tokens ``targets`` int64 [asked] at ``places`` int64 [asked].
+
+        Places are counted in the flattened ``input_ids``, int64 [B, L].
+        """
         hidden = self.student(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         head = self.model.language_head if isinstance(self.model, EncoderForMaskedLM) else self.model.cls
-        asked = targets != IGNORED
-        return functional.cross_entropy(head(hidden[asked]).float(), targets[asked])
+        return functional.cross_entropy(head(hidden.flatten(0, 1)[places]).float(), targets)
+
+
+def asked_batch(tensors: dict[str, torch.Tensor]) -> Batch:
+    """What `MaskedLanguageModel` reads, from ``input_ids``, ``attention_mask`` and ``targets``, int64 [B, L].
+
+    ``targets`` are -100 where nothing is asked. Where something is asked is told here, on the CPU: a GPU would have to
+    be waited for.
+    """
+    targets = tensors["targets"].flatten()
+    places = torch.nonzero(targets != IGNORED).flatten()
+    read = without_full_mask({name: tensors[name] for name in ("input_ids", "attention_mask")})
+    return Batch(read | {"places": places, "targets": targets[places]}, int(tensors["attention_mask"].sum()))
 
 
 def masked_batch(

@@ -169,6 +169,15 @@ def collate_windows(rows: list[list[Tokens]], pad: int) -> dict[str, torch.Tenso
     return named | {"windows": torch.tensor(places, dtype=torch.int64)}
 
 
+def without_full_mask(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """``batch`` without its ``attention_mask`` where nothing is padded: models are faster without one.
+
+    To be asked where the batch is made: on a GPU the question would make everybody wait.
+    """
+    full = bool(batch["attention_mask"].all())
+    return {name: values for name, values in batch.items() if not (full and name == "attention_mask")}
+
+
 def open_adapter(folder: str | Path):
     """The adapter that belongs to a student or tokenizer folder (or published name)."""
     from transformers import AutoTokenizer

@@ -20,8 +20,11 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
         self.output = nn.Linear(hidden_size, hidden_size, bias=False)
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens. Rows at padding hold no meaning."""
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens, or None where nothing is padded.
+
+        Rows at padding hold no meaning.
+        """
         batch, length, size = hidden.shape
         mixed = self.query_key_value(hidden).view(batch, length, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
         query, key, value = mixed.unbind(0)
@@ -30,7 +33,8 @@ class SelfAttention(nn.Module):
         if self.window:
             attended = attend_within(query, key, value, mask, self.window)
         else:
-            attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+            seen = None if mask is None else mask[:, None, None, :]
+            attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return self.output(attended.transpose(1, 2).reshape(batch, length, size))
 
 
@@ -47,9 +51,11 @@ def rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.T
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
 
-def attend_within(query, key, value, mask: torch.Tensor, window: int) -> torch.Tensor:
-    """Attention of [B, N, L, D] queries to keys at most ``window`` positions away; ``mask`` bool [B, L]."""
+def attend_within(query, key, value, mask: torch.Tensor | None, window: int) -> torch.Tensor:
+    """Attention of [B, N, L, D] queries to keys at most ``window`` positions away; ``mask`` bool [B, L] or None."""
     batch, heads, length, width = query.shape
+    if mask is None:
+        mask = torch.ones((batch, length), dtype=torch.bool, device=query.device)
     padding = -length % window
     blocks = (length + padding) // window
     query = functional.pad(query, (0, 0, 0, padding)).reshape(batch, heads, blocks, window, width)

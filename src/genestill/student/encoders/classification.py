@@ -14,7 +14,7 @@ from genestill.core.logs import progress
 from genestill.core.models import open_whole
 from genestill.core.sequences import read_fasta
 from genestill.student.encoders.embedding import Embedder, Record
-from genestill.student.encoders.streaming import buffers, survey
+from genestill.student.encoders.streaming import embed_stream, survey
 
 
 def open_classifier(folder: str | Path) -> PreTrainedModel:
@@ -47,17 +47,27 @@ class Classifier:
         classes: their names.
     """
 
-    def __init__(self, folder: str | Path, device: str = "auto", batch_tokens: int | None = None, threads: int = 0):
+    def __init__(
+        self,
+        folder: str | Path,
+        device: str = "auto",
+        batch_tokens: int | None = None,
+        threads: int = 0,
+        dtype: str = "auto",
+    ):
         model = open_classifier(folder)
-        self.embedder = Embedder(folder, device, None, batch_tokens, threads, model.base_model)
-        self.head = model.head.to(self.embedder.device)
+        self.embedder = Embedder(folder, device, None, batch_tokens, threads, model.base_model, dtype)
+        self.head = model.head.cpu()  # a thousand numbers a sequence are no work for a GPU
         self.classes = [model.config.id2label[code] for code in range(model.config.num_labels)]
 
-    @torch.inference_mode()
     def probabilities(self, records: list[Record]) -> np.ndarray:
         """float32 [n, classes]."""
-        vectors = torch.from_numpy(self.embedder.embed(records)).to(self.embedder.device)
-        return self.head(vectors).float().softmax(dim=-1).cpu().numpy()
+        return self.of_vectors(self.embedder.embed(records))
+
+    @torch.inference_mode()
+    def of_vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """`probabilities` from embeddings, float32 [n, width]."""
+        return self.head(torch.from_numpy(vectors)).softmax(dim=-1).numpy()
 
 
 def classify_fasta(
@@ -67,6 +77,7 @@ def classify_fasta(
     device: str = "auto",
     batch_tokens: int | None = None,
     threads: int = 0,
+    dtype: str = "auto",
 ) -> None:
     """Write a TSV with one row per sequence of ``fasta``, in its order, atomically.
 
@@ -75,13 +86,16 @@ def classify_fasta(
     Raises:
         InputError: a bad file, or a folder without a classifier that opens whole.
     """
-    classifier = Classifier(folder, device, batch_tokens, threads)
+    classifier = Classifier(folder, device, batch_tokens, threads, dtype)
     count = survey(fasta)
     records: Iterator[Record] = (Record(name, sequence) for name, sequence in read_fasta(fasta, unique=False))
     with write_aside(output) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(["id", "label", "probability", *(f"probability of {name}" for name in classifier.classes)])
-        for held in buffers(progress(records, count, "sequences", "student classify")):
-            for record, row in zip(held, classifier.probabilities(held), strict=True):
+
+        def write(held: list[Record], vectors: np.ndarray, _: np.ndarray) -> None:
+            for record, row in zip(held, classifier.of_vectors(vectors), strict=True):
                 label, *shown = classifier.classes[int(row.argmax())], row.max(), *row
                 rows.writerow([record.name, label, *(f"{value:.4g}" for value in shown)])
+
+        embed_stream(classifier.embedder, progress(records, count, "sequences", "student classify"), write)

@@ -1,5 +1,7 @@
 """Embeddings of lists of sequences by a released student: windows, batches by length, pooling."""
 
+import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModel, PreTrainedModel
 
-from genestill.core.devices import choose_device
+from genestill.core.devices import Halving, choose_device, copy_back, to_device
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.models import open_whole
@@ -30,6 +32,20 @@ class Record:
     tracks: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Records cut into windows: the row of the record of each window, int64 [windows], and batches of windows.
+
+    regions: of every base of each record, where a pooling reads them.
+    """
+
+    records: list[Record]
+    windows: list[Tokens]
+    rows: np.ndarray
+    batches: list[np.ndarray]
+    regions: list[np.ndarray] | None
+
+
 class Embedder:
     """A student, opened from its folder, that embeds lists of sequences.
 
@@ -39,6 +55,8 @@ class Embedder:
         pooling: instead of the student's own, which is the mean for DeBERTa.
         batch_tokens: tokens of a batch, padding included; by default 4,096 on a CPU and 262,144 on CUDA.
         threads: batches computed at once on a CPU, each by one thread; 0 for as many as torch would take.
+        model: the opened student, where it is open already.
+        dtype: ``float32``, or ``bfloat16`` for products in half precision (autocast); ``auto`` is bfloat16 on CUDA.
 
     Raises:
         InputError: no student in the folder, or an unknown pooling.
@@ -52,6 +70,7 @@ class Embedder:
         batch_tokens: int | None = None,
         threads: int = 0,
         model: PreTrainedModel | None = None,
+        dtype: str = "auto",
     ):
         self.device = choose_device(device)
         if model is None:
@@ -71,6 +90,8 @@ class Embedder:
         self._pooled_size = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, self.pooling)
         self.size = self._pooled_size + self.lengths * len(REGIONS)
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
+        self.half = self.device.type == "cuda" if dtype == "auto" else dtype == "bfloat16"
+        self._halving = Halving("student embed", self.device)
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()
 
     def embed(self, records: list[Record]) -> np.ndarray:
@@ -83,6 +104,10 @@ class Embedder:
 
     def embed_and_count(self, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
         """`embed`, and the tokens of each record, special ones left out: int32 [n]."""
+        return self.start(self.prepare(records))()
+
+    def prepare(self, records: list[Record]) -> Prepared:
+        """Cut records into windows, and order these as batches."""
         windows, rows = [], []
         for row, record in enumerate(records):
             found = self.adapter.windows(record.sequence, self.longest)
@@ -90,61 +115,79 @@ class Embedder:
             rows += [row] * len(found)
         rows = np.array(rows, dtype=np.int64)
         batches = list(batch_by_length(np.array([len(window.ids) for window in windows]), self.batch_tokens))
-        vectors = np.empty((len(windows), self._pooled_size), np.float32)
         regions = [_regions(record) for record in records] if self.reads_regions else None
+        return Prepared(records, windows, rows, batches, regions)
 
-        def compute(batch: np.ndarray) -> None:
-            vectors[batch] = self._embed_windows(
-                [windows[number] for number in batch],
-                [records[rows[number]].tracks for number in batch],
-                [regions[rows[number]] for number in batch] if regions else None,
-            )
+    def start(self, prepared: Prepared) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """Start `embed_and_count`; what is returned waits for what a GPU still computes, and gives the result."""
+        windows, rows, records, regions = prepared.windows, prepared.rows, prepared.records, prepared.regions
+
+        def compute(batch: np.ndarray) -> list[tuple[np.ndarray, Callable[[], np.ndarray]]]:
+            def run(part: slice):
+                taken = batch[part]
+                return self._embed_windows(
+                    [windows[number] for number in taken],
+                    [records[rows[number]].tracks for number in taken],
+                    [regions[rows[number]] for number in taken] if regions else None,
+                )
+
+            return [(batch[part], copy_back(found)) for part, found in self._halving.results(len(batch), run)]
 
         if self.workers == 1:
-            for batch in batches:
-                compute(batch)
+            started = [compute(batch) for batch in prepared.batches]
         else:
             # A batch a thread keeps cores busier than one small matrix product cut over all of them.
             with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
-                list(pool_of_threads.map(compute, batches))
-        combined = CombinedWindows(len(records), self._pooled_size, self.pooling)
-        if self.pooling == "regions":
-            weights = [_bases_of_regions(regions[row], window) for row, window in zip(rows, windows, strict=True)]
-        else:
-            weights = [(window.stop - window.start).sum() for window in windows]
-        combined.add(rows, vectors, np.array(weights))
-        embeddings = combined.vectors()
-        if self.lengths:
-            counts = [np.bincount(codes, minlength=len(REGIONS)) for codes in regions]
-            embeddings = np.concatenate([embeddings, np.log1p(counts, dtype=np.float32)], axis=1)
-        tokens = np.bincount(rows, [(~window.special).sum() for window in windows], minlength=len(records))
-        return embeddings, tokens.astype(np.int32)
+                started = list(pool_of_threads.map(compute, prepared.batches))
+
+        def finish() -> tuple[np.ndarray, np.ndarray]:
+            vectors = np.empty((len(windows), self._pooled_size), np.float32)
+            for batch, found in itertools.chain.from_iterable(started):
+                vectors[batch] = found()
+            combined = CombinedWindows(len(records), self._pooled_size, self.pooling)
+            if self.pooling == "regions":
+                weights = [_bases_of_regions(regions[row], window) for row, window in zip(rows, windows, strict=True)]
+            else:
+                weights = [(window.stop - window.start).sum() for window in windows]
+            combined.add(rows, vectors, np.array(weights))
+            embeddings = combined.vectors()
+            if self.lengths:
+                counts = [np.bincount(codes, minlength=len(REGIONS)) for codes in regions]
+                embeddings = np.concatenate([embeddings, np.log1p(counts, dtype=np.float32)], axis=1)
+            tokens = np.bincount(rows, [(~window.special).sum() for window in windows], minlength=len(records))
+            return embeddings, tokens.astype(np.int32)
+
+        return finish
 
     def _embed_windows(
         self, windows: list[Tokens], tracks: list[np.ndarray | None], regions: list[np.ndarray] | None
-    ) -> np.ndarray:
+    ) -> torch.Tensor:
         batch = collate(windows, self.adapter.pad)
-        inputs = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
-        shape = tuple(inputs["input_ids"].shape)
+        padded = not batch["attention_mask"].all()  # on the CPU: asking a GPU would make it wait
+        inputs = {name: to_device(batch[name].numpy(), self.device) for name in ("input_ids", "attention_mask")}
+        mask = inputs["attention_mask"]
+        if not padded:
+            del inputs["attention_mask"]  # without one, attention is faster
+        shape = tuple(mask.shape)
         if self.tracks and any(values is not None for values in tracks):
-            padded = np.zeros((*shape, self.tracks), np.float32)
+            of_bases = np.zeros((*shape, self.tracks), np.float32)
             for place, (window, values) in enumerate(zip(windows, tracks, strict=True)):
                 if values is not None:
                     bases = np.flatnonzero(~window.special)
-                    padded[place, bases] = values[window.start[bases]]
-            inputs["tracks"] = torch.from_numpy(padded).to(self.device)
+                    of_bases[place, bases] = values[window.start[bases]]
+            inputs["tracks"] = to_device(of_bases, self.device)
         of_tokens = {}
         if self.pooling == "regions":
             codes = np.full(shape, -1)
             for place, (window, of_record) in enumerate(zip(windows, regions, strict=True)):
                 bases = np.flatnonzero(~window.special)
                 codes[place, bases] = of_record[window.start[bases]]
-            of_tokens["regions"] = torch.from_numpy(codes).to(self.device)
-        with torch.inference_mode():
+            of_tokens["regions"] = to_device(codes, self.device)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.model(**inputs).last_hidden_state
+        with torch.inference_mode():  # the mean over thousands of tokens in the precision of the weights
             pooled = self.model.pool if isinstance(self.model, EncoderModel) else pool
-            vectors = pooled(hidden, inputs["attention_mask"], self.pooling, **of_tokens)
-            return vectors.float().cpu().numpy()
+            return pooled(hidden.to(self.model.dtype), mask, self.pooling, **of_tokens).float()
 
 
 def _regions(record: Record) -> np.ndarray:

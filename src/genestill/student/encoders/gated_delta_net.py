@@ -47,18 +47,26 @@ class BidirectionalGatedDeltaNet(nn.Module):
             step = torch.exp(torch.empty_like(self.time_step).uniform_(math.log(1e-3), math.log(1e-1)))
             self.time_step.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens, padding on the right."""
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens, padding on the right.
+
+        None where nothing is padded.
+        """
         batch, length, size = hidden.shape
-        real = mask.unsqueeze(-1).to(hidden.dtype)
-        mixed = self.query_key_value(hidden) * real  # padding looks to the convolution like the end of the sequence
+        real = 1 if mask is None else mask.unsqueeze(-1).to(hidden.dtype)
+        mixed = self.query_key_value(hidden)
+        if mask is not None:
+            mixed = mixed * real  # padding looks to the convolution like the end of the sequence
         mixed = functional.silu(self.convolution(mixed.mT).mT)
         query, key, value = mixed.view(batch, length, 3, self.heads, self.width).unbind(2)
-        query, key = (x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6) for x in (query, key))
+        # Under autocast the norms are in single precision; the kernel takes all three in that of the products.
+        query, key = ((x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)).to(value.dtype) for x in (query, key))
         decay, write = self.gates(hidden).float().chunk(2, dim=-1)
         # Decay 1 and write strength 0 at padding: the backward pass, which meets padding first, starts as it should.
         log_decay = -self.decay_rate.float().exp() * functional.softplus(decay + self.time_step.float()) * real
         beta = write.sigmoid() * real
         mixed = bidirectional_gated_delta_rule(query, key, value, log_decay, beta)
-        mixed = self.norm(mixed).reshape(batch, length, size)
+        # Weights in the precision of the states, or there is no fused kernel for the two.
+        mixed = functional.rms_norm(mixed, (self.width,), self.norm.weight.to(mixed.dtype), self.norm.eps)
+        mixed = mixed.reshape(batch, length, size)
         return self.output(mixed * functional.silu(self.output_gate(hidden)))

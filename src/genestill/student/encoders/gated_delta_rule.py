@@ -14,6 +14,7 @@ flash-linear-attention for CUDA. Arguments of all three:
 They return o: [B, L, N, V], of the dtype of ``value``. The chunked form computes half precision in float32.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import itertools
@@ -48,10 +49,11 @@ def chunked_gated_delta_rule(query, key, value, log_decay, beta, chunk: int = CH
     Time and memory grow linearly with L.
     """
     length, heads, dtype = *key.shape[1:3], value.dtype
-    query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
-    query, key, value, log_decay, beta = (_fold(x, chunk) for x in (query, key, value, log_decay, beta))
-    output = _scan(query, key, value, log_decay, beta, query @ key.mT, key @ key.mT, backward=False)
-    return _unfold(output, heads, length).to(dtype)
+    with _autocast_off(query.device):
+        query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
+        query, key, value, log_decay, beta = (_fold(x, chunk) for x in (query, key, value, log_decay, beta))
+        output = _scan(query, key, value, log_decay, beta, query @ key.mT, key @ key.mT, backward=False)
+        return _unfold(output, heads, length).to(dtype)
 
 
 def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
@@ -73,15 +75,24 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
         forward, backward = output.chunk(2, dim=2)
         return forward + backward.flip(1)
     length, dtype = key.shape[1], value.dtype
-    query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
-    query, key, value = (_fold(x, CHUNK) for x in (query, key, value))
-    reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
-    output = None
-    for direction, gates in enumerate(zip(log_decay.chunk(2, -1), beta.chunk(2, -1), strict=True)):
-        folded = [_fold(x, CHUNK) for x in gates]
-        one = _scan(query, key, value, *folded, reading, similarity, backward=direction == 1)
-        output = one if output is None else output + one
-    return _unfold(output, log_decay.shape[-1] // 2, length).to(dtype)
+    with _autocast_off(query.device):
+        query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
+        query, key, value = (_fold(x, CHUNK) for x in (query, key, value))
+        reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
+        output = None
+        for direction, gates in enumerate(zip(log_decay.chunk(2, -1), beta.chunk(2, -1), strict=True)):
+            folded = [_fold(x, CHUNK) for x in gates]
+            one = _scan(query, key, value, *folded, reading, similarity, backward=direction == 1)
+            output = one if output is None else output + one
+        return _unfold(output, log_decay.shape[-1] // 2, length).to(dtype)
+
+
+def _autocast_off(device: torch.device):
+    """Products of the rule in the precision of their arguments: a state in bfloat16 would forget what decays slowly."""
+    inside = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    if torch.compiler.is_exporting() or not inside:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _in_full_precision(*arguments: torch.Tensor) -> list[torch.Tensor]:

@@ -91,11 +91,12 @@ class _Classifier(PreTrainedModel):
             ``logits`` float [sequences, classes], and ``loss`` (cross-entropy) with labels.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        found = self.base_model(input_ids=input_ids, attention_mask=mask, **options)
+        found = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **options)
         pooling = self.base_model.pool if isinstance(self.base_model, EncoderModel) else pool
         pooled = pooling(found.last_hidden_state, mask, self.config.pooling)
         if windows is not None:
-            pooled = combine_windows(pooled, *windows.unbind(1), self.config.pooling)
+            count = None if labels is None else len(labels)
+            pooled = combine_windows(pooled, *windows.unbind(1), self.config.pooling, count)
         logits = self.head(pooled)
         loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
         hidden = getattr(found, "hidden_states", None)
@@ -156,7 +157,9 @@ def with_language_head(student: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def combine_windows(vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor, pooling: str) -> torch.Tensor:
+def combine_windows(
+    vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor, pooling: str, count: int | None = None
+) -> torch.Tensor:
     """One vector per sequence from those of its windows, as `windows.CombinedWindows` combines them.
 
     Args:
@@ -164,11 +167,12 @@ def combine_windows(vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Te
         rows: int64 [W], the sequence of each, from 0; none is left out.
         weights: [W], bases of each.
         pooling: how they were pooled; where that is the maximum, the maximum over windows is taken.
+        count: number of sequences, which a GPU has to be asked for otherwise.
 
     Returns:
         float [sequences, width].
     """
-    count = int(rows.max()) + 1
+    count = int(rows.max()) + 1 if count is None else count
     weights = weights.to(vectors.dtype)
     total = torch.zeros(count, device=vectors.device, dtype=vectors.dtype).index_add(0, rows, weights)
     shares = (weights / total[rows])[:, None]

@@ -40,8 +40,8 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
         self.mlp = GatedMLP(config.hidden_size, config.intermediate_size)
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L]."""
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], or None where nothing is padded."""
         hidden = hidden + self.mixer(self.mixer_norm(hidden), mask)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
@@ -121,7 +121,8 @@ class EncoderModel(EncoderPreTrainedModel):
 
         Args:
             input_ids: int64 [B, L], padded on the right.
-            attention_mask: [B, L], 1 at real tokens and 0 at padding; without it every token is real.
+            attention_mask: [B, L], 1 at real tokens and 0 at padding; without it every token is real, and attention
+                takes the faster kernels of torch that read no mask.
             tracks: float [B, L, T] if the student has tracks; without it all tracks are 0.
             output_hidden_states: whether the residual stream is given as well.
             return_dict: False for a tuple.
@@ -133,7 +134,7 @@ class EncoderModel(EncoderPreTrainedModel):
         Raises:
             InputError: tracks of another number than the configuration's.
         """
-        mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        mask = None if attention_mask is None else attention_mask.bool()
         if tracks is not None and tracks.shape[-1] != self.config.tracks:
             raise InputError(f"encoder: {tracks.shape[-1]} tracks were given; this student has {self.config.tracks}")
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -172,7 +173,7 @@ class EncoderModel(EncoderPreTrainedModel):
             InputError: no regions, where they are needed.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        return self.embedding(self(input_ids, mask, tracks).last_hidden_state, mask, pooling, regions)
+        return self.embedding(self(input_ids, attention_mask, tracks).last_hidden_state, mask, pooling, regions)
 
     def embedding(
         self,
@@ -209,17 +210,19 @@ class EncoderModel(EncoderPreTrainedModel):
         if tracks is not None and self.track_embedding is not None:
             hidden = hidden + self.track_embedding(tracks.to(hidden.dtype))
         if self.stem is not None:
-            real = mask.unsqueeze(-1).to(hidden.dtype)
-            hidden = hidden + self.stem((hidden * real).mT).mT
+            real = hidden if mask is None else hidden * mask.unsqueeze(-1).to(hidden.dtype)
+            hidden = hidden + self.stem(real.mT).mT
         states = []
         for layer in self.layers:
             if all_layers:
                 states.append(hidden)
             hidden = layer(hidden, mask)
-        return [*states, self.norm(hidden) * mask.unsqueeze(-1).to(hidden.dtype)]
+        last = self.norm(hidden)
+        return [*states, last if mask is None else last * mask.unsqueeze(-1).to(hidden.dtype)]
 
     def _reversed_positions(self, input_ids, mask) -> torch.Tensor:
         """int64 [B, L]: real bases in reversed order; a leading [CLS] and the padding stay where they are."""
+        mask = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask
         position = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
         first = (input_ids[:, :1] == self.config.cls_token_id).long()
         mirrored = first + mask.sum(1, keepdim=True) - 1 - position

@@ -6,7 +6,7 @@ Sequences stream in, are embedded a buffer at a time, and stream out as row grou
 import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from genestill.core.cells import LeftOut
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import sha256_of, write_aside
 from genestill.core.logs import logger, progress
+from genestill.core.overlap import ahead, behind
 from genestill.core.sequences import read_fasta
 from genestill.student.encoders.embedding import Embedder, Record
 
@@ -101,6 +102,18 @@ def buffers(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield held
 
 
+def embed_stream(
+    embedder: Embedder, records: Iterable[Record], write: Callable[[list[Record], np.ndarray, np.ndarray], None]
+) -> None:
+    """Embed ``records`` a buffer at a time: while the model reads one, the next is cut and the one before is written.
+
+    ``write`` gets the records of a buffer, their embeddings, float32 [n, size], and tokens, int32 [n].
+    """
+    prepared = ahead(embedder.prepare(held) for held in buffers(records))
+    started = ((one.records, embedder.start(one)) for one in prepared)
+    behind(started, lambda one: write(one[0], *one[1]()))
+
+
 def embed_fasta(
     fasta: str | Path,
     folder: str | Path,
@@ -110,6 +123,7 @@ def embed_fasta(
     pooling: str | None = None,
     batch_tokens: int | None = None,
     threads: int = 0,
+    dtype: str = "auto",
 ) -> None:
     """Write a table of `table_schemas.embeddings`, one row per sequence of ``fasta`` in its order, atomically.
 
@@ -118,13 +132,13 @@ def embed_fasta(
         folder: the student.
         output: Parquet file; special tokens are not counted, and nothing is ever truncated.
         tracks: Parquet table with id, cds and splice (`table_schemas.TRANSCRIPTS`), in the order of the FASTA file.
-        device, pooling, batch_tokens, threads: see `Embedder`.
+        device, pooling, batch_tokens, threads, dtype: see `Embedder`.
 
     Raises:
         InputError: a bad file, tracks for a student that reads none and does not pool by region, and all of `Embedder`.
         CheckFailed: the student gave a number that float16 cannot hold.
     """
-    embedder = Embedder(folder, device, pooling, batch_tokens, threads)
+    embedder = Embedder(folder, device, pooling, batch_tokens, threads, dtype=dtype)
     expected = embedder.tracks
     if tracks is not None and expected != len(TRACKS) and not embedder.reads_regions:
         raise InputError(f"{folder}: this student reads {expected} tracks; {tracks} has {len(TRACKS)}")
@@ -140,7 +154,7 @@ def embed_fasta(
         "teacher": json.dumps(getattr(embedder.model.config, "teacher", None)),
         "layer": "-1",
         "pooling": embedder.pooling,
-        "dtype": "float32",
+        "dtype": "bfloat16" if embedder.half else "float32",
         "tokenizer": embedder.adapter.kind,
         "input": checksum,
         "version": genestill.__version__,
@@ -151,12 +165,16 @@ def embed_fasta(
         write_aside(output) as aside,
         pq.ParquetWriter(aside, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
-        for held in buffers(records):
+
+        def write(held: list[Record], vectors: np.ndarray, tokens: np.ndarray) -> None:
+            nonlocal cut
             for record in held:
                 cut += embedder.adapter.kind == "single nucleotides" and len(record.sequence) > embedder.longest
                 if not record.sequence.upper().strip("NRYSWKMBDHV"):
                     unknown.add("without a known base", record.name)
-            writer.write_table(_rows(held, *embedder.embed_and_count(held), schema))
+            writer.write_table(_rows(held, vectors, tokens, schema))
+
+        embed_stream(embedder, records, write)
     if cut:
         logger.info(
             "%d of %d sequences are longer than the %d bases that the student reads at once, and were read in windows",

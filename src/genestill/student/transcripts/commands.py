@@ -1,6 +1,6 @@
 """The command of the ``mrna`` recipe: ``genestill student distil-transcripts``."""
 
-from genestill.core.options import add_device, add_seed
+from genestill.core.options import add_compile, add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.transcripts.settings import DistillationSettings, EncoderSettings
 
@@ -27,6 +27,7 @@ def add_commands(commands) -> None:
     parser.add_argument("--keep-diverged", action="store_true", help="a run that diverged is a result, not a failure")
     add_seed(parser)
     add_device(parser)
+    add_compile(parser)
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice (default: %(default)s)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="model/, training.tsv, training.json")
     parser.set_defaults(run=_run_match)
@@ -66,4 +67,5 @@ def _run_match(options) -> dict:
         options.output,
         choose_device(options.device),
         options.keep_diverged,
+        options.compile,
     )

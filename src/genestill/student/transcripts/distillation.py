@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from genestill.core.devices import compile_on_gpu
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 from genestill.core.pooling import pooled_size
 from genestill.core.seeds import seed_everything
@@ -45,10 +46,14 @@ class TranscriptDistillation:
         """Those of the student and of the heads."""
         return list(self.learned.parameters())
 
-    def draw(self, step: int) -> list[batches.Batch]:
-        """The batch of a step (from 0), drawn from (seed, step)."""
+    def draw(self, step: int, parts: int = 1) -> list[batches.Batch]:
+        """The batch of a step (from 0) in ``parts`` parts, drawn from (seed, step).
+
+        Terms that compare the transcripts of a batch (``contrastive``, ``relational``) see those of a part.
+        """
         generator = np.random.default_rng((self.settings.seed, step, 1))
-        return [self.corpus.prepare(self.buckets.rows(step), self.heads.bases is not None, generator)]
+        rows = batches.cut_rows(self.buckets.rows(step), parts)
+        return [self.corpus.prepare(part, self.heads.bases is not None, generator) for part in rows]
 
     def loss(self, read: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted loss of a batch, and its terms unweighted.
@@ -79,6 +84,7 @@ def train(match: TranscriptDistillation, settings: DistillationSettings, checkpo
         clip=settings.clip,
         checkpoint=Checkpoint(checkpoint, described, match.corpus.files, match.corpus.teacher_metadata),
         residual_stream=match.model.norm,
+        divisible=True,
     )
 
 
@@ -117,11 +123,13 @@ def distil_transcripts(
     output: str | Path,
     device: torch.device,
     keep_diverged: bool = False,
+    compiled: bool = False,
 ) -> dict:
     """Train a student and write ``output``/model and ``output``/training.tsv and training.json.
 
     Returns what is known of the teacher (name, revision, layer, pooling). Raises `CheckFailed` if training diverged,
-    unless ``keep_diverged``: then the weights before the break are kept, and training.json says so.
+    unless ``keep_diverged``: then the weights before the break are kept, and training.json says so. ``compiled``: see
+    `compile_on_gpu`.
     """
     from genestill.student.transcripts.release import write_student
 
@@ -131,6 +139,7 @@ def distil_transcripts(
     checkpoint = output / "checkpoint"
     corpus = Corpus(transcripts, teacher, weights, config.tracks > 0, regions=config.pooling == "regions")
     match = TranscriptDistillation(config, corpus, settings, device)
+    compile_on_gpu(match.model, device, compiled)
     figures = {"diverged": None, "steps": 0}
     if settings.steps:
         broken = None

@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from genestill.student.dna.alignment import align, overlap
 from genestill.student.dna.settings import DistillationSettings
@@ -25,7 +24,9 @@ class Loss(nn.Module):
             "masked": lambda: (student, teacher),
             "all": lambda: (torch.ones_like(student), torch.ones_like(teacher)),
         }[self.settings.scope]()
-        ours, theirs = align(
+        ours, theirs, met = align(
             hidden, batch["teacher_features"], shared, student_keep, teacher_keep, self.settings.alignment_pooling
         )
-        return functional.mse_loss(self.projection(ours).float(), theirs)
+        # All pairs with weights, instead of those that there are: their number is not known before a GPU is asked.
+        distance = (self.projection(ours).float() - theirs).square().mean(dim=-1)
+        return torch.where(met, distance, 0).sum() / met.sum().clamp(min=1)

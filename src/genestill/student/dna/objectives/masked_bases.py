@@ -5,9 +5,9 @@ A control of the decoder (`reconstruction`): windows, masks and all else are the
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from genestill.student.dna.masking import GROUP_SIZE
+from genestill.student.dna.objectives.reconstruction import mean_cross_entropy
 from genestill.student.dna.settings import DistillationSettings
 from genestill.student.encoders.heads import LanguageHead
 
@@ -22,10 +22,9 @@ class Loss(nn.Module):
 
     def forward(self, hidden: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean over the masked bases that are known."""
-        asked = batch["bases"] != -100
         positions = batch["positions"][..., None]
         covered = (batch["start"][:, None, :] <= positions) & (positions < batch["stop"][:, None, :])
         token = covered.int().argmax(dim=-1)
-        place = batch["positions"] - batch["start"].gather(1, token)
-        states = hidden.gather(1, token[..., None].expand(-1, -1, hidden.shape[-1]))[asked]
-        return functional.cross_entropy(self.head(states + self.place(place[asked])).float(), batch["bases"][asked])
+        place = (batch["positions"] - batch["start"].gather(1, token)).clamp(0, GROUP_SIZE - 1)
+        states = hidden.gather(1, token[..., None].expand(-1, -1, hidden.shape[-1]))
+        return mean_cross_entropy(self.head(states + self.place(place)), batch["bases"])

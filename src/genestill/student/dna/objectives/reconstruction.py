@@ -72,5 +72,10 @@ class Loss(nn.Module):
         start, stop = batch["start"], batch["stop"]
         visible = ~batch["masked"] & (stop > start)
         logits = self.decoder(hidden, (start + stop).float() / 2, visible, batch["positions"])
-        asked = batch["bases"] != -100
-        return functional.cross_entropy(logits[asked].float(), batch["bases"][asked])
+        return mean_cross_entropy(logits, batch["bases"])
+
+
+def mean_cross_entropy(logits: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
+    """Mean over the ``bases`` int64 [B, Q] that are not -100, of ``logits`` [B, Q, 4]; 0 where all are."""
+    summed = functional.cross_entropy(logits.flatten(0, 1).float(), bases.flatten(), reduction="sum", ignore_index=-100)
+    return summed / (bases != -100).sum().clamp(min=1)
