@@ -1,4 +1,4 @@
-"""Bases a second of a student beside teachers, on the same sequences, in one run, one thread each.
+"""Transcripts and bases a second of a student beside teachers, on the same sequences, in one run, as many threads each.
 
 Speed does not depend on what weights have learnt, so a teacher of a published size can be made in seconds:
 
@@ -30,11 +30,12 @@ def main() -> None:
     parser.add_argument("--sequences", required=True, metavar="FASTA")
     parser.add_argument("--limit", type=int, default=100, help="sequences to take (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turn (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of each model (default: %(default)s)")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     sequences = [sequence for _, sequence in itertools.islice(read_fasta(options.sequences), options.limit)]
     bases = sum(map(len, sequences))
-    student = Embedder(options.student, "cpu", threads=1)
+    student = Embedder(options.student, "cpu", threads=options.threads)
     records = [Record(str(number), sequence) for number, sequence in enumerate(sequences)]
     models = {options.student: (student.model.num_parameters(), lambda: student.embed(records))}
     for folder in options.teacher:
@@ -43,17 +44,19 @@ def main() -> None:
             sum(tensor.numel() for tensor in teacher.model.parameters()),
             lambda teacher=teacher: sequence_embeddings(teacher, sequences, EmbeddingSettings()),
         )
-    seconds: dict[str, list[float]] = {name: [] for name in models}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
     for _ in range(options.repeats):
         for name, (_, embed) in models.items():
-            began = time.process_time()
+            began = time.perf_counter(), time.process_time()
             embed()
-            seconds[name].append(time.process_time() - began)
-    print(f"{len(sequences)} sequences, {bases} bases, torch {torch.__version__}, one thread, CPU seconds")
-    ours = median(seconds[options.student])
+            seconds[name].append((time.perf_counter() - began[0], time.process_time() - began[1]))
+    print(f"{len(sequences)} sequences, {bases} bases, torch {torch.__version__}, {options.threads} threads")
+    print("model\tM parameters\tsequences a second\tMb a CPU second\ttime, student = 1\tCPU time, student = 1")
+    ours = [median(values) for values in zip(*seconds[options.student], strict=True)]
     for name, (parameters, _) in models.items():
-        spent = median(seconds[name])
-        print(f"{name}\t{parameters / 1e6:.3f} M parameters\t{bases / spent / 1e6:.4f} Mb/s\t{spent / ours:.1f} x")
+        wall, cpu = (median(values) for values in zip(*seconds[name], strict=True))
+        figures = parameters / 1e6, len(sequences) / wall, bases / cpu / 1e6, wall / ours[0], cpu / ours[1]
+        print(name, *(f"{figure:.4g}" for figure in figures), sep="\t")
 
 
 if __name__ == "__main__":
