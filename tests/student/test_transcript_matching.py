@@ -7,10 +7,17 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
-from genestill.core.table_schemas import BASE_LOG_PROBABILITIES, TRANSCRIPTS, embeddings, token_features
+from genestill.core.table_schemas import (
+    BASE_LOG_PROBABILITIES,
+    TRANSCRIPT_PAIRS,
+    TRANSCRIPTS,
+    embeddings,
+    token_features,
+)
 from genestill.core.tables import read_table, write_table
 from genestill.core.training import checkpoints
 from genestill.student.encoders.configuration import EncoderConfig
@@ -20,7 +27,7 @@ from genestill.student.model_card import parameters_of
 from genestill.student.transcripts.batch import Batch, mean_over_spans
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
 from genestill.student.transcripts.distillation import TranscriptDistillation, distil_transcripts, stability, train
-from genestill.student.transcripts.objectives import contrastive, cosine, logits, mse, relational
+from genestill.student.transcripts.objectives import contrastive, cosine, logits, mse, relational, relatives
 from genestill.student.transcripts.settings import DistillationSettings
 from genestill.student.transcripts.whitening import fit_whitening
 
@@ -54,6 +61,8 @@ def files(tmp_path_factory):
     logs = [np.log(np.tile(share * 0.9 + 0.025, (len(text), 1))) for share, text in zip(shares, sequences, strict=True)]
     probabilities = pd.DataFrame({"id": ids, "log_probabilities": [log.ravel().astype(np.float16) for log in logs]})
     write_table(folder / "logs.parquet", probabilities, BASE_LOG_PROBABILITIES)
+    pairs = pd.DataFrame({"id": ids, "relative": [f"t{number ^ 1}" for number in range(40)], "by": "gene"})
+    write_table(folder / "pairs.parquet", pairs, TRANSCRIPT_PAIRS)
     return folder
 
 
@@ -69,7 +78,11 @@ def _match(folder, objective, **more):
     settings = DistillationSettings(objective=objective, **{"steps": 6, "batch_bases": 512, **more})
     torch.manual_seed(settings.seed)
     corpus = Corpus(
-        folder / "transcripts.parquet", _teacher(folder), parse_objective(objective, TRANSCRIPT_OBJECTIVES), False
+        folder / "transcripts.parquet",
+        _teacher(folder),
+        parse_objective(objective, TRANSCRIPT_OBJECTIVES),
+        False,
+        pairs=folder / "pairs.parquet",
     )
     return TranscriptDistillation(EncoderConfig(**TINY), corpus, settings, torch.device("cpu")), settings
 
@@ -111,6 +124,49 @@ def test_contrastive_loss_equals_the_sum_over_the_batch(monkeypatch):
     assert contrastive.loss(_batch(ours, theirs)).item() == pytest.approx((forward + backward) / 2, abs=1e-6)
 
 
+def test_relatives_in_a_batch_are_no_strangers():
+    view = functional.normalize(torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), dim=-1)
+    apart = relatives.loss(SimpleNamespace(views=(view, view), families=torch.tensor([0, 1, 2])))
+    related = relatives.loss(SimpleNamespace(views=(view, view), families=torch.tensor([0, 0, 2])))
+    similarity = (view @ view.T / relatives.TEMPERATURE).numpy().astype(float)
+    expected = np.mean(np.log(np.exp(similarity).sum(axis=1)) - np.diag(similarity))
+    assert apart.item() == pytest.approx(expected, rel=1e-4)
+    assert related < 0.01 < apart
+
+
+def test_a_transcript_is_read_beside_a_relative_with_a_shorter_3_utr(files, tmp_path):
+    table = read_table(files / "transcripts.parquet", TRANSCRIPTS)
+    codons = [[3, 6] if row % 2 else [] for row in range(40)]
+    table["cds"] = [np.isin(np.arange(n), at).astype(np.int8) for n, at in zip(table["length"], codons, strict=True)]
+    write_table(tmp_path / "transcripts.parquet", table, TRANSCRIPTS)
+    pairs = pd.DataFrame({"id": ["t0", "t5", "t5", "t7"], "relative": ["t5", "t0", "t7", "t5"], "by": "gene"})
+    write_table(tmp_path / "pairs.parquet", pairs, TRANSCRIPT_PAIRS)
+    arguments = (tmp_path / "transcripts.parquet", TeacherFiles(), {"relatives": 1.0}, False)
+    corpus = Corpus(*arguments, pairs=tmp_path / "pairs.parquet")
+    rows = np.array([0, 7, 9])
+    seen = set()
+    for step in range(40):
+        read = corpus.prepare(rows, False, np.random.default_rng(step)).to(torch.device("cpu"))
+        lengths = read["other_mask"].sum(dim=1).tolist()
+        texts = [
+            "".join("ACGT"[code] for code in line[:count])
+            for line, count in zip(read["other_inputs"], lengths, strict=True)
+        ]
+        assert table["sequence"][5].startswith(texts[0])
+        assert table["sequence"][5].startswith(texts[1])
+        assert table["sequence"][9].startswith(texts[2])
+        assert all(count >= 9 for count in lengths)
+        seen.update(lengths)
+    assert len(seen) > 10
+    assert len({corpus.families[row] for row in (0, 5, 7)}) == 1
+    assert len({corpus.families[row] for row in (0, 8, 9)}) == 3
+    with pytest.raises(InputError, match="give --pairs"):
+        Corpus(*arguments)
+    write_table(tmp_path / "other.parquet", pairs.assign(relative="x"), TRANSCRIPT_PAIRS)
+    with pytest.raises(InputError, match="'x' is no transcript of the distillation set"):
+        Corpus(*arguments, pairs=tmp_path / "other.parquet")
+
+
 def test_logits_loss_is_the_softened_divergence():
     student, teacher = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
     batch = SimpleNamespace(
@@ -130,7 +186,7 @@ def test_means_over_spans_equal_slicing():
 
 
 @pytest.mark.parametrize(
-    "objective", ["cosine", "mse+relational", "contrastive", "token", "logits", "masked", "mse+masked"]
+    "objective", ["cosine", "mse+relational", "contrastive", "token", "logits", "masked", "mse+masked", "relatives"]
 )
 def test_every_objective_falls_in_training(files, tmp_path, objective):
     match, settings = _match(files, objective, steps=60, learning_rate=0.01, batch_bases=2400)
@@ -298,6 +354,18 @@ def test_missing_answers_of_the_teacher_are_refused(files):
     half = TeacherFiles([str(files / "e0.parquet")])
     with pytest.raises(InputError, match="no embedding of 20 of 40 sequences"):
         Corpus(files / "transcripts.parquet", half, {"mse": 1.0}, False)
+
+
+def test_half_precision_is_computed_on_a_cpu_too(files):
+    losses = {}
+    for dtype in ("auto", "float32", "bfloat16"):
+        match, _ = _match(files, "mse+token", dtype=dtype)
+        (batch,) = match.draw(0)
+        losses[dtype], _ = match.loss(batch.to(torch.device("cpu")))
+        losses[dtype].backward()
+    assert losses["float32"] == losses["auto"]
+    assert losses["bfloat16"] != losses["auto"]
+    assert losses["bfloat16"].item() == pytest.approx(losses["auto"].item(), rel=0.03)
 
 
 def test_stability_counts_spikes_and_divergence():

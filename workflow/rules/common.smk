@@ -35,6 +35,7 @@ from genestill.core.recipes import (
     dna_students,
     mrna_students,
     needed_representations,
+    reads_pairs,
     results_folder,
     target_of,
 )

@@ -34,6 +34,7 @@ MRNA_TASKS = MRNA["tasks"] or {
 }
 MRNA_TASK_FILES = [f"{RESULTS}/reference/tasks/{task}.parquet" for task in MRNA_TASKS]
 MRNA_GROUPS = f"{RESULTS}/reference/groups.parquet"
+MRNA_PAIRS = f"{MRNA_CORPUS}/pairs.parquet"
 MRNA_READS = config["teacher"]["reads"]
 # What the teacher reads of a set of transcripts lies beside transcripts.parquet, or in coding/.
 MRNA_SETS = {

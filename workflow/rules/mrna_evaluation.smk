@@ -188,7 +188,7 @@ rule tabulate_transcript_probes:
         "../../envs/genestill.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=60,
     params:
         settings=options(

@@ -102,10 +102,44 @@ rule leave_out_relatives:
         " --output-overlap {output.overlap:q} 2> {log:q}"
 
 
+rule pair_transcripts:
+    input:
+        f"{MRNA_CORPUS}/transcripts.parquet",
+    output:
+        MRNA_PAIRS,
+    log:
+        f"{RESULTS}/logs/reference/pair_transcripts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/pair_transcripts.tsv"
+    conda:
+        "../../envs/mmseqs2.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "reference relatives", attempt, held=input[0]
+        ),
+        runtime=240,
+    params:
+        species=options(
+            species=[
+                f"{name}={','.join(sources)}"
+                for name, sources in MRNA["species"].items()
+            ]
+        ),
+    shell:
+        "python -m genestill reference pair-transcripts --transcripts {input:q} {params.species} --threads {threads}"
+        " --output {output:q} 2> {log:q}"
+
+
 rule distil_transcript_student:
     input:
         unpack(lambda wildcards: matched_shards(wildcards.student)),
         transcripts=f"{MRNA_CORPUS}/transcripts.parquet",
+        pairs=lambda wildcards: (
+            MRNA_PAIRS
+            if reads_pairs(MRNA_STUDENTS[wildcards.student]["objective"])
+            else []
+        ),
         model=lambda wildcards: (
             [] if MRNA_STUDENTS[wildcards.student]["parameters"] else TEACHER_MODEL
         ),
@@ -138,7 +172,9 @@ rule distil_transcript_student:
         told=lambda wildcards: options(
             **matched_shards(wildcards.student), teacher_reads=MRNA_READS
         ),
-        model=lambda wildcards, input: options(teacher_model=input.model),
+        model=lambda wildcards, input: options(
+            teacher_model=input.model, pairs=input.pairs
+        ),
         device=device_of_training,
         folder=subpath(output.training, parent=True),
     shell:

@@ -81,6 +81,13 @@ def _refuse_of_mrna(configuration: dict) -> None:
             taken[name] = f"mrna.{section}.{name}"
             if section == "students":
                 taken |= {f"{name}.seed{seed}": f"a training of mrna.students.{name}" for seed in mrna["seeds"]}
+    for name, sources in mrna["species"].items():
+        for source in sources:
+            if source not in mrna["sources"]:
+                raise InputError(
+                    f"configuration: mrna.species.{name} names {source}; expected sources of mrna.sources: "
+                    f"{', '.join(mrna['sources']) or 'there are none'}"
+                )
     for name, given in configuration["evaluation"]["predictions"].items():
         _refuse_taken(f"evaluation.predictions.{name}", name, taken)
         if not isinstance(given, str):

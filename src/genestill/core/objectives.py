@@ -20,11 +20,13 @@ class Objective:
         matches: what the student learns by it, for help and reference.
         needs: the representation of the teacher that it reads, one of `recipes.REPRESENTATIONS`; None for none.
         hides_bases: whether the student sees only some of the bases, and the term is computed at the others.
+        pairs: whether each transcript is read beside a relative of it.
     """
 
     matches: str
     needs: str | None = None
     hides_bases: bool = False
+    pairs: bool = False
 
 
 TRANSCRIPT_OBJECTIVES = {
@@ -37,6 +39,9 @@ TRANSCRIPT_OBJECTIVES = {
         "the teacher's probabilities of hidden bases", needs="base-log-probabilities", hides_bases=True
     ),
     "masked": Objective("hidden bases, without a teacher", hides_bases=True),
+    "relatives": Objective(
+        "each transcript's orthologue, isoform or itself with a shorter 3'UTR, without a teacher", pairs=True
+    ),
 }
 
 DNA_OBJECTIVES = {

@@ -64,6 +64,11 @@ def needed_representations(objective: str) -> list[str]:
     return [representation for representation in REPRESENTATIONS if representation in needed]
 
 
+def reads_pairs(objective: str) -> bool:
+    """Whether an objective of the recipe mrna reads each transcript beside a relative of it."""
+    return any(TRANSCRIPT_OBJECTIVES[term].pairs for term in parse_objective(objective, TRANSCRIPT_OBJECTIVES))
+
+
 def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
     """Sets of sequences that the teacher is asked about, each with the representations that are needed of it."""
     if configuration["recipe"] == "mrna":

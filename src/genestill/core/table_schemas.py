@@ -303,6 +303,15 @@ HOMOLOGY_GROUPS = pa.schema(
     ]
 )
 
+# reference: transcripts of the distillation set and their relatives, each pair in both directions.
+TRANSCRIPT_PAIRS = pa.schema(
+    [
+        column("id", pa.string(), "transcript"),
+        column("relative", pa.string(), "another transcript of its gene, or its orthologue"),
+        column("by", pa.string(), "gene, or orthologue"),
+    ]
+)
+
 # student, evaluation's baselines: what a model says of the test rows of a task table (sequence, label, split).
 # Metadata of the file: classes (a JSON list), and how the model was fitted.
 TASK_PREDICTIONS = pa.schema(

@@ -47,7 +47,7 @@ def find_relatives(
         Columns query, target, identity, and by (``nucleotides`` on either strand, or ``proteins``).
     """
     bases = [list(enumerate(table["sequence"])) for table in (queries, targets)]
-    proteins = [_proteins(table) for table in (queries, targets)]
+    proteins = [proteins_of(table) for table in (queries, targets)]
     found = [_search(*bases, _NUCLEOTIDES, homology.identity, homology, threads).assign(by="nucleotides")]
     if all(proteins):
         found.append(_search(*proteins, _PROTEINS, homology.protein_identity, homology, threads).assign(by="proteins"))
@@ -56,7 +56,8 @@ def find_relatives(
     return pairs.assign(**{side: names[pairs[side].to_numpy()] for side, names in ids.items()})
 
 
-def _proteins(table: pd.DataFrame) -> list[tuple[int, str]]:
+def proteins_of(table: pd.DataFrame) -> list[tuple[int, str]]:
+    """Row and protein of each transcript (columns ``sequence``, ``cds``) that codes for at least 20 amino acids."""
     proteins = []
     for row, (sequence, cds) in enumerate(zip(table["sequence"], table["cds"], strict=True)):
         if np.any(cds):

@@ -1,4 +1,4 @@
-"""The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task and relatives."""
+"""The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task, relatives and pairs."""
 
 from genestill.core.options import add_seed, name_and_value
 from genestill.core.settings import add_settings, settings_of
@@ -11,6 +11,7 @@ def add_commands(commands) -> None:
     _add_transcripts(commands)
     _add_task(commands)
     _add_relatives(commands)
+    _add_pairs(commands)
 
 
 def _add_simulated(commands) -> None:
@@ -197,3 +198,29 @@ def _run_relatives(options) -> dict:
         options.output_overlap,
     )
     return {"mmseqs2": mmseqs_version()}
+
+
+def _add_pairs(commands) -> None:
+    summary = "pair the transcripts of a distillation set: isoforms, and orthologues by reciprocal best hits"
+    parser = commands.add_parser("pair-transcripts", help=summary, description=summary)
+    parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="the distillation set")
+    parser.add_argument(
+        "--species",
+        action="append",
+        type=name_and_value,
+        default=[],
+        metavar="NAME=SOURCE,…",
+        help="the sources of its transcripts; orthologues are sought between any two that are given",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="one row per transcript and relative")
+    parser.set_defaults(run=_run_pairs)
+
+
+def _run_pairs(options) -> dict:
+    from genestill.core.programs import mmseqs_version
+    from genestill.reference.transcript_pairs import pair_transcripts
+
+    species = {name: value.split(",") for name, value in options.species}
+    pairs = pair_transcripts(options.transcripts, species, options.threads, options.output)
+    return {"mmseqs2": mmseqs_version(), "pairs": pairs}

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+CONTRAST_SIZE = 64
+
 
 def mean_over_spans(hidden: torch.Tensor, row: torch.Tensor, start: torch.Tensor, stop: torch.Tensor) -> torch.Tensor:
     """Means [S, H] of ``hidden`` [B, L, H] over the spans (row, start, stop), int64 [S] each; start < stop <= L."""
@@ -18,15 +20,26 @@ def mean_over_spans(hidden: torch.Tensor, row: torch.Tensor, start: torch.Tensor
 
 
 class Heads(nn.Module):
-    """What a loss needs beside the student: the projection to the teacher's space, and logits over the four bases."""
+    """What a loss needs beside the student: projections to the teacher's space, logits of bases, a contrast."""
 
     def __init__(
-        self, hidden_size: int, embedding_size: int, sequence_size: int | None, token_size: int | None, bases: bool
+        self,
+        hidden_size: int,
+        embedding_size: int,
+        sequence_size: int | None,
+        token_size: int | None,
+        bases: bool,
+        contrast: bool = False,
     ):
         super().__init__()
         self.projection = nn.Linear(embedding_size, sequence_size) if sequence_size else None
         self.token_projection = nn.Linear(hidden_size, token_size) if token_size else None
         self.bases = nn.Linear(hidden_size, 4) if bases else None
+        self.contrast = None
+        if contrast:
+            self.contrast = nn.Sequential(
+                nn.Linear(embedding_size, embedding_size), nn.SiLU(), nn.Linear(embedding_size, CONTRAST_SIZE)
+            )
 
 
 class Batch:
@@ -56,6 +69,19 @@ class Batch:
     def embeddings(self) -> torch.Tensor:
         """t: the teacher's whitened embeddings, float [B, D]."""
         return self.read["embeddings"]
+
+    @cached_property
+    def views(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The transcripts and a relative of each behind the contrast head: float [B, 64] each."""
+        read = {name.removeprefix("other_"): values for name, values in self.read.items() if name.startswith("other_")}
+        others = self._model(read["inputs"], read["mask"], read.get("tracks")).last_hidden_state
+        pooled = self._model.pool(others, read["mask"], regions=read.get("regions"))
+        return self._heads.contrast(self.pooled), self._heads.contrast(pooled)
+
+    @property
+    def families(self) -> torch.Tensor:
+        """The number of each transcript's family, relatives and relatives of relatives: int64 [B]."""
+        return self.read["families"]
 
     @cached_property
     def tokens(self) -> tuple[torch.Tensor, torch.Tensor]:

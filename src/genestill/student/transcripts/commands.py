@@ -15,6 +15,7 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "--base-log-probabilities", nargs="*", default=[], metavar="PARQUET", help="its log-probabilities of bases"
     )
+    parser.add_argument("--pairs", metavar="PARQUET", help="what 'reference pair-transcripts' wrote")
     parser.add_argument(
         "--teacher-reads", default="transcript", choices=("transcript", "cds"),
         help="what of a transcript the teacher read; cds: from its first codon to its last (default: %(default)s)",
@@ -68,4 +69,5 @@ def _run_match(options) -> dict:
         choose_device(options.device),
         options.keep_diverged,
         options.compile,
+        options.pairs,
     )

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from genestill.core.errors import InputError
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES
 from genestill.core.reading_frames import coding_bounds, region_codes
 from genestill.core.shards import find_embeddings
-from genestill.core.table_schemas import TRANSCRIPTS
+from genestill.core.table_schemas import TRANSCRIPT_PAIRS, TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table
 from genestill.core.training.batches import Batch
 from genestill.student.encoders.tokenization import MASK, encode_batch
@@ -51,12 +54,17 @@ class Corpus:
         weights: dict[str, float],
         tracks: bool,
         regions: bool = False,
+        pairs: str | Path | None = None,
     ):
         table = read_table(transcripts, TRANSCRIPTS)
         self.sequences = table["sequence"].tolist()
         self.lengths = table["length"].to_numpy()
         self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
-        self.coding = list(map(coding_bounds, self.sequences, table["cds"])) if regions else None
+        paired = any(TRANSCRIPT_OBJECTIVES[term].pairs for term in weights)
+        if paired and pairs is None:
+            raise InputError("objective term needs pairs of transcripts; give --pairs")
+        self.by_region = regions
+        self.coding = list(map(coding_bounds, self.sequences, table["cds"])) if regions or paired else None
         # First base of each transcript that the teacher read.
         self.read_from = np.zeros(len(table), np.int64)
         if teacher.reads == "cds":
@@ -73,7 +81,8 @@ class Corpus:
             if not given[name]:
                 option = options.get(name, name)
                 raise InputError(f"objective term needs the teacher's {option}; give --{option}")
-        self.files = {"transcripts": transcripts}
+        self.files = {"transcripts": transcripts} | ({"pairs": pairs} if paired else {})
+        self.relatives, self.families = _read_pairs(pairs, ids) if paired else (None, None)
         self.files |= {f"{name} {n}": path for name in sorted(needed) for n, path in enumerate(given[name])}
         self.teacher_metadata = {}
         if needed:
@@ -96,13 +105,14 @@ class Corpus:
 
         Always ``inputs`` and ``mask``, int64 [B, L]: codes of the bases as the student sees them, 0 at padding. With
         tracks ``tracks``, float32 [B, L, 2]; by region ``regions``, int64 [B, L], -1 at padding. Where bases are
-        hidden, ``hidden_row``, ``hidden_column`` and ``hidden_base``, int64 [hidden]. Of the teacher, where an
+        hidden, ``hidden_row``, ``hidden_column`` and ``hidden_base``, int64 [hidden]. With pairs the same of a relative
+        of each transcript under ``other_…``, and ``families``, int64 [B]. Of the teacher, where an
         objective needs it: ``embeddings``, float32 [B, D], whitened; ``token_row``, ``token_start``, ``token_stop``,
         int64 [tokens], and ``token_features``, float32 [tokens, D], whitened; ``said_row``, ``said_column``, int64
         [said], and ``said``, float32 [said, 4], the log-probabilities of A, C, G and T at hidden bases, all finite.
         """
-        ids, mask = encode_batch([self.sequences[row] for row in rows])
-        tensors = {"inputs": ids, "mask": mask}
+        tensors = self._bases(rows)
+        ids = tensors["inputs"]
         if hides_bases:
             hidden = (generator.random(ids.shape) < MASKED_SHARE) & (ids < 4)
             if not hidden.any():
@@ -112,25 +122,45 @@ class Corpus:
             tensors |= {"hidden_row": row, "hidden_column": column, "hidden_base": ids[row, column]}
             if self.base_log_probabilities is not None:
                 tensors |= self._said(rows, row, column)
-        if self.tracks is not None:
-            tensors["tracks"] = self._tracks(rows, ids.shape[1])
-        if self.coding is not None:
-            tensors["regions"] = np.full(ids.shape, -1)
-            for place, row in enumerate(rows):
-                length = len(self.sequences[row])
-                tensors["regions"][place, :length] = region_codes(length, *self.coding[row])
+        if self.relatives is not None:
+            tensors |= self._others(rows, generator) | {"families": self.families[rows]}
         if self.whitening is not None:
             tensors["embeddings"] = self.white[torch.from_numpy(rows)]
         if self.token_features is not None:
             tensors |= self._tokens(rows, ids.shape[1])
         return Batch(tensors, tokens=int(self.lengths[rows].sum()))
 
-    def _tracks(self, rows: np.ndarray, length: int) -> np.ndarray:
-        tracks = np.zeros((len(rows), length, 2), np.float32)
-        for place, row in enumerate(rows):
-            for number, marks in enumerate(self.tracks[row]):
-                tracks[place, : len(marks), number] = marks
-        return tracks
+    def _bases(self, rows: np.ndarray, kept: Sequence[int] | None = None) -> dict:
+        """What the student reads of the first ``kept`` bases of transcripts; of all without."""
+        kept = self.lengths[rows].tolist() if kept is None else kept
+        ids, mask = encode_batch([self.sequences[row][:count] for row, count in zip(rows, kept, strict=True)])
+        tensors = {"inputs": ids, "mask": mask}
+        if self.tracks is not None:
+            tensors["tracks"] = np.zeros((*ids.shape, 2), np.float32)
+        if self.by_region:
+            tensors["regions"] = np.full(ids.shape, -1)
+        for place, (row, count) in enumerate(zip(rows, kept, strict=True)):
+            if self.tracks is not None:
+                for number, marks in enumerate(self.tracks[row]):
+                    tensors["tracks"][place, :count, number] = marks[:count]
+            if self.by_region:
+                tensors["regions"][place, :count] = region_codes(self.lengths[row], *self.coding[row])[:count]
+        return tensors
+
+    def _others(self, rows: np.ndarray, generator: np.random.Generator) -> dict:
+        """A relative of each transcript, or the transcript itself where none is known, with a shorter 3'UTR.
+
+        Of the 3'UTR a share between nothing and all is kept, and at least half of the transcript where all is 3'UTR.
+        """
+        others, kept = [], []
+        for row in rows:
+            relatives = self.relatives.get(int(row), [int(row)])
+            other = relatives[generator.integers(len(relatives))]
+            length, stop = int(self.lengths[other]), self.coding[other][1]
+            least = stop or (length + 1) // 2
+            others.append(other)
+            kept.append(int(generator.integers(least, length + 1)))
+        return {f"other_{name}": values for name, values in self._bases(np.array(others), kept).items()}
 
     def _tokens(self, rows: np.ndarray, length: int) -> dict:
         places, starts, stops, features = [], [], [], []
@@ -157,3 +187,19 @@ class Corpus:
         said = np.stack([teacher[r][p] for r, p in zip(row, place, strict=True)])
         finite = np.isfinite(said).all(axis=1)
         return {"said_row": row[finite], "said_column": column[finite], "said": said[finite]}
+
+
+def _read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[dict[int, list[int]], np.ndarray]:
+    """Row to the rows of its relatives, and the family of every row: relatives, and relatives of relatives."""
+    pairs = read_table(path, TRANSCRIPT_PAIRS)
+    place = pd.Index(ids, dtype=object)
+    ends = [place.get_indexer(pd.Index(pairs[side], dtype=object)) for side in ("id", "relative")]
+    for side, found in zip(("id", "relative"), ends, strict=True):
+        if (found < 0).any():
+            missing = pairs[side].iloc[int(np.flatnonzero(found < 0)[0])]
+            raise InputError(f"{path}: {missing!r} is no transcript of the distillation set; was it paired again?")
+    relatives: dict[int, list[int]] = {}
+    for row, other in zip(*(found.tolist() for found in ends), strict=True):
+        relatives.setdefault(row, []).append(other)
+    links = coo_array((np.ones(len(pairs), bool), ends), shape=(len(ids), len(ids)))
+    return relatives, connected_components(links, directed=False)[1].astype(np.int64)

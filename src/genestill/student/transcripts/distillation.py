@@ -1,5 +1,6 @@
 """Training a transcript encoder against a teacher: what a step draws, its loss, and how stable the training was."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -37,8 +38,9 @@ class TranscriptDistillation:
         sequence_size = corpus.whitening.matrix.shape[1] if corpus.whitening else None
         token_size = corpus.token_whitening.matrix.shape[1] if corpus.token_whitening else None
         bases = any(TRANSCRIPT_OBJECTIVES[name].hides_bases for name in self.weights)
+        contrast = any(TRANSCRIPT_OBJECTIVES[name].pairs for name in self.weights)
         pooled = pooled_size(config.expansion or config.hidden_size, config.pooling)
-        self.heads = Heads(config.hidden_size, pooled, sequence_size, token_size, bases).to(device)
+        self.heads = Heads(config.hidden_size, pooled, sequence_size, token_size, bases, contrast).to(device)
         self.buckets = batches.LengthBuckets(corpus.lengths, settings.batch_bases, settings.seed)
         self.learned = torch.nn.ModuleDict({"model": self.model, "heads": self.heads})
 
@@ -49,7 +51,7 @@ class TranscriptDistillation:
     def draw(self, step: int, parts: int = 1) -> list[batches.Batch]:
         """The batch of a step (from 0) in ``parts`` parts, drawn from (seed, step).
 
-        Terms that compare the transcripts of a batch (``contrastive``, ``relational``) see those of a part.
+        Terms that compare transcripts of a batch (``contrastive``, ``relational``, ``relatives``) see those of a part.
         """
         generator = np.random.default_rng((self.settings.seed, step, 1))
         rows = batches.cut_rows(self.buckets.rows(step), parts)
@@ -61,10 +63,15 @@ class TranscriptDistillation:
         Terms that hide bases and terms that match states share one pass: a mix of both sees the masked
         input, as it must, or the hidden bases would be read off.
         """
-        states = self.model(read["inputs"], read["mask"], read.get("tracks")).last_hidden_state
-        batch = Batch(read, states, self.model, self.heads, self.settings)
-        terms = {name: term(batch) for name, term in self.terms.items()}
-        return sum(weight * terms[term] for term, weight in self.weights.items()), terms
+        dtype = self.settings.dtype
+        with nullcontext() if dtype == "auto" else self._autocast(dtype == "bfloat16"):
+            states = self.model(read["inputs"], read["mask"], read.get("tracks")).last_hidden_state
+            batch = Batch(read, states, self.model, self.heads, self.settings)
+            terms = {name: term(batch) for name, term in self.terms.items()}
+            return sum(weight * terms[term] for term, weight in self.weights.items()), terms
+
+    def _autocast(self, enabled: bool) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
 
 def train(match: TranscriptDistillation, settings: DistillationSettings, checkpoint: str | Path) -> pd.DataFrame:
@@ -124,8 +131,11 @@ def distil_transcripts(
     device: torch.device,
     keep_diverged: bool = False,
     compiled: bool = False,
+    pairs: str | Path | None = None,
 ) -> dict:
     """Train a student and write ``output``/model and ``output``/training.tsv and training.json.
+
+    ``pairs`` (`table_schemas.TRANSCRIPT_PAIRS`) is read by an objective that contrasts relatives.
 
     Returns what is known of the teacher (name, revision, layer, pooling). Raises `CheckFailed` if training diverged,
     unless ``keep_diverged``: then the weights before the break are kept, and training.json says so. ``compiled``: see
@@ -137,7 +147,7 @@ def distil_transcripts(
     weights = parse_objective(settings.objective, TRANSCRIPT_OBJECTIVES)
     output = Path(output)
     checkpoint = output / "checkpoint"
-    corpus = Corpus(transcripts, teacher, weights, config.tracks > 0, regions=config.pooling == "regions")
+    corpus = Corpus(transcripts, teacher, weights, config.tracks > 0, config.pooling == "regions", pairs)
     match = TranscriptDistillation(config, corpus, settings, device)
     compile_on_gpu(match.model, device, compiled)
     figures = {"diverged": None, "steps": 0}

@@ -55,6 +55,11 @@ class DistillationSettings(Settings):
     warm_up: float = 0.05
     weight_decay: float = 0.01
     clip: float = setting(1.0, "Largest gradient norm; 0 leaves gradients as they are.", minimum=0)
+    dtype: str = setting(
+        "auto",
+        "Number format of the loss (autocast); auto is bfloat16 on a GPU and float32 elsewhere.",
+        choices=("auto", "float32", "bfloat16"),
+    )
     temperature: float = setting(2.0, "Temperature of the logits term.", exclusive_minimum=0)
     seed: int = 1
 
