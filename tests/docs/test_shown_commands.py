@@ -34,6 +34,7 @@ WITHOUT_INPUTS = (
     "community",
     "benchmark",
     "mrna-real",
+    "mrna-full",
     "mrna-published",
     "mrna-stability",
     "had-real",

@@ -15,7 +15,7 @@ def complete(settings: dict) -> dict:
     return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
 
 
-@pytest.mark.parametrize("name", ["mrna-demo", "mrna-real", "mrna-published", "mrna-stability"])
+@pytest.mark.parametrize("name", ["mrna-demo", "mrna-real", "mrna-full", "mrna-published", "mrna-stability"])
 def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
     mrna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["mrna"]
     for student in mrna["students"].values():
@@ -30,6 +30,7 @@ def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
         ({"tasks": {"a": {"kind": "regression"}}}, "table"),
         ({"seed": [1]}, "seeds"),
         ({"baselines": {"k": {"longest": 12}}}, "12"),
+        ({"beside": ["boosting"]}, "boosting"),
     ],
 )
 def test_mistakes_in_the_section_mrna_are_refused_by_name(mrna, message):
