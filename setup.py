@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-FILES = ("Snakefile", "requirements.lock", "workflow", "config", "envs", "resources", "scripts")
+FILES = ("Snakefile", "requirements.lock", "workflow", "config", "envs", "resources", "scripts", "CITATION.cff")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "downloads", ".lock")
 
 

@@ -42,6 +42,7 @@ def test_right_answers_and_predictions_alone_are_scored(case):
     configuration = {"recipe": "taxdistill", "dataset": {"name": "alone", "truth": "truth.tsv"}}
     configuration["evaluation"] = {"predictions": given, "resamples": 100}
     rules = {"read_truth", "import_predictions", "evaluate_taxonomy", "print_taxonomy_table", "draw_taxonomy_figures"}
+    rules |= {"summarise_taxonomy"}
     assert planned(snakemake(case, configuration, "-n")) - {"all"} == rules
     done = snakemake(case, configuration)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

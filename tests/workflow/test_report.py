@@ -261,10 +261,32 @@ class Reader:
         return self.names()
 
 
+def read_first_page(reader: Reader) -> None:
+    """Fail unless the first page has numbers, and its downloads, its sorting and its copying work."""
+    page = reader.page
+    assert page.locator(".genestill .numbers b").count() >= 3
+    for link in page.locator(".genestill a[download]").all():
+        with page.expect_download() as saved:
+            link.click()
+        assert saved.value.path().stat().st_size > 0
+    table = page.locator(".genestill table").first
+    heading = table.locator("th").nth(1).locator("button")
+    cells = table.locator("tbody td:nth-child(2)")
+    heading.click()
+    rising = cells.all_inner_texts()
+    heading.click()
+    assert cells.all_inner_texts() == rising[::-1]
+    table.locator("button.copy").click()
+    reader.look("the tables of the first page")
+    widest = page.evaluate("Math.max(...[...document.querySelectorAll('.genestill table')].map(t => t.scrollWidth))")
+    assert widest <= 1100, "a table that does not fit 1,100 pixels"
+
+
 def read_everything(reader: Reader) -> list[str]:
     """Open all that a report offers; return the sections of its menu."""
     reader.look_beside_menu("the front page")
     front = reader.page.locator(".prose").inner_text()
+    read_first_page(reader)
     for general in ("Workflow", "Statistics"):
         reader.choose(general)
         reader.look_beside_menu(general)

@@ -119,7 +119,7 @@ rule compare_with_published:
         " --output {output:q} 2> {log:q}"
 
 
-rule benchmark_taxonomy:
+rule compare_communities:
     input:
         metrics=[
             f"{folder}/evaluation/benchmark.parquet"
@@ -161,9 +161,9 @@ rule benchmark_taxonomy:
             for figure, (section, name) in BENCHMARK_FIGURES.items()
         ],
     log:
-        f"{RESULTS}/logs/evaluation/benchmark_taxonomy.log",
+        f"{RESULTS}/logs/evaluation/compare_communities.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/benchmark_taxonomy.tsv"
+        f"{RESULTS}/benchmarks/evaluation/compare_communities.tsv"
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -181,6 +181,52 @@ rule benchmark_taxonomy:
         " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
         " --output-comparison {output.comparison:q} --output-table {output.table:q}"
         " --output-figures {params.figures:q} 2> {log:q}"
+
+
+# The first page of the report.
+rule summarise_benchmark:
+    input:
+        metrics=f"{RESULTS}/evaluation/metrics.parquet",
+        comparison=f"{RESULTS}/evaluation/comparison.tsv",
+        picture=f"{RESULTS}/evaluation/figures/benchmark_species_f1.svg",
+        citations=CITATIONS,
+    output:
+        report(
+            f"{RESULTS}/evaluation/summary.html",
+            caption="../report/summary.rst",
+            category=BENCHMARK_SECTIONS["Answer"],
+            labels={"shows": "What the correctors reached"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/summarise_benchmark.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/summarise_benchmark.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        run=SUMMARY,
+        student=config["student"]["name"],
+        downloads=lambda wildcards, input: downloads(
+            every_score_with_its_interval=input.comparison
+        ),
+    shell:
+        "python -m genestill evaluation summary {params.run} --citations {input.citations:q} --student {params.student:q}"
+        " --metrics {input.metrics:q} --comparison {input.comparison:q} --picture {input.picture:q} {params.downloads}"
+        " --output {output:q} 2> {log:q}"
+
+
+localrules:
+    benchmark_taxonomy,
+
+
+rule benchmark_taxonomy:
+    input:
+        rules.compare_communities.output,
+        rules.summarise_benchmark.output,
 
 
 rule benchmark_new_contigs:

@@ -12,6 +12,7 @@ DNA_END = multiext(
     f"{DNA_SCORES}/",
     "metrics.parquet",
     "table.txt",
+    "summary.html",
     "table.tsv",
     "answers.tsv",
     "scores.svg",

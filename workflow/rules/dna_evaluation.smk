@@ -335,6 +335,42 @@ rule score_sequence_tasks:
         " 2> {log:q}"
 
 
+# The first page of the report.
+rule summarise_sequence_tasks:
+    input:
+        metrics=f"{DNA_SCORES}/metrics.parquet",
+        table=f"{DNA_SCORES}/table.tsv",
+        answers=f"{DNA_SCORES}/answers.tsv",
+        picture=f"{DNA_SCORES}/scores.svg",
+        citations=CITATIONS,
+    output:
+        report(
+            f"{DNA_SCORES}/summary.html",
+            caption="../report/summary.rst",
+            category=DNA_SECTIONS["Answer"],
+            labels={"shows": "What the DNA students reached"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/summarise_sequence_tasks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/summarise_sequence_tasks.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        run=SUMMARY,
+        downloads=lambda wildcards, input: downloads(
+            every_score_with_its_interval_and_published_ones=input.table,
+            the_questions_of_the_run_and_their_answers=input.answers,
+        ),
+    shell:
+        "python -m genestill evaluation summary {params.run} --citations {input.citations:q}"
+        " --metrics {input.metrics:q} --picture {input.picture:q} {params.downloads} --output {output:q} 2> {log:q}"
+
+
 rule draw_sequence_tsne:
     input:
         task=DNA_TASKS[DNA_TSNE_TASK],

@@ -304,6 +304,72 @@ rule draw_run_figures:
         " --predictions {input.predictions:q} {params.files} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
+# The first page of the report. Right answers alone have no student, and no contigs of which nobody knows the origin.
+rule summarise_taxonomy:
+    input:
+        scored=f"{EVALUATION}/metrics.parquet",
+        citations=CITATIONS,
+        predictions=[] if ONLY_SCORES else list(STUDENT_PREDICTIONS.values()),
+        index=EVALUATED_INDEX,
+        abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
+        exported=[] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
+        picture=f"{EVALUATION}/figures/f1_by_rank.svg" if ONLY_SCORES else [],
+    output:
+        report(
+            f"{EVALUATION}/summary.html",
+            caption="../report/summary.rst",
+            category=TAXONOMY_SECTIONS["Answer"],
+            labels={"shows": "What became of the contigs"},
+        ),
+        *(
+            report(
+                f"{EVALUATION}/outcomes.{form}",
+                caption="../report/outcomes.rst",
+                category=TAXONOMY_SECTIONS["Answer"],
+                labels={"shows": f"Where lineages end, and why{kind}"},
+            )
+            for form, kind in (("svg", ""), ("tsv", " (table)"))
+            if not ONLY_SCORES
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/summarise_taxonomy.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/summarise_taxonomy.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        run=SUMMARY,
+        facts=options(
+            fact=[
+                f"taxonomy={RESULTS}/reference/taxonomy/summary.json",
+                f"database={RESULTS}/reference/database/summary.json",
+                f"proteins={RESULTS}/reference/proteins/summary.json",
+                f"labels={RESULTS}/labels/summary.json",
+            ]
+        ),
+        student=options(student=None if ONLY_SCORES else STUDENT_NAME),
+        files=lambda wildcards, input: options(
+            metrics=input.scored if TRUTH else None,
+            predictions=input.predictions,
+            index=input.index,
+            abundance=input.abundance,
+            picture=input.picture,
+        ),
+        downloads=lambda wildcards, input: downloads(
+            lineage_of_every_contig=input.exported
+            and f"{input.exported}/predictions.tsv",
+            share_of_each_outcome_in_each_sample=input.exported
+            and f"{EVALUATION}/outcomes.tsv",
+        ),
+    shell:
+        "python -m genestill evaluation summary {params.run} --citations {input.citations:q} {params.facts}"
+        " {params.student} {params.files} {params.downloads} --output {output[0]:q} 2> {log:q}"
+
+
 rule write_amber_input:
     input:
         truth=EVALUATED_TRUTH,
@@ -391,6 +457,7 @@ rule taxdistill:
         rules.evaluate_taxonomy.output,
         rules.print_taxonomy_table.output,
         rules.draw_taxonomy_figures.output,
+        rules.summarise_taxonomy.output,
         [] if ONLY_SCORES else rules.draw_run_figures.output,
         [] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
         (

@@ -12,6 +12,7 @@ rule mrna:
         end_of(
             "mrna",
             f"{MRNA_TABLE}/table.txt",
+            f"{MRNA_TABLE}/summary.html",
             f"{MRNA_TABLE}/maps.svg",
             MRNA_RELEASE,
             *TEACHER_ADMISSION,

@@ -211,6 +211,41 @@ rule tabulate_transcript_probes:
         " {params.runs} --output {params.folder:q} 2> {log:q}"
 
 
+# The first page of the report.
+rule summarise_transcripts:
+    input:
+        metrics=f"{MRNA_TABLE}/metrics.parquet",
+        table=f"{MRNA_TABLE}/table.tsv",
+        picture=f"{MRNA_TABLE}/scores.svg",
+        citations=CITATIONS,
+    output:
+        report(
+            f"{MRNA_TABLE}/summary.html",
+            caption="../report/summary.rst",
+            category=MRNA_SECTIONS["Answer"],
+            labels={"shows": "What the transcript students reached"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluation/summarise_transcripts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/summarise_transcripts.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        run=SUMMARY,
+        facts=options(fact=f"transcripts={RESULTS}/reference/overlap.json"),
+        downloads=lambda wildcards, input: downloads(
+            every_score_with_its_interval=input.table
+        ),
+    shell:
+        "python -m genestill evaluation summary {params.run} --citations {input.citations:q} {params.facts}"
+        " --metrics {input.metrics:q} --picture {input.picture:q} {params.downloads} --output {output:q} 2> {log:q}"
+
+
 rule draw_transcript_tsne:
     input:
         tasks=MRNA_TASK_FILES,

@@ -17,3 +17,21 @@ TAXONOMY_SECTIONS = sections(
 MRNA_SECTIONS = sections("Answer", "Training", "Representations")
 DNA_SECTIONS = sections("Answer", "Representations")
 BENCHMARK_SECTIONS = sections("Answer", "Accuracy", "New contigs", "Cost")
+
+# What the first page of the report says of every run; each recipe adds what it found.
+SUMMARY = options(
+    recipe=config["recipe"],
+    dataset=config["dataset"]["name"],
+    configuration=f"{RESULTS}/configuration.yaml",
+    logs=f"{RESULTS}/logs",
+)
+CITATIONS = workflow.source_path("../../CITATION.cff")
+
+
+def downloads(**files):
+    """The option that offers files on the first page of the report, by what they hold."""
+    return options(
+        download=[
+            f"{words.replace('_', ' ')}={file}" for words, file in files.items() if file
+        ]
+    )

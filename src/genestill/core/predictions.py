@@ -1,5 +1,8 @@
 """From probabilities over the leaves of a label tree to lineages with a confidence at every rank and a reason."""
 
+import re
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +10,34 @@ from genestill.core.label_tree import LabelTree, running_totals
 from genestill.core.lineage import RANKS
 from genestill.core.memory import row_blocks
 from genestill.core.table_schemas import rank_columns
+
+_NOT_HELD = re.compile(r"probably an? (\w+) that the reference does not hold \([\d.]+\); nearest: (.*)")
+_REFERENCE_ENDS = "the reference knows nothing below "
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a lineage stops above species.
+
+    Attributes:
+        kind: ``absent`` (the reference probably does not hold its ``rank``), ``ends`` (the reference has no names
+            below), ``undecided``, or ``""`` where no reason is given.
+        rank: the rank that is absent.
+        nearest: name of that rank in the reference that is closest.
+    """
+
+    kind: str = ""
+    rank: str = ""
+    nearest: str = ""
+
+
+def read_reason(reason: str | None) -> Stop:
+    """What the column ``reason`` of a table of predictions says of one contig."""
+    if not isinstance(reason, str) or not reason:
+        return Stop()
+    if found := _NOT_HELD.fullmatch(reason):
+        return Stop("absent", *found.groups())
+    return Stop("ends" if reason.startswith(_REFERENCE_ENDS) else "undecided")
 
 
 def predictions_of(ids: list[str], probabilities: np.ndarray, tree: LabelTree, threshold: float) -> pd.DataFrame:
@@ -75,7 +106,7 @@ def _reason(totals: np.ndarray, tree: LabelTree, node: int, threshold: float) ->
     """Why a lineage stops at ``node``, from the cumulative sums of one row: a sentence."""
     children = tree.children_of(node)
     if len(children) == 0:
-        return f"the reference knows nothing below {tree.name[node]}"
+        return f"{_REFERENCE_ENDS}{tree.name[node]}"
     rank = RANKS[tree.rank[children[0]] - 1]
     belief = totals[tree.leaf_stop[children]] - totals[tree.leaf_start[children]]
     is_other = tree.is_other[children]

@@ -11,7 +11,7 @@ from genestill.core.table_schemas import METRICS
 from genestill.core.tables import read_table
 from genestill.evaluation.benchmark import COMPARED_RANKS
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
-from genestill.evaluation.pages import write_answer
+from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.strata import ALL, NO_EXACT
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
@@ -35,18 +35,19 @@ def _name(row) -> str:
 def write_benchmark_table(comparison: str | Path, ours: str, output: str | Path) -> str:
     """Write and return the comparison as plain text: a block for each mean, then species F1 in each community."""
     whole = _worth_showing(read_comparison(comparison))
-    blocks = []
+    blocks: list[str | Table] = []
     for stratum, table in whole.groupby("stratum", sort=False):
         blocks += [_block(table, stratum, scope, ours) for scope in MEANS if scope in set(table["scope"])]
         species = table[(table["rank"] == "species") & ~table["scope"].isin(MEANS)]
         if len(species):
             wide = species.pivot(index="name", columns="scope", values="f1")
-            order = wide.mean(axis=1).sort_values(ascending=False).index
-            by_community = wide.loc[order].rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)
-            blocks.append(f"species F1 by community, {_STRATA[stratum]}\n\n{by_community}")
-    text = "\n\n".join(blocks) + "\n\n" + _LEGEND
-    write_answer(output, "Correctors compared", text)
-    return text
+            wide = wide.loc[wide.mean(axis=1).sort_values(ascending=False).index]
+            rows = [
+                [name, *("-" if np.isnan(value) else f"{value:.3f}" for value in row)]
+                for name, row in zip(wide.index, wide.to_numpy(), strict=True)
+            ]
+            blocks.append(Table(["", *wide.columns], rows, f"species F1 by community, {_STRATA[stratum]}"))
+    return write_answer(output, "Correctors compared", [*blocks, _LEGEND])
 
 
 def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +73,7 @@ absent called: contigs of species that the reference lacks and the model names; 
 """
 
 
-def _block(table: pd.DataFrame, stratum: str, scope: str, ours: str) -> str:
+def _block(table: pd.DataFrame, stratum: str, scope: str, ours: str) -> Table:
     part = table[table["scope"] == scope]
     species = part[part["rank"] == "species"].set_index("name").sort_values("f1", ascending=False)
     shown = pd.DataFrame(index=species.index)
@@ -97,7 +98,8 @@ def _block(table: pd.DataFrame, stratum: str, scope: str, ours: str) -> str:
             shown[heading] = ["" if np.isnan(value) else form.format(value) for value in species[column]]
     number, contigs, clusters = (int(species[column].iloc[0]) for column in ("communities", "contigs", "clusters"))
     heading = f"{scope} communities (mean over {number}), {_STRATA[stratum]}: {contigs:,} contigs, {clusters} clusters"
-    return f"{heading}\n\n{shown.rename_axis(None).to_string()}"
+    rows = [[name, *row] for name, row in zip(shown.index, shown.to_numpy(dtype=str), strict=True)]
+    return Table(["", *shown.columns], rows, heading)
 
 
 def _with_interval(value: float, low: float, high: float, signed: bool = False) -> str:
@@ -140,8 +142,10 @@ def _species_f1(table: pd.DataFrame, ours: str):
         axes.scatter(part["f1"], range(len(order)), c=colours, s=18, zorder=3)
         axes.set_title(scope if scope not in MEANS else f"{scope} (mean)", fontsize=9)
     figure.supxlabel("species F1, 95 % interval over genomes", fontsize=9)
-    first = data[(data["scope"] == scopes[0])].set_index("name")["f1"]
-    return figure, f"In {scopes[0]} communities {ours} reaches a species F1 of {first[ours]:.3f}.", data
+    own = data[data["name"] == ours].set_index("scope")["f1"]
+    means = ", ".join(f"{own[scope]:.3f} in {scope} communities (mean)" for scope in scopes if scope in MEANS)
+    reading = f"{ours} has its lowest species F1 in {own.idxmin()}, {own.min():.3f}"
+    return figure, f"{reading}; {means}." if means else f"{reading}.", data
 
 
 def _absent_and_known(table: pd.DataFrame, ours: str):

@@ -12,6 +12,7 @@ from genestill.evaluation.probes.commands import add_commands as add_probe_comma
 from genestill.evaluation.result_commands import add_commands as add_result_commands
 from genestill.evaluation.sequence_tasks.commands import add_commands as add_sequence_commands
 from genestill.evaluation.settings import ComparisonSettings, IntervalSettings
+from genestill.evaluation.summary_commands import add_commands as add_summary_commands
 
 
 def add_commands(commands) -> None:
@@ -31,6 +32,7 @@ def add_commands(commands) -> None:
     add_admission_commands(commands)
     add_result_commands(commands)
     add_peer_commands(commands)
+    add_summary_commands(commands)
 
 
 def _named_score(text: str) -> tuple[str, float]:

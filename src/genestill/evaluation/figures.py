@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from genestill.core.files import write_aside
 from genestill.core.tables import write_tsv
@@ -32,6 +33,13 @@ def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
     """An empty figure in the house style; width and height in inches."""
     with matplotlib.rc_context(STYLE):
         return Figure(figsize=(width, height), layout="constrained")
+
+
+def label_log_axis(axis) -> None:
+    """Plain numbers on a logarithmic axis (1, 2, 5, 10, not powers), however short it is."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save_figure(folder: str | Path, name: str, figure: Figure, reading: str, data: pd.DataFrame) -> None:

@@ -47,6 +47,10 @@ def draw_maps(features: dict[str, np.ndarray], groups: np.ndarray, seed: int) ->
             )
         panel.set(title=model, xticks=[], yticks=[])
     handles, labels = panels[0].get_legend_handles_labels()
+    # As many columns as the names leave room for: a letter takes about 0.065 inches, marker and gaps half an inch.
+    columns = int(0.95 * 4.4 * len(features) / (0.5 + 0.065 * max(map(len, labels), default=1)))
     with matplotlib.rc_context(STYLE):
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, markerscale=2.5, fontsize=8)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(4, max(1, columns)), markerscale=2.5, fontsize=8
+        )
     return figure, places

@@ -13,7 +13,7 @@ from genestill.core.shards import Embeddings, chosen_rows
 from genestill.core.table_schemas import PREDICTIONS, TRUTH, lineages_of
 from genestill.core.tables import read_table
 from genestill.evaluation.costs import read_cost
-from genestill.evaluation.figures import COLOURS, STYLE, new_figure, save_figure
+from genestill.evaluation.figures import COLOURS, STYLE, label_log_axis, new_figure, save_figure
 from genestill.evaluation.maps import REST, draw_maps
 
 MAPPED = 1500  # contigs on a map; more would hide each other
@@ -95,6 +95,8 @@ def _training(path: str | Path):
     axes.set(ylabel="cross-entropy, nats", yscale="log")
     below.plot(data["epoch"], data["gradient_norm"], color=COLOURS[0], marker="o", markersize=3)
     below.set(xlabel="epoch", ylabel="gradient norm", yscale="log")
+    for panel in (axes, below):
+        label_log_axis(panel.yaxis)
     axes.legend(frameon=False)
     last = data.iloc[-1]
     reading = f"After {last['epoch']:.0f} epochs the loss is {last['loss']:.3f}"
@@ -116,8 +118,9 @@ def _maps(representations: dict[str, list[str | Path]], predictions: str | Path,
     data = pd.DataFrame({"contig": np.array(ids, dtype=object)[rows], _COLOUR_RANK: groups[rows]})
     for model, found in places.items():
         data[f"{model} x"], data[f"{model} y"] = found.T
-    reading = (
-        f"{len(rows)} contigs as {' and '.join(places)} see them (t-SNE), coloured by "
-        f"{'true' if truth is not None else 'predicted'} {_COLOUR_RANK}: one colour, one island: told apart."
-    )
+    reading = f"{len(rows):,} contigs in the space of {' and '.join(places)} (t-SNE), coloured by "
+    if truth is not None:
+        reading += f"true {_COLOUR_RANK}: families that are told apart lie apart."
+    else:
+        reading += f"the student's own {_COLOUR_RANK}, so that one colour in one place does not show that it is right."
     return figure, reading, data

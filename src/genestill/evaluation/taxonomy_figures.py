@@ -114,9 +114,11 @@ def _f1_by_rank(table: pd.DataFrame):
     data["model"] = pd.Categorical(data["model"], order)
     data["rank"] = pd.Categorical(data["rank"], RANKS)
     data = data.sort_values(["model", "rank"]).astype({"model": str, "rank": str})
-    species = data[data["rank"] == "species"].set_index("model")["f1"].sort_values(ascending=False)
-    reading = "F1 at species: " + ", ".join(f"{name} {value:.3f}" for name, value in species.items())
-    return _by_rank(data, "f1", "F1", "low", "high"), reading + " (bars: 95 % interval over genomes).", data
+    known = data.dropna(subset=["f1"])
+    lowest = known.loc[known.groupby("model", sort=False)["f1"].idxmin()].sort_values("f1")
+    reading = "Lowest F1: " + ", ".join(f"{row.model} {row.f1:.3f} at {row.rank}" for row in lowest.itertuples())
+    reading += ". Bars: 95 % interval over genomes; the table has the paired differences, which decide."
+    return _by_rank(data, "f1", "F1", "low", "high"), reading, data
 
 
 def _precision_recall(community: Community, models: list[Model]):
@@ -143,7 +145,7 @@ def _precision_recall(community: Community, models: list[Model]):
     axes.set(xlabel="recall (correct / all contigs)", ylabel="precision (correct / called)")
     axes.legend(loc="lower left")
     reading = "Precision and recall at species over all thresholds; markers: accepted calls. Area: " + ", ".join(
-        f"{name} {area:.3f}" for name, area in areas.items()
+        f"{name} {area:.3f}" for name, area in sorted(areas.items(), key=lambda item: item[1])
     )
     data = (
         pd.concat(parts) if parts else pd.DataFrame(columns=["threshold", "precision", "recall", "coverage", "model"])
@@ -176,10 +178,12 @@ def _risk_coverage(community: Community, models: list[Model]):
             coverage, risk = (wrong + right) / total, wrong / (wrong + right)
             axes.plot(coverage, risk, marker=marker, color=colour, markersize=9, linestyle="none",
                       label=None if model.has_confidence else model.name)  # fmt: skip
-            shares.append(f"{model.name} names {coverage:.0%}, {risk:.1%} of them wrong")
+            shares.append((risk, f"{model.name} names {coverage:.0%}, {risk:.1%} of them wrong"))
     axes.set(xlabel="coverage (named / all contigs)", ylabel="risk (wrong / named)", xlim=(0, 1.02), ylim=(0, None))
     axes.legend(loc="upper left")
-    reading = f"Risk against coverage at species, stratum {stratum!r}; markers: accepted calls. " + "; ".join(shares)
+    told = "; ".join(share for _, share in sorted(shares, reverse=True))
+    where = " without exact copies of reference genomes" if stratum == NO_EXACT else ""
+    reading = f"Species of contigs{where} at the accepted threshold (markers): {told}"
     columns = ["threshold", "coverage", "risk", "model"]
     return figure, reading + ".", pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 
@@ -200,13 +204,15 @@ def _reliability(community: Community, models: list[Model]):
             axes.plot(curve["confidence"], curve["accuracy"], color=colour, label=model.name)
             sizes = 12 + 120 * curve["n"] / max(1, curve["n"].sum())
             axes.scatter(curve["confidence"], curve["accuracy"], s=sizes, color=colour, marker=marker)
-            if rank == "species" and len(confidence):
+            if len(confidence):
                 gap = float(confidence.mean() - correct.mean())
-                gaps.append(f"{model.name} is {abs(gap):.0%} {'too sure' if gap > 0 else 'too modest'} on average")
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", title=rank)
+                told = f"at {rank} {model.name} is {abs(gap):.0%} {'too sure' if gap > 0 else 'too modest'} on average"
+                gaps.append((abs(gap), told))
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence (larger points hold more calls)", title=rank)
     panels[0].set_ylabel("share of calls that are right")
     panels[0].legend(loc="upper left")
-    reading = "On the dotted line a confidence means what it says; at species " + ", ".join(gaps)
+    told = "; ".join(gap for _, gap in sorted(gaps, reverse=True))
+    reading = f"{told[:1].upper()}{told[1:]}. On the dotted line confidences are right"
     if not parts:
         columns = ["low", "high", "confidence", "accuracy", "n", "model", "rank"]
         return figure, "No model gives confidences.", pd.DataFrame(columns=columns)
@@ -236,21 +242,23 @@ def _by_status(community: Community, models: list[Model]):
                 style = {"color": shade, "hatch": "///" if outcome == "wrong" else None, "label": label}
                 axes.bar(x, share, width * 0.92, bottom=bottom, edgecolor="#444444", linewidth=0.4, **style)
                 bottom += share
-            axes.text(x, 1.01, model.name, rotation=90, ha="center", va="bottom", fontsize=7)
+            axes.text(x, 1.01, model.name, rotation=90, ha="center", va="bottom", fontsize=8)
     axes.set_xticks(range(len(statuses)), statuses)
     axes.set(ylabel="share of contigs, at species", xlabel="novelty status", ylim=(0, 1))
     axes.grid(axis="x", visible=False)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    right = community.right_depth
-    absent = int(((right >= 0) & (right <= SPECIES)).sum())
-    wrong = {
-        model.name: int(judge(community, model).wrong[(right >= 0) & (right <= SPECIES), SPECIES].sum())
+    if data.empty:
+        return figure, "What the reference holds of the genomes is not known.", data
+    wide = data.pivot_table(index=["model", "status"], columns="outcome", values="contigs", sort=False)
+    share = wide["wrong"] / wide.sum(axis=1)
+    worst = [
+        f"{model.name} on '{status}': {wide.loc[(model.name, status), 'wrong']:.0f} of "
+        f"{wide.loc[(model.name, status)].sum():.0f}"
         for model in models
-    }
-    reading = f"Wrong species on {absent} contigs whose species the reference lacks: " + ", ".join(
-        f"{name} {count}" for name, count in wrong.items()
-    )
-    return figure, reading + " (absent species, genus, family: to name none is right).", data
+        for status in [share[model.name].idxmax()]
+    ]
+    reading = "Most wrong names at species: " + "; ".join(worst)
+    return figure, reading + ". Where the reference lacks the species, no name is right.", data
 
 
 def _by_length(table: pd.DataFrame):
@@ -270,8 +278,10 @@ def _by_length(table: pd.DataFrame):
     axes.legend()
     if bins.empty:
         return figure, "The lengths of the contigs are not known.", data
-    ends = [data[data["length"] == name].set_index("model")["f1"].idxmax() for name in (bins.index[0], bins.index[-1])]
-    return figure, f"Best F1 at species on contigs of {bins.index[0]}: {ends[0]}; of {bins.index[-1]}: {ends[1]}.", data
+    known = data.dropna(subset=["f1"])
+    lowest = known.loc[known.groupby("model", sort=False)["f1"].idxmin()]
+    told = ", ".join(f"{row.model} {row.f1:.3f} ({row.length})" for row in lowest.sort_values("f1").itertuples())
+    return figure, f"Lowest F1 at species: {told}.", data
 
 
 def _label_changes(labels: Model, model: Model):
@@ -369,4 +379,5 @@ def _composition(community: Community, model: Model, index, abundance):
     data = pd.DataFrame(bars).T.rename_axis("family").reset_index()
     mean = pd.DataFrame(bars).mean()
     reading = f"Families in the samples by {model.name}: {mean.index[0]} leads with {mean.iloc[0]:.0%} of the bases; "
-    return figure, f"{reading}{mean['stops above family']:.0%} stop above family.", data
+    stops = mean["stops above family"]
+    return figure, f"{reading}{'<1%' if 0 < stops < 0.005 else f'{stops:.0%}'} stop above family.", data

@@ -8,7 +8,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import read_table
-from genestill.evaluation.pages import write_answer
+from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 
@@ -45,10 +45,9 @@ def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | No
     whole = table[(table["stratum"] == "all") & table["threshold"].isin(["", OWN_THRESHOLD])]
     whole = whole.set_index(["task", "model", "metric", "minus"]).sort_index()
     has_truth = "f1" in whole.index.get_level_values("metric")
-    lines = _scores(whole, models) if has_truth else _coverage(whole, models)
-    text = f"{table['dataset'].iloc[0]}\n\n" + "\n".join(line.rstrip() for line in lines) + "\n"
-    write_answer(output, f"{table['dataset'].iloc[0]}: labels and student, rank by rank", text)
-    return text
+    blocks = _scores(whole, models) if has_truth else _coverage(whole, models)
+    name = table["dataset"].iloc[0]
+    return write_answer(output, f"{name}: labels and student, rank by rank", [name, *blocks])
 
 
 def _value(whole: pd.DataFrame, task: str, model: str, metric: str, digits: int = 3) -> str:
@@ -58,27 +57,16 @@ def _value(whole: pd.DataFrame, task: str, model: str, metric: str, digits: int 
     return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def _aligned(rows: list[list[str]], gap: str = "  ") -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        gap.join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
-def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
+def _scores(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
     baseline = models[0]
     ranks = [rank for rank in RANKS if (rank, baseline, "f1", "") in whole.index]
-    lines = []
+    blocks: list[str | Table] = []
     for model in models[1:] or models:
         pair = list(dict.fromkeys([baseline, model]))
-        rows = [["rank", "contigs", *(f"{name} {word}" for name in pair for word in ("P", "R", "F1"))]]
+        columns = ["rank", "contigs", *(f"{name} {word}" for name in pair for word in ("P", "R", "F1"))]
         if len(pair) == 2:
-            rows[0] += ["F1 difference", "95 % interval"]
+            columns += ["F1 difference", "95 % interval"]
+        rows = []
         for rank in ranks:
             row = [rank, str(whole.loc[(rank, baseline, "f1", ""), "n_units"])]
             row += [_value(whole, rank, name, metric) for name in pair for metric in ("precision", "recall", "f1")]
@@ -87,8 +75,8 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
                 ends = "-" if pd.isna(found["low"]) else f"{found['low']:+.3f} to {found['high']:+.3f}"
                 row += [f"{found['value']:+.3f}", ends]
             rows.append(row)
-        lines += [*_aligned(rows), ""]
-    rows = [["", *models]]
+        blocks.append(Table(columns, rows))
+    rows = []
     absent = {rank: (rank, baseline, "absent_called", "") for rank in RANKS}
     for rank, key in absent.items():
         if key in whole.index:
@@ -103,28 +91,25 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str]:
         total = whole.loc[("lineage", baseline, "exact_answer", ""), "n_units"]
         for metric, name in (("exact_answer", "lineages exactly right"), ("over_depth", "lineages called too deep")):
             rows.append([f"{name}, of {total}", *(_value(whole, "lineage", model, metric, 0) for model in models)])
-    lines += _aligned(rows)
     genomes = whole.loc[(ranks[-1], baseline, "f1", ""), "n_clusters"]
-    lines += [
-        "",
-        "P = correct / (correct + wrong), R = correct / all contigs, F1 = 2 P R / (P + R);",
-        f"intervals: paired bootstrap over {genomes:.0f} genomes.",
-    ]
-    return lines
+    legend = (
+        "P = correct / (correct + wrong), R = correct / all contigs, F1 = 2 P R / (P + R);\n"
+        f"intervals: paired bootstrap over {genomes:.0f} genomes."
+    )
+    return [*blocks, Table(["", *models], rows), legend]
 
 
-def _coverage(whole: pd.DataFrame, models: list[str]) -> list[str]:
+def _coverage(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
     baseline = models[0]
-    lines = ["No truth is known: how many contigs are named, and what became of the labels.", ""]
+    blocks: list[str | Table] = ["No truth is known: how many contigs are named, and what became of the labels."]
     for model in models[1:] or models:
         pair = list(dict.fromkeys([baseline, model]))
-        rows = [["rank", "contigs", *(f"{name} named" for name in pair)]]
         kinds = ("same", "added", "removed", "renamed") if len(pair) == 2 else ()
-        rows[0] += kinds
+        rows = []
         for rank in RANKS:
             row = [rank, str(whole.loc[(rank, baseline, "coverage", ""), "n_units"])]
             row += [_value(whole, rank, name, "coverage") for name in pair]
             rows.append(row + [_value(whole, rank, model, kind, 0) for kind in kinds])
-        lines += [*_aligned(rows), ""]
-    lines.append("same, added, removed, renamed: contigs whose label at a rank was kept, given, withdrawn, replaced.")
-    return lines
+        blocks.append(Table(["rank", "contigs", *(f"{name} named" for name in pair), *kinds], rows))
+    blocks.append("same, added, removed, renamed: contigs whose label at a rank was kept, given, withdrawn, replaced.")
+    return blocks

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.evaluation import maps
-from genestill.evaluation.figures import COLOURS, STYLE, new_figure, save_svg
+from genestill.evaluation.figures import COLOURS, STYLE, label_log_axis, new_figure, save_svg
 from genestill.evaluation.probes.tables import read_features, read_task
 
 
@@ -68,5 +68,7 @@ def draw_training(records: Sequence[tuple[str, Path]], output: str | Path) -> No
         below.plot(record["step"], record["gradient_norm"], **style)
     above.set(yscale="log", ylabel="loss / loss of the first step")
     below.set(yscale="log", ylabel="gradient norm before clipping", xlabel="step")
+    for panel in (above, below):
+        label_log_axis(panel.yaxis)
     above.legend(ncols=3)
     save_svg(output, figure, "Loss and gradient of every run; one line per seed.")

@@ -12,7 +12,7 @@ from genestill.core.files import read_json
 from genestill.core.kinds import named
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import write_table, write_tsv
-from genestill.evaluation.pages import write_answer
+from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
 from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 from genestill.evaluation.probes.retained import (
@@ -65,19 +65,21 @@ def write_tables(
         ["task", "metric", "model", "variant", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]
     ]
     write_tsv(output / "table.tsv", shown, digits=4)
-    text = format_table(metrics, teacher, baseline, student)
-    text += "\n" + format_pairs(summary, pairs)
-    text += "".join(f"{task}: {sentence}.\n" for task, sentence in read_left_out(predictions[0]).items())
+    blocks = format_table(metrics, teacher, baseline, student)
+    if len(pairs):
+        blocks.append(format_pairs(summary, pairs))
+    if left_out := read_left_out(predictions[0]):
+        blocks.append("\n".join(f"{task}: {sentence}." for task, sentence in left_out.items()))
     draw_scores(summary, output / "scores.svg")
     if training:
         runs = stability_table(training)
         write_tsv(output / "stability.tsv", runs, digits=4)
-        text += "\n" + format_stability(runs)
+        blocks.append(format_stability(runs))
         draw_training(
             [(run.model, path) for run in training if (path := run.folder / "training.tsv").is_file()],
             output / "training.svg",
         )
-    write_answer(output / "table.txt", "Transcript encoders probed", text)
+    write_answer(output / "table.txt", "Transcript encoders probed", blocks)
 
 
 def _fair(predictions: pd.DataFrame, name: str) -> str:
@@ -105,59 +107,41 @@ def student_pairs(predictions: pd.DataFrame, student: str) -> pd.DataFrame:
     return both.rename(columns=names)[["student", "other", "variant"]].set_index(index)
 
 
-def format_pairs(summary: pd.DataFrame, pairs: pd.DataFrame) -> str:
-    """The student minus each other, both probed alone and beside baselines: one line per pair and way."""
-    if pairs.empty:
-        return ""
+def format_pairs(summary: pd.DataFrame, pairs: pd.DataFrame) -> Table:
+    """The student minus each other, both probed alone and beside baselines: one row per pair and way."""
     cells = summary[summary["metric"] == "own"].set_index(["model", "minus"])
-    width = max(len(f"{row.student} minus {row.other}") for row in pairs.itertuples())
-    variants = max(map(len, pairs["variant"]))
-    lines = [f"{'mean over tasks':{width}}  {'probe':{variants}}  difference  95 % interval"]
+    rows = []
     for (model, other), row in zip(pairs.index, pairs.itertuples(), strict=True):
         cell = cells.loc[(model, other)]
-        pair = f"{row.student} minus {row.other}"
-        interval = f"[{cell['low']:+.3f}, {cell['high']:+.3f}]"
-        lines.append(f"{pair:{width}}  {row.variant:{variants}}  {cell['value']:+10.3f}  {interval}")
-    return "\n".join(lines) + "\n"
+        interval = f"{cell['low']:+.3f} to {cell['high']:+.3f}"
+        rows.append([f"{row.student} minus {row.other}", row.variant, f"{cell['value']:+.3f}", interval])
+    return Table(["mean over tasks", "probe", "difference", "95 % interval"], rows)
 
 
-def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> str:
-    """The rows of `retained.tabulate` as text: scores, intervals, and what was retained above the best baseline."""
+def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> list[str | Table]:
+    """The rows of `retained.tabulate`: scores, intervals, what was retained above the best baseline; and a legend."""
     metrics = metrics.assign(model=list(map(named, metrics["model"], metrics["variant"])))
     cells = metrics.set_index(["task", "model", "metric", "minus"]).sort_index()
     single = metrics[metrics["task"] != MEAN]
-    columns = list(dict.fromkeys(zip(single["task"], single["metric"], strict=True)))
-    headings = [task if metric in HEADLINE.values() else f"{task} {metric}" for task, metric in columns]
-    less = f"less {student}"
-    width = max(24, len(less))
-    first = max(map(len, metrics["model"]))
-    head = (
-        f"{'model':{first}} {'mean':>6} {'95 % interval':>15} {less:>{width}} {'retained':>8} {'95 % interval':>15}  "
-    )
-    lines = [head + "  ".join(headings)]
+    tasks = list(dict.fromkeys(zip(single["task"], single["metric"], strict=True)))
+    names = [task if metric in HEADLINE.values() else f"{task} {metric}" for task, metric in tasks]
+    columns = ["model", "mean", "95 % interval", f"less {student}", "retained", "95 % interval", *names]
+    rows = []
     for model in dict.fromkeys(metrics.loc[metrics["task"] == MEAN, "model"]):
-        fraction = interval = ""
+        fraction = interval = apart = ""
         if model not in (teacher, baseline):
             row = cells.loc[(MEAN, model, "retained_fraction", "")]
             sound = not math.isnan(row["low"])
-            fraction = f"{row['value']:6.2f}" if sound else "-"
+            fraction = f"{row['value']:.2f}" if sound else "-"
             interval = f"[{row['low']:.2f}, {row['high']:.2f}]" if sound else "undefined"
-        apart = ""
         if model != student:
             row = cells.loc[(MEAN, model, "own", student)]
             apart = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         own = cells.loc[(MEAN, model, "own", "")]
-        mean = f"[{own['low']:.3f}, {own['high']:.3f}]"
-        tasks = [
-            f"{cells.loc[(column[0], model, column[1], ''), 'value']:{len(heading)}.3f}"
-            for column, heading in zip(columns, headings, strict=True)
-        ]
-        lines.append(
-            f"{model:{first}} {own['value']:6.3f} {mean:>15} {apart:>{width}} {fraction:>8} {interval:>15}  "
-            + "  ".join(tasks)
-        )
-    lines += [
-        "",
+        scores = [f"{cells.loc[(task, model, metric, ''), 'value']:.3f}" for task, metric in tasks]
+        mean = [f"{own['value']:.3f}", f"[{own['low']:.3f}, {own['high']:.3f}]"]
+        rows.append([model, *mean, apart, fraction, interval, *scores])
+    legend = [
         f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Strongest baseline: {baseline}.",
         "fit: mrnabench, features as they are; blocks, every block of features at equal variance, its weight and the "
         "penalty by leave-one-out on training rows; with: the blocks of that baseline beside the model's embeddings.",
@@ -165,7 +149,7 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         "baseline.",
         "Intervals: paired bootstrap over homology groups of the test transcripts, splits and trainings.",
     ]
-    return "\n".join(lines) + "\n"
+    return [Table(columns, rows), "\n".join(legend)]
 
 
 def stability_table(training: Sequence[Training]) -> pd.DataFrame:
@@ -183,19 +167,15 @@ def stability_table(training: Sequence[Training]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def format_stability(runs: pd.DataFrame) -> str:
+def format_stability(runs: pd.DataFrame) -> Table:
     """Per student: runs, runs that diverged, spread of the final loss over seeds, spikes, gradient norm tail."""
-    lines = [
-        f"{'student':28} {'objective':28} {'runs':>4} {'diverged':>8} {'final loss':>18} {'spikes':>6} "
-        f"{'gradient 99 % / median':>22}"
-    ]
+    rows = []
     trained = runs[runs["steps"] > 0]
     for (model, objective), of in trained.groupby(["model", "objective"], sort=False):
         loss = of["final_loss"]
         spread = f"{loss.mean():.4f} +- {loss.std(ddof=1) if len(of) > 1 else 0:.4f}"
         tail = (of["gradient_norm_99"] / of["gradient_norm_median"]).mean()
-        lines.append(
-            f"{model:28} {objective:28} {len(of):4d} {int(of['diverged'].notna().sum()):8d} {spread:>18} "
-            f"{int(of['loss_spikes'].sum()):6d} {tail:22.2f}"
-        )
-    return "\n".join(lines) + "\n"
+        diverged, spikes = int(of["diverged"].notna().sum()), int(of["loss_spikes"].sum())
+        rows.append([model, objective, str(len(of)), str(diverged), spread, str(spikes), f"{tail:.2f}"])
+    columns = ["student", "objective", "runs", "diverged", "final loss", "spikes", "gradient 99 % / median"]
+    return Table(columns, rows)

@@ -39,12 +39,20 @@ def draw_scores(table: pd.DataFrame, path: str | Path) -> None:
         names = [row["model"] + ("" if row["origin"] == "measured" else " (published)") for _, row in rows.iterrows()]
         panel.set_yticks(range(len(rows)), names, fontsize=7)
         panel.set_title(f"{task}: {rows['metric'].iloc[0]}", fontsize=9)
-    mean = table[(table["task"] == MEAN) & (table["origin"] == "measured")]
-    best = mean.loc[mean["value"].idxmax()] if len(mean) else None
-    reading = "Scores with 95 % intervals; hollow: published."
-    if best is not None:
-        reading = f"{best['model']} has the highest mean of those measured, {best['value']:.3f}. {reading}"
-    save_svg(path, figure, reading)
+    save_svg(path, figure, f"{_worst_task(table)}Scores with 95 % intervals; hollow: published.")
+
+
+def _worst_task(table: pd.DataFrame) -> str:
+    """A sentence on the task on which the best student is the furthest below the best baseline, or least above it."""
+    own = table[(table["origin"] == "measured") & (table["task"] != MEAN)]
+    student = own[own["kind"].isin(["student", "combined"])].groupby("task")["value"].max()
+    baseline = own[own["kind"] == "baseline"].groupby("task")["value"].max()
+    apart = (student - baseline).dropna()
+    if apart.empty:
+        return ""
+    task = apart.idxmin()
+    side = "below" if apart[task] < 0 else "above"
+    return f"On {task} the best student is {abs(apart[task]):.3f} {side} the best baseline, its worst task. "
 
 
 def draw_tsne(features: dict[str, np.ndarray], labels: np.ndarray, classes: list[str], seed: int, path) -> None:

@@ -20,7 +20,7 @@ from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import read_tsv, write_table, write_tsv
 from genestill.core.task_metrics import measure
 from genestill.core.task_tables import NEAR_COPY, TaskTable, keep_training_rows, read_task_table, variant_of
-from genestill.evaluation.pages import write_answer
+from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.probe import linear_probe
@@ -166,17 +166,24 @@ def score_tables(
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
     write_tsv(output_table, table, digits=4)
-    text = format_scores(scores, metric_of, reference)
+    blocks = [
+        format_scores(scores, metric_of, reference),
+        "95 % intervals over resampled trainings and test sequences",
+    ]
     answers = tabulate_answers(scores, questions)
     if output_answers is not None:
         write_tsv(output_answers, answers)
+    counted = []
     for task, found in copied.items():
         rows, exact = next(len(run.rows) for run in runs if run.task == task), (found["copy"] == "exact").sum()
-        text += f"\n{task}: of {rows} test rows {exact} stand in training, {len(found)} share {NEAR_COPY} bases with it"
-    text += "\n" if copied else ""
+        counted.append(
+            f"{task}: of {rows} test rows {exact} stand in training, {len(found)} share {NEAR_COPY} bases with it"
+        )
+    blocks += ["\n".join(counted)] if counted else []
     if len(answers):
-        text += "\n" + answers.round(3).to_string(index=False) + "\n"
-    write_answer(Path(output_table).with_suffix(".txt"), f"{dataset}: students and baselines by task", text)
+        shown = answers.round(3).astype(str)
+        blocks.append(Table(list(shown.columns), shown.to_numpy().tolist()))
+    text = write_answer(Path(output_table).with_suffix(".txt"), f"{dataset}: students and baselines by task", blocks)
     draw_scores(table, output_figure)
     logger.info("\n%s", text)
 

@@ -18,6 +18,7 @@ from genestill.core.tables import read_metadata, read_table
 from genestill.core.task_metrics import confusion, measure, score
 from genestill.core.task_tables import variant_of
 from genestill.evaluation.bootstrap import draw_weights, interval
+from genestill.evaluation.pages import Table
 
 RESAMPLES = 1000
 MEAN = "mean of tasks"
@@ -284,12 +285,12 @@ def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict
     )
 
 
-def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> str:
-    """The measured rows as text: a line a model, best mean first; mean, interval, less ``reference``, every task."""
+def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> Table:
+    """The measured rows, one per model, best mean first: mean, interval, less ``reference``, every task."""
     summary = summary_of(scores)
     cells = summary.set_index(["task", "name", "metric", "minus"]).sort_index()
     less = summary[(summary["task"] == MEAN) & (summary["minus"] != "")].set_index("name")["minus"]
-    tasks = [task for task in dict.fromkeys(summary["task"]) if task != MEAN]
+    tasks = {task: metric_of.get(task, "mcc") for task in dict.fromkeys(summary["task"]) if task != MEAN}
 
     def interval(model: str, minus: str = "") -> str:
         if (MEAN, model, "own", minus) not in cells.index:
@@ -298,13 +299,17 @@ def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: st
         return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
 
     models = sorted(dict.fromkeys(summary["name"]), key=lambda model: -cells.loc[(MEAN, model, "own", ""), "value"])
-    lines = pd.DataFrame({"mean": [interval(model) for model in models]}, index=models)
-    if len(less):
-        lines[f"less {reference}"] = [interval(model, less.get(model, "none")) for model in models]
-    for task in tasks:
-        metric = metric_of.get(task, "mcc")
-        lines[f"{task}, {metric}"] = [f"{cells.loc[(task, model, metric, ''), 'value']:.3f}" for model in models]
-    return lines.to_string() + "\n\n95 % intervals over resampled trainings and test sequences\n"
+    rows = [
+        [
+            model,
+            interval(model),
+            *([interval(model, less.get(model, "none"))] if len(less) else []),
+            *(f"{cells.loc[(task, model, metric, ''), 'value']:.3f}" for task, metric in tasks.items()),
+        ]
+        for model in models
+    ]
+    names = [f"{task}, {metric}" for task, metric in tasks.items()]
+    return Table(["model", "mean", *([f"less {reference}"] if len(less) else []), *names], rows)
 
 
 def _drawn_runs(runs: int, seed: int, model: int) -> np.ndarray:

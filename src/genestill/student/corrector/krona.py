@@ -27,7 +27,8 @@ def write_krona(
         contigs: int64 [len(paths)], number of contigs of each path.
 
     ``krona.txt`` is KronaTools' text format (``ktImportText krona.txt``): bases over all samples, then the names.
-    The HTML holds every sample and the numbers of contigs. Names reach the page as JSON in which ``<``, ``>`` and
+    The HTML opens on all samples together and holds every sample and the numbers of contigs. Names reach the page as
+    JSON in which ``<``, ``>`` and
     ``&`` are escaped, and the screen as text nodes, so that no name can act as markup.
     """
     folder = Path(folder)
@@ -36,8 +37,10 @@ def write_krona(
         for path, row in sorted(zip(paths, bases.tolist(), strict=True), key=lambda item: -sum(item[1]))
     ]
     write_text(folder / "krona.txt", "\n".join(lines) + "\n")
-    views = [*samples, "number of contigs"]
-    tree = _tree(paths, np.column_stack([bases, contigs]).tolist())
+    # It opens on all samples together.
+    together = [bases.sum(axis=1)] if len(samples) > 1 else []
+    views = ["all samples"] * len(together) + [*samples, "number of contigs"]
+    tree = _tree(paths, np.column_stack([*together, bases, contigs]).tolist())
     data = json.dumps({"views": views, "root": tree}, separators=(",", ":"))
     for letter, escape in _ESCAPES.items():
         data = data.replace(letter, escape)
