@@ -13,3 +13,15 @@ def test_an_answer_shows_the_table_and_only_what_is_there(tmp_path):
     assert f"student: {tmp_path}" in lines
     assert "report:  snakemake --report x.zip" in lines
     assert not any("predictions" in line for line in lines)
+
+
+def test_the_first_line_of_the_sentence_stands_above_the_table(tmp_path):
+    (tmp_path / "table.txt").write_text("species .85\n")
+    (tmp_path / "novelty.txt").write_text("The reference lacks a quarter.\n\nmore\n")
+    shown = ("snakemake --report x.zip", tmp_path / "novelty.txt")
+    lines = format_answer(tmp_path / "table.txt", {}, *shown).splitlines()
+    assert lines[1:4] == ["The reference lacks a quarter.", "", "species .85"]
+    assert "more" not in lines
+    assert format_answer(tmp_path / "table.txt", {}, "x", tmp_path / "none.txt") == format_answer(
+        tmp_path / "table.txt", {}, "x"
+    )

@@ -101,6 +101,8 @@ CONTIGS = (
     config["dataset"]["contigs"] or f"{RESULTS}/reference/community/contigs.fna.gz"
 )
 HITS = [] if config["dataset"]["labels"] else f"{RESULTS}/labels/hits.parquet"
+# What the reference lacks is told from hits; labels that are given come without.
+WITH_LEDGER = bool(HITS) and config["student"]["objective"] == "posterior"
 TEACHER = f"{RESULTS}/teacher/{config['teacher']['name']}"
 
 

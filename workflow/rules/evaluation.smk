@@ -187,6 +187,54 @@ rule draw_taxonomy_figures:
         " --output {params.folder:q} 2> {log:q}"
 
 
+rule report_novelty:
+    input:
+        ledger=expand(rules.find_novelty.output, student=STUDENT_NAME),
+        truth=EVALUATED_TRUTH,
+        index=EVALUATED_INDEX,
+        abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
+    output:
+        f"{EVALUATION}/novelty/table.txt",
+        report(
+            f"{EVALUATION}/novelty/table.html",
+            caption="../report/novelty.rst",
+            category=TAXONOMY_SECTIONS.get("Novelty"),
+            labels={"shows": "What the reference lacks"},
+        ),
+        report(
+            f"{EVALUATION}/novelty/shares.svg",
+            caption="../report/novelty.rst",
+            category=TAXONOMY_SECTIONS.get("Novelty"),
+            labels={"shows": "What the reference lacks, by sample"},
+        ),
+        f"{EVALUATION}/novelty/shares.tsv",
+        *([f"{EVALUATION}/novelty/metrics.parquet"] if TRUTH else []),
+    log:
+        f"{RESULTS}/logs/evaluation/report_novelty.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/report_novelty.tsv"
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        ledger=lambda wildcards, input: Path(input.ledger[0]).parent,
+        scored=lambda wildcards, input, output: options(
+            truth=input.truth,
+            index=input.index,
+            abundance=input.abundance,
+            output_metrics=output[4:],
+        ),
+        dataset=config["dataset"]["name"],
+        seed=config["seed"],
+        folder=lambda wildcards, output: Path(output[0]).parent,
+    shell:
+        "python -m genestill evaluation novelty --ledger {params.ledger:q} --dataset {params.dataset:q} {params.scored}"
+        " --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
+
+
 # How the run went: the published recipe keeps neither a record of its training nor a hidden layer.
 RUN_FIGURES = {"cost": ("How the run went", "Time and memory of every step")} | (
     {
@@ -230,6 +278,7 @@ COST_STEPS = [
         else rules.train_published_corrector
     ),
     rules.export_predictions,
+    *([rules.find_novelty] if WITH_LEDGER else []),
     rules.evaluate_taxonomy,
 ]
 COSTS = [
@@ -460,6 +509,7 @@ rule taxdistill:
         rules.summarise_taxonomy.output,
         [] if ONLY_SCORES else rules.draw_run_figures.output,
         [] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
+        rules.report_novelty.output if WITH_LEDGER and not ONLY_SCORES else [],
         (
             rules.compare_with_amber.output
             if TRUTH and config["evaluation"]["amber"]

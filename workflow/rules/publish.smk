@@ -12,7 +12,14 @@ PUBLISHED_AS = (
     else "config"
 )
 PUBLISHED_METRICS = {
-    "taxdistill": f"{EVALUATION}/metrics.parquet",
+    "taxdistill": [
+        f"{EVALUATION}/metrics.parquet",
+        *(
+            [f"{EVALUATION}/novelty/metrics.parquet"]
+            if TRUTH and WITH_LEDGER and not ONLY_SCORES
+            else []
+        ),
+    ],
     "mrna": f"{MRNA_TABLE}/metrics.parquet",
     "had": f"{DNA_SCORES}/metrics.parquet",
     "seqlens": f"{DNA_SCORES}/metrics.parquet",

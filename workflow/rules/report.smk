@@ -10,7 +10,8 @@ TAXONOMY_SECTIONS = sections(
     "Answer",
     "Label changes",
     "Composition",
-    *(("Accuracy", "Confidence", "Novelty") if TRUTH else ()),
+    *(("Accuracy", "Confidence") if TRUTH else ()),
+    *(("Novelty",) if TRUTH or WITH_LEDGER else ()),
     "How the run went",
     *(("Representations",) if config["student"]["objective"] == "posterior" else ()),
 )

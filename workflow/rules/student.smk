@@ -1,4 +1,8 @@
-from genestill.student.corrector.settings import CorrectorSettings, PublishedSettings
+from genestill.student.corrector.settings import (
+    CorrectorSettings,
+    NoveltySettings,
+    PublishedSettings,
+)
 
 STUDENT = config["student"]
 
@@ -84,6 +88,49 @@ rule train_published_corrector:
         " --abundance {input.abundance:q} --labels {input.labels:q} --tree {input.tree:q}"
         " --embeddings {input.embeddings:q} {params.settings} --seed {params.seed:q}"
         " --output-predictions {output.predictions:q} 2> {log:q}"
+
+
+LEDGER = f"{RESULTS}/student/{{student}}/novelty"
+
+
+rule find_novelty:
+    input:
+        contigs=CONTIGS,
+        index=f"{RESULTS}/reference/contigs.parquet",
+        abundance=f"{RESULTS}/reference/abundance.parquet",
+        hits=f"{RESULTS}/labels/hits.parquet",
+        alignments=lambda wildcards: evidence_tables(wildcards).get("alignments", []),
+        tree=f"{RESULTS}/labels/label_tree.tsv",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        shares=f"{LEDGER}/shares.parquet",
+        groups=f"{LEDGER}/groups.parquet",
+        contigs=f"{LEDGER}/contigs.parquet",
+        novelty=f"{LEDGER}/novelty.tsv",
+        novel_groups=f"{LEDGER}/novel_groups.tsv",
+    log:
+        f"{RESULTS}/logs/student/novelty_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/novelty_{{student}}.tsv"
+    wildcard_constraints:
+        student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student novelty", attempt, input.index, input.tree, input.hits
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        alignments=lambda wildcards, input: options(alignments=input.alignments),
+        settings=options(**select_settings(STUDENT, NoveltySettings)),
+        seed=config["seed"],
+        folder=lambda wildcards, output: Path(output.shares).parent,
+    shell:
+        "python -m genestill student novelty --contigs {input.contigs:q} --index {input.index:q}"
+        " --abundance {input.abundance:q} --hits {input.hits:q} {params.alignments} --tree {input.tree:q}"
+        " --taxonomy {input.taxonomy:q} {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
 # Of the exported files those that the report offers, and their names there.

@@ -32,6 +32,7 @@ NEEDS = {
     "student train-corrector": Need(2000, contig=9000, node=8000, hit=8),  # (training, training from labels)
     "student predict": Need(2000, contig=4000, node=8000, hit=8),  # (prediction, prediction with hits)
     "student export": Need(1500, contig=2000),
+    "student novelty": Need(2000, contig=9000, node=8000, hit=8),  # as for the training, which holds the same
     # Weights are stored in two bytes a number, and are four in the memory of a CPU.
     "teacher check": Need(6000, held=2.5),
     "teacher embed": Need(6000, contig=1000, held=2.5),

@@ -105,3 +105,27 @@ def genome_statuses(
 def _clades(lineages: Iterable[Lineage], sets: Mapping[Lineage, Lineage], level: int) -> set[Lineage]:
     """The clades at a rank (0 to 6) to which ``lineages`` belong."""
     return {sets.get(lineage, lineage)[: level + 1] for lineage in lineages if depth(lineage) > level}
+
+
+# Ranks at which the novelty ledger says what the reference lacks, the lowest first.
+LEDGER_RANKS = ("species", "genus", "family")
+PRESENT_DEPTH = 1.0  # depth from which a contig is in a sample
+
+
+def weights_by_sample(lengths: np.ndarray, depths: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What a contig counts for in shares of all samples and of each: float64 [contigs, 1 + samples] by weight.
+
+    Args:
+        lengths: base pairs [contigs].
+        depths: [contigs, samples]; None where they are unknown.
+
+    Returns:
+        ``bases``: its length, in a sample if it is `PRESENT_DEPTH` deep there; ``reads``, with depths: its sequenced
+        bases.
+    """
+    lengths = lengths[:, None].astype(np.float64)
+    if depths is None:
+        return {"bases": lengths}
+    depths = depths.astype(np.float64)
+    every = np.hstack([depths.sum(axis=1, keepdims=True), depths])
+    return {"bases": np.hstack([lengths, lengths * (depths >= PRESENT_DEPTH)]), "reads": lengths * every}

@@ -156,6 +156,54 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+# student: what the reference lacks, by sample, rank and weight.
+NOVEL_SHARES = pa.schema(
+    [
+        column("sample", pa.string(), "sample; empty for all of them"),
+        column("rank", pa.string(), "species, genus or family"),
+        column("weight", pa.string(), "what a contig is weighted by: bases, or reads (bases times depth)"),
+        column("share", pa.float64(), "share whose taxon at the rank the reference lacks", "share"),
+        column("low", pa.float64(), "lower end of its 90 % interval; null where it is not calibrated", "share"),
+        column("high", pa.float64(), "upper end of its 90 % interval; null where it is not calibrated", "share"),
+        column("silent", pa.float64(), "share without hits, which the other shares leave out", "share"),
+        column("bases", pa.float64(), "bases, or sequenced bases, that the shares are of", "base pairs"),
+    ]
+)
+
+# student: groups of contigs, each taken for one genome, one row per group.
+CONTIG_GROUPS = pa.schema(
+    [
+        column("group", pa.int64(), "number of the group, from 1: the largest first"),
+        column("novel", pa.string(), "highest rank at which it is called novel: species, genus or family; null: none"),
+        column("contigs", pa.int64(), "contigs of the group", "contigs"),
+        column("bases", pa.int64(), "their bases", "base pairs"),
+        column("depth", pa.float64(), "their mean depth, summed over samples; null without abundances", "fold"),
+        column("nearest", pa.string(), "nearest species of the reference, as a lineage; null without hits"),
+        column("identity_proteins", pa.float64(), "amino-acid identity to it; null without hits", "share"),
+        column(
+            "identity_nucleotides",
+            pa.float64(),
+            "gap-compressed identity of the alignments to genomes of it; null without alignments",
+            "share",
+        ),
+        column("genes", pa.int64(), "genes with hits", "genes"),
+        column("agreement", pa.float64(), "share of these genes whose best hit is in the nearest genus", "share"),
+        *[
+            column(f"absent_{rank}", pa.float64(), f"probability that the reference lacks the {rank}", "probability")
+            for rank in ("species", "genus", "family")
+        ],
+    ]
+)
+
+# student: which group each contig of the index is of, in its order.
+GROUPED_CONTIGS = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        column("group", pa.int64(), "number of its group; null where the contig is set aside"),
+        column("set_aside", pa.string(), "why the contig takes no part: plasmid, virus; null where it does"),
+    ]
+)
+
 # evaluation: one tidy table for every benchmark, one row per figure; text that does not apply is empty.
 METRICS = pa.schema(
     [

@@ -265,7 +265,7 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
         known = table["genome"].notna().to_numpy()
         genome[rows[known]] = number + pd.factorize(table["genome"][known])[0]
     genome = np.unique(genome, return_inverse=True)[1].reshape(-1)
-    reads = np.zeros(number) if abundance is None else _read_depths(abundance, ids) * length
+    reads = np.zeros(number) if abundance is None else read_depths(abundance, ids)[0].sum(axis=1) * length
     return Community(ids, paths.names, path, genome, length, status, identity, chimera, reads)
 
 
@@ -276,9 +276,9 @@ def _status_of(word: str, truth) -> str:
         raise InputError(f"{truth}: status {word!r}; expected one of {', '.join(STATUSES)}") from None
 
 
-def _read_depths(path, ids: list[str]) -> np.ndarray:
-    """Depth of each contig, summed over samples: float64 [n]."""
+def read_depths(path: str | Path, ids: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Depth of each contig in each sample, float64 [n, samples], and the samples; 0 for contigs that are not there."""
     samples = [name for name in pq.read_schema(path).names if name != "id"]
     schema = pa.schema([("id", pa.string()), *[(name, pa.float32()) for name in samples]])
     table = read_arrow(path, schema).to_pandas().set_index("id").reindex(ids)
-    return table.fillna(0).sum(axis=1).to_numpy(dtype=np.float64)
+    return table.fillna(0).to_numpy(dtype=np.float64), samples

@@ -25,6 +25,7 @@ def add_commands(commands) -> None:
     _add_amber_input(commands)
     _add_amber(commands)
     add_sequence_commands(commands)
+    _add_novelty(commands)
     _add_import_predictions(commands)
     _add_benchmark(commands)
     add_binning_commands(commands)
@@ -194,6 +195,38 @@ def _run_run_figures(options) -> None:
         options.seed,
         options.output,
     )
+
+
+def _add_novelty(commands) -> None:
+    summary = "the novelty ledger as a table and a figure, and how right it is"
+    parser = commands.add_parser("novelty", help=summary, description=summary)
+    parser.add_argument("--ledger", required=True, metavar="FOLDER", help="what student novelty wrote")
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
+    parser.add_argument("--truth", metavar="PARQUET", help="right answers, to score the ledger; needs --index")
+    parser.add_argument("--index", metavar="PARQUET", help="index of the contigs")
+    parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, as for the ledger")
+    add_seed(parser, "the run, for the metric table")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="where table.txt and shares.svg go")
+    parser.add_argument("--output-metrics", metavar="PARQUET", help="metric table, with --truth")
+    parser.set_defaults(run=_run_novelty)
+
+
+def _run_novelty(options) -> None:
+    from genestill.evaluation.novelty import report_novelty, score_novelty
+
+    if options.truth and not (options.index and options.output_metrics):
+        raise InputError("--truth is given; expected --index and --output-metrics too")
+    print(report_novelty(options.ledger, options.dataset, options.output), end="")
+    if options.truth:
+        score_novelty(
+            options.ledger,
+            options.truth,
+            options.index,
+            options.abundance,
+            options.dataset,
+            options.seed,
+            options.output_metrics,
+        )
 
 
 def _add_import_predictions(commands) -> None:

@@ -50,13 +50,25 @@ HEADLINES = {
     "had": {"dataset": ("had-real",), "cells": (("mean of tasks", "own"),)},
     "seqlens": {"dataset": ("seqlens-real",), "cells": (("mean of tasks", "own"),)},
 }
-# Where a step runs, and what is drawn or checked beside the figures, changes none of them.
+# Where a step runs, what is drawn or checked beside the figures, and what is called novel, changes none of the models'.
 _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
+    "student": ("false_discovery_rate", "smallest_group"),
     "evaluation": ("amber", "predictions"),
 }
 # What a community holds, of the task "community".
 HELD = ("contigs", "bases", "genomes", "genera", "families", "genera of several species")
+# How right the novelty ledger is.
+NOVELTY = (
+    "novel_share",
+    "novel_share_true",
+    "novel_share_error",
+    "novel_share_covered",
+    "novel_groups_called",
+    "novel_groups_false",
+    "novel_groups_found",
+    "novel_groups_f1",
+)
 # Of the taxonomy benchmark: what is published, at the models' own thresholds.
 _TAXONOMY_METRICS = (
     *HELD,
@@ -74,6 +86,7 @@ _TAXONOMY_METRICS = (
     "auprc",
     "exact_answer",
     "over_depth",
+    *NOVELTY,
 )
 # Of a benchmark of many models on several communities: fewer metrics, at `COMPARED_RANKS`.
 _BENCHMARK_METRICS = (

@@ -5,6 +5,7 @@ from genestill.core.settings import add_settings, settings_of
 from genestill.student.corrector.settings import (
     EVIDENCE,
     CorrectorSettings,
+    NoveltySettings,
     PublishedSettings,
     VirtualTrainingSettings,
 )
@@ -17,6 +18,7 @@ def add_commands(commands) -> None:
     _add_train_virtual(commands)
     _add_predict(commands)
     _add_export(commands)
+    _add_novelty(commands)
 
 
 def _add_export(commands) -> None:
@@ -38,6 +40,28 @@ def _run_export(options) -> None:
     export_predictions(
         options.predictions, options.index, options.abundance, options.taxonomy, options.name, options.output
     )
+
+
+def _add_novelty(commands) -> None:
+    summary = "what the reference lacks: shares of each sample, and groups of contigs"
+    parser = commands.add_parser("novelty", help=summary, description=summary)
+    _add_sources(parser)
+    parser.add_argument("--hits", required=True, metavar="PARQUET", help="what labels search saw")
+    parser.add_argument("--alignments", metavar="PARQUET", help="what labels align saw, for identities of groups")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
+    add_settings(parser, NoveltySettings)
+    add_seed(parser)
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the tables go")
+    parser.set_defaults(run=_run_novelty)
+
+
+def _run_novelty(options) -> dict:
+    from genestill.student.corrector.novelty.ledger import Files, write_ledger
+
+    names = ("contigs", "index", "hits", "tree", "taxonomy", "abundance", "alignments")
+    files = Files(**{name: getattr(options, name) for name in names})
+    return write_ledger(files, settings_of(NoveltySettings, options), options.seed, options.output)
 
 
 def _add_sources(parser) -> None:

@@ -14,7 +14,11 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from genestill.core.logs import logger
 from genestill.core.memory import row_blocks
+from genestill.core.shards import Embeddings
+from genestill.student.corrector.evidence.source import Evidence
+from genestill.student.corrector.features import Contigs
 
 NEIGHBOURS = 40
 CERTAIN = 1 - 1e-5
@@ -50,6 +54,25 @@ class Neighbourhood:
         contigs, k = self.index.shape
         rows = np.repeat(np.arange(contigs), k)
         return sparse.csr_matrix((weights.ravel(), (rows, self.index.ravel())), shape=(contigs, contigs))
+
+
+def neighbours_in_sample(
+    contigs: Contigs, evidence: Evidence, random: np.random.Generator, embeddings: Embeddings | None = None
+) -> Neighbourhood | None:
+    """Neighbours in composition, abundance and, where given, teacher space; None without abundances.
+
+    Neither composition nor a teacher's embeddings tell a species from its absent sister: neighbours need depths.
+    """
+    if contigs.abundance is None:
+        return None
+    spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
+    if embeddings is not None:
+        spaces.append(principal_components(embeddings))
+    found = find_neighbours(spaces, contigs.lengths, evidence.nearest, evidence.sure, random)
+    logger.info(
+        "neighbours: %.2f is the mean probability that one is of the same genome", float(found.same_genome.mean())
+    )
+    return found
 
 
 def reduce_composition(composition: np.ndarray) -> np.ndarray:
@@ -179,19 +202,19 @@ def find_neighbours(
     return Neighbourhood(index, np.minimum(probability, CERTAIN).reshape(index.shape))
 
 
-def fit_logistic(features: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+def fit_logistic(features: np.ndarray, outcomes: np.ndarray, counts: np.ndarray | float = 1.0) -> np.ndarray:
     """Weights of a logistic regression, the intercept last: float64 [f + 1].
 
     Minimises Σ log loss + ½|w|², the intercept left out of the penalty: scikit-learn's default, whose import would
-    take a fifth of the corrector's memory.
+    take a fifth of the corrector's memory. ``counts`` [n] is how often each row counts.
     """
     signs = np.where(outcomes, 1.0, -1.0)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (features @ weights[:-1] + weights[-1])
-        pull = -signs * expit(-margins)
+        pull = -counts * signs * expit(-margins)
         gradient = np.append(pull @ features + weights[:-1], pull.sum())
-        return float(np.logaddexp(0, -margins).sum() + 0.5 * weights[:-1] @ weights[:-1]), gradient
+        return float((counts * np.logaddexp(0, -margins)).sum() + 0.5 * weights[:-1] @ weights[:-1]), gradient
 
     return minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B").x
 

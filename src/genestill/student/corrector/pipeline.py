@@ -17,16 +17,10 @@ from genestill.core.table_schemas import LABELS, PREDICTIONS
 from genestill.core.tables import read_table, write_table
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import write_history
-from genestill.student.corrector.evidence.source import Evidence, read_evidence
+from genestill.student.corrector.evidence.source import read_evidence
 from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
 from genestill.student.corrector.inputs import Inputs
-from genestill.student.corrector.neighbours import (
-    Neighbourhood,
-    find_neighbours,
-    principal_components,
-    profile_abundance,
-    reduce_composition,
-)
+from genestill.student.corrector.neighbours import neighbours_in_sample
 from genestill.student.corrector.prediction import predict_lineages, representations
 from genestill.student.corrector.settings import EVIDENCE, CorrectorSettings
 from genestill.student.corrector.targets import (
@@ -129,28 +123,12 @@ def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neigh
     """The posterior that the student is taught, from whatever ``sources`` hold."""
     random = np.random.default_rng(seed)
     evidence = read_evidence(sources.believed(), contigs, tree, sources.taxonomy)
-    neighbourhood = None
-    # Neither composition nor a teacher's embeddings tell a species from its absent sister: neighbours need depths.
-    if use_neighbours and contigs.abundance is not None:
-        neighbourhood = _neighbourhood(contigs, sources.embeddings, evidence, random)
+    neighbourhood = neighbours_in_sample(contigs, evidence, random, sources.embeddings) if use_neighbours else None
     targets = targets_of_evidence(evidence, neighbourhood)
     if sources.soft_labels is not None:
         known = ~tree.is_other[tree.leaves]
         targets = apply_teacher_prior(targets, read_soft_labels(sources.soft_labels, contigs.ids, tree), known, random)
     return targets
-
-
-def _neighbourhood(
-    contigs: Contigs, embeddings: Embeddings | None, evidence: Evidence, random: np.random.Generator
-) -> Neighbourhood:
-    spaces = [reduce_composition(contigs.composition), profile_abundance(contigs.abundance)]
-    if embeddings is not None:
-        spaces.append(principal_components(embeddings))
-    found = find_neighbours(spaces, contigs.lengths, evidence.nearest, evidence.sure, random)
-    logger.info(
-        "neighbours: %.2f is the mean probability that one is of the same genome", float(found.same_genome.mean())
-    )
-    return found
 
 
 def predict(

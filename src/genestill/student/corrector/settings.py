@@ -120,3 +120,23 @@ class VirtualTrainingSettings(Settings):
     corrector_seeds: int = setting(
         1, "Seeds of the corrector on every virtual reference of the judging half; 0 leaves it out.", minimum=0
     )
+
+
+@dataclass(frozen=True)
+class NoveltySettings(Settings):
+    """When a group of contigs is called novel."""
+
+    false_discovery_rate: float = setting(
+        0.05,
+        "Share of the groups that are called novel at a rank although the reference holds their taxon, at most.",
+        exclusive_minimum=0,
+        exclusive_maximum=1,
+        recipes=("taxdistill",),
+    )
+    smallest_group: int = setting(
+        20_000,
+        "Groups of contigs with fewer bases are not called novel.",
+        unit="base pairs",
+        minimum=0,
+        recipes=("taxdistill",),
+    )

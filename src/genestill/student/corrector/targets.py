@@ -59,25 +59,32 @@ def agreement(
     return _ratio(found, left, right)
 
 
-def weigh_neighbours(
-    own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, content: np.ndarray, wide: WideNodes
-) -> np.ndarray:
-    """How much each neighbour's evidence counts: float64 [contigs, k].
+def same_genome(own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, wide: WideNodes) -> np.ndarray:
+    """Probability that each neighbour is of the contig's genome: float64 [contigs, k].
 
-    The probability of one genome, updated by how well the two contigs' own evidence agrees (Bayes). All neighbours
-    together count at most as many times the contig's own ``content`` [contigs] as the odds that they are of its genome.
+    That of their distance, updated by how well the two contigs' own evidence agrees (Bayes).
     """
-    contigs, k = neighbourhood.index.shape
     overlap = Overlap(prior, wide)
     up = overlap.summed_up(own)
-    updated = np.empty((contigs, k))
-    for column in range(k):
-        index = neighbourhood.index[:, column]
+    updated = np.empty(neighbourhood.index.shape)
+    for column, index in enumerate(neighbourhood.index.T):
         theirs = own[index]
         ratio = _ratio(overlap.between(own, up, theirs, None if up is None else up[index]), own, theirs)
         chance = neighbourhood.same_genome[:, column]
         odds = chance / (1 - chance) * ratio
         updated[:, column] = odds / (1 + odds)
+    return updated
+
+
+def weigh_neighbours(
+    own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, content: np.ndarray, wide: WideNodes
+) -> np.ndarray:
+    """How much each neighbour's evidence counts: float64 [contigs, k].
+
+    `same_genome`; all neighbours together count at most as many times the contig's own ``content`` [contigs] as the
+    odds that they are of its genome.
+    """
+    updated = same_genome(own, prior, neighbourhood, wide)
     reliability = neighbourhood.reliability()
     most = reliability / (1 - reliability)
     content = np.maximum(content, 30.0)

@@ -111,7 +111,7 @@ def sum_hits(
     Raises:
         InputError: a contig comes again after hits of others.
     """
-    taxids, leaf_of_taxid = _leaves_of_taxids(lineages, tree)
+    taxids, leaf_of_taxid = leaves_of_taxids(lineages, tree)
     genes, finished = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
     parts = []
     for hits in blocks:
@@ -128,7 +128,7 @@ def sum_hits(
     return _hit_sums(sums, genes, with_best)
 
 
-def _leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
+def leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
     """Taxids of species in the tree, rising, and the leaf of each: int64 [s], int32 [s]."""
     leaf_of_node = np.full(len(tree), -1, dtype=np.int32)
     leaf_of_node[tree.leaves] = np.arange(len(tree.leaves))

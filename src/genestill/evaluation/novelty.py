@@ -1,0 +1,239 @@
+"""The novelty ledger for people: its sentence, its table and its figure; and, with right answers, how right it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.novelty import LEDGER_RANKS, RIGHT_DEPTH, weights_by_sample
+from genestill.core.table_schemas import (
+    CONTIG_GROUPS,
+    GROUPED_CONTIGS,
+    INDEX,
+    METRICS,
+    NOVEL_SHARES,
+    TRUTH,
+    metrics_table,
+)
+from genestill.core.tables import read_table, write_table
+from genestill.evaluation.calls import read_depths
+from genestill.evaluation.figures import COLOURS, MARKERS, new_figure, save_figure
+from genestill.evaluation.pages import Table, write_answer
+
+MODEL = "ledger"  # in the metric table
+_LARGE = 200_000  # base pairs of a genome that a group should be found of
+_MOST_OF_GENOME, _PURE = 0.5, 0.9  # share of its bases in the group, share of the group's bases
+_SHOWN = 40  # samples and groups on the page
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What ``student novelty`` wrote: the tables NOVEL_SHARES, CONTIG_GROUPS and GROUPED_CONTIGS."""
+
+    shares: pd.DataFrame
+    groups: pd.DataFrame
+    contigs: pd.DataFrame
+
+
+def read_ledger(folder: str | Path) -> Ledger:
+    """Read the folder that ``student novelty`` wrote."""
+    tables = (("shares", NOVEL_SHARES), ("groups", CONTIG_GROUPS), ("contigs", GROUPED_CONTIGS))
+    return Ledger(*(read_table(Path(folder) / f"{name}.parquet", schema) for name, schema in tables))
+
+
+def novelty_sentence(shares: pd.DataFrame) -> str:
+    """What the reference lacks of all samples together, by bases, as one sentence; from the table NOVEL_SHARES."""
+    whole = shares[(shares["sample"] == "") & (shares["weight"] == "bases")].set_index("rank")
+    if whole["share"].isna().all():
+        return (
+            "How much of the sample the reference lacks cannot be told: too few families of the sample are in the "
+            "reference to learn it from."
+        )
+    parts = [f"the {rank} of {_percent(whole.loc[rank])}" for rank in LEDGER_RANKS]
+    return f"The reference lacks {parts[0]} of the bases, {parts[1]} and {parts[2]}."
+
+
+def _percent(row: pd.Series) -> str:
+    numbers = [100 * row[name] for name in ("share", "low", "high")]
+    digits = 1 if max(number for number in numbers if not np.isnan(number)) < 10 else 0
+    share, low, high = (f"{number:.{digits}f}" for number in numbers)
+    return f"{share} %" if np.isnan(row["low"]) else f"{share} % ({low} to {high} %)"
+
+
+def report_novelty(folder: str | Path, name: str, output: str | Path) -> str:
+    """Write ``table.txt`` with its page, and the figure ``shares.svg`` with its data; return the text.
+
+    Args:
+        folder: what ``student novelty`` wrote.
+        name: of the data set.
+        output: folder.
+    """
+    ledger, output = read_ledger(folder), Path(output)
+    _draw_shares(ledger.shares, output)
+    blocks = [novelty_sentence(ledger.shares), *ledger_tables(ledger)]
+    return write_answer(output / "table.txt", f"{name}: what the reference lacks", blocks)
+
+
+def ledger_tables(ledger: Ledger) -> list[str | Table]:
+    """The shares of each sample and the groups that are called new, as tables, and what their words mean."""
+    shares = ledger.shares[ledger.shares["weight"] == "bases"]
+    samples = shares["sample"].unique()
+    rows = []
+    for sample in samples[:_SHOWN]:
+        own = shares[shares["sample"] == sample].set_index("rank")
+        cells = [_percent(own.loc[rank]) if pd.notna(own.loc[rank, "share"]) else "-" for rank in LEDGER_RANKS]
+        rows.append([sample or "all", _megabases(own["bases"].iloc[0]), *cells, f"{own['silent'].iloc[0]:.1%}"])
+    columns = ["sample", "Mb", *(f"{rank} absent" for rank in LEDGER_RANKS), "no hits"]
+    blocks: list[str | Table] = [Table(columns, rows, "What the reference lacks" + _first(samples, "samples"))]
+    novel = ledger.groups[ledger.groups["novel"].notna()]
+    title = f"Groups of contigs that are probably new: {len(novel)} of {len(ledger.groups)}"
+    rows = []
+    for row in novel.head(_SHOWN).itertuples():
+        nearest = "-" if pd.isna(row.nearest) else row.nearest.rpartition("__")[2]
+        depth = "-" if pd.isna(row.depth) else f"{row.depth:.1f}"
+        identities = [_identity(row.identity_proteins), _identity(row.identity_nucleotides)]
+        rows.append([str(row.group), row.novel, _megabases(row.bases), str(row.contigs), depth, *identities, nearest])
+    columns = ["group", "new", "Mb", "contigs", "depth", "proteins", "nucleotides", "nearest species"]
+    blocks.append(Table(columns, rows, title + _first(novel, "groups")))
+    return [
+        *blocks,
+        "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
+        "share of which nothing is known, left out of the others. new: highest rank that the reference lacks. "
+        "proteins, nucleotides: identity to the nearest species of the reference.",
+    ]
+
+
+def _first(all_of_them, what: str) -> str:
+    return f" (the first {_SHOWN} of {len(all_of_them)} {what})" if len(all_of_them) > _SHOWN else ""
+
+
+def _megabases(bases: float) -> str:
+    return f"{bases / 1e6:.2f}"
+
+
+def _identity(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.3f}"
+
+
+def _draw_shares(shares: pd.DataFrame, output: Path) -> None:
+    data = shares[shares["weight"] == "bases"].copy()
+    data["sample"] = data["sample"].replace("", "all")
+    samples = data["sample"].unique()[:_SHOWN]
+    figure = new_figure(7.0, 1.6 + 0.35 * len(samples))
+    axes = figure.subplots()
+    for number, rank in enumerate(LEDGER_RANKS):
+        part = data[data["rank"] == rank].set_index("sample").reindex(samples)
+        place = np.arange(len(samples)) + (number - 1) * 0.2
+        errors = [part["share"] - part["low"], part["high"] - part["share"]]
+        drawn = np.clip(np.nan_to_num(errors), 0, None)
+        axes.errorbar(
+            part["share"],
+            place,
+            xerr=drawn,
+            color=COLOURS[number],
+            marker=MARKERS[number],
+            linestyle="none",
+            capsize=2,
+            label=f"{rank} absent",
+        )
+    axes.set_yticks(range(len(samples)), samples)
+    axes.invert_yaxis()
+    axes.set(xlabel="share of the bases", ylabel="sample", xlim=(0, None))
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="best")
+    save_figure(output, "shares", figure, novelty_sentence(shares), data)
+
+
+def score_novelty(
+    folder: str | Path,
+    truth: str | Path,
+    index: str | Path,
+    abundance: str | Path | None,
+    dataset: str,
+    seed: int,
+    output: str | Path,
+) -> pd.DataFrame:
+    """Compare a ledger with the right answers: the table of `table_schemas.METRICS` at ``output``.
+
+    Of every sample, rank and weight: ``novel_share`` (what the ledger says), ``novel_share_true``,
+    ``novel_share_error`` (absolute difference) and ``novel_share_covered`` (1 if the interval holds the true share).
+    Of every rank: ``novel_groups_found`` (share of the genomes of 200,000 bases or more whose taxon the reference lacks
+    of which one group that is called novel holds half of the bases and little else), ``novel_groups_false`` (share of
+    the groups called novel that are mostly of genomes whose taxon it holds) and ``novel_groups_f1``, the harmonic mean
+    of the first and 1 - the second.
+
+    Contigs whose status is not known, and those of no prokaryotic chromosome, are left out of the true shares.
+    """
+    ledger = read_ledger(folder)
+    lengths = read_table(index, INDEX, ["id", "length"])
+    depths, samples = (None, []) if abundance is None else read_depths(abundance, lengths["id"].tolist())
+    answers = read_table(truth, TRUTH).set_index("id").reindex(lengths["id"])
+    right = answers["status"].map(RIGHT_DEPTH).to_numpy(dtype=np.float64)
+    absent = np.column_stack([right <= RANKS.index(rank) for rank in LEDGER_RANKS])
+    weights = weights_by_sample(lengths["length"].to_numpy(), depths)
+    rows = list(_score_shares(ledger.shares, absent, right, weights, samples))
+    genome = pd.factorize(answers["genome"])[0]
+    group = ledger.contigs["group"].fillna(0).to_numpy(dtype=np.int64)
+    rows += _score_groups(ledger.groups, group, genome, absent, ~np.isnan(right), lengths["length"].to_numpy())
+    same = {"benchmark": "taxonomy", "dataset": dataset, "model": MODEL, "kind": "student", "seed": seed}
+    table = metrics_table(rows, **same, stratum="all", n_trainings=1)
+    write_table(output, table, METRICS)
+    logger.info("%d metrics in %s", len(table), output)
+    return table
+
+
+def _score_shares(shares, absent, right, weights, samples):
+    known = ~np.isnan(right)
+    for row in shares[shares["share"].notna()].itertuples():
+        weight = weights[row.weight][:, ["", *samples].index(row.sample)]
+        total = weight[known].sum()
+        if not total:
+            continue
+        true = float(weight[known] @ absent[known, LEDGER_RANKS.index(row.rank)] / total)
+        values = {"novel_share": row.share, "novel_share_true": true, "novel_share_error": abs(row.share - true)}
+        if not np.isnan(row.low):
+            values["novel_share_covered"] = float(row.low <= true <= row.high)
+        for metric, value in values.items():
+            yield {
+                "task": row.rank,
+                "sample": row.sample,
+                "weight": row.weight,
+                "metric": metric,
+                "value": value,
+                "n_units": int(known.sum()),
+            }
+
+
+def _score_groups(groups, group, genome, absent, known, lengths):
+    inside = (genome >= 0) & known
+    places = pd.MultiIndex.from_arrays([group[inside], genome[inside]], names=["group", "genome"])
+    bases = pd.Series(lengths[inside], index=places, name="bases").groupby(level=[0, 1]).sum()
+    of_group = pd.Series(lengths).groupby(group).sum()
+    of_genome = bases.groupby(level=1).sum()
+    majority = bases.sort_values().reset_index().groupby("group")["genome"].last()
+    first = pd.Series(np.flatnonzero(inside), index=genome[inside]).groupby(level=0).first()
+    for rank, name in enumerate(LEDGER_RANKS):
+        called = groups.loc[groups["novel"].isin(LEDGER_RANKS[rank:]), "group"]
+        called = [number for number in called if number in majority.index]
+        novel = {one for one in of_genome.index if absent[first[one], rank]}
+        false = sum(majority[number] not in novel for number in called)
+        wanted = [one for one in novel if of_genome[one] >= _LARGE]
+        found = sum(
+            any(
+                bases.get((number, one), 0) >= max(_MOST_OF_GENOME * of_genome[one], _PURE * of_group[number])
+                for number in called
+            )
+            for one in wanted
+        )
+        values = {"novel_groups_called": float(len(called))}
+        if called:
+            values["novel_groups_false"] = false / len(called)
+        if wanted:
+            values["novel_groups_found"] = found / len(wanted)
+            precision, recall = 1 - false / max(len(called), 1), found / len(wanted)
+            values["novel_groups_f1"] = 2 * precision * recall / (precision + recall) if found else 0.0
+        for metric, value in values.items():
+            yield {"task": name, "metric": metric, "value": value, "n_units": len(wanted)}

@@ -1,0 +1,1 @@
+"""What the reference lacks: shares of a sample and groups of contigs, calibrated by clades that are withheld."""

@@ -1,0 +1,151 @@
+"""What the hits of a group of contigs say about its nearest species, with and without some clades of the reference."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.special import logit
+
+from genestill.core.hit_tables import Hits
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS, Lineage
+from genestill.core.novelty import LEDGER_RANKS
+from genestill.student.corrector.evidence.hits import (
+    HitSums,
+    clades_of,
+    genes_of_clades,
+    leaves_of_taxids,
+    presence,
+    sum_hits,
+)
+from genestill.student.corrector.rows import changes
+
+LEVELS = tuple(RANKS.index(rank) for rank in LEDGER_RANKS)
+
+
+@dataclass
+class Seen:
+    """What hits say of n groups.
+
+    Attributes:
+        nearest: int64 [n], leaf of the nearest species; -1 without hits.
+        identity: float64 [n], amino-acid identity to it.
+        genes: float64 [n], genes with hits.
+        agreeing: float64 [n, 7], those whose best hit is in the nearest species' group at each rank.
+    """
+
+    nearest: np.ndarray
+    identity: np.ndarray
+    genes: np.ndarray
+    agreeing: np.ndarray
+
+    def features(self) -> np.ndarray:
+        """What absence is judged by: float64 [n, 4].
+
+        Log odds that the species is absent by the field's boundary (`presence`); log odds of the identity, and of the
+        shares of genes that agree on the genus and on the family.
+        """
+        present = presence(self.identity, self.genes)[:, RANKS.index("species")]
+        # One gene of each kind is added, so that few genes say little.
+        agreement = (self.agreeing[:, [RANKS.index("genus"), RANKS.index("family")]] + 1) / (self.genes[:, None] + 2)
+        shares = np.column_stack([1 - present, self.identity, agreement])
+        return logit(np.clip(shares, [1e-4, 0.01, 0.01, 0.01], [1 - 1e-4, 0.995, 0.995, 0.995]))
+
+
+def look(sums: HitSums, members: sparse.csr_matrix, tree: LabelTree) -> Seen:
+    """What the hits of groups say, from sums with ``best``; ``members`` [groups, contigs] has a 1 for each member."""
+
+    def together(part: sparse.csr_matrix) -> sparse.csr_matrix:
+        return (members @ part).tocsr()
+
+    of_groups = HitSums(
+        *map(together, (sums.bits, sums.matched, sums.aligned)), members @ sums.genes, sums.leaves, together(sums.best)
+    )
+    column, rows = np.asarray(of_groups.bits.argmax(axis=1)).ravel(), np.arange(members.shape[0])
+    matched, aligned = (np.asarray(part[rows, column]).ravel() for part in (of_groups.matched, of_groups.aligned))
+    identity = matched / np.maximum(aligned, 1e-9)
+    agreeing = genes_of_clades(of_groups.best, column, clades_of(sums.leaves, tree))
+    nearest = np.where(of_groups.genes > 0, sums.leaves[column], -1)
+    return Seen(nearest, identity, of_groups.genes, agreeing)
+
+
+@dataclass
+class Withheld:
+    """What hits say of contigs without the clade, at one rank, that each of them is of.
+
+    Attributes:
+        sums: hits that are left.
+        absent: bool [species leaves of the tree, 3], whether the reference lacks species, genus and family of a species
+            once its clade is withheld.
+        unknown: float64 [contigs], genes of which nothing is left because the search kept no more hits.
+    """
+
+    sums: HitSums
+    absent: np.ndarray
+    unknown: np.ndarray
+
+
+def withhold(
+    hits: Hits, species: np.ndarray, ids: list[str], lineages: dict[int, Lineage], tree: LabelTree
+) -> list[Withheld]:
+    """The hits of contigs without their own species, their own genus and their own family.
+
+    It stands for a search of a smaller reference, and differs from one: a gene whose kept hits were all of the clade
+    might have had further hits (such genes are counted), and E-values are those of the whole reference.
+
+    Args:
+        hits: of some contigs; hits of others are left out.
+        species: int64 [contigs], leaf of the species that each contig is of; -1 for contigs that take no part.
+        ids: all contigs.
+        lineages: taxid -> lineage.
+        tree: the label tree, whose species stand for those of the reference.
+
+    Returns:
+        One entry per rank of `LEDGER_RANKS`.
+    """
+    hits = hits[(hits.contig >= 0) & (species[hits.contig] >= 0)]
+    taxids, leaves = leaves_of_taxids(lineages, tree)
+    place = np.minimum(np.searchsorted(taxids, hits.taxid), max(len(taxids) - 1, 0))
+    known = taxids[place] == hits.taxid if len(taxids) else np.zeros(len(hits), dtype=bool)
+    order = np.flatnonzero(known)[np.lexsort((hits.fragment[known], hits.contig[known]))]
+    hits, leaf = hits[order], leaves[place[order]]
+    clades = clades_of(np.arange(len(tree.leaves)), tree)
+    held = np.flatnonzero((tree.rank[tree.leaves] == len(RANKS)) & ~tree.is_other[tree.leaves])
+    first = changes(hits.contig, hits.fragment)
+    gene = np.cumsum(first) - 1
+    listed = np.bincount(gene) if len(hits) else np.zeros(0, dtype=np.int64)
+    of_gene = hits.contig[first]
+    found = []
+    for level in LEVELS:
+        gone = clades[leaf, level] == clades[species[hits.contig], level]
+        emptied = np.bincount(gene[gone], minlength=len(listed)) == listed
+        unknown = np.bincount(of_gene[emptied & (listed == listed.max(initial=0))], minlength=len(ids))
+        sums = sum_hits([hits[~gone]], ids, lineages, tree, with_best=True)
+        found.append(Withheld(sums, _absent_without(clades, held, level), unknown.astype(np.float64)))
+    return found
+
+
+def _absent_without(clades: np.ndarray, held: np.ndarray, withheld: int) -> np.ndarray:
+    """Whether each leaf's species, genus and family are absent once its clade at a level is withheld: bool [leaves, 3].
+
+    A clade is absent if all species that are ``held`` of it are withheld: as many are in it as in the withheld one.
+    """
+
+    def species_in(level: int) -> dict[int, int]:
+        nodes, counts = np.unique(clades[held, level], return_counts=True)
+        return dict(zip(nodes.tolist(), counts.tolist(), strict=True))
+
+    inside = species_in(withheld)
+    found = np.zeros((len(clades), len(LEVELS)), dtype=bool)
+    for column, level in enumerate(LEVELS):
+        around = species_in(level)
+        for leaf in held:
+            smaller = level >= withheld
+            found[leaf, column] = smaller or around[clades[leaf, level]] == inside[clades[leaf, withheld]]
+    return found
+
+
+def collect(blocks: Iterable[Hits], contigs: np.ndarray) -> Hits:
+    """The hits of the contigs that are marked in ``contigs``, bool [contigs]."""
+    return Hits.concatenate([block[(block.contig >= 0) & contigs[block.contig]] for block in blocks])

@@ -1,0 +1,204 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from genestill.core.hit_tables import Hits
+from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import parse_lineage
+from genestill.core.table_schemas import HITS
+from genestill.core.tables import write_table
+from genestill.student.corrector.features import Contigs
+from genestill.student.corrector.novelty import ledger
+from genestill.student.corrector.novelty.absence import withhold
+from genestill.student.corrector.novelty.calibration import log_odds_of, shares
+from genestill.student.corrector.novelty.conformal import half_width, threshold
+from genestill.student.corrector.novelty.groups import group_contigs, propagate_labels
+from genestill.student.corrector.settings import NoveltySettings
+
+ABOVE = "d__Bacteria;p__P;c__C;o__O;f__"
+LINEAGES = {
+    11: parse_lineage(ABOVE + "F;g__Una;s__Una alba"),
+    12: parse_lineage(ABOVE + "F;g__Una;s__Una nigra"),
+    13: parse_lineage(ABOVE + "F;g__Duo;s__Duo parva"),
+    14: parse_lineage(ABOVE + "G;g__Tria;s__Tria magna"),
+}
+
+
+@settings(max_examples=40)
+@given(st.lists(st.floats(0, 10), min_size=2, max_size=20), st.floats(0.05, 0.95))
+def test_of_exchangeable_errors_at_least_the_level_is_within_the_half_width_of_the_others(errors, level):
+    errors = np.array(errors)
+    inside = [error <= half_width(np.delete(errors, number), level) for number, error in enumerate(errors)]
+    assert np.mean(inside) >= level
+
+
+def virtual_samples(random, samples, cases=24):
+    absent = random.random((samples, cases)) < random.uniform(0.1, 0.6, (samples, 1))
+    return random.normal(0, 1, absent.shape) + 1.5 * absent, absent
+
+
+def test_in_a_further_sample_the_expected_share_of_false_calls_is_within_the_rate():
+    random = np.random.default_rng(1)
+    shares_of_false, calls = [], 0
+    for _ in range(40):
+        scores, absent = virtual_samples(random, 41)
+        called = scores[-1] > threshold(scores[:-1], absent[:-1], 0.2)
+        shares_of_false.append((called & ~absent[-1]).sum() / max(called.sum(), 1))
+        calls += called.sum()
+    assert calls > 100
+    assert np.mean(shares_of_false) < 0.2 + 2 * np.std(shares_of_false) / np.sqrt(40)
+
+
+@pytest.mark.parametrize(("samples", "safe"), [(1, False), (60, True)])
+def test_a_few_samples_make_no_call_safe_however_clear_they_are(samples, safe):
+    scores, absent = np.tile([5.0, -5.0], (samples, 1)), np.tile([True, False], (samples, 1))
+    assert threshold(scores, absent, 0.05) == (-5.0 if safe else np.inf)
+
+
+def links_of(pairs, contigs):
+    rows, columns, weights = zip(*pairs, strict=True)
+    found = sparse.csr_matrix((weights, (rows, columns)), shape=(contigs, contigs))
+    return found.maximum(found.T).tocsr()
+
+
+def test_contigs_with_many_links_are_a_group_and_a_weaker_link_joins_no_two_groups():
+    within = [(a, b, 0.9) for part in (range(4), range(4, 8)) for a in part for b in part if a < b]
+    group = propagate_labels(links_of([*within, (3, 4, 0.6), (8, 0, 0.4)], 9), np.arange(9))
+    assert len(set(group[:4])) == len(set(group[4:8])) == 1
+    assert len(set(group)) == 3
+
+
+def test_without_depths_contigs_of_one_nearest_species_are_a_group_and_those_without_hits_are_alone():
+    own = sparse.csr_matrix(np.array([[1.0, 0], [1, 0], [0, 1], [0, 0], [0, 0]]))
+    evidence = SimpleNamespace(own=own, nearest=np.array([0, 0, 1, 0, 0]))
+    group = group_contigs(evidence, None, np.full(5, 1000))
+    assert group[0] == group[1]
+    assert len(set(group.tolist())) == 4
+
+
+def hits_of(rows):
+    """Rows of fragment and taxid, of one contig."""
+    fragment, taxid = (np.array(column) for column in zip(*rows, strict=True))
+    ones = np.ones(len(rows), dtype=np.float32)
+    contig = np.zeros(len(rows), np.int32)
+    return Hits(contig, fragment.astype(np.int32), taxid, ones, 100 * ones, (100 * ones).astype(np.int32))
+
+
+def test_a_clade_is_withheld_with_all_its_hits_and_what_is_above_it_is_absent_if_nothing_of_it_is_left():
+    tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
+    leaf = {tree.name[node]: number for number, node in enumerate(tree.leaves)}
+    # The list of gene 0 is full, with three hits: nobody knows what else it would have hit.
+    hits = hits_of([(0, 11), (0, 12), (0, 13), (1, 11), (2, 14)])
+    found = withhold(hits, np.array([leaf["Una alba"]]), ["a"], LINEAGES, tree)
+    species = [{tree.name[tree.leaves[one.sums.leaves[place]]] for place in one.sums.bits.indices} for one in found]
+    assert species == [{"Una nigra", "Duo parva", "Tria magna"}, {"Duo parva", "Tria magna"}, {"Tria magna"}]
+    assert [one.unknown.tolist() for one in found] == [[0], [0], [1]]
+    absent = [[one.absent[leaf[name]].tolist() for one in found] for name in ("Una alba", "Duo parva", "Tria magna")]
+    assert absent == [
+        [[True, False, False], [True, True, False], [True, True, True]],
+        [[True, True, False], [True, True, False], [True, True, True]],
+        [[True, True, True]] * 3,
+    ]
+
+
+some_steps = st.lists(st.lists(st.floats(-60, 60), min_size=3, max_size=3), min_size=1, max_size=9).map(np.array)
+
+
+@settings(max_examples=40)
+@given(some_steps)
+def test_a_family_is_absent_less_probably_than_its_genus_and_that_than_its_species(steps):
+    log_odds = log_odds_of(steps)
+    assert np.isfinite(log_odds).all()
+    assert (np.diff(log_odds, axis=1) <= 1e-9).all()
+
+
+def test_shares_are_weighted_means_and_sure_groups_have_nearly_no_deviation():
+    share, deviation = shares(np.array([[1.0, 1, 0], [0, 0, 0]]), np.array([[3.0], [1]]))
+    assert share.tolist() == [[0.75, 0.75, 0]]
+    assert (deviation < 0.01).all()
+
+
+def family_of_two_genera(number):
+    """Three species, of which two are of one genus."""
+    above = f"d__Bacteria;p__P;c__C;o__O{number};f__F{number};g__"
+    return [f"{above}A{number};s__A{number} a", f"{above}A{number};s__A{number} b", f"{above}B{number};s__B{number} c"]
+
+
+def rows_of_contig(name, species, identity, generator):
+    """Hits of ten genes of a contig whose nearest species is at ``identity``: to it, and farther to all others."""
+    family = species // 3
+    rows = []
+    for gene in range(10):
+        seen = {
+            species: identity,
+            **{family * 3 + other: 0.8 * identity for other in range(3) if family * 3 + other != species},
+        }
+        if species % 3 < 2:
+            seen[family * 3 + 1 - species % 3] = min(0.85, 0.9 * identity)
+            seen[family * 3 + 2] = 0.62 * identity
+        stranger = int(generator.integers(0, 24))
+        seen.setdefault(stranger, 0.44 + 0.05 * generator.random())
+        rows += [(name, gene, 300, 100 + taxon, share, 600 * share, 300) for taxon, share in seen.items()]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Eight families; two contigs of each species, and two contigs of a species that the reference lacks."""
+    folder, generator = tmp_path_factory.mktemp("novelty"), np.random.default_rng(5)
+    names = [name for number in range(8) for name in family_of_two_genera(number)]
+    lineages = {100 + number: parse_lineage(name) for number, name in enumerate(names)}
+    (folder / "lineages.tsv").write_text(
+        "taxid\tlineage\n" + "".join(f"{100 + number}\t{name}\n" for number, name in enumerate(names))
+    )
+    known = [species for species in range(24) if species != 7]
+    contigs = [(f"{species}.{copy}", species, 0.995) for species in known for copy in range(2)]
+    contigs += [(f"new.{copy}", 7, 0.8) for copy in range(2)]
+    rows = [row for contig in contigs for row in rows_of_contig(*contig, generator)]
+    table = pd.DataFrame(rows, columns=HITS.names)
+    write_table(folder / "hits.parquet", table, HITS)
+    ids = [name for name, *_ in contigs] + ["silent"]
+    tree = LabelTree.from_lineages(lineages.values(), other_children=True)
+    sample = Contigs(ids, np.full(len(ids), 20_000), np.zeros((len(ids), 103), np.float32), None, [])
+    return sample, ledger.find_novelty(sample, folder / "hits.parquet", tree, folder, NoveltySettings(), 1)
+
+
+def test_a_species_that_the_reference_lacks_is_found_as_one_group_and_nothing_else_is(found):
+    sample, judged = found
+    new = judged.group[sample.ids.index("new.0")]
+    assert judged.group[sample.ids.index("new.1")] == new
+    assert np.flatnonzero(judged.novel).tolist() == [new]
+    assert judged.absent[new, 0] > 0.9
+
+
+def test_the_share_that_the_reference_lacks_is_near_the_true_one_and_leaves_contigs_without_hits_out(found):
+    sample, judged = found
+    table = ledger.table_of_shares(judged, sample).set_index("rank")
+    assert table.loc["species", "share"] == pytest.approx(2 / 48, abs=0.02)
+    assert table.loc["species", "silent"] == pytest.approx(1 / 49)
+    assert (table["low"] <= table["share"]).all()
+    assert (table["share"] <= table["high"]).all()
+    assert table.loc["family", "share"] <= table.loc["genus", "share"] <= table.loc["species", "share"]
+
+
+def test_with_few_families_nothing_is_calibrated_and_the_shares_are_left_open(found, monkeypatch, tmp_path):
+    sample, _ = found
+    monkeypatch.setattr(ledger, "can_calibrate", lambda cases: False)
+    write_table(
+        tmp_path / "hits.parquet",
+        pd.DataFrame(rows_of_contig("0.0", 0, 0.99, np.random.default_rng(1)), columns=HITS.names),
+        HITS,
+    )
+    names = family_of_two_genera(0)
+    (tmp_path / "lineages.tsv").write_text(
+        "taxid\tlineage\n" + "".join(f"{100 + n}\t{name}\n" for n, name in enumerate(names))
+    )
+    tree = LabelTree.from_lineages([parse_lineage(name) for name in names], other_children=True)
+    judged = ledger.find_novelty(sample, tmp_path / "hits.parquet", tree, tmp_path, NoveltySettings(), 1)
+    assert not judged.novel.any()
+    assert ledger.table_of_shares(judged, sample)[["share", "low", "high"]].isna().all(axis=None)
