@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -49,13 +50,14 @@ class Hits:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def read_hits(path: str | Path, ids: list[str] | pa.Array, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Hits]:
+def read_hits(path: str | Path, ids: list[str], rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Hits]:
     """Yield the hits of a table, about ``rows_at_once`` at a time; all hits of a contig come in the same block.
 
     The search writes the hits of a contig as neighbours. ``ids`` are the contigs of the index. Raises `InputError` as
     `tables.read_batches` does.
     """
-    known = pa.array(ids, pa.string())
+    # Hashed once: Arrow's own lookup would hash all contigs again for every block.
+    known = pd.Index(ids, dtype=object)
     left: Hits | None = None
     for batch in read_batches(path, HITS, _COLUMNS, rows_at_once, dictionaries=["id"]):
         found = _columns(batch, known)
@@ -83,8 +85,8 @@ def read_taxids(path: str | Path) -> np.ndarray:
 _COLUMNS = ["id", "fragment", "target_taxid", "identity", "bits", "alignment_length"]
 
 
-def _columns(batch: pa.RecordBatch, known: pa.Array) -> Hits:
+def _columns(batch: pa.RecordBatch, known: pd.Index) -> Hits:
     names = batch["id"]
-    row_of_name = pc.fill_null(pc.index_in(names.dictionary, value_set=known), -1).to_numpy(zero_copy_only=False)
+    row_of_name = known.get_indexer(names.dictionary.to_pylist()).astype(np.int32)
     contig = row_of_name[names.indices.to_numpy(zero_copy_only=False)]
     return Hits(contig, *(batch[name].to_numpy(zero_copy_only=False) for name in _COLUMNS[1:]))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -117,13 +118,13 @@ def find_embeddings(paths: Sequence[str | Path], ids: Sequence[str]) -> np.ndarr
     """
     wanted, inverse = np.unique(np.asarray(ids, dtype=object), return_inverse=True)
     found, seen = None, np.zeros(len(wanted), dtype=bool)
-    lookup = pa.array(wanted.tolist(), pa.string())
+    lookup = pd.Index(wanted, dtype=object)  # hashed once, not for every row group
     for path, names, values in iterate_embeddings(paths):
         if found is None:
             found = np.empty((len(wanted), values.shape[1]), dtype=np.float16)
-        rows = pc.index_in(pa.array(names, pa.string()), lookup).to_numpy(zero_copy_only=False)
-        mine = np.flatnonzero(~np.isnan(rows.astype(np.float64)))
-        rows = rows[mine].astype(np.int64)
+        rows = lookup.get_indexer(names)
+        mine = np.flatnonzero(rows >= 0)
+        rows = rows[mine]
         _refuse_repeated(path, wanted, seen, rows)
         found[rows] = values[mine]
     if not seen.all():
