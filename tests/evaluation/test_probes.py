@@ -11,10 +11,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_json
+from genestill.core.table_schemas import METRICS, PROBE_PREDICTIONS
+from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.probe import run_probe, score
-from genestill.evaluation.probes.report import Training, format_pairs, stability_table, student_pairs
+from genestill.evaluation.probes.report import Training, format_pairs, stability_table, student_pairs, write_tables
 from genestill.evaluation.probes.retained import (
     bootstrap_scores,
     summarise,
@@ -254,3 +256,26 @@ def test_a_training_of_an_earlier_version_is_recognised_in_the_table_of_stabilit
     assert table[["model", "seed", "objective", "parameters"]].values.tolist() == [["s", 1, "mse", 3]]
     with pytest.raises(InputError, match=r"old/training\.json: no 'objective'; written by an earlier version"):
         stability_table([Training("s", 1, tmp_path / "old")])
+
+
+def test_the_table_says_what_training_adds_to_a_baseline(tmp_path):
+    models = ["teacher", "kmers", "s 1", "s 2", "u 1", "u 2"]
+    alone, beside = (
+        _predictions(models, noise, seed=1) for noise in ([1, 2, 0.8, 0.8, 2, 2], [1, 1, 0.3, 0.3, 0.9, 0.9])
+    )
+    beside = beside[beside["model"].str.contains(" ")]
+    table = pd.concat([alone.assign(variant="fit=blocks"), beside.assign(variant="fit=blocks, with=composition")])
+    table["training"] = table["model"].str.extract(r" (\d)")[0].astype("Int64")
+    table["model"] = table["model"].str.split().str[0]
+    table["kind"] = table["model"].map({"teacher": "teacher", "kmers": "baseline", "s": "student", "u": "control"})
+    write_table(tmp_path / "predictions.parquet", table, PROBE_PREDICTIONS)
+    write_tables([tmp_path / "predictions.parquet"], "d", "teacher", ["kmers"], "s", [], 200, 1, tmp_path / "table")
+    metrics = read_table(tmp_path / "table" / "metrics.parquet", METRICS)
+    added = metrics[(metrics["minus"] == "u (fit=blocks, with=composition)") & (metrics["model"] == "s")]
+    (row,) = added.to_dict("records")
+    assert row["variant"] == "fit=blocks, with=composition"
+    assert 0 < row["low"] < row["value"] < row["high"]
+    assert row["n_trainings"] == 2
+    text = (tmp_path / "table" / "table.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("s minus u")]
+    assert any("with=composition" in line and f"{row['value']:+.3f}" in line for line in lines)
