@@ -1,6 +1,7 @@
 import threading
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -10,7 +11,7 @@ from genestill.core.errors import CheckFailed, InputError
 from genestill.core.pooling import POOLINGS
 from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.core.shards import load_embeddings
-from genestill.core.tables import read_arrow, read_metadata
+from genestill.core.tables import read_arrow, read_metadata, write_table
 from genestill.core.windows import window_bounds
 from genestill.teacher import embedding, loading
 from genestill.teacher.embedding import compute, sequence_embeddings
@@ -67,6 +68,45 @@ def test_embeddings_do_not_depend_on_what_shares_their_batch(request, contigs, f
     together, _, _ = sequence_embeddings(teacher, sequences, EmbeddingSettings(batch_tokens=10_000))
     alone, _, _ = sequence_embeddings(teacher, sequences, EmbeddingSettings(batch_tokens=1))
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("folder", ["masked_folder", "letters_folder"])
+def test_regions_are_the_means_of_their_tokens_over_all_windows(request, contigs, folder):
+    teacher = load_teacher(request.getfixturevalue(folder))
+    records, bounds = contigs[2][:4], {"contig0": (60, 201)}
+    (table,) = compute(teacher, records, EmbeddingSettings(pooling="regions", window=45, batch_tokens=150), bounds)
+    found = np.array(table["embedding"].to_pylist(), np.float32).reshape(4, 3, -1)
+    (tokens,) = compute(teacher, records, EmbeddingSettings(representation="token", window=45))
+    tokens = tokens.to_pylist()
+    features = np.array(tokens[0]["features"], np.float32).reshape(-1, teacher.hidden_size)
+    middles = (np.array(tokens[0]["start"]) + np.array(tokens[0]["stop"])) // 2
+    for code, region in enumerate([middles < 60, (middles >= 60) & (middles < 201), middles >= 201]):
+        np.testing.assert_allclose(found[0, code], features[region].mean(0), atol=0.01)
+    # A long random sequence has no open reading frame of 300 bases: all is 3'UTR.
+    assert not found[2, :2].any()
+    features = np.array(tokens[2]["features"], np.float32).reshape(-1, teacher.hidden_size)
+    np.testing.assert_allclose(found[2, 2], features.mean(0), atol=0.01)
+    with pytest.raises(InputError, match="pooling regions reads whole transcripts"):
+        EmbeddingSettings(pooling="regions", strands="both")
+
+
+def test_the_coding_sequences_of_a_shard_are_those_of_the_table(contigs, masked_folder, tmp_path):
+    fasta, index, records = contigs
+    texts = [sequence for _, sequence in records]
+    marks = [np.isin(np.arange(len(text)), [9, 12]).astype(np.int8) for text in texts]
+    table = pd.DataFrame({"id": [name for name, _ in records], "sequence": texts, "cds": marks, "splice": marks})
+    table = table.assign(gene="", symbol="", chromosome="", length=[len(text) for text in texts])
+    write_table(tmp_path / "transcripts.parquet", table, table_schemas.TRANSCRIPTS)
+    settings = EmbeddingSettings(pooling="regions")
+    given = {"settings": settings, "transcripts": tmp_path / "transcripts.parquet"}
+    embed_shard(masked_folder, fasta, index, tmp_path / "0.parquet", **given)
+    found = load_embeddings([tmp_path / "0.parquet"], [name for name, _ in records])
+    teacher = load_teacher(masked_folder)
+    (expected,) = compute(teacher, records[:1], settings, {"contig0": (9, 15)})
+    np.testing.assert_array_equal(found[0], np.array(expected["embedding"].to_pylist(), np.float16)[0])
+    write_table(tmp_path / "transcripts.parquet", table.iloc[1:], table_schemas.TRANSCRIPTS)
+    with pytest.raises(InputError, match="no transcript 'contig0', which the index has"):
+        embed_shard(masked_folder, fasta, index, tmp_path / "1.parquet", **given)
 
 
 def test_a_sequence_without_a_known_base_has_no_tokens_and_zeros(causal_folder):

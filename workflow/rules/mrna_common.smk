@@ -79,6 +79,13 @@ def matched_shards(student):
     }
 
 
+def transcripts_of_set(name):
+    """Where the transcripts of a set code, if the teacher pools by region; else nothing."""
+    if config["teacher"]["pooling"] != "regions" or name not in MRNA_SETS:
+        return []
+    return str(Path(MRNA_SETS[name][0]).parent / "transcripts.parquet")
+
+
 def reads_tracks(student):
     """Whether the embedding of a student depends on where codons and exons lie."""
     return student["tracks"] or student["lengths"] or student["pooling"] == "regions"

@@ -219,6 +219,7 @@ rule embed_shard:
         passed=TEACHER_PASSED,
         sequences=lambda wildcards: TEACHER_SETS[wildcards.set][0],
         index=lambda wildcards: TEACHER_SETS[wildcards.set][1],
+        transcripts=lambda wildcards: transcripts_of_set(wildcards.set),
     output:
         f"{TEACHER}/{{set}}/{{representation}}/{{shard}}.parquet",
     log:
@@ -243,12 +244,13 @@ rule embed_shard:
         representation=lambda wildcards: wildcards.representation,
         shard=lambda wildcards: wildcards.shard,
         shards=TEACHER_CONFIG["shards"],
-        settings=options(
+        settings=lambda wildcards, input: options(
             **(
                 select_settings(TEACHER_CONFIG, EmbeddingSettings)
                 | {"pooling": TEACHER_POOLING}
             ),
             processes=TEACHER_CONFIG["processes"],
+            transcripts=input.transcripts,
         ),
         device=device,
     shell:

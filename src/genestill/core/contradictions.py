@@ -25,6 +25,10 @@ def refuse_contradictions(configuration: dict) -> None:
     else:
         _refuse_of_dna(configuration["dna"])
         _refuse_peers_of_dna(configuration["dna"], configuration["evaluation"]["predictions"])
+    if configuration["teacher"]["pooling"] == "regions" and configuration["recipe"] != "mrna":
+        raise InputError(
+            "configuration: teacher.pooling is regions, which only transcripts have (recipe mrna); expected another one"
+        )
     _refuse_of_teacher(configuration)
 
 
@@ -74,6 +78,11 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
 
 def _refuse_of_mrna(configuration: dict) -> None:
     mrna, teacher = configuration["mrna"], configuration["teacher"]
+    if teacher["pooling"] == "regions" and teacher["reads"] == "cds":
+        raise InputError(
+            "configuration: teacher.pooling is regions, but with teacher.reads cds the teacher is shown no "
+            "untranslated region; expected reads transcript, or another pooling"
+        )
     taken = {teacher["name"]: "teacher.name"}
     for section in ("baselines", "students"):
         for name in mrna[section]:

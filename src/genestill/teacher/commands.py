@@ -128,6 +128,10 @@ def _add_embed(commands) -> None:
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
     for kind in (EmbeddingSettings, ShardSettings):
         add_settings(parser, kind)
+    parser.add_argument(
+        "--transcripts", metavar="PARQUET",
+        help="their coding sequences, for pooling regions; the longest open reading frame stands in without",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row per sequence")
     parser.set_defaults(run=_run_embed)
 
@@ -148,6 +152,7 @@ def _run_embed(options) -> dict:
         spread.shards,
         options.device,
         spread.processes,
+        options.transcripts,
     )
     return teacher_of(options.output)
 

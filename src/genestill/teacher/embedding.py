@@ -4,7 +4,7 @@ Memory is bounded by some chunks of sequences, not by their number: sequences st
 model reads one chunk, the next is cut into tokens and the one before is written.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ from genestill.core import table_schemas
 from genestill.core.devices import Halving, copy_back, to_device
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.overlap import ahead
-from genestill.core.pooling import pool, pooled_size
+from genestill.core.pooling import REGIONS, pool, pooled_size
+from genestill.core.reading_frames import coding_bounds, region_codes
 from genestill.core.sequences import reverse_complement
 from genestill.core.windows import CombinedWindows
 from genestill.teacher.base_probabilities import base_log_probabilities
@@ -47,13 +48,15 @@ class _Batch:
     """Windows that go through the model at once.
 
     positions: their numbers among the windows; ids: int64 [b, t]; mask: int64 [b, t], 1 for tokens, 0 for padding;
-    counted: bool [b, t], True for tokens that cover a known base.
+    counted: bool [b, t], True for tokens that cover a known base; regions: int64 [b, t], the region of the middle base
+    of every token and -1 for the others (`pooling.REGIONS`), where they are pooled by region.
     """
 
     positions: np.ndarray
     ids: np.ndarray
     mask: np.ndarray
     counted: np.ndarray
+    regions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,26 @@ class _Prepared:
     truncated: list[bool]
 
 
-def compute(teacher: Teacher, records: Iterable[tuple[str, str]], settings: EmbeddingSettings) -> Iterator[pa.Table]:
-    """Yield tables with the rows of ``records`` (id, sequence), in their order."""
-    return (finish() for finish in unfinished_tables(teacher, records, settings))
+def compute(
+    teacher: Teacher,
+    records: Iterable[tuple[str, str]],
+    settings: EmbeddingSettings,
+    coding: Mapping[str, tuple[int, int]] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield tables with the rows of ``records`` (id, sequence), in their order; ``coding``: see `unfinished_tables`."""
+    return (finish() for finish in unfinished_tables(teacher, records, settings, coding))
 
 
 def unfinished_tables(
-    teacher: Teacher, records: Iterable[tuple[str, str]], settings: EmbeddingSettings
+    teacher: Teacher,
+    records: Iterable[tuple[str, str]],
+    settings: EmbeddingSettings,
+    coding: Mapping[str, tuple[int, int]] | None = None,
 ) -> Iterator[Callable[[], pa.Table]]:
     """Yield, for each table of `compute`, a function that waits for what the device still computes and makes the table.
 
-    The next chunk of sequences is cut into tokens by another thread meanwhile.
+    The next chunk of sequences is cut into tokens by another thread meanwhile. Where tokens are pooled by region,
+    ``coding`` gives the coding sequence [start, stop) of an id; of other ids it is the longest open reading frame.
     """
     schema = output_schema(teacher, settings)
     per_base = {
@@ -98,7 +110,10 @@ def unfinished_tables(
             strands = [sequences]
             if settings.strands == "both":
                 strands.append([reverse_complement(sequence) for sequence in sequences])
-            yield [name for name, _ in chunk], [_prepare(teacher, strand, settings) for strand in strands]
+            regions = None
+            if settings.pooling == "regions":
+                regions = [_regions(sequence, (coding or {}).get(name)) for name, sequence in chunk]
+            yield [name for name, _ in chunk], [_prepare(teacher, strand, settings, regions) for strand in strands]
 
     def finished(ids: list[str], columns: Callable[[], dict]) -> Callable[[], pa.Table]:
         return lambda: pa.table({"id": pa.array(ids, pa.string()), **columns()}, schema=schema)
@@ -111,7 +126,14 @@ def _batch_tokens(teacher: Teacher, settings: EmbeddingSettings) -> int:
     return settings.batch_tokens or (65_536 if teacher.device.type == "cuda" else 2_048)
 
 
-def _prepare(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings) -> _Prepared:
+def _regions(sequence: str, coding: tuple[int, int] | None = None) -> np.ndarray:
+    """The region of every base, int64 [bases]."""
+    return region_codes(len(sequence), *(coding or coding_bounds(sequence.upper().replace("U", "T"))))
+
+
+def _prepare(
+    teacher: Teacher, sequences: list[str], settings: EmbeddingSettings, regions: list[np.ndarray] | None = None
+) -> _Prepared:
     """Cut sequences into windows, and those into padded batches of similar length."""
     truncated = [False] * len(sequences)
     if settings.window == "first":
@@ -127,13 +149,27 @@ def _prepare(teacher: Teacher, sequences: list[str], settings: EmbeddingSettings
     for positions in batches(windows, _batch_tokens(teacher, settings)):
         batch = [windows[position] for position in positions]
         ids, mask = pad(batch, teacher.tokenizer.pad)
-        found.append(_Batch(positions, ids, mask, _counted(batch, mask.shape)))
+        of_tokens = None
+        if regions is not None:
+            of_tokens = np.full(mask.shape, -1)
+            for row, window in enumerate(batch):
+                of_tokens[row, : len(window)] = _regions_of_tokens(window, regions[window.row], teacher)
+        found.append(_Batch(positions, ids, mask, _counted(batch, mask.shape), of_tokens))
     return _Prepared(sequences, windows, found, truncated)
+
+
+def _regions_of_tokens(window: Window, regions: np.ndarray, teacher: Teacher) -> np.ndarray:
+    """The region of each token's middle base, int64 [t]; -1 for special tokens."""
+    found = np.full(len(window), -1)
+    before = len(teacher.tokenizer.prefix)
+    middles = (window.tokens.start + window.tokens.stop) // 2
+    found[before : before + len(middles)] = regions[middles]
+    return found
 
 
 def _forward(teacher: Teacher, prepared: _Prepared, halving: Halving, read: Callable) -> Iterator[tuple]:
     """Yield (positions, what ``read`` gives) of every batch; ``read`` takes the hidden states float32 [b, t, h], the
-    attention mask and the tokens that count, both [b, t], and gives a tensor.
+    attention mask, the tokens that count and the regions of tokens or None, all [b, t], and gives a tensor.
 
     The device may still be computing what is yielded: see `copy_back`.
     """
@@ -145,7 +181,8 @@ def _forward(teacher: Teacher, prepared: _Prepared, halving: Halving, read: Call
             ids, mask, counted = (to_device(x[part], teacher.device) for x in (batch.ids, batch.mask, batch.counted))
             with torch.inference_mode():
                 seen = mask if teacher.must_see(batch.mask) else None
-                return read(teacher.hidden(ids, seen).float(), mask, counted)
+                regions = None if batch.regions is None else to_device(batch.regions[part], teacher.device)
+                return read(teacher.hidden(ids, seen).float(), mask, counted, regions)
 
         for part, found in halving.results(len(batch.positions), run):
             yield batch.positions[part], copy_back(found)
@@ -165,7 +202,8 @@ def sequence_embeddings(
     """Embeddings of sequences held in memory.
 
     Returns:
-        float32 [n, hidden_size] (``concatenated``: three times as wide; zeros for a sequence without a known base),
+        float32 [n, hidden_size] (``concatenated`` and ``regions``: three times as wide; zeros for a sequence without a
+        known base),
         int32 [n] tokens that count, bool [n] whether bases were left out.
 
     Raises:
@@ -173,7 +211,8 @@ def sequence_embeddings(
         InputError: the memory of the device does not hold one window.
     """
     halving = Halving("teacher", teacher.device)
-    return _start_pooling(teacher, _prepare(teacher, sequences, settings), settings, halving)()
+    regions = [_regions(sequence) for sequence in sequences] if settings.pooling == "regions" else None
+    return _start_pooling(teacher, _prepare(teacher, sequences, settings, regions), settings, halving)()
 
 
 def _start_pooling(
@@ -181,10 +220,11 @@ def _start_pooling(
 ) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Start what `sequence_embeddings` returns."""
 
-    def read(hidden, mask, counted):
-        return pool(hidden, mask, settings.pooling, counted)
+    def read(hidden, mask, counted, regions):
+        return pool(hidden, mask, settings.pooling, counted, regions)
 
     pooled = list(_forward(teacher, prepared, halving, read))
+    weights = _weights(prepared)
 
     def finish():
         count, size = len(prepared.sequences), pooled_size(teacher.hidden_size, settings.pooling)
@@ -192,11 +232,22 @@ def _start_pooling(
         for positions, vectors in pooled:
             batch = [prepared.windows[position] for position in positions]
             rows = np.array([window.row for window in batch])
-            combined.add(rows, vectors(), np.array([window.bases for window in batch]))
+            combined.add(rows, vectors(), weights[positions])
             np.add.at(tokens, rows, [int(window.counts.sum()) for window in batch])
         return combined.vectors(), tokens, np.array(prepared.truncated, dtype=bool)
 
     return finish
+
+
+def _weights(prepared: _Prepared) -> np.ndarray:
+    """What each window weighs: its known bases, int64 [n]; by region the tokens that count there, int64 [n, 3]."""
+    if not prepared.batches or prepared.batches[0].regions is None:
+        return np.array([window.bases for window in prepared.windows], dtype=np.int64)
+    weights = np.zeros((len(prepared.windows), len(REGIONS)), dtype=np.int64)
+    for batch in prepared.batches:
+        for code in range(len(REGIONS)):
+            weights[batch.positions, code] = (batch.counted & (batch.regions == code)).sum(axis=1)
+    return weights
 
 
 def _start_embeddings(teacher: Teacher, strands: list[_Prepared], settings: EmbeddingSettings, halving: Halving):
@@ -243,7 +294,7 @@ def _start_token_features(teacher: Teacher, strands: list[_Prepared], settings: 
 def token_features(teacher: Teacher, prepared: _Prepared, halving: Halving):
     """Yield (positions, function that gives float16 [b, t, hidden_size]), special tokens before the first left out."""
     before = len(teacher.tokenizer.prefix)
-    yield from _forward(teacher, prepared, halving, lambda hidden, mask, counted: hidden[:, before:].half())
+    yield from _forward(teacher, prepared, halving, lambda hidden, *_: hidden[:, before:].half())
 
 
 def _start_log_probabilities(teacher: Teacher, strands: list[_Prepared], settings: EmbeddingSettings, halving: Halving):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genestill.core.errors import InputError
-from genestill.core.pooling import POOLINGS
+from genestill.core.pooling import TRANSCRIPT_POOLINGS
 from genestill.core.recipes import REPRESENTATIONS
 from genestill.core.settings import Settings, setting
 
@@ -100,9 +100,10 @@ class EmbeddingSettings(Settings):
     pooling: str = setting(
         "mean",
         "Over the tokens of a window. mean and max take tokens that cover a known base, cls and last the first and the "
-        "last token of the input; concatenated is cls, max and mean side by side. Windows are then averaged by their "
-        "known bases (max takes the maximum).",
-        choices=POOLINGS,
+        "last token of the input; concatenated is cls, max and mean side by side; regions, for transcripts, the means "
+        "over 5'UTR, coding sequence and 3'UTR. Windows are then averaged by their known bases (max takes the maximum, "
+        "regions count tokens).",
+        choices=TRANSCRIPT_POOLINGS,
     )
     window: int | Literal["first"] | None = setting(
         None,
@@ -138,6 +139,10 @@ class EmbeddingSettings(Settings):
                     f"{name} {value} goes with the representation sequence only; {self.representation} covers every "
                     "base of one strand"
                 )
+        if self.pooling == "regions" and (self.strands == "both" or self.window == "first"):
+            raise InputError(
+                "pooling regions reads whole transcripts in their sense; expected strands one and no window first"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One shard of an index: a contiguous share balanced by bases, computed by one job, written as one file."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import sha256_of, write_aside
 from genestill.core.logs import logger, progress
 from genestill.core.overlap import behind
+from genestill.core.reading_frames import coding_bounds
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import read_table
 from genestill.teacher.embedding import EmbeddingSettings, output_schema, unfinished_tables, window_bases
@@ -78,6 +79,7 @@ def embed_shard(
     shards: int = 1,
     device: str = "auto",
     processes: int = 1,
+    transcripts: str | Path | None = None,
 ) -> None:
     """Compute one shard of an index and write it as Parquet, atomically.
 
@@ -89,6 +91,7 @@ def embed_shard(
         shard, shards: which of how many contiguous shares, balanced by bases.
         device: see `choose_device`.
         processes: the share is cut once more and each part has a process (and, on CUDA, a GPU) of its own.
+        transcripts: table of `table_schemas.TRANSCRIPTS` with the index's ids, for the pooling by region.
     """
     if not 0 <= shard < shards:
         raise InputError(f"shard {shard} of {shards}: expected 0 to {shards - 1}")
@@ -98,12 +101,26 @@ def embed_shard(
     cuts = [(first + a, first + b) for a, b in shard_bounds(lengths[first:stop], processes)]
     extra = {"input": sha256_of(index), "shard": shard, "shards": shards}
     if processes == 1:
-        _embed_rows(folder, contigs, table, output, settings, cuts[0], _device(device, 0, 1), extra)
+        _embed_rows(folder, contigs, table, output, settings, cuts[0], _device(device, 0, 1), extra, transcripts)
         return
-    _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra)
+    _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra, transcripts)
 
 
-def _embed_rows(folder, contigs, table, output, settings, rows, device, extra) -> None:
+def read_coding(transcripts: str | Path, ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """The coding sequence [start, stop) of each of ``ids``, by `reading_frames.coding_bounds`.
+
+    Raises `InputError` for an id that ``transcripts`` (`table_schemas.TRANSCRIPTS`) does not have.
+    """
+    table = read_table(transcripts, table_schemas.TRANSCRIPTS)
+    table = table[table["id"].isin(ids)]
+    found = dict(zip(table["id"], map(coding_bounds, table["sequence"], table["cds"]), strict=True))
+    for name in ids:
+        if name not in found:
+            raise InputError(f"{transcripts}: no transcript {name!r}, which the index has")
+    return found
+
+
+def _embed_rows(folder, contigs, table, output, settings, rows, device, extra, transcripts) -> None:
     layer = settings.layer if settings.representation != "base-log-probabilities" else -1
     teacher = load_teacher(folder, device=device, dtype=settings.dtype, layer=layer)
     logger.info("%s (%s, %s) on %s in %s: rows %d to %d", teacher.name, teacher.kind, settings.representation, device,
@@ -111,10 +128,13 @@ def _embed_rows(folder, contigs, table, output, settings, rows, device, extra) -
     schema = output_schema(teacher, settings)
     records = progress(read_rows(contigs, table, *rows), rows[1] - rows[0], "contigs", "teacher embed")
     metadata = {**_metadata(teacher, settings), **extra}
-    write_stream(output, schema, metadata, unfinished_tables(teacher, records, settings))
+    coding = None
+    if transcripts is not None and settings.pooling == "regions":
+        coding = read_coding(transcripts, set(table["id"].iloc[slice(*rows)]))
+    write_stream(output, schema, metadata, unfinished_tables(teacher, records, settings, coding))
 
 
-def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra) -> None:
+def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, extra, transcripts) -> None:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
@@ -122,8 +142,9 @@ def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, 
     parts = [output.parent / f".part-{number}.{output.name}" for number in range(len(cuts))]
     try:
         with ProcessPoolExecutor(len(cuts), mp_context=multiprocessing.get_context("spawn")) as pool:
+            given = folder, contigs, index
             jobs = [
-                pool.submit(_embed_part, folder, contigs, index, part, settings, cut, device, number, len(cuts), extra)
+                pool.submit(_embed_part, *given, part, settings, cut, device, number, len(cuts), extra, transcripts)
                 for number, (part, cut) in enumerate(zip(parts, cuts, strict=True))
             ]
             for job in jobs:
@@ -142,12 +163,12 @@ def _embed_in_processes(folder, contigs, index, output, settings, cuts, device, 
             part.unlink(missing_ok=True)
 
 
-def _embed_part(folder, contigs, index, part, settings, rows, device, number, processes, extra) -> None:
+def _embed_part(folder, contigs, index, part, settings, rows, device, number, processes, extra, transcripts) -> None:
     from genestill.core.logs import configure_logging
 
     configure_logging()
     table = read_table(index, table_schemas.INDEX)
-    _embed_rows(folder, contigs, table, part, settings, rows, _device(device, number, processes), extra)
+    _embed_rows(folder, contigs, table, part, settings, rows, _device(device, number, processes), extra, transcripts)
 
 
 def _device(wanted: str, number: int, processes: int):
