@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from genestill.core.errors import InputError
-from genestill.core.sequences import read_fasta, write_fasta
+from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import read_genomes
+from genestill.reference.settings import WindowSettings
 from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows, write_clade_task
 
 
@@ -23,8 +24,8 @@ def genomes(tmp_path):
 
 
 def test_windows_are_pieces_of_their_genomes_and_the_same_for_the_same_seed(genomes, tmp_path):
-    assert cut_genome_windows(genomes, 300, 10, 1, tmp_path / "one.fna") == 10
-    cut_genome_windows(genomes, 300, 10, 1, tmp_path / "again.fna")
+    assert cut_genome_windows(genomes, WindowSettings(300, number=10), 1, tmp_path / "one.fna") == 10
+    cut_genome_windows(genomes, WindowSettings(300, number=10), 1, tmp_path / "again.fna")
     windows = dict(read_fasta(tmp_path / "one.fna"))
     assert windows == dict(read_fasta(tmp_path / "again.fna"))
     assert {name.split("|")[0] for name in windows} == {"a", "b", "c"}
@@ -44,9 +45,34 @@ def test_a_clade_is_whole_names_only(genomes):
         choose_clade(genomes, "d__Bacteria;p__Two")
 
 
+def test_windows_have_the_lengths_and_strands_that_are_asked_for_at_the_same_places(genomes, tmp_path):
+    cut_genome_windows(genomes, WindowSettings(300, number=60), 1, tmp_path / "plain.fna")
+    settings = WindowSettings(300, shortest=40, number=60, strands="both")
+    cut_genome_windows(genomes, settings, 1, tmp_path / "varied.fna")
+    plain, varied = (dict(read_fasta(tmp_path / f"{name}.fna")) for name in ("plain", "varied"))
+    turned = {name.removesuffix("|-"): reverse_complement(varied[name]) for name in varied if name.endswith("|-")}
+    assert 15 < len(turned) < 45
+    assert {
+        **{name: window for name, window in varied.items() if not name.endswith("|-")},
+        **turned,
+    }.keys() == plain.keys()
+    assert all(plain[name].startswith(window) for name, window in turned.items())
+    lengths = [len(window) for window in varied.values()]
+    assert 40 <= min(lengths) < 100
+    assert max(lengths) > 240
+    with pytest.raises(InputError, match="shortest is 400"):
+        WindowSettings(300, shortest=400)
+
+
+def test_clades_of_a_rank_get_as_many_windows_each(genomes, tmp_path):
+    cut_genome_windows(genomes, WindowSettings(300, number=12, evenly_by="phylum"), 1, tmp_path / "w.fna")
+    names = [name.split("|")[0] for name, _ in read_fasta(tmp_path / "w.fna")]
+    assert {name: names.count(name) for name in "abc"} == {"a": 3, "b": 3, "c": 6}
+
+
 def test_windows_that_cannot_be_cut_are_refused(genomes, tmp_path):
     with pytest.raises(InputError, match="no window"):
-        cut_genome_windows(genomes, 50_000, 3, 1, tmp_path / "none.fna")
+        cut_genome_windows(genomes, WindowSettings(50_000, number=10), 1, tmp_path / "none.fna")
 
 
 def test_a_clade_task_tests_on_genomes_that_training_never_saw(genomes, tmp_path):

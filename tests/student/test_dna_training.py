@@ -113,6 +113,19 @@ def test_features_of_unknown_or_other_sequences_are_refused(corpus):
         TeacherFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
 
 
+def test_controls_start_from_the_same_student_and_the_same_decoder(corpus):
+    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    found = []
+    for objective in ("alignment+reconstruction", "reconstruction"):
+        torch.manual_seed(1)
+        student, _ = build_student("had-tiny")
+        found.append(Distillation(student, DistillationSettings(objective), *features.scale()).state_dict())
+    both, one = found
+    assert {name.split(".")[1] for name in both if name.startswith("terms.")} == {"alignment", "reconstruction"}
+    assert set(one) < set(both)
+    assert all(torch.equal(both[name], one[name]) for name in one)
+
+
 @pytest.mark.parametrize("alignment_pooling", ["pooled", "repeated"])
 @pytest.mark.parametrize("scope", ["visible", "masked", "all"])
 def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment_pooling):

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from genestill.core.errors import InputError
 from genestill.teacher.architectures.nucleotide_transformer import NucleotideTransformerForMaskedLM
 from genestill.teacher.loading import load_teacher, resolve_layer
+from genestill.teacher.random_weights import randomise
 
 pytestmark = pytest.mark.faults
 
@@ -166,3 +167,22 @@ def test_code_beside_the_weights_is_never_run(copy):
 def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         load_teacher(tmp_path / "nothing")
+
+
+def test_a_random_teacher_has_the_architecture_and_the_tokenizer_of_the_other_and_weights_of_its_own(
+    masked_folder, causal_folder, tmp_path
+):
+    for folder in (masked_folder, causal_folder):
+        randomise(folder, tmp_path / folder.name, 1)
+        given, made = load_teacher(folder), load_teacher(tmp_path / folder.name)
+        assert type(made.model) is type(given.model)
+        assert made.tokenizer.vocabulary == given.tokenizer.vocabulary
+        assert made.context == given.context
+        assert made.name == f"{given.name}.random"
+        theirs, ours = given.model.state_dict(), made.model.state_dict()
+        assert {name: weight.shape for name, weight in ours.items()} == {
+            name: weight.shape for name, weight in theirs.items()
+        }
+        wide = [name for name, weight in ours.items() if weight.ndim > 1]
+        assert wide
+        assert all(ours[name].std() < 0.1 < theirs[name].std() for name in wide)

@@ -112,12 +112,25 @@ def test_students_are_trained_several_times_and_fitted_on_several_numbers_of_row
 
 def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):
     jobs = planned("--representation token", {}, tmp_path, {"shards": 2})
-    assert len(jobs) == 2
+    assert len(jobs) == 2 * 2  # of the teacher and of the one with random weights
     assert all(" --shards 2 " in line for line in jobs)
     features = "results/had/had-demo/teacher/miniature/windows/token"
     students = planned("distil-dna", {}, tmp_path, {"shards": 2})
+    control = next(line for line in students if "/student/random-teacher/" in line)
+    random = features.replace("/windows", "/random/windows")
+    assert f" --features {random}/0.parquet {random}/1.parquet " in control
+    students.remove(control)
     assert students
     assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
+
+
+def test_a_student_or_a_question_of_the_recipe_is_left_out_by_null(tmp_path):
+    settings = {"students": {"random-teacher": None}, "questions": {"teacher": None}}
+    done = list_jobs(settings, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "random" not in done.stdout
+    assert "--question student distilled" in done.stdout
+    assert "--question teacher" not in done.stdout
 
 
 @pytest.mark.parametrize("recipe", ["mrna", "had"])

@@ -32,6 +32,7 @@ from genestill.core.recipes import (
     asked_of_teacher,
     distilled_students,
     dna_models,
+    dna_questions,
     dna_students,
     mrna_students,
     needed_representations,
@@ -104,12 +105,13 @@ HITS = [] if config["dataset"]["labels"] else f"{RESULTS}/labels/hits.parquet"
 # What the reference lacks is told from hits; labels that are given come without.
 WITH_LEDGER = bool(HITS) and config["student"]["objective"] == "posterior"
 TEACHER = f"{RESULTS}/teacher/{config['teacher']['name']}"
+RANDOM_TEACHER = f"{TEACHER}/random"
 
 
-def teacher_shards(sequences, representation="sequence"):
-    """What the teacher says of a set of sequences, one file per shard."""
+def teacher_shards(sequences, representation="sequence", teacher=None):
+    """What a teacher, that of the run unless another is named, says of a set of sequences, one file per shard."""
     return [
-        f"{TEACHER}/{sequences}/{representation}/{shard}.parquet"
+        f"{teacher or TEACHER}/{sequences}/{representation}/{shard}.parquet"
         for shard in range(config["teacher"]["shards"])
     ]
 

@@ -81,12 +81,24 @@ def dna_features(encoder, task, seed):
     return [f"{dna_training(encoder, seed)}/embeddings/{task}.parquet"]
 
 
+def dna_token_features(wildcards):
+    """The token features of the windows that a student is aligned with: of its teacher, or of one with random weights."""
+    student, _ = DNA_TRAININGS[wildcards.student]
+    random = DNA_STUDENTS[student]["teacher"] == "random"
+    return (
+        teacher_shards("windows", "token", RANDOM_TEACHER)
+        if random
+        else teacher_shards("windows", "token")
+    )
+
+
 def dna_kind(name):
     """What a student, or the teacher, is in the tables; where some are distilled, those that are not are controls."""
     if name not in DNA_STUDENTS:
         return "teacher"
     untrained = DNA_STUDENTS[name].get("steps") == 0
-    control = untrained or (DNA_DISTILLED and name in DNA_PRETRAINED)
+    from_random = DNA_STUDENTS[name].get("teacher") == "random"
+    control = untrained or from_random or (DNA_DISTILLED and name in DNA_PRETRAINED)
     return "control" if control else "student"
 
 
@@ -96,7 +108,7 @@ def dna_student(name):
     settings = {"seed": config["seed"]} | {
         key: value
         for key, value in DNA_STUDENTS[student].items()
-        if key not in ("method", "evaluation_methods") and value is not None
+        if key not in ("method", "evaluation_methods", "teacher") and value is not None
     }
     settings["seed"] += number
     if settings.get("initial"):

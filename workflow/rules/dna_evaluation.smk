@@ -324,7 +324,7 @@ rule score_sequence_tasks:
             options(
                 question=[name, one["model"], one["minus"], one["rows_factor"] or 1]
             )
-            for name, one in DNA["questions"].items()
+            for name, one in dna_questions(DNA).items()
         ),
         seed=config["seed"],
     shell:

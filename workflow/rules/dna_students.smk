@@ -107,7 +107,7 @@ rule pretrain_dna_student:
 rule distil_dna_student:
     input:
         sequences=DNA_WINDOWS,
-        features=teacher_shards("windows", "token"),
+        features=dna_token_features,
         tokenizer=dna_tokenizer,
         initial=dna_initial,
         admitted=TEACHER_ADMITTED,

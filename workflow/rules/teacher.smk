@@ -259,6 +259,43 @@ rule embed_shard:
         " {params.settings} --device {params.device} --output {output:q} 2> {log:q}"
 
 
+# The control of a teacher: one of the same architecture with random weights, asked in the same way.
+rule randomise_teacher:
+    input:
+        TEACHER_MODEL,
+    output:
+        directory(f"{RANDOM_TEACHER}/model"),
+    log:
+        f"{RESULTS}/logs/teacher/randomise_teacher.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/randomise_teacher.tsv"
+    conda:
+        "../../envs/teacher.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "teacher randomise", attempt, held=input
+        ),
+        runtime=60,
+    params:
+        seed=config["seed"],
+    shell:
+        "python -m genestill teacher randomise --model {input:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
+
+
+use rule embed_shard as embed_random_shard with:
+    input:
+        model=f"{RANDOM_TEACHER}/model",
+        sequences=lambda wildcards: TEACHER_SETS[wildcards.set][0],
+        index=lambda wildcards: TEACHER_SETS[wildcards.set][1],
+    output:
+        f"{RANDOM_TEACHER}/{{set}}/{{representation}}/{{shard}}.parquet",
+    log:
+        f"{RESULTS}/logs/teacher/embed_random_shard_{{set}}_{{representation}}_{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teacher/embed_random_shard_{{set}}_{{representation}}_{{shard}}.tsv"
+
+
 # The teacher as TaxDistill looks at it, for the benchmark: the last token of the first 512, last layer.
 use rule embed_shard as embed_published with:
     input:

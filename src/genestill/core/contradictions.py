@@ -7,6 +7,7 @@ from genestill.core.recipes import (
     STRONGEST_BASELINE,
     asked_of_teacher,
     dna_models,
+    dna_questions,
     dna_students,
     mrna_students,
 )
@@ -115,7 +116,7 @@ def _refuse_taken(key: str, name: str, taken: dict[str, str]) -> None:
 
 
 def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
-    taken = {name: f"dna.students.{name}" for name in dna["students"]} | {"teacher": "the teacher"}
+    taken = {name: f"dna.students.{name}" for name in dna_students(dna)} | {"teacher": "the teacher"}
     taken |= {name: f"the baseline {name}" for name in dna["baselines"]}
     tasks = list(dna["tasks"] or [CLADE_TASK])
     for name, given in predictions.items():
@@ -135,7 +136,7 @@ def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
 
 
 def _refuse_of_dna(dna: dict) -> None:
-    for name in dna["students"]:
+    for name in dna_students(dna):
         if mistake := _mistake_of_student(dna, name):
             raise InputError(f"configuration: dna.students.{name}: {mistake}")
     models, tasks = dna_models(dna), dna["tasks"] or [CLADE_TASK]
@@ -145,8 +146,8 @@ def _refuse_of_dna(dna: dict) -> None:
         raise InputError(
             f"configuration: dna.compared_with is {dna['compared_with']!r}; expected one of {', '.join(references)}"
         )
-    asked = [*dna["students"], "teacher", *strongest, *dna["baselines"]]
-    for name, question in dna["questions"].items():
+    asked = [*dna_students(dna), "teacher", *strongest, *dna["baselines"]]
+    for name, question in dna_questions(dna).items():
         for role in ("model", "minus"):
             if question[role] not in asked:
                 raise InputError(
@@ -240,6 +241,13 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
                 "configuration: a student has the objective logits, which needs the teacher's probabilities of bases; "
                 "teacher.embeddings cannot hold them: leave this student out, or give teacher.model"
             )
+    if configuration["recipe"] in ("had", "seqlens"):
+        for name, student in dna_students(configuration["dna"]).items():
+            if student.get("teacher") == "random":
+                raise InputError(
+                    f"configuration: dna.students.{name}.teacher is random, which needs the architecture of the "
+                    f"teacher; teacher.embeddings hold none: leave the student out (dna.students.{name}: null)"
+                )
     if configuration["recipe"] == "mrna":
         for name, student in mrna_students(configuration["mrna"]).items():
             if student["parameters"] is None:

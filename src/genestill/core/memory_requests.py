@@ -35,6 +35,7 @@ NEEDS = {
     "student novelty": Need(2000, contig=9000, node=8000, hit=8),  # as for the training, which holds the same
     # Weights are stored in two bytes a number, and are four in the memory of a CPU.
     "teacher check": Need(6000, held=2.5),
+    "teacher randomise": Need(2000, held=5),
     "teacher embed": Need(6000, contig=1000, held=2.5),
     # The first number leaves room for the activations of a batch on a CPU, whose size the settings bound.
     "student distil-transcripts": Need(6000, held=6),

@@ -5,7 +5,7 @@ from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 # Settings of dna.defaults that the other method of training does not know.
 NOT_OF_METHOD = {
     "distil": {"masking", "reverse_complement_augmentation"},
-    "pretrain": {"objective", "scope", "alignment_pooling"},
+    "pretrain": {"objective", "scope", "alignment_pooling", "teacher"},
 }
 # What a teacher can be asked for.
 REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
@@ -25,12 +25,18 @@ def results_folder(configuration: dict) -> str:
 
 
 def dna_students(dna: dict) -> dict[str, dict]:
-    """Students of had and seqlens by name, each with the defaults that its method knows."""
+    """Students of had and seqlens by name, without those that are null, each with the defaults that its method knows."""
     return {
         name: {key: value for key, value in dna["defaults"].items() if key not in NOT_OF_METHOD[student["method"]]}
         | student
         for name, student in dna["students"].items()
+        if student is not None
     }
+
+
+def dna_questions(dna: dict) -> dict[str, dict]:
+    """Questions of had and seqlens by name, without those that are null."""
+    return {name: question for name, question in dna["questions"].items() if question is not None}
 
 
 def dna_models(dna: dict) -> dict[str, str]:
@@ -40,7 +46,7 @@ def dna_models(dna: dict) -> dict[str, str]:
     """
     models = {
         f"{name}-{fit}": f"{name} (fit={fit})"
-        for name, student in dna["students"].items()
+        for name, student in dna_students(dna).items()
         for fit in student.get("evaluation_methods") or dna["evaluation_methods"]
     }
     if distilled_students(dna):
@@ -50,7 +56,7 @@ def dna_models(dna: dict) -> dict[str, str]:
 
 def distilled_students(dna: dict) -> list[str]:
     """Names of the students of had and seqlens that learn from the teacher."""
-    return [name for name, student in dna["students"].items() if student["method"] == "distil"]
+    return [name for name, student in dna_students(dna).items() if student["method"] == "distil"]
 
 
 def mrna_students(mrna: dict) -> dict[str, dict]:

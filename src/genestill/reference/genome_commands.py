@@ -157,7 +157,7 @@ def _run_windows(options) -> dict:
     genomes = [genome for genome in choose_clade(genomes, settings.clade) if genome.name not in tested]
     if not genomes:
         raise InputError(f"all genomes of the clade {settings.clade!r} are for the test of the clade task")
-    cut_genome_windows(genomes, settings.length, settings.number, options.seed, options.output)
+    cut_genome_windows(genomes, settings, options.seed, options.output)
     return {"checksums": checksums_of(genome.path for genome in genomes)}
 
 

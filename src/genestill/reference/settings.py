@@ -124,8 +124,31 @@ class WindowSettings(Settings):
     """Which windows are cut out of genomes."""
 
     length: int = setting(1020, "Length of a window.", unit="bases", minimum=60)
+    shortest: int | None = setting(
+        None,
+        "Windows have lengths from here to length, each as probable, so that models meet short inputs and lengths that "
+        "are no multiple of a k-mer; null cuts all to length.",
+        unit="bases",
+        minimum=20,
+    )
     number: int = setting(10_000, "Windows in all.", minimum=10)
     clade: str | None = setting(None, "Only genomes whose lineage starts so (d__…;p__…).")
+    evenly_by: str = setting(
+        "genome",
+        "What gets the same number of windows; a rank gives its clades as many each, whatever their number of genomes.",
+        choices=("genome", "domain", "phylum", "class", "order", "family", "genus", "species"),
+    )
+    strands: str = setting(
+        "one",
+        "Whether all windows are cut as the genomes stand, or half of them, drawn at random, from the other strand, so "
+        "that teacher and students read both.",
+        choices=("one", "both"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.shortest is not None and self.shortest > self.length:
+            raise InputError(f"shortest is {self.shortest}, more than the length of {self.length} bases")
 
 
 @dataclass(frozen=True)

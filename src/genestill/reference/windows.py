@@ -10,11 +10,13 @@ from genestill.core.errors import InputError
 from genestill.core.files import write_compressed
 from genestill.core.lineage import RANKS, format_lineage
 from genestill.core.logs import logger, progress
-from genestill.core.sequences import UNKNOWN_BASE, encode_bases, read_fasta, write_fasta
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases, read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import Genome
+from genestill.reference.settings import WindowSettings
 
 MOST_UNKNOWN = 0.1  # share of letters other than A, C, G, T that a window may have
 _TRIES = 20
+_SHAPES = 2  # lengths and strands of windows are drawn apart from their places
 _OF_TASKS = 1  # windows of tasks are drawn apart from those that models are pretrained on
 
 
@@ -34,34 +36,53 @@ def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
     return inside
 
 
-def cut_genome_windows(genomes: Sequence[Genome], length: int, number: int, seed: int, output: str | Path) -> int:
-    """Write ``number`` windows at random places, equally many a genome, as FASTA (ids genome|contig|start).
+def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed: int, output: str | Path) -> int:
+    """Write windows at random places of genomes as FASTA (ids genome|contig|start, ``|-`` for the other strand).
 
     Args:
-        genomes: at least one.
-        length: bases per window; contigs that are shorter give one window, whole, if they have half of that.
-        number: windows in all, spread over the genomes.
+        genomes: at least one; ``settings.clade`` is not looked at (see `choose_clade`).
+        settings: how many windows, and which. Contigs shorter than ``length`` give one window, whole, if they have half
+            of that.
         seed: with a genome's name it fixes that genome's windows.
         output: FASTA, gzipped if it ends in ``.gz``.
 
     Returns:
         How many windows were written; repeats and windows with over a tenth of unknown letters are drawn anew.
     """
-    share = [number // len(genomes) + (place < number % len(genomes)) for place in range(len(genomes))]
+    share = _windows_per_genome(genomes, settings)
     written = 0
 
     def records():
         nonlocal written
         for genome, wanted in progress(zip(genomes, share, strict=True), len(genomes), "genomes", "cutting windows"):
-            for window in _windows(genome, length, wanted, [seed]):
+            drawn = np.random.default_rng([seed, _SHAPES, *genome.name.encode()])
+            for name, window in _windows(genome, settings.length, wanted, [seed]):
                 written += 1
-                yield window
+                kept = int(drawn.integers(settings.shortest or settings.length, settings.length + 1))
+                window, turned = window[:kept], settings.strands == "both" and drawn.random() < 0.5
+                yield (f"{name}|-", reverse_complement(window)) if turned else (name, window)
 
     write_fasta(output, records())
     if not written:
-        raise InputError(f"no window of {length} bases could be cut out of {len(genomes)} genomes")
-    logger.info("%d windows of up to %d bases from %d genomes", written, length, len(genomes))
+        raise InputError(f"no window of {settings.length} bases could be cut out of {len(genomes)} genomes")
+    logger.info("%d windows of up to %d bases from %d genomes", written, settings.length, len(genomes))
     return written
+
+
+def _windows_per_genome(genomes: Sequence[Genome], settings: WindowSettings) -> list[int]:
+    """How many windows each genome gives, ``settings.number`` in all."""
+    names = [genome.name for genome in genomes]
+    if settings.evenly_by != "genome":
+        rank = RANKS.index(settings.evenly_by)
+        names = [genome.lineage[rank] or "" for genome in genomes]
+    clades, clade_of = np.unique(names, return_inverse=True)
+    # In the order of the table: genomes of the first rows get what is left over.
+    shares = np.zeros(len(genomes), dtype=int)
+    for place, clade in enumerate(dict.fromkeys(clade_of.tolist())):
+        inside = np.flatnonzero(clade_of == clade)
+        wanted = settings.number // len(clades) + (place < settings.number % len(clades))
+        shares[inside] = wanted // len(inside) + (np.arange(len(inside)) < wanted % len(inside))
+    return shares.tolist()
 
 
 def _windows(genome: Genome, length: int, wanted: int, stream: Sequence[int]):

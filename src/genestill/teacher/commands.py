@@ -15,6 +15,7 @@ def add_commands(commands) -> None:
     """Add the commands of this stage to ``genestill teacher``."""
     _add_fetch(commands)
     _add_pretrain(commands)
+    _add_randomise(commands)
     _add_check(commands)
     _add_embed(commands)
     _add_sequences(commands)
@@ -67,6 +68,25 @@ def _run_pretrain(options) -> dict:
     return {
         "teacher": made["name"], "revision": made["revision"], "final_loss": loss, "checksums": checksums_of(genomes)
     }  # fmt: skip
+
+
+def _add_randomise(commands) -> None:
+    summary = "a teacher's architecture and tokenizer with random weights, as a control"
+    parser = commands.add_parser("randomise", help=summary, description=summary)
+    _add_model(parser)
+    add_seed(parser, "the weights")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
+    parser.set_defaults(run=_run_randomise)
+
+
+def _run_randomise(options) -> dict:
+    from genestill.teacher.fetching import teacher_folder
+    from genestill.teacher.loading import describe
+    from genestill.teacher.random_weights import randomise
+
+    randomise(teacher_folder(options.model), options.output, options.seed)
+    made = describe(options.output)
+    return {"teacher": made["name"], "revision": made["revision"]}
 
 
 def _add_genomes(parser) -> None:

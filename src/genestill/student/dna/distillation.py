@@ -21,16 +21,13 @@ class Distillation(nn.Module):
         super().__init__()
         self.student = student
         self.weights = parse_objective(settings.objective, DNA_OBJECTIVES)
-        # In the order of the registry, so that the seed gives the same heads however the objective is written.
-        self.terms = nn.ModuleDict(
-            {
-                name: import_module(f"{objectives.__name__}.{name}").Loss(
-                    student.config.hidden_size, len(mean), settings
-                )
-                for name in DNA_OBJECTIVES
-                if name in self.weights
-            }
-        )
+        # The heads of all terms are made, in the order of the registry: with the same seed a control that leaves a term
+        # out starts from the same decoder.
+        heads = {
+            name: import_module(f"{objectives.__name__}.{name}").Loss(student.config.hidden_size, len(mean), settings)
+            for name in DNA_OBJECTIVES
+        }
+        self.terms = nn.ModuleDict({name: head for name, head in heads.items() if name in self.weights})
         self.register_buffer("teacher_mean", mean.float(), persistent=False)
         self.register_buffer("teacher_scale", scale.float(), persistent=False)
 

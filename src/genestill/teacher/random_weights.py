@@ -1,0 +1,41 @@
+"""A teacher that learnt nothing: the architecture and the tokenizer of another, with random weights.
+
+A student that is distilled from it differs from one that is distilled from the teacher itself in what the teacher
+knows, and in nothing else.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from genestill.core.files import folder_aside
+from genestill.core.seeds import seed_everything
+from genestill.teacher.loading import DESCRIPTION, load_teacher, weights_checksum
+
+TOKENIZER_FILES = (
+    "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+)  # fmt: skip
+
+
+def randomise(folder: str | Path, output: str | Path, seed: int) -> None:
+    """Write a model folder like ``folder`` whose weights are drawn anew, as its architecture initialises them.
+
+    Raises:
+        InputError: as `load_teacher`.
+    """
+    folder = Path(folder)
+    teacher = load_teacher(folder, dtype="float32")
+    seed_everything(seed)
+    model = type(teacher.model)(teacher.model.config)
+    with folder_aside(output) as aside:
+        model.save_pretrained(aside)
+        for name in TOKENIZER_FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, aside / name)
+        description = teacher.description | {
+            "name": f"{teacher.name}.random",
+            "revision": f"sha256:{weights_checksum([aside / 'model.safetensors'])}",
+            "context": teacher.context,
+            "source": f"random weights in the architecture of {teacher.name}",
+        }
+        (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
