@@ -10,7 +10,7 @@ from genestill.core.configuration import complete_configuration
 from genestill.core.contradictions import refuse_contradictions
 from genestill.core.errors import InputError
 from genestill.core.given_paths import refuse_missing_paths, refuse_to_replace
-from genestill.core.recipes import asked_of_teacher, results_folder, target_of
+from genestill.core.recipes import asked_of_teacher, results_folder, target_of, with_initial_students
 from genestill.student.corrector.settings import EVIDENCE
 
 
@@ -29,7 +29,7 @@ def accept(settings: dict, root: str | Path) -> dict:
     """
     root = Path(root)
     schemas, resources = root / "workflow" / "schemas", root / "resources"
-    configuration = complete_configuration(settings, root / "config" / "recipes", schemas)
+    configuration = with_initial_students(complete_configuration(settings, root / "config" / "recipes", schemas))
     # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
     refuse_missing_paths(configuration, schemas, resources / "teachers.yaml")
     refuse_contradictions(configuration)

@@ -48,6 +48,7 @@ HANDED_ON = {
     "teacher.pretraining": ["teacher pretrain"],
     "teacher.check": ["teacher check"],
     "dna.windows": ["reference windows"],
+    "dna.corpora.<name>": ["reference windows"],
     "dna.defaults": ["student distil-dna", "student pretrain-dna"],
     "dna.students.<name>": ["student distil-dna", "student pretrain-dna"],
     "mrna.homology": ["reference relatives"],
@@ -163,8 +164,8 @@ class Reads:
         for name, block in re.findall(r"^(\w+) = \{$(.*?)^\}", rules, re.MULTILINE | re.DOTALL):
             # The outermost loop of a comprehension stands last.
             assigned += [(name, *place) for place in re.findall(rf"\bin {_PLACE}\.items\(\)", block)[-1:]]
-        made = re.findall(r"^(\w+) = (dna|mrna)_students\(", rules, re.MULTILINE)
-        assigned += [(name, section, '["students"]') for name, section in made]
+        made = re.findall(r"^(\w+) = (dna|mrna)_(students|questions)\(", rules, re.MULTILINE)
+        assigned += [(name, section, f'["{key}"]') for name, section, key in made]
         for name, base, subscripts in assigned:
             if base in self.names and name != "config":
                 self.names.setdefault(name, self._path(base, subscripts))

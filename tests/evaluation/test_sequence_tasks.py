@@ -21,7 +21,7 @@ from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.baselines import cnn, gated_cnn, linear, stack
 from genestill.evaluation.sequence_tasks.features import FEATURES, count_words
 from genestill.evaluation.sequence_tasks.networks import encode_padded
-from genestill.evaluation.sequence_tasks.pipeline import draw_task, fit_on_table, score_tables, write_rows
+from genestill.evaluation.sequence_tasks.pipeline import draw_rows, draw_task, fit_on_table, score_tables, write_rows
 from genestill.evaluation.sequence_tasks.scores import (
     MEAN,
     Question,
@@ -244,7 +244,52 @@ def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fit
     less = scores[(scores["minus"] == "kmer (rows=64)") & (scores["stratum"] == "test")]
     assert len(less) == 4
     assert less["variant"].str.endswith("rows=64").all()
-    assert "less kmer" in format_scores(scores, {}, "kmer").columns
+    assert "less kmer" in format_scores(scores, {}, "kmer")[0].columns
+
+
+def test_ways_of_fitting_with_tasks_of_their_own_have_means_of_their_own():
+    def fitted(model, right, fit, tasks):
+        variant = f"fit={fit}" if fit else ""
+        return [dataclasses.replace(a_run(model, right, seed, task=task), variant=variant) for task in tasks
+                for seed in (1, 2)]  # fmt: skip
+
+    probed, tuned = ["mine/a", "mine/b"], ["mine/b", "mine/c"]
+    runs = fitted("good", 0.95, "probe", probed) + fitted("good", 0.9, "full", tuned)
+    runs += fitted("bad", 0.7, "probe", probed) + fitted("kmer", 0.8, "", ["mine/a", "mine/b", "mine/c"])
+    questions = [Question("better", "good", "bad"), Question("one", "good", "kmer", tasks=("mine/c",))]
+    scores = score_runs(runs, "here", {}, "kmer", 1, questions)
+    means = scores[(scores["task"] == MEAN) & (scores["minus"] == "")].set_index(["stratum", "model"])["n_units"]
+    assert means.to_dict() == {
+        ("fit=full", "good"): 2, ("fit=full", "kmer"): 2,
+        ("fit=probe", "good"): 2, ("fit=probe", "bad"): 2, ("fit=probe", "kmer"): 2,
+    }  # fmt: skip
+    answers = tabulate_answers(scores, questions)
+    assert answers[["question", "model", "n_tasks"]].values.tolist() == [
+        ["better", "good (fit=probe)", 2], ["one", "good (fit=full)", 1],
+    ]  # fmt: skip
+    full, probe = format_scores(scores, {}, "kmer")
+    assert (full.title, probe.title) == ("tasks of fit=full", "tasks of fit=probe")
+    assert {row[0] for row in probe.rows} == {"good (fit=probe)", "bad (fit=probe)", "kmer"}
+    assert {row[0] for row in full.rows} == {"good (fit=full)", "kmer"}
+    assert probe.columns[-2:] == ["mine/a, mcc", "mine/b, mcc"]
+    with pytest.raises(InputError, match="no predictions for task 'mine/a'"):
+        score_runs(fitted("late", 0.9, "probe", ["mine/b"]) + runs, "here", {}, None, 1)
+
+
+def test_rows_of_a_task_are_drawn_with_the_shares_of_its_classes(tmp_path):
+    split = ["train"] * 60 + ["validation"] * 20 + ["test"] * 40
+    sequences = ["".join(np.random.default_rng(row).choice(list("ACGT"), 12)) for row in range(120)]
+    frame = pd.DataFrame({"sequence": sequences, "label": ["a", "b", "b", "b"] * 30, "split": split})
+    frame.to_csv(tmp_path / "whole.tsv", sep="\t", index=False)
+    draw_rows(tmp_path / "whole.tsv", 40, 20, 1, tmp_path / "some.tsv.gz")
+    some = pd.read_csv(tmp_path / "some.tsv.gz", sep="\t")
+    assert some.groupby(["split", "label"]).size().to_dict() == {
+        ("test", "a"): 5, ("test", "b"): 15, ("train", "a"): 10, ("train", "b"): 30,
+    }  # fmt: skip
+    place = {sequence: number for number, sequence in enumerate(sequences)}
+    assert some["sequence"].map(place).is_monotonic_increasing
+    draw_rows(tmp_path / "whole.tsv", None, 400, 1, tmp_path / "all.tsv")
+    assert pd.read_csv(tmp_path / "all.tsv", sep="\t").equals(frame)
 
 
 def test_folds_are_told_apart():

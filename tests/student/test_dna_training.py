@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from genestill.cli import main
-from genestill.core.bpe import train_bpe
+from genestill.core.bpe import make_kmer_tokenizer, train_bpe
 from genestill.core.errors import InputError
+from genestill.core.models import save_tokenizer
 from genestill.core.sequences import encode_bases, read_fasta, write_fasta
 from genestill.core.table_schemas import TASK_PREDICTIONS, token_features
 from genestill.core.tables import read_table, write_table
@@ -26,7 +28,8 @@ from genestill.student.dna.pretraining import masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import build_student, open_student, save_student
 from genestill.student.dna.tasks import read_task
-from genestill.student.encoders.adapters import SingleBaseAdapter
+from genestill.student.encoders.adapters import SingleBaseAdapter, open_adapter
+from genestill.student.encoders.classification import Classifier
 from genestill.student.encoders.embedding import Embedder, Record
 
 WIDTH = 12
@@ -322,8 +325,12 @@ def test_group_masking_of_byte_pairs_and_a_start_from_nowhere_are_refused(corpus
         )
     with pytest.raises(InputError, match="either"):
         Start().open()
-    with pytest.raises(InputError, match="byte pairs"):
+    with pytest.raises(InputError, match="needs a tokenizer"):
         Start("deberta-tiny").open()
+    with pytest.raises(InputError, match="attention of its own"):
+        Start("had-tiny", attention="rotary").open()
+    with pytest.raises(InputError, match="size of its own"):
+        Start("deberta-tiny", parameters=20_000, tokenizer=str(corpus / "tokenizer")).open()
     with pytest.raises(InputError, match="single bases"):
         Start("had-tiny", tokenizer="somewhere").open()
     with pytest.raises(InputError, match="architecture is 'had-giant'; expected one of had,"):
@@ -346,6 +353,44 @@ def test_disentangled_attention_is_on_where_the_name_says_so():
     for name, shape in SHAPES.items():
         assert ("-at" in name or name == "deberta-tiny") == shape[4]
         assert deberta_configuration(name, 100, 0).relative_attention == shape[4]
+
+
+def test_attention_is_a_setting_and_students_differ_in_it_alone(corpus):
+    """Outside the tables of positions and tokens all have the same tensors, whatever they are called."""
+    shapes = {}
+    for attention in ("disentangled", "absolute", "rotary"):
+        config = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"), attention=attention).open()[0].config
+        with torch.device("meta"):
+            layers = AutoModel.from_config(config).encoder.layer
+        shapes[attention] = sorted(tuple(parameter.shape) for parameter in layers.parameters())
+        assert getattr(config, "relative_attention", False) == (attention == "disentangled")
+    assert shapes["disentangled"] == shapes["absolute"] == shapes["rotary"]
+
+
+def test_parameters_and_layers_of_attention_are_settings():
+    for parameters in (30_000, 300_000):
+        student, _ = Start("had", parameters=parameters).open()
+        assert sum(one.numel() for one in student.parameters()) == pytest.approx(parameters, rel=0.1)
+    kinds = {name: [type(layer.mixer).__name__ for layer in build_student(name)[0].layers]
+             for name in ("had", "had-mixer", "had-attention")}  # fmt: skip
+    delta, attention = "BidirectionalGatedDeltaNet", "SelfAttention"
+    assert kinds["had"] == [delta] * 5 + [attention]
+    assert kinds["had-mixer"] == [delta] * 6
+    assert kinds["had-attention"] == [attention] * 6
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_words_of_bases_are_cut_from_the_left_and_read_back(k, tmp_path):
+    save_tokenizer(make_kmer_tokenizer(k), tmp_path)
+    adapter = open_adapter(tmp_path)
+    tokens = adapter.encode("ACGTNACGT")
+    spelt = adapter.tokenizer.convert_ids_to_tokens(tokens.ids)
+    expected = {1: list("ACGTNACGT"), 3: ["ACG", "T", "N", "ACG", "T"]}[k]
+    assert spelt == ["[CLS]", *expected, "[SEP]"]
+    assert [stop - start for start, stop in zip(tokens.start, tokens.stop, strict=True)] == [
+        0, *map(len, expected), 0]  # fmt: skip
+    assert adapter.tokenizer.decode(tokens.ids, skip_special_tokens=True) == "ACGTNACGT"
+    assert adapter.kind == "words of bases"
 
 
 @pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
@@ -458,6 +503,28 @@ def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
         ids = torch.from_numpy(tokens.ids)[None]
         torch.testing.assert_close(student(ids).last_hidden_state, opened.eval()(ids).last_hidden_state)
         assert (tmp_path / name / "README.md").read_text().count("# DNA encoder") == 1
+
+
+def test_a_student_with_rotary_positions_is_pretrained_goes_on_is_fine_tuned_and_opens_again(corpus, tmp_path):
+    start = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"), attention="rotary", max_tokens=48)
+    plain = TrainingSettings(2, 4)
+    pretrain_student(start, corpus / "windows.fna", plain, "tokens", 0.15, tmp_path / "first", device="cpu")
+    again = Start(initial=str(tmp_path / "first"), max_tokens=48)
+    pretrain_student(
+        again, corpus / "windows.fna", TrainingSettings(0), "tokens", 0.15, tmp_path / "same", device="cpu"
+    )
+    before, same = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "same"))
+    assert all(torch.equal(before[name], same[name]) for name in before)
+    settings = FineTuning("lora", epochs=1, batch=32)
+    fine_tune_on_table(
+        tmp_path / "first", corpus / "task.tsv", "t", "s", settings, 0, 0, tmp_path / "p.parquet", "cpu",
+        output_model=tmp_path / "classifier",
+    )  # fmt: skip
+    said = np.stack(read_table(tmp_path / "p.parquet", TASK_PREDICTIONS)["probabilities"])
+    task = read_task(corpus / "task.tsv")
+    records = [Record(str(row), task.sequences[row]) for row in task.rows("test")]
+    np.testing.assert_allclose(Classifier(tmp_path / "classifier", "cpu").probabilities(records), said, atol=2e-3)
+    assert "# DNA classifier" in (tmp_path / "classifier" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("architecture", "method"), [("had-tiny", "full"), ("deberta-tiny", "lora")])

@@ -8,7 +8,7 @@ import yaml
 
 from genestill.core.configuration import complete_configuration, read_yaml
 from genestill.core.errors import InputError
-from genestill.core.recipes import STRONGEST_BASELINE
+from genestill.core.recipes import STRONGEST_BASELINE, Cell, dna_cells, dna_models
 from genestill.core.settings import expand
 from genestill.student.dna.students import ARCHITECTURES
 from snakemake_process import ROOT, run_snakemake
@@ -24,11 +24,7 @@ def complete(settings: dict) -> dict:
 def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(name):
     dna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["dna"]
     assert dna["students"]
-    made = {
-        f"{name}-{fit}"
-        for name, student in dna["students"].items()
-        for fit in student.get("evaluation_methods", dna["evaluation_methods"])
-    }
+    made = set(dna_models(dna))
     assert dna["compared_with"] in made | set(dna["baselines"]) | {STRONGEST_BASELINE}
 
 
@@ -108,6 +104,88 @@ def test_students_are_trained_several_times_and_fitted_on_several_numbers_of_row
     scored = next(line for line in lines if " sequence-scores " in line)
     assert "/untrained-full.64.7.parquet" in scored
     assert "--question distillation distilled masked-bases 1" in scored
+
+
+def test_ways_of_evaluation_have_tasks_seeds_and_rows_of_their_own():
+    settings = {
+        "tasks": {"gue/mouse_2": "a.tsv", "gue/tf_0": "b.tsv"},
+        "students": {"plain": {"method": "pretrain", "training_rows": [64, 128]}, "untrained": {"method": "pretrain"}},
+        "evaluation_methods": ["probe", "full"],
+        "baselines": ["linear"],
+        "seeds": [1, 2, 3],
+        "by_method": {
+            "probe": {"tasks": ["gue/tf_0"], "seeds": [1, 2]},
+            "full": {"tasks": ["gue/mouse_2"], "training_rows": [64]},
+        },
+    }
+    dna = complete({"recipe": "seqlens", "dataset": {"name": "x"}, "dna": settings})["dna"]
+    dna["students"]["pretrained"] = None
+    cells = {(cell.model, cell.task, cell.rows, cell.seed) for cell in dna_cells(dna)}
+    assert {cell[1:3] for cell in cells if cell[0] == "plain-full"} == {("gue/mouse_2", 64), ("gue/mouse_2", 128)}
+    assert {cell[1:] for cell in cells if cell[0] == "untrained-probe"} == {
+        ("gue/tf_0", None, 1), ("gue/tf_0", None, 2)}  # fmt: skip
+    baseline = {cell[1:] for cell in cells if cell[0] == "linear"}
+    assert baseline == {cell[1:] for cell in cells if cell[0] != "linear"}
+    published = dna_cells(dna, {"gue/tf_0": 5})
+    assert {cell.seed for cell in published if cell.task == "gue/tf_0"} == {1, 2, 3, 4, 5}
+    assert Cell("plain-full", "gue/mouse_2", None, 3).file == "gue/mouse_2/plain-full.all.3"
+
+
+def test_a_published_protocol_gives_each_benchmark_its_folds_and_seeds(tmp_path):
+    settings = {
+        "tasks": {"nucleotide_transformer/H4": "t.tsv", "genomic_benchmarks/human_enhancers_cohn": "t.tsv"},
+        "protocol": "published", "evaluation_methods": ["full"], "baselines": [], "compared_with": None,
+        "questions": dict.fromkeys(("architecture", "student")),
+    }  # fmt: skip
+    calls = [line for line in planned("finetune", settings, tmp_path) if " --name untrained " in line]
+    for task, number in (("H4", 10), ("human_enhancers_cohn", 5)):
+        folds = {line.split(" --folds ")[1].split()[2] for line in calls if f"/{task} " in line}
+        assert folds == {str(fold) for fold in range(number)}
+        assert all(f" --folds {number} " in line for line in calls if f"/{task} " in line)
+
+
+def test_students_of_other_corpora_tokens_pooling_and_start_stand_in_one_run(tmp_path):
+    deberta = {"method": "pretrain", "architecture": "deberta-tiny"}
+    settings = {
+        "students": {
+            "whole": deberta | {"tokens": "bpe-128"},
+            "words": deberta | {"tokens": "3-mers"},
+            "long": {"method": "pretrain", "corpus": "short"},
+            "on": {"method": "pretrain", "corpus": "short", "initial": "whole"},
+            "pooled": {"method": "pretrain", "steps": 0, "initial": "whole", "pooling": "max"},
+        },
+        "corpora": {"short": {"length": 90, "shortest": 60, "evenly_by": "phylum"}},
+        "maximum_test_rows": 50,
+    }
+    done = list_jobs(settings, tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    results = "results/had/had-demo"
+    (short,) = (line for line in lines if " reference windows " in line and "windows/short" in line)
+    assert " --length 90 --shortest 60 --number 400 --evenly-by phylum --strands both " in short
+    trained = {line.split("/student/")[-1].split("/")[0]: line for line in lines if " pretrain-dna " in line}
+    assert f"--tokenizer {results}/student/tokenizers/bpe-128 " in trained["whole"]
+    assert f"--tokenizer {results}/student/tokenizers/3-mers " in trained["words"]
+    assert f"--sequences {results}/reference/windows/short.fna.gz " in trained["on"]
+    assert f"--initial {results}/student/whole/model " in trained["on"]
+    assert "--architecture" not in trained["on"]
+    assert any(" train-tokenizer " in line and " --kmer 3 " in line for line in lines)
+    pooled = [line for line in lines if " student embed " in line and "/student/pooled/model " in line]
+    assert pooled
+    assert all(" --pooling max " in line for line in pooled)
+    (drawn,) = (line for line in lines if " draw-sequence-rows " in line)
+    assert f"--task {results}/reference/phylum.tsv.gz --maximum-test-rows 50 " in drawn
+    fitted = next(line for line in lines if " sequence-fit --kind linear " in line)
+    assert f"--task {results}/reference/tasks/origin/phylum.tsv.gz " in fitted
+
+
+def test_tasks_of_origin_are_made_from_the_genomes_of_the_run_or_of_tables(tmp_path):
+    settings = {"origin_tasks": {"origin/plasmid": {"classes": "plasmid", "length": 500, "number": 100}}}
+    (made,) = planned("origin-task", settings, tmp_path)
+    assert "--genomes results/had/had-demo/reference/simulated_genomes/genomes.tsv " in made
+    assert " --classes plasmid --length 500 --number 100 --test-share 0.4 " in made
+    (windows,) = planned("reference windows", settings, tmp_path)
+    assert "--without-tests-of" not in windows
 
 
 def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):

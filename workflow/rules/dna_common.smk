@@ -23,15 +23,36 @@ DNA_TRAININGS = {
     for name in DNA_STUDENTS
     for number in range(DNA_NUMBER_OF_TRAININGS)
 }
-# Training rows of the tasks, as files are called.
-DNA_ROWS = ["all" if rows is None else rows for rows in DNA["training_rows"]]
+DNA_QUESTIONS = dna_questions(DNA)
+DNA_ORIGIN_TASKS = DNA["origin_tasks"]
+DNA_CORPORA = DNA["corpora"]
 DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
 # A k-mer teacher that is pretrained here reads a window at once.
 DNA_TEACHER_CONTEXT = (
     DNA["windows"]["length"] // config["teacher"]["pretraining"]["k"] + 12
 )
-DNA_TOKENIZER = f"{RESULTS}/student/tokenizer"
-DNA_TASKS = DNA["tasks"] or {CLADE_TASK: f"{RESULTS}/reference/phylum.tsv.gz"}
+DNA_TOKENIZERS = f"{RESULTS}/student/tokenizers"
+# The tables of the tasks: those that are given, and those that are made.
+DNA_GIVEN_TASKS = DNA["tasks"]
+DNA_MADE_TASKS = {
+    task: f"{RESULTS}/reference/{task}.tsv.gz" for task in DNA_ORIGIN_TASKS
+}
+if not (DNA_GIVEN_TASKS or DNA_MADE_TASKS):
+    DNA_MADE_TASKS = {CLADE_TASK: f"{RESULTS}/reference/phylum.tsv.gz"}
+DNA_WHOLE_TASKS = {**DNA_GIVEN_TASKS, **DNA_MADE_TASKS}
+# What is read of them: all rows, or those that are drawn.
+DNA_MOST_ROWS = {
+    "maximum_training_rows": DNA["maximum_training_rows"],
+    "maximum_test_rows": DNA["maximum_test_rows"],
+}
+DNA_TASKS = (
+    {task: f"{RESULTS}/reference/tasks/{task}.tsv.gz" for task in DNA_WHOLE_TASKS}
+    if any(DNA_MOST_ROWS.values())
+    else DNA_WHOLE_TASKS
+)
+# Genomes that a task tests on, and that no window may come from: those of the task that is made by default.
+DNA_HELD_OUT = "phylum" if CLADE_TASK in DNA_MADE_TASKS else None
+DNA_ADMISSION_TASKS = DNA["admission_tasks"] or dna_way(DNA, "probe").tasks
 DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | {
     f"tasks/{task}": (
         f"{RESULTS}/reference/tasks/{task}.fna.gz",
@@ -43,27 +64,51 @@ DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | 
 DNA_MODELS = dna_models(DNA)
 # Whose frozen features are probed and drawn.
 DNA_ENCODERS = [*DNA_STUDENTS, *(["teacher"] if DNA_DISTILLED else [])]
-# By task: the metric by which everything is chosen, and the passes of fine-tuning that its benchmark publishes.
-DNA_METRICS, DNA_PUBLISHED_EPOCHS = {}, {}
+# By task: the metric by which everything is chosen, the passes of fine-tuning that its benchmark publishes, and where
+# that is asked for its folds and the number of its runs.
+DNA_METRICS, DNA_PUBLISHED_EPOCHS, DNA_PUBLISHED_FOLDS, DNA_RUNS = {}, {}, {}, {}
 if DNA["tasks"]:
     # Imported here: it brings pandas, which no other recipe's start waits for.
     from genestill.evaluation.sequence_tasks.tables import published_protocols
 
     for task, protocol in published_protocols(
-        DNA_TASKS, ROOT / "resources" / "sequence_tasks.tsv"
+        DNA_GIVEN_TASKS, ROOT / "resources" / "sequence_tasks.tsv"
     ).items():
         DNA_METRICS[task] = protocol.metric
         DNA_PUBLISHED_EPOCHS[task] = protocol.epochs
+        if DNA["protocol"] == "published":
+            DNA_PUBLISHED_FOLDS[task] = protocol.folds
+            DNA_RUNS[task] = max(protocol.folds, protocol.seeds)
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 # Predictions that the user gives, by model and task.
 DNA_PEERS = config["evaluation"]["predictions"]
-DNA_TSNE_TASK = sorted(DNA_TASKS)[0]
+DNA_TSNE_TASK = sorted(dna_way(DNA, "probe").tasks)[0]
+DNA_CELLS = dna_cells(DNA, DNA_RUNS)
 
 
-def dna_training(student, seed):
-    """The folder of the training of a student that is evaluated with a seed."""
-    number = DNA["seeds"].index(int(seed)) % DNA_NUMBER_OF_TRAININGS
+def dna_place(task, seed):
+    """Which of the seeds of a task a seed is, from 0."""
+    return int(seed) - 1 if DNA_RUNS.get(task) else DNA["seeds"].index(int(seed))
+
+
+def dna_training(student, task, seed):
+    """The folder of the training of a student that is evaluated on a task with a seed."""
+    number = dna_place(task, seed) % DNA_NUMBER_OF_TRAININGS
     return f"{RESULTS}/student/{dna_folder(student, number)}"
+
+
+def dna_model(wildcards):
+    """The model that is fine-tuned: a training of a student, or the teacher once it has passed its check."""
+    if wildcards.student == "teacher":
+        return [TEACHER_MODEL, TEACHER_PASSED]
+    task = f"{wildcards.benchmark_name}/{wildcards.task}"
+    return [f"{dna_training(wildcards.student, task, wildcards.model_seed)}/model"]
+
+
+def dna_pooling(student):
+    """How the states of a student are pooled, or those of the teacher."""
+    own = DNA_STUDENTS[student].get("pooling") if student in DNA_STUDENTS else None
+    return own or DNA["pooling"]
 
 
 def dna_folders(students):
@@ -78,13 +123,13 @@ def dna_features(encoder, task, seed):
     """The frozen features of a task's rows under the teacher or the training of a student that belongs to a seed."""
     if encoder == "teacher":
         return teacher_shards(f"tasks/{task}")
-    return [f"{dna_training(encoder, seed)}/embeddings/{task}.parquet"]
+    return [f"{dna_training(encoder, task, seed)}/embeddings/{task}.parquet"]
 
 
 def dna_token_features(wildcards):
     """The token features of the windows that a student is aligned with: of its teacher, or of one with random weights."""
     student, _ = DNA_TRAININGS[wildcards.student]
-    random = DNA_STUDENTS[student]["teacher"] == "random"
+    random = DNA_STUDENTS[student].get("teacher") == "random"
     return (
         teacher_shards("windows", "token", RANDOM_TEACHER)
         if random
@@ -102,17 +147,30 @@ def dna_kind(name):
     return "control" if control else "student"
 
 
+# Settings of students that their training is not told.
+DNA_NOT_OF_TRAINING = {
+    "method",
+    "evaluation_methods",
+    "teacher",
+    "corpus",
+    "tokens",
+    "pooling",
+    "training_rows",
+}
+
+
 def dna_student(name):
-    """Command-line options of a student: all its settings but its method and its fits."""
+    """Command-line options of a student: all its settings but those of the rules and of its evaluation."""
     student, number = DNA_TRAININGS[name]
     settings = {"seed": config["seed"]} | {
         key: value
         for key, value in DNA_STUDENTS[student].items()
-        if key not in ("method", "evaluation_methods", "teacher") and value is not None
+        if key not in DNA_NOT_OF_TRAINING and value is not None
     }
     settings["seed"] += number
     if settings.get("initial"):
-        settings.pop("architecture", None)
+        for key in ("architecture", "attention", "parameters"):
+            settings.pop(key, None)
         settings["initial"] = dna_start(name)
     return options(**settings)
 
@@ -134,10 +192,22 @@ def dna_initial(wildcards):
     return initial if initial and (made or Path(initial).exists()) else []
 
 
-def dna_epochs(task):
-    """Passes over the training rows of a task; None leaves it to the command, which makes 20."""
-    return (
-        DNA["task_epochs"].get(task) or DNA["epochs"] or DNA_PUBLISHED_EPOCHS.get(task)
+def dna_fine_tuning(wildcards):
+    """Options of a fine-tuning: learning rates and passes of its way, folds, and what all have.
+
+    Passes of None are left to the command, which makes 20.
+    """
+    task = f"{wildcards.benchmark_name}/{wildcards.task}"
+    way = dna_way(DNA, wildcards.method)
+    epochs = (
+        DNA["task_epochs"].get(task) or way.epochs or DNA_PUBLISHED_EPOCHS.get(task)
+    )
+    return options(
+        reverse_complement_augmentation=DNA["reverse_complement_augmentation"],
+        epochs=epochs,
+        batch=DNA["batch"],
+        learning_rates=way.learning_rates,
+        **dna_fold(task, wildcards.model_seed),
     )
 
 
@@ -152,18 +222,43 @@ def dna_rows(wildcards):
     return options(rows=None if wildcards.rows == "all" else int(wildcards.rows))
 
 
-def dna_fold(seed):
+def dna_fold(task, seed):
     """Options of cross-validation: the n-th seed is validated on the n-th fold."""
-    folds = DNA["folds"]
-    return {"folds": folds, "fold": DNA["seeds"].index(seed) % folds} if folds else {}
+    folds = DNA["folds"] or DNA_PUBLISHED_FOLDS.get(task)
+    return {"folds": folds, "fold": dna_place(task, seed) % folds} if folds else {}
+
+
+def dna_tokens(student):
+    """What a student reads, as the folder of its tokenizer is called: bpe-4096, 6-mers."""
+    return DNA_STUDENTS[student].get("tokens") or f"bpe-{DNA['vocabulary']}"
 
 
 def dna_tokenizer(wildcards):
-    """The byte-pair tokenizer, for the students that read byte pairs and start afresh."""
-    student = DNA_STUDENTS[DNA_TRAININGS[wildcards.student][0]]
+    """The tokenizer of a student that starts afresh and reads more than single bases."""
+    name, _ = DNA_TRAININGS[wildcards.student]
+    student = DNA_STUDENTS[name]
     fresh = not student.get("initial")
     return (
-        DNA_TOKENIZER
+        f"{DNA_TOKENIZERS}/{dna_tokens(name)}"
         if fresh and str(student.get("architecture")).startswith("deberta")
         else []
     )
+
+
+def dna_corpus(wildcards):
+    """The windows that a student is pretrained on."""
+    name, _ = DNA_TRAININGS[wildcards.student]
+    corpus = DNA_STUDENTS[name].get("corpus")
+    return f"{RESULTS}/reference/windows/{corpus}.fna.gz" if corpus else DNA_WINDOWS
+
+
+def dna_window_settings(corpus):
+    """Options of the windows of a corpus, of None those of all that name no corpus."""
+    given = DNA["windows"] | DNA_CORPORA.get(corpus, {})
+    settings = {key: value for key, value in given.items() if key != "genomes"}
+    return options(**settings, without_tests_of=DNA_HELD_OUT)
+
+
+def dna_genomes(given):
+    """Tables of genomes: those that are given, else that of the run."""
+    return given or [COMMUNITY_GENOMES]

@@ -1,4 +1,7 @@
 # The recipes had and seqlens after their students: tasks, probes, fine-tuning, baselines, table.
+from genestill.reference.settings import OriginTaskSettings
+
+
 rule make_clade_task:
     input:
         genomes=COMMUNITY_GENOMES,
@@ -25,6 +28,66 @@ rule make_clade_task:
         " --rank {wildcards.rank:q} --length {params.length:q} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
+rule make_origin_task:
+    input:
+        genomes=lambda wildcards: dna_genomes(
+            DNA_ORIGIN_TASKS[f"origin/{wildcards.task}"]["genomes"]
+        ),
+    output:
+        f"{RESULTS}/reference/origin/{{task}}.tsv.gz",
+    log:
+        f"{RESULTS}/logs/reference/make_origin_task_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/make_origin_task_{{task}}.tsv"
+    wildcard_constraints:
+        task="[a-z0-9-]+",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        folder=options(genomes_folder=REFERENCE["genomes_folder"]),
+        settings=lambda wildcards: options(
+            **select_settings(
+                DNA_ORIGIN_TASKS[f"origin/{wildcards.task}"], OriginTaskSettings
+            )
+        ),
+        seed=config["seed"],
+    shell:
+        "python -m genestill reference origin-task --genomes {input.genomes:q} {params.folder} {params.settings}"
+        " --seed {params.seed:q} --output {output:q} 2> {log:q}"
+
+
+rule draw_sequence_task:
+    input:
+        lambda wildcards: DNA_WHOLE_TASKS[
+            f"{wildcards.benchmark_name}/{wildcards.task}"
+        ],
+    output:
+        f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.tsv.gz",
+    log:
+        f"{RESULTS}/logs/reference/draw_sequence_task_{{benchmark_name}}_{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/draw_sequence_task_{{benchmark_name}}_{{task}}.tsv"
+    wildcard_constraints:
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        most=options(**DNA_MOST_ROWS),
+        seed=config["seed"],
+    shell:
+        "python -m genestill evaluation draw-sequence-rows --task {input:q} {params.most} --seed {params.seed:q}"
+        " --output {output:q} 2> {log:q}"
+
+
 rule embed_sequence_task:
     input:
         model=f"{RESULTS}/student/{{student}}/model",
@@ -47,7 +110,7 @@ rule embed_sequence_task:
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
-        pooling=DNA["pooling"],
+        pooling=lambda wildcards: dna_pooling(DNA_TRAININGS[wildcards.student][0]),
         device=device,
     shell:
         "OMP_NUM_THREADS=1 python -m genestill student embed {input.sequences:q} --model {input.model:q}"
@@ -145,7 +208,7 @@ rule probe_sequence_task:
 
 rule finetune_on_sequence_task:
     input:
-        model=lambda wildcards: f"{dna_training(wildcards.student, wildcards.model_seed)}/model",
+        model=dna_model,
         task=lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
         f"{DNA_SCORES}/predictions/{{benchmark_name}}/{{task}}/{{student}}-{{method}}.{{rows}}.{{model_seed}}.parquet",
@@ -169,19 +232,13 @@ rule finetune_on_sequence_task:
         gpu_model=GPU_MODEL,
     params:
         kind=lambda wildcards: dna_kind(wildcards.student),
-        pooling=DNA["pooling"],
-        settings=lambda wildcards: options(
-            reverse_complement_augmentation=DNA["reverse_complement_augmentation"],
-            epochs=dna_epochs(f"{wildcards.benchmark_name}/{wildcards.task}"),
-            batch=DNA["batch"],
-            learning_rates=DNA["learning_rates"],
-            **dna_fold(int(wildcards.model_seed)),
-        ),
+        pooling=lambda wildcards: dna_pooling(wildcards.student),
+        settings=dna_fine_tuning,
         metric=dna_metric,
         rows=dna_rows,
         device=device,
     shell:
-        "python -m genestill student finetune --model {input.model:q} --name {wildcards.student:q}"
+        "python -m genestill student finetune --model {input.model[0]:q} --name {wildcards.student:q}"
         " --model-kind {params.kind:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
         " --pooling {params.pooling:q} {params.settings} {params.metric} {params.rows} --seed {wildcards.model_seed:q} --device {params.device}"
@@ -251,13 +308,7 @@ rule import_sequence_predictions:
 rule score_sequence_tasks:
     input:
         predictions=[
-            *expand(
-                f"{DNA_SCORES}/predictions/{{task}}/{{model}}.{{rows}}.{{seed}}.parquet",
-                task=DNA_TASKS,
-                model=DNA_MODELS,
-                rows=DNA_ROWS,
-                seed=DNA["seeds"],
-            ),
+            *(f"{DNA_SCORES}/predictions/{cell.file}.parquet" for cell in DNA_CELLS),
             *expand(
                 f"{RESULTS}/evaluation/imported/{{peer}}/{{task}}.parquet",
                 peer=DNA_PEERS,
@@ -322,9 +373,15 @@ rule score_sequence_tasks:
         ),
         questions=" ".join(
             options(
-                question=[name, one["model"], one["minus"], one["rows_factor"] or 1]
+                question=[
+                    name,
+                    one["model"],
+                    one["minus"],
+                    one["rows_factor"] or 1,
+                    *(one["tasks"] or ()),
+                ]
             )
-            for name, one in dna_questions(DNA).items()
+            for name, one in DNA_QUESTIONS.items()
         ),
         seed=config["seed"],
     shell:

@@ -1,7 +1,7 @@
 # The recipes had and seqlens up to their students: windows, tokenizer, teacher, students.
 rule cut_windows:
     input:
-        genomes=COMMUNITY_GENOMES,
+        genomes=dna_genomes(DNA["windows"]["genomes"]),
     output:
         DNA_WINDOWS,
     log:
@@ -16,24 +16,43 @@ rule cut_windows:
         runtime=60,
     params:
         folder=options(genomes_folder=REFERENCE["genomes_folder"]),
-        settings=options(
-            **DNA["windows"], without_tests_of=None if DNA["tasks"] else "phylum"
-        ),
+        settings=dna_window_settings(None),
         seed=config["seed"],
     shell:
         "python -m genestill reference windows --genomes {input.genomes:q} {params.folder}"
         " {params.settings} --seed {params.seed:q} --output {output:q} 2> {log:q}"
 
 
+use rule cut_windows as cut_corpus with:
+    input:
+        genomes=lambda wildcards: dna_genomes(
+            DNA_CORPORA[wildcards.corpus].get("genomes") or DNA["windows"]["genomes"]
+        ),
+    output:
+        f"{RESULTS}/reference/windows/{{corpus}}.fna.gz",
+    log:
+        f"{RESULTS}/logs/reference/cut_corpus_{{corpus}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/cut_corpus_{{corpus}}.tsv"
+    wildcard_constraints:
+        corpus="|".join(map(re.escape, DNA_CORPORA)) or "(?!)",
+    params:
+        folder=options(genomes_folder=REFERENCE["genomes_folder"]),
+        settings=lambda wildcards: dna_window_settings(wildcards.corpus),
+        seed=config["seed"],
+
+
 rule train_tokenizer:
     input:
         DNA_WINDOWS,
     output:
-        directory(DNA_TOKENIZER),
+        directory(f"{DNA_TOKENIZERS}/{{tokens}}"),
     log:
-        f"{RESULTS}/logs/student/train_tokenizer.log",
+        f"{RESULTS}/logs/student/train_tokenizer_{{tokens}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/student/train_tokenizer.tsv"
+        f"{RESULTS}/benchmarks/student/train_tokenizer_{{tokens}}.tsv"
+    wildcard_constraints:
+        tokens=r"bpe-\d+|\d-mers",
     conda:
         "../../envs/genestill.yaml"
     threads: 2
@@ -43,9 +62,13 @@ rule train_tokenizer:
         ),
         runtime=120,
     params:
-        vocabulary=DNA["vocabulary"],
+        words=lambda wildcards: (
+            options(kmer=wildcards.tokens.removesuffix("-mers"))
+            if wildcards.tokens.endswith("-mers")
+            else options(vocabulary=wildcards.tokens.removeprefix("bpe-"))
+        ),
     shell:
-        "python -m genestill student train-tokenizer --sequences {input:q} --vocabulary {params.vocabulary:q}"
+        "python -m genestill student train-tokenizer --sequences {input:q} {params.words}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -72,7 +95,7 @@ rule index_windows:
 
 rule pretrain_dna_student:
     input:
-        sequences=DNA_WINDOWS,
+        sequences=dna_corpus,
         tokenizer=dna_tokenizer,
         initial=dna_initial,
         admitted=TEACHER_ADMITTED,

@@ -10,7 +10,7 @@ FETCHED = [
     for path in [
         *DATASET.values(),
         *(REFERENCE | {"database": None}).values(),
-        *DNA_TASKS.values(),
+        *DNA_GIVEN_TASKS.values(),
     ]
     if is_downloaded(path)
 ]

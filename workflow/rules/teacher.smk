@@ -375,9 +375,11 @@ elif config["recipe"] in ("had", "seqlens"):
     ADMISSION_SECTION = DNA_SECTIONS["Answer"]
     ADMISSION_KMERS = [[1, 5]]
     ADMISSION_READS = {
-        "tables": list(DNA_TASKS.values()),
+        "tables": [DNA_TASKS[task] for task in DNA_ADMISSION_TASKS],
         "embeddings": [
-            shard for task in DNA_TASKS for shard in teacher_shards(f"tasks/{task}")
+            shard
+            for task in DNA_ADMISSION_TASKS
+            for shard in teacher_shards(f"tasks/{task}")
         ],
     }
 else:
@@ -416,8 +418,14 @@ rule admit_teacher:
             options(**ADMISSION_READS)
             if "tables" not in ADMISSION_READS
             else " ".join(
-                options(sequence_task=[task, table, *teacher_shards(f"tasks/{task}")])
-                for task, table in DNA_TASKS.items()
+                options(
+                    sequence_task=[
+                        task,
+                        DNA_TASKS[task],
+                        *teacher_shards(f"tasks/{task}"),
+                    ]
+                )
+                for task in DNA_ADMISSION_TASKS
             )
         ),
         kmers=" ".join(options(kmers=pair) for pair in ADMISSION_KMERS),

@@ -2,13 +2,14 @@
 
 from genestill.core.errors import InputError
 from genestill.core.recipes import (
-    CLADE_TASK,
     NOT_OF_METHOD,
     STRONGEST_BASELINE,
     asked_of_teacher,
     dna_models,
     dna_questions,
     dna_students,
+    dna_tasks,
+    dna_way,
     mrna_students,
 )
 
@@ -118,7 +119,7 @@ def _refuse_taken(key: str, name: str, taken: dict[str, str]) -> None:
 def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
     taken = {name: f"dna.students.{name}" for name in dna_students(dna)} | {"teacher": "the teacher"}
     taken |= {name: f"the baseline {name}" for name in dna["baselines"]}
-    tasks = list(dna["tasks"] or [CLADE_TASK])
+    tasks = dna_tasks(dna)
     for name, given in predictions.items():
         where = f"configuration: evaluation.predictions.{name}"
         _refuse_taken(f"evaluation.predictions.{name}", name, taken)
@@ -139,7 +140,7 @@ def _refuse_of_dna(dna: dict) -> None:
     for name in dna_students(dna):
         if mistake := _mistake_of_student(dna, name):
             raise InputError(f"configuration: dna.students.{name}: {mistake}")
-    models, tasks = dna_models(dna), dna["tasks"] or [CLADE_TASK]
+    models, tasks = dna_models(dna), dna_tasks(dna)
     strongest = [STRONGEST_BASELINE] if dna["baselines"] else []
     references = [*models, *strongest]
     if dna["compared_with"] not in (None, *references):
@@ -154,6 +155,24 @@ def _refuse_of_dna(dna: dict) -> None:
                     f"configuration: dna.questions.{name}.{role} is {question[role]!r}; expected one of "
                     f"{', '.join(asked)}"
                 )
+    named = {"admission_tasks": dna["admission_tasks"]}
+    named |= {f"questions.{name}.tasks": question["tasks"] for name, question in dna_questions(dna).items()}
+    named |= {f"by_method.{method}.tasks": way["tasks"] for method, way in dna["by_method"].items()}
+    for key, some in named.items():
+        for task in some or ():
+            if task not in tasks:
+                raise InputError(f"configuration: dna.{key} names {task!r}; expected some of {', '.join(tasks)}")
+    for method in dna["by_method"]:
+        if strange := set(dna_way(dna, method).seeds) - set(dna["seeds"]):
+            raise InputError(
+                f"configuration: dna.by_method.{method}.seeds names {min(strange)}; expected some of dna.seeds, by "
+                "which trainings are told apart"
+            )
+    if dna["protocol"] == "published" and (dna["folds"] or any(way["seeds"] for way in dna["by_method"].values())):
+        raise InputError(
+            "configuration: dna.protocol is published, which takes folds and seeds from resources/sequence_tasks.tsv; "
+            "expected no dna.folds and no seeds in dna.by_method"
+        )
     if len(dna["seeds"]) < (dna["trainings"] or 1):
         raise InputError(
             f"configuration: dna.trainings is {dna['trainings']}, but there are {len(dna['seeds'])} dna.seeds; each "
@@ -172,14 +191,22 @@ def _refuse_of_dna(dna: dict) -> None:
 def _mistake_of_student(dna: dict, name: str) -> str | None:
     """What would stop or mislead the training of a student, as a sentence; None where nothing would."""
     given, whole = dna["students"][name], dna_students(dna)[name]
-    method, length = given["method"], dna["windows"]["length"]
+    method = given["method"]
     if strange := sorted(given.keys() & NOT_OF_METHOD[method]):
         return f"{strange[0]} is not a setting of the method {method}"
+    longest = dna["corpora"].get(given.get("corpus"), {}).get("length") or dna["windows"]["length"]
+    length = max(longest, dna["windows"]["length"]) if method == "distil" else longest
+    if given.get("corpus") and given["corpus"] not in dna["corpora"]:
+        return f"corpus is {given['corpus']!r}; expected one of dna.corpora: {', '.join(dna['corpora']) or '(none)'}"
     if whole.get("initial"):
+        if whole["initial"].endswith(f"/student/{name}/model"):
+            return "initial names the student itself"
         return None
     if not whole.get("architecture"):
         return "neither architecture nor initial is given; expected one of them"
     byte_pairs = whole["architecture"].startswith("deberta")
+    if not byte_pairs and (given.get("tokens") or whole.get("attention")):
+        return "tokens and attention are settings of deberta students"
     if not byte_pairs and whole["max_tokens"] < length:
         return f"max_tokens is {whole['max_tokens']}, less than the {length} bases of a window"
     return None

@@ -1,10 +1,13 @@
 """What follows from a completed configuration, for the rules and for the checks before the first job."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 
-# Settings of dna.defaults that the other method of training does not know.
+# Settings of students of had and seqlens that the other method of training does not know.
 NOT_OF_METHOD = {
-    "distil": {"masking", "reverse_complement_augmentation"},
+    "distil": {"masking", "reverse_complement_augmentation", "corpus"},
     "pretrain": {"objective", "scope", "alignment_pooling", "teacher"},
 }
 # What a teacher can be asked for.
@@ -25,7 +28,7 @@ def results_folder(configuration: dict) -> str:
 
 
 def dna_students(dna: dict) -> dict[str, dict]:
-    """Students of had and seqlens by name, without those that are null, each with the defaults that its method knows."""
+    """Students of had and seqlens by name, but those that are null; each with the defaults that its method knows."""
     return {
         name: {key: value for key, value in dna["defaults"].items() if key not in NOT_OF_METHOD[student["method"]]}
         | student
@@ -39,19 +42,107 @@ def dna_questions(dna: dict) -> dict[str, dict]:
     return {name: question for name, question in dna["questions"].items() if question is not None}
 
 
+def dna_methods(dna: dict) -> dict[str, list[str]]:
+    """In which ways each student of had and seqlens is evaluated; and the teacher, where there is one."""
+    methods = {
+        name: student.get("evaluation_methods") or dna["evaluation_methods"]
+        for name, student in dna_students(dna).items()
+    }
+    if needs_dna_teacher(dna):
+        methods["teacher"] = dna["teacher_evaluation_methods"]
+    return methods
+
+
+def needs_dna_teacher(dna: dict) -> bool:
+    """Whether had or seqlens has a teacher: students learn from it, or it is fine-tuned beside them."""
+    return bool(distilled_students(dna)) or dna["teacher_evaluation_methods"] != ["probe"]
+
+
 def dna_models(dna: dict) -> dict[str, str]:
     """Every model of had and seqlens by the name of its files: how the tables call it.
 
     Students are measured beside the teacher that they learn from.
     """
-    models = {
-        f"{name}-{fit}": f"{name} (fit={fit})"
-        for name, student in dna_students(dna).items()
-        for fit in student.get("evaluation_methods") or dna["evaluation_methods"]
-    }
-    if distilled_students(dna):
-        models["teacher-probe"] = "teacher (fit=probe)"
+    models = {f"{name}-{fit}": f"{name} (fit={fit})" for name, fits in dna_methods(dna).items() for fit in fits}
     return models | {baseline: baseline for baseline in dna["baselines"]}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fit of had or seqlens: a model by the name of its files, a task, training rows (None: all), and a seed."""
+
+    model: str
+    task: str
+    rows: int | None
+    seed: int
+
+    @property
+    def file(self) -> str:
+        """Where its predictions lie, without the suffix."""
+        return f"{self.task}/{self.model}.{self.rows or 'all'}.{self.seed}"
+
+
+def dna_tasks(dna: dict) -> list[str]:
+    """Tasks of had and seqlens: those of tables and those that are made, or the one that is made by default."""
+    return [*dna["tasks"], *dna["origin_tasks"]] or [CLADE_TASK]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How models of had and seqlens are evaluated by one method: the general settings, or the method's own."""
+
+    tasks: list[str]
+    seeds: list[int]
+    training_rows: list[int | None]
+    learning_rates: list[float]
+    epochs: int | None
+
+
+def dna_way(dna: dict, method: str) -> Way:
+    """The settings of a method of evaluation: those of ``dna.by_method`` over the general ones."""
+    general = Way(dna_tasks(dna), dna["seeds"], dna["training_rows"], dna["learning_rates"], dna["epochs"])
+    if method not in dna["by_method"]:
+        return general
+    return Way(
+        dna["by_method"][method]["tasks"] or general.tasks,
+        dna["by_method"][method]["seeds"] or general.seeds,
+        dna["by_method"][method]["training_rows"] or general.training_rows,
+        dna["by_method"][method]["learning_rates"] or general.learning_rates,
+        dna["by_method"][method]["epochs"] or general.epochs,
+    )
+
+
+def dna_cells(dna: dict, runs: Mapping[str, int] | None = None) -> list[Cell]:
+    """Every fit of a run, each once; baselines are fitted wherever a student or the teacher is.
+
+    ``runs`` are the numbers of runs that benchmarks publish, by task: their seeds are 1, 2 and so on.
+    """
+    found: dict[Cell, None] = {}
+    for name, methods in dna_methods(dna).items():
+        own = dna["students"][name].get("training_rows") if name in dna["students"] else None
+        for method in methods:
+            way = dna_way(dna, method)
+            for task in way.tasks:
+                published = (runs or {}).get(task)
+                seeds = range(1, published + 1) if published else way.seeds
+                for rows in own or way.training_rows:
+                    for model in (f"{name}-{method}", *dna["baselines"]):
+                        found |= {Cell(model, task, rows, seed): None for seed in seeds}
+    return list(found)
+
+
+def with_initial_students(configuration: dict) -> dict:
+    """The configuration in which a student that goes on from another student of the run names that one's folder."""
+    if configuration["recipe"] not in ("had", "seqlens"):
+        return configuration
+    dna, folder = configuration["dna"], results_folder(configuration)
+    students = {
+        name: student | {"initial": f"{folder}/student/{student['initial']}/model"}
+        if student and student.get("initial") in dna["students"]
+        else student
+        for name, student in dna["students"].items()
+    }
+    return configuration | {"dna": dna | {"students": students}}
 
 
 def distilled_students(dna: dict) -> list[str]:
@@ -83,7 +174,6 @@ def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
         return ({"corpus": corpus} if corpus else {}) | {"benchmark": ["sequence"]}
     if configuration["recipe"] in ("had", "seqlens"):
         dna = configuration["dna"]
-        if not distilled_students(dna):
-            return {}
-        return {"windows": ["token"]} | {f"tasks/{task}": ["sequence"] for task in dna["tasks"] or [CLADE_TASK]}
+        asked = {f"tasks/{task}": ["sequence"] for task in dna_way(dna, "probe").tasks}
+        return {"windows": ["token"]} | asked if distilled_students(dna) else {}
     return {"contigs": ["sequence"]} if configuration["student"]["teacher"] == "embeddings" else {}

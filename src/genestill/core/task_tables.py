@@ -88,23 +88,28 @@ def keep_training_rows(table: TaskTable, rows: int | None, seed: int, path: str 
     Validation rows that the table marks become training rows like the others, for few would be left of them. Raises
     `InputError` if there are not as many, or fewer than classes.
     """
-    if rows is None:
-        return table
+    return table if rows is None else table.of_rows(keep_rows(table, "training", rows, seed, path), table.test)
+
+
+def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Path) -> np.ndarray:
+    """Numbers of ``rows`` of the rows of a kind, ``training`` or ``test``, drawn with the shares of the classes.
+
+    Raises `InputError` if there are not as many, or fewer than two a class.
+    """
     from sklearn.model_selection import train_test_split
 
-    train, most = table.train, len(table.train)
-    if not 2 * len(table.classes) <= rows <= most:
+    given = table.train if kind == "training" else table.test
+    most, classes = len(given), len(table.classes)
+    if not 2 * classes <= rows <= most:
         raise InputError(
-            f"{path}: {rows} of {most} training rows of {len(table.classes)} classes are asked for; expected "
-            f"{2 * len(table.classes)} to {most}"
+            f"{path}: {rows} of {most} {kind} rows of {classes} classes are asked for; expected {2 * classes} to {most}"
         )
-    kept = train
-    if rows < most:
-        try:
-            kept = train_test_split(train, train_size=rows, stratify=table.labels[train], random_state=seed)[0]
-        except ValueError as error:
-            raise InputError(f"{path}: {rows} training rows cannot be drawn ({error})") from None
-    return table.of_rows(kept, table.test)
+    if rows == most:
+        return given
+    try:
+        return train_test_split(given, train_size=rows, stratify=table.labels[given], random_state=seed)[0]
+    except ValueError as error:
+        raise InputError(f"{path}: {rows} {kind} rows cannot be drawn ({error})") from None
 
 
 def variant_of(fit: str, rows: int | None) -> str:

@@ -119,6 +119,12 @@ class SequenceTaskSettings(Settings):
         f"Models fitted from scratch that stand in the same table: {_described(SEQUENCE_BASELINES)}.",
         choices=tuple(SEQUENCE_BASELINES),
     )
+    maximum_training_rows: int | None = setting(
+        None, "Training rows of a task at most, drawn with the shares of the classes; null takes all.", minimum=4
+    )
+    maximum_test_rows: int | None = setting(
+        None, "Test rows of a task at most, drawn with the shares of the classes; null takes all.", minimum=4
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from genestill.reference.assembly_commands import add_commands as add_assembly_c
 from genestill.reference.settings import (
     CladeTaskSettings,
     CommunitySettings,
+    OriginTaskSettings,
     SimulatedGenomeSettings,
     WindowSettings,
     WithheldSettings,
@@ -21,6 +22,7 @@ def add_commands(commands) -> None:
     add_assembly_commands(commands)
     _add_windows(commands)
     _add_clade_task(commands)
+    _add_origin_task(commands)
 
 
 def add_genomes(parser) -> None:
@@ -134,7 +136,10 @@ def _run_withheld(options) -> None:
 def _add_windows(commands) -> None:
     summary = "windows at random places of genomes, for models that learn from bare sequence"
     parser = commands.add_parser("windows", help=summary, description=summary)
-    add_genomes(parser)
+    parser.add_argument(
+        "--genomes", required=True, nargs="+", metavar="TSV", help="tables of genomes: file, and lineage or taxid"
+    )
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside each table)")
     add_settings(parser, WindowSettings)
     parser.add_argument(
         "--without-tests-of", metavar="RANK", help="leave out the genomes that clade-task tests on at this rank"
@@ -151,7 +156,7 @@ def _run_windows(options) -> dict:
     from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows
 
     settings = settings_of(WindowSettings, options)
-    genomes = read_genomes(options.genomes, options.genomes_folder)
+    genomes = [genome for table in options.genomes for genome in read_genomes(table, options.genomes_folder)]
     rank = options.without_tests_of
     tested = clade_test_genomes(genomes, rank, options.seed) if rank else set()
     genomes = [genome for genome in choose_clade(genomes, settings.clade) if genome.name not in tested]
@@ -180,3 +185,26 @@ def _run_clade_task(options) -> dict:
     genomes = read_genomes(options.genomes, options.genomes_folder)
     write_clade_task(genomes, task.rank, task.length, task.number, options.seed, options.output)
     return {"checksums": checksums_of(genome.path for genome in genomes)}
+
+
+def _add_origin_task(commands) -> None:
+    summary = "a task table: from a plasmid or a chromosome, or from which kind of organism does a window come"
+    parser = commands.add_parser("origin-task", help=summary, description=summary)
+    parser.add_argument(
+        "--genomes", required=True, nargs="+", metavar="TSV",
+        help="tables of genomes: file, lineage or taxid, and for kingdoms, where wanted, origin and tested",
+    )  # fmt: skip
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside each table)")
+    add_settings(parser, OriginTaskSettings)
+    add_seed(parser)
+    parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.set_defaults(run=_run_origin_task)
+
+
+def _run_origin_task(options) -> dict:
+    from genestill.core.files import checksums_of
+    from genestill.reference.origin import write_origin_task
+
+    settings = settings_of(OriginTaskSettings, options)
+    used = write_origin_task(options.genomes, options.genomes_folder, settings, options.seed, options.output)
+    return {"checksums": checksums_of(genome.path for genome in used)}

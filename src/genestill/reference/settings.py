@@ -191,6 +191,23 @@ class ProbeTaskSettings(Settings):
 
 
 @dataclass(frozen=True)
+class OriginTaskSettings(Settings):
+    """What a task asks of a window's origin."""
+
+    classes: str = setting(
+        REQUIRED,
+        "plasmid or chromosome, of genomes that have both; or kingdom: the column origin of the table of genomes, else "
+        "the domain.",
+        choices=("plasmid", "kingdom"),
+    )
+    length: int = setting(1000, "Length of a window.", unit="bases", minimum=20)
+    number: int = setting(2000, "Windows in all, of every class as many.", minimum=4)
+    test_share: float = setting(
+        0.4, "Share of the windows that are for the test.", exclusive_minimum=0, exclusive_maximum=1
+    )
+
+
+@dataclass(frozen=True)
 class CladeTaskSettings(Settings):
     """Which windows a clade task asks about."""
 

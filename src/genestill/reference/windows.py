@@ -1,6 +1,6 @@
 """Windows of genomes: what DNA models are pretrained and distilled on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed
         nonlocal written
         for genome, wanted in progress(zip(genomes, share, strict=True), len(genomes), "genomes", "cutting windows"):
             drawn = np.random.default_rng([seed, _SHAPES, *genome.name.encode()])
-            for name, window in _windows(genome, settings.length, wanted, [seed]):
+            for name, window in draw_windows(genome, settings.length, wanted, [seed]):
                 written += 1
                 kept = int(drawn.integers(settings.shortest or settings.length, settings.length + 1))
                 window, turned = window[:kept], settings.strands == "both" and drawn.random() < 0.5
@@ -85,9 +85,19 @@ def _windows_per_genome(genomes: Sequence[Genome], settings: WindowSettings) -> 
     return shares.tolist()
 
 
-def _windows(genome: Genome, length: int, wanted: int, stream: Sequence[int]):
+def draw_windows(
+    genome: Genome, length: int, wanted: int, stream: Sequence[int], records: Collection[str] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield (genome|contig|start, window) of up to ``wanted`` places of a genome, each once.
+
+    ``stream`` fixes them with the genome's name; ``records`` are the ids of the contigs that count, None for all.
+    """
     generator = np.random.default_rng([*stream, *genome.name.encode()])
-    contigs = [(name, sequence) for name, sequence in read_fasta(genome.path) if 2 * len(sequence) >= length]
+    contigs = [
+        (name, sequence)
+        for name, sequence in read_fasta(genome.path)
+        if 2 * len(sequence) >= length and (records is None or name in records)
+    ]
     if not contigs:
         return
     places = np.array([max(1, len(sequence) - length + 1) for _, sequence in contigs], dtype=np.float64)
@@ -126,7 +136,7 @@ def write_clade_task(
         (window, name, split)
         for name, found in clades
         for genome, split in found
-        for _, window in _windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
+        for _, window in draw_windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
     ]
     with write_compressed(output) as handle:
         pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(handle, sep="\t", index=False)

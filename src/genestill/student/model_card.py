@@ -75,9 +75,12 @@ logits = model(**tokenizer(["ACGTACGT", "GGCA"], padding=True, return_tensors="p
 }
 
 
+_KINDS["roformer"] = _KINDS["deberta-v2"]
+
 _PIPELINES = {
     "genestill-encoder": "feature-extraction",
     "deberta-v2": "feature-extraction",
+    "roformer": "feature-extraction",
     "classifier": "text-classification",
 }
 

@@ -1,3 +1,3 @@
 """What encoders may be, apart from the code that needs torch."""
 
-BACKBONES = ("delta_hybrid", "transformer")
+BACKBONES = ("delta_hybrid", "transformer", "delta")

@@ -5,16 +5,27 @@ from genestill.core.kinds import KINDS
 from genestill.core.options import add_seed
 from genestill.core.recipes import STRONGEST_BASELINE
 from genestill.core.settings import add_settings, settings_of
-from genestill.evaluation.settings import SEQUENCE_BASELINES, BaselineSettings
+from genestill.evaluation.settings import SEQUENCE_BASELINES, BaselineSettings, SequenceTaskSettings
 
 
 def add_commands(commands) -> None:
     """Add the commands to ``genestill evaluation``."""
+    _add_draw(commands)
     _add_rows(commands)
     _add_baseline(commands)
     _add_import(commands)
     _add_scores(commands)
     _add_tsne(commands)
+
+
+def _add_draw(commands) -> None:
+    summary = "some of the rows of a task table, with the shares of its classes"
+    parser = commands.add_parser("draw-sequence-rows", help=summary, description=summary)
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
+    add_settings(parser, SequenceTaskSettings, only=["maximum_training_rows", "maximum_test_rows"])
+    add_seed(parser, "the rows")
+    parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.set_defaults(run=_run_draw)
 
 
 def _add_rows(commands) -> None:
@@ -67,7 +78,8 @@ def _add_scores(commands) -> None:
     )
     parser.add_argument(
         "--question", action="append", nargs="+", default=[], metavar="NAME",
-        help="a name, a model, the model that is subtracted, and of how many times the training rows (default: 1)",
+        help="a name, a model, the model that is subtracted, of how many times the training rows (default: 1), and the "
+        "tasks whose mean is asked (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--copies", action="append", nargs=2, default=[], metavar=("TASK", "TSV"),
@@ -92,6 +104,12 @@ def _add_tsne(commands) -> None:
     add_seed(parser, "the choice and of t-SNE")
     parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
     parser.set_defaults(run=_run_tsne)
+
+
+def _run_draw(options) -> None:
+    from genestill.evaluation.sequence_tasks.pipeline import draw_rows
+
+    draw_rows(options.task, options.maximum_training_rows, options.maximum_test_rows, options.seed, options.output)
 
 
 def _run_rows(options) -> None:
@@ -144,9 +162,11 @@ def _run_scores(options) -> None:
 def _question(words: list[str]):
     from genestill.evaluation.sequence_tasks.scores import Question
 
-    if not (3 <= len(words) <= 4 and all(word.isdigit() for word in words[3:])):
-        raise InputError(f"--question {' '.join(words)}: expected a name, two models and, where it is not 1, a number")
-    return Question(*words[:3], *map(int, words[3:]))
+    if len(words) < 3 or not all(word.isdigit() for word in words[3:4]):
+        raise InputError(
+            f"--question {' '.join(words)}: expected a name, two models and, where it is not 1, a number, then tasks"
+        )
+    return Question(*words[:3], *map(int, words[3:4]), tasks=tuple(words[4:]))
 
 
 def _run_tsne(options) -> None:

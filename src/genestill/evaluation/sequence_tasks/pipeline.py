@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
+from genestill.core.files import write_compressed
 from genestill.core.logs import logger
 from genestill.core.near_copies import find_copies
 from genestill.core.recipes import STRONGEST_BASELINE
@@ -19,7 +20,7 @@ from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import read_tsv, write_table, write_tsv
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import NEAR_COPY, TaskTable, keep_training_rows, read_task_table, variant_of
+from genestill.core.task_tables import NEAR_COPY, TaskTable, keep_rows, keep_training_rows, read_task_table, variant_of
 from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
@@ -61,6 +62,35 @@ def write_rows(path: str | Path, output: str | Path, output_copies: str | Path |
             "%s: of %d test rows %d stand in training, and %d share %d bases in a row with it",
             path, len(exact), exact.sum(), near.sum(), NEAR_COPY,
         )  # fmt: skip
+
+
+def draw_rows(
+    path: str | Path, most_training: int | None, most_test: int | None, seed: int, output: str | Path
+) -> None:
+    """Write a task table with at most so many training and test rows of another, drawn by ``seed``; None takes all.
+
+    Rows are drawn with the shares of the classes and stand in the order of the table; validation rows that the table
+    marks become training rows where some are left out.
+
+    Raises:
+        InputError: as `read_task_table`, and for fewer rows than twice the classes.
+    """
+    table = read_task_table(path)
+    if most_training is not None and most_training < len(table.train):
+        table = table.of_rows(keep_rows(table, "training", most_training, seed, path), table.test)
+    if most_test is not None and most_test < len(table.test):
+        table = table.of_rows(table.train, keep_rows(table, "test", most_test, seed, path))
+    chosen = np.flatnonzero(table.split != "")
+    frame = pd.DataFrame(
+        {
+            "sequence": [table.sequences[row] for row in chosen],
+            "label": [table.classes[label] for label in table.labels[chosen]],
+            "split": table.split[chosen],
+        }
+    )
+    with write_compressed(output) as handle:
+        frame.to_csv(handle, sep="\t", index=False)
+    logger.info("%s: %d of %d rows drawn", path, len(frame), len(table.split))
 
 
 def fit_on_table(
@@ -161,13 +191,15 @@ def score_tables(
     copied = {task: read_tsv(path, ("row", "copy")) for task, path in (copies or {}).items()}
     if clean := [run for run in (without_copies(run, copied.get(run.task)) for run in runs) if run is not None]:
         scored = score_runs(clean, dataset, metric_of, reference, seed)
-        scores = pd.concat([scores, scored[scored["seed"].isna()].assign(stratum="clean")], ignore_index=True)
+        scored = scored[scored["seed"].isna()]
+        clean_strata = scored["stratum"].map(lambda name: "clean" if name == "test" else f"clean, {name}")
+        scores = pd.concat([scores, scored.assign(stratum=clean_strata)], ignore_index=True)
     write_table(output_metrics, scores, METRICS)
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
     write_tsv(output_table, table, digits=4)
     blocks = [
-        format_scores(scores, metric_of, reference),
+        *format_scores(scores, metric_of, reference),
         "95 % intervals over resampled trainings and test sequences",
     ]
     answers = tabulate_answers(scores, questions)

@@ -76,12 +76,14 @@ class Question:
         model: a model; every way in which it was fitted, and every number of training rows, is an answer.
         minus: the other, fitted in the same way where there are several; `recipes.STRONGEST_BASELINE` for that.
         rows_factor: times as many training rows has the other.
+        tasks: over which the mean is taken; empty for all that the model was fitted to.
     """
 
     name: str
     model: str
     minus: str
     rows_factor: int = 1
+    tasks: tuple[str, ...] = ()
 
 
 def _parts(variant: str) -> dict[str, str]:
@@ -157,7 +159,9 @@ def score_runs(
     every task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled,
     the same for all models, so that differences are paired, and so are the runs of a model, the same in all tasks. For
     every model the mean over tasks of each task's own metric (task ``mean of tasks``, metric ``own``), and the same
-    minus that of ``reference`` fitted on as many training rows; then the answers to ``questions``.
+    minus that of ``reference`` fitted on as many training rows; then the answers to ``questions``. Where ways of
+    fitting have tasks of their own, there is a mean over those of each (stratum ``fit=…``), for all models that have
+    them.
 
     Args:
         runs: tasks are named ``benchmark/task``.
@@ -168,21 +172,24 @@ def score_runs(
         questions: asked of the means over tasks; one that no two models answer is left out, with a warning.
 
     Raises:
-        InputError: two models of a task saw different test rows, or a model lacks tasks that others have.
+        InputError: two models of a task saw different test rows, or a model lacks tasks that others that were fitted in
+            the same way have.
     """
     tasks = sorted({run.task for run in runs})
     models = {run.name: run for run in sorted(runs, key=lambda run: run.name)}
     by_cell = defaultdict(list)
     for run in runs:
         by_cell[run.task, run.name].append(run)
+    tasks_of = {name: [task for task in tasks if by_cell.get((task, name))] for name in models}
+    groups = _groups(models, tasks, tasks_of)
     rows, own = [], {}
     for number, task in enumerate(tasks):
         _refuse_unequal_rows(task, [run for run in runs if run.task == task])
         metric_here = metric_of.get(task, "mcc")
         for place, (name, model) in enumerate(models.items()):
+            if task not in tasks_of[name]:
+                continue
             cell = by_cell[task, name]
-            if not cell:
-                raise InputError(f"model {name!r} has no predictions for task {task!r}, others have")
             drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(len(cell), seed, place))
             several = len({one.fold for one in cell}) > 1
             for metric in TASK_METRICS:
@@ -194,22 +201,50 @@ def score_runs(
                 rows.append(_row(task, model, metric, mean, units, len(cell)) | _interval(drawn[metric], units))
                 if metric == metric_here:
                     own[task, name] = (mean, drawn[metric])
-    for name, model in models.items():
-        trainings = max(len(by_cell[task, name]) for task in tasks)
-        mean, drawn = _over_tasks(own, tasks, name)
-        rows.append(_row(MEAN, model, "own", mean, len(tasks), trainings) | _interval(drawn))
-        for other in models.values():
-            same_rows = other.fitted_rows == model.fitted_rows
-            if other.name_of_all_rows == reference and same_rows and other.name != name:
-                rows.append(_difference(own, tasks, model, other, trainings))
+    for stratum, group in groups.items():
+        inside = {name: model for name, model in models.items() if set(group) <= set(tasks_of[name])}
+        for name, model in inside.items():
+            trainings = max(len(by_cell[task, name]) for task in group)
+            mean, drawn = _over_tasks(own, group, name)
+            row = _row(MEAN, model, "own", mean, len(group), trainings) | _interval(drawn)
+            rows.append(row | {"stratum": stratum})
+            for other in inside.values():
+                same_rows = other.fitted_rows == model.fitted_rows
+                if other.name_of_all_rows == reference and same_rows and other.name != name:
+                    rows.append(_difference(own, group, model, other, trainings) | {"stratum": stratum})
     for question in questions:
-        pairs = list(_pairs(question, list(models.values())))
-        if not pairs:
+        answers = []
+        for model, other in _pairs(question, list(models.values())):
+            asked = [task for task in tasks_of[model.name] if not question.tasks or task in question.tasks]
+            if asked and set(asked) <= set(tasks_of[other.name]):
+                trainings = min(len(by_cell[task, name]) for task in asked for name in (model.name, other.name))
+                answers.append(_difference(own, asked, model, other, trainings) | {"stratum": question.name})
+        if not answers:
             logger.warning("question %s: no model %s minus %s to ask", question.name, question.model, question.minus)
-        for model, other in pairs:
-            trainings = min(len(by_cell[task, name]) for task in tasks for name in (model.name, other.name))
-            rows.append(_difference(own, tasks, model, other, trainings) | {"stratum": question.name})
+        rows += answers
     return metrics_table(rows, dataset=dataset)
+
+
+def _groups(models: dict[str, Run], tasks: list[str], tasks_of: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Tasks that means are taken over, by stratum: those of each way of fitting; one group where all ways share them.
+
+    Raises `InputError` for a model that lacks tasks of its group.
+    """
+    fits: dict[str, set[str]] = {}
+    for name, model in models.items():
+        if model.fit:
+            fits.setdefault(model.fit, set()).update(tasks_of[name])
+    found: dict[tuple[str, ...], list[str]] = {}
+    for fit, some in sorted(fits.items()):
+        found.setdefault(tuple(task for task in tasks if task in some), []).append(fit)
+    if len(found) < 2:
+        found = {tuple(tasks): []}
+    for name, model in models.items():
+        expected = fits.get(model.fit) if len(found) > 1 else set(tasks)
+        expected = expected or min((set(group) for group in found), key=lambda group: len(group - set(tasks_of[name])))
+        if missing := sorted(expected - set(tasks_of[name])):
+            raise InputError(f"model {name!r} has no predictions for task {missing[0]!r}, others have")
+    return {f"fit={' and '.join(fits)}" if fits else "test": list(group) for group, fits in found.items()}
 
 
 def _pairs(question: Question, models: list[Run]) -> Iterator[tuple[Run, Run]]:
@@ -252,7 +287,8 @@ def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.
 
 def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
     """The rows that stand for all runs of a model, with its ``name``, in their order."""
-    summary = scores[scores["seed"].isna() & (scores["stratum"] == "test")]
+    shown = (scores["stratum"] == "test") | scores["stratum"].str.startswith("fit=")
+    summary = scores[scores["seed"].isna() & shown]
     return summary.assign(name=[named(*pair) for pair in zip(summary["model"], summary["variant"], strict=True)])
 
 
@@ -270,7 +306,7 @@ def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict
         if row.minus or row.metric != shown:
             continue
         measured = (row.name, row.kind, "measured", row.value, row.low, row.high, "")
-        rows.append((row.task, row.metric, *measured))
+        rows.append((row.task if row.stratum == "test" else f"{row.task}, {row.stratum}", row.metric, *measured))
     for row in published.itertuples():
         if row.task in set(scores["task"]):
             half = row.spread / 2 if np.isfinite(row.spread) else np.nan
@@ -285,12 +321,27 @@ def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict
     )
 
 
-def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> Table:
-    """The measured rows, one per model, best mean first: mean, interval, less ``reference``, every task."""
+def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> list[Table]:
+    """The measured rows, one per model, best mean first: mean, interval, less ``reference``, every task.
+
+    One table per group of tasks that means are taken over.
+    """
     summary = summary_of(scores)
+    tables = []
+    for stratum in dict.fromkeys(summary.loc[summary["task"] == MEAN, "stratum"]):
+        names = set(summary.loc[(summary["task"] == MEAN) & (summary["stratum"] == stratum), "name"])
+        here = (summary["task"] != MEAN) | (summary["stratum"] == stratum)
+        title = "" if stratum == "test" else f"tasks of {stratum}"
+        tables.append(_table_of(summary[here & summary["name"].isin(names)], metric_of, reference, title))
+    return tables
+
+
+def _table_of(summary: pd.DataFrame, metric_of: dict[str, str], reference: str | None, title: str) -> Table:
     cells = summary.set_index(["task", "name", "metric", "minus"]).sort_index()
     less = summary[(summary["task"] == MEAN) & (summary["minus"] != "")].set_index("name")["minus"]
-    tasks = {task: metric_of.get(task, "mcc") for task in dict.fromkeys(summary["task"]) if task != MEAN}
+    of_all = summary.groupby("task")["name"].nunique() == summary["name"].nunique()
+    named = [task for task in dict.fromkeys(summary["task"]) if task != MEAN and of_all[task]]
+    tasks = {task: metric_of.get(task, "mcc") for task in named}
 
     def interval(model: str, minus: str = "") -> str:
         if (MEAN, model, "own", minus) not in cells.index:
@@ -309,7 +360,7 @@ def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: st
         for model in models
     ]
     names = [f"{task}, {metric}" for task, metric in tasks.items()]
-    return Table(["model", "mean", *([f"less {reference}"] if len(less) else []), *names], rows)
+    return Table(["model", "mean", *([f"less {reference}"] if len(less) else []), *names], rows, title)
 
 
 def _drawn_runs(runs: int, seed: int, model: int) -> np.ndarray:

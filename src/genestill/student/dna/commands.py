@@ -25,7 +25,7 @@ def add_commands(commands) -> None:
 
 
 def _add_tokenizer(commands) -> None:
-    parser = commands.add_parser("train-tokenizer", help="train a byte-pair tokenizer on genome windows")
+    parser = commands.add_parser("train-tokenizer", help="a tokenizer: byte pairs of genome windows, or k-mers")
     parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
     add_settings(parser, TokenizerSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the tokenizer")
@@ -34,7 +34,7 @@ def _add_tokenizer(commands) -> None:
 
 def _add_start(parser) -> None:
     parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
-    parser.add_argument("--tokenizer", metavar="FOLDER", help="byte-pair tokenizer, for deberta-…")
+    parser.add_argument("--tokenizer", metavar="FOLDER", help="tokenizer of train-tokenizer, for deberta-…")
     for kind in (Start, TrainingSettings):
         add_settings(parser, kind)
     add_seed(parser)
@@ -83,18 +83,25 @@ def _add_finetune(commands) -> None:
 
 
 def _run_tokenizer(options) -> None:
-    from genestill.core.bpe import train_bpe
+    from genestill.core.bpe import make_kmer_tokenizer, train_bpe
     from genestill.core.files import folder_aside
     from genestill.core.logs import logger
     from genestill.core.models import save_tokenizer
     from genestill.core.sequences import read_fasta
 
-    vocabulary = settings_of(TokenizerSettings, options).vocabulary
-    windows = (sequence for _, sequence in read_fasta(options.sequences))
-    tokenizer = train_bpe(windows, vocabulary)
+    settings = settings_of(TokenizerSettings, options)
+    if settings.kmer:
+        tokenizer = make_kmer_tokenizer(settings.kmer)
+    else:
+        windows = (sequence for _, sequence in read_fasta(options.sequences))
+        tokenizer = train_bpe(windows, settings.vocabulary)
+        if len(tokenizer) < settings.vocabulary:
+            logger.warning(
+                "%d tokens where %d were asked for: the windows are few", len(tokenizer), settings.vocabulary
+            )
     with folder_aside(options.output) as folder:
         save_tokenizer(tokenizer, folder)
-    logger.info("tokenizer of %d tokens (%d asked for)", len(tokenizer), vocabulary)
+    logger.info("tokenizer of %d tokens", len(tokenizer))
 
 
 def _run_pretrain(options) -> dict:

@@ -17,23 +17,48 @@ SHAPES = {
 }
 
 
-def deberta_configuration(architecture: str, vocabulary_size: int, pad: int, max_tokens: int = 512):
-    """A ``DebertaV2Config``.
+def deberta_configuration(
+    architecture: str,
+    vocabulary_size: int,
+    pad: int,
+    max_tokens: int = 512,
+    attention: str | None = None,
+):
+    """A ``DebertaV2Config``, or with rotary positions a ``RoFormerConfig`` of the same shape.
+
+    DeBERTa has no rotary positions; the layers of RoFormer (Su et al., arXiv 2104.09864) are BERT's, as DeBERTa's are.
 
     Args:
         architecture: a key of ``SHAPES``.
         vocabulary_size: tokens of the tokenizer.
         pad: id of the padding token.
         max_tokens: longest input, special tokens included.
+        attention: ``disentangled``, ``absolute`` or ``rotary``; None for the architecture's own.
 
     Raises:
         InputError: an unknown architecture.
     """
-    from transformers import DebertaV2Config
+    from transformers import DebertaV2Config, RoFormerConfig
 
     if architecture not in SHAPES:
         raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(SHAPES)}")
     hidden, layers, heads, intermediate, disentangled = SHAPES[architecture]
+    shape = {
+        "vocab_size": vocabulary_size,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": intermediate,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "pad_token_id": pad,
+    }
+    if attention == "rotary":
+        return RoFormerConfig(
+            **shape, embedding_size=hidden, max_position_embeddings=max_tokens, type_vocab_size=1, rotary_value=False
+        )
+    if attention is not None:
+        disentangled = attention == "disentangled"
     relative = {
         "relative_attention": True,
         "position_biased_input": False,
@@ -43,15 +68,8 @@ def deberta_configuration(architecture: str, vocabulary_size: int, pad: int, max
         "norm_rel_ebd": "layer_norm",
     }
     return DebertaV2Config(
-        vocab_size=vocabulary_size,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=intermediate,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
+        **shape,
         max_position_embeddings=max_tokens,
         type_vocab_size=0,
-        pad_token_id=pad,
         **(relative if disentangled else {"relative_attention": False, "position_biased_input": True}),
     )

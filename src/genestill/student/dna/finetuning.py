@@ -25,8 +25,11 @@ from genestill.student.dna.settings import FineTuning
 from genestill.student.encoders.adapters import Tokens, collate_windows, longest_input, without_full_mask
 from genestill.student.encoders.heads import with_classifier
 
-# Which linear maps get adapters: all of the encoders' blocks, and DeBERTa's attention and MLP.
-LORA_TARGETS = r".*(query_key_value|output_gate|gate_up|down|query_proj|key_proj|value_proj|dense|mixer\.output)"
+# Which linear maps get adapters: those of attention and MLP, of our encoders and of the models of transformers.
+LORA_TARGETS = (
+    r".*(query_key_value|output_gate|gate_up|down|mixer\.output"
+    r"|query_proj|key_proj|value_proj|dense|\.(query|key|value)|[qkvo]_proj|(gate|up|down)_proj)"
+)
 
 
 def build_classifier(student: PreTrainedModel, classes: list[str], settings: FineTuning) -> PreTrainedModel:

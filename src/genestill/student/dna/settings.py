@@ -9,11 +9,12 @@ from genestill.core.objectives import DNA_OBJECTIVES, describe_objectives, parse
 from genestill.core.pooling import POOLINGS
 from genestill.core.settings import Settings, setting
 
-# Single-base encoders, then DeBERTa over byte pairs.
+# Single-base encoders, then DeBERTa over byte pairs or k-mers.
 ARCHITECTURES = (
-    "had", "had-small", "had-tiny", "transformer-tiny", "deberta-tiny", "deberta-1M-at", "deberta-15M",
-    "deberta-23M-at-xsmall", "deberta-27M", "deberta-46M", "deberta-47M-at-small", "deberta-89M-at-base",
+    "had", "had-mixer", "had-attention", "had-small", "had-tiny", "transformer-tiny", "deberta-tiny", "deberta-1M-at",
+    "deberta-15M", "deberta-23M-at-xsmall", "deberta-27M", "deberta-46M", "deberta-47M-at-small", "deberta-89M-at-base",
 )  # fmt: skip
+ATTENTIONS = ("disentangled", "absolute", "rotary")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class TokenizerSettings(Settings):
         minimum=64,
         maximum=65_536,
     )
+    kmer: int | None = setting(
+        None, "Words of so many bases instead of byte pairs; 1 reads single bases.", minimum=1, maximum=8
+    )
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,21 @@ class Start(Settings):
 
     architecture: str | None = setting(
         None,
-        "For a student that starts afresh; had… and transformer… read single bases, deberta… byte pairs.",
+        "For a student that starts afresh; had… and transformer… read single bases, deberta… byte pairs or k-mers. "
+        "had-mixer has no layer of attention, had-attention nothing else.",
         choices=ARCHITECTURES,
+    )
+    parameters: int | None = setting(
+        None,
+        "About so many parameters in the proportions of the encoders, for had… and transformer…, such as a share of "
+        "the teacher's; null has those of the architecture.",
+        minimum=10_000,
+    )
+    attention: str | None = setting(
+        None,
+        "How a deberta student knows positions: disentangled attention, absolute positions, or rotary ones (it is then "
+        "a RoFormer of the same shape); null as the architecture has it.",
+        choices=ATTENTIONS,
     )
     initial: str | None = setting(None, "Folder of a student to go on from, instead of an architecture.", path="folder")
     tokenizer: str | None = None
@@ -53,13 +70,21 @@ class Start(Settings):
         if (self.architecture is None) == (self.initial is None):
             raise InputError("give either an architecture to start afresh or a student to go on from")
         if self.initial is not None:
-            if self.tokenizer or self.reverse_complement or self.cls:
+            if self.tokenizer or self.reverse_complement or self.cls or self.parameters or self.attention:
                 raise InputError(
-                    f"{self.initial}: a student to go on from has its own tokenizer, strands and [CLS]; they cannot be "
-                    "given beside it"
+                    f"{self.initial}: a student to go on from has its own tokenizer, strands, [CLS], size and "
+                    "attention; they cannot be given beside it"
                 )
             return open_student(self.initial)
-        return build_student(self.architecture, self.tokenizer, self.reverse_complement, self.cls, self.max_tokens)
+        return build_student(
+            self.architecture,
+            self.tokenizer,
+            self.reverse_complement,
+            self.cls,
+            self.max_tokens,
+            self.parameters,
+            self.attention,
+        )
 
     def inputs(self) -> dict[str, str]:
         """Files and folders that it is read from, by role; a published name is none."""

@@ -14,12 +14,15 @@ from genestill.student.encoders import EncoderConfig, EncoderModel
 from genestill.student.encoders.adapters import BytePairAdapter, SingleBaseAdapter, open_adapter
 from genestill.student.encoders.configuration import DEFAULT_WINDOW
 from genestill.student.encoders.heads import with_language_head
-from genestill.student.encoders.sizing import PRESETS
+from genestill.student.encoders.sizing import PRESETS, size_for_budget
 from genestill.student.model_card import LANGUAGE_HEADS, Card, write_model_card
 
 # Single-base encoders: the published size, and smaller and attention-only relatives of it.
 ENCODERS = {
     **PRESETS,
+    # Without the one layer of attention, and with nothing else: of the size of the whole, about.
+    "had-mixer": PRESETS["had"] | {"backbone": "delta"},
+    "had-attention": PRESETS["had"] | {"backbone": "transformer"},
     "had-small": {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2},
     "had-tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
     "transformer-tiny": {
@@ -38,15 +41,19 @@ def build_student(
     reverse_complement: bool = False,
     cls: bool = False,
     max_tokens: int = 12_288,
+    parameters: int | None = None,
+    attention: str | None = None,
 ):
     """A fresh student: (model, adapter).
 
     Args:
         architecture: a key of ``ENCODERS`` (single bases) or of ``deberta.SHAPES`` (byte pairs).
-        tokenizer: folder of a byte-pair tokenizer; for DeBERTa only.
+        tokenizer: folder of a tokenizer of byte pairs or k-mers; for DeBERTa only.
         reverse_complement: average both strands; for encoders only.
         cls: read a [CLS] before the first base; for encoders only, DeBERTa always has one.
         max_tokens: longest input.
+        parameters: size of an encoder, in the proportions of `size_for_budget`; None for that of the architecture.
+        attention: one of `settings.ATTENTIONS` instead of the architecture's; for DeBERTa only.
 
     Raises:
         InputError: an unknown architecture, or one that does not go with the tokenizer.
@@ -54,22 +61,29 @@ def build_student(
     if architecture in ENCODERS:
         if tokenizer is not None:
             raise InputError(f"{architecture} reads single bases; leave the tokenizer {tokenizer} out")
+        if attention is not None:
+            raise InputError(f"{architecture} has an attention of its own; leave {attention} out")
         # A window as wide as the input sees what full attention sees, and pays for the padding of its blocks.
         narrow = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
-        config = EncoderConfig(
-            **ENCODERS[architecture], **narrow, reverse_complement=reverse_complement, max_length=max_tokens
-        )
+        others = {**narrow, "reverse_complement": reverse_complement, "max_length": max_tokens}
+        if parameters is None:
+            config = EncoderConfig(**ENCODERS[architecture], **others)
+        else:
+            config = size_for_budget(ENCODERS[architecture].get("backbone", "delta_hybrid"), parameters, **others)
         return EncoderModel(config), SingleBaseAdapter(cls, max_tokens)
     if architecture not in SHAPES:
         raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
     if tokenizer is None:
-        raise InputError(f"{architecture} reads byte pairs; give it a tokenizer (genestill student train-tokenizer)")
+        raise InputError(f"{architecture} needs a tokenizer; give it one (genestill student train-tokenizer)")
+    if parameters is not None:
+        raise InputError(f"{architecture} has a size of its own; leave {parameters} parameters out")
     if reverse_complement:
         raise InputError(f"{architecture} has no reverse-complement option; its tokens differ between the strands")
     adapter = open_adapter(tokenizer)
     if not isinstance(adapter, BytePairAdapter):
-        raise InputError(f"{tokenizer}: a single-base tokenizer; {architecture} reads byte pairs")
-    return AutoModel.from_config(deberta_configuration(architecture, adapter.size, adapter.pad, max_tokens)), adapter
+        raise InputError(f"{tokenizer}: the tokenizer of an encoder; {architecture} needs one of train-tokenizer")
+    config = deberta_configuration(architecture, adapter.size, adapter.pad, max_tokens, attention)
+    return AutoModel.from_config(config), adapter
 
 
 def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBaseAdapter | BytePairAdapter]:

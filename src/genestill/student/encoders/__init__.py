@@ -21,6 +21,9 @@ from genestill.student.encoders.heads import (
     DebertaOfClassifier,
     EncoderForMaskedLM,
     EncoderForSequenceClassification,
+    RoFormerClassifierConfig,
+    RoFormerForSequenceClassification,
+    RoFormerOfClassifier,
 )
 from genestill.student.encoders.model import EncoderModel
 
@@ -29,9 +32,13 @@ AutoModel.register(EncoderConfig, EncoderModel, exist_ok=True)
 AutoModelForMaskedLM.register(EncoderConfig, EncoderForMaskedLM, exist_ok=True)
 AutoModelForSequenceClassification.register(EncoderConfig, EncoderForSequenceClassification, exist_ok=True)
 AutoTokenizer.register(EncoderConfig, fast_tokenizer_class=PreTrainedTokenizerFast, exist_ok=True)
-AutoConfig.register(DebertaClassifierConfig.model_type, DebertaClassifierConfig, exist_ok=True)
-AutoModel.register(DebertaClassifierConfig, DebertaOfClassifier, exist_ok=True)
-AutoModelForSequenceClassification.register(DebertaClassifierConfig, DebertaForSequenceClassification, exist_ok=True)
-AutoTokenizer.register(DebertaClassifierConfig, fast_tokenizer_class=PreTrainedTokenizerFast, exist_ok=True)
+for _config, _body, _classifier in (
+    (DebertaClassifierConfig, DebertaOfClassifier, DebertaForSequenceClassification),
+    (RoFormerClassifierConfig, RoFormerOfClassifier, RoFormerForSequenceClassification),
+):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoModel.register(_config, _body, exist_ok=True)
+    AutoModelForSequenceClassification.register(_config, _classifier, exist_ok=True)
+    AutoTokenizer.register(_config, fast_tokenizer_class=PreTrainedTokenizerFast, exist_ok=True)
 
 __all__ = ["EncoderConfig", "EncoderModel"]

@@ -74,7 +74,7 @@ class SingleBaseAdapter:
 
 
 class BytePairAdapter:
-    """Tokens of a byte-pair tokeniser (`bpe.train_bpe`, or a published one), between [CLS] and [SEP].
+    """Tokens of a tokeniser of byte pairs (`bpe.train_bpe`, or a published one) or k-mers, between [CLS] and [SEP].
 
     Letters are those of its alphabet (`alphabets.find_alphabet`), as for teachers: U is T, other IUPAC letters are N.
     """
@@ -86,6 +86,8 @@ class BytePairAdapter:
             if getattr(tokenizer, f"{name}_token_id") is None:
                 raise InputError(f"{tokenizer.name_or_path}: the tokenizer has no {name} token")
         self.tokenizer, self.fast = tokenizer, tokenizer.backend_tokenizer
+        if type(self.fast.model).__name__ == "WordLevel":
+            self.kind = "words of bases"
         self.fast.no_truncation()
         self.fast.no_padding()
         try:

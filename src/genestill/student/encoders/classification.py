@@ -33,6 +33,7 @@ def is_classifier(config: dict) -> bool:
     return str((config.get("architectures") or [""])[0]) in (
         "EncoderForSequenceClassification",
         "DebertaForSequenceClassification",
+        "RoFormerForSequenceClassification",
     )
 
 

@@ -15,8 +15,8 @@ class EncoderConfig(PretrainedConfig):
     """Configuration of `EncoderModel`.
 
     Attributes:
-        backbone: ``delta_hybrid`` (bidirectional gated delta net layers, the last layer with self-attention) or
-            ``transformer`` (self-attention in every layer).
+        backbone: ``delta_hybrid`` (bidirectional gated delta net layers, the last layer with self-attention),
+            ``transformer`` (self-attention in every layer) or ``delta`` (no self-attention).
         vocab_size: number of tokens; the first five are A, C, G, T, N (see ``tokenization``).
         hidden_size: width H of the residual stream and of the token representations.
         num_hidden_layers: layers in all; each is a mixer (delta rule or attention) and a gated MLP.
@@ -81,7 +81,7 @@ class EncoderConfig(PretrainedConfig):
         if self.convolution_width % 2 == 0:
             raise InputError(f"encoder: convolution_width is {self.convolution_width}; expected an odd number of bases")
         if self.attention_window is None:
-            self.attention_window = DEFAULT_WINDOW if self.backbone == "delta_hybrid" else 0
+            self.attention_window = 0 if self.backbone == "transformer" else DEFAULT_WINDOW
 
     @property
     def intermediate_size(self) -> int:
@@ -97,3 +97,8 @@ class EncoderConfig(PretrainedConfig):
     def reads_regions(self) -> bool:
         """Whether the embedding depends on where the coding sequence lies."""
         return self.pooling == "regions" or self.lengths
+
+
+def attention_layers(config: EncoderConfig) -> int:
+    """How many of the layers, which are the last, mix by self-attention."""
+    return {"delta_hybrid": 1, "transformer": config.num_hidden_layers, "delta": 0}[config.backbone]

@@ -20,6 +20,8 @@ from genestill.core.windows import CombinedWindows, batch_by_length
 from genestill.student.encoders.adapters import Tokens, collate, longest_input, open_adapter
 from genestill.student.encoders.model import EncoderModel
 
+# Kinds of students whose model is that of transformers.
+OF_TRANSFORMERS = ("deberta-v2", "genestill-deberta-classifier", "roformer", "genestill-roformer-classifier")
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
 
 
@@ -74,8 +76,7 @@ class Embedder:
     ):
         self.device = choose_device(device)
         if model is None:
-            byte_pairs = _model_type(folder) in ("deberta-v2", "genestill-deberta-classifier")
-            model = open_model(folder) if byte_pairs else open_student(folder)
+            model = open_model(folder) if _model_type(folder) in OF_TRANSFORMERS else open_student(folder)
         self.model = model.to(self.device)
         self.adapter = open_adapter(folder)
         config = self.model.config

@@ -1,4 +1,4 @@
-"""Encoders and DeBERTa students with a head: masked language models, and classifiers of sequences.
+"""Encoders, DeBERTa and RoFormer students with a head: masked language models, and classifiers of sequences.
 
 A classifier keeps its pooling in config.json, so that a folder alone says how it classifies.
 """
@@ -7,9 +7,17 @@ import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from torch.nn import functional
-from transformers import AutoModelForMaskedLM, DebertaV2Config, DebertaV2Model, PreTrainedModel
+from transformers import (
+    AutoModelForMaskedLM,
+    DebertaV2Config,
+    DebertaV2Model,
+    PreTrainedModel,
+    RoFormerConfig,
+    RoFormerModel,
+)
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput
 from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2PreTrainedModel
+from transformers.models.roformer.modeling_roformer import RoFormerPreTrainedModel
 
 from genestill.core.pooling import pool, pooled_size
 from genestill.core.windows import maximal_part
@@ -66,8 +74,16 @@ class DebertaClassifierConfig(DebertaV2Config):
     pooling: str = "mean"
 
 
+@strict(accept_kwargs=True)
+class RoFormerClassifierConfig(RoFormerConfig):
+    """A RoFormer whose classifier pools as ``pooling`` says."""
+
+    model_type = "genestill-roformer-classifier"
+    pooling: str = "mean"
+
+
 class _Classifier(PreTrainedModel):
-    """What both classifiers do once they have a base model and a head."""
+    """What all classifiers do once they have a base model and a head."""
 
     def forward(
         self,
@@ -129,6 +145,23 @@ class DebertaForSequenceClassification(_Classifier, DebertaV2PreTrainedModel):
         self.post_init()
 
 
+class RoFormerOfClassifier(RoFormerModel):
+    """A fine-tuned RoFormer without its head: what `AutoModel` opens."""
+
+    config_class = RoFormerClassifierConfig
+
+
+class RoFormerForSequenceClassification(_Classifier, RoFormerPreTrainedModel):
+    """A RoFormer, a pooling and a linear head."""
+
+    config_class = RoFormerClassifierConfig
+
+    def __init__(self, config: RoFormerClassifierConfig):
+        super().__init__(config)
+        self.roformer, self.head = RoFormerModel(config), classification_head(config)
+        self.post_init()
+
+
 def classification_head(config) -> nn.Module:
     """Norm and linear map from a pooled vector to the classes of ``config``."""
     width = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, config.pooling)
@@ -143,6 +176,8 @@ def with_classifier(student: PreTrainedModel, classes: list[str], pooling: str) 
         settings.pop(key, None)
     if isinstance(student, EncoderModel):
         model = EncoderForSequenceClassification(EncoderConfig(**settings))
+    elif isinstance(student, RoFormerModel):
+        model = RoFormerForSequenceClassification(RoFormerClassifierConfig(**settings))
     else:
         model = DebertaForSequenceClassification(DebertaClassifierConfig(**settings))
     setattr(model, model.base_model_prefix, student)

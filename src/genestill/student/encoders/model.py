@@ -11,7 +11,7 @@ from transformers.utils import ModelOutput
 from genestill.core.errors import InputError
 from genestill.core.pooling import pool, region_lengths
 from genestill.student.encoders.attention import SelfAttention
-from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.configuration import EncoderConfig, attention_layers
 from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet
 from genestill.student.encoders.tokenization import COMPLEMENT
 
@@ -47,8 +47,8 @@ class EncoderLayer(GradientCheckpointingLayer):
 
 
 def build_mixers(config: EncoderConfig) -> list[nn.Module]:
-    """One mixer a layer: attention everywhere, or the delta rule everywhere but in the last layer."""
-    attentive = config.num_hidden_layers if config.backbone == "transformer" else 1
+    """One mixer a layer: the delta rule, but for the layers of attention, which are last."""
+    attentive = attention_layers(config)
     delta = [
         BidirectionalGatedDeltaNet(
             config.hidden_size, config.num_attention_heads, config.convolution_width, config.norm_eps

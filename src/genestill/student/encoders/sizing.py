@@ -1,7 +1,7 @@
 """Students by size: named presets, and the closest fit to a parameter budget."""
 
 from genestill.core.errors import InputError
-from genestill.student.encoders.configuration import EncoderConfig
+from genestill.student.encoders.configuration import EncoderConfig, attention_layers
 from genestill.student.settings import BACKBONES
 
 # had: 1.1 million parameters, the size of the HAD student (arXiv 2505.20836, which prints the size but not the shape).
@@ -24,7 +24,7 @@ def count_parameters(config: EncoderConfig) -> int:
     size, heads = config.hidden_size, config.num_attention_heads
     attention = 4 * size**2
     delta = 5 * size**2 + 3 * size * config.convolution_width + 4 * heads * size + 4 * heads + size // heads
-    attentive = config.num_hidden_layers if config.backbone == "transformer" else 1
+    attentive = attention_layers(config)
     mixers = attentive * attention + (config.num_hidden_layers - attentive) * delta
     shared = config.num_hidden_layers * (2 * size + 3 * size * config.intermediate_size)
     ends = (config.vocab_size + config.tracks + 1) * size + config.expansion * (size + 1)
@@ -39,7 +39,7 @@ def size_for_budget(backbone: str, parameters: int, tracks: int = 0, vocab: int 
     nearest to width / 24, at least 2 layers; then the MLP takes up what is left, between 1.5 and 3 times the width.
 
     Args:
-        backbone: ``delta_hybrid`` or ``transformer``.
+        backbone: one of `BACKBONES`.
         parameters: budget, for example 1/200 of the teacher's parameters.
         tracks: number of input tracks.
         vocab: number of tokens.

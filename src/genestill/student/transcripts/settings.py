@@ -14,7 +14,7 @@ class EncoderSettings(Settings):
 
     backbone: str = setting(
         "delta_hybrid",
-        "Gated delta net with one layer of attention, or attention in every layer.",
+        "Gated delta net with one layer of attention, attention in every layer, or gated delta net alone.",
         choices=BACKBONES,
     )
     pooling: str = setting(

@@ -1,0 +1,161 @@
+"""Task tables that ask where a window of DNA comes from: a plasmid or a chromosome, or which kind of organism.
+
+seqLens (doi 10.1093/molbev/msag139) says that its models gain on such tasks. These are made of genomes at hand; they
+are not the published tables.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genestill.core.errors import InputError
+from genestill.core.files import write_compressed
+from genestill.core.lineage import RANKS
+from genestill.core.logs import logger
+from genestill.core.tables import read_tsv
+from genestill.core.text import open_text
+from genestill.reference.genomes import Genome, read_genomes
+from genestill.reference.settings import OriginTaskSettings
+from genestill.reference.windows import draw_windows
+
+FEWEST_GENERA = 4  # of which one is for the test; a class with fewer is split by genome
+_STREAM = 3  # windows of these tasks are drawn apart from all others
+
+
+@dataclass(frozen=True)
+class Part:
+    """Records of a genome that belong to one class and one split; None for all of them."""
+
+    genome: Genome
+    label: str
+    split: str
+    records: frozenset[str] | None = None
+
+
+def write_origin_task(
+    tables: Sequence[str | Path], folder: str | Path | None, settings: OriginTaskSettings, seed: int, output: str | Path
+) -> list[Genome]:
+    """Write a task table (sequence, label, split) and return the genomes that it was cut from.
+
+    With the classes ``plasmid`` a record is a plasmid where its header says so, and only genomes with plasmids take
+    part, so that both classes come from the same organisms. With ``kingdom`` the class is that of the column ``origin``
+    of the table, else the domain. One genus in four is for the test, of a class with fewer genera one genome in four; a
+    genome with the column ``tested`` gives the records that this regular expression finds to the test, and the others
+    to training.
+
+    Args:
+        tables: tables of genomes, as `read_genomes` reads them.
+        folder: where the files lie; None for the folder of each table.
+        settings: classes, length and number of windows.
+        seed: of split and windows.
+        output: TSV, gzipped if it ends in ``.gz``.
+
+    Raises:
+        InputError: as `read_genomes`; fewer than two classes; a class without training or test windows.
+    """
+    genomes, origin, tested = _read(tables, folder)
+    generator = np.random.default_rng([seed, _STREAM])
+    if settings.classes == "plasmid":
+        parts = _plasmids(genomes, generator)
+    else:
+        parts = _kingdoms(genomes, origin, tested, generator)
+    labels = sorted({part.label for part in parts})
+    if len(labels) < 2:
+        raise InputError(f"{', '.join(map(str, tables))}: windows of {len(labels)} classes; expected two at least")
+    rows = []
+    for label in labels:
+        mine = [part for part in parts if part.label == label]
+        if {part.split for part in mine} != {"train", "test"}:
+            raise InputError(
+                f"{', '.join(map(str, tables))}: all genomes of the class {label} are in one split; expected two "
+                "genomes at least, or the column tested"
+            )
+        for part in mine:
+            beside = sum(other.split == part.split for other in mine)
+            share = settings.test_share if part.split == "test" else 1 - settings.test_share
+            wanted = max(1, round(settings.number * share / len(labels) / beside))
+            drawn = draw_windows(part.genome, settings.length, wanted, [seed, _STREAM], part.records)
+            rows += [(window, label, part.split) for _, window in drawn]
+    table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
+    counts = table.groupby(["label", "split"]).size().to_dict()
+    logger.info("%s", ", ".join(f"{label} {split} {count}" for (label, split), count in counts.items()))
+    with write_compressed(output) as handle:
+        table.to_csv(handle, sep="\t", index=False)
+    return list({part.genome.name: part.genome for part in parts}.values())
+
+
+def _read(tables, folder) -> tuple[list[Genome], dict[str, str], dict[str, str]]:
+    """Genomes, and by their names what the columns ``origin`` and ``tested`` say."""
+    genomes, origin, tested = [], {}, {}
+    for table in tables:
+        found = read_genomes(table, folder)
+        beside = read_tsv(table, ["file"]).set_index("file")
+        for column, kept in (("origin", origin), ("tested", tested)):
+            if column in beside.columns:
+                kept |= {one.name: beside.at[one.file, column] for one in found if beside.at[one.file, column]}
+        genomes += found
+    for name, pattern in tested.items():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise InputError(
+                f"genome {name}: tested is {pattern!r}, which is no regular expression ({error})"
+            ) from None
+    return genomes, origin, tested
+
+
+def _plasmids(genomes: Sequence[Genome], generator: np.random.Generator) -> Iterator[Part]:
+    found = []
+    for genome in genomes:
+        plasmids, others = set(), set()
+        for name, header in _headers(genome.path):
+            (plasmids if re.search(r"\bplasmid\b", header, re.IGNORECASE) else others).add(name)
+        if plasmids and others:
+            found.append((genome, {"plasmid": frozenset(plasmids), "chromosome": frozenset(others)}))
+    split = _split_by_genus([genome for genome, _ in found], generator)
+    return [
+        Part(genome, label, split[genome.name], names) for genome, classes in found for label, names in classes.items()
+    ]
+
+
+def _kingdoms(genomes, origin: dict, tested: dict, generator) -> list[Part]:
+    by_class: dict[str, list[Genome]] = {}
+    for genome in genomes:
+        label = origin.get(genome.name) or genome.lineage[0]
+        if label:
+            by_class.setdefault(label.lower(), []).append(genome)
+    parts = []
+    for label, found in sorted(by_class.items()):
+        split = _split_by_genus([genome for genome in found if genome.name not in tested], generator)
+        for genome in found:
+            if genome.name not in tested:
+                parts.append(Part(genome, label, split[genome.name]))
+                continue
+            names = {name for name, _ in _headers(genome.path)}
+            held = frozenset(name for name in names if re.search(tested[genome.name], name))
+            whole = Part(genome, label, "test", held)
+            parts += [part for part in (whole, replace(whole, split="train", records=names - held)) if part.records]
+    return parts
+
+
+def _split_by_genus(genomes: Sequence[Genome], generator: np.random.Generator) -> dict[str, str]:
+    """The split of each genome by name: one genus in four tests, or one genome where there are few genera."""
+    genus = RANKS.index("genus")
+    groups = {genome.name: genome.lineage[genus] or genome.name for genome in genomes}
+    if len(set(groups.values())) < FEWEST_GENERA:
+        groups = {name: name for name in groups}
+    names = sorted(set(groups.values()))
+    held = set(generator.permutation(names)[: max(1, len(names) // 4)].tolist()) if len(names) > 1 else set()
+    return {name: "test" if group in held else "train" for name, group in groups.items()}
+
+
+def _headers(path: Path) -> Iterator[tuple[str, str]]:
+    """(id, header) of each record of a FASTA file."""
+    with open_text(path, errors="surrogateescape") as lines:
+        for line in lines:
+            if line.startswith(">"):
+                yield (line[1:].split(maxsplit=1) or [""])[0], line[1:].strip()
