@@ -165,9 +165,9 @@ def encoder(folder: Path) -> None:
 
 
 def teacher(folder: Path) -> None:
+    from genestill.core.tokenization import KmerTokenizer
     from genestill.teacher.architectures.architecture import find_architecture
     from genestill.teacher.settings import PretrainingSettings
-    from genestill.teacher.tokenization import KmerTokenizer
 
     tokenizer = KmerTokenizer.of_size(2, 16)
     settings = PretrainingSettings("nucleotide-transformer", 8, 1, 2, context=16)

@@ -31,6 +31,10 @@ from genestill.student.dna.tasks import read_task
 from genestill.student.encoders.adapters import SingleBaseAdapter, open_adapter
 from genestill.student.encoders.classification import Classifier
 from genestill.student.encoders.embedding import Embedder, Record
+from genestill.teacher.architectures.architecture import find_architecture
+from genestill.teacher.genomes import Genomes
+from genestill.teacher.loading import load_teacher
+from genestill.teacher.settings import PretrainingSettings
 
 WIDTH = 12
 
@@ -525,6 +529,38 @@ def test_a_student_with_rotary_positions_is_pretrained_goes_on_is_fine_tuned_and
     records = [Record(str(row), task.sequences[row]) for row in task.rows("test")]
     np.testing.assert_allclose(Classifier(tmp_path / "classifier", "cpu").probabilities(records), said, atol=2e-3)
     assert "# DNA classifier" in (tmp_path / "classifier" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("architecture", "method"), [("nucleotide-transformer", "lora"), ("genomeocean", "full")])
+def test_a_teacher_is_fine_tuned_as_its_students_are(corpus, tmp_path, architecture, method):
+    genomes = Genomes([sequence for _, sequence in read_fasta(corpus / "windows.fna")])
+    settings = PretrainingSettings(architecture, 16, layers=1, heads=2, vocabulary=24, k=3, context=16)
+    made = find_architecture(architecture)
+    tokenizer = made.make_tokenizer(genomes, settings)
+    torch.manual_seed(1)
+    made.build(settings, tokenizer).save_pretrained(tmp_path / "teacher")
+    tokenizer.save(tmp_path / "teacher")
+    given = (tmp_path / "teacher", corpus / "task.tsv", "t", "teacher")
+    tuning = FineTuning(method, epochs=1, batch=32)
+    found = fine_tune_on_table(*given, tuning, 0, 0, tmp_path / "p.parquet", "cpu", kind="teacher")
+    assert (found["trainable"] == 1) == (method == "full")
+    assert len(read_table(tmp_path / "p.parquet", TASK_PREDICTIONS)) == 30
+    # The classifier gives the teacher's own states, by its own tokens.
+    teacher = load_teacher(tmp_path / "teacher")
+    body, adapter = open_student(tmp_path / "teacher")
+    sequence = random_dna(np.random.default_rng(3), 20)
+    (window,) = adapter.windows(sequence, 16)
+    (tokens,) = teacher.tokenizer.encode([sequence])
+    assert window.ids.tolist() == teacher.tokenizer.wrap(tokens.ids).tolist()
+    ids = torch.from_numpy(window.ids)[None]
+    torch.testing.assert_close(body(ids).last_hidden_state, teacher.hidden(ids, torch.ones_like(ids)))
+    windows = adapter.windows(random_dna(np.random.default_rng(4), 90), 16)
+    assert len(windows) > 1
+    assert sum(int((one.stop - one.start).sum()) for one in windows) == 90
+    with pytest.raises(InputError, match="whose classifier is not saved"):
+        fine_tune_on_table(*given, tuning, 0, 0, None, "cpu", output_model=tmp_path / "out")
+    with pytest.raises(InputError, match="expected the folder of a student"):
+        Start(initial=str(tmp_path / "teacher")).open()
 
 
 @pytest.mark.parametrize(("architecture", "method"), [("had-tiny", "full"), ("deberta-tiny", "lora")])

@@ -11,9 +11,9 @@ from genestill.core.bpe import train_bpe
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import INDEX
 from genestill.core.tables import write_table
+from genestill.core.tokenization import FastTokenizer, KmerTokenizer
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer
 
 
 def random_dna(length: int, seed: int) -> str:

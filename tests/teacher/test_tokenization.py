@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
-from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer, load_tokenizer
+from genestill.core.tokenization import FastTokenizer, KmerTokenizer, load_tokenizer
 
 DNA = st.text("ACGTNacgtRYn", min_size=1, max_size=80)
 

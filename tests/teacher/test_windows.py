@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genestill.core.bpe import train_bpe
-from genestill.teacher.tokenization import FastTokenizer, KmerTokenizer
+from genestill.core.tokenization import FastTokenizer, KmerTokenizer
 from genestill.teacher.windows import chunks, cut_windows, first_tokens, pad
 
 KMERS = KmerTokenizer.of_size(3, 64)

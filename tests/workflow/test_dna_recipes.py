@@ -144,6 +144,20 @@ def test_a_published_protocol_gives_each_benchmark_its_folds_and_seeds(tmp_path)
         assert all(f" --folds {number} " in line for line in calls if f"/{task} " in line)
 
 
+def test_the_teacher_is_fine_tuned_beside_its_students_once_it_has_passed(tmp_path):
+    settings = {"teacher_evaluation_methods": ["probe", "full"], "learning_rates": [0.001, 0.0001]}
+    (call,) = planned("student finetune", settings, tmp_path)
+    assert " --model results/had/had-demo/teacher/miniature/model --name teacher --model-kind teacher " in call
+    assert " --learning-rates 0.001 0.0001 " in call
+    assert (
+        call.rstrip()
+        .split(" --output ")[1]
+        .startswith(
+            "results/had/had-demo/evaluation/sequence_tasks/predictions/origin/phylum/teacher-full.all.1.parquet"
+        )
+    )
+
+
 def test_students_of_other_corpora_tokens_pooling_and_start_stand_in_one_run(tmp_path):
     deberta = {"method": "pretrain", "architecture": "deberta-tiny"}
     settings = {

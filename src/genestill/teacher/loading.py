@@ -13,7 +13,7 @@ import numpy as np
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of
 from genestill.core.models import open_whole
-from genestill.teacher.tokenization import Tokenizer, load_tokenizer
+from genestill.core.tokenization import Tokenizer, load_tokenizer
 
 # What a model of unknown context is given: attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048

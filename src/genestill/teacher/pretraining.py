@@ -18,6 +18,7 @@ from genestill.core.files import folder_aside
 from genestill.core.logs import logger
 from genestill.core.masking import mask_tokens
 from genestill.core.seeds import seed_everything
+from genestill.core.tokenization import Tokenizer
 from genestill.core.training.batches import Batch, cut_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
@@ -28,7 +29,6 @@ from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import Tokenizer
 
 WARM_UP, LAST_RATE, WEIGHT_DECAY, BETAS = 0.05, 0.1, 0.1, (0.9, 0.95)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases
+from genestill.core.tokenization import Tokenizer, Tokens
 from genestill.core.windows import batch_by_length, window_bounds
-from genestill.teacher.tokenization import Tokenizer, Tokens
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from genestill.student.dna.students import (
     save_student,
 )
 from genestill.student.dna.tasks import read_task
-from genestill.student.encoders.adapters import BytePairAdapter, without_full_mask
+from genestill.student.encoders.adapters import BytePairAdapter, TeacherAdapter, without_full_mask
 from genestill.student.encoders.heads import with_language_head
 
 
@@ -144,7 +144,7 @@ def fine_tune_on_table(
     split_by: str = "random",
     rows: int | None = None,
 ) -> dict:
-    """Fine-tune the student of ``folder`` on a task table and write its predictions of the test rows.
+    """Fine-tune the student, or the teacher, of ``folder`` on a task table and write its predictions of the test rows.
 
     ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. ``output_model`` is a folder for the
     classifier itself; either output may be left out. ``split_by``, ``rows``: see `read_task`. Progress is kept in
@@ -155,6 +155,8 @@ def fine_tune_on_table(
     student, adapter = open_student(folder)
     if output is None and output_model is None:
         raise InputError("nothing to write: give a file for predictions, a folder for the classifier, or both")
+    if output_model is not None and isinstance(adapter, TeacherAdapter):
+        raise InputError(f"{folder}: a teacher, whose classifier is not saved; give a file for predictions alone")
     data = read_task(table, folds, fold, settings.seed, split_by=split_by, rows=rows)
     described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold, "rows": rows}
     checkpoints: dict[tuple[float, int], Checkpoint] = {}

@@ -75,7 +75,10 @@ class Start(Settings):
                     f"{self.initial}: a student to go on from has its own tokenizer, strands, [CLS], size and "
                     "attention; they cannot be given beside it"
                 )
-            return open_student(self.initial)
+            model, adapter = open_student(self.initial)
+            if not hasattr(adapter, "encode"):
+                raise InputError(f"{self.initial}: a teacher; expected the folder of a student to go on from")
+            return model, adapter
         return build_student(
             self.architecture,
             self.tokenizer,

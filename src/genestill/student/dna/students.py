@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
-from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
 
+from genestill.core import nucleotide_transformer
 from genestill.core.errors import InputError
-from genestill.core.files import folder_aside
+from genestill.core.files import folder_aside, read_json
 from genestill.core.logs import logger
 from genestill.core.models import open_whole, save_tokenizer
+from genestill.core.tokenization import load_tokenizer
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.encoders import EncoderConfig, EncoderModel
-from genestill.student.encoders.adapters import BytePairAdapter, SingleBaseAdapter, open_adapter
+from genestill.student.encoders.adapters import BytePairAdapter, SingleBaseAdapter, TeacherAdapter, open_adapter
 from genestill.student.encoders.configuration import DEFAULT_WINDOW
+from genestill.student.encoders.embedding import OF_TRANSFORMERS
 from genestill.student.encoders.heads import with_language_head
 from genestill.student.encoders.sizing import PRESETS, size_for_budget
 from genestill.student.model_card import LANGUAGE_HEADS, Card, write_model_card
@@ -33,6 +37,7 @@ ENCODERS = {
     },
 }
 ARCHITECTURES = (*ENCODERS, *SHAPES)
+STUDENTS = (EncoderConfig.model_type, *OF_TRANSFORMERS)  # what config.json calls them; others are teachers
 
 
 def build_student(
@@ -89,9 +94,24 @@ def build_student(
 def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBaseAdapter | BytePairAdapter]:
     """(model, adapter) of a student folder, or of a published name when online; nothing is executed from the folder.
 
+    A teacher's folder opens too, without its language head, to be fine-tuned as students are (`TeacherAdapter`).
+
     Raises `InputError` as `models.open_whole` does, and for a tokenizer that does not open.
     """
+    kind = read_json(Path(folder) / "config.json").get("model_type") if Path(folder).is_dir() else None
+    if kind is not None and kind not in STUDENTS:
+        return _open_teacher(Path(folder))
     return open_whole(AutoModel, folder), open_adapter(folder)
+
+
+def _open_teacher(folder: Path) -> tuple[PreTrainedModel, TeacherAdapter]:
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    kind = nucleotide_transformer.class_of(config, sorted(folder.glob("*.safetensors"))) or AutoModel
+    model = open_whole(
+        kind, folder, skipped="esm.contact_head.regression.weight", dtype=torch.float32,
+        may_be_left=lambda name: name.endswith(("inv_freq", "position_ids")),
+    )  # fmt: skip
+    return model.base_model, TeacherAdapter(load_tokenizer(folder))
 
 
 def open_language_model(folder: str | Path, student: PreTrainedModel) -> PreTrainedModel:

@@ -13,6 +13,7 @@ import torch
 from genestill.core.alphabets import find_alphabet, spell
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
+from genestill.core.tokenization import Tokenizer
 from genestill.core.windows import window_bounds
 from genestill.student.encoders.tokenization import CLS, MASK, PAD, build_tokenizer
 
@@ -141,6 +142,33 @@ class BytePairAdapter:
         )
 
 
+class TeacherAdapter:
+    """Tokens of a teacher's tokenizer (`core.tokenization`) between the special tokens that it expects.
+
+    For fine-tuning a teacher beside its students: it reads sequences, and hides none.
+    """
+
+    kind = "the tokens of a teacher"
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer, self.pad = tokenizer, tokenizer.pad
+
+    def windows(self, sequence: str, longest: int) -> list[Tokens]:
+        """The tokens of ``sequence`` in the fewest windows of at most ``longest`` tokens, special ones included."""
+        (whole,) = self.tokenizer.encode([sequence])
+        bounds = window_bounds(len(whole), longest - self.tokenizer.specials)
+        return [self._between_specials(whole.ids[part], whole.start[part], whole.stop[part])
+                for part in (slice(*one) for one in bounds)]  # fmt: skip
+
+    def _between_specials(self, ids: np.ndarray, start: np.ndarray, stop: np.ndarray) -> Tokens:
+        prefix, suffix = self.tokenizer.prefix, self.tokenizer.suffix
+        first, last = (int(start[0]), int(stop[-1])) if len(ids) else (0, 0)
+        ends = [np.full(len(prefix), first, dtype=np.int32), np.full(len(suffix), last, dtype=np.int32)]
+        start, stop = (np.concatenate([ends[0], places, ends[1]]) for places in (start, stop))
+        wrapped = self.tokenizer.wrap(ids)
+        return Tokens(wrapped, start, stop, np.zeros(len(wrapped), dtype=bool))
+
+
 def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:
     return Tokens(
         np.array([token], dtype=np.int64),
@@ -153,7 +181,10 @@ def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:
 def longest_input(config) -> int:
     """Tokens that a student reads at once, special ones included; longer sequences are read in windows."""
     # Other configurations have a max_length too: that of texts that a model writes.
-    return config.max_length if config.model_type == "genestill-encoder" else config.max_position_embeddings
+    if config.model_type == "genestill-encoder":
+        return config.max_length
+    # ESM numbers positions from the padding id + 1.
+    return config.max_position_embeddings - (2 if config.model_type == "esm" else 0)
 
 
 def collate_windows(rows: list[list[Tokens]], pad: int) -> dict[str, torch.Tensor]:

@@ -3,6 +3,8 @@
 A classifier keeps its pooling in config.json, so that a folder alone says how it classifies.
 """
 
+import copy
+
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
@@ -11,6 +13,7 @@ from transformers import (
     AutoModelForMaskedLM,
     DebertaV2Config,
     DebertaV2Model,
+    PretrainedConfig,
     PreTrainedModel,
     RoFormerConfig,
     RoFormerModel,
@@ -162,6 +165,16 @@ class RoFormerForSequenceClassification(_Classifier, RoFormerPreTrainedModel):
         self.post_init()
 
 
+class TeacherForSequenceClassification(_Classifier):
+    """A teacher of any architecture, a pooling and a linear head: to be fine-tuned beside students, not to be saved."""
+
+    base_model_prefix = "body"
+
+    def __init__(self, config: PretrainedConfig, body: PreTrainedModel):
+        super().__init__(config)
+        self.body, self.head = body, classification_head(config)
+
+
 def classification_head(config) -> nn.Module:
     """Norm and linear map from a pooled vector to the classes of ``config``."""
     width = pooled_size(getattr(config, "expansion", 0) or config.hidden_size, config.pooling)
@@ -169,8 +182,13 @@ def classification_head(config) -> nn.Module:
 
 
 def with_classifier(student: PreTrainedModel, classes: list[str], pooling: str) -> PreTrainedModel:
-    """A classifier around ``student`` (the same object, not a copy), with a fresh head."""
+    """A classifier around ``student``, or a teacher's body (the same object, not a copy), with a fresh head."""
     names = {"id2label": dict(enumerate(classes)), "label2id": {name: code for code, name in enumerate(classes)}}
+    if not isinstance(student, EncoderModel | DebertaV2Model | RoFormerModel):
+        config = copy.deepcopy(student.config)
+        for key, value in (names | {"pooling": pooling, "use_cache": False}).items():
+            setattr(config, key, value)
+        return TeacherForSequenceClassification(config, student)
     settings = student.config.to_dict() | names | {"pooling": pooling}
     for key in ("model_type", "architectures", "num_labels"):
         settings.pop(key, None)

@@ -3,10 +3,10 @@
 from importlib import import_module
 from pathlib import Path
 
+from genestill.core.tokenization import Tokenizer
 from genestill.teacher import architectures
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.settings import ARCHITECTURES, PretrainingSettings
-from genestill.teacher.tokenization import Tokenizer
 
 
 class Architecture:

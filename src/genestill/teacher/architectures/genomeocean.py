@@ -5,10 +5,10 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from genestill.core.bpe import train_bpe
 from genestill.core.sequences import BASES
+from genestill.core.tokenization import FastTokenizer, Tokenizer
 from genestill.teacher.architectures.architecture import Architecture, common_settings
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.settings import PretrainingSettings
-from genestill.teacher.tokenization import FastTokenizer, Tokenizer
 
 TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
 TOKENIZER_PIECE = 200
