@@ -87,6 +87,36 @@ def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(co
     assert features.order(3, 1) != features.order(4, 1)
 
 
+def test_the_loss_on_windows_that_are_held_out_stands_in_the_history(corpus, tmp_path):
+    generator = np.random.default_rng(1)
+    windows = [(f"w{row}", random_dna(generator, 30)) for row in range(210)]
+    write_fasta(tmp_path / "w.fna", windows)
+    start, training = Start("had-tiny", max_tokens=30), TrainingSettings(20, 2)
+    pretrain_student(
+        start, tmp_path / "w.fna", training, "tokens", 0.15, tmp_path / "s", tmp_path / "h.tsv", device="cpu"
+    )
+    history = pd.read_csv(tmp_path / "h.tsv", sep="\t")
+    assert history.loc[history["held_out_loss"].notna(), "step"].tolist() == [1, *range(2, 21, 2)]
+    rows = [
+        (name, np.arange(0, 30, 6, dtype=np.int32), np.arange(6, 31, 6, dtype=np.int32),
+         generator.normal(size=5 * WIDTH).astype(np.float16)) for name, _ in windows
+    ]  # fmt: skip
+    for shard in (0, 1):
+        frame = pd.DataFrame(rows[shard::2], columns=["id", "start", "stop", "features"])
+        write_table(tmp_path / f"{shard}.parquet", frame, token_features(WIDTH), {"size": WIDTH, "teacher": "x"})
+    distil_student(
+        start, tmp_path / "w.fna", shards(tmp_path), training, DistillationSettings(), 0.15, tmp_path / "d",
+        tmp_path / "d.tsv", "cpu",
+    )  # fmt: skip
+    history = pd.read_csv(tmp_path / "d.tsv", sep="\t")
+    assert history["held_out_loss"].notna().sum() == 11
+    features = TeacherFeatures(shards(tmp_path), dict(windows))
+    assert features.rows == 206
+    assert len(features.held) == 4
+    assert not set(features.held) & set(features.order(0, 1))
+    assert len(set(features.order(0, 1))) == 206
+
+
 def test_no_base_is_asked_for_that_lies_behind_the_students_longest_input(corpus):
     features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     batch = features.batch(0, 12, 1, SingleBaseAdapter(cls=False), 0.5, 32)

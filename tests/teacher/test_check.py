@@ -6,11 +6,12 @@ import torch
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.sequences import write_fasta
-from genestill.teacher.check import check_teacher
+from genestill.teacher.check import _gc_entropy, _states, check_teacher
 from genestill.teacher.genomes import Genomes, genome_files
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.pretraining import pretrain
 from genestill.teacher.settings import PretrainingSettings
+from genestill.teacher.windows import cut_windows
 
 # A repeat that any language model learns within a few steps.
 MOTIF = "ACGTTGCATGCACCGTAGGCATCATTTGACGGAC"
@@ -97,3 +98,25 @@ def test_windows_are_drawn_in_proportion_to_length_from_both_strands():
     share = {letter: sum(window[0] == letter for window in drawn) / 2000 for letter in "ACGT"}
     assert share["A"] + share["T"] == pytest.approx(0.9, abs=0.03)
     assert share["A"] == pytest.approx(share["T"], abs=0.05)
+
+
+def test_the_entropy_of_gc_content_is_that_of_bases_drawn_by_it(masked_folder):
+    teacher = load_teacher(masked_folder)
+    texts = ["ACGT" * 9, "AT" * 18]
+    windows = cut_windows(texts, teacher.tokenizer, 36, 48)
+    known = [3 * np.log(4)] * 12 + [3 * np.log(2)] * 12
+    assert _gc_entropy(texts, windows) == pytest.approx(np.mean(known), rel=0.01)
+
+
+def test_a_model_that_looks_at_tokens_alone_has_states_of_tokens_alone(masked_folder):
+    teacher = load_teacher(masked_folder)
+    texts = ["".join(np.random.default_rng(row).choice(list("ACGT"), 90)) for row in range(12)]
+    windows = cut_windows(texts, teacher.tokenizer, 90, 48)
+    norms, share = _states(teacher, windows)
+    assert len(norms) == teacher.layers
+    for layer in teacher.model.esm.encoder.layer:
+        torch.nn.init.zeros_(layer.attention.output.dense.weight)
+        torch.nn.init.zeros_(layer.attention.output.dense.bias)
+    alone = _states(teacher, windows)[1]
+    assert share < 0.9
+    assert alone == pytest.approx(1, abs=1e-3)

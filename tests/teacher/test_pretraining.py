@@ -110,6 +110,39 @@ def test_the_loss_falls(genome, tmp_path):
     assert last < 0.6 * first
 
 
+def test_a_loss_on_genomes_that_are_held_out_stands_in_the_history_and_lengths_vary(tmp_path):
+    generator = np.random.default_rng(1)
+    write_fasta(tmp_path / "g.fna", [(f"w{row}", "".join(generator.choice(list("ACGT"), 150))) for row in range(200)])
+    settings = PretrainingSettings(
+        "nucleotide-transformer", **(SMALL | {"context": 40, "steps": 20}), k=3, held_out=0.1, lengths="varied",
+        scaled_projections=True,
+    )  # fmt: skip
+    pretrain([tmp_path / "g.fna"], tmp_path / "m", settings)
+    history = pd.read_csv(tmp_path / "m" / "training.tsv", sep="\t")
+    assert history.loc[history["held_out_loss"].notna(), "step"].tolist() == [1, *range(2, 21, 2)]
+    assert history["tokens"].nunique() > 5
+    assert history["tokens"].max() == 4 * 40
+    learnt, held = Genomes.read([tmp_path / "g.fna"]).split(0.1, 1)
+    assert len(held.sequences) == 20
+    assert not set(held.sequences) & set(learnt.sequences)
+    whole = Genomes(["ACGT" * 500])
+    learnt, held = whole.split(0.1, 1)
+    assert (len(learnt.sequences[0]), len(held.sequences[0])) == (1800, 200)
+    assert whole.split(0.01, 1) == (whole, None)
+
+
+@pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
+def test_projections_into_the_residual_stream_are_drawn_smaller(architecture, genome):
+    settings = PretrainingSettings(architecture, hidden_size=32, layers=8, heads=2, vocabulary=30, k=2, context=24)
+    made = find_architecture(architecture)
+    model = made.build(settings, made.make_tokenizer(Genomes.read([genome]), settings))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    pretraining.shrink_residual_projections(model, settings.layers)
+    shrunk = {name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
+    assert len(shrunk) == 2 * settings.layers
+    assert all(torch.allclose(model.state_dict()[name] * 4, before[name]) for name in shrunk)
+
+
 def test_one_strand_is_drawn_in_frame_and_both_are_not():
     sequence = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
     genomes = Genomes([sequence])

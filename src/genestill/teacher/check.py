@@ -14,16 +14,28 @@ from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import write_json
 from genestill.core.logs import logger
 from genestill.core.masking import IGNORED, MASKED_FRACTION
+from genestill.core.sequences import UNKNOWN_BASE, encode_bases
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import Teacher, load_teacher
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import CheckSettings
 from genestill.teacher.windows import batches, cut_windows, pad
 
+# Beyond both a warning says that the states tell of the token and little else.
+MOST_GROWTH, MOST_OF_TOKENS = 50, 0.7
+STATE_WINDOWS = 16
+
 
 @dataclass(frozen=True)
 class Findings:
-    """loss and unigram_entropy: nats per token; agreement: largest difference of logits between two loads."""
+    """loss, unigram_entropy and gc_entropy: nats per token.
+
+    unigram_entropy is that of the frequencies of single tokens, gc_entropy the loss of a model that knows the GC
+    content of each window and nothing else. agreement: largest difference of logits between two loads. residual_norms:
+    root mean square of the residual stream at the embeddings and after each layer but the last. token_share: share of
+    the variance of the last hidden states that lies between tokens, not within the occurrences of a token: 1 for a
+    model that does not look at the context.
+    """
 
     loss: float
     uniform: float
@@ -34,6 +46,9 @@ class Findings:
     tokens: int
     agreement: float
     agreement_threshold: float
+    gc_entropy: float
+    residual_norms: tuple[float, ...]
+    token_share: float
 
 
 def check_teacher(
@@ -80,7 +95,11 @@ def check_teacher(
     agreement = float((first - _logits(again, cut[:1])).abs().max())
     vocabulary = len(teacher.tokenizer.vocabulary)
     share = share or default_share(teacher)
+    norms, token_share = _states(teacher, cut)
     findings = Findings(
+        gc_entropy=_gc_entropy(texts, cut),
+        residual_norms=tuple(norms),
+        token_share=token_share,
         loss=loss,
         uniform=float(np.log(vocabulary)),
         threshold=share * float(np.log(vocabulary)),
@@ -103,6 +122,17 @@ def check_teacher(
         logger.warning(
             "%s: loss %.3f nats is not below the entropy %.3f of single tokens: it knows little of these genomes",
             teacher.name, loss, entropy,
+        )  # fmt: skip
+    elif loss >= findings.gc_entropy:
+        logger.warning(
+            "%s: loss %.3f nats is not below %.3f, that of a model which knows the GC content of each window alone",
+            teacher.name, loss, findings.gc_entropy,
+        )  # fmt: skip
+    if max(norms) > MOST_GROWTH * norms[0] and token_share > MOST_OF_TOKENS:
+        logger.warning(
+            "%s: the residual stream grows from %.3g at the embeddings to %.3g, and %.0f %% of the variance of the "
+            "last hidden states is the token itself: it says little of the context",
+            teacher.name, norms[0], max(norms), 100 * token_share,
         )  # fmt: skip
     logger.info("%s: loss %.3f nats per token, ln(%d) = %.3f", teacher.name, loss, vocabulary, findings.uniform)
     return findings
@@ -174,3 +204,41 @@ def _logits(teacher: Teacher, windows: list):
     ids, attention = (torch.from_numpy(array).to(teacher.device) for array in pad(windows, teacher.tokenizer.pad))
     with torch.inference_mode():
         return teacher.logits(ids, attention).float()
+
+
+def _gc_entropy(texts: list[str], windows: list) -> float:
+    """Mean over tokens of known bases of their negative log probability where bases are drawn by the window's GC."""
+    total, tokens = 0.0, 0
+    for window in windows:
+        codes = encode_bases(texts[window.row])
+        strong = (codes == 1) | (codes == 2)
+        known = codes != UNKNOWN_BASE
+        share = float(np.clip(strong.sum() / max(1, known.sum()), 1e-3, 1 - 1e-3))
+        surprise = -np.log(np.where(strong, share / 2, (1 - share) / 2)) * known
+        so_far = np.append(0, np.cumsum(surprise))
+        per_token = so_far[window.tokens.stop] - so_far[window.tokens.start]
+        total += float(per_token[per_token > 0].sum())
+        tokens += int((per_token > 0).sum())
+    return total / max(1, tokens)
+
+
+def _states(teacher: Teacher, windows: list) -> tuple[list[float], float]:
+    """Root mean squares of the residual stream by layer, and the share of variance between tokens in the last states."""
+    import torch
+
+    # Few windows tell, and hidden states of all layers are large.
+    batch = windows[:STATE_WINDOWS]
+    ids, attention = (torch.from_numpy(array).to(teacher.device) for array in pad(batch, teacher.tokenizer.pad))
+    with torch.inference_mode():
+        states = teacher.model.base_model(ids, attention_mask=attention, output_hidden_states=True).hidden_states
+    real = attention.bool()
+    norms = [float(layer[real].float().square().mean().sqrt()) for layer in states[:-1]]
+    last, tokens = states[-1][real].float().cpu().numpy(), ids[real].cpu().numpy()
+    names, groups = np.unique(tokens, return_inverse=True)
+    sums = np.zeros((len(names), last.shape[1]))
+    np.add.at(sums, groups, last)
+    within = last - (sums / np.bincount(groups)[:, None])[groups]
+    # Divided by the degrees of freedom: a token that occurs once has no variance within.
+    inside = (within**2).sum() / max(1, len(last) - len(names))
+    whole = ((last - last.mean(axis=0)) ** 2).sum() / max(1, len(last) - 1)
+    return norms, float(1 - inside / max(whole, 1e-30))

@@ -25,6 +25,9 @@ def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> l
     return files
 
 
+MANY = 100  # sequences, of which some are held out whole
+
+
 class Genomes:
     """Sequences held in memory, from which windows are drawn at random, in proportion to length."""
 
@@ -39,6 +42,24 @@ class Genomes:
         if not sequences:
             raise InputError(f"{', '.join(map(str, files))}: no sequence of at least {shortest} bases")
         return cls(sequences)
+
+    def split(self, share: float, seed: int, shortest: int = 100) -> tuple["Genomes", "Genomes | None"]:
+        """What is learnt from, and ``share`` of the bases that is not: whole sequences where there are many, else ends.
+
+        The second is None where ``share`` is 0, or less than ``shortest`` bases of every sequence.
+        """
+        if share and len(self.sequences) >= MANY:
+            order = np.random.default_rng([seed, 2]).permutation(len(self.sequences))
+            ends = np.cumsum([len(self.sequences[place]) for place in order])
+            number = int(np.searchsorted(ends, share * self.bases)) + 1
+            parts = (order[number:], order[:number])
+            learnt, held = ([self.sequences[place] for place in sorted(part)] for part in parts)
+        else:
+            kept = [len(sequence) - int(share * len(sequence)) for sequence in self.sequences]
+            held = [sequence[stop:] for sequence, stop in zip(self.sequences, kept, strict=True)]
+            held = [sequence for sequence in held if len(sequence) >= shortest]
+            learnt = [sequence[:stop] for sequence, stop in zip(self.sequences, kept, strict=True)]
+        return (Genomes(learnt), Genomes(held)) if learnt and held else (self, None)
 
     @property
     def bases(self) -> int:

@@ -5,7 +5,7 @@ one would have seen.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,8 @@ from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
 
-WARM_UP, LAST_RATE, WEIGHT_DECAY, BETAS = 0.05, 0.1, 0.1, (0.9, 0.95)
+LAST_RATE, WEIGHT_DECAY, BETAS = 0.1, 0.1, (0.9, 0.95)
+HELD_OUT_BATCHES, READINGS = 4, 10  # of the loss on what is held out
 
 
 def pretrain(
@@ -55,17 +56,21 @@ def pretrain(
     """
     output = Path(output)
     checkpoint = Checkpoint(f"{output}.checkpoint", asdict(settings), dict(enumerate(genomes)))
-    corpus, architecture = Genomes.read(genomes), find_architecture(settings.architecture)
+    corpus, held = Genomes.read(genomes).split(settings.held_out, settings.seed)
+    architecture = find_architecture(settings.architecture)
     seed_everything(settings.seed)
     tokenizer = architecture.make_tokenizer(corpus, settings)
-    model = architecture.build(settings, tokenizer).to(device)
+    model = architecture.build(settings, tokenizer)
+    if settings.scaled_projections:
+        shrink_residual_projections(model, settings.layers)
+    model.to(device)
     logger.info(
         "%s, %.2f M parameters, %d tokens, %.1f Mb of genomes, on %s",
         settings.architecture, sum(tensor.numel() for tensor in model.parameters()) / 1e6, len(tokenizer.vocabulary),
         corpus.bases / 1e6, device,
     )  # fmt: skip
     compile_on_gpu(model.base_model, torch.device(device), compiled)
-    history = _train(model, architecture, tokenizer, corpus, settings, checkpoint)
+    history = _train(model, architecture, tokenizer, corpus, held, settings, checkpoint)
     with folder_aside(output) as folder:
         model.save_pretrained(folder)
         tokenizer.save(folder)
@@ -83,6 +88,30 @@ def pretrain(
     return float(history["loss"].iloc[-max(1, len(history) // 10) :].mean())
 
 
+def shrink_residual_projections(model, layers: int) -> None:
+    """Divide the weights whose products are added to the residual stream by the root of twice the number of layers."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("output.dense.weight", "o_proj.weight", "down_proj.weight")):
+                parameter.div_((2 * layers) ** 0.5)
+
+
+@torch.no_grad()
+def held_out_loss(
+    model, tokenizer: Tokenizer, words: np.ndarray, held: Genomes, settings: PretrainingSettings
+) -> float:
+    """Nats per scored token on windows of genomes that training does not see; the same windows at every call."""
+    model.eval()
+    full, device = replace(settings, lengths="full", seed=settings.seed + 1), next(model.parameters()).device
+    losses, weights = [], []
+    for number in range(HELD_OUT_BATCHES):
+        for batch in _draw(tokenizer, words, held, full, number):
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                losses.append(_loss(model, batch.to(device))[0])
+            weights.append(len(batch.tensors["targets"]))
+    return float(np.average(torch.stack(losses).float().cpu(), weights=weights))
+
+
 def _draw(
     tokenizer: Tokenizer, words: np.ndarray, corpus: Genomes, settings: PretrainingSettings, step: int, parts: int = 1
 ) -> list[Batch]:
@@ -96,6 +125,8 @@ def _draw(
     # Byte-pair tokens vary in length: draw a quarter more bases than expected, and there is no padding to speak of.
     spare = 5 if tokenizer.unit == 1 else 4
     bases = settings.context * tokenizer.bases_per_token * spare // 4
+    if settings.lengths == "varied" and generator.random() < 0.5:
+        bases = int(generator.integers(max(tokenizer.unit, bases // 8), bases))
     texts = corpus.draw(generator, bases, settings.batch, settings.strands, tokenizer.unit)
     room = settings.context - len(tokenizer.prefix)
     ids = [np.concatenate([tokenizer.prefix, tokens.ids[:room]]) for tokens in tokenizer.encode(texts)]
@@ -130,10 +161,23 @@ def _loss(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
 
 
 def _train(
-    model, architecture: Architecture, tokenizer: Tokenizer, corpus: Genomes, settings: PretrainingSettings, checkpoint
+    model,
+    architecture: Architecture,
+    tokenizer: Tokenizer,
+    corpus: Genomes,
+    held: Genomes | None,
+    settings: PretrainingSettings,
+    checkpoint,
 ) -> pd.DataFrame:
     words = np.flatnonzero([bool(word) and set(word) <= set("ACGT") for word in tokenizer.vocabulary])
-    schedule = Schedule(settings.steps, settings.learning_rate, WARM_UP, end=LAST_RATE)
+    schedule = Schedule(settings.steps, settings.learning_rate, settings.warmup, end=LAST_RATE)
+    readings = {max(1, round(settings.steps * place / READINGS)) for place in range(READINGS + 1)}
+
+    def read_held_out(step: int) -> dict[str, float]:
+        if held is None or step not in readings:
+            return {}
+        return {"held_out_loss": held_out_loss(model, tokenizer, words, held, settings)}
+
     return train(
         model,
         AdamW(parameter_groups(model, schedule.rate, WEIGHT_DECAY), BETAS),
@@ -144,5 +188,6 @@ def _train(
         checkpoint=checkpoint,
         minutes=settings.minutes,
         residual_stream=architecture.last_norm(model),
+        after_step=read_held_out,
         divisible=True,
     )

@@ -19,8 +19,8 @@ ARCHITECTURES = {
 class PretrainingSettings(Settings):
     """What a run depends on; two runs with equal settings and genomes give equal weights on a CPU unless timed.
 
-    The feed-forward block is 4 hidden sizes wide. The learning rate rises in a linear warm-up of 5 % of the steps and
-    falls by a cosine to a tenth; with ``minutes`` it follows whichever of time and steps is nearer to its end. The seed
+    The feed-forward block is 4 hidden sizes wide. The learning rate rises in a linear warm-up and falls by a cosine to
+    a tenth; with ``minutes`` it follows whichever of time and steps is nearer to its end. The seed
     is that of weights, windows and masks.
     """
 
@@ -51,12 +51,30 @@ class PretrainingSettings(Settings):
         choices=("one", "both"),
     )
     context: int = setting(256, "Tokens of one input.", minimum=8)
+    lengths: str = setting(
+        "full",
+        "Lengths of the inputs: all of one context, or varied, half of the steps with shorter ones (from an eighth of the "
+        "context) and with lengths that are no multiple of the k-mer.",
+        choices=("full", "varied"),
+    )
     batch: int = setting(8, "Inputs per step.", minimum=1)
     steps: int = setting(500, "Optimiser steps.", minimum=1)
     minutes: float | None = setting(
         None, "Stop after so long if that comes first; weights then vary from run to run.", exclusive_minimum=0
     )
     learning_rate: float = setting(4e-3, "Peak learning rate of AdamW.", exclusive_minimum=0)
+    warmup: float = setting(0.05, "Share of the steps in which the learning rate rises.", minimum=0, maximum=1)
+    scaled_projections: bool = setting(
+        False,
+        "Whether projections that add to the residual stream are drawn smaller, by the root of twice the number of "
+        "layers, as those of GPT-2 are.",
+    )
+    held_out: float = setting(
+        0.0,
+        "Share of the genomes that is not learnt from; the loss on it stands in the history at ten places.",
+        minimum=0,
+        maximum=0.5,
+    )
     seed: int = 1
 
     def __post_init__(self):

@@ -1,6 +1,6 @@
 """The teacher's token features as batches, one shard in memory at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 from genestill.core.shards import Shards
 from genestill.core.training.batches import cut_rows
+from genestill.student.dna.held_out import held_out_rows
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
 from genestill.student.encoders.adapters import collate
 
@@ -22,15 +23,20 @@ class TeacherFeatures:
     Attributes:
         size: width D of a feature.
         teacher: what the first shard's metadata says of its teacher.
-        rows: number of sequences.
+        rows: number of sequences that are learnt from; ``held`` are the places of the others.
     """
 
     def __init__(self, shards: Sequence[str | Path], sequences: dict[str, str]):
         self.shards, self.sequences = Shards(shards, "token"), sequences
         self.teacher, self.size, self.counts = self.shards.metadata, self.shards.size, self.shards.counts
-        self.rows = sum(self.counts)
-        if not self.rows:
+        if not sum(self.counts):
             raise InputError(f"{shards[0]}: no sequence in it")
+        # (shard, row) of what is held out, and how many others there are.
+        shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
+        first = np.cumsum([0, *self.counts])
+        held = held_out_rows(sum(self.counts))
+        self.held = [(int(shard_of[number]), int(number - first[shard_of[number]])) for number in held]
+        self.rows = sum(self.counts) - len(self.held)
         self._loaded, self._table = None, None
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,7 +46,8 @@ class TeacherFeatures:
         """
         shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
         first = np.cumsum([0, *self.counts])
-        spread = np.linspace(0, self.rows - 1, min(ROWS_FOR_SCALE, self.rows)).astype(int)
+        total = sum(self.counts)
+        spread = np.linspace(0, total - 1, min(ROWS_FOR_SCALE, total)).astype(int)
         places = [(shard_of[number], number - first[shard_of[number]]) for number in spread]
         values = np.concatenate([self._row(int(shard), int(row))[3] for shard, row in places]).astype(np.float64)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
@@ -49,11 +56,12 @@ class TeacherFeatures:
 
     def order(self, epoch: int, seed: int) -> list[tuple[int, int]]:
         """(shard, row) of every sequence in the order of an epoch: shards shuffled, and the rows within each."""
-        generator = np.random.default_rng([seed, 1, epoch])
+        generator, held = np.random.default_rng([seed, 1, epoch]), set(self.held)
         return [
             (int(shard), int(row))
             for shard in generator.permutation(len(self.counts))
             for row in generator.permutation(self.counts[shard])
+            if (shard, row) not in held
         ]
 
     def batch(self, step: int, size: int, seed: int, adapter, share: float, longest: int) -> dict[str, torch.Tensor]:
@@ -74,12 +82,23 @@ class TeacherFeatures:
             longest: tokens of the student a row.
             parts: into which the rows are cut.
         """
-        generator = np.random.default_rng([seed, 2, step])
         places = [divmod(number, self.rows) for number in range(step * size, (step + 1) * size)]
         orders = {epoch: self.order(epoch, seed) for epoch in {epoch for epoch, _ in places}}
+        chosen = [orders[epoch][place] for epoch, place in places]
+        return self._batches(chosen, np.random.default_rng([seed, 2, step]), adapter, share, longest, parts)
+
+    def held_out(self, size: int, seed: int, adapter, share: float, longest: int) -> Iterator[dict[str, torch.Tensor]]:
+        """The sequences that are not learnt from, in batches as `batch` gives them."""
+        generator = np.random.default_rng(seed)
+        for first in range(0, len(self.held), size):
+            yield from self._batches(self.held[first : first + size], generator, adapter, share, longest)
+
+    def _batches(
+        self, places, generator, adapter, share: float, longest: int, parts: int = 1
+    ) -> list[dict[str, torch.Tensor]]:
         rows, teacher = [], []
-        for epoch, place in places:
-            name, start, stop, features = self._row(*orders[epoch][place])
+        for place in places:
+            name, start, stop, features = self._row(*place)
             sequence = self.sequences[name]
             codes = encode_bases(sequence)
             boundaries = cut_groups(codes)

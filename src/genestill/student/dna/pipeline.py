@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import fine_tune
+from genestill.student.dna.held_out import held_out_rows, read_held_out
 from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import (
@@ -64,12 +65,13 @@ def pretrain_student(
     model = MaskedLanguageModel(whole).to(where)
     compile_on_gpu(model.student, where, compiled)
     windows = [sequence for _, sequence in read_fasta(sequences)]
-
-    shuffled = ShuffledRows(len(windows), training.batch, training.seed)
+    held = held_out_rows(len(windows))
+    learnt = np.delete(np.arange(len(windows)), held)
+    shuffled = ShuffledRows(len(learnt), training.batch, training.seed)
 
     def draw(step: int, parts: int = 1) -> list[Batch]:
         generator = np.random.default_rng([training.seed, step])
-        chosen = [windows[row] for row in shuffled.rows(step)]
+        chosen = [windows[row] for row in learnt[shuffled.rows(step)]]
         if both_strands:
             turned = np.random.default_rng([training.seed, 1, step]).random(len(chosen)) < 0.5
             chosen = [reverse_complement(one) if turn else one for one, turn in zip(chosen, turned, strict=True)]
@@ -78,6 +80,13 @@ def pretrain_student(
         return [asked_batch({name: values[rows] for name, values in read.items()})
                 for rows in cut_rows(np.arange(len(chosen)), parts)]  # fmt: skip
 
+    def draw_held_out() -> Iterator[Batch]:
+        generator = np.random.default_rng(training.seed)
+        for first in range(0, len(held), training.batch):
+            chosen = [windows[row] for row in held[first : first + training.batch]]
+            batch, targets = masked_batch(chosen, adapter, masking, share, start.max_tokens, generator)
+            yield asked_batch({name: batch[name] for name in ("input_ids", "attention_mask")} | {"targets": targets})
+
     def compute_loss(tensors):
         return model(**tensors), {}
 
@@ -85,7 +94,8 @@ def pretrain_student(
     settings["reverse_complement_augmentation"] = both_strands
     inputs = {"sequences": sequences} | start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs)
-    curve = _train(model, draw, compute_loss, training, checkpoint, len(windows), history)
+    reading = read_held_out(model, compute_loss, draw_held_out, training.steps, where)
+    curve = _train(model, draw, compute_loss, training, checkpoint, len(learnt), history, reading)
     save_student(output, whole.cpu(), adapter, settings | dataclasses.asdict(training))
     checkpoint.remove()
     return {"final_loss": _last(curve)}
@@ -116,13 +126,18 @@ def distil_student(
         found = features.batches(step, training.batch, training.seed, adapter, share, start.max_tokens, parts)
         return [Batch(without_full_mask(one), int(one["attention_mask"].sum())) for one in found]
 
+    def draw_held_out() -> Iterator[Batch]:
+        for batch in features.held_out(training.batch, training.seed, adapter, share, start.max_tokens):
+            yield Batch(without_full_mask(batch), 0)
+
     settings = {"stage": "distil", "mask_fraction": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
     inputs |= start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs, features.teacher)
     # One worker at most: each would hold a shard of features of its own.
     workers = 1 if where.type == "cuda" else 0
-    curve = _train(model, draw, model, training, checkpoint, features.rows, history, workers)
+    reading = read_held_out(model, model, draw_held_out, training.steps, where)
+    curve = _train(model, draw, model, training, checkpoint, features.rows, history, reading, workers)
     student.config.teacher = features.teacher
     save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training))
     checkpoint.remove()
@@ -206,7 +221,7 @@ def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict
     return Checkpoint(path, named | dataclasses.asdict(training), inputs, teacher)
 
 
-def _train(model, draw, compute_loss, training, checkpoint, windows, history, workers=None) -> pd.DataFrame:
+def _train(model, draw, compute_loss, training, checkpoint, windows, history, reading, workers=None) -> pd.DataFrame:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     passes = training.steps * training.batch / windows
     logger.info(
@@ -218,7 +233,7 @@ def _train(model, draw, compute_loss, training, checkpoint, windows, history, wo
     stream = getattr(model.student, "norm", None)
     curve = train(
         model, optimizer, draw, compute_loss, training.steps, checkpoint=checkpoint, residual_stream=stream,
-        workers=workers, divisible=True,
+        after_step=reading, workers=workers, divisible=True,
     )  # fmt: skip
     if len(curve):
         logger.info("loss %.4f at the first step, %.4f over the last ten", curve["loss"].iloc[0], _last(curve))

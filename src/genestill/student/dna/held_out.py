@@ -1,0 +1,44 @@
+"""Windows that a student does not learn from, on which its loss is read at ten places of the training."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from genestill.core.training.batches import Batch
+
+EVERY, FEWEST, MOST, READINGS = 50, 200, 256, 10
+
+
+def held_out_rows(windows: int) -> np.ndarray:
+    """Every fiftieth of the windows, 256 at most; none of fewer than 200. int64, ascending, the same for all students."""
+    if windows < FEWEST:
+        return np.empty(0, dtype=np.int64)
+    rows = np.arange(EVERY - 1, windows, EVERY)
+    return rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int)]
+
+
+def read_held_out(
+    model: nn.Module, compute_loss: Callable, batches: Callable[[], Sequence[Batch]], steps: int, device: torch.device
+) -> Callable[[int], dict[str, float]]:
+    """What `train` calls after each step: ``held_out_loss``, the mean loss of ``batches()``, at ten places and the first.
+
+    The batches are drawn once; without any there is nothing to read.
+    """
+    places = {max(1, round(steps * place / READINGS)) for place in range(READINGS + 1)}
+    kept: list[Batch] = []
+
+    def read(step: int) -> dict[str, float]:
+        if step not in places:
+            return {}
+        if not kept:
+            kept.extend(batches())
+        if not kept:
+            return {}
+        model.eval()
+        with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+            losses = [compute_loss(batch.to(device))[0] for batch in kept]
+        return {"held_out_loss": float(torch.stack(losses).float().mean())}
+
+    return read
