@@ -232,10 +232,12 @@ def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fit
         Question("rows-saved", "distilled", "untrained", 2),
         Question("baseline", "untrained", "kmer"),
         Question("nothing", "distilled", "nobody"),
+        Question("ways", "distilled", "distilled", fit="probe", minus_fit="full"),
     ]
     scores = score_runs(runs, "here", {}, "kmer", 1, questions)
     answers = tabulate_answers(scores, questions).set_index(["question", "model"])
-    assert len(answers) == 4 + 2 + 4
+    assert len(answers) == 4 + 2 + 4 + 2
+    assert set(answers.loc["ways", "minus"]) == {f"distilled (fit=full, rows={rows})" for rows in (64, 128)}
     assert set(answers.loc["rows-saved", "minus"]) == {f"untrained (fit={fit}, rows=128)" for fit in ("probe", "full")}
     assert set(answers.loc["pretraining", "answer"]) == {"above"}
     assert set(answers.loc["baseline", "answer"]) == {"below"}

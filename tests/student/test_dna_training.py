@@ -431,12 +431,12 @@ def test_words_of_bases_are_cut_from_the_left_and_read_back(k, tmp_path):
 def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
     student, _ = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
     shares, names = {}, {}
-    for method in ("full", "lora", "frozen"):
+    for method in ("full", "lora", "lora-attention", "frozen"):
         model = build_classifier(student, ["a", "b"], FineTuning(method))
         shares[method] = trainable_share(model)
         names[method] = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert shares["full"] == 1
-    assert 0 < shares["frozen"] < shares["lora"] < 0.5
+    assert 0 < shares["frozen"] < shares["lora-attention"] < shares["lora"] < 0.5
     assert all(name.startswith("head.") for name in names["frozen"])
     assert all("lora_" in name or name.startswith("head.") for name in names["lora"])
     assert all(parameter.requires_grad for parameter in student.parameters())

@@ -13,7 +13,7 @@ from genestill.core.settings import expand
 from genestill.student.dna.students import ARCHITECTURES
 from snakemake_process import ROOT, run_snakemake
 
-CONFIGURATIONS = ("had-demo", "seqlens-demo", "had-real")
+CONFIGURATIONS = ("had-demo", "seqlens-demo", "had-real", "seqlens-real")
 
 
 def complete(settings: dict) -> dict:
@@ -82,7 +82,7 @@ def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_
     calls = planned("finetune", settings, tmp_path)
     for fold, seed in enumerate((7, 5, 9)):
         jobs = [line for line in calls if f" --seed {seed} " in line]
-        assert len(jobs) == 6  # students of the recipe and of the demo
+        assert len(jobs) == 7  # students of the recipe and of the demo
         assert all(f" --epochs 2 --batch 128 --learning-rates 0.001 --folds 3 --fold {fold} " in line for line in jobs)
 
 
@@ -177,7 +177,9 @@ def test_students_of_other_corpora_tokens_pooling_and_start_stand_in_one_run(tmp
     results = "results/had/had-demo"
     (short,) = (line for line in lines if " reference windows " in line and "windows/short" in line)
     assert " --length 90 --shortest 60 --number 400 --evenly-by phylum --strands both " in short
-    trained = {line.split("/student/")[-1].split("/")[0]: line for line in lines if " pretrain-dna " in line}
+    trained = {
+        re.search(r" --output \S+/student/([^/]+)/model", line)[1]: line for line in lines if " pretrain-dna " in line
+    }
     assert f"--tokenizer {results}/student/tokenizers/bpe-128 " in trained["whole"]
     assert f"--tokenizer {results}/student/tokenizers/3-mers " in trained["words"]
     assert f"--sequences {results}/reference/windows/short.fna.gz " in trained["on"]

@@ -254,7 +254,7 @@ def dna_corpus(wildcards):
 
 def dna_window_settings(corpus):
     """Options of the windows of a corpus, of None those of all that name no corpus."""
-    given = DNA["windows"] | DNA_CORPORA.get(corpus, {})
+    given = {**DNA["windows"], **(DNA_CORPORA[corpus] if corpus else {})}
     settings = {key: value for key, value in given.items() if key != "genomes"}
     return options(**settings, without_tests_of=DNA_HELD_OUT)
 

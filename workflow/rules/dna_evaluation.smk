@@ -217,7 +217,7 @@ rule finetune_on_sequence_task:
     benchmark:
         f"{RESULTS}/benchmarks/student/finetune_{{benchmark_name}}_{{task}}_{{student}}_{{method}}_{{rows}}_{{model_seed}}.tsv"
     wildcard_constraints:
-        method="full|lora|frozen",
+        method="full|lora|lora-attention|frozen",
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
         model_seed=r"\d+",
@@ -378,6 +378,12 @@ rule score_sequence_tasks:
                     one["model"],
                     one["minus"],
                     one["rows_factor"] or 1,
+                    *([f"fit={one['method']}"] if one["method"] else []),
+                    *(
+                        [f"minus-fit={one['minus_method']}"]
+                        if one["minus_method"]
+                        else []
+                    ),
                     *(one["tasks"] or ()),
                 ]
             )

@@ -89,24 +89,27 @@ def dna_tasks(dna: dict) -> list[str]:
 
 @dataclass(frozen=True)
 class Way:
-    """How models of had and seqlens are evaluated by one method: the general settings, or the method's own."""
+    """How models of had and seqlens are evaluated by one method: the general settings, or the method's own.
+
+    ``training_rows`` are its own, or None.
+    """
 
     tasks: list[str]
     seeds: list[int]
-    training_rows: list[int | None]
+    training_rows: list[int | None] | None
     learning_rates: list[float]
     epochs: int | None
 
 
 def dna_way(dna: dict, method: str) -> Way:
     """The settings of a method of evaluation: those of ``dna.by_method`` over the general ones."""
-    general = Way(dna_tasks(dna), dna["seeds"], dna["training_rows"], dna["learning_rates"], dna["epochs"])
+    general = Way(dna_tasks(dna), dna["seeds"], None, dna["learning_rates"], dna["epochs"])
     if method not in dna["by_method"]:
         return general
     return Way(
         dna["by_method"][method]["tasks"] or general.tasks,
         dna["by_method"][method]["seeds"] or general.seeds,
-        dna["by_method"][method]["training_rows"] or general.training_rows,
+        dna["by_method"][method]["training_rows"],
         dna["by_method"][method]["learning_rates"] or general.learning_rates,
         dna["by_method"][method]["epochs"] or general.epochs,
     )
@@ -125,7 +128,7 @@ def dna_cells(dna: dict, runs: Mapping[str, int] | None = None) -> list[Cell]:
             for task in way.tasks:
                 published = (runs or {}).get(task)
                 seeds = range(1, published + 1) if published else way.seeds
-                for rows in own or way.training_rows:
+                for rows in way.training_rows or own or dna["training_rows"]:
                     for model in (f"{name}-{method}", *dna["baselines"]):
                         found |= {Cell(model, task, rows, seed): None for seed in seeds}
     return list(found)

@@ -338,7 +338,7 @@ def refuse_settings(settings, schema, where: str) -> None:
         named = child.get("additionalProperties") if isinstance(child, dict) and isinstance(value, dict) else None
         for name, one in value.items() if isinstance(named, dict) else ():
             over_defaults = named.get("partial") and "defaults" in settings
-            whole = settings["defaults"] | one if over_defaults else one
+            whole = settings["defaults"] | one if over_defaults and one is not None else one
             refuse_settings(whole, named, f"{where}.{key}.{name}")
 
 

@@ -78,8 +78,8 @@ def _add_scores(commands) -> None:
     )
     parser.add_argument(
         "--question", action="append", nargs="+", default=[], metavar="NAME",
-        help="a name, a model, the model that is subtracted, of how many times the training rows (default: 1), and the "
-        "tasks whose mean is asked (default: all)",
+        help="a name, a model, the model that is subtracted, of how many times the training rows (default: 1), where "
+        "wanted fit=… and minus-fit=…, and the tasks whose mean is asked (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--copies", action="append", nargs=2, default=[], metavar=("TASK", "TSV"),
@@ -166,7 +166,14 @@ def _question(words: list[str]):
         raise InputError(
             f"--question {' '.join(words)}: expected a name, two models and, where it is not 1, a number, then tasks"
         )
-    return Question(*words[:3], *map(int, words[3:4]), tasks=tuple(words[4:]))
+    fits = {key: value for key, equals, value in (word.partition("=") for word in words[4:]) if equals}
+    return Question(
+        *words[:3],
+        *map(int, words[3:4]),
+        tuple(word for word in words[4:] if "=" not in word),
+        fits.get("fit", ""),
+        fits.get("minus-fit", ""),
+    )
 
 
 def _run_tsne(options) -> None:

@@ -77,6 +77,8 @@ class Question:
         minus: the other, fitted in the same way where there are several; `recipes.STRONGEST_BASELINE` for that.
         rows_factor: times as many training rows has the other.
         tasks: over which the mean is taken; empty for all that the model was fitted to.
+        fit: how the model was fitted; empty for every way.
+        minus_fit: how the other was; empty for the same way.
     """
 
     name: str
@@ -84,6 +86,8 @@ class Question:
     minus: str
     rows_factor: int = 1
     tasks: tuple[str, ...] = ()
+    fit: str = ""
+    minus_fit: str = ""
 
 
 def _parts(variant: str) -> dict[str, str]:
@@ -249,7 +253,7 @@ def _groups(models: dict[str, Run], tasks: list[str], tasks_of: dict[str, list[s
 
 def _pairs(question: Question, models: list[Run]) -> Iterator[tuple[Run, Run]]:
     for model in models:
-        if model.model != question.model:
+        if model.model != question.model or question.fit not in ("", model.fit):
             continue
         rows = model.fitted_rows
         if question.rows_factor > 1:
@@ -257,7 +261,8 @@ def _pairs(question: Question, models: list[Run]) -> Iterator[tuple[Run, Run]]:
                 continue
             rows *= question.rows_factor
         for other in models:
-            if other.model == question.minus and other.fitted_rows == rows and other.fit in ("", model.fit):
+            fits = ("", question.minus_fit or model.fit)
+            if other.model == question.minus and other.fitted_rows == rows and other.fit in fits and other is not model:
                 yield model, other
 
 

@@ -31,14 +31,17 @@ LORA_TARGETS = (
     r"|query_proj|key_proj|value_proj|dense|\.(query|key|value)|[qkvo]_proj|(gate|up|down)_proj)"
 )
 
+ATTENTION_TARGETS = r".*(query_key_value|query_proj|value_proj|\.(query|value)|[qv]_proj)"
+
 
 def build_classifier(student: PreTrainedModel, classes: list[str], settings: FineTuning) -> PreTrainedModel:
     """A classifier whose parameters learn as ``settings.method`` says; ``student`` itself is not changed."""
     model = with_classifier(copy.deepcopy(student), classes, settings.pooling)
-    if settings.method == "lora":
+    if settings.method.startswith("lora"):
         from peft import LoraConfig, inject_adapter_in_model
 
-        config = LoraConfig(r=8, lora_alpha=32, lora_dropout=0.1, bias="none", target_modules=LORA_TARGETS)
+        targets = LORA_TARGETS if settings.method == "lora" else ATTENTION_TARGETS
+        config = LoraConfig(r=8, lora_alpha=32, lora_dropout=0.1, bias="none", target_modules=targets)
         inject_adapter_in_model(config, model.base_model)
     elif settings.method == "frozen":
         model.base_model.requires_grad_(False)

@@ -12,7 +12,7 @@ EVERY, FEWEST, MOST, READINGS = 50, 200, 256, 10
 
 
 def held_out_rows(windows: int) -> np.ndarray:
-    """Every fiftieth of the windows, 256 at most; none of fewer than 200. int64, ascending, the same for all students."""
+    """Every fiftieth of the windows, 256 at most; none of fewer than 200. int64, ascending."""
     if windows < FEWEST:
         return np.empty(0, dtype=np.int64)
     rows = np.arange(EVERY - 1, windows, EVERY)
@@ -22,7 +22,7 @@ def held_out_rows(windows: int) -> np.ndarray:
 def read_held_out(
     model: nn.Module, compute_loss: Callable, batches: Callable[[], Sequence[Batch]], steps: int, device: torch.device
 ) -> Callable[[int], dict[str, float]]:
-    """What `train` calls after each step: ``held_out_loss``, the mean loss of ``batches()``, at ten places and the first.
+    """What `train` calls after each step: ``held_out_loss``, the mean loss of ``batches()``, at the first and ten more.
 
     The batches are drawn once; without any there is nothing to read.
     """

@@ -158,8 +158,9 @@ class FineTuning(Settings):
 
     method: str = setting(
         "full",
-        "What is trained: all weights, low-rank adapters, or the head alone.",
-        choices=("full", "lora", "frozen"),
+        "What is trained: all weights, low-rank adapters of all linear maps or of the queries and values of attention "
+        "alone (what peft takes where it is told nothing, as seqLens), or the head alone.",
+        choices=("full", "lora", "lora-attention", "frozen"),
     )
     pooling: str = setting(
         "mean",
