@@ -207,7 +207,7 @@ def _logits(teacher: Teacher, windows: list):
 
 
 def _gc_entropy(texts: list[str], windows: list) -> float:
-    """Mean over tokens of known bases of their negative log probability where bases are drawn by the window's GC."""
+    """Mean over tokens of known bases of their negative log probability if bases are drawn by the window's GC."""
     total, tokens = 0.0, 0
     for window in windows:
         codes = encode_bases(texts[window.row])
