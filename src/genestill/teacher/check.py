@@ -223,7 +223,7 @@ def _gc_entropy(texts: list[str], windows: list) -> float:
 
 
 def _states(teacher: Teacher, windows: list) -> tuple[list[float], float]:
-    """Root mean squares of the residual stream by layer, and the share of variance between tokens in the last states."""
+    """Root mean square of the residual stream by layer, and the share of variance between tokens in the last states."""
     import torch
 
     # Few windows tell, and hidden states of all layers are large.

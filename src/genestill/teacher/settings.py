@@ -53,8 +53,8 @@ class PretrainingSettings(Settings):
     context: int = setting(256, "Tokens of one input.", minimum=8)
     lengths: str = setting(
         "full",
-        "Lengths of the inputs: all of one context, or varied, half of the steps with shorter ones (from an eighth of the "
-        "context) and with lengths that are no multiple of the k-mer.",
+        "Lengths of the inputs: all of one context, or varied, half of the steps with shorter ones (from an eighth of "
+        "the context) and with lengths that are no multiple of the k-mer.",
         choices=("full", "varied"),
     )
     batch: int = setting(8, "Inputs per step.", minimum=1)
