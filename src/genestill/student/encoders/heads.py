@@ -169,6 +169,8 @@ class TeacherForSequenceClassification(_Classifier):
     """A teacher of any architecture, a pooling and a linear head: to be fine-tuned beside students, not to be saved."""
 
     base_model_prefix = "body"
+    # Whatever the body does: the head has no attention.
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
     def __init__(self, config: PretrainedConfig, body: PreTrainedModel):
         super().__init__(config)
