@@ -1,5 +1,6 @@
 """Logistic regression of sparse features; the features and the regularisation are chosen on training rows."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,17 @@ def fit_linear(table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: 
 
 def read_blocks(sequences: Sequence[str], candidates: Sequence[tuple[str, ...]]) -> dict[str, sp.csr_matrix]:
     """The features that the candidates name, of all sequences."""
-    return {name: FEATURES[name](sequences) for name in FEATURES if any(name in one for one in candidates)}
+    return {name: _read_block(name, tuple(sequences)) for name in _named(candidates)}
+
+
+@functools.lru_cache(maxsize=len(FEATURES))  # a baseline is fitted twice on the sequences of a table
+def _read_block(name: str, sequences: tuple[str, ...]) -> sp.csr_matrix:
+    return FEATURES[name](sequences)
+
+
+def _named(candidates: Sequence[tuple[str, ...]]) -> list[str]:
+    """The kinds of features that some candidate has."""
+    return [name for name in FEATURES if any(name in one for one in candidates)]
 
 
 def choose(
@@ -60,13 +71,16 @@ def choose(
         logger.warning("a class has %d of %d training rows: nothing can be chosen on them", fewest, len(rows))
         return found
     folds = list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(rows, labels))
-    for features in candidates:
-        guesses = np.zeros((len(STRENGTHS), len(rows)), dtype=np.int64)
-        for fit, held in folds:
-            taught, asked = _scaled(blocks, features, rows[fit], rows[held])
+    guesses = np.zeros((len(candidates), len(STRENGTHS), len(rows)), dtype=np.int64)
+    for fit, held in folds:
+        # Weighted once a fold: most kinds of features are in several candidates.
+        weighted = {name: _weighted(blocks[name], name, rows[fit], rows[held]) for name in _named(candidates)}
+        for place, features in enumerate(candidates):
+            taught, asked = _together([weighted[name] for name in features])
             for number, model in enumerate(_path(taught, labels[fit])):
-                guesses[number, held] = model.predict(asked)
-        for strength, guess in zip(STRENGTHS, guesses, strict=True):
+                guesses[place, number, held] = model.predict(asked)
+    for features, of_candidate in zip(candidates, guesses, strict=True):
+        for strength, guess in zip(STRENGTHS, of_candidate, strict=True):
             score = measure(labels, guess, len(table.classes), metric)
             if score > found.score:
                 found = Choice(tuple(features), strength, score)
@@ -79,24 +93,30 @@ def choose(
 
 def predict(blocks: dict[str, sp.csr_matrix], table: TaskTable, choice: Choice) -> np.ndarray:
     """Fit the training rows as it was chosen; float64 [test rows, classes], probabilities."""
-    taught, asked = _scaled(blocks, choice.features, table.train, table.test)
+    parts = [_weighted(blocks[name], name, table.train, table.test) for name in choice.features]
+    taught, asked = _together(parts)
     return _model(choice.strength).fit(taught, table.labels[table.train]).predict_proba(asked)
 
 
-def _scaled(blocks, features: Sequence[str], fit: np.ndarray, asked: np.ndarray) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """The features of two sets of rows; every kind of features has length 1 in a row.
+def _weighted(
+    block: sp.csr_matrix, name: str, fit: np.ndarray, asked: np.ndarray
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """One kind of features of two sets of rows, of length 1 in a row.
 
     Counts are weighted by tf-idf of the rows ``fit`` (1 + the logarithm of a count, and the inverse frequency of a
     word); positions, which are there or not, are left as they are.
     """
     from sklearn.feature_extraction.text import TfidfTransformer
 
-    parts = []
-    for name in features:
-        weighting = TfidfTransformer(sublinear_tf=True, use_idf=name != "positions").fit(blocks[name][fit])
-        parts.append([weighting.transform(blocks[name][rows]) for rows in (fit, asked)])
-    taught, tested = zip(*parts, strict=True)
-    return sp.hstack(taught, format="csr"), sp.hstack(tested, format="csr")
+    taught = block[fit]
+    weighting = TfidfTransformer(sublinear_tf=True, use_idf=name != "positions").fit(taught)
+    return weighting.transform(taught), weighting.transform(block[asked])
+
+
+def _together(parts: Sequence[tuple[sp.csr_matrix, sp.csr_matrix]]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Several kinds of features of two sets of rows beside one another."""
+    taught, asked = zip(*parts, strict=True)
+    return sp.hstack(taught, format="csr"), sp.hstack(asked, format="csr")
 
 
 def _path(features: sp.csr_matrix, labels: np.ndarray):
