@@ -2,6 +2,10 @@
 from genestill.reference.settings import OriginTaskSettings
 
 
+localrules:
+    fetch_sequence_task,
+
+
 rule make_clade_task:
     input:
         genomes=COMMUNITY_GENOMES,
@@ -58,6 +62,30 @@ rule make_origin_task:
     shell:
         "python -m genestill reference origin-task --genomes {input.genomes:q} {params.folder} {params.settings}"
         " --seed {params.seed:q} --output {output:q} 2> {log:q}"
+
+
+rule fetch_sequence_task:
+    input:
+        sources=ROOT / "resources" / "sequence_task_sources.tsv",
+    output:
+        "resources/downloads/sequence_tasks/{benchmark_name}/{task}.tsv.gz",
+    log:
+        "logs/downloads/sequence_tasks/{benchmark_name}/{task}.log",
+    wildcard_constraints:
+        benchmark_name="[A-Za-z0-9_-]+",
+        task="[A-Za-z0-9_-]+",
+    retries: 2
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=720,
+    params:
+        downloads=lambda wildcards, output: Path(output[0]).parents[1] / "files",
+    shell:
+        "python -m genestill reference published-task --task {wildcards.benchmark_name:q}/{wildcards.task:q}"
+        " --sources {input.sources:q} --downloads {params.downloads:q} --output {output:q} 2> {log:q}"
 
 
 rule draw_sequence_task:

@@ -16,6 +16,7 @@ def add_commands(commands) -> None:
     _add_proteins(commands)
     _add_database(commands)
     _add_fetch(commands)
+    _add_published_task(commands)
     _add_unpack(commands)
     _add_sample_depth(commands)
     _add_merge_depths(commands)
@@ -207,6 +208,22 @@ def _run_fetch(options) -> None:
     from genestill.reference.download import fetch
 
     fetch(options.url, options.output, options.checksum, options.bytes, options.attempts, options.timeout)
+
+
+def _add_published_task(commands) -> None:
+    summary = "the table of a published sequence task, from where its authors published it"
+    parser = commands.add_parser("published-task", help=summary, description=summary)
+    parser.add_argument("--task", required=True, metavar="BENCHMARK/TASK", help="as in resources/sequence_tasks.tsv")
+    parser.add_argument("--sources", required=True, metavar="TSV", help="addresses of the benchmarks")
+    parser.add_argument("--downloads", required=True, metavar="FOLDER", help="where downloaded files are kept")
+    parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
+    parser.set_defaults(run=_run_published_task)
+
+
+def _run_published_task(options) -> None:
+    from genestill.reference.published_tasks import fetch_task
+
+    fetch_task(options.task, options.sources, options.downloads, options.output)
 
 
 def _add_unpack(commands) -> None:

@@ -1,0 +1,118 @@
+"""Task tables of sequence benchmarks, from where their authors published them.
+
+Nucleotide Transformer's are tables of sequences; those of Genomic Benchmarks are coordinates, whose sequences are cut
+out of the genomes that they name.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from genestill.core.errors import InputError
+from genestill.core.files import write_compressed
+from genestill.core.logs import logger
+from genestill.core.sequences import read_fasta, reverse_complement
+from genestill.core.tables import read_tsv
+from genestill.reference.download import fetch
+
+COLUMNS = ("benchmark", "form", "url", "licence", "state")
+COORDINATES = ("id", "region", "start", "end", "strand")
+
+
+def fetch_task(task: str, sources: str | Path, downloads: str | Path, output: str | Path) -> None:
+    """Write a published task as a table (TSV, columns sequence, label and split).
+
+    Args:
+        task: ``benchmark/task``.
+        sources: the table of addresses. Of the form ``parquet``, ``{task}`` and ``{split}`` of an address are filled in
+            and the file has the columns sequence and label; of the form ``coordinates`` it is the folder of a task of
+            Genomic Benchmarks.
+        downloads: folder in which what is downloaded is kept; genomes are shared by the tasks.
+        output: TSV, gzipped if it ends in ``.gz``.
+
+    Raises:
+        InputError: a benchmark that the table does not have, a download that fails, a file of another form, and
+            coordinates that lie in no record of the genome.
+    """
+    benchmark, _, name = task.partition("/")
+    table = read_tsv(sources, COLUMNS).set_index("benchmark")
+    if benchmark not in table.index:
+        raise InputError(f"{task}: no address of the benchmark {benchmark}; {sources} has {', '.join(table.index)}")
+    source, folder = table.loc[benchmark], Path(downloads) / task
+    if source["form"] == "parquet":
+        parts = [_read_parquet(source["url"], name, split, folder) for split in ("train", "test")]
+    else:
+        parts = list(_read_coordinates(source["url"].format(task=name), folder, Path(downloads) / "genomes"))
+    whole = pd.concat(parts, ignore_index=True)
+    logger.info("%s: %d rows", task, len(whole))
+    with write_compressed(output) as handle:
+        whole.to_csv(handle, sep="\t", index=False)
+
+
+def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame:
+    file = folder / f"{split}.parquet"
+    fetch(url.format(task=name, split=split), file)
+    try:
+        table = pd.read_parquet(file)
+    except Exception as error:  # what pyarrow raises for files that are none has several kinds
+        raise InputError(f"{file}: not a whole Parquet file ({error})") from None
+    if missing := {"sequence", "label"} - set(table.columns):
+        raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
+    return table[["sequence", "label"]].assign(split=split)
+
+
+def _read_coordinates(address: str, folder: Path, genomes: Path) -> Iterator[pd.DataFrame]:
+    """One table per split and class, of the classes that metadata.yaml names."""
+    fetch(f"{address}/metadata.yaml", folder / "metadata.yaml")
+    described = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+    classes = described.get("classes") if isinstance(described, dict) else None
+    if not classes or not all(isinstance(one, dict) and "url" in one for one in classes.values()):
+        raise InputError(f"{folder / 'metadata.yaml'}: expected classes, each with the url of its genome")
+    for label, one in classes.items():
+        genome = genomes / one["url"].rsplit("/", 1)[-1]
+        with _alone(genome):
+            if not genome.is_file():
+                # Ensembl serves its files by both protocols.
+                fetch(one["url"].replace("ftp://", "https://", 1), genome)
+        for split in ("train", "test"):
+            file = folder / f"{split}.{label}.csv.gz"
+            fetch(f"{address}/{split}/{label}.csv.gz", file)
+            rows = pd.read_csv(file, dtype={"region": str, "strand": str})
+            if missing := set(COORDINATES) - set(rows.columns):
+                raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(rows.columns)}")
+            yield pd.DataFrame({"sequence": _cut(rows, genome, file), "label": label, "split": split})
+
+
+def _cut(rows: pd.DataFrame, genome: Path, file: Path) -> list[str]:
+    """Sequences of intervals (from 0, the end not included); regions are records, with or without chr or version."""
+    places = {region: group for region, group in rows.groupby("region", sort=False)}
+    found: dict[int, str] = {}
+    for name, sequence in read_fasta(genome, unique=False):
+        for spelling in (name, f"chr{name}", name.split(".")[0]):
+            group = places.pop(spelling, None)
+            for row in group.itertuples() if group is not None else ():
+                cut = sequence[row.start : row.end]
+                found[row.Index] = reverse_complement(cut) if row.strand == "-" else cut
+        if not places:
+            break
+    if places:
+        raise InputError(f"{file}: the region {next(iter(places))!r} is no record of {genome}")
+    short = next((row for row in rows.itertuples() if len(found[row.Index]) != row.end - row.start), None)
+    if short is not None:
+        raise InputError(
+            f"{file}: {short.region}:{short.start}-{short.end} lies beyond the end of its record in {genome}"
+        )
+    return [found[index].upper() for index in rows.index]
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One process at a time: tasks of a benchmark are fetched side by side, and share their genomes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file.with_name(f".{file.name}.lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
