@@ -22,8 +22,11 @@ def test_the_sentence_says_share_and_interval_of_each_rank():
     )
 
 
-def test_the_sentence_says_so_where_nothing_could_be_calibrated():
-    assert "cannot be told" in novelty_sentence(shares_of([np.nan] * 3))
+def test_the_sentence_says_so_where_nothing_could_be_calibrated_or_nothing_was_hit():
+    assert novelty_sentence(shares_of([0.5, 0.25, 0.125])).startswith(
+        "The reference probably lacks the species of 50 %"
+    )
+    assert "no contig has a hit" in novelty_sentence(shares_of([np.nan] * 3))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The first page of the report: what became of contigs, and how much students are above others."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,20 @@ from genestill.cli import main
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS
 from genestill.core.predictions import predictions_of, read_reason
-from genestill.core.table_schemas import INDEX, METRICS, PREDICTIONS, metrics_table
+from genestill.core.table_schemas import (
+    CONTIG_GROUPS,
+    GROUPED_CONTIGS,
+    INDEX,
+    METRICS,
+    NOVEL_SHARES,
+    PREDICTIONS,
+    metrics_table,
+)
 from genestill.core.tables import write_table
 from genestill.evaluation.outcomes import ABSENT, NAMED, UNDECIDED, draw_outcomes, read_outcomes
 from genestill.evaluation.summary import Difference, task_differences
 
+ROOT = Path(__file__).parents[2]
 TREE = LabelTree.from_lineages(
     [tuple(f"{rank}{number}" for rank in RANKS[:6]) + (f"species{number}{twin}",) for number in "ab" for twin in "12"],
     other_children=True,
@@ -136,3 +146,18 @@ def test_students_are_compared_with_the_strongest_baseline_and_stand_before_thos
     ]
     assert [number for number, _ in numbers] == ["0.600", "0.700", "-0.100"]
     assert Difference("a", "b", "F1", 0.1, -0.1, 0.3).side == "not told apart"
+
+
+def test_what_the_reference_lacks_comes_first(tmp_path):
+    shares = [("", rank, "bases", 0.5, 0.4, 0.6, 0.0, 1e6) for rank in ("species", "genus", "family")]
+    ledger = tmp_path / "ledger"
+    write_table(ledger / "shares.parquet", pd.DataFrame(shares, columns=NOVEL_SHARES.names), NOVEL_SHARES)
+    for name, schema in (("groups", CONTIG_GROUPS), ("contigs", GROUPED_CONTIGS)):
+        write_table(ledger / f"{name}.parquet", schema.empty_table(), schema)
+    predictions, index, _ = write_case(tmp_path, [leaf("speciesa1")])
+    run = ["--recipe", "taxdistill", "--dataset", "small", "--logs", tmp_path, "--citations", ROOT / "CITATION.cff"]
+    files = ["--predictions", predictions, "--index", index, "--ledger", ledger]
+    page = tmp_path / "page" / "summary.html"
+    assert main(["evaluation", "summary", *map(str, [*run, *files, "--output", page])]) == 0
+    text = page.read_text("utf-8")
+    assert text.index("The reference lacks the species of 50 %") < text.index("named to species")

@@ -186,19 +186,17 @@ def test_the_share_that_the_reference_lacks_is_near_the_true_one_and_leaves_cont
     assert table.loc["family", "share"] <= table.loc["genus", "share"] <= table.loc["species", "share"]
 
 
-def test_with_few_families_nothing_is_calibrated_and_the_shares_are_left_open(found, monkeypatch, tmp_path):
-    sample, _ = found
-    monkeypatch.setattr(ledger, "can_calibrate", lambda cases: False)
-    write_table(
-        tmp_path / "hits.parquet",
-        pd.DataFrame(rows_of_contig("0.0", 0, 0.99, np.random.default_rng(1)), columns=HITS.names),
-        HITS,
-    )
-    names = family_of_two_genera(0)
-    (tmp_path / "lineages.tsv").write_text(
-        "taxid\tlineage\n" + "".join(f"{100 + n}\t{name}\n" for n, name in enumerate(names))
-    )
+def test_with_few_families_boundaries_tell_the_shares_without_intervals_and_no_group_is_called_new(tmp_path):
+    names, random = family_of_two_genera(0), np.random.default_rng(1)
+    lines = [f"{100 + number}\t{name}\n" for number, name in enumerate(names)]
+    (tmp_path / "lineages.tsv").write_text("taxid\tlineage\n" + "".join(lines))
+    rows = rows_of_contig("known", 0, 0.99, random) + rows_of_contig("new", 2, 0.8, random)
+    table = pd.DataFrame(rows, columns=HITS.names)
+    write_table(tmp_path / "hits.parquet", table[table["target_taxid"] < 103], HITS)
     tree = LabelTree.from_lineages([parse_lineage(name) for name in names], other_children=True)
+    sample = Contigs(["known", "new"], np.full(2, 30_000), np.zeros((2, 103), np.float32), None, [])
     judged = ledger.find_novelty(sample, tmp_path / "hits.parquet", tree, tmp_path, NoveltySettings(), 1)
+    table = ledger.table_of_shares(judged, sample).set_index("rank")
     assert not judged.novel.any()
-    assert ledger.table_of_shares(judged, sample)[["share", "low", "high"]].isna().all(axis=None)
+    assert table.loc["species", "share"] == pytest.approx(0.5, abs=0.05)
+    assert table[["low", "high"]].isna().all(axis=None)

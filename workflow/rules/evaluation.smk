@@ -363,6 +363,11 @@ rule summarise_taxonomy:
         abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
         exported=[] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
         picture=f"{EVALUATION}/figures/f1_by_rank.svg" if ONLY_SCORES else [],
+        ledger=(
+            expand(rules.find_novelty.output, student=STUDENT_NAME)
+            if WITH_LEDGER and not ONLY_SCORES
+            else []
+        ),
     output:
         report(
             f"{EVALUATION}/summary.html",
@@ -407,10 +412,15 @@ rule summarise_taxonomy:
             index=input.index,
             abundance=input.abundance,
             picture=input.picture,
+            ledger=[Path(file).parent for file in input.ledger[:1]],
         ),
         downloads=lambda wildcards, input: downloads(
             lineage_of_every_contig=input.exported
             and f"{input.exported}/predictions.tsv",
+            groups_of_contigs_that_are_probably_new=next(
+                (file for file in input.ledger if file.endswith("novel_groups.tsv")),
+                None,
+            ),
             share_of_each_outcome_in_each_sample=input.exported
             and f"{EVALUATION}/outcomes.tsv",
         ),

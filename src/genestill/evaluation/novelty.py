@@ -27,6 +27,11 @@ MODEL = "ledger"  # in the metric table
 _LARGE = 200_000  # base pairs of a genome that a group should be found of
 _MOST_OF_GENOME, _PURE = 0.5, 0.9  # share of its bases in the group, share of the group's bases
 _SHOWN = 40  # samples and groups on the page
+_ABSENT = (
+    "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
+    "share of which nothing is known, left out of the others."
+)
+_NEW = "new: highest rank that the reference lacks. proteins, nucleotides: identity to the nearest species."
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,13 @@ def novelty_sentence(shares: pd.DataFrame) -> str:
     """What the reference lacks of all samples together, by bases, as one sentence; from the table NOVEL_SHARES."""
     whole = shares[(shares["sample"] == "") & (shares["weight"] == "bases")].set_index("rank")
     if whole["share"].isna().all():
-        return (
-            "How much of the sample the reference lacks cannot be told: too few families of the sample are in the "
-            "reference to learn it from."
-        )
+        return "What the reference lacks is not known: no contig has a hit."
     parts = [f"the {rank} of {_percent(whole.loc[rank])}" for rank in LEDGER_RANKS]
+    if whole["low"].isna().all():
+        return (
+            f"The reference probably lacks {parts[0]} of the bases, {parts[1]} and {parts[2]}. These shares are not "
+            "calibrated: too few families of the sample are in the reference."
+        )
     return f"The reference lacks {parts[0]} of the bases, {parts[1]} and {parts[2]}."
 
 
@@ -89,6 +96,8 @@ def ledger_tables(ledger: Ledger) -> list[str | Table]:
     columns = ["sample", "Mb", *(f"{rank} absent" for rank in LEDGER_RANKS), "no hits"]
     blocks: list[str | Table] = [Table(columns, rows, "What the reference lacks" + _first(samples, "samples"))]
     novel = ledger.groups[ledger.groups["novel"].notna()]
+    if novel.empty:
+        return [*blocks, f"None of {len(ledger.groups)} groups of contigs is called new.", _ABSENT]
     title = f"Groups of contigs that are probably new: {len(novel)} of {len(ledger.groups)}"
     rows = []
     for row in novel.head(_SHOWN).itertuples():
@@ -98,12 +107,7 @@ def ledger_tables(ledger: Ledger) -> list[str | Table]:
         rows.append([str(row.group), row.novel, _megabases(row.bases), str(row.contigs), depth, *identities, nearest])
     columns = ["group", "new", "Mb", "contigs", "depth", "proteins", "nucleotides", "nearest species"]
     blocks.append(Table(columns, rows, title + _first(novel, "groups")))
-    return [
-        *blocks,
-        "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
-        "share of which nothing is known, left out of the others. new: highest rank that the reference lacks. "
-        "proteins, nucleotides: identity to the nearest species of the reference.",
-    ]
+    return [*blocks, f"{_ABSENT} {_NEW}"]
 
 
 def _first(all_of_them, what: str) -> str:

@@ -16,6 +16,7 @@ from genestill.core.table_schemas import METRICS
 from genestill.core.tables import read_table
 from genestill.core.text import read_text
 from genestill.evaluation.benchmark_table import MEANS, read_comparison
+from genestill.evaluation.novelty import ledger_tables, novelty_sentence, read_ledger
 from genestill.evaluation.outcomes import ABSENT, ENDS, NAMED, UNDECIDED, Outcomes, draw_outcomes, read_outcomes
 from genestill.evaluation.pages import Block, Downloads, Folded, Heading, Numbers, Picture, Table, write_page
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
@@ -45,6 +46,7 @@ class Run:
         metrics: table of `table_schemas.METRICS`; None where nobody knows what is right.
         comparison: what `benchmark.gather_benchmark` wrote.
         student: the model that the others are compared with, in taxonomy and its benchmark.
+        ledger: folder that ``student novelty`` wrote; its sentence comes first.
         picture: an SVG file; of contigs `outcomes.draw_outcomes` draws one.
     """
 
@@ -62,6 +64,7 @@ class Run:
     comparison: str | Path | None = None
     student: str | None = None
     picture: str | Path | None = None
+    ledger: str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,16 @@ def write_summary(run: Run, output: str | Path) -> None:
     """Write the first page of the report of ``run``; of contigs ``outcomes.svg`` and ``outcomes.tsv`` beside it."""
     output = Path(output)
     blocks: list[Block] = []
+    ledger = None if run.ledger is None else read_ledger(run.ledger)
+    if ledger is not None:
+        blocks.append(novelty_sentence(ledger.shares))
     if run.predictions is not None:
         outcomes = read_outcomes(run.predictions, run.index, run.abundance)
         reading = draw_outcomes(outcomes, output.parent)
         numbers, sentence, *tables = outcome_blocks(outcomes)
         blocks += [numbers, sentence, Picture(output.parent / "outcomes.svg", reading), *tables]
+    if ledger is not None:
+        blocks += ledger_tables(ledger)
     differences, numbers = _differences(run)
     if differences:
         if not blocks:

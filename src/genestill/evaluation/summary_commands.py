@@ -26,6 +26,7 @@ def add_commands(commands) -> None:
     parser.add_argument("--metrics", metavar="PARQUET", help="scores; unknown without")
     parser.add_argument("--comparison", metavar="TSV", help="comparison of a benchmark")
     parser.add_argument("--student", metavar="NAME", help="the model that the others are compared with")
+    parser.add_argument("--ledger", metavar="FOLDER", help="what student novelty wrote; its sentence comes first")
     parser.add_argument("--picture", metavar="SVG", help="figure that is shown; of contigs one is drawn")
     parser.add_argument(
         "--output", required=True, metavar="HTML", help="the page; of contigs also outcomes.svg and .tsv"
@@ -56,5 +57,6 @@ def _run(options) -> None:
         options.comparison,
         options.student,
         options.picture,
+        options.ledger,
     )
     write_summary(run, options.output)

@@ -52,6 +52,10 @@ class Seen:
         shares = np.column_stack([1 - present, self.identity, agreement])
         return logit(np.clip(shares, [1e-4, 0.01, 0.01, 0.01], [1 - 1e-4, 0.995, 0.995, 0.995]))
 
+    def absent_by_boundaries(self) -> np.ndarray:
+        """Probability that species, genus and family are absent by the boundaries of `presence`: float64 [n, 3]."""
+        return 1 - presence(self.identity, self.genes, self.agreeing)[:, LEVELS]
+
 
 def look(sums: HitSums, members: sparse.csr_matrix, tree: LabelTree) -> Seen:
     """What the hits of groups say, from sums with ``best``; ``members`` [groups, contigs] has a 1 for each member."""

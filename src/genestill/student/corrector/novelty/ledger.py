@@ -92,7 +92,8 @@ def find_novelty(
 ) -> Ledger:
     """Group the contigs, calibrate on clades that are withheld, and judge the groups.
 
-    Where too few families are known for a calibration, the groups have no probabilities.
+    Where too few families are known for a calibration, the field's boundaries tell the probabilities, and no group is
+    called novel.
     """
     random = np.random.default_rng(seed)
     lineages = read_lineages(taxonomy)
@@ -113,8 +114,8 @@ def find_novelty(
     silent = seen.genes == 0
     if not can_calibrate(cases):
         logger.warning("too few families of the sample are in the reference to calibrate what it lacks")
-        nothing = np.full((len(silent), len(LEDGER_RANKS)), np.nan)
-        return Ledger(group, seen, nothing, np.zeros(len(silent), dtype=np.int64), None)
+        absent = np.where(silent[:, None], np.nan, seen.absent_by_boundaries())
+        return Ledger(group, seen, absent, np.zeros(len(silent), dtype=np.int64), None)
     calibration = Calibration(cases, random)
     # Groups come before their parts among the units, and parts have no weight.
     weights = np.zeros(units.shape[0])
@@ -202,7 +203,7 @@ def table_of_shares(found: Ledger, contigs: Contigs) -> pd.DataFrame:
     samples = ["", *contigs.samples]
     weights = weights_by_sample(contigs.lengths, contigs.abundance)
     taking_part = found.group >= 0
-    silent = np.isnan(found.absent[:, 0]) if found.factors is not None else found.seen.genes == 0
+    silent = found.seen.genes == 0
     rows = []
     for weight, of_contig in weights.items():
         of_group = np.zeros((len(silent), len(samples)))
