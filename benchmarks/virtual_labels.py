@@ -64,7 +64,7 @@ def compare(options) -> list[dict]:
     ids = read_table(index, INDEX)["id"].tolist()
 
     def keep(made: Path) -> None:
-        keep_search(contigs, index, database, SearchSettings(), options.threads, made / "search")
+        keep_search(contigs, index, database, options.taxonomy, SearchSettings(), options.threads, made / "search")
 
     def labels_of(name: str) -> list:
         return names.lineages_of(read_labels(folder / "real" / name / "labels.tsv", ids))

@@ -14,6 +14,8 @@ from genestill.preflight import accept, require_recipe
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(path.stem for path in (ROOT / "config" / "recipes").glob("*.yaml"))
 
+SEARCHED = {"dataset": {"contigs": "table.tsv"}, "reference": {"genomes": "table.tsv"}}
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
@@ -50,6 +52,18 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
             {"student": {"evidence": ["hits", "agreeing_hits"]}},
             "student.evidence: hits and agreeing_hits are of the same search",
         ),
+        (
+            "taxdistill",
+            {"labels": {"update_from": "results/taxdistill/x/labels"}},
+            "is given without dataset.contigs; expected the contigs that the former run searched",
+        ),
+        ("taxdistill", SEARCHED | {"labels": {"update_from": "results/taxdistill/x/labels"}}, "that this run writes"),
+        (
+            "taxdistill",
+            SEARCHED | {"labels": {"update_from": "results/taxdistill/y/labels"}},
+            "y/labels/labels.parquet: no such file; run the target keep_search with the former configuration first",
+        ),
+        ("taxdistill", SEARCHED | {"labels": {"update_from": "kept"}}, "labels.update_from: kept: no such folder"),
         ("taxdistill", {"student": {"epochs": "many"}}, "student.epochs: 'many' is not of type 'integer'"),
         ("taxdistill", {"teacher": {"shards": 0}}, "teacher.shards"),
         ("taxdistill", {"dataset": {"name": None}}, "dataset.name: None is not of type 'string'"),

@@ -37,6 +37,7 @@ def accept(settings: dict, root: str | Path) -> dict:
     _refuse_unfit_embeddings(configuration)
     _refuse_to_replace_predictions(configuration)
     _refuse_evidence(configuration)
+    _refuse_update(configuration)
     return configuration
 
 
@@ -99,3 +100,25 @@ def _refuse_evidence(configuration: dict) -> None:
             f"configuration: student.evidence: {needing[0]} needs the genomes of the reference, and reference.genomes "
             "is not given; give it, or leave this evidence out"
         )
+
+
+def _refuse_update(configuration: dict) -> None:
+    """A search is carried over for the same contigs, from another run whose search was kept."""
+    former = configuration["labels"]["update_from"]
+    if former is None:
+        return
+    where = f"configuration: labels.update_from: {former}"
+    if configuration["dataset"]["labels"] or not configuration["dataset"]["contigs"]:
+        what = "beside dataset.labels" if configuration["dataset"]["labels"] else "without dataset.contigs"
+        raise InputError(f"{where} is given {what}; expected the contigs that the former run searched, and no labels")
+    own = Path(results_folder(configuration)) / "labels"
+    if Path(former).resolve() == own.resolve():
+        raise InputError(
+            f"{where} is the folder that this run writes; give this run another dataset.name, such as the release's"
+        )
+    for name in ("labels.parquet", "kept/settings.json"):
+        if not (Path(former) / name).is_file():
+            raise InputError(
+                f"{where}: {Path(former) / name}: no such file; run the target keep_search with the former "
+                "configuration first, while its database is there"
+            )

@@ -73,7 +73,7 @@ def test_labels_and_hits_of_withheld_clades_are_those_of_real_searches(tmp_path)
     assert call("reference", "contigs", "--contigs", tmp_path / "contigs.fna", *index) == 0
     whole = database_of(tmp_path, list(LINEAGES))
     searched = ["--contigs", tmp_path / "contigs.fna", "--index", tmp_path / "index.parquet", "--kmer", "5"]
-    kept = ["--database", whole / "database" / "proteins", "--output", tmp_path / "kept"]
+    kept = ["--database", whole / "database" / "proteins", "--taxonomy", whole / "tax", "--output", tmp_path / "kept"]
     assert call("labels", "keep-search", *searched, *kept) == 0
     rows = [
         ("nothing", []),
@@ -147,8 +147,8 @@ def test_withheld_clades_are_read_by_community_and_reference(tmp_path):
 
 
 def test_only_the_approximate_lca_can_be_filtered(tmp_path):
-    with pytest.raises(InputError, match="with lca_mode 3 only"):
-        keep_search("c.fna", "i.parquet", "database", SearchSettings(lca_mode=1), 1, tmp_path / "kept")
+    with pytest.raises(InputError, match="only a search with lca_mode 3"):
+        keep_search("c.fna", "i.parquet", "database", "taxonomy", SearchSettings(lca_mode=1), 1, tmp_path / "kept")
 
 
 def test_a_reference_that_stands_is_kept_until_its_clades_or_the_search_change(tmp_path, monkeypatch):

@@ -104,6 +104,8 @@ RESULTS = results_folder(config)
 CONTIGS = (
     config["dataset"]["contigs"] or f"{RESULTS}/reference/community/contigs.fna.gz"
 )
+UPDATE_FROM = config["labels"]["update_from"]
+SEARCH_STEP = "update_labels" if UPDATE_FROM else "search_contigs"
 HITS = [] if config["dataset"]["labels"] else f"{RESULTS}/labels/hits.parquet"
 # What the reference lacks is told from hits; labels that are given come without.
 WITH_LEDGER = bool(HITS) and config["student"]["objective"] == "posterior"

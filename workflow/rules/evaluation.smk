@@ -254,7 +254,7 @@ COST_STEPS = [
         if not MAKES_COMMUNITY
         else [rules.trace_contigs] if ASSEMBLED else [rules.cut_community]
     ),
-    *([rules.import_labels] if IMPORTED_LABELS else [rules.search_contigs]),
+    rules.import_labels if IMPORTED_LABELS else getattr(rules, SEARCH_STEP),
     *([] if IMPORTED_LABELS else [rules.make_database]),
     *([] if IMPORTED_LABELS or REFERENCE["database"] else [rules.predict_proteins]),
     rules.build_label_tree,

@@ -30,6 +30,44 @@ if IMPORTED_LABELS:
             " --index {input.index:q} --taxonomy {input.taxonomy:q} --output-labels {output.labels:q}"
             " --output-tsv {output.tsv:q} --output-summary {output.summary:q} 2> {log:q}"
 
+elif UPDATE_FROM:
+
+    rule update_labels:
+        input:
+            former=f"{UPDATE_FROM}/labels.parquet",
+            kept=f"{UPDATE_FROM}/kept",
+            index=f"{RESULTS}/reference/contigs.parquet",
+            abundance=f"{RESULTS}/reference/abundance.parquet",
+            database=f"{RESULTS}/reference/database",
+            taxonomy=f"{RESULTS}/reference/taxonomy",
+        output:
+            labels=f"{RESULTS}/labels/labels.parquet",
+            hits=HITS,
+            tsv=f"{RESULTS}/labels/labels.tsv",
+            summary=f"{RESULTS}/labels/summary.json",
+            changes=f"{RESULTS}/labels/changes.tsv",
+            contigs=f"{RESULTS}/labels/changed_contigs.tsv",
+            kept=directory(f"{RESULTS}/labels/kept"),
+        log:
+            f"{RESULTS}/logs/labels/update_labels.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/labels/update_labels.tsv"
+        conda:
+            "../../envs/mmseqs2.yaml"
+        threads: 8
+        resources:
+            mem_mb=lambda wildcards, attempt: 8000 * attempt,
+            runtime=lambda wildcards, attempt: 480 * attempt,
+        params:
+            former=UPDATE_FROM,
+            settings=options(**select_settings(config["labels"], SearchSettings)),
+            folder=lambda wildcards, output: Path(output.labels).parent,
+        shell:
+            "python -m genestill labels update --former {params.former:q} --index {input.index:q}"
+            " --abundance {input.abundance:q} --database {input.database:q}/proteins"
+            " --taxonomy {input.taxonomy:q} --threads {threads} {params.settings} --output {params.folder:q}"
+            " 2> {log:q}"
+
 else:
 
     rule search_contigs:

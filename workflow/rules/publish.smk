@@ -45,7 +45,7 @@ PUBLISHED_COSTS = (
         *(
             []
             if IMPORTED_LABELS
-            else [f"{LABELS_NAME}={RESULTS}/benchmarks/labels/search_contigs.tsv"]
+            else [f"{LABELS_NAME}={RESULTS}/benchmarks/labels/{SEARCH_STEP}.tsv"]
         ),
     ]
 )

@@ -62,28 +62,32 @@ if not config["reference"]["withheld"]:
             " --output {output:q} 2> {log:q}"
 
 
-rule keep_search:
-    input:
-        contigs=CONTIGS,
-        index=f"{RESULTS}/reference/contigs.parquet",
-        database=f"{RESULTS}/reference/database",
-    output:
-        directory(f"{RESULTS}/labels/kept"),
-    log:
-        f"{RESULTS}/logs/labels/keep_search.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/labels/keep_search.tsv"
-    conda:
-        "../../envs/mmseqs2.yaml"
-    threads: 8
-    resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
-    params:
-        settings=options(**select_settings(config["labels"], SearchSettings)),
-    shell:
-        "python -m genestill labels keep-search --contigs {input.contigs:q} --index {input.index:q}"
-        " --database {input.database:q}/proteins --threads {threads} {params.settings} --output {output:q} 2> {log:q}"
+if not UPDATE_FROM:
+
+    rule keep_search:
+        input:
+            contigs=CONTIGS,
+            index=f"{RESULTS}/reference/contigs.parquet",
+            database=f"{RESULTS}/reference/database",
+            taxonomy=f"{RESULTS}/reference/taxonomy",
+        output:
+            directory(f"{RESULTS}/labels/kept"),
+        log:
+            f"{RESULTS}/logs/labels/keep_search.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/labels/keep_search.tsv"
+        conda:
+            "../../envs/mmseqs2.yaml"
+        threads: 8
+        resources:
+            mem_mb=lambda wildcards, attempt: 8000 * attempt,
+            runtime=lambda wildcards, attempt: 480 * attempt,
+        params:
+            settings=options(**select_settings(config["labels"], SearchSettings)),
+        shell:
+            "python -m genestill labels keep-search --contigs {input.contigs:q} --index {input.index:q}"
+            " --database {input.database:q}/proteins --taxonomy {input.taxonomy:q} --threads {threads}"
+            " {params.settings} --output {output:q} 2> {log:q}"
 
 
 rule withhold_clades:

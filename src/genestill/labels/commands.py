@@ -13,6 +13,7 @@ def add_commands(commands) -> None:
     _add_align(commands)
     _add_keep_search(commands)
     _add_withhold(commands)
+    _add_update(commands)
 
 
 def _add_outputs(parser) -> None:
@@ -116,10 +117,11 @@ def _run_align(options) -> None:
 
 
 def _add_keep_search(commands) -> None:
-    summary = "search contigs once and keep what the labels of smaller references need, for labels withhold"
+    summary = "search contigs once and keep what labels of other references need, for labels withhold and labels update"
     parser = commands.add_parser("keep-search", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
     parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="fragments, candidates and alignments")
@@ -130,7 +132,15 @@ def _run_keep_search(options) -> None:
     from genestill.labels.kept_search import keep_search
 
     settings = settings_of(SearchSettings, options)
-    keep_search(options.contigs, options.index, options.database, settings, options.threads, options.output)
+    keep_search(
+        options.contigs,
+        options.index,
+        options.database,
+        options.taxonomy,
+        settings,
+        options.threads,
+        options.output,
+    )
 
 
 def _add_withhold(commands) -> None:
@@ -168,3 +178,42 @@ def _run_withhold(options) -> None:
         options.output,
         options.reference,
     )
+
+
+def _add_update(commands) -> None:
+    summary = "labels and hits in a new release of the reference: only what it adds is searched"
+    parser = commands.add_parser("update", help=summary, description=summary)
+    parser.add_argument(
+        "--former",
+        required=True,
+        metavar="FOLDER",
+        help="of a former release: its labels.parquet, and kept, what 'labels keep-search' wrote",
+    )
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
+    parser.add_argument("--database", required=True, metavar="DATABASE", help="database of proteins of the new release")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote for it")
+    parser.add_argument("--abundance", metavar="PARQUET", help="what 'reference contigs' wrote, for changes per sample")
+    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    add_settings(parser, SearchSettings)
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="labels, hits, what changed, and kept")
+    parser.set_defaults(run=_run_update)
+
+
+def _run_update(options) -> dict:
+    from pathlib import Path
+
+    from genestill.core.files import read_json
+    from genestill.labels.updating import update_labels
+
+    said = update_labels(
+        options.former,
+        options.index,
+        options.database,
+        options.taxonomy,
+        options.abundance,
+        settings_of(SearchSettings, options),
+        options.threads,
+        options.output,
+    )
+    print(said, end="")
+    return {"mmseqs2": read_json(Path(options.output) / "summary.json")["mmseqs2"]}

@@ -12,8 +12,8 @@ module by module. Three of them stop early, by what they have seen, and go furth
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,13 @@ from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, read_json, require_disk_space, scratch_folder, write_json
 from genestill.core.logs import log_counts
 from genestill.core.mmseqs_databases import check_database
-from genestill.core.programs import run_program
+from genestill.core.programs import mmseqs_version, run_program
 from genestill.core.table_schemas import column
 from genestill.core.tables import read_table, write_table
 from genestill.labels.mmseqs_results import ALIGNMENT_COLUMNS, CANDIDATE_COLUMNS, read_results
 from genestill.labels.search import rows_of_keys, write_queries
 from genestill.labels.settings import SearchSettings
+from genestill.labels.targets import list_targets
 
 CANDIDATES = 5  # times as many candidates are kept as a search aligns: what moves up when others are withheld
 LOOKED_AT = 2
@@ -44,12 +45,14 @@ FRAGMENTS = pa.schema(
         column("contig", pa.int64(), "key of its contig"),
         column("header", pa.string(), "contig and place as MMseqs2 writes them"),
         column("longest", pa.bool_(), "whether it is the contig's longest: kept where the filter leaves none"),
+        column("searched", pa.bool_(), "whether candidates were looked for: the filter may let it through"),
     ]
 )
 FILTERED = pa.schema(
     [
         column("fragment", pa.int64(), "key of the fragment"),
         column("target", pa.int64(), "key of a protein; most matching k-mers first"),
+        column("kmers", pa.int32(), "score of the matching k-mers"),
         column("evalue", pa.float64(), "E-value of the ungapped alignment"),
     ]
 )
@@ -75,13 +78,16 @@ class KeptSearch:
     Attributes:
         folder: with the databases ``fragments``, ``candidates`` and ``contigs``.
         settings: of the search.
-        fragments: rows of `FRAGMENTS`, keys rising.
-        filtered: rows of `FILTERED`; None where the search has no filter.
+        fragments: rows of `FRAGMENTS` that were searched, keys rising.
+        filtered: rows of `FILTERED`: the first of every fragment, and `FILTER_HITS` of those that may be let through;
+            None where the search has no filter.
         aligned: rows of `EXAMINED`: alignments of the fragments.
         joined: rows of `EXAMINED`: alignments of the best target's part.
         whole: int64, keys of fragments all of whose candidates are in ``aligned``, and the same of ``joined``.
+        parts: the target of each fragment whose part ``joined`` is about; index: fragment.
         row_of_key: int64, for each key of a contig its row in the index.
         identity: other contigs, another database or other settings give another one.
+        least_left: share of the database's residues that a smaller one must hold, see `LEAST_LEFT`.
     """
 
     folder: Path
@@ -91,20 +97,17 @@ class KeptSearch:
     aligned: pd.DataFrame
     joined: pd.DataFrame
     whole: tuple[np.ndarray, np.ndarray]
+    parts: pd.Series
     row_of_key: np.ndarray
     identity: str
-
-    @cached_property
-    def aligned_parts(self) -> tuple[pd.Series, np.ndarray]:
-        """The target of each fragment whose part was aligned to the candidates; the fragments where it is not known."""
-        limits = FURTHER * self.settings.rejected, self.settings.accepted
-        return best_targets(self.aligned, self.settings.evalue / LEAST_LEFT, self.whole[0], *limits)
+    least_left: float
 
 
 def keep_search(
     contigs: str | Path,
     index: str | Path,
     database: str | Path,
+    taxonomy: str | Path,
     settings: SearchSettings,
     threads: int,
     output: str | Path,
@@ -115,6 +118,7 @@ def keep_search(
         contigs: FASTA file.
         index: ``table_schemas.INDEX``.
         database: MMseqs2 taxonomy database of proteins.
+        taxonomy: folder that ``reference taxonomy`` wrote.
         settings: see `SearchSettings`.
         threads: of MMseqs2.
         output: a folder of MMseqs2 databases and tables.
@@ -123,7 +127,7 @@ def keep_search(
         InputError: what `check_database` refuses; another ``lca_mode`` than 3; no disk space.
     """
     if settings.lca_mode != 3:
-        raise InputError(f"lca_mode {settings.lca_mode}: clades are withheld from a search with lca_mode 3 only")
+        raise InputError(f"lca_mode {settings.lca_mode}: only a search with lca_mode 3 can be kept")
     check_database(database)
     database = Path(database).resolve()
     table = read_table(index, table_schemas.INDEX)
@@ -135,37 +139,46 @@ def keep_search(
         run_program(["mmseqs", "createdb", *created], folder)
         where = ["--min-length", settings.minimum_fragment, "--max-length", 32734, "--orf-start-mode", 1]
         where += ["--translation-table", settings.translation_table, "--translate", 1]
-        run_program(["mmseqs", "extractorfs", aside / "contigs", "all", *where, *common], folder)
-        fragments = _read_fragments(folder, threads)
-        # MMseqs2 skips a filter that would be more sensitive than the search.
-        if settings.orf_filter and settings.orf_filter_sensitivity <= settings.sensitivity:
-            filtered = _filter_fragments(database, settings, threads, folder)
+        run_program(["mmseqs", "extractorfs", aside / "contigs", aside / "fragments", *where, *common], folder)
+        # A link into this folder under the name that it has now.
+        (aside / "fragments.source").unlink(missing_ok=True)
+        fragments = _read_fragments(aside / "fragments", folder, threads)
+        if has_filter(settings):
+            filtered = filter_fragments(aside / "fragments", database, database, settings, threads, folder)
             write_table(aside / "filtered.parquet", filtered, FILTERED)
-            passing = fragments["fragment"].isin(filtered["fragment"]) | fragments["longest"]
-            fragments = fragments[passing].reset_index(drop=True)
+            near = fragments["fragment"].isin(near_fragments(filtered, settings))
+            fragments["searched"] = near | fragments["longest"]
         write_table(aside / "fragments.parquet", fragments, FRAGMENTS)
-        fragments["fragment"].to_csv(folder / "fragments.list", header=False, index=False)
-        run_program(["mmseqs", "createsubdb", "fragments.list", "all", aside / "fragments", "-v", 1], folder)
+        select_fragments(aside, fragments.loc[fragments["searched"], "fragment"], folder / "searched")
         pinned = ["-s", settings.sensitivity, "-k", settings.kmer, "--max-seqs", CANDIDATES * settings.candidates]
-        between = [aside / "fragments", database, aside / "candidates"]
-        run_program(["mmseqs", "prefilter", *between, *pinned, *common], folder)
+        run_program(["mmseqs", "prefilter", folder / "searched", database, aside / "candidates", *pinned, *common])
         _align(aside, database, settings, threads, folder)
-        identity = _identity(table["checksum"], database, settings)
-        write_json(aside / "settings.json", {"identity": identity, "settings": asdict(settings)})
-    log_counts("search that is kept", {"contigs": len(table), "fragments": len(fragments)})
+        targets = list_targets(database, taxonomy, threads, folder)
+        targets.write(aside)
+        write_settings(aside, table["checksum"], database, settings, LEAST_LEFT)
+    log_counts("search that is kept", {"contigs": len(table), "fragments": int(fragments["searched"].sum())})
 
 
-def _identity(checksums: pd.Series, database: Path, settings: SearchSettings) -> str:
+def write_settings(
+    folder: Path, checksums: pd.Series, database: Path, settings: SearchSettings, least_left: float
+) -> None:
+    """Write settings.json, last: a folder without it is no whole search."""
     digest = hashlib.sha256("".join(checksums).encode())
     digest.update(Path(f"{database}.index").read_bytes())
     digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+    made = {"identity": digest.hexdigest()[:16], "contigs": contigs_digest(checksums), "mmseqs2": mmseqs_version()}
+    write_json(folder / "settings.json", made | {"settings": asdict(settings), "least_left": least_left})
 
 
-def _read_fragments(folder: Path, threads: int) -> pd.DataFrame:
-    """Rows of `FRAGMENTS`: all open reading frames."""
+def contigs_digest(checksums: pd.Series) -> str:
+    """What stands for the contigs of an index, given their checksums."""
+    return hashlib.sha256("".join(checksums).encode()).hexdigest()[:16]
+
+
+def _read_fragments(fragments: Path, folder: Path, threads: int) -> pd.DataFrame:
+    """Rows of `FRAGMENTS`: all open reading frames, all of them searched."""
     text = {"contig": np.int64, "place": "string", "flag": "string"}
-    table = read_results(folder / "all_h", text, folder, threads).rename(columns={"key": "fragment"})
+    table = read_results(f"{fragments}_h", text, folder, threads).rename(columns={"key": "fragment"})
     length = table["place"].str.extract(r"[+-](\d+)$")[0].astype(np.int64)
     order = np.lexsort([table["fragment"], -length, table["contig"]])
     first = table["contig"].iloc[order].drop_duplicates().index
@@ -177,45 +190,134 @@ def _read_fragments(folder: Path, threads: int) -> pd.DataFrame:
             "contig": table["contig"],
             "header": header,
             "longest": table.index.isin(first),
+            "searched": True,
         }
     )
 
 
-def _filter_fragments(database: Path, settings: SearchSettings, threads: int, folder: Path) -> pd.DataFrame:
-    """Rows of `FILTERED`: what the fast filter of fragments would see in any smaller database."""
+def has_filter(settings: SearchSettings) -> bool:
+    """Whether MMseqs2 filters fragments: it skips a filter that would be more sensitive than the search."""
+    return bool(settings.orf_filter) and settings.orf_filter_sensitivity <= settings.sensitivity
+
+
+def filter_fragments(
+    fragments: Path, searched: Path, database: Path, settings: SearchSettings, threads: int, folder: Path
+) -> pd.DataFrame:
+    """Rows of `FILTERED`: what the fast filter sees in ``searched``, which is ``database`` or a part of it."""
     pinned = ["-s", settings.orf_filter_sensitivity, "-k", settings.kmer, "--max-seqs", FILTER_HITS]
     pinned += ["--diag-score", 0, "--min-ungapped-score", 3, "--threads", threads, "-v", 1]
-    run_program(["mmseqs", "prefilter", "all", database, "filter", *pinned], folder)
+    run_program(["mmseqs", "prefilter", fragments, searched, "filter", *pinned], folder)
     most = ["--rescore-mode", 2, "-e", 1e9, "--threads", threads, "-v", 1]
-    run_program(["mmseqs", "rescorediagonal", "all", database, "filter", "rescored", *most], folder)
+    run_program(["mmseqs", "rescorediagonal", fragments, database, "filter", "rescored", *most], folder)
     table = read_results(folder / "rescored", ALIGNMENT_COLUMNS, folder, threads).rename(columns={"key": "fragment"})
-    near = table.loc[table["evalue"] <= settings.orf_filter_evalue / LEAST_LEFT, "fragment"]
-    return table[table["fragment"].isin(near)].reset_index(drop=True)
+    scores = read_results(folder / "filter", CANDIDATE_COLUMNS, folder, threads)
+    scores = scores.rename(columns={"key": "fragment", "score": "kmers"}).drop(columns="diagonal")
+    table = table.merge(scores, on=["fragment", "target"])
+    near = table["fragment"].isin(near_fragments(table, settings))
+    return table[near | ~table["fragment"].duplicated()].reset_index(drop=True)
+
+
+def near_fragments(filtered: pd.DataFrame, settings: SearchSettings) -> np.ndarray:
+    """The fragments that the filter lets through in this database or may let through in a smaller one."""
+    return filtered.loc[filtered["evalue"] <= settings.orf_filter_evalue / LEAST_LEFT, "fragment"].unique()
+
+
+def select_fragments(kept: Path, keys: Iterable[int], output: Path) -> None:
+    """Make a database of some of the kept fragments."""
+    chosen = output.with_suffix(".list")
+    chosen.write_text("".join(f"{key}\n" for key in keys), encoding="ascii")
+    run_program(["mmseqs", "createsubdb", chosen, kept / "fragments", output, "--subdb-mode", 1, "-v", 1])
 
 
 def _align(kept: Path, database: Path, settings: SearchSettings, threads: int, folder: Path) -> None:
     """Align fragments, and parts of their best targets, to the candidates; write the two tables of `EXAMINED`."""
-    common = ["--threads", threads, "-v", 1]
-    between = [kept / "fragments", database, kept / "candidates"]
-    limits = ["-e", settings.evalue / LEAST_LEFT, "--max-rejected", FURTHER * settings.rejected]
-    most = ["--max-accept", FURTHER * max(settings.accepted, settings.hits), "--alignment-mode", 3]
-    run_program(["mmseqs", "align", *between, "aligned", *limits, *most, *common], folder)
-    limits += ["--max-accept", settings.accepted, "--alignment-mode", 1]
-    run_program(["mmseqs", "lcaalign", *between, "joined", *limits, *common], folder)
+    candidates, cut = read_candidates(kept / "candidates", settings, threads, folder)
+    where = kept, kept / "candidates", candidates, database, settings, threads, folder
+    aligned, whole = align_kept("aligned", *where)
+    whole = np.setdiff1d(whole, cut)
+    write_examined(kept, "aligned", aligned, whole)
+    limits = FURTHER * settings.rejected, settings.accepted
+    best, unsure = best_targets(aligned, settings.evalue / LEAST_LEFT, whole, *limits)
+    joined, whole = align_kept("joined", *where)
+    write_examined(kept, "joined", joined, np.setdiff1d(whole, cut))
+    write_parts(kept, best.drop(np.intersect1d(unsure, best.index)))
+
+
+def read_candidates(
+    database: Path, settings: SearchSettings, threads: int, folder: Path
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The first candidates of each fragment (key, target, score, diagonal), and the keys that may have more."""
     # No more are looked at in memory: where these are not enough, a fragment is aligned again.
     lines = LOOKED_AT * settings.candidates
-    run_program(["mmseqs", "filterdb", kept / "candidates", "first", "--extract-lines", lines, *common], folder)
-    candidates = read_results(folder / "first", CANDIDATE_COLUMNS, folder, threads)[["key", "target"]]
-    cut = candidates["key"].value_counts().loc[lambda number: number >= lines].index
-    for name, accepted in (("aligned", FURTHER * max(settings.accepted, settings.hits)), ("joined", None)):
-        run_program(["mmseqs", "addtaxonomy", database, name, f"{name}_taxa", *common], folder)
-        columns = ALIGNMENT_COLUMNS | {"taxid": np.int64}
-        matches = read_results(folder / f"{name}_taxa", columns, folder, threads)
-        examined, whole = _examined(candidates, matches, FURTHER * settings.rejected, accepted)
-        write_table(kept / f"{name}.parquet", examined, EXAMINED)
-        write_table(kept / f"{name}_whole.parquet", pd.DataFrame({"fragment": np.setdiff1d(whole, cut)}), _WHOLE)
+    words = [database, "first", "--extract-lines", lines, "--threads", threads, "-v", 1]
+    run_program(["mmseqs", "filterdb", *words], folder)
+    candidates = read_results(folder / "first", CANDIDATE_COLUMNS, folder, threads)
+    return candidates, candidates["key"].value_counts().loc[lambda number: number >= lines].index.to_numpy()
 
 
+def align_kept(
+    name: str,
+    kept: Path,
+    lists: Path,
+    candidates: pd.DataFrame,
+    database: Path,
+    settings: SearchSettings,
+    threads: int,
+    folder: Path,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Align as far as a kept search does: ``aligned``, the fragments; or ``joined``, parts of their best targets.
+
+    Args:
+        name: ``aligned`` or ``joined``.
+        kept: folder with the database ``fragments``.
+        lists: database of the candidates.
+        candidates: their first ones: key, target.
+        database: whose sequences and size count.
+        settings, threads: of the search.
+        folder: where files wait for a moment.
+
+    Returns:
+        Rows of `EXAMINED`, and the keys all of whose ``candidates`` were aligned.
+    """
+    common = ["--threads", threads, "-v", 1]
+    limits = ["-e", settings.evalue / LEAST_LEFT, "--max-rejected", FURTHER * settings.rejected]
+    accepted = FURTHER * max(settings.accepted, settings.hits) if name == "aligned" else None
+    if name == "aligned":
+        module = ["align", *limits, "--max-accept", accepted, "--alignment-mode", 3]
+    else:
+        module = ["lcaalign", *limits, "--max-accept", settings.accepted, "--alignment-mode", 1]
+    matches = run_alignment(module, kept, lists, database, common, folder)
+    return _examined(candidates, matches, FURTHER * settings.rejected, accepted)
+
+
+def run_alignment(module: list, kept: Path, lists: Path, database: Path, common: list, folder: Path) -> pd.DataFrame:
+    """Run ``align`` or ``lcaalign`` of MMseqs2, with its options, and read the matches with their taxid."""
+    with scratch_folder(folder, "alignment") as scratch:
+        command, *options = module
+        scratch = scratch.resolve()
+        run_program(["mmseqs", command, kept / "fragments", database, lists, scratch / "found", *options, *common])
+        run_program(["mmseqs", "addtaxonomy", database, scratch / "found", scratch / "taxa", *common])
+        return read_results(scratch / "taxa", ALIGNMENT_COLUMNS | {"taxid": np.int64}, scratch, common[1])
+
+
+def write_examined(kept: Path, name: str, examined: pd.DataFrame, whole: np.ndarray) -> None:
+    """Write a table of `EXAMINED`, and beside it the fragments all of whose candidates are in it."""
+    write_table(kept / f"{name}.parquet", examined, EXAMINED)
+    write_table(kept / f"{name}_whole.parquet", pd.DataFrame({"fragment": whole}), _WHOLE)
+
+
+def write_parts(kept: Path, best: pd.Series) -> None:
+    """Write which target of each fragment (index) the table of ``joined`` alignments is about."""
+    table = best.rename("target").rename_axis("fragment").reset_index()
+    write_table(kept / "parts.parquet", table, _PARTS)
+
+
+_PARTS = pa.schema(
+    [
+        column("fragment", pa.int64(), "key of a fragment"),
+        column("target", pa.int64(), "key of its best target, whose part was aligned to the candidates"),
+    ]
+)
 _WHOLE = pa.schema([column("fragment", pa.int64(), "key of a fragment all of whose candidates were aligned")])
 
 
@@ -302,15 +404,18 @@ def read_kept(folder: str | Path) -> KeptSearch:
     folder = Path(folder).resolve()
     filtered = folder / "filtered.parquet"
     made_with = read_json(folder / "settings.json")
+    fragments = read_table(folder / "fragments.parquet", FRAGMENTS)
     return KeptSearch(
         folder,
         SearchSettings(**made_with["settings"]),
-        read_table(folder / "fragments.parquet", FRAGMENTS),
+        fragments[fragments["searched"]].reset_index(drop=True),
         read_table(filtered, FILTERED) if filtered.is_file() else None,
         read_table(folder / "aligned.parquet", EXAMINED),
         read_table(folder / "joined.parquet", EXAMINED),
         tuple(read_table(folder / f"{name}_whole.parquet", _WHOLE)["fragment"].to_numpy()
               for name in ("aligned", "joined")),
+        read_table(folder / "parts.parquet", _PARTS).set_index("fragment")["target"],
         rows_of_keys(folder / "contigs"),
         made_with["identity"],
+        made_with["least_left"],
     )  # fmt: skip

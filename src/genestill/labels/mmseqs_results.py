@@ -4,16 +4,20 @@ A result database holds for each key an entry of lines, such as the targets of a
 closed by a zero byte; the text file ``.index`` has key, offset and length for each of them, ``.dbtype`` its kind.
 """
 
-from collections.abc import Iterable
+import mmap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from genestill.core.errors import InputError
 from genestill.core.files import scratch_folder
 from genestill.core.programs import run_program
 
-_ALIGNMENTS = 5  # the kind of a database
+# Kinds of a database.
+ALIGNMENTS = 5
+CANDIDATES = 7
 # What a line of an alignment without a backtrace holds.
 ALIGNMENT_COLUMNS = {
     "target": np.int64,
@@ -56,13 +60,28 @@ def read_index(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", header=None, names=names, dtype=np.int64)[["key", "length"]]
 
 
-def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str]) -> None:
-    """Write a database of text entries, one per key, of the kind of alignments.
+def read_entries(database: str | Path) -> Iterator[bytes]:
+    """The entries of a database of sequences or headers, in the order of its index.
+
+    Raises `InputError` for a database whose entries are compressed or in several files.
+    """
+    if Path(f"{database}.dbtype").read_bytes()[2:] != b"\0\0" or not Path(database).is_file():
+        raise InputError(f"{database}: its entries are compressed or in several files; run mmseqs createdb again")
+    names = ["key", "offset", "length"]
+    index = pd.read_csv(f"{database}.index", sep="\t", header=None, names=names, dtype=np.int64)
+    with open(database, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for offset, length in zip(index["offset"].tolist(), index["length"].tolist(), strict=True):
+            yield data[offset : offset + length - 1]
+
+
+def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str], kind: int = ALIGNMENTS) -> None:
+    """Write a database of text entries, one per key.
 
     Args:
         path: of the data; ``.index`` and ``.dbtype`` are written beside it.
         keys: in rising order.
         entries: lines, each with its end; "" for a key without any.
+        kind: of the database.
     """
     path, offset = Path(path), 0
     with open(path, "wb") as data, open(f"{path}.index", "w", encoding="ascii") as index:
@@ -71,7 +90,7 @@ def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str])
             data.write(content)
             index.write(f"{key}\t{offset}\t{len(content)}\n")
             offset += len(content)
-    Path(f"{path}.dbtype").write_bytes(_ALIGNMENTS.to_bytes(4, "little"))
+    Path(f"{path}.dbtype").write_bytes(kind.to_bytes(4, "little"))
 
 
 def lines_by_key(keys: np.ndarray, rows: np.ndarray, lines: list[str]) -> list[str]:

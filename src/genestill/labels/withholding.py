@@ -17,6 +17,7 @@ import pandas as pd
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, read_json, scratch_folder, write_json
+from genestill.core.label_tables import LabelTable
 from genestill.core.lineage import NO_LINEAGE, Lineage, format_lineage
 from genestill.core.logs import log_counts, progress
 from genestill.core.programs import run_program
@@ -24,7 +25,7 @@ from genestill.core.tables import read_table, write_tsv
 from genestill.core.taxonomy import Taxonomy, read_taxonomy
 from genestill.core.virtual_references import references_of
 from genestill.labels.hits import write_hits
-from genestill.labels.kept_search import LEAST_LEFT, KeptSearch, best_targets, examined_rows, read_kept
+from genestill.labels.kept_search import KeptSearch, best_targets, examined_rows, read_kept
 from genestill.labels.lineages import count_labels, write_labels
 from genestill.labels.mmseqs_results import (
     ALIGNMENT_COLUMNS,
@@ -87,22 +88,17 @@ def withhold(
     output = Path(output)
     with scratch_folder(output, "withhold") as folder:
         reduced = _reduce(Path(database).resolve(), taxids, threads, folder)
-        if reduced.share < LEAST_LEFT:
+        if reduced.share < kept.least_left:
             raise InputError(
                 f"clades with {1 - reduced.share:.0%} of the residues of {database} are withheld; expected at most "
-                f"{1 - LEAST_LEFT:.0%}"
+                f"{1 - kept.least_left:.0%}"
             )
-        fragments = _fragments_left(kept, reduced)
-        rows, again = _matches_left(kept, fragments, reduced)
-        if len(again):
-            rows = pd.concat([rows, _align_again(kept, again, reduced, threads, folder)])
-            rows = rows.sort_values("fragment", kind="stable", ignore_index=True)
-        _vote(kept, fragments, rows, Path(database).resolve(), threads, folder)
-        labels = read_labels(folder / "labels.tsv", ids)
+        fragments = fragments_left(kept, reduced)
+        labels, again = labels_left(kept, fragments, reduced, database, ids, threads, folder)
         counts = _write_hits_left(kept, fragments, reduced, ids, folder, output)
         lineages = write_labels(labels, names, output / "labels.parquet", output / "labels.tsv")
 
-    counted = {"clades_withheld": len(clades), "fragments": len(fragments), "aligned_again": len(again)}
+    counted = {"clades_withheld": len(clades), "fragments": len(fragments), "aligned_again": again}
     counted |= counts | count_labels(lineages)
     log_counts("labels", counted)
     return counted
@@ -124,7 +120,35 @@ def _reduce(database: Path, taxids: list[int], threads: int, folder: Path) -> Re
     return Reduced(folder.resolve() / "left", gone, float(share))  # "left" itself is a link
 
 
-def _fragments_left(kept: KeptSearch, reduced: Reduced) -> pd.DataFrame:
+def labels_left(
+    kept: KeptSearch,
+    fragments: pd.DataFrame,
+    reduced: Reduced,
+    database: str | Path,
+    ids: list[str],
+    threads: int,
+    folder: Path,
+) -> tuple[LabelTable, int]:
+    """The labels of contigs from some fragments, in a smaller database; and how many fragments were aligned again.
+
+    Args:
+        kept: a search that was kept.
+        fragments: those of `fragments_left`, or all of them that are of some contigs.
+        reduced: the smaller database.
+        database: the whole one.
+        ids: the contigs of the index.
+        threads: of MMseqs2.
+        folder: for files of this step.
+    """
+    rows, again = _matches_left(kept, fragments, reduced)
+    if len(again):
+        rows = pd.concat([rows, _align_again(kept, again, reduced, threads, folder)])
+        rows = rows.sort_values("fragment", kind="stable", ignore_index=True)
+    _vote(kept, fragments, rows, Path(database).resolve(), threads, folder)
+    return read_labels(folder / "labels.tsv", ids), len(again)
+
+
+def fragments_left(kept: KeptSearch, reduced: Reduced) -> pd.DataFrame:
     """Those of the fragments that the fast filter lets through."""
     if kept.filtered is None:
         return kept.fragments
@@ -146,8 +170,7 @@ def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -
     keys = fragments["fragment"].to_numpy()
     usual = (settings.rejected, settings.accepted)
     best, open_ = best_targets(_left(kept.aligned, keys, reduced), settings.evalue, kept.whole[0], *usual)
-    part, unsure = kept.aligned_parts
-    same = best.index[best == part.reindex(best.index)].difference(unsure)
+    same = best.index[best == kept.parts.reindex(best.index)]
     rows = _left(kept.joined, same, reduced)
     match = (rows["place"] >= 0).to_numpy()
     key = rows["fragment"].to_numpy()

@@ -1,0 +1,191 @@
+"""The proteins of a database: which genome each is of, and which are the same in another release.
+
+A protein is the same where the genome (its accession) and the sequence are. Keys and taxids are no names: the next
+release of a database gives others.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from genestill.core.files import scratch_folder
+from genestill.core.lineage import Lineage, format_lineage, read_formatted
+from genestill.core.programs import run_program
+from genestill.core.table_schemas import column
+from genestill.core.tables import read_table, write_table
+from genestill.core.taxonomy_folder import read_lineages
+from genestill.labels.mmseqs_results import read_entries, read_index, read_results, write_results
+
+TARGETS = pa.schema(
+    [
+        column("target", pa.int64(), "key of the protein"),
+        column("genome", pa.string(), "genome that it is of; empty where its name does not say"),
+        column("digest", pa.int64(), "64 bits of a hash of the genome (else the name) and the sequence"),
+        column("residues", pa.int32(), "length of the protein", "amino acids"),
+        column("taxid", pa.int64(), "taxon of the protein; 0 for none"),
+    ]
+)
+TAXA = pa.schema(
+    [
+        column("taxid", pa.int64(), "taxon that the database has proteins of"),
+        column("lineage", pa.string(), "its lineage"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The proteins of a database.
+
+    Attributes:
+        table: rows of `TARGETS`, keys rising.
+        lineages: taxid -> lineage.
+    """
+
+    table: pd.DataFrame
+    lineages: dict[int, Lineage]
+
+    @property
+    def residues(self) -> int:
+        """Of all proteins: the size of the database, which E-values grow with."""
+        return int(self.table["residues"].sum())
+
+    def by_key(self, name: str) -> np.ndarray:
+        """A column as an array whose places are the keys; 0 where there is no protein."""
+        values = np.zeros(int(self.table["target"].max()) + 1, self.table[name].dtype)
+        values[self.table["target"]] = self.table[name]
+        return values
+
+    def write(self, folder: str | Path) -> None:
+        """Write targets.parquet and taxa.parquet, which `read_kept_targets` reads."""
+        write_table(Path(folder) / "targets.parquet", self.table, TARGETS)
+        taxa = {taxid: format_lineage(lineage) for taxid, lineage in sorted(self.lineages.items())}
+        table = pd.DataFrame({"taxid": list(taxa), "lineage": list(taxa.values())})
+        write_table(Path(folder) / "taxa.parquet", table, TAXA)
+
+
+def read_kept_targets(folder: str | Path) -> Targets:
+    """Read what `Targets.write` wrote."""
+    taxa = read_table(Path(folder) / "taxa.parquet", TAXA)
+    lineages = {taxid: read_formatted(text) for taxid, text in zip(taxa["taxid"], taxa["lineage"], strict=True)}
+    return Targets(read_table(Path(folder) / "targets.parquet", TARGETS), lineages)
+
+
+def list_targets(database: str | Path, taxonomy: str | Path, threads: int, folder: str | Path) -> Targets:
+    """The proteins of an MMseqs2 taxonomy database.
+
+    Args:
+        database: proteins.
+        taxonomy: folder that ``reference taxonomy`` wrote.
+        threads: of MMseqs2.
+        folder: where files wait for a moment.
+
+    Raises:
+        InputError: a database whose entries are compressed or in several files.
+    """
+    keys = read_index(f"{database}.index")["key"].to_numpy()
+    genomes, digests, residues = [], np.empty(len(keys), np.int64), np.empty(len(keys), np.int32)
+    for row, ((name, genome), entry) in enumerate(zip(_names(database), read_entries(database), strict=True)):
+        genomes.append(genome)
+        sequence = entry.strip()
+        digest = hashlib.blake2b((genome or name).encode() + b"\0" + sequence, digest_size=8).digest()
+        digests[row], residues[row] = int.from_bytes(digest, "little", signed=True), len(sequence)
+    table = pd.DataFrame({"target": keys, "genome": genomes, "digest": digests, "residues": residues})
+    table["taxid"] = _taxids(database, keys, threads, folder)
+    known = read_lineages(taxonomy)
+    lineages = {taxid: known[taxid] for taxid in table["taxid"].unique().tolist() if taxid in known}
+    return Targets(table, lineages)
+
+
+def _names(database: str | Path) -> Iterator[tuple[str, str]]:
+    """The name of each protein, and its genome: the name before the last ``|``, or the file where there are several."""
+    source = Path(f"{database}.source")
+    files = [line.split("\t") for line in source.read_text().splitlines()] if source.is_file() else []
+    file_of = {}
+    if len(files) > 1:
+        name_of = {number: Path(file).name.split("_protein")[0] for number, file in files}
+        with open(f"{database}.lookup", encoding="utf-8") as lines:
+            file_of = {key: name_of[file] for key, _, file in (line.rstrip("\n").split("\t") for line in lines)}
+    keys = read_index(f"{database}_h.index")["key"] if file_of else ()
+    for number, header in enumerate(read_entries(f"{database}_h")):
+        words = header.split(maxsplit=1)
+        name = words[0].decode(errors="replace") if words else ""
+        yield name, name.rpartition("|")[0] or (file_of.get(str(keys[number]), "") if file_of else "")
+
+
+def _taxids(database: str | Path, keys: np.ndarray, threads: int, folder: str | Path) -> np.ndarray:
+    with scratch_folder(folder, "taxa") as scratch:
+        write_results(scratch / "own", keys, (f"{key}\n" for key in keys.tolist()))
+        words = [Path(database).resolve(), "own", "taxa", "--threads", threads, "-v", 1]
+        run_program(["mmseqs", "addtaxonomy", *words], scratch)
+        found = read_results(scratch / "taxa", {"target": np.int64, "taxid": np.int64}, scratch, threads)
+    return found.set_index("target")["taxid"].reindex(keys, fill_value=0).to_numpy()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a new release of a database has of a former one.
+
+    Attributes:
+        new_key: int64 [former keys], the key of the same protein in the new release; -1 for none, or no protein.
+        added: bool [new keys], whether the former release lacks the protein.
+        share: residues of the new release over those of the former one: what E-values grow by.
+    """
+
+    new_key: np.ndarray
+    added: np.ndarray
+    share: float
+
+
+def compare_targets(former: Targets, new: Targets) -> Difference:
+    """Which proteins two releases share; of several equal ones of a genome as many as both have."""
+    tables = []
+    for targets in (former, new):
+        table = targets.table[["target", "digest"]]
+        tables.append(table.assign(copy=table.groupby("digest").cumcount()))
+    both = tables[0].merge(tables[1], on=["digest", "copy"], suffixes=("_former", ""))
+    new_key = np.full(int(former.table["target"].max()) + 1, -1)
+    new_key[both["target_former"]] = both["target"]
+    added = np.zeros(int(new.table["target"].max()) + 1, dtype=bool)
+    added[new.table["target"]] = True
+    added[both["target"]] = False
+    return Difference(new_key, added, new.residues / former.residues)
+
+
+def count_genomes(former: Targets, new: Targets, difference: Difference) -> dict[str, list[str]]:
+    """The genomes that were withdrawn, added, changed (some proteins) and renamed (same proteins, other lineage)."""
+    gone = former.table.assign(gone=difference.new_key[former.table["target"]] < 0).groupby("genome")["gone"]
+    came = new.table.assign(came=difference.added[new.table["target"]]).groupby("genome")["came"]
+    gone, came = gone.mean().drop("", errors="ignore"), came.mean().drop("", errors="ignore")
+    both = gone.index.intersection(came.index)
+    changed = both[(gone[both] > 0).to_numpy() | (came[both] > 0).to_numpy()]
+    lineage = [
+        targets.table.drop_duplicates("genome").set_index("genome")["taxid"].map(targets.lineages)
+        for targets in (former, new)
+    ]
+    renamed = [genome for genome in both if lineage[0].get(genome) != lineage[1].get(genome)]
+    return {
+        "added": sorted(came.index.difference(gone.index)),
+        "withdrawn": sorted(gone.index.difference(came.index)),
+        "changed": sorted(changed),
+        "renamed": renamed,
+    }
+
+
+def new_lineages(former: Targets, new: Targets, difference: Difference) -> dict[Lineage, set[Lineage]]:
+    """For every taxon of the former release (a lineage cut at its rank) the taxa that its proteins are of now."""
+    table = former.table[difference.new_key[former.table["target"]] >= 0]
+    now = new.by_key("taxid")[difference.new_key[table["target"]]]
+    pairs = pd.DataFrame({"before": table["taxid"].to_numpy(), "now": now}).drop_duplicates()
+    found: dict[Lineage, set[Lineage]] = {}
+    for before, after in pairs.itertuples(index=False):
+        if before in former.lineages and after in new.lineages:
+            old, renamed = former.lineages[before], new.lineages[after]
+            for rank in range(1, len(old) + 1):
+                found.setdefault(old[:rank], set()).add(renamed[:rank])
+    return found
