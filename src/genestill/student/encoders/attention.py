@@ -30,10 +30,17 @@ class SelfAttention(nn.Module):
         query, key, value = mixed.unbind(0)
         cosine, sine = rotary_angles(length, self.width, hidden.device, hidden.dtype)
         query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
-        if self.window:
+        # Up to three windows all pairs at once are cheaper than blocks; a graph of free length has to have one way.
+        if self.window and (torch.compiler.is_exporting() or length > 3 * self.window):
             attended = attend_within(query, key, value, mask, self.window)
         else:
             seen = None if mask is None else mask[:, None, None, :]
+            if self.window and length > self.window + 1:
+                place = torch.arange(length, device=query.device)
+                away = (place[:, None] - place).abs()
+                # Padding may see itself, for a softmax over nothing is not a number.
+                near = away <= self.window
+                seen = near if seen is None else (seen & near) | (away == 0)
             attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return self.output(attended.transpose(1, 2).reshape(batch, length, size))
 

@@ -75,13 +75,14 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
         forward, backward = output.chunk(2, dim=2)
         return forward + backward.flip(1)
     length, dtype = key.shape[1], value.dtype
+    chunk = _chunk_of(length)
     with _autocast_off(query.device):
         query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
-        query, key, value = (_fold(x, CHUNK) for x in (query, key, value))
+        query, key, value = (_fold(x, chunk) for x in (query, key, value))
         reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
         output = None
         for direction, gates in enumerate(zip(log_decay.chunk(2, -1), beta.chunk(2, -1), strict=True)):
-            folded = [_fold(x, CHUNK) for x in gates]
+            folded = [_fold(x, chunk) for x in gates]
             one = _scan(query, key, value, *folded, reading, similarity, backward=direction == 1)
             output = one if output is None else output + one
         return _unfold(output, log_decay.shape[-1] // 2, length).to(dtype)
@@ -93,6 +94,14 @@ def _autocast_off(device: torch.device):
     if torch.compiler.is_exporting() or not inside:
         return contextlib.nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def _chunk_of(length: int) -> int:
+    """`CHUNK`, or for short sequences less, so that hardly any of the last chunk is padding; a multiple of 4."""
+    if torch.compiler.is_exporting():
+        return CHUNK
+    chunks = -(-length // CHUNK)
+    return min(CHUNK, 4 * -(-length // (4 * chunks)))
 
 
 def _in_full_precision(*arguments: torch.Tensor) -> list[torch.Tensor]:
@@ -126,11 +135,15 @@ def _scan(query, key, value, log_decay, beta, reading, similarity, backward: boo
     The next state is then an affine function of S (``transition`` S + ``addition``), so that only this one product
     runs in sequence, and everything else is batched over all chunks.
     """
-    triangle = torch.triu if backward else torch.tril
     decay = log_decay.flip(-1).cumsum(-1).flip(-1) if backward else log_decay.cumsum(-1)
     whole = decay[..., :1] if backward else decay[..., -1:]
     since_start = decay.exp()
-    pairwise = triangle(triangle(decay.unsqueeze(-1) - decay.unsqueeze(-2)).exp())  # e^(c_i - c_j), j up to i
+    size = decay.shape[-1]
+    later = torch.ones(size, size, dtype=torch.bool, device=decay.device).tril(-1)
+    hidden = later if backward else later.mT
+    pairwise = (
+        (decay.unsqueeze(-1) - decay.unsqueeze(-2)).masked_fill(hidden, -torch.inf).exp()
+    )  # e^(c_i - c_j), j up to i
     writing = _solve(similarity * pairwise * beta.unsqueeze(-1), torch.diag_embed(beta), backward)
     to_end = key * (whole - decay).exp().unsqueeze(-1)
     carry = to_end.mT @ writing
