@@ -10,13 +10,16 @@ import importlib
 import os
 import signal
 import sys
+import time
 
 import genestill
 from genestill.completion import SHELLS, PrintCompletion
 from genestill.core.errors import CheckFailed, InputError, ProgramFailed, refusal
+from genestill.core.files import taken_away
 from genestill.core.installation import EXTRA_OF
 from genestill.core.logs import configure_logging
-from genestill.core.provenance import record_command
+from genestill.core.manifest import refuse_changed
+from genestill.core.provenance import earlier_record, inputs_of, record_command
 from genestill.core.streams import streams_as_files
 
 STAGES = {
@@ -135,8 +138,12 @@ def _run(arguments: list[str] | None) -> int:
     configure_logging(quiet=options.quiet)
     try:
         with streams_as_files(vars(options)):
-            found = options.run(options)
-            record_command(arguments, vars(options), found)
+            refuse_changed(inputs_of(vars(options)))
+            began = time.time()
+            # A process that is killed between its output and its record would leave a record of other files.
+            with taken_away(earlier_record(vars(options))):
+                found = options.run(options)
+            record_command(arguments, vars(options), found, began)
     except (InputError, ProgramFailed) as error:
         print(f"genestill: {error}", file=sys.stderr)
         return 2

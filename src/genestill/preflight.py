@@ -9,6 +9,7 @@ from pathlib import Path
 from genestill.core.configuration import complete_configuration
 from genestill.core.contradictions import refuse_contradictions
 from genestill.core.errors import InputError
+from genestill.core.files import read_json
 from genestill.core.given_paths import refuse_missing_paths, refuse_to_replace
 from genestill.core.recipes import asked_of_teacher, results_folder, target_of, with_initial_students
 from genestill.student.corrector.settings import EVIDENCE
@@ -38,6 +39,7 @@ def accept(settings: dict, root: str | Path) -> dict:
     _refuse_to_replace_predictions(configuration)
     _refuse_evidence(configuration)
     _refuse_update(configuration)
+    _refuse_teacher_that_passed_with_more(configuration)
     return configuration
 
 
@@ -122,3 +124,19 @@ def _refuse_update(configuration: dict) -> None:
                 f"{where}: {Path(former) / name}: no such file; run the target keep_search with the former "
                 "configuration first, while its database is there"
             )
+
+
+def _refuse_teacher_that_passed_with_more(configuration: dict) -> None:
+    """A teacher that was checked before must be below today's limit; it is not checked and asked again for that."""
+    share = configuration["teacher"]["check"]["maximum_relative_loss"]
+    file = Path(results_folder(configuration)) / "teacher" / configuration["teacher"]["name"] / "check.json"
+    if share is None or not file.is_file():
+        return
+    found = read_json(file)
+    loss, uniform = (found.get(name) for name in ("loss", "uniform")) if isinstance(found, dict) else (None, None)
+    if isinstance(loss, float) and isinstance(uniform, float) and not loss < share * uniform:
+        raise InputError(
+            f"configuration: teacher.check.maximum_relative_loss is {share:g}, but the teacher was checked before and "
+            f"has {loss / uniform:.3f} ({file}); expected a higher limit or another teacher. Where the teacher is "
+            "another one now, remove that file"
+        )

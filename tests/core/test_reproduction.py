@@ -230,7 +230,7 @@ def test_outputs_are_told_by_their_option_and_inputs_are_the_other_paths(tmp_pat
         "genomes_folder": "genomes/", "dataset": "test", "seed": 3, "output": "made.tsv",
         "rate": 0.5, "summary": "A text. With dots. " * 300, "run": print,
     }  # fmt: skip
-    record = read_json(record_command(["x"], options, {"teacher": "t", "revision": "r"}))
+    record = read_json(record_command(["x"], options, {"teacher": "t", "revision": "r"}, began=0.0))
     assert record["outputs"].keys() == {"output"}
     assert record["inputs"].keys() == {"index", "predictions", "model 2"}
     assert record["seed"] == 3

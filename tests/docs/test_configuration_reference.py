@@ -38,6 +38,7 @@ KEYWORDS = {
     "recipes",  # ours: the only recipes that read a setting
     "path",  # ours: what a string names on disk
     "names",  # ours: words that are accepted where a path is expected
+    "affects",  # ours: the first rules whose results depend on a setting
 }  # fmt: skip
 # Sections that a rule hands on whole: every key is an option of the command.
 HANDED_ON = {

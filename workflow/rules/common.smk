@@ -132,6 +132,20 @@ def device_of_training(wildcards, resources):
     return device(wildcards, resources) + compiled
 
 
+# Snakemake does not compare a parameter that asks for resources, as these two do, with that of the run before.
+def check_settings(wildcards, resources):
+    """Options of the check of a teacher. One that has passed stays passed: `preflight` looks at its loss before a run."""
+    return options(**config["teacher"]["check"])
+
+
+def embedding_work(wildcards, resources):
+    """Options that change how the teacher works and not what it says."""
+    return options(
+        batch_tokens=config["teacher"]["batch_tokens"],
+        processes=config["teacher"]["processes"],
+    )
+
+
 def options(**values):
     """Command-line options of the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``.
 

@@ -259,11 +259,15 @@ COST_STEPS = [
     *([] if IMPORTED_LABELS or REFERENCE["database"] else [rules.predict_proteins]),
     rules.build_label_tree,
     *(
-        [
-            *([] if TEACHER_CONFIG["model"] else [rules.pretrain_teacher]),
-            rules.check_teacher,
-            rules.embed_shard,
-        ]
+        (
+            [rules.import_shard]
+            if STORED
+            else [
+                *([] if TEACHER_CONFIG["model"] else [rules.pretrain_teacher]),
+                rules.check_teacher,
+                rules.embed_shard,
+            ]
+        )
         if STUDENT["teacher"] == "embeddings"
         else []
     ),

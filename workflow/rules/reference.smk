@@ -102,6 +102,7 @@ if GRADED:
             f"{RESULTS}/logs/reference/compare_genomes.log",
         benchmark:
             f"{RESULTS}/benchmarks/reference/compare_genomes.tsv"
+        priority: 1  # it refuses bad input, before hours of search and training
         conda:
             "../../envs/genestill.yaml"
         threads: 1
@@ -135,6 +136,7 @@ rule index_contigs:
         f"{RESULTS}/logs/reference/index_contigs.log",
     benchmark:
         f"{RESULTS}/benchmarks/reference/index_contigs.tsv"
+    priority: 1  # it refuses bad input, before hours of search and training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -153,7 +155,7 @@ rule index_contigs:
             output_truth=output.truth,
         ),
         settings=options(
-            labels_format=config["labels"]["format"],
+            labels_format=config["labels"]["format"] if IMPORTED_LABELS else None,
             genomes_folder=GENOMES_FOLDER if GENOMES else None,
         ),
         minimum_length=DATASET["minimum_length"],
@@ -195,7 +197,6 @@ if ONLY_SCORES:
 rule make_taxonomy:
     input:
         unpack(taxonomy_source),
-        checked=[] if ONLY_SCORES else f"{RESULTS}/reference/contigs.parquet",
         truth=f"{RESULTS}/reference/truth.parquet" if TRUTH and not ONLY_SCORES else [],
     output:
         directory(f"{RESULTS}/reference/taxonomy"),
@@ -220,7 +221,7 @@ rule make_taxonomy:
         ),
         settings=options(
             genomes_folder=GENOMES_FOLDER if GENOMES else None,
-            labels_format=config["labels"]["format"],
+            labels_format=config["labels"]["format"] if IMPORTED_LABELS else None,
             taxdump=REFERENCE["taxdump"],
         ),
     shell:
@@ -230,7 +231,6 @@ rule make_taxonomy:
 rule predict_proteins:
     input:
         genomes=GENOMES,
-        checked=f"{RESULTS}/reference/contigs.parquet",
     output:
         # Not the folder: Snakemake would empty it, and with it what a stopped run has already predicted.
         f"{RESULTS}/reference/proteins/summary.json",
@@ -255,7 +255,6 @@ rule predict_proteins:
 rule make_database:
     input:
         unpack(database_source),
-        checked=f"{RESULTS}/reference/contigs.parquet",
     output:
         directory(f"{RESULTS}/reference/database"),
     log:

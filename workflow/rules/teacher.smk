@@ -26,19 +26,16 @@ TEACHER_SETS = {
 SHARDS = teacher_shards("contigs")
 
 # What a teacher is pretrained and checked on: the set that students learn from, of the strand that is given (mrna) or
-# of both; for contigs the reference genomes, or without them the contigs themselves. Contigs are checked before.
+# of both; for contigs the reference genomes, or without them the contigs themselves.
 if config["recipe"] == "mrna":
     TEACHER_LEARNS = {"genomes": MRNA_SETS["corpus"][0]}
 elif config["recipe"] in ("had", "seqlens"):
     TEACHER_LEARNS = {"genomes": DNA_WINDOWS}
 else:
-    TEACHER_LEARNS = {
-        "genomes": GENOMES or CONTIGS,
-        "checked": f"{RESULTS}/reference/contigs.parquet",
-    }
+    TEACHER_LEARNS = {"genomes": GENOMES or CONTIGS}
 TEACHER_STRANDS = "one" if config["recipe"] == "mrna" else "both"
 TEACHER_GENOMES_FOLDER = (
-    GENOMES_FOLDER if GENOMES and "checked" in TEACHER_LEARNS else None
+    GENOMES_FOLDER if GENOMES and TEACHER_LEARNS["genomes"] == GENOMES else None
 )
 
 # What is left open follows the students of the recipes had and seqlens.
@@ -203,14 +200,15 @@ rule check_teacher:
         gpu_model=GPU_MODEL,
     params:
         folder=options(genomes_folder=TEACHER_GENOMES_FOLDER),
-        settings=options(dtype=TEACHER_CONFIG["dtype"], **TEACHER_CONFIG["check"]),
+        dtype=TEACHER_CONFIG["dtype"],
+        settings=check_settings,
         strands=TEACHER_STRANDS,
         seed=config["seed"],
         device=device,
     shell:
         "python -m genestill teacher check --model {input.model:q} --genomes {input.genomes:q} {params.folder}"
-        " --strands {params.strands:q} {params.settings} --seed {params.seed:q} --device {params.device}"
-        " --output {output:q} 2> {log:q}"
+        " --strands {params.strands:q} --dtype {params.dtype:q} {params.settings} --seed {params.seed:q}"
+        " --device {params.device} --output {output:q} 2> {log:q}"
 
 
 rule embed_shard:
@@ -244,19 +242,21 @@ rule embed_shard:
         representation=lambda wildcards: wildcards.representation,
         shard=lambda wildcards: wildcards.shard,
         shards=TEACHER_CONFIG["shards"],
-        settings=lambda wildcards, input: options(
+        settings=options(
             **(
-                select_settings(TEACHER_CONFIG, EmbeddingSettings)
+                select_settings(TEACHER_CONFIG, EmbeddingSettings, ["batch_tokens"])
                 | {"pooling": TEACHER_POOLING}
             ),
-            processes=TEACHER_CONFIG["processes"],
-            transcripts=input.transcripts,
         ),
+        transcripts=lambda wildcards, input: options(
+            transcripts=input.get("transcripts")
+        ),
+        work=embedding_work,
         device=device,
     shell:
         "python -m genestill teacher embed --representation {params.representation:q} --model {input.model:q}"
         " --contigs {input.sequences:q} --index {input.index:q} --shard {params.shard:q} --shards {params.shards:q}"
-        " {params.settings} --device {params.device} --output {output:q} 2> {log:q}"
+        " {params.settings} {params.transcripts} {params.work} --device {params.device} --output {output:q} 2> {log:q}"
 
 
 # The control of a teacher: one of the same architecture with random weights, asked in the same way.
@@ -316,6 +316,8 @@ use rule embed_shard as embed_published with:
         settings=options(
             layer=-1, pooling="last", window="first", dtype=TEACHER_CONFIG["dtype"]
         ),
+        transcripts="",
+        work=embedding_work,
         device=device,
 
 

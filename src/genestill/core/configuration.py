@@ -6,7 +6,9 @@ Beside the words of JSON Schema, a schema may hold
   the section);
 * ``partial``: missing keys of an entry are not filled; it lies over ``defaults``, where these stand beside it;
 * ``moved``: former keys of an object, each with its new place;
-* ``path``: what a string names on disk (see `genestill.core.given_paths`).
+* ``path``: what a string names on disk (see `genestill.core.given_paths`);
+* ``affects``: the first rules whose results depend on a key, for all keys below unless they say otherwise; a test holds
+  the workflow to it.
 """
 
 import difflib

@@ -102,6 +102,22 @@ def _named_refusals(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
+@contextmanager
+def taken_away(path: Path | None) -> Iterator[None]:
+    """Take a file away while the block runs; it comes back if the block ends with an error. None: nothing to take."""
+    if path is None:
+        yield
+        return
+    aside = path.with_name(f".{path.name}.earlier")
+    os.replace(path, aside)
+    try:
+        yield
+    except BaseException:
+        os.replace(aside, path)
+        raise
+    aside.unlink()
+
+
 def rename_synced(aside: Path, path: Path) -> None:
     """Rename the file or folder ``aside`` to ``path``, which stays whole if the power fails at any moment.
 

@@ -13,6 +13,22 @@ from genestill.core.files import read_json, write_json
 from genestill.core.logs import logger
 
 ADAPTER = "adapter_config.json"
+# Keys of config.json that size what is built, by the names that architectures of transformers give them.
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_WIDTHS = (
+    "hidden_size",
+    "intermediate_size",
+    "vocab_size",
+    "n_embd",
+    "n_inner",
+    "d_model",
+    "ffn_dim",
+)
+_HEADS = ("num_attention_heads", "num_key_value_heads", "n_head", "n_heads")
+# Attention that comes with torch; any other name asks for a compiled kernel, some of them from the hub.
+_ATTENTION = (None, "eager", "sdpa")
+# Tensors that are no weights and may hold whole numbers.
+_COUNTED = ("position_ids", "token_type_ids", "num_batches_tracked")
 
 
 def save_tokenizer(tokenizer, folder: str | Path) -> None:
@@ -53,6 +69,8 @@ def open_whole(
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # its table of what does not fit; the sentences below say it
+    if Path(folder).is_dir():
+        read_model_config(folder)
     if (Path(folder) / ADAPTER).is_file():
         raise InputError(
             f"{folder}: holds an adapter ({ADAPTER}), which would change the weights when they are loaded; merge it "
@@ -96,7 +114,69 @@ def open_whole(
         )
     if heads := [name for name in unused if not _belongs(model, name)]:
         logger.info("%s: %d tensors of other parts are left unused (%s)", folder, len(heads), _first(heads))
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{folder}: {name} holds values that are not finite numbers; the weights are damaged")
     return model.eval()
+
+
+def read_model_config(folder: str | Path) -> dict:
+    """``config.json`` of a model folder, checked before anything is built of the sizes that it gives.
+
+    Raises:
+        InputError: no object; a size that is no whole number above zero, or that the weights cannot have; a quantized
+            model; attention by a kernel that does not come with torch.
+    """
+    file = Path(folder) / "config.json"
+    settings = read_json(file)
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: {str(settings)[:40]!r}; expected an object with the settings of a model")
+    if settings.get("quantization_config") is not None:
+        raise InputError(f"{file}: the model is quantized (quantization_config), which is not read; give the full one")
+    for key in ("_attn_implementation", "attn_implementation"):
+        if settings.get(key) not in _ATTENTION:
+            raise InputError(f"{file}: {key} is {settings[key]!r}; expected eager or sdpa: no other kernel is loaded")
+    shapes = weight_shapes(folder)
+    widest = max((size for shape in shapes.values() for size in shape), default=0)
+    for keys, most, what in (
+        (_LAYERS, len(shapes), "tensors in the weights"),
+        (_WIDTHS, widest, "is the longest side of a tensor in the weights"),
+        (_HEADS, widest, "is the longest side of a tensor in the weights"),
+    ):
+        for key in keys:
+            value = settings.get(key)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InputError(f"{file}: {key} is {str(value)[:40]}; expected a whole number above zero")
+            if value is not None and shapes and value > most:
+                raise InputError(f"{file}: {key} is {value}, but {most} {what}; the folder is mixed or damaged")
+    return settings
+
+
+def weight_shapes(folder: str | Path) -> dict[str, list[int]]:
+    """Shape of every tensor in the safetensors files of a folder, by name, from their headers.
+
+    Raises:
+        InputError: a file that is not whole, or a weight that is no floating-point number.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found = {}
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - a safetensors handle is no dict
+                    one = tensors.get_slice(name)
+                    kind = str(one.get_dtype())
+                    if not kind.startswith(("F", "BF")) and not name.endswith(_COUNTED):
+                        raise InputError(
+                            f"{file}: the tensor {name} holds {kind}; expected floating-point numbers: quantized "
+                            "models are not read"
+                        )
+                    found[name] = list(one.get_shape())
+        except (SafetensorError, OSError) as error:
+            size = file.stat().st_size
+            raise InputError(f"{file}: not a whole safetensors file ({size} bytes; {error}); fetch it again") from None
+    return found
 
 
 def _belongs(model, name: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import genestill
 from genestill.core.contents import content_checksum
 from genestill.core.files import identity_of, sha256_of, write_json
+from genestill.core.manifest import RECORDS, manifest_of
 
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "snakemake")
 SOURCE = Path(genestill.__file__).resolve().parent
@@ -24,14 +25,15 @@ _NOT_READ_THROUGH = ("folder", "genomes_folder")
 _NO_OPTIONS = ("run", "stage", "command", "quiet")
 
 
-def record_command(arguments: list[str], options: dict, found: dict | None = None) -> Path | None:
+def record_command(arguments: list[str], options: dict, found: dict | None, began: float) -> Path | None:
     """Write the record of a command that has ended well: the only one of its result. `reproduction` reads it.
 
     Args:
         arguments: the command line after the program's name.
         options: what the parser made of it, by name.
         found: what the options do not say and the command returned: the teacher and its revision, versions of other
-            programs, checksums of files that a table lists, values that were fitted.
+            programs, checksums of files that a table lists, values that were fitted; None for nothing.
+        began: when the command did, in seconds since 1970; what is older is not of its making.
 
     Returns:
         ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
@@ -47,6 +49,7 @@ def record_command(arguments: list[str], options: dict, found: dict | None = Non
     }
     taken = {*outputs, *_NO_OPTIONS}
     settings = {name: value for name, value in options.items() if name not in taken and _is_plain(value)}
+    path = record_path(next(iter(outputs.values())))
     record = {
         "genestill": genestill.__version__,
         "commit": commit(),
@@ -59,10 +62,10 @@ def record_command(arguments: list[str], options: dict, found: dict | None = Non
         "found": found or {},
         "inputs": {role: {"path": path, **identity_of(path)} for role, path in inputs.items()},
         "outputs": {role: {"path": path, "content": content_checksum(path)} for role, path in outputs.items()},
+        "files": manifest_of(outputs.values(), path.parent.parent, began),
         "hardware": hardware(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path = record_path(next(iter(outputs.values())))
     write_json(path, record)
     return path
 
@@ -75,7 +78,26 @@ def is_output(role: str) -> bool:
 def record_path(output: str | Path) -> Path:
     """Where the record of a command with that first output stands."""
     output = Path(output)
-    return output.parent / "provenance" / f"{output.name}.json"
+    return output.parent / RECORDS / f"{output.name}.json"
+
+
+def inputs_of(options: dict) -> list[str]:
+    """Files and folders that a command is given and that exist.
+
+    A source of several files (FILE,FILE) or with columns (FILE:key=column,…) is taken apart.
+    """
+    found = []
+    for role, path in path_options(options).items():
+        if not is_output(role):
+            words = [path] if os.path.exists(path) else path.split(":", 1)[0].split(",")
+            found += [word for word in words if os.path.exists(word)]
+    return found
+
+
+def earlier_record(options: dict) -> Path | None:
+    """The record of an earlier command with the same first output, if there is one."""
+    outputs = [path for role, path in path_options(options).items() if is_output(role)]
+    return next((record for record in map(record_path, outputs) if record.is_file()), None)
 
 
 def find_record(output: str | Path) -> Path | None:

@@ -325,7 +325,8 @@ def refuse_settings(settings, schema, where: str) -> None:
         return
     names = schema.get("settings")
     # What the schema says otherwise, such as null for what a rule works out, the dataclass need not accept.
-    other = {*schema.get("without", ()), *schema.get("properties", ())}
+    said = {key for key, one in schema.get("properties", {}).items() if set(one) != {"affects"}}
+    other = {*schema.get("without", ()), *said}
     for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
         kind = _import(name)
         try:

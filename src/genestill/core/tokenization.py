@@ -215,6 +215,10 @@ class FastTokenizer(Tokenizer):
         self.checksum = hashlib.sha256(text.encode()).hexdigest()
         self.alphabet = find_alphabet(backend, tokenizer.unk_token_id)
         by_id = {index: token for token, index in backend.get_vocab(with_added_tokens=True).items()}
+        if max(by_id) >= _MOST_IDS_PER_TOKEN * len(by_id):
+            raise InputError(
+                f"the ids of {len(by_id)} tokens go up to {max(by_id)}; expected them to follow each other"
+            )
         self.vocabulary = [read_back(by_id.get(index, ""), self.alphabet) for index in range(max(by_id) + 1)]
         text = spell("ACGT", self.alphabet)
         bare, wrapped = (backend.encode(text, add_special_tokens=add).ids for add in (False, True))
@@ -246,9 +250,16 @@ class FastTokenizer(Tokenizer):
         save_tokenizer(self._tokenizer, folder)
 
 
+_MOST_IDS_PER_TOKEN = 16  # ids of a vocabulary may have gaps
+
+
 def _sensible_length(length) -> int | None:
+    if length is None:
+        return None
+    if isinstance(length, bool) or not isinstance(length, int | float) or not length > 0:
+        raise InputError(f"model_max_length of the tokenizer is {str(length)[:40]}; expected a number above zero")
     # transformers writes 1e30 for "no limit".
-    return int(length) if length and length < 10**7 else None
+    return int(length) if length < 10**7 else None
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -292,4 +303,8 @@ def _settings_of(folder: Path) -> dict:
             if not isinstance(found, dict):
                 raise InputError(f"{folder / name}: expected an object with the names of the special tokens")
             settings |= found
+    for role, value in settings.items():
+        name = value.get("content") if isinstance(value, dict) else value
+        if role.endswith("_token") and not isinstance(name, str | None):
+            raise InputError(f"{folder}: {role} of the tokenizer is {str(value)[:40]}; expected a text")
     return settings

@@ -12,11 +12,12 @@ import numpy as np
 
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of
-from genestill.core.models import open_whole
+from genestill.core.models import open_whole, read_model_config
 from genestill.core.tokenization import Tokenizer, load_tokenizer
 
 # What a model of unknown context is given: attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
+LEAST_CONTEXT = 8  # tokens of one input, special ones included
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
 # Models in which no token ever sees one behind it, whatever else their configuration says.
 ONLY_BACKWARD = ("gpt2", "gpt_neox", "llama", "mistral", "mixtral", "qwen2", "qwen3")
@@ -144,7 +145,20 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
 def describe(folder: str | Path) -> dict:
     """What ``teacher.json`` says of a model folder; empty for one that was neither fetched nor pretrained here."""
     file = Path(folder) / DESCRIPTION
-    return read_json(file) if file.is_file() else {}
+    found = read_json(file) if file.is_file() else {}
+    if not isinstance(found, dict):
+        raise InputError(f"{file}: {str(found)[:40]!r}; expected an object")
+    for key, kind, what in (("name", str, "a name"), ("revision", str, "a name"), ("context", int, "a whole number")):
+        value = found.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool) or value in ("", 0)):
+            raise InputError(f"{file}: {key} is {str(value)[:40]!r}; expected {what}")
+    if found.get("context") is not None and found["context"] < LEAST_CONTEXT:
+        raise InputError(f"{file}: context is {found['context']}; expected at least {LEAST_CONTEXT} tokens")
+    return found
+
+
+def _are_names(values) -> bool:
+    return all(isinstance(value, str) and value for value in values)
 
 
 def _commit_of(folder: Path) -> str | None:
@@ -172,8 +186,11 @@ def _read_config(folder: Path):
     transformers.utils.logging.disable_progress_bar()
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a Hugging Face model folder")
-    settings = read_json(folder / "config.json")
-    architecture = (settings.get("architectures") or [""])[0]
+    settings = read_model_config(folder)
+    named = settings.get("architectures") or [""]
+    architecture = named[0] if isinstance(named, list) else named
+    if not isinstance(architecture, str):
+        raise InputError(f"{folder}/config.json: architectures is {str(named)[:40]}; expected a list of names")
     if architecture.endswith(("ForMaskedLM", "ForPreTraining")):
         kind = "masked"
     elif architecture.endswith(("ForCausalLM", "LMHeadModel")):
@@ -185,11 +202,11 @@ def _read_config(folder: Path):
         )
     try:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False), kind
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:  # transformers checks settings in dozens of ways
         raise InputError(
             f"{folder}/config.json: model type {settings.get('model_type')!r} is unknown to transformers "
             f"{transformers.__version__} or its settings are wrong, and code that comes with a model is never run "
-            f"({str(error).splitlines()[0]})"
+            f"({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
         ) from None
 
 
@@ -198,7 +215,12 @@ def _require_weights(folder: Path) -> list[Path]:
 
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        files = [folder / name for name in sorted(set(read_json(index).get("weight_map", {}).values()))]
+        content = read_json(index)
+        placed = content.get("weight_map") if isinstance(content, dict) else None
+        names = set(placed.values()) if isinstance(placed, dict) and _are_names(placed.values()) else None
+        if names is None or any("/" in name for name in names):
+            raise InputError(f"{index}: expected weight_map, the file of each tensor by its name")
+        files = [folder / name for name in sorted(names)]
     else:
         files = [folder / "model.safetensors"]
     absent = [file.name for file in files if not file.is_file()]

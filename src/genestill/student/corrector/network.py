@@ -1,6 +1,7 @@
 """The light student of the taxonomy recipes: a multilayer perceptron over what a contig looks like."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,35 @@ class CorrectorConfig:
     threshold: float = 0.5
     teacher: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
+
+
+def _is_count(value, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# Field of a configuration -> whether it may have a value, and what is expected.
+_ACCEPTED = {
+    "groups": (
+        lambda value: isinstance(value, dict) and bool(value) and all(_is_count(width) for width in value.values()),
+        "the widths of the groups of inputs by name",
+    ),
+    "leaves": (_is_count, "a whole number above zero"),
+    "hidden_size": (_is_count, "a whole number above zero"),
+    "layers": (lambda value: _is_count(value, 0), "a whole number of at least zero"),
+    "dropout": (lambda value: _is_number(value) and 0 <= value < 1, "a number of at least 0 and less than 1"),
+    "samples": (
+        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+        "a list of names",
+    ),
+    "temperature": (lambda value: _is_number(value) and value > 0, "a number above zero"),
+    "threshold": (lambda value: _is_number(value) and 0 <= value <= 1, "a number of 0 to 1"),
+    "teacher": (lambda value: isinstance(value, dict), "an object"),
+    "provenance": (lambda value: isinstance(value, dict), "an object"),
+}
 
 
 class Corrector(nn.Module):
@@ -122,7 +152,7 @@ class Corrector(nn.Module):
                     f"{folder}: no {name}; expected the folder of a student (genestill student train-corrector)"
                 )
         configuration = read_json(folder / CONFIGURATION)
-        if configuration.pop("model_type", None) != "genestill-corrector":
+        if not isinstance(configuration, dict) or configuration.pop("model_type", None) != "genestill-corrector":
             raise InputError(f"{folder / CONFIGURATION}: not a corrector (model_type is not 'genestill-corrector')")
         configuration.pop("genestill", None)
         tree = LabelTree.load(folder / TREE)
@@ -131,8 +161,34 @@ class Corrector(nn.Module):
                 f"{folder / TREE}: {len(tree.leaves)} leaves; config.json says {configuration.get('leaves')}"
             )
         try:
-            student = cls(CorrectorConfig(**configuration), tree)
-            student.load_state_dict(load_file(folder / WEIGHTS))
+            config = CorrectorConfig(**configuration)
+            weights = load_file(folder / WEIGHTS)
+            _refuse_unfit(config, weights, folder)
+            student = cls(config, tree)
+            student.load_state_dict(weights)
         except (TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: config.json and model.safetensors do not fit together: {error}") from None
         return student.eval()
+
+
+def _refuse_unfit(config: CorrectorConfig, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Refuse a configuration of wrong types or bounds, or of other sizes than the weights, before anything is built."""
+    file = folder / CONFIGURATION
+    for name, (accepts, expected) in _ACCEPTED.items():
+        if not accepts(getattr(config, name)):
+            raise InputError(f"{file}: {name} is {str(getattr(config, name))[:40]!r}; expected {expected}")
+    layers = sum(name.startswith("body.") and weight.ndim == 2 for name, weight in weights.items())
+    head = weights.get("head.weight")
+    sizes = {
+        "layers": (config.layers, layers),
+        "hidden_size": (config.hidden_size, head.shape[1] if head is not None and layers else config.hidden_size),
+        "the sum of groups": (sum(config.groups.values()), len(weights.get("mean", ()))),
+    }
+    for name, (told, held) in sizes.items():
+        if told != held:
+            raise InputError(f"{file}: {name} is {told}, but {held} by {WEIGHTS}; they do not belong together")
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise InputError(f"{folder / WEIGHTS}: {name} holds values that are not finite numbers; train it again")
+    if "scale" in weights and not (weights["scale"] > 0).all():
+        raise InputError(f"{folder / WEIGHTS}: scale holds values that are not above zero; train it again")

@@ -1,0 +1,118 @@
+"""Whether an input still is what the command that made it wrote.
+
+A table that lost its second half is a table: nothing in a text file says that it is whole. So the record beside a
+result (`provenance`) holds size and checksum of every file that its command wrote and that cannot tell by itself, and a
+command that is given such a file, or the folder that it lies in, compares before it reads.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from genestill.core import files
+from genestill.core.errors import InputError
+from genestill.core.files import read_json, sha256_of
+
+RECORDS = "provenance"  # folder of the records beside a result
+# Formats that tell by themselves that they are cut or changed: by page checksums, a checksum at the end, or brackets.
+_TELL_THEMSELVES = {".parquet", ".gz", ".json"}
+_CLOCKS_DIFFER = 2.0  # seconds by which the clock of a file system may be behind
+
+
+def manifest_of(outputs: Iterable[str | Path], beside: str | Path, since: float) -> dict[str, dict]:
+    """Size and checksum of the files that a command has written.
+
+    Args:
+        outputs: its output files and folders.
+        beside: the folder that paths are relative to.
+        since: when the command began, in seconds since 1970; what was there before it belongs to others.
+
+    Returns:
+        Path -> ``bytes`` and, below `files.LARGE` bytes, ``sha256``. Links and files that tell by themselves that they
+        are whole are left out.
+    """
+    found = {}
+    for file in sorted({file for output in outputs for file in _files_of(Path(output))}):
+        status = file.stat()
+        written = status.st_mtime >= since - _CLOCKS_DIFFER
+        if file.suffix not in _TELL_THEMSELVES and not file.is_symlink() and written:
+            entry = {"bytes": status.st_size}
+            if status.st_size < files.LARGE:
+                entry["sha256"] = sha256_of(file)
+            found[os.path.relpath(file, beside)] = entry
+    return found
+
+
+def _files_of(output: Path) -> Iterator[Path]:
+    if output.is_dir():
+        for folder, folders, names in os.walk(output):
+            # Hidden are locks, checkpoints and what Snakemake leaves.
+            folders[:] = [name for name in folders if name != RECORDS and not name.startswith(".")]
+            yield from (Path(folder, name) for name in names if not name.startswith("."))
+    elif output.is_file():
+        yield output
+
+
+def refuse_changed(inputs: Iterable[str | Path]) -> None:
+    """Raise `InputError` for the first file, or file of a folder, that is not what its command wrote.
+
+    Files without a record, as those of the user, are not looked at.
+    """
+    known: dict[Path, dict[Path, tuple[dict, Path]]] = {}
+    for path in map(Path, map(os.path.abspath, inputs)):
+        above = [folder for folder in (path, *path.parents) if _written_in(folder, known)]
+        if path.is_dir():
+            listed = {file for folder in above for file in known[folder] if file.is_relative_to(path)}
+        else:
+            listed = {path}
+        for file in sorted(listed):
+            # The nearest record is that of the command that wrote the file itself.
+            nearest = next((known[one] for one in file.parents if file in _written_in(one, known)), None)
+            if nearest is not None:
+                _compare(file, *nearest[file])
+
+
+def _written_in(folder: Path, known: dict) -> dict[Path, tuple[dict, Path]]:
+    """File -> (its entry in a manifest, the record), by the records in ``folder``."""
+    if folder not in known:
+        known[folder] = {}
+        records = folder / RECORDS
+        for record in sorted(records.glob("*.json"), key=lambda path: path.stat().st_mtime) if records.is_dir() else ():
+            for name, entry in _entries(record).items():
+                known[folder][Path(os.path.normpath(folder / name))] = (entry, record)
+    return known[folder]
+
+
+def _entries(record: Path) -> dict[str, dict]:
+    try:
+        content = read_json(record)
+    except InputError:  # it was cut itself: nothing is known
+        return {}
+    entries = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        return {}
+    return {name: one for name, one in entries.items() if isinstance(one, dict) and isinstance(one.get("bytes"), int)}
+
+
+def _compare(file: Path, entry: dict, record: Path) -> None:
+    shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
+    if not file.is_file():
+        found = "is missing, but was written"
+    elif (size := file.stat().st_size) != entry["bytes"]:
+        found = f"holds {size} bytes, but {entry['bytes']} were written"
+    elif "sha256" in entry and sha256_of(file) != entry["sha256"]:
+        found = "holds another content than was written"
+    else:
+        return
+    raise InputError(
+        f"{shown}: {found} by the command that made it, so it is damaged. Remove {_of_command(file, record)} and make "
+        f"it again; a run of the workflow does so by itself then. If it was changed on purpose, remove "
+        f"{os.path.relpath(record) if record.is_relative_to(Path.cwd()) else record}"
+    )
+
+
+def _of_command(file: Path, record: Path) -> str:
+    """The output of a command that holds ``file``: the file itself, or the folder that was asked for."""
+    folder = record.parent.parent / record.stem
+    whole = folder if folder.is_dir() and file.is_relative_to(folder) else file
+    return os.path.relpath(whole) if whole.is_relative_to(Path.cwd()) else str(whole)

@@ -1,0 +1,74 @@
+"""What a command wrote is compared with its record before another command reads it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from genestill.cli import main
+from genestill.core.files import read_json
+
+SIZES = "--phyla 1 --classes 1 --orders 1 --families 1 --genera 1 --species 2 --genomes 2 --genome-length 30000"
+SIZES = SIZES.split()
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated")
+    assert main(["reference", "simulate-genomes", *SIZES, "--output", folder / "genomes"]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(simulated, tmp_path) -> Path:
+    """A copy, as whoever moves results makes one."""
+    return Path(shutil.copytree(simulated, tmp_path / "moved"))
+
+
+def cut(path: Path) -> None:
+    """Half of the file, with the time of the whole one, as after a loss of power."""
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[: status.st_size // 2])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def cut_windows(folder: Path) -> int:
+    return main(["reference", "windows", "--genomes", folder / "genomes" / "genomes.tsv", "--number", "10",
+                 "--length", "100", "--output", folder / "windows.fna.gz"])  # fmt: skip
+
+
+def test_a_table_that_lost_its_end_is_not_read_as_whole_and_what_to_remove_is_named(folder, capsys):
+    assert cut_windows(folder) == 0
+    cut(folder / "genomes" / "genomes.tsv")
+    assert cut_windows(folder) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{folder}/genomes/genomes.tsv: holds " in said
+    assert f"Remove {folder}/genomes and make it again" in said
+    (folder / "provenance" / "genomes.json").unlink()
+    assert cut_windows(folder) in (0, 2)
+    assert "remove" not in capsys.readouterr().err.lower()
+
+
+def test_a_changed_letter_is_seen_as_well(folder, capsys):
+    table = folder / "genomes" / "genomes.tsv"
+    table.write_bytes(table.read_bytes().replace(b"p__", b"p_-", 1))
+    assert cut_windows(folder) == 2
+    assert "holds another content than was written" in capsys.readouterr().err
+
+
+def test_files_of_the_user_beside_those_of_a_command_are_not_looked_at(folder):
+    (folder / "genomes" / "notes.txt").write_text("mine")
+    assert cut_windows(folder) == 0
+
+
+def test_a_command_that_fails_leaves_the_earlier_record_and_one_that_ends_replaces_it(folder):
+    record = folder / "provenance" / "genomes.json"
+    before = read_json(record)
+    again = ["reference", "simulate-genomes", *SIZES, "--output", folder / "genomes"]
+    assert main([*again, "--species", "1"]) == 2
+    assert read_json(record) == before
+    assert main([*again, "--seed", "2"]) == 0
+    assert read_json(record)["files"] != before["files"]
+    assert [path.name for path in record.parent.iterdir()] == ["genomes.json"]
+    assert cut_windows(folder) == 0
