@@ -24,7 +24,7 @@ lock: setup ## write requirements.lock anew from the ranges of pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml --output-file requirements.lock
 
-demo: setup ## simulate, label, teach, distil and evaluate; print the table (10 minutes on two cores)
+demo: setup ## simulate, label, teach, distil and evaluate; print the table (4 minutes on two cores)
 	scripts/demo $(CORES)
 
 # Four lanes. What takes minutes is marked slow, so that the first stays fast; a test may try a fault and be fast.

@@ -20,6 +20,8 @@ def folder(tmp_path):
     """A folder of a user outside the checkout, with a configuration and the files that it names."""
     (tmp_path / "contigs.fna.gz").write_bytes(gzip.compress(b">a\nACGT\n"))
     (tmp_path / "abundance.tsv").write_text("contig\ts1\na\t1.5\n")
+    (tmp_path / "genomes.tsv").write_text("file\tlineage\ng.fna\td__Bacteria;p__P;c__C;o__O;f__F;g__G;s__G s\n")
+    (tmp_path / "g.fna").write_text(">g\nACGT\n")
     (tmp_path / "mine.yaml").write_text(MINE)
     return tmp_path
 

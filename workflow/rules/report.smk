@@ -26,7 +26,7 @@ SUMMARY = options(
     configuration=f"{RESULTS}/configuration.yaml",
     logs=f"{RESULTS}/logs",
 )
-CITATIONS = workflow.source_path("../../CITATION.cff")
+CITATIONS = ROOT / "CITATION.cff"
 
 
 def downloads(**files):

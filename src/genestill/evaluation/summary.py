@@ -126,7 +126,8 @@ def outcome_blocks(outcomes: Outcomes) -> list[Block]:
     absent = outcomes.count(*ABSENT.values())
 
     def of(count: int) -> str:
-        return f"{count / max(1, total):.0%} of the contigs"
+        share = count / max(1, total)
+        return f"{'<1%' if 0 < share < 0.005 else f'{share:.0%}'} of the contigs"
 
     numbers = [(f"{total:,}", f"contigs, {bases:,.1f} Mb, {_samples(outcomes)}")]
     numbers.append((f"{(count := outcomes.count(NAMED)):,}", f"named to species, {of(count)}"))

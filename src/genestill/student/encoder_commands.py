@@ -1,14 +1,30 @@
-"""The commands of released encoder students: ``genestill student embed``, ``classify`` and ``export-onnx``."""
+"""The commands of encoder students: ``genestill student list``, ``embed``, ``classify`` and ``export-onnx``."""
 
 from genestill.core.options import add_device
 from genestill.core.pooling import TRANSCRIPT_POOLINGS
 
 
 def add_commands(commands) -> None:
-    """Add ``embed``, ``classify`` and ``export-onnx`` to ``genestill student``."""
+    """Add ``list``, ``embed``, ``classify`` and ``export-onnx`` to ``genestill student``."""
+    _add_list(commands)
     _add_embed(commands)
     _add_classify(commands)
     _add_export_onnx(commands)
+
+
+def _add_list(commands) -> None:
+    summary = "the students that come with genestill: what --model takes by name"
+    parser = commands.add_parser("list", help=summary, description=summary)
+    parser.set_defaults(run=_run_list)
+
+
+def _run_list(options) -> None:
+    from genestill.student.released import released_students
+
+    for student in released_students().values():
+        print(f"{student.name}  ({student.kilobytes} kB, licence {student.licence})")
+        print(f"    {student.title}. {student.summary}")
+        print(f"    {student.folder}")
 
 
 def _add_embed(commands) -> None:
@@ -17,7 +33,7 @@ def _add_embed(commands) -> None:
     parser.add_argument(
         "sequences", metavar="FASTA", help="sequences of any length, also FASTQ, compressed, or - for stdin"
     )
-    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row per sequence, in their order")
     parser.add_argument(
         "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
@@ -69,10 +85,11 @@ def _run_classify(options) -> None:
 
 def _run_embed(options) -> None:
     from genestill.student.encoders.streaming import embed_fasta
+    from genestill.student.released import student_folder
 
     embed_fasta(
         options.sequences,
-        options.model,
+        student_folder(options.model),
         options.output,
         tracks=options.tracks,
         device=options.device,
@@ -86,12 +103,13 @@ def _run_embed(options) -> None:
 def _add_export_onnx(commands) -> None:
     summary = "write an encoder student as ONNX, and check that it says the same"
     parser = commands.add_parser("export-onnx", help=summary, description=summary)
-    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("-o", "--output", required=True, metavar="ONNX", help="batch and length stay free")
     parser.set_defaults(run=_run_export_onnx)
 
 
 def _run_export_onnx(options) -> None:
     from genestill.student.encoders.onnx_export import export_onnx
+    from genestill.student.released import student_folder
 
-    export_onnx(options.model, options.output)
+    export_onnx(student_folder(options.model), options.output)

@@ -27,6 +27,8 @@ _KINDS = {
         ["dna", "rna", "encoder", "distillation"],
         "transformers",
         """\
+Needs genestill, which has the architecture: `pip install .` in a clone of its repository.
+
 ```python
 import genestill.student.encoders  # registers the architecture
 from transformers import AutoModel, AutoTokenizer
@@ -43,6 +45,8 @@ Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o em
         ["dna", "encoder"],
         "transformers",
         """\
+Needs transformers (`pip install transformers torch`); the command below needs genestill.
+
 ```python
 from transformers import AutoModel, AutoTokenizer
 

@@ -62,7 +62,7 @@ def _add_distil(commands) -> None:
 
 def _add_finetune(commands) -> None:
     parser = commands.add_parser("finetune", help="fine-tune a student on a task table, predict its test rows")
-    parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
+    parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("--name", help="of the model, in the predictions (default: that of the folder)")
     parser.add_argument(
         "--task", required=True, metavar="TSV", help="columns sequence, label and, where there is one, split"
@@ -140,10 +140,11 @@ def _run_distil(options) -> dict:
 
 def _run_finetune(options) -> dict:
     from genestill.student.dna.pipeline import fine_tune_on_table
+    from genestill.student.released import student_folder
 
     validation = settings_of(CrossValidation, options)
     return fine_tune_on_table(
-        options.model,
+        student_folder(options.model),
         options.task,
         options.task_name or Path(options.task).name.split(".")[0],
         options.name or Path(options.model).name,
