@@ -133,6 +133,40 @@ genestill --print-completion zsh > ~/.zfunc/_genestill
 """
 
 
+# What people type; rules call the other commands.
+BY_HAND = (
+    "genestill run --configfile mine.yaml --cores 8",
+    "genestill student list",
+    "genestill student embed sequences.fa.gz --model had-microbes-23k -o embeddings.parquet",
+    "genestill student finetune --model had-microbes-23k --task promoters.tsv --output-model my-classifier",
+    "genestill student classify new.fa.gz --model my-classifier -o classes.tsv",
+    "genestill student export-onnx --model had-microbes-23k -o student.onnx",
+    "genestill student card --model FOLDER --title NAME --summary TEXT --limit SENTENCE --metrics metrics.parquet",
+    "genestill reference contigs --contigs new.fna.gz --output-index new.parquet --output-abundance depths.parquet",
+    "genestill student predict --model FOLDER --contigs new.fna.gz --index new.parquet --output predictions.parquet",
+    "genestill student export --predictions predictions.parquet --index new.parquet --name new --output export",
+    "genestill teacher fetch genomeocean-100m --output teachers/genomeocean-100m",
+    "genestill evaluation import-predictions --predictions mine.tsv --contigs contigs.parquet --output mine.parquet",
+    "genestill evaluation list-published --configuration results/taxdistill/mine/configuration.yaml --name mine",
+    "genestill evaluation publish-tables README.md docs/taxdistill.md",
+    "genestill reproduce results/taxdistill/mine/labels/labels.parquet",
+)
+
+
+def example(stage: str, name: str, command: argparse.ArgumentParser) -> str:
+    """A call of a command: that of `BY_HAND`, else its name with what it requires."""
+    words = f"genestill {stage} {name}".strip()
+    for line in BY_HAND:
+        if f"{line} ".startswith(f"{words} "):
+            return line
+    for action in command._actions:
+        if action.required:
+            value = action.metavar if isinstance(action.metavar, str) else (action.metavar or (action.dest.upper(),))[0]
+            value = value or (str(next(iter(action.choices))) if action.choices else action.dest.upper())
+            words += f" {' '.join([*action.option_strings[-1:], value])}"
+    return words
+
+
 def commands() -> str:
     """The page of commands, from the program's own parser."""
     from genestill.cli import EXIT_CODES, STAGES, build_parser
@@ -140,13 +174,14 @@ def commands() -> str:
     codes = [line.split(maxsplit=1) for line in EXIT_CODES.splitlines() if line.startswith(" ")]
     table = ["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in codes)]
     lines = [COMMANDS_HEAD.replace("EXIT_CODES", "\n".join(table))]
+    lines += ["", "## Used by hand", "", "All other commands are called by rules.", "", "```bash", *BY_HAND, "```", ""]
     for stage, parser in subparsers(build_parser()).items():
         lines += [f"## genestill {stage}", "", sentence(STAGES.get(stage, parser.description)), ""]
         # A command beside the stages has options of its own and nothing under it.
         for name, command in (subparsers(parser) or {"": parser}).items():
             if name:
                 lines += [f"### genestill {stage} {name}", "", sentence(command.description or ""), ""]
-            lines += ["| option | meaning |", "|---|---|"]
+            lines += ["```text", example(stage, name, command), "```", "", "| option | meaning |", "|---|---|"]
             for action in command._actions:
                 if not isinstance(action, argparse._HelpAction):
                     option = ", ".join(action.option_strings) or action.dest

@@ -13,6 +13,7 @@ from genestill.cli import EXAMPLES, build_parser, main
 from genestill.completion import SHELLS, _actions
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.settings import Described
+from snakemake_process import ROOT
 
 
 def printed(capsys, *arguments: str) -> str:
@@ -163,3 +164,13 @@ cli.main([])
     done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True)
     assert done.returncode == -signal.SIGINT, "a shell shows this as 130"
     assert done.stderr == "genestill: stopped; what is half written has not got its name\n"
+
+
+def test_examples_of_the_page_of_commands_parse():
+    sys.path.insert(0, str(ROOT / "docs" / "hooks"))
+    from generate_reference import BY_HAND
+
+    for line in BY_HAND:
+        _, *words = line.split()
+        if words[0] != "run":  # what follows goes to Snakemake
+            build_parser().parse_args(words)

@@ -189,7 +189,6 @@ rule summarise_benchmark:
         metrics=f"{RESULTS}/evaluation/metrics.parquet",
         comparison=f"{RESULTS}/evaluation/comparison.tsv",
         picture=f"{RESULTS}/evaluation/figures/benchmark_species_f1.svg",
-        citations=CITATIONS,
     output:
         report(
             f"{RESULTS}/evaluation/summary.html",
@@ -214,7 +213,7 @@ rule summarise_benchmark:
             every_score_with_its_interval=input.comparison
         ),
     shell:
-        "python -m genestill evaluation summary {params.run} --citations {input.citations:q} --student {params.student:q}"
+        "python -m genestill evaluation summary {params.run} --student {params.student:q}"
         " --metrics {input.metrics:q} --comparison {input.comparison:q} --picture {input.picture:q} {params.downloads}"
         " --output {output:q} 2> {log:q}"
 

@@ -433,7 +433,6 @@ rule summarise_sequence_tasks:
         table=f"{DNA_SCORES}/table.tsv",
         answers=f"{DNA_SCORES}/answers.tsv",
         picture=f"{DNA_SCORES}/scores.svg",
-        citations=CITATIONS,
     output:
         report(
             f"{DNA_SCORES}/summary.html",
@@ -458,7 +457,7 @@ rule summarise_sequence_tasks:
             the_questions_of_the_run_and_their_answers=input.answers,
         ),
     shell:
-        "python -m genestill evaluation summary {params.run} --citations {input.citations:q}"
+        "python -m genestill evaluation summary {params.run}"
         " --metrics {input.metrics:q} --picture {input.picture:q} {params.downloads} --output {output:q} 2> {log:q}"
 
 

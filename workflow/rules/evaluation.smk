@@ -361,7 +361,6 @@ rule draw_run_figures:
 rule summarise_taxonomy:
     input:
         scored=f"{EVALUATION}/metrics.parquet",
-        citations=CITATIONS,
         predictions=[] if ONLY_SCORES else list(STUDENT_PREDICTIONS.values()),
         index=EVALUATED_INDEX,
         abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
@@ -429,7 +428,7 @@ rule summarise_taxonomy:
             and f"{EVALUATION}/outcomes.tsv",
         ),
     shell:
-        "python -m genestill evaluation summary {params.run} --citations {input.citations:q} {params.facts}"
+        "python -m genestill evaluation summary {params.run} {params.facts}"
         " {params.student} {params.files} {params.downloads} --output {output[0]:q} 2> {log:q}"
 
 

@@ -217,7 +217,6 @@ rule summarise_transcripts:
         metrics=f"{MRNA_TABLE}/metrics.parquet",
         table=f"{MRNA_TABLE}/table.tsv",
         picture=f"{MRNA_TABLE}/scores.svg",
-        citations=CITATIONS,
     output:
         report(
             f"{MRNA_TABLE}/summary.html",
@@ -242,7 +241,7 @@ rule summarise_transcripts:
             every_score_with_its_interval=input.table
         ),
     shell:
-        "python -m genestill evaluation summary {params.run} --citations {input.citations:q} {params.facts}"
+        "python -m genestill evaluation summary {params.run} {params.facts}"
         " --metrics {input.metrics:q} --picture {input.picture:q} {params.downloads} --output {output:q} 2> {log:q}"
 
 

@@ -25,8 +25,8 @@ SUMMARY = options(
     dataset=config["dataset"]["name"],
     configuration=f"{RESULTS}/configuration.yaml",
     logs=f"{RESULTS}/logs",
+    citations=str(ROOT / "CITATION.cff"),
 )
-CITATIONS = ROOT / "CITATION.cff"
 
 
 def downloads(**files):

@@ -40,7 +40,7 @@ class Run:
         configuration: the effective configuration, as YAML; None or gone where the workflow is a module of another.
         logs: folder of the run's logs.
         facts: JSON objects whose numbers and versions say how large the reference is and what made it, by name.
-        citations: file in the Citation File Format.
+        citations: file in the Citation File Format; None or gone where only the workflow was copied.
         downloads: path and content of files that a reader wants to save.
         predictions, index, abundance: contigs with what is said of them; None where there are none.
         metrics: table of `table_schemas.METRICS`; None where nobody knows what is right.
@@ -54,7 +54,7 @@ class Run:
     dataset: str
     configuration: str | Path | None
     logs: str | Path
-    citations: str | Path
+    citations: str | Path | None
     facts: dict[str, str | Path] = field(default_factory=dict)
     downloads: Sequence[tuple[Path, str]] = ()
     predictions: str | Path | None = None
@@ -116,7 +116,8 @@ def write_summary(run: Run, output: str | Path) -> None:
     blocks += [Heading("How it was made"), *_facts(run.facts, run.predictions or run.metrics), _warnings(run.logs)]
     if run.configuration is not None and Path(run.configuration).is_file():
         blocks.append(Folded("Settings", [_settings_table(yaml.safe_load(read_text(run.configuration)))]))
-    blocks.append(Folded("Please cite", [_citations(run.citations, target_of(run.recipe))]))
+    if run.citations is not None and Path(run.citations).is_file():
+        blocks.append(Folded("Please cite", [_citations(run.citations, target_of(run.recipe))]))
     write_page(output, f"{run.dataset}: what the run found", blocks)
 
 

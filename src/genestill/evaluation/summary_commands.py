@@ -11,7 +11,7 @@ def add_commands(commands) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
     parser.add_argument("--configuration", metavar="YAML", help="what the run read, defaults included; may be gone")
     parser.add_argument("--logs", required=True, metavar="FOLDER", help="logs of the run; their warnings are shown")
-    parser.add_argument("--citations", required=True, metavar="CFF", help="what to cite")
+    parser.add_argument("--citations", metavar="CFF", help="what to cite; may be gone")
     parser.add_argument(
         "--fact", type=name_and_value, nargs="+", action="extend", default=[], metavar="NAME=JSON",
         help="sizes of the reference and versions of programs; a file that is not there is left out",
