@@ -288,6 +288,7 @@ use rule embed_shard as embed_random_shard with:
         model=f"{RANDOM_TEACHER}/model",
         sequences=lambda wildcards: TEACHER_SETS[wildcards.set][0],
         index=lambda wildcards: TEACHER_SETS[wildcards.set][1],
+        transcripts=lambda wildcards: transcripts_of_set(wildcards.set),
     output:
         f"{RANDOM_TEACHER}/{{set}}/{{representation}}/{{shard}}.parquet",
     log:
