@@ -128,6 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         # By the signal itself, so that the shell or program that waits knows that it was interrupted, not failed.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
+        return 130  # where a program that started this one keeps the signal blocked
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -211,8 +211,9 @@ def _with_defaults(settings, schema: dict, fill: bool = True):
     named = schema.get("additionalProperties")
     for key, value in settings.items():
         if key not in completed:
-            own = isinstance(named, dict)
-            completed[key] = _with_defaults(value, named, fill and not named.get("partial")) if own else value
+            if isinstance(named, dict):
+                value = _with_defaults(value, named, fill and not named.get("partial"))
+            completed[key] = value
     return completed
 
 

@@ -4,6 +4,7 @@ import errno
 import glob
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.text import read_text
@@ -42,7 +42,7 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def write_compressed(path: str | Path, level: int = 6) -> Iterator[BinaryIO]:
+def write_compressed(path: str | Path, level: int = 6) -> Iterator[io.BufferedIOBase]:
     """Yield a file for bytes that take the place of ``path`` (`write_aside`), with gzip if the name ends in ``.gz``.
 
     Neither a time nor a name stands in the header of gzip (RFC 1952), so that the same bytes give the same file.

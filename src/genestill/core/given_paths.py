@@ -95,9 +95,9 @@ def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
         )
     if kind == "taxdump" and path.exists():
         for name in ("nodes", "names"):
-            file = dump_file(path, name)
-            if not file.is_file():
-                raise InputError(f"{key}: {file}: no such file; expected the folder of an unpacked taxonomy dump")
+            dump = dump_file(path, name)
+            if not dump.is_file():
+                raise InputError(f"{key}: {dump}: no such file; expected the folder of an unpacked taxonomy dump")
 
 
 def refuse_to_replace(predictions: str | Path, log: str | Path, name: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, depth
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, named
 from genestill.core.tables import read_tsv, write_tsv
 
 OTHER = "other"  # the rank-less leaf that stands for "a child that the reference does not hold"
@@ -58,30 +58,30 @@ class LabelTree:
     @classmethod
     def from_lineages(cls, lineages: Iterable[Lineage], other_children: bool = False) -> "LabelTree":
         """The tree of all ``lineages``; with ``other_children`` every inner node gets one more leaf, "other"."""
-        paths = {lineage[: depth(lineage)] for lineage in lineages}
-        children: dict[Lineage, set[str]] = {}
+        paths = {named(lineage) for lineage in lineages}
+        children: dict[tuple[str, ...], set[str]] = {}
         for path in paths:
             for level in range(len(path)):
                 children.setdefault(path[:level], set()).add(path[level])
         parent, rank, name, is_other = [-1], [0], ["root"], [False]
-        stack = [((), 0)]
-        order: list[tuple[Lineage, int, bool]] = []
+        stack: list[tuple[tuple[str, ...], int]] = [((), 0)]
+        order: list[tuple[tuple[str, ...], int, bool]] = []
         while stack:
             path, node = stack.pop()
             if path or node:
                 order.append((path, node, False))
             below = sorted(children.get(path, ()), reverse=True)
             stack.extend(((*path, child), 1) for child in below)
-        index = {(): 0}
+        index: dict[tuple[str, ...], int] = {(): 0}
 
-        def add_other(path: Lineage) -> None:
+        def add_other(path: tuple[str, ...]) -> None:
             parent.append(index[path])
             rank.append(len(path) + 1)
             name.append(OTHER)
             is_other.append(True)
 
         # An "other" leaf follows its siblings' subtrees: emitted when the walk leaves the parent's subtree.
-        open_paths: list[Lineage] = [()]
+        open_paths: list[tuple[str, ...]] = [()]
         for path, _, _ in order:
             while path[:-1] != open_paths[-1]:
                 closed = open_paths.pop()
@@ -101,11 +101,11 @@ class LabelTree:
 
     def node_of(self, lineage: Lineage) -> int:
         """The node of ``lineage`` (the root for the empty one); raises KeyError for a lineage not in the tree."""
-        return self._node_of_path[lineage[: depth(lineage)]]
+        return self._node_of_path[named(lineage)]
 
     def deepest_node_of(self, lineage: Lineage) -> int:
         """The deepest node on the path of ``lineage`` that the tree holds."""
-        path = lineage[: depth(lineage)]
+        path = named(lineage)
         while path not in self._node_of_path:
             path = path[:-1]
         return self._node_of_path[path]

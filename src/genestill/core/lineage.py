@@ -7,6 +7,7 @@ are known by their whole path, never by their name alone: homonyms are common (a
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import cast
 
 from genestill.core.errors import InputError
 
@@ -49,6 +50,11 @@ _SEPARATORS = str.maketrans({";": ",", "|": "/", "\t": " ", "\n": " ", "\r": " "
 def depth(lineage: Lineage) -> int:
     """How many ranks are assigned: 0 (nothing) to 7 (species)."""
     return next((index for index, name in enumerate(lineage) if name is None), len(RANKS))
+
+
+def named(lineage: Lineage) -> tuple[str, ...]:
+    """The names of the ranks that are assigned."""
+    return cast(tuple[str, ...], lineage[: depth(lineage)])
 
 
 def clean_name(text: str, rank: int | None = None) -> str:
@@ -170,7 +176,8 @@ def _split_prefix(part: str) -> tuple[str | None, str]:
 def lineage_of_ranks(cells: Sequence[str]) -> Lineage:
     """The lineage that stands in seven cells, one per rank; with or without prefixes, and with words for no name."""
     names = _names([clean_name(cell, rank) for rank, cell in enumerate(cells)])
-    return fill_gaps([_DOMAIN_OF.get(names[0], names[0]), *names[1:]])
+    domain = names[0] and _DOMAIN_OF.get(names[0], names[0])
+    return fill_gaps([domain, *names[1:]])
 
 
 def _names(words: Iterable[str | None]) -> list[str | None]:
@@ -188,14 +195,14 @@ def fill_gaps(names: Sequence[str | None]) -> Lineage:
     deepest = max((index for index, name in enumerate(filled) if name), default=-1)
     for index in range(deepest + 1):
         if not filled[index]:
-            above = filled[index - 1].split(f" {RANKS[index - 1]} incertae sedis")[0] if index else "unplaced"
+            above = (filled[index - 1] or "").split(f" {RANKS[index - 1]} incertae sedis")[0] if index else "unplaced"
             filled[index] = f"{above} {RANKS[index]} incertae sedis"
     return tuple(name or None for name in filled)
 
 
 def format_lineage(lineage: Lineage) -> str:
     """``d__…;p__…`` down to the deepest assigned rank; the empty string for no lineage."""
-    return ";".join(f"{prefix}__{name}" for prefix, name in zip(RANK_PREFIXES, lineage[: depth(lineage)], strict=False))
+    return ";".join(f"{prefix}__{name}" for prefix, name in zip(RANK_PREFIXES, named(lineage), strict=False))
 
 
 def read_formatted(text: str) -> Lineage:
@@ -241,7 +248,7 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
                     f"{source}: the {RANKS[rank]} {name!r} has two parents: {format_lineage(before[: rank + 1])} "
                     f"and {format_lineage(lineage[: rank + 1])}"
                 )
-            if scope:
+            if scope and name:
                 homonyms.setdefault((rank, name), set()).add(scope)
     return sum(len(phyla) > 1 for phyla in homonyms.values())
 
@@ -275,6 +282,6 @@ def _names_below_domain(lineages: Iterable[Lineage]) -> dict[tuple[int, str], st
     return {
         (rank, spelling_key(name)): name
         for lineage in dict.fromkeys(lineages)
-        for rank, name in enumerate(lineage[1 : depth(lineage)], 1)
+        for rank, name in list(enumerate(named(lineage)))[1:]
         if not name.endswith("incertae sedis")
     }

@@ -38,7 +38,8 @@ def hold(folder: str | Path, wait: bool = False) -> IO[str]:
 
 def hold_all(folders: Iterable[str | Path]) -> list[IO[str]]:
     """Claim all of ``folders`` or none, as `hold` does; one warning names those whose file system has no locks."""
-    held, without = [], []
+    held: list[IO[str]] = []
+    without: list[str | Path] = []
     for folder in sorted(set(map(str, folders))):
         try:
             handle, locked = _claim(folder, wait=False)

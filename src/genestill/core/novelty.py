@@ -88,7 +88,7 @@ def genome_statuses(
     held = [_clades(reference.values(), sets, level) for level in range(len(RANKS))]
     both = pd.concat([identities, identities.rename(columns={"genome": "other", "other": "genome"})])
     nearest = both[both["other"].isin(reference.keys())].groupby("genome")["identity"].max()
-    found = {}
+    found: dict[str, tuple[str, float | None]] = {}
     for genome, lineage in sources.items():
         if depth(lineage) < len(RANKS):
             continue

@@ -41,15 +41,16 @@ def has_program(name: str) -> bool:
     return True
 
 
-def run_program(command: Sequence[str | Path | float], folder: str | Path | None = None) -> str:
+def run_program(command: Sequence[object], folder: str | Path | None = None) -> str:
     """Run a program, by name (see `find_program`) or by path, to its end and return its standard output.
+
+    Words of ``command`` that are no text (paths, numbers) are written as text.
 
     Raises `InputError` if there is no program of that name, and `ProgramFailed`, with the command and the last lines of
     its output, if it fails or cannot be started.
     """
     program, *rest = command
-    program = find_program(program) if isinstance(program, str) else program
-    words = [str(word) for word in (program, *rest)]
+    words = [str(find_program(program) if isinstance(program, str) else program), *map(str, rest)]
     logger.info("running %s", " ".join(words))
     try:
         done = subprocess.run(

@@ -165,13 +165,12 @@ def commit() -> str | None:
     return found.stdout.strip()
 
 
-def hardware() -> dict[str, str | int]:
+def hardware() -> dict[str, str | int | None]:
     """What numbers may depend on in the last bit: kind of machine, device, threads; and the number of cores."""
     torch = sys.modules.get("torch")
-    with_gpu = torch is not None and torch.cuda.is_available()
     return {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if with_gpu else "cpu",
+        "device": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "cpu",
         "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),
     }

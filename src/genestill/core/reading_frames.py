@@ -45,7 +45,7 @@ def coding_bounds(sequence: str, cds: np.ndarray | None = None) -> tuple[int, in
     Where it is not known, the longest open reading frame of at least 300 bases stands in: shorter ones occur by chance.
     Without one the bounds are (0, 0), and all is 3'UTR, as a reporter of 160 bases of a 3'UTR is.
     """
-    codons = np.flatnonzero(cds) if cds is not None else ()
+    codons = np.flatnonzero(cds) if cds is not None else np.empty(0, np.int64)
     if len(codons):  # a transcript that was cut may end within its last codon
         return int(codons[0]), min(int(codons[-1]) + 3, len(sequence))
     start, stop = longest_frame(sequence)

@@ -28,7 +28,7 @@ _FORM = {
     "inputs": dict, "hardware": dict, "outputs": dict,
 }  # fmt: skip
 # What `provenance.record_command` says of an input (a large one is not read through) and of an output.
-_ENTRIES = {
+_ENTRIES: dict[str, tuple[dict[str, type], ...]] = {
     "inputs": ({"path": str, "sha256": str}, {"path": str, "bytes": int, "modified": int, "sampled_sha256": str}),
     "outputs": ({"path": str, "content": str},),
 }
@@ -167,7 +167,7 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
 
 # Audit events of Python that change the file system: which arguments are paths, and which the folders that they are
 # relative to (https://docs.python.org/3/library/audit_events.html). `open` is judged by its flags.
-_WRITES = {
+_WRITES: dict[str, dict[int, int | None]] = {
     "os.chmod": {0: 2}, "os.chown": {0: 3}, "os.link": {1: 3}, "os.mkdir": {0: 2}, "os.remove": {0: 1},
     "os.rename": {0: 2, 1: 3}, "os.rmdir": {0: 1}, "os.symlink": {1: 2}, "os.truncate": {0: None}, "os.utime": {0: 3},
 }  # fmt: skip

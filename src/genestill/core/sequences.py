@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import dnaio
 import numpy as np
@@ -45,10 +45,11 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
     seen: dict[str, str] = {}
     number = 0
     with open_text(path, errors="surrogateescape") as text:
-        start = text.buffer.peek(4096).lstrip()
+        buffer = cast(io.BufferedReader, text.buffer)
+        start = buffer.peek(4096).lstrip()
         if start.startswith(_SAM):
             raise InputError(f"{path}: not a FASTA file but SAM (alignments); expected a line '>id', then bases")
-        records = _fastq_records(path, text.buffer) if start.startswith(b"@") else _fasta_records(path, text)
+        records = _fastq_records(path, buffer) if start.startswith(b"@") else _fasta_records(path, text)
         for number, (header, sequence) in enumerate(records, 1):
             name = header.split(maxsplit=1)[0] if header.strip() else ""
             _refuse_bad_record(path, number, name, header, sequence, seen)
@@ -60,7 +61,8 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
 
 
 def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[str, str]]:
-    header, parts = None, []
+    header: str | None = None
+    parts: list[str] = []
     for number, line in enumerate(text, 1):
         line = line.strip()
         if line.startswith(">"):

@@ -210,7 +210,8 @@ def _described(field: dataclasses.Field, hint) -> Described:
     if many:
         hint = typing.get_args(hint)[0]
     united = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    kinds, literals = [], []
+    kinds: list = []
+    literals: list = []
     for part in typing.get_args(hint) if united else (hint,):
         if typing.get_origin(part) is typing.Literal:
             literals += typing.get_args(part)
@@ -337,7 +338,9 @@ def refuse_settings(settings, schema, where: str) -> None:
         child = schema.get("properties", {}).get(key)
         refuse_settings(value, child, f"{where}.{key}")
         named = child.get("additionalProperties") if isinstance(child, dict) and isinstance(value, dict) else None
-        for name, one in value.items() if isinstance(named, dict) else ():
+        if not isinstance(named, dict):
+            continue
+        for name, one in value.items():
             over_defaults = named.get("partial") and "defaults" in settings
             whole = settings["defaults"] | one if over_defaults and one is not None else one
             refuse_settings(whole, named, f"{where}.{key}.{name}")

@@ -117,10 +117,10 @@ def find_embeddings(paths: Sequence[str | Path], ids: Sequence[str]) -> np.ndarr
     Raises `InputError` as `Shards` does, for an id that no shard has, and for one that is there twice.
     """
     wanted, inverse = np.unique(np.asarray(ids, dtype=object), return_inverse=True)
-    found, seen = None, np.zeros(len(wanted), dtype=bool)
+    found, seen = np.empty((len(wanted), 0), dtype=np.float16), np.zeros(len(wanted), dtype=bool)
     lookup = pd.Index(wanted, dtype=object)  # hashed once, not for every row group
     for path, names, values in iterate_embeddings(paths):
-        if found is None:
+        if not found.shape[1]:
             found = np.empty((len(wanted), values.shape[1]), dtype=np.float16)
         rows = lookup.get_indexer(names)
         mine = np.flatnonzero(rows >= 0)

@@ -1,6 +1,6 @@
 """Parquet tables with a schema, and text tables: written atomically, validated when read back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def write_table(
-    path: str | Path, table: pd.DataFrame | pa.Table, schema: pa.Schema, metadata: dict[str, str] | None = None
+    path: str | Path, table: pd.DataFrame | pa.Table, schema: pa.Schema, metadata: Mapping[str, object] | None = None
 ) -> None:
     """Write ``table`` with exactly the columns and types of ``schema``; ``metadata`` becomes the file's metadata."""
     if isinstance(table, pd.DataFrame):

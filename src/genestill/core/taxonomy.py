@@ -9,7 +9,7 @@ import numpy as np
 
 from genestill.core.errors import InputError
 from genestill.core.label_tables import LabelTable
-from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, spelling_key
+from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, named, spelling_key
 from genestill.core.taxonomy_folder import parse_taxid, read_dump_file, read_lineages
 
 
@@ -31,7 +31,7 @@ class Taxonomy:
 
     @cached_property
     def _paths(self) -> set[tuple[str, ...]]:
-        return {lineage[:level] for lineage in self.lineages.values() for level in range(depth(lineage) + 1)}
+        return {names[:level] for names in map(named, self.lineages.values()) for level in range(len(names) + 1)}
 
     @cached_property
     def _taxid_of(self) -> dict[Lineage, int]:
@@ -88,7 +88,7 @@ class Taxonomy:
             if not depth(written):
                 return NO_LINEAGE
             lineage = self.respell(written)
-            if self.lineages and lineage[: depth(lineage)] not in self._paths:
+            if self.lineages and named(lineage) not in self._paths:
                 self.met["lineages_outside_the_taxonomy"] += contigs
         with_gaps = any(part is not None and part.endswith("incertae sedis") for part in lineage)
         self.met["lineages_with_gaps"] += contigs * with_gaps
@@ -97,7 +97,7 @@ class Taxonomy:
     def respell(self, lineage: Lineage) -> Lineage:
         """``lineage`` with the names that this taxonomy knows, as it spells them; see `spelling_key`."""
         path: tuple[str, ...] = ()
-        for name in lineage[: depth(lineage)]:
+        for name in named(lineage):
             longer = (*path, name)
             path = longer if longer in self._paths else self._spelled.get(tuple(map(spelling_key, longer)), longer)
         return path + NO_LINEAGE[len(path) :]

@@ -84,7 +84,9 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
         if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC" and raw.seekable():
             _refuse_without_end(path, raw)
         form = next((form for first, form in _COMPRESSIONS.items() if start.startswith(first)), None)
-        source = io.BufferedReader(_Source(xopen(raw, "rb", threads=0, format=form) if form else raw, path), _BLOCK)
+        source: io.BufferedReader = io.BufferedReader(
+            _Source(xopen(raw, "rb", threads=0, format=form) if form else raw, path), _BLOCK
+        )
         if source.peek(3).startswith(_BYTE_ORDER_MARK):
             source.read(3)
         yield source

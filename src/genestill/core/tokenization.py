@@ -126,7 +126,7 @@ class KmerTokenizer(Tokenizer):
         def special(role: str) -> int | None:
             name = settings.get(f"{role}_token")
             name = name.get("content") if isinstance(name, dict) else name
-            return index.get(name)
+            return None if name is None else index.get(name)
 
         unknown = index.get("N", special("unk"))
         if unknown is None:
@@ -269,6 +269,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """
     folder = Path(folder)
     fast, words = folder / "tokenizer.json", folder / "vocab.txt"
+    found: FastTokenizer | KmerTokenizer
     if fast.is_file():
         from transformers import PreTrainedTokenizerFast
 
@@ -296,7 +297,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
 def _settings_of(folder: Path) -> dict:
     """The settings beside a ``vocab.txt``; what tokenizer_config.json does not name, special_tokens_map.json may."""
-    settings = {}
+    settings: dict = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
             found = read_json(folder / name)

@@ -6,7 +6,7 @@ The two are compared by the share of the variance that they explain in cross-val
 error of the mean, where classes are columns of 0 and 1. Only training rows are read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Question:
     """
 
     name: str
-    baselines: dict[str, np.ndarray | list[np.ndarray]]
+    baselines: Mapping[str, np.ndarray | list[np.ndarray]]
     features: np.ndarray
     targets: np.ndarray
     groups: np.ndarray

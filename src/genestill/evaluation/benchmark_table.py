@@ -79,8 +79,10 @@ def _block(table: pd.DataFrame, stratum: str, scope: str, ours: str) -> Table:
     shown = pd.DataFrame(index=species.index)
     shown["species F1"] = [_with_interval(*row) for row in species[["f1", "f1_low", "f1_high"]].to_numpy()]
     shown[f"gain of {ours}"] = [
-        "" if name == ours else _with_interval(*row, signed=True)
-        for name, row in zip(species.index, species[["gain", "gain_low", "gain_high"]].to_numpy(), strict=True)
+        "" if name == ours else _with_interval(value, low, high, signed=True)
+        for name, (value, low, high) in zip(
+            species.index, species[["gain", "gain_low", "gain_high"]].to_numpy(), strict=True
+        )
     ]
     for rank in COMPARED_RANKS[1:]:
         shown[f"{rank} F1"] = part[part["rank"] == rank].set_index("name")["f1"].map("{:.3f}".format)

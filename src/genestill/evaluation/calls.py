@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genestill.core.errors import InputError
-from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, spelling_key
+from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, named, spelling_key
 from genestill.core.logs import logger
 from genestill.core.novelty import RIGHT_DEPTH, STATUSES, status_word
 from genestill.core.table_schemas import LABELS, PREDICTIONS, TRUTH, lineages_of
@@ -124,7 +124,7 @@ class _Paths:
     def join(self, species: list[Lineage]) -> None:
         """Give these species one number; to be called before any lineage is encoded."""
         numbers = self._number[-1]
-        keys = [tuple(map(spelling_key, lineage)) for lineage in species]
+        keys = [tuple(map(spelling_key, named(lineage))) for lineage in species]
         number = next((numbers[key] for key in keys if key in numbers), len(self.names[-1]))
         if number == len(self.names[-1]):
             self.names[-1].append(species[0])
@@ -138,7 +138,7 @@ class _Paths:
         row = [UNNAMED] * len(RANKS)
         for rank in range(depth(lineage)):
             path = lineage[: rank + 1]
-            key = tuple(map(spelling_key, path))
+            key = tuple(map(spelling_key, named(path)))
             row[rank] = self._number[rank].setdefault(key, len(self.names[rank]))
             if row[rank] == len(self.names[rank]):
                 self.names[rank].append(path)

@@ -35,7 +35,7 @@ EXCEPTIONS = {
     "scale": ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date"),
 }
 # Metrics and tasks that stand in the README's table of each recipe, the same for every model.
-HEADLINES = {
+HEADLINES: dict[str, dict[str, tuple]] = {
     "taxdistill": {
         "dataset": ("community",),
         "cells": (

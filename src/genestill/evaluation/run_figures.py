@@ -1,5 +1,6 @@
 """How a run went: training curves, what every step cost, and how teacher and student see the same contigs."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -24,7 +25,7 @@ _NAMED_GROUPS = 11
 def draw_run(
     training: str | Path | None,
     costs: list[str | Path],
-    representations: dict[str, list[str | Path]],
+    representations: Mapping[str, Sequence[str | Path]],
     predictions: str | Path,
     truth: str | Path | None,
     seed: int,
@@ -104,7 +105,9 @@ def _training(path: str | Path):
     return figure, reading, data
 
 
-def _maps(representations: dict[str, list[str | Path]], predictions: str | Path, truth: str | Path | None, seed: int):
+def _maps(
+    representations: Mapping[str, Sequence[str | Path]], predictions: str | Path, truth: str | Path | None, seed: int
+):
     table = read_table(predictions, PREDICTIONS)
     ids = table["id"].tolist()
     if truth is not None:

@@ -100,8 +100,9 @@ def cluster_names(community: Community, genomes: Sequence[str]) -> list[str]:
     for genome, status, path in zip(genomes, community.status, community.path, strict=True):
         right = RIGHT_DEPTH.get(status, len(RANKS))
         level = genus if right == genus else family if right <= family else None
-        clade = UNNAMED if level is None else path[level]
-        lineage = None if clade == UNNAMED else (community.names[level][clade] + NO_LINEAGE)[: len(RANKS)]
+        lineage = None
+        if level is not None and path[level] != UNNAMED:
+            lineage = (community.names[level][path[level]] + NO_LINEAGE)[: len(RANKS)]
         names.append(str(genome) if lineage is None else format_lineage(lineage))
     return names
 

@@ -97,17 +97,17 @@ def write_summary(run: Run, output: str | Path) -> None:
     ledger = None if run.ledger is None else read_ledger(run.ledger)
     if ledger is not None:
         blocks.append(novelty_sentence(ledger.shares))
-    if run.predictions is not None:
+    if run.predictions is not None and run.index is not None:
         outcomes = read_outcomes(run.predictions, run.index, run.abundance)
         reading = draw_outcomes(outcomes, output.parent)
         numbers, sentence, *tables = outcome_blocks(outcomes)
         blocks += [numbers, sentence, Picture(output.parent / "outcomes.svg", reading), *tables]
     if ledger is not None:
         blocks += ledger_tables(ledger)
-    differences, numbers = _differences(run)
+    differences, figures = _differences(run)
     if differences:
         if not blocks:
-            blocks += [Numbers(numbers), f"{differences[0]}."]
+            blocks += [Numbers(figures), f"{differences[0]}."]
         blocks.append(difference_table(differences))
     if run.picture is not None:
         blocks.append(Picture(Path(run.picture), "The scores of all models."))
@@ -179,7 +179,7 @@ def _samples(outcomes: Outcomes) -> str:
 
 
 def _differences(run: Run) -> tuple[list[Difference], list[tuple[str, str]]]:
-    if run.comparison is not None:
+    if run.comparison is not None and run.metrics is not None and run.student is not None:
         return benchmark_differences(run.comparison, run.metrics, run.student)
     if run.metrics is None:
         return [], []

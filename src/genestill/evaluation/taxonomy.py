@@ -90,7 +90,7 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
     minus that of every other model in ``all`` and ``no exact``, paired, where both are of one seed or one has none.
     """
     labels = next((model for model in models if model.is_labels), None)
-    rows = []
+    rows: list[dict] = []
 
     def add(model: Model, found: Iterator[dict]) -> None:
         of_model = {"model": model.name, "kind": model.kind}
@@ -377,7 +377,7 @@ def _differences(
     outcomes: list[Outcomes],
     members: np.ndarray,
     stratum: str,
-    drawn: dict[str, np.ndarray],
+    drawn: dict[str, np.ndarray] | None,
     clusters: int,
     number: int,
 ) -> Iterator[dict]:
@@ -392,5 +392,7 @@ def _differences(
             if base.name == models[number].name or len(seeds) > 1:
                 continue
             row = _row(rank, "f1", float(point[number][level] - point[other][level]), total, OWN_THRESHOLD, stratum)
-            ends = _interval(drawn["f1"][:, number, level] - drawn["f1"][:, other, level], clusters)
-            yield row | {"minus": base.name} | ends
+            row |= {"minus": base.name}
+            if drawn is not None:
+                row |= _interval(drawn["f1"][:, number, level] - drawn["f1"][:, other, level], clusters)
+            yield row

@@ -79,11 +79,11 @@ def _by_rank(data: pd.DataFrame, column: str, label: str, low: str | None = None
         part = data[data["model"] == model]
         # Models stand side by side, so that no interval hides another.
         x = part["rank"].map(RANKS.index) + (number - (len(models) - 1) / 2) * 0.1
-        errors = [part[column] - part[low], part[high] - part[column]] if low else None
+        errors = np.clip([part[column] - part[low], part[high] - part[column]], 0, None) if low else None
         axes.errorbar(
             x,
             part[column],
-            yerr=np.clip(errors, 0, None) if low else None,
+            yerr=errors,
             color=COLOURS[number % 8],
             marker=MARKERS[number % 8],
             capsize=2,

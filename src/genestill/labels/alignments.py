@@ -64,7 +64,7 @@ def _run(minimap2: Path, reference: Path, contigs: str | Path, threads: int, scr
     words = [str(minimap2), *_OPTIONS, "-t", str(threads), str(reference), str(contigs)]
     with open(said, "w", encoding="utf-8") as errors:
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
-            yield from process.stdout
+            yield from process.stdout or ()
         if process.returncode:
             last = said.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise ProgramFailed(f"minimap2 failed with exit code {process.returncode} ({' '.join(words)}). {last}")

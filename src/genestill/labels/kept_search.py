@@ -351,7 +351,7 @@ def _examined(
             "fragment_length": found["length"].fillna(0),
         }
     )
-    kinds = {"place": np.int32, "bits": np.int32, "taxid": np.int64}
+    kinds: dict[str, type] = {"place": np.int32, "bits": np.int32, "taxid": np.int64}
     kinds |= {"alignment_length": np.int32, "fragment_length": np.int32, "identity": np.float32}
     return rows.astype(kinds), table["key"].unique()[whole]
 

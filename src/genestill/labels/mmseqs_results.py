@@ -5,8 +5,9 @@ closed by a zero byte; the text file ``.index`` has key, offset and length for e
 """
 
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,9 @@ ALIGNMENT_COLUMNS = {
 CANDIDATE_COLUMNS = {"target": np.int64, "score": np.int32, "diagonal": np.int32}
 
 
-def read_results(database: str | Path, columns: dict[str, type], folder: str | Path, threads: int = 1) -> pd.DataFrame:
+def read_results(
+    database: str | Path, columns: Mapping[str, Any], folder: str | Path, threads: int = 1
+) -> pd.DataFrame:
     """The lines of a result database in their order, sorted by key: ``key`` and ``columns`` (name -> type).
 
     Args:

@@ -214,6 +214,7 @@ class _Update:
 
     def _filter(self, any_added: bool) -> pd.DataFrame:
         """Rows of `FILTERED`."""
+        assert self.kept.filtered is not None  # the search that was kept had the filter
         former = self._renamed(self.kept.filtered)
         if not any_added:
             return former

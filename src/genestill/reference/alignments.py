@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from genestill.reference.coverage_words import sample_name
 from genestill.reference.text_tables import cell_id
 
 # SAM_FLAG, SAM_RNAME, SAM_POS and SAM_CIGAR of htslib: without the bases, CRAM is read without its reference.
-_FIELDS = b"required_fields=0x%x" % (0x2 | 0x4 | 0x8 | 0x20)
+_FIELDS: Any = b"required_fields=0x%x" % (0x2 | 0x4 | 0x8 | 0x20)
 _ALIGNED = (0, 7, 8)  # CIGAR M, = and X
 
 

@@ -93,7 +93,8 @@ def read_annotation(path: str | Path) -> Annotation:
         raise InputError(
             f"{path}: expected an annotation that ends in .gtf, .gff3, .gff or .bed (and {', '.join(COMPRESSED)})"
         )
-    left_out, without_codons, circular = LeftOut(), LeftOut(), set()
+    left_out, without_codons = LeftOut(), LeftOut()
+    circular: set[str] = set()
     models = []
     for model, fault in readers[kind](path, _lines(path), circular, left_out):
         fault = fault or _fault_of(model)
@@ -180,8 +181,8 @@ def _read_gff(
         if not names[0]:
             left_out.add(f"lines without {'Parent' if gff3 else 'transcript_id'}", f"line {number}")
             continue
-        phase = int(phase) if phase in ("0", "1", "2") else 0
-        part = _Part(kind, contig, strand, first, last, phase, attributes.get("exon_number", ""))
+        skipped = int(phase) if phase in ("0", "1", "2") else 0
+        part = _Part(kind, contig, strand, first, last, skipped, attributes.get("exon_number", ""))
         for name in names:
             gene = attributes.get("locus_tag" if gff3 else "gene_id") or name
             transcript = listed.setdefault(name, _Listed(gene, _symbol(attributes)))
@@ -306,7 +307,8 @@ def _fault_of(model: Model) -> str:
     ]
     if None in inside:
         return "that code outside of their exons"
-    for (_, stop), (start, _), left, right in zip(model.coding, model.coding[1:], inside, inside[1:], strict=False):
+    whole = [exon for exon in inside if exon is not None]
+    for (_, stop), (start, _), left, right in zip(model.coding, model.coding[1:], whole, whole[1:], strict=False):
         if stop != left[1] or start != right[0] or exons.index(right) != exons.index(left) + 1:
             model.in_frame = False
     return ""

@@ -86,7 +86,7 @@ class _Bounded:
     def __init__(self, source: IO[bytes], size: int, where: str):
         self.source, self.left, self.where = source, size, where
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int = -1, /) -> bytes:
         block = self.source.read(count)
         self.left -= len(block)
         if self.left < 0:
@@ -114,11 +114,11 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
     # As a stream: one pass, nothing held. Decompressed by a reader that compares the checksum at the end of the file,
     # which tarfile's own stream does not; so the rest is read, too.
     with open_bytes(archive) as content:
-        with tarfile.open(fileobj=content, mode="r|") as bundle:
-            for entry in bundle:
-                name = _safe_name(archive, entry.name)
-                if not entry.isdir():
-                    yield name, entry.size, bundle.extractfile(entry) if entry.isreg() else None
+        with tarfile.open(fileobj=content, mode="r|") as tar:
+            for member in tar:
+                name = _safe_name(archive, member.name)
+                if not member.isdir():
+                    yield name, member.size, tar.extractfile(member) if member.isreg() else None
         for _ in iter(lambda: content.read(1 << 20), b""):
             pass
 

@@ -98,7 +98,8 @@ def _add_mapping(commands) -> None:
 def _run_mapping(options) -> None:
     from genestill.reference.assembly import map_reads
 
-    map_reads(options.contigs, *options.reads, options.threads, options.output)
+    first, second = options.reads
+    map_reads(options.contigs, first, second, options.threads, options.output)
 
 
 def _add_tracing(commands) -> None:

@@ -108,7 +108,7 @@ def observe_coverage(
     same_genus = np.array([[a[:6] == b[:6] for b in lineages] for a in lineages]) & ~species
     same_species = species & ~np.eye(len(lineages), dtype=bool)
     exchanged = rng.beta(1, 1 / _STRAIN_SHARE - 1, len(genome))[:, None] / 2
-    exchanged = exchanged * same_species.any(axis=1)[genome][:, None]
+    exchanged = exchanged * np.asarray(same_species.any(axis=1))[genome][:, None]
     received = rng.exponential(_GENUS_SHARE, len(genome))[:, None]
     expected = (
         coverage[genome] * (1 - exchanged)

@@ -95,7 +95,7 @@ def read_abundance_table(
         ids, values, choice = _choose_by_form(table, numbers, ids, values, choice, lengths)
     _leave_out_by_values(table, choice, ids, values, lengths)
     if choice.length_column is not None:
-        _refuse_other_lengths(table, choice, ids, values, lengths)
+        _refuse_other_lengths(table, choice.length_column, ids, values, lengths)
     if not choice.taken:
         raise InputError(f"{path}: no column of depths; it holds {listed(_reasons(choice))}")
     samples = list(choice.taken.values())
@@ -163,12 +163,13 @@ def _choose_suffixed(
     for sample, measure in suffixed.values():
         by_sample.setdefault(sample, []).append(measure)
     # CoverM puts a blank before the measure; elsewhere a name such as "deep_depth" may just be a name.
-    coverm = plain(table.header[0]) == "contig" and any(table.header[column].rpartition(" ")[1] for column in suffixed)
+    header = table.header or [""]
+    coverm = plain(header[0]) == "contig" and any(header[column].rpartition(" ")[1] for column in suffixed)
     metabat = choice.form.startswith("a depth table of MetaBAT")
     measures = {measure for _, measure in suffixed.values() if measure not in NO_DEPTHS}
     best = min(measures, key=(DEPTHS + COUNTS).index, default=None)
     for column, (sample, measure) in suffixed.items():
-        name = table.header[column]
+        name = header[column]
         if measure in NO_DEPTHS:
             beside = sample in alone or any(other not in NO_DEPTHS for other in by_sample[sample])
             if beside or coverm or metabat:
@@ -201,7 +202,8 @@ def _read_numbers(table: TextTable, choice: _Choice, repeated: bool) -> tuple[li
     names = [header[column] if header is not None else choice.taken[column] for column in columns]
     # The name of an interval may stand between its end and its depth.
     text = 3 if header is None and width == 5 and number_of(table.cells(table.lines[0][1])[3]) is None else None
-    lines, ids = [], []
+    lines = []
+    ids: list[str] = []
     values = np.full((len(columns), len(table.lines)), np.nan)
     first: dict[str, int] = {}
     regions = choice.form == "a summary of mosdepth"
@@ -248,7 +250,7 @@ def _choose_by_form(
     width = table.width
 
     def equal(column: int, expected: np.ndarray | int) -> bool:
-        return column in values and known.any() and bool((values[column] == expected)[known].all())
+        return column in values and bool(known.any()) and bool((values[column] == expected)[known].all())
 
     whole = {column: not (found % 1).any() for column, found in values.items()}
     # The reads without a contig have a row of their own in idxstats.
@@ -397,9 +399,9 @@ def _recognise_metabat(table: TextTable, choice: _Choice, values: Values) -> Non
 
 
 def _refuse_other_lengths(
-    table: TextTable, choice: _Choice, ids: list[str], values: Values, lengths: dict[str, int]
+    table: TextTable, column: int, ids: list[str], values: Values, lengths: dict[str, int]
 ) -> None:
-    for name, length in zip(ids, values[choice.length_column], strict=True):
+    for name, length in zip(ids, values[column], strict=True):
         if name in lengths and abs(length - lengths[name]) > 1e-4 * lengths[name]:
             raise InputError(
                 f"{table.path}: the contig {name!r} has {length:g} bp; {lengths[name]} bp in the FASTA file; is it the "
@@ -419,12 +421,13 @@ def _lengths_of(
 
 def _read_long(table: TextTable) -> pd.DataFrame:
     """CoverM's sparse form: one row per sample and contig."""
-    names = [plain(cell) for cell in table.header]
+    header = table.header or []
+    names = [plain(cell) for cell in header]
     measures = {name: column for column, name in enumerate(names) if name in DEPTHS}
     if not measures:
-        raise InputError(f"{table.path}: no column of depths; it holds {listed(table.header)}")
+        raise InputError(f"{table.path}: no column of depths; it holds {listed(header)}")
     column = measures[min(measures, key=DEPTHS.index)]
-    choice = _Choice(f"a table with one row per sample and contig ({table.header[column]})")
+    choice = _Choice(f"a table with one row per sample and contig ({header[column]})")
     cells: dict[str, dict[str, float]] = {}
     where = [names.index("sample"), names.index("contig")]
     for number, row in table.rows():

@@ -104,8 +104,9 @@ def lineages_of_contigs(
             lineage = known[taxid]
             if contig in found and found[contig][1] != genome:
                 several.add(contig)
-                lineage, genome = common_lineage([found[contig][0], lineage]), None
-            found[contig] = (lineage, genome)
+                found[contig] = (common_lineage([found[contig][0], lineage]), None)
+            else:
+                found[contig] = (lineage, genome)
     counts |= {"contigs": len(found), "contigs_of_several_genomes": len(several)}
     return found, counts
 

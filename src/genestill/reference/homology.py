@@ -46,11 +46,12 @@ def find_relatives(
     Returns:
         Columns query, target, identity, and by (``nucleotides`` on either strand, or ``proteins``).
     """
-    bases = [list(enumerate(table["sequence"])) for table in (queries, targets)]
-    proteins = [proteins_of(table) for table in (queries, targets)]
-    found = [_search(*bases, _NUCLEOTIDES, homology.identity, homology, threads).assign(by="nucleotides")]
-    if all(proteins):
-        found.append(_search(*proteins, _PROTEINS, homology.protein_identity, homology, threads).assign(by="proteins"))
+    mine, theirs = (list(enumerate(table["sequence"])) for table in (queries, targets))
+    found = [_search(mine, theirs, _NUCLEOTIDES, homology.identity, homology, threads).assign(by="nucleotides")]
+    mine, theirs = (proteins_of(table) for table in (queries, targets))
+    if mine and theirs:
+        similar = _search(mine, theirs, _PROTEINS, homology.protein_identity, homology, threads)
+        found.append(similar.assign(by="proteins"))
     pairs = pd.concat(found, ignore_index=True)
     ids = {"query": queries["id"].to_numpy(), "target": targets["id"].to_numpy()}
     return pairs.assign(**{side: names[pairs[side].to_numpy()] for side, names in ids.items()})

@@ -75,11 +75,11 @@ def write_mixture(
             file = f"{genome.name}.fna.gz"
             write_fasta(aside / "genomes" / file, chromosomes)
             if status is not None:
-                rows.append((genome.name, f"genomes/{file}", CHROMOSOMES, format_lineage(genome.lineage)))
-                rows[-1] += (status_word(status),)
+                lineage = format_lineage(genome.lineage)
+                rows.append((genome.name, f"genomes/{file}", CHROMOSOMES, lineage, status_word(status)))
                 lengths.append(sum(len(sequence) for _, sequence in chromosomes))
-        for file in eukaryotes:
-            others += [(name, sequence, _EUKARYOTES) for name, sequence in read_fasta(file)]
+        for fasta in eukaryotes:
+            others += [(name, sequence, _EUKARYOTES) for name, sequence in read_fasta(fasta)]
         coverage = draw_coverage(len(rows), settings, rng)
         budgets = _budgets(assembly, {kind for *_, kind in others})
         coverage *= budgets[CHROMOSOMES] / (coverage.sum(axis=1) @ np.array(lengths))

@@ -90,7 +90,9 @@ def write_origin_task(
 
 def _read(tables, folder) -> tuple[list[Genome], dict[str, str], dict[str, str]]:
     """Genomes, and by their names what the columns ``origin`` and ``tested`` say."""
-    genomes, origin, tested = [], {}, {}
+    genomes: list[Genome] = []
+    origin: dict[str, str] = {}
+    tested: dict[str, str] = {}
     for table in tables:
         found = read_genomes(table, folder)
         beside = read_tsv(table, ["file"]).set_index("file")
@@ -108,10 +110,11 @@ def _read(tables, folder) -> tuple[list[Genome], dict[str, str], dict[str, str]]
     return genomes, origin, tested
 
 
-def _plasmids(genomes: Sequence[Genome], generator: np.random.Generator) -> Iterator[Part]:
+def _plasmids(genomes: Sequence[Genome], generator: np.random.Generator) -> list[Part]:
     found = []
     for genome in genomes:
-        plasmids, others = set(), set()
+        plasmids: set[str] = set()
+        others: set[str] = set()
         for name, header in _headers(genome.path):
             (plasmids if re.search(r"\bplasmid\b", header, re.IGNORECASE) else others).add(name)
         if plasmids and others:
@@ -135,7 +138,7 @@ def _kingdoms(genomes, origin: dict, tested: dict, generator) -> list[Part]:
             if genome.name not in tested:
                 parts.append(Part(genome, label, split[genome.name]))
                 continue
-            names = {name for name, _ in _headers(genome.path)}
+            names = frozenset(name for name, _ in _headers(genome.path))
             held = frozenset(name for name in names if re.search(tested[genome.name], name))
             whole = Part(genome, label, "test", held)
             parts += [part for part in (whole, replace(whole, split="train", records=names - held)) if part.records]

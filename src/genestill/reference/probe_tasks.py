@@ -42,12 +42,13 @@ def read_targets(
     for position, (line, cells) in enumerate(zip(rows.index, rows[columns].to_numpy(), strict=True)):
         if len(cells) == 1 and not isinstance(cells[0], str):
             cells = [str(cell) for cell in cells[0]]
-        numbers = [_target(cell, kind) for cell in cells]
+        read = [_target(cell, kind) for cell in cells]
+        numbers = [number for number in read if number is not None]
         at = f"{rows.index.name or 'row'} {line}"
         if any(is_missing(cell) for cell in cells) or not len(cells):
             left_out.add("without a target", at)
-        elif None in numbers:
-            left_out.add("with a target that is no number", f"{cells[numbers.index(None)][:40]!r} in {at}")
+        elif len(numbers) < len(read):
+            left_out.add("with a target that is no number", f"{cells[read.index(None)][:40]!r} in {at}")
         elif logarithm and min(numbers) <= 0:
             left_out.add("with a target that has no logarithm", f"{min(numbers):g} in {at}")
         else:

@@ -26,7 +26,8 @@ def write_transcriptome(folder: str | Path, genes: int, seed: int) -> None:
     """
     generator = np.random.default_rng(seed)
     with folder_aside(folder) as place:
-        contigs, lines = {}, []
+        contigs: dict[str, str] = {}
+        lines = []
         copies = []
         for number in range(genes):
             contig = f"chr{number % 5 + 1}"
@@ -74,7 +75,8 @@ def _mutate(generator: np.random.Generator, gene: tuple[str, str, str, float]) -
         hit = generator.random(len(letters)) < 0.05
         letters[hit] = generator.choice(BASES, int(hit.sum()))
         parts.append("".join(letters))
-    return (*parts, gene[3])
+    five, coding, three = parts
+    return five, coding, three, gene[3]
 
 
 def _place(generator, sequence: str, contig: str, name: str, gene) -> tuple[str, list[str]]:

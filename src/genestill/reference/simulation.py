@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.files import folder_aside
-from genestill.core.lineage import Lineage, format_lineage
+from genestill.core.lineage import Lineage, format_lineage, named
 from genestill.core.logs import logger
 from genestill.core.sequences import write_fasta
 from genestill.core.tables import write_tsv
@@ -139,7 +139,7 @@ def _assemble(pool: GenePool, number: int, lineage: Lineage, organism: Organism,
         bases = np.frombuffer(b"ACGT", dtype=np.uint8)[np.concatenate(pieces)].tobytes().decode("ascii")
         replicons.append((f"{assembly.replace('.', '_')}_{('chromosome', 'plasmid')[index]}", bases))
         first = last
-    name = f"{lineage[-1].replace(' ', '_')}__{assembly}"
+    name = f"{named(lineage)[-1].replace(' ', '_')}__{assembly}"
     return SimulatedGenome(name, assembly, lineage, organism, replicons, coordinates)
 
 

@@ -52,7 +52,8 @@ def read_sources(path: str | Path) -> list[Source]:
     rows = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
     if not rows or tuple(rows[0][1].split("\t")) != COLUMNS:
         raise InputError(f"{path}: the first row is not the header {', '.join(COLUMNS)}")
-    found, line_of = [], {}
+    found: list[Source] = []
+    line_of: dict[tuple, int] = {}
     for number, line in rows[1:]:
         cells = line.split("\t")
         if len(cells) != len(COLUMNS):
@@ -73,7 +74,7 @@ def read_sources(path: str | Path) -> list[Source]:
         if key in line_of:
             raise InputError(f"{path}: line {number} repeats {' '.join(filter(None, key))} of line {line_of[key]}")
         line_of[key] = number
-        size = int(row.pop("bytes")) if row["bytes"] else row.pop("bytes") or None
+        size = int(given) if (given := row.pop("bytes")) else None
         checksum = row.pop("checksum") or None
         found.append(Source(**row, checksum=checksum, size=size))
     return found

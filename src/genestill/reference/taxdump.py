@@ -7,7 +7,7 @@ from pathlib import Path
 from sys import intern
 
 from genestill.core.errors import InputError
-from genestill.core.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, depth, fill_gaps
+from genestill.core.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, fill_gaps, named
 from genestill.core.taxonomy_folder import ROOT, dump_file, parse_taxid, read_dump_file
 
 # MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
@@ -130,7 +130,7 @@ def taxdump_of_lineages(lineages: Iterable[Lineage]) -> Taxdump:
     A path's taxid is made from its SHA-256, so that the same path has the same taxid in every run and beside any
     other genomes; should two paths of one set collide, the later one in sorted order takes the next free number.
     """
-    paths = sorted({lineage[:level] for lineage in lineages for level in range(1, depth(lineage) + 1)})
+    paths = sorted({names[:level] for names in map(named, lineages) for level in range(1, len(names) + 1)})
     dump = Taxdump({ROOT: ROOT}, {ROOT: "no rank"}, {ROOT: "root"})
     taxid_of: dict[Lineage, int] = {(): ROOT}
     for path in paths:

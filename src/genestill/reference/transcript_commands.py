@@ -60,7 +60,8 @@ def _open_source(place: str, seed: int, *counted):
     from genestill.reference import transcripts
 
     if "," in place and ":" not in place:
-        return transcripts.transcripts_of_genome(*place.split(",", 1), *counted)
+        genome, annotation = place.split(",", 1)
+        return transcripts.transcripts_of_genome(genome, annotation, *counted)
     path, _, keys = place.partition(":")
     if keys or Path(path).suffix == ".parquet" or ".tsv" in Path(path).suffixes:
         columns, header, sample = _columns(keys)

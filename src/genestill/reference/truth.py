@@ -133,7 +133,7 @@ def grade_truth(
     same: dict[Lineage, list[Lineage]] = {}
     for species, of in sets.items():
         same.setdefault(of, []).append(species)
-    names = [[one[-1] for one in same.get(sets.get(lineage), []) if one != lineage] or None for lineage in lineages]
+    names = [[one[-1] for one in same.get(sets.get(lineage, ()), []) if one != lineage] or None for lineage in lineages]
     return table.assign(
         status=pd.array([status for status, _ in statuses], dtype="object"),
         identity=pd.array([identity for _, identity in statuses], dtype="Float32"),

@@ -101,7 +101,7 @@ def draw_windows(
     if not contigs:
         return
     places = np.array([max(1, len(sequence) - length + 1) for _, sequence in contigs], dtype=np.float64)
-    seen = set()
+    seen: set[tuple[int, int]] = set()
     for _ in range(wanted * _TRIES):
         if len(seen) == wanted:
             return

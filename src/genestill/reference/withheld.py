@@ -81,7 +81,8 @@ def _draw(
 ) -> list[Lineage]:
     """Clades of ``level`` ranks that are withheld; their lineages leave ``held``."""
     clades = sorted({lineage[:level] for lineage in held if half_of[lineage[:_FAMILY]] == half})
-    wanted, drawn = round(share * len(clades)), []
+    wanted = round(share * len(clades))
+    drawn: list[Lineage] = []
     for row in rng.permutation(len(clades)):
         clade = clades[row]
         with_mate = any(lineage[: level - 1] == clade[:-1] and lineage[:level] != clade for lineage in held)

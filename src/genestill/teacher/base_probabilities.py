@@ -88,7 +88,11 @@ def base_log_probabilities(
 
     for positions in batches(windows, batch_tokens):
         batch = [windows[position] for position in positions]
-        list(halving.results(len(batch), lambda part, batch=batch: fill(batch[part])))
+
+        def fill_part(part: slice, batch: list[Window] = batch) -> bool:
+            return fill(batch[part])
+
+        list(halving.results(len(batch), fill_part))
     return found
 
 

@@ -182,6 +182,7 @@ def _loss(teacher: Teacher, windows: list, generator: np.random.Generator):
             for row, window in enumerate(batch):
                 counts[row, : len(window)] = window.counts
             chosen = (generator.random(ids.shape) < MASKED_FRACTION) & counts
+            assert tokenizer.mask is not None  # a masked model's tokenizer has one
             inputs, targets = np.where(chosen, tokenizer.mask, ids), np.where(chosen, ids, IGNORED)
         inputs, attention, targets = (
             torch.from_numpy(array).to(teacher.device) for array in (inputs, attention, targets)

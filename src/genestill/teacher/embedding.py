@@ -40,7 +40,9 @@ def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
 def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
     """Bases of a window: as set, or as many as the context is expected to hold."""
     tokenizer = teacher.tokenizer
-    return settings.window or max(1, (teacher.context - tokenizer.specials) * tokenizer.bases_per_token)
+    if isinstance(settings.window, int):
+        return settings.window
+    return max(1, (teacher.context - tokenizer.specials) * tokenizer.bases_per_token)
 
 
 @dataclass(frozen=True)
@@ -272,11 +274,12 @@ def _start_token_features(teacher: Teacher, strands: list[_Prepared], settings: 
     found = list(token_features(teacher, prepared, halving))
 
     def finish() -> dict:
-        windows, features = prepared.windows, [None] * len(prepared.windows)
+        windows = prepared.windows
+        features = [np.empty((0, 0), np.float16)] * len(windows)
         for positions, states in found:
             for position, values in zip(positions, states(), strict=True):
                 features[position] = _as_float16(teacher, values[: len(windows[position].tokens)])
-        columns = {"start": [], "stop": [], "features": []}
+        columns: dict[str, list] = {"start": [], "stop": [], "features": []}
         for row in range(len(prepared.sequences)):
             mine = [number for number, window in enumerate(windows) if window.row == row]
             empty = np.empty(0, np.int32)

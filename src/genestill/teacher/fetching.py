@@ -57,7 +57,7 @@ def _commit(teacher: NamedTeacher, revision: str) -> str:
     if re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
     try:
-        commit = HfApi().model_info(teacher.repository, revision=revision).sha
+        commit = str(HfApi().model_info(teacher.repository, revision=revision).sha)
     except Exception as error:  # as above
         raise InputError(_sentence(teacher, revision, error)) from None
     logger.info("%s: %s is the commit %s today; give that as the revision to pin it", teacher.name, revision, commit)

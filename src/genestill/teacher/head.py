@@ -151,7 +151,7 @@ class Segments:
 
 def _mean_and_scale(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (at least 1e-6) of each column: float32 [size]."""
-    rows, total, squares = 0, 0.0, 0.0
+    rows, total, squares = 0, np.zeros(()), np.zeros(())
     for block in blocks:
         wide = block.astype(np.float64)
         rows, total, squares = rows + len(block), total + wide.sum(axis=0), squares + (wide**2).sum(axis=0)
@@ -187,14 +187,15 @@ def _train_head(
         return [Batch(batch, len(rows))]
 
     def compute_loss(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
-        if sampled:
-            return segments.sampled_loss(batch, optimizer.rows.take), {}
+        if rows_of_head is not None:
+            return segments.sampled_loss(batch, rows_of_head.take), {}
         return segments.loss(head(batch["inputs"]), batch["targets"]).mean(), {}
 
     # The step after the last one would be at a rate of 0.
     schedule = Schedule(STEPS + 1, LEARNING_RATE, warm_up=0.0)
     groups = parameter_groups(head, schedule.rate, WEIGHT_DECAY)
-    optimizer = AdamW([], rows=RowAdamW(groups)) if sampled else AdamW(groups)
+    rows_of_head = RowAdamW(groups) if sampled else None
+    optimizer = AdamW([] if sampled else groups, rows=rows_of_head)
     train(head, optimizer, draw, compute_loss, STEPS, name="head of the teacher", clip=0.0)
     return head
 

@@ -7,6 +7,7 @@ import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of
 from genestill.core.models import open_whole, read_model_config
 from genestill.core.tokenization import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
 
 # What a model of unknown context is given: attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
@@ -32,7 +36,7 @@ class Teacher:
     gives, 0 for the embedding layer to ``layers`` for the last; context: tokens of one input, special ones included.
     """
 
-    model: object
+    model: Any
     tokenizer: Tokenizer
     kind: str
     name: str
@@ -41,7 +45,7 @@ class Teacher:
     layer: int
     hidden_size: int
     context: int
-    device: object
+    device: "torch.device"
     dtype: str
     description: dict = field(default_factory=dict)
 

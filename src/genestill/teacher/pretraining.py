@@ -55,7 +55,8 @@ def pretrain(
         InputError: the checkpoint is damaged, or was made with other settings or genomes.
     """
     output = Path(output)
-    checkpoint = Checkpoint(f"{output}.checkpoint", asdict(settings), dict(enumerate(genomes)))
+    inputs = {str(number): genome for number, genome in enumerate(genomes)}
+    checkpoint = Checkpoint(f"{output}.checkpoint", asdict(settings), inputs)
     corpus, held = Genomes.read(genomes).split(settings.held_out, settings.seed)
     architecture = find_architecture(settings.architecture)
     seed_everything(settings.seed)
@@ -140,6 +141,7 @@ def _draw(
     if causal:
         targets = causal_targets(inputs, attention)
     else:
+        assert tokenizer.mask is not None  # a masked model's tokenizer has one
         inputs, targets = mask_tokens(inputs, np.isin(inputs, words), tokenizer.mask, words, generator)
     found = []
     for rows in cut_rows(np.arange(len(ids)), parts):

@@ -176,7 +176,8 @@ def _width(path: str | Path) -> int:
 def _sequences(files, ids: list[str], lengths: np.ndarray, size: int) -> Iterator[tuple]:
     """Yield (row of the index, start, end, float16 [n, size]) of every sequence, in the order of the index."""
     place = {name: row for row, name in enumerate(ids)}
-    row, parts = -1, []
+    row = -1
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for path in files:
         for names, start, end, values in _batches(path, size):
             # Where another sequence begins.

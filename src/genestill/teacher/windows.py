@@ -94,7 +94,8 @@ def pad(windows: list[Window], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
 
 def chunks(records: Iterable[tuple[str, str]], bases: int) -> Iterator[list[tuple[str, str]]]:
     """Groups of records of about ``bases`` bases in all, at least one record a group; what bounds the memory."""
-    group, total = [], 0
+    group: list[tuple[str, str]] = []
+    total = 0
     for record in records:
         if group and total + len(record[1]) > bases:
             yield group

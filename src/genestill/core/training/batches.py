@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ class Batch:
         tokens: how many tokens (bases, rows) were read, padding not counted: for the history.
     """
 
-    tensors: Mapping[str, np.ndarray | torch.Tensor]
+    tensors: Mapping[str, Any]
     tokens: int
 
     def __post_init__(self):
@@ -74,7 +75,8 @@ class LengthBuckets:
 
     def __init__(self, lengths: Sequence[int] | np.ndarray, tokens: int, seed: int):
         self.lengths, self.tokens, self.seed = np.asarray(lengths), tokens, seed
-        self._epoch, self._first, self._batches = -1, 0, []
+        self._epoch, self._first = -1, 0
+        self._batches: list[np.ndarray] = []
 
     def rows(self, step: int) -> np.ndarray:
         """Rows of ``step`` (from 0): int64 [some]. Steps are quickest asked in rising order."""

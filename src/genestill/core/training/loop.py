@@ -132,9 +132,12 @@ def train(
                 _read(unread, history, clock)
                 _require_finite(history, len(unread), name, checkpoint)
                 unread.clear()
-            for call in filter(None, (best, after_step)):
-                (unread[-1]["found"] if unread else history[-1]).update(call(step + 1) or {})
-            if due and step + 1 < steps:
+            latest = unread[-1]["found"] if unread else history[-1]
+            if best is not None:
+                latest.update(best(step + 1))
+            if after_step is not None:
+                latest.update(after_step(step + 1) or {})
+            if due and checkpoint is not None and step + 1 < steps:
                 saved = time.monotonic()
                 checkpoint.save(model, optimizer, history, best)
     _read(unread, history, clock)
@@ -167,7 +170,8 @@ def _gradients(
     Parts go through the model one after another, so this is where a step may be split further. None, and no gradient,
     where the memory of the GPU does not hold a part.
     """
-    losses, terms, device = [], {}, optimizer.device
+    terms: dict[str, list[torch.Tensor]] = {}
+    losses, device = [], optimizer.device
     try:
         for part in parts:
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):

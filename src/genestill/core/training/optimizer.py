@@ -141,7 +141,7 @@ class AdamW:
         self.parameters = [parameter for group in groups for parameter in group.parameters]
         self._averages = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
         self._squares = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
-        self._first = (groups or rows.groups)[0]
+        self._first = [*groups, *(rows.groups if rows else ())][0]
         self.device = self._first.parameters[0].device
         # The fused kernel reads the number of steps on the device of the parameter.
         self._steps = {parameter: torch.zeros((), device=parameter.device) for parameter in self.parameters}

@@ -45,8 +45,8 @@ def call_peer(
     threshold = fixed
     if threshold is None:
         # Of a single value nothing is chosen.
-        chosen = thresholds is not None and len(peer.thresholds) > 1
-        threshold = chosen_threshold(name, thresholds) if chosen else peer.usual
+        several = len(peer.thresholds) > 1
+        threshold = chosen_threshold(name, thresholds) if several and thresholds is not None else peer.usual
     if threshold not in peer.thresholds:
         raise InputError(f"{name}: the threshold {threshold:g}; expected one of {', '.join(map(str, peer.thresholds))}")
     lineages = peer.call(evidence, threshold)

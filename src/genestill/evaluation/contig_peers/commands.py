@@ -33,7 +33,7 @@ def _add_sources_of_kraken2(parser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of Kraken 2 (default 1)")
 
 
-def _sources_of_kraken2(options) -> tuple:
+def _sources_of_kraken2(options) -> tuple[str, str, str, str, str, tuple[float, ...], int]:
     from genestill.evaluation.contig_peers.registry import KRAKEN2_CONFIDENCES
 
     files = (options.contigs, options.index, options.genomes, options.genomes_folder, options.taxonomy)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,15 +40,16 @@ class Evidence:
     ids: list[str]
     length: np.ndarray
     labels: list[Lineage]
-    depth: np.ndarray | None = None
+    # Peers are called where `has` says that what they need is there; None is no value that they meet.
+    depth: np.ndarray = None  # type: ignore[assignment]
     lineage_of_genome: dict[str, Lineage] = field(default_factory=dict)
     lineage_of_taxid: dict[int, Lineage] = field(default_factory=dict)
-    alignments: pd.DataFrame | None = None
-    hits: pd.DataFrame | None = None
-    kraken2: dict[float, list[Lineage]] | None = None
-    genes: pd.DataFrame | None = None
-    bins: list[str] | None = None
-    metabuli: list[Lineage] | None = None
+    alignments: pd.DataFrame = None
+    hits: pd.DataFrame = None
+    kraken2: dict[float, list[Lineage]] = None  # type: ignore[assignment]
+    genes: pd.DataFrame = None
+    bins: list[str] = None  # type: ignore[assignment]
+    metabuli: list[Lineage] = None  # type: ignore[assignment]
 
     def has(self, needs: tuple[str, ...]) -> bool:
         """Whether every attribute that ``needs`` names is there."""
@@ -99,20 +101,28 @@ def read_evidence(
     lineage_of_genome = {
         genome: names.lineages[int(taxid)] for genome, taxid in read_taxids_of_genomes(taxonomy).items()
     }
-    calls = None if kraken2 is None else read_kraken2(kraken2, ids, names.lineages)
+    said: dict[str, Any] = {}
+    if abundance is not None:
+        said["depth"] = _depths(abundance, ids)
+    if alignments is not None:
+        said["alignments"] = _of_reference(alignments, ALIGNMENTS, ids, lineage_of_genome)
+    if hits is not None:
+        said["hits"] = read_table(hits, HITS)
+    if kraken2 is not None:
+        said["kraken2"] = read_kraken2(kraken2, ids, names.lineages)
+    if genes is not None:
+        said["genes"] = _of_reference(genes, GENE_HITS, ids, lineage_of_genome)
+    if bins is not None:
+        said["bins"] = read_bins(bins, ids)
+    if metabuli is not None:
+        said["metabuli"] = read_calls(metabuli, "metabuli", ids, names.lineages)
     return Evidence(
         ids,
         table["length"].to_numpy(),
         lineages_of(_of_contigs(read_table(labels, LABELS).set_index("id"), ids, labels)),
-        None if abundance is None else _depths(abundance, ids),
-        lineage_of_genome,
-        names.lineages,
-        None if alignments is None else _of_reference(alignments, ALIGNMENTS, ids, lineage_of_genome),
-        None if hits is None else read_table(hits, HITS),
-        calls,
-        None if genes is None else _of_reference(genes, GENE_HITS, ids, lineage_of_genome),
-        None if bins is None else read_bins(bins, ids),
-        None if metabuli is None else read_calls(metabuli, "metabuli", ids, names.lineages),
+        lineage_of_genome=lineage_of_genome,
+        lineage_of_taxid=names.lineages,
+        **said,
     )
 
 

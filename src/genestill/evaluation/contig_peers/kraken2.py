@@ -19,6 +19,9 @@ from genestill.core.taxonomy import read_taxonomy
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
 from genestill.core.virtual_references import is_within, references_of
 
+# What `run_kraken2` takes, up to the number of threads.
+Sources = tuple[str | Path, str | Path, str | Path, str | Path, str | Path, Sequence[float], int]
+
 
 def run_kraken2(
     contigs: str | Path,
@@ -89,7 +92,7 @@ def run_kraken2(
 
 
 def run_kraken2_virtual(
-    sources: tuple, withheld: str | Path, community: str, number: int, folder: str | Path, output: str | Path
+    sources: Sources, withheld: str | Path, community: str, number: int, folder: str | Path, output: str | Path
 ) -> None:
     """`run_kraken2` under virtual references: ``<folder>/<reference>/kraken2.parquet``; what stands stays.
 

@@ -100,8 +100,8 @@ def peer_at(model: str) -> tuple[str, float | None]:
 
     ``kraken2-at0.2`` is ``kraken2`` at .2, whatever was chosen: what it would have been with hindsight.
     """
-    found = re.fullmatch(r"(.+?)(?:-at([0-9.]+))?", model)
-    return found[1], None if found[2] is None else float(found[2])
+    name, _, threshold = model.rpartition("-at")
+    return (name, float(threshold)) if re.fullmatch(r"[0-9.]+", threshold) and name else (model, None)
 
 
 def is_trained(model: str) -> bool:

@@ -8,6 +8,7 @@ halves share neither clades nor contigs of a family.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ def without(evidence: Evidence, labels: list[Lineage], clades: Sequence[Lineage]
         name: None if table is None else table[table["genome"].isin(list(left))].reset_index(drop=True)
         for name, table in (("alignments", evidence.alignments), ("genes", evidence.genes))
     }
-    return replace(evidence, labels=labels, lineage_of_genome=left, kraken2=None, metabuli=None, **tables)
+    without: dict[str, Any] = {"kraken2": None, "metabuli": None, **tables}
+    return replace(evidence, labels=labels, lineage_of_genome=left, **without)
 
 
 def count_outcomes(
@@ -150,8 +152,9 @@ def score_peers(
             reduced,
             labels=scored_as(reduced.labels),
             lineage_of_genome=genomes,
-            kraken2=None if calls is None else {value: scored_as(named) for value, named in calls.items()},
         )
+        if calls is not None:
+            reduced = replace(reduced, kraken2={value: scored_as(named) for value, named in calls.items()})
         runs = dict(_runs(folder, models))
         if models and not runs:  # models are run on some references
             continue

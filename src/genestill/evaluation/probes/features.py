@@ -50,8 +50,8 @@ def describe_task(
         logger.warning("%s: cannot be read (%s); the features are computed again", file, error)
     blocks = features(table, settings)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with write_aside(file) as aside, open(aside, "wb") as handle:
-        np.savez_compressed(handle, **blocks)
+    with write_aside(file) as aside, open(aside, "wb") as output:
+        np.savez_compressed(output, **blocks)
     return blocks
 
 

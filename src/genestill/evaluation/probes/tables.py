@@ -119,7 +119,7 @@ def probe_tasks(
         training: seed of the model's training, where several trainings of it are probed.
         kept: folder of features of baselines, of this run and of others (`describe_task`).
     """
-    who = {"model": model, "kind": model_kind}
+    who: dict = {"model": model, "kind": model_kind}
     metrics, predictions, left_out = [], [], {}
     for path in tasks:
         table, metadata = read_task(path, groups)

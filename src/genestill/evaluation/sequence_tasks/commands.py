@@ -168,8 +168,10 @@ def _question(words: list[str]):
         )
     fits = {key: value for key, equals, value in (word.partition("=") for word in words[4:]) if equals}
     return Question(
-        *words[:3],
-        *map(int, words[3:4]),
+        words[0],
+        words[1],
+        words[2],
+        int(words[3]) if len(words) > 3 else 1,
         tuple(word for word in words[4:] if "=" not in word),
         fits.get("fit", ""),
         fits.get("minus-fit", ""),

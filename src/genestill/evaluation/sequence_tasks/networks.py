@@ -83,7 +83,7 @@ def fit_network(
 
         ends = shuffled.ends(training.epochs)
         best = BestWeights(model, ends, validate, training.patience)
-        groups = parameter_groups(model, lambda step: training.rate(step, ends[-1]), training.weight_decay)
+        groups = parameter_groups(model, lambda step: training.rate(int(step), ends[-1]), training.weight_decay)
         train(model, AdamW(groups), draw, compute_loss, ends[-1], name="cnn", clip=training.clip, best=best)
         best.restore()
         return _probabilities(model, inputs, table.test), best.best

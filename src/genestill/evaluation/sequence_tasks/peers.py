@@ -104,9 +104,9 @@ def _class_of(text: str, classes: list[str]) -> str | None:
 
 
 def _classes(cells: pd.Series, classes: list[str], source: str | Path) -> list[str]:
-    named = {text: _class_of(text, classes) for text in cells.unique()}
+    named = {text: name for text in cells.unique() if (name := _class_of(text, classes)) is not None}
     for line, text in cells.items():
-        if named[text] is None:
+        if text not in named:
             raise InputError(
                 f"{source}: line {line} has the target {text[:60]!r}; expected one of {', '.join(classes)[:200]}"
             )

@@ -115,7 +115,7 @@ def fit_on_table(
     seed_everything(seed)
     table = keep_training_rows(read_task_table(path), settings.rows, seed, path)
     metadata = {"classes": json.dumps(table.classes)}
-    if kind == "probe":
+    if features is not None:
         probabilities = linear_probe(read_features(features, table), table, settings.metric, seed)
     else:
         baseline = import_module(f"{baselines.__name__}.{kind}")
@@ -198,7 +198,7 @@ def score_tables(
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     table = tabulate_rows(scores, beside, metric_of)
     write_tsv(output_table, table, digits=4)
-    blocks = [
+    blocks: list[str | Table] = [
         *format_scores(scores, metric_of, reference),
         "95 % intervals over resampled trainings and test sequences",
     ]

@@ -39,5 +39,5 @@ def linear_probe(features: np.ndarray, table: TaskTable, metric: str, seed: int)
         return measure(labels[held], guesses, len(table.classes), metric)
 
     found = {strength: validate(strength) for strength in STRENGTHS}
-    best = max(found, key=found.get)
+    best = max(found, key=found.__getitem__)
     return model(best).fit(features[table.train], labels[table.train]).predict_proba(features[table.test])

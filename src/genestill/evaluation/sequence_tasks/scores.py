@@ -137,7 +137,7 @@ def strongest_baseline(runs: list[Run]) -> str:
 
     Raises `InputError` if no run has such a score.
     """
-    found = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         if run.held_out is not None:
             found[run.model][run.task].append(run.held_out)
@@ -146,7 +146,7 @@ def strongest_baseline(runs: list[Run]) -> str:
     means = {name: float(np.mean([np.mean(one) for one in tasks.values()])) for name, tasks in found.items()}
     for name, mean in means.items():
         logger.info("%s: %.3f on held-out training rows, mean over tasks", name, mean)
-    return max(means, key=means.get)
+    return max(means, key=means.__getitem__)
 
 
 def score_runs(
@@ -209,8 +209,8 @@ def score_runs(
         inside = {name: model for name, model in models.items() if set(group) <= set(tasks_of[name])}
         for name, model in inside.items():
             trainings = max(len(by_cell[task, name]) for task in group)
-            mean, drawn = _over_tasks(own, group, name)
-            row = _row(MEAN, model, "own", mean, len(group), trainings) | _interval(drawn)
+            mean, means = _over_tasks(own, group, name)
+            row = _row(MEAN, model, "own", mean, len(group), trainings) | _interval(means)
             rows.append(row | {"stratum": stratum})
             for other in inside.values():
                 same_rows = other.fitted_rows == model.fitted_rows

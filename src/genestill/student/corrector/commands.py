@@ -74,7 +74,7 @@ def _add_evidence(parser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="PARQUET", help=f"evidence: {source.what}")
 
 
-def _evidence(options) -> dict[str, str]:
+def _evidence(options) -> dict:
     return {name: getattr(options, name) for name in EVIDENCE if getattr(options, name) is not None}
 
 

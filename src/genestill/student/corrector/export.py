@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside, write_text
-from genestill.core.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage
+from genestill.core.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage, named
 from genestill.core.logs import logger
 from genestill.core.table_schemas import INDEX, PREDICTIONS, lineages_of
 from genestill.core.tables import read_arrow, read_table, write_tsv
@@ -115,7 +115,7 @@ def _collect_calls(predictions, table: pd.DataFrame, index, abundance, name: str
     code_of: dict[Lineage, int] = {}
     code = np.fromiter((code_of.setdefault(lineage, len(code_of)) for lineage in lineages), np.int64, len(lineages))
     for path in code_of:
-        for word in path[: depth(path)]:
+        for word in named(path):
             if any(letter in word for letter in ";\t\r\n|"):
                 raise InputError(f"{predictions}: the name {word!r} holds a separator (one of ; | tab, line end)")
     lengths = contigs["length"].to_numpy()
@@ -132,7 +132,7 @@ def _read_abundance(abundance, index, ids: list[str]) -> tuple[list[str], np.nda
     found = read_arrow(abundance, pa.schema([("id", pa.string())]))["id"].to_pylist()
     _require_same_contigs(abundance, found, index, ids)
     samples = [column for column in pq.read_schema(abundance).names if column != "id"]
-    depths = read_arrow(abundance, pa.schema([(sample, pa.float32()) for sample in samples])) if samples else None
+    depths = read_arrow(abundance, pa.schema([(sample, pa.float32()) for sample in samples])) if samples else {}
     return samples, np.array([depths[sample].to_numpy() for sample in samples], dtype=np.float64).T
 
 
@@ -239,7 +239,7 @@ def write_cami_profile(path: str | Path, calls: Calls, taxids: Taxids) -> None:
             percent = np.floor(min(sums[prefix][column], 100) * 1e6) / 1e6
             if percent > 0:
                 numbers = [taxids.of(prefix[:level]) or "" for level in range(1, len(prefix) + 1)]
-                names = [word if number else "" for word, number in zip(prefix, numbers, strict=True)]
+                names = [word or "" if number else "" for word, number in zip(prefix, numbers, strict=True)]
                 rank, taxpath = CAMI_RANKS[len(prefix) - 1], "|".join(map(str, numbers))
                 lines.append(f"{numbers[-1]}\t{rank}\t{taxpath}\t{'|'.join(names)}\t{percent:.6f}")
         lines.append("")
@@ -276,11 +276,11 @@ def write_kraken_report(path: str | Path, calls: Calls, taxids: Taxids | None) -
     lines = []
     if unclassified:
         lines.append(f"{100 * unclassified / total:6.2f}\t{unclassified}\t{unclassified}\tU\t0\tunclassified")
-    stack = [((), 0)] if clade[()] else []
+    stack: list[tuple[Lineage, int]] = [((), 0)] if clade[()] else []
     while stack:
         node, indent = stack.pop()
         taxid = 1 if not node else taxids.taxid_of_path[node] if taxids else 0
-        name = "  " * indent + (node[-1] if node else "root")
+        name = "  " * indent + (node[-1] or "" if node else "root")
         lines.append(
             f"{100 * clade[node] / total:6.2f}\t{clade[node]}\t{direct.get(node, 0)}\t{_KRAKEN_CODES[len(node)]}"
             f"\t{taxid}\t{name}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from genestill.core.files import write_text
-from genestill.core.lineage import Lineage, depth
+from genestill.core.lineage import Lineage, named
 
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -33,7 +33,7 @@ def write_krona(
     """
     folder = Path(folder)
     lines = [
-        f"{sum(row):.10g}\t" + ("\t".join(path[: depth(path)]) or "unclassified")
+        f"{sum(row):.10g}\t" + ("\t".join(named(path)) or "unclassified")
         for path, row in sorted(zip(paths, bases.tolist(), strict=True), key=lambda item: -sum(item[1]))
     ]
     write_text(folder / "krona.txt", "\n".join(lines) + "\n")
@@ -51,10 +51,10 @@ def write_krona(
 
 def _tree(paths: list[Lineage], weights: list[list[float]]) -> dict:
     """Nested nodes: n name, w weight in each view, c children with the heaviest first."""
-    root = {"n": "all contigs", "w": [0.0] * len(weights[0]) if weights else [], "c": {}}
+    root: dict = {"n": "all contigs", "w": [0.0] * len(weights[0]) if weights else [], "c": {}}
     for path, row in zip(paths, weights, strict=True):
         node = root
-        names = path[: depth(path)] or ("unclassified",)
+        names = named(path) or ("unclassified",)
         _add(node, row)
         for name in names:
             node = node["c"].setdefault(name, {"n": name, "w": [0.0] * len(row), "c": {}})

@@ -87,7 +87,7 @@ def principal_components(blocks: Iterable[np.ndarray], size: int = 20) -> np.nda
 
     ``blocks`` [some, features] together are the matrix; they are gone through twice, and one is held at a time.
     """
-    rows, total, products = 0, 0.0, 0.0
+    rows, total, products = 0, np.zeros(()), np.zeros(())
     for block in blocks:
         wide = block.astype(np.float64)
         rows, total, products = rows + len(block), total + wide.sum(axis=0), products + wide.T @ wide

@@ -1,5 +1,7 @@
 """How much two posteriors have in common, leaf by leaf, where some of their columns are wide nodes."""
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -18,7 +20,7 @@ class Overlap:
         inverse = np.append(0.0, np.cumsum(1 / prior))
         inside = inverse[wide.stop] - inverse[wide.start]
         self.diagonal = np.append(1 / prior, inside / np.maximum(wide.size, 1) ** 2)
-        self.up = None
+        self.up: Any = None
         if len(wide):
             around = wide.containing(leaves)
             column, place = np.nonzero(around >= 0)

@@ -92,7 +92,7 @@ def train_published(
         first, _ = _train(inputs, nodes, tree, None, None, settings, seed, checkpoint)
         earlier = torch.log(torch.from_numpy(first).clamp(min=1e-12))
         return _train(inputs, nodes, tree, None, earlier, settings, seed + 1, checkpoint)
-    taught = torch.from_numpy(embeddings.astype(np.float32)) if settings.teacher == "embeddings" else None
+    taught = torch.from_numpy(np.asarray(embeddings, np.float32)) if settings.teacher == "embeddings" else None
     return _train(inputs, nodes, tree, taught, None, settings, seed, checkpoint)
 
 

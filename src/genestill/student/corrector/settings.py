@@ -109,8 +109,9 @@ def published_variant(model: str) -> tuple[str, dict[str, float]]:
     ``taxdistill-published-alpha0.5-temperature2`` is ``taxdistill-published`` with alpha .5 and temperature 2.
     """
     found = re.fullmatch(r"(.+?)(?:-alpha([0-9.]+))?(?:-temperature([0-9.]+))?", model)
-    given = zip(("alpha", "temperature"), found.groups()[1:], strict=True)
-    return found[1], {name: float(value) for name, value in given if value is not None}
+    name, *values = found.groups() if found else (model,)
+    given = zip(("alpha", "temperature"), values, strict=False)
+    return name, {setting: float(value) for setting, value in given if value is not None}
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ class Taxids:
         """Read ``lineages.tsv`` and ``nodes.dmp`` of a taxonomy folder; `InputError` for a missing or odd file."""
         nodes = Path(folder) / "nodes.dmp"
         parent_and_rank = {}
-        for line, (taxid, parent, rank) in read_dump_file(nodes, 3):
+        for line, (number, parent, rank) in read_dump_file(nodes, 3):
             where = f"{nodes}: line {line}"
-            parent_and_rank[parse_taxid(taxid, where)] = parse_taxid(parent, where), rank
+            parent_and_rank[parse_taxid(number, where)] = parse_taxid(parent, where), rank
         taxid_of_path: dict[Lineage, int] = {}
         for taxid, lineage in sorted(read_lineages(folder).items()):
             path = lineage[: depth(lineage)]

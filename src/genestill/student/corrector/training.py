@@ -79,7 +79,7 @@ def train_corrector(
     decay = settings.weight_decay
     if config.leaves <= MOST_LEAVES:
         optimizer = AdamW(parameter_groups(student, schedule.rate, decay))
-        softmax = FullSoftmax(student, targets)
+        softmax: FullSoftmax | SampledSoftmax = FullSoftmax(student, targets)
     else:
         rows = RowAdamW(parameter_groups(student.head, schedule.rate, decay))
         optimizer = AdamW(parameter_groups(student, schedule.rate, decay, but=student.head), rows=rows)
@@ -108,7 +108,7 @@ def train_corrector(
         after_step=held_out_loss,
     )  # fmt: skip
     if len(held_out):
-        losses = held_out_losses(student, inputs, targets, held_out, TEMPERATURES)
+        losses = held_out_losses(student, inputs, targets, held_out, TEMPERATURES.tolist())
         config.temperature = float(TEMPERATURES[int(np.argmin(losses))])
     last = history.iloc[-1]
     logger.info(

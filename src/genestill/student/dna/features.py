@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ class TeacherFeatures:
         held = held_out_rows(sum(self.counts))
         self.held = [(int(shard_of[number]), int(number - first[shard_of[number]])) for number in held]
         self.rows = sum(self.counts) - len(self.held)
-        self._loaded, self._table = None, None
+        self._loaded: int | None = None
+        self._table: Any = None
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of every dimension, float32 [D], over rows spread evenly over all shards.

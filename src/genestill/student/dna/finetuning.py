@@ -99,7 +99,7 @@ def fine_tune(
         for rate in settings.learning_rates:
             found = _train(student, adapter, tokens, task, settings, rate, settings.search_epochs, device, checkpoint)
             searched[rate] = found[0].best if found else -1.0
-        rate = max(searched, key=searched.get)
+        rate = max(searched, key=searched.__getitem__)
     else:
         rate = settings.learning_rates[0]
     found = _train(student, adapter, tokens, task, settings, rate, settings.epochs, device, checkpoint)

@@ -1,6 +1,6 @@
 """Windows that a student does not learn from, on which its loss is read at ten places of the training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ def held_out_rows(windows: int) -> np.ndarray:
 
 
 def read_held_out(
-    model: nn.Module, compute_loss: Callable, batches: Callable[[], Sequence[Batch]], steps: int, device: torch.device
+    model: nn.Module, compute_loss: Callable, batches: Callable[[], Iterable[Batch]], steps: int, device: torch.device
 ) -> Callable[[int], dict[str, float]]:
     """What `train` calls after each step: ``held_out_loss``, the mean loss of ``batches()``, at the first and ten more.
 

@@ -168,7 +168,8 @@ def fine_tune_on_table(
     """
     seed_everything(settings.seed)
     student, adapter = open_student(folder)
-    if output is None and output_model is None:
+    written = output or output_model
+    if written is None:
         raise InputError("nothing to write: give a file for predictions, a folder for the classifier, or both")
     if output_model is not None and isinstance(adapter, TeacherAdapter):
         raise InputError(f"{folder}: a teacher, whose classifier is not saved; give a file for predictions alone")
@@ -177,11 +178,11 @@ def fine_tune_on_table(
     checkpoints: dict[tuple[float, int], Checkpoint] = {}
 
     def checkpoint(rate: float, epochs: int) -> Checkpoint:
-        path = f"{output or output_model}.{rate:g}x{epochs}.checkpoint"
+        path = f"{written}.{rate:g}x{epochs}.checkpoint"
         inputs = {"student": folder, "task": table}
         return checkpoints.setdefault((rate, epochs), Checkpoint(path, described, inputs))
 
-    Path(output or output_model).parent.mkdir(parents=True, exist_ok=True)
+    Path(written).parent.mkdir(parents=True, exist_ok=True)
     found = fine_tune(student, adapter, data, settings, choose_device(device), checkpoint)
     probabilities, classifier = found.pop("probabilities"), found.pop("model")
     if output_model is not None:

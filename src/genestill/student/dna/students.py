@@ -1,6 +1,7 @@
 """Students as folders: built from the name of an architecture, opened from a folder, saved as one."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -22,7 +23,7 @@ from genestill.student.encoders.sizing import PRESETS, size_for_budget
 from genestill.student.model_card import LANGUAGE_HEADS, Card, write_model_card
 
 # Single-base encoders: the published size, and smaller and attention-only relatives of it.
-ENCODERS = {
+ENCODERS: dict[str, dict[str, Any]] = {
     **PRESETS,
     # Without the one layer of attention, and with nothing else: of the size of the whole, about.
     "had-mixer": PRESETS["had"] | {"backbone": "delta"},
@@ -69,7 +70,7 @@ def build_student(
         if attention is not None:
             raise InputError(f"{architecture} has an attention of its own; leave {attention} out")
         # A window as wide as the input sees what full attention sees, and pays for the padding of its blocks.
-        narrow = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
+        narrow: dict[str, Any] = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
         others = {**narrow, "reverse_complement": reverse_complement, "max_length": max_tokens}
         if parameters is None:
             config = EncoderConfig(**ENCODERS[architecture], **others)
@@ -91,7 +92,7 @@ def build_student(
     return AutoModel.from_config(config), adapter
 
 
-def open_student(folder: str | Path) -> tuple[PreTrainedModel, SingleBaseAdapter | BytePairAdapter]:
+def open_student(folder: str | Path) -> tuple[PreTrainedModel, Any]:
     """(model, adapter) of a student folder, or of a published name when online; nothing is executed from the folder.
 
     A teacher's folder opens too, without its language head, to be fine-tuned as students are (`TeacherAdapter`).

@@ -96,7 +96,7 @@ def classify_fasta(
 
         def write(held: list[Record], vectors: np.ndarray, _: np.ndarray) -> None:
             for record, row in zip(held, classifier.of_vectors(vectors), strict=True):
-                label, *shown = classifier.classes[int(row.argmax())], row.max(), *row
-                rows.writerow([record.name, label, *(f"{value:.4g}" for value in shown)])
+                shown = [f"{value:.4g}" for value in (row.max(), *row.tolist())]
+                rows.writerow([record.name, classifier.classes[int(row.argmax())], *shown])
 
         embed_stream(classifier.embedder, progress(records, count, "sequences", "student classify"), write)

@@ -45,7 +45,7 @@ class Prepared:
     windows: list[Tokens]
     rows: np.ndarray
     batches: list[np.ndarray]
-    regions: list[np.ndarray] | None
+    regions: list[np.ndarray]
 
 
 class Embedder:
@@ -80,7 +80,7 @@ class Embedder:
         self.model = model.to(self.device)
         self.adapter = open_adapter(folder)
         config = self.model.config
-        self.pooling = pooling or getattr(config, "pooling", "mean")
+        self.pooling = str(pooling or getattr(config, "pooling", "mean"))
         known = TRANSCRIPT_POOLINGS if isinstance(self.model, EncoderModel) else POOLINGS
         if self.pooling not in known:
             raise InputError(f"pooling is {self.pooling!r}; expected one of {', '.join(known)}")
@@ -109,14 +109,15 @@ class Embedder:
 
     def prepare(self, records: list[Record]) -> Prepared:
         """Cut records into windows, and order these as batches."""
-        windows, rows = [], []
+        windows: list[Tokens] = []
+        of_windows: list[int] = []
         for row, record in enumerate(records):
             found = self.adapter.windows(record.sequence, self.longest)
             windows += found
-            rows += [row] * len(found)
-        rows = np.array(rows, dtype=np.int64)
+            of_windows += [row] * len(found)
+        rows = np.array(of_windows, dtype=np.int64)
         batches = list(batch_by_length(np.array([len(window.ids) for window in windows]), self.batch_tokens))
-        regions = [_regions(record) for record in records] if self.reads_regions else None
+        regions = [_regions(record) for record in records] if self.reads_regions else []
         return Prepared(records, windows, rows, batches, regions)
 
     def start(self, prepared: Prepared) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
@@ -129,7 +130,7 @@ class Embedder:
                 return self._embed_windows(
                     [windows[number] for number in taken],
                     [records[rows[number]].tracks for number in taken],
-                    [regions[rows[number]] for number in taken] if regions else None,
+                    [regions[rows[number]] for number in taken] if regions else [],
                 )
 
             return [(batch[part], copy_back(found)) for part, found in self._halving.results(len(batch), run)]
@@ -161,7 +162,7 @@ class Embedder:
         return finish
 
     def _embed_windows(
-        self, windows: list[Tokens], tracks: list[np.ndarray | None], regions: list[np.ndarray] | None
+        self, windows: list[Tokens], tracks: list[np.ndarray | None], regions: list[np.ndarray]
     ) -> torch.Tensor:
         batch = collate(windows, self.adapter.pad)
         padded = not batch["attention_mask"].all()  # on the CPU: asking a GPU would make it wait

@@ -48,7 +48,7 @@ def chunked_gated_delta_rule(query, key, value, log_decay, beta, chunk: int = CH
 
     Time and memory grow linearly with L.
     """
-    length, heads, dtype = *key.shape[1:3], value.dtype
+    (length, heads), dtype = key.shape[1:3], value.dtype
     with _autocast_off(query.device):
         query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
         query, key, value, log_decay, beta = (_fold(x, chunk) for x in (query, key, value, log_decay, beta))
@@ -82,8 +82,8 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
         reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
         output = None
         for direction, gates in enumerate(zip(log_decay.chunk(2, -1), beta.chunk(2, -1), strict=True)):
-            folded = [_fold(x, chunk) for x in gates]
-            one = _scan(query, key, value, *folded, reading, similarity, backward=direction == 1)
+            decays, betas = (_fold(x, chunk) for x in gates)
+            one = _scan(query, key, value, decays, betas, reading, similarity, backward=direction == 1)
             output = one if output is None else output + one
         return _unfold(output, log_decay.shape[-1] // 2, length).to(dtype)
 

@@ -115,7 +115,7 @@ class _Classifier(PreTrainedModel):
         pooled = pooling(found.last_hidden_state, mask, self.config.pooling)
         if windows is not None:
             count = None if labels is None else len(labels)
-            pooled = combine_windows(pooled, *windows.unbind(1), self.config.pooling, count)
+            pooled = combine_windows(pooled, windows[:, 0], windows[:, 1], self.config.pooling, count)
         logits = self.head(pooled)
         loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
         hidden = getattr(found, "hidden_states", None)

@@ -49,14 +49,15 @@ class EncoderLayer(GradientCheckpointingLayer):
 def build_mixers(config: EncoderConfig) -> list[nn.Module]:
     """One mixer a layer: the delta rule, but for the layers of attention, which are last."""
     attentive = attention_layers(config)
-    delta = [
+    delta: list[nn.Module] = [
         BidirectionalGatedDeltaNet(
             config.hidden_size, config.num_attention_heads, config.convolution_width, config.norm_eps
         )
         for _ in range(config.num_hidden_layers - attentive)
     ]
     attention = [
-        SelfAttention(config.hidden_size, config.num_attention_heads, config.attention_window) for _ in range(attentive)
+        SelfAttention(config.hidden_size, config.num_attention_heads, config.attention_window or 0)
+        for _ in range(attentive)
     ]
     return delta + attention
 

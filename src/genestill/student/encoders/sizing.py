@@ -73,6 +73,7 @@ def size_for_budget(backbone: str, parameters: int, tracks: int = 0, vocab: int 
             cost = gap + 0.01 * abs(ratio - 2.0) + 0.01 * abs(depth - layers)
             if cost < best_cost:
                 best, best_cost, best_gap = config, cost, gap
+    assert best is not None  # several widths and depths were tried
     if best_gap > 0.1:
         raise InputError(
             f"encoder: no student of {parameters:,} parameters; the closest has {count_parameters(best):,}"

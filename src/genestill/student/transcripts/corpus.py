@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,12 +60,12 @@ class Corpus:
         table = read_table(transcripts, TRANSCRIPTS)
         self.sequences = table["sequence"].tolist()
         self.lengths = table["length"].to_numpy()
-        self.tracks = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
+        self.tracks: Any = list(zip(table["cds"], table["splice"], strict=True)) if tracks else None
         paired = any(TRANSCRIPT_OBJECTIVES[term].pairs for term in weights)
         if paired and pairs is None:
             raise InputError("objective term needs pairs of transcripts; give --pairs")
         self.by_region = regions
-        self.coding = list(map(coding_bounds, self.sequences, table["cds"])) if regions or paired else None
+        self.coding: Any = list(map(coding_bounds, self.sequences, table["cds"])) if regions or paired else None
         # First base of each transcript that the teacher read.
         self.read_from = np.zeros(len(table), np.int64)
         if teacher.reads == "cds":
@@ -76,19 +77,26 @@ class Corpus:
             "base-log-probabilities": teacher.base_log_probabilities,
         }
         options = {"sequence": "embeddings", "token": "token-features"}
-        needed = {TRANSCRIPT_OBJECTIVES[term].needs for term in weights} - {None}
+        needed = {needs for term in weights if (needs := TRANSCRIPT_OBJECTIVES[term].needs) is not None}
         for name in needed:
             if not given[name]:
                 option = options.get(name, name)
                 raise InputError(f"objective term needs the teacher's {option}; give --{option}")
-        self.files = {"transcripts": transcripts} | ({"pairs": pairs} if paired else {})
-        self.relatives, self.families = _read_pairs(pairs, ids) if paired else (None, None)
+        self.files = {"transcripts": transcripts}
+        self.relatives: Any = None
+        self.families: Any = None
+        if paired and pairs is not None:
+            self.files["pairs"] = pairs
+            self.relatives, self.families = _read_pairs(pairs, ids)
         self.files |= {f"{name} {n}": path for name in sorted(needed) for n, path in enumerate(given[name])}
         self.teacher_metadata = {}
         if needed:
             self.teacher_metadata = read_metadata(given["sequence" if "sequence" in needed else min(needed)][0])
-        self.embeddings = self.token_features = self.base_log_probabilities = None
-        self.whitening = self.token_whitening = None
+        self.embeddings: Any = None
+        self.token_features: Any = None
+        self.base_log_probabilities: Any = None
+        self.whitening: Any = None
+        self.token_whitening: Any = None
         if "sequence" in needed:
             self.embeddings = find_embeddings(teacher.embeddings, ids)
             self.whitening = fit_whitening(self.embeddings)

@@ -30,7 +30,8 @@ def kmer_features(
         float32 [sequences, sum of 4**k + 1 (+ 2)]: k ascending, k-mers in alphabetical order, then the rest.
     """
     sizes = [4**k for k in range(shortest, longest + 1)]
-    extra = 1 + (2 if cds is not None and splice is not None else 0)
+    tracks = zip(cds, splice, strict=True) if cds is not None and splice is not None else None
+    extra = 3 if tracks else 1
     features = np.zeros((len(sequences), sum(sizes) + extra), np.float32)
     for row, sequence in enumerate(sequences):
         codes = encode_bases(sequence)
@@ -40,10 +41,11 @@ def kmer_features(
             start += size
         known = (codes < 4).sum()
         features[row, start] = ((codes == 1) | (codes == 2)).sum() / known if known else 0.0
-        if extra == 3:
-            coding = np.flatnonzero(cds[row])
+        if tracks:
+            codons, exons = next(tracks)
+            coding = np.flatnonzero(codons)
             features[row, start + 1] = coding[-1] + 3 - coding[0] if len(coding) else 0.0
-            features[row, start + 2] = np.sum(splice[row])
+            features[row, start + 2] = np.sum(exons)
     return features
 
 

@@ -254,7 +254,8 @@ def leaf_posterior(
     """
 
     def compared(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(np.asarray(part[rows, columns]).ravel() for part in (sums.matched, sums.aligned))
+        matched, aligned = (np.asarray(part[rows, columns]).ravel() for part in (sums.matched, sums.aligned))
+        return matched, aligned
 
     agreement = None if clades is None else _agreement(sums.best, clades)
     return _posterior(sums.bits, compared, sums.genes, sums.leaves, others, vote_scale, agreement)
@@ -310,8 +311,8 @@ def pooled_posteriors(
             mine = (np.asarray(part[rows, columns]).ravel() for part in own)
             return tuple(theirs + part for theirs, part in zip(gathered(rows, columns), mine, strict=True))
 
-        agreement = [None, None]
-        if clades is not None:
+        agreement: list = [None, None]
+        if clades is not None and sums.best is not None:
             best = gather @ sums.best
             agreement = [_agreement(counted, clades) for counted in (best, best + sums.best[block])]
         genes = gather @ sums.genes

@@ -63,9 +63,8 @@ def look(sums: HitSums, members: sparse.csr_matrix, tree: LabelTree) -> Seen:
     def together(part: sparse.csr_matrix) -> sparse.csr_matrix:
         return (members @ part).tocsr()
 
-    of_groups = HitSums(
-        *map(together, (sums.bits, sums.matched, sums.aligned)), members @ sums.genes, sums.leaves, together(sums.best)
-    )
+    bits, matched, aligned = map(together, (sums.bits, sums.matched, sums.aligned))
+    of_groups = HitSums(bits, matched, aligned, members @ sums.genes, sums.leaves, together(sums.best))
     column, rows = np.asarray(of_groups.bits.argmax(axis=1)).ravel(), np.arange(members.shape[0])
     matched, aligned = (np.asarray(part[rows, column]).ravel() for part in (of_groups.matched, of_groups.aligned))
     identity = matched / np.maximum(aligned, 1e-9)

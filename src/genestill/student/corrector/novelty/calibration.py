@@ -94,7 +94,8 @@ class Calibration:
 
     def judge(self, features: np.ndarray) -> np.ndarray:
         """Log odds that the reference lacks species, genus and family of groups: float64 [n, 3], falling."""
-        return log_odds_of(sum(model.steps(features) for model in self.models) / len(self.models))
+        total = sum((model.steps(features) for model in self.models), np.zeros(()))
+        return log_odds_of(total / len(self.models))
 
     def virtual_samples(self, weights: np.ndarray, random: np.random.Generator) -> "VirtualSamples":
         """Samples of the units under references that lack some of their clades; units have ``weights`` [units].

@@ -167,9 +167,9 @@ def _parts(
                 of_group.append(one)
             rows.append(np.full(len(part), unit))
             columns.append(part)
-    rows, columns = (np.concatenate(part) if part else np.empty(0, int) for part in (rows, columns))
+    row, column = (np.concatenate(part) if part else np.empty(0, int) for part in (rows, columns))
     shape = (len(of_group), members.shape[1])
-    return sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape), np.array(of_group, dtype=np.int64)
+    return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=shape), np.array(of_group, dtype=np.int64)
 
 
 def _cases(
@@ -181,11 +181,12 @@ def _cases(
     lacking the same, the lower one counts.
     """
     family = clades_of(species, tree)[:, RANKS.index("family")]
-    parts, before = [], None
+    parts = []
+    before = look(whole, units, tree)
     for rank, sums in enumerate([whole, *(one.sums for one in withheld)], start=-1):
-        seen = look(sums, units, tree)
+        seen = before if rank < 0 else look(sums, units, tree)
         if rank < 0:
-            before, absent = seen, np.zeros((len(species), len(LEDGER_RANKS)), dtype=bool)
+            absent = np.zeros((len(species), len(LEDGER_RANKS)), dtype=bool)
             usable = seen.genes > 0
             last = absent
         else:
