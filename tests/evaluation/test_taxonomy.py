@@ -350,7 +350,7 @@ def test_clustered_contigs_widen_the_interval():
 lineages = st.sampled_from(["A a", "A b", "A", "B a", "none"])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.tuples(lineages, lineages, st.sampled_from(["A a", "B a", "A b"])), min_size=1, max_size=12))
 def test_counts_of_all_outcomes_add_up(tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("counts")

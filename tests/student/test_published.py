@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -35,26 +37,33 @@ def community(tree):
     return contigs, genome, nodes, embeddings
 
 
+@pytest.fixture(scope="module")
+def trained(tree, community):
+    """Trains with a teacher, once for all tests: (probabilities, the teacher's)."""
+    contigs, _, nodes, embeddings = community
+
+    def train(teacher):
+        settings = PublishedSettings(**QUICK, teacher=teacher, head_learning_rate=1e-2)
+        return train_published(contigs, nodes, tree, embeddings, settings, seed=1)
+
+    return functools.cache(train)
+
+
 def right(probabilities, genome, tree):
     called = predictions_of([str(i) for i in range(len(genome))], probabilities, tree, 0.5)["species"]
     return np.mean([name == LINEAGES[g][-1] for name, g in zip(called, genome, strict=True)])
 
 
 @pytest.mark.parametrize("teacher", ["embeddings", "none", "self"])
-def test_every_control_learns_the_labels_and_extends_them_to_unlabelled_contigs(tree, community, teacher):
-    contigs, genome, nodes, embeddings = community
-    settings = PublishedSettings(**QUICK, teacher=teacher, head_learning_rate=1e-2)
-    said, taught = train_published(contigs, nodes, tree, embeddings, settings, seed=1)
+def test_every_control_learns_the_labels_and_extends_them_to_unlabelled_contigs(tree, community, trained, teacher):
+    said, taught = trained(teacher)
     np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
-    assert right(said, genome, tree) > 0.9
+    assert right(said, community[1], tree) > 0.9
     assert (taught is not None) == (teacher == "embeddings")
 
 
-def test_the_teacher_changes_the_student(tree, community):
-    contigs, _, nodes, embeddings = community
-    with_teacher, _ = train_published(contigs, nodes, tree, embeddings, PublishedSettings(**QUICK), seed=1)
-    without, _ = train_published(contigs, nodes, tree, None, PublishedSettings(**QUICK, teacher="none"), seed=1)
-    assert np.abs(with_teacher - without).max() > 1e-3
+def test_the_teacher_changes_the_student(trained):
+    assert np.abs(trained("embeddings")[0] - trained("none")[0]).max() > 1e-3
 
 
 def test_a_killed_training_goes_on_to_the_same_predictions(tree, community, tmp_path, monkeypatch):

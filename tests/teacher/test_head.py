@@ -63,7 +63,8 @@ def test_without_any_label_the_answer_is_even(tree):
     np.testing.assert_allclose(found, 1 / len(tree.leaves), rtol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_soft_labels(tree):
+def test_the_same_seed_gives_the_same_soft_labels(tree, monkeypatch):
+    monkeypatch.setattr(head, "STEPS", 20)
     random = np.random.default_rng(0)
     genome = np.repeat(np.arange(4), 10)
     nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
@@ -71,7 +72,8 @@ def test_the_same_seed_gives_the_same_soft_labels(tree):
     np.testing.assert_array_equal(soft_labels(inputs, nodes, tree, 2, 7), soft_labels(inputs, nodes, tree, 2, 7))
 
 
-def test_how_shards_are_cut_into_blocks_does_not_change_the_soft_labels(tree):
+def test_how_shards_are_cut_into_blocks_does_not_change_the_soft_labels(tree, monkeypatch):
+    monkeypatch.setattr(head, "STEPS", 20)
     random = np.random.default_rng(0)
     genome = np.repeat(np.arange(4), 15)
     nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])

@@ -19,6 +19,7 @@ DOUBLE = Path(__file__).parent / "conda_double"
 
 pytestmark = [
     pytest.mark.workflow,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the local channel is built for linux-64"),
     pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the environment files name Python 3.11"),
 ]
@@ -70,7 +71,6 @@ def run_rule(folder: Path, snakefile: str, environment: dict[str, str]) -> subpr
     )
 
 
-@pytest.mark.slow
 def test_a_rule_works_in_the_environment_that_snakemake_made_for_it(tmp_path, conda):
     finished = run_rule(tmp_path, SNAKEFILE, conda)
     assert finished.returncode == 0, finished.stderr
