@@ -46,10 +46,11 @@ test-lowest: setup ## fast tests with the lowest versions that pyproject.toml al
 test-newest: setup ## fast tests with the newest versions that pyproject.toml allows, in an environment of their own
 	scripts/test_versions highest -n $(CORES)
 
-lint: setup ## ruff, snakefmt, snakemake --lint
+lint: setup ## ruff, snakefmt, mypy, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
 docs: setup ## build the documentation into site/, without network

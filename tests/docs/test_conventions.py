@@ -62,6 +62,15 @@ def test_the_workflow_catalogue_finds_what_it_looks_for():
         assert (ROOT / needed).is_file()
 
 
+def test_pre_commit_checks_what_make_lint_checks():
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    commands = [line.removeprefix("\t$(BIN)/") for line in recipe.splitlines()]
+    of_make = {re.sub(r"( \.| Snakefile workflow)$", "", command) for command in commands}
+    [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    entries = {hook["entry"].removeprefix(".venv/bin/") for hook in repository["hooks"]}
+    assert {entry.removesuffix(" --force-exclude") for entry in entries} == of_make
+
+
 def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     shown = set(re.findall(r":\s+([\w/-]+\.md)", text))
