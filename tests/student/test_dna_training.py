@@ -28,7 +28,7 @@ from genestill.student.dna.pretraining import masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import build_student, open_student, save_student
 from genestill.student.dna.tasks import read_task
-from genestill.student.encoders.adapters import SingleBaseAdapter, open_adapter
+from genestill.student.encoders.adapters import SingleBaseAdapter, collate, open_adapter
 from genestill.student.encoders.classification import Classifier
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.teacher.architectures.architecture import find_architecture
@@ -622,3 +622,25 @@ def test_a_two_column_table_gives_a_classifier_that_classifies_files(corpus, tmp
     words[2] = tmp_path / "student"
     assert main(["--quiet", "student", "classify", *map(str, words)]) == 2
     assert "no classifier" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["disentangled", "absolute", "rotary"])
+def test_the_onnx_graph_of_a_byte_pair_student_says_the_same_at_other_shapes(corpus, tmp_path, attention):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(1)
+    student, adapter = Start(
+        "deberta-tiny", tokenizer=str(corpus / "tokenizer"), attention=attention, max_tokens=96
+    ).open()
+    save_student(tmp_path / "student", student.eval(), adapter, {})
+    file = tmp_path / "student.onnx"
+    assert main(["--quiet", "student", "export-onnx", "--model", str(tmp_path / "student"), "-o", str(file)]) == 0
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    rows = [adapter.encode(random_dna(np.random.default_rng(length), length)) for length in (30, 150)]
+    batch = collate(rows, adapter.pad)
+    feeds = {name: batch[name].numpy() for name in ("input_ids", "attention_mask")}
+    _, pooled = session.run(None, feeds)
+    records = [Record(str(length), random_dna(np.random.default_rng(length), length)) for length in (30, 150)]
+    expected = Embedder(tmp_path / "student", "cpu", threads=1).embed(records)
+    np.testing.assert_allclose(pooled, expected, rtol=1e-3, atol=1e-4)

@@ -54,7 +54,8 @@ model = AutoModel.from_pretrained("this folder").eval()
 tokenizer = AutoTokenizer.from_pretrained("this folder")
 ```
 
-Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o embeddings.parquet`.""",
+Files of any size: `genestill student embed sequences.fa.gz --model FOLDER -o embeddings.parquet`. Without torch:
+`genestill student export-onnx --model FOLDER -o student.onnx`.""",
     ),
     "classifier": (
         ["dna", "text-classification"],

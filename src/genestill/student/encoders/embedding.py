@@ -76,7 +76,7 @@ class Embedder:
     ):
         self.device = choose_device(device)
         if model is None:
-            model = open_model(folder) if _model_type(folder) in OF_TRANSFORMERS else open_student(folder)
+            model = open_body(folder)
         self.model = model.to(self.device)
         self.adapter = open_adapter(folder)
         config = self.model.config
@@ -210,6 +210,11 @@ def _model_type(folder: str | Path) -> str | None:
     except InputError as error:
         raise InputError(f"{folder}: no student that opens ({error})") from None
     return config.get("model_type") if isinstance(config, dict) else None
+
+
+def open_body(folder: str | Path) -> PreTrainedModel:
+    """The student in a folder without its head, an encoder or a model of transformers; raises as those that open it."""
+    return open_model(folder) if _model_type(folder) in OF_TRANSFORMERS else open_student(folder)
 
 
 def open_model(folder: str | Path) -> PreTrainedModel:

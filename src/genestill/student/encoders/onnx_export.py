@@ -1,4 +1,4 @@
-"""A student as ONNX, for runtimes without torch. Batch size and length stay free for both backbones."""
+"""A student as ONNX, for runtimes without torch. Batch size and length stay free."""
 
 import importlib.util
 import logging
@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.files import write_aside
 from genestill.core.logs import logger
-from genestill.student.encoders.embedding import open_student
+from genestill.core.pooling import pool
+from genestill.student.encoders.adapters import longest_input
+from genestill.student.encoders.embedding import open_body
 from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import encode_batch
 
@@ -31,9 +34,27 @@ class _Graph(nn.Module):
         return hidden, self.model.embedding(hidden, attention_mask, regions=more.get("regions"))
 
 
-def _more_inputs(model: EncoderModel) -> list[str]:
-    """What the student reads beside the bases and the mask."""
+class _GraphOfTransformers(nn.Module):
+    """A DeBERTa or a RoFormer, pooled as its configuration says, by the mean where it says nothing."""
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__()
+        self.model, self.pooling = model, getattr(model.config, "pooling", "mean")
+
+    def forward(self, input_ids, attention_mask):
+        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return hidden, pool(hidden, attention_mask, self.pooling)
+
+
+def _graph_of(model: PreTrainedModel) -> nn.Module:
+    return (_Graph if isinstance(model, EncoderModel) else _GraphOfTransformers)(model).eval()
+
+
+def _more_inputs(model: PreTrainedModel) -> list[str]:
+    """What the student reads beside the tokens and the mask."""
     config = model.config
+    if not isinstance(model, EncoderModel):
+        return []
     return ["tracks"] * bool(config.tracks) + ["regions"] * config.reads_regions
 
 
@@ -43,6 +64,7 @@ def export_onnx(folder: str | Path, output: str | Path) -> None:
     The graph maps input_ids int64 [batch, length], attention_mask int64 [batch, length], for a student with tracks
     tracks float32 [batch, length, T], and for one that reads regions regions int64 [batch, length], to
     last_hidden_state [batch, length, H] and pooled [batch, size], the embedding.
+    A student over byte pairs or k-mers takes ids of its tokenizer, special tokens included.
     The delta rule's loop over chunks becomes ONNX's Scan, and its triangular system a fixed number of products, since
     ONNX has no triangular solver.
 
@@ -54,15 +76,16 @@ def export_onnx(folder: str | Path, output: str | Path) -> None:
         raise InputError(f"ONNX export needs {', '.join(missing)}; install genestill with the extra 'onnx'")
     for chatty in ("onnxscript", "onnx_ir", "torch.onnx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    model = open_student(folder)
-    example = _example(model, (3, 1200))
+    model = open_body(folder)
+    longest = longest_input(model.config)
+    example = _example(model, (3, min(1200, longest)))
     batch = length = torch.export.Dim.DYNAMIC
     free = {0: batch, 1: length}
     names = ["input_ids", "attention_mask", *_more_inputs(model)]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the exporter, about its own workings
         program = torch.onnx.export(
-            _Graph(model).eval(),
+            _graph_of(model),
             example,
             dynamo=True,
             opset_version=OPSET,
@@ -73,16 +96,21 @@ def export_onnx(folder: str | Path, output: str | Path) -> None:
         )
     with write_aside(output) as aside:
         program.save(str(aside), external_data=False)
-        worst = max(_difference(model, aside, shape) for shape in ((1, 2), (1, 33), (2, 700), (4, 96)))
+        shapes = [(rows, min(length, longest)) for rows, length in ((1, 2), (1, 33), (2, 700), (4, 96))]
+        worst = max(_difference(model, aside, shape) for shape in shapes)
         if not worst <= TOLERANCE:
             raise CheckFailed(f"the ONNX graph differs from torch by {worst:.2g} of the largest value")
     logger.info("%s: largest difference from torch %.2g of the largest value", output, worst)
 
 
-def _example(model: EncoderModel, shape: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+def _example(model: PreTrainedModel, shape: tuple[int, int]) -> tuple[torch.Tensor, ...]:
     generator = np.random.default_rng(0)
     batch, length = shape
     lengths = [length, *generator.integers(1, length + 1, batch - 1)]
+    if not isinstance(model, EncoderModel):
+        mask = (np.arange(length) < np.array(lengths)[:, None]).astype(np.int64)
+        ids = np.where(mask, generator.integers(0, model.config.vocab_size, shape), model.config.pad_token_id)
+        return torch.from_numpy(ids), torch.from_numpy(mask)
     sequences = ["".join(generator.choice(list("ACGTN"), count)) for count in lengths]
     inputs = [torch.from_numpy(x) for x in encode_batch(sequences)]
     if model.config.tracks:
@@ -93,14 +121,14 @@ def _example(model: EncoderModel, shape: tuple[int, int]) -> tuple[torch.Tensor,
     return tuple(inputs)
 
 
-def _difference(model: EncoderModel, file: Path, shape: tuple[int, int]) -> float:
+def _difference(model: PreTrainedModel, file: Path, shape: tuple[int, int]) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     inputs = _example(model, shape)
     feeds = {given.name: x.numpy() for given, x in zip(session.get_inputs(), inputs, strict=True)}
     with torch.inference_mode():
-        expected = _Graph(model)(*inputs)
+        expected = _graph_of(model)(*inputs)
     worst = 0.0
     for found, wanted in zip(session.run(None, feeds), expected, strict=True):
         wanted = wanted.numpy()
