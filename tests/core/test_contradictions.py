@@ -7,7 +7,7 @@ import pytest
 from genestill.core.configuration import complete_configuration, merge, read_yaml
 from genestill.core.contradictions import refuse_contradictions
 from genestill.core.errors import InputError
-from genestill.core.recipes import needed_representations
+from genestill.core.recipes import needed_representations, with_initial_students
 
 ROOT = Path(__file__).parents[2]
 RECIPES, SCHEMAS = ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
@@ -42,6 +42,17 @@ def test_contradictory_settings_of_the_taxonomy_recipe_are_refused(settings, wor
         check({"recipe": "taxdistill", "dataset": dataset, **settings})
 
 
+def test_a_student_cannot_go_on_from_itself_and_one_that_goes_on_from_another_names_its_folder():
+    dna = {
+        "students": {"a": {"method": "pretrain", "initial": "untrained"}, "b": {"method": "pretrain", "initial": "b"}}
+    }
+    settings = {"recipe": "had", "dataset": {"name": "x"}, "dna": dna}
+    completed = with_initial_students(complete_configuration(settings, RECIPES, SCHEMAS))
+    assert completed["dna"]["students"]["a"]["initial"] == "results/had/x/student/untrained/model"
+    with pytest.raises(InputError, match=r"dna\.students\.b: initial names the student itself"):
+        refuse_contradictions(completed)
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
 def test_configurations_of_the_project_hold_no_contradiction(file):
     check(read_yaml(file))
@@ -69,6 +80,20 @@ def test_settings_of_one_command_that_contradict_each_other_are_refused_before_i
         ({"trainings": 2}, "dna.trainings is 2, but there are 1 dna.seeds"),
         ({"compared_with": "undistilled"}, "dna.compared_with is 'undistilled'; expected one of distilled-probe"),
         ({"task_epochs": {"gue/mouse": 3}}, "dna.task_epochs names 'gue/mouse'; expected one of origin/phylum"),
+        (
+            {"questions": {"x": {"model": "distilled", "minus": "untrained", "tasks": ["a/b"]}}},
+            "dna.questions.x.tasks names 'a/b'; expected some of origin/phylum",
+        ),
+        ({"admission_tasks": ["a/b"]}, "dna.admission_tasks names 'a/b'"),
+        ({"by_method": {"probe": {"tasks": ["a/b"]}}}, "dna.by_method.probe.tasks names 'a/b'"),
+        ({"by_method": {"full": {"seeds": [1, 4]}}}, "dna.by_method.full.seeds names 4; expected some of dna.seeds"),
+        ({"protocol": "published", "folds": 3, "seeds": [1, 2, 3]}, "expected no dna.folds"),
+        ({"students": {"a": {"method": "pretrain", "corpus": "b"}}}, "dna.students.a: corpus is 'b'; expected one of"),
+        (
+            {"students": {"a": {"method": "pretrain", "tokens": "3-mers"}}},
+            "tokens and attention are settings of deberta",
+        ),
+        ({"students": {"a": {"method": "pretrain", "teacher": "random"}}}, "teacher is not a setting of the method"),
         ({"folds": 3}, "dna.folds is 3, but there are 1 dna.seeds"),
         ({"students": {"a": {"method": "distil", "masking": "groups"}}}, "dna.students.a: masking is not a setting of"),
         ({"students": {"a": {"method": "distil", "objective": "aligned"}}}, r"students\.a: .* no term 'aligned'"),

@@ -155,6 +155,7 @@ DNA_NOT_OF_TRAINING = {
     "corpus",
     "tokens",
     "pooling",
+    "learning_rates",
     "training_rows",
 }
 
@@ -198,7 +199,10 @@ def dna_fine_tuning(wildcards):
     Passes of None are left to the command, which makes 20.
     """
     task = f"{wildcards.benchmark_name}/{wildcards.task}"
-    way = dna_way(DNA, wildcards.method)
+    way, student = dna_way(DNA, wildcards.method), wildcards.student
+    own = (
+        DNA_STUDENTS[student].get("learning_rates") if student in DNA_STUDENTS else None
+    )
     epochs = (
         DNA["task_epochs"].get(task) or way.epochs or DNA_PUBLISHED_EPOCHS.get(task)
     )
@@ -206,7 +210,7 @@ def dna_fine_tuning(wildcards):
         reverse_complement_augmentation=DNA["reverse_complement_augmentation"],
         epochs=epochs,
         batch=DNA["batch"],
-        learning_rates=way.learning_rates,
+        learning_rates=own or way.learning_rates,
         **dna_fold(task, wildcards.model_seed),
     )
 
