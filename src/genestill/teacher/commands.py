@@ -73,7 +73,7 @@ def _run_pretrain(options) -> dict:
 def _add_randomise(commands) -> None:
     summary = "a teacher's architecture and tokenizer with random weights, as a control"
     parser = commands.add_parser("randomise", help=summary, description=summary)
-    _add_model(parser)
+    _add_model(parser, runs=False)
     add_seed(parser, "the weights")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
     parser.set_defaults(run=_run_randomise)
@@ -98,11 +98,12 @@ def _add_genomes(parser) -> None:
     )
 
 
-def _add_model(parser) -> None:
+def _add_model(parser, runs: bool = True) -> None:
     parser.add_argument(
         "--model", required=True, metavar="FOLDER|NAME", help="model folder, or the name of a fetched one"
     )
-    add_device(parser)
+    if runs:
+        add_device(parser)
 
 
 def _add_check(commands) -> None:
