@@ -35,12 +35,15 @@ def arguments(text):
 
 
 def functions():
-    """Functions of the rule files, by name, as syntax trees."""
+    """Functions of the rule files, and constants that are a call of one, by name, as syntax trees."""
     found = {}
     for file in RULES:
-        for text in re.findall(r"^def \w+\(.*?(?=^\S|\Z)", file.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        source = file.read_text(encoding="utf-8")
+        for text in re.findall(r"^def \w+\(.*?(?=^\S|\Z)", source, re.DOTALL | re.MULTILINE):
             function = ast.parse(text).body[0]
             found[function.name] = function
+        for name, text in re.findall(r"^([A-Z_]+) = (\w+\(\n(?: .*\n)*\))$", source, re.MULTILINE):
+            found[name] = ast.parse(text, mode="eval").body
     return found
 
 
@@ -68,6 +71,8 @@ def is_quoted(node, known):
         name = ast.unparse(node.func)
     if name == "options":
         return True
+    if isinstance(known.get(name), ast.expr):
+        return is_quoted(known[name], known)
     returned = (
         [inner.value for inner in ast.walk(known[name]) if isinstance(inner, ast.Return)] if name in known else []
     )

@@ -128,8 +128,9 @@ def device(wildcards, resources):
 
 def device_of_training(wildcards, resources):
     """`device`, and whether the model is compiled, which is for a GPU."""
-    compiled = " --compile" if resources.gpu and config["teacher"]["compile"] else ""
-    return device(wildcards, resources) + compiled
+    return device(wildcards, resources) + (
+        " --compile" if resources.gpu and config["teacher"]["compile"] else ""
+    )
 
 
 # Snakemake does not compare a parameter that asks for resources, as these two do, with that of the run before.

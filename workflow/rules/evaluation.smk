@@ -361,6 +361,7 @@ rule draw_run_figures:
 rule summarise_taxonomy:
     input:
         scored=f"{EVALUATION}/metrics.parquet",
+        metrics=f"{EVALUATION}/metrics.parquet" if TRUTH else [],
         predictions=[] if ONLY_SCORES else list(STUDENT_PREDICTIONS.values()),
         index=EVALUATED_INDEX,
         abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
@@ -410,22 +411,23 @@ rule summarise_taxonomy:
         ),
         student=options(student=None if ONLY_SCORES else STUDENT_NAME),
         files=lambda wildcards, input: options(
-            metrics=input.scored if TRUTH else None,
+            metrics=input.metrics,
             predictions=input.predictions,
             index=input.index,
             abundance=input.abundance,
             picture=input.picture,
             ledger=[Path(file).parent for file in input.ledger[:1]],
         ),
-        downloads=lambda wildcards, input: downloads(
+        downloads=lambda wildcards, input, output: downloads(
             lineage_of_every_contig=input.exported
             and f"{input.exported}/predictions.tsv",
             groups_of_contigs_that_are_probably_new=next(
                 (file for file in input.ledger if file.endswith("novel_groups.tsv")),
                 None,
             ),
-            share_of_each_outcome_in_each_sample=input.exported
-            and f"{EVALUATION}/outcomes.tsv",
+            share_of_each_outcome_in_each_sample=next(
+                (file for file in output if file.endswith("outcomes.tsv")), None
+            ),
         ),
     shell:
         "python -m genestill evaluation summary {params.run} {params.facts}"
