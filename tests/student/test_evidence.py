@@ -205,6 +205,22 @@ def test_without_abundances_neighbours_are_not_asked_whatever_the_teacher(tree, 
     np.testing.assert_array_equal(found.posterior.toarray(), found.own.toarray())
 
 
+def test_neighbours_of_a_sister_species_take_no_name_from_contigs_that_are_sure_of_theirs(tree):
+    """One sample tells sister genomes of the same depth not apart: half of every contig's neighbours are wrong."""
+    ids = [f"{taxid}.{number}" for number in range(20) for taxid in (11, 12)]
+    rows = [
+        row
+        for name in ids
+        for near, far in [(11, 12) if name.startswith("11") else (12, 11)]
+        for row in genes(near, 0.995, contig=name) + genes(far, 0.85, contig=name)
+    ]
+    evidence = HitEvidence(sum_hits([hits_of(rows, ids)], ids, LINEAGES, tree), tree)
+    index = np.array([[other for other in range(len(ids)) if other != number] for number in range(len(ids))])
+    found = targets_of_evidence(evidence, Neighbourhood(index, np.full(index.shape, 0.7))).posterior.toarray()
+    right = [leaf_named(tree, LINEAGES[int(name[:2])][-1]) for name in ids]
+    assert (found[np.arange(len(ids)), right] > 0.9).all()
+
+
 rows_of_probabilities = st.lists(
     st.lists(st.floats(0, 1), min_size=4, max_size=4).map(lambda row: row if sum(row) > 0.01 else [0.0] * 4),
     min_size=3,

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import parse_lineage
@@ -15,9 +16,18 @@ from genestill.core.tables import write_table
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.novelty import ledger
 from genestill.student.corrector.novelty.absence import withhold
-from genestill.student.corrector.novelty.calibration import log_odds_of, shares
+from genestill.student.corrector.novelty.calibration import (
+    GENERAL,
+    Calibration,
+    Cases,
+    Model,
+    fit_towards,
+    log_odds_of,
+    shares,
+)
 from genestill.student.corrector.novelty.conformal import half_width, threshold
 from genestill.student.corrector.novelty.groups import group_contigs, propagate_labels
+from genestill.student.corrector.novelty.set_aside import read_set_aside
 from genestill.student.corrector.settings import NoveltySettings
 
 ABOVE = "d__Bacteria;p__P;c__C;o__O;f__"
@@ -117,6 +127,38 @@ def test_a_family_is_absent_less_probably_than_its_genus_and_that_than_its_speci
     assert (np.diff(log_odds, axis=1) <= 1e-9).all()
 
 
+def test_where_no_family_of_the_sample_lacks_only_its_genus_the_general_weights_stay():
+    # Every case lacks species, genus and family, or nothing: nothing tells when a family is there without its genus.
+    absent = np.repeat([[True] * 3, [False] * 3], 6, axis=0)
+    cases = Cases(
+        np.random.default_rng(1).normal(size=(12, 4)), absent, np.arange(12), np.full(12, 50.0), np.arange(12)
+    )
+    assert np.array(Model(cases, np.ones(12, dtype=bool)).weights) == pytest.approx(np.array(GENERAL))
+
+
+def test_with_few_families_of_either_answer_no_group_is_called_a_new_genus_however_clear_it_is():
+    random = np.random.default_rng(1)
+
+    def thresholds(families):
+        absent = np.repeat([[False] * 3, [True, False, False], [True, True, False], [True] * 3], families, axis=0)
+        features = np.where(absent[:, [0, 1, 1, 2]], [9.0, -5, -5, -5], [-9.0, 5, 5, 5]) + random.normal(
+            size=(4 * families, 4)
+        )
+        numbers = np.tile(np.arange(families), 4)
+        calibration = Calibration(Cases(features, absent, numbers, np.full(len(numbers), 50.0), numbers), random)
+        return calibration.thresholds(calibration.virtual_samples(np.ones(families), random), 0.05)[1]
+
+    assert np.isfinite(thresholds(8)).tolist() == [True, False, False]
+    assert np.isfinite(thresholds(9)).tolist() == [True, True, True]
+
+
+def test_a_regression_moves_from_its_general_weights_as_far_as_there_are_observations():
+    features, outcomes = np.repeat([[1.0], [-1.0]], 5, axis=0), np.repeat([True, False], 5)
+    slopes = [fit_towards(np.zeros(2), features, outcomes, np.full(10, count))[0] for count in (0, 0.1, 1, 10)]
+    assert slopes[0] == 0
+    assert (np.diff(slopes) > 0.1).all()
+
+
 def test_shares_are_weighted_means_and_sure_groups_have_nearly_no_deviation():
     share, deviation = shares(np.array([[1.0, 1, 0], [0, 0, 0]]), np.array([[3.0], [1]]))
     assert share.tolist() == [[0.75, 0.75, 0]]
@@ -200,3 +242,32 @@ def test_with_few_families_boundaries_tell_the_shares_without_intervals_and_no_g
     assert not judged.novel.any()
     assert table.loc["species", "share"] == pytest.approx(0.5, abs=0.05)
     assert table[["low", "high"]].isna().all(axis=None)
+
+
+def test_plasmids_and_viruses_of_genomad_are_set_aside_and_contigs_with_a_provirus_are_not(tmp_path):
+    plasmids, viruses = tmp_path / "x_plasmid_summary.tsv", tmp_path / "x_virus_summary.tsv"
+    plasmids.write_text("seq_name\tlength\tplasmid_score\na\t9\t.9\nz\t9\t.9\n")
+    viruses.write_text("seq_name\tlength\tvirus_score\nb\t9\t.9\nc|provirus_2_90\t9\t.9\n")
+    assert read_set_aside([plasmids, viruses], ["a", "b", "c"]) == {"a": "plasmid", "b": "virus"}
+    viruses.write_text("seq_name\tlength\tvirus_score\nb\t9\n")
+    with pytest.raises(InputError, match="line 2 has 2 cells; expected 3"):
+        read_set_aside([viruses], ["b"])
+    viruses.write_text("contig\tscore\n")
+    with pytest.raises(InputError, match="expected the columns of geNomad's"):
+        read_set_aside([viruses], ["b"])
+
+
+def test_what_is_set_aside_is_in_no_group_and_no_share(tmp_path):
+    names = family_of_two_genera(0)
+    lines = [f"{100 + number}\t{name}\n" for number, name in enumerate(names)]
+    (tmp_path / "lineages.tsv").write_text("taxid\tlineage\n" + "".join(lines))
+    rows = rows_of_contig("known", 0, 0.99, np.random.default_rng(1)) + rows_of_contig(
+        "new", 2, 0.8, np.random.default_rng(2)
+    )
+    table = pd.DataFrame(rows, columns=HITS.names)
+    write_table(tmp_path / "hits.parquet", table[table["target_taxid"] < 103], HITS)
+    tree = LabelTree.from_lineages([parse_lineage(name) for name in names], other_children=True)
+    sample = Contigs(["new", "known"], np.full(2, 30_000), np.zeros((2, 103), np.float32), None, [])
+    judged = ledger.find_novelty(sample, tmp_path / "hits.parquet", tree, tmp_path, NoveltySettings(), 1, ["new"])
+    assert judged.group.tolist() == [-1, 0]
+    assert ledger.table_of_shares(judged, sample).set_index("rank").loc["species", "share"] < 0.1

@@ -100,6 +100,7 @@ rule find_novelty:
         abundance=f"{RESULTS}/reference/abundance.parquet",
         hits=f"{RESULTS}/labels/hits.parquet",
         alignments=lambda wildcards: evidence_tables(wildcards).get("alignments", []),
+        set_aside=config["dataset"].get("set_aside") or [],
         tree=f"{RESULTS}/labels/label_tree.tsv",
         taxonomy=f"{RESULTS}/reference/taxonomy",
     output:
@@ -123,13 +124,15 @@ rule find_novelty:
         ),
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        alignments=lambda wildcards, input: options(alignments=input.alignments),
+        more=lambda wildcards, input: options(
+            alignments=input.alignments, set_aside=input.set_aside
+        ),
         settings=options(**select_settings(STUDENT, NoveltySettings)),
         seed=config["seed"],
         folder=lambda wildcards, output: Path(output.shares).parent,
     shell:
         "python -m genestill student novelty --contigs {input.contigs:q} --index {input.index:q}"
-        " --abundance {input.abundance:q} --hits {input.hits:q} {params.alignments} --tree {input.tree:q}"
+        " --abundance {input.abundance:q} --hits {input.hits:q} {params.more} --tree {input.tree:q}"
         " --taxonomy {input.taxonomy:q} {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 

@@ -31,7 +31,10 @@ _ABSENT = (
     "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
     "share of which nothing is known, left out of the others."
 )
-_NEW = "new: highest rank that the reference lacks. proteins, nucleotides: identity to the nearest species."
+_NEW = (
+    "new: highest rank at which the group is called so. proteins, nucleotides: identity to the nearest species. genus "
+    "absent, family absent: probability that the reference lacks them."
+)
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,11 @@ def ledger_tables(ledger: Ledger) -> list[str | Table]:
         nearest = "-" if pd.isna(row.nearest) else row.nearest.rpartition("__")[2]
         depth = "-" if pd.isna(row.depth) else f"{row.depth:.1f}"
         identities = [_identity(row.identity_proteins), _identity(row.identity_nucleotides)]
-        rows.append([str(row.group), row.novel, _megabases(row.bases), str(row.contigs), depth, *identities, nearest])
-    columns = ["group", "new", "Mb", "contigs", "depth", "proteins", "nucleotides", "nearest species"]
+        absent = [f"{row.absent_genus:.2f}", f"{row.absent_family:.2f}"]
+        size = [_megabases(row.bases), str(row.contigs), depth]
+        rows.append([str(row.group), row.novel, *size, *identities, *absent, nearest])
+    columns = ["group", "new", "Mb", "contigs", "depth", "proteins", "nucleotides", "genus absent", "family absent"]
+    columns.append("nearest species")
     blocks.append(Table(columns, rows, title + _first(novel, "groups")))
     return [*blocks, f"{_ABSENT} {_NEW}"]
 

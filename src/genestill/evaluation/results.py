@@ -53,6 +53,7 @@ HEADLINES: dict[str, dict[str, tuple]] = {
 # Where a step runs, what is drawn or checked beside the figures, and what is called novel, changes none of the models'.
 _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
+    "dataset": ("set_aside",),
     "student": ("false_discovery_rate", "smallest_group"),
     "evaluation": ("amber", "predictions"),
 }

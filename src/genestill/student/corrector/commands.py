@@ -48,6 +48,9 @@ def _add_novelty(commands) -> None:
     _add_sources(parser)
     parser.add_argument("--hits", required=True, metavar="PARQUET", help="what labels search saw")
     parser.add_argument("--alignments", metavar="PARQUET", help="what labels align saw, for identities of groups")
+    parser.add_argument(
+        "--set-aside", nargs="*", default=[], metavar="TSV", help="plasmid and virus summaries of geNomad"
+    )
     parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     add_settings(parser, NoveltySettings)
@@ -59,7 +62,7 @@ def _add_novelty(commands) -> None:
 def _run_novelty(options) -> dict:
     from genestill.student.corrector.novelty.ledger import Files, write_ledger
 
-    names = ("contigs", "index", "hits", "tree", "taxonomy", "abundance", "alignments")
+    names = ("contigs", "index", "hits", "tree", "taxonomy", "abundance", "alignments", "set_aside")
     files = Files(**{name: getattr(options, name) for name in names})
     return write_ledger(files, settings_of(NoveltySettings, options), options.seed, options.output)
 

@@ -202,19 +202,19 @@ def find_neighbours(
     return Neighbourhood(index, np.minimum(probability, CERTAIN).reshape(index.shape))
 
 
-def fit_logistic(features: np.ndarray, outcomes: np.ndarray, counts: np.ndarray | float = 1.0) -> np.ndarray:
+def fit_logistic(features: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
     """Weights of a logistic regression, the intercept last: float64 [f + 1].
 
     Minimises Σ log loss + ½|w|², the intercept left out of the penalty: scikit-learn's default, whose import would
-    take a fifth of the corrector's memory. ``counts`` [n] is how often each row counts.
+    take a fifth of the corrector's memory.
     """
     signs = np.where(outcomes, 1.0, -1.0)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (features @ weights[:-1] + weights[-1])
-        pull = -counts * signs * expit(-margins)
+        pull = -signs * expit(-margins)
         gradient = np.append(pull @ features + weights[:-1], pull.sum())
-        return float((counts * np.logaddexp(0, -margins)).sum() + 0.5 * weights[:-1] @ weights[:-1]), gradient
+        return float(np.logaddexp(0, -margins).sum() + 0.5 * weights[:-1] @ weights[:-1]), gradient
 
     return minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B").x
 

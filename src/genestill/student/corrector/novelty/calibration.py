@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize
 from scipy.special import expit
 
 from genestill.core.novelty import LEDGER_RANKS
-from genestill.student.corrector.neighbours import fit_logistic
 from genestill.student.corrector.novelty.conformal import half_width, threshold
 
 SPLITS = 10  # of the families into two halves
@@ -16,7 +16,11 @@ MOST_ABSENT = 0.6  # share of the units of a virtual sample that lose their clad
 # Groups are compared with cases of similar size: genes with hits, up to each number and beyond.
 SIZES = (10, 100)
 LEVEL = 0.9
-PENALTY = 3.0  # of the squared weights of a regression
+# Weights of the log odds of identity and of agreement on the genus and on the family, each divided by its scale, and
+# intercept: of an absent genus where the species is absent, and of an absent family where the genus is. Fitted on the
+# families of the fixed community that are in the fitting half of its virtual references.
+SCALE = np.array([0.6, 1.6, 1.4])
+GENERAL = ((-0.3, -1.1, -1.0, 1.9), (-0.9, -0.8, -2.0, 2.0))
 SMALLEST_DEVIATION = 0.005  # of a share
 
 
@@ -42,25 +46,43 @@ class Cases:
 class Model:
     """Whether a species is absent; where it is, whether its genus is; where that is, whether its family is.
 
-    The first is told by the field's boundary, the others by logistic regressions on standardised features. Either
-    answer counts as much in total, however many cases it has: nothing is assumed of how much is absent.
+    The first is told by the field's boundary, the others by logistic regressions that start from `GENERAL` weights.
+    Either answer counts as much in total, however many cases it has: nothing is assumed of how much is absent. Cases
+    of one family are no independent observations, so that both answers together count as often as there are families
+    with the rarer one. Where a family gives only one of the answers, the general weights stay.
     """
 
-    def __init__(self, features: np.ndarray, absent: np.ndarray):
-        self.mean, self.scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
-        standard = ((features - self.mean) / self.scale)[:, 1:]
+    def __init__(self, cases: Cases, fitting: np.ndarray):
+        features, absent, family = cases.features[fitting, 1:], cases.absent[fitting], cases.family[fitting]
         self.weights = []
-        for rank in range(1, len(LEDGER_RANKS)):
+        for rank, general in enumerate(GENERAL, start=1):
             above = absent[:, rank - 1]
-            outcomes = absent[above, rank].astype(int)
-            counts = np.maximum(np.bincount(outcomes, minlength=2), 1)
-            balanced = len(outcomes) / (2 * counts) / PENALTY
-            self.weights.append(fit_logistic(standard[above], outcomes, balanced[outcomes]))
+            outcomes = absent[above, rank]
+            families = min(len(np.unique(family[above & (absent[:, rank] == answer)])) for answer in (True, False))
+            size = np.where(outcomes, outcomes.sum(), (~outcomes).sum())
+            counts = families / np.maximum(size, 1)
+            self.weights.append(fit_towards(np.array(general), features[above] / SCALE, outcomes, counts))
 
     def steps(self, features: np.ndarray) -> np.ndarray:
         """Log odds that a rank is absent where the one below it is: float64 [n, 3]."""
-        standard = ((features - self.mean) / self.scale)[:, 1:]
-        return np.column_stack([features[:, 0], *(standard @ one[:-1] + one[-1] for one in self.weights)])
+        scaled = features[:, 1:] / SCALE
+        return np.column_stack([features[:, 0], *(scaled @ one[:-1] + one[-1] for one in self.weights)])
+
+
+def fit_towards(general: np.ndarray, features: np.ndarray, outcomes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights of a logistic regression, the intercept last: float64 [f + 1].
+
+    Minimises Σ counts · log loss + ½|w - general|²: without observations the weights are the ``general`` ones.
+    """
+    wide = np.column_stack([features, np.ones(len(features))])
+    signs = np.where(outcomes, 1.0, -1.0)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margins, away = signs * (wide @ weights), weights - general
+        value = float((counts * np.logaddexp(0, -margins)).sum() + 0.5 * away @ away)
+        return value, away - (counts * signs * expit(-margins)) @ wide
+
+    return minimize(loss, general, jac=True, method="L-BFGS-B").x
 
 
 def log_odds_of(steps: np.ndarray) -> np.ndarray:
@@ -86,16 +108,37 @@ class Calibration:
             first = random.permutation(families)[: len(families) // 2]
             inside = np.isin(cases.family, first)
             for fitting in (inside, ~inside):
-                model = Model(cases.features[fitting], cases.absent[fitting])
+                model = Model(cases, fitting)
                 self.models.append(model)
                 total[~fitting] += model.steps(cases.features[~fitting])
                 seen[~fitting] += 1
-        self.log_odds = log_odds_of(total / seen)
+        # Families with the rarer answer; with Jeffreys's prior, so many of the other answer leave odds of 1 to 2 n + 1.
+        answers = [
+            cases.absent[:, rank - 1] & (cases.absent[:, rank] == answer) for rank in (1, 2) for answer in (0, 1)
+        ]
+        families = np.array([len(np.unique(cases.family[answer])) for answer in answers]).reshape(2, 2).min(axis=1)
+        self.limit = np.append(np.inf, np.log(2 * families + 1))
+        self.steps = total / seen
 
     def judge(self, features: np.ndarray) -> np.ndarray:
-        """Log odds that the reference lacks species, genus and family of groups: float64 [n, 3], falling."""
+        """`Model.steps` of groups, by all models: float64 [n, 3]."""
         total = sum((model.steps(features) for model in self.models), np.zeros(()))
-        return log_odds_of(total / len(self.models))
+        return total / len(self.models)
+
+    def probabilities(self, steps: np.ndarray) -> np.ndarray:
+        """That species, genus and family are absent: float64 [n, 3].
+
+        No step is surer than the number of families with the rarer answer allows.
+        """
+        return expit(log_odds_of(np.clip(steps, -self.limit, self.limit)))
+
+    def thresholds(self, samples: "VirtualSamples", rate: float) -> np.ndarray:
+        """Log odds above which a group of each size is called novel at each rank: float64 [sizes, 3].
+
+        Infinite at a rank where too few families give the rarer answer to be as sure as ``rate`` asks: for a rate of
+        .05, fewer than nine.
+        """
+        return np.where(self.limit < np.log((1 - rate) / rate) - 1e-9, np.inf, samples.thresholds(rate))
 
     def virtual_samples(self, weights: np.ndarray, random: np.random.Generator) -> "VirtualSamples":
         """Samples of the units under references that lack some of their clades; units have ``weights`` [units].
@@ -114,8 +157,9 @@ class Calibration:
                 if len(there[level]):
                     unit = random.choice(there[level])
                     sample[unit] = table[level, unit]
-        log_odds = np.where(case[:, :, None] >= 0, self.log_odds[case], np.nan)
-        return VirtualSamples(log_odds, self.cases.absent[case], self.cases.genes[case], weights)
+        log_odds = np.where(case[:, :, None] >= 0, log_odds_of(self.steps)[case], np.nan)
+        probability = self.probabilities(self.steps)[case]
+        return VirtualSamples(log_odds, probability, self.cases.absent[case], self.cases.genes[case], weights)
 
 
 @dataclass
@@ -124,12 +168,14 @@ class VirtualSamples:
 
     Attributes:
         log_odds: float64 [samples, units, 3]; NaN where a unit is not in a sample.
+        probability: float64 [samples, units, 3], see `Calibration.probabilities`.
         absent: bool [samples, units, 3].
         genes: float64 [samples, units].
         weights: float64 [units].
     """
 
     log_odds: np.ndarray
+    probability: np.ndarray
     absent: np.ndarray
     genes: np.ndarray
     weights: np.ndarray
@@ -151,9 +197,9 @@ class VirtualSamples:
     def factors(self) -> np.ndarray:
         """How many deviations (see `shares`) wide an interval is on either side, at each rank: float64 [3]."""
         errors = []
-        for log_odds, absent in zip(self.log_odds, self.absent, strict=True):
+        for log_odds, probability, absent in zip(self.log_odds, self.probability, self.absent, strict=True):
             some = ~np.isnan(log_odds[:, 0]) & (self.weights > 0)
-            share, deviation = shares(expit(log_odds[some]), self.weights[some, None])
+            share, deviation = shares(probability[some], self.weights[some, None])
             truth, _ = shares(absent[some].astype(float), self.weights[some, None])
             errors.append((np.abs(share - truth) / deviation)[0])
         return np.array([half_width(column, LEVEL) for column in np.array(errors).T])
@@ -175,6 +221,6 @@ def shares(absent: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def can_calibrate(cases: Cases) -> bool:
-    """Whether the cases are of enough families, and some of either kind at every rank."""
+    """Whether the cases are of enough families, with something absent and something present."""
     enough = len(np.unique(cases.family)) >= FEWEST_FAMILIES
-    return enough and bool(cases.absent.any(axis=0).all() and (~cases.absent).any(axis=0).all())
+    return enough and bool(cases.absent.any() and (~cases.absent).any())

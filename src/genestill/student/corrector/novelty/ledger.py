@@ -1,12 +1,12 @@
 """The novelty ledger: how much of a sample the reference lacks, at which rank, and which groups of contigs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.special import expit
 
 from genestill.core.hit_tables import read_hits
 from genestill.core.label_tree import LabelTree
@@ -21,8 +21,16 @@ from genestill.student.corrector.evidence.hits import HitEvidence, HitSums, clad
 from genestill.student.corrector.features import Contigs, read_contigs
 from genestill.student.corrector.neighbours import CONFIDENT_GENES, CONFIDENT_IDENTITY, neighbours_in_sample
 from genestill.student.corrector.novelty.absence import Seen, Withheld, collect, look, withhold
-from genestill.student.corrector.novelty.calibration import Calibration, Cases, called_novel, can_calibrate, shares
+from genestill.student.corrector.novelty.calibration import (
+    Calibration,
+    Cases,
+    called_novel,
+    can_calibrate,
+    log_odds_of,
+    shares,
+)
 from genestill.student.corrector.novelty.groups import group_contigs
+from genestill.student.corrector.novelty.set_aside import read_set_aside
 from genestill.student.corrector.settings import NoveltySettings
 
 MOST_CONTIGS = 20_000  # of groups that calibrate
@@ -31,7 +39,10 @@ PARTS = 3  # of each of these groups, beside itself
 
 @dataclass
 class Files:
-    """What the ledger reads; `table_schemas` says what is in each. Abundance and alignments may be None."""
+    """What the ledger reads; `table_schemas` says what is in each. Abundance and alignments may be None.
+
+    ``set_aside`` are summary tables of geNomad, whose contigs take no part.
+    """
 
     contigs: str | Path
     index: str | Path
@@ -40,6 +51,7 @@ class Files:
     taxonomy: str | Path
     abundance: str | Path | None = None
     alignments: str | Path | None = None
+    set_aside: Sequence[str | Path] = ()
 
 
 @dataclass
@@ -51,7 +63,7 @@ class Ledger:
         seen: of the groups, with the whole reference.
         absent: float64 [g, 3], probability that the reference lacks species, genus and family; NaN without hits.
         novel: int64 [g], ranks of `LEDGER_RANKS` at which the group is called novel: 0 (none) to 3 (family).
-        factors: float64 [3], see `Calibration.factors`; None where nothing could be calibrated.
+        factors: float64 [3], see `VirtualSamples.factors`; None where nothing could be calibrated.
     """
 
     group: np.ndarray
@@ -69,7 +81,8 @@ def write_ledger(files: Files, settings: NoveltySettings, seed: int, output: str
     give_back_large_arrays()
     contigs = read_contigs(files.contigs, files.index, files.abundance)
     tree = LabelTree.load(files.tree)
-    found = find_novelty(contigs, files.hits, tree, files.taxonomy, settings, seed)
+    aside = read_set_aside(files.set_aside, contigs.ids) if files.set_aside else {}
+    found = find_novelty(contigs, files.hits, tree, files.taxonomy, settings, seed, list(aside))
     output = Path(output)
     share_table = table_of_shares(found, contigs)
     group_table = _table_of_groups(found, contigs, tree, files)
@@ -77,7 +90,8 @@ def write_ledger(files: Files, settings: NoveltySettings, seed: int, output: str
     write_table(output / "groups.parquet", group_table, CONTIG_GROUPS)
     number = np.append(_order(found, contigs), 0)[found.group]
     grouped = pd.DataFrame({"id": contigs.ids, "group": pd.array(np.where(number > 0, number, None), "Int64")})
-    write_table(output / "contigs.parquet", grouped.assign(set_aside=None), GROUPED_CONTIGS)
+    grouped["set_aside"] = [aside.get(name) for name in contigs.ids]
+    write_table(output / "contigs.parquet", grouped, GROUPED_CONTIGS)
     write_tsv(output / "novelty.tsv", share_table, digits=4)
     write_tsv(output / "novel_groups.tsv", group_table[group_table["novel"].notna()], digits=4)
     counts = {"groups": len(group_table)}
@@ -88,9 +102,15 @@ def write_ledger(files: Files, settings: NoveltySettings, seed: int, output: str
 
 
 def find_novelty(
-    contigs: Contigs, hits: str | Path, tree: LabelTree, taxonomy: str | Path, settings: NoveltySettings, seed: int
+    contigs: Contigs,
+    hits: str | Path,
+    tree: LabelTree,
+    taxonomy: str | Path,
+    settings: NoveltySettings,
+    seed: int,
+    aside: Sequence[str] = (),
 ) -> Ledger:
-    """Group the contigs, calibrate on clades that are withheld, and judge the groups.
+    """Group the contigs, calibrate on clades that are withheld, and judge the groups; ``aside`` take no part.
 
     Where too few families are known for a calibration, the field's boundaries tell the probabilities, and no group is
     called novel.
@@ -100,13 +120,15 @@ def find_novelty(
     evidence = HitEvidence(sum_hits(read_hits(hits, contigs.ids), contigs.ids, lineages, tree, with_best=True), tree)
     neighbourhood = neighbours_in_sample(contigs, evidence, random)
     group = group_contigs(evidence, neighbourhood, contigs.lengths)
+    part = ~np.isin(contigs.ids, list(aside))
+    group = np.where(part, np.unique(np.where(part, group, -1), return_inverse=True)[1] - (not part.all()), -1)
     members = _members(group)
     seen = look(evidence.sums, members, tree)
     known = (seen.identity > CONFIDENT_IDENTITY) & (seen.genes >= CONFIDENT_GENES)
     calibrating = _drawn(known, np.asarray(members.sum(axis=1)).ravel(), random)
     units, of_group = _parts(members, calibrating, random)
     species = np.full(len(contigs.ids), -1)
-    inside = calibrating[group]
+    inside = part & calibrating[group]
     species[inside] = seen.nearest[group[inside]]
     kept = collect(read_hits(hits, contigs.ids), inside)
     withheld = withhold(kept, species, contigs.ids, lineages, tree)
@@ -121,10 +143,14 @@ def find_novelty(
     weights = np.zeros(units.shape[0])
     weights[: calibrating.sum()] = (units @ contigs.lengths)[: calibrating.sum()]
     samples = calibration.virtual_samples(weights, random)
-    log_odds = calibration.judge(seen.features())
+    steps = calibration.judge(seen.features())
     large = ~silent & (members @ contigs.lengths >= settings.smallest_group)
-    novel = np.where(large, called_novel(log_odds, seen.genes, samples.thresholds(settings.false_discovery_rate)), 0)
-    absent = np.where(silent[:, None], np.nan, expit(log_odds))
+    novel = np.where(
+        large,
+        called_novel(log_odds_of(steps), seen.genes, calibration.thresholds(samples, settings.false_discovery_rate)),
+        0,
+    )
+    absent = np.where(silent[:, None], np.nan, calibration.probabilities(steps))
     logger.info(
         "calibrated on %d groups of %d families, without their species, genera and families in turn",
         calibrating.sum(),
