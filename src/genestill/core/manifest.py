@@ -36,7 +36,7 @@ def manifest_of(outputs: Iterable[str | Path], beside: str | Path, since: float)
         status = file.stat()
         written = status.st_mtime >= since - _CLOCKS_DIFFER
         if file.suffix not in _TELL_THEMSELVES and not file.is_symlink() and written:
-            entry = {"bytes": status.st_size}
+            entry: dict[str, int | str] = {"bytes": status.st_size}
             if status.st_size < files.LARGE:
                 entry["sha256"] = sha256_of(file)
             found[os.path.relpath(file, beside)] = entry

@@ -305,7 +305,7 @@ def _settings_of(folder: Path) -> dict:
                 raise InputError(f"{folder / name}: expected an object with the names of the special tokens")
             settings |= found
     for role, value in settings.items():
-        name = value.get("content") if isinstance(value, dict) else value
-        if role.endswith("_token") and not isinstance(name, str | None):
+        content = value.get("content") if isinstance(value, dict) else value
+        if role.endswith("_token") and not isinstance(content, str | None):
             raise InputError(f"{folder}: {role} of the tokenizer is {str(value)[:40]}; expected a text")
     return settings
