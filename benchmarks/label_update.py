@@ -18,6 +18,7 @@ from genestill.core.files import folder_aside, read_json, write_json
 from genestill.core.sequences import read_fasta, write_fasta
 from genestill.core.table_schemas import LABELS, METRICS, lineages_of, metrics_table
 from genestill.core.tables import read_table, write_table
+from genestill.labels.hits import HITS_WITH_PLACES
 from genestill.labels.kept_search import keep_search, read_kept
 from genestill.labels.search import search_contigs
 from genestill.labels.settings import SearchSettings
@@ -98,7 +99,12 @@ def compare(options) -> list[dict]:
     changed = [number for number in range(len(real)) if real[number] != before[number]]
     same_changed = sum(mine[number] == real[number] for number in changed)
     print(f"{same} of {len(real)} labels are equal, {same_changed} of {len(changed)} changed ones")
+    hits = [read_table(folder / name / "hits.parquet", HITS_WITH_PLACES) for name in ("full", "updated")]
+    compared = [name for name in HITS_WITH_PLACES.names if name != "fragment"]
+    both = len(hits[0].merge(hits[1].drop_duplicates(compared), on=compared))
+    print(f"{both} of {len(hits[0])} hits of the full search are in the update's {len(hits[1])}")
     rows = {
+        "equal_hits": (both / len(hits[0]), len(hits[0])),
         "equal": (same / len(real), len(real)),
         "equal_changed": (same_changed / max(1, len(changed)), len(changed)),
     }

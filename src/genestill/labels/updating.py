@@ -7,7 +7,7 @@ E-values. Where the best target of a fragment is another one now, or where more 
 the fragment is aligned again.
 
 Fragments that the fast filter stopped in the former release, and lets through for an added protein, have candidates
-among the added proteins alone: in the former release nothing was near to them.
+among the added proteins alone: the former ones with most matching k-mers were not near to them.
 """
 
 import shutil
