@@ -5,7 +5,7 @@ SHELL := bash
 BIN := .venv/bin
 CORES ?= 2
 PYTEST := $(BIN)/pytest
-# Without stored bytecode every start of a job compiles torch and transformers anew.
+# Without stored bytecode every start of a job compiles torch and transformers again.
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 
@@ -20,7 +20,7 @@ setup: .venv/installed ## make .venv and install everything into it
 	scripts/bootstrap
 
 # A version that the lock file has stays where the ranges still allow it; `make lock UPGRADE=--upgrade` takes the newest.
-lock: setup ## write requirements.lock anew from the ranges of pyproject.toml
+lock: setup ## write requirements.lock again from the ranges of pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml --output-file requirements.lock
 
@@ -46,12 +46,13 @@ test-lowest: setup ## fast tests with the lowest versions that pyproject.toml al
 test-newest: setup ## fast tests with the newest versions that pyproject.toml allows, in an environment of their own
 	scripts/test_versions highest -n $(CORES)
 
-lint: setup ## ruff, snakefmt, mypy, snakemake --lint
+lint: setup ## ruff, snakefmt, mypy, snakemake --lint, plain English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+	$(BIN)/python scripts/check_english
 
 docs: setup ## build the documentation into site/, without network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -69,7 +69,7 @@ def checked(function, *arguments):
 
 RECIPES = ROOT / "config" / "recipes"
 SCHEMAS = ROOT / "workflow" / "schemas"
-# What the user wrote; the communities of a benchmark are completed from it anew.
+# What the user wrote; the communities of a benchmark are completed from it again.
 GIVEN = config
 config = checked(accept, GIVEN, ROOT)
 

@@ -265,7 +265,7 @@ def dna_tokens(student):
 
 
 def dna_tokenizer(wildcards):
-    """The tokenizer of a student that starts afresh and reads more than single bases."""
+    """The tokenizer of a student that starts from scratch and reads more than single bases."""
     name, _ = DNA_TRAININGS[wildcards.student]
     student = DNA_STUDENTS[name]
     fresh = not student.get("initial")

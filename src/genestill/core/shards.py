@@ -35,7 +35,7 @@ class Shards:
     """Shards of one run of one model, in the order in which they are given.
 
     While they are opened or read, a damaged shard is renamed to ``<name>.damaged``, so that the workflow, started
-    again, makes that one anew.
+    again, makes that one again.
 
     Attributes:
         paths: of the files.
@@ -243,7 +243,7 @@ def _set_aside() -> Iterator[None]:
             damage.path.rename(aside)
         except OSError:
             raise damage from None
-        raise InputError(f"{damage}; it was renamed to {aside.name}: the same command again makes it anew") from None
+        raise InputError(f"{damage}; it was renamed to {aside.name}: the same command makes it again") from None
 
 
 def teacher_of(shard: str | Path) -> dict[str, str]:

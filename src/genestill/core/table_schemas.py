@@ -69,7 +69,7 @@ LABELS = pa.schema(
     ]
 )
 
-# labels: what the search saw, one row per (fragment, target): best hits of each open reading frame of a contig.
+# labels: what the search found, one row per (fragment, target): best hits of each open reading frame of a contig.
 HITS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -82,7 +82,7 @@ HITS = pa.schema(
     ]
 )
 
-# labels: what minimap2 saw, one row per contig and genome.
+# labels: what minimap2 found, one row per contig and genome.
 ALIGNMENTS = pa.schema(
     [
         column("id", pa.string(), "contig"),

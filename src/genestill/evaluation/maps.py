@@ -18,7 +18,7 @@ def draw_maps(features: dict[str, np.ndarray], groups: np.ndarray, seed: int) ->
         seed: of t-SNE.
 
     Returns:
-        The figure, one panel a model, and the places: model -> float32 [n, 2].
+        The figure, one panel per model, and the places: model -> float32 [n, 2].
     """
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler

@@ -274,7 +274,10 @@ def difference_table(differences: Sequence[Difference]) -> Table:
 
 def _versions(made: str | Path | None) -> list[list[str]]:
     """Programs and versions from the record of the command that wrote ``made``; none where there is no record."""
-    place = find_record(made) if made is not None else None
+    if made is None:
+        return []
+    # A command of several outputs has its record beside the first.
+    place = find_record(made) or next(iter(sorted((Path(made).parent / "provenance").glob("*.json"))), None)
     if place is None:
         return []
     record = read_json(place)

@@ -83,7 +83,7 @@ def _add_tree(commands) -> None:
     parser = commands.add_parser("tree", help="the label tree: everything that a contig may be called")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the contigs")
-    parser.add_argument("--hits", metavar="PARQUET", help="what the search saw")
+    parser.add_argument("--hits", metavar="PARQUET", help="table of hits that `labels search` wrote")
     parser.add_argument(
         "--other-children", action="store_true", help="give every inner node a leaf for what the reference lacks"
     )

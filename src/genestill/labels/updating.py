@@ -158,12 +158,12 @@ def _refuse_other_size(
     if share < LEAST_LEFT or least_left > 1:
         raise InputError(
             f"{database}: holds {share:.0%} of the residues that were searched before; expected at least "
-            f"{LEAST_LEFT:.0%}: search it anew"
+            f"{LEAST_LEFT:.0%}: search it again"
         )
     if kept.settings.kmer == 0 and (before.residues > LONG_WORDS) != (after.residues > LONG_WORDS):
         raise InputError(
             f"{database}: MMseqs2 searches databases of more than {LONG_WORDS:,} residues with longer words, and the "
-            "former one was on the other side of it: search it anew"
+            "former one was on the other side of it: search it again"
         )
 
 
@@ -296,7 +296,7 @@ class _Update:
             joined = _replaced(joined, again, changed)
             whole = np.union1d(whole, np.setdiff1d(ended, cut))
         write_examined(self.output, "joined", joined, whole)
-        # MMseqs2 went further to find the best target again: where that is not known, it is aligned anew for labels.
+        # MMseqs2 went further to find the best target again: where that is not known, it is aligned again for labels.
         further, unsure = best_targets(aligned, settings.evalue / LEAST_LEFT, whole_aligned, *limits)
         known = np.setdiff1d(np.intersect1d(changed, further.index), unsure)
         write_parts(self.output, pd.concat([best[same], further[known]]).sort_index())

@@ -242,7 +242,7 @@ def _copies(parts: list[_Part], places: list[tuple[str, str, int, int]], unique:
         return _within(parts, places)
     if len(strands) > 1:
         numbers = [part.number for part in parts if part.kind == _EXON and part.number]
-        # Numbers that begin anew tell of several transcripts; without numbers, several contigs do.
+        # Numbers that begin again tell of several transcripts; without numbers, several contigs do.
         apart = len(numbers) > len(set(numbers)) if numbers else len({contig for contig, _ in strands}) == len(strands)
         return list(strands.values()) if apart and not unique else []
     exons: list[list[_Part]] = [[]]

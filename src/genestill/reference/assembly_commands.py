@@ -72,7 +72,7 @@ def _run_reads(options) -> None:
 def _add_assembly(commands) -> None:
     summary = "contigs from the reads of all samples together, by MEGAHIT"
     parser = commands.add_parser("assembly", help=summary, description=summary)
-    parser.add_argument("--reads-1", required=True, nargs="+", metavar="FASTQ", help="first reads, one file a sample")
+    parser.add_argument("--reads-1", required=True, nargs="+", metavar="FASTQ", help="first reads, one file per sample")
     parser.add_argument("--reads-2", required=True, nargs="+", metavar="FASTQ", help="second reads, in the same order")
     parser.add_argument("--threads", type=int, default=1, help="threads of MEGAHIT (default 1)")
     parser.add_argument("--output", required=True, metavar="FASTA", help="the contigs")

@@ -247,7 +247,7 @@ def _run_unpack(options) -> None:
 def _add_gold_standard(commands) -> None:
     summary = "gather the samples of a CAMI data set: contigs in one file, gold standards as lineages"
     parser = commands.add_parser("gold-standard", help=summary, description=summary)
-    parser.add_argument("--contigs", nargs="+", required=True, metavar="FASTA", help="contigs, one file a sample")
+    parser.add_argument("--contigs", nargs="+", required=True, metavar="FASTA", help="contigs, one file per sample")
     parser.add_argument("--mappings", nargs="+", required=True, metavar="TSV", help="their mappings or binnings")
     parser.add_argument("--taxdump", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …")
     parser.add_argument(

@@ -47,7 +47,7 @@ def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed
         output: FASTA, gzipped if it ends in ``.gz``.
 
     Returns:
-        How many windows were written; repeats and windows with over a tenth of unknown letters are drawn anew.
+        How many windows were written; repeats and windows with over a tenth of unknown letters are drawn again.
     """
     share = _windows_per_genome(genomes, settings)
     written = 0

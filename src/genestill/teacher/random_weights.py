@@ -18,7 +18,7 @@ TOKENIZER_FILES = (
 
 
 def randomise(folder: str | Path, output: str | Path, seed: int) -> None:
-    """Write a model folder like ``folder`` whose weights are drawn anew, as its architecture initialises them.
+    """Write a model folder like ``folder`` whose weights are drawn again, as its architecture initialises them.
 
     Raises:
         InputError: as `load_teacher`.

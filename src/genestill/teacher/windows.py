@@ -55,7 +55,7 @@ def cut_windows(sequences: list[str], tokenizer: Tokenizer, size: int, limit: in
 
 
 def first_tokens(sequences: list[str], tokenizer: Tokenizer, limit: int) -> tuple[list[Window], list[bool]]:
-    """One window a sequence: its first ``limit`` tokens, special ones included; and whether bases were left out."""
+    """One window per sequence: its first ``limit`` tokens, special ones included; and whether bases were left out."""
     longest = max(len(token) for token in tokenizer.vocabulary)
     prefixes = [sequence[: limit * longest] for sequence in sequences]
     windows, truncated = [], []

@@ -135,7 +135,7 @@ def prepared(
     (the cores have work), on a GPU as many as this process has threads beside its own, one at least and four at most.
 
     ``parts`` says into how many parts the rows of a step are cut; with more than one, ``draw`` gets it as its second
-    argument. When its answer changes, the steps after the one that was yielded last are prepared anew.
+    argument. When its answer changes, the steps after the one that was yielded last are prepared again.
     """
     on_gpu = device.type == "cuda"
     if workers is None:

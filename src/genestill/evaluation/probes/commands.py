@@ -116,7 +116,7 @@ def _run_table(options) -> None:
 
 
 def _add_maps(commands) -> None:
-    summary = "t-SNE maps of the benchmark's transcripts, one panel a model"
+    summary = "t-SNE maps of the benchmark's transcripts, one panel per model"
     parser = commands.add_parser("probe-tsne", help=summary, description=summary)
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
     parser.add_argument(

@@ -18,7 +18,7 @@ def draw_maps(
     """t-SNE of the same transcripts in each model's space, coloured by task (`maps.draw_maps`).
 
     Args:
-        tasks: probe tasks; classification tasks give one colour a class, others one colour.
+        tasks: probe tasks; classification tasks give one colour per class, others one colour.
         models: name to shards of embeddings; one panel each.
         rows: transcripts drawn a task at most.
         seed: of the draw and of t-SNE.

@@ -12,7 +12,7 @@ from genestill.evaluation.sequence_tasks.scores import MEAN
 
 
 def draw_scores(table: pd.DataFrame, path: str | Path) -> None:
-    """One panel a task and one per mean; measured rows with intervals filled, published ones hollow (SVG)."""
+    """One panel per task and one per mean; measured rows with intervals filled, published ones hollow (SVG)."""
     means = {task for task in table["task"] if task.startswith(MEAN)}
     tasks = [*sorted(set(table["task"]) - means), *sorted(means)]
     height = 0.25 * max(table.groupby("task").size()) + 0.9

@@ -46,7 +46,7 @@ def _add_novelty(commands) -> None:
     summary = "what the reference lacks: shares of each sample, and groups of contigs"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     _add_sources(parser)
-    parser.add_argument("--hits", required=True, metavar="PARQUET", help="what labels search saw")
+    parser.add_argument("--hits", required=True, metavar="PARQUET", help="what labels search found")
     parser.add_argument("--alignments", metavar="PARQUET", help="what labels align saw, for identities of groups")
     parser.add_argument(
         "--set-aside", nargs="*", default=[], metavar="TSV", help="plasmid and virus summaries of geNomad"

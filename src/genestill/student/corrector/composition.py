@@ -14,7 +14,7 @@ import numpy as np
 
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases
 
-BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped anew
+BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped again
 PIECE = 1 << 20  # bases of a longer sequence that are counted at a time
 PROJECTED_AT_ONCE = 4096
 
@@ -23,7 +23,7 @@ PROJECTED_AT_ONCE = 4096
 def projection_kernel() -> np.ndarray:
     """Orthonormal basis of the null space of the relations between tetranucleotide frequencies: float32 [256, 103].
 
-    The basis is a file because it is not unique: computed anew, another machine's linear algebra could turn it, and
+    The basis is a file because it is not unique: computed again, another machine's linear algebra could turn it, and
     a student that was trained on one basis would read features of another.
     """
     kernel = np.load(Path(__file__).with_name("composition_kernel.npy"), allow_pickle=False)

@@ -1,4 +1,4 @@
-"""How one teacher token meets the student's tokens: by the bases that both cover.
+"""Alignment of teacher and student tokens by the bases that both cover.
 
 The teacher cuts 6-mers, the student single bases or byte pairs. Both know the base offsets of every token, so the
 meeting point is a matrix of overlaps, and the two ways to compare are its two normalisations.

@@ -38,8 +38,8 @@ class Start(Settings):
 
     architecture: str | None = setting(
         None,
-        "For a student that starts afresh; had… and transformer… read single bases, deberta… byte pairs or k-mers. "
-        "had-mixer has no layer of attention, had-attention nothing else.",
+        "For a student that starts from scratch; had… and transformer… read single bases, deberta… byte pairs or "
+        "k-mers. had-mixer has no layer of attention, had-attention nothing else.",
         choices=ARCHITECTURES,
     )
     parameters: int | None = setting(
@@ -68,7 +68,7 @@ class Start(Settings):
         from genestill.student.dna.students import build_student, open_student
 
         if (self.architecture is None) == (self.initial is None):
-            raise InputError("give either an architecture to start afresh or a student to go on from")
+            raise InputError("give either an architecture to start from scratch or a student to go on from")
         if self.initial is not None:
             if self.tokenizer or self.reverse_complement or self.cls or self.parameters or self.attention:
                 raise InputError(
@@ -139,7 +139,7 @@ class DistillationSettings(Settings):
     scope: str = setting("visible", "Of method distil; 6-mers that are aligned.", choices=("visible", "masked", "all"))
     alignment_pooling: str = setting(
         "pooled",
-        "Of method distil; one 6-mer vector meets the mean of its bases, or is repeated at each.",
+        "Of method distil; one 6-mer vector is compared with the mean of its bases, or is repeated at each.",
         choices=("pooled", "repeated"),
     )
 
@@ -170,7 +170,7 @@ class FineTuning(Settings):
     )
     learning_rates: tuple[float, ...] = setting(
         (1e-3,),
-        "Peak learning rates of fine-tuning; several are searched among on validation, for each method anew.",
+        "Peak learning rates of fine-tuning; several are searched among on validation, for each method again.",
         exclusive_minimum=0,
     )
     epochs: int = setting(20, "Passes over the training rows.", minimum=1)

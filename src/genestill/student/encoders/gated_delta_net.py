@@ -62,7 +62,7 @@ class BidirectionalGatedDeltaNet(nn.Module):
         # Under autocast the norms are in single precision; the kernel takes all three in that of the products.
         query, key = ((x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)).to(value.dtype) for x in (query, key))
         decay, write = self.gates(hidden).float().chunk(2, dim=-1)
-        # Decay 1 and write strength 0 at padding: the backward pass, which meets padding first, starts as it should.
+        # Decay 1 and write strength 0 at padding: the backward pass, which reads padding first, starts as it should.
         log_decay = -self.decay_rate.float().exp() * functional.softplus(decay + self.time_step.float()) * real
         beta = write.sigmoid() * real
         mixed = bidirectional_gated_delta_rule(query, key, value, log_decay, beta)
