@@ -1,17 +1,12 @@
-"""What a run costs in hours, by number of contigs and of GPUs: the tables of docs/how-to/sizing.md.
+"""What a run costs in hours, by number of contigs and of GPUs: the table of docs/how-to/sizing.md.
 
     python benchmarks/sizing.py
 
-Rates of the CPU are measured (below, with where and how). Those of an A100 are computed from the operations of the
-teacher's architecture and an assumed utilisation; those of the cards of resources/results/gpu.tsv were measured by
-benchmarks/gpu.py. Put your own in their place.
+Rates of the CPU are measured (below, with where and how); those of the GPU are computed from the operations of the
+teacher's architecture and an assumed utilisation, for want of a GPU to measure on. Put your own in their place.
 """
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
-
-MEASURED = Path(__file__).resolve().parents[1] / "resources" / "results" / "gpu.tsv"
 
 BASES = 5_600  # of a contig; mean of config/community.yaml
 
@@ -38,8 +33,8 @@ class Machine:
     """GPUs, eight a node, and the cores beside them.
 
     Attributes:
-        peak: operations a second of a GPU in bfloat16, by its data sheet (A100: 312e12) or measured.
-        utilisation: share of the peak that the teacher reaches. Assumed or measured.
+        peak: operations a second of a GPU in bfloat16, by its data sheet (A100: 312e12).
+        utilisation: share of the peak that is reached. Assumed.
         cores: of a node.
         together: corrector trainings that a node's memory holds at a time.
         search: bases a second and core of MMseqs2 against the 47 genomes of config/community.yaml. Measured with two.
@@ -90,24 +85,5 @@ def table(teacher: Teacher, machine: Machine) -> str:
     return "\n".join(lines)
 
 
-def measured_cards(path: Path = MEASURED) -> dict[str, Machine]:
-    """Machines with the cards of a table of `benchmarks/gpu.py` on which the teacher of the tables was measured."""
-    peaks, shares = {}, {}
-    with open(path, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if row["part"] == "matrix products":
-                peaks[row["device"]] = 1e12 * float(row["value"])
-            if (row["part"], row["setting"]) == ("teacher embed", "GenomeOcean-500M"):
-                shares[row["device"]] = float(row["share"])
-    return {card: Machine(peak=peaks[card], utilisation=share) for card, share in shares.items() if card in peaks}
-
-
-def main() -> None:
-    """Print the modelled table, and one for each card that was measured."""
-    print(f"A100, modelled\n\n{table(Teacher(), Machine())}")
-    for card, machine in measured_cards().items():
-        print(f"\n{card}, measured\n\n{table(Teacher(), machine)}")
-
-
 if __name__ == "__main__":
-    main()
+    print(table(Teacher(), Machine()))

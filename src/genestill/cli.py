@@ -75,18 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
         for entry in commands._choices_actions:
             command = commands.choices[entry.dest]
             command.description = command.description or entry.help
-            # A student with its teacher in the loop needs both stages in one process: they meet here alone.
-            if entry.dest == "distil-dna":
-                command.set_defaults(open_teacher=_open_teacher)
     _add_run(stages)
     _add_reproduce(stages)
     return parser
-
-
-def _open_teacher(folder: str, device: str, layer: str):
-    from genestill.teacher.live import LiveTeacher
-
-    return LiveTeacher(folder, device, layer)
 
 
 def _add_run(stages) -> None:

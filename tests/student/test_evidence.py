@@ -3,7 +3,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -181,6 +181,19 @@ def test_pooled_evidence_is_that_of_all_neighbours_together(rows, seed):
         sums = HitSums(*parts[:3], matrix @ own.genes, own.leaves, parts[3])
         expected = leaf_posterior(sums, others, 0.01, clades)
         np.testing.assert_allclose(posterior.toarray(), expected.toarray(), atol=1e-4)
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some_hits)
+def test_a_posterior_is_the_same_however_many_contigs_are_held_at_a_time(monkeypatch, rows):
+    tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
+    sums = sum_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree, with_best=True)
+    found = []
+    for most in (1, 2, 4096):
+        monkeypatch.setattr("genestill.core.memory.MOST_ROWS", most)
+        found.append(leaf_posterior(sums, other_leaves(tree), 0.01, clades_of(sums.leaves, tree)).toarray())
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[2])
 
 
 def test_presence_falls_from_domain_to_species_and_rises_with_identity():

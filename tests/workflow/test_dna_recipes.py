@@ -227,17 +227,6 @@ def test_a_student_or_a_question_of_the_recipe_is_left_out_by_null(tmp_path):
     assert "--question teacher" not in done.stdout
 
 
-def test_a_teacher_in_the_loop_is_asked_about_windows_of_longer_stretches_and_stores_no_features(tmp_path):
-    jobs = planned("genestill", {"teacher_in_the_loop": True}, tmp_path)
-    (distil, *_) = [job for job in jobs if " distil-dna " in job]
-    assert "stretches.fna.gz" in distil
-    assert " --teacher " in distil
-    assert " --window-length " in distil
-    assert " --features " not in distil
-    assert not [job for job in jobs if "--representation token" in job]
-    assert [job for job in jobs if " reference windows " in job and "stretches.fna.gz" in job]
-
-
 @pytest.mark.parametrize("recipe", ["mrna", "had"])
 def test_a_teacher_by_name_is_fetched_and_checked_before_it_is_asked(recipe, tmp_path):
     settings = {"recipe": recipe, "dataset": {"name": "x"}, "teacher": {"model": "nucleotide-transformer-v2-50m"}}

@@ -53,15 +53,6 @@ DNA_TASKS = (
 # Genomes that a task tests on, and that no window may come from: those of the task that is made by default.
 DNA_HELD_OUT = "phylum" if CLADE_TASK in DNA_MADE_TASKS else None
 DNA_ADMISSION_TASKS = DNA["admission_tasks"] or dna_way(DNA, "probe").tasks
-DNA_STRETCHES = f"{RESULTS}/reference/stretches.fna.gz"
-# Whether the teacher is asked about fresh windows at every step, which is for a GPU, or its features are stored.
-DNA_FRESH = DNA["teacher_in_the_loop"]
-if DNA_FRESH is None:
-    DNA_FRESH = bool(
-        count_gpus()
-        and workflow.global_resources["gpu"]
-        and not config["teacher"]["embeddings"]
-    )
 DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | {
     f"tasks/{task}": (
         f"{RESULTS}/reference/tasks/{task}.fna.gz",
@@ -144,13 +135,6 @@ def dna_token_features(wildcards):
         if random
         else teacher_shards("windows", "token")
     )
-
-
-def dna_live_teacher(wildcards):
-    """The model that a student asks at every step: its teacher, or the one with random weights; nothing if none is."""
-    student, _ = DNA_TRAININGS[wildcards.student]
-    random = DNA_STUDENTS[student].get("teacher") == "random"
-    return (f"{RANDOM_TEACHER}/model" if random else TEACHER_MODEL) if DNA_FRESH else []
 
 
 def dna_kind(name):
@@ -237,17 +221,6 @@ def dna_metric(wildcards):
     return options(metric=DNA_METRICS.get(task))
 
 
-def dna_told(wildcards):
-    """Options of what the teacher tells a student: stored features, or the teacher itself and the length of windows."""
-    if not DNA_FRESH:
-        return options(features=dna_token_features(wildcards))
-    return options(
-        teacher=dna_live_teacher(wildcards),
-        teacher_layer=TEACHER_CONFIG["layer"],
-        window_length=DNA["windows"]["length"],
-    )
-
-
 def dna_rows(wildcards):
     """Option of the training rows that a model is fitted on."""
     return options(rows=None if wildcards.rows == "all" else int(wildcards.rows))
@@ -283,18 +256,9 @@ def dna_corpus(wildcards):
     return f"{RESULTS}/reference/windows/{corpus}.fna.gz" if corpus else DNA_WINDOWS
 
 
-def dna_window_settings(corpus, stretches=False):
-    """Options of the windows of a corpus, of None those of all that name no corpus; or of stretches that are longer."""
+def dna_window_settings(corpus):
+    """Options of the windows of a corpus, of None those of all that name no corpus."""
     given = {**DNA["windows"], **(DNA_CORPORA[corpus] if corpus else {})}
-    if stretches:
-        # Four times the bases in all. Strands and lengths are those of the windows that are drawn from them.
-        number, length = max(10, given["number"] // 4), 16 * given["length"]
-        given |= {
-            "number": number,
-            "length": length,
-            "shortest": None,
-            "strands": "one",
-        }
     settings = {key: value for key, value in given.items() if key != "genomes"}
     return options(**settings, without_tests_of=DNA_HELD_OUT)
 

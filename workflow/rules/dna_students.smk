@@ -42,20 +42,6 @@ use rule cut_windows as cut_corpus with:
         seed=config["seed"],
 
 
-# Longer stretches, of which a student whose teacher is in the loop draws fresh windows: four times the bases in all.
-use rule cut_windows as cut_stretches with:
-    output:
-        DNA_STRETCHES,
-    log:
-        f"{RESULTS}/logs/reference/cut_stretches.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/reference/cut_stretches.tsv"
-    params:
-        folder=options(genomes_folder=REFERENCE["genomes_folder"]),
-        settings=dna_window_settings(None, stretches=True),
-        seed=config["seed"],
-
-
 rule train_tokenizer:
     input:
         DNA_WINDOWS,
@@ -143,10 +129,8 @@ rule pretrain_dna_student:
 
 rule distil_dna_student:
     input:
-        sequences=DNA_STRETCHES if DNA_FRESH else DNA_WINDOWS,
-        features=[] if DNA_FRESH else dna_token_features,
-        teacher=dna_live_teacher,
-        passed=TEACHER_PASSED if DNA_FRESH else [],
+        sequences=DNA_WINDOWS,
+        features=dna_token_features,
         tokenizer=dna_tokenizer,
         initial=dna_initial,
         admitted=TEACHER_ADMITTED,
@@ -171,10 +155,9 @@ rule distil_dna_student:
         gpu_model=GPU_MODEL,
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
-        told=dna_told,
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
         device=device_of_training,
     shell:
-        "python -m genestill student distil-dna --sequences {input.sequences:q} {params.told} {params.settings}"
-        " {params.tokenizer} --device {params.device} --output-history {output.history:q}"
+        "python -m genestill student distil-dna --sequences {input.sequences:q} --features {input.features:q}"
+        " {params.settings} {params.tokenizer} --device {params.device} --output-history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"

@@ -223,11 +223,6 @@ def _refuse_of_teacher(configuration: dict) -> None:
                     f"the {sequences}, which covers every base of one strand"
                 )
     if teacher["embeddings"]:
-        if "windows" in asked and configuration["dna"]["teacher_in_the_loop"]:
-            raise InputError(
-                "configuration: dna.teacher_in_the_loop asks a model at every step, but teacher.embeddings has stored "
-                "features and no model; leave one of them out"
-            )
         _refuse_of_stored(configuration, asked)
         return
     made = (teacher["pretraining"]["architecture"], teacher["pretraining"]["k"])

@@ -31,7 +31,7 @@ COLUMNS = (*CELL[:7], "kind", *CELL[7:], *FIGURES, "teacher", "headline", "confi
 # Tables of results that have columns of their own.
 EXCEPTIONS = {
     "cami2_strain_madness": ("table", "tool", "rank", "metric", "published", "ours", "amber"),
-    "gpu": ("device", "part", "setting", "value", "unit", "share", "busy", "commit", "date"),
+    "gpu": (),
     "scale": ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date"),
 }
 # Metrics and tasks that stand in the README's table of each recipe, the same for every model.

@@ -73,7 +73,7 @@ def _run_pretrain(options) -> dict:
 def _add_randomise(commands) -> None:
     summary = "a teacher's architecture and tokenizer with random weights, as a control"
     parser = commands.add_parser("randomise", help=summary, description=summary)
-    _add_model(parser, runs=False)
+    _add_model(parser)
     add_seed(parser, "the weights")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the model")
     parser.set_defaults(run=_run_randomise)
@@ -98,12 +98,11 @@ def _add_genomes(parser) -> None:
     )
 
 
-def _add_model(parser, runs: bool = True) -> None:
+def _add_model(parser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="FOLDER|NAME", help="model folder, or the name of a fetched one"
     )
-    if runs:
-        add_device(parser)
+    add_device(parser)
 
 
 def _add_check(commands) -> None:

@@ -54,21 +54,7 @@ def _add_pretrain(commands) -> None:
 def _add_distil(commands) -> None:
     parser = commands.add_parser("distil-dna", help="align with a k-mer teacher's tokens and reconstruct masked bases")
     _add_start(parser)
-    parser.add_argument("--features", nargs="*", default=[], metavar="PARQUET", help="shards of token features")
-    parser.add_argument(
-        "--teacher",
-        metavar="FOLDER",
-        help="instead of features, a model that is asked about fresh windows at every step",
-    )
-    parser.add_argument(
-        "--teacher-layer", default="-1", metavar="N|middle", help="whose states are taken (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--window-length",
-        type=int,
-        metavar="BASES",
-        help="length of a fresh window, drawn from longer sequences on both strands",
-    )
+    parser.add_argument("--features", required=True, nargs="+", metavar="PARQUET", help="shards of token features")
     add_settings(parser, Masking, only=["mask_fraction"])
     add_settings(parser, DistillationSettings)
     parser.set_defaults(run=_run_distil)
@@ -137,30 +123,8 @@ def _run_pretrain(options) -> dict:
 
 
 def _run_distil(options) -> dict:
-    from genestill.core.errors import InputError
-    from genestill.student.dna.pipeline import distil_student, distil_with_teacher
+    from genestill.student.dna.pipeline import distil_student
 
-    if bool(options.features) == bool(options.teacher):
-        raise InputError("give either --features, which are stored, or --teacher, a model that is asked at every step")
-    if (options.teacher is None) != (options.window_length is None):
-        raise InputError(
-            "--teacher and --window-length go together: fresh windows have a length, stored ones have theirs"
-        )
-    if options.teacher:
-        return distil_with_teacher(
-            settings_of(Start, options),
-            options.sequences,
-            options.open_teacher(options.teacher, options.device, options.teacher_layer),
-            options.teacher,
-            options.window_length,
-            settings_of(TrainingSettings, options),
-            settings_of(DistillationSettings, options),
-            settings_of(Masking, options).mask_fraction,
-            options.output,
-            options.output_history,
-            options.device,
-            options.compile,
-        )
     return distil_student(
         settings_of(Start, options),
         options.sequences,
@@ -171,7 +135,6 @@ def _run_distil(options) -> dict:
         options.output,
         options.output_history,
         options.device,
-        options.compile,
     )
 
 

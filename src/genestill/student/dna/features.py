@@ -114,7 +114,7 @@ class TeacherFeatures:
             teacher.append((start, stop, features, masked, positions, codes[positions]))
         return [
             collate([rows[row] for row in part], adapter.pad, longest)
-            | pad_teacher([teacher[row] for row in part], self.size)
+            | _pad_teacher([teacher[row] for row in part], self.size)
             for part in cut_rows(np.arange(len(rows)), parts)
         ]
 
@@ -134,12 +134,7 @@ class TeacherFeatures:
         return name, start, stop, features.reshape(-1, self.size)
 
 
-def pad_teacher(rows: list[tuple], size: int) -> dict[str, torch.Tensor]:
-    """What `distillation.Distillation` reads of a teacher, from one row for each sequence.
-
-    A row holds start and stop of the tokens, int [n]; features, float16 [n, size]; which are masked, bool [n]; places
-    of the masked bases, and their codes, int [q].
-    """
+def _pad_teacher(rows: list[tuple], size: int) -> dict[str, torch.Tensor]:
     tokens, asked = max(len(row[0]) for row in rows), max(1, *(len(row[4]) for row in rows))
     start, stop = np.zeros((2, len(rows), tokens), dtype=np.int64)
     features = np.zeros((len(rows), tokens, size), dtype=np.float16)

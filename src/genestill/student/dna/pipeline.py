@@ -26,7 +26,6 @@ from genestill.student.dna.distillation import Distillation
 from genestill.student.dna.features import TeacherFeatures
 from genestill.student.dna.finetuning import fine_tune
 from genestill.student.dna.held_out import held_out_rows, read_held_out
-from genestill.student.dna.live import FreshWindows, LiveDistillation, Teacher
 from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
 from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import (
@@ -112,7 +111,6 @@ def distil_student(
     output: str | Path,
     history: str | Path | None = None,
     device: str = "auto",
-    compiled: bool = False,
 ) -> dict:
     """Distil a student from shards of the teacher's token features over the windows of a FASTA file.
 
@@ -123,7 +121,6 @@ def distil_student(
     where = choose_device(device)
     features = TeacherFeatures(shards, dict(read_fasta(sequences)))
     model = Distillation(student, objective, *features.scale()).to(where)
-    compile_on_gpu(student, where, compiled)
 
     def draw(step: int, parts: int = 1) -> list[Batch]:
         found = features.batches(step, training.batch, training.seed, adapter, share, start.max_tokens, parts)
@@ -145,59 +142,6 @@ def distil_student(
     save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training))
     checkpoint.remove()
     return {"final_loss": _last(curve), **teacher_of(shards[0])}
-
-
-def distil_with_teacher(
-    start: Start,
-    sequences: str | Path,
-    teacher: Teacher,
-    teacher_folder: str | Path,
-    window: int,
-    training: TrainingSettings,
-    objective: DistillationSettings,
-    share: float,
-    output: str | Path,
-    history: str | Path | None = None,
-    device: str = "auto",
-    compiled: bool = False,
-) -> dict:
-    """Distil a student from what ``teacher`` says of fresh windows of ``window`` bases of a FASTA file.
-
-    ``teacher_folder`` belongs to the checkpoint. ``compiled``: see `compile_on_gpu`. Returns the loss over the last ten
-    steps, and the teacher's name, revision and layer.
-    """
-    seed_everything(training.seed)
-    student, adapter = start.open()
-    where = choose_device(device)
-    stretches = [sequence for _, sequence in read_fasta(sequences)]
-    held = held_out_rows(len(stretches))
-    windows = FreshWindows([stretches[row] for row in np.delete(np.arange(len(stretches)), held)], window)
-    model = LiveDistillation(student, objective, teacher, windows, where)
-    compile_on_gpu(student, where, compiled)
-
-    def draw(step: int, parts: int = 1) -> list[Batch]:
-        return model.batches(step, training.batch, training.seed, adapter, share, start.max_tokens, parts)
-
-    def draw_held_out() -> Iterator[Batch]:
-        generator = np.random.default_rng(training.seed)
-        drawn = (
-            FreshWindows([stretches[row] for row in held], window).draw(generator, 4 * len(held)) if len(held) else []
-        )
-        for first in range(0, len(drawn), training.batch):
-            part = drawn[first : first + training.batch]
-            yield from model.read(part, generator, adapter, share, start.max_tokens)
-
-    settings = {"stage": "distil", "mask_fraction": share, "window": window, **dataclasses.asdict(start)}
-    settings |= dataclasses.asdict(objective)
-    inputs = {"sequences": sequences, "teacher": teacher_folder} | start.inputs()
-    checkpoint = _checkpoint(output, settings, training, inputs, teacher.metadata)
-    reading = read_held_out(model, model, draw_held_out, training.steps, where)
-    curve = _train(model, draw, model, training, checkpoint, len(windows.sequences), history, reading)
-    student.config.teacher = teacher.metadata
-    save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training))
-    checkpoint.remove()
-    told = {key: teacher.metadata[key] for key in ("teacher", "revision", "layer")}
-    return {"final_loss": _last(curve), **told}
 
 
 def fine_tune_on_table(

@@ -18,6 +18,7 @@ from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits, read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, Lineage
+from genestill.core.memory import row_blocks
 from genestill.core.taxonomy_folder import read_lineages
 from genestill.student.corrector.evidence.source import Evidence, other_leaves
 from genestill.student.corrector.features import Contigs
@@ -47,6 +48,7 @@ CANDIDATES = 8  # species kept for a contig; beyond the best few none has a noti
 # Far from every reference, scores tell the nearest species less sharply: added a unit of 1 - AAI.
 VOTE_SCALE_OF_DISTANCE = 0.2
 OWN_VOTE_SCALE, POOLED_VOTE_SCALE = 0.02, 0.01
+POSTERIOR_BYTES = 64 * CANDIDATES * (1 + len(RANKS))  # that a contig needs while its posterior is made
 COMPARABLE = 0.8  # hits with a smaller share of a gene's best score are paralogues, not the species' own copy
 
 
@@ -252,13 +254,21 @@ def leaf_posterior(
     holds the genome's species (`presence`), and goes to the "other child" leaves along its path as far as not. Rows
     without evidence are empty.
     """
+    found: list[sparse.csr_matrix] = []
+    for block in row_blocks(sums.bits.shape[0], POSTERIOR_BYTES):
+        parts = sums.matched[block], sums.aligned[block]
 
-    def compared(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        matched, aligned = (np.asarray(part[rows, columns]).ravel() for part in (sums.matched, sums.aligned))
-        return matched, aligned
+        def compared(rows: np.ndarray, columns: np.ndarray, parts=parts) -> tuple[np.ndarray, np.ndarray]:
+            matched, aligned = (np.asarray(part[rows, columns]).ravel() for part in parts)
+            return matched, aligned
 
-    agreement = None if clades is None else _agreement(sums.best, clades)
-    return _posterior(sums.bits, compared, sums.genes, sums.leaves, others, vote_scale, agreement)
+        agreement = None
+        if clades is not None and sums.best is not None:
+            agreement = _agreement(sums.best[block], clades)
+        found.append(
+            _posterior(sums.bits[block], compared, sums.genes[block], sums.leaves, others, vote_scale, agreement)
+        )
+    return sparse.vstack(found, format="csr")
 
 
 def _agreement(best: sparse.csr_matrix, clades: np.ndarray) -> Callable:
