@@ -99,6 +99,10 @@ def test_settings_of_one_command_that_contradict_each_other_are_refused_before_i
         ({"students": {"a": {"method": "distil", "objective": "aligned"}}}, r"students\.a: .* no term 'aligned'"),
         ({"students": {"a": {"method": "distil", "alignment": 0}}}, r"alignment is now a weight in objective"),
         ({"students": {"a": {"method": "pretrain", "architecture": None}}}, "neither architecture nor initial"),
+        (
+            {"students": {"a": {"method": "pretrain", "architecture": "deberta-tiny", "reverse_complement": True}}},
+            "dna.students.a: reverse_complement is for students of single bases",
+        ),
         ({"windows": {"length": 240}}, "dna.students.distilled: max_tokens is 180, less than the 240 bases"),
     ],
 )
@@ -118,6 +122,7 @@ def test_what_could_only_fail_or_mislead_a_dna_student_hours_later_is_refused(dn
         ),
         ("had", {"teacher": {"window": "first"}}, "teacher.window is first"),
         ("had", {"teacher": {"pretraining": {"k": 3}}}, "expected nucleotide-transformer and k 6"),
+        ("had", {"teacher": {"layer": 99}}, "teacher.layer is 99, but .*layers is 2; expected -3 to 2"),
         ("mrna", {"teacher": {"strands": "both"}}, "representation base-log-probabilities of the corpus"),
         ("had", {"teacher": {"pooling": "regions"}}, "teacher.pooling is regions, which only transcripts have"),
         ("mrna", {"teacher": {"pooling": "regions", "reads": "cds"}}, "shown no untranslated region"),

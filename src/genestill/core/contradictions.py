@@ -207,6 +207,8 @@ def _mistake_of_student(dna: dict, name: str) -> str | None:
     byte_pairs = whole["architecture"].startswith("deberta")
     if not byte_pairs and (given.get("tokens") or whole.get("attention")):
         return "tokens and attention are settings of deberta students"
+    if byte_pairs and whole["reverse_complement"]:
+        return "reverse_complement is for students of single bases; expected false for deberta"
     if not byte_pairs and whole["max_tokens"] < length:
         return f"max_tokens is {whole['max_tokens']}, less than the {length} bases of a window"
     return None
@@ -225,6 +227,13 @@ def _refuse_of_teacher(configuration: dict) -> None:
     if teacher["embeddings"]:
         _refuse_of_stored(configuration, asked)
         return
+    layers = teacher["pretraining"]["layers"]
+    known = teacher["layer"] == "middle" or -layers - 1 <= teacher["layer"] <= layers
+    if asked and teacher["model"] is None and not known:
+        raise InputError(
+            f"configuration: teacher.layer is {teacher['layer']}, but teacher.pretraining.layers is {layers}; expected "
+            f"{-layers - 1} to {layers}, or middle"
+        )
     made = (teacher["pretraining"]["architecture"], teacher["pretraining"]["k"])
     if "windows" in asked and teacher["model"] is None and made != ("nucleotide-transformer", 6):
         raise InputError(

@@ -24,7 +24,10 @@ def choose_device(wanted: str = "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {wanted!r} was asked for, but torch {torch.__version__} sees no CUDA device here")
-    return torch.device(wanted)
+    try:
+        return torch.device(wanted)
+    except RuntimeError:
+        raise InputError(f"device {wanted!r}; expected auto, cpu, cuda or cuda:N") from None
 
 
 def name_of(device) -> str:

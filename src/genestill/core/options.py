@@ -13,9 +13,20 @@ def _seed(text: str) -> int:
         seed = int(text)
     except ValueError:
         seed = -1
-    if seed < 0:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 0")
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of 0 to 2^32 - 1")
     return seed
+
+
+def thread_count(text: str) -> int:
+    """Type of an option ``--threads``; some commands take 0 for all cores."""
+    try:
+        threads = int(text)
+    except ValueError:
+        threads = -1
+    if not 0 <= threads <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of 0 to 10,000")
+    return threads
 
 
 def add_device(parser) -> None:

@@ -154,7 +154,7 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
         raise InputError(f"the recorded command writes nothing: {' '.join(record['command'])}")
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         places = {path: str(Path(folder) / role / Path(path).name) for role, path in outputs.items()}
-        again = [_redirected(word, places) for word in words]
+        again = [redirected(word, places) for word in words]
         threads = record["hardware"].get("threads")
         environment = os.environ | ({"OMP_NUM_THREADS": threads} if isinstance(threads, str) else {})
         confined = f"from genestill.core.reproduction import run_confined; run_confined({folder!r})"
@@ -215,7 +215,8 @@ def _refuse_writes(folder: Path, event: str, arguments: tuple) -> None:
             raise InputError(f"the recorded command writes {place}, which is not one of its outputs; it was stopped")
 
 
-def _redirected(word: str, places: dict[str, str]) -> str:
+def redirected(word: str, places: dict[str, str]) -> str:
+    """A word of a command, or what follows its ``=``, with another place where it is one of ``places``."""
     option, equals, value = word.partition("=")
     if equals and option.startswith("-") and value in places:
         return f"{option}={places[value]}"

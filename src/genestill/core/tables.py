@@ -98,6 +98,16 @@ def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
     return read_arrow(path, schema, columns).to_pandas()
 
 
+def sample_names(path: str | Path) -> list[str]:
+    """The samples of a table of abundances: its columns but ``id``. Raises `InputError` as `read_arrow` does."""
+    try:
+        return [name for name in pq.read_schema(path).names if name != "id"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except NOT_PARQUET as error:
+        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+
+
 def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True) -> pd.DataFrame:
     """A tab-separated table, compressed or not, as text: no cell is taken for a number or for nothing.
 

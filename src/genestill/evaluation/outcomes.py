@@ -7,13 +7,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
 from genestill.core.predictions import read_reason
 from genestill.core.table_schemas import INDEX, PREDICTIONS, lineages_of
-from genestill.core.tables import read_arrow, read_table
+from genestill.core.tables import read_arrow, read_table, sample_names
 from genestill.evaluation.figures import STYLE, new_figure, save_figure
 
 NAMED = "named to species"
@@ -114,7 +113,7 @@ def _outcome(kind: str, rank: str) -> str:
 
 
 def _bases(abundance, index, ids: list[str], lengths: np.ndarray) -> tuple[list[str], np.ndarray]:
-    names = [] if abundance is None else [name for name in pq.read_schema(abundance).names if name != "id"]
+    names = [] if abundance is None else sample_names(abundance)
     if not names:
         return ["all contigs"], lengths[:, None].astype(np.float64)
     table = read_arrow(abundance, pa.schema([("id", pa.string()), *((name, pa.float32()) for name in names)]))

@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from genestill.core.configuration import read_yaml
+from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.kinds import named
 from genestill.core.provenance import find_record
 from genestill.core.recipes import target_of
 from genestill.core.table_schemas import METRICS
 from genestill.core.tables import read_table
-from genestill.core.text import read_text
 from genestill.evaluation.benchmark_table import MEANS, read_comparison
 from genestill.evaluation.novelty import ledger_tables, novelty_sentence, read_ledger
 from genestill.evaluation.outcomes import ABSENT, ENDS, NAMED, UNDECIDED, Outcomes, draw_outcomes, read_outcomes
@@ -115,7 +116,7 @@ def write_summary(run: Run, output: str | Path) -> None:
         blocks += [Heading("Tables to download"), Downloads([(Path(path), words) for path, words in run.downloads])]
     blocks += [Heading("How it was made"), *_facts(run.facts, run.predictions or run.metrics), _warnings(run.logs)]
     if run.configuration is not None and Path(run.configuration).is_file():
-        blocks.append(Folded("Settings", [_settings_table(yaml.safe_load(read_text(run.configuration)))]))
+        blocks.append(Folded("Settings", [_settings_table(_read_sections(run.configuration))]))
     if run.citations is not None and Path(run.citations).is_file():
         blocks.append(Folded("Please cite", [_citations(run.citations, target_of(run.recipe))]))
     write_page(output, f"{run.dataset}: what the run found", blocks)
@@ -301,6 +302,13 @@ def _facts(facts: dict[str, str | Path], made: str | Path | None) -> list[Block]
     return blocks + ([Folded("Versions", [Table(["program", "version"], found)])] if found else [])
 
 
+def _read_sections(path) -> dict:
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: {str(content)[:40]!r}; expected keys and values")
+    return content
+
+
 def _settings_table(settings: dict) -> Table:
     rows = []
 
@@ -332,7 +340,7 @@ def _warnings(logs: str | Path) -> Block:
 def _citations(path: str | Path, target: str) -> Table:
     """The paper of the recipe and the tools, from a file in the Citation File Format."""
     rows = []
-    for reference in yaml.safe_load(read_text(path))["references"]:
+    for reference in _read_sections(path).get("references", []):
         notes = reference.get("notes", "")
         if notes.startswith("Recipe ") and not re.match(rf"Recipe {target}\b", notes):
             continue

@@ -7,7 +7,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
@@ -15,7 +14,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
 from genestill.core.logs import logger
 from genestill.core.table_schemas import INDEX
-from genestill.core.tables import read_arrow, read_table
+from genestill.core.tables import read_arrow, read_table, sample_names
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
@@ -349,7 +348,7 @@ def _composition(community: Community, model: Model, index, abundance):
     lengths = read_table(index, INDEX, ["id", "length"]).set_index("id")["length"].reindex(community.ids)
     if lengths.isna().any():
         raise InputError(f"{index}: lacks {lengths.index[lengths.isna()][0]!r}, which is labelled")
-    samples = [name for name in pq.read_schema(abundance).names if name != "id"] if abundance else []
+    samples = sample_names(abundance) if abundance else []
     weights = pd.DataFrame({"all contigs": lengths.to_numpy(dtype=float)})
     if samples:
         schema = pa.schema([("id", pa.string()), *[(name, pa.float32()) for name in samples]])

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, Lineage, depth
-from genestill.core.tables import read_table
+from genestill.core.tables import read_table, sample_names
 
 # Why a contig has another lineage, with the words of the summary.
 REASONS = {
@@ -86,7 +85,7 @@ def count_changes(explained: pd.DataFrame, index: str | Path, abundance: str | P
     """
     table = read_table(index, table_schemas.INDEX)
     samples = {"all": np.ones(len(table), dtype=bool)}
-    if abundance is not None and (names := [name for name in pq.read_schema(abundance).names if name != "id"]):
+    if abundance is not None and (names := sample_names(abundance)):
         schema = pa.schema([("id", pa.string()), *((name, pa.float32()) for name in names)])
         depths = read_table(abundance, schema)
         if depths["id"].tolist() != table["id"].tolist():

@@ -1,6 +1,6 @@
 """The commands of the labels stage."""
 
-from genestill.core.options import add_contigs_and_index
+from genestill.core.options import add_contigs_and_index, thread_count
 from genestill.core.settings import add_settings, settings_of
 from genestill.labels.settings import ImportSettings, SearchSettings
 
@@ -28,7 +28,7 @@ def _add_search(commands) -> None:
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
     _add_outputs(parser)
     parser.add_argument("--output-hits", required=True, metavar="PARQUET", help="the evidence: hits of every fragment")
@@ -103,7 +103,7 @@ def _add_align(commands) -> None:
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
     parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
-    parser.add_argument("--threads", type=int, default=1, help="threads of minimap2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of minimap2 (default 1)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="identity by contig and genome")
     parser.set_defaults(run=_run_align)
 
@@ -122,7 +122,7 @@ def _add_keep_search(commands) -> None:
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="fragments, candidates and alignments")
     parser.set_defaults(run=_run_keep_search)
@@ -153,7 +153,7 @@ def _add_withhold(commands) -> None:
     parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
     parser.add_argument("--reference", metavar="NAME", help="that reference alone (default: all of the community)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     parser.add_argument(
         "--other-children",
         action="store_true",
@@ -193,7 +193,7 @@ def _add_update(commands) -> None:
     parser.add_argument("--database", required=True, metavar="DATABASE", help="database of proteins of the new release")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote for it")
     parser.add_argument("--abundance", metavar="PARQUET", help="what 'reference contigs' wrote, for changes per sample")
-    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="labels, hits, what changed, and kept")
     parser.set_defaults(run=_run_update)

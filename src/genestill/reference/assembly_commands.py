@@ -1,6 +1,6 @@
 """The commands of an assembled community: ``mixture``, ``reads``, ``assembly``, ``mapping``, ``tracing``."""
 
-from genestill.core.options import add_seed, name_and_value
+from genestill.core.options import add_seed, name_and_value, thread_count
 from genestill.core.settings import add_settings, settings_of
 from genestill.reference.settings import AssemblySettings, CommunitySettings, ContigSettings
 
@@ -74,7 +74,7 @@ def _add_assembly(commands) -> None:
     parser = commands.add_parser("assembly", help=summary, description=summary)
     parser.add_argument("--reads-1", required=True, nargs="+", metavar="FASTQ", help="first reads, one file per sample")
     parser.add_argument("--reads-2", required=True, nargs="+", metavar="FASTQ", help="second reads, in the same order")
-    parser.add_argument("--threads", type=int, default=1, help="threads of MEGAHIT (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of MEGAHIT (default 1)")
     parser.add_argument("--output", required=True, metavar="FASTA", help="the contigs")
     parser.set_defaults(run=_run_assembly)
 
@@ -90,7 +90,7 @@ def _add_mapping(commands) -> None:
     parser = commands.add_parser("mapping", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")
     parser.add_argument("--reads", required=True, nargs=2, metavar="FASTQ", help="the first and the second reads")
-    parser.add_argument("--threads", type=int, default=1, help="threads of both programs (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of both programs (default 1)")
     parser.add_argument("--output", required=True, metavar="TSV", help="what samtools coverage says")
     parser.set_defaults(run=_run_mapping)
 
@@ -116,7 +116,7 @@ def _add_tracing(commands) -> None:
         help="what 'reference mapping' wrote",
     )
     add_settings(parser, ContigSettings)
-    parser.add_argument("--threads", type=int, default=1, help="threads of minimap2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of minimap2 (default 1)")
     parser.add_argument(
         "--output", required=True, metavar="FOLDER", help="folder for contigs, abundance, truth and reference"
     )

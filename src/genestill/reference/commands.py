@@ -1,6 +1,7 @@
 """The commands of the reference stage."""
 
 from genestill.core.label_formats.registry import FORMATS
+from genestill.core.options import thread_count
 from genestill.core.settings import add_settings, settings_of
 from genestill.reference.genome_commands import add_commands as add_genome_commands
 from genestill.reference.genome_commands import add_genomes
@@ -147,7 +148,7 @@ def _add_proteins(commands) -> None:
     summary = "predict the proteins of the reference genomes with Pyrodigal"
     parser = commands.add_parser("proteins", help=summary, description=summary)
     add_genomes(parser)
-    parser.add_argument("--threads", type=int, default=1, help="genomes at a time (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="genomes at a time (default 1)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for <genome>.faa; kept on a restart")
     parser.set_defaults(run=_run_proteins)
 
@@ -169,7 +170,7 @@ def _add_database(commands) -> None:
     source.add_argument("--proteins", metavar="FOLDER", help="what 'reference proteins' wrote; needs --taxonomy")
     source.add_argument("--ready", metavar="DATABASE", help="path of a taxonomy database, or a name to download (GTDB)")
     parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--threads", type=int, default=1, help="threads of MMseqs2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for the database 'proteins'")
     parser.set_defaults(run=_run_database)
 
@@ -270,7 +271,7 @@ def _add_sample_depth(commands) -> None:
     parser.add_argument(
         "--reads", required=True, metavar="FASTQ", help="interleaved pairs, or a folder that holds them"
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads of strobealign (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of strobealign (default 1)")
     parser.add_argument("--output", required=True, metavar="TSV", help="contig and depth, without a header")
     parser.set_defaults(run=_run_sample_depth)
 

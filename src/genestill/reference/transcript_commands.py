@@ -1,6 +1,6 @@
 """The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task, relatives and pairs."""
 
-from genestill.core.options import add_seed, name_and_value
+from genestill.core.options import add_seed, name_and_value, thread_count
 from genestill.core.settings import add_settings, settings_of
 from genestill.reference.settings import HomologySettings, ProbeTaskSettings, TranscriptSettings
 
@@ -174,7 +174,7 @@ def _add_relatives(commands) -> None:
     parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="what 'reference transcripts' wrote")
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
     add_settings(parser, HomologySettings)
-    parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="of MMseqs2 (default: %(default)s)")
     parser.add_argument(
         "--output-transcripts", required=True, metavar="FOLDER", help="the distillation set, without them"
     )
@@ -213,7 +213,7 @@ def _add_pairs(commands) -> None:
         metavar="NAME=SOURCE,…",
         help="the sources of its transcripts; orthologues are sought between any two that are given",
     )
-    parser.add_argument("--threads", type=int, default=1, help="of MMseqs2 (default: %(default)s)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="of MMseqs2 (default: %(default)s)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="one row per transcript and relative")
     parser.set_defaults(run=_run_pairs)
 

@@ -1,6 +1,6 @@
 """The commands of encoder students: ``genestill student list``, ``embed``, ``classify`` and ``export-onnx``."""
 
-from genestill.core.options import add_device
+from genestill.core.options import add_device, thread_count
 from genestill.core.pooling import TRANSCRIPT_POOLINGS
 
 
@@ -47,7 +47,7 @@ def _add_speed(parser) -> None:
     parser.add_argument(
         "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
     )
-    parser.add_argument("--threads", type=int, default=0, help="batches at once; 0: torch's choice (default: 0)")
+    parser.add_argument("--threads", type=thread_count, default=0, help="batches at once (default: 0, torch's choice)")
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"),
         help="number format of products (default: bfloat16 on a GPU, float32 elsewhere)",

@@ -1,6 +1,6 @@
 """The commands of peers that classify contigs: programs, calls, scores and thresholds."""
 
-from genestill.core.options import add_contigs_and_index, add_seed
+from genestill.core.options import add_contigs_and_index, add_seed, thread_count
 from genestill.core.settings import add_settings, settings_of
 from genestill.evaluation.settings import Kraken2ReferenceSettings
 
@@ -30,7 +30,7 @@ def _add_sources_of_kraken2(parser) -> None:
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
     parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--threads", type=int, default=1, help="threads of Kraken 2 (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of Kraken 2 (default 1)")
 
 
 def _sources_of_kraken2(options) -> tuple[str, str, str, str, str, tuple[float, ...], int]:
@@ -76,7 +76,7 @@ def _add_diamond(commands) -> None:
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
     parser.add_argument("--proteins", required=True, metavar="FOLDER", help="what 'reference proteins' wrote")
-    parser.add_argument("--threads", type=int, default=1, help="threads of Pyrodigal and DIAMOND (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of Pyrodigal and DIAMOND (default 1)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="a bit score per gene and genome")
     parser.set_defaults(run=_run_diamond)
 
@@ -94,7 +94,7 @@ def _add_metabuli(commands) -> None:
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
     parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--threads", type=int, default=1, help="threads of Metabuli (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="threads of Metabuli (default 1)")
     parser.add_argument("--output", required=True, metavar="TSV", help="Metabuli's classification of each contig")
     parser.set_defaults(run=_run_metabuli)
 

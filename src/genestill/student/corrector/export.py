@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside, write_text
 from genestill.core.lineage import NO_LINEAGE, RANK_PREFIXES, RANKS, Lineage, depth, format_lineage, named
 from genestill.core.logs import logger
 from genestill.core.table_schemas import INDEX, PREDICTIONS, lineages_of
-from genestill.core.tables import read_arrow, read_table, write_tsv
+from genestill.core.tables import read_arrow, read_table, sample_names, write_tsv
 from genestill.student.corrector.krona import write_krona
 from genestill.student.corrector.taxids import Taxids
 
@@ -131,7 +130,7 @@ def _read_abundance(abundance, index, ids: list[str]) -> tuple[list[str], np.nda
         return [], np.zeros((len(ids), 0))
     found = read_arrow(abundance, pa.schema([("id", pa.string())]))["id"].to_pylist()
     _require_same_contigs(abundance, found, index, ids)
-    samples = [column for column in pq.read_schema(abundance).names if column != "id"]
+    samples = sample_names(abundance)
     depths = read_arrow(abundance, pa.schema([(sample, pa.float32()) for sample in samples])) if samples else {}
     return samples, np.array([depths[sample].to_numpy() for sample in samples], dtype=np.float64).T
 

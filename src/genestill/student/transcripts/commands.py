@@ -1,6 +1,6 @@
 """The command of the ``mrna`` recipe: ``genestill student distil-transcripts``."""
 
-from genestill.core.options import add_compile, add_device, add_seed
+from genestill.core.options import add_compile, add_device, add_seed, thread_count
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.transcripts.settings import DistillationSettings, EncoderSettings
 
@@ -29,7 +29,7 @@ def add_commands(commands) -> None:
     add_seed(parser)
     add_device(parser)
     add_compile(parser)
-    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice (default: %(default)s)")
+    parser.add_argument("--threads", type=thread_count, default=0, help="of torch (default: 0, its own choice)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="model/, training.tsv, training.json")
     parser.set_defaults(run=_run_match)
 
