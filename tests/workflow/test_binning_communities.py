@@ -91,4 +91,4 @@ def test_a_single_run_makes_the_same_table(case):
     (case / "c.yaml").write_text(yaml.safe_dump(alone))
     done = run_in(case, "-n", "-p", "results/taxdistill/one/evaluation/imported/binning_comparison.tsv")
     planned = set(re.findall(r"^rule (\w+):", done.stdout, re.MULTILINE))
-    assert planned == {"make_taxonomy", "read_truth", "import_predictions", "score_binning", "benchmark_binning"}
+    assert planned == {"make_taxonomy", "read_truth", "import_predictions", "score_binning", "compare_binning"}

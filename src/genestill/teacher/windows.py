@@ -5,8 +5,9 @@ Windows are cut in bases before tokenization, since byte-pair encoding gets slow
 has more tokens than the model takes. Either way each base lies in exactly one window.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,8 +82,8 @@ def batches(windows: list[Window], batch_tokens: int) -> Iterator[np.ndarray]:
     return batch_by_length(np.array([len(window) for window in windows], dtype=np.int64), batch_tokens)
 
 
-def pad(windows: list[Window], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (int64 [b, t], padded on the right) and attention mask (int64 [b, t])."""
+def pad(windows: Sequence[Any], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (int64 [b, t], padded on the right) and attention mask (int64 [b, t]) of windows or of `Tokens`."""
     longest = max(len(window) for window in windows)
     ids = np.full((len(windows), longest), pad_id, dtype=np.int64)
     mask = np.zeros_like(ids)
