@@ -55,6 +55,9 @@ _WORDS = {
     "peak_memory_mb": "peak memory, MB",
     "seconds": "seconds",
     "cpu_seconds": "CPU seconds",
+    "novel_share": "absent",
+    "novel_share_error": "error",
+    "novel_share_true": "truth",
 }
 
 
