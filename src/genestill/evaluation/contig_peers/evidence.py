@@ -40,7 +40,7 @@ class Evidence:
     ids: list[str]
     length: np.ndarray
     labels: list[Lineage]
-    # Peers are called where `has` says that what they need is there; None is no value that they reach.
+    # Peers are called where `has` says that what they need is there; they are never given None.
     depth: np.ndarray = None  # type: ignore[assignment]
     lineage_of_genome: dict[str, Lineage] = field(default_factory=dict)
     lineage_of_taxid: dict[int, Lineage] = field(default_factory=dict)
