@@ -1,0 +1,530 @@
+"""After a finished run, every key of the schemas is changed in turn, and the plan holds what the key says it affects.
+
+A run is finished by pretending: Snakemake notes every job as done, and the files are empty. That takes a second instead
+of minutes, so whole recipes, benchmarks and data sets of one's own are planned again for every key. The keyword
+``affects`` of a schema names the first rules whose results depend on a key; all that is made of their results follows.
+"""
+
+import asyncio
+import contextlib
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from snakemake import api
+from snakemake.settings import types as settings
+
+from genestill.core.configuration import merge, read_yaml
+from genestill.core.errors import InputError
+from genestill.core.settings import expand
+from genestill.preflight import accept
+from snakemake_process import ROOT
+
+RECIPES, SCHEMAS = ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the configuration: where it stands, its value after completion, its schema, what it affects."""
+
+    place: tuple[str, ...]
+    value: object
+    schema: dict
+    affects: tuple[str, ...] | None
+
+    entry: str = ""  # the name of the entry that it belongs to, of those that the user names
+
+
+def keys_of(completed: dict) -> Iterator[Key]:
+    """Every key that the recipe of a completed configuration reads; of entries with names the first stands for all."""
+    recipe = completed["recipe"]
+    top = read_yaml(SCHEMAS / "config.schema.yaml")
+    for section, schema in top["properties"].items():
+        file = SCHEMAS / f"{section}.schema.yaml"
+        if section in read_sections(recipe):
+            whole = expand(read_yaml(file)) if file.is_file() else schema
+            yield from _keys(completed.get(section), whole, (section,), None, recipe)
+
+
+def read_sections(recipe: str) -> tuple[str, ...]:
+    return ("recipe", "seed", "dataset", *read_yaml(RECIPES / f"{recipe}.yaml")["sections"])
+
+
+def _keys(value, schema: dict, place: tuple[str, ...], affects, recipe: str, beside=None) -> Iterator[Key]:
+    affects = schema.get("affects", affects)
+    if recipe not in schema.get("recipes", [recipe]):
+        return
+    named = schema.get("additionalProperties")
+    if "properties" in schema and not isinstance(named, dict):
+        for key, child in schema["properties"].items():
+            inner = value.get(key) if isinstance(value, dict) else None
+            beside = value.get("defaults") if isinstance(value, dict) else None
+            yield from _keys(inner, child, (*place, key), affects, recipe, beside)
+        return
+    yield Key(place, value, schema, (affects,) if isinstance(affects, str) else affects and tuple(affects))
+    if isinstance(named, dict) and isinstance(named.get("properties"), dict) and isinstance(value, dict):
+        for name, entry in list(value.items())[:1]:
+            for key, child in named["properties"].items():
+                inner = entry.get(key, (beside or {}).get(key)) if isinstance(entry, dict) else None
+                for one in _keys(inner, child, (*place, name, key), named.get("affects", affects), recipe):
+                    yield replace(one, entry=name)
+
+
+# Values for keys whose schema alone does not say which other value would be accepted; by the end of the key's name.
+OTHER = {
+    "recipe": [],
+    "dataset.name": ["other"],
+    "dataset.contigs": ["other/contigs.fna"],
+    "dataset.abundance": ["other/abundance.tsv"],
+    "dataset.bam": [["files/one.bam"]],
+    "dataset.labels": ["other/labels.tsv"],
+    "dataset.truth": ["other/truth.tsv"],
+    "reference.genomes": ["other/genomes.tsv"],
+    "reference.genomes_folder": ["other"],
+    "reference.lineage_column": ["other_lineage"],
+    "reference.taxdump": ["other"],
+    "reference.database": ["files/database", "other/database"],
+    "reference.withheld": ["files/withheld.tsv"],
+    "reference.eukaryotes": ["files/eukaryotes.fna"],
+    "reference.community.exact": [{"exact": 0.57, "known": 0.19}],
+    "reference.community.known": [{"exact": 0.57, "known": 0.19}],
+    "reference.community.species": [{"exact": 0.57, "species": 0.13}],
+    "reference.community.genus": [{"exact": 0.57, "genus": 0.09}],
+    "reference.community.family": [{"exact": 0.57, "family": 0.05}],
+    "teacher.name": ["other"],
+    "teacher.model": ["files/model", "nucleotide-transformer-v2-50m"],
+    "teacher.revision": ["0" * 40],
+    "teacher.embeddings": [{"contigs": "other/embeddings.parquet"}],
+    "teacher.gpu_model": ["a100"],
+    "teacher.pooling": ["max"],
+    "teacher.pretraining.context": [128],
+    "teacher.pretraining.layers": [5],
+    "mrna.defaults.parameters": [20_000],
+    "mrna.students.<name>.parameters": [20_000],
+    "mrna.species": [{"one": ["genome"]}, {"one": ["mine"]}],
+    "mrna.baselines": [{"codons": {"features": "codons"}}],
+    "mrna.tasks": [{"coding": {"kind": "classification", "classes": ["files/other.tsv", "other/other.tsv"]}}],
+    "dna.tasks": [{"gue/mouse_0": "files/other.tsv", "gue/mouse_1": "files/task.tsv"}],
+    "evaluation.predictions": [
+        {"other": "files/other.tsv"}, {"other": {"origin/phylum": "files/other.tsv"}},
+    ],
+    "dna.students.<name>.evaluation_methods": [["probe", "full", "lora"]],
+    "teacher.admission": ["stop"],
+    "teacher.pretraining.hidden_size": [256],
+    "teacher.pretraining.heads": [2],
+    "student.name": ["other"],
+    "evaluation.labels_name": ["Search"],
+    "evaluation.published": ["files/published.tsv"],
+    "evaluation.thresholds": ["files/thresholds.tsv"],
+    "mrna.students.<name>.objective": ["mse+relational"],
+    "mrna.defaults.objective": ["mse+relational"],
+    "dna.windows.clade": ["d__Bacteria;p__One"],
+    "dna.defaults.objective": ["alignment+0.5*reconstruction"],
+    "dna.students.<name>.objective": ["alignment+0.5*reconstruction"],
+    "dna.defaults.initial": [],
+    "dna.students.<name>.initial": ["files/model"],
+    "dna.students.<name>.teacher": ["random"],
+    "dna.students.<name>.pooling": ["max"],
+    "dna.students.<name>.training_rows": [[4]],
+    "dna.windows.genomes": [["other/genomes.tsv"]],
+    "dna.windows.shortest": [100],
+    "dna.admission_tasks": [["gue/mouse_0"]],
+    "dna.questions.<name>.tasks": [["gue/mouse_0"]],
+    "dna.by_method": [{"full": {"epochs": 3}}],
+    "dna.corpora": [{"long": {"length": 250}}],
+    "dna.maximum_training_rows": [100],
+    "dna.maximum_test_rows": [100],
+    "dna.task_epochs": [{"origin/phylum": 3}, {"gue/mouse_0": 3}],
+    "dna.compared_with": [None, "linear"],
+    "teacher.layer": [0],
+    "dna.questions.<name>.model": ["undistilled", "pretrained"],
+    "dna.questions.<name>.minus": ["linear"],
+    "dna.seeds": [[1, 2, 3]],
+    "dna.trainings": [2],
+    "benchmark.communities": [],
+}  # fmt: skip
+
+
+def pattern_of(key: Key) -> str:
+    """The key's name with <name> for a name that the user gives."""
+    words, schema = [], None
+    for word in key.place:
+        if schema is None:
+            file = SCHEMAS / f"{word}.schema.yaml"
+            schema = expand(read_yaml(file)) if file.is_file() else {}
+            words.append(word)
+        elif word in schema.get("properties", {}):
+            schema = schema["properties"][word]
+            words.append(word)
+        else:
+            schema = schema.get("additionalProperties") or {}
+            words.append("<name>")
+    return ".".join(words)
+
+
+def other_values(value, schema: dict) -> Iterator:
+    """Values near ``value`` that a schema may accept; whether they are accepted is asked of the whole check."""
+    for kind in [schema, *schema.get("anyOf", [])]:
+        types = kind.get("type", ())
+        types = [types] if isinstance(types, str) else types
+        if "boolean" in types:
+            yield not value
+        yield from (one for one in kind.get("enum", ()) if one != value)
+        number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 3
+        if "integer" in types:
+            yield from (number + 1, number * 2, number - 1)
+        if "number" in types:
+            yield from (number * 1.25, number / 2, number + 0.01, 0.25)
+        if "array" in types and isinstance(value, (list, tuple)):
+            first = value[0] if value else None
+            yield from ([*value, one] for one in other_values(first, kind.get("items", {})) if one not in value)
+            yield list(value)[:-1]
+        if "object" in types and isinstance(value, dict):
+            if value:
+                yield value | {"another": copy.deepcopy(next(iter(value.values())))}
+            named = kind.get("additionalProperties", {})
+            inner = named.get("type", ()) if isinstance(named, dict) else ()
+            if "integer" in inner:
+                yield value | {"corrector": 2}
+            if "string" in inner:
+                yield value | {"another": "files/other.tsv"}
+        if "null" in types and value is not None:
+            yield None
+
+
+def changed(given: dict, place: tuple[str, ...], value) -> dict:
+    """``given`` with another value at a place; a mapping for a key that holds none sets the keys beside it."""
+    configuration = copy.deepcopy(given)
+    section = configuration
+    for word in place[:-1]:
+        if not isinstance(section.get(word), dict):
+            section[word] = {}
+        section = section[word]
+    if isinstance(value, dict) and place[-1] in value:
+        section |= value
+    else:
+        section[place[-1]] = value
+    return configuration
+
+
+@contextlib.contextmanager
+def parsed_once():
+    """Snakemake parses the rule files of one workflow over and over: keep what it makes of each."""
+    from snakemake import workflow
+
+    parse, known = workflow.parse, {}
+
+    def remembered(path, workflow, linemap, rulecount=0, **options):
+        key = (path.get_path_or_uri(secret_free=True), rulecount)
+        if key not in known:
+            lines = {}
+            known[key] = (parse(path, workflow, linemap=lines, rulecount=rulecount, **options), lines)
+        found, lines = known[key]
+        linemap.update(lines)
+        return found
+
+    workflow.parse = remembered
+    try:
+        yield
+    finally:
+        workflow.parse = parse
+
+
+def build(folder: Path, configuration: dict, targets: list[str]):
+    """Snakemake's workflow of a configuration in ``folder``, with its jobs and why each would run."""
+    file = folder / "given.yaml"
+    file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+    with api.SnakemakeApi(settings.OutputSettings(quiet={settings.Quietness.ALL})) as snakemake:
+        one = snakemake.workflow(
+            resource_settings=settings.ResourceSettings(cores=1),
+            config_settings=settings.ConfigSettings(configfiles=[file]),
+            snakefile=ROOT / "Snakefile",
+            workdir=folder,
+        )
+        one.dag(settings.DAGSettings(targets=set(targets)))
+        workflow = one._workflow
+        workflow.execution_settings = settings.ExecutionSettings(lock=False)
+        workflow.scheduling_settings = settings.SchedulingSettings()
+        workflow.remote_execution_settings = settings.RemoteExecutionSettings()
+        workflow.group_settings = settings.GroupSettings()
+        workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+        workflow._build_dag()
+        return workflow
+
+
+def pretend(workflow) -> None:
+    """Note every job that would run as done, with empty outputs."""
+    workflow.persistence.deactivate_cache()
+    for level in workflow.dag.toposorted():
+        for job in filter(workflow.dag.needrun, level):
+            for output in job.output:
+                if output.is_directory:
+                    Path(output).mkdir(parents=True, exist_ok=True)
+                    (Path(output) / ".snakemake_timestamp").touch()
+                else:
+                    Path(output).parent.mkdir(parents=True, exist_ok=True)
+                    # Of tables and records nothing is read before a run; an empty JSON file would be a damaged one.
+                    Path(output).write_text("{}" if output.endswith(".json") else "")
+            for beside in [*job.log, *filter(None, [job.benchmark])]:
+                Path(beside).parent.mkdir(parents=True, exist_ok=True)
+                Path(beside).touch()
+            workflow.persistence.started(job)
+            asyncio.run(workflow.persistence.finished(job))
+
+
+def first_jobs(workflow, key: Key, finished: set[str], prefixes: tuple[str, ...]) -> set:
+    """The jobs that a changed key affects first, of the rules that its schema names.
+
+    Where some are new, those alone: another entry makes what belongs to it, and what was made stays. Of an entry with a
+    name, the jobs that have the name, and those that are for all entries.
+    """
+    if key.affects == ("everything",):
+        return {job for job in workflow.dag.jobs if not job.output or str(job.output[0]).startswith("results/")}
+    of_rule = {}
+    for job in workflow.dag.jobs:
+        of_rule.setdefault(rule_of(job, prefixes), set()).add(job)
+    chosen, new = set(), set()
+    for jobs in (of_rule.get(rule, set()) for rule in key.affects):
+        made = {job for job in jobs if job.output and str(job.output[0]) not in finished}
+        named = {job for job in jobs if not key.entry or not job.wildcards_dict or is_named(job, key.entry)}
+        chosen |= made or named
+        new |= made
+    return new if new and isinstance(key.schema.get("additionalProperties"), dict) else chosen
+
+
+def is_named(job, name: str) -> bool:
+    """Whether a job is one of an entry of the configuration: a student, perhaps with seed or number, or a baseline."""
+    return any(word == name or word.startswith(f"{name}.") for word in job.wildcards_dict.values())
+
+
+def rule_of(job, prefixes: tuple[str, ...]) -> str:
+    """The name of a job's rule, without the community of a benchmark."""
+    return re.sub(rf"^({'|'.join(prefixes) or '(?!)'})_", "", job.rule.name)
+
+
+def followers(workflow, first: set) -> set:
+    """``first``, and all jobs that read what they make."""
+    dag, found = workflow.dag, set()
+    for level in dag.toposorted():
+        for job in level:
+            if job in first or not found.isdisjoint(dag.dependencies[job]):
+                found.add(job)
+    return found
+
+
+SIMULATED = read_yaml(ROOT / "config" / "test.yaml")
+GIVEN = {
+    "recipe": "taxdistill",
+    "dataset": {
+        "name": "given",
+        "contigs": "files/contigs.fna",
+        "abundance": "files/abundance.tsv",
+        "truth": "files/truth.tsv",
+    },
+    "reference": {"genomes": "files/genomes.tsv", "genomes_folder": "files", "taxdump": "files"},
+}
+TRANSCRIPTS = "files/transcripts.tsv:sequence=s,id=i"
+MRNA = {
+    "recipe": "mrna",
+    "dataset": {"name": "mrna"},
+    "mrna": {
+        "students": {
+            "plain": {},
+            "logits": {"objective": "logits"},
+            "relatives": {"objective": "relatives"},
+            "untrained": {"steps": 0},
+        },
+        "baselines": {"kmers-1-3": {"shortest": 1, "longest": 3}, "composition": {"features": "composition"}},
+        "seeds": [1, 2],
+    },
+}
+HAD = {
+    "recipe": "had",
+    "dataset": {"name": "had"},
+    "dna": {"baselines": ["linear"], "learning_rates": [0.001], "seeds": [1, 2], "windows": {"length": 180}},
+}
+TARGETS = ["benchmark_taxonomy", "benchmark_virtual"]
+# Runs that are finished before keys are changed, with their targets: every recipe, simulated and given data.
+# A key is changed in a run that makes use of it in rules that no run before it had.
+RUNS = {
+    "simulated": (SIMULATED | {"evaluation": {"predictions": {"mine": "files/mine.tsv"}, "amber": True}}, []),
+    "given": (merge(GIVEN, {"evaluation": {"binning": True}}), []),
+    "labels": (
+        merge(GIVEN, {"dataset": {"labels": "files/labels.tsv", "abundance": None, "bam": ["files/two.bam"]}}),
+        [],
+    ),
+    "assembled": (merge(SIMULATED, {"reference": {"assembled": True, "community": {"samples": 2}}}), []),
+    "scores": (
+        {
+            "recipe": "taxdistill",
+            "dataset": {"name": "scores", "truth": "files/truth.tsv"},
+            "reference": {"taxdump": "files"},
+            "evaluation": {"predictions": {"mine": "files/mine.tsv"}, "amber": True, "binning": True},
+        },
+        [],
+    ),
+    "published": (SIMULATED | {"recipe": "taxdistill-published", "student": {"epochs": 3}}, []),
+    "named": (SIMULATED | {"teacher": {"model": "genomeocean-100m"}}, []),
+    "benchmark": (
+        merge(
+            SIMULATED,
+            {
+                "evaluation": {"benchmark": {"corrector": 1, "taxdistill-published": 1, "taxometer": 1, "minimap2": 1}},
+                "benchmark": {"communities": {"first": {}, "second": {"evaluation": {"resamples": 500}}}},
+            },
+        ),
+        TARGETS,
+    ),
+    "mrna": (MRNA, []),
+    "transcripts": (
+        merge(
+            MRNA,
+            {
+                "mrna": {
+                    "sources": {"mine": "files/transcripts.fna"},
+                    "tasks": {"stability": {"table": TRANSCRIPTS, "target": "x", "kind": "regression"}},
+                }
+            },
+        ),
+        [],
+    ),
+    "had": (HAD, []),
+    "tasks": (merge(HAD, {"dna": {"tasks": {"gue/mouse_0": "files/task.tsv", "gue/mouse_1": "other/task.tsv"}}}), []),
+    "seqlens": (
+        merge(
+            HAD | {"recipe": "seqlens"},
+            {
+                "dna": {
+                    "corpora": {"long": {"length": 240}},
+                    "students": {"longer": {"method": "pretrain", "corpus": "long"}},
+                }
+            },
+        ),
+        [],
+    ),
+}  # fmt: skip
+# What no run is planned again for, and why.
+NOT_CHANGED = {
+    "dna.origin_tasks": "adds a task, with files of its own",
+    "dna.protocol": "chooses seeds and folds, which are keys of their own",
+    "dna.students.<name>.method": "a student of the other method has other settings",
+    "recipe": "results of another recipe are others",
+    "benchmark.<name>": "each community is a configuration of its own",
+    "teacher.embeddings": "stored files are looked into, so that empty ones will not do",
+    "labels.update_from": "asks for the kept search of another run",
+    "dna.admission_tasks": "chooses among tasks",
+    "dna.defaults.parameters": "goes with an architecture that is sized by it",
+    "dna.students.<name>.parameters": "as above",
+    "dna.students.<name>.learning_rates": "of a student that is fine-tuned, as dna.learning_rates",
+    "dna.students.<name>.corpus": "names another key",
+    "dna.students.<name>.tokens": "of deberta students alone",
+    "evaluation.predictions.<name>.format": "of one file, as evaluation.predictions",
+    "evaluation.predictions.<name>.table": "of one file, as evaluation.predictions",
+    "mrna.tasks.<name>.classes": "of one task, as mrna.tasks",
+    "mrna.tasks.<name>.table": "of one task, as mrna.tasks",
+    "mrna.tasks.<name>.target": "of one task, as mrna.tasks",
+    "dna.defaults.initial": "every student would go on from one folder; students.<name>.initial is the same key",
+}
+
+
+# Keys that reach as far as other keys say: what they name first runs again, and perhaps more than what follows from it.
+AT_LEAST = re.compile(
+    r"evaluation\.(amber|predictions)|mrna\.baselines$|dna\.(tasks|maximum_|by_method|students\.<name>\.(training_rows|pooling))"
+)
+# Keys that are read only where another one is given.
+READ_WITH = {"labels.format": ("dataset", "labels"), "dna.corpora": ("dna", "corpora")}
+
+
+def write_files(folder: Path) -> None:
+    """Empty files under the names that configurations above give; rules are planned by names alone."""
+    for place in ("files", "other"):
+        (folder / place / "model").mkdir(parents=True)
+        for name in (
+            *("contigs.fna", "abundance.tsv", "labels.tsv", "truth.tsv", "genomes.tsv", "nodes.dmp", "names.dmp"),
+            *("one.bam", "two.bam", "database", "database.dbtype", "withheld.tsv", "eukaryotes.fna", "published.tsv"),
+            *("thresholds.tsv", "mine.tsv", "other.tsv", "task.tsv", "transcripts.tsv", "transcripts.fna"),
+        ):
+            (folder / place / name).touch()
+        # Rules look into stored embeddings, to find the file of a set.
+        pq.write_table(pa.table({"id": ["a"], "embedding": [[1.0, 2.0]]}), folder / place / "embeddings.parquet")
+
+
+def accepted_change(given: dict, completed: dict, key: Key) -> dict | None:
+    """The first configuration with another value of the key that the check before a run accepts."""
+    name = pattern_of(key)
+    for value in OTHER[name] if name in OTHER else other_values(key.value, key.schema):
+        configuration = changed(given, key.place, value)
+        with contextlib.suppress(InputError):
+            if accept(configuration, ROOT) != completed:
+                return configuration
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_every_setting_reruns_what_it_affects_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    wrong, tried, every = [], {}, {}
+    with parsed_once():
+        for run, (given, targets) in RUNS.items():
+            finished = finish(tmp_path, given, targets)
+            prefixes = tuple(given.get("benchmark", {}).get("communities", ()))
+            rules = {rule_of(job, prefixes) for job in finished.dag.jobs}
+            outputs = {str(output) for job in finished.dag.jobs for output in job.output}
+            completed = accept(given, ROOT)
+            for key in keys_of(completed):
+                name = pattern_of(key)
+                every[name] = key
+                read = {*(key.affects or ())} if is_read(name, completed) else set()
+                reached = {*read, "none"} & {*rules, "none", "everything"}
+                if name in NOT_CHANGED or name.startswith("dna.corpora") or reached <= tried.get(name, set()):
+                    continue
+                configuration = accepted_change(given, completed, key)
+                if configuration is None:
+                    continue
+                tried.setdefault(name, set()).update(reached)
+                workflow = build(tmp_path, configuration, targets)
+                first = first_jobs(workflow, key, outputs, prefixes) if is_read(name, completed) else set()
+                expected = followers(workflow, first)
+                found = set(workflow.dag.needrun_jobs())
+                # What is new, and was not there to be stale, has to be made where something affected reads it.
+                expected |= {job for job in found if job.output and str(job.output[0]) not in outputs}
+                if AT_LEAST.match(name):
+                    found = found & expected
+                    expected = found or first
+                wrong += [f"{run}: {name}: {sentence}" for sentence in differences(found, expected, key)]
+    assert [name for name, key in every.items() if key.affects is None] == [], "keys that do not say what they affect"
+    corpora = {
+        name for name in every if name.startswith("dna.corpora")
+    }  # windows that only students with a name for them have
+    left = every.keys() - tried.keys() - NOT_CHANGED.keys() - corpora
+    assert sorted(left) == [], "keys without another value that is accepted"
+    assert wrong == []
+
+
+def is_read(name: str, completed: dict) -> bool:
+    section, key = READ_WITH.get(name, (None, None))
+    return section is None or bool(completed[section][key])
+
+
+def finish(folder: Path, given: dict, targets: list[str]):
+    """Pretend a run, and see that the same command finds nothing to do."""
+    pretend(build(folder, given, targets))
+    workflow = build(folder, given, targets)
+    again = {job.rule.name: str(workflow.dag.reason(job)) for job in workflow.dag.needrun_jobs()}
+    assert not again, f"what is finished runs again: {again}"
+    return workflow
+
+
+def differences(found: set, expected: set, key: Key) -> list[str]:
+    """Sentences on rules, or for an entry with a name on jobs, that run and should not, or should and do not."""
+    name = str if key.entry else lambda job: job.rule.name
+    runs, should = set(map(name, found)), set(map(name, expected))
+    return [f"{job} does not run" for job in sorted(should - runs)] + [f"{job} runs" for job in sorted(runs - should)]
