@@ -155,11 +155,10 @@ def test_nothing_is_lost_on_a_disk_that_loses_what_was_not_synced(finished, tmp_
             files = [place] if Path(place).is_file() else [file for file in Path(place).rglob("*") if file.is_file()]
             for file in map(Path, files):
                 status = file.stat()
-                if (status.st_dev, status.st_ino) not in synced and status.st_nlink and not file.is_symlink():
-                    file.write_bytes(b"")
+                # It would be empty now; a link is to a file of somebody else.
+                if (status.st_dev, status.st_ino) not in synced and status.st_size and not file.is_symlink():
+                    lost.append(f"{file.name} in {path} of {' '.join(command.words[:2])}")
                 tried += 1
-            if content_checksum(place) != command.contents[path]:
-                lost.append(f"{path} of {' '.join(command.words[:2])}")
         subprocess.run(["rm", "-rf", tmp_path / str(number)], check=True)
     tally("power fails: a file that was not synced is empty", tried, tried - len(lost))
     assert lost == []
