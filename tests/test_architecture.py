@@ -51,6 +51,39 @@ def test_the_command_line_is_built_without_heavy_libraries():
     assert not heavy & set(loaded)
 
 
+def at_import(tree):
+    """Names of the modules that are imported with a module: at its top, not in functions or for type checkers."""
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Try | ast.With | ast.ClassDef):
+            waiting += ast.iter_child_nodes(node)
+
+
+def test_commands_that_run_no_model_start_without_torch_and_transformers():
+    """Seconds of every start, and hundreds of megabytes of every process."""
+    names = {
+        ".".join(("genestill", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): tree
+        for file, tree in TREES.items()
+    }
+    light = [name for name in names if name.split(".")[1:2] in (["reference"], ["labels"])]
+    assert len(light) > 20
+    for first in light:
+        seen, waiting = {first}, [first]
+        while waiting:
+            name = waiting.pop()
+            for module in at_import(names[name]):
+                assert module.split(".")[0] not in ("torch", "transformers"), f"{first} imports {name}, which {module}"
+                if module in names and module not in seen:
+                    seen.add(module)
+                    waiting.append(module)
+
+
 def test_no_remote_code_and_no_pickle_is_ever_loaded():
     for file, call in calls():
         place = f"{file}:{call.lineno}"
