@@ -373,13 +373,13 @@ rule summarise_taxonomy:
             else []
         ),
     output:
-        report(
+        page=report(
             f"{EVALUATION}/summary.html",
             caption="../report/summary.rst",
             category=TAXONOMY_SECTIONS["Answer"],
             labels={"shows": "What became of the contigs"},
         ),
-        *(
+        outcomes=[
             report(
                 f"{EVALUATION}/outcomes.{form}",
                 caption="../report/outcomes.rst",
@@ -388,7 +388,7 @@ rule summarise_taxonomy:
             )
             for form, kind in (("svg", ""), ("tsv", " (table)"))
             if not ONLY_SCORES
-        ),
+        ],
     log:
         f"{RESULTS}/logs/evaluation/summarise_taxonomy.log",
     benchmark:
@@ -426,12 +426,13 @@ rule summarise_taxonomy:
                 None,
             ),
             share_of_each_outcome_in_each_sample=next(
-                (file for file in output if file.endswith("outcomes.tsv")), None
+                (file for file in output.outcomes if file.endswith("outcomes.tsv")),
+                None,
             ),
         ),
     shell:
         "python -m genestill evaluation summary {params.run} {params.facts}"
-        " {params.student} {params.files} {params.downloads} --output {output[0]:q} 2> {log:q}"
+        " {params.student} {params.files} {params.downloads} --output {output.page:q} 2> {log:q}"
 
 
 rule write_amber_input:
