@@ -150,7 +150,7 @@ def test_a_seed_is_a_whole_number(seed, capsys):
     with pytest.raises(SystemExit) as end:
         main(["reference", "simulate-genomes", f"--seed={seed}", "--output", "absent"])
     assert end.value.code == 2
-    assert f"--seed: '{seed}'; expected a whole number of at least 0" in capsys.readouterr().err
+    assert f"--seed: '{seed}'; expected a whole number of 0 to 2^32 - 1" in capsys.readouterr().err
 
 
 def test_an_interrupt_ends_as_shells_expect():
