@@ -121,7 +121,9 @@ def test_ways_of_evaluation_have_tasks_seeds_and_rows_of_their_own():
     dna = complete({"recipe": "seqlens", "dataset": {"name": "x"}, "dna": settings})["dna"]
     dna["students"]["pretrained"] = None
     cells = {(cell.model, cell.task, cell.rows, cell.seed) for cell in dna_cells(dna)}
-    assert {cell[1:3] for cell in cells if cell[0] == "plain-full"} == {("gue/mouse_2", 64), ("gue/mouse_2", 128)}
+    # Rows of a way of evaluation go before rows of a student.
+    assert {cell[1:3] for cell in cells if cell[0] == "plain-full"} == {("gue/mouse_2", 64)}
+    assert {cell[1:3] for cell in cells if cell[0] == "plain-probe"} == {("gue/tf_0", 64), ("gue/tf_0", 128)}
     assert {cell[1:] for cell in cells if cell[0] == "untrained-probe"} == {
         ("gue/tf_0", None, 1), ("gue/tf_0", None, 2)}  # fmt: skip
     baseline = {cell[1:] for cell in cells if cell[0] == "linear"}

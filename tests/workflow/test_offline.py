@@ -37,7 +37,7 @@ def test_fetch_asks_for_what_comes_from_outside_and_nothing_else(tmp_path):
     }
     assert fetched(configuration, tmp_path) == {
         "fetch", "fetch_cami2", "unpack_cami2_contigs", "unpack_cami2_taxonomy", "gather_cami2", "fetch_teacher",
-        "peer_environment", "index_contigs", "make_database",
+        "peer_environment", "make_database",
     }  # fmt: skip
 
 

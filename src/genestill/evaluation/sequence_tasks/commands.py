@@ -109,7 +109,8 @@ def _add_tsne(commands) -> None:
 def _run_draw(options) -> None:
     from genestill.evaluation.sequence_tasks.pipeline import draw_rows
 
-    draw_rows(options.task, options.maximum_training_rows, options.maximum_test_rows, options.seed, options.output)
+    settings = settings_of(SequenceTaskSettings, options)
+    draw_rows(options.task, settings.maximum_training_rows, settings.maximum_test_rows, options.seed, options.output)
 
 
 def _run_rows(options) -> None:
