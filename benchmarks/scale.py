@@ -46,7 +46,7 @@ BLOCK = 1 << 18  # rows that are simulated at a time
 STEEPER = 1.6
 # Or: the exponent of a power law through all points of an axis.
 MOST_EXPONENT = 1.1
-MOST_HOURS = 2  # of training, at any point
+MOST_HOURS, LARGE = 2, 500_000  # of training, and of up to how many contigs
 # Differences below these, or below a tenth of the cost, are noise: seconds of CPU time and GB.
 NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
 NOISY_SHARE = 0.1
@@ -378,8 +378,9 @@ def write_rows(path: Path, rows: dict[tuple, dict]) -> None:
 def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
     """Where an axis grows faster than linearly: a sentence for each step and quantity, none where all is well.
 
-    The slope between the last two points of the ``axis`` that are in ``rows`` is compared with the one before; what a
-    process needs for nothing (the libraries) does not enter it. ``place`` is 0 for species and 1 for contigs.
+    The slope between the last two points of the ``axis`` that are in ``rows`` is compared with the one before, and the
+    costs with the sizes: what a process needs in any case (the libraries, one batch) may hide the first slope.
+    ``place`` is 0 for species and 1 for contigs.
     """
     found = []
     for step in commands(Path()):
@@ -390,7 +391,8 @@ def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
                 noise = max(least, NOISY_SHARE * costs[1])
                 before = max(costs[1] - costs[0], noise) / (second[place] - first[place])
                 after = max(costs[2] - costs[1] - noise, 0) / (third[place] - second[place])
-                if after > STEEPER * before:
+                larger = third[place] / second[place]
+                if after > STEEPER * before and costs[2] - noise > larger * costs[1]:
                     axis_name = ("species", "contigs")[place]
                     found.append(
                         f"{step}: {quantity} grows {after / before:.1f} times as steeply from {second[place]} to "
@@ -452,7 +454,8 @@ def judge(rows: dict[tuple, dict], axes: list[tuple[list[tuple], int]]) -> list[
         hours[point] = seconds / 3600
         print(f"{_name(point)}: training takes {hours[point]:.2f} CPU hours, going by its first epoch and by the other "
               f"epochs of the point of {point[0]} species that was trained to the end")  # fmt: skip
-    return wrong + [f"{_name(point)}: training takes {h:.1f} CPU hours" for point, h in hours.items() if h > MOST_HOURS]
+    long = {point: h for point, h in hours.items() if h > MOST_HOURS and point[1] <= LARGE}
+    return wrong + [f"{_name(point)}: training takes {h:.1f} CPU hours" for point, h in long.items()]
 
 
 def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> list[str]:

@@ -84,6 +84,7 @@ OTHER = {
     "dataset.abundance": ["other/abundance.tsv"],
     "dataset.bam": [["files/one.bam"]],
     "dataset.labels": ["other/labels.tsv"],
+    "dataset.set_aside": [["files/set_aside.tsv"]],
     "dataset.truth": ["other/truth.tsv"],
     "reference.genomes": ["other/genomes.tsv"],
     "reference.genomes_folder": ["other"],
@@ -448,7 +449,15 @@ def write_files(folder: Path) -> None:
         for name in (
             *("contigs.fna", "abundance.tsv", "labels.tsv", "truth.tsv", "genomes.tsv", "nodes.dmp", "names.dmp"),
             *("one.bam", "two.bam", "database", "database.dbtype", "withheld.tsv", "eukaryotes.fna", "published.tsv"),
-            *("thresholds.tsv", "mine.tsv", "other.tsv", "task.tsv", "transcripts.tsv", "transcripts.fna"),
+            *(
+                "set_aside.tsv",
+                "thresholds.tsv",
+                "mine.tsv",
+                "other.tsv",
+                "task.tsv",
+                "transcripts.tsv",
+                "transcripts.fna",
+            ),
         ):
             (folder / place / name).touch()
         # Rules look into stored embeddings, to find the file of a set.
@@ -466,6 +475,8 @@ def accepted_change(given: dict, completed: dict, key: Key) -> dict | None:
     return None
 
 
+# Snakemake leaves files of environments open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 @pytest.mark.workflow
 def test_every_setting_reruns_what_it_affects_and_nothing_else(tmp_path, monkeypatch):

@@ -107,8 +107,18 @@ rule find_novelty:
         shares=f"{LEDGER}/shares.parquet",
         groups=f"{LEDGER}/groups.parquet",
         contigs=f"{LEDGER}/contigs.parquet",
-        novelty=f"{LEDGER}/novelty.tsv",
-        novel_groups=f"{LEDGER}/novel_groups.tsv",
+        novelty=report(
+            f"{LEDGER}/novelty.tsv",
+            caption="../report/novelty.rst",
+            category=TAXONOMY_SECTIONS.get("Novelty"),
+            labels={"shows": "What the reference lacks, by sample and rank (table)"},
+        ),
+        novel_groups=report(
+            f"{LEDGER}/novel_groups.tsv",
+            caption="../report/novelty.rst",
+            category=TAXONOMY_SECTIONS.get("Novelty"),
+            labels={"shows": "Groups of contigs that are probably new (table)"},
+        ),
     log:
         f"{RESULTS}/logs/student/novelty_{{student}}.log",
     benchmark:
