@@ -205,7 +205,7 @@ def dna_results(tmp_path_factory):
     genomes = ["--genomes", reference / "simulated_genomes" / "genomes.tsv"]
     windows, task = reference / "windows.fna.gz", reference / "phylum.tsv.gz"
     run("reference", "simulate-genomes", *SIZES, "--output", reference / "simulated_genomes")
-    run("reference", "windows", *genomes, "--length", 120, "--number", 40, "--output", windows)
+    run("reference", "windows", *genomes, "--length", 120, "--number", 200, "--output", windows)
     run("reference", "clade-task", *genomes, "--length", 120, "--output", task)
     run(
         "student", "pretrain-dna", "--sequences", windows, "--architecture", "had-tiny", "--steps", 2, "--batch", 4,
