@@ -223,7 +223,8 @@ def test_a_snakemake_command_dry_runs_and_lists_jobs(words, tmp_path):
 @pytest.mark.slow
 def test_the_python_example_of_the_encoder_students_runs(tmp_path):
     page = (ROOT / "docs" / "how-to" / "encoder-students.md").read_text(encoding="utf-8")
-    example = next(block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "from_pretrained(FOLDER)" in block)
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    example = next(block for block in blocks if "from_pretrained(FOLDER)" in block)
     make = """
     from genestill.student.encoders import EncoderConfig, EncoderModel
     from genestill.student.encoders.tokenization import build_tokenizer
