@@ -106,7 +106,7 @@ def test_the_same_command_again_finds_nothing_to_do(run):
     ("setting", "rules"),
     [
         ("evaluation: {labels_name: search}", {"evaluate_taxonomy", "draw_taxonomy_figures"}),
-        ("reference: {minimum_length: 1200}", {"index_contigs", "build_label_tree"}),
+        ("dataset: {minimum_length: 1200}", {"index_contigs", "build_label_tree"}),
     ],
 )
 def test_a_setting_changed_after_a_finished_run_is_seen(run, setting, rules):
