@@ -108,6 +108,11 @@ def sample_names(path: str | Path) -> list[str]:
         raise InputError(f"{path}: not a whole Parquet file ({error})") from None
 
 
+def read_abundances(path: str | Path) -> pd.DataFrame:
+    """Abundances: ``id`` and one column of depths per sample, float32. Raises `InputError` as `read_arrow` does."""
+    return read_table(path, pa.schema([("id", pa.string()), *((name, pa.float32()) for name in sample_names(path))]))
+
+
 def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True) -> pd.DataFrame:
     """A tab-separated table, compressed or not, as text: no cell is taken for a number or for nothing.
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, count_unknown_names, depth, named, spelling_key
 from genestill.core.logs import logger
 from genestill.core.novelty import RIGHT_DEPTH, STATUSES, status_word
 from genestill.core.table_schemas import LABELS, PREDICTIONS, TRUTH, lineages_of
-from genestill.core.tables import read_arrow, read_table, sample_names
+from genestill.core.tables import read_abundances, read_table
 
 UNNAMED = -1
 
@@ -277,7 +276,5 @@ def _status_of(word: str, truth) -> str:
 
 def read_depths(path: str | Path, ids: list[str]) -> tuple[np.ndarray, list[str]]:
     """Depth of each contig in each sample, float64 [n, samples], and the samples; 0 for contigs that are not there."""
-    samples = sample_names(path)
-    schema = pa.schema([("id", pa.string()), *[(name, pa.float32()) for name in samples]])
-    table = read_arrow(path, schema).to_pandas().set_index("id").reindex(ids)
-    return table.fillna(0).to_numpy(dtype=np.float64), samples
+    table = read_abundances(path).set_index("id").reindex(ids)
+    return table.fillna(0).to_numpy(dtype=np.float64), table.columns.tolist()

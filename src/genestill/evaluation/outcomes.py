@@ -6,13 +6,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
 from genestill.core.predictions import read_reason
 from genestill.core.table_schemas import INDEX, PREDICTIONS, lineages_of
-from genestill.core.tables import read_arrow, read_table, sample_names
+from genestill.core.tables import read_abundances, read_table, sample_names
 from genestill.evaluation.figures import STYLE, new_figure, save_figure
 
 NAMED = "named to species"
@@ -113,14 +112,12 @@ def _outcome(kind: str, rank: str) -> str:
 
 
 def _bases(abundance, index, ids: list[str], lengths: np.ndarray) -> tuple[list[str], np.ndarray]:
-    names = [] if abundance is None else sample_names(abundance)
-    if not names:
+    if abundance is None or not (names := sample_names(abundance)):
         return ["all contigs"], lengths[:, None].astype(np.float64)
-    table = read_arrow(abundance, pa.schema([("id", pa.string()), *((name, pa.float32()) for name in names)]))
-    if table["id"].to_pylist() != ids:
+    table = read_abundances(abundance)
+    if table["id"].tolist() != ids:
         raise InputError(f"{abundance}: other contigs, or in another order, than {index}")
-    depths = np.array([table[name].to_numpy() for name in names], dtype=np.float64).T
-    return names, lengths[:, None] * depths
+    return names, lengths[:, None] * table[names].to_numpy(dtype=np.float64)
 
 
 def draw_outcomes(outcomes: Outcomes, folder: str | Path) -> str:

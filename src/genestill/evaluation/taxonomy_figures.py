@@ -6,7 +6,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
@@ -14,7 +13,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS
 from genestill.core.logs import logger
 from genestill.core.table_schemas import INDEX
-from genestill.core.tables import read_arrow, read_table, sample_names
+from genestill.core.tables import read_abundances, read_table, sample_names
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
@@ -351,8 +350,7 @@ def _composition(community: Community, model: Model, index, abundance):
     samples = sample_names(abundance) if abundance else []
     weights = pd.DataFrame({"all contigs": lengths.to_numpy(dtype=float)})
     if samples:
-        schema = pa.schema([("id", pa.string()), *[(name, pa.float32()) for name in samples]])
-        depths = read_arrow(abundance, schema).to_pandas().set_index("id").reindex(community.ids)
+        depths = read_abundances(abundance).set_index("id").reindex(community.ids)
         weights = depths.fillna(0).astype(float).mul(lengths.to_numpy(), axis=0).reset_index(drop=True)
     accepted = model.accepted[:, _COMPOSITION_RANK]
     number = np.where(accepted, model.path[:, _COMPOSITION_RANK], UNNAMED)

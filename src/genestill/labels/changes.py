@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, Lineage, depth
-from genestill.core.tables import read_table, sample_names
+from genestill.core.tables import read_abundances, read_table, sample_names
 
 # Why a contig has another lineage, with the words of the summary.
 REASONS = {
@@ -86,8 +85,7 @@ def count_changes(explained: pd.DataFrame, index: str | Path, abundance: str | P
     table = read_table(index, table_schemas.INDEX)
     samples = {"all": np.ones(len(table), dtype=bool)}
     if abundance is not None and (names := sample_names(abundance)):
-        schema = pa.schema([("id", pa.string()), *((name, pa.float32()) for name in names)])
-        depths = read_table(abundance, schema)
+        depths = read_abundances(abundance)
         if depths["id"].tolist() != table["id"].tolist():
             raise InputError(f"{abundance}: not the contigs of {index}, in their order")
         samples = {name: (depths[name] > 0).to_numpy() for name in names}

@@ -13,7 +13,7 @@ from genestill.core.errors import InputError
 from genestill.core.label_tables import read_label_table
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
 from genestill.core.table_schemas import ALIGNMENTS, GENE_HITS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
-from genestill.core.tables import read_table, read_tsv, sample_names
+from genestill.core.tables import read_abundances, read_table, read_tsv
 from genestill.core.taxonomy import read_taxonomy
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
 
@@ -174,6 +174,4 @@ def _of_contigs(table: pd.DataFrame, ids: list[str], path: str | Path) -> pd.Dat
 
 
 def _depths(path: str | Path, ids: list[str]) -> np.ndarray:
-    schema = pa.schema([("id", pa.string()), *((name, pa.float32()) for name in sample_names(path))])
-    table = read_table(path, schema).set_index("id")
-    return _of_contigs(table, ids, path).to_numpy(dtype=float)
+    return _of_contigs(read_abundances(path).set_index("id"), ids, path).to_numpy(dtype=float)

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from scipy import sparse
 
 from genestill.core.errors import InputError
 from genestill.core.sequences import read_fasta
 from genestill.core.table_schemas import INDEX
-from genestill.core.tables import read_table, sample_names
+from genestill.core.tables import read_abundances, read_table, sample_names
 from genestill.student.corrector.composition import composition_of
 from genestill.student.corrector.rows import largest_of_rows
 
@@ -64,8 +63,7 @@ def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | N
     if abundance is not None:
         samples = sample_names(abundance)
         if samples:
-            schema = pa.schema([("id", pa.string()), *((name, pa.float32()) for name in samples)])
-            depth_table = read_table(abundance, schema)
+            depth_table = read_abundances(abundance)
             if depth_table["id"].tolist() != ids:
                 raise InputError(f"{abundance}: its contigs are not those of the index {index}, in its order")
             depths = depth_table[samples].to_numpy(dtype=np.float32)
