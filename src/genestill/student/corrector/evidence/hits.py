@@ -122,9 +122,9 @@ def sum_hits(
             name = ids[int(contigs[finished[contigs]][0])]
             raise InputError(f"hits of the contig {name!r} come again after hits of others; sort the table by contig")
         finished[contigs] = True
-        place = np.minimum(np.searchsorted(taxids, hits.taxid), max(len(taxids) - 1, 0))
-        known = (hits.contig >= 0) & (taxids[place] == hits.taxid) if len(taxids) else np.zeros(len(hits), dtype=bool)
-        parts.append(_sum_by_species(hits[known], leaf_of_taxid[place[known]], genes, with_best))
+        leaf = leaves_of_hits(hits, taxids, leaf_of_taxid)
+        known = (hits.contig >= 0) & (leaf >= 0)
+        parts.append(_sum_by_species(hits[known], leaf[known], genes, with_best))
     sums = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
     del parts
     return _hit_sums(sums, genes, with_best)
@@ -144,6 +144,14 @@ def leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.
     taxids = np.array(sorted(found), dtype=np.int64)
     leaves = np.array([found[taxid] for taxid in taxids.tolist()], dtype=np.int32)
     return taxids[leaves >= 0], leaves[leaves >= 0]
+
+
+def leaves_of_hits(hits: Hits, taxids: np.ndarray, leaves: np.ndarray) -> np.ndarray:
+    """The leaf of the species of each hit, by what `leaves_of_taxids` returns; -1 for none: int32 [hits]."""
+    if not len(taxids):
+        return np.full(len(hits), -1, dtype=np.int32)
+    place = np.minimum(np.searchsorted(taxids, hits.taxid), len(taxids) - 1)
+    return np.where(taxids[place] == hits.taxid, leaves[place], -1)
 
 
 def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray, with_best: bool) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from genestill.student.corrector.evidence.hits import (
     HitSums,
     clades_of,
     genes_of_clades,
+    leaves_of_hits,
     leaves_of_taxids,
     presence,
     sum_hits,
@@ -108,11 +109,10 @@ def withhold(
         One entry per rank of `LEDGER_RANKS`.
     """
     hits = hits[(hits.contig >= 0) & (species[hits.contig] >= 0)]
-    taxids, leaves = leaves_of_taxids(lineages, tree)
-    place = np.minimum(np.searchsorted(taxids, hits.taxid), max(len(taxids) - 1, 0))
-    known = taxids[place] == hits.taxid if len(taxids) else np.zeros(len(hits), dtype=bool)
+    leaf = leaves_of_hits(hits, *leaves_of_taxids(lineages, tree))
+    known = leaf >= 0
     order = np.flatnonzero(known)[np.lexsort((hits.fragment[known], hits.contig[known]))]
-    hits, leaf = hits[order], leaves[place[order]]
+    hits, leaf = hits[order], leaf[order]
     clades = clades_of(np.arange(len(tree.leaves)), tree)
     held = np.flatnonzero((tree.rank[tree.leaves] == len(RANKS)) & ~tree.is_other[tree.leaves])
     first = changes(hits.contig, hits.fragment)
