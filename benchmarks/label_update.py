@@ -9,13 +9,11 @@ fifth contig is searched. What stands in the folder is not made again. The outpu
 """
 
 import argparse
-import os
 import random
 from pathlib import Path
 
-from genestill.cli import main as genestill
-from genestill.core.files import folder_aside, read_json, write_json
-from genestill.core.sequences import read_fasta, write_fasta
+from label_runs import once, take_contigs
+
 from genestill.core.table_schemas import LABELS, METRICS, lineages_of, metrics_table
 from genestill.core.tables import read_table, write_table
 from genestill.labels.hits import HITS_WITH_PLACES
@@ -29,26 +27,11 @@ from genestill.reference.genomes import read_genomes
 from genestill.reference.taxonomy import make_taxonomy
 
 
-def once(folder: Path, make) -> float:
-    """CPU seconds of ``make(folder)`` and its programs; where the folder stands, those of when it was made."""
-    if not folder.is_dir():
-        start = sum(os.times()[:4])
-        with folder_aside(folder) as aside:
-            make(aside)
-            write_json(aside / "cpu_seconds.json", {"cpu_seconds": round(sum(os.times()[:4]) - start, 1)})
-    return read_json(folder / "cpu_seconds.json")["cpu_seconds"]
-
-
 def compare(options) -> list[dict]:
     """Search, update and count equal labels: rows of metrics."""
     folder = options.folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    contigs, index, threads = folder / "contigs.fna", folder / "contigs.parquet", options.threads
-    if not index.is_file():
-        chosen = [record for number, record in enumerate(read_fasta(options.contigs)) if number % options.every == 0]
-        write_fasta(contigs, chosen)
-        words = ["--contigs", contigs, "--output-index", index, "--output-abundance", folder / "abundance.parquet"]
-        assert genestill(["reference", "contigs", *map(str, words)]) == 0
+    threads = options.threads
+    contigs, index = take_contigs(options.contigs, options.every, folder)
     genomes = read_genomes(options.genomes, with_files=False)
     drawn = random.Random(options.seed).sample(range(len(genomes)), options.added + options.withdrawn)
     added, withdrawn = set(drawn[: options.added]), set(drawn[options.added :])

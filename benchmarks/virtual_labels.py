@@ -9,14 +9,13 @@ made again. The output is a table of metrics that ``genestill evaluation publish
 """
 
 import argparse
-import os
 from pathlib import Path
 
-from genestill.cli import main as genestill
-from genestill.core.files import folder_aside, read_json, scratch_folder, write_json
+from label_runs import once, take_contigs
+
+from genestill.core.files import scratch_folder
 from genestill.core.lineage import NO_LINEAGE
 from genestill.core.programs import run_program
-from genestill.core.sequences import read_fasta, write_fasta
 from genestill.core.table_schemas import INDEX, LABELS, METRICS, lineages_of, metrics_table
 from genestill.core.tables import read_table, write_table
 from genestill.core.taxonomy import read_taxonomy
@@ -25,16 +24,6 @@ from genestill.labels.kept_search import keep_search, read_kept
 from genestill.labels.search import classify, read_labels, write_queries
 from genestill.labels.settings import SearchSettings
 from genestill.labels.withholding import withhold
-
-
-def once(folder: Path, make) -> float:
-    """CPU seconds of ``make(folder)`` and its programs; where the folder stands, those of when it was made."""
-    if not folder.is_dir():
-        start = sum(os.times()[:4])
-        with folder_aside(folder) as aside:
-            make(aside)
-            write_json(aside / "cpu_seconds.json", {"cpu_seconds": round(sum(os.times()[:4]) - start, 1)})
-    return read_json(folder / "cpu_seconds.json")["cpu_seconds"]
 
 
 def search(contigs: Path, index: Path, database: Path, taxids: list[int], threads: int, output: Path) -> None:
@@ -54,13 +43,7 @@ def search(contigs: Path, index: Path, database: Path, taxids: list[int], thread
 def compare(options) -> list[dict]:
     """Search, withhold and count equal labels: rows of metrics."""
     folder, database, names = options.folder, options.database.resolve(), read_taxonomy(options.taxonomy)
-    folder.mkdir(parents=True, exist_ok=True)
-    contigs, index = folder / "contigs.fna", folder / "contigs.parquet"
-    if not index.is_file():
-        chosen = [record for number, record in enumerate(read_fasta(options.contigs)) if number % options.every == 0]
-        write_fasta(contigs, chosen)
-        words = ["--contigs", contigs, "--output-index", index, "--output-abundance", folder / "abundance.parquet"]
-        assert genestill(["reference", "contigs", *map(str, words)]) == 0
+    contigs, index = take_contigs(options.contigs, options.every, folder)
     ids = read_table(index, INDEX)["id"].tolist()
 
     def keep(made: Path) -> None:
