@@ -30,6 +30,8 @@ PACKAGES = {
     "minimap2": ("minimap2", "minimap2"),
     "samtools": ("samtools", "samtools"),
 }
+# Five sizes of k for reads of 150 bases, as far apart as MEGAHIT's own eight from 39 on, in half the time.
+_K_LIST = "27,47,67,87,107"
 # A contig is traced to sources that are this alike; reads have errors, consensus hardly any.
 _IDENTITY = 0.98
 _TRACED = 0.5  # share of a contig that its source must explain
@@ -104,7 +106,7 @@ def assemble(reads_1: Sequence[str | Path], reads_2: Sequence[str | Path], threa
     with scratch_folder(Path(output).parent, "megahit") as scratch:
         run_program(
             ["megahit", "-1", ",".join(map(str, reads_1)), "-2", ",".join(map(str, reads_2)), "-t", threads]
-            + ["-m", 0.5, "--min-contig-len", 500, "-o", scratch / "assembly"]
+            + ["--k-list", _K_LIST, "-m", 0.5, "--min-contig-len", 500, "-o", scratch / "assembly"]
         )
         write_fasta(output, read_fasta(scratch / "assembly" / "final.contigs.fa"))
 
