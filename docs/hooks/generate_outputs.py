@@ -16,10 +16,10 @@ sys.path.insert(0, str(ROOT / "src"))
 HEAD = """# Output files
 
 All files are under `results/<recipe>/<dataset>/`. Words in <…> stand for names of your configuration. A file gets
-its final name when it is complete. Text tables are separated by tabs and have a header line; an empty field, and null in a
-Parquet table, mean that there is no value. Parquet files also contain the meaning and the unit of each column, in the metadata
-of its field. Values are between 0 and 1 where the unit is a share or a probability. The benchmark of correctors has the results
-for contigs that were held out from training under `new/`, in the same files.
+its final name when it is complete. Text tables are separated by tabs and have a header line; an empty field, and null
+in a Parquet table, mean that there is no value. Parquet files also contain the meaning and the unit of each column, in
+the metadata of its field. Values are between 0 and 1 where the unit is a share or a probability. The benchmark of
+correctors has the results for contigs that were held out from training under `new/`, in the same files.
 """
 
 
