@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases, reverse_complement
 
@@ -14,6 +12,9 @@ def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
 
     A sequence that is shorter than a word is grouped with those that are equal to it or to its reverse complement.
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     rows, words = shared_words(sequences, size)
     _, columns = np.unique(words, return_inverse=True)
     count = len(sequences)

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from genestill.core.lineage import RANKS, Lineage, depth
 
@@ -50,6 +48,9 @@ def species_sets(representatives: Mapping[Lineage, str], identities: pd.DataFram
     Returns:
         The set of each species, by the lineage of its first species.
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     species = list(representatives)
     number = {representatives[lineage]: row for row, lineage in enumerate(species)}
     near = identities[

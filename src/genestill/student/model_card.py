@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from safetensors import SafetensorError, safe_open
-from scipy import stats
 
 import genestill
 from genestill.core.errors import InputError
@@ -211,6 +210,8 @@ def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
         if group["low"].notna().all():
             low, high = float(group["low"].mean()), float(group["high"].mean())
         elif len(by_repeat) > 1:
+            from scipy import stats  # half a second
+
             half = stats.t.ppf((1 + LEVEL) / 2, len(by_repeat) - 1) * by_repeat.sem()
             low, high = by_repeat.mean() - half, by_repeat.mean() + half
         else:

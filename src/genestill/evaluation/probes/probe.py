@@ -11,10 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.multioutput import MultiOutputClassifier
 
 from genestill.core.errors import InputError
 
@@ -96,11 +92,15 @@ def _refuse_unusable(features: np.ndarray, targets: np.ndarray, kind: str, rows:
 def score(predictions: np.ndarray, targets: np.ndarray, kind: str) -> dict[str, float]:
     """The metrics of ``METRICS[kind]``; for classes, ``predictions`` are larger where class 1 is more likely."""
     if kind == "regression":
+        from scipy.stats import pearsonr, spearmanr
+
         return {
             "mse": float(np.mean((predictions - targets) ** 2)),
             "pearson": float(pearsonr(predictions, targets).statistic),
             "spearman": float(spearmanr(predictions, targets).statistic),
         }
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     average = "micro" if kind == "multilabel" else "macro"
     return {
         "auroc": float(roc_auc_score(targets, predictions, average=average)),
@@ -109,6 +109,9 @@ def score(predictions: np.ndarray, targets: np.ndarray, kind: str) -> dict[str, 
 
 
 def _fit(features: np.ndarray, targets: np.ndarray, kind: str):
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.multioutput import MultiOutputClassifier
+
     if kind == "regression":
         return RidgeCV(alphas=ALPHAS).fit(features, targets)
     targets = targets.astype(np.int64)

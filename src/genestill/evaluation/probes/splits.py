@@ -8,9 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import KMeans
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.model_selection import train_test_split
 
 from genestill.core.errors import InputError
 
@@ -49,6 +46,8 @@ def split_rows(
 
 
 def _cut_default(_, rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
     first, second = train_test_split(rows, test_size=share, random_state=seed)
     return first, second
 
@@ -78,6 +77,9 @@ def _cut_homology(table: pd.DataFrame, rows: np.ndarray, share: float, seed: int
 
 def _cut_kmer(per_cluster: int, k: int = 3) -> Callable:
     def cut(table: pd.DataFrame, rows: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        from sklearn.cluster import KMeans
+        from sklearn.feature_extraction.text import CountVectorizer
+
         counts = CountVectorizer(analyzer="char", ngram_range=(k, k)).fit_transform(table["sequence"].to_numpy()[rows])
         means = KMeans(n_clusters=max(2, len(rows) // per_cluster), random_state=seed)
         clusters = means.fit_predict(counts.toarray().astype(np.float64))

@@ -23,7 +23,6 @@ from genestill.core.task_metrics import measure
 from genestill.core.task_tables import NEAR_COPY, TaskTable, keep_rows, keep_training_rows, read_task_table, variant_of
 from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.sequence_tasks import baselines
-from genestill.evaluation.sequence_tasks.figures import draw_scores, draw_tsne
 from genestill.evaluation.sequence_tasks.probe import linear_probe
 from genestill.evaluation.sequence_tasks.scores import (
     Question,
@@ -178,6 +177,8 @@ def score_tables(
     ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it. ``copies``
     are the tables of `write_rows` by task: test rows without a copy in training are scored as well (stratum ``clean``).
     """
+    from genestill.evaluation.sequence_tasks.figures import draw_scores
+
     runs = [read_run(path) for path in predictions]
     if STRONGEST_BASELINE in (reference, *(question.minus for question in questions)):
         strongest = strongest_baseline(runs)
@@ -224,6 +225,8 @@ def draw_task(
     path: str | Path, named: dict[str, Sequence[str | Path]], most: int, seed: int, output: str | Path
 ) -> None:
     """t-SNE of (at most ``most``) test rows under the models of ``named`` (name to shards of its features)."""
+    from genestill.evaluation.sequence_tasks.figures import draw_tsne
+
     table = read_task_table(path)
     rows = np.sort(np.random.default_rng(seed).permutation(table.test)[:most])
     features = {name: read_features(shards, table)[rows] for name, shards in named.items()}

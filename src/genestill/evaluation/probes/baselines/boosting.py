@@ -1,7 +1,6 @@
 """Gradient boosting (scikit-learn's histogram trees) of the 500 columns of the union that are most like the target."""
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from genestill.evaluation.probes.baselines import union
 
@@ -15,6 +14,8 @@ def fit(
     blocks: list[np.ndarray], targets: np.ndarray, training: np.ndarray, tested: np.ndarray, seed: int
 ) -> np.ndarray:
     """Predictions of the rows ``tested``; see `predict_with_blocks`. Columns are chosen by training rows alone."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     values = np.concatenate(blocks, axis=1)
     known = values[training]
     predictions = np.empty((len(tested), targets.shape[1]))
