@@ -10,7 +10,7 @@ from torch import nn
 
 from genestill.core.errors import InputError
 from genestill.core.training import checkpoints, loop
-from genestill.core.training.batches import Batch, LengthBuckets, ShuffledRows, cut_rows, prepared
+from genestill.core.training.batches import Batch, LengthBuckets, ShuffledRows, cut_rows, pack_rows, prepared
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import Diverged, train, write_history
 from genestill.core.training.optimizer import AdamW, Group, RowAdamW, parameter_groups
@@ -183,6 +183,16 @@ def test_shuffled_batches_hold_every_row_once_an_epoch(rows, batch, seed):
     for epoch in range(3):
         assert sorted(seen[epoch * rows : (epoch + 1) * rows]) == list(range(rows))
     assert shuffled.rows(0).tolist() == seen[:batch].tolist()
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40))
+@settings(max_examples=50)
+def test_every_row_is_in_one_block_no_longer_than_the_longest_row(lengths):
+    blocks = pack_rows(lengths)
+    assert sorted(row for block in blocks for row in block) == list(range(len(lengths)))
+    sizes = sorted(sum(lengths[row] for row in block) for block in blocks)
+    assert sizes[-1] == max(lengths)
+    assert len(sizes) == 1 or sizes[0] + sizes[1] > max(lengths)  # no two blocks would fit into one
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -232,3 +232,35 @@ def test_no_step_makes_a_gpu_wait_and_its_parts_hold_its_rows(genome, architectu
     norm = torch.nn.utils.clip_grad_norm_(optimizer.moved(), 1.0)
     optimizer.step(0, (~torch.isfinite(norm)).float())
     assert loss.device.type == norm.device.type == "meta"
+
+
+@pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
+def test_windows_that_share_a_block_give_the_loss_and_gradients_of_padded_rows(architecture, monkeypatch):
+    rng = np.random.default_rng(0)
+    corpus = Genomes(["".join(rng.choice(list("ACGT"), length)) for length in (200, *rng.integers(8, 32, 40))])
+    settings = PretrainingSettings(architecture, **{**SMALL, "batch": 12}, k=3)
+    kind = find_architecture(architecture)
+    tokenizer = kind.make_tokenizer(corpus, settings)
+    model = kind.build(settings, tokenizer)
+    words = np.flatnonzero([bool(word) and set(word) <= set("ACGT") for word in tokenizer.vocabulary])
+    found = []
+    for most in (1.0, 0.0):
+        monkeypatch.setattr(pretraining, "MOST_PACKED", most)
+        for parts in (1, 2):
+            batches = pretraining._draw(tokenizer, words, corpus, settings, 0, parts)
+            loss, _ = loop._gradients(batches, lambda batch: pretraining._loss(model, batch), AdamW(
+                parameter_groups(model, Schedule(2, 0.1).rate, 0.1)))  # fmt: skip
+            gradients = [one.grad.clone() for one in model.parameters() if one.grad is not None]
+            model.zero_grad()
+            found.append((batches, loss, gradients))
+    for (packed, loss, gradients), (padded, expected, others) in zip(found[:2], found[2:], strict=True):
+        assert all("windows" in batch.tensors for batch in packed)
+        assert not any("windows" in batch.tensors for batch in padded)
+        assert sum(batch.tokens for batch in packed) == sum(batch.tokens for batch in padded)
+        size, before = (sum(one.tensors["inputs"].numel() for one in batches) for batches in (packed, padded))
+        assert size < before
+        torch.testing.assert_close(loss, expected)
+        for one, other in zip(gradients, others, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    waiting = found[0][0][0].to(torch.device("meta"))  # where a question that a GPU must be waited for is an error
+    assert pretraining._loss(model.to("meta"), waiting)[0].device.type == "meta"

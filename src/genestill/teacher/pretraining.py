@@ -2,6 +2,11 @@
 
 Runs resume where they were killed: batches are drawn from (seed, step), so a resumed run sees what an uninterrupted
 one would have seen.
+
+Rows shorter than the longest of their batch (short contigs, transcripts) are packed, several to a block, where that
+saves enough padding. A mask keeps attention within a row, for causal and masked models alike; positions go on, since
+rotary ones are relative. So the loss of a step is that of the padded batch. Where nearly all rows are full, as with
+whole genomes, nothing is packed and no mask is read.
 """
 
 import json
@@ -16,10 +21,10 @@ from torch.nn.functional import cross_entropy
 from genestill.core.devices import compile_on_gpu
 from genestill.core.files import folder_aside
 from genestill.core.logs import logger
-from genestill.core.masking import mask_tokens
+from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.seeds import seed_everything
 from genestill.core.tokenization import Tokenizer
-from genestill.core.training.batches import Batch, cut_rows
+from genestill.core.training.batches import Batch, cut_rows, pack_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
 from genestill.core.training.optimizer import AdamW, parameter_groups
@@ -32,6 +37,7 @@ from genestill.teacher.settings import PretrainingSettings
 
 LAST_RATE, WEIGHT_DECAY, BETAS = 0.1, 0.1, (0.9, 0.95)
 HELD_OUT_BATCHES, READINGS = 4, 10  # of the loss on what is held out
+MOST_PACKED = 0.8  # share of the padded size up to which packing pays for its mask
 
 
 def pretrain(
@@ -118,12 +124,13 @@ def _draw(
 ) -> list[Batch]:
     """The batches of a step, one for each part of its rows; all is drawn from (seed, step).
 
-    ``inputs`` is int64 [batch, context]; ``places`` int64 [scored] are where the loss is taken, in the flattened
-    inputs, and ``targets`` int64 [scored] are the tokens there. ``attention``, like ``inputs``, is there only where the
-    model would see padding.
+    ``inputs`` is int64 [rows, tokens]; ``places`` int64 [scored] are where the loss is taken, in the flattened inputs,
+    and ``targets`` int64 [scored] are the tokens there. ``attention``, like ``inputs``, is there only where the model
+    would see padding. A packed batch has blocks instead of rows and, like ``inputs``, ``windows``: which window a token
+    is of, -1 at padding. For a causal model it has ``positions`` as well, those of tokens in their windows.
     """
     generator = np.random.default_rng([settings.seed, 1, step])
-    # Byte-pair tokens vary in length: draw a quarter more bases than expected, and there is no padding to speak of.
+    # Byte-pair tokens vary in length: with a quarter more bases than expected, most windows fill the context.
     spare = 5 if tokenizer.unit == 1 else 4
     bases = settings.context * tokenizer.bases_per_token * spare // 4
     if settings.lengths == "varied" and generator.random() < 0.5:
@@ -131,12 +138,11 @@ def _draw(
     texts = corpus.draw(generator, bases, settings.batch, settings.strands, tokenizer.unit)
     room = settings.context - len(tokenizer.prefix)
     ids = [np.concatenate([tokenizer.prefix, tokens.ids[:room]]) for tokens in tokenizer.encode(texts)]
-    longest = max(map(len, ids))
-    inputs = np.full((len(ids), longest), tokenizer.pad, dtype=np.int64)
-    attention = np.zeros_like(inputs)
+    lengths = np.array([len(tokens) for tokens in ids])
+    inputs = np.full((len(ids), lengths.max()), tokenizer.pad, dtype=np.int64)
     for row, tokens in enumerate(ids):
         inputs[row, : len(tokens)] = tokens
-        attention[row, : len(tokens)] = 1
+    attention = (np.arange(inputs.shape[1]) < lengths[:, None]).astype(np.int64)
     causal = find_architecture(settings.architecture).kind == "causal"
     if causal:
         targets = causal_targets(inputs, attention)
@@ -145,21 +151,58 @@ def _draw(
         inputs, targets = mask_tokens(inputs, np.isin(inputs, words), tokenizer.mask, words, generator)
     found = []
     for rows in cut_rows(np.arange(len(ids)), parts):
-        asked = targets[rows].ravel()
-        places = np.flatnonzero(asked >= 0)
-        tensors = {"inputs": inputs[rows], "places": places, "targets": asked[places]}
+        arrays = {"inputs": inputs[rows], "targets": targets[rows]}
+        blocks = pack_rows(lengths[rows])
+        if len(blocks) <= MOST_PACKED * len(rows):
+            arrays = _packed(arrays, lengths[rows], blocks, tokenizer.pad)
+            if not causal:
+                del arrays["positions"]
         # A causal model never looks at the padding, which is on the right.
-        if not (causal or attention[rows].all()):
-            tensors["attention"] = attention[rows]
-        found.append(Batch(tensors, int(attention[rows].sum())))
+        elif not (causal or attention[rows].all()):
+            arrays["attention"] = attention[rows]
+        asked = arrays.pop("targets").ravel()
+        places = np.flatnonzero(asked >= 0)
+        found.append(Batch(arrays | {"places": places, "targets": asked[places]}, int(lengths[rows].sum())))
     return found
 
 
+def _packed(
+    rows: dict[str, np.ndarray], lengths: np.ndarray, blocks: list[list[int]], pad: int
+) -> dict[str, np.ndarray]:
+    """Rows (int64 [rows, tokens]) as blocks, with ``windows`` and ``positions``; see `_draw`."""
+    shape = (len(blocks), int(lengths.max()))
+    empty = {"inputs": pad, "targets": IGNORED, "windows": -1, "positions": 0}
+    packed = {name: np.full(shape, value, dtype=np.int64) for name, value in empty.items()}
+    for block, members in enumerate(blocks):
+        first = 0
+        for row in members:
+            length = lengths[row]
+            here = (block, slice(first, first + length))
+            for name, values in rows.items():
+                packed[name][here] = values[row, :length]
+            packed["windows"][here], packed["positions"][here] = row, np.arange(length)
+            first += length
+    return packed
+
+
 def _loss(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
-    states = model.base_model(batch["inputs"], attention_mask=batch.get("attention")).last_hidden_state
+    states = _states(model, batch)
     # The head sees scored tokens only: with 15 % masked that is most of a small model's time.
     logits = model.lm_head(states.flatten(0, 1)[batch["places"]])
     return cross_entropy(logits.float(), batch["targets"]), {}
+
+
+def _states(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The last hidden states [rows or blocks, tokens, hidden]."""
+    if "windows" not in batch:
+        return model.base_model(batch["inputs"], attention_mask=batch.get("attention")).last_hidden_state
+    windows, positions = batch["windows"], batch.get("positions")
+    seen = windows[:, None, :, None] == windows[:, None, None, :]
+    if positions is not None:
+        seen = seen & (positions[:, None, :, None] >= positions[:, None, None, :])
+    # A mask of [blocks, 1, tokens, tokens] is taken as it is; ESM's embedding takes none of that shape.
+    embedded = model.get_input_embeddings()(batch["inputs"])
+    return model.base_model(inputs_embeds=embedded, attention_mask=seen).last_hidden_state
 
 
 def _train(

@@ -111,6 +111,33 @@ def cut_rows(rows: np.ndarray, parts: int) -> list[np.ndarray]:
     return np.array_split(rows, min(parts, len(rows)))
 
 
+def pack_rows(lengths: Sequence[int] | np.ndarray) -> list[list[int]]:
+    """Rows that share a block, so that short rows fill what a longer one would leave as padding.
+
+    First-fit decreasing: each row, from the longest to the shortest, goes into the first block that has room for it. A
+    block is as long as the longest row, so that attention never becomes wider than it is without packing.
+
+    Args:
+        lengths: int [n], tokens of each row.
+
+    Returns:
+        The numbers of the rows in each block; every row is in one block.
+    """
+    lengths = np.asarray(lengths)
+    width = int(lengths.max(initial=0))
+    blocks: list[list[int]] = []
+    room: list[int] = []
+    for row in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[row])
+        block = next((number for number, free in enumerate(room) if length <= free), len(blocks))
+        if block == len(blocks):
+            blocks.append([])
+            room.append(width)
+        blocks[block].append(row)
+        room[block] -= length
+    return blocks
+
+
 class _Steps(Dataset):
     def __init__(self, draw: Callable[..., list[Batch]], parts: int):
         self.draw, self.parts = draw, parts

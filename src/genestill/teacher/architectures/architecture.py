@@ -25,7 +25,8 @@ class Architecture:
     def build(self, settings: PretrainingSettings, tokenizer: Tokenizer):
         """A Hugging Face model with random weights; seeded by the caller.
 
-        Its ``base_model`` gives the hidden states of ids and attention mask, and its ``lm_head`` the logits of those.
+        Its ``base_model`` gives the hidden states of ids (or of embedded ids) and attention mask, and its ``lm_head``
+        the logits of those. Positions are relative: windows may share a block (see `genestill.teacher.pretraining`).
         """
         raise NotImplementedError
 
