@@ -1,12 +1,14 @@
 """The bidirectional gated delta net mixer."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from genestill.student.encoders.gated_delta_rule import bidirectional_gated_delta_rule
+from genestill.student.encoders.kernels import Kernel
 
 
 class BidirectionalGatedDeltaNet(nn.Module):
@@ -15,7 +17,8 @@ class BidirectionalGatedDeltaNet(nn.Module):
     A layer of Gated DeltaNet (arXiv 2412.06464): projections, short convolution and SiLU, unit-length queries and
     keys, gates a_t and b_t from the input, output normalised and gated. Both directions share the projections (as
     Caduceus shares those of its bidirectional Mamba, arXiv 2403.03234) and the convolution, which is centred here
-    since nothing has to be causal; each direction has gates of its own.
+    since nothing has to be causal; each direction has gates of its own. On CUDA the convolution with its SiLU, the
+    rule, and the norm with its gate each run in a kernel of flash-linear-attention, if it works (`kernels.Kernel`).
     """
 
     without_weight_decay = ("gates",)  # and decay_rate and time_step, as all vectors
@@ -57,7 +60,8 @@ class BidirectionalGatedDeltaNet(nn.Module):
         mixed = self.query_key_value(hidden)
         if mask is not None:
             mixed = mixed * real  # padding looks to the convolution like the end of the sequence
-        mixed = functional.silu(self.convolution(mixed.mT).mT)
+        weight = self.convolution.weight
+        mixed = (CONVOLUTION.working(mixed, *weight.shape[::2]) or convolution)(mixed, weight)
         query, key, value = mixed.view(batch, length, 3, self.heads, self.width).unbind(2)
         # Under autocast the norms are in single precision; the kernel takes all three in that of the products.
         query, key = ((x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)).to(value.dtype) for x in (query, key))
@@ -66,7 +70,55 @@ class BidirectionalGatedDeltaNet(nn.Module):
         log_decay = -self.decay_rate.float().exp() * functional.softplus(decay + self.time_step.float()) * real
         beta = write.sigmoid() * real
         mixed = bidirectional_gated_delta_rule(query, key, value, log_decay, beta)
-        # Weights in the precision of the states, or there is no fused kernel for the two.
-        mixed = functional.rms_norm(mixed, (self.width,), self.norm.weight.to(mixed.dtype), self.norm.eps)
-        mixed = mixed.reshape(batch, length, size)
-        return self.output(mixed * functional.silu(self.output_gate(hidden)))
+        gate = self.output_gate(hidden).view(mixed.shape)
+        normalise = GATED_NORM.working(mixed, self.width) or gated_norm
+        return self.output(normalise(mixed, gate, self.norm.weight, self.norm.eps).reshape(batch, length, size))
+
+
+def convolution(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The centred convolution of each channel, then SiLU: [B, L, C] and a weight [C, 1, odd width] to [B, L, C]."""
+    channels, _, width = weight.shape
+    return functional.silu(functional.conv1d(hidden.mT, weight, padding=width // 2, groups=channels).mT)
+
+
+def gated_norm(hidden: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, eps: float = 1e-6) -> torch.Tensor:
+    """The root-mean-square norm of [B, L, N, W] over its last dimension, with a weight [W], times SiLU of the gate."""
+    # Weights in the precision of the states, or there is no fused kernel for the two.
+    return functional.rms_norm(hidden, hidden.shape[-1:], weight.to(hidden.dtype), eps) * functional.silu(gate)
+
+
+def _load_convolution() -> Callable[..., torch.Tensor]:
+    from fla.modules.convolution import causal_conv1d
+
+    def kernel(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        # A causal convolution over a sequence with zeros behind it is the centred one, so many places later.
+        late = weight.shape[-1] // 2
+        padded = functional.pad(hidden, (0, 0, 0, late))
+        return causal_conv1d(padded, weight.squeeze(1).to(hidden.dtype), activation="silu")[0][:, late:]
+
+    return kernel
+
+
+def _load_gated_norm() -> Callable[..., torch.Tensor]:
+    from fla.modules.fused_norm_gate import rms_norm_gated
+
+    def kernel(hidden, gate, weight, eps: float = 1e-6) -> torch.Tensor:
+        return rms_norm_gated(hidden, gate, weight.to(hidden.dtype), None, activation="swish", eps=eps)
+
+    return kernel
+
+
+def _convolution_trial(dtype: torch.dtype, channels: int, width: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 33, channels), (channels, 1, width))
+    return [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+
+
+def _gated_norm_trial(dtype: torch.dtype, width: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 33, 2, width), (2, 33, 2, width), (width,))
+    return [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+
+
+CONVOLUTION = Kernel("short convolution", _load_convolution, convolution, _convolution_trial)
+GATED_NORM = Kernel("gated norm", _load_gated_norm, gated_norm, _gated_norm_trial)

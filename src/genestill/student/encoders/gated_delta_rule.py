@@ -16,17 +16,15 @@ They return o: [B, L, N, V], of the dtype of ``value``. The chunked form compute
 
 import contextlib
 import functools
-import importlib.metadata
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from genestill.core.logs import logger
+from genestill.student.encoders.kernels import Kernel
 
 CHUNK = 32
-KERNEL_DEVICES = ("cuda",)
-KERNEL_TOLERANCE = 0.2  # of the norm; a kernel in half precision is off by some hundredths, a wrong one by about 1
 
 
 def recurrent_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
@@ -65,14 +63,11 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
         query, key, value: as above, the same for both directions.
         log_decay, beta: [B, L, 2 N], the gates of the forward direction before those of the backward one.
     """
-    kernel = None
-    if query.device.type in KERNEL_DEVICES:
-        kernel = _working_kernel(query.device, query.dtype, query.shape[-1])
+    kernel = KERNEL.working(query, query.shape[-1])
     if kernel is not None:
         query, key, value = (torch.cat([x, x.flip(1)], dim=2) for x in (query, key, value))
         log_decay, beta = (torch.cat([f, b.flip(1)], dim=2) for f, b in (x.chunk(2, -1) for x in (log_decay, beta)))
-        output, _ = kernel(query, key, value, g=log_decay, beta=beta, scale=1.0)
-        forward, backward = output.chunk(2, dim=2)
+        forward, backward = kernel(query, key, value, log_decay, beta).chunk(2, dim=2)
         return forward + backward.flip(1)
     length, dtype = key.shape[1], value.dtype
     chunk = _chunk_of(length)
@@ -193,66 +188,23 @@ def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool
     return torch.stack(states)
 
 
-@functools.cache
-def _working_kernel(device: torch.device, dtype: torch.dtype, width: int):
-    """flash-linear-attention's `chunk_gated_delta_rule` (extra ``gpu``) if it gives right numbers here, else None.
+def _load() -> Callable[..., torch.Tensor]:
+    from fla.ops.gated_delta_rule import chunk_gated_delta_rule
 
-    That it can be imported says little: with some releases of Triton its backward pass refuses to run on some cards, or
-    gives wrong gradients. So a small forward and backward pass is compared with the chunked form, once.
-    """
-    try:
-        from fla.ops.gated_delta_rule import chunk_gated_delta_rule
-    except ModuleNotFoundError:
-        logger.info("flash-linear-attention is not installed (extra gpu): the delta rule runs in chunks of plain torch")
-        return None
-    except Exception as error:  # Triton without a driver, releases that do not fit together
-        _warn_of_fallback(_first_line(error))
-        return None
-    try:
-        worst = _difference_from_chunks(chunk_gated_delta_rule, device, dtype, width)
-    except Exception as error:  # what Triton, CUDA and the kernel's own checks raise has dozens of kinds
-        _warn_of_fallback(_first_line(error))
-        return None
-    if not worst < KERNEL_TOLERANCE:
-        _warn_of_fallback("its values or gradients are wrong")
-        return None
-    return chunk_gated_delta_rule
+    def kernel(query, key, value, log_decay, beta) -> torch.Tensor:
+        return chunk_gated_delta_rule(query, key, value, g=log_decay, beta=beta, scale=1.0)[0]
+
+    return kernel
 
 
-def _difference_from_chunks(kernel, device: torch.device, dtype: torch.dtype, width: int) -> float:
-    """Largest norm of the difference in output and gradients, over the norm, for one short sequence."""
+def _trial(dtype: torch.dtype, width: int) -> list[torch.Tensor]:
+    """Arguments for one short sequence; the gates in float32."""
     generator = torch.Generator().manual_seed(0)
     shape = (1, 2 * CHUNK + 1, 1, width)
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
-        query, key, value = (torch.randn(shape, generator=generator) for _ in range(3))
-        query, key = (nn.functional.normalize(x, dim=-1) for x in (query, key))
-        gates = torch.rand((2, *shape[:3]), generator=generator)
-        arguments = [x.to(device, dtype) for x in (query, key, value)] + [x.to(device) for x in (-gates[0], gates[1])]
-        found = []
-        for rule in (chunked_gated_delta_rule, lambda *x: kernel(*x[:3], g=x[3], beta=x[4], scale=1.0)[0]):
-            leaves = [x.detach().clone().requires_grad_() for x in arguments]
-            output = rule(*leaves)
-            found.append([output.detach(), *torch.autograd.grad(output.float().square().sum(), leaves)])
-        pairs = zip(*found, strict=True)
-        differences = [(one.float() - other.float()).norm() / one.float().norm() for one, other in pairs]
-        return float(torch.stack(differences).max())  # NaN if one is
+    query, key, value = (torch.randn(shape, generator=generator) for _ in range(3))
+    query, key = (nn.functional.normalize(x, dim=-1) for x in (query, key))
+    gates = torch.rand((2, *shape[:3]), generator=generator)
+    return [x.to(dtype) for x in (query, key, value)] + [-gates[0], gates[1]]
 
 
-@functools.cache
-def _warn_of_fallback(why: str) -> None:
-    versions = []
-    for name in ("flash-linear-attention", "torch", "triton"):
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{name} unknown")
-    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
-    logger.warning(
-        "the kernel of the delta rule does not work here (%s; %s; %s): it runs in chunks of plain torch instead, which "
-        "are slower and give the same numbers",
-        *(", ".join(versions), card, why),
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+KERNEL = Kernel("delta rule", _load, chunked_gated_delta_rule, _trial)
