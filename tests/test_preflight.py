@@ -55,9 +55,13 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
         (
             "taxdistill",
             {"labels": {"update_from": "results/taxdistill/x/labels"}},
-            "is given without dataset.contigs; expected the contigs that the former run searched",
+            "is given without dataset.contigs; expected the contigs of the former run",
         ),
-        ("taxdistill", SEARCHED | {"labels": {"update_from": "results/taxdistill/x/labels"}}, "that this run writes"),
+        (
+            "taxdistill",
+            SEARCHED | {"labels": {"update_from": "results/taxdistill/x/labels"}},
+            "is the results folder of this run",
+        ),
         (
             "taxdistill",
             SEARCHED | {"labels": {"update_from": "results/taxdistill/y/labels"}},

@@ -85,12 +85,14 @@ def _add_run(stages) -> None:
     parser = stages.add_parser(
         "run",
         help=summary,
-        description=f"{summary}. Results, logs and environments come into this folder.",
+        description=f"{summary}. Results, logs and environments are written to the current folder.",
         epilog="example: genestill run --configfile mine.yaml --cores 8 --use-conda",
         add_help=False,
         prefix_chars="\0",  # nothing that follows is an option of ours
     )
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="…", help="words for snakemake: snakemake --help")
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="…", help="arguments for snakemake: snakemake --help"
+    )
     parser.set_defaults(run=functools.partial(_run_workflow, parser))
 
 
@@ -107,9 +109,11 @@ def _add_reproduce(stages) -> None:
     summary = "say what differs from a record of provenance; where nothing does, make the result again and compare"
     parser = stages.add_parser("reproduce", help=summary, description=summary)
     parser.add_argument(
-        "record", metavar="JSON", help="from a folder called provenance; paths in it are relative to this folder"
+        "record",
+        metavar="JSON",
+        help="a file in a folder called provenance; paths in it are relative to the current folder",
     )
-    parser.add_argument("--force", action="store_true", help="make the result again whatever differs")
+    parser.add_argument("--force", action="store_true", help="run the command again even if something differs")
     parser.set_defaults(run=_run_reproduce)
 
 

@@ -112,11 +112,12 @@ def _refuse_update(configuration: dict) -> None:
     where = f"configuration: labels.update_from: {former}"
     if configuration["dataset"]["labels"] or not configuration["dataset"]["contigs"]:
         what = "beside dataset.labels" if configuration["dataset"]["labels"] else "without dataset.contigs"
-        raise InputError(f"{where} is given {what}; expected the contigs that the former run searched, and no labels")
+        raise InputError(f"{where} is given {what}; expected the contigs of the former run, and no labels")
     own = Path(results_folder(configuration)) / "labels"
     if Path(former).resolve() == own.resolve():
         raise InputError(
-            f"{where} is the folder that this run writes; give this run another dataset.name, such as the release's"
+            f"{where} is the results folder of this run; give this run another dataset.name, such as one with the "
+            "name of the release"
         )
     for name in ("labels.parquet", "kept/settings.json"):
         if not (Path(former) / name).is_file():
@@ -137,6 +138,6 @@ def _refuse_teacher_that_passed_with_more(configuration: dict) -> None:
     if isinstance(loss, float) and isinstance(uniform, float) and not loss < share * uniform:
         raise InputError(
             f"configuration: teacher.check.maximum_relative_loss is {share:g}, but the teacher was checked before and "
-            f"has {loss / uniform:.3f} ({file}); expected a higher limit or another teacher. Where the teacher is "
-            "another one now, remove that file"
+            f"has {loss / uniform:.3f} ({file}); expected a higher limit or another teacher. If the teacher has "
+            "changed, remove that file"
         )

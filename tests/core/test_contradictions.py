@@ -125,7 +125,7 @@ def test_what_could_only_fail_or_mislead_a_dna_student_hours_later_is_refused(dn
         ("had", {"teacher": {"layer": 99}}, "teacher.layer is 99, but .*layers is 2; expected -3 to 2"),
         ("mrna", {"teacher": {"strands": "both"}}, "representation base-log-probabilities of the corpus"),
         ("had", {"teacher": {"pooling": "regions"}}, "teacher.pooling is regions, which only transcripts have"),
-        ("mrna", {"teacher": {"pooling": "regions", "reads": "cds"}}, "shown no untranslated region"),
+        ("mrna", {"teacher": {"pooling": "regions", "reads": "cds"}}, "reads no untranslated region"),
         ("mrna", {"mrna": {"species": {"human": ["coding"]}}}, "mrna.species.human names coding; .* there are none"),
         ("mrna", {"mrna": {"students": {"teacher": {}}}}, "mrna.students.teacher has the name of teacher.name"),
         ("mrna", {"mrna": {"students": {"kmers-1-3": {}}}}, "kmers-1-3 has the name of mrna.baselines.kmers-1-3"),

@@ -125,8 +125,8 @@ def test_a_gap_is_named_after_what_stands_above_it_whatever_lies_below():
         ("p__X;d__Y", "twice or out of order"),
         ("d__X;d__Y", "twice or out of order"),
         ("d__X;Y", "mixes prefixed and plain names"),
-        ("Bacteria;Bacillati;Bacillota", "'Bacillati', which is none of the ranks"),
-        ("cellular organisms;Bacteria;Terrabacteria group;Bacillota", "'Terrabacteria group', which is none of the"),
+        ("Bacteria;Bacillati;Bacillota", "'Bacillati', which is not one of the ranks"),
+        ("cellular organisms;Bacteria;Terrabacteria group;Bacillota", "'Terrabacteria group', which is not one of the"),
     ],
 )
 def test_lineages_that_are_none_are_refused(text, sentence):

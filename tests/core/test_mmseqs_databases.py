@@ -63,7 +63,7 @@ DAMAGES = {
     "profiles": (kind(2), "a database of profiles"),
     "unknown kind": (kind(77), r"an unknown kind \(77\)"),
     "cut kind": (lambda db: (db / "db.dbtype").write_bytes(b"\0"), "has 1 bytes; expected 4"),
-    "no sequences": (lambda db: (db / "db.index").write_text(""), "holds no sequence"),
+    "no sequences": (lambda db: (db / "db.index").write_text(""), "has no sequences"),
 }
 
 

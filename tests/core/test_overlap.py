@@ -113,12 +113,12 @@ def test_halving_is_said_once_and_later_batches_are_halved_from_the_start(caplog
     list(halving.results(16, refuses_above(8, calls)))
     assert calls == [(0, 16), (0, 8), (8, 16), (0, 8), (8, 16)]
     assert [record.getMessage() for record in caplog.records] == [
-        "teacher embed: the memory of cpu does not hold a batch of 16 inputs; this and all later batches are halved"
+        "teacher embed: a batch does not fit into the memory of cpu (16 inputs); this and all later batches are halved"
     ]
 
 
 def test_an_input_that_memory_does_not_hold_alone_is_refused_with_what_to_change():
-    with pytest.raises(InputError, match="does not hold one input; take shorter windows"):
+    with pytest.raises(InputError, match="one input does not fit into the memory of cpu; use shorter windows"):
         list(Halving("teacher embed", CPU).results(4, refuses_above(0, [])))
 
 

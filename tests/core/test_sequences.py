@@ -57,7 +57,7 @@ def test_an_id_ends_at_the_first_white_space(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "holds no sequence"),
+        ("", "has no sequences"),
         ("ACGT\n", "not a FASTA file"),
         (">a\nACGT\n>a\nACGT\n", "the id 'a' occurs twice"),
         (">a 1\nACGT\n>a 2\nACGT\n", "'a 1' and 'a 2'"),
@@ -96,7 +96,7 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, content):
 
 def test_ids_may_repeat_where_the_caller_checks_them(tmp_path):
     assert list(read_fasta(fasta(tmp_path, ">a\nAC\n>a\nGT\n"), unique=False)) == [("a", "AC"), ("a", "GT")]
-    with pytest.raises(InputError, match="holds no sequence"):
+    with pytest.raises(InputError, match="has no sequences"):
         next(read_fasta(fasta(tmp_path, ""), unique=False))
 
 

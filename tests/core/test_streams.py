@@ -68,5 +68,5 @@ def test_files_of_streams_are_named_in_messages_and_removed(tmp_path, standard_i
 
 def test_standard_input_cannot_be_given_twice(standard_input):
     standard_input(FASTA)
-    with pytest.raises(InputError, match="a stream can be read once"), streams_as_files({"a": "-", "b": "-"}):
+    with pytest.raises(InputError, match="a stream can be read only once"), streams_as_files({"a": "-", "b": "-"}):
         pass

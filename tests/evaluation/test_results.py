@@ -185,7 +185,7 @@ def test_tables_are_generated_between_marks_and_only_there(tmp_path, metrics):
     [
         ("taxdistill colour=red", "expected headline, or a column"),
         ("taxdistill dataset=nowhere", "has no row"),
-        ("unknown headline", "which is not there"),
+        ("unknown headline", "which does not exist"),
         ("taxdistill model=corrector metric=f1 minus=", "two rows for corrector"),
     ],
 )

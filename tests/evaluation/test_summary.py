@@ -145,7 +145,7 @@ def test_students_are_compared_with_the_strongest_baseline_and_stand_before_thos
         ("student (with=kmers)", "kmers", "above"),
     ]
     assert [number for number, _ in numbers] == ["0.600", "0.700", "-0.100"]
-    assert Difference("a", "b", "F1", 0.1, -0.1, 0.3).side == "not told apart"
+    assert Difference("a", "b", "F1", 0.1, -0.1, 0.3).side == "inconclusive"
 
 
 def test_what_the_reference_lacks_comes_first(tmp_path):

@@ -360,7 +360,7 @@ def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undis
     os.utime(shards[1], ns=(times[shards[1]], times[shards[1]]))
     said = fail(disturbed)
     assert f"{shards[1].relative_to(disturbed)}: not a whole Parquet file" in said
-    assert "the same command makes it again" in said
+    assert "run the same command again to compute it" in said
     made: list[Job] = []
     with start(disturbed) as run:
         jobs_of(run, lambda job: None, made.append)

@@ -136,7 +136,7 @@ def test_a_name_alone_is_looked_up_and_homonyms_stay_unlabelled(place):
     tree = parse_lineage("d__Eukaryota;p__Streptophyta;c__M;o__R;f__M;g__Morus")
     names = Taxonomy({1: NO_LINEAGE, 2: bird, 3: tree})
     assert names.lineages_of(collect_labels(["c,Morus"], "megan", "t")) == [NO_LINEAGE]
-    with pytest.raises(InputError, match=r"labels are names of taxa \(first: 'X'\), of which the taxonomy knows none"):
+    with pytest.raises(InputError, match=r"labels are names of taxa \(first: 'X'\), none of which is in the taxonomy"):
         run(place, "c1,X\nc2,Y\n")
 
 

@@ -168,7 +168,7 @@ def test_format_is_told_by_the_first_lines(tmp_path, text, expected):
         ("auto", "", "empty"),
         ("auto", "a,b,c\n", "line 1 is 'a,b,c'; not recognised"),
         ("auto", " 50.00\t5\t5\tS\t562\t  Escherichia coli\n", "a report (counts of contigs per taxon)"),
-        ("auto", "contigs\tpredictions\n", "holds a header but no contig"),
+        ("auto", "contigs\tpredictions\n", "has a header but no contigs"),
         ("auto", "contigs\tpredictions\na\td__B\na\td__A\n", "line 3: the contig 'a' is also in line 2"),
         ("auto", "contigs\tpredictions\na\td__B\tsure\n", "line 2: support 'sure'"),
         ("mmseqs2", "a\t1\n", "line 1: 2 columns; expected 4, 5,"),

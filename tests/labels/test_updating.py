@@ -125,9 +125,12 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        (None, "not a whole search that was kept"),
+        (None, "not a complete kept search"),
         ({"identity": "x"}, "was kept by an earlier version of genestill"),
-        ({"contigs": "other"}, "a search of other contigs: its checksums are not those of the 3 contigs of i.parquet"),
+        (
+            {"contigs": "other"},
+            "a search of other contigs: its checksums differ from those of the 3 contigs of i.parquet",
+        ),
         ({"mmseqs2": "17"}, "was made by MMseqs2 17, and this is 18"),
         ({"sensitivity": 4.0}, "was made with sensitivity 4.0, and now labels.sensitivity is 2.0"),
     ],

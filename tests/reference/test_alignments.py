@@ -101,7 +101,7 @@ def test_a_cram_of_contigs_with_other_bases_is_refused(tmp_path, fasta):
     write_fasta(tmp_path / "lower.fna.gz", [(name, sequence.lower()) for name, sequence in CONTIGS.items()])
     read_alignment_depths([path], LENGTHS, tmp_path / "lower.fna.gz")
     write_fasta(tmp_path / "other.fna", [(name, sequence[::-1]) for name, sequence in CONTIGS.items()])
-    assert "other bases than in the FASTA file" in refused(path, contigs=tmp_path / "other.fna")
+    assert "differs in bases from the FASTA file" in refused(path, contigs=tmp_path / "other.fna")
 
 
 def test_no_reference_is_looked_up(tmp_path, fasta, monkeypatch):

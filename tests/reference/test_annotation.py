@@ -65,7 +65,7 @@ def spliced(folder, name, text):
         ("a.gtf", GOOD + gtf("t", "exon", "+1", 200), r"line 3: start is '\+1'"),
         ("a.gtf", GOOD + gtf("t", "exon", 1, "١"), "line 3: end is '١'"),
         ("a.gtf", GOOD + gtf("t", "exon", 1, "200.0"), "line 3: end is '200.0'"),
-        ("a.gtf", gtf("t", "exon", 1, 60, "."), "no transcript can be used; left out are 1 without a strand"),
+        ("a.gtf", gtf("t", "exon", 1, 60, "."), "no usable transcript; left out are 1 without a strand"),
     ],
 )
 def test_files_of_another_form_are_refused_with_their_line(tmp_path, name, text, sentence):

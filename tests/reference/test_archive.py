@@ -52,7 +52,7 @@ def test_a_name_that_leaves_the_folder_is_refused_in_tar_and_zip(tmp_path, name)
         bundle.writestr("good", "1")
         bundle.writestr(zipfile.ZipInfo(name) if "\\" not in name else name, "2")
     for archive in ("a.tar", "a.zip"):
-        with pytest.raises(InputError, match="would leave the folder"):
+        with pytest.raises(InputError, match="is outside the folder"):
             unpack(tmp_path / archive, tmp_path / "out")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "a.zip"]
 

@@ -98,7 +98,7 @@ def test_checksum_knows_bases_not_case(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "holds no sequence"),
+        ("", "has no sequences"),
         (">a\nACGT\n>a\nACGT\n", "the id 'a' occurs twice"),
         (">a 1\nACGT\n>a 2\nACGT\n", "ids end at the first white space"),
         (">a\n>b\nACGT\n", "the sequence of 'a'"),
@@ -141,7 +141,7 @@ def test_truncated_gzip_gets_a_sentence(given_files):
         ("contigname\ta\nS1C2\t1\n", "no row for 1 of 2 contigs (first: 'S1C3')"),
         ("contigname\ta\nx\t1\n", "none of its 1 contigs (first: 'x')"),
         ("contigname\ta\ta\nS1C2\t1\t2\n", "expected distinct names"),
-        ("contigname\ta\n", "holds a header but no contig"),
+        ("contigname\ta\n", "has a header but no contigs"),
         ("", "empty"),
         ("S1C2\nS1C3\n", "one column"),
     ],

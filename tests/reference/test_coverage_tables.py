@@ -154,7 +154,7 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
     [
         (
             "contigName | contigLen | totalAvgDepth \n c1 | 1200 | 3",
-            "it holds contigLen (length), totalAvgDepth (total)",
+            "its columns are contigLen (length), totalAvgDepth (total)",
         ),
         ("Contig | a Covered Fraction \n c1 | 0.5 \n c2 | 0.1", "a Covered Fraction (covered bases)"),
         ("contig | covered_bases \n c1 | 1000 \n c2 | 700", "covered_bases (covered bases)"),
@@ -163,7 +163,7 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("c1 | 1000 | 4.5 \n c2 | 400 | 0.5 \n c3 | 0 | 0", "column 2 holds whole numbers that may be covered bases"),
         ("c1 | 1 | 4.5 \n c2 | 1 | 0.5 \n c3 | 1 | 0", "column 2 holds whole numbers that may be positions"),
         ("contig | lake | soil-var \n c1 | 1 | 2", "'soil-var' looks like the variance of a sample"),
-        ("contig | lake | soil | mean \n c1 | 1 | 2 | 9", "the column 'mean' may be a sample, or sum up the"),
+        ("contig | lake | soil | mean \n c1 | 1 | 2 | 9", "the column 'mean' may be a sample, or the sum of the"),
         ("c1 | 0 | 1200 | 2400 \n c2 | 0 | 800 | 800", "samtools bedcov"),
         ("c1 | 0 | 500 | 2.00 \n c1 | 700 | 1200 | 4.00", "those of 'c1' cover 1000 of its 1200 bp"),
         ("c1 | 1 | 5 \n c1 | 2 | 6 \n c2 | 1 | 5", "one row per base?"),

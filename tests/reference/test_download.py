@@ -166,7 +166,7 @@ def test_no_server_at_all_ends_in_a_sentence(server, tmp_path):
 
 def test_a_later_run_goes_on_where_the_last_one_gave_up(server, tmp_path):
     server.script = ["drop", "500", "500", "500"]
-    with pytest.raises(InputError, match="the same command later goes on from there"):
+    with pytest.raises(InputError, match="run the same command again to resume"):
         get(server, tmp_path / "data.bin")
     assert left(tmp_path) == [".data.bin.origin", ".data.bin.part"]
     server.script.clear()
@@ -208,7 +208,7 @@ def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
         get(server, tmp_path / "data.bin", size=1000)
     monkeypatch.setattr("genestill.reference.download.FREE_SPACE", 1 << 60)
     server.script = ["endless"]
-    with pytest.raises(InputError, match=r"does not say how long the file is, .* are free; stopped"):
+    with pytest.raises(InputError, match=r"does not send the length of the file, .* are free; stopped"):
         get(server, tmp_path / "more.bin")
 
 
@@ -220,7 +220,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path):
 
 def test_a_download_has_a_time_limit(server, tmp_path):
     server.script = ["endless"]
-    with pytest.raises(InputError, match=r"not finished within 0 s\. What has arrived is kept"):
+    with pytest.raises(InputError, match=r"not finished within 0 s\. The part that was received is kept"):
         get(server, tmp_path / "data.bin", time_limit=0.05)
 
 
@@ -274,7 +274,7 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
 
 def test_damage_on_the_way_is_found_and_leaves_nothing(server, tmp_path):
     server.script = ["damage"]
-    with pytest.raises(InputError, match="damaged on its way or is another version"):
+    with pytest.raises(InputError, match="damaged or is another version"):
         get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}")
     assert left(tmp_path) == []
 

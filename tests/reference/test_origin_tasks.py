@@ -76,5 +76,5 @@ def test_an_origin_task_that_cannot_be_made_is_refused(genomes, tmp_path):
     with pytest.raises(InputError, match="all genomes of the class"):
         write_origin_task([table], None, OriginTaskSettings("kingdom", 100, 80), SEED, tmp_path / "task.tsv")
     table.write_text("\n".join(lines).replace("^chrIII$", "(") + "\n")
-    with pytest.raises(InputError, match="no regular expression"):
+    with pytest.raises(InputError, match="not a regular expression"):
         write_origin_task([table], None, OriginTaskSettings("kingdom", 100, 80), SEED, tmp_path / "task.tsv")

@@ -82,10 +82,10 @@ def test_coordinates_are_cut_out_of_the_genomes_that_they_name(published, tmp_pa
     assert table.groupby("split")["sequence"].agg(list).to_dict() == {"train": one, "test": one}
     assert table["label"].tolist() == [*4 * ["positive"], *2 * ["negative"]]
     (place / "test" / "negative.csv.gz").write_bytes(gzip.compress(b"id,region,start,end,strand\nc,chr2,0,9,+\n"))
-    with pytest.raises(InputError, match="'chr2' is no record of"):
+    with pytest.raises(InputError, match="'chr2' is not a record of"):
         fetch_task("gb/promoters", sources, tmp_path / "again", tmp_path / "t.tsv")
     (place / "test" / "negative.csv.gz").write_bytes(gzip.compress(b"id,region,start,end,strand\nc,chr1,80,99,+\n"))
-    with pytest.raises(InputError, match="chr1:80-99 lies beyond the end"):
+    with pytest.raises(InputError, match="chr1:80-99 is beyond the end"):
         fetch_task("gb/promoters", sources, tmp_path / "once more", tmp_path / "t.tsv")
     with pytest.raises(InputError, match="no address of the benchmark gue"):
         fetch_task("gue/mouse_0", sources, tmp_path / "kept", tmp_path / "t.tsv")

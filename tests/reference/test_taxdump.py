@@ -250,7 +250,7 @@ def test_taxonomy_of_labels_and_of_a_whole_dump(tmp_path, dump_folder):
     make_taxonomy_of_taxdump(dump_folder, tmp_path / "two")
     assert isinstance(read_taxdump(tmp_path / "two"), Taxdump)
     labels.write_text("C\tb\t15\t100\t15:1\n")
-    with pytest.raises(InputError, match="labels without lineages in words"):
+    with pytest.raises(InputError, match="labels without written lineages"):
         make_taxonomy_of_labels(labels, "auto", tmp_path / "three")
 
 

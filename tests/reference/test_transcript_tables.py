@@ -93,7 +93,7 @@ def test_positions_that_contradict_the_sequence_are_refused_with_their_line(tmp_
 def test_repeated_ids_are_named(tmp_path, caplog):
     path = _write(tmp_path / "t.tsv", ("id", "sequence"), [("a", "ACGT"), ("b", "ACGA"), ("a", "ACGC")])
     assert len(transcripts_of_table(path, read_rows(path), Columns(id="id"))) == 3
-    assert "1 ids stand for several rows (the first: 'a', rows 2, 4)" in caplog.text
+    assert "1 ids have several rows (the first: 'a', rows 2, 4)" in caplog.text
 
 
 def test_targets_that_are_no_numbers_are_counted_named_and_written_beside_the_task(tmp_path, capsys):

@@ -143,7 +143,7 @@ def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(
 
 def test_features_of_unknown_or_other_sequences_are_refused(corpus):
     sequences = dict(read_fasta(corpus / "windows.fna"))
-    with pytest.raises(InputError, match="no such id"):
+    with pytest.raises(InputError, match="not among the sequences"):
         TeacherFeatures(shards(corpus), {}).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
     shorter = {name: sequence[:-1] for name, sequence in sequences.items()}
     with pytest.raises(InputError, match="same windows"):
@@ -361,9 +361,9 @@ def test_group_masking_of_byte_pairs_and_a_start_from_nowhere_are_refused(corpus
         Start().open()
     with pytest.raises(InputError, match="needs a tokenizer"):
         Start("deberta-tiny").open()
-    with pytest.raises(InputError, match="attention of its own"):
+    with pytest.raises(InputError, match="has its own attention"):
         Start("had-tiny", attention="rotary").open()
-    with pytest.raises(InputError, match="size of its own"):
+    with pytest.raises(InputError, match="has a fixed size"):
         Start("deberta-tiny", parameters=20_000, tokenizer=str(corpus / "tokenizer")).open()
     with pytest.raises(InputError, match="single bases"):
         Start("had-tiny", tokenizer="somewhere").open()

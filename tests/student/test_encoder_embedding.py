@@ -140,7 +140,7 @@ def test_windows_are_counted_and_sequences_without_a_known_base_named(tmp_path, 
     with caplog.at_level("INFO"):
         embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet")
     assert f"1 of 3 sequences are longer than the {longest} bases" in caplog.text
-    assert "1 without a known base (empty); their embeddings say nothing" in caplog.text
+    assert "1 without a known base (empty); their embeddings are meaningless" in caplog.text
 
 
 def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
@@ -156,7 +156,7 @@ def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
     for fasta, model, settings, message in (
         ("twice.fa", plain, {}, "'t1' occurs twice"),
         ("missing.fa", plain, {}, "no such file"),
-        ("in.fa", tmp_path, {}, "no student that opens"),
+        ("in.fa", tmp_path, {}, "not a student that can be loaded"),
         ("in.fa", plain, {"pooling": "sum"}, "pooling is 'sum'"),
         ("in.fa", plain, {"tracks": "tracks.parquet"}, "reads 0 tracks"),
         ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after those before it"),

@@ -74,8 +74,8 @@ DAMAGES = {
     drop: "1 tensors of .* are missing from the weights",
     rename: "tensors of .* are missing from the weights",
     widen: "weights do not fit config.json",
-    add: "have no place in",
-    shorten: "have no place in",
+    add: "are not part of",
+    shorten: "are not part of",
 }
 
 WORDS = {
@@ -129,7 +129,7 @@ def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_to
     assert "weights do not fit config.json" in capsys.readouterr().err
     save_file({name: whole[name] for name in whole if name not in head}, file, metadata={"format": "pt"})
     assert main(["student", "pretrain-dna", *words]) == 0
-    assert "the language head starts from random numbers" in capsys.readouterr().err + caplog.text
+    assert "the language head starts from random weights" in capsys.readouterr().err + caplog.text
 
 
 def test_a_published_model_with_the_head_of_another_task_opens(place, tmp_path):

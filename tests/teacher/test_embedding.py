@@ -284,7 +284,11 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_gives_the_same_rows(
     vectors = [np.stack(table["embedding"].to_numpy(zero_copy_only=False)).astype(float) for table in (found, expected)]
     np.testing.assert_allclose(*vectors, rtol=2e-3, atol=2e-3)
     assert found["tokens"].equals(expected["tokens"])
-    said = [record.getMessage() for record in caplog.records if "does not hold a batch" in record.getMessage()]
+    said = [
+        record.getMessage()
+        for record in caplog.records
+        if "a batch does not fit into the memory" in record.getMessage()
+    ]
     assert said
     assert len(said) < 5  # not once a batch
 

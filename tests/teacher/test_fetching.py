@@ -65,7 +65,7 @@ def test_without_network_the_sentence_says_what_to_do_and_nothing_is_left(monkey
 
 def test_a_repository_of_pickles_is_refused(hub, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *arguments, **options: None)
-    with pytest.raises(InputError, match="holds no safetensors"):
+    with pytest.raises(InputError, match="has no safetensors"):
         fetch("genomeocean-500m", tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -139,7 +139,7 @@ def test_wrong_configurations_get_a_sentence(copy, changes, sentence):
 def test_fewer_layers_than_the_weights_have_are_refused(copy, layers):
     edit(copy, num_hidden_layers=layers)
     for layer in (0, -1):
-        with pytest.raises(InputError, match=rf"have no place .* \(model\.layers\.{layers}\.\S+, .* too few layers"):
+        with pytest.raises(InputError, match=rf"are not part of .* \(model\.layers\.{layers}\.\S+, .* too few layers"):
             load_teacher(copy, layer=layer)
 
 

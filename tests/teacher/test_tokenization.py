@@ -83,7 +83,7 @@ def test_saved_tokenizers_open_again_as_they_were(tmp_path):
         ("vocab.txt", "<pad>\nA\nC\nG\nT\nAA\nAC", "not one of k-mers"),
         ("vocab.txt", "the\nof\nand", "not one of k-mers"),
         ("tokenizer.json", "{", "not a JSON file"),
-        ("tokenizer.json", "{}", "not a tokenizer that opens"),
+        ("tokenizer.json", "{}", "not a tokenizer that can be loaded"),
         ("README.md", "", "no tokenizer"),
         ("vocab.txt", "A\nC\nG\nT", "neither N nor an unknown token"),
         ("vocab.txt", "[PAD]\n[UNK]\n" + "\n".join(f"AC{base}" for base in "ACGT"), "not one of k-mers"),
@@ -126,7 +126,7 @@ def test_sequences_are_translated_into_the_alphabet_of_the_tokenizer(tmp_path, c
     assert tokens.ids[0] == 5 + as_upper.index("A")
     assert len(tokenizer.bases_of_tokens(1)[0]) == 4
     assert (tokenizer.prefix, tokenizer.suffix, tokenizer.bases_per_token) == ((2,), (3,), 1)
-    assert ("translated into the alphabet" in caplog.text) == (letters not in ("ACGTN", "TGCA"))
+    assert ("converted to the alphabet" in caplog.text) == (letters not in ("ACGTN", "TGCA"))
 
 
 @pytest.mark.parametrize("letters", ["the", "EFIKLMNPQRSVWY", "ACG", "ABCDEFN"])

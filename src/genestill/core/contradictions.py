@@ -63,7 +63,7 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
                 "whose proteins become its database: give dataset.contigs, or reference.genomes instead of a database"
             )
     elif isinstance(dataset["truth"], list):
-        raise InputError("configuration: dataset.truth is a list beside dataset.contigs; expected one table")
+        raise InputError("configuration: dataset.truth is a list, and dataset.contigs is given; expected one table")
     elif not (reference["genomes"] or reference["database"] or dataset["labels"]):
         raise InputError(
             "configuration: dataset.contigs needs reference.genomes or reference.database to search in, or "
@@ -73,7 +73,7 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
         raise InputError("configuration: both dataset.abundance and dataset.bam are given; expected one of them")
     if student["teacher"] == "self" and student["objective"] != "published":
         raise InputError(
-            "configuration: student.teacher is self, which only the objective published knows; expected embeddings or "
+            "configuration: student.teacher is self, which is for the objective published only; expected embeddings or "
             f"none for the objective {student['objective']}"
         )
 
@@ -82,7 +82,7 @@ def _refuse_of_mrna(configuration: dict) -> None:
     mrna, teacher = configuration["mrna"], configuration["teacher"]
     if teacher["pooling"] == "regions" and teacher["reads"] == "cds":
         raise InputError(
-            "configuration: teacher.pooling is regions, but with teacher.reads cds the teacher is shown no "
+            "configuration: teacher.pooling is regions, but with teacher.reads cds the teacher reads no "
             "untranslated region; expected reads transcript, or another pooling"
         )
     taken = {teacher["name"]: "teacher.name"}
@@ -165,8 +165,8 @@ def _refuse_of_dna(dna: dict) -> None:
     for method in dna["by_method"]:
         if strange := set(dna_way(dna, method).seeds) - set(dna["seeds"]):
             raise InputError(
-                f"configuration: dna.by_method.{method}.seeds names {min(strange)}; expected some of dna.seeds, by "
-                "which trainings are told apart"
+                f"configuration: dna.by_method.{method}.seeds names {min(strange)}; expected some of dna.seeds, "
+                "which identify trainings"
             )
     if dna["protocol"] == "published" and (dna["folds"] or any(way["seeds"] for way in dna["by_method"].values())):
         raise InputError(
@@ -259,8 +259,8 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
     teacher = configuration["teacher"]
     if teacher["model"] is not None:
         raise InputError(
-            "configuration: both teacher.model and teacher.embeddings are given; expected one of them: a model that is "
-            "asked here, or embeddings that another program has stored"
+            "configuration: both teacher.model and teacher.embeddings are given; expected one of them: a model, or "
+            "embeddings that another program has stored"
         )
     for sequences in teacher["embeddings"]:
         if sequences not in asked:

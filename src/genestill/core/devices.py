@@ -23,7 +23,7 @@ def choose_device(wanted: str = "auto"):
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {wanted!r} was asked for, but torch {torch.__version__} sees no CUDA device here")
+        raise InputError(f"device {wanted!r} is not available: torch {torch.__version__} finds no CUDA device")
     try:
         return torch.device(wanted)
     except RuntimeError:
@@ -107,14 +107,14 @@ class Halving:
             count = part.stop - part.start
             if count == 1:
                 raise InputError(
-                    f"{self.name}: the memory of {name_of(self.device)} does not hold one input; take shorter windows, "
-                    "a smaller model or half precision"
+                    f"{self.name}: one input does not fit into the memory of {name_of(self.device)}; use shorter "
+                    "windows, a smaller model or half precision"
                 )
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             self._parts *= 2
             logger.warning(
-                "%s: the memory of %s does not hold a batch of %d inputs; this and all later batches are halved",
+                "%s: a batch does not fit into the memory of %s (%d inputs); this and all later batches are halved",
                 self.name, name_of(self.device), count,
             )  # fmt: skip
             middle = part.start + count // 2

@@ -183,7 +183,7 @@ def collect_labels(lines: Iterable[str], form: str, source: str) -> LabelTable:
         logger.warning("%s (left out, as are %d more rows of %d)", why, odd - 1, odd + len(table))
         table.met["label_rows_left_out"] = odd
     if not len(table):
-        raise InputError(f"{source}: holds a header but no contig")
+        raise InputError(f"{source}: has a header but no contigs")
     table = _one_row_per_contig(table, np.asarray(collector.line), chosen, source)
     refuse_two_parents(table.lineages, source)
     return table

@@ -154,8 +154,8 @@ def _by_position(parts: list[str], text: str) -> Lineage:
     strange = next((part for part in parts[1:] if part in _DOMAIN_OF or part.endswith(" group")), None)
     if strange is not None:
         raise InputError(
-            f"lineage {text!r} has {strange!r}, which is none of the ranks {', '.join(RANKS)}, and no prefixes that "
-            "tell the ranks of its names; give a prefix such as p__ before each name, or taxids"
+            f"lineage {text!r} has {strange!r}, which is not one of the ranks {', '.join(RANKS)}, and no prefixes for "
+            "the ranks of its names; give a prefix such as p__ before each name, or taxids"
         )
     names = _names([clean_name(part, rank) for rank, part in enumerate(parts)])
     return fill_gaps(names + [None] * (len(RANKS) - len(parts)))
@@ -256,7 +256,7 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
 def require_two_species(number: int, source: str, among: str) -> None:
     """Raise `InputError`, naming ``source``, if only ``number`` < 2 species are ``among`` something."""
     if number < 2:
-        raise InputError(f"{source}: {number} species among {among}; expected at least 2, to tell apart")
+        raise InputError(f"{source}: {number} species among {among}; expected at least 2")
 
 
 def count_unknown_names(lineages: Iterable[Lineage], known: Iterable[Lineage], source: str, reference: str) -> int:

@@ -34,7 +34,7 @@ def check_database(database: str | Path) -> None:
         )
     _require_proteins(Path(f"{database}.dbtype"))
     if Path(f"{database}.index").stat().st_size == 0:
-        raise InputError(f"{database}: holds no sequence ({database}.index is empty)")
+        raise InputError(f"{database}: has no sequences ({database}.index is empty)")
     _require_mapping(Path(f"{database}_mapping"))
     _require_whole_taxonomy(Path(f"{database}_taxonomy"))
     _require_readable(database)

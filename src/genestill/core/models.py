@@ -90,7 +90,7 @@ def open_whole(
             )
     except Exception as error:  # transformers, its checks of settings and safetensors have dozens of kinds
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{folder}: no model that opens ({lines[0]})") from None
+        raise InputError(f"{folder}: not a model that can be loaded ({lines[0]})") from None
     other = sorted(key for key in found["mismatched_keys"] if key[0] != skipped)
     if other:
         name, stored, expected = other[0]
@@ -109,14 +109,14 @@ def open_whole(
     lost = [name for name in unused if _belongs(model, name) and not may_be_left(name)]
     if lost:
         raise InputError(
-            f"{folder}: the weights do not fit config.json: {len(lost)} tensors have no place in "
+            f"{folder}: the weights do not fit config.json: {len(lost)} tensors are not part of "
             f"{type(model).__name__} ({_first(lost)}); config.json may give too few layers"
         )
     if heads := [name for name in unused if not _belongs(model, name)]:
-        logger.info("%s: %d tensors of other parts are left unused (%s)", folder, len(heads), _first(heads))
+        logger.info("%s: %d tensors of other parts are not used (%s)", folder, len(heads), _first(heads))
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(f"{folder}: {name} holds values that are not finite numbers; the weights are damaged")
+            raise InputError(f"{folder}: {name} has values that are not finite; the weights are damaged")
     return model.eval()
 
 

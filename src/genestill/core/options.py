@@ -44,7 +44,7 @@ def add_compile(parser) -> None:
 def add_contigs_and_index(parser) -> None:
     """Add ``--contigs`` and ``--index``: sequences, and which of them take part."""
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, compressed or not")
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="which of them take part, in their order")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="the ids to use, in this order")
 
 
 def name_and_value(text: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ def find_program(name: str) -> Path:
             found = shutil.which(name, path=str(Path(folder) / "bin"))
     if found is None:
         raise InputError(
-            f"the program {name!r} is neither on PATH nor beside {sys.executable}; run the workflow with --sdm conda, "
+            f"the program {name!r} is neither on PATH nor next to {sys.executable}; run the workflow with --sdm conda, "
             "or install genestill[workflow]"
         )
     return Path(found)
@@ -64,7 +64,9 @@ def run_program(command: Sequence[object], folder: str | Path | None = None) -> 
             env=os.environ | {"LC_ALL": "C"},
         )
     except OSError as error:
-        raise ProgramFailed(f"{Path(words[0]).name} cannot be started ({error}); is it for this machine?") from None
+        raise ProgramFailed(
+            f"{Path(words[0]).name} cannot be started ({error}); is it built for this machine?"
+        ) from None
     if done.returncode:
         how = f"failed with exit code {done.returncode}"
         if done.returncode < 0:

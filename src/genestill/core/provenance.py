@@ -1,4 +1,4 @@
-"""What stands beside every result: versions, checksums, settings, seeds, hardware, and the command that made it."""
+"""The record of every result: versions, checksums, settings, seeds, hardware, and the command that made it."""
 
 import functools
 import hashlib

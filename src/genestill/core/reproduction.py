@@ -46,23 +46,22 @@ def read_record(path: str | Path) -> dict:
     """Read a record that `provenance.record_command` wrote; raise `InputError`, naming the field, for anything else."""
     record = read_json(path)
     if not isinstance(record, dict):
-        raise InputError(f"{path}: holds no record of provenance; expected an object")
+        raise InputError(f"{path}: has no record of provenance; expected an object")
     for name, kind in _FORM.items():
         if not isinstance(record.get(name), kind):
             raise InputError(
-                f"{path}: {name} is {str(record.get(name))[:60]!r}; expected a record from a folder called provenance, "
-                "which stands beside every result"
+                f"{path}: {name} is {str(record.get(name))[:60]!r}; expected a record from a folder called provenance"
             )
     command = record["command"]
     if not all(isinstance(word, str) for word in command) or command[:1] != ["genestill"]:
-        raise InputError(f"{path}: command is {str(command)[:60]}; expected the words of a genestill command")
+        raise InputError(f"{path}: command is {str(command)[:60]}; expected the arguments of a genestill command")
     for role, forms in _ENTRIES.items():
         for name, entry in record[role].items():
             if not isinstance(entry, dict) or not any(_has_form(entry, form) for form in forms):
                 fields = " or ".join(" and ".join(form) for form in forms)
                 raise InputError(f"{path}: {role}: {name} is {str(entry)[:60]}; expected {fields}")
     if not record["outputs"]:
-        raise InputError(f"{path}: names no output; there is nothing to make again")
+        raise InputError(f"{path}: names no output")
     return record
 
 
@@ -148,7 +147,9 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
     try:
         paths = path_options(vars(parse(words)))
     except SystemExit:
-        raise InputError(f"this version does not know the recorded command: {' '.join(record['command'])}") from None
+        raise InputError(
+            f"the recorded command does not exist in this version: {' '.join(record['command'])}"
+        ) from None
     outputs = {role: path for role, path in paths.items() if is_output(role)}
     if not outputs:
         raise InputError(f"the recorded command writes nothing: {' '.join(record['command'])}")
@@ -258,9 +259,7 @@ def reproduce(path: str | Path, parse: Callable[[list[str]], object], force: boo
         print(f"{'differs' if difference.decides else 'differs, without effect'}: {difference.sentence}", flush=True)
     deciding = sum(difference.decides for difference in found)
     if deciding and not force:
-        raise CheckFailed(
-            f"{deciding} of the things that decide the result of {path} differ; fix them, or rebuild with --force"
-        )
+        raise CheckFailed(f"{deciding} differences affect the result of {path}; fix them, or rebuild with --force")
     print(f"doing again: {' '.join(record['command'])}", flush=True)
     outcome = rebuild(record, parse)
     for sentence in outcome:

@@ -48,7 +48,7 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
         buffer = cast(io.BufferedReader, text.buffer)
         start = buffer.peek(4096).lstrip()
         if start.startswith(_SAM):
-            raise InputError(f"{path}: not a FASTA file but SAM (alignments); expected a line '>id', then bases")
+            raise InputError(f"{path}: SAM (alignments), not FASTA; expected a line '>id', then bases")
         records = _fastq_records(path, buffer) if start.startswith(b"@") else _fasta_records(path, text)
         for number, (header, sequence) in enumerate(records, 1):
             name = header.split(maxsplit=1)[0] if header.strip() else ""
@@ -57,7 +57,7 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
                 seen[name] = header
             yield name, sequence
     if not number:
-        raise InputError(f"{path}: holds no sequence; expected FASTA records (a line '>id', then bases)")
+        raise InputError(f"{path}: has no sequences; expected FASTA records (a line '>id', then bases)")
 
 
 def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[str, str]]:

@@ -50,7 +50,7 @@ class Shards:
         """Raises `InputError` if no shard is given, if one is missing, damaged or of another schema, and if two differ
         in their settings or in their width."""
         if not paths:
-            raise InputError(f"no shard of the representation {representation} was given")
+            raise InputError(f"no shard has the representation {representation}")
         self.paths, self.representation = [Path(path) for path in paths], representation
         with _set_aside():
             self.metadata = _metadata(self.paths[0])
@@ -138,7 +138,7 @@ def find_embeddings(paths: Sequence[str | Path], ids: Sequence[str]) -> np.ndarr
 def _refuse_repeated(path: Path, names: np.ndarray, seen: np.ndarray, rows: np.ndarray) -> None:
     counts = np.bincount(rows, minlength=len(names)) + seen
     if (counts > 1).any():
-        raise InputError(f"{path}: {names[counts > 1][0]!r} was there before; each sequence must be there once")
+        raise InputError(f"{path}: {names[counts > 1][0]!r} is repeated; each sequence must occur once")
     seen[rows] = True
 
 
@@ -157,12 +157,12 @@ class Rows:
         if len(pc.unique(names)) < len(names):
             counts = pc.value_counts(names)
             twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-            raise InputError(f"{self.shards.paths[0]} …: {twice!r} is there twice; each sequence must be there once")
+            raise InputError(f"{self.shards.paths[0]} …: {twice!r} is repeated; each sequence must occur once")
         rows = pc.index_in(pa.array(ids, pa.string()), names)
         if rows.null_count:
             missing = next(name for name, row in zip(ids, rows.to_pylist(), strict=True) if row is None)
             raise InputError(
-                f"{self.shards.paths[0]} …: the teacher said nothing about {rows.null_count} of {len(ids)} sequences "
+                f"{self.shards.paths[0]} …: no embedding of {rows.null_count} of {len(ids)} sequences "
                 f"(the first: {missing!r})"
             )
         self._rows = rows.to_numpy(zero_copy_only=False)
@@ -243,7 +243,9 @@ def _set_aside() -> Iterator[None]:
             damage.path.rename(aside)
         except OSError:
             raise damage from None
-        raise InputError(f"{damage}; it was renamed to {aside.name}: the same command makes it again") from None
+        raise InputError(
+            f"{damage}; it was renamed to {aside.name}: run the same command again to compute it"
+        ) from None
 
 
 def teacher_of(shard: str | Path) -> dict[str, str]:

@@ -58,7 +58,7 @@ def read_soft_labels(path: str | Path, ids: list[str], tree: LabelTree) -> spars
     """
     table = read_arrow(path, SOFT_LABELS)
     if table["id"].to_pylist() != ids:
-        raise InputError(f"{path}: its sequences are not those of the index, in its order")
+        raise InputError(f"{path}: its sequences are not those of the index in the same order")
     leaf_of_node = np.full(len(tree), -1)
     leaf_of_node[tree.leaves] = np.arange(len(tree.leaves))
     columns = [table[name].combine_chunks() for name in ("nodes", "probabilities")]

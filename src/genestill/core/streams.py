@@ -34,7 +34,7 @@ def streams_as_files(options: dict) -> Iterator[None]:
         yield
         return
     if len(set(streams.values())) < len(streams):
-        raise InputError(f"{next(iter(streams.values()))}: is given twice; a stream can be read once")
+        raise InputError(f"{next(iter(streams.values()))}: is given twice, but a stream can be read only once")
     with tempfile.TemporaryDirectory(prefix="genestill-") as folder:
         for (name, place), word in streams.items():
             file = Path(folder) / ("standard-input" if word == STANDARD_INPUT else Path(word).name)
@@ -54,7 +54,7 @@ def _is_stream(word: str) -> bool:
 
 
 def _copy(word: str, file: Path) -> None:
-    logger.info("%s: a stream, read to its end into %s", word, file)
+    logger.info("%s: a stream, copied to %s", word, file)
     try:
         with open(file, "wb") as copy:
             if word == STANDARD_INPUT:
@@ -63,4 +63,4 @@ def _copy(word: str, file: Path) -> None:
                 with open(word, "rb") as stream:
                     shutil.copyfileobj(stream, copy)
     except OSError as error:
-        raise InputError(f"{word}: cannot be read to its end ({error})") from None
+        raise InputError(f"{word}: cannot be read completely ({error})") from None

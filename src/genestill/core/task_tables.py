@@ -63,9 +63,9 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     ``random``, rows are drawn within each class; by ``homology``, sequences that share `NEAR_COPY` bases in a row, on
     either strand, stay together.
 
-    Raises `InputError`, with the line, for a missing column, a split that is none of ``SPLITS``, an empty sequence or
-    label, letters that are no nucleotides, and labels that are one number in two spellings (``1`` and ``1.0``); and for
-    a table without training or test rows, or with a class that training never shows.
+    Raises `InputError`, with the line, for a missing column, a split that is not one of ``SPLITS``, an empty
+    sequence or label, letters that are not nucleotides, and labels that are one number in two spellings (``1`` and
+    ``1.0``); and for a table without training or test rows, or with a class that training never shows.
     """
     table = _read_rows(path, split_by)
     split = table["split"].to_numpy(dtype=object).copy()
@@ -75,7 +75,7 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     classes = sorted(set(table.loc[~held, "label"]))
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
-        raise InputError(f"{path}: the label {unseen[0]!r} occurs outside the training rows only")
+        raise InputError(f"{path}: the label {unseen[0]!r} does not occur in the training rows")
     codes = {name: number for number, name in enumerate(classes)}
     labels = np.array([codes[label] for label in table["label"]], dtype=np.int64)
     folds = table["fold"].map(read_name).to_numpy(dtype=object) if "fold" in table.columns else None
@@ -129,7 +129,9 @@ def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
     for label in pd.unique(table["label"]):
         number = read_number(label)
         if number is not None and spelt.setdefault(number, label) != label:
-            raise InputError(f"{path}: the labels {spelt[number]!r} and {label!r} are one number; spell it in one way")
+            raise InputError(
+                f"{path}: the labels {spelt[number]!r} and {label!r} are the same number; use one spelling"
+            )
     if "split" not in table.columns:
         table["split"] = _split(table, split_by)
         parts = table["split"].value_counts()

@@ -125,7 +125,7 @@ class Taxonomy:
         names = {table.names[number] for number in np.unique(table.name[(table.taxid == 0) & empty]).tolist()} - {""}
         if names and not any(self._of_name.get(spelling_key(name)) for name in names):
             raise InputError(
-                f"{source}: labels are names of taxa (first: {min(names)!r}), of which the taxonomy knows none; export "
+                f"{source}: labels are names of taxa (first: {min(names)!r}), none of which is in the taxonomy; export "
                 "taxids or paths, or give the dump that the classifier was built with as reference.taxdump"
             )
 

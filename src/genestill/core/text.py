@@ -144,7 +144,7 @@ def _refuse_without_end(path: str | Path, raw: io.BufferedReader) -> None:
     end = raw.read()
     raw.seek(0)
     if end != _BGZIP_END:
-        raise InputError(f"{path}: lacks the block with which a file of bgzip ends; is the file truncated?")
+        raise InputError(f"{path}: lacks the last block of a bgzip file; is the file truncated?")
 
 
 def _refuse_no_text(path: str | Path, start: bytes) -> None:

@@ -130,7 +130,7 @@ class KmerTokenizer(Tokenizer):
 
         unknown = index.get("N", special("unk"))
         if unknown is None:
-            raise InputError("the vocabulary has neither N nor an unknown token for letters that are no base")
+            raise InputError("the vocabulary has neither N nor an unknown token for letters that are not bases")
         self._letter_ids = np.array([index[letter] for letter in BASES] + [unknown])
         self._powers = 4 ** np.arange(self.unit - 1, -1, -1)
         first, last = special("cls"), special("eos" if settings.get("eos_token") else "sep")
@@ -216,15 +216,13 @@ class FastTokenizer(Tokenizer):
         self.alphabet = find_alphabet(backend, tokenizer.unk_token_id)
         by_id = {index: token for token, index in backend.get_vocab(with_added_tokens=True).items()}
         if max(by_id) >= _MOST_IDS_PER_TOKEN * len(by_id):
-            raise InputError(
-                f"the ids of {len(by_id)} tokens go up to {max(by_id)}; expected them to follow each other"
-            )
+            raise InputError(f"the ids of {len(by_id)} tokens go up to {max(by_id)}; expected consecutive ids")
         self.vocabulary = [read_back(by_id.get(index, ""), self.alphabet) for index in range(max(by_id) + 1)]
         text = spell("ACGT", self.alphabet)
         bare, wrapped = (backend.encode(text, add_special_tokens=add).ids for add in (False, True))
         at = next((i for i in range(len(wrapped)) if wrapped[i : i + len(bare)] == bare), None)
         if at is None:
-            raise InputError("the tokenizer gives other tokens for bases between its special tokens than without them")
+            raise InputError("the tokenizer gives different tokens for bases with and without special tokens")
         self.prefix, self.suffix = tuple(wrapped[:at]), tuple(wrapped[at + len(bare) :])
         self.pad = tokenizer.pad_token_id or 0
         self.mask = tokenizer.mask_token_id
@@ -279,7 +277,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         except InputError as error:
             raise InputError(f"{fast}: {error}") from None
         except Exception as error:  # the Rust library raises bare Exception
-            raise InputError(f"{fast}: not a tokenizer that opens: {error}") from None
+            raise InputError(f"{fast}: not a tokenizer that can be loaded: {error}") from None
     elif words.is_file():
         vocabulary = [line.strip() for line in read_text_lines(words)]
         try:
@@ -290,7 +288,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise InputError(f"{folder}: no tokenizer; expected tokenizer.json, or vocab.txt with k-mers")
     if found.alphabet != "ACGTN":
         logger.info(
-            "%s: sequences are translated into the alphabet of its tokenizer: %s", folder, ALPHABETS[found.alphabet]
+            "%s: sequences are converted to the alphabet of its tokenizer: %s", folder, ALPHABETS[found.alphabet]
         )
     return found
 

@@ -203,7 +203,7 @@ def admit(
             raise CheckFailed(f"{sentence} (teacher.admission is stop)")
         logger.warning("%s", sentence)
     else:
-        logger.warning("%s: no task has enough training rows, so that nothing is known of what it adds", teacher)
+        logger.warning("%s: no task has enough training rows to measure what it adds", teacher)
     write_json(output, verdict)
 
 
@@ -300,7 +300,9 @@ def _draw(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 def _too_few(task: str, rows: int) -> str:
-    return f"{task}: {rows} training rows; expected at least {FEWEST_ROWS}, of two classes, to ask what is added"
+    return (
+        f"{task}: {rows} training rows; expected at least {FEWEST_ROWS}, of two classes, to measure the teacher's gain"
+    )
 
 
 def require_inputs(given: dict[str, bool]) -> None:

@@ -21,7 +21,7 @@ def add_commands(commands) -> None:
     parser.add_argument("--embeddings", nargs="+", default=[], metavar="PARQUET", help="the teacher's shards")
     parser.add_argument(
         "--kmers", nargs=2, type=int, action="append", metavar="K",
-        help="a baseline: shortest and longest k-mer; of several the strongest is taken (default: 1 4)",
+        help="a baseline: shortest and longest k-mer; the strongest of several is used (default: 1 4)",
     )  # fmt: skip
     add_settings(parser, ProbeSettings, only=["split_seeds"])
     add_settings(parser, AdmissionSettings)

@@ -50,7 +50,7 @@ def write_amber_input(
             raise InputError(f"the name {model.name!r} cannot be used with AMBER: no comma, no slash, not 'gold'")
     judged = np.flatnonzero((community.path != UNNAMED).all(axis=1))
     if not len(judged):
-        raise InputError(f"{truth}: no contig whose true species is known, so AMBER has nothing to score")
+        raise InputError(f"{truth}: no contig whose true species is known, so AMBER has no contigs to score")
     tree = LabelTree.from_lineages((path + NO_LINEAGE)[: len(RANKS)] for names in community.names for path in names)
     # The root is node 0 of the tree and taxid 1 of a dump.
     taxid = [[1 + tree.node_of((path + NO_LINEAGE)[: len(RANKS)]) for path in names] for names in community.names]
@@ -149,8 +149,8 @@ def compare_with_amber(
     if abs(worst["difference"]) > TOLERANCE:
         metric = f"{worst['metric']}, weighted by {worst['weight']}," if worst["weight"] else worst["metric"]
         raise CheckFailed(
-            f"AMBER finds {metric} {worst['amber']:.6f} for {worst['model']} at {worst['rank']}, "
-            f"we {worst['value']:.6f}"
+            f"AMBER's {metric} is {worst['amber']:.6f} for {worst['model']} at {worst['rank']}, "
+            f"ours {worst['value']:.6f}"
         )
     logger.info("AMBER agrees with all %d figures (largest difference %.1g)", len(joined), abs(worst["difference"]))
     return joined

@@ -141,7 +141,7 @@ def _rand_indices(bins: Bins, kept: np.ndarray) -> tuple[float, float]:
     chance = of_predicted * of_true / of_all
     most = (of_predicted + of_true) / 2
     rand = (of_all - of_predicted - of_true + 2 * pairs) / of_all
-    # One taxon on both sides: nothing can be told apart, and nothing is.
+    # One taxon on both sides: there are no pairs to distinguish.
     return rand, 1.0 if most == chance else (pairs - chance) / (most - chance)
 
 

@@ -51,7 +51,7 @@ def _add_comparison(commands) -> None:
     summary = "binning metrics beside AMBER's on the same files and beside published ones"
     parser = commands.add_parser("binning-comparison", help=summary, description=summary)
     _add_tables(
-        parser, "--metrics", "what 'evaluation binning' wrote, each with the name of its data set", required=True
+        parser, "--metrics", "output of 'evaluation binning', each with the name of its data set", required=True
     )
     _add_tables(parser, "--amber", "AMBER's results.tsv on the same data sets; a difference is an error")
     _add_tables(parser, "--published", "published results of AMBER on the same data sets")

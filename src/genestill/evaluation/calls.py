@@ -170,7 +170,7 @@ def read_calls(
             raise InputError(f"two tables of predictions are called {run[0]!r}; give each model a name of its own")
     if labels is None:
         if truth is None:
-            raise InputError("neither truth nor labels say which contigs are evaluated; give one of them")
+            raise InputError("the contigs to evaluate are not known: give the truth or labels")
         ids = read_table(truth, TRUTH, ["id"])["id"].tolist()
         row_of, paths, models = _rows(truth, ids), _paths_of(truth), []
     else:
@@ -205,7 +205,7 @@ def _rows(path, ids: list[str]) -> dict[str, int]:
     rows = {contig: row for row, contig in enumerate(ids)}
     if len(rows) < len(ids):
         twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
-        raise InputError(f"{path}: {twice!r} has two rows; expected one a contig")
+        raise InputError(f"{path}: {twice!r} has two rows; expected one per contig")
     return rows
 
 
@@ -218,7 +218,7 @@ def _read_model(given: Predictions, row_of: dict[str, int], paths: _Paths) -> Mo
     if strange is not None:
         raise InputError(f"{path}: {strange!r} is not among the {len(row_of)} contigs evaluated; is it of another run?")
     if len(ids) < len(row_of):
-        logger.info("%s: %d of %d contigs are not called", name, len(row_of) - len(ids), len(row_of))
+        logger.info("%s: %d of %d contigs have no name", name, len(row_of) - len(ids), len(row_of))
     rows = np.array([row_of[contig] for contig in ids], dtype=np.int64)
     named = np.full((len(row_of), len(RANKS)), UNNAMED, dtype=np.int32)
     named[rows] = paths.encode(lineages_of(table))
@@ -254,7 +254,7 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
         rows = table["id"].map(row_of).to_numpy(dtype=np.int64)
         answers = lineages_of(table)
         unknown = count_unknown_names(answers, paths.encoded, str(truth), "the labels and predictions")
-        logger.info("%d names of the truth are among no labels and predictions", unknown)
+        logger.info("%d names of the truth are in no labels or predictions", unknown)
         path[rows] = paths.encode(answers)
         length[rows] = table["length"].fillna(0)
         status[rows] = [_status_of(word, truth) for word in table["status"].fillna("")]

@@ -53,7 +53,7 @@ def _add_compared(parser) -> None:
             action="extend",
             default=[],
             metavar="NAME[@SEED]=PARQUET",
-            help=f"predictions of models that stand in the tables as {kind}",
+            help=f"predictions of models that the tables list as {kind}",
         )
     parser.add_argument(
         "--threshold",
@@ -61,7 +61,7 @@ def _add_compared(parser) -> None:
         action="append",
         default=[],
         metavar="NAME=SCORE",
-        help="calls of that model count above this score instead of where it accepts them; repeat",
+        help="score above which calls of that model count, instead of its own threshold; may be repeated",
     )
 
 
@@ -121,11 +121,11 @@ def _run_taxonomy(options) -> None:
 
 
 def _add_table(commands) -> None:
-    parser = commands.add_parser("taxonomy-table", help="print the rank table of a metric table")
-    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
+    parser = commands.add_parser("taxonomy-table", help="print a metric table by rank")
+    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="output of evaluation taxonomy")
     parser.add_argument("--baseline", metavar="NAME", help="model that the others are compared with (the labels)")
     parser.add_argument(
-        "--output", required=True, metavar="TXT", help="the same table as a file; a page beside it, .html"
+        "--output", required=True, metavar="TXT", help="the same table as a file; also written as a page, .html"
     )
     parser.set_defaults(run=_run_table)
 
@@ -137,12 +137,12 @@ def _run_table(options) -> None:
 
 
 def _add_figures(commands) -> None:
-    parser = commands.add_parser("taxonomy-figures", help="draw a metric table and what stands behind it")
-    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
+    parser = commands.add_parser("taxonomy-figures", help="draw figures of a metric table and the predictions")
+    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="output of evaluation taxonomy")
     _add_compared(parser)
     parser.add_argument("--index", metavar="PARQUET", help="index of the contigs; no composition without it")
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the contigs; unknown without")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the SVG and TSV files go")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for the SVG and TSV files")
     parser.set_defaults(run=_run_figures)
 
 
@@ -162,7 +162,7 @@ def _run_figures(options) -> None:
 
 
 def _add_run_figures(commands) -> None:
-    parser = commands.add_parser("run-figures", help="draw how a run went: its cost, its training, its representations")
+    parser = commands.add_parser("run-figures", help="draw the cost, training and representations of a run")
     parser.add_argument("--training", metavar="TSV", help="training.tsv of the student")
     parser.add_argument("--costs", nargs="+", required=True, metavar="TSV", help="Snakemake's benchmark files")
     parser.add_argument(
@@ -171,12 +171,12 @@ def _add_run_figures(commands) -> None:
         nargs="*",
         default=[],
         metavar="NAME=PARQUET",
-        help="shards of embeddings of the contigs, each with the model that they are of",
+        help="shards of embeddings of the contigs, with the name of their model",
     )
     parser.add_argument("--predictions", required=True, metavar="PARQUET", help="predictions of the same contigs")
-    parser.add_argument("--truth", metavar="PARQUET", help="right answers, to colour by instead of predictions")
+    parser.add_argument("--truth", metavar="PARQUET", help="truth, to colour by instead of predictions")
     add_seed(parser, "the choice of contigs and of t-SNE")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the SVG and TSV files go")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for the SVG and TSV files")
     parser.set_defaults(run=_run_run_figures)
 
 
@@ -200,13 +200,13 @@ def _run_run_figures(options) -> None:
 def _add_novelty(commands) -> None:
     summary = "the novelty ledger as a table and a figure, and how right it is"
     parser = commands.add_parser("novelty", help=summary, description=summary)
-    parser.add_argument("--ledger", required=True, metavar="FOLDER", help="what student novelty wrote")
+    parser.add_argument("--ledger", required=True, metavar="FOLDER", help="output of student novelty")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
     parser.add_argument("--truth", metavar="PARQUET", help="right answers, to score the ledger; needs --index")
     parser.add_argument("--index", metavar="PARQUET", help="index of the contigs")
     parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, as for the ledger")
     add_seed(parser, "the run, for the metric table")
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where table.txt and shares.svg go")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for table.txt and shares.svg")
     parser.add_argument("--output-metrics", metavar="PARQUET", help="metric table, with --truth")
     parser.set_defaults(run=_run_novelty)
 
@@ -234,8 +234,8 @@ def _add_import_predictions(commands) -> None:
     parser = commands.add_parser("import-predictions", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, metavar="FILE", help="the table; or predictions.parquet")
     parser.add_argument("--format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
-    parser.add_argument("--contigs", required=True, metavar="PARQUET", help="which contigs: their index, or the truth")
-    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for taxids")
+    parser.add_argument("--contigs", required=True, metavar="PARQUET", help="the contigs: their index, or the truth")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'; for taxids")
     parser.add_argument("--threshold", type=float, default=0.5, help="score from which a name counts (0.5)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
     parser.set_defaults(run=_run_import_predictions)
@@ -270,15 +270,15 @@ def _add_benchmark(commands) -> None:
         "--compared-with", required=True, metavar="NAME", help="the model that the others are compared with"
     )
     parser.add_argument(
-        "--simulated", nargs="*", default=[], metavar="NAME", help="communities that no mean over real ones takes in"
+        "--simulated", nargs="*", default=[], metavar="NAME", help="communities that are left out of means"
     )
     add_seed(parser, "the bootstrap")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
     parser.add_argument("--output-comparison", required=True, metavar="TSV", help="scores with intervals")
     parser.add_argument(
-        "--output-table", required=True, metavar="TXT", help="the comparison for people; a page beside it, .html"
+        "--output-table", required=True, metavar="TXT", help="the comparison as text; also written as a page, .html"
     )
-    parser.add_argument("--output-figures", metavar="FOLDER", help="where the SVG and TSV files go")
+    parser.add_argument("--output-figures", metavar="FOLDER", help="folder for the SVG and TSV files")
     parser.set_defaults(run=_run_benchmark)
 
 
@@ -317,7 +317,7 @@ def _run_published_comparison(options) -> None:
 
 
 def _add_amber_input(commands) -> None:
-    parser = commands.add_parser("amber-input", help="gold standard, calls and taxonomy in the form that AMBER reads")
+    parser = commands.add_parser("amber-input", help="gold standard, predictions and taxonomy in AMBER's format")
     _add_compared(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="gold.binning, NAME.binning, taxdump/")
     parser.set_defaults(run=_run_amber_input)
@@ -339,9 +339,11 @@ def _add_amber(commands) -> None:
     summary = "check that AMBER finds the same recall, precision and F1 as we do"
     parser = commands.add_parser("amber-comparison", help=summary)
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
-    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="what evaluation taxonomy wrote")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="those that AMBER scored (all of the metrics)")
-    parser.add_argument("--seed", type=int, help="the seed whose predictions AMBER scored, where there are several")
+    parser.add_argument("--metrics", required=True, metavar="PARQUET", help="output of evaluation taxonomy")
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="models that AMBER scored (default: all of the metrics)"
+    )
+    parser.add_argument("--seed", type=int, help="the seed of the predictions that AMBER scored, if there are several")
     parser.add_argument("--output", required=True, metavar="TSV", help="the figures of both, of every model and rank")
     parser.set_defaults(run=_run_amber)
 

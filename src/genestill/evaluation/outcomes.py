@@ -74,7 +74,7 @@ def read_outcomes(predictions: str | Path, index: str | Path, abundance: str | P
     table = read_table(predictions, PREDICTIONS)
     contigs = read_table(index, INDEX, ["id", "length"])
     if table["id"].tolist() != contigs["id"].tolist():
-        raise InputError(f"{predictions}: other contigs, or in another order, than {index}")
+        raise InputError(f"{predictions}: its contigs differ from those of {index}, or are in another order")
     lengths = contigs["length"].to_numpy()
     samples, bases = _bases(abundance, index, contigs["id"].tolist(), lengths)
     accepted = table["accepted"].to_numpy()
@@ -116,7 +116,7 @@ def _bases(abundance, index, ids: list[str], lengths: np.ndarray) -> tuple[list[
         return ["all contigs"], lengths[:, None].astype(np.float64)
     table = read_abundances(abundance)
     if table["id"].tolist() != ids:
-        raise InputError(f"{abundance}: other contigs, or in another order, than {index}")
+        raise InputError(f"{abundance}: its contigs differ from those of {index}, or are in another order")
     return names, lengths[:, None] * table[names].to_numpy(dtype=np.float64)
 
 

@@ -41,7 +41,7 @@ def import_predictions(
         threshold: score above which a rank is accepted, of tables with ``scores``.
         output: the table.
 
-    Contigs without a row are not called; rows of other contigs are left out and counted.
+    Contigs without a row have no name; rows of other contigs are left out and counted.
 
     Raises:
         InputError: no row belongs to a contig; taxids without taxonomy; scores that are not one number per rank in more

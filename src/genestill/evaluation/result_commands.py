@@ -12,7 +12,7 @@ def add_commands(commands) -> None:
 
 def _add_run(parser) -> None:
     parser.add_argument("--configuration", required=True, metavar="YAML", help="configuration.yaml of the results")
-    parser.add_argument("--name", required=True, help="name of the configuration, as it stands in the table")
+    parser.add_argument("--name", required=True, help="name of the configuration in the table")
     parser.add_argument("--results", default="resources/results", metavar="FOLDER", help="(%(default)s)")
 
 
@@ -24,15 +24,15 @@ def _add_publish(commands) -> None:
         nargs="*",
         default=[],
         metavar="PARQUET",
-        help="tables of metrics of the run; none where its cells stand",
+        help="tables of metrics of the run; none if its cells are published already",
     )
     _add_run(parser)
-    parser.add_argument("--teacher", required=True, metavar="NAME", help="whose student was measured, or none")
-    parser.add_argument("--variant", default="", metavar="NAME=VALUE", help="what all rows have in common")
+    parser.add_argument("--teacher", required=True, metavar="NAME", help="teacher of the measured student, or none")
+    parser.add_argument("--variant", default="", metavar="NAME=VALUE", help="values that all rows have in common")
     parser.add_argument(
         "--benchmark",
         action="store_true",
-        help="of several communities: means over seeds, of fewer metrics, without differences",
+        help="for several communities: means over seeds, fewer metrics, no differences",
     )
     parser.add_argument(
         "--cost",
@@ -56,7 +56,7 @@ def _run_publish(options) -> None:
 
     recipe, _, configuration = _identify(options)
     if not options.metrics:
-        logger.info("the published figures of %s stand; nothing is written", configuration)
+        logger.info("the figures of %s are published already; nothing is written", configuration)
         return
     costs: dict[str, list[Path]] = {}
     for model, file in options.cost:

@@ -91,7 +91,7 @@ def make_table(words: str, results: str | Path, source: str) -> str:
     chosen = [word for word in chosen if word != "by=stratum"]
     path = Path(results) / f"{name}.tsv"
     if not path.is_file():
-        raise InputError(f"{source}: the table {words!r} needs {path}, which is not there")
+        raise InputError(f"{source}: the table {words!r} needs {path}, which does not exist")
     table = read_tsv(path) if name in EXCEPTIONS else read_results(path)
     for word in chosen:
         column, equals, value = ("headline", "=", "yes") if word == "headline" else word.partition("=")
@@ -127,7 +127,9 @@ def _wide(table: pd.DataFrame, source: str, by: str) -> str:
     cells["value"] = pd.to_numeric(table["value"]).to_numpy()
     if cells.duplicated(["row", "column"]).any():
         twice = cells[cells.duplicated(["row", "column"])].iloc[0]
-        raise InputError(f"{source}: two rows for {twice['row']}, {twice['column']}; choose one of them by a word more")
+        raise InputError(
+            f"{source}: two rows for {twice['row']}, {twice['column']}; select one of them with another condition"
+        )
     wide = cells.pivot(index="row", columns="column", values="text").fillna("")[list(dict.fromkeys(columns))]
     if by == "stratum":
         return _markdown([by, *wide.columns], [[row, *wide.loc[row]] for row in sorted(wide.index, key=place_of)])

@@ -113,7 +113,7 @@ class Run:
         commit: of the code that measured; empty where it is unknown.
         costs: model -> Snakemake's benchmark files of the steps that make it; or model@dataset -> those of its runs on
             that data set, of which the mean is published.
-        variant: what all rows have in common, as ``rows=64``; empty for nothing.
+        variant: values that all rows have in common, as ``rows=64``; empty for nothing.
         benchmark: whether it is of a benchmark of several communities, of which less is published; see `rows_of`.
     """
 
@@ -181,7 +181,7 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     if run.benchmark:
         table = _of_benchmark(table)
     if table.empty:
-        raise InputError("no figures to publish: the metrics hold single folds only, or none")
+        raise InputError("no figures to publish: the metrics are of single folds only, or there are none")
     costs = [row for model, files in run.costs.items() for row in _costs(table, model, files)]
     table = pd.concat([table, pd.DataFrame(costs)], ignore_index=True) if costs else table
     variants = [", ".join(part for part in (run.variant, own) if part) for own in table["variant"]]

@@ -123,7 +123,7 @@ def _maps(
         data[f"{model} x"], data[f"{model} y"] = found.T
     reading = f"{len(rows):,} contigs in the space of {' and '.join(places)} (t-SNE), coloured by "
     if truth is not None:
-        reading += f"true {_COLOUR_RANK}: families that are told apart lie apart."
+        reading += f"true {_COLOUR_RANK}: families that the model distinguishes are apart."
     else:
         reading += f"the student's own {_COLOUR_RANK}, so that one colour in one place does not show that it is right."
     return figure, reading, data

@@ -43,7 +43,7 @@ class ComparisonSettings(Settings):
 
     labels_name: str = setting(
         "MMseqs2",
-        "What the labels are called in tables and figures; the tool they come from.",
+        "Name of the labels in tables and figures; the tool that made them.",
         pattern="^[A-Za-z0-9][A-Za-z0-9_. -]*$",
         recipes=_TAXONOMY,
     )
@@ -54,7 +54,7 @@ class IntervalSettings(Settings):
     """How intervals of the taxonomy recipes are estimated."""
 
     resamples: int = setting(
-        2000, "Bootstrap resamples of genomes behind every interval.", minimum=100, recipes=_TAXONOMY
+        2000, "Number of bootstrap resamples of genomes for intervals.", minimum=100, recipes=_TAXONOMY
     )
 
 
@@ -85,7 +85,7 @@ class ProbeSettings(Settings):
 class ProbeTableSettings(Settings):
     """How intervals of the recipe ``mrna`` are estimated."""
 
-    replicates: int = setting(1000, "Bootstrap replicates behind every interval.", minimum=100)
+    replicates: int = setting(1000, "Number of bootstrap replicates for intervals.", minimum=100)
 
 
 def _described(baselines: dict[str, str]) -> str:
@@ -98,7 +98,7 @@ class TranscriptBaselineSettings(Settings):
 
     features: str = setting(
         "kmers",
-        f"What is probed instead of a model's embeddings: {_described(TRANSCRIPT_BASELINES)}.",
+        f"Features to probe instead of a model's embeddings: {_described(TRANSCRIPT_BASELINES)}.",
         choices=tuple(TRANSCRIPT_BASELINES),
     )
     shortest: int = setting(3, "Shortest k-mer.", minimum=1, maximum=8)
@@ -116,14 +116,16 @@ class SequenceTaskSettings(Settings):
 
     baselines: tuple[str, ...] = setting(
         tuple(SEQUENCE_BASELINES),
-        f"Models fitted from scratch that stand in the same table: {_described(SEQUENCE_BASELINES)}.",
+        f"Models fitted from scratch that are listed in the same table: {_described(SEQUENCE_BASELINES)}.",
         choices=tuple(SEQUENCE_BASELINES),
     )
     maximum_training_rows: int | None = setting(
-        None, "Training rows of a task at most, drawn with the shares of the classes; null takes all.", minimum=4
+        None,
+        "Maximum number of training rows of a task, drawn with the shares of the classes; null uses all.",
+        minimum=4,
     )
     maximum_test_rows: int | None = setting(
-        None, "Test rows of a task at most, drawn with the shares of the classes; null takes all.", minimum=4
+        None, "Maximum number of test rows of a task, drawn with the shares of the classes; null uses all.", minimum=4
     )
 
 
@@ -131,11 +133,16 @@ class SequenceTaskSettings(Settings):
 class BaselineSettings(Settings):
     """How baselines of sequence tasks are fitted."""
 
-    metric: str = setting("mcc", "Of the task; by it everything is chosen on training rows.", choices=TASK_METRICS)
+    metric: str = setting(
+        "mcc", "Metric of the task, by which everything is chosen on training rows.", choices=TASK_METRICS
+    )
     rows: int | None = setting(None, "Training rows that are drawn by the seed; null takes all.", minimum=1)
     epochs: int = setting(10, "Passes of the CNN of Genomic Benchmarks over the training rows.", minimum=1)
     most_epochs: int = setting(
-        30, "Passes of the gated CNN over the training rows at most; it ends when validation stops rising.", minimum=1
+        30,
+        "Maximum number of passes of the gated CNN over the training rows; it ends when the validation score stops "
+        "rising.",
+        minimum=1,
     )
 
 
@@ -149,7 +156,7 @@ class AdmissionSettings(Settings):
         "alone; warn says so and goes on, stop ends the run before a student is trained, off does not ask.",
         choices=("warn", "stop", "off"),
     )
-    maximum_rows: int = setting(1500, "Training rows per task that are drawn; time grows with their cube.", minimum=100)
+    maximum_rows: int = setting(1500, "Training rows drawn per task; time grows with their cube.", minimum=100)
 
 
 @dataclass(frozen=True)
@@ -157,5 +164,7 @@ class Kraken2ReferenceSettings(Settings):
     """On how many virtual references Kraken 2 is run."""
 
     kraken2_references: int = setting(
-        5, "Virtual references of each half on which Kraken 2 is run; each needs a database of its own.", minimum=1
+        5,
+        "Number of virtual references of each half on which Kraken 2 is run; each needs a separate database.",
+        minimum=1,
     )

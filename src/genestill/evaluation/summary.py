@@ -84,7 +84,7 @@ class Difference:
         """Where the interval lies."""
         if pd.isna(self.low):
             return "no interval"
-        return "above" if self.low > 0 else "below" if self.high < 0 else "not told apart"
+        return "above" if self.low > 0 else "below" if self.high < 0 else "inconclusive"
 
     def __str__(self):
         ends = "no interval" if pd.isna(self.low) else f"95 % interval {self.low:+.3f} to {self.high:+.3f}"

@@ -9,27 +9,27 @@ def add_commands(commands) -> None:
     parser = commands.add_parser("summary", help=summary, description=summary)
     parser.add_argument("--recipe", required=True, help="recipe of the run")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
-    parser.add_argument("--configuration", metavar="YAML", help="what the run read, defaults included; may be gone")
+    parser.add_argument("--configuration", metavar="YAML", help="effective configuration of the run; may be missing")
     parser.add_argument("--logs", required=True, metavar="FOLDER", help="logs of the run; their warnings are shown")
-    parser.add_argument("--citations", metavar="CFF", help="what to cite; may be gone")
+    parser.add_argument("--citations", metavar="CFF", help="citation file; may be missing")
     parser.add_argument(
         "--fact", type=name_and_value, nargs="+", action="extend", default=[], metavar="NAME=JSON",
         help="sizes of the reference and versions of programs; a file that is not there is left out",
     )  # fmt: skip
     parser.add_argument(
         "--download", type=name_and_value, nargs="+", action="extend", default=[], metavar="WORDS=FILE",
-        help="file to save, and what it holds",
+        help="file to save, and its content",
     )  # fmt: skip
-    parser.add_argument("--predictions", metavar="PARQUET", help="what is said of contigs")
+    parser.add_argument("--predictions", metavar="PARQUET", help="predictions of the contigs")
     parser.add_argument("--index", metavar="PARQUET", help="index of the contigs; with --predictions")
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the contigs; unknown without")
     parser.add_argument("--metrics", metavar="PARQUET", help="scores; unknown without")
     parser.add_argument("--comparison", metavar="TSV", help="comparison of a benchmark")
     parser.add_argument("--student", metavar="NAME", help="the model that the others are compared with")
-    parser.add_argument("--ledger", metavar="FOLDER", help="what student novelty wrote; its sentence comes first")
-    parser.add_argument("--picture", metavar="SVG", help="figure that is shown; of contigs one is drawn")
+    parser.add_argument("--ledger", metavar="FOLDER", help="output of student novelty; its summary comes first")
+    parser.add_argument("--picture", metavar="SVG", help="figure to show; for contigs one is drawn")
     parser.add_argument(
-        "--output", required=True, metavar="HTML", help="the page; of contigs also outcomes.svg and .tsv"
+        "--output", required=True, metavar="HTML", help="the page; for contigs also outcomes.svg and .tsv"
     )
     parser.set_defaults(run=_run)
 

@@ -17,7 +17,7 @@ def add_commands(commands) -> None:
 
 
 def _add_outputs(parser) -> None:
-    parser.add_argument("--output-labels", required=True, metavar="PARQUET", help="one lineage a contig")
+    parser.add_argument("--output-labels", required=True, metavar="PARQUET", help="one lineage per contig")
     parser.add_argument("--output-tsv", required=True, metavar="TSV", help="the same in Taxometer's input format")
     parser.add_argument("--output-summary", required=True, metavar="JSON", help="parameters and counts")
 
@@ -27,7 +27,7 @@ def _add_search(commands) -> None:
     parser = commands.add_parser("search", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
     _add_outputs(parser)
@@ -59,8 +59,8 @@ def _add_import(commands) -> None:
     parser = commands.add_parser("import", help=summary, description=summary)
     parser.add_argument("--labels", required=True, metavar="FILE", help="the table, gzipped or not")
     add_settings(parser, ImportSettings)
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
-    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for labels in numbers")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="output of 'reference contigs'")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'; for labels in numbers")
     _add_outputs(parser)
     parser.set_defaults(run=_run_import)
 
@@ -80,13 +80,11 @@ def _run_import(options) -> None:
 
 
 def _add_tree(commands) -> None:
-    parser = commands.add_parser("tree", help="the label tree: everything that a contig may be called")
+    parser = commands.add_parser("tree", help="the label tree: all lineages that a contig may get")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the contigs")
-    parser.add_argument("--hits", metavar="PARQUET", help="table of hits that `labels search` wrote")
-    parser.add_argument(
-        "--other-children", action="store_true", help="give every inner node a leaf for what the reference lacks"
-    )
+    parser.add_argument("--hits", metavar="PARQUET", help="table of hits from `labels search`")
+    parser.add_argument("--other-children", action="store_true", help="add a leaf for absent taxa to every inner node")
     parser.add_argument("--output", required=True, metavar="TSV", help="the tree")
     parser.set_defaults(run=_run_tree)
 
@@ -102,7 +100,9 @@ def _add_align(commands) -> None:
     parser = commands.add_parser("align", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
-    parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
+    parser.add_argument(
+        "--genomes-folder", required=True, metavar="FOLDER", help="folder with the files of the genomes"
+    )
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of minimap2 (default 1)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="identity by contig and genome")
     parser.set_defaults(run=_run_align)
@@ -121,7 +121,7 @@ def _add_keep_search(commands) -> None:
     parser = commands.add_parser("keep-search", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="fragments, candidates and alignments")
@@ -146,20 +146,22 @@ def _run_keep_search(options) -> None:
 def _add_withhold(commands) -> None:
     summary = "the labels and hits of a kept search without some clades: virtual references"
     parser = commands.add_parser("withhold", help=summary, description=summary)
-    parser.add_argument("--search", required=True, metavar="FOLDER", help="what 'labels keep-search' wrote")
+    parser.add_argument("--search", required=True, metavar="FOLDER", help="output of 'labels keep-search'")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
     parser.add_argument("--database", required=True, metavar="DATABASE", help="the database that was searched")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="output of 'reference withheld'")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
     parser.add_argument("--reference", metavar="NAME", help="that reference alone (default: all of the community)")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     parser.add_argument(
         "--other-children",
         action="store_true",
-        help="give every inner node of the label trees a leaf for what is absent",
+        help="add a leaf for absent taxa to every inner node of the label trees",
     )
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="a folder per reference; those there stay")
+    parser.add_argument(
+        "--output", required=True, metavar="FOLDER", help="one folder per reference; existing ones are kept"
+    )
     parser.set_defaults(run=_run_withhold)
 
 
@@ -187,15 +189,15 @@ def _add_update(commands) -> None:
         "--former",
         required=True,
         metavar="FOLDER",
-        help="of a former release: its labels.parquet, and kept, what 'labels keep-search' wrote",
+        help="of a former release: labels.parquet, and kept, the output of 'labels keep-search'",
     )
     parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
     parser.add_argument("--database", required=True, metavar="DATABASE", help="database of proteins of the new release")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote for it")
-    parser.add_argument("--abundance", metavar="PARQUET", help="what 'reference contigs' wrote, for changes per sample")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy' for it")
+    parser.add_argument("--abundance", metavar="PARQUET", help="output of 'reference contigs', for changes per sample")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     add_settings(parser, SearchSettings)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="labels, hits, what changed, and kept")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="labels, hits, changes, and kept")
     parser.set_defaults(run=_run_update)
 
 

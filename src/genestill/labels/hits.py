@@ -90,7 +90,7 @@ def _hits_of(table: pd.DataFrame) -> np.ndarray:
     places = table["place"].cat.categories.astype("str").str.extract(_PLACE)
     code = table["place"].cat.codes.to_numpy()
     if places.isna().any(axis=None) or (code < 0).any():
-        raise ValueError("a place that is not start+length or start-length")
+        raise ValueError("a position that is not start+length or start-length")
     first, span = (places[name].astype("int64").to_numpy() for name in ("first", "span"))
     forward = (places["sign"] == "+").to_numpy()
     found = np.empty(len(table), HIT)
@@ -133,7 +133,7 @@ def write_hits(
         files = [stack.enter_context(open(path, "wb")) for path in waiting]
         for found in read_alignments(alignments):
             if found["contig"].min() < 0 or found["contig"].max() >= len(row_of_key):
-                raise InputError(f"{alignments}: names contigs beyond the {len(row_of_key)} that were searched")
+                raise InputError(f"{alignments}: has contigs beyond the {len(row_of_key)} that were searched")
             part = found["contig"] * parts // len(row_of_key)
             order = np.argsort(part, kind="stable")
             bounds = np.searchsorted(part[order], np.arange(parts + 1))

@@ -10,7 +10,9 @@ from genestill.core.settings import Settings, setting
 class ImportSettings(Settings):
     """How a table of labels is read."""
 
-    format: str = setting("auto", "Format of the table of labels; auto tells it by the first lines.", choices=FORMATS)
+    format: str = setting(
+        "auto", "Format of the table of labels; auto recognises it by the first lines.", choices=FORMATS
+    )
 
 
 @dataclass(frozen=True)

@@ -131,13 +131,13 @@ def refuse_other_search(former: Path, checksums: pd.Series, index: str | Path, s
     """Raise `InputError` unless the kept search is whole, and of these contigs, this MMseqs2 and these settings."""
     again = "make it again with genestill labels keep-search"
     if not (former / "settings.json").is_file():
-        raise InputError(f"{former}: not a whole search that was kept (it has no settings.json); {again}")
+        raise InputError(f"{former}: not a complete kept search (it has no settings.json); {again}")
     made = read_json(former / "settings.json")
     if "contigs" not in made:
         raise InputError(f"{former}: was kept by an earlier version of genestill; {again}")
     if made["contigs"] != contigs_digest(checksums):
         raise InputError(
-            f"{former}: a search of other contigs: its checksums are not those of the {len(checksums)} contigs of "
+            f"{former}: a search of other contigs: its checksums differ from those of the {len(checksums)} contigs of "
             f"{index}"
         )
     if made["mmseqs2"] != (version := mmseqs_version()):

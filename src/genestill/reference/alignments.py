@@ -54,7 +54,7 @@ def read_alignment_depths(
             raise InputError(f"{path}: no such file")
         sample = sample_name(path.name, of_file=True)
         if sample in depths:
-            raise InputError(f"{path}: a second file for the sample {sample!r}; file names name the samples")
+            raise InputError(f"{path}: a second file for the sample {sample!r}; samples are named after files")
         depths[sample] = _depths_of(path, lengths, contigs, checksums)
     table = pd.DataFrame(depths)
     table.index.name = "id"
@@ -143,7 +143,7 @@ def _refuse_other_bases(
     other = next((name for name in given if checksums.get(name, given[name]) != given[name]), None)
     if other is not None:
         raise InputError(
-            f"{path}: the contig {other!r} has other bases than in the FASTA file (M5 of the header); were the "
+            f"{path}: the contig {other!r} differs in bases from the FASTA file (M5 of the header); were the "
             "reads mapped to other contigs?"
         )
 

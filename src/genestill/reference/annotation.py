@@ -106,10 +106,10 @@ def read_annotation(path: str | Path) -> Annotation:
             without_codons.add("whose coding segments overlap or leave a gap (ribosomal slippage)", model.id)
     if not models and not left_out:
         raise InputError(
-            f"{path}: holds no transcript; expected lines of exons or CDS (GTF, GFF3) or 12 columns a line (BED12)"
+            f"{path}: has no transcripts; expected lines of exons or CDS (GTF, GFF3) or 12 columns a line (BED12)"
         )
     if not models:
-        raise InputError(f"{path}: no transcript can be used; left out are {left_out}")
+        raise InputError(f"{path}: no usable transcript; left out are {left_out}")
     return Annotation(models, left_out, without_codons, circular)
 
 
@@ -234,7 +234,7 @@ def _models_of(
 
 
 def _copies(parts: list[_Part], places: list[tuple[str, str, int, int]], unique: bool) -> list[list[_Part]]:
-    """Parts by the place at which they make one transcript; no list where they cannot be told apart."""
+    """Parts by the position at which they make one transcript; no list where positions are ambiguous."""
     strands: dict[tuple[str, str], list[_Part]] = {}
     for part in parts:
         strands.setdefault((part.contig, part.strand), []).append(part)

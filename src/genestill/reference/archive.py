@@ -56,10 +56,10 @@ def unpack(
                     with open(target, "xb") as copy:
                         _copy(handle, copy, size, f"{archive}: {name!r}")
                 except FileExistsError:
-                    raise InputError(f"{archive}: holds {name!r} twice") from None
+                    raise InputError(f"{archive}: has {name!r} twice") from None
                 names.append(name)
             if unmatched:
-                raise InputError(f"{archive}: holds no file that matches {', '.join(sorted(unmatched))}")
+                raise InputError(f"{archive}: has no file that matches {', '.join(sorted(unmatched))}")
     except (NotImplementedError, RuntimeError) as error:  # zipfile: a password, or a method such as Deflate64
         raise InputError(
             f"{archive}: cannot be unpacked ({error}); expected an archive without password, packed with deflate, "
@@ -130,5 +130,5 @@ def _safe_name(archive: Path, name: str) -> str:
         raise InputError(f"{archive}: the name {name!r} is not UTF-8") from None
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or any(ord(letter) < 32 for letter in name):
-        raise InputError(f"{archive}: the name {name!r} would leave the folder that it is unpacked into")
+        raise InputError(f"{archive}: the name {name!r} is outside the folder that it is unpacked to")
     return str(path)

@@ -18,7 +18,7 @@ def _add_mixture(commands) -> None:
     summary = "what the reads of an assembled community are drawn from: chromosomes, plasmids, eukaryotes, with depths"
     parser = commands.add_parser("mixture", help=summary, description=summary)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes: file and lineage")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
     parser.add_argument(
         "--lineage-column", metavar="NAME", help="column of the lineages (default: lineage, else the seven ranks)"
     )
@@ -52,7 +52,7 @@ def _run_mixture(options) -> dict:
 def _add_reads(commands) -> None:
     summary = "paired reads of one sample, drawn by ART"
     parser = commands.add_parser("reads", help=summary, description=summary)
-    parser.add_argument("--mixture", required=True, metavar="FOLDER", help="what 'reference mixture' wrote")
+    parser.add_argument("--mixture", required=True, metavar="FOLDER", help="output of 'reference mixture'")
     parser.add_argument("--sample", required=True, metavar="NAME", help="column of its sources.tsv")
     add_seed(parser)
     add_settings(parser, AssemblySettings)
@@ -91,7 +91,7 @@ def _add_mapping(commands) -> None:
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")
     parser.add_argument("--reads", required=True, nargs=2, metavar="FASTQ", help="the first and the second reads")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of both programs (default 1)")
-    parser.add_argument("--output", required=True, metavar="TSV", help="what samtools coverage says")
+    parser.add_argument("--output", required=True, metavar="TSV", help="output of samtools coverage")
     parser.set_defaults(run=_run_mapping)
 
 
@@ -105,7 +105,7 @@ def _run_mapping(options) -> None:
 def _add_tracing(commands) -> None:
     summary = "right answers of assembled contigs, by alignment to what was sequenced; chimeras are marked"
     parser = commands.add_parser("tracing", help=summary, description=summary)
-    parser.add_argument("--mixture", required=True, metavar="FOLDER", help="what 'reference mixture' wrote")
+    parser.add_argument("--mixture", required=True, metavar="FOLDER", help="output of 'reference mixture'")
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")
     parser.add_argument(
         "--coverage",
@@ -113,7 +113,7 @@ def _add_tracing(commands) -> None:
         type=name_and_value,
         nargs="+",
         metavar="SAMPLE=TSV",
-        help="what 'reference mapping' wrote",
+        help="output of 'reference mapping'",
     )
     add_settings(parser, ContigSettings)
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of minimap2 (default 1)")

@@ -97,7 +97,7 @@ def read_abundance_table(
     if choice.length_column is not None:
         _refuse_other_lengths(table, choice.length_column, ids, values, lengths)
     if not choice.taken:
-        raise InputError(f"{path}: no column of depths; it holds {listed(_reasons(choice))}")
+        raise InputError(f"{path}: no column of depths; its columns are {listed(_reasons(choice))}")
     samples = list(choice.taken.values())
     if len(set(samples)) != len(samples) or not all(samples):
         raise InputError(
@@ -144,8 +144,8 @@ def _choose_by_name(table: TextTable, sample: str) -> _Choice:
     elif bare:
         unclear = next(iter(bare))
         raise InputError(
-            f"{table.path}: line {table.header_line}: the column {table.header[unclear]!r} may be a sample, or sum up "
-            f"the samples {listed([table.header[column] for column in free])}; take it out, or give it another name"
+            f"{table.path}: line {table.header_line}: the column {table.header[unclear]!r} may be a sample, or the sum "
+            f"of the samples {listed([table.header[column] for column in free])}; remove it, or rename it"
         )
     choice.taken = {
         column: sample_name(free[column]).removeprefix("cov_mean_sample_")  # CONCOCT
@@ -177,7 +177,7 @@ def _choose_suffixed(
             elif name.lower().endswith("-var"):
                 raise InputError(
                     f"{table.path}: line {table.header_line}: {name!r} looks like the variance of a sample that has no "
-                    "column of depths; take it out, or give it another name"
+                    "column of depths; remove it, or rename it"
                 )
             else:
                 free[column] = name
@@ -306,7 +306,7 @@ def _join_intervals(
     if len(joined) == len(ids) and all("." not in table.cells(line)[table.width - 1] for _, line in table.lines):
         raise InputError(
             f"{table.path}: one interval per contig with whole numbers: sums (samtools bedcov) or mean depths? "
-            "Expected mean depths; add a header that begins with contigname, and take out the columns of start and end"
+            "Expected mean depths; add a header that begins with contigname, and remove the columns of start and end"
         )
     names = [name_of_file(table.path)] if len(samples) == 1 else [f"sample_{n}" for n in range(1, len(samples) + 1)]
     choice = _Choice(
@@ -378,7 +378,7 @@ def _refuse_covered_bases(
             others = [table.name_of(other) for other in choice.taken if other != column]
             raise InputError(
                 f"{table.path}: {table.name_of(column)} holds whole numbers that may be {what}, beside fractions in "
-                f"{listed(others)}; take out what is no depth"
+                f"{listed(others)}; remove columns that are not depths"
             )
 
 
@@ -394,7 +394,7 @@ def _recognise_metabat(table: TextTable, choice: _Choice, values: Values) -> Non
     raise InputError(
         f"{table.path}: column 2 holds the lengths of the contigs, and which of the columns after it are depths is not "
         f"clear without a header; {listed([f'column {c + 1}' for c in choice.taken])} would be taken as samples: add "
-        "a header (contigname, then the names of the samples), and take out what is no depth"
+        "a header (contigname, then the names of the samples), and remove columns that are not depths"
     )
 
 
@@ -425,7 +425,7 @@ def _read_long(table: TextTable) -> pd.DataFrame:
     names = [plain(cell) for cell in header]
     measures = {name: column for column, name in enumerate(names) if name in DEPTHS}
     if not measures:
-        raise InputError(f"{table.path}: no column of depths; it holds {listed(header)}")
+        raise InputError(f"{table.path}: no column of depths; its columns are {listed(header)}")
     column = measures[min(measures, key=DEPTHS.index)]
     choice = _Choice(f"a table with one row per sample and contig ({header[column]})")
     cells: dict[str, dict[str, float]] = {}

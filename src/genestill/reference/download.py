@@ -79,7 +79,7 @@ def fetch(
     if output.is_file() and (checksum or size) and size in (None, output.stat().st_size):
         digests = _digests(output, algorithm)
         if expected in (None, digests[algorithm]):
-            logger.info("%s: already here and right", output)
+            logger.info("%s: already complete", output)
             return digests["sha256"]
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.parent / f".{output.name}.part"
@@ -96,9 +96,9 @@ def fetch(
         if not resumed or fresh_start:
             raise InputError(
                 f"{url}: the {algorithm} of what arrived is {digests[algorithm]}, but {expected} was expected; "
-                "the file was damaged on its way or is another version, and was thrown away"
+                "the file was damaged or is another version, and was deleted"
             )
-        logger.warning("%s: wrong checksum after a continued download; starting over", url)
+        logger.warning("%s: wrong checksum after a resumed download; starting again", url)
         fresh_start = True
     rename_synced(part, output)
     origin.unlink(missing_ok=True)
@@ -179,13 +179,13 @@ def _download(
             failures, pause = (1, wait) if gained else (failures + 1, pause)
             if time.monotonic() > limits.deadline:
                 raise InputError(
-                    f"{url}: {trouble}; not finished within {limits.time_limit:.0f} s. What has arrived is kept: the "
-                    "same command later goes on from there"
+                    f"{url}: {trouble}; not finished within {limits.time_limit:.0f} s. The part that was received is "
+                    "kept: run the same command again to resume"
                 ) from None
             if failures >= attempts:
                 raise InputError(
-                    f"{url}: {trouble}; given up after {failures} attempts in a row without progress. "
-                    "What has arrived is kept: the same command later goes on from there"
+                    f"{url}: {trouble}; given up after {failures} consecutive attempts without progress. "
+                    "The part that was received is kept: run the same command again to resume"
                 ) from None
             asked = min(max(pause, trouble.wait or 0), LONGEST_WAIT)
             logger.warning("%s: %s; next attempt in %.0f s", url, trouble, asked)
@@ -234,7 +234,7 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
                     handle.write(block)
                     if total is None and shutil.disk_usage(part.parent).free < FREE_SPACE:
                         raise InputError(
-                            f"{url}: the server does not say how long the file is, and after {handle.tell()} bytes "
+                            f"{url}: the server does not send the length of the file, and after {handle.tell()} bytes "
                             f"less than {FREE_SPACE / 1e9:.1f} GB of {part.parent} are free; stopped"
                         )
                     if total is not None and handle.tell() > total:
@@ -288,7 +288,7 @@ def _refuse_encoding(url: str, encoding: str) -> None:
     packed = urllib.parse.urlsplit(url).path.endswith((".gz", ".tgz", ".bgz"))
     if encoding.lower() != "identity" and not (packed and encoding.lower() in ("gzip", "x-gzip")):
         raise InputError(
-            f"{url}: the server sends the file in the encoding {encoding!r}, although the file as it is was asked for"
+            f"{url}: the server sends the file in the encoding {encoding!r}, although the unencoded file was requested"
         )
 
 

@@ -28,7 +28,7 @@ def add_commands(commands) -> None:
 def add_genomes(parser) -> None:
     """Add ``--genomes`` and ``--genomes-folder``, for `genomes.read_genomes`."""
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes: file, and lineage or taxid")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
 
 
 def _add_simulate(commands) -> None:
@@ -59,7 +59,8 @@ def _add_community(commands) -> None:
         "--split-seed",
         type=int,
         metavar="SEED",
-        help="seed of what the reference lacks: that of another community gives its reference (default: --seed)",
+        help="seed of the choice of absent genomes: that of another community gives the same reference (default: "
+        "--seed)",
     )
     add_settings(parser, CommunitySettings)
     parser.add_argument(
@@ -139,7 +140,9 @@ def _add_windows(commands) -> None:
     parser.add_argument(
         "--genomes", required=True, nargs="+", metavar="TSV", help="tables of genomes: file, and lineage or taxid"
     )
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside each table)")
+    parser.add_argument(
+        "--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of each table)"
+    )
     add_settings(parser, WindowSettings)
     parser.add_argument(
         "--without-tests-of", metavar="RANK", help="leave out the genomes that clade-task tests on at this rank"
@@ -192,9 +195,11 @@ def _add_origin_task(commands) -> None:
     parser = commands.add_parser("origin-task", help=summary, description=summary)
     parser.add_argument(
         "--genomes", required=True, nargs="+", metavar="TSV",
-        help="tables of genomes: file, lineage or taxid, and for kingdoms, where wanted, origin and tested",
+        help="tables of genomes: file, lineage or taxid, and for kingdoms, optionally origin and tested",
     )  # fmt: skip
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside each table)")
+    parser.add_argument(
+        "--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of each table)"
+    )
     add_settings(parser, OriginTaskSettings)
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")

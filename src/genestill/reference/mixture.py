@@ -155,4 +155,4 @@ def read_sources(folder: str | Path) -> pd.DataFrame:
     try:
         return table.astype(dict.fromkeys(samples, float)).reset_index(drop=True)
     except ValueError as error:
-        raise InputError(f"{folder}: depths of sources.tsv are no numbers ({error})") from None
+        raise InputError(f"{folder}: depths of sources.tsv are not numbers ({error})") from None

@@ -74,7 +74,7 @@ def split_genomes(lineages: list[Lineage], shares: dict[str, float], decoys: flo
     if best is None:
         species = len(np.unique(clades[-1]))
         raise InputError(
-            f"community: the reference would hold fewer than two species ({len(lineages)} genomes of {species} "
+            f"community: the reference would have fewer than two species ({len(lineages)} genomes of {species} "
             "species in all); expected more genomes, or larger shares of exact genomes or decoys"
         )
     return best

@@ -65,14 +65,14 @@ def write_origin_task(
         parts = _kingdoms(genomes, origin, tested, generator)
     labels = sorted({part.label for part in parts})
     if len(labels) < 2:
-        raise InputError(f"{', '.join(map(str, tables))}: windows of {len(labels)} classes; expected two at least")
+        raise InputError(f"{', '.join(map(str, tables))}: windows of {len(labels)} classes; expected at least two")
     rows = []
     for label in labels:
         mine = [part for part in parts if part.label == label]
         if {part.split for part in mine} != {"train", "test"}:
             raise InputError(
-                f"{', '.join(map(str, tables))}: all genomes of the class {label} are in one split; expected two "
-                "genomes at least, or the column tested"
+                f"{', '.join(map(str, tables))}: all genomes of the class {label} are in one split; expected "
+                "at least two genomes, or the column tested"
             )
         for part in mine:
             beside = sum(other.split == part.split for other in mine)
@@ -105,7 +105,7 @@ def _read(tables, folder) -> tuple[list[Genome], dict[str, str], dict[str, str]]
             re.compile(pattern)
         except re.error as error:
             raise InputError(
-                f"genome {name}: tested is {pattern!r}, which is no regular expression ({error})"
+                f"genome {name}: tested is {pattern!r}, which is not a regular expression ({error})"
             ) from None
     return genomes, origin, tested
 

@@ -148,8 +148,8 @@ def write_task(
         for what, score in telling_inputs(table).items():
             if abs(score - 0.5) > TELLING:
                 logger.warning(
-                    "task %s: %s tells a class with an AUROC of %.2f, before any model; one that reads it will seem to "
-                    "know more than it does", name, what, score,
+                    "task %s: %s tells a class with an AUROC of %.2f, without any model; scores of models that read it "
+                    "will be too high", name, what, score,
                 )  # fmt: skip
     metadata = {"task": name, "kind": kind, "split": split, "targets": ",".join(targets), "left_out": left_out}
     write_table(path, table, PROBE_TASK, metadata)

@@ -100,11 +100,11 @@ def _cut(rows: pd.DataFrame, genome: Path, file: Path) -> list[str]:
         if not places:
             break
     if places:
-        raise InputError(f"{file}: the region {next(iter(places))!r} is no record of {genome}")
+        raise InputError(f"{file}: the region {next(iter(places))!r} is not a record of {genome}")
     short = next((row for row in rows.itertuples() if len(found[row.Index]) != row.end - row.start), None)
     if short is not None:
         raise InputError(
-            f"{file}: {short.region}:{short.start}-{short.end} lies beyond the end of its record in {genome}"
+            f"{file}: {short.region}:{short.start}-{short.end} is beyond the end of its record in {genome}"
         )
     return [found[index].upper() for index in rows.index]
 

@@ -26,12 +26,12 @@ class SimulatedGenomeSettings(Settings):
     """
 
     phyla: int = setting(4, "Number of phyla.", minimum=1)
-    classes: int = setting(5, "Number of classes in all.", minimum=1)
-    orders: int = setting(6, "Number of orders in all.", minimum=1)
-    families: int = setting(8, "Number of families in all.", minimum=1)
-    genera: int = setting(14, "Number of genera in all.", minimum=1)
-    species: int = setting(28, "Number of species in all.", minimum=2)
-    genomes: int = setting(40, "Number of genomes in all; species beyond the first get strains.", minimum=2)
+    classes: int = setting(5, "Total number of classes.", minimum=1)
+    orders: int = setting(6, "Total number of orders.", minimum=1)
+    families: int = setting(8, "Total number of families.", minimum=1)
+    genera: int = setting(14, "Total number of genera.", minimum=1)
+    species: int = setting(28, "Total number of species.", minimum=2)
+    genomes: int = setting(40, "Total number of genomes; those beyond one per species are further strains.", minimum=2)
     genome_length: int = setting(
         200_000,
         "Length of a genome; a gene finder cannot be trained on one shorter than the minimum.",
@@ -62,7 +62,7 @@ class CommunitySettings(Settings):
     """
 
     samples: int = setting(6, "Number of samples.", minimum=1)
-    contigs: int = setting(5000, "Contigs at most; fewer if the genomes do not hold as many.", minimum=1)
+    contigs: int = setting(5000, "Maximum number of contigs; fewer if the genomes are too small.", minimum=1)
     minimum_length: int = setting(1000, "Shortest contig.", unit="base pairs", minimum=1)
     maximum_length: int = setting(50_000, "Longest contig.", unit="base pairs", minimum=1)
     median_length: int = setting(
@@ -70,10 +70,10 @@ class CommunitySettings(Settings):
     )
     length_spread: float = setting(1.0, "Standard deviation of the natural log of the lengths.", exclusive_minimum=0)
     exact: float = setting(0.58, "Share of community genomes that are in the reference.", minimum=0, maximum=1)
-    known: float = setting(0.18, "Share of which another strain is in the reference.", minimum=0, maximum=1)
-    species: float = setting(0.12, "Share whose species the reference lacks.", minimum=0, maximum=1)
-    genus: float = setting(0.08, "Share whose genus the reference lacks.", minimum=0, maximum=1)
-    family: float = setting(0.04, "Share whose family the reference lacks.", minimum=0, maximum=1)
+    known: float = setting(0.18, "Share of genomes of which another strain is in the reference.", minimum=0, maximum=1)
+    species: float = setting(0.12, "Share of genomes whose species the reference lacks.", minimum=0, maximum=1)
+    genus: float = setting(0.08, "Share of genomes whose genus the reference lacks.", minimum=0, maximum=1)
+    family: float = setting(0.04, "Share of genomes whose family the reference lacks.", minimum=0, maximum=1)
     decoys: float = setting(0.3, "Share of all genomes that are only in the reference.", minimum=0, exclusive_maximum=1)
     dropout: float = setting(0.15, "Probability that a genome is absent from a sample.", minimum=0, exclusive_maximum=1)
 
@@ -131,8 +131,8 @@ class WindowSettings(Settings):
         unit="bases",
         minimum=20,
     )
-    number: int = setting(10_000, "Windows in all.", minimum=10)
-    clade: str | None = setting(None, "Only genomes whose lineage starts so (d__…;p__…).")
+    number: int = setting(10_000, "Number of windows.", minimum=10)
+    clade: str | None = setting(None, "Only genomes whose lineage starts with this (d__…;p__…).")
     evenly_by: str = setting(
         "genome",
         "What gets the same number of windows; a rank gives its clades as many each, whatever their number of genomes.",
@@ -180,10 +180,10 @@ class ProbeTaskSettings(Settings):
     kind: str = setting(REQUIRED, "Kind of the target.", choices=("regression", "classification", "multilabel"))
     split: str = setting(
         "homology",
-        "How test rows are held out.",
+        "How test rows are chosen.",
         choices=("default", "homology", "kmer", "hard-kmer", "chromosome"),
     )
-    sample: int = setting(0, "Rows to draw; 0 takes all.", minimum=0)
+    sample: int = setting(0, "Number of rows to draw; 0 uses all.", minimum=0)
     logarithm: bool = setting(False, "Whether the natural logarithm of the target is probed.")
     most_left_out: float = setting(
         0.2, "Share of rows without a usable target above which a table is refused.", minimum=0, maximum=1
@@ -201,10 +201,8 @@ class OriginTaskSettings(Settings):
         choices=("plasmid", "kingdom"),
     )
     length: int = setting(1000, "Length of a window.", unit="bases", minimum=20)
-    number: int = setting(2000, "Windows in all, of every class as many.", minimum=4)
-    test_share: float = setting(
-        0.4, "Share of the windows that are for the test.", exclusive_minimum=0, exclusive_maximum=1
-    )
+    number: int = setting(2000, "Number of windows, the same for every class.", minimum=4)
+    test_share: float = setting(0.4, "Share of the windows in the test rows.", exclusive_minimum=0, exclusive_maximum=1)
 
 
 @dataclass(frozen=True)
@@ -213,4 +211,4 @@ class CladeTaskSettings(Settings):
 
     rank: str = setting("phylum", "Rank of the clades.")
     length: int = setting(300, "Length of a window.", unit="bases", minimum=1)
-    number: int = setting(2000, "Windows in all.", minimum=1)
+    number: int = setting(2000, "Number of windows.", minimum=1)

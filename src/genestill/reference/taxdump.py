@@ -88,7 +88,7 @@ def read_taxdump(folder: str | Path) -> Taxdump:
         dump.parent[number] = parse_taxid(parent, where)
         dump.rank[number] = intern(rank)
     if not dump.parent:
-        raise InputError(f"{nodes}: holds no node; expected lines 'taxid | parent taxid | rank | …'")
+        raise InputError(f"{nodes}: has no nodes; expected lines 'taxid | parent taxid | rank | …'")
     for line, (taxid, name, _, kind) in read_dump_file(names, 4):
         if kind == "scientific name":
             number = parse_taxid(taxid, f"{names}: line {line}")
@@ -110,7 +110,7 @@ def _refuse_broken_tree(dump: Taxdump, nodes: Path, names: Path) -> None:
         seen: set[int] = set()
         while taxid not in reaches_root:
             if taxid in seen:
-                raise InputError(f"{nodes}: the parents of taxid {taxid} run in a circle")
+                raise InputError(f"{nodes}: the parents of taxid {taxid} form a cycle")
             seen.add(taxid)
             path.append(taxid)
             if dump.parent[taxid] not in dump.parent:
@@ -121,7 +121,7 @@ def _refuse_broken_tree(dump: Taxdump, nodes: Path, names: Path) -> None:
         reaches_root.update(path)
     unnamed = next((taxid for taxid in dump.parent if not dump.name.get(taxid)), None)
     if unnamed is not None:
-        raise InputError(f"{names}: no scientific name for taxid {unnamed}, which {nodes.name} holds")
+        raise InputError(f"{names}: no scientific name for taxid {unnamed}, which is in {nodes.name}")
 
 
 def taxdump_of_lineages(lineages: Iterable[Lineage]) -> Taxdump:

@@ -117,7 +117,7 @@ def make_taxonomy_of_labels(labels: str | Path, form: str, output: str | Path) -
     lineages = [lineage for lineage in found.lineages if depth(lineage)]
     if not lineages:
         raise InputError(
-            f"{labels}: labels without lineages in words; give the taxonomy that its numbers belong to "
+            f"{labels}: labels without written lineages; give the taxonomy of its taxids "
             "(reference.genomes, reference.database or reference.taxdump)"
         )
     _finish(taxdump_of_lineages(lineages), {}, 0, str(labels), output)

@@ -119,7 +119,7 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
         table.header = [cell.lstrip("#") if place == 0 else cell for place, cell in enumerate(table.header)]
         table.header = without_empty_end(table.header)
         if not table.lines:
-            raise InputError(f"{path}: holds a header but no contig")
+            raise InputError(f"{path}: has a header but no contigs")
         cells = without_empty_end(table.cells(table.lines[0][1]))
         # R writes no name over the names of the rows.
         if len(cells) == len(table.header) + 1 and plain(table.header[0]) not in _ID_WORDS:
@@ -148,8 +148,8 @@ def _is_header(table: TextTable, known: Container[str]) -> bool:
     # Samples may be named by numbers: such a header would be taken for a contig that the FASTA file lacks.
     if all(cell.isdigit() for cell in cells[1:]) and len(set(cells)) == len(cells):
         raise InputError(
-            f"{table.path}: line {number} ({listed(cells)}) may be a header, or a contig that is not in the FASTA "
-            "file; expected a header that begins with contigname"
+            f"{table.path}: line {number} ({listed(cells)}) may be a header, or a contig that is missing from the "
+            "FASTA file; expected a header that begins with contigname"
         )
     return False
 

@@ -171,16 +171,18 @@ def _run_task(options) -> dict:
 def _add_relatives(commands) -> None:
     summary = "leave relatives of the benchmark out of the distillation set; homology groups of the benchmark"
     parser = commands.add_parser("relatives", help=summary, description=summary)
-    parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="what 'reference transcripts' wrote")
-    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
+    parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="output of 'reference transcripts'")
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="output of 'reference task'")
     add_settings(parser, HomologySettings)
     parser.add_argument("--threads", type=thread_count, default=1, help="of MMseqs2 (default: %(default)s)")
     parser.add_argument(
         "--output-transcripts", required=True, metavar="FOLDER", help="the distillation set, without them"
     )
-    parser.add_argument("--output-benchmark", required=True, metavar="FOLDER", help="each benchmark transcript once")
+    parser.add_argument(
+        "--output-benchmark", required=True, metavar="FOLDER", help="the distinct benchmark transcripts"
+    )
     parser.add_argument("--output-groups", required=True, metavar="PARQUET", help="homology groups of the benchmark")
-    parser.add_argument("--output-overlap", required=True, metavar="JSON", help="the overlap, measured")
+    parser.add_argument("--output-overlap", required=True, metavar="JSON", help="the measured overlap")
     parser.set_defaults(run=_run_relatives)
 
 

@@ -255,7 +255,7 @@ def _checked_sequence(cell: str, where: str) -> str:
     if is_missing(sequence):
         raise InputError(f"{where} has no sequence ({cell!r}); expected nucleotides")
     if sequence.strip("ACGTNRYSWKMBDHV"):
-        raise InputError(f"{where} holds letters that are no nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}")
+        raise InputError(f"{where} holds letters that are not nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}")
     return sequence
 
 
@@ -310,14 +310,14 @@ def _warn_of_names(path: str | Path, transcripts: list[Transcript], repeated: di
     if repeated:
         name, lines = next(iter(repeated.items()))
         logger.warning(
-            "%s: %d ids stand for several rows (the first: %r, rows %s)",
+            "%s: %d ids have several rows (the first: %r, rows %s)",
             path, len(repeated), name, ", ".join(map(str, lines[:3])),
         )  # fmt: skip
     genes = Counter(transcript.gene for transcript in transcripts if transcript.gene and is_missing(transcript.gene))
     for gene, count in genes.items():
         if count > 1:
             logger.warning(
-                "%s: %d rows have the gene %r, which is read as a name; if it means that there is none, leave the "
+                "%s: %d rows have the gene %r, which is read as a name; if it means 'no gene', leave the "
                 "cells empty", path, count, gene,
             )  # fmt: skip
 
@@ -405,7 +405,7 @@ def transcript_table(transcripts: list[Transcript]) -> pd.DataFrame:
 def write_transcripts(folder: str | Path, transcripts: list[Transcript], summary: dict) -> None:
     """Write ``transcripts.parquet`` and ``transcripts.json`` into ``folder``."""
     if not transcripts:
-        raise InputError(f"{folder}: no transcript is left; see the counts in the log")
+        raise InputError(f"{folder}: no transcript remains; see the counts in the log")
     folder = Path(folder)
     write_table(folder / "transcripts.parquet", transcript_table(transcripts), TRANSCRIPTS)
     write_json(folder / "transcripts.json", summary)

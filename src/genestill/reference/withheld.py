@@ -119,7 +119,7 @@ def write_withheld(
     table = choose_withheld(reference, settings, seed)
     if not len(table):
         raise InputError(
-            f"{next(iter(genomes.values()))}: no clade can be withheld: none has another one beside it; expected "
+            f"{next(iter(genomes.values()))}: no clade can be withheld: none has a sister clade; expected "
             "genera of several species, families of several genera or orders of several families, or larger shares"
         )
     write_tsv(output, table)

@@ -45,12 +45,14 @@ def _add_embed(commands) -> None:
 
 def _add_speed(parser) -> None:
     parser.add_argument(
-        "--batch-tokens", type=int, help="tokens of a batch, padding included (default: 4,096; on CUDA 262,144)"
+        "--batch-tokens", type=int, help="tokens per batch, with padding (default: 4,096; on CUDA 262,144)"
     )
-    parser.add_argument("--threads", type=thread_count, default=0, help="batches at once (default: 0, torch's choice)")
+    parser.add_argument(
+        "--threads", type=thread_count, default=0, help="batches in parallel (default: 0, torch's choice)"
+    )
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"),
-        help="number format of products (default: bfloat16 on a GPU, float32 elsewhere)",
+        help="number format of matrix products (default: bfloat16 on a GPU, float32 elsewhere)",
     )  # fmt: skip
     add_device(parser)
 
@@ -104,7 +106,7 @@ def _add_export_onnx(commands) -> None:
     summary = "write an encoder student as ONNX, and check that it says the same"
     parser = commands.add_parser("export-onnx", help=summary, description=summary)
     parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
-    parser.add_argument("-o", "--output", required=True, metavar="ONNX", help="batch and length stay free")
+    parser.add_argument("-o", "--output", required=True, metavar="ONNX", help="with dynamic batch size and length")
     parser.set_defaults(run=_run_export_onnx)
 
 

@@ -132,7 +132,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
         raise InputError(f"{folder}/config.json: model_type is {kind!r}; expected one of {', '.join(_KINDS)}")
     for name in ("title", "summary", "limits"):
         if not getattr(card, name):
-            raise InputError(f"model card of {folder}: no {name}; a card without it misleads its readers")
+            raise InputError(f"model card of {folder}: no {name}; a card needs it")
     # What does not open is not released.
     openers = {
         "genestill-encoder": open_student,
@@ -203,7 +203,7 @@ def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     models = sorted(metrics["model"].unique())
     if len(models) > 1:
-        raise InputError(f"figures of {len(models)} models ({', '.join(models)}); a card is about one: choose it")
+        raise InputError(f"figures of {len(models)} models ({', '.join(models)}); choose one of them")
     rows = []
     for key, group in metrics.dropna(subset=["value"]).groupby(FIGURE_KEYS, sort=True, dropna=False):
         by_repeat = group.groupby(["seed", "fold"], dropna=False)["value"].mean()

@@ -9,17 +9,17 @@ def add_commands(commands) -> None:
     parser = commands.add_parser("card", help=summary, description=summary)
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student; README.md is written into it")
     parser.add_argument("--output", metavar="FOLDER", help="a copy of the student gets the card instead: a release")
-    parser.add_argument("--title", required=True, help="first line of the card")
-    parser.add_argument("--summary", required=True, help="a paragraph for readers who have never heard of it")
+    parser.add_argument("--title", required=True, help="title of the card")
+    parser.add_argument("--summary", required=True, help="a paragraph for readers who do not know it")
     parser.add_argument(
-        "--limit", required=True, nargs="+", action="extend", help="what it cannot do; may be given more than once"
+        "--limit", required=True, nargs="+", action="extend", help="a limit of the student; may be given more than once"
     )
-    parser.add_argument("--metrics", metavar="PARQUET", help="its figures; not measured without")
+    parser.add_argument("--metrics", metavar="PARQUET", help="its figures; the card says so if there are none")
     parser.add_argument(
-        "--metrics-model", metavar="NAME", help="which model of the metrics it is, if there are several"
+        "--metrics-model", metavar="NAME", help="name of the model in the metrics, if there are several"
     )
-    parser.add_argument("--measured-on", default="", metavar="TEXT", help="where the figures come from")
-    parser.add_argument("--training", metavar="JSON", help="object with what training took: hardware, hours, steps, …")
+    parser.add_argument("--measured-on", default="", metavar="TEXT", help="source of the figures")
+    parser.add_argument("--training", metavar="JSON", help="JSON object on the training: hardware, hours, steps, …")
     parser.add_argument("--licence", default="mit", help="of the weights (default: %(default)s)")
     parser.set_defaults(run=_run_card)
 

@@ -120,18 +120,19 @@ def check_teacher(
     write_json(output, figures)
     if loss >= entropy:
         logger.warning(
-            "%s: loss %.3f nats is not below the entropy %.3f of single tokens: it knows little of these genomes",
+            "%s: loss %.3f nats is not below the entropy %.3f of single tokens: it has learnt little about these "
+            "genomes",
             teacher.name, loss, entropy,
         )  # fmt: skip
     elif loss >= findings.gc_entropy:
         logger.warning(
-            "%s: loss %.3f nats is not below %.3f, that of a model which knows the GC content of each window alone",
+            "%s: loss %.3f nats is not below %.3f, that of the GC content of each window alone",
             teacher.name, loss, findings.gc_entropy,
         )  # fmt: skip
     if max(norms) > MOST_GROWTH * norms[0] and token_share > MOST_OF_TOKENS:
         logger.warning(
             "%s: the residual stream grows from %.3g at the embeddings to %.3g, and %.0f %% of the variance of the "
-            "last hidden states is the token itself: it says little of the context",
+            "last hidden states is the token itself: they contain little context",
             teacher.name, norms[0], max(norms), 100 * token_share,
         )  # fmt: skip
     logger.info("%s: loss %.3f nats per token, ln(%d) = %.3f", teacher.name, loss, vocabulary, findings.uniform)

@@ -94,7 +94,7 @@ def _add_genomes(parser) -> None:
         "--genomes", required=True, nargs="+", metavar="FILE", help="FASTA files, or .tsv tables with a column 'file'"
     )
     parser.add_argument(
-        "--genomes-folder", metavar="FOLDER", help="where the files of a table lie (default: beside it)"
+        "--genomes-folder", metavar="FOLDER", help="folder with the files of a table (default: that of the table)"
     )
 
 
@@ -113,7 +113,7 @@ def _add_check(commands) -> None:
     add_settings(parser, PretrainingSettings, only=["strands"])
     add_settings(parser, CheckSettings)
     add_seed(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="the figures, if it passes")
+    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="figures of the check, if it passes")
     parser.set_defaults(run=_run_check)
 
 
@@ -150,7 +150,7 @@ def _add_embed(commands) -> None:
         add_settings(parser, kind)
     parser.add_argument(
         "--transcripts", metavar="PARQUET",
-        help="their coding sequences, for pooling regions; the longest open reading frame stands in without",
+        help="their coding sequences, for pooling regions; without them, the longest open reading frame is used",
     )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row per sequence")
     parser.set_defaults(run=_run_embed)
@@ -181,7 +181,7 @@ def _add_sequences(commands) -> None:
     parser = commands.add_parser("list-sequences", help="list the sequences that another program has to embed")
     parser.add_argument(
         "--set", required=True, action="append", nargs=4, metavar=("SET", "FASTA", "REPRESENTATION", "PARQUET"),
-        help="a set, its sequences, what is needed of them, and where the embeddings are expected",
+        help="name of a set, its sequences, the representation, and the path of the embeddings",
     )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="TSV", help="the same as a table")
     parser.set_defaults(run=_run_sequences)

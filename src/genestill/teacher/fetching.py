@@ -34,7 +34,7 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
         except Exception as error:  # the hub client and the network stack below it have dozens of kinds
             raise InputError(_sentence(teacher, commit, error)) from None
         if not list(folder.glob("*.safetensors")):
-            raise InputError(f"{teacher.repository}: revision {commit} holds no safetensors; pickles are never loaded")
+            raise InputError(f"{teacher.repository}: revision {commit} has no safetensors; pickles are never loaded")
         files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != DESCRIPTION)
         description = {
             "name": name,
@@ -60,7 +60,9 @@ def _commit(teacher: NamedTeacher, revision: str) -> str:
         commit = str(HfApi().model_info(teacher.repository, revision=revision).sha)
     except Exception as error:  # as above
         raise InputError(_sentence(teacher, revision, error)) from None
-    logger.info("%s: %s is the commit %s today; give that as the revision to pin it", teacher.name, revision, commit)
+    logger.info(
+        "%s: %s is currently the commit %s; give this as the revision to pin it", teacher.name, revision, commit
+    )
     return commit
 
 
@@ -90,6 +92,6 @@ def teacher_folder(name_or_folder: str | Path, registry: str | Path = REGISTRY) 
     fetched = Path("teachers") / teacher.name
     if not fetched.is_dir():
         raise InputError(
-            f"teacher {name!r} is not on this machine; fetch it with: genestill teacher fetch {name} --output {fetched}"
+            f"teacher {name!r} is not downloaded; fetch it with: genestill teacher fetch {name} --output {fetched}"
         )
     return fetched

@@ -127,7 +127,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
     if len(tokenizer.vocabulary) > config.vocab_size:
         raise InputError(
             f"{folder}: the tokenizer has {len(tokenizer.vocabulary)} tokens, the model only {config.vocab_size}; "
-            "they do not belong together"
+            "they are of different models"
         )
     description = describe(folder)
     return Teacher(
@@ -236,7 +236,7 @@ def _require_weights(folder: Path) -> list[Path]:
         try:
             with safe_open(file, framework="numpy") as tensors:
                 if not list(tensors.keys()):
-                    raise InputError(f"{file}: holds no tensor")
+                    raise InputError(f"{file}: has no tensors")
         except (SafetensorError, OSError) as error:
             size = file.stat().st_size
             raise InputError(f"{file}: not a whole safetensors file ({size} bytes; {error}); fetch it again") from None
@@ -246,7 +246,7 @@ def _require_weights(folder: Path) -> list[Path]:
 def _layers(config, folder: Path) -> int:
     layers = getattr(config, "num_hidden_layers", None)
     if not isinstance(layers, int) or not isinstance(getattr(config, "hidden_size", None), int):
-        raise InputError(f"{folder}/config.json: gives no number of layers and hidden size under a known name")
+        raise InputError(f"{folder}/config.json: has no number of layers and hidden size under a known name")
     return layers
 
 

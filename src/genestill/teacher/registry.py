@@ -59,7 +59,7 @@ def find_teacher(name: str, path: str | Path = REGISTRY) -> NamedTeacher:
     if name not in registry:
         close = difflib.get_close_matches(name, registry, n=1, cutoff=0.4)
         raise InputError(
-            f"teacher {name!r} is neither a folder nor a known name; known: {', '.join(registry)}"
+            f"teacher {name!r} is neither a folder nor a known name; known names: {', '.join(registry)}"
             + (f"; did you mean {close[0]!r}?" if close else "")
         )
     teacher = registry[name]

@@ -46,8 +46,8 @@ class PretrainingSettings(Settings):
     )
     strands: str = setting(
         "both",
-        "Where windows come from; one takes sequences as they stand, for transcripts, and at multiples of the k-mer "
-        "from the first base, so that coding sequences are read in frame.",
+        "Strands from which windows are taken; one takes sequences as they are, for transcripts, and at multiples of "
+        "the k-mer from the first base, so that coding sequences are read in frame.",
         choices=("one", "both"),
     )
     context: int = setting(256, "Tokens of one input.", minimum=8)
@@ -60,18 +60,18 @@ class PretrainingSettings(Settings):
     batch: int = setting(8, "Inputs per step.", minimum=1)
     steps: int = setting(500, "Optimiser steps.", minimum=1)
     minutes: float | None = setting(
-        None, "Stop after so long if that comes first; weights then vary from run to run.", exclusive_minimum=0
+        None, "Stop after this time, even if steps remain; weights then vary from run to run.", exclusive_minimum=0
     )
     learning_rate: float = setting(4e-3, "Peak learning rate of AdamW.", exclusive_minimum=0)
     warmup: float = setting(0.05, "Share of the steps in which the learning rate rises.", minimum=0, maximum=1)
     scaled_projections: bool = setting(
         False,
-        "Whether projections that add to the residual stream are drawn smaller, by the root of twice the number of "
-        "layers, as those of GPT-2 are.",
+        "Whether projections that add to the residual stream are initialised with smaller weights, divided by the "
+        "root of twice the number of layers, as those of GPT-2 are.",
     )
     held_out: float = setting(
         0.0,
-        "Share of the genomes that is not learnt from; the loss on it stands in the history at ten places.",
+        "Share of the genomes that is held out from training; the history has the loss on it at ten points.",
         minimum=0,
         maximum=0.5,
     )
@@ -97,7 +97,7 @@ class CheckSettings(Settings):
         exclusive_minimum=0,
         exclusive_maximum=1,
     )
-    windows: int = setting(64, "Windows of one context each that the loss is measured on.", minimum=1)
+    windows: int = setting(64, "Number of windows, of one context each, on which the loss is measured.", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,11 @@ class EmbeddingSettings(Settings):
         choices=("one", "both"),
     )
     batch_tokens: int | None = setting(
-        None, "Tokens per batch, padding included; null is 65,536 on a GPU and 2,048 elsewhere.", minimum=1
+        None, "Tokens per batch, with padding; null is 65,536 on a GPU and 2,048 elsewhere.", minimum=1
     )
     masked_passes: int = setting(
         7,
-        "For the base log-probabilities of a masked teacher; one token in so many is masked per pass, 0 masks none.",
+        "For the base log-probabilities of a masked teacher; one in this many tokens is masked per pass, 0 masks none.",
         minimum=0,
         recipes=["mrna"],
     )
@@ -159,7 +159,7 @@ class EmbeddingSettings(Settings):
                 )
         if self.pooling == "regions" and (self.strands == "both" or self.window == "first"):
             raise InputError(
-                "pooling regions reads whole transcripts in their sense; expected strands one and no window first"
+                "pooling regions reads whole transcripts on one strand; expected strands one and no window first"
             )
 
 
@@ -169,12 +169,13 @@ class ShardSettings(Settings):
 
     shards: int = setting(
         1,
-        "Jobs that each set of sequences is spread over, by bases; each is a restart point. A student that is "
+        "Number of jobs among which each set of sequences is divided, by bases; each can be restarted alone. A "
+        "student that is "
         "distilled on windows holds one shard in memory (10,000 windows of 1,020 bases with 1,024 numbers per token"
         " are 3.5 GB).",
         minimum=1,
     )
-    processes: int = setting(1, "Processes within a job; on GPUs each has one of its own.", minimum=1)
+    processes: int = setting(1, "Processes within a job; on GPUs, one per GPU.", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,8 @@ class SoftLabelSettings(Settings):
 
     folds: int = setting(
         5,
-        "Heads behind the soft labels, each trained without one part of the contigs, which it then labels; 1 is one "
-        "head that labels what it learnt from.",
+        "Number of heads for soft labels, each trained without one part of the contigs, which it then labels; 1 is one "
+        "head that labels its own training data.",
         minimum=1,
         recipes=["taxdistill", "taxdistill-published"],
     )

@@ -180,7 +180,7 @@ def _device(wanted: str, number: int, processes: int):
     if device.type == "cuda" and processes > 1:
         found = torch.cuda.device_count()
         if processes > found:
-            raise InputError(f"{processes} processes were asked for, but only {found} GPUs are visible here")
+            raise InputError(f"{processes} processes were requested, but only {found} GPUs are visible")
         return torch.device("cuda", number)
     if device.type == "cpu" and processes > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // processes))

@@ -60,8 +60,8 @@ def describe(path: str | Path) -> dict[str, str]:
     missing = [key for key in DESCRIBED if key not in found]
     if missing:
         raise InputError(
-            f"{path}: does not say the {missing[0]} of the embeddings; expected it in the metadata of the file or in a "
-            f"column {missing[0]!r}"
+            f"{path}: does not contain the {missing[0]} of the embeddings; expected it in the metadata of the file or "
+            f"in a column {missing[0]!r}"
         )
     if found["representation"] not in REPRESENTATIONS:
         raise InputError(
@@ -253,7 +253,7 @@ def _values(path, names: np.ndarray, column: pa.Array, size: int) -> np.ndarray:
         row, at = np.argwhere(~right)[0]
         raise InputError(
             f"{path}: the embedding of {names[row]!r} holds {values[row, at]}; expected finite numbers of at most "
-            f"{np.finfo(np.float16).max:.0f}, which float16 holds: take another layer, or scale the embeddings"
+            f"{np.finfo(np.float16).max:.0f}, the range of float16: use another layer, or scale the embeddings"
         )
     return values.astype(np.float16)
 

@@ -66,14 +66,14 @@ class Checkpoint:
             weights, moments, kept = state["model"], state["optimizer"], state["best"]
         except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
             raise InputError(
-                f"{self.path}: not a checkpoint that can be read ({type(error).__name__}); the checkpoint is damaged: "
+                f"{self.path}: not a readable checkpoint ({type(error).__name__}); the checkpoint is damaged: "
                 "remove it to start again"
             ) from None
         if found != self.identity:
             differences = "; ".join(_differences(found, self.identity)[:3])
             raise InputError(
                 f"{self.path}: the checkpoint of a training with other settings or inputs ({differences}); remove it "
-                "to start again, or go back to its settings and inputs"
+                "to start again, or restore its settings and inputs"
             )
         model.load_state_dict(weights)
         optimizer.load_state(moments)

@@ -65,7 +65,7 @@ def chosen_threshold(name: str, path: str | Path) -> float:
     table = read_tsv(path, ["model", "threshold"])
     rows = table[table["model"] == name]
     if rows.empty:
-        logger.warning("%s: no threshold of %s; its usual one is taken", path, name)
+        logger.warning("%s: no threshold of %s; its default is used", path, name)
         return PEERS[name].usual
     if len(rows) > 1:
         raise InputError(f"{path}: {len(rows)} rows for the model {name!r}; expected one")

@@ -28,8 +28,10 @@ def _add_kraken2(commands) -> None:
 def _add_sources_of_kraken2(parser) -> None:
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
-    parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument(
+        "--genomes-folder", required=True, metavar="FOLDER", help="folder with the files of the genomes"
+    )
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of Kraken 2 (default 1)")
 
 
@@ -57,9 +59,9 @@ def _add_kraken2_virtual(commands) -> None:
 
 
 def _add_withheld(parser) -> None:
-    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="output of 'reference withheld'")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
-    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="what 'labels withhold' wrote")
+    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="output of 'labels withhold'")
 
 
 def _run_kraken2_virtual(options) -> None:
@@ -75,7 +77,7 @@ def _add_diamond(commands) -> None:
     parser = commands.add_parser("diamond", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
-    parser.add_argument("--proteins", required=True, metavar="FOLDER", help="what 'reference proteins' wrote")
+    parser.add_argument("--proteins", required=True, metavar="FOLDER", help="output of 'reference proteins'")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of Pyrodigal and DIAMOND (default 1)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="a bit score per gene and genome")
     parser.set_defaults(run=_run_diamond)
@@ -92,8 +94,10 @@ def _add_metabuli(commands) -> None:
     parser = commands.add_parser("metabuli", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
-    parser.add_argument("--genomes-folder", required=True, metavar="FOLDER", help="where the files of the genomes lie")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument(
+        "--genomes-folder", required=True, metavar="FOLDER", help="folder with the files of the genomes"
+    )
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of Metabuli (default 1)")
     parser.add_argument("--output", required=True, metavar="TSV", help="Metabuli's classification of each contig")
     parser.set_defaults(run=_run_metabuli)
@@ -107,16 +111,16 @@ def _run_metabuli(options) -> None:
 
 
 def _add_evidence(parser) -> None:
-    parser.add_argument("--index", required=True, metavar="PARQUET", help="what 'reference contigs' wrote")
+    parser.add_argument("--index", required=True, metavar="PARQUET", help="output of 'reference contigs'")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of MMseqs2")
-    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="what 'reference taxonomy' wrote")
-    parser.add_argument("--abundance", metavar="PARQUET", help="read depths that 'reference contigs' wrote")
-    parser.add_argument("--alignments", metavar="PARQUET", help="what 'labels align' wrote")
-    parser.add_argument("--hits", metavar="PARQUET", help="what 'labels search' wrote")
+    parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
+    parser.add_argument("--abundance", metavar="PARQUET", help="read depths from 'reference contigs'")
+    parser.add_argument("--alignments", metavar="PARQUET", help="output of 'labels align'")
+    parser.add_argument("--hits", metavar="PARQUET", help="output of 'labels search'")
     parser.add_argument("--kraken2", metavar="PARQUET", help="what 'evaluation kraken2' wrote")
-    parser.add_argument("--genes", metavar="PARQUET", help="what 'evaluation diamond' wrote")
-    parser.add_argument("--bins", metavar="FOLDER", help="what 'vamb bin default' wrote")
-    parser.add_argument("--metabuli", metavar="TSV", help="what 'evaluation metabuli' wrote")
+    parser.add_argument("--genes", metavar="PARQUET", help="output of 'evaluation diamond'")
+    parser.add_argument("--bins", metavar="FOLDER", help="output of 'vamb bin default'")
+    parser.add_argument("--metabuli", metavar="TSV", help="output of 'evaluation metabuli'")
 
 
 def _add_peer(commands) -> None:
@@ -144,7 +148,7 @@ def _evidence(options):
 
 
 def _add_peer_scores(commands) -> None:
-    summary = "count what peers, at all their thresholds, say on the virtual references of a community"
+    summary = "count outcomes of peers, at all their thresholds, on the virtual references of a community"
     parser = commands.add_parser("peer-scores", help=summary, description=summary)
     _add_evidence(parser)
     parser.add_argument("--truth", required=True, metavar="PARQUET", help="right answers")
@@ -170,7 +174,7 @@ def _run_peer_scores(options) -> None:
 def _add_peer_thresholds(commands) -> None:
     summary = "choose the thresholds of peers, and which is the strongest, on the fitting half of virtual references"
     parser = commands.add_parser("peer-thresholds", help=summary, description=summary)
-    parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="what 'peer-scores' wrote")
+    parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="output of 'peer-scores'")
     parser.add_argument("--output", required=True, metavar="TSV", help="model and threshold; which is the strongest")
     parser.set_defaults(run=_run_peer_thresholds)
 
@@ -184,8 +188,8 @@ def _run_peer_thresholds(options) -> None:
 def _add_judge_virtual(commands) -> None:
     summary = "figures of peers and models on the judging half of virtual references, with intervals over families"
     parser = commands.add_parser("judge-virtual", help=summary, description=summary)
-    parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="what 'peer-scores' wrote")
-    parser.add_argument("--thresholds", required=True, metavar="TSV", help="what 'peer-thresholds' wrote")
+    parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="output of 'peer-scores'")
+    parser.add_argument("--thresholds", required=True, metavar="TSV", help="output of 'peer-thresholds'")
     parser.add_argument("--dataset", default="virtual", metavar="NAME", help="name in the table (default: virtual)")
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the figures; those in hindsight are marked")

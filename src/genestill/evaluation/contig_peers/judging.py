@@ -274,7 +274,9 @@ def write_judgement(
         threshold=number_columns(chosen, ["threshold"], thresholds)[:, 0], strongest=chosen["strongest"] == "True"
     )
     if not chosen["strongest"].any():
-        raise InputError(f"{thresholds}: no row is the strongest; expected what 'evaluation peer-thresholds' writes")
+        raise InputError(
+            f"{thresholds}: no row is marked as the strongest; expected the output of 'evaluation peer-thresholds'"
+        )
     write_table(output, judge(outcomes, chosen, dataset, seed), METRICS)
     for half in (FITTING, JUDGING):
         part = outcomes[outcomes["half"] == half]

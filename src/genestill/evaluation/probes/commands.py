@@ -34,21 +34,24 @@ def _run_import(options) -> None:
 def _add_probe(commands) -> None:
     summary = "linear probes of frozen embeddings by mRNABench's protocol, or of a baseline"
     parser = commands.add_parser("probe", help=summary, description=summary)
-    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
-    parser.add_argument("--groups", metavar="PARQUET", help="homology groups; every row its own without")
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="output of 'reference task'")
+    parser.add_argument("--groups", metavar="PARQUET", help="homology groups; without them, every row is a group")
     parser.add_argument(
-        "--embeddings", nargs="+", metavar="PARQUET", help="shards of the model's embeddings; a baseline without"
+        "--embeddings",
+        nargs="+",
+        metavar="PARQUET",
+        help="shards of the model's embeddings; without them, a baseline is probed",
     )
     add_settings(parser, TranscriptBaselineSettings)
     parser.add_argument("--model", required=True, help="its name in the tables")
-    parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
+    parser.add_argument("--model-kind", choices=KINDS, default="student", help="kind of the model in tables")
     parser.add_argument("--training-seed", type=int, help="seed of its training, where several are probed")
     parser.add_argument("--dataset", required=True, help="name of the data set")
     add_settings(parser, ProbeSettings)
     parser.add_argument(
         "--features-folder",
         metavar="FOLDER",
-        help="where features of baselines are kept for further runs",
+        help="folder in which features of baselines are stored for further runs",
     )
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="table of metrics")
     parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="predictions of the test rows")
@@ -76,7 +79,7 @@ def _run_probe(options) -> None:
 def _add_table(commands) -> None:
     summary = "one table of all models: scores, what the student retained, intervals; and the stability of training"
     parser = commands.add_parser("probe-table", help=summary, description=summary)
-    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="what 'probe' wrote")
+    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="output of 'probe'")
     parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
     parser.add_argument("--baselines", required=True, nargs="+", help="names of the baselines")
@@ -87,7 +90,7 @@ def _add_table(commands) -> None:
         type=run_and_path,
         default=[],
         metavar="NAME@SEED=FOLDER",
-        help="what 'student distil-transcripts' wrote",
+        help="output of 'student distil-transcripts'",
     )
     add_settings(parser, ProbeTableSettings)
     add_seed(parser, "the bootstrap")
@@ -118,11 +121,13 @@ def _run_table(options) -> None:
 def _add_maps(commands) -> None:
     summary = "t-SNE maps of the benchmark's transcripts, one panel per model"
     parser = commands.add_parser("probe-tsne", help=summary, description=summary)
-    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="what 'reference task' wrote")
+    parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="output of 'reference task'")
     parser.add_argument(
         "--model", required=True, action="append", nargs="+", metavar="NAME PARQUET", help="a name, then its shards"
     )
-    parser.add_argument("--rows", type=int, default=300, help="transcripts a task at most (default: %(default)s)")
+    parser.add_argument(
+        "--rows", type=int, default=300, help="maximum number of transcripts per task (default: %(default)s)"
+    )
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="SVG", help="the figure")
     parser.set_defaults(run=_run_maps)

@@ -32,7 +32,9 @@ def _add_rows(commands) -> None:
     parser = commands.add_parser("sequence-rows", help="the rows of a task table as FASTA, for a teacher to embed")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--output", required=True, metavar="FASTA", help="the sequences; an id is its row's number")
-    parser.add_argument("--output-copies", metavar="TSV", help="test rows that also stand in training, or nearly")
+    parser.add_argument(
+        "--output-copies", metavar="TSV", help="test rows that are also training rows, exactly or nearly"
+    )
     parser.set_defaults(run=_run_rows)
 
 
@@ -42,7 +44,7 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
     parser.add_argument("--kind", required=True, choices=(*SEQUENCE_BASELINES, "probe"), help="what is fitted")
-    parser.add_argument("--model-kind", choices=KINDS, default="baseline", help="what the model stands for in tables")
+    parser.add_argument("--model-kind", choices=KINDS, default="baseline", help="kind of the model in tables")
     parser.add_argument(
         "--embeddings", nargs="+", metavar="PARQUET", help="shards of the rows' features, for the probe"
     )
@@ -66,11 +68,13 @@ def _add_import(commands) -> None:
 
 
 def _add_scores(commands) -> None:
-    parser = commands.add_parser("sequence-scores", help="metrics with intervals, a table beside published rows")
-    parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="one a model, task and seed")
-    parser.add_argument("--dataset", required=True, help="name, as it stands in the metrics")
+    parser = commands.add_parser("sequence-scores", help="metrics with intervals, a table with published rows")
+    parser.add_argument(
+        "--predictions", required=True, nargs="+", metavar="PARQUET", help="one per model, task and seed"
+    )
+    parser.add_argument("--dataset", required=True, help="name in the metrics")
     parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
-    parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show beside ours")
+    parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show with ours")
     parser.add_argument(
         "--compared-with",
         metavar="MODEL",
@@ -88,7 +92,9 @@ def _add_scores(commands) -> None:
     parser.add_argument("--output-answers", metavar="TSV", help="the answers, one row per way of fitting")
     add_seed(parser, "the resampling")
     parser.add_argument("--output-metrics", required=True, metavar="PARQUET", help="every score with its interval")
-    parser.add_argument("--output-table", required=True, metavar="TSV", help="a row a model; a page beside it, .html")
+    parser.add_argument(
+        "--output-table", required=True, metavar="TSV", help="one row per model; also written as a page, .html"
+    )
     parser.add_argument("--output-figure", required=True, metavar="SVG", help="scores with intervals")
     parser.set_defaults(run=_run_scores)
 
@@ -100,9 +106,11 @@ def _add_tsne(commands) -> None:
         "--embeddings", required=True, action="append", nargs="+", metavar="NAME PARQUET",
         help="a model, then the shards of its features",
     )  # fmt: skip
-    parser.add_argument("--maximum-rows", type=int, default=1000, help="test rows at most (default: %(default)s)")
+    parser.add_argument(
+        "--maximum-rows", type=int, default=1000, help="maximum number of test rows (default: %(default)s)"
+    )
     add_seed(parser, "the choice and of t-SNE")
-    parser.add_argument("--output", required=True, metavar="SVG", help="one map a model")
+    parser.add_argument("--output", required=True, metavar="SVG", help="one map per model")
     parser.set_defaults(run=_run_tsne)
 
 

@@ -68,7 +68,9 @@ def choose(
     fewest = np.bincount(labels, minlength=len(table.classes)).min()
     found = Choice(tuple(candidates[0]), 1.0, float("-inf"))
     if fewest < 2:
-        logger.warning("a class has %d of %d training rows: nothing can be chosen on them", fewest, len(rows))
+        logger.warning(
+            "a class has %d of %d training rows: this is too few to choose settings on them", fewest, len(rows)
+        )
         return found
     folds = list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(rows, labels))
     guesses = np.zeros((len(candidates), len(STRENGTHS), len(rows)), dtype=np.int64)

@@ -276,13 +276,13 @@ def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.
     """The answers in the order of ``questions``, a row each.
 
     Columns question, model, minus, value, low, high, n_trainings (of the model that has fewer), n_tasks, answer
-    (``above``, ``below`` or ``not told apart``: where the 95 % interval lies).
+    (``above``, ``below`` or ``inconclusive``: where the 95 % interval lies).
     """
     answers = scores[(scores["stratum"] != "test") & (scores["task"] == MEAN)]
     rows = []
     for question in questions:
         for row in answers[answers["stratum"] == question.name].itertuples():
-            side = "above" if row.low > 0 else "below" if row.high < 0 else "not told apart"
+            side = "above" if row.low > 0 else "below" if row.high < 0 else "inconclusive"
             model = named(row.model, row.variant)
             numbers = (row.value, row.low, row.high, row.n_trainings, row.n_units)
             rows.append((question.name, model, row.minus, *numbers, side))
@@ -420,6 +420,6 @@ def _refuse_unequal_rows(task: str, runs: list[Run]) -> None:
     for run in runs[1:]:
         if not np.array_equal(run.rows, first.rows) or not np.array_equal(run.labels, first.labels):
             raise InputError(
-                f"task {task!r}: {run.name!r} and {first.name!r} were tested on different rows; they cannot stand in "
+                f"task {task!r}: {run.name!r} and {first.name!r} were tested on different rows; they cannot be in "
                 "one table"
             )

@@ -30,7 +30,7 @@ def _add_export(commands) -> None:
     parser.add_argument(
         "--name", required=True, help="name of the data set: the SampleID and the stem of the CAMI files"
     )
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="output folder")
     parser.set_defaults(run=_run_export)
 
 
@@ -46,16 +46,16 @@ def _add_novelty(commands) -> None:
     summary = "what the reference lacks: shares of each sample, and groups of contigs"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     _add_sources(parser)
-    parser.add_argument("--hits", required=True, metavar="PARQUET", help="what labels search found")
-    parser.add_argument("--alignments", metavar="PARQUET", help="what labels align saw, for identities of groups")
+    parser.add_argument("--hits", required=True, metavar="PARQUET", help="output of labels search")
+    parser.add_argument("--alignments", metavar="PARQUET", help="output of labels align, for identities of groups")
     parser.add_argument(
         "--set-aside", nargs="*", default=[], metavar="TSV", help="plasmid and virus summaries of geNomad"
     )
-    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with leaves for absent taxa")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     add_settings(parser, NoveltySettings)
     add_seed(parser)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the tables go")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="output folder")
     parser.set_defaults(run=_run_novelty)
 
 
@@ -86,7 +86,7 @@ def _add_train(commands) -> None:
     _add_sources(parser)
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
     _add_evidence(parser)
-    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with 'other child' leaves")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree with leaves for absent taxa")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
@@ -127,14 +127,14 @@ def _add_train_virtual(commands) -> None:
     parser = commands.add_parser("train-virtual", help=summary, description=summary)
     _add_sources(parser)
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
-    parser.add_argument("--withheld", required=True, metavar="TSV", help="what 'reference withheld' wrote")
+    parser.add_argument("--withheld", required=True, metavar="TSV", help="output of 'reference withheld'")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
-    parser.add_argument("--both-halves", action="store_true", help="not for the judging half alone")
+    parser.add_argument("--both-halves", action="store_true", help="for both halves, not only the judging half")
     parser.add_argument(
-        "--alignments", metavar="PARQUET", help="what 'labels align' wrote: evidence, filtered by genome"
+        "--alignments", metavar="PARQUET", help="output of 'labels align': evidence, filtered by genome"
     )
     add_settings(parser, VirtualTrainingSettings)
-    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="what 'labels withhold' wrote")
+    parser.add_argument("--virtual", required=True, metavar="FOLDER", help="output of 'labels withhold'")
     add_settings(parser, CorrectorSettings)
     parser.add_argument("--output", required=True, metavar="TSV", help="seconds by reference and seed")
     parser.set_defaults(run=_run_train_virtual)
@@ -170,11 +170,11 @@ def _embeddings(options):
 
 def _add_train_published(commands) -> None:
     parser = commands.add_parser(
-        "train-published-corrector", help="train TaxDistill as its authors do, or one of its controls"
+        "train-published-corrector", help="train TaxDistill as published, or one of its controls"
     )
     _add_sources(parser)
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
-    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree without 'other child' leaves")
+    parser.add_argument("--tree", required=True, metavar="TSV", help="label tree without leaves for absent taxa")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
     add_settings(parser, PublishedSettings)
     add_seed(parser)

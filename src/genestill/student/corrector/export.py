@@ -116,7 +116,7 @@ def _collect_calls(predictions, table: pd.DataFrame, index, abundance, name: str
     for path in code_of:
         for word in named(path):
             if any(letter in word for letter in ";\t\r\n|"):
-                raise InputError(f"{predictions}: the name {word!r} holds a separator (one of ; | tab, line end)")
+                raise InputError(f"{predictions}: the name {word!r} has a separator (one of ; | tab, line end)")
     lengths = contigs["length"].to_numpy()
     samples, depths = _read_abundance(abundance, index, contigs["id"].tolist())
     weights = lengths[:, None] * depths if samples else lengths[:, None].astype(np.float64)
@@ -205,7 +205,9 @@ def write_cami_binning(path: str | Path, calls: Calls, taxids: Taxids, sample: s
         if level < depth(lineage)
     )
     if shortened:
-        logger.info("%d contigs stop higher in the CAMI files: their deepest name has no taxid", shortened)
+        logger.info(
+            "%d contigs have shorter lineages in the CAMI files, because their lowest name has no taxid", shortened
+        )
     with write_aside(path) as aside, open(aside, "w", encoding="utf-8") as out:
         out.write(f"@Version:0.10.0\n@SampleID:{sample}\n@@SEQUENCEID\tTAXID\t_LENGTH\n")
         for contig, code, length in zip(calls.ids, calls.code, calls.lengths, strict=True):

@@ -186,9 +186,9 @@ def _refuse_unfit(config: CorrectorConfig, weights: dict[str, torch.Tensor], fol
     }
     for name, (told, held) in sizes.items():
         if told != held:
-            raise InputError(f"{file}: {name} is {told}, but {held} by {WEIGHTS}; they do not belong together")
+            raise InputError(f"{file}: {name} is {told}, but {held} by {WEIGHTS}; they are of different models")
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
-            raise InputError(f"{folder / WEIGHTS}: {name} holds values that are not finite numbers; train it again")
+            raise InputError(f"{folder / WEIGHTS}: {name} has values that are not finite; train it again")
     if "scale" in weights and not (weights["scale"] > 0).all():
-        raise InputError(f"{folder / WEIGHTS}: scale holds values that are not above zero; train it again")
+        raise InputError(f"{folder / WEIGHTS}: scale has values that are not above zero; train it again")

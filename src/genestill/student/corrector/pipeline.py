@@ -167,7 +167,7 @@ def predict(
             )
         new = set(evidence) - set(student.config.provenance.get("evidence", evidence))
         if new:
-            logger.warning("%s: the student has not learnt from such evidence", ", ".join(sorted(new)))
+            logger.warning("%s: the student was trained without this evidence", ", ".join(sorted(new)))
         own = read_evidence(evidence, read, student.tree, taxonomy).own
         said = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
     table = predict_lineages(student, Inputs(student, groups, said), read.ids)

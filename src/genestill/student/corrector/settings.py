@@ -45,7 +45,7 @@ class EvidenceSettings(Settings):
         ("hits",),
         "What is known of contigs beside their labels: "
         + "; ".join(f"{name} ({source.what})" for name, source in EVIDENCE.items())
-        + ". Without hits, labels are believed in part.",
+        + ". Without hits, labels are used with a limited weight.",
         choices=tuple(EVIDENCE),
         recipes=("taxdistill",),
     )
@@ -64,14 +64,14 @@ class CorrectorSettings(Settings):
 
     neighbours: bool = setting(
         True,
-        "Whether contigs learn from their neighbours in composition, abundance and teacher space. Without abundances "
-        "they do not.",
+        "Whether evidence is pooled over neighbours in composition, abundance and teacher space; without abundances it "
+        "is not.",
     )
     epochs: int = setting(25, "Passes over the contigs.", minimum=1)
     hidden_size: int = setting(256, "Width of a hidden layer (posterior objective).", minimum=8)
     layers: int = setting(2, "Number of hidden layers (posterior objective).", minimum=1)
     learning_rate: float = setting(3e-3, "Peak learning rate of AdamW (posterior objective).", exclusive_minimum=0)
-    threshold: float = setting(0.5, "Confidence from which the name at a rank is accepted.", minimum=0, maximum=1)
+    threshold: float = setting(0.5, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
     batch_size: int = 256
     weight_decay: float = 1e-3
     dropout: float = 0.1
@@ -97,7 +97,7 @@ class PublishedSettings(Settings):
     temperature: float = setting(4.0, "Temperature of the distillation (published objective).", exclusive_minimum=0)
     epochs: int = setting(100, "Passes over the contigs.", minimum=1)
     batch_size: int = setting(64, "Contigs per batch (published objective).", minimum=2)
-    threshold: float = setting(0.8, "Confidence from which the name at a rank is accepted.", minimum=0, maximum=1)
+    threshold: float = setting(0.8, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
     learning_rate: float = 1e-3
     head_learning_rate: float = 1e-4
     accumulation: int = 8
@@ -129,7 +129,7 @@ class NoveltySettings(Settings):
 
     false_discovery_rate: float = setting(
         0.05,
-        "Share of the groups that are called novel at a rank although the reference holds their taxon, at most.",
+        "Maximum share of the groups called novel at a rank whose taxon is in the reference.",
         exclusive_minimum=0,
         exclusive_maximum=1,
         recipes=("taxdistill",),

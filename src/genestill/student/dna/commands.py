@@ -71,7 +71,7 @@ def _add_finetune(commands) -> None:
         "--split-by", choices=SPLITS_BY, default="random",
         help="of a table without the column split: rows at random, or near copies together (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--model-kind", choices=KINDS, default="student", help="what the model stands for in tables")
+    parser.add_argument("--model-kind", choices=KINDS, default="student", help="kind of the model in tables")
     parser.add_argument("--task-name", help="of the task, in the predictions (default: that of the file)")
     for kind in (FineTuning, CrossValidation):
         add_settings(parser, kind)
@@ -97,7 +97,7 @@ def _run_tokenizer(options) -> None:
         tokenizer = train_bpe(windows, settings.vocabulary)
         if len(tokenizer) < settings.vocabulary:
             logger.warning(
-                "%d tokens where %d were asked for: the windows are few", len(tokenizer), settings.vocabulary
+                "%d tokens where %d were requested: there are too few windows", len(tokenizer), settings.vocabulary
             )
     with folder_aside(options.output) as folder:
         save_tokenizer(tokenizer, folder)

@@ -124,7 +124,7 @@ class TeacherFeatures:
             self._table, self._loaded = self.shards.read(shard), shard
         name = self._table["id"][row].as_py()
         if name not in self.sequences:
-            raise InputError(f"{self.shards.paths[shard]}: features of {name!r}, but the sequences have no such id")
+            raise InputError(f"{self.shards.paths[shard]}: has features of {name!r}, which is not among the sequences")
         start, stop, features = (
             self._table[column][row].values.to_numpy(zero_copy_only=False) for column in ("start", "stop", "features")
         )

@@ -104,7 +104,7 @@ def fine_tune(
         rate = settings.learning_rates[0]
     found = _train(student, adapter, tokens, task, settings, rate, settings.epochs, device, checkpoint)
     if found is None:
-        raise CheckFailed(f"fine-tuning at learning rate {rate} gave a loss that is not a number; try a lower one")
+        raise CheckFailed(f"fine-tuning at learning rate {rate} diverged (the loss is not a number); try a lower one")
     best, model = found
     rows, share = task.rows("test"), trainable_share(model)
     probabilities = np.empty((0, len(task.classes)), np.float32)

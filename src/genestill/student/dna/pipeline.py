@@ -63,7 +63,7 @@ def pretrain_student(
     seed_everything(training.seed)
     student, adapter = start.open()
     if masking == "groups" and isinstance(adapter, BytePairAdapter):
-        raise InputError("group masking asks for single bases; byte-pair students are masked token by token")
+        raise InputError("group masking needs single bases; byte-pair students are masked by token")
     where = choose_device(device)
     whole = open_language_model(start.initial, student) if start.initial else with_language_head(student)
     model = MaskedLanguageModel(whole).to(where)
@@ -174,7 +174,7 @@ def fine_tune_on_table(
     student, adapter = open_student(folder)
     written = output or output_model
     if written is None:
-        raise InputError("nothing to write: give a file for predictions, a folder for the classifier, or both")
+        raise InputError("no output: give a file for predictions, a folder for the classifier, or both")
     if output_model is not None and isinstance(adapter, TeacherAdapter):
         raise InputError(f"{folder}: a teacher, whose classifier is not saved; give a file for predictions alone")
     data = read_task(table, folds, fold, settings.seed, split_by=split_by, rows=rows)
@@ -230,7 +230,11 @@ def _train(model, draw, compute_loss, training, checkpoint, windows, history, re
     parameters = sum(parameter.numel() for parameter in model.parameters())
     passes = training.steps * training.batch / windows
     logger.info(
-        "%d parameters learn for %d steps, %.2f passes over %d windows", parameters, training.steps, passes, windows
+        "%d parameters are trained for %d steps, %.2f passes over %d windows",
+        parameters,
+        training.steps,
+        passes,
+        windows,
     )
     schedule = Schedule(training.steps, training.learning_rate, training.warmup)
     optimizer = AdamW(parameter_groups(model, schedule.rate, training.weight_decay))

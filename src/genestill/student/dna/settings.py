@@ -28,7 +28,7 @@ class TokenizerSettings(Settings):
         maximum=65_536,
     )
     kmer: int | None = setting(
-        None, "Words of so many bases instead of byte pairs; 1 reads single bases.", minimum=1, maximum=8
+        None, "k-mers of this length instead of byte pairs; 1 reads single bases.", minimum=1, maximum=8
     )
 
 
@@ -44,17 +44,17 @@ class Start(Settings):
     )
     parameters: int | None = setting(
         None,
-        "About so many parameters in the proportions of the encoders, for had… and transformer…, such as a share of "
-        "the teacher's; null has those of the architecture.",
+        "Approximate number of parameters, in the proportions of the encoders, for had… and transformer…, such as a "
+        "share of the teacher's; null has those of the architecture.",
         minimum=10_000,
     )
     attention: str | None = setting(
         None,
-        "How a deberta student knows positions: disentangled attention, absolute positions, or rotary ones (it is then "
-        "a RoFormer of the same shape); null as the architecture has it.",
+        "How a deberta student encodes positions: disentangled attention, absolute positions, or rotary ones (it is "
+        "then a RoFormer of the same shape); null as the architecture has it.",
         choices=ATTENTIONS,
     )
-    initial: str | None = setting(None, "Folder of a student to go on from, instead of an architecture.", path="folder")
+    initial: str | None = setting(None, "Folder of a student to start from, instead of an architecture.", path="folder")
     tokenizer: str | None = None
     reverse_complement: bool = setting(False, "Whether both strands are averaged; not for deberta.")
     cls: bool = setting(
@@ -68,16 +68,16 @@ class Start(Settings):
         from genestill.student.dna.students import build_student, open_student
 
         if (self.architecture is None) == (self.initial is None):
-            raise InputError("give either an architecture to start from scratch or a student to go on from")
+            raise InputError("give either an architecture to start from scratch or a student to start from")
         if self.initial is not None:
             if self.tokenizer or self.reverse_complement or self.cls or self.parameters or self.attention:
                 raise InputError(
-                    f"{self.initial}: a student to go on from has its own tokenizer, strands, [CLS], size and "
+                    f"{self.initial}: a student to start from has its own tokenizer, strands, [CLS], size and "
                     "attention; they cannot be given beside it"
                 )
             model, adapter = open_student(self.initial)
             if not hasattr(adapter, "encode"):
-                raise InputError(f"{self.initial}: a teacher; expected the folder of a student to go on from")
+                raise InputError(f"{self.initial}: a teacher; expected the folder of a student to start from")
             return model, adapter
         return build_student(
             self.architecture,
@@ -103,7 +103,7 @@ class TrainingSettings(Settings):
     its masks.
     """
 
-    steps: int = setting(10_000, "Optimiser steps; 0 leaves the student as it is.", minimum=0)
+    steps: int = setting(10_000, "Optimiser steps; 0 does not train the student.", minimum=0)
     batch: int = setting(32, "Windows per step.", minimum=1)
     learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.", exclusive_minimum=0)
     warmup: float = setting(0.05, "Share of the steps in which the learning rate rises.", minimum=0, maximum=1)
@@ -118,7 +118,7 @@ class Masking(Settings):
     mask_fraction: float = setting(0.15, "Share of tokens or groups that are masked.", exclusive_minimum=0, maximum=1)
     masking: str = setting(
         "tokens",
-        "Of method pretrain; single tokens, or all bases of a 6-mer as a distilled student sees them.",
+        "Of method pretrain; single tokens, or all bases of a 6-mer, as for a distilled student.",
         choices=("tokens", "groups"),
     )
     reverse_complement_augmentation: bool = setting(
@@ -170,18 +170,21 @@ class FineTuning(Settings):
     )
     learning_rates: tuple[float, ...] = setting(
         (1e-3,),
-        "Peak learning rates of fine-tuning; several are searched among on validation, for each method again.",
+        "Peak learning rates of fine-tuning; if there are several, one is chosen on validation rows, separately for "
+        "each method.",
         exclusive_minimum=0,
     )
     epochs: int = setting(20, "Passes over the training rows.", minimum=1)
-    search_epochs: int = setting(2, "Passes for each learning rate that is tried.", minimum=1)
+    search_epochs: int = setting(2, "Passes for each candidate learning rate.", minimum=1)
     batch: int = setting(128, "Sequences per step of fine-tuning.", minimum=1)
     weight_decay: float = 0.01
     reverse_complement_augmentation: bool = setting(
         False, "Whether half of the training sequences are reverse-complemented at random."
     )
     metric: str = setting(
-        "mcc", "Of the task; by it the learning rate and the epoch are chosen on validation rows.", choices=TASK_METRICS
+        "mcc",
+        "Metric of the task, by which the learning rate and the epoch are chosen on validation rows.",
+        choices=TASK_METRICS,
     )
     seed: int = 1
 

@@ -68,7 +68,7 @@ def build_student(
         if tokenizer is not None:
             raise InputError(f"{architecture} reads single bases; leave the tokenizer {tokenizer} out")
         if attention is not None:
-            raise InputError(f"{architecture} has an attention of its own; leave {attention} out")
+            raise InputError(f"{architecture} has its own attention; leave {attention} out")
         # A window as wide as the input sees what full attention sees, and pays for the padding of its blocks.
         narrow: dict[str, Any] = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
         others = {**narrow, "reverse_complement": reverse_complement, "max_length": max_tokens}
@@ -82,7 +82,7 @@ def build_student(
     if tokenizer is None:
         raise InputError(f"{architecture} needs a tokenizer; give it one (genestill student train-tokenizer)")
     if parameters is not None:
-        raise InputError(f"{architecture} has a size of its own; leave {parameters} parameters out")
+        raise InputError(f"{architecture} has a fixed size; leave {parameters} parameters out")
     if reverse_complement:
         raise InputError(f"{architecture} has no reverse-complement option; its tokens differ between the strands")
     adapter = open_adapter(tokenizer)
@@ -123,7 +123,7 @@ def open_language_model(folder: str | Path, student: PreTrainedModel) -> PreTrai
     """
     if _has_language_head(folder):
         return open_whole(AutoModelForMaskedLM, folder)
-    logger.warning("%s: without its head; the language head starts from random numbers", folder)
+    logger.warning("%s: its head is not loaded; the language head starts from random weights", folder)
     return with_language_head(student)
 
 

@@ -72,5 +72,5 @@ def _stratified(path: str | Path, cut):
         return cut()
     except ValueError as error:
         raise InputError(
-            f"{path}: no validation rows can be taken from training ({error}); mark some, or add rows"
+            f"{path}: no validation rows can be drawn from the training rows ({error}); mark some, or add rows"
         ) from None

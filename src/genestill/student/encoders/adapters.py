@@ -218,7 +218,7 @@ def open_adapter(folder: str | Path):
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: holds no tokenizer that opens ({error})") from None
+        raise InputError(f"{folder}: has no tokenizer that can be loaded ({error})") from None
     if len(tokenizer) == 10 and tokenizer.convert_tokens_to_ids("[MASK]") == MASK:
         return SingleBaseAdapter(cls=tokenizer("A")["input_ids"][0] == CLS, max_length=tokenizer.model_max_length)
     return BytePairAdapter(tokenizer)

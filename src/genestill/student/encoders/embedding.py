@@ -55,7 +55,7 @@ class Embedder:
         folder: a student (configuration, safetensors, tokenizer): an encoder, or DeBERTa over byte pairs.
         device: see `choose_device`.
         pooling: instead of the student's own, which is the mean for DeBERTa.
-        batch_tokens: tokens of a batch, padding included; by default 4,096 on a CPU and 262,144 on CUDA.
+        batch_tokens: tokens per batch, with padding; by default 4,096 on a CPU and 262,144 on CUDA.
         threads: batches computed at once on a CPU, each by one thread; 0 for as many as torch would take.
         model: the opened student, where it is open already.
         dtype: ``float32``, or ``bfloat16`` for products in half precision (autocast); ``auto`` is bfloat16 on CUDA.
@@ -208,7 +208,7 @@ def _model_type(folder: str | Path) -> str | None:
     try:
         config = read_json(Path(folder) / "config.json")
     except InputError as error:
-        raise InputError(f"{folder}: no student that opens ({error})") from None
+        raise InputError(f"{folder}: not a student that can be loaded ({error})") from None
     return config.get("model_type") if isinstance(config, dict) else None
 
 
@@ -226,5 +226,5 @@ def open_student(folder: str | Path) -> EncoderModel:
     """The encoder in a released folder, for inference; raises `InputError` if there is none that opens."""
     kind = _model_type(folder)
     if kind != EncoderModel.config_class.model_type:
-        raise InputError(f"{folder}: config.json says model_type {kind!r}; expected an encoder student")
+        raise InputError(f"{folder}: config.json has the model_type {kind!r}; expected an encoder student")
     return open_whole(EncoderModel, folder)

@@ -143,9 +143,9 @@ def embed_fasta(
     if tracks is not None and expected != len(TRACKS) and not embedder.reads_regions:
         raise InputError(f"{folder}: this student reads {expected} tracks; {tracks} has {len(TRACKS)}")
     if tracks is None and expected:
-        logger.warning("this student reads %d tracks and none were given: all are taken as 0", expected)
+        logger.warning("this student reads %d tracks and none were given: all are set to 0", expected)
     if tracks is None and embedder.reads_regions:
-        logger.warning("this student reads regions and no tracks were given: the longest open reading frame stands in")
+        logger.warning("this student reads regions and no tracks were given: the longest open reading frame is used")
     count, checksum = survey(fasta), sha256_of(fasta)
     records = progress(with_tracks(read_fasta(fasta, unique=False), tracks), count, "sequences", "student embed")
     metadata = {
@@ -181,13 +181,13 @@ def embed_fasta(
             cut, count, embedder.longest,
         )  # fmt: skip
     if len(unknown):
-        logger.warning("%s: %s; their embeddings say nothing", fasta, unknown)
+        logger.warning("%s: %s; their embeddings are meaningless", fasta, unknown)
 
 
 def _rows(held: list[Record], vectors: np.ndarray, tokens: np.ndarray, schema: pa.Schema) -> pa.Table:
     largest = np.abs(vectors).max()
     if not largest <= np.finfo(np.float16).max:
-        raise CheckFailed(f"the student gave a value of {largest:g}, which float16 cannot hold; was it trained?")
+        raise CheckFailed(f"the student gave a value of {largest:g}, which is too large for float16; was it trained?")
     flat = pa.array(vectors.astype(np.float16).ravel())
     return pa.table(
         {

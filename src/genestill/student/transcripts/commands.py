@@ -15,17 +15,18 @@ def add_commands(commands) -> None:
     parser.add_argument(
         "--base-log-probabilities", nargs="*", default=[], metavar="PARQUET", help="its log-probabilities of bases"
     )
-    parser.add_argument("--pairs", metavar="PARQUET", help="what 'reference pair-transcripts' wrote")
+    parser.add_argument("--pairs", metavar="PARQUET", help="output of 'reference pair-transcripts'")
     parser.add_argument(
         "--teacher-reads", default="transcript", choices=("transcript", "cds"),
-        help="what of a transcript the teacher read; cds: from its first codon to its last (default: %(default)s)",
+        help="the part of a transcript that the teacher read; cds: from its first codon to its last (default: "
+        "%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--teacher-model", metavar="FOLDER", help="its folder, to size the student by; with --compression-ratio"
+        "--teacher-model", metavar="FOLDER", help="its folder, for the size of the student; with --compression-ratio"
     )
     for kind in (EncoderSettings, DistillationSettings):
         add_settings(parser, kind)
-    parser.add_argument("--keep-diverged", action="store_true", help="a run that diverged is a result, not a failure")
+    parser.add_argument("--keep-diverged", action="store_true", help="do not fail if a training diverges")
     add_seed(parser)
     add_device(parser)
     add_compile(parser)

@@ -36,12 +36,14 @@ class EncoderSettings(Settings):
         "transformer).",
         minimum=0,
     )
-    compression_ratio: float = setting(200, "Teacher's parameters over the student's.", exclusive_minimum=1)
-    parameters: int | None = setting(
-        None, "Parameters of the student, about; null sizes it by compression_ratio.", minimum=1000
+    compression_ratio: float = setting(
+        200, "Parameters of the teacher divided by those of the student.", exclusive_minimum=1
     )
-    max_length: int = setting(12_288, "Longest input of the student.", unit="bases", minimum=64)
-    tracks: bool = setting(False, "Whether the CDS and splice tracks are read beside the bases.")
+    parameters: int | None = setting(
+        None, "Approximate number of parameters of the student; null uses compression_ratio.", minimum=1000
+    )
+    max_length: int = setting(12_288, "Maximum length of the student's input.", unit="bases", minimum=64)
+    tracks: bool = setting(False, "Whether the CDS and splice tracks are read in addition to the bases.")
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class DistillationSettings(Settings):
     """How a student is trained; warm-up is a share of the steps."""
 
     objective: str = setting("mse", describe_objectives(TRANSCRIPT_OBJECTIVES))
-    steps: int = setting(2000, "Optimiser steps; 0 leaves the student untrained.", minimum=0)
-    batch_bases: int = setting(16_384, "Bases per batch, padding included.", minimum=64)
+    steps: int = setting(2000, "Optimiser steps; 0 does not train the student.", minimum=0)
+    batch_bases: int = setting(16_384, "Bases per batch, with padding.", minimum=64)
     learning_rate: float = setting(2e-3, "Peak learning rate of AdamW.", exclusive_minimum=0)
     warm_up: float = 0.05
     weight_decay: float = 0.01
-    clip: float = setting(1.0, "Largest gradient norm; 0 leaves gradients as they are.", minimum=0)
+    clip: float = setting(1.0, "Largest gradient norm; 0 does not clip gradients.", minimum=0)
     dtype: str = setting(
         "auto",
         "Number format of the loss (autocast); auto is bfloat16 on a GPU and float32 elsewhere.",

@@ -40,7 +40,7 @@ class GatedCNN(nn.Module):
     """The design of ConvNova (Bo et al. 2025, arXiv 2502.18538) in small: dilated, gated, two branches.
 
     Widths, normalisation and both ends are ours: pairs of positions become one after the first convolution, and the
-    mean in `BINS` parts of the sequence, so that places are told apart, stands beside the maximum over all of it.
+    mean in `BINS` parts of the sequence, to distinguish positions, is concatenated with the maximum over all of it.
     Input int64 [B, L] of codes 0 to 4 and 5 for padding; logits [B, classes].
     """
 

@@ -29,7 +29,7 @@ def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | P
     """
     labels = read_table(table, LABELS)
     if labels["id"].tolist() != contigs.ids:
-        raise InputError(f"{table}: its contigs are not those of the index, in its order")
+        raise InputError(f"{table}: its contigs are not those of the index in the same order")
     return evidence_of_labels(lineages_of(labels), tree)
 
 

@@ -135,7 +135,7 @@ def find_novelty(
     cases = _cases(units, seen.nearest[of_group], evidence.sums, withheld, tree)
     silent = seen.genes == 0
     if not can_calibrate(cases):
-        logger.warning("too few families of the sample are in the reference to calibrate what it lacks")
+        logger.warning("too few families of the sample are in the reference for a calibration")
         absent = np.where(silent[:, None], np.nan, seen.absent_by_boundaries())
         return Ledger(group, seen, absent, np.zeros(len(silent), dtype=np.int64), None)
     calibration = Calibration(cases, random)
