@@ -41,6 +41,7 @@ OF_GTDB = config["reference"]["database"] in ("GTDB", f"{DATABASES}/GTDB/protein
 localrules:
     fetch_cami2,
     fetch_database,
+    fetch_genomes,
     unpack_cami2_contigs,
     unpack_cami2_reads,
     unpack_cami2_taxonomy,
@@ -82,6 +83,25 @@ rule fetch_database:
         runtime=lambda wildcards, attempt: 1440 * attempt,
     shell:
         "python -m genestill reference database --ready {wildcards.name:q} --threads {threads} --output {output:q} 2> {log:q}"
+
+
+# reference.genomes: resources/downloads/genomes/genomes.tsv; the files of the genomes are written beside the table.
+rule fetch_genomes:
+    input:
+        table=ROOT / "resources" / "genomes.tsv",
+    output:
+        "resources/downloads/genomes/genomes.tsv",
+    log:
+        "logs/downloads/genomes.log",
+    retries: 2
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=720,
+    shell:
+        "python -m genestill reference fetch-genomes --table {input.table:q} --output {output:q} 2> {log:q}"
 
 
 rule unpack_cami2_contigs:

@@ -18,6 +18,7 @@ def add_commands(commands) -> None:
     _add_database(commands)
     _add_fetch(commands)
     _add_published_task(commands)
+    _add_fetch_genomes(commands)
     _add_unpack(commands)
     _add_sample_depth(commands)
     _add_merge_depths(commands)
@@ -45,14 +46,16 @@ def _add_contigs(commands) -> None:
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
     parser.add_argument("--truth", metavar="TSV", help="contig, lineage, genome, length, status, chimera")
     parser.add_argument("--reference", metavar="TSV", help="table of the reference genomes")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where their files lie (default: beside the table)")
-    parser.add_argument("--species-sets", metavar="TSV", help="what 'reference species-sets' wrote; with --identities")
+    parser.add_argument(
+        "--genomes-folder", metavar="FOLDER", help="folder with their files (default: that of the table)"
+    )
+    parser.add_argument("--species-sets", metavar="TSV", help="output of 'reference species-sets'; with --identities")
     parser.add_argument("--identities", metavar="TSV", help="identities of the genomes, of the same command")
     add_settings(parser, ContigSettings)
     parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that take part")
     parser.add_argument("--output-abundance", required=True, metavar="PARQUET", help="their abundances, by sample")
     parser.add_argument("--output-vamb", metavar="TSV", help="the same in the form that VAMB reads")
-    parser.add_argument("--output-truth", metavar="PARQUET", help="their right answers; needs --truth")
+    parser.add_argument("--output-truth", metavar="PARQUET", help="their truth; needs --truth")
     parser.set_defaults(run=_run_contigs)
 
 
@@ -93,7 +96,7 @@ def _add_truth(commands) -> None:
         metavar="FILE",
         help="contig, lineage, …; or CAMI's gold standard (parts)",
     )
-    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote; for taxids")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'; for taxids")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the right answers")
     parser.set_defaults(run=_run_truth)
 
@@ -114,7 +117,7 @@ def _add_taxonomy(commands) -> None:
     source.add_argument("--database", metavar="DATABASE", help="a ready MMseqs2 taxonomy database instead")
     source.add_argument("--labels", metavar="FILE", help="a table of labels with lineages in words instead")
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files lie (default: beside the table)")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
     parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump: alone, or for genomes with taxids")
     parser.add_argument(
         "--truth", metavar="PARQUET", help="right answers; refused if the taxonomy has none of the names"
@@ -148,7 +151,7 @@ def _add_proteins(commands) -> None:
     summary = "predict the proteins of the reference genomes with Pyrodigal"
     parser = commands.add_parser("proteins", help=summary, description=summary)
     add_genomes(parser)
-    parser.add_argument("--threads", type=thread_count, default=1, help="genomes at a time (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, help="genomes in parallel (default 1)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for <genome>.faa; kept on a restart")
     parser.set_defaults(run=_run_proteins)
 
@@ -167,9 +170,9 @@ def _add_database(commands) -> None:
     summary = "the MMseqs2 taxonomy database: made from proteins, or a ready one"
     parser = commands.add_parser("database", help=summary, description=summary)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--proteins", metavar="FOLDER", help="what 'reference proteins' wrote; needs --taxonomy")
+    source.add_argument("--proteins", metavar="FOLDER", help="output of 'reference proteins'; needs --taxonomy")
     source.add_argument("--ready", metavar="DATABASE", help="path of a taxonomy database, or a name to download (GTDB)")
-    parser.add_argument("--taxonomy", metavar="FOLDER", help="what 'reference taxonomy' wrote")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="folder for the database 'proteins'")
     parser.set_defaults(run=_run_database)
@@ -196,11 +199,9 @@ def _add_fetch(commands) -> None:
     parser.add_argument("--checksum", metavar="ALGORITHM:HEX", help="sha256:…, sha1:… or md5:…, as published")
     parser.add_argument("--bytes", type=int, metavar="N", help="size, as published")
     parser.add_argument(
-        "--attempts", type=int, default=6, metavar="N", help="failures in a row that end it (default 6)"
+        "--attempts", type=int, default=6, metavar="N", help="consecutive failures after which to give up (default 6)"
     )
-    parser.add_argument(
-        "--timeout", type=float, default=60, metavar="SECONDS", help="silence that ends a connection (default 60)"
-    )
+    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="read timeout (default 60)")
     parser.add_argument("--output", required=True, metavar="FILE", help="the file")
     parser.set_defaults(run=_run_fetch)
 
@@ -225,6 +226,20 @@ def _run_published_task(options) -> None:
     from genestill.reference.published_tasks import fetch_task
 
     fetch_task(options.task, options.sources, options.downloads, options.output)
+
+
+def _add_fetch_genomes(commands) -> None:
+    summary = "genomes by accession, from where they were published, and the table of genomes beside them"
+    parser = commands.add_parser("fetch-genomes", help=summary, description=summary)
+    parser.add_argument("--table", required=True, metavar="TSV", help="such as resources/genomes.tsv")
+    parser.add_argument("--output", required=True, metavar="TSV", help="the table; files are written to its folder")
+    parser.set_defaults(run=_run_fetch_genomes)
+
+
+def _run_fetch_genomes(options) -> None:
+    from genestill.reference.published_genomes import fetch_genomes
+
+    fetch_genomes(options.table, options.output)
 
 
 def _add_unpack(commands) -> None:
@@ -285,7 +300,7 @@ def _run_sample_depth(options) -> None:
 def _add_merge_depths(commands) -> None:
     summary = "join the depths of samples into one table"
     parser = commands.add_parser("merge-depths", help=summary, description=summary)
-    parser.add_argument("--depths", nargs="+", required=True, metavar="TSV", help="what 'sample-depth' wrote")
+    parser.add_argument("--depths", nargs="+", required=True, metavar="TSV", help="output of 'sample-depth'")
     parser.add_argument("--output", required=True, metavar="TSV", help="one row per contig, one column per sample")
     parser.set_defaults(run=_run_merge_depths)
 
