@@ -81,7 +81,7 @@ def test_agreement_with_amber_is_written_down(tmp_path):
 
 
 def test_another_recall_by_amber_stops_the_run_and_stays_readable(tmp_path):
-    with pytest.raises(CheckFailed, match=r"AMBER finds recall 0\.510000 for MMseqs2 at species, we 0\.500000"):
+    with pytest.raises(CheckFailed, match=r"AMBER's recall is 0\.510000 for MMseqs2 at species, ours 0\.500000"):
         compare_with_amber(*write_results(tmp_path, 0.51))
     assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["difference"].min() == pytest.approx(-0.01)
 
