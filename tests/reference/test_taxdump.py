@@ -95,7 +95,7 @@ def test_superkingdom_and_domain_are_one_rank(dump_folder):
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("nodes.dmp", NODES, "", "holds no node"),
+        ("nodes.dmp", NODES, "", "has no nodes"),
         ("nodes.dmp", "10\t|\t2\t", "10\t|\ttwo\t", "line 4: taxid 'two'"),
         ("nodes.dmp", "10\t|\t2\t|\tphylum\t|", "10", "line 4 has 1 fields"),
         ("nodes.dmp", "10\t|\t2\t", "10\t|\t11\t", "circle"),
