@@ -98,7 +98,7 @@ def test_superkingdom_and_domain_are_one_rank(dump_folder):
         ("nodes.dmp", NODES, "", "has no nodes"),
         ("nodes.dmp", "10\t|\t2\t", "10\t|\ttwo\t", "line 4: taxid 'two'"),
         ("nodes.dmp", "10\t|\t2\t|\tphylum\t|", "10", "line 4 has 1 fields"),
-        ("nodes.dmp", "10\t|\t2\t", "10\t|\t11\t", "circle"),
+        ("nodes.dmp", "10\t|\t2\t", "10\t|\t11\t", "cycle"),
         ("nodes.dmp", "10\t|\t2\t", "10\t|\t5\t", "has the parent 5, which is not in the file"),
         ("nodes.dmp", "11\t|\t10\t|", "10\t|\t10\t|", "the taxid 10 occurs twice"),
         ("nodes.dmp", "1\t|\t1\t|\tno rank\t|\n", "1\t|\t2\t|\tno rank\t|\n", "no root"),
