@@ -40,7 +40,7 @@ def measure(python: str, code: str, contigs: str) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Print bases a second of both, and the ratio."""
+    """Print bases per second of both, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("contigs")
     parser.add_argument("--vamb", required=True)

@@ -1,4 +1,4 @@
-"""What the gated delta rule and the encoders cost: time against the plain recurrence, memory, tokens a second.
+"""What the gated delta rule and the encoders cost: time against the plain recurrence, memory, tokens per second.
 
     python benchmarks/gated_delta_rule.py [rule|growth|memory|encoders] [--threads 1] [--device cpu]
 

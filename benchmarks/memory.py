@@ -92,7 +92,7 @@ def make_inputs(folder: Path, contigs: int, length: int, size: int) -> None:
 
 
 def make_hits(folder: Path, contigs: int) -> None:
-    """Write what a search would have seen: two genes a contig, each with its species and two relatives."""
+    """Write hits as a search would find them: two genes per contig, each with its species and two relatives."""
     import numpy as np
     import pandas as pd
 

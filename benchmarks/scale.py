@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "resources" / "results" / "scale.tsv"
 COLUMNS = ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date")
-# (species, contigs, hits): the axis of contigs, the axis of species, and an assembly against a reference of today.
+# (species, contigs, hits): the axis of contigs, the axis of species, and an assembly against a present-day reference.
 CONTIG_AXIS = [(5000, 20_000, 2_000_000), (5000, 100_000, 10_000_000), (5000, 500_000, 50_000_000),
                (5000, 1_000_000, 100_000_000)]  # fmt: skip
 SPECIES_AXIS = [(1000, 20_000, 2_000_000), (5000, 20_000, 2_000_000), (30_000, 20_000, 2_000_000),

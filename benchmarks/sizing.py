@@ -37,7 +37,7 @@ class Machine:
         utilisation: share of the peak that is reached. Assumed.
         cores: of a node.
         together: corrector trainings that a node's memory holds at a time.
-        search: bases a second and core of MMseqs2 against the 47 genomes of config/community.yaml. Measured with two.
+        search: bases per second and core of MMseqs2 against the 47 genomes of config/community.yaml. Measured with two.
         train: seconds a contig of the corrector's training, 25 epochs, 500 species, one core. Measured at 10,000.
         predict: seconds a contig of `student predict`, one core. Measured from 10,000 to 100,000.
     """

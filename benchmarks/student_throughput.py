@@ -1,4 +1,4 @@
-"""Transcripts and bases a second of a student beside teachers, on the same sequences, in one run, as many threads each.
+"""Transcripts and bases per second of a student and of teachers, on the same sequences, with as many threads each.
 
 Speed does not depend on what weights have learnt, so a teacher of a published size can be made in seconds:
 

@@ -65,7 +65,7 @@ def main() -> None:
         f"plain loop, {options.batch} whole contigs a batch, file order": lambda: plain_loop(
             teacher, sequences, whole, 10**9, options.batch
         ),
-        f"plain loop, {options.batch} of our windows a batch, file order": lambda: plain_loop(
+        f"plain loop, {options.batch} of our windows per batch, file order": lambda: plain_loop(
             teacher, sequences, size, teacher.context, options.batch
         ),
         "genestill": lambda: sequence_embeddings(teacher, sequences, settings)[0],

@@ -128,7 +128,7 @@ def _refuse_update(configuration: dict) -> None:
 
 
 def _refuse_teacher_that_passed_with_more(configuration: dict) -> None:
-    """A teacher that was checked before must be below today's limit; it is not checked and asked again for that."""
+    """A teacher that was checked before must be below the present limit; it is not checked again."""
     share = configuration["teacher"]["check"]["maximum_relative_loss"]
     file = Path(results_folder(configuration)) / "teacher" / configuration["teacher"]["name"] / "check.json"
     if share is None or not file.is_file():

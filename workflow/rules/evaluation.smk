@@ -357,7 +357,7 @@ rule draw_run_figures:
         " --predictions {input.predictions:q} {params.files} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
-# The first page of the report. Right answers alone have no student, and no contigs of which nobody knows the origin.
+# The first page of the report. A truth without contigs has no student and no unknown contigs.
 rule summarise_taxonomy:
     input:
         scored=f"{EVALUATION}/metrics.parquet",

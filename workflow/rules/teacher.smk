@@ -354,7 +354,7 @@ rule make_soft_labels:
         " {params.predictions} --output {output.soft_labels:q} 2> {log:q}"
 
 
-# Whether the teacher knows what a cheap baseline does not, on training rows of the tasks that the recipe names.
+# What the teacher adds to a cheap baseline, on training rows of the tasks that the recipe names.
 TEACHER_ADMISSION = (
     [f"{TEACHER}/admission.json"]
     if TEACHER_ASKED and TEACHER_CONFIG["admission"] != "off"

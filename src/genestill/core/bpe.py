@@ -97,7 +97,7 @@ def _normalizer():
 
 
 class _Counted:
-    """Hands sequences on and knows afterwards how many there were."""
+    """Passes sequences on and counts them."""
 
     def __init__(self, sequences: Iterable[str]):
         self.sequences, self.number = sequences, 0

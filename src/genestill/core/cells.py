@@ -1,4 +1,4 @@
-"""What the cells of text tables say: numbers, nothing, names; and the count of the records that are left out."""
+"""Cells of text tables: numbers, missing values, names; and the count of the records that are left out."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Where a model runs: choosing a device, copies to and from it, and batches that its memory does not hold."""
+"""Devices: choosing one, copies to and from it, and batches that do not fit into its memory."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def compile_on_gpu(module, device, wanted: bool) -> None:
 
 
 def to_device(array, device):
-    """An array of numpy as a tensor on ``device``; nobody waits for the copy to a GPU."""
+    """An array of numpy as a tensor on ``device``, without waiting for the copy to a GPU."""
     import torch
 
     tensor = torch.from_numpy(array)

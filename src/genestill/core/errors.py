@@ -1,4 +1,4 @@
-"""The ways in which a run is stopped on purpose."""
+"""The errors that stop a run with a message."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Writing that is never half done: write aside, sync to the disk, then rename."""
+"""Atomic writing: write to a temporary name, sync to the disk, then rename."""
 
 import errno
 import glob

@@ -1,4 +1,4 @@
-"""Files and folders that a configuration names, looked for before the first job.
+"""Checks that files and folders of a configuration exist, before the first job.
 
 A schema says with the keyword ``path`` what a string names:
 

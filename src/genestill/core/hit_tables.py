@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 1 << 19
 
 @dataclass
 class Hits:
-    """The hits of some contigs; arrays of one entry a hit, in the order of the file.
+    """The hits of some contigs; arrays of one entry per hit, in the order of the file.
 
     Attributes:
         contig: int32, row of the contig in the index; -1 for one that the index does not list.

@@ -37,7 +37,7 @@ _LEFT_OUT_AT_MOST = 0.2
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What a table says about n contigs.
+    """The labels of n contigs in a table.
 
     Attributes:
         ids: n ids, each up to the first white space.

@@ -16,7 +16,7 @@ OTHER = "other"  # the rank-less leaf that stands for "a child that the referenc
 class LabelTree:
     """Nodes of a taxonomy in depth-first order, children by name; node 0 is the root.
 
-    Attributes (arrays of one entry a node, n nodes, m leaves):
+    Attributes (arrays of one entry per node, n nodes, m leaves):
         parent: int32 [n], -1 for the root; a parent comes before its children.
         rank: int8 [n], 0 for the root, 1 (domain) to 7 (species); an "other" leaf has the rank its siblings have.
         name: list of n names, "root" for the root.

@@ -1,4 +1,4 @@
-"""How much memory a job asks for, from the size of its inputs, with room to spare.
+"""Memory requests of jobs, from the size of their inputs, with a margin.
 
 Steps of the recipe taxdistill grow with the contigs, the species (nodes of the label tree) and the hits, by what
 benchmarks/scale.py measured. Models and the steps of the other recipes grow with what they hold whole: weights,

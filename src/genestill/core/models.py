@@ -1,4 +1,4 @@
-"""Hugging Face models opened whole: every tensor comes from the file, or a sentence says which does not.
+"""Loading Hugging Face models completely: missing and unexpected tensors are errors.
 
 And tokenizers saved so that other versions of transformers open them.
 """

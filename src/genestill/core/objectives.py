@@ -19,7 +19,7 @@ class Objective:
     Attributes:
         matches: what the student learns by it, for help and reference.
         needs: the representation of the teacher that it reads, one of `recipes.REPRESENTATIONS`; None for none.
-        hides_bases: whether the student sees only some of the bases, and the term is computed at the others.
+        hides_bases: whether only some of the bases are visible to the student, and the term is computed at the others.
         pairs: whether each transcript is read beside a relative of it.
     """
 

@@ -170,7 +170,7 @@ def reads_pairs(objective: str) -> bool:
 
 
 def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
-    """Sets of sequences that the teacher is asked about, each with the representations that are needed of it."""
+    """Sets of sequences that the teacher embeds, each with the representations that are needed of it."""
     if configuration["recipe"] == "mrna":
         needed = [needed_representations(one["objective"]) for one in mrna_students(configuration["mrna"]).values()]
         corpus = [representation for representation in REPRESENTATIONS if any(representation in one for one in needed)]

@@ -140,7 +140,7 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
             where something is overwritten.
 
     Raises:
-        InputError: today's program does not know the command, or it writes nothing.
+        InputError: the recorded command does not exist in this version, or it writes nothing.
         CheckFailed: the command fails now.
     """
     words = record["command"][1:]

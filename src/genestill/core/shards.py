@@ -1,4 +1,4 @@
-"""What a model says of each sequence, read from many shards: checked in one place, a row group or a shard at a time."""
+"""Outputs of a model for each sequence, read from many shards: checked in one place, a row group or shard at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -177,7 +177,7 @@ class Rows:
 
 
 class Embeddings:
-    """The embeddings of ``ids`` from shards that together hold exactly these, in order: read as often as is asked.
+    """The embeddings of ``ids`` from shards that together hold exactly these, in order: read once per call.
 
     Iterating gives float32 [rows, size], a row group at a time, so that no more than one is held, however many
     sequences there are.

@@ -303,8 +303,8 @@ BASE_LOG_PROBABILITIES = pa.schema(
 )
 
 # mRNABench's six-track input: beside the four bases two tracks of 0 and 1, one number per base.
-_CDS = column("cds", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the first base of each codon")
-_SPLICE = column("splice", pa.list_(pa.int8()), "track of 0 and 1, one a base: 1 at the last base of each exon")
+_CDS = column("cds", pa.list_(pa.int8()), "track of 0 and 1, one per base: 1 at the first base of each codon")
+_SPLICE = column("splice", pa.list_(pa.int8()), "track of 0 and 1, one per base: 1 at the last base of each exon")
 
 # reference: transcripts, spliced and in the sense of transcription.
 TRANSCRIPTS = pa.schema(
@@ -360,7 +360,7 @@ TRANSCRIPT_PAIRS = pa.schema(
     ]
 )
 
-# student, evaluation's baselines: what a model says of the test rows of a task table (sequence, label, split).
+# student, evaluation's baselines: predictions of a model for the test rows of a task table (sequence, label, split).
 # Metadata of the file: classes (a JSON list), and how the model was fitted.
 TASK_PREDICTIONS = pa.schema(
     [
@@ -382,7 +382,7 @@ TASK_PREDICTIONS = pa.schema(
     ]
 )
 
-# evaluation: what a linear probe said about its test rows, one row per (seed, transcript).
+# evaluation: predictions of a linear probe for its test rows, one row per (seed, transcript).
 PROBE_PREDICTIONS = pa.schema(
     [
         column("task", pa.string(), "name of the probe task"),
@@ -395,7 +395,9 @@ PROBE_PREDICTIONS = pa.schema(
         column("id", pa.string(), "transcript"),
         column("group", pa.int64(), "its homology group: the unit that intervals resample"),
         column("targets", pa.list_(pa.float64()), "what was measured, as in the task"),
-        column("predictions", pa.list_(pa.float64()), "what the probe said: a value, or the probability of class 1"),
+        column(
+            "predictions", pa.list_(pa.float64()), "prediction of the probe: a value, or the probability of class 1"
+        ),
     ]
 )
 

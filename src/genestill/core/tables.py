@@ -27,7 +27,7 @@ def write_table(
         table = table.select(schema.names).cast(schema)
     text = {key: str(value) for key, value in (metadata or {}).items()}
     with write_aside(path) as aside:
-        # Page checksums: a bit that falls over on the disk is found when the table is read, not believed.
+        # Page checksums detect flipped bits when the table is read.
         pq.write_table(table.replace_schema_metadata(text), aside, compression="zstd", write_page_checksum=True)
 
 

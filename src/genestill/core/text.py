@@ -1,4 +1,4 @@
-"""Text files as people have them: compressed or not, with any line ends, with or without a byte order mark."""
+"""Text files of all usual kinds: compressed or not, with any line ends, with or without a byte order mark."""
 
 import io
 from collections.abc import Iterator

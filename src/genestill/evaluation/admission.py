@@ -1,4 +1,4 @@
-"""Whether a teacher knows what a cheap baseline does not, measured before students learn from it.
+"""What a teacher adds to a cheap baseline, measured before students are trained on it.
 
 Ridge regression explains the targets of each task from a baseline (counts of k-mers; of transcripts also codons, k-mers
 and lengths in blocks of equal variance), and from the strongest baseline together with the teacher's frozen features.
@@ -61,7 +61,7 @@ class Question:
 def _kernel(features: np.ndarray | list[np.ndarray], training: np.ndarray) -> np.ndarray:
     """Inner products of features, standardised on the training rows, float64 [n, n]; 1 on average at a training row.
 
-    Of several blocks it is the mean over them, so that each has the same say.
+    Of several blocks it is the mean over them, so that each has the same weight.
     """
     if isinstance(features, list):
         return np.mean([_kernel(block, training) for block in features], axis=0)

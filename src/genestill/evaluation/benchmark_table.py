@@ -1,4 +1,4 @@
-"""A comparison of models over communities (`benchmark.compare`) as a table for people and as figures."""
+"""A comparison of models over communities (`benchmark.compare`) as a table and as figures."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How far a confidence can be taken at its word."""
+"""Calibration metrics of confidences."""
 
 import numpy as np
 import pandas as pd

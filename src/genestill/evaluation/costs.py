@@ -1,4 +1,4 @@
-"""What a job cost, as Snakemake's ``benchmark:`` files say."""
+"""Time and memory of jobs, from Snakemake's ``benchmark:`` files."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The novelty ledger for people: its sentence, its table and its figure; and, with right answers, how right it is."""
+"""The novelty ledger as a summary, a table and a figure; with known truth, its accuracy."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run found, for people: as text for a terminal, and as a page whose tables can be sorted and copied."""
+"""The results of a run as text for a terminal, and as a page whose tables can be sorted and copied."""
 
 import base64
 import os

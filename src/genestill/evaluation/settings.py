@@ -148,7 +148,7 @@ class BaselineSettings(Settings):
 
 @dataclass(frozen=True)
 class AdmissionSettings(Settings):
-    """What is asked of a teacher before students learn from it."""
+    """The measurement of a teacher before students are trained on it."""
 
     admission: str = setting(
         "warn",

@@ -44,7 +44,7 @@ class Run:
         citations: file in the Citation File Format; None or gone where only the workflow was copied.
         downloads: path and content of files that a reader wants to save.
         predictions, index, abundance: contigs with what is said of them; None where there are none.
-        metrics: table of `table_schemas.METRICS`; None where nobody knows what is right.
+        metrics: table of `table_schemas.METRICS`; None where the truth is not known.
         comparison: what `benchmark.gather_benchmark` wrote.
         student: the model that the others are compared with, in taxonomy and its benchmark.
         ledger: folder that ``student novelty`` wrote; its sentence comes first.

@@ -18,7 +18,7 @@ from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 
-# What `mmseqs convertalis` is asked for. The header of a fragment holds tabs itself, hence it comes last: contig key,
+# Columns that `mmseqs convertalis` writes. The header of a fragment holds tabs itself, hence it comes last: contig key,
 # place, and for a fragment that a contig's end cuts off a flag.
 CONVERT_FORMAT = "taxid,fident,bits,alnlen,qlen,qheader"
 _COLUMNS = {

@@ -1,4 +1,4 @@
-"""The labels of a run: written, counted, and refused where they tell nothing apart."""
+"""The labels of a run: written, counted, and refused if they have fewer than two species."""
 
 from collections import Counter
 from pathlib import Path

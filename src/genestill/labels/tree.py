@@ -16,7 +16,7 @@ def build_label_tree(
     """Write the tree of all lineages that labels name and hits met.
 
     What neither names has no leaf: of a whole GTDB, nearly all leaves would be species that the sample does not hold.
-    Raises `InputError` if fewer than two species remain: there would be nothing to tell apart.
+    Raises `InputError` if fewer than two species remain: at least two are needed.
     """
     lineages = set(lineages_of(read_table(labels, LABELS)))
     if hits is not None:

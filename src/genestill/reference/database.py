@@ -62,7 +62,7 @@ def _blank_padding(path: Path) -> None:
     """Blank what MMseqs2 leaves of its memory in its taxonomy, so that the same database is the same bytes.
 
     The file begins with version (int32), number of nodes (int64) and highest taxid (int32); a node has id, taxid and
-    parent (int32), 4 bytes that nobody sets or reads, rank and name (int64). Other versions are left as they are.
+    parent (int32), 4 bytes that are neither set nor read, rank and name (int64). Other versions are left as they are.
     """
     with open(path, "r+b") as handle:
         version, nodes, _ = struct.unpack("<iqi", handle.read(16))

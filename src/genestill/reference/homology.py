@@ -132,7 +132,7 @@ def leave_out_relatives(
         tasks: name to a table of `table_schemas.PROBE_TASK`.
 
     Returns:
-        keep: bool, one a row of ``corpus``.
+        keep: bool, one per row of ``corpus``.
         groups: columns of `table_schemas.HOMOLOGY_GROUPS`, one row per distinct ``transcript`` of the tasks. Equal
             sequences are in one group.
         overlap: the counts, by criterion and in all, before; and what a second search finds after.

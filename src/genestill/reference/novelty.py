@@ -1,4 +1,4 @@
-"""Who may be in the reference: a split of genomes that gives a community the novelty that is asked for."""
+"""The split of genomes into community and reference, for a given novelty."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Split:
     Attributes:
         status: for each genome one of `STATUSES`, or None if it is not in the community.
         in_reference: bool [genomes].
-        wanted: how many genomes of each status were asked for.
+        wanted: requested number of genomes of each status.
     """
 
     status: list[str | None]

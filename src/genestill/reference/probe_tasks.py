@@ -81,7 +81,7 @@ def build_task(
     """A table of `table_schemas.PROBE_TASK`.
 
     Args:
-        transcripts: one a row of ``targets``.
+        transcripts: one per row of ``targets``.
         targets: float64 [transcripts, targets]; finite.
         sample: keep that many rows, drawn without replacement, in their old order; 0: all.
         longest: cut longer transcripts to a `window` of that many bases; 0: whole.

@@ -18,13 +18,13 @@ class Source:
 
     Attributes:
         dataset, sample: what it belongs to; sample is empty for files of a whole data set.
-        role: one of ``ROLES``; ``page`` is a page for people.
+        role: one of ``ROLES``; ``page`` is a page to read.
         url: where it was published.
         checksum: ``md5:…`` or ``sha256:…`` where one is published, else None.
         size: bytes where published, else None.
-        version, licence, doi, holds: for people.
+        version, licence, doi, holds: for information.
         state: ``checked`` (the file was fetched from there and read), ``unchecked`` (the address is the published
-            one, nobody of this project has fetched it), ``landing`` (the address of a page, not of the file).
+            one, which this project has not fetched), ``landing`` (the address of a page, not of the file).
     """
 
     dataset: str

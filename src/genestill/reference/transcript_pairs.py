@@ -1,4 +1,4 @@
-"""Pairs of transcripts that are one gene's or orthologues, for an objective that tells relatives from strangers.
+"""Pairs of transcripts that are one gene's or orthologues, for an objective that contrasts them with unrelated ones.
 
 After Orthrus (Fradkin et al., bioRxiv 2024.10.10.617658), which learns from isoforms and orthologues. Orthologues here
 are reciprocal best hits of proteins by MMseqs2 (Moreno-Hagelsieb & Latimer 2008, doi 10.1093/bioinformatics/btm585).

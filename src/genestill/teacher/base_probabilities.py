@@ -1,4 +1,4 @@
-"""What a language model thinks of every base: log-probabilities of A, C, G and T.
+"""Log-probabilities of A, C, G and T at every base from a language model.
 
 Single-nucleotide models give them directly. A model of k-mers gives a distribution over words of k bases, which is
 marginalised: P(base j is b) is the sum over all words with b at place j. Byte-pair tokens differ in length at one

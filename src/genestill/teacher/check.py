@@ -143,7 +143,7 @@ def default_share(teacher: Teacher) -> float:
     """The share of ln(vocabulary) that a working teacher stays below.
 
     Byte-pair tokens differ in frequency, so that GenomeOcean's wrong weights came to 7.80 / 8.32 = 0.94; all words of a
-    k-mer vocabulary are about as frequent, and the best model of bacterial DNA (1.9 bits a base) stays above 0.9.
+    k-mer vocabulary are about as frequent, and the best model of bacterial DNA (1.9 bits per base) stays above 0.9.
     """
     return 0.93 if teacher.tokenizer.unit == 1 else 0.98
 

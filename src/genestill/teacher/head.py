@@ -31,7 +31,7 @@ def soft_labels(
 ) -> Iterator[np.ndarray]:
     """Soft labels of all sequences from linear heads that never saw their labels (cross-fitting).
 
-    A head that is asked about its own training examples repeats their noise. So the sequences are dealt into
+    A head overfits the noise of its own training labels. So the sequences are dealt into
     ``folds`` parts; the soft labels of a part come from a head trained on the others. What is held in memory grows
     with the number of examples that a head is shown (`STEPS` x `BATCH` at most), not with that of the sequences.
 

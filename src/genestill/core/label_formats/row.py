@@ -8,7 +8,7 @@ from genestill.core.errors import InputError
 
 
 class LabelRow(NamedTuple):
-    """What one row of a table says about a contig.
+    """One row of a table: the label of a contig.
 
     Attributes:
         id: name of the contig, up to the first white space.

@@ -32,7 +32,7 @@ class Batch:
         return Batch({name: values.pin_memory() for name, values in self.tensors.items()}, self.tokens)
 
     def to(self, device: torch.device) -> dict[str, torch.Tensor]:
-        """The tensors on ``device``; nobody waits for the copy to a GPU."""
+        """The tensors on ``device``, without waiting for the copy to a GPU."""
         return {name: values.to(device, non_blocking=device.type == "cuda") for name, values in self.tensors.items()}
 
 

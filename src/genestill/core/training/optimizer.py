@@ -155,7 +155,7 @@ class AdamW:
         """Move every parameter that has a gradient against it, at the learning rate of ``step``; forget the gradients.
 
         With ``skip``, a float32 scalar on the parameters' device, nothing moves where it is 1: the device decides, and
-        nobody has to wait for its answer. Returns the learning rate of the first group.
+        the CPU does not wait for it. Returns the learning rate of the first group.
         """
         for group in self.groups:
             moved = [parameter for parameter in group.parameters if parameter.grad is not None]

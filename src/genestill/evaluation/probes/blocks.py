@@ -1,4 +1,4 @@
-"""Ridge regression of features in blocks, scaled fairly: every kind of feature has the same say, whatever its units.
+"""Ridge regression of features in blocks, scaled fairly: every kind of feature has the same weight, whatever its units.
 
 Each column is brought to unit variance and each block to the same total variance. A block's weight and the penalty are
 chosen by the leave-one-out error of training rows alone (banded ridge regression, Nunez-Elizalde et al. 2019, doi

@@ -1,4 +1,4 @@
-"""The table of the ``mrna`` recipe, for people and for programs, and the answer to the instability question."""
+"""The table of the ``mrna`` recipe as text and TSV, and the answer to the instability question."""
 
 import math
 from collections.abc import Sequence

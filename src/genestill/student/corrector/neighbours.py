@@ -1,7 +1,7 @@
 """Contigs of one genome share composition and abundance: how probably are two contigs of the same genome?
 
-Nobody knows which contigs belong together, but the search knows for some pairs: two contigs whose hits are nearly
-identical to one species, or to two, teach what distance in composition, abundance and teacher space means in this
+Which contigs belong together is known for some pairs only: two contigs whose hits are nearly
+identical to one species, or to two, show what distance in composition, abundance and teacher space means in this
 data set. With many samples neighbours say almost everything, with one sample something, without abundances little:
 the fit finds out.
 """

@@ -82,7 +82,7 @@ def train_published(
         Leaf probabilities of the student, and of the teacher's head (None without one): float32 [n, leaves].
 
     Raises:
-        InputError: the teacher is asked for and there are no embeddings.
+        InputError: a teacher is requested and there are no embeddings.
         CheckFailed: the loss is not a number.
     """
     if settings.teacher == "embeddings" and embeddings is None:

@@ -89,7 +89,7 @@ class PublishedSettings(Settings):
 
     teacher: str = setting(
         "embeddings",
-        "Who teaches beside the labels: the teacher's embeddings, nobody, or (published objective only) the student's "
+        "Teacher beside the labels: the teacher's embeddings, none, or (published objective only) the student's "
         "earlier self.",
         choices=("embeddings", "none", "self"),
     )

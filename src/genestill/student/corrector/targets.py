@@ -1,4 +1,4 @@
-"""What the student is asked to say: the posterior of search evidence, neighbours and teacher."""
+"""Training targets of the student: the posterior of search evidence, neighbours and teacher."""
 
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ HELD_OUT = 2000
 
 @dataclass
 class Targets:
-    """What is believed about each contig; sparse matrices [contigs, leaves + wide nodes].
+    """Posteriors of each contig; sparse matrices [contigs, leaves + wide nodes].
 
     Rows sum to one or are empty.
 

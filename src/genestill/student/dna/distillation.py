@@ -16,7 +16,7 @@ class Distillation(nn.Module):
     def __init__(self, student: nn.Module, settings: DistillationSettings, mean: torch.Tensor, scale: torch.Tensor):
         """Standardise the teacher's features with ``mean`` and ``scale``, float [D].
 
-        The mean squared error then counts every dimension alike, and 1.0 is the loss of a student that knows nothing.
+        The mean squared error then counts every dimension alike, and 1.0 is the loss of an uninformative student.
         """
         super().__init__()
         self.student = student

@@ -58,7 +58,7 @@ class Classifier:
     ):
         model = open_classifier(folder)
         self.embedder = Embedder(folder, device, None, batch_tokens, threads, model.base_model, dtype)
-        self.head = model.head.cpu()  # a thousand numbers a sequence are no work for a GPU
+        self.head = model.head.cpu()  # a thousand numbers per sequence are too few for a GPU
         self.classes = [model.config.id2label[code] for code in range(model.config.num_labels)]
 
     def probabilities(self, records: list[Record]) -> np.ndarray:

@@ -42,7 +42,7 @@ class Corpus:
     """The distillation set in memory, with what the teacher said about it.
 
     Attributes:
-        teacher_metadata: what the first file of the teacher says of it; empty without a teacher.
+        teacher_metadata: metadata of the first file of the teacher; empty without a teacher.
         files: the transcripts and the teacher's files that are read, by role.
 
     Raises `InputError` if the objective needs shards that are not given.
@@ -111,7 +111,7 @@ class Corpus:
     def prepare(self, rows: np.ndarray, hides_bases: bool, generator: np.random.Generator) -> Batch:
         """What a step reads of the transcripts ``rows`` and of what the teacher said about them.
 
-        Always ``inputs`` and ``mask``, int64 [B, L]: codes of the bases as the student sees them, 0 at padding. With
+        Always ``inputs`` and ``mask``, int64 [B, L]: codes of the student's input bases, 0 at padding. With
         tracks ``tracks``, float32 [B, L, 2]; by region ``regions``, int64 [B, L], -1 at padding. Where bases are
         hidden, ``hidden_row``, ``hidden_column`` and ``hidden_base``, int64 [hidden]. With pairs the same of a relative
         of each transcript under ``other_…``, and ``families``, int64 [B]. Of the teacher, where an

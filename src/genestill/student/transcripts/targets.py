@@ -1,4 +1,4 @@
-"""What the teacher says of the bases and tokens of a transcript, by its place in the distillation set."""
+"""The teacher's outputs for the bases and tokens of a transcript, by its row in the distillation set."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -62,7 +62,7 @@ class HitSums:
             float32, at the places of ``bits``.
         genes: genes with a hit, a contig: float64 [contigs].
         leaves: leaf of the label tree for each species column: int64 [species].
-        best: genes whose best hit is of the species, float32, at the places of ``bits``; None where nobody asks.
+        best: genes whose best hit is of the species, float32, at the places of ``bits``; None where it is not needed.
     """
 
     bits: sparse.csr_matrix

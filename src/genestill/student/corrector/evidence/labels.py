@@ -1,4 +1,4 @@
-"""Labels of contigs, for those whose search is not known: a label is believed in part.
+"""Evidence from labels alone, without hits: a label has a limited weight.
 
 Where hits are known, labels say nothing that is not in them.
 """
@@ -41,7 +41,7 @@ def evidence_of_labels(lineages: list[Lineage], tree: LabelTree) -> Evidence:
     return Evidence(own, nearest, sure, np.full(len(lineages), CONTENT), wide)
 
 
-# How far a label is believed when nothing is known about the search behind it.
+# Weight of a label without information about the search behind it.
 LABEL_TRUST = 0.8
 OTHER_SHARE = 0.5  # of a label that stops early: an unknown child, rather than one of the known ones
 

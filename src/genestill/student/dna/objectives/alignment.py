@@ -27,6 +27,6 @@ class Loss(nn.Module):
         ours, theirs, met = align(
             hidden, batch["teacher_features"], shared, student_keep, teacher_keep, self.settings.alignment_pooling
         )
-        # All pairs with weights, instead of those that there are: their number is not known before a GPU is asked.
+        # All pairs with weights, instead of those that there are: their number would have to be read from the GPU.
         distance = (self.projection(ours).float() - theirs).square().mean(dim=-1)
         return torch.where(met, distance, 0).sum() / met.sum().clamp(min=1)

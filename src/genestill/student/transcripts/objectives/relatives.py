@@ -16,7 +16,7 @@ def loss(batch: Batch) -> torch.Tensor:
     """-log softmax_j(cos(s_i, r_j) / temperature) at j = i, and the same with both exchanged: mean.
 
     s_i is a transcript and r_i its relative, both behind the head. Other relatives of a transcript in the batch count
-    as no stranger.
+    not as a negative example.
     """
     ours, theirs = (functional.normalize(view, dim=-1) for view in batch.views)
     own = torch.arange(len(ours), device=ours.device)
