@@ -149,7 +149,7 @@ def keep_search(
             near = fragments["fragment"].isin(near_fragments(filtered, settings))
             fragments["searched"] = near | fragments["longest"]
         write_table(aside / "fragments.parquet", fragments, FRAGMENTS)
-        select_fragments(aside, fragments.loc[fragments["searched"], "fragment"], folder / "searched")
+        select_entries(aside / "fragments", fragments.loc[fragments["searched"], "fragment"], folder / "searched")
         pinned = ["-s", settings.sensitivity, "-k", settings.kmer, "--max-seqs", CANDIDATES * settings.candidates]
         run_program(["mmseqs", "prefilter", folder / "searched", database, aside / "candidates", *pinned, *common])
         _align(aside, database, settings, threads, folder)
@@ -222,11 +222,11 @@ def near_fragments(filtered: pd.DataFrame, settings: SearchSettings) -> np.ndarr
     return filtered.loc[filtered["evalue"] <= settings.orf_filter_evalue / LEAST_LEFT, "fragment"].unique()
 
 
-def select_fragments(kept: Path, keys: Iterable[int], output: Path) -> None:
-    """Make a database of some of the kept fragments."""
+def select_entries(database: Path, keys: Iterable[int], output: Path) -> None:
+    """Make an MMseqs2 database of the entries with some keys, in the order given; a list of them stands beside it."""
     chosen = output.with_suffix(".list")
     chosen.write_text("".join(f"{key}\n" for key in keys), encoding="ascii")
-    run_program(["mmseqs", "createsubdb", chosen, kept / "fragments", output, "--subdb-mode", 1, "-v", 1])
+    run_program(["mmseqs", "createsubdb", chosen, database, output, "--subdb-mode", 1, "-v", 1])
 
 
 def _align(kept: Path, database: Path, settings: SearchSettings, threads: int, folder: Path) -> None:

@@ -44,7 +44,7 @@ from genestill.labels.kept_search import (
     near_fragments,
     read_kept,
     run_alignment,
-    select_fragments,
+    select_entries,
     write_examined,
     write_parts,
     write_settings,
@@ -195,9 +195,7 @@ class _Update:
         added = np.flatnonzero(self.difference.added)
         self.added = self.folder / "added"
         if len(added):
-            (self.folder / "added.list").write_text("".join(f"{key}\n" for key in added), encoding="ascii")
-            words = ["added.list", self.database, self.added, "--subdb-mode", 1, "-v", 1]
-            run_program(["mmseqs", "createsubdb", *words], self.folder)
+            select_entries(self.database, added, self.added)
         if self.kept.filtered is not None:
             filtered = self._filter(bool(len(added)))
             write_table(self.output / "filtered.parquet", filtered, FILTERED)
@@ -252,7 +250,7 @@ class _Update:
         tables = [former]
         if any_added:
             searched = self.fragments.loc[self.fragments["searched"], "fragment"]
-            select_fragments(self.kept.folder, searched, self.folder / "searched")
+            select_entries(self.kept.folder / "fragments", searched, self.folder / "searched")
             pinned = ["-s", self.settings.sensitivity, "-k", self.kmer, "--max-seqs", most]
             words = [self.folder / "searched", self.added, self.folder / "new", *pinned, *self.common]
             run_program(["mmseqs", "prefilter", *words])
@@ -339,10 +337,8 @@ class _Update:
         return table[columns].fillna(numbers).astype(kinds)
 
     def _again(self, name: str, keys: np.ndarray, candidates: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-        (self.folder / "again.list").write_text("".join(f"{key}\n" for key in keys), encoding="ascii")
         lists = self.folder / f"again_{name}"
-        words = [self.folder / "again.list", self.output / "candidates", lists, "--subdb-mode", 1, "-v", 1]
-        run_program(["mmseqs", "createsubdb", *words])
+        select_entries(self.output / "candidates", keys, lists)
         some = candidates[candidates["key"].isin(keys)]
         return align_kept(name, self.output, lists, some, self.database, self.settings, self.threads, self.folder)
 
@@ -470,8 +466,7 @@ def _lineages_without_added(
     with scratch_folder(folder, "without") as scratch:
         keys = targets.table["target"].to_numpy()
         stay = keys[~difference.added[keys]]
-        (scratch / "stay.list").write_text("".join(f"{key}\n" for key in stay), encoding="ascii")
-        run_program(["mmseqs", "createsubdb", "stay.list", database, "stay", "--subdb-mode", 1, "-v", 1], scratch)
+        select_entries(database, stay, scratch / "stay")
         residues = targets.by_key("residues")[stay].sum(dtype=np.int64)
         reduced = Reduced(scratch.resolve() / "stay", difference.added, float(residues / targets.residues))
         fragments = fragments_left(kept, reduced)

@@ -25,7 +25,7 @@ from genestill.core.tables import read_table, write_tsv
 from genestill.core.taxonomy import Taxonomy, read_taxonomy
 from genestill.core.virtual_references import references_of
 from genestill.labels.hits import write_hits
-from genestill.labels.kept_search import KeptSearch, best_targets, examined_rows, read_kept
+from genestill.labels.kept_search import KeptSearch, best_targets, examined_rows, read_kept, select_entries
 from genestill.labels.lineages import count_labels, write_labels
 from genestill.labels.mmseqs_results import (
     ALIGNMENT_COLUMNS,
@@ -191,9 +191,7 @@ def _left(rows: pd.DataFrame, keys: Sequence[int], reduced: Reduced) -> pd.DataF
 def _align_again(kept: KeptSearch, keys: np.ndarray, reduced: Reduced, threads: int, folder: Path) -> pd.DataFrame:
     """``lcaalign`` of some fragments in the smaller database, best first for each."""
     settings, common = kept.settings, ["--threads", threads, "-v", 1]
-    (folder / "again.list").write_text("".join(f"{key}\n" for key in keys))
-    some = ["again.list", kept.folder / "candidates", "again", "--subdb-mode", 1]
-    run_program(["mmseqs", "createsubdb", *some, "-v", 1], folder)
+    select_entries(kept.folder / "candidates", keys, folder / "again")
     among = ["--filter-file", f"{reduced.database}.index", "--positive-filter", 1, "--filter-column", 1]
     run_program(["mmseqs", "filterdb", "again", "left_again", *among, *common], folder)
     run_program(["mmseqs", "filterdb", "left_again", "first", "--extract-lines", settings.candidates, *common], folder)
