@@ -9,6 +9,7 @@ import pandas as pd
 
 from genestill.core.cells import is_missing, read_name, read_number
 from genestill.core.errors import InputError
+from genestill.core.files import write_compressed
 from genestill.core.logs import logger
 from genestill.core.near_copies import near_copies
 from genestill.core.tables import read_tsv
@@ -80,6 +81,12 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     labels = np.array([codes[label] for label in table["label"]], dtype=np.int64)
     folds = table["fold"].map(read_name).to_numpy(dtype=object) if "fold" in table.columns else None
     return TaskTable(table["sequence"].tolist(), labels, classes, split, folds)
+
+
+def write_task_table(path: str | Path, rows: pd.DataFrame) -> None:
+    """Write what `read_task_table` reads: a TSV of all columns, gzipped if the name ends in ``.gz``."""
+    with write_compressed(path) as handle:
+        rows.to_csv(handle, sep="\t", index=False)
 
 
 def keep_training_rows(table: TaskTable, rows: int | None, seed: int, path: str | Path) -> TaskTable:

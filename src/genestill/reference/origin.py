@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_compressed
 from genestill.core.lineage import RANKS
 from genestill.core.logs import logger
 from genestill.core.tables import read_tsv
+from genestill.core.task_tables import write_task_table
 from genestill.core.text import open_text
 from genestill.reference.genomes import Genome, read_genomes
 from genestill.reference.settings import OriginTaskSettings
@@ -83,8 +83,7 @@ def write_origin_task(
     table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
     counts = table.groupby(["label", "split"]).size().to_dict()
     logger.info("%s", ", ".join(f"{label} {split} {count}" for (label, split), count in counts.items()))
-    with write_compressed(output) as handle:
-        table.to_csv(handle, sep="\t", index=False)
+    write_task_table(output, table)
     return list({part.genome.name: part.genome for part in parts}.values())
 
 

@@ -13,10 +13,10 @@ import pandas as pd
 import yaml
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_compressed
 from genestill.core.logs import logger
 from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.tables import read_tsv
+from genestill.core.task_tables import write_task_table
 from genestill.reference.download import fetch
 
 COLUMNS = ("benchmark", "form", "url", "licence", "state")
@@ -49,8 +49,7 @@ def fetch_task(task: str, sources: str | Path, downloads: str | Path, output: st
         parts = list(_read_coordinates(source["url"].format(task=name), folder, Path(downloads) / "genomes"))
     whole = pd.concat(parts, ignore_index=True)
     logger.info("%s: %d rows", task, len(whole))
-    with write_compressed(output) as handle:
-        whole.to_csv(handle, sep="\t", index=False)
+    write_task_table(output, whole)
 
 
 def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame:

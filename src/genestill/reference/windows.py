@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_compressed
 from genestill.core.lineage import RANKS, format_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases, read_fasta, reverse_complement, write_fasta
+from genestill.core.task_tables import write_task_table
 from genestill.reference.genomes import Genome
 from genestill.reference.settings import WindowSettings
 
@@ -138,8 +138,7 @@ def write_clade_task(
         for genome, split in found
         for _, window in draw_windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
     ]
-    with write_compressed(output) as handle:
-        pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(handle, sep="\t", index=False)
+    write_task_table(output, pd.DataFrame(rows, columns=["sequence", "label", "split"]))
 
 
 def _clades(genomes: Sequence[Genome], rank: str, seed: int) -> list[tuple[str, list[tuple[Genome, str]]]]:

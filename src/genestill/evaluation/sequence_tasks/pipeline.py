@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.files import write_compressed
 from genestill.core.logs import logger
 from genestill.core.near_copies import find_copies
 from genestill.core.recipes import STRONGEST_BASELINE
@@ -20,7 +19,15 @@ from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
 from genestill.core.tables import read_tsv, write_table, write_tsv
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import NEAR_COPY, TaskTable, keep_rows, keep_training_rows, read_task_table, variant_of
+from genestill.core.task_tables import (
+    NEAR_COPY,
+    TaskTable,
+    keep_rows,
+    keep_training_rows,
+    read_task_table,
+    variant_of,
+    write_task_table,
+)
 from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.probe import linear_probe
@@ -87,8 +94,7 @@ def draw_rows(
             "split": table.split[chosen],
         }
     )
-    with write_compressed(output) as handle:
-        frame.to_csv(handle, sep="\t", index=False)
+    write_task_table(output, frame)
     logger.info("%s: %d of %d rows drawn", path, len(frame), len(table.split))
 
 
