@@ -33,6 +33,10 @@ def check(settings: dict) -> None:
             "both dataset.abundance and dataset.bam",
         ),
         ({"student": {"teacher": "self"}}, "student.teacher is self"),
+        (
+            {"dataset": {"contigs": "a.fna"}, "reference": {"database": "GTDB"}, "student": {"fragments": 60}},
+            "student.fragments is above 0",
+        ),
         ({"student": {"name": "MMseqs2"}}, "student.name and evaluation.labels_name are both 'MMseqs2'"),
     ],
 )

@@ -17,7 +17,6 @@ SIMULATED = [
     for name, differences in COMMUNITIES.items()
     if differences.get("reference", {}).get("simulated_genomes")
 ]
-NEW_MODELS = ("corrector-alone", "corrector-searched")
 RUNS_OF_MODEL = {
     model: seeds
     for model, seeds in config["evaluation"]["benchmark"].items()
@@ -32,7 +31,7 @@ COST_OF_PEER = {
     "cat-rule": "evaluation/run_diamond",
     "vamb-bins": "evaluation/run_vamb.seed{seed}",
     "metabuli": "evaluation/run_metabuli",
-}
+} | {model: f"evaluation/run_new_{model}" for model in KRAKEN2_OF_SIZE}
 # Section and name in the report of each figure.
 BENCHMARK_FIGURES = {
     "species_f1": ("Accuracy", "F1 at species in each community"),
@@ -260,12 +259,7 @@ rule benchmark_new_contigs:
         runtime=60,
     params:
         costs=" ".join(
-            [
-                costs(
-                    {model: RUNS_OF_MODEL.get("corrector", 1) for model in NEW_MODELS},
-                    MADE,
-                )
-            ]
+            [costs(NEW_MODELS, MADE)]
             + [
                 options(
                     cost=f"MMseqs2={COMMUNITY_RESULTS[name]}/benchmarks/labels/search_new_contigs.tsv"

@@ -277,6 +277,12 @@ def evidence_options(wildcards, input):
     return options(**{name: input[name] for name in EVIDENCE if name in input.keys()})
 
 
+def genomes_of_fragments(wildcards, input):
+    """The options that name the genomes of which fragments are cut, where any are."""
+    folder = GENOMES_FOLDER if input.genomes else None
+    return options(genomes=input.genomes, genomes_folder=folder)
+
+
 def unless_ablated(wildcards, what, files):
     """``files``, or nothing where the model of the benchmark does without ``what``."""
     return [] if what in ABLATIONS[wildcards.model] else files

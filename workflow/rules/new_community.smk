@@ -1,6 +1,6 @@
 # The student alone: contigs of a new community over the same reference, annotated by the students of the benchmark
-# without search and teacher, and beside it with a search. The genomes and what the reference lacks are the old ones,
-# abundances, contigs and their errors are new.
+# without search and teacher, and beside it with a search, and by Kraken 2 with databases of several sizes. The genomes and
+# what the reference lacks are the old ones, abundances, contigs and their errors are new.
 
 NEW = f"{RESULTS}/new"
 # The source of evidence that reads the search.
@@ -8,8 +8,10 @@ SEARCH = next(
     (name for name in config["student"]["evidence"] if EVIDENCE[name].behind_labels),
     "hits",
 )
-# The hits that each of the two ways to annotate new contigs reads: the student alone, and with a search.
-NEW_HITS = {"corrector-alone": [], "corrector-searched": f"{NEW}/labels/hits.parquet"}
+# The hits that each way to annotate new contigs reads.
+NEW_HITS = dict.fromkeys(NEW_STUDENTS, []) | {
+    "corrector-searched": f"{NEW}/labels/hits.parquet"
+}
 
 
 use rule cut_community as cut_new_community with:
@@ -74,7 +76,7 @@ use rule search_contigs as search_new_contigs with:
 
 rule predict_new_contigs:
     input:
-        model=f"{RESULTS}/student/corrector.seed{{seed}}/model",
+        model=lambda wildcards: f"{RESULTS}/student/{NEW_STUDENTS[wildcards.model]}.seed{wildcards.seed}/model",
         contigs=f"{NEW}/reference/community/contigs.fna.gz",
         index=f"{NEW}/reference/contigs.parquet",
         taxonomy=f"{RESULTS}/reference/taxonomy",
@@ -86,7 +88,7 @@ rule predict_new_contigs:
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
-        model="|".join(NEW_HITS),
+        model="|".join(NEW_STUDENTS),
         seed=r"\d+",
     conda:
         "../../envs/genestill.yaml"
@@ -107,10 +109,52 @@ rule predict_new_contigs:
         " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} --output {output:q} 2> {log:q}"
 
 
+use rule run_kraken2 as run_kraken2_of_size with:
+    input:
+        contigs=f"{NEW}/reference/community/contigs.fna.gz",
+        index=f"{NEW}/reference/contigs.parquet",
+        genomes=GENOMES,
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+    output:
+        f"{NEW}/evaluation/peers/{{model}}.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/run_new_{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/run_new_{{model}}.tsv"
+    wildcard_constraints:
+        model="|".join(KRAKEN2_OF_SIZE),
+    params:
+        genomes_folder=lambda wildcards: GENOMES_FOLDER,
+        settings=lambda wildcards: options(
+            megabytes=KRAKEN2_OF_SIZE[wildcards.model][0]
+        ),
+
+
+use rule call_peer as call_kraken2_of_size with:
+    input:
+        kraken2=f"{NEW}/evaluation/peers/{{model}}.parquet",
+        index=f"{NEW}/reference/contigs.parquet",
+        labels=f"{NEW}/labels/labels.parquet",
+        taxonomy=f"{RESULTS}/reference/taxonomy",
+        thresholds=[],
+    output:
+        predictions=f"{NEW}/student/{{model}}.seed{{seed}}/predictions.parquet",
+        labels=f"{NEW}/student/{{model}}.seed{{seed}}/labels.tsv",
+    log:
+        f"{RESULTS}/logs/student/call_new_{{model}}.seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/new_{{model}}.seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(KRAKEN2_OF_SIZE),
+        seed=r"\d+",
+    params:
+        name=lambda wildcards: f"kraken2-at{KRAKEN2_OF_SIZE[wildcards.model][1]}",
+        evidence=lambda wildcards, input: options(kraken2=input.kraken2),
+        thresholds="",
+
+
 NEW_RUNS = [
-    (model, seed)
-    for model in NEW_HITS
-    for seed in range(1, config["evaluation"]["benchmark"].get("corrector", 0) + 1)
+    (model, seed) for model, seeds in NEW_MODELS.items() for seed in range(1, seeds + 1)
 ]
 
 

@@ -23,6 +23,7 @@ rule train_corrector:
         ),
         embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
         admitted=TEACHER_ADMITTED,
+        genomes=GENOMES if STUDENT["fragments"] else [],
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
         predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
@@ -48,12 +49,13 @@ rule train_corrector:
     params:
         evidence=evidence_options,
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
+        genomes=genomes_of_fragments,
         settings=options(**select_settings(STUDENT, CorrectorSettings)),
         seed=config["seed"],
     shell:
         "python -m genestill student train-corrector --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} {params.evidence} --tree {input.tree:q}"
-        " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q}"
+        " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q} {params.genomes}"
         " {params.settings} --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
         " --output-embeddings {output.embeddings:q} 2> {log:q}"
 

@@ -2,12 +2,16 @@
 # a seed. The main recipe needs none of these rules.
 
 from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
+from genestill.evaluation.contig_peers.registry import KRAKEN2_OF_SIZE
 from genestill.evaluation.contig_peers.registry import TRAINED as TRAINED_PEERS
 from genestill.evaluation.contig_peers.registry import leave_out, peer_at
 from genestill.student.corrector.settings import published_variant
 
+# Corrector -> fragments of each genome that it learns from beside the contigs.
+FRAGMENTS = {"corrector-fragments": 60}
 # What each of them does without.
 ABLATIONS = {
+    "corrector-fragments": set(),
     "corrector": set(),
     "corrector-no-teacher": {"teacher"},
     "corrector-no-neighbours": {"neighbours"},
@@ -16,10 +20,13 @@ ABLATIONS = {
     "corrector-labels-only": set(EVIDENCE),
 }
 # What each model is in the tables; what is not named here is a control.
-KIND_OF_MODEL = dict.fromkeys([*CONTIG_PEERS, *TRAINED_PEERS], "peer") | {
+KIND_OF_MODEL = dict.fromkeys(
+    [*CONTIG_PEERS, *TRAINED_PEERS, *KRAKEN2_OF_SIZE], "peer"
+) | {
     "corrector": "student",
     "corrector-alone": "student",
     "corrector-searched": "student",
+    "corrector-fragments-alone": "student",
     "teacher-head": "teacher",
     "taxdistill-published": "peer",
 }
@@ -29,6 +36,11 @@ PUBLISHED = {
     "taxdistill-no-teacher": "none",
     "taxdistill-self": "self",
 }
+
+
+def fragments_of(model):
+    """Fragments of each genome that a corrector of the benchmark learns from."""
+    return FRAGMENTS.get(model, STUDENT["fragments"])
 
 
 use rule train_corrector as train_ablation with:
@@ -44,6 +56,7 @@ use rule train_corrector as train_ablation with:
             wildcards, "teacher", f"{TEACHER}/soft_labels.parquet"
         ),
         embeddings=lambda wildcards: unless_ablated(wildcards, "teacher", SHARDS),
+        genomes=lambda wildcards: GENOMES if fragments_of(wildcards.model) else [],
     output:
         model=directory(f"{RESULTS}/student/{{model}}.seed{{seed}}/model"),
         predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
@@ -58,10 +71,14 @@ use rule train_corrector as train_ablation with:
     params:
         evidence=evidence_options,
         soft_labels=lambda wildcards, input: options(soft_labels=input.soft_labels),
+        genomes=genomes_of_fragments,
         settings=lambda wildcards: options(
             **(
                 select_settings(STUDENT, CorrectorSettings)
-                | {"neighbours": "neighbours" not in ABLATIONS[wildcards.model]}
+                | {
+                    "neighbours": "neighbours" not in ABLATIONS[wildcards.model],
+                    "fragments": fragments_of(wildcards.model),
+                }
             )
         ),
         seed=lambda wildcards: wildcards.seed,
@@ -232,10 +249,11 @@ rule run_kraken2:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         genomes_folder=lambda wildcards: GENOMES_FOLDER,
+        settings="",
     shell:
         "python -m genestill evaluation kraken2 --contigs {input.contigs:q} --index {input.index:q}"
         " --genomes {input.genomes:q} --genomes-folder {params.genomes_folder:q} --taxonomy {input.taxonomy:q}"
-        " --threads {threads} --output {output:q} 2> {log:q}"
+        " {params.settings} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 rule run_diamond:
@@ -340,10 +358,11 @@ rule call_peer:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
+        name=lambda wildcards: wildcards.model,
         evidence=lambda wildcards: options(**peer_evidence(wildcards)),
         thresholds=lambda wildcards, input: options(thresholds=input.thresholds),
     shell:
-        "python -m genestill evaluation peer --name {wildcards.model:q} --index {input.index:q}"
+        "python -m genestill evaluation peer --name {params.name:q} --index {input.index:q}"
         " --labels {input.labels:q} --taxonomy {input.taxonomy:q} {params.evidence} {params.thresholds}"
         " --output {output.predictions:q} --output-tsv {output.labels:q} 2> {log:q}"
 
@@ -458,6 +477,22 @@ use rule compare_with_amber as compare_benchmark_with_amber with:
     params:
         models=["MMseqs2", *(model for model, _ in AMBER_RUNS)],
         seed="--seed 1",
+
+
+# How the contigs of a new community are annotated -> the corrector that does it.
+NEW_STUDENTS = {
+    "corrector-alone": "corrector",
+    "corrector-searched": "corrector",
+    "corrector-fragments-alone": "corrector-fragments",
+}
+# The same, and Kraken 2 with databases of several sizes -> number of seeds.
+NEW_MODELS = {
+    model: seeds
+    for model, student in NEW_STUDENTS.items()
+    if (seeds := config["evaluation"]["benchmark"].get(student, 0))
+}
+if "kraken2" in config["evaluation"]["benchmark"] and "kraken2" not in LEFT_OUT:
+    NEW_MODELS |= dict.fromkeys(KRAKEN2_OF_SIZE, 1)
 
 
 # New contigs are cut from the genomes that this community was cut from.

@@ -71,6 +71,11 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
         )
     if dataset["abundance"] and dataset["bam"]:
         raise InputError("configuration: both dataset.abundance and dataset.bam are given; expected one of them")
+    if student["fragments"] and dataset["contigs"] is not None and not reference["genomes"]:
+        raise InputError(
+            "configuration: student.fragments is above 0, but the genomes to cut them from are not known; expected "
+            "reference.genomes, or student.fragments: 0"
+        )
     if student["teacher"] == "self" and student["objective"] != "published":
         raise InputError(
             "configuration: student.teacher is self, which is for the objective published only; expected embeddings or "

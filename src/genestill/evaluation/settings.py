@@ -160,6 +160,13 @@ class AdmissionSettings(Settings):
 
 
 @dataclass(frozen=True)
+class Kraken2SizeSettings(Settings):
+    """How large the database of Kraken 2 may be."""
+
+    megabytes: int = setting(0, "Largest hash table of Kraken 2's database; 0 for no limit.", unit="MB", minimum=0)
+
+
+@dataclass(frozen=True)
 class Kraken2ReferenceSettings(Settings):
     """On how many virtual references Kraken 2 is run."""
 

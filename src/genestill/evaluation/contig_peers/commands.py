@@ -2,7 +2,7 @@
 
 from genestill.core.options import add_contigs_and_index, add_seed, thread_count
 from genestill.core.settings import add_settings, settings_of
-from genestill.evaluation.settings import Kraken2ReferenceSettings
+from genestill.evaluation.settings import Kraken2ReferenceSettings, Kraken2SizeSettings
 
 
 def add_commands(commands) -> None:
@@ -21,6 +21,7 @@ def _add_kraken2(commands) -> None:
     summary = "build a Kraken 2 database of the reference genomes and classify contigs at several confidences"
     parser = commands.add_parser("kraken2", help=summary, description=summary)
     _add_sources_of_kraken2(parser)
+    add_settings(parser, Kraken2SizeSettings)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="a taxid per contig and confidence")
     parser.set_defaults(run=_run_kraken2)
 
@@ -45,7 +46,8 @@ def _sources_of_kraken2(options) -> tuple[str, str, str, str, str, tuple[float, 
 def _run_kraken2(options) -> None:
     from genestill.evaluation.contig_peers.kraken2 import run_kraken2
 
-    run_kraken2(*_sources_of_kraken2(options), options.output)
+    megabytes = settings_of(Kraken2SizeSettings, options).megabytes
+    run_kraken2(*_sources_of_kraken2(options), options.output, megabytes=megabytes)
 
 
 def _add_kraken2_virtual(commands) -> None:

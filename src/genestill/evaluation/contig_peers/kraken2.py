@@ -33,6 +33,7 @@ def run_kraken2(
     threads: int,
     output: str | Path,
     withheld: Sequence[Lineage] = (),
+    megabytes: int = 0,
 ) -> None:
     """Build a database of the genomes, classify the contigs at every ``--confidence``, write `KRAKEN2_CALLS`.
 
@@ -46,6 +47,8 @@ def run_kraken2(
         threads: of Kraken 2.
         output: the table; a contig without a label has taxid 0.
         withheld: clades whose genomes are left out, as lineages that end at the rank of the clade.
+        megabytes: largest size of its hash table (``--max-db-size``, 10^6 bytes); 0 for no limit. Where it is too small
+            for all minimizers, ``kraken2-build`` keeps a sample of them.
 
     Raises:
         InputError: a program is missing; a genome without a file or a taxid.
@@ -77,7 +80,8 @@ def run_kraken2(
                     handle.write(f">{name}_{number}|kraken:taxid|{taxid_of[name]}\n{sequence}\n")
         where = ["--db", database, "--threads", threads]
         run_program([build, "--add-to-library", library.resolve(), "--no-masking", *where], scratch)
-        run_program([build, "--build", *where], scratch)
+        size_limit = ["--max-db-size", megabytes * 1_000_000] if megabytes else []
+        run_program([build, "--build", *size_limit, *where], scratch)
         parts = []
         for confidence in confidences:
             said = scratch / "kraken2.out"

@@ -86,6 +86,9 @@ PEERS = {
 }
 # Peers that a rule trains on labels -> the evidence that these labels come from.
 TRAINED = {"taxometer": (), "taxometer-kraken2": ("kraken2",)}
+# Kraken 2 beside students that annotate without a database: name -> size of its own (MB), --confidence. The confidences
+# were chosen on a community of the builder's seed 11: from a sample of the minimizers few of a contig are found.
+KRAKEN2_OF_SIZE = {"kraken2-10mb": (10, 0.0), "kraken2-40mb": (40, 0.05), "kraken2-150mb": (150, 0.05)}
 # What makes the evidence of the peers.
 PROGRAMS = {
     "kraken2": Program("kraken2", "Debian or bioconda: kraken2"),

@@ -90,6 +90,8 @@ def _add_train(commands) -> None:
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
+    parser.add_argument("--genomes", metavar="TSV", help="the reference's genomes (column file), for --fragments")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files of the genomes lie")
     add_settings(parser, CorrectorSettings)
     add_seed(parser)
     parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
@@ -111,6 +113,8 @@ def _run_train(options) -> dict:
         evidence=_evidence(options),
         soft_labels=options.soft_labels,
         embeddings=_embeddings(options),
+        genomes=options.genomes,
+        genomes_folder=options.genomes_folder,
     )
     return learn(
         sources,

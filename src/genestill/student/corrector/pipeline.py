@@ -19,6 +19,7 @@ from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import write_history
 from genestill.student.corrector.evidence.source import read_evidence
 from genestill.student.corrector.features import Contigs, evidence_arrays, read_contigs
+from genestill.student.corrector.fragments import cut_fragments
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.neighbours import neighbours_in_sample
 from genestill.student.corrector.prediction import predict_lineages, representations
@@ -36,8 +37,9 @@ from genestill.student.corrector.training import train_corrector
 class Sources:
     """The files that the recipe learns from; `table_schemas` says what is in each.
 
-    ``evidence`` has the table of each source (`settings.EVIDENCE`) that there is. ``abundance``, ``soft_labels`` and
-    ``embeddings`` (in the order of the index) may be None.
+    ``evidence`` has the table of each source (`settings.EVIDENCE`) that there is. ``abundance``, ``soft_labels``,
+    ``embeddings`` (in the order of the index), and ``genomes`` (table of the reference's genomes) with
+    ``genomes_folder`` may be None.
     """
 
     contigs: str | Path
@@ -49,11 +51,14 @@ class Sources:
     evidence: dict[str, str | Path] = field(default_factory=dict)
     soft_labels: str | Path | None = None
     embeddings: Embeddings | None = None
+    genomes: str | Path | None = None
+    genomes_folder: str | Path | None = None
 
     def files(self) -> dict[str, str | Path]:
         """The files, by role."""
         given = {role: path for role, path in vars(self).items() if path is not None}
         evidence, shards = given.pop("evidence"), given.pop("embeddings", None)
+        given.pop("genomes_folder", None)
         numbered = enumerate(shards.paths if shards is not None else ())
         return given | evidence | {f"embeddings {number}": path for number, path in numbered}
 
@@ -93,7 +98,15 @@ def learn(
     targets = build_targets(sources, contigs, tree, training.neighbours, seed)
     described = asdict(training) | {"seed": seed}
     checkpoint = Checkpoint(f"{model}.checkpoint", described, sources.files(), sources.teacher())
-    student, history = train_corrector(contigs, targets, tree, training, seed, checkpoint)
+    fragments = None
+    if training.fragments:
+        if sources.genomes is None or sources.genomes_folder is None:
+            raise InputError("fragments: the genomes of the reference are not given; expected --genomes")
+        random = np.random.default_rng((seed, 3))
+        fragments = cut_fragments(
+            sources.genomes, sources.genomes_folder, sources.taxonomy, tree, contigs.lengths, training.fragments, random
+        )
+    student, history = train_corrector(contigs, targets, tree, training, seed, checkpoint, fragments)
     inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
     table = predict_lineages(student, inputs, contigs.ids)
     student.config.teacher = sources.teacher()

@@ -72,6 +72,12 @@ class CorrectorSettings(Settings):
     layers: int = setting(2, "Number of hidden layers (posterior objective).", minimum=1)
     learning_rate: float = setting(3e-3, "Peak learning rate of AdamW (posterior objective).", exclusive_minimum=0)
     threshold: float = setting(0.5, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
+    fragments: int = setting(
+        0,
+        "Fragments of each genome of the reference that the corrector learns from beside the contigs (posterior "
+        "objective), as long as these. They teach it to name new contigs without a search.",
+        minimum=0,
+    )
     batch_size: int = 256
     weight_decay: float = 1e-3
     dropout: float = 0.1

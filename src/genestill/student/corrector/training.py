@@ -1,8 +1,11 @@
 """Training of the corrector on the posterior of label, search evidence, neighbours and teacher."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 
 from genestill.core.errors import InputError
 from genestill.core.label_tree import LabelTree
@@ -13,6 +16,7 @@ from genestill.core.training.loop import train
 from genestill.core.training.optimizer import AdamW, RowAdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.corrector.features import Contigs, evidence_arrays
+from genestill.student.corrector.fragments import Fragments
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector, CorrectorConfig
 from genestill.student.corrector.settings import CorrectorSettings
@@ -32,10 +36,13 @@ def train_corrector(
     settings: CorrectorSettings,
     seed: int,
     checkpoint: Checkpoint | None = None,
+    fragments: Fragments | None = None,
 ) -> tuple[Corrector, pd.DataFrame]:
     """Train a corrector whose softmax over leaves matches ``targets.posterior``.
 
-    Contigs without a target (nothing is known about them or their neighbours) do not take part. Up to `MOST_LEAVES`
+    Contigs without a target (nothing is known about them or their neighbours) do not take part. ``fragments`` are
+    shown beside the contigs, once in each epoch, without abundances and without evidence; they are neither held out nor
+    standardise the inputs. Up to `MOST_LEAVES`
     leaves, every step sees all of them (`FullSoftmax`); of a larger tree it sees those that its contigs name, and a
     sample of the others (`SampledSoftmax`).
 
@@ -62,17 +69,22 @@ def train_corrector(
     )
     student = Corrector(config, tree)
     joined = torch.from_numpy(np.hstack(list(groups.values())))
+    contig_count = len(joined)
     student.mean.copy_(joined.mean(dim=0))
     student.scale.copy_(joined.std(dim=0).clamp(min=1e-6))
     del joined
     student.leaf_prior.copy_(torch.from_numpy(targets.prior))
-    inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
     known = np.flatnonzero(np.diff(targets.posterior.indptr))
     if len(known) < 10:
         raise InputError(f"only {len(known)} contigs have a label or a hit; expected at least 10 to learn from")
     known = np.random.default_rng((seed, 0)).permutation(known)
     held_out, training = np.split(known, [min(int(settings.held_out * len(known)), MOST_HELD_OUT)])
     held_out = torch.from_numpy(held_out)
+    if fragments is not None:
+        groups, targets = _with_fragments(groups, targets, fragments)
+        training = np.append(training, np.arange(contig_count, contig_count + len(fragments)))
+    inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
+    inputs.present[contig_count:, [name != "composition" for name in groups]] = 0.0
     shuffled = ShuffledRows(len(training), min(settings.batch_size, len(training)), seed)
     ends = shuffled.ends(settings.epochs)
     schedule = Schedule(ends[-1], settings.learning_rate, WARM_UP, START, END, rise="cosine")
@@ -112,7 +124,7 @@ def train_corrector(
         config.temperature = float(TEMPERATURES[int(np.argmin(losses))])
     last = history.iloc[-1]
     logger.info(
-        "student: %d contigs, %d leaves, loss %.3f, held-out %s, temperature %.2f, %.1f s",
+        "student: %d contigs and fragments, %d leaves, loss %.3f, held-out %s, temperature %.2f, %.1f s",
         len(training),
         config.leaves,
         history["loss"].iloc[ends[-2] if len(ends) > 1 else 0 :].mean(),
@@ -121,3 +133,18 @@ def train_corrector(
         last["seconds"],
     )
     return student, history
+
+
+def _with_fragments(
+    groups: dict[str, np.ndarray], targets: Targets, fragments: Fragments
+) -> tuple[dict[str, np.ndarray], Targets]:
+    """Inputs and targets of the contigs, and after them those of fragments: no abundances, no evidence, one leaf."""
+    more = {name: np.zeros((len(fragments), values.shape[1]), values.dtype) for name, values in groups.items()}
+    more["composition"] = fragments.composition
+    nothing = sparse.csr_matrix((len(fragments), targets.posterior.shape[1]))
+    ends = np.arange(len(fragments) + 1)
+    certain = sparse.csr_matrix((np.ones(len(fragments)), fragments.leaves, ends), shape=nothing.shape)
+    joined = {name: np.vstack([values, more[name]]) for name, values in groups.items()}
+    own, posterior = ([targets.own, nothing], [targets.posterior, certain])
+    own, posterior = (sparse.vstack(parts, format="csr") for parts in (own, posterior))
+    return joined, replace(targets, own=own, posterior=posterior)

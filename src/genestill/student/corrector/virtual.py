@@ -35,7 +35,7 @@ def learn_virtual(
     Args:
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
             tree and hits are those of each reference.
-        training: see `CorrectorSettings`.
+        training: see `CorrectorSettings`; these correctors do not learn from fragments of genomes.
         withheld: table that ``reference withheld`` wrote.
         community: in that table.
         both_halves: whether correctors of the fitting half are trained as well as those of the judging half.
@@ -46,6 +46,7 @@ def learn_virtual(
     Raises:
         InputError: the table has no row for the community; what `learn` refuses.
     """
+    training = replace(training, fragments=0)
     references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []

@@ -1,0 +1,81 @@
+"""Fragments of the reference's genomes, from which a corrector learns to name contigs without a search."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genestill.core.errors import InputError
+from genestill.core.label_tree import LabelTree
+from genestill.core.logs import log_counts
+from genestill.core.sequences import genome_name, read_fasta
+from genestill.core.tables import read_tsv
+from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
+from genestill.student.corrector.composition import composition_of
+from genestill.student.corrector.evidence.hits import leaves_of_taxids
+
+
+@dataclass
+class Fragments:
+    """Fragments of known origin: composition, float32 [m, 103], and their leaves of the label tree, int64 [m]."""
+
+    composition: np.ndarray
+    leaves: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.leaves)
+
+
+def cut_fragments(
+    genomes: str | Path,
+    folder: str | Path,
+    taxonomy: str | Path,
+    tree: LabelTree,
+    lengths: np.ndarray,
+    number: int,
+    random: np.random.Generator,
+) -> Fragments:
+    """Cut ``number`` fragments of each genome whose species is a leaf of the tree.
+
+    A genome whose species the tree lacks is left out and counted: no label and no hit names it. A fragment lies
+    anywhere in the genome; it ends where its sequence ends.
+
+    Args:
+        genomes: table of genomes with the column ``file``.
+        folder: where these files lie.
+        taxonomy: folder that ``reference taxonomy`` wrote.
+        tree: the label tree.
+        lengths: lengths of contigs (bp); each fragment has the length of one of them, drawn evenly.
+        number: of fragments of a genome.
+        random: draws lengths and places.
+
+    Raises:
+        InputError: a genome without a taxid, or no genome's species is in the tree.
+    """
+    lineages, taxid_of = read_lineages(taxonomy), read_taxids_of_genomes(taxonomy)
+    leaf_of = dict(zip(*(values.tolist() for values in leaves_of_taxids(lineages, tree)), strict=True))
+    files, leaves = [], []
+    table = read_tsv(genomes, ["file"])
+    for file in table["file"]:
+        taxid = taxid_of.get(genome_name(file))
+        if taxid is None:
+            raise InputError(f"{genomes}: the genome {genome_name(file)!r} is not in {taxonomy}/genomes.tsv")
+        if int(taxid) in leaf_of:
+            files.append(Path(folder) / file)
+            leaves.append(leaf_of[int(taxid)])
+    log_counts("fragments", {"genomes": len(files), "left out": len(table) - len(files), "of each": number})
+    if not files:
+        raise InputError(f"{genomes}: no genome is of a species that a label or a hit names; expected one at least")
+    sequences = (piece for file in files for piece in _pieces(file, lengths, number, random))
+    return Fragments(composition_of(sequences), np.repeat(np.array(leaves, dtype=np.int64), number))
+
+
+def _pieces(file: Path, lengths: np.ndarray, number: int, random: np.random.Generator) -> Iterator[str]:
+    records = [sequence for _, sequence in read_fasta(file)]
+    sizes = np.array([len(sequence) for sequence in records], dtype=float)
+    for record, length in zip(
+        random.choice(len(records), number, p=sizes / sizes.sum()), random.choice(lengths, number), strict=True
+    ):
+        start = int(random.integers(0, max(1, len(records[record]) - int(length) + 1)))
+        yield records[record][start : start + int(length)]
