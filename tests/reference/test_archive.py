@@ -108,7 +108,7 @@ def test_a_pattern_without_a_file_and_a_name_given_twice_are_refused(tmp_path):
     archive = make_tar(tmp_path / "a.tar", [("a", b"1"), ("b", b"1"), ("b", b"2")])
     with pytest.raises(InputError, match=r"no file that matches \*\.fasta"):
         unpack(archive, tmp_path / "out", ["a", "*.fasta"])
-    with pytest.raises(InputError, match="holds 'b' twice"):
+    with pytest.raises(InputError, match="has 'b' twice"):
         unpack(archive, tmp_path / "out")
 
 

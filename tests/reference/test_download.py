@@ -123,7 +123,7 @@ def test_a_server_that_answers_500_is_asked_again(server, tmp_path):
 
 def test_a_server_that_keeps_answering_500_ends_in_a_sentence(server, tmp_path):
     server.script = ["500"] * 9
-    with pytest.raises(InputError, match=r"answered 500 .* given up after 3 attempts"):
+    with pytest.raises(InputError, match=r"answered 500 .* given up after 3 consecutive attempts"):
         get(server, tmp_path / "data.bin")
     assert len(server.ranges) == 3
 
@@ -214,7 +214,7 @@ def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path):
     server.script = ["trickle"] * 9
-    with pytest.raises(InputError, match=r"only \d+ bytes came from the server .* given up after 2 attempts"):
+    with pytest.raises(InputError, match=r"only \d+ bytes came from the server .* given up after 2 consecutive attempts"):
         get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
 
 
