@@ -214,7 +214,7 @@ def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path):
     server.script = ["trickle"] * 9
-    with pytest.raises(InputError, match=r"only \d+ bytes came from the server .* given up after 2 consecutive attempts"):
+    with pytest.raises(InputError, match=r"only \d+ bytes came from the server .* after 2 consecutive attempts"):
         get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
 
 

@@ -214,7 +214,9 @@ def test_overlapping_work_and_a_halved_batch_give_the_table_of_the_plain_loop(tm
     embed_fasta(tmp_path / "in.fa", folder, tmp_path / "halved", threads=1)
     whole, halved = (np.stack(pd.read_parquet(tmp_path / name)["embedding"]) for name in ("plain", "halved"))
     np.testing.assert_allclose(halved.astype(float), whole.astype(float), rtol=2e-3, atol=2e-3)
-    assert any("student embed: the memory of cpu does not hold" in record.getMessage() for record in caplog.records)
+    assert any(
+        "student embed: a batch does not fit into the memory of cpu" in record.getMessage() for record in caplog.records
+    )
 
 
 @pytest.mark.slow
