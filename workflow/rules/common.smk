@@ -283,6 +283,11 @@ def genomes_of_fragments(wildcards, input):
     return options(genomes=input.genomes, genomes_folder=folder)
 
 
+def fragments_of(model):
+    """Fragments of each genome that a corrector of the benchmark learns from."""
+    return FRAGMENTS.get(model, STUDENT["fragments"])
+
+
 def unless_ablated(wildcards, what, files):
     """``files``, or nothing where the model of the benchmark does without ``what``."""
     return [] if what in ABLATIONS[wildcards.model] else files

@@ -422,7 +422,7 @@ rule summarise_taxonomy:
             lineage_of_every_contig=input.exported
             and f"{input.exported}/predictions.tsv",
             share_of_each_sample_that_the_reference_lacks=next(
-                (file for file in input.ledger if file.endswith("/novelty.tsv")), None
+                (file for file in input.ledger if file.endswith("novelty.tsv")), None
             ),
             groups_of_contigs_that_are_probably_new=next(
                 (file for file in input.ledger if file.endswith("novel_groups.tsv")),

@@ -38,11 +38,6 @@ PUBLISHED = {
 }
 
 
-def fragments_of(model):
-    """Fragments of each genome that a corrector of the benchmark learns from."""
-    return FRAGMENTS.get(model, STUDENT["fragments"])
-
-
 use rule train_corrector as train_ablation with:
     input:
         unpack(evidence_unless_ablated),
