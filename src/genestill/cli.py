@@ -1,7 +1,7 @@
 """The command line: ``genestill STAGE COMMAND``.
 
-Each stage brings its own ``commands`` module with ``add_commands(subparsers)``; heavy libraries are
-imported inside the functions that run, so that ``--help`` answers at once.
+Each stage has a module ``commands`` with a function ``add_commands(subparsers)``. Heavy libraries are imported inside
+the functions that use them, so that ``--help`` is fast.
 """
 
 import argparse
@@ -55,7 +55,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Assemble the parser of the whole program from its stages' ``commands`` modules."""
+    """Build the parser of all commands from the ``commands`` modules of the stages."""
     parser = argparse.ArgumentParser(
         prog="genestill",
         description=genestill.__doc__,
@@ -88,7 +88,7 @@ def _add_run(stages) -> None:
         description=f"{summary}. Results, logs and environments are written to the current folder.",
         epilog="example: genestill run --configfile mine.yaml --cores 8 --use-conda",
         add_help=False,
-        prefix_chars="\0",  # nothing that follows is an option of ours
+        prefix_chars="\0",  # all options that follow are Snakemake's
     )
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="…", help="arguments for snakemake: snakemake --help"
@@ -124,19 +124,19 @@ def _run_reproduce(options) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code (see ``EXIT_CODES``). Ctrl-C ends the process, with one line."""
+    """Run one command and return its exit code (see ``EXIT_CODES``). On Ctrl-C, print one line and end the process."""
     try:
         return _run(arguments)
     except KeyboardInterrupt:
         print("genestill: stopped; what is half written has not got its name", file=sys.stderr)
-        # By the signal itself, so that the shell or program that waits knows that it was interrupted, not failed.
+        # Ended by the signal itself, so that the calling shell or program sees an interruption and not a failure.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
-        return 130  # where a program that started this one keeps the signal blocked
+        return 130  # if the parent process has blocked the signal
 
 
 def _run(arguments: list[str] | None) -> int:
-    # Small networks lose more to threads that spin for work than they gain from the second core.
+    # For small networks, threads that wait actively cost more time than a second core saves.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
     options = build_parser().parse_args(arguments)
@@ -145,7 +145,7 @@ def _run(arguments: list[str] | None) -> int:
         with streams_as_files(vars(options)):
             refuse_changed(inputs_of(vars(options)))
             began = time.time()
-            # A process that is killed between its output and its record would leave a record of other files.
+            # Without this, a process killed after its output and before its record would leave an outdated record.
             with taken_away(earlier_record(vars(options))):
                 found = options.run(options)
             record_command(arguments, vars(options), found, began)

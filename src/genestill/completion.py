@@ -1,19 +1,19 @@
-"""Shell completion: ``genestill --print-completion bash`` prints a script for the shell to read."""
+"""Shell completion: ``genestill --print-completion bash`` prints a completion script."""
 
 import argparse
 
 SHELLS = ("bash", "zsh", "tcsh")
-# What an option takes, by the word its help shows for it; the rest completes nothing.
+# The kind of completion of an option, by its metavar; options with other metavars are not completed.
 _FOLDER_METAVARS = {"FOLDER"}
 _FILE_METAVARS = {"FASTA", "PARQUET", "TSV", "JSON", "YAML", "BAM", "FILE", "ONNX", "SVG", "TXT"}
 
 
 class PrintCompletion(argparse.Action):
-    """Print the completion script of the whole program for one shell, and exit."""
+    """Print the completion script of all commands for one shell, and exit."""
 
     def __call__(self, parser, namespace, shell, option_string=None):
         """Print and exit with 0; ``shell`` is one of `SHELLS`."""
-        # Imported here: jobs in environments of their own have no use for it.
+        # Imported here because it is not installed in the environments of single jobs.
         import shtab
 
         kinds = dict.fromkeys(_FOLDER_METAVARS, shtab.DIRECTORY) | dict.fromkeys(_FILE_METAVARS, shtab.FILE)
@@ -25,7 +25,7 @@ class PrintCompletion(argparse.Action):
 
 
 def _actions(parser: argparse.ArgumentParser):
-    """Every option and argument of a parser and of the parsers under it."""
+    """All options and arguments of a parser and of its subparsers."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for below in action.choices.values():

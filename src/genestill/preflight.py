@@ -1,7 +1,7 @@
-"""What a configuration is refused for before the first job, whatever its recipe.
+"""Checks of a configuration before the first job, for all recipes.
 
-It stands above the stages, since some of its checks are those of a stage: the tasks of a benchmark, embeddings that
-another program has stored.
+This module is above the stages because it uses checks of some stages: the tasks of a benchmark, and embeddings stored
+by other programs.
 """
 
 from pathlib import Path
@@ -16,14 +16,14 @@ from genestill.student.corrector.settings import EVIDENCE
 
 
 def accept(settings: dict, root: str | Path) -> dict:
-    """The whole configuration behind ``settings``, once nothing speaks against running it.
+    """Check ``settings`` and return the complete configuration.
 
     Args:
-        settings: the user's configuration, as read from YAML; relative paths in it start in the working directory.
+        settings: the user's configuration, as read from YAML; relative paths start in the working directory.
         root: the folder with config/recipes, workflow/schemas and resources.
 
     Returns:
-        A new dict with all defaults, as `complete_configuration` makes it.
+        A new dict with all defaults, from `complete_configuration`.
 
     Raises:
         InputError: what is wrong, with the key; see the functions that are called here.
@@ -31,7 +31,7 @@ def accept(settings: dict, root: str | Path) -> dict:
     root = Path(root)
     schemas, resources = root / "workflow" / "schemas", root / "resources"
     configuration = with_initial_students(complete_configuration(settings, root / "config" / "recipes", schemas))
-    # Snakemake does not miss an input file whose outputs are there already, so a mistyped path would go unnoticed.
+    # Snakemake does not report a missing input file if the outputs exist, so a wrong path would not be noticed.
     refuse_missing_paths(configuration, schemas, resources / "teachers.yaml")
     refuse_contradictions(configuration)
     _refuse_unknown_tasks(configuration, resources / "sequence_tasks.tsv")
@@ -44,7 +44,7 @@ def accept(settings: dict, root: str | Path) -> dict:
 
 
 def require_recipe(target: str, configuration: dict) -> None:
-    """Raise `InputError` if the recipe of a configuration does not end in ``target``."""
+    """Raise `InputError` if the recipe of a configuration has another target than ``target``."""
     recipe = configuration["recipe"]
     if target_of(recipe) != target:
         raise InputError(
@@ -54,10 +54,10 @@ def require_recipe(target: str, configuration: dict) -> None:
 
 
 def _refuse_unknown_tasks(configuration: dict, catalogue: Path) -> None:
-    """Tasks of a published benchmark must be tasks that it has."""
+    """Refuse tasks that the published benchmark does not have."""
     tasks = configuration["dna"]["tasks"]
     if tasks and configuration["recipe"] in ("had", "seqlens"):
-        # Imported here: it brings pandas, which no other recipe's start waits for.
+        # Imported here because it loads pandas, which other recipes do not need at the start.
         from genestill.evaluation.sequence_tasks.tables import published_protocols
 
         try:
@@ -67,10 +67,10 @@ def _refuse_unknown_tasks(configuration: dict, catalogue: Path) -> None:
 
 
 def _refuse_unfit_embeddings(configuration: dict) -> None:
-    """Stored embeddings that are there already must hold what the students need; the others are looked at later."""
+    """Refuse existing stored embeddings that lack what the students need; others are checked later."""
     stored = configuration["teacher"]["embeddings"]
     if stored:
-        # Imported here: it brings pandas and pyarrow, which no other run's start waits for.
+        # Imported here because it loads pandas and pyarrow, which other runs do not need at the start.
         from genestill.teacher.stored import find_stored
 
         for sequences, representations in asked_of_teacher(configuration).items():
@@ -79,7 +79,7 @@ def _refuse_unfit_embeddings(configuration: dict) -> None:
 
 
 def _refuse_to_replace_predictions(configuration: dict) -> None:
-    """Predictions that lie where the student's will go must be the workflow's own."""
+    """Refuse predictions at the path of the student's predictions that the workflow did not make."""
     if target_of(configuration["recipe"]) == "taxdistill":
         results, name = results_folder(configuration), configuration["student"]["name"]
         predictions, log = f"{results}/student/{name}/predictions.parquet", f"{results}/logs/student/train_{name}.log"
@@ -87,7 +87,7 @@ def _refuse_to_replace_predictions(configuration: dict) -> None:
 
 
 def _refuse_evidence(configuration: dict) -> None:
-    """What is aligned to the reference's genomes needs to know them, and one search is evidence once."""
+    """Refuse alignments without the reference's genomes, and the same search as evidence twice."""
     if configuration["recipe"] != "taxdistill":
         return
     evidence = configuration["student"]["evidence"]
@@ -105,7 +105,7 @@ def _refuse_evidence(configuration: dict) -> None:
 
 
 def _refuse_update(configuration: dict) -> None:
-    """A search is carried over for the same contigs, from another run whose search was kept."""
+    """Refuse to reuse a search unless it is a stored search of another run for the same contigs."""
     former = configuration["labels"]["update_from"]
     if former is None:
         return
@@ -128,7 +128,7 @@ def _refuse_update(configuration: dict) -> None:
 
 
 def _refuse_teacher_that_passed_with_more(configuration: dict) -> None:
-    """A teacher that was checked before must be below the present limit; it is not checked again."""
+    """Refuse a teacher that was checked before with a value above the present limit; it is not checked again."""
     share = configuration["teacher"]["check"]["maximum_relative_loss"]
     file = Path(results_folder(configuration)) / "teacher" / configuration["teacher"]["name"] / "check.json"
     if share is None or not file.is_file():

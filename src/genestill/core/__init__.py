@@ -1,1 +1,1 @@
-"""The core: what all stages use and what uses none of them."""
+"""The core: modules that all stages use and that import no stage."""

@@ -5,34 +5,37 @@ import numpy as np
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 
-# Letters for A, C, G, T and for every other IUPAC letter; the first that a tokenizer reads is used.
+# Letters for A, C, G, T and for all other IUPAC letters. The first alphabet that a tokenizer can read is used.
 ALPHABETS = {"ACGTN": "DNA", "ACGUN": "RNA", "acgtn": "lower-case DNA", "acgun": "lower-case RNA"}
 UNKNOWN_TOKENS = ("[UNK]", "<unk>", "<UNK>", "unk")
 
-# As long as a window: tokenizers of words give up on long ones only.
+# As long as a window, because word tokenizers fail only on long inputs.
 _PROBE = "".join("ACGT"[base] for base in np.random.default_rng(0).integers(0, 4, 2048))
 
 
 def spell(sequence: str, alphabet: str) -> str:
-    """``sequence`` in the letters of an alphabet: U is T, case does not count, other IUPAC letters are N."""
+    """Write ``sequence`` in the letters of an alphabet: U is read as T, case is ignored, other letters are N."""
     letters = np.frombuffer(alphabet.encode(), dtype=np.uint8)
     return letters[encode_bases(sequence)].tobytes().decode()
 
 
 def read_back(token: str, alphabet: str) -> str:
-    """A token that is spelt in an alphabet as A, C, G, T and N; any other token as it is."""
+    """Translate a token from an alphabet to A, C, G, T and N; tokens with other letters are returned unchanged."""
     return token.translate(str.maketrans(alphabet, "ACGTN")) if token and set(token) <= set(alphabet) else token
 
 
 def find_alphabet(backend, unknown: int | None = None) -> str:
-    """The first of ``ALPHABETS`` in which a tokenizer (of the library tokenizers) reads all bases.
+    """Find the first of ``ALPHABETS`` in which a tokenizer (of the library tokenizers) reads all bases.
 
     Args:
-        backend: without truncation and padding.
-        unknown: id of its unknown token, besides those called as in ``UNKNOWN_TOKENS``.
+        backend: the tokenizer, without truncation and padding.
+        unknown: id of its unknown token, in addition to the names in ``UNKNOWN_TOKENS``.
+
+    Returns:
+        A key of ``ALPHABETS``.
 
     Raises:
-        InputError: in every alphabet some base is unknown to it, or is skipped.
+        InputError: in every alphabet, at least one base is unknown to the tokenizer or skipped.
     """
     strange = {unknown, *(backend.token_to_id(token) for token in UNKNOWN_TOKENS)} - {None}
     for alphabet in ALPHABETS:

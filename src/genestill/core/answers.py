@@ -1,4 +1,4 @@
-"""The last lines of a run: its table, where to read on, and the command of the report."""
+"""The last lines of a run: its table, the paths of results, and the command for the report."""
 
 from pathlib import Path
 
@@ -8,15 +8,16 @@ from genestill.core.text import read_text
 def format_answer(
     table: str | Path, places: dict[str, str | Path], report: str, sentence: str | Path | None = None
 ) -> str:
-    """What a run has found, as text for the terminal.
+    """Format the main result of a run as text for the terminal.
 
     Args:
-        table: text file, shown whole.
-        places: a word -> the file or folder to open; those that are not there are left out.
+        table: text file, shown completely.
+        places: label -> file or folder; paths that do not exist are left out.
         report: the command that writes the report.
-        sentence: text file whose first line stands above the table; left out where it is not there.
+        sentence: text file whose first line is shown above the table, if the file exists.
 
-    Returns an empty text where the table is not there: the run had another target.
+    Returns:
+        The text; empty if the table does not exist, because the run had another target.
     """
     if not Path(table).is_file():
         return ""

@@ -1,4 +1,4 @@
-"""Tokenizers over nucleotides in one file: byte pairs, as GenomeOcean, DNABERT-2 and seqLens read, and k-mers."""
+"""Nucleotide tokenizers in one file: byte pairs, as in GenomeOcean, DNABERT-2 and seqLens, and k-mers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ def train_bpe(
 ) -> PreTrainedTokenizerFast:
     """Learn a byte-pair vocabulary over nucleotides.
 
-    Sequences are read in upper case, with T for U and N for the other IUPAC letters. Every N is a token of its own, and
-    no merge crosses it. A sequence stands between ``[CLS]`` and ``[SEP]``.
+    Sequences are converted to upper case, with T for U and N for other IUPAC letters. Each N is a separate token, and
+    no merge contains an N. A sequence is enclosed in ``[CLS]`` and ``[SEP]``.
 
     Args:
-        sequences: bases. Each counts as one word, so shorter pieces train faster and take less memory.
-        vocabulary: number of tokens, the five special ones included; a small corpus may give fewer.
-        model_max_length: tokens that the model takes; None for any number.
+        sequences: bases. Each sequence is treated as one word, so shorter pieces need less time and memory.
+        vocabulary: number of tokens, including the five special ones; a small corpus may give fewer.
+        model_max_length: maximum number of tokens of the model; None for no limit.
         letters: single nucleotides that are tokens; without N, every N is ``[UNK]``.
 
+    Returns:
+        The tokenizer.
+
     Raises:
-        InputError: there is no sequence.
+        InputError: there are no sequences.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
@@ -54,10 +57,10 @@ def train_bpe(
 
 
 def make_kmer_tokenizer(k: int, model_max_length: int | None = None) -> PreTrainedTokenizerFast:
-    """Words of ``k`` bases from the left, which do not overlap; what an N or the end cuts short is a shorter word.
+    """Make a tokenizer of non-overlapping words of ``k`` bases, from the left.
 
-    ``k`` = 1 reads single bases. Otherwise as `train_bpe`, with the same special tokens, so that models over byte pairs
-    and over words differ in nothing else.
+    Before an N or the end of the sequence, a word may be shorter. ``k`` = 1 gives single bases. Everything else,
+    including the special tokens, is as in `train_bpe`, so that models of byte pairs and of k-mers can be compared.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
@@ -71,7 +74,7 @@ def make_kmer_tokenizer(k: int, model_max_length: int | None = None) -> PreTrain
 
 
 def _finish(tokenizer, model_max_length: int | None) -> PreTrainedTokenizerFast:
-    """What both have in common: special tokens around a sequence, decoding without spaces between tokens."""
+    """Wrap a tokenizer: special tokens around a sequence, decoding without spaces between tokens."""
     from tokenizers import decoders, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -87,7 +90,7 @@ def _finish(tokenizer, model_max_length: int | None) -> PreTrainedTokenizerFast:
 
 
 def _normalizer():
-    """Upper case, T for U, N for the other IUPAC letters."""
+    """Normalise to upper case, T for U, N for other IUPAC letters."""
     from tokenizers import Regex, normalizers
 
     return normalizers.Sequence(
@@ -97,7 +100,7 @@ def _normalizer():
 
 
 class _Counted:
-    """Passes sequences on and counts them."""
+    """Iterate over sequences and count them."""
 
     def __init__(self, sequences: Iterable[str]):
         self.sequences, self.number = sequences, 0

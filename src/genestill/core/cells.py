@@ -1,4 +1,4 @@
-"""Cells of text tables: numbers, missing values, names; and the count of the records that are left out."""
+"""Parsing cells of text tables: numbers, missing values, names; counting the records that are left out."""
 
 import math
 import re
@@ -6,7 +6,7 @@ import re
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
 
-# Words for "not measured". A column of names may hold them as names: there only the empty cell and dashes are nothing.
+# Words for "not measured". In a column of names they can be names: only empty cells and dashes are missing there.
 _MISSING = frozenset({"", "-", ".", "na", "n/a", "#n/a", "nan", "<na>", "null", "none"})
 _NO_NAME = frozenset({"", "-", "."})
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -16,19 +16,19 @@ _WHOLE_WITH_POINT = re.compile(r"(\d+)\.0+", re.ASCII)
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell of measurements says that there is none: empty, ``NA``, ``nan``, ``null``, ``-`` and the like."""
+    """Whether a cell of a numeric column is missing: empty, ``NA``, ``nan``, ``null``, ``-`` or similar."""
     return cell.strip().lower() in _MISSING
 
 
 def read_number(cell: str) -> float | None:
-    """The finite decimal number that a cell spells, or None: ``1,204.3``, ``0,5``, ``>24`` and ``1_000`` are none."""
+    """Read a finite decimal number; None for anything else, such as ``1,204.3``, ``0,5``, ``>24`` and ``1_000``."""
     cell = cell.strip()
     number = float(cell) if _NUMBER.fullmatch(cell) else math.nan
     return number if math.isfinite(number) else None
 
 
 def whole_number(cell: str, where: str) -> int:
-    """The whole number that a cell spells; ``7157.0``, as spreadsheets and pandas write 7157, is one.
+    """Read an integer; ``7157.0``, as spreadsheets and pandas write 7157, is accepted.
 
     Raises `InputError`, naming ``where``, for anything else.
     """
@@ -41,9 +41,9 @@ def whole_number(cell: str, where: str) -> int:
 
 
 def read_name(cell: str) -> str:
-    """The name in a cell of ids or genes: empty for an empty cell, ``-`` and ``.``; ``7157`` for ``7157.0``.
+    """Read a cell of ids or genes: an empty cell, ``-`` and ``.`` give an empty name, ``7157.0`` gives ``7157``.
 
-    ``NA`` and ``nan`` are names (there are such genes), and zeros at the front stay.
+    ``NA`` and ``nan`` are names (there are genes with these names), and leading zeros are kept.
     """
     cell = cell.strip()
     if cell in _NO_NAME:
@@ -53,10 +53,10 @@ def read_name(cell: str) -> str:
 
 
 def read_gene(cell: str) -> str:
-    """`read_name` of a gene, with the same result for the same gene in every file.
+    """Read a gene with `read_name`, so that a gene has the same name in every file.
 
-    The prefixes of NCBI and Ensembl (``gene-TP53``, ``gene:ENSG…``) go, and so do Ensembl's versions:
-    ``ENSG00000141510.18`` is ``ENSG00000141510``.
+    Prefixes of NCBI and Ensembl (``gene-TP53``, ``gene:ENSG…``) and version numbers of Ensembl are removed:
+    ``ENSG00000141510.18`` becomes ``ENSG00000141510``.
     """
     name = _GENE_PREFIX.sub("", read_name(cell))
     versioned = _ENSEMBL_VERSION.match(name)
@@ -64,7 +64,7 @@ def read_gene(cell: str) -> str:
 
 
 class LeftOut:
-    """Records of one file that are left out, counted by reason; the first three of each reason are kept by name.
+    """Records of one file that are left out, counted by reason, with the names of the first three per reason.
 
     Attributes:
         counts: reason -> number of records.
@@ -83,7 +83,7 @@ class LeftOut:
             named.append(name)
 
     def update(self, other: "LeftOut") -> None:
-        """Count the records of ``other`` too."""
+        """Add the records of ``other``."""
         for reason, count in other.counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
             self.examples[reason] = [*self.examples.get(reason, []), *other.examples[reason]][:3]
@@ -99,9 +99,15 @@ class LeftOut:
         return "; ".join(words)
 
     def report(self, where: str, total: int, unit: str, most: float = 1.0) -> None:
-        """Warn in the log of what is left out.
+        """Log a warning about the records that were left out.
 
-        Raises `InputError` if that is all, or more than the share ``most`` of ``total`` records.
+        Args:
+            where: the file, for the message.
+            total: number of all records.
+            unit: what a record is, in the plural, for the message.
+            most: largest accepted share of records that are left out.
+
+        Raises `InputError` if all records, or more than the share ``most`` of them, were left out.
         """
         if not len(self):
             return

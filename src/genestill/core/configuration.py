@@ -1,14 +1,14 @@
-"""The workflow's configuration: defaults of the recipe, one JSON schema per section, sentences for mistakes.
+"""The workflow's configuration: defaults of the recipe, one JSON schema per section, error messages.
 
-Beside the words of JSON Schema, a schema may hold
+In addition to the keywords of JSON Schema, a schema may have these:
 
-* ``recipes``: the recipes that read this key; a recipe that is not listed refuses it (absent: every recipe that reads
-  the section);
-* ``partial``: missing keys of an entry are not filled; it lies over ``defaults``, where these stand beside it;
+* ``recipes``: the recipes that read this key; other recipes refuse it (absent: all recipes that read the section);
+* ``partial``: missing keys of an entry are not filled in; the entry is merged over ``defaults`` where the schema has
+  these;
 * ``moved``: former keys of an object, each with its new place;
-* ``path``: what a string names on disk (see `genestill.core.given_paths`);
-* ``affects``: the first rules whose results depend on a key, for all keys below unless they say otherwise; a test holds
-  the workflow to it.
+* ``path``: the kind of path in a string (see `genestill.core.given_paths`);
+* ``affects``: the first rules whose results depend on a key, also for all keys below it that have no ``affects``; a
+  test compares it with the workflow.
 """
 
 import difflib
@@ -22,28 +22,28 @@ from genestill.core.errors import InputError
 from genestill.core.settings import expand, refuse_settings
 from genestill.core.text import read_text
 
-# libyaml's parser, where PyYAML was built with it, is ten times as fast.
+# The parser of libyaml, if PyYAML was built with it, is ten times faster.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Keys of a source of transcripts that is written as a mapping: its files, the columns of a table, how it is read.
+# Keys of a source of transcripts given as a mapping: its files, the columns of a table, and how it is read.
 SOURCE_KEYS = (
     *("file", "annotation", "sequence", "id", "gene", "symbol", "chromosome", "cds_start", "cds_end", "exon_sizes"),
     *("cds", "splice", "header", "sample"),
 )
 
-# What every recipe reads.
+# Keys that every recipe reads.
 GENERAL = ("recipe", "seed", "dataset")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One published system, as ``config/recipes/<name>.yaml`` describes it.
+    """One published method, as defined in ``config/recipes/<name>.yaml``.
 
     Attributes:
-        name: of the recipe.
-        sections: sections of the configuration that its rules read, beside those in `GENERAL`.
-        defaults: settings that lie under the user's.
-        simulated: the same, where the recipe simulates its genomes because the user names no data.
+        name: name of the recipe.
+        sections: sections of the configuration that its rules read, in addition to `GENERAL`.
+        defaults: settings that apply where the user gives none.
+        simulated: additional defaults for runs without data of the user, in which genomes are simulated.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Recipe:
 
 
 def read_yaml(path: str | Path):
-    """Read a YAML file; raise `InputError` with the line if it is not YAML."""
+    """Read a YAML file; raise `InputError` with the line for invalid YAML."""
     text = read_text(path)
     try:
         return yaml.load(text, Loader=LOADER)
@@ -65,7 +65,7 @@ def read_yaml(path: str | Path):
 
 
 def read_recipe(folder: str | Path, name) -> Recipe:
-    """The recipe ``name`` of the folder of recipes; raise `InputError` with the known ones if there is none."""
+    """Read the recipe ``name`` from a folder of recipes; raise `InputError` with the known names for an unknown one."""
     known = sorted(path.stem for path in Path(folder).glob("*.yaml"))
     if name not in known:
         raise InputError(
@@ -77,7 +77,7 @@ def read_recipe(folder: str | Path, name) -> Recipe:
 
 
 def merge(defaults: dict, settings: dict) -> dict:
-    """``settings`` over ``defaults``, section by section; a value that is not a section replaces the default."""
+    """Merge ``settings`` over ``defaults``, section by section; other values replace the default."""
     merged = dict(defaults)
     for key, value in settings.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
@@ -88,7 +88,7 @@ def merge(defaults: dict, settings: dict) -> dict:
 
 
 def complete_configuration(settings: dict, recipes: str | Path, schemas: str | Path) -> dict:
-    """Fill a configuration from its recipe and from the schemas' defaults, and check it.
+    """Fill in a configuration from its recipe and the defaults of the schemas, and check it.
 
     Args:
         settings: the user's configuration, as read from YAML.
@@ -96,11 +96,11 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
         schemas: folder with ``config.schema.yaml`` for the top level and ``<section>.schema.yaml`` for each section.
 
     Returns:
-        A new dict in which every key of the schemas stands, in the order of the schemas.
+        A new dict with all keys of the schemas, in the order of the schemas.
 
     Raises:
-        InputError: an unknown recipe or key (with the nearest known one), a section or key that the recipe does not
-            read, or a value that the schema refuses.
+        InputError: an unknown recipe or key (with the most similar known one), a section or key that the recipe does
+            not read, or a value that the schema does not accept.
     """
     if not isinstance(settings, dict):
         raise InputError(f"configuration: {str(settings)[:60]!r}; expected keys and values, recipe and dataset first")
@@ -121,7 +121,7 @@ def complete_configuration(settings: dict, recipes: str | Path, schemas: str | P
 
 
 def effective_configuration(completed: dict, recipes: str | Path, schemas: str | Path) -> dict:
-    """What of a completed configuration its recipe reads; completing it gives the same configuration again."""
+    """The part of a completed configuration that its recipe reads; completing it gives the same configuration."""
     recipe = read_recipe(recipes, completed["recipe"])
     read = {key: completed[key] for key in (*GENERAL, *recipe.sections)}
     for section, settings in read.items():
@@ -137,7 +137,7 @@ def effective_configuration(completed: dict, recipes: str | Path, schemas: str |
 
 
 def _is_simulated(settings: dict) -> bool:
-    """Whether the user names no data: no genomes, no contigs, no database, no right answers."""
+    """Whether the user gives no data: no genomes, contigs, database or ground truth."""
     dataset, reference = settings.get("dataset"), settings.get("reference")
     given = [
         *((dataset.get("contigs"), dataset.get("labels"), dataset.get("truth")) if isinstance(dataset, dict) else ()),
@@ -190,7 +190,7 @@ def _refuse_unknown_keys(settings, schema: dict, path: tuple[str, ...], recipe: 
 
 
 def _with_defaults(settings, schema: dict, fill: bool = True):
-    """``settings`` in the schema's order whatever the user's, so that rules see the same parameters.
+    """``settings`` in the order of the schema, independent of the user's order, so that rules get the same parameters.
 
     Missing keys get their defaults if ``fill``.
     """
@@ -218,7 +218,7 @@ def _with_defaults(settings, schema: dict, fill: bool = True):
 
 
 def _written_source(settings: dict) -> str:
-    """``FILE``, ``FILE,ANNOTATION`` or ``FILE:key=column,…``, as commands take it, of a mapping with these keys."""
+    """Write such a mapping as ``FILE``, ``FILE,ANNOTATION`` or ``FILE:key=column,…``, as commands read it."""
     for key, value in settings.items():
         if key not in SOURCE_KEYS:
             raise InputError(f"configuration: unknown key {key} of a source{_nearest(key, SOURCE_KEYS)}")
@@ -241,7 +241,7 @@ def _written_source(settings: dict) -> str:
 
 
 def _as_number(value, kinds):
-    """1 and 1.0 are the same setting: a float where the schema takes numbers, an int where it takes integers."""
+    """Treat 1 and 1.0 as the same setting: float if the schema requires a number, int if it requires an integer."""
     if isinstance(value, int) and not isinstance(value, bool) and "number" in kinds and abs(value) < 2**53:
         return float(value)
     if isinstance(value, float) and "integer" in kinds and value.is_integer():

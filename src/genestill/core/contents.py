@@ -1,4 +1,4 @@
-"""What a result holds, as a checksum that leaves out when, where and how fast it was made."""
+"""Checksums of results that ignore when, where and how fast they were computed."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from genestill.core import files
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, sampled_sha256_of, sha256_of
 
-# A record of the run inside a JSON file says where and when, not what.
+# Keys of JSON files that describe the run (place, time) and not the result.
 _CIRCUMSTANCES = {
     "command", "commit", "genestill", "hardware", "inputs", "libraries", "provenance", "python", "source", "written",
 }  # fmt: skip
@@ -16,12 +16,12 @@ _RECORD = "provenance.json"
 
 
 def content_checksum(path: str | Path) -> str:
-    """Hex SHA-256 of the content of a file, or of all files of a folder in name order (hidden ones are left out).
+    """Hex SHA-256 of the content of a file, or of all files of a folder in name order (hidden files are left out).
 
-    Two runs that differ in nothing but time and place give the same checksum. Left out are: the records of provenance,
-    columns of seconds or per second in tables (``.tsv``), and the metadata of Parquet files, whose schema and column
-    data count.
-    Raises `InputError` if there is nothing at ``path``, or if a JSON or Parquet file is not whole.
+    Two runs that differ only in time and place give the same checksum. Left out are: records of provenance, columns
+    of seconds or per-second rates in tables (``.tsv``), and the metadata of Parquet files; their schemas and column
+    data are included.
+    Raises `InputError` if ``path`` does not exist, or if a JSON or Parquet file is damaged.
     """
     path = Path(path)
     if path.is_dir():
@@ -74,7 +74,7 @@ def _parquet_checksum(path: Path) -> str:
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     except NOT_PARQUET as error:
         raise InputError(f"{path}: not a whole Parquet file ({error})") from None
-    # The bytes of the column chunks: no value is decoded, and nothing of the size of the table is held.
+    # The bytes of the column chunks are hashed: no value is decoded, and the table is not loaded into memory.
     with open(path, "rb") as handle:
         for group in groups:
             for number in range(group.num_columns):

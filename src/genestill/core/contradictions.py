@@ -1,4 +1,4 @@
-"""Settings that are right by themselves but contradict each other, refused before the first job."""
+"""Settings that are valid separately but contradict each other, refused before the first job."""
 
 from genestill.core.errors import InputError
 from genestill.core.recipes import (
@@ -56,7 +56,7 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
                     f"configuration: dataset.{role} is given without dataset.contigs, so that a community would be "
                     "simulated and the file ignored; give the contigs too"
                 )
-        # The communities of a benchmark are configurations of their own, with contigs of their own.
+        # The communities of a benchmark have separate configurations, with separate contigs.
         if reference["database"] and not configuration["benchmark"]["communities"]:
             raise InputError(
                 "configuration: reference.database is given without dataset.contigs; a community is cut from genomes, "
@@ -194,7 +194,7 @@ def _refuse_of_dna(dna: dict) -> None:
 
 
 def _mistake_of_student(dna: dict, name: str) -> str | None:
-    """What would stop or mislead the training of a student, as a sentence; None where nothing would."""
+    """An error message if the training of a student would fail or give misleading results, else None."""
     given, whole = dna["students"][name], dna_students(dna)[name]
     method = given["method"]
     if strange := sorted(given.keys() & NOT_OF_METHOD[method]):

@@ -8,15 +8,15 @@ from genestill.core.logs import logger
 
 
 def count_gpus() -> int:
-    """How many NVIDIA cards this machine has, without asking torch, which takes seconds to load."""
+    """The number of NVIDIA GPUs of this machine, without importing torch, which takes seconds."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def choose_device(wanted: str = "auto"):
-    """Return the torch device for ``wanted``: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """Return the torch device for ``wanted``: ``auto`` (CUDA if available), ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Raises `InputError` if CUDA is asked for by name and there is none. ``CUDA_VISIBLE_DEVICES`` is respected:
-    a scheduler chooses the device, never this program.
+    ``CUDA_VISIBLE_DEVICES`` is respected, so that a scheduler can choose the device. Raises `InputError` if CUDA is
+    requested explicitly and not available.
     """
     import torch
 
@@ -31,7 +31,7 @@ def choose_device(wanted: str = "auto"):
 
 
 def name_of(device) -> str:
-    """The name of a card, or that of another device."""
+    """The name of a GPU, or the type of another device."""
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
@@ -40,14 +40,15 @@ def name_of(device) -> str:
 def compile_on_gpu(module, device, wanted: bool) -> None:
     """Compile the forward and backward pass of ``module`` in place with `torch.compile`, if ``wanted``.
 
-    Compiling takes minutes and pays over some thousand steps on a GPU; on other devices nothing is done.
+    Compilation takes minutes, so it is useful for trainings of several thousand steps. Only on a GPU; on other devices
+    nothing is done.
     """
     if wanted and device.type == "cuda":
         module.compile()
 
 
 def to_device(array, device):
-    """An array of numpy as a tensor on ``device``, without waiting for the copy to a GPU."""
+    """Convert a NumPy array to a tensor on ``device``, without waiting for the copy to a GPU."""
     import torch
 
     tensor = torch.from_numpy(array)
@@ -55,9 +56,9 @@ def to_device(array, device):
 
 
 def copy_back(tensor) -> Callable:
-    """Start the copy of ``tensor`` to the host; what is returned waits for its end and gives the array of numpy.
+    """Start copying ``tensor`` to the host, and return a function that waits for the copy and returns a NumPy array.
 
-    So a GPU goes on with the next batch meanwhile.
+    Meanwhile, a GPU can compute the next batch.
     """
     import torch
 
@@ -76,20 +77,20 @@ def copy_back(tensor) -> Callable:
 
 
 class Halving:
-    """Batches of an inference; one that the memory of a GPU does not hold is halved, and all later ones with it.
+    """Inference in batches that are halved, with all later ones, if they do not fit into the memory of a GPU.
 
     Args:
-        name: of what is computed, for messages.
-        device: where.
+        name: what is computed, for messages.
+        device: the torch device.
     """
 
     def __init__(self, name: str, device):
         self.name, self.device, self._parts = name, device, 1
 
     def results(self, rows: int, compute: Callable[[slice], object]) -> Iterator[tuple[slice, object]]:
-        """(rows, what ``compute`` gives for them) of a batch of ``rows`` rows, in order; mostly all of them at once.
+        """Yield pairs (rows, result of ``compute`` for these rows) for a batch of ``rows`` rows, in order.
 
-        Raises `InputError` if the memory does not hold a single row.
+        There is one pair if all rows fit into memory. Raises `InputError` if not even one row fits.
         """
         import torch
 

@@ -5,18 +5,18 @@ import os
 
 
 class InputError(Exception):
-    """The input is wrong. The message is a sentence that says where, what was found and what was expected."""
+    """The input is wrong. The message says where, what was found and what was expected."""
 
 
 class ProgramFailed(Exception):
-    """A program of others failed. The message names it and ends with its last lines."""
+    """An external program failed. The message gives its name and its last lines of output."""
 
 
 class CheckFailed(Exception):
-    """A model or a result failed a check that guards everything after it; the message says which and by how much."""
+    """A model or a result failed a check on which later steps depend; the message says which and by how much."""
 
 
-# What the operating system refuses because of the machine or the path, and not because of a defect of the program.
+# Errors of the operating system that are due to the machine or the path, and not to a bug.
 _REFUSALS = (
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC,
     errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM, errno.EROFS,
@@ -24,9 +24,10 @@ _REFUSALS = (
 
 
 def refusal(error: OSError) -> str | None:
-    """One sentence with path and reason if the operating system refused something that the user can change.
+    """A message with path and reason if the operating system reported an error that the user can fix, else None.
 
-    No space, no permission, a folder where a file is expected or the reverse, a name that is too long, a broken disk.
+    These are: disk full, no permission, a folder instead of a file or the reverse, a name that is too long, a disk
+    error.
     """
     if error.errno not in _REFUSALS:
         return None

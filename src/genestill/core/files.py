@@ -17,19 +17,19 @@ from pathlib import Path
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.text import read_text
 
-# The end that tempfile gives its names; more precise than "*", which would also fit names that go on after a dot.
+# The suffix of names made by tempfile; more precise than "*", which would also match names with further suffixes.
 _DRAWN = "[a-z0-9_]" * 8
-_FULL = 1 << 16  # bytes; a disk with less is full
+_FULL = 1 << 16  # bytes; a disk with less free space is considered full
 
 
 @contextmanager
 def write_aside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
 
-    The temporary name ends in the suffixes of ``path`` so that writers which look at suffixes (gzip, Parquet)
-    behave as for the final name. On an error the temporary file is removed and ``path`` is left as it was. What a
-    killed process left beside ``path`` is removed first: one process at a time writes to a path. A ``path`` that is a
-    link is replaced; the file that it points to is not touched.
+    The temporary name has the suffixes of ``path``, because some writers (gzip, Parquet) depend on them. On an error
+    the temporary file is removed and ``path`` is not changed. Temporary files of killed processes beside ``path`` are
+    removed first, so only one process at a time may write to a path. If ``path`` is a symbolic link, the link is
+    replaced and its target is not changed.
     """
     path = Path(path)
     aside = _prepare(path)
@@ -43,9 +43,9 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def write_compressed(path: str | Path, level: int = 6) -> Iterator[io.BufferedIOBase]:
-    """Yield a file for bytes that take the place of ``path`` (`write_aside`), with gzip if the name ends in ``.gz``.
+    """Yield a binary file that replaces ``path`` (`write_aside`), compressed with gzip if the name ends in ``.gz``.
 
-    Neither a time nor a name stands in the header of gzip (RFC 1952), so that the same bytes give the same file.
+    The gzip header contains neither time nor name (RFC 1952), so that the same bytes give the same file.
     """
     with write_aside(path) as aside, open(aside, "wb") as raw:
         if Path(path).suffix == ".gz":
@@ -57,10 +57,10 @@ def write_compressed(path: str | Path, level: int = 6) -> Iterator[io.BufferedIO
 
 @contextmanager
 def folder_aside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an error.
+    """Yield a temporary folder beside ``path`` that replaces it when the block ends without an error.
 
-    Files in the folder may be links; what they point to is not touched. What a killed process left beside ``path`` is
-    removed first: one process at a time writes to a path.
+    Files in the folder may be links; their targets are not changed. Temporary folders of killed processes beside
+    ``path`` are removed first, so only one process at a time may write to a path.
     """
     path = Path(path)
     aside = _prepare(path)
@@ -83,9 +83,9 @@ def folder_aside(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _named_refusals(path: Path) -> Iterator[None]:
-    """Give errors that name no file, or a temporary one, the path that was to be written.
+    """Replace the file name in errors by ``path`` if it is missing or temporary.
 
-    Libraries that write by themselves (safetensors, torch) report a full disk in words of their own.
+    Libraries that write files themselves (safetensors, torch) report a full disk in different ways.
     """
     try:
         yield
@@ -104,7 +104,7 @@ def _named_refusals(path: Path) -> Iterator[None]:
 
 @contextmanager
 def taken_away(path: Path | None) -> Iterator[None]:
-    """Take a file away while the block runs; it comes back if the block ends with an error. None: nothing to take."""
+    """Remove a file while the block runs, and restore it if the block ends with an error. None: do nothing."""
     if path is None:
         yield
         return
@@ -119,9 +119,9 @@ def taken_away(path: Path | None) -> Iterator[None]:
 
 
 def rename_synced(aside: Path, path: Path) -> None:
-    """Rename the file or folder ``aside`` to ``path``, which stays whole if the power fails at any moment.
+    """Rename the file or folder ``aside`` to ``path``, so that ``path`` is complete even after a power failure.
 
-    Everything is on the disk before the rename: without that a file system may keep the new name and lose the bytes.
+    The data are written to the disk before the rename; otherwise a file system may keep the new name and lose the data.
     """
     for folder, _, files in os.walk(aside, topdown=False):
         for name in files:
@@ -148,9 +148,9 @@ def _sync(path: str | Path) -> None:
 
 
 def _grant(folder: Path, permissions: int) -> None:
-    """Give files and folders what the user's umask grants to new ones; some libraries write files for the owner only.
+    """Give files and folders the permissions that the umask grants; some libraries write files for the owner only.
 
-    ``permissions`` are those of a new folder. Links are left alone: what they point to belongs to somebody else.
+    ``permissions`` are those of a new folder. Links are not followed.
     """
     for place, _, files in os.walk(folder):
         for name in ("", *files):
@@ -182,7 +182,7 @@ def _prepare(path: Path) -> Path:
 
 @contextmanager
 def scratch_folder(parent: str | Path, name: str) -> Iterator[Path]:
-    """Yield a hidden folder in ``parent`` that is gone afterwards; those of killed processes are swept away first."""
+    """Yield a hidden folder in ``parent`` that is removed afterwards; folders of killed processes are removed first."""
     parent = Path(parent)
     _make_folder(parent)
     _sweep(parent, f".{glob.escape(name)}.{_DRAWN}")
@@ -214,7 +214,7 @@ def write_json(path: str | Path, value) -> None:
 
 
 def read_json(path: str | Path):
-    """Read a JSON file; raise `InputError` naming file and line if it is not JSON."""
+    """Read a JSON file; raise `InputError` with file and line for invalid JSON."""
     text = read_text(path)
     try:
         return json.loads(text)
@@ -223,7 +223,7 @@ def read_json(path: str | Path):
 
 
 def sha256_of(path: str | Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in blocks; for a folder, of its files' names and contents in name order."""
+    """Hex SHA-256 of the bytes of a file, read in blocks; for a folder, of the names and contents of its files."""
     path = Path(path)
     if path.is_dir():
         digest = hashlib.sha256()
@@ -234,16 +234,16 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-LARGE = 4 * 1024**3  # bytes from which a file, or a folder in all, is not read through to tell what it is
+LARGE = 4 * 1024**3  # bytes; larger files and folders are identified without reading them completely
 _SAMPLES, _SAMPLE = 64, 1 << 20  # pieces of a large file that are read, and bytes of each
 
 
 def identity_of(path: str | Path) -> dict[str, str | int]:
-    """What an input file or folder is, for the record of who reads it.
+    """Identify an input file or folder, for the record of the command that reads it.
 
     Returns:
-        ``sha256`` (`sha256_of`) where there are fewer than `LARGE` bytes. Otherwise, as for a linked database of
-        hundreds of GB: ``bytes`` in all, ``modified`` (nanoseconds since 1970, of the file that was changed last) and
+        ``sha256`` (`sha256_of`) below `LARGE` bytes. Otherwise, for example for a linked database of hundreds of GB:
+        ``bytes`` (total size), ``modified`` (nanoseconds since 1970, of the last modified file) and
         ``sampled_sha256`` (`sampled_sha256_of`).
     """
     path = Path(path)
@@ -260,9 +260,9 @@ def identity_of(path: str | Path) -> dict[str, str | int]:
 
 
 def sampled_sha256_of(path: str | Path) -> str:
-    """Hex SHA-256 of a file's size and of 64 pieces of 1 MiB at even distances, the first and the last among them.
+    """Hex SHA-256 of the size of a file and of 64 evenly spaced pieces of 1 MiB, including the first and the last.
 
-    A change of a few bytes within a file may go unseen; a cut, a longer or another file does not.
+    A changed size or another file is detected; a change of a few bytes within the file may not be.
     """
     size = Path(path).stat().st_size
     digest = hashlib.sha256(f"{size}\n".encode())
@@ -274,7 +274,7 @@ def sampled_sha256_of(path: str | Path) -> str:
 
 
 def checksums_of(paths: Iterable[str | Path]) -> dict[str, str]:
-    """`sha256_of` each path, by path: for the record of a command whose options name the files in a table only."""
+    """`sha256_of` each path, by path, for the record of a command that reads the paths from a table."""
     return {str(path): sha256_of(path) for path in paths}
 
 

@@ -1,14 +1,14 @@
 """Checks that files and folders of a configuration exist, before the first job.
 
-A schema says with the keyword ``path`` what a string names:
+The keyword ``path`` of a schema gives the kind of path in a string:
 
 * ``file`` or ``folder``;
 * ``taxdump``: a folder with ``nodes.dmp`` and ``names.dmp``;
 * ``database``: the path of an MMseqs2 database (``<path>.dbtype`` exists), or one of the words in ``names``;
-* ``model``: a folder if the string holds a slash, else a name of ``resources/teachers.yaml``;
+* ``model``: a folder if the string contains a slash, else a name of ``resources/teachers.yaml``;
 * ``source``: ``FILE``, ``FILE,FILE`` or ``FILE:key=value,…``.
 
-What the workflow itself makes (``results/``, ``resources/downloads/``) need not exist yet.
+Files made by the workflow (in ``results/`` and ``resources/downloads/``) need not exist yet.
 """
 
 import os
@@ -24,25 +24,25 @@ MADE = ("resources/downloads/", "results/")
 
 
 def is_made(path: str) -> bool:
-    """Whether a rule of the workflow makes the file; other files are the user's."""
+    """Whether a file is made by a rule of the workflow and not given by the user."""
     return os.path.relpath(path).startswith(MADE)
 
 
 def is_folder(model: str) -> bool:
-    """Whether ``teacher.model`` is a folder (it holds a slash: ``./mine`` or ``mine/``) and not the name of a model."""
+    """Whether ``teacher.model`` is a folder (it contains a slash: ``./mine`` or ``mine/``) and not a model's name."""
     return "/" in model
 
 
 def refuse_missing_paths(configuration: dict, schemas: str | Path, registry: str | Path) -> None:
-    """Look for every path that a completed configuration names.
+    """Check every path of a completed configuration.
 
     Args:
-        configuration: as `complete_configuration` returns it.
+        configuration: as returned by `complete_configuration`.
         schemas: folder of the schemas.
         registry: the table of named teachers.
 
     Raises:
-        InputError: the key, the path, and the folder in which a relative path starts.
+        InputError: with the key, the path, and the folder to which a relative path is relative.
     """
     for section, settings in configuration.items():
         file = Path(schemas) / f"{section}.schema.yaml"
@@ -52,7 +52,7 @@ def refuse_missing_paths(configuration: dict, schemas: str | Path, registry: str
 
 
 def _given(settings, schema: dict, key: str) -> Iterator[tuple[str, str, dict]]:
-    """Every string of ``settings`` whose schema has the keyword ``path``."""
+    """All strings of ``settings`` whose schema has the keyword ``path``."""
     if isinstance(settings, str) and "path" in schema:
         yield key, settings, schema
     elif isinstance(settings, list) and isinstance(schema.get("items"), dict):
@@ -103,8 +103,8 @@ def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
 def refuse_to_replace(predictions: str | Path, log: str | Path, name: str) -> None:
     """Refuse to run a step whose output is a file that this workflow did not make.
 
-    Snakemake deletes the outputs of a step before it runs. The log is the first thing that a step makes; predictions
-    without it are somebody's own. Raises `InputError` with the place where they can be given.
+    Snakemake deletes the outputs of a step before it runs. A step writes its log first, so predictions without a log
+    are the user's. Raises `InputError` with the setting to use for such predictions.
     """
     if Path(predictions).exists() and not Path(log).exists():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Losses over a label tree whose leaves compete in one softmax."""
+"""Losses over a label tree, with one softmax over all leaves."""
 
 import torch
 
@@ -10,8 +10,8 @@ SMALLEST_PROBABILITY = 1e-12
 class FlatSoftmax:
     """Probabilities of the nodes of a label tree from logits over its leaves (Valmadre 2022, arXiv 2210.10929).
 
-    The leaves of a node are neighbours in the tree's order, so the probability of a node is the difference of two
-    entries of one cumulative sum: the cost does not grow with the number of inner nodes.
+    The leaves of a node are contiguous, so the probability of a node is the difference of two entries of one
+    cumulative sum: the cost does not grow with the number of inner nodes.
     """
 
     def __init__(self, tree: LabelTree, device: torch.device | str = "cpu"):
@@ -19,8 +19,8 @@ class FlatSoftmax:
         self.stop = torch.as_tensor(tree.leaf_stop, dtype=torch.long, device=device)
 
     def node_probabilities(self, logits: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Probability of ``nodes`` [b] (int64), one for each row of ``logits`` [b, leaves]: float64 [b]."""
-        # In float64, or the difference of two sums near one would lose small probabilities.
+        """Probability of ``nodes`` [b] (int64), one per row of ``logits`` [b, leaves]: float64 [b]."""
+        # In float64, because small probabilities are differences of two sums near one.
         total = torch.softmax(logits, dim=1, dtype=torch.float64).cumsum(dim=1)
         total = torch.nn.functional.pad(total, (1, 0))
         upper = total.gather(1, self.stop[nodes].unsqueeze(1))
@@ -34,9 +34,10 @@ class FlatSoftmax:
 
 
 def distillation_loss(student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """T² KL(teacher/T ‖ student/T) (Hinton et al. 2015, arXiv 1503.02531), a value for each row: [b].
+    """T² KL(teacher/T ‖ student/T) (Hinton et al. 2015, arXiv 1503.02531), one value per row: float [b].
 
-    The teacher's logits are detached. The square keeps the gradient's size when the temperature changes.
+    The logits are float [b, leaves]; those of the teacher are detached. The factor T² makes the size of the gradient
+    independent of the temperature.
     """
     teacher = torch.log_softmax(teacher_logits.detach() / temperature, dim=1)
     student = torch.log_softmax(student_logits / temperature, dim=1)

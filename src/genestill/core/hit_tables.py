@@ -1,6 +1,7 @@
-"""The table of hits (`table_schemas.HITS`), read as columns, some contigs at a time.
+"""Reading the table of hits (`table_schemas.HITS`) as columns, in blocks of contigs.
 
-A search of a real assembly has a hundred million hits: no Python object is made for a row, and no column is held whole.
+The search of a real assembly gives a hundred million hits, so no Python object is made per row, and no column is
+loaded completely.
 """
 
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ ROWS_AT_ONCE = 1 << 19
 
 @dataclass
 class Hits:
-    """The hits of some contigs; arrays of one entry per hit, in the order of the file.
+    """The hits of some contigs: arrays with one entry per hit, in the order of the file.
 
     Attributes:
-        contig: int32, row of the contig in the index; -1 for one that the index does not list.
+        contig: int32, row of the contig in the index; -1 for contigs that are not in the index.
         fragment: int32, number of the open reading frame within its contig.
-        taxid: int64, taxid of the protein that was hit.
+        taxid: int64, taxid of the protein.
         identity: float32, share of identical positions.
         bits: float32, bit score.
         aligned: int32, length of the alignment in amino acids.
@@ -46,24 +47,24 @@ class Hits:
 
     @classmethod
     def concatenate(cls, parts: list["Hits"]) -> "Hits":
-        """The rows of ``parts``, at least one, after each other."""
+        """Concatenate ``parts`` (at least one)."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def read_hits(path: str | Path, ids: list[str], rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Hits]:
-    """Yield the hits of a table, about ``rows_at_once`` at a time; all hits of a contig come in the same block.
+    """Yield the hits of a table in blocks of about ``rows_at_once``; all hits of a contig are in the same block.
 
-    The search writes the hits of a contig as neighbours. ``ids`` are the contigs of the index. Raises `InputError` as
-    `tables.read_batches` does.
+    The rows of a contig must be contiguous, as the search writes them. ``ids`` are the contigs of the index. Raises
+    `InputError` as `tables.read_batches` does.
     """
-    # Hashed once: Arrow's own lookup would hash all contigs again for every block.
+    # Hashed once; the lookup of Arrow would hash all contigs again for every block.
     known = pd.Index(ids, dtype=object)
     left: Hits | None = None
     for batch in read_batches(path, HITS, _COLUMNS, rows_at_once, dictionaries=["id"]):
         found = _columns(batch, known)
         if left is not None:
             found = Hits.concatenate([left, found])
-        # The last contig of a block may go on in the next one.
+        # The last contig of a block may continue in the next block.
         last = len(found) - int(np.argmax(found.contig[::-1] != found.contig[-1]))  # len(found) if there is no other
         if last == len(found):
             left = found
@@ -75,7 +76,7 @@ def read_hits(path: str | Path, ids: list[str], rows_at_once: int = ROWS_AT_ONCE
 
 
 def read_taxids(path: str | Path) -> np.ndarray:
-    """The taxids of all proteins that were hit, each once and in rising order: int64."""
+    """The distinct taxids of all proteins in the table of hits, in ascending order: int64 [taxids]."""
     found = np.empty(0, np.int64)
     for batch in read_batches(path, HITS, ["target_taxid"], ROWS_AT_ONCE):
         found = np.union1d(found, pc.unique(batch["target_taxid"]).to_numpy(zero_copy_only=False))

@@ -1,4 +1,4 @@
-"""Where the workflow's files lie: in the repository, or beside the installed package."""
+"""Where the files of the workflow are: in the repository, or beside the installed package."""
 
 import importlib.util
 import os
@@ -9,23 +9,23 @@ import genestill
 from genestill.core.errors import InputError
 
 PACKAGE = Path(genestill.__file__).resolve().parent
-# Options of Snakemake that say how many jobs run at once.
+# Options of Snakemake that set how many jobs run at the same time.
 CORES = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--report", "--lint", "-l", "--help", "-h")
-# The extra that brings a package which not every installation has, by the name in `import`.
+# The extra that installs an optional package, by the package's name in `import`.
 EXTRA_OF = {"RNA": "workflow", "matplotlib": "figures", "peft": "lora", "pysam": "bam", "pyskani": "workflow"}
 
 
 def workflow_root() -> Path:
-    """The folder that holds ``Snakefile``, ``workflow/``, ``config/``, ``envs/`` and ``resources/``."""
+    """The folder with ``Snakefile``, ``workflow/``, ``config/``, ``envs/`` and ``resources/``."""
     repository = PACKAGE.parents[1]
     return repository if (repository / "workflow" / "Snakefile").is_file() else PACKAGE / "workflow_files"
 
 
 def source_folder(working_folder: str | Path = ".") -> Path:
-    """A folder for PYTHONPATH that holds genestill and nothing else, so that other environments stay as they are.
+    """A folder for PYTHONPATH that contains only genestill, so that other environments are not affected.
 
-    In the repository it is ``src/``. For an installed package, whose folder holds all other packages too, it is a
-    folder with one link, ``.snakemake/genestill/`` in ``working_folder``.
+    In the repository it is ``src/``. For an installed package, whose folder also contains all other packages, it is
+    ``.snakemake/genestill/`` in ``working_folder``, with one link.
     """
     if PACKAGE.parent.name == "src":
         return PACKAGE.parent
@@ -39,9 +39,9 @@ def source_folder(working_folder: str | Path = ".") -> Path:
 
 
 def run_workflow(words: list[str]) -> None:
-    """Replace this process by Snakemake on the workflow's Snakefile with ``words`` as its command line.
+    """Replace this process by Snakemake with the workflow's Snakefile and ``words`` as its command line.
 
-    All cores are used unless ``words`` say how many. Raises `InputError` where Snakemake is not installed.
+    All cores are used unless ``words`` set a number. Raises `InputError` if Snakemake is not installed.
     """
     if importlib.util.find_spec("snakemake") is None:
         raise InputError("Snakemake is not installed here; install it with: pip install 'genestill[workflow]'")

@@ -1,13 +1,13 @@
-"""What a model is in a comparison, and how a sequence task is split and scored."""
+"""Kinds of models in a comparison; splits and metrics of sequence tasks."""
 
-# Combined: a baseline and a student together. Baseline: model-free or cheap, the labels among them. Peer: somebody
-# else's model, the user's own among them. Control: differs from the student in what a claim is about (untrained, no
+# Combined: a baseline and a student together. Baseline: without a model, or cheap, including the labels. Peer: a
+# model of others, including the user's. Control: differs from the student in one tested property (untrained, no
 # teacher, no neighbours).
 KINDS = ("student", "combined", "teacher", "baseline", "peer", "control")
-SPLITS_BY = ("random", "homology")  # how a table of a task is split that has no split of its own
+SPLITS_BY = ("random", "homology")  # how to split a task table without a column `split`
 TASK_METRICS = ("mcc", "f1", "accuracy")  # see `task_metrics.score`
 
 
 def named(model: str, variant: str) -> str:
-    """A model with its variant, as tables and figures show it: ``distilled (fit=probe)``."""
+    """The name of a model with its variant in tables and figures: ``distilled (fit=probe)``."""
     return f"{model} ({variant})" if variant else model

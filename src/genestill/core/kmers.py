@@ -1,4 +1,4 @@
-"""k-mers of base codes: where a tokenizer of k-mers cuts, and how often each k-mer occurs."""
+"""k-mers of base codes: token bounds of a k-mer tokenizer, and k-mer counts."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from genestill.core.sequences import UNKNOWN_BASE
 
 
 def cut_kmers(codes: np.ndarray, size: int) -> np.ndarray:
-    """Where the Nucleotide Transformer's tokenizer cuts a sequence.
+    """Token bounds of a sequence, as the tokenizer of the Nucleotide Transformer cuts it.
 
-    From the left: the next ``size`` bases are one token if all of them are A, C, G or T, else the next base is a token
-    of its own (so the bases before an N that do not fill a k-mer stand alone, and so do those of the tail). Source:
-    Dalla-Torre et al. 2024; the vocabulary of ``EsmTokenizer`` in the published folders, matched longest first.
+    From the left: the next ``size`` bases are one token if all of them are A, C, G or T; otherwise the next base is a
+    token. Bases before an N, or at the end, that do not fill a k-mer are therefore single tokens. Source:
+    Dalla-Torre et al. 2024; the vocabulary of ``EsmTokenizer`` in the published folders, longest match first.
 
     Args:
-        codes: uint8 [length], as `genestill.core.sequences.encode_bases` gives them.
+        codes: uint8 [length], from `genestill.core.sequences.encode_bases`.
         size: bases of a k-mer.
 
     Returns:
@@ -32,8 +32,8 @@ def cut_kmers(codes: np.ndarray, size: int) -> np.ndarray:
 def count_kmers(codes: np.ndarray, size: int) -> np.ndarray:
     """Counts of the k-mers of A, C, G and T, int64 [4**size], in alphabetical order.
 
-    ``codes`` is uint8 [length], as `genestill.core.sequences.encode_bases` gives them; k-mers with another letter are
-    not counted.
+    ``codes`` is uint8 [length], from `genestill.core.sequences.encode_bases`. k-mers with other letters are not
+    counted.
     """
     if len(codes) < size:
         return np.zeros(4**size, dtype=np.int64)

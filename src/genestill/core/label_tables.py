@@ -1,7 +1,6 @@
-"""Tables of contig labels, of any format in `genestill.core.label_formats.registry`, as columns.
+"""Tables of contig labels, in any format of `genestill.core.label_formats.registry`, as columns.
 
-A table of millions of rows is held as a few numbers per row: what its rows have in common, lineages and names, is held
-once.
+A table of millions of rows is stored as a few numbers per row; repeated lineages and names are stored once.
 """
 
 from array import array
@@ -29,26 +28,26 @@ from genestill.core.lineage import (
 from genestill.core.logs import logger
 from genestill.core.text import text_lines
 
-_LOOKED_AT = 200  # lines by which a format is told
-_BLOCK = 1 << 16  # ids that are gathered before they become a column
-# Single rows that cannot be read are left out; where more of them are, the table is of another form.
+_LOOKED_AT = 200  # number of lines used to detect the format
+_BLOCK = 1 << 16  # number of ids that are collected before they are converted to a column
+# Single unreadable rows are left out; with a larger share of them, the table has another format.
 _LEFT_OUT_AT_MOST = 0.2
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The labels of n contigs in a table.
+    """The labels of n contigs.
 
     Attributes:
         ids: n ids, each up to the first white space.
         taxid: int64 [n], 0 for none.
-        lineage: int32 [n], number in ``lineages``; 0 is no lineage.
+        lineage: int32 [n], index into ``lineages``; 0 for no lineage.
         lineages: the distinct lineages.
-        name: int32 [n], number in ``names``; 0 is none.
-        names: the distinct names of taxa, of formats that give a name alone.
-        support: float32 [n], share of the evidence for the label, 0 to 1; NaN if the table has none.
-        several: row -> all its taxids, for contigs with several that fit equally well.
-        met: counts of rows that were left out, and why.
+        name: int32 [n], index into ``names``; 0 for no name.
+        names: the distinct names of taxa, for formats that give only a name.
+        support: float32 [n], share of the evidence for the label, 0 to 1; NaN if the table has no support.
+        several: row -> all its taxids, for contigs with several that match equally well.
+        met: counts of rows that were left out, by reason.
     """
 
     ids: pa.StringArray
@@ -65,7 +64,7 @@ class LabelTable:
         return len(self.taxid)
 
     def take(self, rows: np.ndarray, ids: Sequence[str]) -> "LabelTable":
-        """The labels of ``ids``, which stand in ``rows`` (int [m]); -1 is a contig without a row: unlabelled."""
+        """The labels of ``ids`` from the rows ``rows`` (int [m]); -1 is a contig without a row: unlabelled."""
         none = rows < 0
 
         def column(values: np.ndarray, missing) -> np.ndarray:
@@ -86,7 +85,7 @@ class LabelTable:
 
 
 class _Collector:
-    """Rows become columns here."""
+    """Collects rows into columns."""
 
     def __init__(self):
         self._blocks: list[pa.Array] = []
@@ -121,7 +120,7 @@ class _Collector:
         except InputError:
             if not says_more:
                 raise
-            number = 0  # the taxid, or the name, says it all
+            number = 0  # the taxid or the name is sufficient
         self._lineage_of_text[text] = number
         return number
 
@@ -144,20 +143,20 @@ def read_label_table(path: str | Path, form: str = "auto") -> LabelTable:
 
     Args:
         path: the file.
-        form: name of its format, or ``auto``: told by the first lines.
+        form: name of its format, or ``auto`` to detect it from the first lines.
 
     Returns:
-        One row per contig, in the order of the file. Rows that cannot be read are left out, counted and logged.
+        One row per contig, in the order of the file. Unreadable rows are left out, counted and logged.
 
     Raises:
-        InputError: naming file and line, for an empty file, a format that is not recognised, more than a fifth of
-            rows of another form, a contig given twice, or a name with two parents.
+        InputError: with file and line, for an empty file, an unknown format, more than a fifth of unreadable rows, a
+            contig given twice, or a name with two parents.
     """
     return collect_labels(text_lines(path), form, str(path))
 
 
 def collect_labels(lines: Iterable[str], form: str, source: str) -> LabelTable:
-    """`read_label_table` of lines that are at hand; ``source`` is what messages call them."""
+    """`read_label_table` for lines in memory; ``source`` is their name in messages."""
     if form != "auto" and form not in LABEL_FORMATS:
         raise InputError(f"{source}: unknown format {form!r}; expected auto, {', '.join(LABEL_FORMATS)}")
     rows = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
@@ -196,7 +195,7 @@ def _cells(rows: Iterable[tuple[int, str]], form: LabelFormat) -> Iterator[tuple
 
 
 def _one_row_per_contig(table: LabelTable, line: np.ndarray, form: LabelFormat, source: str) -> LabelTable:
-    """Join the rows of one contig, or refuse them; rows that say the same are one row in any format."""
+    """Join the rows of one contig, or refuse them; identical labels are joined in every format."""
     if pc.count_distinct(table.ids).as_py() == len(table):
         return table
     ids = table.ids.to_pandas()
@@ -225,19 +224,19 @@ def _one_row_per_contig(table: LabelTable, line: np.ndarray, form: LabelFormat, 
 
 
 def join_labels(table: LabelTable, ids: Sequence[str], all_ids: Iterable[str], source: str) -> tuple[LabelTable, dict]:
-    """Put labels in the order of ``ids``; a contig without a row is unlabelled, as MMseqs2 leaves such out.
+    """Put labels in the order of ``ids``; contigs without a row are unlabelled, because MMseqs2 does not list these.
 
     Args:
-        table: as `read_label_table` returns it.
-        ids: the contigs that take part.
+        table: from `read_label_table`.
+        ids: the contigs of the index.
         all_ids: all contigs of the FASTA file.
-        source: the file that the message names.
+        source: the file, for messages.
 
     Returns:
-        One label per contig, and counts: rows of no contig, contigs without a row, rows that were left out.
+        One label per contig, and counts: rows without a contig, contigs without a row, rows that were left out.
 
     Raises:
-        InputError: no row belongs to a contig, or two contigs have no species or taxid to tell them apart.
+        InputError: no row belongs to a contig, or the labels contain fewer than two species or taxids.
     """
     known = pc.is_in(table.ids, value_set=pa.array(all_ids, pa.string())).to_numpy(zero_copy_only=False)
     if not known.any():

@@ -1,4 +1,4 @@
-"""The taxonomy as an array of nodes, laid out so that the leaves of every node are neighbours."""
+"""The taxonomy as an array of nodes, ordered so that the leaves of every node are contiguous."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,21 +10,21 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, named
 from genestill.core.tables import read_tsv, write_tsv
 
-OTHER = "other"  # the rank-less leaf that stands for "a child that the reference does not hold"
+OTHER = "other"  # the leaf without a rank that represents any child that is missing in the reference
 
 
 class LabelTree:
-    """Nodes of a taxonomy in depth-first order, children by name; node 0 is the root.
+    """Nodes of a taxonomy in depth-first order, children sorted by name; node 0 is the root.
 
-    Attributes (arrays of one entry per node, n nodes, m leaves):
+    Attributes (arrays with one entry per node, n nodes, m leaves):
         parent: int32 [n], -1 for the root; a parent comes before its children.
-        rank: int8 [n], 0 for the root, 1 (domain) to 7 (species); an "other" leaf has the rank its siblings have.
+        rank: int8 [n], 0 for the root, 1 (domain) to 7 (species); an "other" leaf has the rank of its siblings.
         name: list of n names, "root" for the root.
         is_other: bool [n], True for "other child" leaves.
         leaf_start, leaf_stop: int32 [n]; the leaves under a node are ``leaves[leaf_start:leaf_stop]``, so that
-            the probability of any node is a difference of two cumulative sums over the leaves.
+            the probability of any node is the difference of two cumulative sums over the leaves.
         leaves: int32 [m], node index of each leaf in depth-first order.
-        children: int32 [n - 1], the nodes by parent; those of a node are
+        children: int32 [n - 1], the nodes sorted by parent; the children of a node are
             ``children[child_start[node]:child_start[node + 1]]``, in depth-first order.
         child_start: int64 [n + 1].
     """
@@ -57,7 +57,7 @@ class LabelTree:
 
     @classmethod
     def from_lineages(cls, lineages: Iterable[Lineage], other_children: bool = False) -> "LabelTree":
-        """The tree of all ``lineages``; with ``other_children`` every inner node gets one more leaf, "other"."""
+        """The tree of all ``lineages``; with ``other_children`` every inner node gets an additional leaf, "other"."""
         paths = {named(lineage) for lineage in lineages}
         children: dict[tuple[str, ...], set[str]] = {}
         for path in paths:
@@ -80,7 +80,7 @@ class LabelTree:
             name.append(OTHER)
             is_other.append(True)
 
-        # An "other" leaf follows its siblings' subtrees: emitted when the walk leaves the parent's subtree.
+        # An "other" leaf comes after the subtrees of its siblings: it is added when the parent's subtree ends.
         open_paths: list[tuple[str, ...]] = [()]
         for path, _, _ in order:
             while path[:-1] != open_paths[-1]:
@@ -100,23 +100,23 @@ class LabelTree:
         return cls(np.array(parent), np.array(rank), name, np.array(is_other))
 
     def node_of(self, lineage: Lineage) -> int:
-        """The node of ``lineage`` (the root for the empty one); raises KeyError for a lineage not in the tree."""
+        """The node of ``lineage`` (the root if empty); raises KeyError for a lineage that is not in the tree."""
         return self._node_of_path[named(lineage)]
 
     def deepest_node_of(self, lineage: Lineage) -> int:
-        """The deepest node on the path of ``lineage`` that the tree holds."""
+        """The deepest node of the tree on the path of ``lineage``."""
         path = named(lineage)
         while path not in self._node_of_path:
             path = path[:-1]
         return self._node_of_path[path]
 
     def lineage_of(self, node: int) -> Lineage:
-        """The seven-rank lineage of ``node``; that of its parent for an "other" leaf."""
+        """The seven-rank lineage of ``node``; for an "other" leaf, that of its parent."""
         path = self._paths[self.parent[node]] if self.is_other[node] else self._paths[node]
         return (path + NO_LINEAGE)[: len(RANKS)]
 
     def children_of(self, node: int) -> np.ndarray:
-        """The nodes right below ``node``, "other" among them: int32 [any number]."""
+        """The children of ``node``, including "other": int32 [number of children]."""
         return self.children[self.child_start[node] : self.child_start[node + 1]]
 
     def node_probabilities(self, leaf_probabilities: np.ndarray, nodes: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ class LabelTree:
 
     @classmethod
     def load(cls, path: str | Path) -> "LabelTree":
-        """Read what `save` wrote; raises `InputError` if the file is not a tree in depth-first order."""
+        """Read a file written by `save`; raises `InputError` if it is not a tree in depth-first order."""
         try:
             table = read_tsv(path, ("node", "parent", "rank", "name", "other"))
             rank = np.array([("root", *RANKS).index(word) for word in table["rank"]], dtype=np.int8)
@@ -160,9 +160,9 @@ class LabelTree:
 
 
 def running_totals(leaf_probabilities: np.ndarray) -> np.ndarray:
-    """Cumulative sums over the leaves [..., m], from zero: float64 [..., m + 1].
+    """Cumulative sums over the leaves [..., m], starting with zero: float64 [..., m + 1].
 
-    The probability of a node is the difference of its entries ``leaf_stop`` and ``leaf_start``.
+    The probability of a node is the difference of the entries ``leaf_stop`` and ``leaf_start``.
     """
     totals = np.zeros((*leaf_probabilities.shape[:-1], leaf_probabilities.shape[-1] + 1))
     np.cumsum(leaf_probabilities, axis=-1, out=totals[..., 1:], dtype=np.float64)

@@ -1,7 +1,8 @@
-"""Seven-rank lineages, in the spellings that the field uses.
+"""Seven-rank lineages, in the spellings of common tools.
 
 A lineage is a tuple of seven names from domain to species, ``None`` below the assigned rank. Nodes of the taxonomy
-are known by their whole path, never by their name alone: homonyms are common (a genus *Bacillus* of insects).
+are identified by their whole path and not by their name, because homonyms are common (*Bacillus* is also a genus of
+insects).
 """
 
 import re
@@ -13,14 +14,14 @@ from genestill.core.errors import InputError
 
 RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
 RANK_PREFIXES = "dpcofgs"
-# The words of taxonomy dumps. NCBI renamed superkingdom to domain in 2025; viruses have no domain, so the highest of
-# their nodes stands for it: "acellular root" (Viruses), or a realm where a dump has nothing above realms.
+# The ranks in taxonomy dumps. NCBI renamed superkingdom to domain in 2025. Viruses have no domain, so their highest
+# node is used instead: "acellular root" (Viruses), or a realm in a dump without nodes above realms.
 RANK_OF_NAME = {rank: index for index, rank in enumerate(RANKS)} | {"superkingdom": 0, "acellular root": 0, "realm": 0}
 
 Lineage = tuple[str | None, ...]
 NO_LINEAGE: Lineage = (None,) * len(RANKS)
 
-# What tables write where a name is missing; compared in lower case with blanks for underscores.
+# Words for a missing name; compared in lower case, with underscores replaced by spaces.
 _NO_NAME = frozenset(
     [
         *("-", "?", ".", "na", "n/a", "nan", "none", "null", "unknown", "undetermined", "unidentified", "uncultured"),
@@ -29,7 +30,7 @@ _NO_NAME = frozenset(
         *("uncultured bacterium", "uncultured archaeon", "uncultured organism", "uncultured prokaryote"),
     ]
 )
-# What stands above the domain in whole paths: NCBI's root and its child, MEGAN's name for the root.
+# Nodes above the domain in whole paths: the root of NCBI and its child, and MEGAN's name of the root.
 _ABOVE = frozenset({"root", "cellular organisms", "cellular root", "ncbi", "life"})
 _DOMAINS = ("Bacteria", "Archaea", "Eukaryota", "Viruses")
 # The domain of NCBI's kingdoms and realms, for lineages that begin with one of these.
@@ -48,20 +49,20 @@ _SEPARATORS = str.maketrans({";": ",", "|": "/", "\t": " ", "\n": " ", "\r": " "
 
 
 def depth(lineage: Lineage) -> int:
-    """How many ranks are assigned: 0 (nothing) to 7 (species)."""
+    """The number of assigned ranks: 0 (none) to 7 (species)."""
     return next((index for index, name in enumerate(lineage) if name is None), len(RANKS))
 
 
 def named(lineage: Lineage) -> tuple[str, ...]:
-    """The names of the ranks that are assigned."""
+    """The names of the assigned ranks."""
     return cast(tuple[str, ...], lineage[: depth(lineage)])
 
 
 def clean_name(text: str, rank: int | None = None) -> str:
-    """A taxon's name as it stands everywhere in a run: no separators of lineages, no quotes around it, no prefix.
+    """Clean a taxon's name, as used everywhere in a run: no lineage separators, no surrounding quotes, no prefix.
 
-    ``;`` becomes ``,`` and ``|`` becomes ``/``, since lineages are written with them. With ``rank`` (0 to 6), a prefix
-    that repeats the rank is removed: taxonomy dumps of GTDB exist whose name of *Bacteria* is ``d__Bacteria``.
+    ``;`` becomes ``,`` and ``|`` becomes ``/``, because lineages are written with them. With ``rank`` (0 to 6), a
+    prefix of this rank is removed: some taxonomy dumps of GTDB have ``d__Bacteria`` as the name of *Bacteria*.
     """
     name = text.strip()
     if len(name) > 1 and name[0] == name[-1] == '"' and '"' not in name[1:-1]:
@@ -74,10 +75,10 @@ def clean_name(text: str, rank: int | None = None) -> str:
 
 
 def is_named(name: str | None) -> bool:
-    """Whether ``name`` is a name, not one of the words that tables write where a name is missing.
+    """Whether ``name`` is a name, and not one of the words for a missing name.
 
-    Such words are ``NA``, ``unclassified``, ``Unassigned``, ``uncultured``, and the fillers ``uc_Bacillota`` (MMseqs2),
-    ``unclassified Bacillota`` and ``Bacillota_unclassified``.
+    Such words are ``NA``, ``unclassified``, ``Unassigned``, ``uncultured``, and placeholders such as ``uc_Bacillota``
+    (MMseqs2), ``unclassified Bacillota`` and ``Bacillota_unclassified``.
     """
     word = (name or "").lower().replace("_", " ").strip()
     return not (
@@ -86,19 +87,20 @@ def is_named(name: str | None) -> bool:
 
 
 def spelling_key(name: str) -> str:
-    """What two spellings of one name share: MMseqs2's GTDB database has blanks for underscores (*Bacillota A*)."""
+    """A key that is the same for all spellings of a name: MMseqs2's GTDB has spaces for underscores (*Bacillota A*)."""
     return name.replace("_", " ")
 
 
-@lru_cache(maxsize=1 << 16)  # many contigs share a lineage: it is held once, not once per contig
+@lru_cache(maxsize=1 << 16)  # many contigs share a lineage; it is stored once, not once per contig
 def parse_lineage(text: str | None) -> Lineage:
     """Read ``d__Bacteria;p__…`` (GTDB), ``d_Bacteria;-_x;p_…`` (MMseqs2) or ``Bacteria;Bacillota;…`` (Taxometer).
 
-    Also read are ``k__`` and ``sk__`` (the domain where no ``d__`` stands), ``r__`` (realm), SILVA's ``D_0__``, MEGAN's
-    ``[P]``, and ``|`` in place of ``;``. ``root`` and ``cellular organisms`` in front are left out, as are entries of
-    other ranks. Words such as ``NA`` and ``unclassified`` are no names (see `is_named`); missing ranks between assigned
-    ones are filled (see `fill_gaps`). Raises `InputError` for more than seven names without prefix, names without
-    prefix that are no seven ranks, a rank given twice, and ranks out of order.
+    Also accepted are ``k__`` and ``sk__`` (the domain if there is no ``d__``), ``r__`` (realm), ``D_0__`` of SILVA,
+    ``[P]`` of MEGAN, and ``|`` instead of ``;``. ``root`` and ``cellular organisms`` at the start are left out, and so
+    are entries of other ranks. Words such as ``NA`` and ``unclassified`` count as missing names (see `is_named`);
+    missing ranks between assigned ones are filled (see `fill_gaps`). Raises `InputError` for more than seven names
+    without prefixes, names without prefixes that are not the seven ranks, a rank given twice, and ranks in the wrong
+    order.
     """
     text = (text or "").strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
@@ -121,7 +123,7 @@ def parse_lineage(text: str | None) -> Lineage:
             if prefix in "kr-" and is_named(name):
                 above.setdefault(prefix, name)
                 if prefix == "-" and name in _DOMAINS:
-                    above["domain"] = name  # MMseqs2 does not know the rank "domain" and writes -_Bacteria
+                    above["domain"] = name  # MMseqs2 has no rank "domain" and writes -_Bacteria
             continue
         rank = RANK_PREFIXES.index(prefix)
         if rank <= last:
@@ -136,13 +138,13 @@ def parse_lineage(text: str | None) -> Lineage:
 
 
 def _top_of(above: dict[str, str]) -> str | None:
-    """The domain of a lineage without one, by its realm or kingdom."""
+    """The domain of a lineage without one, from its realm or kingdom."""
     names = [clean_name(above[prefix], 0) for prefix in "rk" if prefix in above]
     return next((_DOMAIN_OF[name] for name in names if name in _DOMAIN_OF), names[0] if names else None)
 
 
 def _by_position(parts: list[str], text: str) -> Lineage:
-    """A lineage of plain names: the first is the domain, the seventh the species."""
+    """A lineage from names without prefixes: the first is the domain, the seventh the species."""
     if parts and parts[0] in _DOMAIN_OF:
         parts = [_DOMAIN_OF[parts[0]], *parts[1:]]
     if len(parts) > len(RANKS):
@@ -150,7 +152,7 @@ def _by_position(parts: list[str], text: str) -> Lineage:
             f"lineage {text!r} has {len(parts)} ranks; expected at most {len(RANKS)} ({', '.join(RANKS)}), or a prefix "
             "such as p__ before each name"
         )
-    # A whole path of NCBI also names what has no rank; where such a name stands, those after it are not in their place.
+    # A whole path of NCBI also contains nodes without a rank; after such a node, positions do not give the rank.
     strange = next((part for part in parts[1:] if part in _DOMAIN_OF or part.endswith(" group")), None)
     if strange is not None:
         raise InputError(
@@ -162,7 +164,7 @@ def _by_position(parts: list[str], text: str) -> Lineage:
 
 
 def _split_prefix(part: str) -> tuple[str | None, str]:
-    """The letter of the rank and the name; None and the whole part if it has no prefix."""
+    """The letter of the rank and the name; (None, the whole part) without a prefix."""
     match = _PREFIX.fullmatch(part)
     if match is None:
         return None, part
@@ -174,22 +176,22 @@ def _split_prefix(part: str) -> tuple[str | None, str]:
 
 
 def lineage_of_ranks(cells: Sequence[str]) -> Lineage:
-    """The lineage that stands in seven cells, one per rank; with or without prefixes, and with words for no name."""
+    """The lineage from seven cells, one per rank, with or without prefixes and words for missing names."""
     names = _names([clean_name(cell, rank) for rank, cell in enumerate(cells)])
     domain = names[0] and _DOMAIN_OF.get(names[0], names[0])
     return fill_gaps([domain, *names[1:]])
 
 
 def _names(words: Iterable[str | None]) -> list[str | None]:
-    """``words`` with None for those that are no names; see `is_named`."""
+    """``words`` with None for missing names; see `is_named`."""
     return [word if is_named(word) else None for word in words]
 
 
 def fill_gaps(names: Sequence[str | None]) -> Lineage:
-    """Fill unnamed ranks above the deepest named one, so that a path has no holes.
+    """Fill missing ranks above the deepest named rank, so that a path has no gaps.
 
-    A hole below *Gammaproteobacteria* at rank order becomes ``Gammaproteobacteria order incertae sedis``: the
-    same hole under the same parent gets the same name, whatever lies below it.
+    A gap at rank order below *Gammaproteobacteria* becomes ``Gammaproteobacteria order incertae sedis``: the same gap
+    under the same parent gets the same name, independent of the names below it.
     """
     filled: list[str | None] = list(names)
     deepest = max((index for index, name in enumerate(filled) if name), default=-1)
@@ -201,12 +203,12 @@ def fill_gaps(names: Sequence[str | None]) -> Lineage:
 
 
 def format_lineage(lineage: Lineage) -> str:
-    """``d__…;p__…`` down to the deepest assigned rank; the empty string for no lineage."""
+    """Write ``d__…;p__…`` down to the deepest assigned rank; an empty string for an empty lineage."""
     return ";".join(f"{prefix}__{name}" for prefix, name in zip(RANK_PREFIXES, named(lineage), strict=False))
 
 
 def read_formatted(text: str) -> Lineage:
-    """Read what `format_lineage` wrote, word for word: names of a taxonomy stay, whatever they are."""
+    """Read the text of `format_lineage` exactly: names of a taxonomy are kept unchanged."""
     names = [part[3:] for part in text.split(";")] if text else []
     expected = ";".join(f"{prefix}__{name}" for prefix, name in zip(RANK_PREFIXES, names, strict=False))
     if expected != text or not all(names):
@@ -215,12 +217,12 @@ def read_formatted(text: str) -> Lineage:
 
 
 def is_filled(name: str | None, rank: int) -> bool:
-    """Whether `fill_gaps` made this name of the rank (0 to 6)."""
+    """Whether a name at a rank (0 to 6) was made by `fill_gaps`."""
     return name is not None and name.endswith(f" {RANKS[rank]} incertae sedis")
 
 
 def common_lineage(lineages: Iterable[Lineage]) -> Lineage:
-    """The lowest common ancestor: the longest path that all ``lineages`` share."""
+    """The lowest common ancestor: the longest common path of all ``lineages``."""
     shared: list[str | None] = []
     for names in zip(*lineages, strict=True):
         if names[0] is None or any(name != names[0] for name in names):
@@ -230,10 +232,10 @@ def common_lineage(lineages: Iterable[Lineage]) -> Lineage:
 
 
 def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
-    """Raise `InputError`, naming ``source``, if a name stands under two parents; return the number of homonyms.
+    """Raise `InputError`, naming ``source``, if a name has two parents; return the number of homonyms.
 
-    Legal homonyms are genera and species of different phyla (*Morus* is a bird and a tree): the codes of nomenclature
-    are independent of each other, but each allows a name once. Anything else is a mistake in the table.
+    Genera and species of different phyla may be homonyms (*Morus* is a bird and a tree), because the codes of
+    nomenclature are independent of each other, but each code allows a name once. Others are errors of the table.
     """
     genus = RANKS.index("genus")
     first: dict[tuple, Lineage] = {}
@@ -254,16 +256,16 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
 
 
 def require_two_species(number: int, source: str, among: str) -> None:
-    """Raise `InputError`, naming ``source``, if only ``number`` < 2 species are ``among`` something."""
+    """Raise `InputError`, naming ``source``, if there are fewer than 2 species (``number``); ``among`` says in what."""
     if number < 2:
         raise InputError(f"{source}: {number} species among {among}; expected at least 2")
 
 
 def count_unknown_names(lineages: Iterable[Lineage], known: Iterable[Lineage], source: str, reference: str) -> int:
-    """How many names of ``lineages`` below the domain are not among those of ``known``, in any spelling.
+    """The number of names of ``lineages`` below the domain that are not in ``known``, in any spelling.
 
-    Raises `InputError`, naming ``source`` and ``reference``, if there are such names and none is known: the two follow
-    different taxonomies or spellings, and nothing of one can be compared with the other.
+    Raises `InputError`, naming ``source`` and ``reference``, if none of the names is known: the two use different
+    taxonomies or spellings and cannot be compared.
     """
     names = _names_below_domain(lineages)
     among = _names_below_domain(known)

@@ -10,25 +10,25 @@ from typing import IO
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
 
-# What flock answers where a file system has no locks, as some network file systems.
+# Errors of flock on file systems without locks, such as some network file systems.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def hold(folder: str | Path, wait: bool = False) -> IO[str]:
-    """Claim ``folder`` for this process, through the file ``.lock`` in it; made if it is missing.
+    """Lock ``folder`` for this process, with the file ``.lock`` in it, which is made if it is missing.
 
-    The kernel holds the claim: it ends with the process, however that ends, and nothing has to be cleaned up. Where the
-    file system has no locks, a warning says so and nothing is claimed.
+    The kernel releases the lock when the process ends for any reason, so nothing has to be cleaned up. On a file
+    system without locks, a warning is logged and nothing is locked.
 
     Args:
-        folder: what the process writes into.
-        wait: wait until another process gives the folder back, instead of refusing.
+        folder: the folder into which the process writes.
+        wait: wait until another process releases the folder, instead of raising an error.
 
     Returns:
-        The open file; the claim lasts until it is closed.
+        The open file; the lock is held until it is closed.
 
     Raises:
-        InputError: another process holds the folder, or it cannot be written.
+        InputError: another process has locked the folder, or it cannot be written to.
     """
     held, locked = _claim(folder, wait)
     if not locked:
@@ -37,7 +37,7 @@ def hold(folder: str | Path, wait: bool = False) -> IO[str]:
 
 
 def hold_all(folders: Iterable[str | Path]) -> list[IO[str]]:
-    """Claim all of ``folders`` or none, as `hold` does; one warning names those whose file system has no locks."""
+    """Lock all of ``folders`` or none, as `hold` does; one warning lists those on file systems without locks."""
     held: list[IO[str]] = []
     without: list[str | Path] = []
     for folder in sorted(set(map(str, folders))):
@@ -56,10 +56,10 @@ def hold_all(folders: Iterable[str | Path]) -> list[IO[str]]:
 
 
 def folders_to_claim(files: Iterable[str | Path]) -> set[str]:
-    """The folders that a run which writes ``files`` claims.
+    """The folders to lock for a run that writes ``files``.
 
-    Results of one data set (``results/<recipe>/<dataset>``) are one folder; of any other file it is the folder in which
-    the file lies, so that runs which download different sets do not refuse each other.
+    Results of one data set (``results/<recipe>/<dataset>``) are one folder; for any other file it is the folder of
+    the file, so that runs which download different sets do not block each other.
     """
     folders = set()
     for file in map(Path, files):

@@ -1,4 +1,4 @@
-"""Plain log lines for files, a bar for a terminal."""
+"""Log lines for files, and a progress bar for terminals."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LOG_LINES = 30.0
 
 
 def configure_logging(quiet: bool = False) -> None:
-    """Send log lines to standard error, with time and level."""
+    """Write log lines with time and level to standard error."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.WARNING if quiet else logging.INFO,
@@ -24,16 +24,16 @@ def configure_logging(quiet: bool = False) -> None:
 
 
 def log_counts(doing: str, counts: dict[str, int]) -> None:
-    """One line with all counts: ``labels: 12 contigs, 3 unlabelled``."""
+    """Log one line with all counts: ``labels: 12 contigs, 3 unlabelled``."""
     logger.info("%s: %s", doing, ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
 
 
 def progress(
     items: Iterable, total: int | None, unit: str, doing: str, detail: Callable[[], str] | None = None
 ) -> Iterator:
-    """Yield ``items``; on a terminal show a bar with rate and time left, elsewhere a log line every half minute.
+    """Yield ``items``; on a terminal, show a bar with rate and remaining time, otherwise log a line every 30 seconds.
 
-    ``detail`` is what the log line ends with, such as the loss.
+    ``detail`` returns a text for the end of the line, such as the loss.
     """
     if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
         yield from tqdm(items, total=total, unit=unit, desc=doing, leave=False)

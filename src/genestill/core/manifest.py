@@ -1,8 +1,8 @@
-"""Whether an input still is what the command that made it wrote.
+"""Checks that an input is unchanged since a command wrote it.
 
-A table that lost its second half is a table: nothing in a text file says that it is whole. So the record beside a
-result (`provenance`) holds size and checksum of every file that its command wrote and that cannot tell by itself, and a
-command that is given such a file, or the folder that it lies in, compares before it reads.
+A text file that lost its second half cannot be recognised as incomplete. Therefore the record of a result
+(`provenance`) has the size and checksum of every file that its command wrote, except for formats in which damage is
+detected on reading. A command that reads such a file, or its folder, compares it with the record first.
 """
 
 import os
@@ -14,9 +14,9 @@ from genestill.core.errors import InputError
 from genestill.core.files import read_json, sha256_of
 
 RECORDS = "provenance"  # folder of the records beside a result
-# Formats that tell by themselves that they are cut or changed: by page checksums, a checksum at the end, or brackets.
+# Formats in which truncation or changes are detected on reading: by page checksums, a final checksum, or brackets.
 _TELL_THEMSELVES = {".parquet", ".gz", ".json"}
-_CLOCKS_DIFFER = 2.0  # seconds by which the clock of a file system may be behind
+_CLOCKS_DIFFER = 2.0  # seconds; the clock of a file system may be late by as much
 
 
 def manifest_of(outputs: Iterable[str | Path], beside: str | Path, since: float) -> dict[str, dict]:
@@ -25,11 +25,11 @@ def manifest_of(outputs: Iterable[str | Path], beside: str | Path, since: float)
     Args:
         outputs: its output files and folders.
         beside: the folder that paths are relative to.
-        since: when the command began, in seconds since 1970; what was there before it belongs to others.
+        since: start of the command, in seconds since 1970; older files were not written by it.
 
     Returns:
-        Path -> ``bytes`` and, below `files.LARGE` bytes, ``sha256``. Links and files that tell by themselves that they
-        are whole are left out.
+        Path -> ``bytes`` and, below `files.LARGE` bytes, ``sha256``. Links and files in which damage is detected on
+        reading are left out.
     """
     found = {}
     for file in sorted({file for output in outputs for file in _files_of(Path(output))}):
@@ -46,7 +46,7 @@ def manifest_of(outputs: Iterable[str | Path], beside: str | Path, since: float)
 def _files_of(output: Path) -> Iterator[Path]:
     if output.is_dir():
         for folder, folders, names in os.walk(output):
-            # Hidden are locks, checkpoints and what Snakemake leaves.
+            # Hidden files are locks, checkpoints and files of Snakemake.
             folders[:] = [name for name in folders if name != RECORDS and not name.startswith(".")]
             yield from (Path(folder, name) for name in names if not name.startswith("."))
     elif output.is_file():
@@ -54,9 +54,9 @@ def _files_of(output: Path) -> Iterator[Path]:
 
 
 def refuse_changed(inputs: Iterable[str | Path]) -> None:
-    """Raise `InputError` for the first file, or file of a folder, that is not what its command wrote.
+    """Raise `InputError` for the first file, also within a folder, that changed since its command wrote it.
 
-    Files without a record, as those of the user, are not looked at.
+    Files without a record, such as the user's, are not checked.
     """
     known: dict[Path, dict[Path, tuple[dict, Path]]] = {}
     for path in map(Path, map(os.path.abspath, inputs)):
@@ -66,14 +66,14 @@ def refuse_changed(inputs: Iterable[str | Path]) -> None:
         else:
             listed = {path}
         for file in sorted(listed):
-            # The nearest record is that of the command that wrote the file itself.
+            # The nearest record belongs to the command that wrote the file.
             nearest = next((known[one] for one in file.parents if file in _written_in(one, known)), None)
             if nearest is not None:
                 _compare(file, *nearest[file])
 
 
 def _written_in(folder: Path, known: dict) -> dict[Path, tuple[dict, Path]]:
-    """File -> (its entry in a manifest, the record), by the records in ``folder``."""
+    """File -> (its entry in a manifest, the record), from the records in ``folder``."""
     if folder not in known:
         known[folder] = {}
         records = folder / RECORDS
@@ -86,7 +86,7 @@ def _written_in(folder: Path, known: dict) -> dict[Path, tuple[dict, Path]]:
 def _entries(record: Path) -> dict[str, dict]:
     try:
         content = read_json(record)
-    except InputError:  # it was cut itself: nothing is known
+    except InputError:  # the record is truncated: nothing is known
         return {}
     entries = content.get("files") if isinstance(content, dict) else None
     if not isinstance(entries, dict):
@@ -112,7 +112,7 @@ def _compare(file: Path, entry: dict, record: Path) -> None:
 
 
 def _of_command(file: Path, record: Path) -> str:
-    """The output of a command that holds ``file``: the file itself, or the folder that was asked for."""
+    """The output of a command that contains ``file``: the file, or the requested folder."""
     folder = record.parent.parent / record.stem
     whole = folder if folder.is_dir() and file.is_relative_to(folder) else file
     return os.path.relpath(whole) if whole.is_relative_to(Path.cwd()) else str(whole)

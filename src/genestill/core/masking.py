@@ -1,9 +1,9 @@
-"""BERT's masking of tokens, of teachers and students alike."""
+"""BERT's masking of tokens, for teachers and students."""
 
 import numpy as np
 
 MASKED_FRACTION = 0.15  # Devlin et al. 2019; Nucleotide Transformer and seqLens mask the same fraction
-IGNORED = -100  # target that cross_entropy leaves out
+IGNORED = -100  # target that cross_entropy ignores
 
 
 def mask_tokens(
@@ -14,18 +14,18 @@ def mask_tokens(
     generator: np.random.Generator,
     fraction: float = MASKED_FRACTION,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose tokens; 80 % of them become the mask token, 10 % a random one, 10 % stay (Devlin et al. 2019).
+    """Choose tokens; 80 % of them become the mask token, 10 % a random token, 10 % are unchanged (Devlin et al. 2019).
 
     Args:
         ids: int64 [b, t].
         maskable: bool [b, t], False for tokens that are never chosen (padding, separators).
         mask_id: id of the mask token.
-        words: int64, the ids that a random token is drawn from.
-        generator: source of randomness.
-        fraction: the probability with which each maskable token is chosen; one is chosen at least.
+        words: int64 [number of words], the ids from which random tokens are drawn.
+        generator: random number generator.
+        fraction: the probability of each maskable token to be chosen; at least one is chosen.
 
     Returns:
-        Inputs and targets, both int64 [b, t]; targets are `IGNORED` where nothing was chosen.
+        Inputs and targets, both int64 [b, t]; targets are `IGNORED` at tokens that were not chosen.
     """
     chosen = (generator.random(ids.shape) < fraction) & maskable
     if not chosen.any() and maskable.any():

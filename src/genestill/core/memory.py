@@ -1,4 +1,4 @@
-"""Blocks of rows that are bounded in bytes, and memory that goes back to the system."""
+"""Blocks of rows with a limited size in bytes, and returning memory to the operating system."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,19 +10,19 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def row_blocks(rows: int, row_bytes: int) -> Iterator[slice]:
-    """Cut ``rows`` rows of ``row_bytes`` into slices of `BLOCK_BYTES` and `MOST_ROWS` at most, one row at least."""
+    """Yield slices of ``rows`` rows of ``row_bytes``, each at most `BLOCK_BYTES` and `MOST_ROWS`, at least one row."""
     size = max(1, min(MOST_ROWS, BLOCK_BYTES // row_bytes))
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 
 
 def give_back_large_arrays() -> None:
-    """Have the C library map arrays of `MAPPED_FROM` bytes and more one by one, and unmap them when they are freed.
+    """Make the C library map arrays of at least `MAPPED_FROM` bytes separately, and unmap them when they are freed.
 
-    By default glibc takes ever larger arrays from its heap once such were freed. Where small objects that stay (the
-    columns of a table) come in turn with large ones that go (probabilities over all leaves), the large leave holes that
-    the small only nibble at, and a process grows by many times what it holds. C libraries without mallopt are left as
-    they are.
+    By default, glibc allocates larger and larger arrays from its heap after such arrays were freed. If small permanent
+    objects (columns of a table) and large temporary ones (probabilities over all leaves) are allocated in turn, the
+    heap becomes fragmented, and the process needs many times the memory of its data. C libraries without mallopt are
+    not changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

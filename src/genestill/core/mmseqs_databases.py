@@ -1,7 +1,7 @@
-"""Ready databases of MMseqs2: whether one can be searched, found out before a search starts.
+"""Checks of existing MMseqs2 databases before a search starts.
 
 Files of a database (github.com/soedinglab/mmseqs2/wiki, "MMseqs2 database format"): sequences, ``.index`` and
-``.dbtype``, the same three of the headers (``_h``), and of its taxonomy ``_mapping`` (sequence, taxid) and
+``.dbtype``, the same three for the headers (``_h``), and for the taxonomy ``_mapping`` (sequence, taxid) and
 ``_taxonomy`` (the tree).
 """
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from genestill.core.errors import InputError, ProgramFailed
 from genestill.core.programs import mmseqs_version, run_program
 
-# The parts that a search needs; everything else that belongs to the name is used too if it is there.
+# The files that a search needs; other files of the database are used if they exist.
 NEEDED = (".dbtype", ".index", "_h", "_h.dbtype", "_h.index", "_mapping", "_taxonomy")
-# The lower half of the number in .dbtype; the upper half holds flags, such as for compressed databases.
+# The lower half of the number in .dbtype; the upper half has flags, for example for compressed databases.
 _KINDS = {0: "proteins", 1: "nucleotides", 2: "profiles", 6: "clusters", 12: "other content"}
 _BINARY_MAPPING = b"TAXM"
 
 
 def check_database(database: str | Path) -> None:
-    """Raise `InputError`, with what is wrong, unless MMseqs2 can search proteins with a taxonomy in ``database``.
+    """Raise `InputError`, with the reason, unless ``database`` is a protein database with a taxonomy for MMseqs2.
 
-    Found out are missing parts, databases of anything but proteins, an empty mapping or one without any taxid, and what
-    the installed release of MMseqs2 cannot open.
+    Checked are missing files, databases of other sequences than proteins, an empty mapping or one without taxids, and
+    files that the installed release of MMseqs2 cannot open.
     """
     database = Path(database).absolute()
     absent = next((part for part in NEEDED if not Path(f"{database}{part}").exists()), None)
@@ -81,7 +81,7 @@ def _require_whole_taxonomy(path: Path) -> None:
 
 
 def _require_readable(database: Path) -> None:
-    """Let MMseqs2 open the taxonomy, for a report on no sequence: that takes as long whatever the database's size."""
+    """Let MMseqs2 open the taxonomy, with a report on no sequences; the time does not depend on the database's size."""
     with tempfile.TemporaryDirectory(prefix="genestill.") as scratch:
         empty = Path(scratch) / "empty"
         empty.write_bytes(b"")

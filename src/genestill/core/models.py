@@ -1,6 +1,6 @@
 """Loading Hugging Face models completely: missing and unexpected tensors are errors.
 
-And tokenizers saved so that other versions of transformers open them.
+Also saves tokenizers so that other versions of transformers can open them.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from genestill.core.files import read_json, write_json
 from genestill.core.logs import logger
 
 ADAPTER = "adapter_config.json"
-# Keys of config.json that size what is built, by the names that architectures of transformers give them.
+# Keys of config.json that set the size of a model, by their names in the architectures of transformers.
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _WIDTHS = (
     "hidden_size",
@@ -25,14 +25,14 @@ _WIDTHS = (
     "ffn_dim",
 )
 _HEADS = ("num_attention_heads", "num_key_value_heads", "n_head", "n_heads")
-# Attention that comes with torch; any other name asks for a compiled kernel, some of them from the hub.
+# Attention implementations of torch; other names need a compiled kernel, some of them from the hub.
 _ATTENTION = (None, "eager", "sdpa")
-# Tensors that are no weights and may hold whole numbers.
+# Tensors that are not weights and may be of integer type.
 _COUNTED = ("position_ids", "token_type_ids", "num_batches_tracked")
 
 
 def save_tokenizer(tokenizer, folder: str | Path) -> None:
-    """``tokenizer.save_pretrained(folder)``, under a class name that transformers 4 has as well as 5."""
+    """``tokenizer.save_pretrained(folder)``, with a class name that exists in transformers 4 and 5."""
     tokenizer.save_pretrained(folder)
     file = Path(folder) / "tokenizer_config.json"
     settings = read_json(file)
@@ -47,28 +47,28 @@ def open_whole(
     may_be_left: Callable[[str], bool] = lambda name: False,
     **options,
 ):
-    """``model_class.from_pretrained(folder, **options)`` from safetensors, without code of the folder, and complete.
+    """``model_class.from_pretrained(folder, **options)`` from safetensors, without code from the folder, and complete.
 
-    transformers itself fills missing tensors with random numbers and passes over those that it has no place for.
+    transformers itself initialises missing tensors at random and ignores unexpected ones.
 
     Args:
         model_class: a model class of transformers, or an ``AutoModel…``.
-        folder: model folder, or the name of one on the hub.
-        skipped: name of a tensor that the caller does not use, so it may have another shape.
-        may_be_left: whether a tensor of the file, by name, may be left unused although it belongs to a part that the
-            model has. Tensors of other parts (the head of another task) are always left unused, with a line in the log.
-        options: of ``from_pretrained``.
+        folder: model folder, or the name of a model on the hub.
+        skipped: name of a tensor that the caller does not use, so that it may have another shape.
+        may_be_left: whether a tensor of the file, by name, may be unused although the model has the part to which it
+            belongs. Tensors of other parts (the head of another task) are always left unused, with a log line.
+        options: options of ``from_pretrained``.
 
     Returns:
         The model, in evaluation mode.
 
     Raises:
-        InputError: nothing that opens; tensors that are missing, of another shape, or left unused; an adapter beside
-            the weights, which transformers would apply without asking.
+        InputError: a folder that cannot be opened; tensors that are missing, of another shape, or unused; an adapter
+            beside the weights, which transformers would apply automatically.
     """
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # its table of what does not fit; the sentences below say it
+    logging.set_verbosity_error()  # hides its table of tensors that do not match; they are reported below
     if Path(folder).is_dir():
         read_model_config(folder)
     if (Path(folder) / ADAPTER).is_file():
@@ -76,7 +76,7 @@ def open_whole(
             f"{folder}: holds an adapter ({ADAPTER}), which would change the weights when they are loaded; merge it "
             "into the weights and save them, or remove it"
         )
-    # Auto classes take the switch; a class that is named has no code of the folder to begin with.
+    # Only auto classes have this option; other classes never run code from the folder.
     switch = {"trust_remote_code": False} if model_class.__name__.startswith("AutoModel") else {}
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -88,7 +88,7 @@ def open_whole(
                 **switch,
                 **options,
             )
-    except Exception as error:  # transformers, its checks of settings and safetensors have dozens of kinds
+    except Exception as error:  # transformers and safetensors raise many types of errors
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{folder}: not a model that can be loaded ({lines[0]})") from None
     other = sorted(key for key in found["mismatched_keys"] if key[0] != skipped)
@@ -121,11 +121,11 @@ def open_whole(
 
 
 def read_model_config(folder: str | Path) -> dict:
-    """``config.json`` of a model folder, checked before anything is built of the sizes that it gives.
+    """Read ``config.json`` of a model folder, and check the sizes in it before anything of these sizes is built.
 
     Raises:
-        InputError: no object; a size that is no whole number above zero, or that the weights cannot have; a quantized
-            model; attention by a kernel that does not come with torch.
+        InputError: not a JSON object; a size that is not a positive integer, or that does not match the weights; a
+            quantized model; attention by a kernel that is not part of torch.
     """
     file = Path(folder) / "config.json"
     settings = read_json(file)
@@ -153,10 +153,10 @@ def read_model_config(folder: str | Path) -> dict:
 
 
 def weight_shapes(folder: str | Path) -> dict[str, list[int]]:
-    """Shape of every tensor in the safetensors files of a folder, by name, from their headers.
+    """Shape of every tensor in the safetensors files of a folder, by name, from the headers of the files.
 
     Raises:
-        InputError: a file that is not whole, or a weight that is no floating-point number.
+        InputError: a truncated file, or a weight that is not a floating-point number.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -164,7 +164,7 @@ def weight_shapes(folder: str | Path) -> dict[str, list[int]]:
     for file in sorted(Path(folder).glob("*.safetensors")):
         try:
             with safe_open(file, framework="numpy") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - a safetensors handle is no dict
+                for name in tensors.keys():  # noqa: SIM118 - a safetensors handle is not a dict
                     one = tensors.get_slice(name)
                     kind = str(one.get_dtype())
                     if not kind.startswith(("F", "BF")) and not name.endswith(_COUNTED):
@@ -180,7 +180,7 @@ def weight_shapes(folder: str | Path) -> dict[str, list[int]]:
 
 
 def _belongs(model, name: str) -> bool:
-    """Whether a tensor of the file is of a part that the model has, or could have by its configuration."""
+    """Whether a tensor of the file belongs to a part that the model has, or could have by its configuration."""
     inside = name.removeprefix(f"{model.base_model_prefix}.")
     return any(hasattr(model, path.split(".")[0]) for path in (name, inside))
 

@@ -1,4 +1,4 @@
-"""Which sequences share a stretch of bases, on either strand: near copies, which a split must not part."""
+"""Sequences that share a stretch of bases on either strand: near copies, which must be in the same split."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from genestill.core.sequences import UNKNOWN_BASE, encode_bases, reverse_complem
 
 
 def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
-    """Groups of sequences that hang together by shared words of ``size`` bases, int64 [n].
+    """Groups of sequences that are connected by shared words of ``size`` bases: int64 [n], a group per sequence.
 
-    A sequence that is shorter than a word is grouped with those that are equal to it or to its reverse complement.
+    A sequence shorter than a word is grouped with sequences equal to it or to its reverse complement.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -23,9 +23,10 @@ def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
 
 
 def find_copies(asked: Sequence[str], known: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the sequences ``asked`` stand among ``known``: (exact, near), bool [asked] each.
+    """Which of the sequences ``asked`` occur among ``known``: (exact, near), bool [asked] each.
 
-    Exact: the same bases on either strand. Near: ``size`` bases in a row are shared, or the whole of a shorter one.
+    Exact: the same bases on either strand. Near: a stretch of ``size`` bases, or the whole of a shorter sequence, is
+    shared.
     """
     whole = {min(sequence, reverse_complement(sequence)) for sequence in map(str.upper, known)}
     exact = np.array([min(one, reverse_complement(one)) in whole for one in map(str.upper, asked)], dtype=bool)
@@ -36,10 +37,10 @@ def find_copies(asked: Sequence[str], known: Sequence[str], size: int) -> tuple[
 
 
 def shared_words(sequences: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the words of each sequence: (row int64 [m], word uint64 [m]), each word of a row once.
+    """Hashes of the words of each sequence: (row int64 [m], word uint64 [m]), without repetitions within a row.
 
-    A word has the same hash on both strands; words with unknown bases are left out. 64 bits: two different words
-    have the same hash with a probability of m^2 / 2^65.
+    A word has the same hash on both strands; words with unknown bases are left out. The probability that two of m
+    different words have the same 64-bit hash is about m^2 / 2^65.
     """
     rows, words = [], []
     for row, sequence in enumerate(sequences):

@@ -1,7 +1,7 @@
-"""What the reference holds of a genome: the words of the column ``status``, and how they follow from a reference.
+"""Statuses of genomes with respect to a reference: the values of the column ``status``, and how they are determined.
 
-A status says what is absent: ``absent genus`` means that the reference lacks the genus and holds its family. Species
-within the species radius of each other are one set (`species_sets`): the reference holds a species if it holds any
+A status says what is missing: ``absent genus`` means that the reference has the family of a genome but not its genus.
+Species within the species radius of each other are one set (`species_sets`); the reference has a species if it has any
 species of its set.
 """
 
@@ -15,20 +15,20 @@ from genestill.core.lineage import RANKS, Lineage, depth
 EXACT = "exact copy"
 STRAIN = "other strain"
 OTHER = "no prokaryotic chromosome"
-# How many ranks the right answer has: it stops above the highest rank that the reference lacks.
+# Number of ranks of the right answer: it stops above the highest rank that the reference lacks.
 RIGHT_DEPTH = {EXACT: 7, STRAIN: 7} | {f"absent {rank}": RANKS.index(rank) for rank in reversed(RANKS)}
-# In the order of tables.
+# In the order used in tables.
 STATUSES = (*RIGHT_DEPTH, OTHER)
 _SHORT = {"exact": EXACT, "known": STRAIN} | {rank: f"absent {rank}" for rank in RANKS}
 
-# Species whose representatives are this alike are one set: above the .95 of most species, since names within it differ
-# from release to release (GTDB r202 has Escherichia coli, flexneri and dysenteriae; from R207 on they are one).
+# Species with representatives of at least this identity are one set. Above the usual radius of .95, because names
+# within it differ between releases (GTDB r202 has Escherichia coli, flexneri and dysenteriae; from R207 on only one).
 SET_IDENTITY = 0.965
 SET_ALIGNED = 0.5
 
 
 def status_word(text: str) -> str:
-    """The word of `STATUSES` for a cell: one of them, or a short form (exact, known, species, genus, family, …).
+    """The status of `STATUSES` for a cell with the status or a short form (exact, known, species, genus, family, …).
 
     Raises `ValueError` for any other text.
     """
@@ -39,14 +39,14 @@ def status_word(text: str) -> str:
 
 
 def species_sets(representatives: Mapping[Lineage, str], identities: pd.DataFrame) -> dict[Lineage, Lineage]:
-    """Which species count as the same: single linkage of representatives within the species radius and a genus.
+    """Species that count as the same: single linkage of representatives within the species radius and a genus.
 
     Args:
-        representatives: genome of each species (a lineage with seven names); the order decides which name a set bears.
+        representatives: genome of each species (a lineage with seven names); the first species gives a set its name.
         identities: table with the columns genome, other, identity, aligned, aligned_other (shares), one row per pair.
 
     Returns:
-        The set of each species, by the lineage of its first species.
+        Species -> its set, which is the lineage of the first species of the set.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -77,14 +77,14 @@ def genome_statuses(
     """Status of genomes with respect to a reference, and identity of the nearest genome of the reference.
 
     Args:
-        sources: lineage of each genome, by file; those whose lineage does not reach species are left out.
-        reference: lineage of each genome that the reference holds, by file.
-        sets: see `species_sets`; a species that is not there is a set of its own.
+        sources: lineage of each genome, by file; lineages that do not reach species are left out.
+        reference: lineage of each genome of the reference, by file.
+        sets: see `species_sets`; a missing species is a set by itself.
         identities: see `species_sets`.
 
     Returns:
-        For each source a word of `RIGHT_DEPTH` and the average nucleotide identity (share) of its nearest relative;
-        None where no genome of the reference is near enough for one to be measured, which takes about .8.
+        For each source, a status of `RIGHT_DEPTH` and the average nucleotide identity (share) of the nearest genome of
+        the reference; None if no genome is similar enough for a measurement (about .8).
     """
     held = [_clades(reference.values(), sets, level) for level in range(len(RANKS))]
     both = pd.concat([identities, identities.rename(columns={"genome": "other", "other": "genome"})])
@@ -104,25 +104,25 @@ def genome_statuses(
 
 
 def _clades(lineages: Iterable[Lineage], sets: Mapping[Lineage, Lineage], level: int) -> set[Lineage]:
-    """The clades at a rank (0 to 6) to which ``lineages`` belong."""
+    """The clades of ``lineages`` at a rank (0 to 6)."""
     return {sets.get(lineage, lineage)[: level + 1] for lineage in lineages if depth(lineage) > level}
 
 
-# Ranks at which the novelty ledger says what the reference lacks, the lowest first.
+# Ranks for which the novelty ledger estimates what the reference lacks, the lowest first.
 LEDGER_RANKS = ("species", "genus", "family")
-PRESENT_DEPTH = 1.0  # depth from which a contig is in a sample
+PRESENT_DEPTH = 1.0  # minimum depth of a contig that is present in a sample
 
 
 def weights_by_sample(lengths: np.ndarray, depths: np.ndarray | None) -> dict[str, np.ndarray]:
-    """What a contig counts for in shares of all samples and of each: float64 [contigs, 1 + samples] by weight.
+    """Weights of contigs in shares of all samples and of each sample: float64 [contigs, 1 + samples] by kind.
 
     Args:
-        lengths: base pairs [contigs].
-        depths: [contigs, samples]; None where they are unknown.
+        lengths: base pairs, int [contigs].
+        depths: float [contigs, samples]; None if unknown.
 
     Returns:
-        ``bases``: its length, in a sample if it is `PRESENT_DEPTH` deep there; ``reads``, with depths: its sequenced
-        bases.
+        ``bases``: the length of a contig, in the samples in which its depth is at least `PRESENT_DEPTH`; ``reads``,
+        if depths are given: its sequenced bases.
     """
     lengths = lengths[:, None].astype(np.float64)
     if depths is None:

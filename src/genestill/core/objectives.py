@@ -1,10 +1,10 @@
-"""The terms that a student's loss may have, as the setting ``objective`` names them.
+"""The terms of a student's loss, with their names in the setting ``objective``.
 
-A new term is an entry here and a module of the same name beside the student that learns by it: for transcripts
+For a new term, add an entry here and a module of the same name: for transcripts
 ``student/transcripts/objectives/<name>.py`` with a function ``loss`` of a batch, for DNA
-``student/dna/objectives/<name>.py`` with a module ``Loss``, which may hold heads that learn with the student. Choices
-and descriptions of the configuration, the help of the command, the checks of a configuration and what the teacher is
-asked for follow from the entry.
+``student/dna/objectives/<name>.py`` with a module ``Loss``, which may have heads that are trained with the student.
+Choices and descriptions of the configuration, the help of the command, the checks of a configuration and the requests
+to the teacher are made from the entry.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Objective:
     """One term.
 
     Attributes:
-        matches: what the student learns by it, for help and reference.
-        needs: the representation of the teacher that it reads, one of `recipes.REPRESENTATIONS`; None for none.
-        hides_bases: whether only some of the bases are visible to the student, and the term is computed at the others.
-        pairs: whether each transcript is read beside a relative of it.
+        matches: what the student is trained to match, for help and reference.
+        needs: the required representation of the teacher, one of `recipes.REPRESENTATIONS`; None for none.
+        hides_bases: whether some of the bases are hidden from the student, and the term is computed at these.
+        pairs: whether each transcript is paired with a related one.
     """
 
     matches: str
@@ -52,16 +52,16 @@ DNA_OBJECTIVES = {
 
 
 def describe_objectives(objectives: dict[str, Objective]) -> str:
-    """The terms with what they match, as a sentence for the description of a setting."""
+    """The terms and what they match, as a sentence for the description of a setting."""
     terms = "; ".join(f"{name} ({objective.matches})" for name, objective in objectives.items())
     return f"Terms of the loss, each with a weight if wanted, such as {'+0.5*'.join(list(objectives)[:2])}: {terms}."
 
 
 def parse_objective(text: str, objectives: dict[str, Objective]) -> dict[str, float]:
-    """A term or a mix such as ``mse+0.5*relational``: term to weight.
+    """Parse a term or a sum such as ``mse+0.5*relational`` into term -> weight.
 
     Raises:
-        InputError: a term that ``objectives`` does not have, or a weight that is no number above 0.
+        InputError: a term that is not in ``objectives``, or a weight that is not a number above 0.
     """
     weights: dict[str, float] = {}
     for part in text.split("+"):

@@ -1,10 +1,10 @@
-"""Command-line options that several stages take."""
+"""Command-line options of several stages."""
 
 import argparse
 
 
 def add_seed(parser, of: str = "every random number") -> None:
-    """Add ``--seed``; ``of`` says what it seeds."""
+    """Add ``--seed``; ``of`` says what is seeded, for the help."""
     parser.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {of} (default: %(default)s)")
 
 
@@ -19,7 +19,7 @@ def _seed(text: str) -> int:
 
 
 def thread_count(text: str) -> int:
-    """Type of an option ``--threads``; some commands take 0 for all cores."""
+    """Type of an option ``--threads``; some commands accept 0 for all cores."""
     try:
         threads = int(text)
     except ValueError:
@@ -42,13 +42,13 @@ def add_compile(parser) -> None:
 
 
 def add_contigs_and_index(parser) -> None:
-    """Add ``--contigs`` and ``--index``: sequences, and which of them take part."""
+    """Add ``--contigs`` and ``--index``: the sequences, and the table of those that are used."""
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the sequences, compressed or not")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="the ids to use, in this order")
 
 
 def name_and_value(text: str) -> tuple[str, str]:
-    """Type of an option ``NAME=VALUE``."""
+    """Type of an option ``NAME=VALUE``: the pair (name, value)."""
     name, separator, value = text.partition("=")
     if not (name and separator and value):
         raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=VALUE")
@@ -56,7 +56,7 @@ def name_and_value(text: str) -> tuple[str, str]:
 
 
 def run_and_path(text: str) -> tuple[str, int | None, str]:
-    """Type of an option ``NAME=PATH`` or ``NAME@SEED=PATH``: a model, the seed of its training or None, and a path."""
+    """Type of an option ``NAME=PATH`` or ``NAME@SEED=PATH``: (model, seed of its training or None, path)."""
     name, path = name_and_value(text)
     model, mark, seed = name.partition("@")
     if not model or (mark and not seed.isdigit()):

@@ -1,7 +1,7 @@
-"""Work on a stream that runs beside the rest: what comes next is made ahead, what is done is taken away behind.
+"""Background threads: preparing the next items ahead, and consuming finished items.
 
-Both use one thread and a short queue, so memory is bounded and the order stays. numpy, torch, tokenizers and pyarrow
-let other threads run while they compute. The result is that of the plain loop.
+Both use one thread and a short queue, so memory is limited and the order is kept. numpy, torch, tokenizers and pyarrow
+let other threads run while they compute. The result is the same as without threads.
 """
 
 import queue
@@ -11,8 +11,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 1  # items that wait, beside those that are being worked on
-_SECONDS = 0.1  # between two looks at whether the other side has ended
+DEPTH = 1  # waiting items, in addition to those in work
+_SECONDS = 0.1  # between two checks whether the other side has ended
 _END = object()
 
 
@@ -22,9 +22,9 @@ class _Failure:
 
 
 def ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
-    """Yield ``items``, which a thread makes up to ``depth`` ahead.
+    """Yield ``items``, which a thread prepares up to ``depth`` ahead.
 
-    An error in it is raised here, after the items before it. The thread ends when this generator is closed.
+    An error in the thread is raised here, after the items before it. The thread ends when this generator is closed.
     """
     made: queue.Queue = queue.Queue(depth)
     closed = threading.Event()
@@ -44,7 +44,7 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
                 if not put(item):
                     return
             put(_END)
-        except BaseException as error:  # it is raised where the items are taken
+        except BaseException as error:  # it is raised in the consumer
             put(_Failure(error))
 
     thread = threading.Thread(target=make, name="ahead", daemon=True)
@@ -60,10 +60,10 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
 
 
 def behind(items: Iterable[T], consume: Callable[[T], None], depth: int = DEPTH) -> None:
-    """Call ``consume`` for each of ``items``, in a thread, while the next one is made here.
+    """Call ``consume`` for each of ``items`` in a thread, while the next item is prepared here.
 
-    An error in ``consume`` is raised here, before the next item is handed on. An error or a Ctrl-C here ends the thread
-    after the item that it is at.
+    An error in ``consume`` is raised here, before the next item is queued. After an error or Ctrl-C here, the thread
+    ends after its current item.
     """
     waiting: queue.Queue = queue.Queue(depth)
     failures: list[BaseException] = []
@@ -73,7 +73,7 @@ def behind(items: Iterable[T], consume: Callable[[T], None], depth: int = DEPTH)
             if not failures:
                 try:
                     consume(item)
-                except BaseException as error:  # it is raised where the items are made
+                except BaseException as error:  # it is raised in the producer
                     failures.append(error)
 
     thread = threading.Thread(target=take, name="behind", daemon=True)
@@ -84,7 +84,7 @@ def behind(items: Iterable[T], consume: Callable[[T], None], depth: int = DEPTH)
                 break
             waiting.put(item)
     except BaseException:
-        failures.append(InterruptedError())  # what waits is not consumed any more
+        failures.append(InterruptedError())  # waiting items are not consumed any more
         raise
     finally:
         waiting.put(_END)

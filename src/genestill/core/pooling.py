@@ -1,8 +1,8 @@
-"""From one vector per token to one vector per sequence, of teachers and students alike.
+"""From one vector per token to one vector per sequence, for teachers and students.
 
-Windows of a longer sequence are combined afterwards (`windows.CombinedWindows`). The poolings have the names that the
-field uses; ``concatenated`` is cls, max and mean side by side, in this order, as seqLens concatenates them. Students of
-transcripts also pool by region.
+Windows of a longer sequence are combined afterwards (`windows.CombinedWindows`). The names are the usual ones;
+``concatenated`` is cls, max and mean side by side, in this order, as in seqLens. Students of transcripts also pool by
+region.
 """
 
 from __future__ import annotations
@@ -31,15 +31,14 @@ def pool(
 
     Args:
         hidden: float [B, L, H], vectors of tokens, padded on the right.
-        mask: [B, L], 1 or True for tokens, 0 or False for padding, which never takes part.
-        how: ``mean``; ``max`` (negative maxima stay negative); ``cls`` (the first token, whether or not it is a
-            special one); ``last`` (the last token); ``concatenated``; ``regions`` (the means over 5'UTR, coding
-            sequence and 3'UTR side by side).
-        counted: [B, L], the tokens that take part in means and maxima; all of ``mask`` by default.
-        regions: integer [B, L], the region of every token, a place in `REGIONS`; another number for none.
+        mask: [B, L], 1 or True for tokens, 0 or False for padding, which is always ignored.
+        how: ``mean``; ``max`` (negative maxima stay negative); ``cls`` (the first token, special or not); ``last`` (the
+            last token); ``concatenated``; ``regions`` (the means over 5'UTR, coding sequence and 3'UTR side by side).
+        counted: bool [B, L], the tokens that are included in means and maxima; all of ``mask`` by default.
+        regions: integer [B, L], the region of every token as an index into `REGIONS`; other numbers for no region.
 
     Returns:
-        [B, H], or [B, 3 H] for ``concatenated`` and ``regions``; zeros for a row or a region without tokens.
+        float [B, H], or [B, 3 H] for ``concatenated`` and ``regions``; zeros for a row or a region without tokens.
 
     Raises:
         InputError: an unknown ``how``, or ``regions`` without the regions of the tokens.
@@ -67,12 +66,12 @@ def pool(
 
 
 def pooled_size(hidden_size: int, how: str) -> int:
-    """Numbers of a pooled vector of tokens with ``hidden_size`` numbers each."""
+    """Size of a pooled vector of tokens with ``hidden_size`` numbers each."""
     return hidden_size * {"concatenated": len(PARTS), "regions": len(REGIONS)}.get(how, 1)
 
 
 def region_lengths(mask: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """Logarithms of 1 + the tokens of each region: float32 [B, 3], of integer [B, L] (see `pool`)."""
+    """log(1 + number of tokens) of each region: float32 [B, 3], from ``mask`` and integer ``regions`` [B, L]."""
     import torch
 
     real = mask.bool()

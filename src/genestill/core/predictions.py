@@ -1,4 +1,4 @@
-"""From probabilities over the leaves of a label tree to lineages with a confidence at every rank and a reason."""
+"""From probabilities over the leaves of a label tree to lineages, with a confidence at every rank and a reason."""
 
 import re
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Stop:
     """Why a lineage stops above species.
 
     Attributes:
-        kind: ``absent`` (the reference probably does not hold its ``rank``), ``ends`` (the reference has no names
-            below), ``undecided``, or ``""`` where no reason is given.
+        kind: ``absent`` (the reference probably lacks its ``rank``), ``ends`` (the reference has no names below),
+            ``undecided``, or ``""`` without a reason.
         rank: the rank that is absent.
-        nearest: name of that rank in the reference that is closest.
+        nearest: the most similar name of that rank in the reference.
     """
 
     kind: str = ""
@@ -32,7 +32,7 @@ class Stop:
 
 
 def read_reason(reason: str | None) -> Stop:
-    """What the column ``reason`` of a table of predictions says of one contig."""
+    """Parse a cell of the column ``reason`` of a table of predictions."""
     if not isinstance(reason, str) or not reason:
         return Stop()
     if found := _NOT_HELD.fullmatch(reason):
@@ -41,11 +41,12 @@ def read_reason(reason: str | None) -> Stop:
 
 
 def predictions_of(ids: list[str], probabilities: np.ndarray, tree: LabelTree, threshold: float) -> pd.DataFrame:
-    """Turn leaf probabilities [n, leaves] into the table `table_schemas.PREDICTIONS`.
+    """Turn leaf probabilities, float [n, leaves], into the table `table_schemas.PREDICTIONS`.
 
     The path goes from the root to the most probable known child, rank by rank, so that it is always one lineage of
     the tree; the confidence of a rank is the probability of its node. ``accepted`` counts the ranks whose confidence
-    exceeds ``threshold``. Beside its arguments it holds one block of cumulative sums (`memory.BLOCK_BYTES`).
+    exceeds ``threshold``. In addition to its arguments, the function needs memory for one block of cumulative sums
+    (`memory.BLOCK_BYTES`).
     """
     parts = [
         _predict_block(ids[block], probabilities[block], tree, threshold)
@@ -76,7 +77,7 @@ def greedy_path(totals: np.ndarray, tree: LabelTree) -> tuple[np.ndarray, np.nda
     """The most probable known child, rank by rank, from cumulative sums over the leaves (`running_totals`) [n, m + 1].
 
     Returns:
-        The nodes int64 [n, 7] (0 where the tree ends) and their probabilities float64 [n, 7].
+        The nodes int64 [n, 7] (0 below the end of the tree) and their probabilities float64 [n, 7].
     """
     path = np.zeros((len(totals), len(RANKS)), dtype=np.int64)
     confidence = np.zeros((len(totals), len(RANKS)))
@@ -84,7 +85,7 @@ def greedy_path(totals: np.ndarray, tree: LabelTree) -> tuple[np.ndarray, np.nda
     start = np.searchsorted(tree.parent[known], np.arange(len(tree) + 1))
     rows, chosen = np.arange(len(totals)), np.zeros(len(totals), dtype=np.int64)
     for rank in range(len(RANKS)):
-        # A path ends at a node without known children; the others look at all of theirs.
+        # A path ends at a node without known children; other paths compare all children.
         count = start[chosen + 1] - start[chosen]
         rows, chosen, count = rows[count > 0], chosen[count > 0], count[count > 0]
         if len(rows) == 0:
@@ -95,7 +96,7 @@ def greedy_path(totals: np.ndarray, tree: LabelTree) -> tuple[np.ndarray, np.nda
         belief = totals[rows[owner], tree.leaf_stop[child]] - totals[rows[owner], tree.leaf_start[child]]
         best = np.fmax.reduceat(belief, first)
         winners = np.flatnonzero(belief == np.repeat(best, count))
-        # The first of equals; none where no probability is a number.
+        # The first of equal children; none if all probabilities are NaN.
         decided, winner = np.unique(owner[winners], return_index=True)
         rows, chosen = rows[decided], child[winners[winner]].astype(np.int64)
         path[rows, rank], confidence[rows, rank] = chosen, best[decided]

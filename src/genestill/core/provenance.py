@@ -1,4 +1,4 @@
-"""The record of every result: versions, checksums, settings, seeds, hardware, and the command that made it."""
+"""The record of every result: versions, checksums, settings, seeds, hardware, and the command."""
 
 import functools
 import hashlib
@@ -19,21 +19,21 @@ from genestill.core.manifest import RECORDS, manifest_of
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "snakemake")
 SOURCE = Path(genestill.__file__).resolve().parent
 
-# A folder of genomes may be as large as a disk, or the working folder itself: named, but not read through.
+# A folder of genomes may be very large, or the working folder itself: recorded by name, without a checksum.
 _NOT_READ_THROUGH = ("folder", "genomes_folder")
-# What the parser adds to the options of a command.
+# Entries that the parser adds to the options of a command.
 _NO_OPTIONS = ("run", "stage", "command", "quiet")
 
 
 def record_command(arguments: list[str], options: dict, found: dict | None, began: float) -> Path | None:
-    """Write the record of a command that has ended well: the only one of its result. `reproduction` reads it.
+    """Write the record of a command that succeeded, for `reproduction`; each result has one record.
 
     Args:
         arguments: the command line after the program's name.
-        options: what the parser made of it, by name.
-        found: what the options do not say and the command returned: the teacher and its revision, versions of other
-            programs, checksums of files that a table lists, values that were fitted; None for nothing.
-        began: when the command did, in seconds since 1970; what is older is not of its making.
+        options: the parsed options, by name.
+        found: further values that the command returned: the teacher and its revision, versions of other programs,
+            checksums of files that are listed in a table, values that were fitted; None for nothing.
+        began: start of the command, in seconds since 1970; older files were not written by it.
 
     Returns:
         ``provenance/<name>.json`` beside the first output, or None for a command that writes nothing.
@@ -71,20 +71,20 @@ def record_command(arguments: list[str], options: dict, found: dict | None, bega
 
 
 def is_output(role: str) -> bool:
-    """Whether the option ``role`` says where a command writes. It is called so in every command."""
+    """Whether the option ``role`` gives the path of an output. Output options have the same names in all commands."""
     return role.startswith("output")
 
 
 def record_path(output: str | Path) -> Path:
-    """Where the record of a command with that first output stands."""
+    """The path of the record of a command with that first output."""
     output = Path(output)
     return output.parent / RECORDS / f"{output.name}.json"
 
 
 def inputs_of(options: dict) -> list[str]:
-    """Files and folders that a command is given and that exist.
+    """Files and folders among the options of a command that exist.
 
-    A source of several files (FILE,FILE) or with columns (FILE:key=column,…) is taken apart.
+    A source of several files (FILE,FILE) or with columns (FILE:key=column,…) is split into its files.
     """
     found = []
     for role, path in path_options(options).items():
@@ -101,21 +101,21 @@ def earlier_record(options: dict) -> Path | None:
 
 
 def find_record(output: str | Path) -> Path | None:
-    """The record of the command that made a file or folder, or the folder that holds it; None if there is none."""
+    """The record of the command that made a file or folder, or the folder that contains it; None without a record."""
     output = Path(output)
     return next((path for path in map(record_path, (output, output.parent)) if path.is_file()), None)
 
 
 def path_options(options: dict) -> dict[str, str]:
-    """What may be a path in the options of a command, by option, or by option and place where an option has several."""
+    """Possible paths among the options of a command, by option, or by option and position for lists."""
     found = {}
     for name, value in options.items():
         words = [word for word in _flat(value) if isinstance(word, str)] if name not in _NO_OPTIONS else []
         for number, word in enumerate(words, 1):
-            # Some options give a file a name: corrector=predictions.parquet.
+            # Some options have a name before the file: corrector=predictions.parquet.
             named, equals, path = word.partition("=")
             path = path if equals and "/" not in named else word
-            # A name without slash and dot may be that of a folder by chance, unless the option is for paths.
+            # A word without slash and dot may be the name of a folder by chance, unless the option is for paths.
             if is_output(name) or "/" in path or "." in path.strip("."):
                 found[name if len(words) == 1 else f"{name} {number}"] = path
     return found
@@ -134,7 +134,7 @@ def _is_plain(value) -> bool:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that numbers depend on, where they are installed."""
+    """Versions of the installed libraries that results depend on."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -146,7 +146,7 @@ def library_versions() -> dict[str, str]:
 
 @functools.cache
 def source_checksum() -> str:
-    """Hex SHA-256 of the package's source: the same for the same code, committed or not."""
+    """Hex SHA-256 of the source code of the package, committed or not."""
     digest = hashlib.sha256()
     for file in sorted(SOURCE.rglob("*.py")):
         digest.update(f"{file.relative_to(SOURCE)}\0{sha256_of(file)}\n".encode())
@@ -155,7 +155,7 @@ def source_checksum() -> str:
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the source, or None where it is no git checkout."""
+    """The commit of the source, or None outside of a git checkout."""
     try:
         found = subprocess.run(
             ["git", "-C", SOURCE, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
@@ -166,7 +166,7 @@ def commit() -> str | None:
 
 
 def hardware() -> dict[str, str | int | None]:
-    """What numbers may depend on in the last bit: kind of machine, device, threads; and the number of cores."""
+    """Properties on which the last digits of results may depend: machine, device, threads; and the number of cores."""
     torch = sys.modules.get("torch")
     return {
         "machine": platform.machine(),

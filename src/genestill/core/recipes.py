@@ -1,34 +1,34 @@
-"""What follows from a completed configuration, for the rules and for the checks before the first job."""
+"""Values derived from a completed configuration, for the rules and for the checks before the first job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
 
-# Settings of students of had and seqlens that the other method of training does not know.
+# Settings of students of had and seqlens that the other method of training does not have.
 NOT_OF_METHOD = {
     "distil": {"masking", "reverse_complement_augmentation", "corpus"},
     "pretrain": {"objective", "scope", "alignment_pooling", "teacher"},
 }
-# What a teacher can be asked for.
+# Outputs of a teacher.
 REPRESENTATIONS = ("sequence", "token", "base-log-probabilities")
-CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes where none is given
-# In the place of a model that others are compared with: the best of the baselines on held-out training rows.
+CLADE_TASK = "origin/phylum"  # the task of had and seqlens that is made from genomes if no task is given
+# As the model that others are compared with: the best baseline on held-out training rows.
 STRONGEST_BASELINE = "strongest-baseline"
 
 
 def target_of(recipe: str) -> str:
-    """The target that a recipe ends in; a recipe and its published counterpart end in the same."""
+    """The target of a recipe; the published variant of a recipe has the same target."""
     return recipe.removesuffix("-published")
 
 
 def results_folder(configuration: dict) -> str:
-    """Where the results of a run go."""
+    """The folder for the results of a run."""
     return f"results/{configuration['recipe']}/{configuration['dataset']['name']}"
 
 
 def dna_students(dna: dict) -> dict[str, dict]:
-    """Students of had and seqlens by name, but those that are null; each with the defaults that its method knows."""
+    """Students of had and seqlens by name, except for null entries; each with the defaults of its method."""
     return {
         name: {key: value for key, value in dna["defaults"].items() if key not in NOT_OF_METHOD[student["method"]]}
         | student
@@ -38,12 +38,12 @@ def dna_students(dna: dict) -> dict[str, dict]:
 
 
 def dna_questions(dna: dict) -> dict[str, dict]:
-    """Questions of had and seqlens by name, without those that are null."""
+    """Questions of had and seqlens by name, except for null entries."""
     return {name: question for name, question in dna["questions"].items() if question is not None}
 
 
 def dna_methods(dna: dict) -> dict[str, list[str]]:
-    """In which ways each student of had and seqlens is evaluated; and the teacher, where there is one."""
+    """The evaluation methods of each student of had and seqlens, and of the teacher if there is one."""
     methods = {
         name: student.get("evaluation_methods") or dna["evaluation_methods"]
         for name, student in dna_students(dna).items()
@@ -54,22 +54,19 @@ def dna_methods(dna: dict) -> dict[str, list[str]]:
 
 
 def needs_dna_teacher(dna: dict) -> bool:
-    """Whether had or seqlens has a teacher: students learn from it, or it is fine-tuned beside them."""
+    """Whether had or seqlens has a teacher: for distillation, or for fine-tuning as a comparison."""
     return bool(distilled_students(dna)) or dna["teacher_evaluation_methods"] != ["probe"]
 
 
 def dna_models(dna: dict) -> dict[str, str]:
-    """Every model of had and seqlens by the name of its files: how the tables call it.
-
-    Students are measured beside the teacher that they learn from.
-    """
+    """All models of had and seqlens (students, teacher, baselines): name in files -> name in tables."""
     models = {f"{name}-{fit}": f"{name} (fit={fit})" for name, fits in dna_methods(dna).items() for fit in fits}
     return models | {baseline: baseline for baseline in dna["baselines"]}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One fit of had or seqlens: a model by the name of its files, a task, training rows (None: all), and a seed."""
+    """One fit of had or seqlens: a model by its name in files, a task, training rows (None: all), and a seed."""
 
     model: str
     task: str
@@ -78,20 +75,20 @@ class Cell:
 
     @property
     def file(self) -> str:
-        """Where its predictions lie, without the suffix."""
+        """The path of its predictions, without the suffix."""
         return f"{self.task}/{self.model}.{self.rows or 'all'}.{self.seed}"
 
 
 def dna_tasks(dna: dict) -> list[str]:
-    """Tasks of had and seqlens: those of tables and those that are made, or the one that is made by default."""
+    """Tasks of had and seqlens: given as tables, made from genomes, or the default task."""
     return [*dna["tasks"], *dna["origin_tasks"]] or [CLADE_TASK]
 
 
 @dataclass(frozen=True)
 class Way:
-    """How models of had and seqlens are evaluated by one method: the general settings, or the method's own.
+    """The settings for evaluating models of had and seqlens by one method: the general ones, or those of the method.
 
-    ``training_rows`` are its own, or None.
+    ``training_rows`` are specific to the method, or None.
     """
 
     tasks: list[str]
@@ -102,7 +99,7 @@ class Way:
 
 
 def dna_way(dna: dict, method: str) -> Way:
-    """The settings of a method of evaluation: those of ``dna.by_method`` over the general ones."""
+    """The settings of a method of evaluation: ``dna.by_method`` merged over the general settings."""
     general = Way(dna_tasks(dna), dna["seeds"], None, dna["learning_rates"], dna["epochs"])
     if method not in dna["by_method"]:
         return general
@@ -116,9 +113,9 @@ def dna_way(dna: dict, method: str) -> Way:
 
 
 def dna_cells(dna: dict, runs: Mapping[str, int] | None = None) -> list[Cell]:
-    """Every fit of a run, each once; baselines are fitted wherever a student or the teacher is.
+    """All fits of a run, without repetitions; baselines are fitted in the same settings as students and teacher.
 
-    ``runs`` are the numbers of runs that benchmarks publish, by task: their seeds are 1, 2 and so on.
+    ``runs`` are the numbers of runs that benchmarks publish, by task; their seeds are 1, 2 and so on.
     """
     found: dict[Cell, None] = {}
     for name, methods in dna_methods(dna).items():
@@ -135,7 +132,7 @@ def dna_cells(dna: dict, runs: Mapping[str, int] | None = None) -> list[Cell]:
 
 
 def with_initial_students(configuration: dict) -> dict:
-    """The configuration in which a student that goes on from another student of the run names that one's folder."""
+    """The configuration with folders in place of names for students that continue from another student of the run."""
     if configuration["recipe"] not in ("had", "seqlens"):
         return configuration
     dna, folder = configuration["dna"], results_folder(configuration)
@@ -149,28 +146,28 @@ def with_initial_students(configuration: dict) -> dict:
 
 
 def distilled_students(dna: dict) -> list[str]:
-    """Names of the students of had and seqlens that learn from the teacher."""
+    """Names of the students of had and seqlens that are distilled from the teacher."""
     return [name for name, student in dna_students(dna).items() if student["method"] == "distil"]
 
 
 def mrna_students(mrna: dict) -> dict[str, dict]:
-    """Students of the recipe mrna by name, each with the defaults."""
+    """Students of the recipe mrna by name, each with all defaults."""
     return {name: {**mrna["defaults"], **own} for name, own in mrna["students"].items()}
 
 
 def needed_representations(objective: str) -> list[str]:
-    """Those of `REPRESENTATIONS` that an objective of the recipe mrna, such as ``mse+0.5*relational``, needs."""
+    """The `REPRESENTATIONS` that an objective of the recipe mrna, such as ``mse+0.5*relational``, needs."""
     needed = {TRANSCRIPT_OBJECTIVES[term].needs for term in parse_objective(objective, TRANSCRIPT_OBJECTIVES)}
     return [representation for representation in REPRESENTATIONS if representation in needed]
 
 
 def reads_pairs(objective: str) -> bool:
-    """Whether an objective of the recipe mrna reads each transcript beside a relative of it."""
+    """Whether an objective of the recipe mrna pairs each transcript with a related one."""
     return any(TRANSCRIPT_OBJECTIVES[term].pairs for term in parse_objective(objective, TRANSCRIPT_OBJECTIVES))
 
 
 def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
-    """Sets of sequences that the teacher embeds, each with the representations that are needed of it."""
+    """Sets of sequences that the teacher embeds, each with the required representations."""
     if configuration["recipe"] == "mrna":
         needed = [needed_representations(one["objective"]) for one in mrna_students(configuration["mrna"]).values()]
         corpus = [representation for representation in REPRESENTATIONS if any(representation in one for one in needed)]

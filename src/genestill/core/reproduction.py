@@ -1,4 +1,4 @@
-"""Doing a recorded command again: what is different today, and whether the result is."""
+"""Repeating a recorded command: what differs now, and whether the result is the same."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ _FORM = {
     "genestill": str, "source": str, "python": str, "libraries": dict, "command": list, "settings": dict,
     "inputs": dict, "hardware": dict, "outputs": dict,
 }  # fmt: skip
-# What `provenance.record_command` says of an input (a large one is not read through) and of an output.
+# Fields in the record (`provenance.record_command`) of an input (large ones are sampled) and of an output.
 _ENTRIES: dict[str, tuple[dict[str, type], ...]] = {
     "inputs": ({"path": str, "sha256": str}, {"path": str, "bytes": int, "modified": int, "sampled_sha256": str}),
     "outputs": ({"path": str, "content": str},),
@@ -36,14 +36,14 @@ _ENTRIES: dict[str, tuple[dict[str, type], ...]] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as it was. ``decides``: whether it may change the result."""
+    """A difference from the record. ``decides``: whether it may change the result."""
 
     sentence: str
     decides: bool = True
 
 
 def read_record(path: str | Path) -> dict:
-    """Read a record that `provenance.record_command` wrote; raise `InputError`, naming the field, for anything else."""
+    """Read a record written by `provenance.record_command`; raise `InputError`, with the field, for other files."""
     record = read_json(path)
     if not isinstance(record, dict):
         raise InputError(f"{path}: has no record of provenance; expected an object")
@@ -70,7 +70,7 @@ def _has_form(entry: dict, form: dict[str, type]) -> bool:
 
 
 def differences(record: dict) -> list[Difference]:
-    """What is different now from when the record was written, a sentence each; paths are relative to this folder."""
+    """Differences between now and the record, one sentence each; paths are relative to the working folder."""
     found = [
         *_versions(record),
         *_inputs(record["inputs"]),
@@ -98,7 +98,7 @@ def _versions(record: dict) -> list[Difference]:
 def _decides(name: str, then: str, now: str | None) -> bool:
     if name == "Python" and now:
         return str(then).split(".")[:2] != now.split(".")[:2]
-    # Snakemake starts commands; no number depends on it.
+    # Snakemake only starts commands; no result depends on its version.
     return name != "snakemake"
 
 
@@ -111,7 +111,7 @@ def _inputs(inputs: dict) -> list[Difference]:
             found.append(Difference(f"{what} is not here; records hold paths as the command was given them"))
             continue
         then = {name: value for name, value in entry.items() if name != "path"}
-        # The same way as then: what is large today may have been recorded in full, or the other way round.
+        # With the same kind of checksum as in the record, because the limit for large files may have changed.
         now = {"sha256": sha256_of(path)} if "sha256" in then else identity_of(path)
         if now != then and {**now, "modified": None} != {**then, "modified": None}:
             found.append(Difference(f"{what} has another content than then"))
@@ -122,8 +122,8 @@ def _inputs(inputs: dict) -> list[Difference]:
 
 
 def _hardware(then: dict, now: dict) -> list[Difference]:
-    # The number of cores decides nothing: the number of threads does, and that is set as it was. A device shows only
-    # in a process that has loaded torch; the record of the rebuilt result will tell.
+    # The number of cores does not affect the result; the number of threads does, and it is set as recorded. A device is
+    # only known in a process that has loaded torch, so it is compared with the record of the repeated command.
     return [
         Difference(f"the {name}: {then.get(name)} then, {now[name]} now", name == "machine")
         for name in ("machine", "cores")
@@ -132,12 +132,12 @@ def _hardware(then: dict, now: dict) -> list[Difference]:
 
 
 def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
-    """Give the recorded command again, into a folder that is thrown away; return sentences on what came out different.
+    """Run the recorded command again, with its output in a temporary folder; return the differences as sentences.
 
     Args:
         record: from `read_record`.
-        parse: the program's parser; it decides which options are outputs, so that nothing of a record can name a place
-            where something is overwritten.
+        parse: the parser of the program. It determines which options are outputs, so that a record cannot name paths
+            that would be overwritten.
 
     Raises:
         InputError: the recorded command does not exist in this version, or it writes nothing.
@@ -166,8 +166,8 @@ def rebuild(record: dict, parse: Callable[[list[str]], object]) -> list[str]:
     return _outcome(record, made)
 
 
-# Audit events of Python that change the file system: which arguments are paths, and which the folders that they are
-# relative to (https://docs.python.org/3/library/audit_events.html). `open` is judged by its flags.
+# Audit events of Python that change the file system: the positions of path arguments, with those of the folders that
+# they are relative to (https://docs.python.org/3/library/audit_events.html). `open` is checked by its flags.
 _WRITES: dict[str, dict[int, int | None]] = {
     "os.chmod": {0: 2}, "os.chown": {0: 3}, "os.link": {1: 3}, "os.mkdir": {0: 2}, "os.remove": {0: 1},
     "os.rename": {0: 2, 1: 3}, "os.rmdir": {0: 1}, "os.symlink": {1: 2}, "os.truncate": {0: None}, "os.utime": {0: 3},
@@ -176,11 +176,11 @@ _TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def run_confined(folder: str) -> None:
-    """Run the program on ``sys.argv`` in this process, which can write nowhere but in ``folder`` from now on.
+    """Run the program with ``sys.argv`` in this process, which can then write only in ``folder``.
 
-    A record comes from anywhere, and its command may hold an option whose value steers where something is written. What
-    Python itself writes, renames or removes elsewhere is refused; `core.files` writes every result aside and renames
-    it. Caches of libraries go into the folder.
+    A record may come from an untrusted source, and its command may have an option that affects where files are
+    written. Python's own calls that write, rename or remove files elsewhere are refused; `core.files` writes every
+    result with such calls. Caches of libraries are placed in the folder.
     """
     sys.dont_write_bytecode = True
     os.environ |= {
@@ -203,13 +203,13 @@ def _refuse_writes(folder: Path, event: str, arguments: tuple) -> None:
             for path, base in _WRITES.get(event, {}).items()
         ]
     for path, base in written:
-        # A number is a file that is open already.
+        # An integer is the descriptor of an open file.
         if isinstance(path, int) or os.fspath(path) == os.devnull:
             continue
         path = os.fsdecode(path)
         if base is not None and base >= 0:
             path = os.path.join(os.readlink(f"/proc/self/fd/{base}"), path)
-        # Where the last part is a link, `open` writes behind it; the others change the link.
+        # If the last part is a link, `open` writes to its target; the other events change the link.
         parent, name = os.path.split(os.path.abspath(path))
         place = Path(os.path.realpath(path) if event == "open" else os.path.join(os.path.realpath(parent), name))
         if not place.is_relative_to(folder):
@@ -217,7 +217,7 @@ def _refuse_writes(folder: Path, event: str, arguments: tuple) -> None:
 
 
 def redirected(word: str, places: dict[str, str]) -> str:
-    """A word of a command, or what follows its ``=``, with another place where it is one of ``places``."""
+    """A word of a command, or the part after its ``=``, replaced by its new path if it is in ``places``."""
     option, equals, value = word.partition("=")
     if equals and option.startswith("-") and value in places:
         return f"{option}={places[value]}"
@@ -242,16 +242,16 @@ def _outcome(record: dict, made: dict) -> list[str]:
 
 
 def reproduce(path: str | Path, parse: Callable[[list[str]], object], force: bool = False) -> None:
-    """Say what differs from a record and, where nothing does that decides the result, make the result again.
+    """Report the differences from a record and, if none of them may change the result, run the command again.
 
     Args:
         path: the record.
         parse: see `rebuild`.
-        force: rebuild whatever differs.
+        force: run the command in any case.
 
     Raises:
-        InputError: no record, or not a command that can be given again.
-        CheckFailed: something that decides the result differs, or the result does.
+        InputError: not a record, or a command that cannot be repeated.
+        CheckFailed: there is a difference that may change the result, or the result differs.
     """
     record = read_record(path)
     found = differences(record)

@@ -1,4 +1,4 @@
-"""Nucleotide sequences: reading FASTA and FASTQ, and turning bases into numbers."""
+"""Nucleotide sequences: reading FASTA and FASTQ, and converting bases to numbers."""
 
 import io
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHD
 
 
 def genome_name(file: str | Path) -> str:
-    """The name of a genome: its file's name without the suffixes of FASTA files, compressed or not."""
+    """The name of a genome: the file name without the suffixes of FASTA files and of compression."""
     name = Path(file).name
     while (suffix := Path(name).suffix) in _FASTA_SUFFIXES:
         name = name.removesuffix(suffix)
@@ -36,11 +36,11 @@ def genome_name(file: str | Path) -> str:
 def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str]]:
     """Yield (id, sequence) of each record of a FASTA or FASTQ file, compressed or not (see `open_text`).
 
-    The id is the header up to the first white space, as every aligner cuts it; what stands behind it may be in any
-    encoding. Raises `InputError`, naming the file and the record, for: a missing, empty or damaged file, something that
-    is neither FASTA nor FASTQ, an id without letters or with letters beyond ASCII, an id that occurs twice (also after
-    the cut), an empty sequence, letters outside the IUPAC nucleotide code, and protein sequences. ``unique`` False
-    passes ids that occur twice, and holds no ids in memory.
+    The id is the header up to the first white space, as in aligners; the rest of the header may have any encoding.
+    Raises `InputError`, with file and record, for: a missing, empty or damaged file, a file that is neither FASTA nor
+    FASTQ, an empty id or an id with non-ASCII characters, a repeated id, an empty sequence, letters outside the IUPAC
+    nucleotide code, and protein sequences. With ``unique`` False, repeated ids are accepted, and no ids are kept in
+    memory.
     """
     seen: dict[str, str] = {}
     number = 0
@@ -80,7 +80,7 @@ def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[str, str]]:
 
 
 def _guess(line: str) -> str:
-    """What a first line that is not FASTA may be of."""
+    """A guess at the kind of a file, from a first line that is not FASTA."""
     for start, what in {"LOCUS ": "GenBank", "ID  ": "EMBL", "##gff": "GFF3"}.items():
         if line.startswith(start):
             return f" ({what}; convert it to FASTA)"
@@ -126,17 +126,17 @@ def _refuse_bad_record(
 
 
 def encode_bases(sequence: str) -> np.ndarray:
-    """Codes of the bases of ``sequence``: uint8, A 0, C 1, G 2, T or U 3, anything else 4; lower case as upper."""
+    """Codes of the bases of ``sequence``: uint8 [length], A 0, C 1, G 2, T or U 3, others 4; case is ignored."""
     return np.frombuffer(sequence.encode("ascii").translate(_CODES), dtype=np.uint8)
 
 
 def reverse_complement(sequence: str) -> str:
-    """The reverse complement, IUPAC codes and case kept."""
+    """The reverse complement; IUPAC codes and case are kept."""
     return sequence.translate(_COMPLEMENT)[::-1]
 
 
 def write_fasta(path: str | Path, records) -> None:
-    """Write (id, sequence) pairs as FASTA, 80 bases a line, gzipped if ``path`` ends in ``.gz``; atomic."""
+    """Write (id, sequence) pairs as FASTA, 80 bases per line, gzipped if ``path`` ends in ``.gz``; atomic."""
     from genestill.core.files import write_compressed
 
     with write_compressed(path) as handle:

@@ -1,14 +1,14 @@
-"""A setting is written down once, as a field of a dataclass; options, schemas and documentation are made from it.
+"""A setting is defined once, as a field of a dataclass; options, schemas and documentation are made from it.
 
-A stage keeps the settings of its commands in a module ``settings`` without heavy imports:
+The settings of a stage's commands are in its module ``settings``, which has no heavy imports:
 
     @dataclass(frozen=True)
     class SearchSettings(Settings):
         sensitivity: float = setting(2.0, "-s of the search; 1 is fast, 7.5 sensitive.", minimum=1, maximum=8.5)
 
-`add_settings` gives a command one option per field, `settings_of` builds the dataclass from the parsed options, and a
-section of the configuration that says ``settings: genestill.labels.settings.SearchSettings`` in its schema gets one key
-per field (`expand`). Types are ``int``, ``float``, ``str``, ``bool``, unions of these with ``None`` and with
+`add_settings` adds one option per field to a command, `settings_of` builds the dataclass from the parsed options, and a
+section of the configuration with ``settings: genestill.labels.settings.SearchSettings`` in its schema gets one key per
+field (`expand`). Types are ``int``, ``float``, ``str``, ``bool``, unions of these with ``None`` and with
 `typing.Literal`, and ``tuple[…, ...]`` for lists.
 """
 
@@ -54,14 +54,14 @@ def setting(
     """A field of a settings dataclass.
 
     Args:
-        default: value that it has unless another is given; `REQUIRED` for none.
-        description: what it means; one or more sentences.
-        unit: of its value, for the end of the description.
+        default: the default value; `REQUIRED` for none.
+        description: meaning of the setting; one or more sentences.
+        unit: unit of the value, added at the end of the description.
         minimum, maximum, exclusive_minimum, exclusive_maximum: bounds of a number, or of each number of a list.
-        choices: the values that are accepted, besides None where the type has it.
-        pattern: regular expression that is found in a text.
-        recipes: the only recipes that read it; None for all.
-        path: what it names on disk, see `genestill.core.given_paths`.
+        choices: the accepted values, in addition to None if the type includes it.
+        pattern: regular expression that must be found in a text.
+        recipes: the only recipes that read the setting; None for all.
+        path: the kind of path, see `genestill.core.given_paths`.
     """
     bounds = {
         "minimum": minimum,
@@ -84,7 +84,7 @@ def setting(
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Base of all settings; a value that its field does not accept raises `InputError` where the settings are made."""
+    """Base class of all settings. An instance with a value that a field does not accept raises `InputError`."""
 
     def __post_init__(self):
         for name, described in _fields(type(self)).items():
@@ -98,7 +98,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-    """A field with its type taken apart: ``kinds`` and ``literals`` of a value, or of each value where ``many``."""
+    """A field with its parsed type: ``kinds`` and ``literals`` of a value, or of each value of a list (``many``)."""
 
     default: object
     description: str
@@ -112,7 +112,7 @@ class Described:
     many: bool
 
     def accepts(self, value) -> bool:
-        """Whether the field may have this value."""
+        """Whether the field accepts this value."""
         if self.many and value is not None:
             return isinstance(value, tuple) and bool(value) and all(self._accepts_one(one) for one in value)
         return self._accepts_one(value)
@@ -134,7 +134,7 @@ class Described:
         return known and all(_BOUNDS[name][1](value, bound) for name, bound in self.bounds.items())
 
     def expected(self) -> str:
-        """What is accepted, in words."""
+        """The accepted values, as text."""
         if self.choices is not None:
             words = ["one of " + ", ".join(map(str, self.choices))]
             words += ["null"] * (type(None) in self.kinds)
@@ -151,7 +151,7 @@ class Described:
         return ("a list, each value " if self.many else "") + " or ".join(words)
 
     def read(self, text: str):
-        """The value that a word of the command line stands for."""
+        """Convert a word of the command line to a value."""
         if text in self.literals or (self.choices and text in self.choices):
             return text
         for kind in (int, float):
@@ -165,7 +165,7 @@ class Described:
         raise argparse.ArgumentTypeError(f"{text!r}; expected {self.expected()}")
 
     def metavar(self) -> str | None:
-        """What stands for the value in the help; None for what argparse makes of it."""
+        """The placeholder of the value in the help; None for the default of argparse."""
         if self.path is not None:
             return self.path.upper()
         words = [{int: "N", float: "X"}[kind] for kind in self.kinds if kind in (int, float)]
@@ -224,9 +224,9 @@ def _described(field: dataclasses.Field, hint) -> Described:
 
 
 def add_settings(parser, kind: type, only: Iterable[str] | None = None) -> None:
-    """Add one option per setting of ``kind``, or for ``only`` some of them, to a parser.
+    """Add one option per setting of ``kind`` to a parser, or for the settings in ``only``.
 
-    An option is called as its field, with dashes; one that is true or false has a ``--no-…`` too.
+    An option has the name of its field, with dashes; boolean options also have a ``--no-…``.
     """
     for name, described in _fields(kind).items():
         if only is not None and name not in only:
@@ -263,30 +263,30 @@ def _help(described: Described) -> str:
 
 
 def settings_of(kind: type, options):
-    """The dataclass ``kind`` out of the options of the same names; fields without an option keep their defaults.
+    """Build the dataclass ``kind`` from the options of the same names; fields without an option keep their defaults.
 
     Raises:
-        InputError: a value that is not accepted, with what is expected.
+        InputError: a value that is not accepted, with the expected values.
     """
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind) if field.name in options}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 def select_settings(section: dict, kind: type, without: Iterable[str] = ()) -> dict:
-    """Those keys of a section of the configuration that are settings of ``kind``, in the order of its fields."""
+    """The keys of a section of the configuration that are settings of ``kind``, in the order of its fields."""
     return {name: section[name] for name in _fields(kind) if name in section and name not in without}
 
 
 def schema_of(kind: type) -> dict[str, dict]:
-    """One JSON Schema per setting of ``kind``: type, bounds, default, description with the unit at its end."""
+    """One JSON Schema per setting of ``kind``: type, bounds, default, and description followed by the unit."""
     return {name: described.schema() for name, described in _fields(kind).items()}
 
 
 def expand(schema):
-    """A schema with ``settings: package.module.Kind`` (or a list of these) replaced by the properties of the settings.
+    """Replace ``settings: package.module.Kind`` (or a list of these) in a schema by the properties of the settings.
 
-    Settings named under ``without`` are left out; ``properties`` beside it are added, or laid over those of the same
-    name, such as another default. A default of null accepts null, which a rule then works out.
+    Settings in ``without`` are left out; ``properties`` beside it are added, or merged over those of the same name, for
+    example with another default. A default of null makes null an accepted value, which a rule replaces.
     """
     if isinstance(schema, list):
         return [expand(one) for one in schema]
@@ -317,15 +317,15 @@ def _nullable(schema: dict) -> dict:
 
 
 def refuse_settings(settings, schema, where: str) -> None:
-    """Make every dataclass that ``schema`` (not expanded) names out of ``settings``, for the checks of its own.
+    """Make every dataclass named in ``schema`` (not expanded) from ``settings``, to run the checks of the dataclass.
 
     Raises:
-        InputError: the place in the configuration, and what the dataclass says.
+        InputError: the place in the configuration, with the message of the dataclass.
     """
     if not isinstance(schema, dict) or not isinstance(settings, dict):
         return
     names = schema.get("settings")
-    # What the schema says otherwise, such as null for what a rule works out, the dataclass need not accept.
+    # Values that only the schema accepts, such as null for a value computed by a rule, are not checked here.
     said = {key for key, one in schema.get("properties", {}).items() if set(one) != {"affects"}}
     other = {*schema.get("without", ()), *said}
     for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:

@@ -1,4 +1,4 @@
-"""Outputs of a model for each sequence, read from many shards: checked in one place, a row group or shard at a time."""
+"""Reading the outputs of a model for each sequence from many shards, with all checks, one row group at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from genestill.core.errors import InputError
 from genestill.core.table_schemas import BASE_LOG_PROBABILITIES, embeddings, token_features
 from genestill.core.tables import NOT_PARQUET, read_metadata, write_table
 
-# What must be the same in all shards of one run; a mixture of two teachers or layers is no matrix.
+# Metadata that must be equal in all shards of one run; outputs of two teachers or layers cannot be mixed.
 SHARED = (
     "teacher", "revision", "representation", "layer", "pooling", "window", "strands", "masked_passes", "dtype", "size",
     "tokenizer", "input", "version",
 )  # fmt: skip
-# Representation -> the column that must be finite; where a base is unknown, log-probabilities are not.
+# Representation -> the column that must be finite; log-probabilities are NaN at unknown bases.
 FINITE = {"sequence": "embedding", "token": "features", "base-log-probabilities": None}
 
 
 class DamagedShard(InputError):
-    """The shard ``path`` is cut or damaged: it has to be made again. The message says what was found."""
+    """The shard ``path`` is truncated or damaged and must be made again. The message gives the reason."""
 
     def __init__(self, path: Path, message: str):
         super().__init__(f"{path}: {message}")
@@ -32,23 +32,23 @@ class DamagedShard(InputError):
 
 
 class Shards:
-    """Shards of one run of one model, in the order in which they are given.
+    """Shards of one run of one model, in the given order.
 
-    While they are opened or read, a damaged shard is renamed to ``<name>.damaged``, so that the workflow, started
-    again, makes that one again.
+    A shard that is found to be damaged, on opening or reading, is renamed to ``<name>.damaged``, so that the workflow
+    makes it again in the next run.
 
     Attributes:
         paths: of the files.
         representation: ``sequence`` (`table_schemas.embeddings`), ``token`` (`table_schemas.token_features`) or
             ``base-log-probabilities`` (`table_schemas.BASE_LOG_PROBABILITIES`).
         metadata: of the first file: teacher, revision, layer, pooling and the other settings.
-        size: width of an embedding or of the features of a token; 4 for base log-probabilities.
+        size: size of an embedding or of the features of a token; 4 for base log-probabilities.
         counts: sequences in each shard.
     """
 
     def __init__(self, paths: Sequence[str | Path], representation: str = "sequence"):
-        """Raises `InputError` if no shard is given, if one is missing, damaged or of another schema, and if two differ
-        in their settings or in their width."""
+        """Raises `InputError` if no shard is given, if a shard is missing, damaged or of another schema, and if two
+        shards differ in their settings or sizes."""
         if not paths:
             raise InputError(f"no shard has the representation {representation}")
         self.paths, self.representation = [Path(path) for path in paths], representation
@@ -70,9 +70,9 @@ class Shards:
         return pq.read_metadata(path).num_rows
 
     def groups(self, shard: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The row groups of a shard, one after the other.
+        """The row groups of a shard, in order.
 
-        Raises `InputError`, and sets the shard aside, if it is damaged or holds values that are not finite.
+        Raises `InputError`, and renames the shard, if it is damaged or has values that are not finite.
         """
         path = self.paths[shard]
         with _set_aside():
@@ -86,7 +86,7 @@ class Shards:
                 raise DamagedShard(path, f"not a whole Parquet file ({error})") from None
 
     def read(self, shard: int) -> pa.Table:
-        """A whole shard."""
+        """All rows of a shard."""
         groups = list(self.groups(shard))
         return pa.concat_tables(groups) if groups else _schema(self.representation, self.size).empty_table()
 
@@ -102,7 +102,7 @@ class Shards:
 def iterate_embeddings(paths: Sequence[str | Path]) -> Iterator[tuple[Path, list[str], np.ndarray]]:
     """Yield (shard, ids, float16 [n, size]) for each row group of each shard, in the order of ``paths``.
 
-    Only one row group is held at a time. Raises `InputError` as `Shards` does.
+    Only one row group is in memory at a time. Raises `InputError` as `Shards` does.
     """
     shards = Shards(paths)
     for number, path in enumerate(shards.paths):
@@ -112,13 +112,13 @@ def iterate_embeddings(paths: Sequence[str | Path]) -> Iterator[tuple[Path, list
 
 
 def find_embeddings(paths: Sequence[str | Path], ids: Sequence[str]) -> np.ndarray:
-    """Embeddings of ``ids``, float16 [ids, size] in their order, from shards that may hold others too, in any order.
+    """Embeddings of ``ids``, float16 [ids, size], from shards that may also have other sequences, in any order.
 
-    Raises `InputError` as `Shards` does, for an id that no shard has, and for one that is there twice.
+    Raises `InputError` as `Shards` does, and for an id that is in no shard or is repeated.
     """
     wanted, inverse = np.unique(np.asarray(ids, dtype=object), return_inverse=True)
     found, seen = np.empty((len(wanted), 0), dtype=np.float16), np.zeros(len(wanted), dtype=bool)
-    lookup = pd.Index(wanted, dtype=object)  # hashed once, not for every row group
+    lookup = pd.Index(wanted, dtype=object)  # hashed once, not once per row group
     for path, names, values in iterate_embeddings(paths):
         if not found.shape[1]:
             found = np.empty((len(wanted), values.shape[1]), dtype=np.float16)
@@ -143,14 +143,14 @@ def _refuse_repeated(path: Path, names: np.ndarray, seen: np.ndarray, rows: np.n
 
 
 class Rows:
-    """What the shards say of ``ids``, all of it in memory, looked up by the place of a sequence in ``ids``.
+    """The rows of ``ids`` in the shards, all in memory, indexed by position in ``ids``.
 
     Attributes:
         shards: the files.
     """
 
     def __init__(self, paths: Sequence[str | Path], representation: str, ids: Sequence[str]):
-        """Raises `InputError` as `Shards` does, for an id that no shard has, and for one that is there twice."""
+        """Raises `InputError` as `Shards` does, and for an id that is in no shard or is repeated."""
         self.shards = Shards(paths, representation)
         self._table = pa.concat_tables(self.shards.read(number) for number in range(len(paths)))
         names = self._table.column("id").combine_chunks()
@@ -171,20 +171,20 @@ class Rows:
         return len(self._rows)
 
     def of(self, number: int, *columns: str) -> list[np.ndarray]:
-        """The values of some list columns for sequence ``number`` of ``ids``, one flat array each."""
+        """The values of list columns for sequence ``number`` of ``ids``, one flat array per column."""
         row = int(self._rows[number])
         return [self._table.column(name)[row].values.to_numpy(zero_copy_only=False) for name in columns]
 
 
 class Embeddings:
-    """The embeddings of ``ids`` from shards that together hold exactly these, in order: read once per call.
+    """The embeddings of ``ids`` from shards that contain exactly these sequences, in order.
 
-    Iterating gives float32 [rows, size], a row group at a time, so that no more than one is held, however many
-    sequences there are.
+    Each iteration reads the files and yields float32 [rows, size], one row group at a time, so that memory does not
+    grow with the number of sequences.
 
     Attributes:
         paths: the shards.
-        size: width of an embedding.
+        size: size of an embedding.
     """
 
     def __init__(self, paths: Sequence[str | Path], ids: list[str]):
@@ -196,7 +196,7 @@ class Embeddings:
         return len(self._ids)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Raises `InputError` as `iterate_embeddings` does, and for other sequences than ``ids``, or too few."""
+        """Raises `InputError` as `iterate_embeddings` does, and if the sequences differ from ``ids``."""
         row = 0
         for path, found, values in iterate_embeddings(self.paths):
             self._require(path, found, row)
@@ -213,7 +213,7 @@ class Embeddings:
         return teacher_of(self.paths[0])
 
     def load(self) -> np.ndarray:
-        """All at once: float32 [n, size]."""
+        """All embeddings: float32 [n, size]."""
         matrix, row = np.empty((len(self), self.size), dtype=np.float32), 0
         for values in self:
             matrix[row : row + len(values)] = values
@@ -249,13 +249,13 @@ def _set_aside() -> Iterator[None]:
 
 
 def teacher_of(shard: str | Path) -> dict[str, str]:
-    """Teacher, revision, layer and pooling as the metadata of a shard tell them, for the record of who reads it."""
+    """Teacher, revision, layer and pooling from the metadata of a shard, for the record of the reading command."""
     stored = read_metadata(shard)
     return {key: stored[key] for key in ("teacher", "revision", "layer", "pooling") if key in stored}
 
 
 def chosen_rows(blocks: Iterable[np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Some rows, in rising order, of a matrix that comes in blocks [some, size]: [len(rows), size]."""
+    """Select rows, in ascending order, from a matrix given in blocks [some, size]: [len(rows), size]."""
     found, first = [], 0
     for block in blocks:
         start, stop = np.searchsorted(rows, [first, first + len(block)])
@@ -265,7 +265,7 @@ def chosen_rows(blocks: Iterable[np.ndarray], rows: np.ndarray) -> np.ndarray:
 
 
 def load_embeddings(paths: Sequence[str | Path], ids: list[str]) -> np.ndarray:
-    """All of `Embeddings` at once: float32 [len(ids), size]."""
+    """All embeddings of `Embeddings`: float32 [len(ids), size]."""
     return Embeddings(paths, ids).load()
 
 
@@ -293,7 +293,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _width(path: Path, representation: str) -> int:
-    """Width of the embeddings or features; raises `InputError` if the file is of another schema."""
+    """Size of the embeddings or features; raises `InputError` if the file has another schema."""
     described = _metadata(path)
     if described.get("representation", representation) != representation:
         raise InputError(f"{path}: holds the representation {described['representation']}; expected {representation}")

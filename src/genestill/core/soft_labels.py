@@ -1,4 +1,4 @@
-"""Soft labels in files: the most probable leaves of each sequence."""
+"""Files of soft labels: the most probable leaves of each sequence."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ from genestill.core.label_tree import LabelTree
 from genestill.core.table_schemas import SOFT_LABELS
 from genestill.core.tables import read_arrow
 
-KEPT = 32  # leaves a sequence
+KEPT = 32  # leaves per sequence
 
 
 def write_soft_labels(
@@ -22,7 +22,8 @@ def write_soft_labels(
 ) -> None:
     """Write the `KEPT` most probable leaves of each sequence (`table_schemas.SOFT_LABELS`).
 
-    ``blocks`` are float32 [some, leaves], probabilities of the sequences ``ids`` in their order; one is held at a time.
+    ``blocks`` are float32 [some, leaves], probabilities of the sequences ``ids`` in order; one block is in memory at a
+    time.
     """
     schema = SOFT_LABELS.with_metadata({key: str(value) for key, value in metadata.items()})
     row = 0
@@ -54,7 +55,7 @@ def _most_probable(ids: list[str], probabilities: np.ndarray, tree: LabelTree) -
 def read_soft_labels(path: str | Path, ids: list[str], tree: LabelTree) -> sparse.csr_matrix:
     """Read soft labels as probabilities over the leaves of ``tree``: sparse [n, leaves], in the order of ``ids``.
 
-    Raises `InputError` if the table is of other sequences or of another tree.
+    Raises `InputError` if the table belongs to other sequences or to another tree.
     """
     table = read_arrow(path, SOFT_LABELS)
     if table["id"].to_pylist() != ids:

@@ -1,4 +1,4 @@
-"""Standard input and pipes as inputs of commands, which may read a file more than once."""
+"""Standard input and pipes as inputs of commands that read a file more than once."""
 
 import os
 import shutil
@@ -17,11 +17,11 @@ STANDARD_INPUT = "-"
 
 @contextmanager
 def streams_as_files(options: dict) -> Iterator[None]:
-    """Write the streams among the inputs of a command to temporary files, and name those in ``options`` instead.
+    """Copy streams among the inputs of a command to temporary files, and replace them in ``options``.
 
-    A stream is ``-`` (standard input) and everything that can be read but is no file or folder: pipes such as those of
-    ``<(…)``, /dev/stdin. The files lie in the folder of temporary files (TMPDIR) and are removed when the block ends.
-    Raises `InputError` if two options ask for standard input, or a stream cannot be read to its end.
+    A stream is ``-`` (standard input) and any readable path that is neither a file nor a folder, such as pipes of
+    ``<(…)`` and /dev/stdin. The copies are in the folder of temporary files (TMPDIR) and are removed when the block
+    ends. Raises `InputError` if two options use standard input, or if a stream cannot be read completely.
     """
     streams = {
         (name, place): word
@@ -49,7 +49,7 @@ def streams_as_files(options: dict) -> Iterator[None]:
 def _is_stream(word: str) -> bool:
     try:
         return word == STANDARD_INPUT or (os.path.exists(word) and not os.path.isfile(word) and not os.path.isdir(word))
-    except ValueError:  # a zero byte
+    except ValueError:  # a null byte
         return False
 
 

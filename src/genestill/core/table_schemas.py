@@ -1,6 +1,6 @@
-"""What crosses a rule boundary: the schema of every Parquet table, in one place.
+"""The schemas of all Parquet tables that are exchanged between rules.
 
-Each column carries its meaning and its unit: they go into the files (metadata of the field) and into the documentation.
+The meaning and the unit of each column are stored in the files (metadata of the field) and shown in the documentation.
 Identity and coverage are shares between 0 and 1.
 """
 
@@ -12,7 +12,7 @@ from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
 
 
 def column(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
-    """A column that says what it holds, and in which unit where it has one."""
+    """A column with its meaning and its unit."""
     return pa.field(name, kind, metadata={"meaning": meaning, **({"unit": unit} if unit else {})})
 
 
@@ -29,7 +29,7 @@ INDEX = pa.schema(
     ]
 )
 
-# reference: the right answer, where it is known.
+# reference: the ground truth, if it is known.
 TRUTH = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -69,7 +69,7 @@ LABELS = pa.schema(
     ]
 )
 
-# labels: what the search found, one row per (fragment, target): best hits of each open reading frame of a contig.
+# labels: hits of the protein search, one row per (fragment, target): best hits of each open reading frame of a contig.
 HITS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -82,7 +82,7 @@ HITS = pa.schema(
     ]
 )
 
-# labels: what minimap2 found, one row per contig and genome.
+# labels: alignments of minimap2, one row per contig and genome.
 ALIGNMENTS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -93,7 +93,7 @@ ALIGNMENTS = pa.schema(
     ]
 )
 
-# teacher: soft labels; nodes index the label tree saved beside the table.
+# teacher: soft labels; nodes are indices into the label tree beside the table.
 SOFT_LABELS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -102,7 +102,7 @@ SOFT_LABELS = pa.schema(
     ]
 )
 
-# evaluation: what Kraken 2 calls each contig at each value of --confidence.
+# evaluation: taxon of each contig by Kraken 2 at each value of --confidence.
 KRAKEN2_CALLS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -111,7 +111,7 @@ KRAKEN2_CALLS = pa.schema(
     ]
 )
 
-# evaluation: protein hits of the genes of contigs, the best one for each gene and genome.
+# evaluation: protein hits of the genes of contigs, the best hit per gene and genome.
 GENE_HITS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -121,7 +121,7 @@ GENE_HITS = pa.schema(
     ]
 )
 
-# evaluation: what became of the contigs of each genus under virtual references.
+# evaluation: outcomes of the contigs of each genus with virtual references.
 VIRTUAL_OUTCOME_COUNTS = pa.schema(
     [
         column("community", pa.string(), "community whose reference it is"),
@@ -142,7 +142,7 @@ VIRTUAL_OUTCOME_COUNTS = pa.schema(
     ]
 )
 
-# student and every peer: the best path with a confidence at every rank, and how far down it is accepted.
+# student and peers: the best path with a confidence at every rank, and the number of accepted ranks.
 PREDICTIONS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -156,7 +156,7 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-# student: what the reference lacks, by sample, rank and weight.
+# student: shares of samples that the reference lacks, by sample, rank and weight.
 NOVEL_SHARES = pa.schema(
     [
         column("sample", pa.string(), "sample; empty for all of them"),
@@ -170,7 +170,7 @@ NOVEL_SHARES = pa.schema(
     ]
 )
 
-# student: groups of contigs, each taken for one genome, one row per group.
+# student: groups of contigs, each probably of one genome, one row per group.
 CONTIG_GROUPS = pa.schema(
     [
         column("group", pa.int64(), "number of the group, from 1: the largest first"),
@@ -195,7 +195,7 @@ CONTIG_GROUPS = pa.schema(
     ]
 )
 
-# student: which group each contig of the index is of, in its order.
+# student: the group of each contig, in the order of the index.
 GROUPED_CONTIGS = pa.schema(
     [
         column("id", pa.string(), "contig"),
@@ -204,7 +204,7 @@ GROUPED_CONTIGS = pa.schema(
     ]
 )
 
-# evaluation: one tidy table for every benchmark, one row per figure; text that does not apply is empty.
+# evaluation: one tidy table for all benchmarks, one row per value; text that does not apply is empty.
 METRICS = pa.schema(
     [
         column("benchmark", pa.string(), "what kind of benchmark: taxonomy, a benchmark of sequence tasks, probes"),
@@ -232,7 +232,7 @@ METRICS = pa.schema(
 
 
 def metrics_table(rows, **same) -> pd.DataFrame:
-    """The table of `METRICS` for ``rows`` (dicts, or a data frame) with columns of its schema; ``same`` holds for all.
+    """A table of `METRICS` from ``rows`` (dicts, or a data frame) with columns of its schema; ``same`` applies to all.
 
     Columns that no row has are empty (text) or null (numbers).
     """
@@ -250,7 +250,7 @@ def metrics_table(rows, **same) -> pd.DataFrame:
 
 
 def embeddings(size: int) -> pa.Schema:
-    """teacher, student: one row per sequence; ``size`` is the width of the embedding.
+    """teacher, student: one row per sequence; ``size`` is the size of an embedding.
 
     Metadata of the file: teacher, revision, layer, pooling, dtype, tokenizer, input, version.
     """
@@ -265,7 +265,7 @@ def embeddings(size: int) -> pa.Schema:
 
 
 def lineages_of(table) -> list[Lineage]:
-    """The seven rank columns of a data frame (labels, truth, predictions) as lineages; nulls and NaN become None."""
+    """Lineages from the seven rank columns of a data frame (labels, truth, predictions); nulls and NaN become None."""
     columns = [table[rank].astype(object).where(table[rank].notna(), None).tolist() for rank in RANKS]
     return list(zip(*columns, strict=True)) if len(table) else []
 
@@ -277,7 +277,7 @@ def rank_columns(lineages: list[Lineage]) -> dict[str, list[str | None]]:
 
 
 def token_features(size: int) -> pa.Schema:
-    """teacher: features of every token of a sequence, row-major [tokens, size], with the bases each token covers."""
+    """teacher: features of every token of a sequence, row-major [tokens, size], with the bases of each token."""
     return pa.schema(
         [
             column("id", pa.string(), "sequence"),
@@ -302,11 +302,11 @@ BASE_LOG_PROBABILITIES = pa.schema(
     ]
 )
 
-# mRNABench's six-track input: beside the four bases two tracks of 0 and 1, one number per base.
+# The six-track input of mRNABench: in addition to the four bases, two tracks of 0 and 1, one number per base.
 _CDS = column("cds", pa.list_(pa.int8()), "track of 0 and 1, one per base: 1 at the first base of each codon")
 _SPLICE = column("splice", pa.list_(pa.int8()), "track of 0 and 1, one per base: 1 at the last base of each exon")
 
-# reference: transcripts, spliced and in the sense of transcription.
+# reference: transcripts, spliced and in the direction of transcription.
 TRANSCRIPTS = pa.schema(
     [
         column("id", pa.string(), "transcript"),
@@ -360,7 +360,7 @@ TRANSCRIPT_PAIRS = pa.schema(
     ]
 )
 
-# student, evaluation's baselines: predictions of a model for the test rows of a task table (sequence, label, split).
+# student, baselines: predictions of a model for the test rows of a task table (sequence, label, split).
 # Metadata of the file: classes (a JSON list), and how the model was fitted.
 TASK_PREDICTIONS = pa.schema(
     [
@@ -401,8 +401,8 @@ PROBE_PREDICTIONS = pa.schema(
     ]
 )
 
-# evaluation: what became of the contigs of each genome, by model, run and rank: what a benchmark over several
-# communities resamples.
+# evaluation: outcomes of the contigs of each genome, by model, run and rank; a benchmark of several communities
+# resamples these rows.
 OUTCOME_COUNTS = pa.schema(
     [
         column("dataset", pa.string(), "community"),

@@ -1,4 +1,4 @@
-"""Parquet tables with a schema, and text tables: written atomically, validated when read back."""
+"""Parquet tables with a schema, and text tables: atomic writing, validated reading."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.text import blanks_for_tabs, text_lines
 
-# What pyarrow raises for a file that is cut, damaged or none of Parquet.
+# Errors of pyarrow for a file that is truncated, damaged or not Parquet.
 NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -32,9 +32,9 @@ def write_table(
 
 
 def write_tsv(path: str | Path, table: pd.DataFrame, digits: int = 6) -> None:
-    """Write ``table`` as tab-separated text with a line of names, atomically.
+    """Write ``table`` as tab-separated text with a header, atomically.
 
-    Numbers that are not whole have ``digits`` significant digits; a cell of nothing is empty.
+    Floats have ``digits`` significant digits; missing values are empty cells.
     """
 
     def shown(value: float) -> str:
@@ -47,14 +47,14 @@ def write_tsv(path: str | Path, table: pd.DataFrame, digits: int = 6) -> None:
 def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """Read a table and check that it has the columns of ``schema`` with their types.
 
-    Raises `InputError`, naming the file and the column, if the file is missing, not Parquet, cut short, or of
-    another schema. Columns beyond ``schema`` are left out.
+    Raises `InputError`, with file and column, if the file is missing, not Parquet, truncated, or of another schema.
+    Columns that are not in ``schema`` are left out.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check_columns(path, file.schema_arrow, schema)
             chosen = columns or schema.names
-            # Group by group: to decode a whole column of half floats at once takes four times the memory of the table.
+            # Group by group: decoding a whole column of float16 at once needs four times the memory of the table.
             groups = [file.read_row_group(group, chosen) for group in range(file.num_row_groups)]
             return pa.concat_tables(groups) if groups else file.read(chosen)
     except FileNotFoundError:
@@ -66,10 +66,10 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
 def read_batches(
     path: str | Path, schema: pa.Schema, columns: list[str], rows: int, dictionaries: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Yield ``columns`` of a table, at most ``rows`` rows at a time and never none.
+    """Yield ``columns`` of a table, in batches of 1 to ``rows`` rows.
 
-    Columns of text that are named in ``dictionaries`` come as dictionary arrays: each distinct text is held once.
-    Raises `InputError` as `read_arrow` does.
+    Text columns in ``dictionaries`` are dictionary arrays: each distinct text is stored once. Raises `InputError` as
+    `read_arrow` does.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -94,12 +94,12 @@ def _check_columns(path: str | Path, found: pa.Schema, schema: pa.Schema) -> Non
 
 
 def read_table(path: str | Path, schema: pa.Schema, columns: list[str] | None = None) -> pd.DataFrame:
-    """`read_arrow` as a pandas data frame."""
+    """`read_arrow` with a pandas data frame as the result."""
     return read_arrow(path, schema, columns).to_pandas()
 
 
 def sample_names(path: str | Path) -> list[str]:
-    """The samples of a table of abundances: its columns but ``id``. Raises `InputError` as `read_arrow` does."""
+    """The samples of a table of abundances: its columns except ``id``. Raises `InputError` as `read_arrow` does."""
     try:
         return [name for name in pq.read_schema(path).names if name != "id"]
     except FileNotFoundError:
@@ -114,22 +114,21 @@ def read_abundances(path: str | Path) -> pd.DataFrame:
 
 
 def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True) -> pd.DataFrame:
-    """A tab-separated table, compressed or not, as text: no cell is taken for a number or for nothing.
+    """Read a tab-separated table, compressed or not, as text: cells are not converted to numbers or missing values.
 
-    White space around a cell goes, and so do the double quotes that spreadsheets put around one. Empty lines are
-    skipped.
+    White space around a cell is removed, and so are the double quotes that spreadsheets add. Empty lines are skipped.
 
     Args:
         path: the file.
-        columns: those that must be there.
-        header: whether the first line names the columns; otherwise they are "1", "2", …
+        columns: required columns.
+        header: whether the first line has the names of the columns; otherwise they are "1", "2", …
 
     Returns:
-        The table; its index holds the line of each row, for messages.
+        The table; its index has the line number of each row, for messages.
 
     Raises:
-        InputError: as `text.open_text`; and naming the file and the line, if the table is empty, lacks a column, names
-            one twice, or has a row of another number of cells.
+        InputError: as `text.open_text`; and, with file and line, if the table is empty, lacks a column, has two columns
+            of the same name, or a row with another number of cells.
     """
     numbers, rows = [], []
     for number, line in enumerate(text_lines(path), 1):
@@ -163,9 +162,9 @@ def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True)
 
 
 def number_columns(table: pd.DataFrame, columns: Sequence[str], source: str | Path) -> np.ndarray:
-    """Columns of numbers of a table that `read_tsv` has read, float64 [rows, columns].
+    """Numeric columns of a table from `read_tsv`: float64 [rows, columns].
 
-    Raises `InputError`, with ``source``, line and column, for a cell that is no finite number.
+    Raises `InputError`, with ``source``, line and column, for a cell that is not a finite number.
     """
     numbers = np.empty((len(table), len(columns)))
     for place, name in enumerate(columns):
@@ -187,7 +186,7 @@ def _unquoted(cell: str) -> str:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The metadata that `write_table` stored; raises `InputError` for a file that is missing or not whole."""
+    """The metadata stored by `write_table`; raises `InputError` for a file that is missing or truncated."""
     try:
         stored = pq.read_metadata(path).metadata or {}
         return {key.decode(): value.decode() for key, value in stored.items() if not key.startswith(b"ARROW:")}

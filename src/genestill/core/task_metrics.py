@@ -1,4 +1,4 @@
-"""MCC, F1 and accuracy from confusion matrices, so that thousands of resamples cost one matrix product."""
+"""MCC, F1 and accuracy from confusion matrices, so that thousands of resamples need one matrix product."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from genestill.core.kinds import TASK_METRICS
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Counts of (label, predicted).
+    """Confusion matrices.
 
     Args:
         labels, predicted: int [n].
         classes: number of classes C.
-        weights: float [r, n], how often each row counts in each of r resamples; None counts each once.
+        weights: float [r, n], count of each row in each of r resamples; None counts each row once.
 
     Returns:
         float64 [r, C, C] (r = 1 without weights), labels by predictions.
@@ -28,8 +28,9 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int, weights: 
 def score(matrices: np.ndarray, metric: str) -> np.ndarray:
     """Metric of each confusion matrix.
 
-    ``mcc``: Matthews correlation, several classes as Gorodkin 2004 (scikit-learn's definition, 0 where a denominator
-    is 0). ``f1``: of the last class if there are two, the mean over classes else. ``accuracy``: share of right answers.
+    ``mcc``: Matthews correlation coefficient, for several classes as in Gorodkin 2004 (as in scikit-learn, 0 if a
+    denominator is 0). ``f1``: of the last class if there are two classes, else the mean over classes. ``accuracy``:
+    share of correct predictions.
 
     Args:
         matrices: float [r, C, C], labels by predictions.
@@ -55,7 +56,7 @@ def score(matrices: np.ndarray, metric: str) -> np.ndarray:
 
 
 def measure(labels: np.ndarray, predicted: np.ndarray, classes: int, metric: str) -> float:
-    """`score` of predicted classes: int [n] each."""
+    """`score` of predicted classes; ``labels`` and ``predicted`` are int [n]."""
     return float(score(confusion(labels, predicted, classes), metric)[0])
 
 

@@ -1,4 +1,4 @@
-"""Task tables (sequence, label, split), as students are fine-tuned on them and the evaluation scores them."""
+"""Task tables (sequence, label, split), for fine-tuning and evaluation."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from genestill.core.near_copies import near_copies
 from genestill.core.tables import read_tsv
 
 SPLITS = ("train", "validation", "test")
-NEAR_COPY = 40  # bases in a row that two sequences share
+NEAR_COPY = 40  # length of a shared stretch of bases that makes two sequences near copies
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class TaskTable:
     Attributes:
         sequences: n sequences of bases.
         labels: int64 [n], index into ``classes``.
-        classes: the labels as they stand in the table, sorted as text.
+        classes: the labels as written in the table, sorted as text.
         split: object [n], one of ``SPLITS``.
-        folds: object [n], the name of each row's fold, where the table has a column ``fold``.
+        folds: object [n], the name of the fold of each row, if the table has a column ``fold``.
     """
 
     sequences: list[str]
@@ -37,12 +37,12 @@ class TaskTable:
     folds: np.ndarray | None = None
 
     def rows(self, *splits: str) -> np.ndarray:
-        """Row numbers of these splits, ascending."""
+        """Row numbers of these splits, ascending: int64 [rows]."""
         return np.flatnonzero(np.isin(self.split, splits))
 
     @property
     def train(self) -> np.ndarray:
-        """Row numbers of all rows but the test rows: validation rows are training rows that somebody held out."""
+        """Row numbers of all rows except the test rows: validation rows are held-out training rows."""
         return self.rows("train", "validation")
 
     @property
@@ -51,7 +51,7 @@ class TaskTable:
         return self.rows("test")
 
     def of_rows(self, train: np.ndarray, test: np.ndarray) -> "TaskTable":
-        """The same rows of which others teach and test; what is neither belongs to no split."""
+        """The same task with other training and test rows; the remaining rows belong to no split."""
         split = np.full(len(self.split), "", dtype=object)
         split[train], split[test] = "train", "test"
         return dataclasses.replace(self, split=split)
@@ -60,13 +60,13 @@ class TaskTable:
 def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     """Read a TSV (gzipped or not) with the columns ``sequence``, ``label`` and ``split`` (train, validation, test).
 
-    A table without the column ``split`` is split here, always in the same way: a tenth validates, a tenth tests. By
-    ``random``, rows are drawn within each class; by ``homology``, sequences that share `NEAR_COPY` bases in a row, on
-    either strand, stay together.
+    A table without the column ``split`` is split here, always in the same way: a tenth for validation, a tenth for
+    testing. With ``random``, rows are drawn within each class; with ``homology``, sequences that share `NEAR_COPY`
+    consecutive bases on either strand are in the same split.
 
     Raises `InputError`, with the line, for a missing column, a split that is not one of ``SPLITS``, an empty
-    sequence or label, letters that are not nucleotides, and labels that are one number in two spellings (``1`` and
-    ``1.0``); and for a table without training or test rows, or with a class that training never shows.
+    sequence or label, letters that are not nucleotides, and labels that are the same number written in two ways (``1``
+    and ``1.0``); and for a table without training or test rows, or with a class without training rows.
     """
     table = _read_rows(path, split_by)
     split = table["split"].to_numpy(dtype=object).copy()
@@ -84,24 +84,24 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
 
 
 def write_task_table(path: str | Path, rows: pd.DataFrame) -> None:
-    """Write what `read_task_table` reads: a TSV of all columns, gzipped if the name ends in ``.gz``."""
+    """Write a table for `read_task_table`: a TSV with all columns, gzipped if the name ends in ``.gz``."""
     with write_compressed(path) as handle:
         rows.to_csv(handle, sep="\t", index=False)
 
 
 def keep_training_rows(table: TaskTable, rows: int | None, seed: int, path: str | Path) -> TaskTable:
-    """The same task with ``rows`` of its training rows, drawn by ``seed`` with the shares of the classes; None: all.
+    """The same task with ``rows`` training rows, drawn with ``seed`` in the proportions of the classes; None: all.
 
-    Validation rows that the table marks become training rows like the others, for few would be left of them. Raises
-    `InputError` if there are not as many, or fewer than classes.
+    Validation rows of the table become training rows, because few of them would be left. Raises `InputError` if there
+    are fewer training rows than ``rows``, or ``rows`` is below the number of classes.
     """
     return table if rows is None else table.of_rows(keep_rows(table, "training", rows, seed, path), table.test)
 
 
 def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Path) -> np.ndarray:
-    """Numbers of ``rows`` of the rows of a kind, ``training`` or ``test``, drawn with the shares of the classes.
+    """Draw ``rows`` row numbers of a kind, ``training`` or ``test``, in the proportions of the classes.
 
-    Raises `InputError` if there are not as many, or fewer than two a class.
+    Raises `InputError` if there are fewer such rows, or fewer than two per class are requested.
     """
     from sklearn.model_selection import train_test_split
 
@@ -120,7 +120,7 @@ def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Pat
 
 
 def variant_of(fit: str, rows: int | None) -> str:
-    """How a model was fitted, as the column ``variant`` says it: ``fit=probe, rows=64``."""
+    """How a model was fitted, as in the column ``variant``: ``fit=probe, rows=64``."""
     return ", ".join([*([f"fit={fit}"] if fit else []), *([f"rows={rows}"] if rows else [])])
 
 
@@ -150,10 +150,10 @@ def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
 
 
 def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
-    """The split of each row, object [n]; the largest group of every class stays in training."""
+    """The split of each row, object [n]; the largest group of every class is in the training split."""
     sequences, labels = table["sequence"].tolist(), pd.factorize(table["label"])[0]
     groups = np.arange(len(sequences)) if split_by == "random" else near_copies(sequences, NEAR_COPY)
-    # How many rows of each class are in each group.
+    # Number of rows of each class in each group.
     counts = np.zeros((groups.max() + 1, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (groups, labels), 1)
     place = np.full(len(counts), "train", dtype=object)
@@ -161,7 +161,7 @@ def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
     free[counts.argmax(axis=0)] = False
     left = {part: np.maximum(1, np.round(0.1 * counts.sum(axis=0))) for part in ("test", "validation")}
     for group in np.random.default_rng(0).permutation(np.flatnonzero(free)):
-        # Whole groups, where a class still wants one and none would get more than it wants.
+        # Complete groups, if a class still needs rows and no class gets more than it needs.
         for part, wanted in left.items():
             if (counts[group] <= wanted).all():
                 place[group], left[part] = part, wanted - counts[group]

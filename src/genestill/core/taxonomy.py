@@ -15,13 +15,13 @@ from genestill.core.taxonomy_folder import parse_taxid, read_dump_file, read_lin
 
 @dataclass
 class Taxonomy:
-    """The lineages of a taxonomy folder, and what was met while looking up (for the summary).
+    """The lineages of a taxonomy folder, and counts of problems in look-ups (for the summary).
 
     Attributes:
         lineages: taxid -> lineage.
         merged: old taxid -> taxid.
-        deleted: taxids taken back.
-        met: counts of taxids that were merged, deleted or unknown, of gaps and of lineages that were not in the tree.
+        deleted: deleted taxids.
+        met: counts of merged, deleted and unknown taxids, of gaps, and of lineages that are not in the tree.
     """
 
     lineages: dict[int, Lineage]
@@ -37,7 +37,7 @@ class Taxonomy:
     def _taxid_of(self) -> dict[Lineage, int]:
         found: dict[Lineage, int] = {}
         for taxid, lineage in self.lineages.items():
-            # Of a species and its strains the lowest number: NCBI's species are older than their strains.
+            # The lowest taxid of a species and its strains: in NCBI, species have lower taxids than their strains.
             found[lineage] = min(taxid, found.get(lineage, taxid))
         return found
 
@@ -47,7 +47,7 @@ class Taxonomy:
 
     @cached_property
     def _of_name(self) -> dict[str, Lineage | None]:
-        """Name -> the lineage that ends in it; None if several do."""
+        """Name -> the lineage that ends in this name; None if there are several."""
         found: dict[str, Lineage | None] = {}
         for path in self._paths - {()}:
             key = spelling_key(path[-1])
@@ -55,11 +55,11 @@ class Taxonomy:
         return found
 
     def lineages_of(self, table: LabelTable) -> list[Lineage]:
-        """The lineage of every contig of ``table``: by its taxids first, else by what is written.
+        """The lineage of every contig of ``table``: from its taxids, else from the names in the table.
 
-        Taxids come first because names are ambiguous: homonyms differ in their taxid and path only. Several taxids
-        give their lowest common ancestor. Names that differ from this taxonomy's in blanks and underscores alone are
-        spelt as it spells them.
+        Taxids have priority because names are ambiguous: homonyms differ only in their taxids and paths. Several taxids
+        give their lowest common ancestor. Names that differ from those of this taxonomy only in spaces and underscores
+        are replaced by them.
         """
         alone = np.ones(len(table), dtype=bool)
         alone[list(table.several)] = False
@@ -95,7 +95,7 @@ class Taxonomy:
         return lineage
 
     def respell(self, lineage: Lineage) -> Lineage:
-        """``lineage`` with the names that this taxonomy knows, as it spells them; see `spelling_key`."""
+        """``lineage`` in the spelling of this taxonomy, for names that it knows; see `spelling_key`."""
         path: tuple[str, ...] = ()
         for name in named(lineage):
             longer = (*path, name)
@@ -111,7 +111,7 @@ class Taxonomy:
         return self.lineages[current]
 
     def require_lineages(self, table: LabelTable, source: str) -> None:
-        """Raise `InputError` if the labels are taxids, or names alone, of which this taxonomy knows none."""
+        """Raise `InputError` if the labels are taxids or single names and this taxonomy knows none of them."""
         empty = np.array([not depth(lineage) for lineage in table.lineages])[table.lineage]
         numbers = np.flatnonzero((table.taxid > 0) & empty)
         taxids = np.unique(table.taxid[numbers]).tolist()
@@ -130,7 +130,7 @@ class Taxonomy:
             )
 
     def current(self, taxid: int) -> int | None:
-        """The taxid in use today, or None if it is deleted or unknown; merged ones are followed."""
+        """The present taxid, with merged taxids resolved; None if it is deleted or unknown."""
         for _ in range(len(self.merged) + 1):
             if taxid in self.lineages or taxid not in self.merged:
                 break
@@ -143,10 +143,10 @@ class Taxonomy:
 
 
 def read_taxonomy(folder: str | Path | None) -> Taxonomy:
-    """Read ``lineages.tsv``, ``merged.dmp`` and ``delnodes.dmp`` of the folder that ``reference taxonomy`` writes.
+    """Read ``lineages.tsv``, ``merged.dmp`` and ``delnodes.dmp`` of a folder written by ``reference taxonomy``.
 
-    No folder gives an empty taxonomy, which does for labels in words. Raises `InputError`, naming file and line, if
-    the folder is not one or a line is not of the form.
+    Without a folder, the taxonomy is empty, which is sufficient for labels with lineages. Raises `InputError`, with
+    file and line, if the folder is not a taxonomy folder or a line is malformed.
     """
     if folder is None:
         return Taxonomy({})

@@ -1,6 +1,6 @@
-"""The taxonomy folder that ``genestill reference taxonomy`` writes: NCBI's dump files, and ``lineages.tsv``.
+"""The taxonomy folder written by ``genestill reference taxonomy``: NCBI's dump files, and ``lineages.tsv``.
 
-Form of a dump file: fields between ``\\t|\\t``, lines end in ``\\t|``
+Format of a dump file: fields are separated by ``\\t|\\t``, lines end in ``\\t|``
 (ftp.ncbi.nlm.nih.gov/pub/taxonomy/taxdump_readme.txt).
 """
 
@@ -18,8 +18,8 @@ LINEAGES = "lineages.tsv"
 def read_lineages(folder: str | Path) -> dict[int, Lineage]:
     """Read ``lineages.tsv`` (taxid, lineage) of a taxonomy folder as a dict from taxid to lineage.
 
-    Raises `InputError`, with the line, for a missing file, another header, a taxid that is not a whole number, or
-    what is no lineage.
+    Raises `InputError`, with the line, for a missing file, another header, a taxid that is not an integer, or an
+    invalid lineage.
     """
     path = Path(folder) / LINEAGES
     if not path.is_file():
@@ -36,7 +36,7 @@ def read_lineages(folder: str | Path) -> dict[int, Lineage]:
         first, _, text = line.partition("\t")
         taxid = parse_taxid(first, f"{path}: line {number}")
         try:
-            # Names are held once each: a taxonomy of all life has two million lineages of a few names.
+            # Each name is stored once: a taxonomy of all life has two million lineages with many common names.
             found[taxid] = tuple(known.setdefault(name, name) for name in read_formatted(text))
         except InputError as error:
             raise InputError(f"{path}: line {number}: {error}") from None
@@ -45,7 +45,7 @@ def read_lineages(folder: str | Path) -> dict[int, Lineage]:
 
 def read_taxids_of_genomes(folder: str | Path) -> dict[str, str]:
     """Genome -> taxid, as text, of ``genomes.tsv`` of a taxonomy folder. Raises `InputError` as `read_tsv` does."""
-    # Imported here: who reads names alone need not wait for pandas.
+    # Imported here, so that reading names does not load pandas.
     from genestill.core.tables import read_tsv
 
     table = read_tsv(Path(folder) / "genomes.tsv", ["genome", "taxid"])
@@ -70,7 +70,7 @@ def read_dump_file(path: str | Path, fields: int, optional: bool = False) -> Ite
     for number, line in enumerate(text_lines(path), 1):
         if not line.strip():
             continue
-        # Names may hold "|" (of viruses, some do); tabs stand around those that part fields.
+        # Names may contain "|" (some names of viruses do); separators are enclosed in tabs.
         line = line.rstrip().removesuffix("|")
         row = [entry.strip() for entry in (line.split("\t|\t") if "\t|" in line else line.split("|"))]
         if len(row) < fields:
@@ -81,7 +81,7 @@ def read_dump_file(path: str | Path, fields: int, optional: bool = False) -> Ite
 
 
 def parse_taxid(text: str, where: str) -> int:
-    """The number of a taxon; raises `InputError`, naming ``where``, for anything but a whole number below 2^32."""
+    """Parse a taxid; raises `InputError`, naming ``where``, for anything except an integer below 2^32."""
     if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) >= 1 << 32:
         raise InputError(f"{where}: taxid {text[:40]!r}; expected a whole number below 2^32")
     return int(text)

@@ -1,4 +1,4 @@
-"""Text files of all usual kinds: compressed or not, with any line ends, with or without a byte order mark."""
+"""Reading text files: compressed or not, with any line ends, with or without a byte order mark."""
 
 import io
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from xopen import xopen
 
 from genestill.core.errors import InputError
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # what `open_bytes` reads; for names that say the format before it
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # suffixes of the formats that `open_bytes` reads, to be removed from names
 
 _BLOCK = 1 << 17
 _COMPRESSIONS = {
@@ -22,7 +22,7 @@ _COMPRESSIONS = {
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# The first bytes of files that are taken for text by mistake, after decompression (BAM is gzip).
+# The first bytes, after decompression, of binary files that are often given instead of text (BAM is gzip).
 _NO_TEXT = {
     b"\xff\xfe": 'UTF-16 text (a spreadsheet\'s "Unicode text"); save it as UTF-8, or use iconv -f UTF-16 -t UTF-8',
     b"\xfe\xff": 'UTF-16 text (a spreadsheet\'s "Unicode text"); save it as UTF-8, or use iconv -f UTF-16 -t UTF-8',
@@ -42,7 +42,7 @@ _NO_TEXT = {
 
 
 class _Source(io.RawIOBase):
-    """The decompressed bytes of a file; what a decompressor raises for a damaged file becomes an `InputError`."""
+    """The decompressed bytes of a file; errors of the decompressor for a damaged file become an `InputError`."""
 
     def __init__(self, handle: BinaryIO, path: str | Path):
         self._handle, self._path, self._passed = handle, path, 0
@@ -53,7 +53,7 @@ class _Source(io.RawIOBase):
     def readinto(self, buffer) -> int:
         try:
             block = self._handle.read(len(buffer))
-        except Exception as error:  # gzip, bzip2, xz and zstd, and the libraries that read them, have each their own
+        except Exception as error:  # gzip, bzip2, xz and zstd and their libraries raise different errors
             raise InputError(
                 f"{self._path}: cannot be read after {self._passed} bytes of content ({error}); is the file truncated?"
             ) from None
@@ -64,10 +64,10 @@ class _Source(io.RawIOBase):
 
 @contextmanager
 def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
-    """Yield the bytes of a file, decompressed if it is gzip, bzip2, xz or zstd (told by content, not by name).
+    """Yield the bytes of a file, decompressed if it is gzip, bzip2, xz or zstd (detected by content, not by name).
 
-    Pipes can be read too, once. A UTF-8 byte order mark at the start is skipped. Raises `InputError` for a file that is
-    missing, a folder, or not readable, and while reading for one that is damaged.
+    Pipes can be read once. A UTF-8 byte order mark at the start is skipped. Raises `InputError` for a file that is
+    missing, a folder, or not readable, and on reading for a damaged file.
     """
     try:
         if Path(path).is_dir():
@@ -78,8 +78,8 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error})") from None
     with raw:
-        # By content: a file may have been unpacked on its way and have kept its name. Without threads, an error comes
-        # where it is made.
+        # By content: a file may have been decompressed without changing its name. Without threads, an error is raised
+        # where it occurs.
         start = raw.peek(18)
         if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC" and raw.seekable():
             _refuse_without_end(path, raw)
@@ -94,15 +94,15 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def open_text(path: str | Path, errors: str = "strict") -> Iterator[TextIO]:
-    """Yield a file of UTF-8 text to read; the ends of lines (LF, CRLF, CR) are all ``"\\n"``.
+    """Yield a UTF-8 text file for reading; all line ends (LF, CRLF, CR) become ``"\\n"``.
 
     Args:
         path: as for `open_bytes`.
-        errors: what happens to bytes that are not UTF-8: ``strict`` raises, ``surrogateescape`` lets them pass.
+        errors: treatment of bytes that are not UTF-8: ``strict`` raises an error, ``surrogateescape`` keeps them.
 
     Raises:
-        InputError: as `open_bytes`; for UTF-16, workbooks, archives and other binary files; and while reading, with
-            the number of the line, for bytes that are not UTF-8.
+        InputError: as `open_bytes`; for UTF-16, workbooks, archives and other binary files; and on reading, with the
+            line number, for bytes that are not UTF-8.
     """
     with open_bytes(path) as source:
         _refuse_no_text(path, source.peek(_BLOCK))
@@ -115,7 +115,7 @@ def open_text(path: str | Path, errors: str = "strict") -> Iterator[TextIO]:
 def text_lines(path: str | Path, errors: str = "strict") -> Iterator[str]:
     """Yield the lines of a text file without their ends; arguments and errors are those of `open_text`.
 
-    Lines end at LF, CRLF and CR only, so that their numbers are those of an editor.
+    Lines end only at LF, CRLF and CR, so that line numbers are the same as in an editor.
     """
     with open_text(path, errors) as text:
         for line in text:
@@ -128,18 +128,18 @@ def read_text_lines(path: str | Path) -> list[str]:
 
 
 def read_text(path: str | Path) -> str:
-    """The whole of a text file; errors as for `open_text`."""
+    """The whole content of a text file; errors as for `open_text`."""
     with open_text(path) as text:
         return text.read()
 
 
 def blanks_for_tabs(line: str) -> str:
-    """The end of a sentence about a line that lacks columns: whether blanks stand where tabs are expected."""
+    """The end of a message about a line that lacks columns, if it has spaces where tabs are expected."""
     return "; blanks stand where tabs are expected" if "\t" not in line and len(line.split()) > 1 else ""
 
 
 def _refuse_without_end(path: str | Path, raw: io.BufferedReader) -> None:
-    """Refuse a file of bgzip (SAM specification, 4.1.2) cut between two blocks, where decompression sees no fault."""
+    """Refuse a bgzip file (SAM specification, 4.1.2) truncated between two blocks, which decompresses without error."""
     raw.seek(-min(len(_BGZIP_END), raw.seek(0, io.SEEK_END)), io.SEEK_END)
     end = raw.read()
     raw.seek(0)
@@ -154,7 +154,7 @@ def _refuse_no_text(path: str | Path, start: bytes) -> None:
             raise InputError(f"{path}: is {what}")
     if b"\0" in start:
         head = start[:200]
-        # Latin letters of UTF-16 without a byte order mark: every second byte is zero, and no other.
+        # In Latin text as UTF-16 without a byte order mark, exactly every second byte is zero.
         if sorted((head[::2].count(0), head[1::2].count(0))) == [0, len(head) // 2]:
             raise InputError(f"{path}: is UTF-16 text; expected UTF-8: convert it with iconv -f UTF-16LE -t UTF-8")
         line = start[: start.index(b"\0")].count(b"\n") + 1

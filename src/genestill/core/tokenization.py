@@ -1,7 +1,7 @@
-"""Bases to tokens, with the bases that each token covers.
+"""From bases to tokens, with the bases that each token covers.
 
-Two kinds of tokenizer cover the field's models: k-mers from a ``vocab.txt`` (Nucleotide Transformer) and whatever a
-``tokenizer.json`` describes (byte-pair encoding of GenomeOcean and DNABERT-2, single letters).
+Two kinds of tokenizer are sufficient for current models: k-mers from a ``vocab.txt`` (Nucleotide Transformer), and any
+tokenizer described by a ``tokenizer.json`` (byte-pair encoding of GenomeOcean and DNABERT-2, single letters).
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from genestill.core.models import save_tokenizer
 from genestill.core.sequences import BASES, encode_bases
 from genestill.core.text import read_text_lines
 
-# Byte-pair tokens of the published vocabularies cover 4 to 5 bases on average; 4 is the safe side.
+# Byte-pair tokens of the published vocabularies cover 4 to 5 bases on average; 4 is a safe estimate.
 BASES_PER_BPE_TOKEN = 4
 
-# Published order of the Nucleotide Transformer's vocabulary (4,107 tokens for k = 6).
+# The published order of the vocabulary of the Nucleotide Transformer (4,107 tokens for k = 6).
 NUCLEOTIDE_TRANSFORMER_SPECIALS = ("<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>")
 
 
@@ -44,18 +44,18 @@ class Tokens:
 
 
 class Tokenizer:
-    """What every tokenizer gives. Letters beyond A, C, G, T are N; U is T; lower case counts as upper.
+    """Base class of tokenizers. U is read as T, case is ignored, and letters except A, C, G, T, U are read as N.
 
-    Sequences are given to the model in the alphabet that its vocabulary has: DNA or RNA, upper or lower case.
+    The model gets sequences in the alphabet of its vocabulary: DNA or RNA, upper or lower case.
 
     Attributes:
-        prefix, suffix: ids of the special tokens that the model expects around a sequence.
-        pad, mask: ids; mask is None where there is none.
-        vocabulary: list of token strings by id; words of bases are spelt in A, C, G, T, N whatever the alphabet.
-        unit: cut sequences at multiples of this many bases (k for k-mers, else 1).
-        bases_per_token: expected bases that a token covers.
+        prefix, suffix: ids of the special tokens before and after a sequence.
+        pad, mask: ids of special tokens; mask is None if there is none.
+        vocabulary: list of token strings by id; words of bases are written in A, C, G, T, N for every alphabet.
+        unit: sequences are cut at multiples of this many bases (k for k-mers, else 1).
+        bases_per_token: expected number of bases per token.
         checksum: hex SHA-256 of the vocabulary file.
-        model_max_length: tokens that the tokenizer's configuration allows, or None.
+        model_max_length: maximum number of tokens in the tokenizer's configuration, or None.
     """
 
     prefix: tuple[int, ...]
@@ -73,20 +73,20 @@ class Tokenizer:
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
-        """Write the files that `load_tokenizer` and ``transformers`` read."""
+        """Write the files from which `load_tokenizer` and ``transformers`` load the tokenizer."""
         raise NotImplementedError
 
     @property
     def specials(self) -> int:
-        """Number of special tokens around a sequence."""
+        """Number of special tokens added to a sequence."""
         return len(self.prefix) + len(self.suffix)
 
     def wrap(self, ids: np.ndarray) -> np.ndarray:
-        """``ids`` between the special tokens."""
+        """``ids`` with the special tokens before and after them."""
         return np.concatenate([self.prefix, ids, self.suffix]).astype(np.int64)
 
     def bases_of_tokens(self, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (int64 [v]) and base codes (uint8 [v, length]) of all tokens that spell ``length`` known bases."""
+        """Ids (int64 [v]) and base codes (uint8 [v, length]) of all tokens of ``length`` known bases."""
         found = [
             (index, encode_bases(token))
             for index, token in enumerate(self.vocabulary)
@@ -98,10 +98,10 @@ class Tokenizer:
 
 
 class KmerTokenizer(Tokenizer):
-    """Non-overlapping k-mers from the left; single letters for N and for what is left of a run that N or the end cuts.
+    """Non-overlapping k-mers from the left; N and bases that do not fill a k-mer are single letters.
 
-    The same tokens as the ``EsmTokenizer`` of the published models (tested), without its search through a trie and
-    with base offsets. One difference is meant: IUPAC codes other than N become N instead of ``<unk>``.
+    The tokens are those of the ``EsmTokenizer`` of the published models (tested); it is faster, because it searches no
+    trie, and gives base offsets. One difference is intended: IUPAC codes other than N become N instead of ``<unk>``.
     """
 
     def __init__(self, vocabulary: list[str], settings: dict | None = None):
@@ -177,7 +177,7 @@ class KmerTokenizer(Tokenizer):
 
 
 def _is_of_kmers(vocabulary: list[str], alphabet: str) -> bool:
-    """Whether a vocabulary has the four letters of an alphabet, all their words of one length, and no others."""
+    """Whether a vocabulary has the four letters of an alphabet, all words of one length over them, and no others."""
     bases = set(alphabet[:4])
     lengths = [len(token) for token in vocabulary if token and set(token) <= bases]
     longest = max(lengths, default=0)
@@ -185,9 +185,9 @@ def _is_of_kmers(vocabulary: list[str], alphabet: str) -> bool:
 
 
 def _default_specials(vocabulary: list[str], settings: dict) -> dict[str, str | None]:
-    """Special tokens that the settings do not name: those of BERT, or those of ESM, as the vocabulary has them.
+    """Special tokens that are missing in the settings: those of BERT or ESM, if the vocabulary has them.
 
-    The ``EsmTokenizer`` of transformers puts ``<eos>`` at the end unless its settings say that there is none.
+    The ``EsmTokenizer`` of transformers adds ``<eos>`` at the end unless its settings disable it.
     """
     if "[CLS]" in vocabulary:
         names = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]", "unk": "[UNK]"}
@@ -199,10 +199,10 @@ def _default_specials(vocabulary: list[str], settings: dict) -> dict[str, str | 
 
 
 class FastTokenizer(Tokenizer):
-    """A ``tokenizer.json`` through `PreTrainedTokenizerFast`, never `AutoTokenizer`.
+    """A ``tokenizer.json``, opened with `PreTrainedTokenizerFast` and not with `AutoTokenizer`.
 
-    `AutoTokenizer` of transformers 5 sends GenomeOcean's folder to another tokenizer class (genomeocean pull
-    request 8).
+    `AutoTokenizer` of transformers 5 opens GenomeOcean's folder with another tokenizer class (genomeocean pull request
+    8).
     """
 
     def __init__(self, tokenizer):
@@ -244,11 +244,11 @@ class FastTokenizer(Tokenizer):
         ]
 
     def save(self, folder: Path) -> None:
-        """Write ``tokenizer.json`` and its companions."""
+        """Write ``tokenizer.json`` and the files that belong to it."""
         save_tokenizer(self._tokenizer, folder)
 
 
-_MOST_IDS_PER_TOKEN = 16  # ids of a vocabulary may have gaps
+_MOST_IDS_PER_TOKEN = 16  # there may be gaps between the ids of a vocabulary
 
 
 def _sensible_length(length) -> int | None:
@@ -263,7 +263,8 @@ def _sensible_length(length) -> int | None:
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """Open the tokenizer of a Hugging Face folder.
 
-    Raises `InputError` if the folder has neither ``tokenizer.json`` nor a k-mer ``vocab.txt``, or a broken one.
+    Raises `InputError` if the folder has neither ``tokenizer.json`` nor a k-mer ``vocab.txt``, or if the file is
+    invalid.
     """
     folder = Path(folder)
     fast, words = folder / "tokenizer.json", folder / "vocab.txt"
@@ -276,7 +277,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
             found = FastTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
         except InputError as error:
             raise InputError(f"{fast}: {error}") from None
-        except Exception as error:  # the Rust library raises bare Exception
+        except Exception as error:  # the Rust library raises plain Exception
             raise InputError(f"{fast}: not a tokenizer that can be loaded: {error}") from None
     elif words.is_file():
         vocabulary = [line.strip() for line in read_text_lines(words)]
@@ -294,7 +295,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
 
 def _settings_of(folder: Path) -> dict:
-    """The settings beside a ``vocab.txt``; what tokenizer_config.json does not name, special_tokens_map.json may."""
+    """The settings beside a ``vocab.txt``: from tokenizer_config.json, and from special_tokens_map.json if missing."""
     settings: dict = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():

@@ -1,4 +1,4 @@
-"""Virtual references: which clades each of them withholds, from the table that ``reference withheld`` writes."""
+"""Virtual references: the clades that each of them withholds, from the table of ``reference withheld``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import Lineage, depth, parse_lineage
 from genestill.core.tables import read_tsv
 
-# Thresholds are chosen on the first half, methods are compared on the second.
+# Thresholds are chosen with the first half, methods are compared with the second.
 FITTING, JUDGING = HALVES = ("fitting", "judging")
 
 
@@ -17,10 +17,11 @@ class VirtualReference:
     """A reference from which clades are withheld.
 
     Attributes:
-        community: whose reference it is.
-        name: such as fitting-001.
+        community: the community of the reference.
+        name: for example fitting-001.
         half: `FITTING` or `JUDGING`.
-        clades: what is withheld: lineages that end at the rank of the clade (shorter than seven ranks above species).
+        clades: the withheld clades, as lineages that end at the rank of the clade (shorter than seven ranks above
+            species).
     """
 
     community: str
@@ -30,21 +31,21 @@ class VirtualReference:
 
     @property
     def number(self) -> int:
-        """Its number in its half, from 1: the 3 of fitting-003."""
+        """Its number in its half, from 1: for example 3 for fitting-003."""
         return int(self.name.rpartition("-")[2])
 
     def withholds(self, lineage: Lineage) -> bool:
-        """Whether a lineage lies in one of the clades."""
+        """Whether a lineage is in one of the withheld clades."""
         return is_within(lineage, self.clades)
 
 
 def is_within(lineage: Lineage, clades: Iterable[Lineage]) -> bool:
-    """Whether a lineage lies in one of the clades."""
+    """Whether a lineage is in one of the clades."""
     return any(lineage[: len(clade)] == clade for clade in clades)
 
 
 def read_withheld(path: str | Path) -> list[VirtualReference]:
-    """All references of the table, in its order; columns community, reference, half and clade."""
+    """All references of the table, in order; columns community, reference, half and clade."""
     table = read_tsv(path, ["community", "reference", "half", "clade"])
     found = []
     for (community, name, half), rows in table.groupby(["community", "reference", "half"], sort=False):
@@ -54,7 +55,7 @@ def read_withheld(path: str | Path) -> list[VirtualReference]:
 
 
 def references_of(path: str | Path, community: str, name: str | None = None) -> list[VirtualReference]:
-    """The references of a community, or the one called ``name``; raises `InputError` where there is none."""
+    """The references of a community, or the one with the name ``name``; raises `InputError` if there is none."""
     found = [one for one in read_withheld(path) if one.community == community and name in (None, one.name)]
     if not found:
         which = f"the reference {name!r} of " if name else ""

@@ -1,4 +1,4 @@
-"""Long sequences as windows that a model can read, as batches without wasted padding, and as one vector."""
+"""Long sequences as windows that a model can read, batches with little padding, and pooling over windows."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,10 @@ from genestill.core.pooling import REGIONS
 
 
 def window_bounds(length: int, size: int, unit: int = 1) -> list[tuple[int, int]]:
-    """(start, stop) of the fewest windows of at most ``size`` bases over ``length`` bases, nearly equal in length.
+    """(start, stop) of the smallest number of windows of at most ``size`` bases that cover ``length`` bases.
 
-    Windows start at multiples of ``unit``; windows of like length make batches without padding, and no sequence ends
-    in a scrap. Every base lies in exactly one window.
+    Windows have nearly equal lengths, so that batches need no padding and no window is very short. They start at
+    multiples of ``unit``. Every base is in exactly one window.
     """
     size = max(unit, size // unit * unit)
     count = -(-length // size)
@@ -20,9 +20,9 @@ def window_bounds(length: int, size: int, unit: int = 1) -> list[tuple[int, int]
 
 
 def batch_by_length(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Batches of positions in ``lengths`` (int [n]), longest first, of at most ``tokens`` tokens with their padding.
+    """Yield batches of indices into ``lengths`` (int [n]), longest first, of at most ``tokens`` tokens with padding.
 
-    An input longer than the budget is a batch of its own.
+    An input longer than ``tokens`` is a batch by itself.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0
@@ -33,21 +33,21 @@ def batch_by_length(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
 
 
 def maximal_part(size: int, pooling: str) -> slice:
-    """Which numbers of a pooled vector of ``size`` are maxima over tokens; an empty slice (0 to 0) for none."""
+    """The part of a pooled vector of ``size`` numbers that contains maxima over tokens; an empty slice for none."""
     places = {"max": slice(0, size), "concatenated": slice(size // 3, 2 * size // 3)}
     return places.get(pooling, slice(0, 0))
 
 
 class CombinedWindows:
-    """One vector per sequence from the vectors of its windows, which may come in any order.
+    """One vector per sequence from the vectors of its windows, which may be added in any order.
 
-    Windows are averaged by weight; where tokens were pooled by their maximum, the maximum over windows is taken, and
-    each region has the weights of its own bases.
+    The result is the weighted mean over windows; for numbers that are maxima over tokens, the maximum over windows. For
+    regions, each region has separate weights.
 
     Args:
-        count: sequences.
-        size: numbers of a vector.
-        pooling: how the tokens of a window were pooled.
+        count: number of sequences.
+        size: size of a vector.
+        pooling: pooling of the tokens of a window.
     """
 
     def __init__(self, count: int, size: int, pooling: str):
@@ -62,7 +62,7 @@ class CombinedWindows:
         Args:
             rows: int64 [n], the sequence of each window.
             vectors: float [n, size].
-            weights: number [n]; of windows that were pooled by region [n, 3], the bases of each region.
+            weights: number [n]; for windows pooled by region [n, 3], the bases of each region.
         """
         weights = np.asarray(weights, dtype=np.float64).reshape(len(rows), self._weights.shape[1])
         np.add.at(self._sums, rows, vectors * self._of_numbers(weights))

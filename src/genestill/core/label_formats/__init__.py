@@ -1,1 +1,1 @@
-"""Tables of labels as other programs write them: one module per format, listed in `registry`."""
+"""Readers of the label tables of other programs: one module per format, listed in `registry`."""

@@ -1,7 +1,7 @@
 """CAMI's binning format, which most classifiers can be converted to (github.com/bioboxes/rfc, data-format/binning).
 
-Lines ``@Version`` and ``@SampleID``, a header ``@@SEQUENCEID``, ``TAXID``, perhaps ``BINID`` and ``LENGTH`` in any
-order, then one row per contig. One file may hold several samples, each with its own header.
+Lines ``@Version`` and ``@SampleID``, then a header with ``@@SEQUENCEID``, ``TAXID`` and optionally ``BINID`` and
+``LENGTH`` in any order, then one row per contig. A file may contain several samples, each with a header.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from genestill.core.text import blanks_for_tabs
 
 
 class BinningRow(NamedTuple):
-    """One contig with its bin ("" without the column), taxid and length (None where not given)."""
+    """One contig with its bin ("" without the column), taxid and length (None if missing)."""
 
     id: str
     bin: str
@@ -22,11 +22,11 @@ class BinningRow(NamedTuple):
 
 
 def binning_rows() -> Callable[[list[str]], BinningRow | None]:
-    """Make a function that takes the cells of each line of a file in turn; it returns None for lines that are no rows.
+    """Make a function that reads the cells of each line of a file, in order; it returns None for lines without a row.
 
     The function raises `InputError` for a row before the header, a header without ``TAXID`` and a row that does not
-    fit its header. A taxid below 1, or an empty cell, is none; of ``1234.5``, by which CAMI numbers strains, the part
-    before the dot is NCBI's.
+    match its header. A taxid below 1 or an empty cell counts as missing. In ``1234.5``, CAMI's numbering of strains,
+    the part before the dot is the taxid of NCBI.
     """
     header: dict[str, int] = {}
 

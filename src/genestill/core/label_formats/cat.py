@@ -1,10 +1,10 @@
 """CAT and BAT: ``contig2classification.txt`` and ``bin2classification.txt``, also after ``add_names``.
 
-Header (github.com/MGXlab/CAT_pack/wiki, "Interpreting the output files"): # contig, classification, reason, lineage (of
-taxids, ``;`` between), lineage scores; after ``add_names`` the names of the whole lineage, or with ``--only_official``
-one column per rank, each perhaps with a score. Rows without a label end after the reason. A contig may have several
-classifications, one row each ("taxid assigned (1/2)"). Taxa with an asterisk are suggestive: no other child of their
-parent is in the database. They are read like the others, as CAT's own summary does.
+Header (github.com/MGXlab/CAT_pack/wiki, "Interpreting the output files"): # contig, classification, reason, lineage
+(taxids separated by ``;``), lineage scores; after ``add_names`` also the names of the whole lineage, or with
+``--only_official`` one column per rank, with or without a score. Rows without a label end after the reason. A contig
+may have several classifications, one row each ("taxid assigned (1/2)"). Taxa with an asterisk are suggestive: the
+database has no other child of their parent. They are read like the others, as in the summary of CAT.
 """
 
 import re
@@ -47,13 +47,13 @@ def _start() -> ReadRow:
         support = share(scores[0].strip("; ").split(";")[-1].strip()) if scores and scores[0] else None
         if all(is_number(part) for part in path):
             return LabelRow(name, taxid_of(path[-1]), _names(header, cells), support)
-        return LabelRow(name, (), ";".join(path), support)  # of GTDB: the taxids are names
+        return LabelRow(name, (), ";".join(path), support)  # with GTDB, the taxids are names
 
     return read
 
 
 def _names(header: list[str], cells: list[str]) -> str:
-    """The lineage in words out of the columns that ``add_names`` writes; empty without them."""
+    """The lineage as text from the columns that ``add_names`` writes; empty without them."""
     found: dict[int, str] = {}
     for column, cell in enumerate(cells):
         title = header[column] if column < len(header) else header[-1]

@@ -1,4 +1,4 @@
-"""Centrifuge and Centrifuger: their table, in which a contig has one row for each of its equally good hits.
+"""Centrifuge and Centrifuger: output with one row per contig and hit, where several hits have the same score.
 
 Header (ccb.jhu.edu/software/centrifuge/manual.shtml, "Centrifuge classification output"): readID, seqID, taxID, score,
 2ndBestScore, hitLength, queryLength, numMatches.

@@ -1,8 +1,8 @@
-"""Kaiju: its output, plain or with ``-v``, and that of ``kaiju-addTaxonNames``.
+"""Kaiju: standard output, output with ``-v``, and output of ``kaiju-addTaxonNames``.
 
 Columns (github.com/bioinformatics-centre/kaiju, "Output format"): C or U, id, taxid; with ``-v`` also score, taxids,
-accessions and fragments of the best matches; last, with ``kaiju-addTaxonNames``, the name, the whole path (``-p``) or
-the names at the ranks asked for (``-r``). Rows of unclassified sequences end after the third column.
+accessions and fragments of the best matches; after ``kaiju-addTaxonNames`` also the name, the whole path (``-p``) or
+the names at the requested ranks (``-r``). Rows of unclassified sequences end after the third column.
 """
 
 from genestill.core.errors import InputError

@@ -1,7 +1,7 @@
-"""Kraken 2 (and 1, and KrakenUniq): the standard output, of contigs or pairs, with or without ``--use-names``.
+"""Kraken 2 (also Kraken 1 and KrakenUniq): the standard output, for contigs or pairs, with or without ``--use-names``.
 
 Columns (github.com/DerrickWood/kraken2/wiki/Manual, "Standard Kraken Output Format"): C or U, id, taxid (with
-``--use-names``: name and "(taxid N)"), length (of pairs: two, with "|" between), taxids of the k-mers.
+``--use-names``: name and "(taxid N)"), length (for pairs two lengths, separated by "|"), taxids of the k-mers.
 """
 
 import re
@@ -12,7 +12,7 @@ from genestill.core.label_formats.row import LabelFormat, LabelRow, first_word, 
 _NAMED = re.compile(r"\(taxid (\d+)\)$")
 _TAXID = re.compile(r"\d+|.*\(taxid \d+\)")
 _LENGTH = re.compile(r"\d+(\|\d+)?")
-_BEST_MATCHES = re.compile(r"\d+,")  # what Kaiju has in the fifth column
+_BEST_MATCHES = re.compile(r"\d+,")  # the fifth column of Kaiju's output
 
 
 def _read(cells: list[str]) -> LabelRow:
@@ -33,5 +33,5 @@ def _fits(cells: list[str]) -> bool:
     )
 
 
-# Only the first four columns: the fifth, of the k-mers, is most of the file.
+# Only the first four columns are read: the fifth, with the k-mers, is most of the file.
 KRAKEN2 = LabelFormat("kraken2", _fits, row_by_row(_read), split=lambda line: line.split("\t", 4))

@@ -1,8 +1,8 @@
-"""MEGAN: a taxon for each contig, as ``File > Export > CSV``, ``rma2info -r2c`` and ``daa2info -r2c`` write it.
+"""MEGAN: one taxon per contig, as written by ``File > Export > CSV``, ``rma2info -r2c`` and ``daa2info -r2c``.
 
-Columns (MEGAN 6 manual, "Export"; tab or comma between them): contig, then a taxid (readName_to_taxonId; below 1: not
+Columns (MEGAN 6 manual, "Export"; separated by tabs or commas): contig, then a taxid (readName_to_taxonId; below 1: not
 assigned), a name (readName_to_taxonName) or a path (readName_to_taxonPath, or ``-p``); with ``-r``, a letter for the
-rank between them. Paths name either the seven ranks, with ``[P]`` before each name, or all of NCBI's.
+rank between them. Paths have either the seven ranks, with ``[P]`` before each name, or all ranks of NCBI.
 """
 
 import csv
@@ -29,7 +29,7 @@ def _read(cells: list[str]) -> LabelRow:
     if number := _NUMBER.fullmatch(taxon):
         return LabelRow(name, () if number[1] else taxid_of(number[2]))
     if ";" in taxon or taxon.startswith("["):
-        # Of a whole path of NCBI, whose names have ranks of all kinds, the last name tells most.
+        # The names of a whole path of NCBI may have any rank; the last name is the most specific.
         last = taxon.strip("; ").split(";")[-1]
         return LabelRow(name, (), taxon, None, "" if taxon.startswith("[") else _named(last))
     return LabelRow(name, name=_named(taxon))

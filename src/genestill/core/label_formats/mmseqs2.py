@@ -1,8 +1,8 @@
-"""MMseqs2: what ``easy-taxonomy`` calls ``…_lca.tsv``, or ``createtsv`` of a result of ``taxonomy``.
+"""MMseqs2: ``…_lca.tsv`` of ``easy-taxonomy``, or ``createtsv`` of a result of ``taxonomy``.
 
 Columns (github.com/soedinglab/mmseqs2/wiki, "Taxonomy format"): contig, taxid, rank, name; for contigs (not reads or
-proteins) also fragments retained, assigned and in agreement, and the support; with ``--lca-ranks`` the names at the
-ranks asked for; with ``--tax-lineage 1`` the lineage (2: as numbers).
+proteins) also the numbers of retained, assigned and agreeing fragments, and the support; with ``--lca-ranks`` the names
+at the requested ranks; with ``--tax-lineage 1`` the lineage (2: as numbers).
 """
 
 import re
@@ -18,8 +18,8 @@ from genestill.core.label_formats.row import (
     taxid_of,
 )
 
-# "d_Bacteria;-_Terrabacteria group;p_Bacillota": a letter before every name, the top first. The column of --lca-ranks
-# has names alone, in the order that the user gave: nothing tells which rank a name has.
+# "d_Bacteria;-_Terrabacteria group;p_Bacillota": a letter before every name, from the top. The column of --lca-ranks
+# has only names, in an order chosen by the user, so the rank of a name is not known.
 _LINEAGE = re.compile(r"(?:[dkr-]|sk)_[^;]*(?:;(?:[a-z-]|sk)_[^;]*)*;?")
 
 

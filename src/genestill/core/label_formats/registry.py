@@ -1,6 +1,6 @@
-"""All formats of label tables, and how the format of a file is told by its first lines.
+"""All formats of label tables, and the detection of a file's format from its first lines.
 
-A new format is a module of this package and an entry here (and in ``labels.format`` of the schema).
+For a new format, add a module to this package and an entry here (and in ``labels.format`` of the schema).
 """
 
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ _EXPECTED = (
 
 
 def recognise(lines: Sequence[str], source: str) -> LabelFormat:
-    """The format of a file by its first lines; headers decide, else the form of most lines.
+    """Detect the format of a file from its first lines: by a header, else by the form of most lines.
 
-    Raises `InputError`, naming ``source``, for lines of no known format, of two that fit equally well, and for the
-    reports of Kraken 2 and others, which count taxa and name no contig.
+    Raises `InputError`, naming ``source``, for lines of no known format, lines that match two formats equally well, and
+    reports of Kraken 2 and others, which count taxa and have no contigs.
     """
-    # Comments may stand before a header.
+    # There may be comments before a header.
     found = next((form for line in lines[:20] for form in _WITH_HEADER if form.fits(_cells(form, line))), None)
     if found is not None:
         return found

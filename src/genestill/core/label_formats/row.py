@@ -1,4 +1,4 @@
-"""What the readers of all formats share: the row, the shape of a format, and the numbers in cells."""
+"""Code shared by the readers of all formats: the row, the definition of a format, and numbers in cells."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ class LabelRow(NamedTuple):
 
     Attributes:
         id: name of the contig, up to the first white space.
-        taxids: none (not assigned, or the format has no numbers), one, or several that fit equally well.
-        lineage: lineage in words, in any spelling that `parse_lineage` reads.
-        support: share of the evidence for the label, 0 to 1; None if the format has none.
-        name: name of the taxon alone, where there is no taxid and no lineage that can be read.
+        taxids: empty (not assigned, or a format without taxids), one, or several that match equally well.
+        lineage: lineage as text, in any spelling that `parse_lineage` reads.
+        support: share of the evidence for the label, 0 to 1; None if the format has no support.
+        name: name of the taxon, if there is neither a taxid nor a readable lineage.
     """
 
     id: str
@@ -25,20 +25,20 @@ class LabelRow(NamedTuple):
     name: str = ""
 
 
-# Takes the cells of one line; returns None for a header, and raises `InputError` for a line of another form.
+# Reads the cells of one line; returns None for a header, and raises `InputError` for a line of another format.
 ReadRow = Callable[[list[str]], LabelRow | None]
 
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """One format.
+    """One format of label tables.
 
     Attributes:
-        name: what ``labels.format`` and ``--format`` call it.
-        fits: whether the cells of one line have the form of this format, header included.
+        name: its name in ``labels.format`` and ``--format``.
+        fits: whether the cells of one line, which may be a header, match this format.
         start: makes the function that reads the rows of one file, in order.
-        several: whether several rows of one contig are answers that fit equally well, not a mistake.
-        comments: the lines that start with one of these are no rows.
+        several: whether several rows of one contig are labels that match equally well (otherwise an error).
+        comments: prefixes of lines that are skipped.
         split: cuts a line into cells; by default at tabs.
     """
 
@@ -51,12 +51,12 @@ class LabelFormat:
 
 
 def row_by_row(read: ReadRow) -> Callable[[], ReadRow]:
-    """``start`` of a format whose rows are read without knowing the rows before them."""
+    """``start`` of a format whose rows can be read independently of each other."""
     return lambda: read
 
 
 def first_word(text: str) -> str:
-    """The id of a sequence; raises `InputError` for none."""
+    """The id of a sequence; raises `InputError` for an empty text."""
     words = text.split(maxsplit=1)
     if not words:
         raise InputError("no contig id")
@@ -64,19 +64,19 @@ def first_word(text: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether ``text`` is a whole number without a sign."""
+    """Whether ``text`` is an integer without a sign."""
     return text.isascii() and text.isdigit()
 
 
 def taxid_of(text: str) -> tuple[int, ...]:
-    """The taxid as a tuple; empty for 0 and 1 (the root), which assign nothing. `InputError` for no number."""
+    """The taxid as a tuple; empty for 0 and 1 (the root). Raises `InputError` for a text that is no number."""
     if not is_number(text) or len(text) > 10 or int(text) >= 1 << 32:
         raise InputError(f"taxid {text[:40]!r}; expected a whole number below 2^32")
     return (int(text),) if int(text) > 1 else ()
 
 
 def share(text: str) -> float:
-    """A share of the evidence; raises `InputError` for anything but a number between 0 and 1."""
+    """Read a share of the evidence; raises `InputError` for anything except a number between 0 and 1."""
     try:
         value = float(text)
     except ValueError:
@@ -87,6 +87,6 @@ def share(text: str) -> float:
 
 
 def require_columns(cells: list[str], least: int, expected: str) -> None:
-    """Raise `InputError`, with what is ``expected``, for a line of fewer than ``least`` columns."""
+    """Raise `InputError`, with the ``expected`` columns, for a line with fewer than ``least`` columns."""
     if len(cells) < least:
         raise InputError(f"{len(cells)} columns; expected {expected}")

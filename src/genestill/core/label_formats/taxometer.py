@@ -1,7 +1,7 @@
-"""Taxometer: what it reads and what it writes (VAMB's ``results_taxometer.tsv``), and Genestill's own ``labels.tsv``.
+"""Taxometer: its input, its output (VAMB's ``results_taxometer.tsv``), and the ``labels.tsv`` of genestill.
 
-Header (github.com/RasmussenLab/vamb, "Taxometer"): contigs, predictions (lineage in words), scores (one per rank); some
-releases of VAMB 4 write the lengths of the contigs between.
+Header (github.com/RasmussenLab/vamb, "Taxometer"): contigs, predictions (lineage as text), scores (one per rank); some
+releases of VAMB 4 have the lengths of the contigs in between.
 """
 
 from genestill.core.errors import InputError

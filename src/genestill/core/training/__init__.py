@@ -1,1 +1,1 @@
-"""The one training loop, which all stages use: schedule, optimizer, batches, checkpoints, history."""
+"""The training loop of all stages: schedule, optimizer, batches, checkpoints, history."""

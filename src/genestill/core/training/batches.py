@@ -1,4 +1,4 @@
-"""Which rows a step reads, and preparing them ahead of it."""
+"""The rows of each step, and preparing batches ahead."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +14,11 @@ MOST_WORKERS, PREPARED_AHEAD = 4, 4  # of each worker
 
 @dataclass
 class Batch:
-    """What one pass through the model reads.
+    """The input of one pass through the model.
 
     Attributes:
-        tensors: arrays or CPU tensors by name; the loop moves them to the device.
-        tokens: how many tokens (bases, rows) were read, padding not counted: for the history.
+        tensors: arrays or CPU tensors by name; the loop copies them to the device.
+        tokens: number of tokens (bases, rows) without padding, for the history.
     """
 
     tensors: Mapping[str, Any]
@@ -28,7 +28,7 @@ class Batch:
         self.tensors = {name: torch.as_tensor(values) for name, values in self.tensors.items()}
 
     def pin_memory(self) -> "Batch":
-        """The same in page-locked memory, from which copies to a GPU run beside other work."""
+        """The same in page-locked memory, from which copies to a GPU run in parallel with other work."""
         return Batch({name: values.pin_memory() for name, values in self.tensors.items()}, self.tokens)
 
     def to(self, device: torch.device) -> dict[str, torch.Tensor]:
@@ -37,9 +37,9 @@ class Batch:
 
 
 class ShuffledRows:
-    """Batches of a fixed number of rows; an epoch holds every row once, and its order depends on (seed, epoch) alone.
+    """Batches of a fixed number of rows; an epoch has every row once, in an order that depends only on (seed, epoch).
 
-    A batch may hold the last rows of one epoch and the first of the next.
+    A batch may contain the last rows of one epoch and the first rows of the next.
     """
 
     def __init__(self, rows: int, batch: int, seed: int):
@@ -56,7 +56,7 @@ class ShuffledRows:
         return np.concatenate(parts)
 
     def ends(self, epochs: int) -> list[int]:
-        """Steps that are taken at the end of each of the first ``epochs`` epochs, the last batch of each included."""
+        """Numbers of steps at the end of each of the first ``epochs`` epochs, including the last batch of each."""
         return [-(-self.total * epoch // self.batch) for epoch in range(1, epochs + 1)]
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -67,10 +67,10 @@ class ShuffledRows:
 
 
 class LengthBuckets:
-    """Batches of rows of similar length, by tokens; an epoch holds every row once.
+    """Batches of rows of similar length, by tokens; an epoch has every row once.
 
-    A batch holds at most ``tokens`` tokens, padding included (but one row at least). Batches and their order in epoch e
-    depend on (seed, e) alone.
+    A batch has at most ``tokens`` tokens including padding, but at least one row. Batches and their order in epoch e
+    depend only on (seed, e).
     """
 
     def __init__(self, lengths: Sequence[int] | np.ndarray, tokens: int, seed: int):
@@ -79,7 +79,7 @@ class LengthBuckets:
         self._batches: list[np.ndarray] = []
 
     def rows(self, step: int) -> np.ndarray:
-        """Rows of ``step`` (from 0): int64 [some]. Steps are quickest asked in rising order."""
+        """Rows of ``step`` (from 0): int64 [some]. Ascending steps are fastest."""
         if step < self._first:
             self._epoch, self._first, self._batches = -1, 0, []
         while step >= self._first + len(self._batches):
@@ -89,12 +89,12 @@ class LengthBuckets:
         return self._batches[step - self._first]
 
     def ends(self, epochs: int) -> list[int]:
-        """Steps that are taken at the end of each of the first ``epochs`` epochs."""
+        """Numbers of steps at the end of each of the first ``epochs`` epochs."""
         return np.cumsum([len(self._batches_of(epoch)) for epoch in range(epochs)]).tolist()
 
     def _batches_of(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.default_rng((self.seed, epoch))
-        # Lengths are jittered by a tenth, or the same rows would share a batch in every epoch.
+        # Random changes of the lengths by up to a tenth, so that different rows share a batch in each epoch.
         order = np.argsort(self.lengths * generator.uniform(0.9, 1.1, len(self.lengths)), kind="stable")
         found, first, longest = [], 0, 0
         for place, length in enumerate(self.lengths[order].tolist()):
@@ -107,15 +107,15 @@ class LengthBuckets:
 
 
 def cut_rows(rows: np.ndarray, parts: int) -> list[np.ndarray]:
-    """``rows`` (int64 [n]) in ``parts`` parts of nearly equal size; fewer where there are not so many rows."""
+    """``rows`` (int64 [n]) in ``parts`` parts of nearly equal size; fewer parts if there are fewer rows."""
     return np.array_split(rows, min(parts, len(rows)))
 
 
 def pack_rows(lengths: Sequence[int] | np.ndarray) -> list[list[int]]:
-    """Rows that share a block, so that short rows fill what a longer one would leave as padding.
+    """Rows that share a block, so that short rows use space that would otherwise be padding.
 
-    First-fit decreasing: each row, from the longest to the shortest, goes into the first block that has room for it. A
-    block is as long as the longest row, so that attention never becomes wider than it is without packing.
+    First-fit decreasing: each row, from the longest to the shortest, is added to the first block with enough space. A
+    block is as long as the longest row, so that attention is not wider than without packing.
 
     Args:
         lengths: int [n], tokens of each row.
@@ -145,7 +145,7 @@ class _Steps(Dataset):
     def __getitem__(self, step: int) -> list[Batch] | Exception:
         try:
             return self.draw(step) if self.parts == 1 else self.draw(step, self.parts)
-        except Exception as error:  # raised again where the loop is, as it is: a worker would wrap it
+        except Exception as error:  # raised again unchanged in the loop, because a worker would wrap it
             return error
 
 
@@ -156,13 +156,13 @@ def prepared(
     workers: int | None = None,
     parts: Callable[[], int] = lambda: 1,
 ) -> Iterator[list[Batch]]:
-    """What ``draw`` gives for ``steps``, in their order, prepared ahead by ``workers`` processes.
+    """Yield the results of ``draw`` for ``steps``, in order, prepared ahead by ``workers`` processes.
 
-    ``draw`` must depend on its arguments alone, so the number of workers changes nothing. None is: on a CPU no worker
-    (the cores have work), on a GPU as many as this process has threads beside its own, one at least and four at most.
+    ``draw`` must depend only on its arguments, so that results do not depend on the number of workers. None means: no
+    worker on a CPU (the cores are busy); on a GPU as many as this process has other threads, from one to four.
 
-    ``parts`` says into how many parts the rows of a step are cut; with more than one, ``draw`` gets it as its second
-    argument. When its answer changes, the steps after the one that was yielded last are prepared again.
+    ``parts`` returns the number of parts into which the rows of a step are cut; if it is more than one, ``draw`` gets
+    it as the second argument. When it changes, the steps after the last yielded step are prepared again.
     """
     on_gpu = device.type == "cuda"
     if workers is None:
@@ -175,12 +175,12 @@ def prepared(
             sampler=steps,
             num_workers=workers,
             prefetch_factor=PREPARED_AHEAD if workers else None,
-            # A forked worker shares the corpus with this process, and draws from no generator of torch.
+            # A forked worker shares the corpus with this process, and does not use the random numbers of torch.
             multiprocessing_context="fork" if workers else None,
             worker_init_fn=_cut_tokens_alone,
             collate_fn=_as_it_is,
             pin_memory=on_gpu,
-            # The loader seeds workers from a generator of its own: the global one is the model's.
+            # The loader seeds workers from a separate generator: the global generator belongs to the model.
             generator=torch.Generator(),
         )
         for found in loader:
@@ -193,7 +193,7 @@ def prepared(
 
 
 def _cut_tokens_alone(_: int) -> None:
-    # The threads of the tokenizers library do not survive a fork; it would say so once a worker.
+    # The threads of the tokenizers library do not work after a fork; without this, each worker prints a warning.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 

@@ -1,4 +1,4 @@
-"""The state of a training between steps: one file, written whole, taken up by the same training only."""
+"""The state of a training between steps: one file, written atomically, used only by the same training."""
 
 import json
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class Checkpoint:
-    """A file that holds the state of one training, and of no other.
+    """A file with the state of one training, which no other training accepts.
 
     Args:
         path: the file.
-        settings: of the training and the model, JSON-like.
-        inputs: files or folders that it learns from, by role; their contents count, not their names. They are read
-            when the file is first written or found: a short training needs none.
-        teacher: what it learns from whom; empty without a teacher.
+        settings: settings of the training and the model, JSON-like.
+        inputs: training data (files or folders) by role; they are identified by content, not by name. They are read
+            when the file is first written or found, so not in a short training.
+        teacher: identity of the teacher; empty without a teacher.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Checkpoint:
         return json.loads(json.dumps(identity, default=str))
 
     def save(self, model: nn.Module, optimizer: AdamW, history: list[dict], best: BestWeights | None = None) -> None:
-        """Write weights, optimizer, random state, ``history`` (one dict per step taken) and the best weights so far."""
+        """Write weights, optimizer, random state, ``history`` (one dict per step) and the best weights so far."""
         state = {
             "identity": json.dumps(self.identity),
             "model": model.state_dict(),
@@ -54,9 +54,9 @@ class Checkpoint:
             torch.save(state, aside)
 
     def resume(self, model: nn.Module, optimizer: AdamW, best: BestWeights | None = None) -> list[dict]:
-        """Take model, optimizer and best weights to where the file left them; return its history, empty without a file.
+        """Restore model, optimizer and best weights from the file; return its history, empty without a file.
 
-        Raises `InputError` for a file that is not a whole checkpoint, or that of another training.
+        Raises `InputError` for a damaged file, or a checkpoint of another training.
         """
         if not self.path.is_file():
             return []
@@ -64,7 +64,7 @@ class Checkpoint:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
             found, history, random = json.loads(state["identity"]), json.loads(state["history"]), state["random"]
             weights, moments, kept = state["model"], state["optimizer"], state["best"]
-        except Exception as error:  # a file that was cut or is no checkpoint raises many kinds
+        except Exception as error:  # a truncated file or one that is not a checkpoint raises many types of errors
             raise InputError(
                 f"{self.path}: not a readable checkpoint ({type(error).__name__}); the checkpoint is damaged: "
                 "remove it to start again"

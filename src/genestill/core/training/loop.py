@@ -1,4 +1,4 @@
-"""The training loop: steps, clipping, mixed precision, the finite check, checkpoints and the history."""
+"""The training loop: steps, clipping, mixed precision, checks for finite values, checkpoints and history."""
 
 import math
 import time
@@ -20,11 +20,11 @@ from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.optimizer import AdamW
 from genestill.core.training.selection import BestWeights
 
-STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}  # reading makes a GPU's queue run empty
+STEPS_BETWEEN_READINGS = {"cpu": 1, "cuda": 20}  # reading empties the queue of a GPU
 
 
 class Diverged(CheckFailed):
-    """Loss or gradient is not finite. ``history`` ends with that step; the weights are those before it."""
+    """Loss or gradient is not finite. ``history`` ends with that step; the weights are those before the step."""
 
     def __init__(self, message: str, history: pd.DataFrame):
         super().__init__(message)
@@ -50,45 +50,44 @@ def train(
 ) -> pd.DataFrame:
     """Train ``model`` in place, on the device of its parameters.
 
-    On a GPU the loss is computed in bfloat16 where that is safe (autocast) and in TF32 elsewhere, and losses are read
-    every few steps, so that the device never waits; on a CPU all is float32. A run on a CPU that was killed and resumed
-    gives the same weights, bit for bit, as one that was not.
+    On a GPU the loss is computed in bfloat16 where that is safe (autocast) and otherwise in TF32, and losses are read
+    every few steps, so that the device never waits; on a CPU everything is float32. On a CPU, a training that was
+    killed and resumed gives exactly the same weights as one without interruption.
 
-    Where the memory of a GPU does not hold a step, and ``divisible`` says that it can be cut, the rows of this step and
-    of all later ones go through the model in twice as many parts, and a warning says so.
+    If a step does not fit into the memory of a GPU and ``divisible`` is set, the rows of this and all later steps are
+    processed in twice as many parts, with a warning.
 
     Args:
-        model: all that learns, student and heads alike.
-        optimizer: over the parameters that learn.
-        draw: from the number of a step (from 0) to its batches; the step descends the mean of their losses (gradient
-            accumulation). It must draw everything from (seed, step), and may run in another process. If ``divisible``,
-            a second argument says into how many parts the rows of the step are cut; it gives fewer where there are not
-            so many rows.
-        compute_loss: from the tensors of a batch to (loss, its parts); parts are scalars for the history.
+        model: everything that is trained, for example a student with its heads.
+        optimizer: optimizer of the parameters to train.
+        draw: function from the number of a step (from 0) to its batches; the step uses the mean of their losses
+            (gradient accumulation). It must depend only on seed and step, and may run in another process. If
+            ``divisible``, its second argument is the number of parts into which the rows of the step are cut; it
+            returns fewer parts if there are fewer rows.
+        compute_loss: function from the tensors of a batch to (loss, its parts); parts are scalars for the history.
         steps: optimizer steps.
-        name: of what is trained, for messages.
-        clip: largest norm of the gradient; 0 leaves gradients as they are.
-        checkpoint: is resumed if it is there, and written once a minute; whoever has saved the finished model removes
-            it.
-        minutes: stop after so long if that comes first; the learning rate then follows whichever of time and steps is
-            nearer to its end.
-        residual_stream: the module whose input is the residual stream at its end (a model's last normalisation): the
-            root mean square of it goes into the history.
-        best: scores the model at the end of every epoch, and may end the training; belongs to the checkpoint.
-        after_step: called with the number of steps taken after each; gives more figures for the step's row of the
-            history, mostly none.
+        name: what is trained, for messages.
+        clip: largest norm of the gradient; 0 for no clipping.
+        checkpoint: resumed if the file exists, and written once per minute; to be removed after the finished model is
+            saved.
+        minutes: time limit; the learning rate then follows time or steps, whichever is closer to its end.
+        residual_stream: the module whose input is the end of the residual stream (a model's last normalisation); the
+            root mean square of this input is recorded in the history.
+        best: scores the model at the end of every epoch, and may end the training; saved in the checkpoint.
+        after_step: called after each step with the number of steps so far; returns further values for the history,
+            usually none.
         workers: see `prepared`.
-        divisible: whether ``draw`` takes a number of parts.
+        divisible: whether ``draw`` accepts a number of parts.
 
     Returns:
         The history, one row per step: step (from 1), loss, its parts, gradient_norm (before clipping), residual_norm,
         learning_rate, tokens, tokens_per_second, seconds (since the start), validation (score of ``best``, at the end
-        of an epoch), and what ``after_step`` gave.
+        of an epoch), and the values of ``after_step``.
 
     Raises:
         Diverged: loss or gradient is not finite.
-        InputError: the checkpoint is damaged, or that of another training; or the memory of the GPU does not hold a
-            step, even in parts of one row.
+        InputError: the checkpoint is damaged or belongs to another training, or a step does not fit into the memory of
+            the GPU, even in parts of one row.
     """
     device = optimizer.device
     if device.type == "cuda":
@@ -97,12 +96,12 @@ def train(
     clock = _Clock(history[-1]["seconds"] if history else 0.0)
     between_readings = STEPS_BETWEEN_READINGS.get(device.type, 1)
     limit = 60 * minutes if minutes else math.inf
-    # Once a step is not finite, no later one moves the weights, however late that is read.
+    # After a step that is not finite, no later step changes the weights, even if this is detected later.
     broken = torch.zeros((), device=device)
     unread: list[dict] = []
     saved = time.monotonic()
     first = len(history)
-    number = 1  # of the parts of a step
+    number = 1  # number of parts of a step
     batches = prepared(draw, range(first, steps), device, workers, lambda: number)
     with _residual_norm(residual_stream) as seen:
         lines = progress(batches, steps - first, "steps", name, lambda: _latest(history))
@@ -152,7 +151,7 @@ def write_history(path: str | Path, history: pd.DataFrame) -> None:
 
 
 class _Clock:
-    """Seconds since the start of a training, those before it was killed included."""
+    """Seconds since the start of a training, including the time before an interruption."""
 
     def __init__(self, elapsed: float):
         self._elapsed, self._began = elapsed, time.monotonic()
@@ -165,10 +164,10 @@ class _Clock:
 def _gradients(
     parts: list[Batch], compute_loss, optimizer: AdamW
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
-    """Leave the gradient of the mean loss of ``parts`` in the parameters; return that loss and the means of its parts.
+    """Compute the gradient of the mean loss of ``parts``; return this loss and the means of its parts.
 
-    Parts go through the model one after another, so this is where a step may be split further. None, and no gradient,
-    where the memory of the GPU does not hold a part.
+    Parts are processed one after another, so a step can be divided further here. Returns None, without a gradient, if
+    a part does not fit into the memory of the GPU.
     """
     terms: dict[str, list[torch.Tensor]] = {}
     losses, device = [], optimizer.device
@@ -188,7 +187,7 @@ def _gradients(
 
 
 def _divided(draw, step: int, number: int, name: str, device: torch.device) -> list[Batch]:
-    """The batches of a step whose rows are cut into ``number`` parts, after the memory did not hold half as many."""
+    """The batches of a step whose rows are cut into ``number`` parts, after half as many parts did not fit."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     parts = draw(step, number)
@@ -206,7 +205,7 @@ def _mean(values: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _read(unread: list[dict], history: list[dict], clock: _Clock) -> None:
-    """Append ``unread`` rows to ``history``, with one copy from the device for all their numbers."""
+    """Append ``unread`` rows to ``history``, with one copy from the device for all numbers."""
     if not unread:
         return
     measured = [value.double() for row in unread for value in row["measured"].values()]

@@ -1,7 +1,7 @@
-"""AdamW over groups of parameters, on the function that `torch.optim.AdamW` calls.
+"""AdamW with groups of parameters, based on the functional form of `torch.optim.AdamW`.
 
-The optimizer classes of torch load its compiler (1.8 s and 75 MB in a process that does not load transformers, which
-is a quarter of the corrector's whole training); the function needs none of it.
+The optimizer classes of torch load its compiler (1.8 s and 75 MB in a process without transformers, a quarter of the
+training time of the corrector); the functional form does not.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,17 +16,17 @@ _NORMALISATIONS = (
 )  # fmt: skip
 
 EPSILON = 1e-8
-ROWS = 512  # moved at a time, so that what is computed stays in the cache of the processor
+ROWS = 512  # rows updated at a time, so that intermediate results stay in the cache of the processor
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that share a weight decay and a learning rate.
+    """Parameters with the same weight decay and learning rate.
 
     Attributes:
-        parameters: those that learn.
-        rate: learning rate of a step (from 0), such as `Schedule.rate`.
-        weight_decay: decoupled from the gradient.
+        parameters: the parameters.
+        rate: function from a step (from 0) to its learning rate, such as `Schedule.rate`.
+        weight_decay: weight decay, decoupled from the gradient.
     """
 
     parameters: list[nn.Parameter]
@@ -37,12 +37,11 @@ class Group:
 def parameter_groups(
     model: nn.Module, rate: Callable[[float], float], weight_decay: float, but: nn.Module | None = None
 ) -> list[Group]:
-    """What learns in ``model``: weights of linear maps, convolutions and embeddings decay, all else does not.
+    """Parameter groups of ``model``: with weight decay for weights of linear maps, convolutions and embeddings.
 
-    Not decayed are biases and all other vectors and scalars, normalisations whatever their shape, and what a module
-    names in ``without_weight_decay`` (a tuple of names of its parameters or submodules), such as its gates: pulled to
-    zero, they would lose their meaning rather than complexity. Parameters of ``but``, a module of the model, are in no
-    group.
+    Without weight decay are biases and all other vectors and scalars, normalisations of any shape, and the parameters
+    or submodules that a module lists in ``without_weight_decay`` (a tuple of names), such as gates, for which a value
+    near zero is not simpler. Parameters of ``but``, a submodule of the model, are in no group.
     """
     without = {id(parameter) for parameter in _without_weight_decay(model)}
     left_out = {id(parameter) for parameter in but.parameters()} if but is not None else set()
@@ -56,14 +55,14 @@ def parameter_groups(
 
 
 class RowAdamW:
-    """AdamW for the last layer of a large label tree, of which a step moves few rows.
+    """AdamW for the last layer of a large label tree, in which a step changes only a few rows.
 
-    A dense step would pass over every row to move the few that have a gradient. Here the averages of rows that took no
-    part stay as they are, and bias is corrected by how often a row took part. Hand it to `AdamW` as ``rows``.
+    A dense step would process every row although only a few have a gradient. Here the averages of other rows are not
+    changed, and the bias correction uses the number of steps of each row. Pass it to `AdamW` as ``rows``.
 
     Attributes:
-        parameters: those of the groups, in their order; all have the same number of rows.
-        taken: rows of each parameter that the next step moves, with gradients once the loss went backward; or nothing.
+        parameters: parameters of the groups, in order; all have the same number of rows.
+        taken: rows of each parameter that the next step updates, with gradients after the backward pass; or empty.
     """
 
     def __init__(self, groups: list[Group]):
@@ -76,9 +75,9 @@ class RowAdamW:
         self._steps = torch.zeros(len(self.parameters[0]), device=self.parameters[0].device)
 
     def take(self, rows: torch.Tensor) -> list[torch.Tensor]:
-        """``rows`` (int64 [r], each once) of every parameter [r, …]: what the loss of the next step is computed from.
+        """``rows`` (int64 [r], without repetitions) of every parameter [r, …], for the loss of the next step.
 
-        A step has one batch: what was taken before and has not moved is forgotten.
+        A step has one batch: rows that were taken before and not updated are discarded.
         """
         self._rows = rows
         self.taken = [part.detach().index_select(0, rows).requires_grad_() for part in self.parameters]
@@ -86,7 +85,7 @@ class RowAdamW:
 
     @torch.no_grad()
     def step(self, step: float, betas: tuple[float, float], skip: torch.Tensor | None = None) -> None:
-        """Move the rows that were taken; see `AdamW.step`."""
+        """Update the rows that were taken; see `AdamW.step`."""
         rows, gradients = self._rows, [part.grad for part in self.taken]
         self.taken = []
         if not gradients or (skip is not None and skip):
@@ -109,13 +108,13 @@ class RowAdamW:
                 parameter.index_copy_(0, some, kept.sub_(average, alpha=rate))
 
     def state(self) -> dict[str, list[torch.Tensor]]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"row averages": self._averages, "row squares": self._squares, "row steps": [self._steps]}
 
 
 def _without_weight_decay(model: nn.Module) -> Iterator[nn.Parameter]:
     for module in model.modules():
-        # transformers has normalisations of its own, one class for each architecture.
+        # transformers defines a normalisation class for each architecture.
         if isinstance(module, _NORMALISATIONS) or type(module).__name__.endswith("Norm"):
             yield from module.parameters()
         yield from (parameter for parameter in module.parameters(recurse=False) if parameter.ndim < 2)
@@ -128,12 +127,12 @@ class AdamW:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
 
     Args:
-        groups: parameters that a step moves whole.
-        betas: decay of the averages of gradients and of their squares.
-        rows: parameters of which a step moves the rows that were taken.
+        groups: parameters that are updated completely in each step.
+        betas: decay rates of the averages of gradients and of squared gradients.
+        rows: parameters of which a step updates only the rows that were taken.
 
     Attributes:
-        device: of the parameters.
+        device: device of the parameters.
     """
 
     def __init__(self, groups: list[Group], betas: tuple[float, float] = (0.9, 0.999), rows: RowAdamW | None = None):
@@ -143,19 +142,19 @@ class AdamW:
         self._squares = {parameter: torch.zeros_like(parameter) for parameter in self.parameters}
         self._first = [*groups, *(rows.groups if rows else ())][0]
         self.device = self._first.parameters[0].device
-        # The fused kernel reads the number of steps on the device of the parameter.
+        # The fused kernel needs the number of steps on the device of the parameter.
         self._steps = {parameter: torch.zeros((), device=parameter.device) for parameter in self.parameters}
 
     def moved(self) -> list[torch.Tensor]:
-        """Whose gradients the next step descends: the parameters, and the rows that were taken."""
+        """Tensors with gradients for the next step: the parameters, and the rows that were taken."""
         return self.parameters + (self.rows.taken if self.rows else [])
 
     @torch.no_grad()
     def step(self, step: float, skip: torch.Tensor | None = None) -> float:
-        """Move every parameter that has a gradient against it, at the learning rate of ``step``; forget the gradients.
+        """Update every parameter that has a gradient, with the learning rate of ``step``, and delete the gradients.
 
-        With ``skip``, a float32 scalar on the parameters' device, nothing moves where it is 1: the device decides, and
-        the CPU does not wait for it. Returns the learning rate of the first group.
+        ``skip`` is a float32 scalar on the parameters' device; if it is 1, nothing is updated, and the CPU does not
+        wait for its value. Returns the learning rate of the first group.
         """
         for group in self.groups:
             moved = [parameter for parameter in group.parameters if parameter.grad is not None]
@@ -185,7 +184,7 @@ class AdamW:
         return self._first.rate(step)
 
     def state(self) -> dict[str, list[torch.Tensor]]:
-        """What a checkpoint keeps, in the order of the parameters."""
+        """The state for a checkpoint, in the order of the parameters."""
         return {
             "averages": [self._averages[parameter] for parameter in self.parameters],
             "squares": [self._squares[parameter] for parameter in self.parameters],
@@ -194,7 +193,7 @@ class AdamW:
 
     @torch.no_grad()
     def load_state(self, state: dict[str, list[torch.Tensor]]) -> None:
-        """Go on from what `state` gave."""
+        """Restore the state that `state` returned."""
         for name, stored in self.state().items():
             for ours, theirs in zip(stored, state[name], strict=True):
                 ours.copy_(theirs)

@@ -1,4 +1,4 @@
-"""How the learning rate changes over a training."""
+"""The learning rate during a training."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from genestill.core.errors import InputError
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate rises to its peak and falls along half a cosine.
+    """The learning rate rises to its peak and then decreases along half a cosine.
 
-    With the default it is a linear warm-up and a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983); with a warm-up
-    of 0.3 along a cosine and an end of 4e-6 it is the one-cycle policy (Smith and Topin 2017, arXiv 1708.07120) as
-    torch's ``OneCycleLR`` has it; without a warm-up, torch's ``CosineAnnealingLR``.
+    The default is a linear warm-up and a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983). With a warm-up of 0.3
+    along a cosine and an end of 4e-6 it is the one-cycle policy (Smith and Topin 2017, arXiv 1708.07120) as in
+    ``OneCycleLR`` of torch; without a warm-up it is ``CosineAnnealingLR`` of torch.
 
     Attributes:
         steps: optimizer steps of the training.
         peak: highest learning rate.
         warm_up: share of the steps in which the learning rate rises.
         start, end: first and last learning rate, as shares of the peak.
-        rise: how it rises, ``linear`` or ``cosine``.
+        rise: shape of the rise, ``linear`` or ``cosine``.
     """
 
     steps: int
@@ -34,7 +34,7 @@ class Schedule:
             raise InputError(f"schedule: rise is {self.rise!r}; expected linear or cosine")
 
     def rate(self, step: float) -> float:
-        """Learning rate of ``step``, from 0 to ``steps`` - 1; it may be fractional where time is what counts."""
+        """Learning rate of ``step``, from 0 to ``steps`` - 1; fractional for trainings with a time limit."""
         top = max(self.warm_up * self.steps - 1, 0.0)
         if step < top:
             way = step / top
@@ -45,5 +45,5 @@ class Schedule:
 
 
 def _half_cosine(way: float) -> float:
-    """From 0 to 1 as ``way`` goes from 0 to 1."""
+    """From 0 to 1 for ``way`` from 0 to 1."""
     return (1 - math.cos(math.pi * way)) / 2

@@ -1,4 +1,4 @@
-"""Which weights of a training are kept: those of the epoch that is best on validation rows."""
+"""Selecting the weights of the epoch with the best score on validation rows."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -7,19 +7,19 @@ from torch import nn
 
 
 class BestWeights:
-    """Scores a model at the end of every epoch and keeps the weights of the best; the first of equals.
+    """Scores a model at the end of every epoch and keeps the weights of the first epoch with the best score.
 
-    Hand it to `loop.train` as ``best``.
+    Pass it to `loop.train` as ``best``.
 
     Attributes:
         best: the best score so far.
         epoch: its epoch, from 1; 0 before the first.
-        ended: whether patience is at its end.
+        ended: whether the training should end because of ``patience``.
 
     Args:
-        model: what is trained.
-        ends: steps taken at the end of each epoch.
-        score: of the model in evaluation mode; more is better.
+        model: the model that is trained.
+        ends: number of steps at the end of each epoch.
+        score: function that returns the score of the model in evaluation mode; higher is better.
         patience: epochs in a row without a better score after which the training ends; None for all epochs.
     """
 
@@ -28,7 +28,7 @@ class BestWeights:
         self.best, self.epoch, self.ended, self._weights = float("-inf"), 0, False, None
 
     def __call__(self, step: int) -> dict[str, float]:
-        """Score the model if an epoch ends with ``step`` steps taken; what the history says of it."""
+        """Score the model if an epoch ends at ``step`` (number of steps so far); returns values for the history."""
         if step not in self.ends:
             return {}
         self.model.eval()
@@ -41,14 +41,14 @@ class BestWeights:
         return {"validation": found}
 
     def state(self) -> dict:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"best": self.best, "epoch": self.epoch, "weights": self._weights, "ended": self.ended}
 
     def load_state(self, state: dict) -> None:
-        """Go on from what `state` gave."""
+        """Restore the state that `state` returned."""
         self.best, self.epoch, self._weights = state["best"], state["epoch"], state["weights"]
         self.ended = state["ended"]
 
     def restore(self) -> None:
-        """Give the model the weights that were kept."""
+        """Load the best weights into the model."""
         self.model.load_state_dict(self._weights)
