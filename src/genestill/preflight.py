@@ -105,7 +105,7 @@ def _refuse_evidence(configuration: dict) -> None:
 
 
 def _refuse_update(configuration: dict) -> None:
-    """Refuse to reuse a search unless it is a stored search of another run for the same contigs."""
+    """Refuse to reuse a search unless it is a kept search of another run for the same contigs."""
     former = configuration["labels"]["update_from"]
     if former is None:
         return

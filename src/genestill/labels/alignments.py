@@ -1,7 +1,7 @@
 """Nucleotide alignments of contigs to reference genomes, by minimap2 (Li 2018, doi 10.1093/bioinformatics/bty191).
 
-One row per contig and genome, in the schema `table_schemas.ALIGNMENTS`: enough to withhold genomes afterwards, since
-weaker alignments are kept beside the best one.
+The table has one row per contig and genome, in the schema `table_schemas.ALIGNMENTS`. Weaker alignments are kept as
+well as the best one, so that genomes can be withheld later.
 """
 
 import subprocess
@@ -19,9 +19,9 @@ from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.table_schemas import ALIGNMENTS, INDEX
 from genestill.core.tables import read_table, read_tsv, write_table
 
-# Weak alignments are kept (-p, -N): they are the evidence when the genome of the best one is withheld.
+# Weak alignments are kept (-p, -N): they are used when the genome of the best alignment is withheld.
 _OPTIONS = ("-c", "-x", "asm20", "-N", "200", "-p", "0.05", "--secondary=yes")
-_OVERLAP = 0.5  # share of an alignment's bases of the contig that a better one of the same genome may cover
+_OVERLAP = 0.5  # largest share of the contig bases of an alignment that a better one to the same genome may cover
 
 
 def align_contigs(
@@ -33,12 +33,12 @@ def align_contigs(
         contigs: FASTA file.
         index: ``table_schemas.INDEX``.
         genomes: table of genomes with the column ``file``.
-        folder: where these files lie.
-        threads: of minimap2.
+        folder: folder of these files.
+        threads: number of threads of minimap2.
         output: the table, sorted by contig in the order of the index, best genome first.
 
     Raises:
-        InputError: minimap2 is not installed; a genome without a file.
+        InputError: minimap2 is not installed; the file of a genome is missing.
         ProgramFailed: minimap2 fails.
     """
     minimap2, table = find_program("minimap2"), read_table(index, INDEX)
@@ -71,12 +71,11 @@ def _run(minimap2: Path, reference: Path, contigs: str | Path, threads: int, scr
 
 
 def summarise_alignments(lines: Iterable[str], ids: list[str]) -> pd.DataFrame:
-    """The table `table_schemas.ALIGNMENTS` of lines in PAF (with ``de:f:``), targets being named ``<genome>|<record>``.
+    """Make the table `table_schemas.ALIGNMENTS` from lines of PAF (with ``de:f:``) with targets ``<genome>|<record>``.
 
-    Of alignments of one contig to one genome that lie on the same bases of the contig, the one with most matches
-    counts. identity is gap-compressed: matches / (matches + mismatches + gaps), a gap counting once whatever its
-    length (1 - the tag ``de``); several alignments are joined by the number of their columns. Contigs that are not in
-    ``ids`` are left out.
+    If alignments of a contig to a genome overlap on the contig, the one with most matches is used. identity is
+    gap-compressed: matches / (matches + mismatches + gaps), where each gap counts once (1 - the tag ``de``); several
+    alignments are averaged by their numbers of columns. Contigs that are not in ``ids`` are left out.
     """
     row_of = {name: row for row, name in enumerate(ids)}
     found: dict[tuple[int, str], list[tuple[int, int, int, float]]] = {}
@@ -100,7 +99,7 @@ def summarise_alignments(lines: Iterable[str], ids: list[str]) -> pd.DataFrame:
 
 
 def _join(places: list[tuple[int, int, int, float]], length: int) -> tuple[float, int, float]:
-    """identity, matches and the share of the contig of the alignments (matches, start, stop, de) to one genome."""
+    """Identity, matches and aligned share of the contig for the alignments (matches, start, stop, de) to one genome."""
     covered = np.zeros(length, dtype=bool)
     matches, columns = 0, 0.0
     for matching, start, stop, divergence in sorted(places, reverse=True):

@@ -1,4 +1,4 @@
-"""What a new release changed of the labels, and why."""
+"""Changes of the labels in a new release of the database, and their reasons."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, Lineage, depth
 from genestill.core.tables import read_abundances, read_table, sample_names
 
-# Why a contig has another lineage, with the words of the summary.
+# Reasons for another lineage of a contig, with the text for the summary.
 REASONS = {
     "renamed": "have the taxon's new name",
     "withdrawn": "lost a genome that was withdrawn",
@@ -28,18 +28,17 @@ def explain(
     now: dict[Lineage, set[Lineage]],
     any_withdrawn: bool,
 ) -> pd.DataFrame:
-    """The highest rank at which each contig's lineage changed, in which way, and the reason.
+    """The highest rank at which each contig's lineage changed, the kind of change, and the reason.
 
     Args:
         before: lineages in the former release.
-        between: lineages without the genomes that were withdrawn, and without those that were added; read only where
-            before and after differ.
+        between: lineages without the genomes that were withdrawn or added; only used where before and after differ.
         after: lineages in the new release.
-        now: for a taxon of the former release (a lineage cut at its rank) the taxa that its proteins are of now.
-        any_withdrawn: whether proteins were withdrawn at all.
+        now: taxon of the former release (a lineage cut at its rank) -> the present taxa of its proteins.
+        any_withdrawn: whether any proteins were withdrawn.
 
     Returns:
-        Columns rank (empty where nothing changed), change (same, other name, named, not named) and reason (a key of
+        Columns rank (empty without a change), change (same, other name, named, not named) and reason (a key of
         `REASONS` or `SAME`); one row per contig.
     """
     rows = []
@@ -61,23 +60,23 @@ def explain(
 
 
 def _is_renamed(old: Lineage, new: Lineage, now: dict[Lineage, set[Lineage]]) -> bool:
-    """Whether ``new`` is the same taxon as ``old``, under its old or new name."""
+    """Whether ``new`` is the same taxon as ``old``, with its old or new name."""
     level = depth(old)
     return old == new or (depth(new) == level and new[:level] in now.get(old[:level], ()))
 
 
 def count_changes(explained: pd.DataFrame, index: str | Path, abundance: str | Path | None) -> pd.DataFrame:
-    """How many contigs, and which share of the bases, changed in each sample.
+    """Count the contigs, and the share of bases, that changed in each sample.
 
     Args:
-        explained: as `explain` returns it, rows as the index.
+        explained: from `explain`, with the rows of the index.
         index: ``table_schemas.INDEX``.
-        abundance: ``id`` and one column per sample, rows as the index; without it, or without samples, there is one
-            sample, "all". A contig is in the samples in which its depth is above 0.
+        abundance: ``id`` and one column per sample, with the rows of the index; without it, or without samples, there
+            is one sample, "all". A contig belongs to the samples in which its depth is above 0.
 
     Returns:
-        Columns sample, rank, change, reason, contigs, share_of_contigs, bases, share_of_bases; one row for each that
-        occurs.
+        Columns sample, rank, change, reason, contigs, share_of_contigs, bases, share_of_bases; one row for each
+        combination that occurs.
 
     Raises:
         InputError: the abundances are of other contigs.
@@ -103,10 +102,10 @@ def count_changes(explained: pd.DataFrame, index: str | Path, abundance: str | P
 
 
 def describe_changes(counts: pd.DataFrame, genomes: dict[str, list[str]]) -> str:
-    """What changed and why, as lines for the terminal.
+    """The changes and their reasons, as lines for the terminal.
 
     Args:
-        counts: as `count_changes` returns it.
+        counts: from `count_changes`.
         genomes: names of the genomes that were added, withdrawn, changed and renamed.
     """
     numbers = [f"{len(names)} {what}" for what, names in genomes.items()]

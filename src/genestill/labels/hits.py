@@ -1,7 +1,7 @@
-"""The evidence behind the labels: the best targets of every open reading frame of every contig.
+"""The evidence for the labels: the best targets of every open reading frame of every contig.
 
-A real assembly has a hundred million hits. They are read a block at a time, dealt to parts of the contigs on the disk,
-and sorted and written a part at a time, so that memory does not grow with them.
+A real assembly has a hundred million hits. They are read in blocks, distributed to parts of the contigs on the disk,
+and sorted and written part by part, so that memory does not grow with their number.
 """
 
 import warnings
@@ -18,8 +18,8 @@ from genestill.core import table_schemas
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 
-# Columns that `mmseqs convertalis` writes. The header of a fragment holds tabs itself, hence it comes last: contig key,
-# place, and for a fragment that a contig's end cuts off a flag.
+# Columns that `mmseqs convertalis` writes. The header of a fragment is the last column because it contains tabs: contig
+# key, position, and a flag for a fragment that is cut off at an end of the contig.
 CONVERT_FORMAT = "taxid,fident,bits,alnlen,qlen,qheader"
 _COLUMNS = {
     "taxid": "int64",
@@ -28,13 +28,13 @@ _COLUMNS = {
     "alnlen": "int32",
     "qlen": "int32",
     "contig": "int64",
-    "place": "category",  # no text for every row
+    "place": "category",  # stores each distinct text once
     "flag": "category",
 }
 # "308+371": bases 308 to 308 + 371 on the forward strand; "10858-128": 10858 down to 10858 - 128. 0-based, inclusive.
 _PLACE = r"^(?P<first>[0-9]{1,9})(?P<sign>[+-])(?P<span>[0-9]{1,9})$"
 
-# table_schemas.HITS and where on its contig a fragment lies: base pairs, 0-based, stop excluded; strand 1 or -1.
+# table_schemas.HITS and the position of a fragment on its contig: base pairs, 0-based, stop excluded; strand 1 or -1.
 HITS_WITH_PLACES = pa.schema(
     [
         *table_schemas.HITS,
@@ -43,7 +43,7 @@ HITS_WITH_PLACES = pa.schema(
         table_schemas.column("strand", pa.int8(), "1: as the contig is written; -1: its reverse complement"),
     ]
 )
-# A hit as it waits on the disk.
+# A hit in the temporary files.
 HIT = np.dtype(
     [
         ("contig", np.int64), ("start", np.int32), ("stop", np.int32), ("strand", np.int8), ("taxid", np.int64),
@@ -51,22 +51,22 @@ HIT = np.dtype(
     ]
 )  # fmt: skip
 ROWS_AT_ONCE = 1 << 18
-PART = 1 << 26  # bytes of the table of alignments for a part of the contigs: about a million hits
+PART = 1 << 26  # bytes of the table of alignments per part of the contigs: about a million hits
 
 
 def read_alignments(path: str | Path) -> Iterator[np.ndarray]:
-    """Read the table that ``mmseqs convertalis --format-output`` of `CONVERT_FORMAT` writes; it may be empty.
+    """Read the table that ``mmseqs convertalis --format-output`` writes with `CONVERT_FORMAT`; it may be empty.
 
     Yields:
-        Arrays of `HIT`, some rows at a time: contig (key), taxid, fident (0 to 1), bits, alnlen and qlen (amino acids),
+        Arrays of `HIT`, in blocks of rows: contig (key), taxid, fident (0 to 1), bits, alnlen and qlen (amino acids),
         start and stop (base pairs, 0-based, stop excluded, on the forward strand) and strand (1 or -1).
 
     Raises:
-        InputError: the table is not of that form, as another release of MMseqs2 might write it.
+        InputError: the table has another format, for example from another release of MMseqs2.
     """
     try:
         with warnings.catch_warnings():
-            # Rows with too many cells: pandas would warn and cut them.
+            # For rows with too many cells, pandas would only warn and cut them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             if Path(path).stat().st_size == 0:
                 return
@@ -110,22 +110,22 @@ def write_hits(
     metadata: dict[str, str],
     folder: str | Path,
 ) -> dict[str, int]:
-    """Number the fragments and name the contigs: the table `HITS_WITH_PLACES`, whose row groups hold whole contigs.
+    """Number the fragments and name the contigs, and write `HITS_WITH_PLACES`; a contig is never split over row groups.
 
     Args:
-        alignments: what `read_alignments` reads.
-        row_of_key: int64, for each key of the contig database the row of the contig in ``ids``.
+        alignments: input of `read_alignments`.
+        row_of_key: int64 [keys], for each key of the contig database the row of the contig in ``ids``.
         ids: the contigs of the index.
-        output: where the table is written. Fragments are numbered within their contig by position, from 0; rows are in
-            the order of contig key, fragment, bits falling.
-        metadata: of the file.
-        folder: an empty folder for what waits; it is left empty.
+        output: path of the table. Fragments are numbered within their contig by position, from 0; rows are sorted by
+            contig key, fragment, and descending bits.
+        metadata: metadata of the file.
+        folder: an empty folder for temporary files; it is empty again afterwards.
 
     Returns:
         Counts: hits, contigs_with_hits.
 
     Raises:
-        InputError: as `read_alignments`, or an alignment is of a contig that the database does not have.
+        InputError: as `read_alignments`, or an alignment of a contig that is not in the database.
     """
     parts = 1 + Path(alignments).stat().st_size // PART
     waiting = [Path(folder) / f"{part}.hits" for part in range(parts)]
@@ -157,12 +157,12 @@ def write_hits(
 
 
 def _assemble(hits: np.ndarray, row_of_key: np.ndarray, names: pa.Array) -> tuple[pa.Table, int]:
-    """The hits of some contigs as a table of `HITS_WITH_PLACES`, and how many contigs they are of."""
+    """The hits of some contigs as a table of `HITS_WITH_PLACES`, and the number of these contigs."""
     places = ("contig", "start", "stop", "strand")
     hits = hits[np.lexsort([-hits["bits"], *(hits[name] for name in reversed(places))])]
-    another = np.ones(len(hits), dtype=bool)  # contig than in the row before
+    another = np.ones(len(hits), dtype=bool)  # True at a new contig
     another[1:] = hits["contig"][1:] != hits["contig"][:-1]
-    new = another.copy()  # fragment
+    new = another.copy()  # True at a new fragment
     for name in places[1:]:
         new[1:] |= hits[name][1:] != hits[name][:-1]
     fragment = np.cumsum(new)

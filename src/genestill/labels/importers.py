@@ -1,4 +1,4 @@
-"""Labels that the user already has, in place of the search."""
+"""Importing labels of another classifier, instead of a search."""
 
 from pathlib import Path
 
@@ -27,14 +27,14 @@ def import_labels(
         labels: the table; see `genestill.core.label_tables`.
         form: its format, or ``auto``.
         index: ``table_schemas.INDEX``.
-        taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
+        taxonomy: folder written by ``reference taxonomy``; None if the table has lineages as text.
         output_labels: ``table_schemas.LABELS``, one row per contig of the index, in its order.
         output_tsv: Taxometer's input format.
         output_summary: JSON: format, counts.
 
     Raises:
-        InputError: what `read_label_table` and `join_labels` refuse; a table of taxids without taxonomy; fewer
-            than two species.
+        InputError: as `read_label_table` and `join_labels`; a table of taxids without a taxonomy; fewer than two
+            species.
     """
     ids = read_table(index, table_schemas.INDEX)["id"].tolist()
     names = read_taxonomy(taxonomy)

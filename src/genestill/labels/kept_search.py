@@ -1,13 +1,13 @@
-"""A search that is kept: all that the labels of smaller references need, so that each costs seconds.
+"""A kept search: all that is needed for the labels with a smaller reference, which then take only seconds.
 
-The steps are those of ``mmseqs taxonomy`` of contigs (its scripts taxpercontig.sh and taxonomy.sh, approximate 2bLCA),
-module by module. Three of them stop early, by what they have seen, and go further here:
+The steps are those of ``mmseqs taxonomy`` for contigs (its scripts taxpercontig.sh and taxonomy.sh, approximate 2bLCA),
+module by module. Three of them stop early depending on their results, and are continued further here:
 
-- the fast filter of fragments (``--orf-filter``) looks at the target with most matching k-mers alone: `FILTER_HITS`
-  targets are kept, in its order;
-- of the alignments to the candidates, which end after ``--max-accept`` matches or ``--max-rejected`` failures in a row,
-  `FURTHER` times as many are made;
-- ``lcaalign`` aligns the best target's matching part to the candidates, and goes on as much further.
+- the fast filter of fragments (``--orf-filter``) uses only the target with most matching k-mers: `FILTER_HITS` targets
+  are kept, in its order;
+- alignments to the candidates end after ``--max-accept`` matches or ``--max-rejected`` failures in a row: `FURTHER`
+  times as many alignments are computed;
+- ``lcaalign`` aligns the matching part of the best target to the candidates, and is continued in the same way.
 """
 
 import hashlib
@@ -33,11 +33,11 @@ from genestill.labels.search import rows_of_keys, write_queries
 from genestill.labels.settings import SearchSettings
 from genestill.labels.targets import list_targets
 
-CANDIDATES = 5  # times as many candidates are kept as a search aligns: what moves up when others are withheld
+CANDIDATES = 5  # ratio of stored to aligned candidates, because candidates move up when others are withheld
 LOOKED_AT = 2
 FURTHER = 3
 FILTER_HITS = 50
-LEAST_LEFT = 0.25  # share of a database's residues that a smaller one must hold: E-values are kept up to its inverse
+LEAST_LEFT = 0.25  # minimum share of the residues in a smaller database; E-values are kept up to its inverse
 
 FRAGMENTS = pa.schema(
     [
@@ -73,21 +73,21 @@ EXAMINED = pa.schema(
 
 @dataclass(frozen=True)
 class KeptSearch:
-    """What `keep_search` kept.
+    """The results of `keep_search`.
 
     Attributes:
-        folder: with the databases ``fragments``, ``candidates`` and ``contigs``.
-        settings: of the search.
-        fragments: rows of `FRAGMENTS` that were searched, keys rising.
-        filtered: rows of `FILTERED`: the first of every fragment, and `FILTER_HITS` of those that may be let through;
-            None where the search has no filter.
+        folder: folder with the databases ``fragments``, ``candidates`` and ``contigs``.
+        settings: settings of the search.
+        fragments: rows of `FRAGMENTS` that were searched, keys ascending.
+        filtered: rows of `FILTERED`: the first of every fragment, and `FILTER_HITS` of those that may pass the filter;
+            None if the search has no filter.
         aligned: rows of `EXAMINED`: alignments of the fragments.
-        joined: rows of `EXAMINED`: alignments of the best target's part.
-        whole: int64, keys of fragments all of whose candidates are in ``aligned``, and the same of ``joined``.
-        parts: the target of each fragment whose part ``joined`` is about; index: fragment.
-        row_of_key: int64, for each key of a contig its row in the index.
-        identity: other contigs, another database or other settings give another one.
-        least_left: share of the database's residues that a smaller one must hold, see `LEAST_LEFT`.
+        joined: rows of `EXAMINED`: alignments of the part of the best target.
+        whole: int64, keys of fragments all of whose candidates are in ``aligned``, and the same for ``joined``.
+        parts: the target of each fragment whose part was used for ``joined``; index: fragment.
+        row_of_key: int64 [keys], for each key of a contig its row in the index.
+        identity: checksum that differs for other contigs, another database or other settings.
+        least_left: minimum share of the residues in a smaller database, see `LEAST_LEFT`.
     """
 
     folder: Path
@@ -112,19 +112,19 @@ def keep_search(
     threads: int,
     output: str | Path,
 ) -> None:
-    """Search once and keep in the folder ``output`` what `read_kept` reads.
+    """Search and write a folder ``output`` for `read_kept`.
 
     Args:
         contigs: FASTA file.
         index: ``table_schemas.INDEX``.
         database: MMseqs2 taxonomy database of proteins.
-        taxonomy: folder that ``reference taxonomy`` wrote.
+        taxonomy: folder written by ``reference taxonomy``.
         settings: see `SearchSettings`.
-        threads: of MMseqs2.
+        threads: number of threads of MMseqs2.
         output: a folder of MMseqs2 databases and tables.
 
     Raises:
-        InputError: what `check_database` refuses; another ``lca_mode`` than 3; no disk space.
+        InputError: as `check_database`; another ``lca_mode`` than 3; not enough disk space.
     """
     if settings.lca_mode != 3:
         raise InputError(f"lca_mode {settings.lca_mode}: only a search with lca_mode 3 can be kept")
@@ -140,7 +140,7 @@ def keep_search(
         where = ["--min-length", settings.minimum_fragment, "--max-length", 32734, "--orf-start-mode", 1]
         where += ["--translation-table", settings.translation_table, "--translate", 1]
         run_program(["mmseqs", "extractorfs", aside / "contigs", aside / "fragments", *where, *common], folder)
-        # A link into this folder under the name that it has now.
+        # A link that contains the temporary name of this folder.
         (aside / "fragments.source").unlink(missing_ok=True)
         fragments = _read_fragments(aside / "fragments", folder, threads)
         if has_filter(settings):
@@ -162,7 +162,7 @@ def keep_search(
 def write_settings(
     folder: Path, checksums: pd.Series, database: Path, settings: SearchSettings, least_left: float
 ) -> None:
-    """Write settings.json, last: a folder without it is no whole search."""
+    """Write settings.json as the last file: a folder without it is not a complete search."""
     digest = hashlib.sha256("".join(checksums).encode())
     digest.update(Path(f"{database}.index").read_bytes())
     digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
@@ -171,12 +171,12 @@ def write_settings(
 
 
 def contigs_digest(checksums: pd.Series) -> str:
-    """What stands for the contigs of an index, given their checksums."""
+    """A checksum of the contigs of an index, from their checksums."""
     return hashlib.sha256("".join(checksums).encode()).hexdigest()[:16]
 
 
 def _read_fragments(fragments: Path, folder: Path, threads: int) -> pd.DataFrame:
-    """Rows of `FRAGMENTS`: all open reading frames, all of them searched."""
+    """Rows of `FRAGMENTS` for all open reading frames, all marked as searched."""
     text = {"contig": np.int64, "place": "string", "flag": "string"}
     table = read_results(f"{fragments}_h", text, folder, threads).rename(columns={"key": "fragment"})
     length = table["place"].str.extract(r"[+-](\d+)$")[0].astype(np.int64)
@@ -196,14 +196,14 @@ def _read_fragments(fragments: Path, folder: Path, threads: int) -> pd.DataFrame
 
 
 def has_filter(settings: SearchSettings) -> bool:
-    """Whether MMseqs2 filters fragments: it skips a filter that would be more sensitive than the search."""
+    """Whether MMseqs2 filters fragments: it does not if the filter would be more sensitive than the search."""
     return bool(settings.orf_filter) and settings.orf_filter_sensitivity <= settings.sensitivity
 
 
 def filter_fragments(
     fragments: Path, searched: Path, database: Path, settings: SearchSettings, threads: int, folder: Path
 ) -> pd.DataFrame:
-    """Rows of `FILTERED`: what the fast filter sees in ``searched``, which is ``database`` or a part of it."""
+    """Rows of `FILTERED`: results of the fast filter in ``searched``, which is ``database`` or a part of it."""
     pinned = ["-s", settings.orf_filter_sensitivity, "-k", settings.kmer, "--max-seqs", FILTER_HITS]
     pinned += ["--diag-score", 0, "--min-ungapped-score", 3, "--threads", threads, "-v", 1]
     run_program(["mmseqs", "prefilter", fragments, searched, "filter", *pinned], folder)
@@ -218,19 +218,19 @@ def filter_fragments(
 
 
 def near_fragments(filtered: pd.DataFrame, settings: SearchSettings) -> np.ndarray:
-    """The fragments that the filter lets through in this database or may let through in a smaller one."""
+    """The fragments that pass the filter with this database or may pass it with a smaller one."""
     return filtered.loc[filtered["evalue"] <= settings.orf_filter_evalue / LEAST_LEFT, "fragment"].unique()
 
 
 def select_entries(database: Path, keys: Iterable[int], output: Path) -> None:
-    """Make an MMseqs2 database of the entries with some keys, in the order given; a list of them stands beside it."""
+    """Make an MMseqs2 database of the entries with these keys, in this order, and a list of the keys beside it."""
     chosen = output.with_suffix(".list")
     chosen.write_text("".join(f"{key}\n" for key in keys), encoding="ascii")
     run_program(["mmseqs", "createsubdb", chosen, database, output, "--subdb-mode", 1, "-v", 1])
 
 
 def _align(kept: Path, database: Path, settings: SearchSettings, threads: int, folder: Path) -> None:
-    """Align fragments, and parts of their best targets, to the candidates; write the two tables of `EXAMINED`."""
+    """Align fragments, and parts of their best targets, to the candidates, and write the two tables of `EXAMINED`."""
     candidates, cut = read_candidates(kept / "candidates", settings, threads, folder)
     where = kept, kept / "candidates", candidates, database, settings, threads, folder
     aligned, whole = align_kept("aligned", *where)
@@ -247,7 +247,7 @@ def read_candidates(
     database: Path, settings: SearchSettings, threads: int, folder: Path
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The first candidates of each fragment (key, target, score, diagonal), and the keys that may have more."""
-    # No more are looked at in memory: where these are not enough, a fragment is aligned again.
+    # More candidates are not loaded into memory; if these are not sufficient, a fragment is aligned again.
     lines = LOOKED_AT * settings.candidates
     words = [database, "first", "--extract-lines", lines, "--threads", threads, "-v", 1]
     run_program(["mmseqs", "filterdb", *words], folder)
@@ -265,16 +265,16 @@ def align_kept(
     threads: int,
     folder: Path,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Align as far as a kept search does: ``aligned``, the fragments; or ``joined``, parts of their best targets.
+    """Compute the alignments of a kept search: ``aligned`` (of fragments) or ``joined`` (of parts of best targets).
 
     Args:
         name: ``aligned`` or ``joined``.
         kept: folder with the database ``fragments``.
         lists: database of the candidates.
-        candidates: their first ones: key, target.
-        database: whose sequences and size count.
-        settings, threads: of the search.
-        folder: where files wait for a moment.
+        candidates: the first candidates: key, target.
+        database: the database of the targets, whose size determines the E-values.
+        settings, threads: settings and threads of the search.
+        folder: folder for temporary files.
 
     Returns:
         Rows of `EXAMINED`, and the keys all of whose ``candidates`` were aligned.
@@ -291,7 +291,7 @@ def align_kept(
 
 
 def run_alignment(module: list, kept: Path, lists: Path, database: Path, common: list, folder: Path) -> pd.DataFrame:
-    """Run ``align`` or ``lcaalign`` of MMseqs2, with its options, and read the matches with their taxid."""
+    """Run ``align`` or ``lcaalign`` of MMseqs2 with these options, and read the matches with their taxids."""
     with scratch_folder(folder, "alignment") as scratch:
         command, *options = module
         scratch = scratch.resolve()
@@ -307,7 +307,7 @@ def write_examined(kept: Path, name: str, examined: pd.DataFrame, whole: np.ndar
 
 
 def write_parts(kept: Path, best: pd.Series) -> None:
-    """Write which target of each fragment (index) the table of ``joined`` alignments is about."""
+    """Write the target of each fragment (index) whose part was used for the ``joined`` alignments."""
     table = best.rename("target").rename_axis("fragment").reset_index()
     write_table(kept / "parts.parquet", table, _PARTS)
 
@@ -324,16 +324,16 @@ _WHOLE = pa.schema([column("fragment", pa.int64(), "key of a fragment all of who
 def _examined(
     candidates: pd.DataFrame, matches: pd.DataFrame, rejected: int, accepted: int | None
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """The candidates up to the one at which the alignment of a fragment stopped, with what it found.
+    """The candidates up to the last one that MMseqs2 aligned for a fragment, with their results.
 
     Args:
-        candidates: key and target, in the order in which they are aligned.
-        matches: those that were accepted, best first for each key.
-        rejected: failures in a row after which it stopped.
-        accepted: matches after which it stopped; None if it did not.
+        candidates: key and target, in the order of alignment.
+        matches: the accepted candidates, best first for each key.
+        rejected: number of failures in a row after which the alignment stopped.
+        accepted: number of matches after which it stopped; None for no such limit.
 
     Returns:
-        Rows of `EXAMINED`, and the keys of which no candidate is left.
+        Rows of `EXAMINED`, and the keys all of whose candidates were aligned.
     """
     matches = matches.assign(place=matches.groupby("key").cumcount())
     table = candidates.merge(matches, on=["key", "target"], how="left")
@@ -359,17 +359,17 @@ def _examined(
 def examined_rows(
     key: np.ndarray, match: np.ndarray, rejected: int, accepted: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which candidates MMseqs2 aligns: until ``accepted`` matches, or until ``rejected`` failures in a row.
+    """Which candidates MMseqs2 aligns: up to ``accepted`` matches, or up to ``rejected`` failures in a row.
 
     Args:
-        key: int64 [n], the query of each candidate; candidates of one query stand together, in order.
+        key: int64 [n], the query of each candidate; candidates of a query are contiguous and in order.
         match: bool [n], whether the candidate matches.
-        rejected: failures in a row after which it stops.
-        accepted: matches after which it stops; None for no such limit.
+        rejected: number of failures in a row after which the alignment stops.
+        accepted: number of matches after which it stops; None for no such limit.
 
     Returns:
-        bool [n], whether the candidate is aligned, and bool [queries, in order], whether it came to the end of the
-        list without stopping.
+        bool [n], whether the candidate is aligned, and bool [queries, in order], whether the end of the list was
+        reached.
     """
     row = np.arange(len(key))
     first = np.r_[True, key[1:] != key[:-1]] if len(key) else np.zeros(0, dtype=bool)
@@ -386,7 +386,7 @@ def examined_rows(
 def best_targets(
     rows: pd.DataFrame, evalue: float, whole: np.ndarray, rejected: int, accepted: int
 ) -> tuple[pd.Series, np.ndarray]:
-    """The best target of every fragment that has a match (index: fragment), and the fragments where it is not known."""
+    """The best target of every fragment with a match (index: fragment), and the fragments for which it is unknown."""
     match = (rows["evalue"] <= evalue).to_numpy()
     inside, ended = examined_rows(rows["fragment"].to_numpy(), match, rejected, accepted)
     found = rows[match & inside].sort_values(["fragment", "place"]).drop_duplicates("fragment")
@@ -394,13 +394,13 @@ def best_targets(
 
 
 def _counted(flags: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """How many of the flags of its query are set up to and with each row."""
+    """Number of flags of the same query that are set up to and including each row."""
     total = np.cumsum(flags)
     return total - (total - flags)[start]
 
 
 def read_kept(folder: str | Path) -> KeptSearch:
-    """Read the folder of `keep_search`; raises `InputError` for one that is none."""
+    """Read a folder written by `keep_search`; raises `InputError` for another folder."""
     folder = Path(folder).resolve()
     filtered = folder / "filtered.parquet"
     made_with = read_json(folder / "settings.json")

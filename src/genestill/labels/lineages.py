@@ -1,4 +1,4 @@
-"""The labels of a run: written, counted, and refused if they have fewer than two species."""
+"""Writing and counting the labels of a run."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,7 +15,7 @@ from genestill.core.taxonomy import Taxonomy
 
 
 def count_labels(lineages: list[Lineage]) -> dict[str, int]:
-    """How many contigs there are, how many have no label, and how many reach each rank."""
+    """The numbers of all contigs, of contigs without a label, and of contigs that reach each rank."""
     deepest = Counter(depth(lineage) for lineage in lineages)
     at_least = {f"labelled_{rank}": sum(deepest[level] for level in range(index, len(RANKS) + 1))
                 for index, rank in enumerate(RANKS, 1)}  # fmt: skip
@@ -26,14 +26,14 @@ def count_labels(lineages: list[Lineage]) -> dict[str, int]:
 def write_labels(
     table: LabelTable, taxonomy: Taxonomy, output_labels: str | Path, output_tsv: str | Path
 ) -> list[Lineage]:
-    """Turn labels (one per contig, in order) into lineages and write ``LABELS`` and Taxometer's input format."""
+    """Convert labels (one per contig, in order) to lineages; write ``LABELS`` and Taxometer's input format."""
     lineages = taxonomy.lineages_of(table)
     number_of: dict[Lineage, int] = {}
     code = np.fromiter((number_of.setdefault(lineage, len(number_of)) for lineage in lineages), np.int64, len(lineages))
     known = np.fromiter((taxonomy.taxid_of(lineage) for lineage in number_of), np.int64, len(number_of))
     own = table.taxid.copy()
     own[list(table.several)] = 0
-    # Columns are made of the distinct lineages: text for each contig would be most of the memory.
+    # Columns are made from the distinct lineages, because text for each contig would need most of the memory.
     ranks = rank_columns(list(number_of)).items()
     columns = {rank: pa.array(names, pa.string()).take(pa.array(code)) for rank, names in ranks}
     taxid = np.where(own > 0, own, known[code])

@@ -1,7 +1,8 @@
-"""Result databases of MMseqs2 as tables and back (github.com/soedinglab/mmseqs2/wiki, "MMseqs2 database format").
+"""Conversion between result databases of MMseqs2 and tables.
 
-A result database holds for each key an entry of lines, such as the targets of a query. Its data are the entries, each
-closed by a zero byte; the text file ``.index`` has key, offset and length for each of them, ``.dbtype`` its kind.
+Format (github.com/soedinglab/mmseqs2/wiki, "MMseqs2 database format"): a result database has for each key an entry of
+lines, for example the targets of a query. The data file has the entries, each followed by a null byte; the text file
+``.index`` has key, offset and length of each entry, ``.dbtype`` the kind of the database.
 """
 
 import mmap
@@ -19,7 +20,7 @@ from genestill.core.programs import run_program
 # Kinds of a database.
 ALIGNMENTS = 5
 CANDIDATES = 7
-# What a line of an alignment without a backtrace holds.
+# Columns of a line of an alignment without backtrace.
 ALIGNMENT_COLUMNS = {
     "target": np.int64,
     "bits": np.int32,
@@ -38,13 +39,13 @@ CANDIDATE_COLUMNS = {"target": np.int64, "score": np.int32, "diagonal": np.int32
 def read_results(
     database: str | Path, columns: Mapping[str, Any], folder: str | Path, threads: int = 1
 ) -> pd.DataFrame:
-    """The lines of a result database in their order, sorted by key: ``key`` and ``columns`` (name -> type).
+    """The lines of a result database in order, sorted by key: ``key`` and ``columns`` (name -> type).
 
     Args:
-        database: whose lines have these columns, separated by tabs.
-        columns: of a line.
-        folder: where the lines wait for a moment.
-        threads: of MMseqs2.
+        database: database whose lines have these columns, separated by tabs.
+        columns: columns of a line.
+        folder: folder for temporary files.
+        threads: number of threads of MMseqs2.
     """
     with scratch_folder(folder, "lines") as scratch:
         lines = scratch.resolve() / "lines.tsv"
@@ -58,13 +59,13 @@ def read_results(
 
 
 def read_index(path: str | Path) -> pd.DataFrame:
-    """The index of a database: columns key and length (of the entry, the zero byte included)."""
+    """The index of a database: columns key and length (of the entry, including the null byte)."""
     names = ["key", "offset", "length"]
     return pd.read_csv(path, sep="\t", header=None, names=names, dtype=np.int64)[["key", "length"]]
 
 
 def read_entries(database: str | Path) -> Iterator[bytes]:
-    """The entries of a database of sequences or headers, in the order of its index.
+    """Yield the entries of a database of sequences or headers, in the order of its index.
 
     Raises `InputError` for a database whose entries are compressed or in several files.
     """
@@ -81,10 +82,10 @@ def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str],
     """Write a database of text entries, one per key.
 
     Args:
-        path: of the data; ``.index`` and ``.dbtype`` are written beside it.
-        keys: in rising order.
-        entries: lines, each with its end; "" for a key without any.
-        kind: of the database.
+        path: path of the data; ``.index`` and ``.dbtype`` are written beside it.
+        keys: keys in ascending order.
+        entries: text of each key: lines with their line ends; "" for a key without lines.
+        kind: kind of the database.
     """
     path, offset = Path(path), 0
     with open(path, "wb") as data, open(f"{path}.index", "w", encoding="ascii") as index:
@@ -97,6 +98,6 @@ def write_results(path: str | Path, keys: Iterable[int], entries: Iterable[str],
 
 
 def lines_by_key(keys: np.ndarray, rows: np.ndarray, lines: list[str]) -> list[str]:
-    """The entry of each of ``keys``: its ``lines``, whose keys are ``rows`` (int64, rising), in their order."""
+    """The entry of each of ``keys``: its ``lines`` in order; ``rows`` (int64, ascending) are the keys of the lines."""
     bounds = np.searchsorted(rows, keys), np.searchsorted(rows, keys, side="right")
     return ["".join(lines[first:last]) for first, last in zip(*bounds, strict=True)]

@@ -1,7 +1,7 @@
-"""The search: MMseqs2 taxonomy (Mirdita et al. 2021, doi 10.1093/bioinformatics/btab184), every parameter pinned.
+"""The search: MMseqs2 taxonomy (Mirdita et al. 2021, doi 10.1093/bioinformatics/btab184), with all parameters set.
 
-The labels are those of ``mmseqs taxonomy`` itself. The evidence comes from the same run: the prefilter's candidates,
-which MMseqs2 aligns for their score only, are aligned once more with the identity kept.
+The labels are those of ``mmseqs taxonomy``. The evidence comes from the same run: MMseqs2 aligns the candidates of the
+prefilter only for their scores, so they are aligned again to get the identities.
 """
 
 from dataclasses import asdict
@@ -38,29 +38,29 @@ def search_contigs(
     output_tsv: str | Path,
     output_summary: str | Path,
 ) -> None:
-    """Label the contigs of ``index`` and keep the evidence.
+    """Label the contigs of ``index`` and write the evidence.
 
     Args:
         contigs: FASTA file.
         index: ``table_schemas.INDEX``.
-        database: MMseqs2 taxonomy database of proteins (the name that ``mmseqs createdb`` was given).
-        taxonomy: folder that ``reference taxonomy`` wrote.
+        database: MMseqs2 taxonomy database of proteins (the name that was given to ``mmseqs createdb``).
+        taxonomy: folder written by ``reference taxonomy``.
         settings: see `SearchSettings`.
-        threads: of MMseqs2.
+        threads: number of threads of MMseqs2.
         output_labels: ``table_schemas.LABELS``, one row per contig of the index, in its order.
         output_hits: ``table_schemas.HITS`` and the columns start, stop (base pairs, 0-based) and strand.
         output_tsv: Taxometer's input format.
         output_summary: JSON: version of MMseqs2, settings, parameters, counts.
 
     Raises:
-        InputError: what `check_database` refuses; no disk space; fewer than two species found.
+        InputError: as `check_database`; not enough disk space; fewer than two species found.
     """
     database = Path(database)
     check_database(database)
     table = read_table(index, table_schemas.INDEX)
     names = read_taxonomy(taxonomy)
     output_labels = Path(output_labels)
-    # Six-frame fragments, their candidates and alignments: about 6 bytes per base of the contigs, measured.
+    # Six-frame fragments, their candidates and alignments were measured to need 6 bytes per base of the contigs.
     require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
     output_labels.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output_labels.parent, "search") as folder:
@@ -88,7 +88,7 @@ def search_contigs(
 
 
 def write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
-    """Write the contigs of the index under their row number: MMseqs2 would take ids like ``sp|P1|X`` apart."""
+    """Write the contigs of the index, named by row number, because MMseqs2 splits ids such as ``sp|P1|X``."""
     row_of = {name: row for row, name in enumerate(ids)}
     written = 0
     with open(path, "w", encoding="ascii") as handle:
@@ -101,7 +101,7 @@ def write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
 
 
 def read_labels(path: Path, ids: list[str]) -> LabelTable:
-    """Read the table of ``mmseqs createtsv``, whose contigs are row numbers, in the order of ``ids``."""
+    """Read the table of ``mmseqs createtsv``, with row numbers as contigs, in the order of ``ids``."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if not text.strip():  # no contig has an open reading frame
         raise InputError(f"none of {len(ids)} contigs has an open reading frame; are these sequences DNA?")
@@ -114,7 +114,7 @@ def read_labels(path: Path, ids: list[str]) -> LabelTable:
 
 
 def classify(database: Path, settings: SearchSettings, threads: int, folder: Path) -> list:
-    """Run ``mmseqs taxonomy`` on ``contigs.fna`` in ``folder``, which keeps what it left; return its parameters."""
+    """Run ``mmseqs taxonomy`` on ``contigs.fna`` in ``folder``, with temporary files kept; return its parameters."""
     run_program(["mmseqs", "createdb", "contigs.fna", "contigs", "--dbtype", 2, "--shuffle", 0, "-v", 1], folder)
     parameters = [
         *("-s", settings.sensitivity, "-k", settings.kmer, "-e", settings.evalue),
@@ -133,15 +133,15 @@ def classify(database: Path, settings: SearchSettings, threads: int, folder: Pat
 
 
 def _align_candidates(database: Path, settings: SearchSettings, threads: int, folder: Path) -> np.ndarray:
-    """Align the candidates that the search left in its folder once more, this time with the identity: hits.tsv.
+    """Align the candidates of the search again, with identities, and write hits.tsv.
 
-    Returns the row of the index for each key of the contig database: int64.
+    Returns the row of the index for each key of the contig database: int64 [keys].
     """
     tmp = (folder / "tmp" / "latest").resolve()
     fragments = tmp / ("orfs_filter" if (tmp / "orfs_filter.dbtype").is_file() else "orfs_aa")
     candidates = next((path.with_suffix("") for path in sorted(tmp.rglob("pref_0.dbtype"))), None)
     if candidates is None:
-        # Another release of MMseqs2 may clear its folder: look for candidates again, at the price of a second search.
+        # Another release of MMseqs2 may delete its temporary files; the candidates are then searched again.
         candidates = folder / "candidates"
         pinned = ["-s", settings.sensitivity, "-k", settings.kmer, "--max-seqs", settings.candidates]
         run_program(["mmseqs", "prefilter", fragments, database, candidates, *pinned, "--threads", threads, "-v", 1])
@@ -154,8 +154,8 @@ def _align_candidates(database: Path, settings: SearchSettings, threads: int, fo
 
 
 def rows_of_keys(database: Path) -> np.ndarray:
-    """For each key of a database of what `write_queries` wrote, its row in the index: int64."""
-    # Keys are row numbers in the order of the file, names are row numbers of the index.
+    """The row in the index for each key of a database made from the file of `write_queries`: int64 [keys]."""
+    # Keys are positions in the file, names are row numbers of the index.
     lookup = pd.read_csv(f"{database}.lookup", sep="\t", header=None, usecols=[0, 1], names=["key", "row"])
     row_of_key = np.empty(len(lookup), np.int64)
     row_of_key[lookup["key"]] = lookup["row"]

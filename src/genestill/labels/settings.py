@@ -17,7 +17,7 @@ class ImportSettings(Settings):
 
 @dataclass(frozen=True)
 class SearchSettings(Settings):
-    """Parameters of ``mmseqs taxonomy``. The defaults are those of release 18, written out so that they stay."""
+    """Parameters of ``mmseqs taxonomy``. The defaults are those of release 18, fixed here for later releases."""
 
     sensitivity: float = setting(2.0, "-s of the search; 1 is fast, 7.5 sensitive.", minimum=1, maximum=8.5)
     kmer: int = setting(

@@ -1,7 +1,7 @@
-"""The proteins of a database: which genome each is of, and which are the same in another release.
+"""The proteins of a database: the genome of each, and the proteins that two releases share.
 
-A protein is the same where the genome (its accession) and the sequence are. Keys and taxids are no names: the next
-release of a database gives others.
+Proteins of two releases are the same if their genome (accession) and sequence are the same. Keys and taxids cannot be
+used, because they change between releases.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Targets:
     """The proteins of a database.
 
     Attributes:
-        table: rows of `TARGETS`, keys rising.
+        table: rows of `TARGETS`, keys ascending.
         lineages: taxid -> lineage.
     """
 
@@ -52,17 +52,17 @@ class Targets:
 
     @property
     def residues(self) -> int:
-        """Of all proteins: the size of the database, which E-values grow with."""
+        """Residues of all proteins, the size of the database; E-values are proportional to it."""
         return int(self.table["residues"].sum())
 
     def by_key(self, name: str) -> np.ndarray:
-        """A column as an array whose places are the keys; 0 where there is no protein."""
+        """A column as an array indexed by key; 0 for keys without a protein."""
         values = np.zeros(int(self.table["target"].max()) + 1, self.table[name].dtype)
         values[self.table["target"]] = self.table[name]
         return values
 
     def write(self, folder: str | Path) -> None:
-        """Write targets.parquet and taxa.parquet, which `read_kept_targets` reads."""
+        """Write targets.parquet and taxa.parquet, for `read_kept_targets`."""
         write_table(Path(folder) / "targets.parquet", self.table, TARGETS)
         taxa = {taxid: format_lineage(lineage) for taxid, lineage in sorted(self.lineages.items())}
         table = pd.DataFrame({"taxid": list(taxa), "lineage": list(taxa.values())})
@@ -70,7 +70,7 @@ class Targets:
 
 
 def read_kept_targets(folder: str | Path) -> Targets:
-    """Read what `Targets.write` wrote."""
+    """Read the files of `Targets.write`."""
     taxa = read_table(Path(folder) / "taxa.parquet", TAXA)
     lineages = {taxid: read_formatted(text) for taxid, text in zip(taxa["taxid"], taxa["lineage"], strict=True)}
     return Targets(read_table(Path(folder) / "targets.parquet", TARGETS), lineages)
@@ -80,10 +80,10 @@ def list_targets(database: str | Path, taxonomy: str | Path, threads: int, folde
     """The proteins of an MMseqs2 taxonomy database.
 
     Args:
-        database: proteins.
-        taxonomy: folder that ``reference taxonomy`` wrote.
-        threads: of MMseqs2.
-        folder: where files wait for a moment.
+        database: protein database.
+        taxonomy: folder written by ``reference taxonomy``.
+        threads: number of threads of MMseqs2.
+        folder: folder for temporary files.
 
     Raises:
         InputError: a database whose entries are compressed or in several files.
@@ -103,7 +103,7 @@ def list_targets(database: str | Path, taxonomy: str | Path, threads: int, folde
 
 
 def _names(database: str | Path) -> Iterator[tuple[str, str]]:
-    """The name of each protein, and its genome: the name before the last ``|``, or the file where there are several."""
+    """The name of each protein, and its genome: the name up to the last ``|``, or the file if there are several."""
     source = Path(f"{database}.source")
     files = [line.split("\t") for line in source.read_text().splitlines()] if source.is_file() else []
     file_of = {}
@@ -129,12 +129,12 @@ def _taxids(database: str | Path, keys: np.ndarray, threads: int, folder: str | 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a new release of a database has of a former one.
+    """The difference between a new and a former release of a database.
 
     Attributes:
         new_key: int64 [former keys], the key of the same protein in the new release; -1 for none, or no protein.
-        added: bool [new keys], whether the former release lacks the protein.
-        share: residues of the new release over those of the former one: what E-values grow by.
+        added: bool [new keys], whether the protein is not in the former release.
+        share: residues of the new release divided by those of the former one, the factor of E-values.
     """
 
     new_key: np.ndarray
@@ -143,7 +143,7 @@ class Difference:
 
 
 def compare_targets(former: Targets, new: Targets) -> Difference:
-    """Which proteins two releases share; of several equal ones of a genome as many as both have."""
+    """Match the proteins of two releases; identical proteins of a genome are matched as often as both have them."""
     tables = []
     for targets in (former, new):
         table = targets.table[["target", "digest"]]
@@ -178,7 +178,7 @@ def count_genomes(former: Targets, new: Targets, difference: Difference) -> dict
 
 
 def new_lineages(former: Targets, new: Targets, difference: Difference) -> dict[Lineage, set[Lineage]]:
-    """For every taxon of the former release (a lineage cut at its rank) the taxa that its proteins are of now."""
+    """Taxon of the former release (a lineage cut at its rank) -> the taxa of its proteins in the new release."""
     table = former.table[difference.new_key[former.table["target"]] >= 0]
     now = new.by_key("taxid")[difference.new_key[table["target"]]]
     pairs = pd.DataFrame({"before": table["taxid"].to_numpy(), "now": now}).drop_duplicates()

@@ -1,4 +1,4 @@
-"""The label tree of a run: what a contig may be called."""
+"""The label tree of a run: the taxa that can be assigned to contigs."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from genestill.core.taxonomy_folder import read_lineages
 def build_label_tree(
     taxonomy: str | Path, labels: str | Path, hits: str | Path | None, output: str | Path, other_children: bool
 ) -> LabelTree:
-    """Write the tree of all lineages that labels name and hits met.
+    """Write the tree of all lineages in the labels and in the hits.
 
-    What neither names has no leaf: of a whole GTDB, nearly all leaves would be species that the sample does not hold.
-    Raises `InputError` if fewer than two species remain: at least two are needed.
+    Other taxa have no leaf: with a whole GTDB, nearly all leaves would be species that are not in the sample. Raises
+    `InputError` for fewer than two species.
     """
     lineages = set(lineages_of(read_table(labels, LABELS)))
     if hits is not None:

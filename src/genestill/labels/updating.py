@@ -1,13 +1,12 @@
-"""A kept search carried over to another release of the database: only the proteins that were added are searched.
+"""Updating a kept search to another release of the database: only the added proteins are searched.
 
-What `kept_search.keep_search` kept is per protein. So the search of the new release is the former one without the
-proteins that were withdrawn, with the keys, taxa and E-values of the new release, and with what a search of the added
-proteins alone finds. MMseqs2 aligns the added proteins with the size of the whole new database, hence with its
-E-values. Where the best target of a fragment is another one now, or where more alignments are needed than are known,
-the fragment is aligned again.
+The results of `kept_search.keep_search` are per protein. The search of the new release is therefore the former one
+without the withdrawn proteins, with the keys, taxa and E-values of the new release, combined with a search of only the
+added proteins. MMseqs2 is given the size of the whole new database for the E-values of the added proteins. A fragment
+is aligned again if its best target has changed, or if more alignments are needed than were stored.
 
-Fragments that the fast filter stopped in the former release, and lets through for an added protein, have candidates
-among the added proteins alone: the former ones with most matching k-mers were not near to them.
+For fragments that did not pass the fast filter in the former release but pass it because of an added protein, only
+added proteins are candidates: the former proteins with most matching k-mers were not similar enough.
 """
 
 import shutil
@@ -69,9 +68,9 @@ from genestill.labels.targets import (
 )
 from genestill.labels.withholding import Reduced, fragments_left, labels_left, withhold
 
-# MMseqs2's own rule for -k 0: words of 7 amino acids for databases with more residues than this, else of 6.
+# The rule of MMseqs2 for -k 0: words of 7 amino acids for databases with more residues than this, else of 6.
 LONG_WORDS = 3_350_000_000
-ALL = 1_000_000  # more candidates than any fragment has
+ALL = 1_000_000  # more than the number of candidates of any fragment
 _FOUND = {"key": np.int64, **ALIGNMENT_COLUMNS, "taxid": np.int64}
 
 
@@ -84,24 +83,23 @@ def update_search(
     threads: int,
     output: str | Path,
 ) -> tuple[Targets, Targets, Difference]:
-    """Write what `keep_search` would keep of the database, given what it kept of a former release.
+    """Write what `keep_search` would write for the database, using its results for a former release.
 
     Args:
-        former: folder that `keep_search`, or this function, wrote.
+        former: folder written by `keep_search` or by this function.
         index: ``table_schemas.INDEX``, of the same contigs.
         database: MMseqs2 taxonomy database of proteins: the new release.
-        taxonomy: folder that ``reference taxonomy`` wrote for it.
-        settings: see `SearchSettings`; those of the former search.
-        threads: of MMseqs2.
-        output: the folder.
+        taxonomy: folder written by ``reference taxonomy`` for the new release.
+        settings: see `SearchSettings`; must be those of the former search.
+        threads: number of threads of MMseqs2.
+        output: the folder to write.
 
     Returns:
-        The proteins of both releases, and what differs.
+        The proteins of both releases, and their difference.
 
     Raises:
-        InputError: the former search is not whole, is of other contigs, was made by another release of MMseqs2 or with
-            other settings, or its database was so much larger or smaller that it does not say enough; what
-            `check_database` refuses; no disk space.
+        InputError: the former search is incomplete, of other contigs, or was made by another release of MMseqs2 or with
+            other settings, or the size of its database differs too much; as `check_database`; not enough disk space.
     """
     former, database = Path(former), Path(database).resolve()
     check_database(database)
@@ -128,7 +126,7 @@ def update_search(
 
 
 def refuse_other_search(former: Path, checksums: pd.Series, index: str | Path, settings: SearchSettings) -> None:
-    """Raise `InputError` unless the kept search is whole, and of these contigs, this MMseqs2 and these settings."""
+    """Raise `InputError` unless the kept search is complete and has these contigs, MMseqs2 version and settings."""
     again = "make it again with genestill labels keep-search"
     if not (former / "settings.json").is_file():
         raise InputError(f"{former}: not a complete kept search (it has no settings.json); {again}")
@@ -191,7 +189,7 @@ class _Update:
         self.common = ["--threads", threads, "-v", 1]
 
     def run(self) -> None:
-        """Write all tables and databases but those of the targets and settings."""
+        """Write all tables and databases except those of the targets and settings."""
         added = np.flatnonzero(self.difference.added)
         self.added = self.folder / "added"
         if len(added):
@@ -212,14 +210,14 @@ class _Update:
 
     def _filter(self, any_added: bool) -> pd.DataFrame:
         """Rows of `FILTERED`."""
-        assert self.kept.filtered is not None  # the search that was kept had the filter
+        assert self.kept.filtered is not None  # the kept search had the filter
         former = self._renamed(self.kept.filtered)
         if not any_added:
             return former
         pinned = SearchSettings(**asdict(self.settings) | {"kmer": self.kmer})
         fragments = self.kept.folder / "fragments"
         found = filter_fragments(fragments, self.added, self.database, pinned, self.threads, self.folder)
-        # Of the former release the rows that are known are the first ones: what is added comes among them, not after.
+        # The stored rows are the first ones of the former release, so added rows may only be inserted between them.
         known = self.kept.filtered.groupby("fragment")["kmers"].agg(["size", "min"])
         near = near_fragments(self.kept.filtered, self.settings)
         ends = (known["size"] < FILTER_HITS) & known.index.isin(near)
@@ -241,7 +239,7 @@ class _Update:
         return rows
 
     def _candidates(self, any_added: bool) -> tuple[pd.DataFrame, np.ndarray]:
-        """Candidates of every fragment (key, target, score, diagonal), best first; and the keys that may have more."""
+        """Candidates of every fragment (key, target, score, diagonal), best first, and the keys that may have more."""
         most = CANDIDATES * self.settings.candidates
         former = read_results(self.kept.folder / "candidates", CANDIDATE_COLUMNS, self.folder, self.threads)
         size = former.groupby("key")["score"].agg(["size", "min"])
@@ -272,7 +270,7 @@ class _Update:
         rows, end = known_rows(order, self._renamed(self.kept.aligned))
         found = self._of_added(rows[rows["added"]], ["align", *limit, "--alignment-mode", 3], None)
         aligned, whole = self._merged(rows, found), np.setdiff1d(end, cut)
-        # Where it is not known how far MMseqs2 goes now, or which target is the best one, it aligns again.
+        # If the end of the alignments or the best target is not known, the fragment is aligned again.
         usual = settings.rejected, settings.accepted
         best, open_ = best_targets(aligned, settings.evalue / LEAST_LEFT, whole, *usual)
         if len(open_):
@@ -294,14 +292,14 @@ class _Update:
             joined = _replaced(joined, again, changed)
             whole = np.union1d(whole, np.setdiff1d(ended, cut))
         write_examined(self.output, "joined", joined, whole)
-        # MMseqs2 went further to find the best target again: where that is not known, it is aligned again for labels.
+        # The best target for labels is searched further: if it is not known, the fragment is aligned again for labels.
         further, unsure = best_targets(aligned, settings.evalue / LEAST_LEFT, whole_aligned, *limits)
         known = np.setdiff1d(np.intersect1d(changed, further.index), unsure)
         write_parts(self.output, pd.concat([best[same], further[known]]).sort_index())
         log_counts("update", {"fragments": len(best), "aligned_again": len(open_), "with_another_best": len(changed)})
 
     def _of_added(self, rows: pd.DataFrame, module: list, best: pd.Series | None) -> pd.DataFrame:
-        """Alignments of added targets; with ``best``, of the best target's part (see ``lcaalign``)."""
+        """Alignments of added targets; with ``best``, alignments of the part of the best target (see ``lcaalign``)."""
         if not len(rows):
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _FOUND.items()})
         lists = rows[["key", "target"]]
@@ -317,7 +315,7 @@ class _Update:
         return found[self.difference.added[found["target"]]]
 
     def _merged(self, rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-        """Rows of `EXAMINED`: those that were known, with the alignments that were ``found`` of added targets."""
+        """Rows of `EXAMINED`: the known rows together with the alignments ``found`` for added targets."""
         spans = [(found["stop"] - found["start"]).abs(), (found["target_stop"] - found["target_start"]).abs()]
         own = found[["key", "target", "evalue", "bits", "identity", "taxid"]].assign(
             alignment_length=np.maximum(*spans) + 1, fragment_length=found["length"]
@@ -344,14 +342,14 @@ class _Update:
 
 
 def places(rows: pd.DataFrame, residues: np.ndarray) -> pd.Series:
-    """The place of each match among those of its fragment, from 0, in MMseqs2's order.
+    """The position of each match among those of its fragment, from 0, in the order of MMseqs2.
 
-    That order is E-value, score, length of the target, key. E-values of four digits that were multiplied differ by less
-    than a score's step, a factor of 1.3, where they are of the same score.
+    The order is E-value, score, length of the target, key. Scaled E-values of four digits differ by less than the
+    factor between two scores (1.3) if their scores are equal.
 
     Args:
         rows: key, target, evalue and bits.
-        residues: length of each target, by key.
+        residues: int [keys], length of each target, by key.
     """
     table = rows[["key", "target", "evalue", "bits"]].sort_values(["key", "evalue"])
     step = (table["key"] != table["key"].shift()) | (table["evalue"] > 1.05 * table["evalue"].shift())
@@ -360,14 +358,14 @@ def places(rows: pd.DataFrame, residues: np.ndarray) -> pd.Series:
 
 
 def known_rows(order: pd.DataFrame, former: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """The candidates of each fragment up to the first whose alignment is neither known nor to be made.
+    """The candidates of each fragment up to the first one whose alignment is unknown.
 
     Args:
-        order: key, target and added, in the order in which candidates are aligned.
-        former: rows of `EXAMINED`, renamed to the new release.
+        order: key, target and added, in the order of alignment.
+        former: rows of `EXAMINED`, with the keys of the new release.
 
     Returns:
-        Rows of ``order`` with the columns of ``former``; and the keys of which no candidate is left.
+        Rows of ``order`` with the columns of ``former``, and the keys all of whose candidates are known.
     """
     table = order.merge(former.rename(columns={"fragment": "key"}), on=["key", "target"], how="left")
     unknown = (table["place"].isna() & ~table["added"]).to_numpy()
@@ -391,22 +389,23 @@ def update_labels(
     threads: int,
     output: str | Path,
 ) -> str:
-    """Labels and hits in a new release of the database, from a search in a former one; and what changed.
+    """Update labels and hits to a new release of the database from a search in a former one, and report the changes.
 
     Args:
-        former: folder with what `keep_search` wrote (``kept``) and ``labels.parquet`` of the former release: the folder
-            ``labels`` of a run, or what this function wrote.
+        former: folder with the files of `keep_search` (in ``kept``) and ``labels.parquet`` of the former release: the
+            folder ``labels`` of a run, or an output of this function.
         index, database, taxonomy, settings, threads: see `update_search`.
-        abundance: ``id`` and one column per sample, for what changed in each; None to count all contigs together.
+        abundance: ``id`` and one column per sample, to count changes in each sample; None to count all contigs
+            together.
         output: folder for ``labels.parquet``, ``labels.tsv`` and ``hits.parquet`` (see `search.search_contigs`), the
-            search to start from next time (``kept``), ``changes.tsv`` (see `changes.count_changes`),
+            kept search for the next update (``kept``), ``changes.tsv`` (see `changes.count_changes`),
             ``changed_contigs.tsv`` (contig, rank, change, reason, before, after) and ``summary.json``.
 
     Returns:
-        What changed and why, as lines for the terminal.
+        The changes and their reasons, as lines for the terminal.
 
     Raises:
-        InputError: what `update_search` refuses; the former labels are of other contigs.
+        InputError: as `update_search`; the former labels are of other contigs.
     """
     former, output, database = Path(former), Path(output), Path(database).resolve()
     if former.resolve() == output.resolve():
@@ -462,7 +461,7 @@ def _lineages_without_added(
     threads: int,
     folder: Path,
 ) -> list[Lineage]:
-    """The lineages of some contigs (rows of the index) in the new release without the proteins that were added."""
+    """The lineages of some contigs (rows of the index) in the new release without the added proteins."""
     with scratch_folder(folder, "without") as scratch:
         keys = targets.table["target"].to_numpy()
         stay = keys[~difference.added[keys]]

@@ -1,9 +1,9 @@
-"""Virtual references: the labels and hits that a kept search gives without some clades.
+"""Virtual references: labels and hits without some clades, from a kept search.
 
-Each step of the search is repeated in memory on what `kept_search.keep_search` kept, without the targets of withheld
-clades and with the E-values of the smaller database. Where that is not enough, because another target is now the best
-one or because alignments are needed that were not made, MMseqs2's ``lcaalign`` aligns the fragment again. Its own
-modules ``lca`` and ``aggregatetaxweights`` make the labels.
+Each step of the search is repeated in memory with the results of `kept_search.keep_search`, without the targets of
+withheld clades and with the E-values of the smaller database. If this is not sufficient, because another target is now
+the best one or because alignments are missing, the fragment is aligned again with ``lcaalign`` of MMseqs2. The labels
+are made by its modules ``lca`` and ``aggregatetaxweights``.
 """
 
 import os
@@ -45,9 +45,9 @@ class Reduced:
     """A database without some clades.
 
     Attributes:
-        database: MMseqs2 database; its keys are those of the whole one.
-        gone: bool [targets], by key.
-        share: of the residues that are left: an E-value of the whole database times it is one of this database.
+        database: MMseqs2 database with the keys of the complete database.
+        gone: bool [targets], withheld targets by key.
+        share: share of the remaining residues; E-values of this database are those of the complete one times the share.
     """
 
     database: Path
@@ -64,15 +64,15 @@ def withhold(
     threads: int,
     output: str | Path,
 ) -> dict[str, int]:
-    """The labels and hits without the sequences of ``clades``: labels.parquet, labels.tsv and hits.parquet.
+    """Write labels and hits without the sequences of ``clades``: labels.parquet, labels.tsv and hits.parquet.
 
     Args:
-        kept: a search that was kept.
+        kept: a kept search.
         index: ``table_schemas.INDEX``, of the same contigs.
         database: the database that was searched.
-        taxonomy: folder that ``reference taxonomy`` wrote.
-        clades: what is withheld: lineages that end at the rank of the clade.
-        threads: of MMseqs2.
+        taxonomy: folder written by ``reference taxonomy``.
+        clades: the withheld clades, as lineages that end at the rank of the clade.
+        threads: number of threads of MMseqs2.
         output: folder for ``table_schemas.LABELS`` (one row per contig of the index, in its order), Taxometer's input
             format, and ``table_schemas.HITS``.
 
@@ -80,7 +80,7 @@ def withhold(
         Counts: clades_withheld, fragments, aligned_again, hits, and those of the labels.
 
     Raises:
-        InputError: a clade that the taxonomy lacks; clades with more than half of the residues.
+        InputError: a clade that is not in the taxonomy; clades with more residues than `LEAST_LEFT` allows.
     """
     names = read_taxonomy(taxonomy)
     ids = read_table(index, table_schemas.INDEX)["id"].tolist()
@@ -115,9 +115,9 @@ def _reduce(database: Path, taxids: list[int], threads: int, folder: Path) -> Re
     left = read_index(folder / "left.index")
     gone[:] = True
     gone[left["key"]] = False
-    # An entry has two bytes more than residues.
+    # The length of an entry is its number of residues plus 2.
     share = (left["length"] - 2).sum() / (whole["length"] - 2).sum()
-    return Reduced(folder.resolve() / "left", gone, float(share))  # "left" itself is a link
+    return Reduced(folder.resolve() / "left", gone, float(share))  # "left" is a link
 
 
 def labels_left(
@@ -129,16 +129,16 @@ def labels_left(
     threads: int,
     folder: Path,
 ) -> tuple[LabelTable, int]:
-    """The labels of contigs from some fragments, in a smaller database; and how many fragments were aligned again.
+    """Labels of contigs from some fragments in a smaller database, and the number of fragments aligned again.
 
     Args:
-        kept: a search that was kept.
-        fragments: those of `fragments_left`, or all of them that are of some contigs.
+        kept: a kept search.
+        fragments: result of `fragments_left`, or all of its rows for some contigs.
         reduced: the smaller database.
-        database: the whole one.
+        database: the complete database.
         ids: the contigs of the index.
-        threads: of MMseqs2.
-        folder: for files of this step.
+        threads: number of threads of MMseqs2.
+        folder: folder for temporary files.
     """
     rows, again = _matches_left(kept, fragments, reduced)
     if len(again):
@@ -149,7 +149,7 @@ def labels_left(
 
 
 def fragments_left(kept: KeptSearch, reduced: Reduced) -> pd.DataFrame:
-    """Those of the fragments that the fast filter lets through."""
+    """The fragments that pass the fast filter."""
     if kept.filtered is None:
         return kept.fragments
     rows = kept.filtered[~reduced.gone[kept.filtered["target"]]].drop_duplicates("fragment")
@@ -160,11 +160,11 @@ def fragments_left(kept: KeptSearch, reduced: Reduced) -> pd.DataFrame:
 
 
 def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -> tuple[pd.DataFrame, np.ndarray]:
-    """What ``lcaalign`` finds in the smaller database, as far as it is known from the whole one.
+    """Results of ``lcaalign`` in the smaller database, as far as they follow from the complete database.
 
     Returns:
-        Rows of `kept_search.EXAMINED` that match, best first for each fragment, E-values of the smaller database; and
-        the keys of the fragments that have to be aligned again.
+        Rows of `kept_search.EXAMINED` that match, best first for each fragment, with E-values of the smaller database;
+        and the keys of the fragments that must be aligned again.
     """
     settings = kept.settings
     keys = fragments["fragment"].to_numpy()
@@ -183,13 +183,13 @@ def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -
 
 
 def _left(rows: pd.DataFrame, keys: Sequence[int], reduced: Reduced) -> pd.DataFrame:
-    """The rows of fragments ``keys`` without targets that are gone, with E-values of the smaller database."""
+    """The rows of fragments ``keys`` without withheld targets, with E-values of the smaller database."""
     rows = rows[rows["fragment"].isin(keys) & ~reduced.gone[rows["target"]]]
     return rows.assign(evalue=rows["evalue"] * reduced.share)
 
 
 def _align_again(kept: KeptSearch, keys: np.ndarray, reduced: Reduced, threads: int, folder: Path) -> pd.DataFrame:
-    """``lcaalign`` of some fragments in the smaller database, best first for each."""
+    """Results of ``lcaalign`` for some fragments in the smaller database, best first for each fragment."""
     settings, common = kept.settings, ["--threads", threads, "-v", 1]
     select_entries(kept.folder / "candidates", keys, folder / "again")
     among = ["--filter-file", f"{reduced.database}.index", "--positive-filter", 1, "--filter-column", 1]
@@ -205,7 +205,7 @@ def _align_again(kept: KeptSearch, keys: np.ndarray, reduced: Reduced, threads: 
 def _vote(
     kept: KeptSearch, fragments: pd.DataFrame, rows: pd.DataFrame, database: Path, threads: int, folder: Path
 ) -> None:
-    """Labels of the contigs from the matches of their fragments: labels.tsv in ``folder``."""
+    """Write labels of the contigs from the matches of their fragments: labels.tsv in ``folder``."""
     settings, common = kept.settings, ["--threads", threads, "-v", 1]
     columns = zip(rows["target"], rows["bits"], rows["identity"], rows["evalue"], strict=True)
     lines = [f"{target}\t{bits}\t{identity:.3f}\t{evalue:.3E}\n" for target, bits, identity, evalue in columns]
@@ -252,22 +252,22 @@ def withhold_each(
     output: str | Path,
     reference: str | None = None,
 ) -> None:
-    """`withhold` for every reference of a community, into ``<output>/<reference>``; with ``reference``, for that one.
+    """`withhold` for every reference of a community, into ``<output>/<reference>``; with ``reference``, for this one.
 
-    A reference that stands, with the same clades and of the same search, is kept; else its folder is replaced, with all
-    that other commands have written there. ``<output>/references.tsv`` says what each of them cost.
+    An existing result with the same clades and search is kept; otherwise its folder is replaced, including files of
+    other commands. ``<output>/references.tsv`` has the cost of each reference.
 
     Args:
-        search: folder that `keep_search` wrote.
+        search: folder written by `keep_search`.
         index, database, taxonomy, threads: see `withhold`.
-        withheld: table that ``reference withheld`` wrote.
-        community: in that table.
-        other_children: of the label tree, label_tree.tsv; see `tree.build_label_tree`.
-        output: a folder with a folder per reference.
-        reference: name of one; None for all.
+        withheld: table written by ``reference withheld``.
+        community: name of the community in that table.
+        other_children: setting of the label tree, label_tree.tsv; see `tree.build_label_tree`.
+        output: a folder with one folder per reference.
+        reference: name of one reference; None for all.
 
     Raises:
-        InputError: the table ``withheld`` has no row for the community; what `withhold` refuses.
+        InputError: the table ``withheld`` has no row for the community; as `withhold`.
     """
     references = references_of(withheld, community, reference)
     kept, rows = read_kept(search), []
@@ -275,7 +275,7 @@ def withhold_each(
         folder, start = Path(output) / one.name, sum(os.times()[:4])
         made_from = {"search": kept.identity, "clades": [";".join(clade) for clade in one.clades]}
         summary = folder / "summary.json"
-        # Written last: where it stands, all is whole.
+        # The last file to be written: if it exists, the result is complete.
         stands = summary.is_file() and read_json(summary)["made_from"] == made_from
         if not stands:
             with folder_aside(folder) as aside:
