@@ -1,1 +1,1 @@
-"""Stage 3: a large pretrained model turns sequences into embeddings, logits and soft labels."""
+"""Stage 3: a large pretrained model computes embeddings, logits and soft labels of sequences."""

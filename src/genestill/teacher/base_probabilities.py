@@ -1,8 +1,8 @@
 """Log-probabilities of A, C, G and T at every base from a language model.
 
 Single-nucleotide models give them directly. A model of k-mers gives a distribution over words of k bases, which is
-marginalised: P(base j is b) is the sum over all words with b at place j. Byte-pair tokens differ in length at one
-place, so their probabilities do not compare base by base; such models are refused.
+marginalised: P(base j is b) is the sum over all words with b at position j. Byte-pair tokens at one position differ in
+length, so their probabilities cannot be compared base by base; such models are refused.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ SMALLEST = 1e-9
 
 
 def token_lengths(teacher: Teacher) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Ids (int64 [v]) and membership (float32 [v, length * 4]) of the tokens of each length that spells bases.
+    """Ids (int64 [v]) and membership (float32 [v, length * 4]) of the tokens of bases, by length.
 
-    Raises `InputError` for a vocabulary that holds anything but single letters and all words of one length.
+    Raises `InputError` unless the vocabulary consists of single letters and all words of one length.
     """
     lengths = {len(token) for token in teacher.tokenizer.vocabulary if token and set(token) <= set("ACGT")}
     groups = {length: teacher.tokenizer.bases_of_tokens(length) for length in sorted(lengths)}
@@ -35,7 +35,7 @@ def token_lengths(teacher: Teacher) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 def marginals(logits, membership):
-    """P(A, C, G, T) at each place, [n, length * 4], from logits [n, v] of the words and their ``membership``."""
+    """P(A, C, G, T) at each position, float [n, length * 4], from logits [n, v] of the words and their membership."""
     import torch
 
     return torch.softmax(logits.float(), dim=-1) @ membership
@@ -44,12 +44,13 @@ def marginals(logits, membership):
 def base_log_probabilities(
     teacher: Teacher, sequences: list[str], windows: list[Window], batch_tokens: int, masked_passes: int = 7
 ) -> list[np.ndarray]:
-    """Natural log-probabilities of A, C, G, T at every base: float32 [length, 4] a sequence.
+    """Natural log-probabilities of A, C, G, T at every base: float32 [length, 4] per sequence.
 
-    Given the place where a token lies, the distribution is over tokens of its length. A causal model predicts a token
-    from those before it in its window; a masked model predicts every token once while it is masked, one in
-    ``masked_passes`` tokens a pass (7: about 15 % masked, as in training). With ``masked_passes`` 0 the logits of the
-    unmasked input are taken. What nothing predicts (the first token of a window without a start token) is 1/4 each.
+    At the position of a token, the distribution is over tokens of its length. A causal model predicts a token from the
+    previous ones in its window; a masked model predicts every token once while it is masked, with one of
+    ``masked_passes`` tokens masked per pass (7: about 15 % masked, as in training). With ``masked_passes`` 0 the logits
+    of the unmasked input are used. Bases that are not predicted (in the first token of a window without a start token)
+    have the probabilities 1/4.
     """
     import torch
 
@@ -97,7 +98,7 @@ def base_log_probabilities(
 
 
 def _predictions(teacher: Teacher, ids, mask, seen, before: int, masked_passes: int):
-    """Logits [b, t, vocabulary]; entry t predicts token t. ``seen`` is the mask as `Teacher.logits` takes it."""
+    """Logits [b, t, vocabulary]; entry t predicts token t. ``seen`` is the mask for `Teacher.logits`."""
     import torch
 
     if teacher.kind == "causal":

@@ -1,8 +1,8 @@
-"""The sanity gate: a teacher that does not read DNA stops the run before anything is built on it.
+"""The check of a teacher: a model that does not read DNA stops the run before its outputs are used.
 
-A model library can give random or wrong weights without a word (GenomeOcean under transformers 5: 8.47 nats per token,
-above ln(4096) = 8.32, where 0.83 was right; genomeocean pull request 8). So two things are measured: the
-language-model loss on known genomes against that of a uniform guess, and whether two loads agree.
+A model library can silently load random or wrong weights (GenomeOcean under transformers 5: 8.47 nats per token, above
+ln(4096) = 8.32, where 0.83 was right; genomeocean pull request 8). Therefore two things are measured: the
+language-model loss on known genomes compared with that of a uniform guess, and whether two loads agree.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,20 +21,20 @@ from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import CheckSettings
 from genestill.teacher.windows import batches, cut_windows, pad
 
-# Beyond both a warning says that the states tell of the token and little else.
+# Above both values, a warning says that the hidden states depend on little else than the token.
 MOST_GROWTH, MOST_OF_TOKENS = 50, 0.7
 STATE_WINDOWS = 16
 
 
 @dataclass(frozen=True)
 class Findings:
-    """loss, unigram_entropy and gc_entropy: nats per token.
+    """Results of the check; loss, unigram_entropy and gc_entropy are in nats per token.
 
-    unigram_entropy is that of the frequencies of single tokens, gc_entropy the loss of a model that knows the GC
-    content of each window and nothing else. agreement: largest difference of logits between two loads. residual_norms:
-    root mean square of the residual stream at the embeddings and after each layer but the last. token_share: share of
-    the variance of the last hidden states that lies between tokens, not within the occurrences of a token: 1 for a
-    model that does not look at the context.
+    unigram_entropy is the entropy of the token frequencies, gc_entropy the loss of a model that only knows the GC
+    content of each window. agreement: largest difference of logits between two loads. residual_norms: root mean square
+    of the residual stream at the embeddings and after each layer except the last. token_share: share of the variance of
+    the last hidden states between tokens, as opposed to between occurrences of the same token: 1 for a model that
+    ignores the context.
     """
 
     loss: float
@@ -62,27 +62,34 @@ def check_teacher(
     dtype: str = "auto",
     strands: str = "both",
 ) -> Findings:
-    """Measure a teacher on known genomes, write the figures to ``output`` (JSON), and stop the run if it fails.
+    """Measure a teacher on known genomes, write the results to ``output`` (JSON), and stop the run if it fails.
 
     The loss is that of the next token (causal), or of 15 % of the tokens while they are masked (masked).
 
     Args:
         folder: the teacher.
         genomes: FASTA files.
+        output: path of the results.
         share: the loss must be below this share of ln(vocabulary); None for `default_share`.
-        windows: number of windows of one context each, at most 4,096 tokens, from random places.
-        seed: of those places.
-        strands: ``both``: windows of either strand; ``one``: as they stand, for transcripts, and in frame for codons.
+        windows: number of windows of one context each, at most 4,096 tokens, from random positions.
+        seed: seed of these positions.
+        device: torch device.
+        dtype: see `load_teacher`.
+        strands: ``both``: windows of either strand; ``one``: only the given strand, for transcripts, and in frame for
+            codons.
+
+    Returns:
+        The results.
 
     Raises:
-        CheckFailed: loss not below the threshold, or two loads that disagree; the figures are then in
-            ``<output>.failed.json`` and ``output`` is not written.
+        CheckFailed: the loss is not below the threshold, or two loads disagree; the results are then in
+            ``<output>.failed.json``, and ``output`` is not written.
     """
     import torch
 
     if share is not None and not 0 < share < 1:
         raise InputError(f"loss share {share}: expected a number between 0 and 1")
-    # Each load after a seed of its own: weights that no file gives would differ.
+    # Each load has a different seed, so that weights that are missing in the files would differ.
     torch.manual_seed(seed)
     teacher = load_teacher(folder, device=device, dtype=dtype)
     generator = np.random.default_rng(seed)
@@ -114,7 +121,7 @@ def check_teacher(
     known = {"teacher": teacher.name, "revision": teacher.revision, "kind": teacher.kind, "dtype": teacher.dtype}
     figures = known | asdict(findings)
     if failures:
-        # Beside the output, never in its place: the output stands for a teacher that passed.
+        # Beside the output and not in its place, because the output means that the teacher passed.
         write_json(Path(output).with_suffix(".failed.json"), figures)
         raise CheckFailed("; ".join(failures))
     write_json(output, figures)
@@ -140,10 +147,11 @@ def check_teacher(
 
 
 def default_share(teacher: Teacher) -> float:
-    """The share of ln(vocabulary) that a working teacher stays below.
+    """The largest share of ln(vocabulary) for the loss of a working teacher.
 
-    Byte-pair tokens differ in frequency, so that GenomeOcean's wrong weights came to 7.80 / 8.32 = 0.94; all words of a
-    k-mer vocabulary are about as frequent, and the best model of bacterial DNA (1.9 bits per base) stays above 0.9.
+    Byte-pair tokens differ in frequency, so that the wrong weights of GenomeOcean had 7.80 / 8.32 = 0.94. The words of
+    a k-mer vocabulary are about equally frequent, so that even the best model of bacterial DNA (1.9 bits per base) is
+    above 0.9.
     """
     return 0.93 if teacher.tokenizer.unit == 1 else 0.98
 
@@ -165,7 +173,7 @@ def _failures(teacher: Teacher, findings: Findings, share: float) -> list[str]:
 
 
 def _loss(teacher: Teacher, windows: list, generator: np.random.Generator):
-    """Mean loss, entropy of the tokens' own frequencies, tokens scored, and the logits of the first window."""
+    """Mean loss, entropy of the token frequencies, number of scored tokens, and the logits of the first window."""
     import torch
 
     tokenizer = teacher.tokenizer
@@ -183,7 +191,7 @@ def _loss(teacher: Teacher, windows: list, generator: np.random.Generator):
             for row, window in enumerate(batch):
                 counts[row, : len(window)] = window.counts
             chosen = (generator.random(ids.shape) < MASKED_FRACTION) & counts
-            assert tokenizer.mask is not None  # a masked model's tokenizer has one
+            assert tokenizer.mask is not None  # the tokenizer of a masked model has a mask token
             inputs, targets = np.where(chosen, tokenizer.mask, ids), np.where(chosen, ids, IGNORED)
         inputs, attention, targets = (
             torch.from_numpy(array).to(teacher.device) for array in (inputs, attention, targets)
@@ -209,7 +217,7 @@ def _logits(teacher: Teacher, windows: list):
 
 
 def _gc_entropy(texts: list[str], windows: list) -> float:
-    """Mean over tokens of known bases of their negative log probability if bases are drawn by the window's GC."""
+    """Mean negative log-probability of tokens of known bases, if bases are drawn with the GC content of the window."""
     total, tokens = 0.0, 0
     for window in windows:
         codes = encode_bases(texts[window.row])
@@ -225,10 +233,10 @@ def _gc_entropy(texts: list[str], windows: list) -> float:
 
 
 def _states(teacher: Teacher, windows: list) -> tuple[list[float], float]:
-    """Root mean square of the residual stream by layer, and the share of variance between tokens in the last states."""
+    """RMS of the residual stream per layer, and the share of variance between tokens in the last states."""
     import torch
 
-    # Few windows tell, and hidden states of all layers are large.
+    # A few windows are sufficient, and hidden states of all layers are large.
     batch = windows[:STATE_WINDOWS]
     ids, attention = (torch.from_numpy(array).to(teacher.device) for array in pad(batch, teacher.tokenizer.pad))
     with torch.inference_mode():
@@ -240,7 +248,7 @@ def _states(teacher: Teacher, windows: list) -> tuple[list[float], float]:
     sums = np.zeros((len(names), last.shape[1]))
     np.add.at(sums, groups, last)
     within = last - (sums / np.bincount(groups)[:, None])[groups]
-    # Divided by the degrees of freedom: a token that occurs once has no variance within.
+    # Divided by the degrees of freedom, because a token that occurs once has no variance within.
     inside = (within**2).sum() / max(1, len(last) - len(names))
     whole = ((last - last.mean(axis=0)) ** 2).sum() / max(1, len(last) - 1)
     return norms, float(1 - inside / max(whole, 1e-30))

@@ -1,7 +1,7 @@
 """Embeddings of whole sequences, embeddings of tokens, and log-probabilities of bases.
 
-Memory is bounded by some chunks of sequences, not by their number: sequences stream in, rows stream out. While the
-model reads one chunk, the next is cut into tokens and the one before is written.
+Sequences are processed in chunks, so memory does not grow with their number. While the model processes one chunk, the
+next one is tokenized and the previous one is written.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,12 +24,12 @@ from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
 
 CHUNK_BASES = 8_000_000
-CHUNK_BYTES = 128_000_000  # of features or probabilities that are computed while as many are written
-FIRST_TOKENS = 512  # what TaxDistill looks at
+CHUNK_BYTES = 128_000_000  # size of the features or probabilities of a chunk; another chunk is written at the same time
+FIRST_TOKENS = 512  # as in TaxDistill
 
 
 def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
-    """The schema of what ``settings`` ask for."""
+    """The schema of the outputs for ``settings``."""
     if settings.representation == "token":
         return table_schemas.token_features(teacher.hidden_size)
     if settings.representation == "base-log-probabilities":
@@ -38,7 +38,7 @@ def output_schema(teacher: Teacher, settings: EmbeddingSettings) -> pa.Schema:
 
 
 def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
-    """Bases of a window: as set, or as many as the context is expected to hold."""
+    """Bases of a window: as set, or the expected number of bases in the context."""
     tokenizer = teacher.tokenizer
     if isinstance(settings.window, int):
         return settings.window
@@ -47,11 +47,11 @@ def window_bases(teacher: Teacher, settings: EmbeddingSettings) -> int:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Windows that go through the model at once.
+    """Windows that are processed together.
 
     positions: their numbers among the windows; ids: int64 [b, t]; mask: int64 [b, t], 1 for tokens, 0 for padding;
     counted: bool [b, t], True for tokens that cover a known base; regions: int64 [b, t], the region of the middle base
-    of every token and -1 for the others (`pooling.REGIONS`), where they are pooled by region.
+    of every token and -1 for other tokens (`pooling.REGIONS`), if they are pooled by region.
     """
 
     positions: np.ndarray
@@ -63,7 +63,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A chunk of sequences, cut into tokens: its windows, their batches, and whether bases were left out."""
+    """A tokenized chunk of sequences: its windows, their batches, and whether bases were left out."""
 
     sequences: list[str]
     windows: list[Window]
@@ -77,7 +77,7 @@ def compute(
     settings: EmbeddingSettings,
     coding: Mapping[str, tuple[int, int]] | None = None,
 ) -> Iterator[pa.Table]:
-    """Yield tables with the rows of ``records`` (id, sequence), in their order; ``coding``: see `unfinished_tables`."""
+    """Yield tables with the rows of ``records`` (id, sequence), in order; ``coding``: see `unfinished_tables`."""
     return (finish() for finish in unfinished_tables(teacher, records, settings, coding))
 
 
@@ -87,10 +87,10 @@ def unfinished_tables(
     settings: EmbeddingSettings,
     coding: Mapping[str, tuple[int, int]] | None = None,
 ) -> Iterator[Callable[[], pa.Table]]:
-    """Yield, for each table of `compute`, a function that waits for what the device still computes and makes the table.
+    """Yield, for each table of `compute`, a function that waits for the computation on the device and makes the table.
 
-    The next chunk of sequences is cut into tokens by another thread meanwhile. Where tokens are pooled by region,
-    ``coding`` gives the coding sequence [start, stop) of an id; of other ids it is the longest open reading frame.
+    Meanwhile, the next chunk of sequences is tokenized by another thread. If tokens are pooled by region, ``coding``
+    gives the coding sequence [start, stop) of an id; for other ids it is the longest open reading frame.
     """
     schema = output_schema(teacher, settings)
     per_base = {
@@ -129,14 +129,14 @@ def _batch_tokens(teacher: Teacher, settings: EmbeddingSettings) -> int:
 
 
 def _regions(sequence: str, coding: tuple[int, int] | None = None) -> np.ndarray:
-    """The region of every base, int64 [bases]."""
+    """The region of every base: int64 [bases]."""
     return region_codes(len(sequence), *(coding or coding_bounds(sequence.upper().replace("U", "T"))))
 
 
 def _prepare(
     teacher: Teacher, sequences: list[str], settings: EmbeddingSettings, regions: list[np.ndarray] | None = None
 ) -> _Prepared:
-    """Cut sequences into windows, and those into padded batches of similar length."""
+    """Cut sequences into windows, and group these in padded batches of similar length."""
     truncated = [False] * len(sequences)
     if settings.window == "first":
         limit = min(FIRST_TOKENS, teacher.context)
@@ -161,7 +161,7 @@ def _prepare(
 
 
 def _regions_of_tokens(window: Window, regions: np.ndarray, teacher: Teacher) -> np.ndarray:
-    """The region of each token's middle base, int64 [t]; -1 for special tokens."""
+    """The region of the middle base of each token: int64 [t]; -1 for special tokens."""
     found = np.full(len(window), -1)
     before = len(teacher.tokenizer.prefix)
     middles = (window.tokens.start + window.tokens.stop) // 2
@@ -170,10 +170,10 @@ def _regions_of_tokens(window: Window, regions: np.ndarray, teacher: Teacher) ->
 
 
 def _forward(teacher: Teacher, prepared: _Prepared, halving: Halving, read: Callable) -> Iterator[tuple]:
-    """Yield (positions, what ``read`` gives) of every batch; ``read`` takes the hidden states float32 [b, t, h], the
-    attention mask, the tokens that count and the regions of tokens or None, all [b, t], and gives a tensor.
+    """Yield (positions, result of ``read``) for every batch. ``read`` gets the hidden states float32 [b, t, h], and the
+    attention mask, the counted tokens and the regions of tokens or None, all [b, t], and returns a tensor.
 
-    The device may still be computing what is yielded: see `copy_back`.
+    The device may still be computing the yielded result: see `copy_back`.
     """
     import torch
 
@@ -191,7 +191,7 @@ def _forward(teacher: Teacher, prepared: _Prepared, halving: Halving, read: Call
 
 
 def _counted(windows: list[Window], shape) -> np.ndarray:
-    """Which tokens of a batch of windows cover a known base, bool [b, t]."""
+    """Which tokens of a batch of windows cover a known base: bool [b, t]."""
     counted = np.zeros(shape, dtype=bool)
     for row, window in enumerate(windows):
         counted[row, : len(window)] = window.counts
@@ -201,16 +201,16 @@ def _counted(windows: list[Window], shape) -> np.ndarray:
 def sequence_embeddings(
     teacher: Teacher, sequences: list[str], settings: EmbeddingSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings of sequences held in memory.
+    """Embeddings of sequences in memory.
 
     Returns:
-        float32 [n, hidden_size] (``concatenated`` and ``regions``: three times as wide; zeros for a sequence without a
-        known base),
-        int32 [n] tokens that count, bool [n] whether bases were left out.
+        float32 [n, hidden_size] (for ``concatenated`` and ``regions`` [n, 3 hidden_size]; zeros for a sequence without
+        a known base),
+        int32 [n] number of counted tokens, bool [n] whether bases were left out.
 
     Raises:
-        CheckFailed: the model gave something that is not a number.
-        InputError: the memory of the device does not hold one window.
+        CheckFailed: an output of the model is not finite.
+        InputError: not even one window fits into the memory of the device.
     """
     halving = Halving("teacher", teacher.device)
     regions = [_regions(sequence) for sequence in sequences] if settings.pooling == "regions" else None
@@ -220,7 +220,7 @@ def sequence_embeddings(
 def _start_pooling(
     teacher: Teacher, prepared: _Prepared, settings: EmbeddingSettings, halving: Halving
 ) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Start what `sequence_embeddings` returns."""
+    """Start the computation of the results of `sequence_embeddings`."""
 
     def read(hidden, mask, counted, regions):
         return pool(hidden, mask, settings.pooling, counted, regions)
@@ -242,7 +242,7 @@ def _start_pooling(
 
 
 def _weights(prepared: _Prepared) -> np.ndarray:
-    """What each window weighs: its known bases, int64 [n]; by region the tokens that count there, int64 [n, 3]."""
+    """Weights of windows: their known bases, int64 [n]; by region the counted tokens in each region, int64 [n, 3]."""
     if not prepared.batches or prepared.batches[0].regions is None:
         return np.array([window.bases for window in prepared.windows], dtype=np.int64)
     weights = np.zeros((len(prepared.windows), len(REGIONS)), dtype=np.int64)
@@ -295,7 +295,7 @@ def _start_token_features(teacher: Teacher, strands: list[_Prepared], settings: 
 
 
 def token_features(teacher: Teacher, prepared: _Prepared, halving: Halving):
-    """Yield (positions, function that gives float16 [b, t, hidden_size]), special tokens before the first left out."""
+    """Yield (positions, function that returns float16 [b, t, hidden_size]), without special tokens at the start."""
     before = len(teacher.tokenizer.prefix)
     yield from _forward(teacher, prepared, halving, lambda hidden, *_: hidden[:, before:].half())
 

@@ -1,4 +1,4 @@
-"""Teachers from the Hugging Face hub: one commit, safetensors only, checksums kept."""
+"""Downloading teachers from the Hugging Face hub: a fixed commit, safetensors only, with checksums."""
 
 import json
 import re
@@ -15,11 +15,13 @@ PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "vocab.txt", 
 
 
 def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revision: str | None = None) -> dict:
-    """Download a named teacher to the folder ``output``; return what is written there as ``teacher.json``.
+    """Download a named teacher to the folder ``output``; return the content of ``teacher.json`` in it.
 
     Args:
-        name: in the registry.
-        revision: commit, tag or branch instead of the registry's; a branch is turned into its commit first.
+        name: name in the registry.
+        output: the folder to write.
+        registry: the table of named teachers.
+        revision: commit, tag or branch instead of the registry's; a branch is resolved to its commit first.
 
     Raises:
         InputError: unknown name; no network, no such revision, or no access; a repository without safetensors.
@@ -31,7 +33,7 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
     with folder_aside(output) as folder:
         try:
             snapshot_download(teacher.repository, revision=commit, local_dir=folder, allow_patterns=PATTERNS)
-        except Exception as error:  # the hub client and the network stack below it have dozens of kinds
+        except Exception as error:  # the hub client and the network libraries raise many types of errors
             raise InputError(_sentence(teacher, commit, error)) from None
         if not list(folder.glob("*.safetensors")):
             raise InputError(f"{teacher.repository}: revision {commit} has no safetensors; pickles are never loaded")
@@ -76,9 +78,9 @@ def _sentence(teacher: NamedTeacher, revision: str, error: Exception) -> str:
 
 
 def teacher_folder(name_or_folder: str | Path, registry: str | Path = REGISTRY) -> Path:
-    """The folder of a teacher given by folder, or by name if it has been fetched to ``teachers/<name>`` before.
+    """The folder of a teacher, given as a folder or as a name that has been fetched to ``teachers/<name>``.
 
-    Raises `InputError` with the command that fetches a known name, or the nearest name for an unknown one.
+    Raises `InputError` with the command that fetches a known name, or with the most similar name for an unknown one.
     """
     path = Path(name_or_folder)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""The genomes that a teacher is pretrained or checked on."""
+"""The genomes for pretraining and checking teachers."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from genestill.core.tables import read_tsv
 
 
 def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> list[Path]:
-    """FASTA files named by ``paths``: each a FASTA file, or a ``.tsv`` table with a column ``file``.
+    """FASTA files from ``paths``: each is a FASTA file, or a ``.tsv`` table with a column ``file``.
 
-    Files of a table lie in ``folder``, by default the table's own.
+    Files of a table are relative to ``folder``, by default the folder of the table.
     """
     files = []
     for path in map(Path, paths):
@@ -25,11 +25,11 @@ def genome_files(paths: list[str | Path], folder: str | Path | None = None) -> l
     return files
 
 
-MANY = 100  # sequences, of which some are held out whole
+MANY = 100  # number of sequences from which complete sequences are held out
 
 
 class Genomes:
-    """Sequences held in memory, from which windows are drawn at random, in proportion to length."""
+    """Sequences in memory, from which windows are drawn at random, in proportion to length."""
 
     def __init__(self, sequences: list[str]):
         self.sequences = sequences
@@ -44,9 +44,10 @@ class Genomes:
         return cls(sequences)
 
     def split(self, share: float, seed: int, shortest: int = 100) -> tuple["Genomes", "Genomes | None"]:
-        """What is learnt from, and ``share`` of the bases that is not: whole sequences where there are many, else ends.
+        """Training sequences, and held-out ones with ``share`` of the bases.
 
-        The second is None where ``share`` is 0, or less than ``shortest`` bases of every sequence.
+        Complete sequences are held out if there are many, otherwise the end of each sequence. The second result is None
+        if ``share`` is 0, or less than ``shortest`` bases of every sequence.
         """
         if share and len(self.sequences) >= MANY:
             order = np.random.default_rng([seed, 2]).permutation(len(self.sequences))
@@ -63,18 +64,18 @@ class Genomes:
 
     @property
     def bases(self) -> int:
-        """Bases in all."""
+        """Total number of bases."""
         return int(self._ends[-1])
 
     def draw(
         self, generator: np.random.Generator, length: int, count: int, strands: str = "both", unit: int = 1
     ) -> list[str]:
-        """``count`` windows of ``length`` bases (whole sequences where those are shorter).
+        """Draw ``count`` windows of ``length`` bases (whole sequences if they are shorter).
 
         Args:
-            generator: of the draws.
-            length, count: of the windows.
-            strands: ``both``, or ``one`` for sequences whose sense is known.
+            generator: random number generator.
+            length, count: length and number of the windows.
+            strands: ``both``, or ``one`` for sequences with a known strand.
             unit: with ``one``, windows start at a multiple of this; 3 keeps coding sequences in frame.
         """
         windows = []

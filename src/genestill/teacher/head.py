@@ -1,4 +1,4 @@
-"""A light head on frozen embeddings: soft labels over the label tree."""
+"""A linear head on frozen embeddings: soft labels over the label tree."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,33 +22,33 @@ from genestill.core.training.optimizer import AdamW, RowAdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 
 STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 512, 3e-3, 1e-2
-MOST_SEGMENTS = 8192  # beyond them, a step sees a sample
-SAMPLED, LISTED = 2048, 64  # segments that all examples of a step share; segments of a label
+MOST_SEGMENTS = 8192  # above this number, a step uses a sample of the segments
+SAMPLED, LISTED = 2048, 64  # sampled segments for all examples of a step; sampled segments of a label
 
 
 def soft_labels(
     embeddings: Iterable[np.ndarray], nodes: np.ndarray, tree: LabelTree, folds: int, seed: int, device="cpu"
 ) -> Iterator[np.ndarray]:
-    """Soft labels of all sequences from linear heads that never saw their labels (cross-fitting).
+    """Soft labels of all sequences from linear heads that were not trained on their labels (cross-fitting).
 
-    A head overfits the noise of its own training labels. So the sequences are dealt into
-    ``folds`` parts; the soft labels of a part come from a head trained on the others. What is held in memory grows
-    with the number of examples that a head is shown (`STEPS` x `BATCH` at most), not with that of the sequences.
+    A head overfits the noise of its training labels. Therefore the sequences are divided into ``folds`` parts, and the
+    soft labels of a part come from a head trained on the others. Memory grows with the number of training examples of
+    a head (`STEPS` x `BATCH` at most), not with the number of sequences.
 
     Args:
-        embeddings: blocks, float32 [some, size] each, that together are the embeddings of the n sequences; gone
-            through once for every head and twice more.
-        nodes: int64 [n], node of the label tree that each sequence is labelled with; 0 (the root): no label.
+        embeddings: blocks, float32 [some, size] each, of the embeddings of the n sequences; iterated once per head and
+            twice more.
+        nodes: int64 [n], node of the label tree of each sequence's label; 0 (the root): no label.
         tree: the label tree.
-        folds: number of parts; 1 trains one head on everything and asks it about everything.
-        seed: of the deal and the heads.
-        device: where the heads are trained.
+        folds: number of parts; with 1, one head is trained on all sequences and applied to all.
+        seed: seed of the division and of the heads.
+        device: torch device for training.
 
     Yields:
-        float32 [some, leaves], rows sum to one: block after block, cut where it would be large (`memory.row_blocks`).
+        float32 [some, leaves], rows sum to one; large blocks are divided (`memory.row_blocks`).
 
     Raises:
-        CheckFailed: a head's loss is not a number.
+        CheckFailed: the loss of a head is not finite.
     """
     fold = np.random.default_rng(seed).permutation(len(nodes)) % folds
     mean, scale = _mean_and_scale(embeddings)
@@ -73,15 +73,15 @@ def soft_labels(
 
 
 class Segments:
-    """Neighbouring leaves that no label tells apart: a head has one output for them all.
+    """Groups of consecutive leaves that no label distinguishes: a head has one output per group.
 
-    Every label holds all leaves of a segment or none, so leaves of a segment would have the same gradients in every
-    step, and the same weights: the head is the same as one with an output per leaf, and its size follows from what is
-    labelled.
+    Every label contains all leaves of a segment or none. With one output per leaf, the leaves of a segment would have
+    the same gradients in every step and therefore the same weights. So the result is the same, and the size of the
+    head depends on the labels.
 
     Attributes:
-        size: int64 [s], leaves of each segment.
-        start, stop: int64, segments of each node of the tree that is a label; 0 for other nodes.
+        size: int64 [s], number of leaves of each segment.
+        start, stop: int64 [nodes], range of the segments of each node that is a label; 0 for other nodes.
     """
 
     def __init__(self, nodes: np.ndarray, tree: LabelTree, device: torch.device | str):
@@ -97,13 +97,13 @@ class Segments:
         return len(self.size)
 
     def leaf_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits of the segments [b, s] as probabilities of the leaves: float32 [b, leaves]."""
+        """Convert logits of the segments [b, s] to probabilities of the leaves: float32 [b, leaves]."""
         return torch.softmax(logits[:, self.of_leaf], dim=1)
 
     def loss(self, logits: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """-log of the probability of the label ``nodes`` [b], from logits of all segments [b, s]: float32 [b]."""
         logits = logits + torch.log(self.size)
-        # Nearly all labels hold few segments, so that only the sum over all of them goes through the whole array.
+        # Nearly all labels have few segments, so only the sum over all segments needs the whole array.
         start, count = self.start[nodes], (self.stop - self.start)[nodes]
         owner = torch.repeat_interleave(torch.arange(len(nodes), device=logits.device), count)
         segment = torch.arange(len(owner), device=logits.device) - (count.cumsum(0) - count - start)[owner]
@@ -112,7 +112,7 @@ class Segments:
         return -torch.log(torch.zeros_like(total).index_add(0, owner, shares).clamp(SMALLEST_PROBABILITY, 1.0))
 
     def draw(self, nodes: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
-        """Random numbers of a step with the labels ``nodes`` [b]: which segments `sampled_loss` looks at."""
+        """Random numbers of a step with the labels ``nodes`` [b]: the segments for `sampled_loss`."""
         sample, times = np.unique(random.integers(len(self), size=SAMPLED), return_counts=True)
         drawn = random.random((len(nodes), LISTED), dtype=np.float32)
         return {"drawn": drawn, "sample": sample, "times": times}
@@ -122,12 +122,12 @@ class Segments:
     ) -> torch.Tensor:
         """An estimate of the mean `loss` from the segments of the labels and `SAMPLED` others.
 
-        Of a label with more than `LISTED` segments as many are drawn. Each segment that is drawn stands for as many as
-        were to be drawn from, over as many as were drawn.
+        For a label with more than `LISTED` segments, this many are drawn. Each drawn segment is weighted by the inverse
+        of the share that was drawn.
 
         Args:
-            batch: inputs float32 [b, size], targets int64 [b] (nodes of the tree), and what `draw` gave.
-            take: from the segments that take part to their rows of weight and bias (`RowAdamW.take`).
+            batch: inputs float32 [b, size], targets int64 [b] (nodes of the tree), and the result of `draw`.
+            take: function from segments to their rows of weight and bias (`RowAdamW.take`).
         """
         inputs, nodes, sample, times = (batch[name] for name in ("inputs", "targets", "sample", "times"))
         start, count = self.start[nodes], (self.stop - self.start)[nodes]
@@ -140,7 +140,7 @@ class Segments:
         weight, bias = take(rows)
         logits = inputs @ weight.T + bias + torch.log(self.size[rows])
         inside = logits.gather(1, place[len(sample) :].view(own.shape)) + torch.log(own_weight)
-        # Each row leaves out of the sample what its own label holds.
+        # The segments of a row's label are excluded from the sample for this row.
         held = (sample >= start[:, None]) & (sample < (start + count)[:, None])
         shared = logits[:, place[: len(sample)]] + torch.log(times * (len(self) / SAMPLED))
         outside = shared.masked_fill(held, -torch.inf)
@@ -173,7 +173,7 @@ def _train_head(
     drawn = np.stack([torch.randint(len(shown), (batch,), generator=generator).numpy() for _ in range(STEPS)])
     needed, drawn = np.unique(shown[drawn], return_inverse=True)
     drawn = drawn.reshape(STEPS, batch)
-    # Shards hold float16: kept so, examples take half the memory.
+    # Shards are float16; examples are kept in this type to halve the memory.
     examples = chosen_rows((block.astype(np.float16) for block in embeddings), needed)
     targets = nodes[needed].astype(np.int64)
 
@@ -191,7 +191,7 @@ def _train_head(
             return segments.sampled_loss(batch, rows_of_head.take), {}
         return segments.loss(head(batch["inputs"]), batch["targets"]).mean(), {}
 
-    # The step after the last one would be at a rate of 0.
+    # The learning rate would be 0 at the step after the last one.
     schedule = Schedule(STEPS + 1, LEARNING_RATE, warm_up=0.0)
     groups = parameter_groups(head, schedule.rate, WEIGHT_DECAY)
     rows_of_head = RowAdamW(groups) if sampled else None
@@ -210,7 +210,7 @@ def make_soft_labels(
     output: str | Path,
     output_predictions: str | Path | None,
 ) -> None:
-    """Read shards of embeddings and labels, and write soft labels and, if asked for, the heads' own predictions."""
+    """Read shards of embeddings and labels; write soft labels and, if requested, the predictions of the heads."""
     give_back_large_arrays()
     label_tree = LabelTree.load(tree)
     table = read_table(labels, LABELS)

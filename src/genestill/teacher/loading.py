@@ -1,6 +1,6 @@
-"""Open a pretrained model folder, or say in a sentence why it cannot be opened.
+"""Opening a folder of a pretrained model, with errors that say why it cannot be opened.
 
-Weights are read from safetensors only, code from this program only: no pickle, no ``trust_remote_code``.
+Weights are read only from safetensors, and only code of this program is used: no pickle, no ``trust_remote_code``.
 """
 
 import functools
@@ -19,21 +19,22 @@ from genestill.core.tokenization import Tokenizer, load_tokenizer
 if TYPE_CHECKING:
     import torch
 
-# What a model of unknown context is given: attention grows with the square of the window.
+# Used for a model of unknown context; the cost of attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
 LEAST_CONTEXT = 8  # tokens of one input, special ones included
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
-# Models in which no token ever sees one behind it, whatever else their configuration says.
+# Models in which attention is always causal, independent of their configuration.
 ONLY_BACKWARD = ("gpt2", "gpt_neox", "llama", "mistral", "mixtral", "qwen2", "qwen3")
 CONTACTS = "esm.contact_head.regression.weight"
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model on its device, in evaluation mode, with what must be recorded beside its outputs.
+    """A model on its device, in evaluation mode, with the values that are recorded with its outputs.
 
-    kind: "causal" or "masked"; layers: number of layers of the whole model; layer: the hidden state that `hidden`
-    gives, 0 for the embedding layer to ``layers`` for the last; context: tokens of one input, special ones included.
+    kind: "causal" or "masked"; layers: number of layers of the whole model; layer: the hidden state returned by
+    `hidden`, from 0 for the embedding layer to ``layers`` for the last; context: maximum number of tokens of one input,
+    including special ones.
     """
 
     model: Any
@@ -50,14 +51,14 @@ class Teacher:
     description: dict = field(default_factory=dict)
 
     def must_see(self, mask: np.ndarray) -> bool:
-        """Whether the model needs an attention mask [b, t] whose padding is on the right; without one it is faster.
+        """Whether the model needs an attention mask [b, t] with padding on the right; it is faster without one.
 
-        Not where nothing is padded, nor where no token sees one behind it: what it says of padding is never read.
+        A mask is not needed without padding, or if attention is causal: outputs at the padding are never used.
         """
         return not (self.model.config.model_type in ONLY_BACKWARD or mask.all())
 
     def hidden(self, ids, mask):
-        """Hidden states [b, t, hidden_size] of layer ``layer`` for ids [b, t] on the device.
+        """Hidden states, float [b, t, hidden_size], of layer ``layer`` for ids, int64 [b, t], on the device.
 
         ``mask`` is the attention mask [b, t], or None: see `must_see`.
         """
@@ -67,7 +68,7 @@ class Teacher:
         return states.hidden_states[self.layer]
 
     def logits(self, ids, mask):
-        """Logits [b, t, vocabulary] of the language-model head; ``mask`` as for `hidden`."""
+        """Logits, float [b, t, vocabulary], of the language-model head; ``mask`` as for `hidden`."""
         return self.model(ids, attention_mask=mask, **self._no_cache).logits
 
     @property
@@ -76,7 +77,7 @@ class Teacher:
 
 
 def resolve_layer(layer: int | str, layers: int) -> int:
-    """Turn ``layer`` ("middle", or an index from the end if negative: -1 is the last) into 0 to ``layers``."""
+    """Convert ``layer`` ("middle", or an index; negative ones count from the end) to a number from 0 to ``layers``."""
     if layer == "middle":
         return layers // 2
     try:
@@ -95,12 +96,15 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
     Args:
         folder: Hugging Face folder: config.json, safetensors, tokenizer.json or vocab.txt.
         device: torch device.
-        dtype: float32, bfloat16, float16 or auto (bfloat16 on CUDA, float32 elsewhere).
-        layer: the hidden state wanted; layers above it are not even loaded, and then `logits` must not be used.
+        dtype: float32, bfloat16, float16 or auto (bfloat16 on CUDA, float32 on other devices).
+        layer: the required hidden state; layers above it are not loaded, and `logits` must not be used then.
+
+    Returns:
+        The model.
 
     Raises:
-        InputError: a folder without weights, without tokenizer, with weights cut short or tensors missing, of an
-            architecture that needs downloaded code, or that is no language model.
+        InputError: a folder without weights or tokenizer, truncated weights or missing tensors, an architecture that
+            needs downloaded code, or a model that is not a language model.
     """
     import torch
 
@@ -112,7 +116,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
     _require_heads(folder, config, files)
     wanted = resolve_layer(layer, layers)
     if wanted < layers:
-        # One layer more than wanted: transformers gives the last state only after the final norm.
+        # One layer more than required, because transformers returns the last state only after the final normalisation.
         config.num_hidden_layers = wanted + 1
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[: wanted + 1]
@@ -120,7 +124,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
         dtype = "bfloat16" if torch.device(device).type == "cuda" else "float32"
     model_class = _model_class(config, kind, files)
     left = functools.partial(_may_be_left, lowest=config.num_hidden_layers, layers=layers)
-    # ESM's contact head is never used, cannot fit where layers are left out, and was looked at by `_require_heads`.
+    # ESM's contact head is not used, has another shape if layers are left out, and was checked by `_require_heads`.
     model = open_whole(
         model_class, folder, skipped=CONTACTS, may_be_left=left, config=config, dtype=getattr(torch, dtype)
     )
@@ -147,7 +151,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
 
 
 def describe(folder: str | Path) -> dict:
-    """What ``teacher.json`` says of a model folder; empty for one that was neither fetched nor pretrained here."""
+    """The content of ``teacher.json`` of a model folder; empty if it was neither fetched nor pretrained here."""
     file = Path(folder) / DESCRIPTION
     found = read_json(file) if file.is_file() else {}
     if not isinstance(found, dict):
@@ -166,9 +170,9 @@ def _are_names(values) -> bool:
 
 
 def _commit_of(folder: Path) -> str | None:
-    """The commit of a folder that the hub's own client downloaded, by the traces it leaves; None if there are none.
+    """The commit of a folder that was downloaded by the hub's client, from its path or files; None if not found.
 
-    Those are ``<cache>/models--…/snapshots/<commit>``, or a first line beside the files of ``--local-dir``.
+    These are ``<cache>/models--…/snapshots/<commit>``, or a first line beside the files of ``--local-dir``.
     """
     trace = folder / ".cache" / "huggingface" / "download" / "config.json.metadata"
     told = trace.read_text(encoding="utf-8").split("\n", 1)[0] if trace.is_file() else folder.resolve().name
@@ -176,7 +180,7 @@ def _commit_of(folder: Path) -> str | None:
 
 
 def weights_checksum(files: list[Path]) -> str:
-    """First 16 hex digits of the SHA-256 of one weights file, or of the checksums of several in name order."""
+    """First 16 hex digits of the SHA-256 of the weights file, or of the checksums of several files in name order."""
     import hashlib
 
     sums = [sha256_of(file) for file in sorted(files)]
@@ -206,7 +210,7 @@ def _read_config(folder: Path):
         )
     try:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False), kind
-    except Exception as error:  # transformers checks settings in dozens of ways
+    except Exception as error:  # transformers raises many types of errors for invalid settings
         raise InputError(
             f"{folder}/config.json: model type {settings.get('model_type')!r} is unknown to transformers "
             f"{transformers.__version__} or its settings are wrong, and code that comes with a model is never run "
@@ -251,12 +255,12 @@ def _layers(config, folder: Path) -> int:
 
 
 def _require_heads(folder: Path, config, files: list[Path]) -> None:
-    """ESM's contact head, a weight a layer and attention head, alone tells of wrong heads or too few layers."""
+    """Check ESM's contact head (one weight per layer and head), which shows a wrong number of heads or layers."""
     from safetensors import safe_open
 
     for file in files:
         with safe_open(file, framework="numpy") as tensors:
-            if CONTACTS in tensors.keys():  # noqa: SIM118 - a safetensors handle is no dict
+            if CONTACTS in tensors.keys():  # noqa: SIM118 - a safetensors handle is not a dict
                 weights = tensors.get_slice(CONTACTS).get_shape()[-1]
                 if weights != config.num_hidden_layers * config.num_attention_heads:
                     raise InputError(
@@ -285,6 +289,6 @@ def _model_class(config, kind: str, files: list[Path]):
 
 
 def _may_be_left(name: str, lowest: int, layers: int) -> bool:
-    """Tensors of layers from ``lowest`` to ``layers``, which are not asked for; and what is no weight of a layer."""
+    """Whether a tensor belongs to a layer from ``lowest`` to ``layers``, which is not needed, or to no layer."""
     number = re.search(r"\.(\d+)\.", name)
     return number is None or lowest <= int(number[1]) < layers or name.endswith(("inv_freq", "position_ids"))

@@ -1,12 +1,12 @@
-"""Pretrain a teacher in miniature, in the architecture and with the tokenizer type of a large one.
+"""Pretraining a small teacher, with the architecture and the tokenizer type of a large one.
 
-Runs resume where they were killed: batches are drawn from (seed, step), so a resumed run sees what an uninterrupted
-one would have seen.
+Interrupted runs can be resumed: batches depend only on (seed, step), so a resumed run uses the same batches as one
+without interruption.
 
-Rows shorter than the longest of their batch (short contigs, transcripts) are packed, several to a block, where that
-saves enough padding. A mask keeps attention within a row, for causal and masked models alike; positions go on, since
-rotary ones are relative. So the loss of a step is that of the padded batch. Where nearly all rows are full, as with
-whole genomes, nothing is packed and no mask is read.
+Rows shorter than the longest of their batch (short contigs, transcripts) are packed, several per block, if this saves
+enough padding. A mask limits attention to a row, for causal and masked models; positions are not reset, because rotary
+positions are relative. So the loss of a step is the same as with padding. If nearly all rows have full length, as with
+whole genomes, nothing is packed and no mask is used.
 """
 
 import json
@@ -36,8 +36,8 @@ from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
 
 LAST_RATE, WEIGHT_DECAY, BETAS = 0.1, 0.1, (0.9, 0.95)
-HELD_OUT_BATCHES, READINGS = 4, 10  # of the loss on what is held out
-MOST_PACKED = 0.8  # share of the padded size up to which packing pays for its mask
+HELD_OUT_BATCHES, READINGS = 4, 10  # batches for the held-out loss, and how often it is measured
+MOST_PACKED = 0.8  # packing is used below this share of the padded size; otherwise its mask costs more than it saves
 
 
 def pretrain(
@@ -50,14 +50,14 @@ def pretrain(
 ) -> float:
     """Pretrain a teacher on FASTA files and write a Hugging Face folder with ``training.tsv`` and ``teacher.json``.
 
-    Progress is kept in ``<output>.checkpoint`` and removed at the end; a run that finds it there, with the same
-    settings and genomes, goes on from it. ``compiled``: see `compile_on_gpu`.
+    The state is stored in ``<output>.checkpoint``, which is removed at the end; a run with the same settings and
+    genomes continues from it. ``compiled``: see `compile_on_gpu`.
 
     Returns:
         Mean loss of the last tenth of the steps, in nats per token.
 
     Raises:
-        CheckFailed: the loss is no longer a number; the checkpoint before that is kept.
+        CheckFailed: the loss is not finite; the checkpoint before this step is kept.
         InputError: the checkpoint is damaged, or was made with other settings or genomes.
     """
     output = Path(output)
@@ -96,7 +96,7 @@ def pretrain(
 
 
 def shrink_residual_projections(model, layers: int) -> None:
-    """Divide the weights whose products are added to the residual stream by the root of twice the number of layers."""
+    """Divide the weights that write to the residual stream by the root of twice the number of layers."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith(("output.dense.weight", "o_proj.weight", "down_proj.weight")):
@@ -107,7 +107,7 @@ def shrink_residual_projections(model, layers: int) -> None:
 def held_out_loss(
     model, tokenizer: Tokenizer, words: np.ndarray, held: Genomes, settings: PretrainingSettings
 ) -> float:
-    """Nats per scored token on windows of genomes that training does not see; the same windows at every call."""
+    """Nats per scored token on windows of held-out genomes; the same windows in every call."""
     model.eval()
     full, device = replace(settings, lengths="full", seed=settings.seed + 1), next(model.parameters()).device
     losses, weights = [], []
@@ -122,15 +122,16 @@ def held_out_loss(
 def _draw(
     tokenizer: Tokenizer, words: np.ndarray, corpus: Genomes, settings: PretrainingSettings, step: int, parts: int = 1
 ) -> list[Batch]:
-    """The batches of a step, one for each part of its rows; all is drawn from (seed, step).
+    """The batches of a step, one for each part of its rows; they depend only on (seed, step).
 
-    ``inputs`` is int64 [rows, tokens]; ``places`` int64 [scored] are where the loss is taken, in the flattened inputs,
-    and ``targets`` int64 [scored] are the tokens there. ``attention``, like ``inputs``, is there only where the model
-    would see padding. A packed batch has blocks instead of rows and, like ``inputs``, ``windows``: which window a token
-    is of, -1 at padding. For a causal model it has ``positions`` as well, those of tokens in their windows.
+    ``inputs`` is int64 [rows, tokens]; ``places``, int64 [scored], are the positions of the loss in the flattened
+    inputs, and ``targets``, int64 [scored], the tokens there. ``attention``, with the shape of ``inputs``, is only
+    given if padding would affect the model. A packed batch has blocks instead of rows and, with the shape of
+    ``inputs``, ``windows``: the number of the window of each token, -1 at padding. For a causal model it also has
+    ``positions``, the positions of tokens in their windows.
     """
     generator = np.random.default_rng([settings.seed, 1, step])
-    # Byte-pair tokens vary in length: with a quarter more bases than expected, most windows fill the context.
+    # Byte-pair tokens vary in length; with a quarter more bases than expected, most windows fill the context.
     spare = 5 if tokenizer.unit == 1 else 4
     bases = settings.context * tokenizer.bases_per_token * spare // 4
     if settings.lengths == "varied" and generator.random() < 0.5:
@@ -147,7 +148,7 @@ def _draw(
     if causal:
         targets = causal_targets(inputs, attention)
     else:
-        assert tokenizer.mask is not None  # a masked model's tokenizer has one
+        assert tokenizer.mask is not None  # the tokenizer of a masked model has a mask token
         inputs, targets = mask_tokens(inputs, np.isin(inputs, words), tokenizer.mask, words, generator)
     found = []
     for rows in cut_rows(np.arange(len(ids)), parts):
@@ -157,7 +158,7 @@ def _draw(
             arrays = _packed(arrays, lengths[rows], blocks, tokenizer.pad)
             if not causal:
                 del arrays["positions"]
-        # A causal model never looks at the padding, which is on the right.
+        # In a causal model, padding on the right has no effect.
         elif not (causal or attention[rows].all()):
             arrays["attention"] = attention[rows]
         asked = arrays.pop("targets").ravel()
@@ -187,20 +188,20 @@ def _packed(
 
 def _loss(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
     states = _states(model, batch)
-    # The head sees scored tokens only: with 15 % masked that is most of a small model's time.
+    # The head is applied only to scored tokens; for a small model, it would otherwise take most of the time.
     logits = model.lm_head(states.flatten(0, 1)[batch["places"]])
     return cross_entropy(logits.float(), batch["targets"]), {}
 
 
 def _states(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The last hidden states [rows or blocks, tokens, hidden]."""
+    """The last hidden states, float [rows or blocks, tokens, hidden]."""
     if "windows" not in batch:
         return model.base_model(batch["inputs"], attention_mask=batch.get("attention")).last_hidden_state
     windows, positions = batch["windows"], batch.get("positions")
     seen = windows[:, None, :, None] == windows[:, None, None, :]
     if positions is not None:
         seen = seen & (positions[:, None, :, None] >= positions[:, None, None, :])
-    # A mask of [blocks, 1, tokens, tokens] is taken as it is; ESM's embedding takes none of that shape.
+    # A mask [blocks, 1, tokens, tokens] is used unchanged; ESM's embedding accepts no mask of this shape.
     embedded = model.get_input_embeddings()(batch["inputs"])
     return model.base_model(inputs_embeds=embedded, attention_mask=seen).last_hidden_state
 

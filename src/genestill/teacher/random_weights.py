@@ -1,7 +1,6 @@
-"""A teacher that learnt nothing: the architecture and the tokenizer of another, with random weights.
+"""A teacher without training: the architecture and the tokenizer of another teacher, with random weights.
 
-A student that is distilled from it differs from one that is distilled from the teacher itself in what the teacher
-knows, and in nothing else.
+Students distilled from the two teachers differ only in the knowledge of the teacher.
 """
 
 import json
@@ -18,7 +17,7 @@ TOKENIZER_FILES = (
 
 
 def randomise(folder: str | Path, output: str | Path, seed: int) -> None:
-    """Write a model folder like ``folder`` whose weights are drawn again, as its architecture initialises them.
+    """Write a model folder like ``folder`` with new random weights, as initialised by its architecture.
 
     Raises:
         InputError: as `load_teacher`.

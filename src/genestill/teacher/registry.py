@@ -13,11 +13,11 @@ REGISTRY = workflow_root() / "resources" / "teachers.yaml"
 
 @dataclass(frozen=True)
 class NamedTeacher:
-    """One row of the registry.
+    """One entry of the registry.
 
-    repository, revision: of the Hugging Face hub; a revision that is a branch is turned into a commit when fetched,
-    and ``revision_checked`` says whether anyone has looked. context: tokens of one input. layer, pooling: recommended.
-    loadable: whether `load_teacher` opens it; if not, ``note`` says why.
+    repository, revision: on the Hugging Face hub; a revision that is a branch is resolved to a commit when fetched, and
+    ``revision_checked`` says whether the revision was checked. context: tokens of one input. layer, pooling:
+    recommended. loadable: whether `load_teacher` can open it; if not, ``note`` gives the reason.
     """
 
     name: str
@@ -36,7 +36,7 @@ class NamedTeacher:
 
 
 def read_registry(path: str | Path = REGISTRY) -> dict[str, NamedTeacher]:
-    """Read the table of named teachers; raise `InputError` if an entry lacks a field or has one too many."""
+    """Read the table of named teachers; raise `InputError` if an entry has a missing or an unknown field."""
     wanted = {field.name for field in fields(NamedTeacher)} - {"name"}
     found = {}
     table = read_yaml(path) or {}
@@ -51,9 +51,9 @@ def read_registry(path: str | Path = REGISTRY) -> dict[str, NamedTeacher]:
 
 
 def find_teacher(name: str, path: str | Path = REGISTRY) -> NamedTeacher:
-    """The teacher of that name.
+    """The teacher with this name.
 
-    Raises `InputError` if there is none, with the nearest name, or if it cannot be loaded, with the reason.
+    Raises `InputError` if there is none, with the most similar name, or if it cannot be loaded, with the reason.
     """
     registry = read_registry(path)
     if name not in registry:

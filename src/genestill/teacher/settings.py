@@ -8,7 +8,7 @@ from genestill.core.pooling import TRANSCRIPT_POOLINGS
 from genestill.core.recipes import REPRESENTATIONS
 from genestill.core.settings import Settings, setting
 
-# Architectures of teachers that are pretrained here, with what they are; each is a module of its name in architectures/
+# Architectures of teachers that are pretrained here, with descriptions; each has a module in architectures/
 ARCHITECTURES = {
     "genomeocean": "a causal Mistral over byte-pair tokens",
     "nucleotide-transformer": "a masked ESM encoder with rotary positions and gated feed-forward blocks over k-mers",
@@ -17,11 +17,11 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class PretrainingSettings(Settings):
-    """What a run depends on; two runs with equal settings and genomes give equal weights on a CPU unless timed.
+    """Settings of pretraining; on a CPU, equal settings and genomes give equal weights, unless there is a time limit.
 
-    The feed-forward block is 4 hidden sizes wide. The learning rate rises in a linear warm-up and falls by a cosine to
-    a tenth; with ``minutes`` it follows whichever of time and steps is nearer to its end. The seed
-    is that of weights, windows and masks.
+    The feed-forward block is 4 times as wide as the hidden states. The learning rate rises in a linear warm-up and
+    decreases along a cosine to a tenth; with ``minutes`` it follows time or steps, whichever is closer to its end. The
+    seed is used for weights, windows and masks.
     """
 
     architecture: str = setting(
@@ -88,7 +88,7 @@ class PretrainingSettings(Settings):
 
 @dataclass(frozen=True)
 class CheckSettings(Settings):
-    """What a teacher must pass."""
+    """The requirements for a teacher."""
 
     maximum_relative_loss: float | None = setting(
         None,
@@ -102,7 +102,7 @@ class CheckSettings(Settings):
 
 @dataclass(frozen=True)
 class EmbeddingSettings(Settings):
-    """What is computed; recorded in the metadata of the file.
+    """The outputs to compute; recorded in the metadata of the file.
 
     ``last`` pooling of the window ``first`` is TaxDistill as published.
     """
@@ -165,7 +165,7 @@ class EmbeddingSettings(Settings):
 
 @dataclass(frozen=True)
 class ShardSettings(Settings):
-    """How the work is spread."""
+    """How the work is distributed."""
 
     shards: int = setting(
         1,

@@ -1,4 +1,4 @@
-"""One shard of an index: a contiguous share balanced by bases, computed by one job, written as one file."""
+"""One shard of an index: a contiguous share balanced by bases, computed by one job and written as one file."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -24,10 +24,10 @@ from genestill.teacher.loading import Teacher, load_teacher
 
 
 def shard_bounds(lengths: np.ndarray, shards: int) -> list[tuple[int, int]]:
-    """(first row, row after the last) of each of ``shards`` contiguous shares of about equal bases.
+    """(first row, row after the last) of each of ``shards`` contiguous shares with about equal numbers of bases.
 
-    A row belongs to the share in which its middle base falls, so every row belongs to exactly one; shares may be
-    empty.
+    A row belongs to the share that contains its middle base, so every row is in exactly one share; shares may be
+    empty. ``lengths`` is int [rows].
     """
     ends = np.cumsum(lengths, dtype=np.float64)
     middles = ends - np.asarray(lengths) / 2
@@ -38,10 +38,10 @@ def shard_bounds(lengths: np.ndarray, shards: int) -> list[tuple[int, int]]:
 
 
 def read_rows(fasta: str | Path, index: pd.DataFrame, start: int, stop: int) -> Iterator[tuple[str, str]]:
-    """Yield (id, sequence) of rows ``start`` to ``stop`` of the index, streaming the FASTA file it was made from.
+    """Yield (id, sequence) of rows ``start`` to ``stop`` of the index, reading the FASTA file of the index.
 
-    Records that the index leaves out are passed over. Raises `InputError` if a row's sequence is missing, out of
-    order, or not as long as the index says.
+    Records that are not in the index are skipped. Raises `InputError` if the sequence of a row is missing, in another
+    order, or has another length than in the index.
     """
     ids, lengths = index["id"].tolist(), index["length"].tolist()
     place = {name: row for row, name in enumerate(ids)}
@@ -85,13 +85,14 @@ def embed_shard(
 
     Args:
         folder: the teacher.
-        contigs: FASTA file that the index was made from.
+        contigs: FASTA file of the index.
         index: Parquet table of `table_schemas.INDEX`.
         output: table of `embeddings`, `token_features` or `BASE_LOG_PROBABILITIES` of `table_schemas`.
-        shard, shards: which of how many contiguous shares, balanced by bases.
+        settings: see `EmbeddingSettings`.
+        shard, shards: number of the shard (from 0), and number of shards, balanced by bases.
         device: see `choose_device`.
-        processes: the share is cut once more and each part has a process (and, on CUDA, a GPU) of its own.
-        transcripts: table of `table_schemas.TRANSCRIPTS` with the index's ids, for the pooling by region.
+        processes: number of processes among which the shard is divided, each (on CUDA) with a separate GPU.
+        transcripts: table of `table_schemas.TRANSCRIPTS` with the ids of the index, for pooling by region.
     """
     if not 0 <= shard < shards:
         raise InputError(f"shard {shard} of {shards}: expected 0 to {shards - 1}")
@@ -109,7 +110,7 @@ def embed_shard(
 def read_coding(transcripts: str | Path, ids: Collection[str]) -> dict[str, tuple[int, int]]:
     """The coding sequence [start, stop) of each of ``ids``, by `reading_frames.coding_bounds`.
 
-    Raises `InputError` for an id that ``transcripts`` (`table_schemas.TRANSCRIPTS`) does not have.
+    Raises `InputError` for an id that is not in ``transcripts`` (`table_schemas.TRANSCRIPTS`).
     """
     table = read_table(transcripts, table_schemas.TRANSCRIPTS)
     table = table[table["id"].isin(ids)]
@@ -205,9 +206,9 @@ def _metadata(teacher: Teacher, settings: EmbeddingSettings) -> dict[str, str]:
 def write_stream(
     path: str | Path, schema: pa.Schema, metadata: dict, tables: Iterable[pa.Table | Callable[[], pa.Table]]
 ) -> None:
-    """Write tables as row groups of one Parquet file as they come; atomic, and whole only if all of them came.
+    """Write tables as row groups of one Parquet file, one after another; atomic, so never incomplete.
 
-    A table is written while the next one is made; a function that makes a table is called where it is written.
+    A table is written while the next one is computed; a function that makes a table is called when it is written.
     """
     text = {key: str(value) for key, value in metadata.items()}
     with (

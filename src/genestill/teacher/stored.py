@@ -1,9 +1,9 @@
-"""Embeddings that another program has stored: looked at before the first job, checked, and written as our shards.
+"""Embeddings stored by another program: checked before the first job, and written as shards of this program.
 
 A stored file is Parquet with the columns id, start, end and embedding (a list of numbers). The metadata of the file, or
-columns of one value, say the model, its layer and revision, and the representation (``sequence`` or ``token``). One row
-is one sequence or one token. Rows stand in the order of the FASTA file; ``start`` and ``end`` are offsets in bases from
-0, the end excluded.
+columns with one value, give the model, its layer and revision, and the representation (``sequence`` or ``token``). One
+row is one sequence or one token. Rows are in the order of the FASTA file; ``start`` and ``end`` are offsets in bases
+from 0, the end excluded.
 """
 
 import itertools
@@ -26,11 +26,11 @@ from genestill.teacher.sharding import shard_bounds, write_stream
 DESCRIBED = ("model", "layer", "revision", "representation")
 REPRESENTATIONS = ("sequence", "token")
 BATCH_ROWS = 16_384
-GROUP_BYTES = 64_000_000  # of embeddings in one row group of a shard
+GROUP_BYTES = 64_000_000  # size of the embeddings in one row group of a shard
 
 
 def stored_files(place: str | Path) -> list[Path]:
-    """The Parquet files at ``place``: the file itself, or those of a folder in the order of their names."""
+    """The Parquet files at ``place``: the file, or those of a folder in name order."""
     place = Path(place)
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     if not files:
@@ -41,7 +41,7 @@ def stored_files(place: str | Path) -> list[Path]:
 def describe(path: str | Path) -> dict[str, str]:
     """Model, layer, revision and representation of a stored file.
 
-    Raises `InputError` if the file cannot be read, lacks a column, or does not say one of these four.
+    Raises `InputError` if the file cannot be read, lacks a column, or does not give one of these four.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -80,9 +80,9 @@ def _only_value(path, file: pq.ParquetFile, column: str) -> str:
 
 
 def find_stored(sequences: str, place: str | Path, representation: str) -> list[Path]:
-    """Files at ``place``, which ``teacher.embeddings`` gives for a set of sequences, that hold ``representation``.
+    """Files with ``representation`` at ``place``, the path in ``teacher.embeddings`` for a set of sequences.
 
-    Raises `InputError` if there is nothing at ``place``, and as `choose_files` does.
+    Raises `InputError` if ``place`` does not exist, and as `choose_files` does.
     """
     key = f"configuration: teacher.embeddings.{sequences}"
     if not Path(place).exists():
@@ -94,9 +94,9 @@ def find_stored(sequences: str, place: str | Path, representation: str) -> list[
 
 
 def choose_files(key: str, place: str | Path, representation: str) -> list[Path]:
-    """Files at ``place`` that hold ``representation``; ``key`` is the setting that names the place.
+    """Files with ``representation`` at ``place``; ``key`` is the setting of the path, for messages.
 
-    Raises `InputError` if there is none, or if one of them is no stored file.
+    Raises `InputError` if there is none, or if one of them is not a stored file.
     """
     described = {file: describe(file) for file in stored_files(place)}
     chosen = [file for file, found in described.items() if found["representation"] == representation]
@@ -120,16 +120,16 @@ def import_shard(
     """Check stored embeddings and write one shard of them as `embeddings` or `token_features` of `table_schemas`.
 
     Args:
-        files: stored files; together they hold exactly the sequences of the index, in its order.
+        files: stored files; together they contain exactly the sequences of the index, in its order.
         index: Parquet table of `table_schemas.INDEX`.
         representation: ``sequence`` or ``token``.
         output: the shard.
-        shard, shards: which of how many contiguous shares, balanced by bases.
+        shard, shards: number of the shard (from 0), and number of shards, balanced by bases.
 
     Raises:
-        InputError: files of two models, layers or revisions; a sequence that is missing, unknown, repeated or out of
-            order; an offset outside its sequence; embeddings of different widths, or values that are not finite or too
-            large for float16.
+        InputError: files of two models, layers or revisions; a sequence that is missing, unknown, repeated or in the
+            wrong order; an offset outside its sequence; embeddings of different sizes, or values that are not finite or
+            too large for float16.
     """
     described = [describe(file) for file in files]
     for file, found in zip(files, described, strict=True):
@@ -180,7 +180,7 @@ def _sequences(files, ids: list[str], lengths: np.ndarray, size: int) -> Iterato
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for path in files:
         for names, start, end, values in _batches(path, size):
-            # Where another sequence begins.
+            # Where the next sequence begins.
             edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1), len(names)]
             for begin, stop in itertools.pairwise(edges):
                 name = names[begin]
@@ -220,7 +220,7 @@ def _sequence(path, row: int, ids: list[str], lengths: np.ndarray, parts: list) 
 
 
 def _batches(path, size: int) -> Iterator[tuple]:
-    """Yield (ids, start, end, float16 [rows, size]) of a stored file, some rows at a time."""
+    """Yield (ids, start, end, float16 [rows, size]) of a stored file, in blocks of rows."""
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=["id", "start", "end", "embedding"]):
@@ -290,7 +290,7 @@ def _table(held: list[tuple], ids: list[str], representation: str, schema: pa.Sc
 
 
 def list_sequences(sets: Sequence[tuple[str, str, str, str]], output: str | Path) -> None:
-    """Write what another program has to embed: one row per (set, FASTA file, representation, expected file)."""
+    """Write the list of sequences for another program: one row per (set, FASTA file, representation, expected file)."""
     lines = ["set\tsequences\trepresentation\tembeddings", *("\t".join(row) for row in sets)]
     write_text(output, "\n".join(lines) + "\n")
     for name, fasta, representation, place in sets:

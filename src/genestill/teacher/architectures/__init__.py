@@ -1,1 +1,1 @@
-"""The architectures of teachers, one module each with an ``ARCHITECTURE``. `genestill.teacher.settings` lists them."""
+"""Architectures of teachers, one module each with an ``ARCHITECTURE``, listed in `genestill.teacher.settings`."""

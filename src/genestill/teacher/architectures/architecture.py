@@ -1,4 +1,4 @@
-"""What an architecture of teachers is to the rest of the stage."""
+"""The interface of an architecture of teachers."""
 
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +10,7 @@ from genestill.teacher.settings import ARCHITECTURES, PretrainingSettings
 
 
 class Architecture:
-    """How a miniature of an architecture is made, and how folders of it open.
+    """How a small model of an architecture is made, and how model folders of it are opened.
 
     Attributes:
         kind: ``causal`` (predicts the next token) or ``masked`` (predicts 15 % of the tokens from the others).
@@ -19,44 +19,45 @@ class Architecture:
     kind: str
 
     def make_tokenizer(self, corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
-        """The tokenizer of a miniature, trained on ``corpus`` where it is trained."""
+        """The tokenizer of a small model; some architectures train it on ``corpus``."""
         raise NotImplementedError
 
     def build(self, settings: PretrainingSettings, tokenizer: Tokenizer):
-        """A Hugging Face model with random weights; seeded by the caller.
+        """A Hugging Face model with random weights; the caller sets the seed.
 
-        Its ``base_model`` gives the hidden states of ids (or of embedded ids) and attention mask, and its ``lm_head``
-        the logits of those. Positions are relative: windows may share a block (see `genestill.teacher.pretraining`).
+        Its ``base_model`` computes hidden states from ids (or embedded ids) and an attention mask, and its ``lm_head``
+        the logits from hidden states. Positions are relative, so windows may share a block (see
+        `genestill.teacher.pretraining`).
         """
         raise NotImplementedError
 
     def last_norm(self, model):
-        """The module of what `build` made that normalises the states after the last layer; None without one."""
+        """The module of a model from `build` that normalises the states after the last layer; None without one."""
         return None
 
     def class_of(self, config, files: list[Path]) -> type | None:
-        """The class that opens a model folder; None for folders that transformers opens by itself, and for others.
+        """The class that opens a model folder; None for folders that transformers opens, or of other architectures.
 
         Args:
-            config: the folder's config.json, as transformers reads it.
+            config: config.json of the folder, as read by transformers.
             files: its safetensors files.
         """
         return None
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of that name, one of `settings.ARCHITECTURES`."""
+    """The architecture with this name, one of `settings.ARCHITECTURES`."""
     return import_module(f"{architectures.__name__}.{name.replace('-', '_')}").ARCHITECTURE
 
 
 def class_of_folder(config, files: list[Path]) -> type | None:
-    """The first class that an architecture has for a model folder; None where transformers has one."""
+    """The first class of an architecture for a model folder; None for folders that transformers opens."""
     found = (find_architecture(name).class_of(config, files) for name in ARCHITECTURES)
     return next((kind for kind in found if kind is not None), None)
 
 
 def common_settings(settings: PretrainingSettings, tokenizer: Tokenizer) -> dict:
-    """Sizes of a miniature under the names that configurations of transformers give them."""
+    """Sizes of a small model, by their names in configurations of transformers."""
     return {
         "vocab_size": len(tokenizer.vocabulary),
         "hidden_size": settings.hidden_size,

@@ -1,4 +1,4 @@
-"""GenomeOcean: a causal Mistral over byte pairs."""
+"""GenomeOcean: a causal Mistral model over byte pairs."""
 
 import numpy as np
 from transformers import MistralConfig, MistralForCausalLM
@@ -10,24 +10,24 @@ from genestill.teacher.architectures.architecture import Architecture, common_se
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.settings import PretrainingSettings
 
-TOKENIZER_BASES = 2_000_000  # a byte-pair vocabulary of a few thousand tokens is stable on this much
+TOKENIZER_BASES = 2_000_000  # sufficient for a stable byte-pair vocabulary of a few thousand tokens
 TOKENIZER_PIECE = 200
 
 
 class GenomeOcean(Architecture):
-    """transformers opens its folders by itself."""
+    """The architecture of GenomeOcean; its folders are opened by transformers."""
 
     kind = "causal"
 
     def make_tokenizer(self, corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
-        """Byte pairs of pieces of the corpus."""
+        """Byte pairs, trained on pieces of the corpus."""
         count = min(TOKENIZER_BASES, 2 * corpus.bases) // TOKENIZER_PIECE
         generator = np.random.default_rng([settings.seed, 0])
         pieces = corpus.draw(generator, TOKENIZER_PIECE, max(1, count), settings.strands)
         return FastTokenizer(train_bpe(pieces, settings.vocabulary, settings.context, letters=BASES))
 
     def build(self, settings: PretrainingSettings, tokenizer: Tokenizer) -> MistralForCausalLM:
-        """Full attention; the embedding and the head have weights of their own."""
+        """A model with full attention and separate weights for the embedding and the head."""
         return MistralForCausalLM(
             MistralConfig(
                 **common_settings(settings, tokenizer),
@@ -41,7 +41,7 @@ class GenomeOcean(Architecture):
         )
 
     def last_norm(self, model: MistralForCausalLM):
-        """Mistral's own."""
+        """The last normalisation of Mistral."""
         return model.model.norm
 
 

@@ -1,4 +1,4 @@
-"""The Nucleotide Transformer v2: masked k-mers; the model itself is in `genestill.core.nucleotide_transformer`."""
+"""The Nucleotide Transformer v2: masked k-mers. The model class is in `genestill.core.nucleotide_transformer`."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ class NucleotideTransformer(Architecture):
     kind = "masked"
 
     def make_tokenizer(self, corpus: Genomes, settings: PretrainingSettings) -> Tokenizer:
-        """All k-mers."""
+        """A tokenizer with all k-mers."""
         return KmerTokenizer.of_size(settings.k, settings.context)
 
     def build(self, settings: PretrainingSettings, tokenizer: Tokenizer) -> NucleotideTransformerForMaskedLM:
-        """As the published v2 models."""
+        """A model like the published v2 models."""
         config = EsmConfig(
             **common_settings(settings, tokenizer),
             max_position_embeddings=settings.context + 2,
@@ -37,16 +37,16 @@ class NucleotideTransformer(Architecture):
         )
         config.add_bias_fnn = False
         model = NucleotideTransformerForMaskedLM(config)
-        # The name under which the published checkpoints go; `class_of` knows the gated block by its shape.
+        # The name in the published checkpoints; `class_of` recognises the gated block by its shape.
         config.architectures = ["EsmForMaskedLM"]
         return model
 
     def last_norm(self, model: NucleotideTransformerForMaskedLM) -> nn.Module:
-        """ESM's own."""
+        """The last normalisation of ESM."""
         return model.esm.encoder.emb_layer_norm_after
 
     def class_of(self, config, files: list[Path]) -> type | None:
-        """That of the gated block."""
+        """The class with the gated block."""
         return class_of(config, files)
 
 
