@@ -1,4 +1,4 @@
-"""Abundances of contigs over samples, joined to the contigs that take part."""
+"""Abundances of contigs in samples, joined to the contigs of the index."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from genestill.core.errors import InputError
 def join_abundances(
     tables: Mapping[str | Path, pd.DataFrame], ids: Sequence[str], all_ids: set[str]
 ) -> tuple[pd.DataFrame, int]:
-    """Put the rows of tables in the order of ``ids``, and the tables side by side.
+    """Put the rows of tables in the order of ``ids``, and join the tables by columns.
 
     Args:
-        tables: file -> its samples, as `read_abundance_table` returns them.
-        ids: the contigs that take part.
-        all_ids: all contigs of the FASTA file, also those that are too short to take part.
+        tables: file -> its samples, from `read_abundance_table`.
+        ids: the contigs of the index.
+        all_ids: all contigs of the FASTA file, including those that are too short for the index.
 
     Returns:
         The joined table (column ``id``, then the samples) and the number of rows that belong to no contig.
 
     Raises:
-        InputError: a contig without a row, no row for any contig, and a sample that two files hold.
+        InputError: a contig without a row, no row for any contig, and a sample that occurs in two files.
     """
     parts, more = [], 0
     file_of: dict[str, str | Path] = {}

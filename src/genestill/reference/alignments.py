@@ -17,7 +17,7 @@ from genestill.core.sequences import read_fasta
 from genestill.reference.coverage_words import sample_name
 from genestill.reference.text_tables import cell_id
 
-# SAM_FLAG, SAM_RNAME, SAM_POS and SAM_CIGAR of htslib: without the bases, CRAM is read without its reference.
+# SAM_FLAG, SAM_RNAME, SAM_POS and SAM_CIGAR of htslib; CRAM can be read without its reference if no bases are read.
 _FIELDS: Any = b"required_fields=0x%x" % (0x2 | 0x4 | 0x8 | 0x20)
 _ALIGNED = (0, 7, 8)  # CIGAR M, = and X
 
@@ -25,21 +25,22 @@ _ALIGNED = (0, 7, 8)  # CIGAR M, = and X
 def read_alignment_depths(
     paths: Sequence[str | Path], lengths: dict[str, int], contigs: str | Path | None = None
 ) -> pd.DataFrame:
-    """Mean depth of every contig in every file (one per sample, named after it without endings).
+    """Mean depth of every contig in every file (one file per sample, which is named after it).
 
     Args:
-        paths: BAM, CRAM or SAM files, sorted or not; no index is needed. Nothing is fetched for a CRAM.
-        lengths: contig id -> base pairs of the FASTA file.
-        contigs: the FASTA file; where a header has checksums of the contigs (CRAM always has), they must be its.
+        paths: BAM, CRAM or SAM files, sorted or not; no index is needed. Nothing is downloaded for a CRAM file.
+        lengths: contig id -> base pairs in the FASTA file.
+        contigs: the FASTA file; if a header has checksums of the contigs (CRAM always has), they are compared with it.
 
     Returns:
-        float32, index the contigs of the headers (up to the first white space), columns the samples: aligned bases
-        (CIGAR M, = and X) of primary alignments, without duplicates and failed reads, over the length of the contig.
+        float32 data frame; index: contigs of the headers (up to the first white space), columns: samples. The depth is
+        the number of aligned bases (CIGAR M, = and X) of primary alignments, without duplicates and failed reads,
+        divided by the length of the contig.
 
     Raises:
-        InputError: pysam is not installed, a file holds no alignments or is cut short, two samples have one name, a
-            contig has another length or other bases than in the FASTA file, a sample's contigs are none of ours, or
-            no primary alignment lies on them.
+        InputError: pysam is not installed, a file has no alignments or is truncated, two samples have the same name, a
+            contig has another length or other bases than in the FASTA file, a sample has none of the contigs, or
+            there is no primary alignment to them.
     """
     try:
         import pysam  # noqa: F401
@@ -58,7 +59,7 @@ def read_alignment_depths(
         depths[sample] = _depths_of(path, lengths, contigs, checksums)
     table = pd.DataFrame(depths)
     table.index.name = "id"
-    # A contig that one file lists and another does not would be NaN: refuse rather than invent a depth.
+    # A contig that is in one file and not in another would be NaN; this is an error, because its depth is unknown.
     holes = [(name, sample) for sample in table.columns for name in table.index[table[sample].isna()][:1]]
     if holes:
         raise InputError(f"{paths[0]}: the contig {holes[0][0]!r} is missing from the file of sample {holes[0][1]!r}")
@@ -82,7 +83,7 @@ def _depths_of(path: Path, lengths: dict[str, int], contigs: str | Path | None, 
                         cigar = read.cigartuples or ()
                         bases[read.reference_id] += sum(size for what, size in cigar if what in _ALIGNED)
                 binary = reads.is_bam or reads.is_cram
-            if binary:  # a file may be cut between two blocks, where reading does not notice
+            if binary:  # a file truncated between two blocks is read without an error
                 pysam.quickcheck(str(path))
         except (OSError, ValueError, pysam.SamtoolsError) as error:
             why = " ".join(str(error).split()) or "it does not end as such a file does"
@@ -99,7 +100,7 @@ def _depths_of(path: Path, lengths: dict[str, int], contigs: str | Path | None, 
 
 
 def _kind(read) -> str:
-    """What an alignment is; only primary ones count."""
+    """The kind of an alignment; only primary alignments are counted."""
     if read.is_unmapped:
         return "unmapped"
     if read.is_secondary or read.is_supplementary:
@@ -108,7 +109,7 @@ def _kind(read) -> str:
 
 
 def _contigs_of(path: Path, reads, lengths: dict[str, int]) -> dict[str, int]:
-    """Contig -> base pairs of a header; raises `InputError` if they are other contigs than those of ``lengths``."""
+    """Contig -> base pairs from a header; raises `InputError` if its contigs are not those of ``lengths``."""
     found: dict[str, int] = {}
     for name, length in zip(map(cell_id, reads.references), reads.lengths, strict=True):
         if name in found:
@@ -150,7 +151,7 @@ def _refuse_other_bases(
 
 @contextmanager
 def _quiet_and_offline() -> Iterator[None]:
-    """htslib prints nothing, and looks for no reference, neither on the network nor on this machine."""
+    """Stop htslib from printing, and from searching references on the network or on this machine."""
     import pysam
 
     verbosity = pysam.set_verbosity(0)

@@ -15,7 +15,7 @@ from genestill.core.text import COMPRESSED, blanks_for_tabs, text_lines
 
 _EXON, _CODING, _STOP = "exon", "cds", "stop_codon"
 _UNTRANSLATED = {"five_prime_utr", "three_prime_utr", "utr", "5utr", "3utr", "5'utr", "3'utr"}
-# Parts that make a transcript. A stop codon is a part of its own in GTF and belongs to the CDS in GFF3 and BED.
+# Features of which a transcript consists. The stop codon is a separate feature in GTF; in GFF3 and BED it is in CDS.
 _PARTS = {_EXON, _CODING, _STOP, "start_codon", *_UNTRANSLATED}
 _TRANSCRIPTS = {"transcript", "mrna"}
 _SYMBOLS = ("gene_name", "gene_symbol", "gene", "symbol")
@@ -26,8 +26,8 @@ _GFF3_ATTRIBUTE = re.compile(r"\s*[^\s=;\"]{1,100}=")
 class Model:
     """The gene model of one transcript. Segments are (start, stop): 0-based, half-open, on the forward strand.
 
-    ``phases`` maps the start of a coding segment to the bases before its first codon. ``in_frame`` is False where the
-    coding segments do not follow one another without gap or overlap on the transcript (ribosomal slippage).
+    ``phases`` maps the start of a coding segment to the number of bases before its first codon. ``in_frame`` is False
+    if the coding segments have gaps or overlaps on the transcript (ribosomal slippage).
     """
 
     id: str
@@ -43,7 +43,7 @@ class Model:
 
 @dataclass
 class Annotation:
-    """Gene models of a file; what was left out; which models have no codons; contigs that are said to be circles."""
+    """Gene models of a file, transcripts that were left out, models without codons, and circular contigs."""
 
     models: list[Model]
     left_out: LeftOut
@@ -58,32 +58,32 @@ class _Part(NamedTuple):
     start: int
     stop: int
     phase: int
-    number: str  # of the exon, as GTF counts them
+    number: str  # number of the exon in GTF
 
 
 @dataclass
 class _Listed:
-    """A transcript as its lines list it; fault: why it cannot be used."""
+    """The lines of a transcript; fault: why it cannot be used."""
 
     gene: str
     symbol: str
-    parts: dict[_Part, None] = field(default_factory=dict)  # in reading order, repeated lines once
+    parts: dict[_Part, None] = field(default_factory=dict)  # in the order of the file, without repeated lines
     fault: str = ""
 
 
 def read_annotation(path: str | Path) -> Annotation:
     """Read the gene models of a file: ``.bed`` is BED12, ``.gtf``, ``.gff`` and ``.gff3`` are GTF or GFF3.
 
-    Segments come back sorted along the contig. A transcript that has CDS or UTR but no exon (a prokaryotic gene; older
-    releases of Ensembl and Phytozome) has the exons that these make. One id at several places of a GTF (UCSC's refGene)
-    is several transcripts, named ``id``, ``id_dup1``, ….
+    Segments are sorted along the contig. For a transcript with CDS or UTR but no exons (a prokaryotic gene; older
+    releases of Ensembl and Phytozome), the exons are made from these. An id that occurs at several places of a GTF
+    (UCSC's refGene) gives several transcripts, named ``id``, ``id_dup1``, ….
 
-    Left out, with a count by reason, are transcripts that cannot be spliced: without a strand, spliced from several
-    contigs or strands, with exons that overlap, coding outside their exons, or ending before they start.
+    Transcripts that cannot be spliced are left out and counted by reason: without a strand, on several contigs or
+    strands, with overlapping exons, with coding segments outside of the exons, or with an end before the start.
 
     Raises:
-        InputError: with the line, for another number of columns and positions that are no whole numbers; for a file
-            that holds no transcript, or none that can be used.
+        InputError: with the line, for another number of columns and positions that are not integers; for a file
+            without transcripts, or without any that can be used.
     """
     path = Path(path)
     suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSED]
@@ -148,10 +148,10 @@ def _read_gff(
     path: Path, lines: Iterable[tuple[int, str]], circular: set[str], left_out: LeftOut
 ) -> Iterator[tuple[Model, str]]:
     listed: dict[str, _Listed] = {}
-    places: dict[str, list[tuple[str, str, int, int]]] = {}  # of the lines of a transcript itself
+    places: dict[str, list[tuple[str, str, int, int]]] = {}  # of the transcript's own lines
     parents: dict[str, str] = {}
     symbols: dict[str, str] = {}
-    unique = False  # in GFF3 an id names one thing
+    unique = False  # in GFF3, ids are unique
     for number, line in lines:
         columns = line.split("\t")
         if len(columns) != 9:
@@ -174,7 +174,7 @@ def _read_gff(
                 symbols.setdefault(name, _symbol(attributes) or attributes.get("Name", ""))
             continue
         if gff3:
-            # A CDS without parent is a gene of its own (Prodigal, Prokka); its other lines have the same id.
+            # A CDS without a parent is a gene (Prodigal, Prokka); all of its lines have the same id.
             names = attributes.get("Parent", attributes.get("ID", "") if kind == _CODING else "").split(",")
         else:
             names = [attributes.get("transcript_id", "")]
@@ -202,12 +202,12 @@ def _symbol(attributes: dict[str, str]) -> str:
 
 
 def _attributes(text: str) -> tuple[dict[str, str], bool]:
-    """The ninth column of GTF or GFF3, and whether it is GFF3's; in time that grows with the length of the text."""
+    """Parse the ninth column of GTF or GFF3, in linear time; also returns whether it is GFF3."""
     if _GFF3_ATTRIBUTE.match(text):
         pairs = (pair.split("=", 1) for pair in text.split(";") if "=" in pair)
         return {key.strip(): unquote(value.strip()) for key, value in pairs}, True
     found: dict[str, str] = {}
-    pieces = text.split('"')  # what stands in quotes is every second piece
+    pieces = text.split('"')  # every second piece was in quotes
     for place, piece in enumerate(pieces[::2]):
         *plain, key = piece.split(";")
         for pair in plain:
@@ -224,7 +224,7 @@ def _attributes(text: str) -> tuple[dict[str, str], bool]:
 def _models_of(
     name: str, listed: _Listed, places: list[tuple[str, str, int, int]], unique: bool
 ) -> Iterator[tuple[Model, str]]:
-    """The transcripts behind one name, each with what is wrong with it (or nothing)."""
+    """The transcripts with one name, each with its error (or an empty text)."""
     copies = [] if listed.fault else _copies(list(listed.parts), list(dict.fromkeys(places)), unique)
     if not copies:
         fault = listed.fault or "spliced from several places (trans-splicing, or one id at several places)"
@@ -234,7 +234,7 @@ def _models_of(
 
 
 def _copies(parts: list[_Part], places: list[tuple[str, str, int, int]], unique: bool) -> list[list[_Part]]:
-    """Parts by the position at which they make one transcript; no list where positions are ambiguous."""
+    """Group the features of a name by transcript, using positions; empty if positions are ambiguous."""
     strands: dict[tuple[str, str], list[_Part]] = {}
     for part in parts:
         strands.setdefault((part.contig, part.strand), []).append(part)
@@ -242,7 +242,7 @@ def _copies(parts: list[_Part], places: list[tuple[str, str, int, int]], unique:
         return _within(parts, places)
     if len(strands) > 1:
         numbers = [part.number for part in parts if part.kind == _EXON and part.number]
-        # Numbers that begin again tell of several transcripts; without numbers, several contigs do.
+        # Repeated exon numbers mean several transcripts; without numbers, several contigs do.
         apart = len(numbers) > len(set(numbers)) if numbers else len({contig for contig, _ in strands}) == len(strands)
         return list(strands.values()) if apart and not unique else []
     exons: list[list[_Part]] = [[]]
@@ -292,7 +292,7 @@ def _model(name: str, listed: _Listed, parts: list[_Part]) -> tuple[Model, str]:
 
 
 def _fault_of(model: Model) -> str:
-    """Why a transcript cannot be spliced, or nothing; says in ``in_frame`` whether its codons can be told."""
+    """Why a transcript cannot be spliced, or an empty text; sets ``in_frame``."""
     if model.strand not in ("+", "-"):
         return "without a strand"
     if model.exons[0][0] < 0:

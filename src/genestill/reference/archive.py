@@ -1,4 +1,4 @@
-"""Safe unpacking of archives from outside: no path leaves its folder, no links, no more bytes than agreed."""
+"""Safe extraction of untrusted archives: no files outside the folder, no links, limited size."""
 
 import shutil
 import tarfile
@@ -20,21 +20,21 @@ MAXIMUM_BYTES = 100_000_000_000
 def unpack(
     archive: str | Path, output: str | Path, wanted: Sequence[str] = ("*",), maximum_bytes: int = MAXIMUM_BYTES
 ) -> list[Path]:
-    """Unpack the files of a tar (plain, gzip, bzip2, xz) or zip archive whose names match ``wanted``.
+    """Extract the files of a tar (plain, gzip, bzip2, xz) or zip archive whose names match ``wanted``.
 
     Args:
         archive: the file.
-        output: the folder; it appears when all is unpacked, and then takes the place of an earlier one.
-        wanted: shell patterns over the names inside (``*`` also matches ``/``); each must match a file.
-        maximum_bytes: of all unpacked files together.
+        output: the folder; it is created, or replaced, when everything is extracted.
+        wanted: shell patterns for names in the archive (``*`` also matches ``/``); each must match a file.
+        maximum_bytes: maximum total size of the extracted files.
 
     Returns:
-        The unpacked files, by name.
+        The extracted files, by name.
 
     Raises:
-        InputError: a name that is absolute or climbs out of the folder, a link or device, a name given twice, more
-            bytes than ``maximum_bytes``, a pattern without a file, an archive that is cut short or none at all.
-            Nothing is left behind then.
+        InputError: a name that is absolute or points outside of the folder, a link or device, a repeated name, more
+            bytes than ``maximum_bytes``, a pattern without a file, a truncated archive or another file. No files are
+            left then.
     """
     archive, output = Path(archive), Path(output)
     unmatched, written, names = set(wanted), 0, []
@@ -60,7 +60,7 @@ def unpack(
                 names.append(name)
             if unmatched:
                 raise InputError(f"{archive}: has no file that matches {', '.join(sorted(unmatched))}")
-    except (NotImplementedError, RuntimeError) as error:  # zipfile: a password, or a method such as Deflate64
+    except (NotImplementedError, RuntimeError) as error:  # from zipfile: a password, or a method such as Deflate64
         raise InputError(
             f"{archive}: cannot be unpacked ({error}); expected an archive without password, packed with deflate, "
             "bzip2 or LZMA"
@@ -76,7 +76,7 @@ def unpack(
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int, where: str) -> None:
-    # Declared sizes are claims; what is read past them is a bomb, what is missing is a cut.
+    # Declared sizes may be wrong: with more bytes the archive is malicious, with fewer it is truncated.
     shutil.copyfileobj(_Bounded(source, size, where), target, 1 << 20)
     if target.tell() != size:
         raise InputError(f"{where} ends after {target.tell()} of {size} bytes")
@@ -95,7 +95,7 @@ class _Bounded:
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
-    """(safe name, declared size, open file; None for a link or device) of each entry; folders are passed over."""
+    """(safe name, declared size, open file; None for a link or device) of each entry; folders are skipped."""
     if not archive.is_file():
         raise InputError(f"{archive}: no such file")
     if zipfile.is_zipfile(archive):
@@ -104,15 +104,15 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes] | None]]:
                 if entry.is_dir():
                     continue
                 name = _safe_name(archive, entry.filename)
-                kind = entry.external_attr >> 28  # the file type of Unix: 8 regular, 0 not said
+                kind = entry.external_attr >> 28  # the file type of Unix: 8 regular, 0 not given
                 if kind not in (0, 8):
                     yield name, 0, None
                     continue
                 with bundle.open(entry) as handle:
                     yield name, entry.file_size, handle
         return
-    # As a stream: one pass, nothing held. Decompressed by a reader that compares the checksum at the end of the file,
-    # which tarfile's own stream does not; so the rest is read, too.
+    # Read as a stream, in one pass, with a decompressor that compares the checksum at the end of the file (that of
+    # tarfile does not); therefore the rest of the file is read as well.
     with open_bytes(archive) as content:
         with tarfile.open(fileobj=content, mode="r|") as tar:
             for member in tar:

@@ -2,7 +2,7 @@
 
 ART (Huang et al. 2012, doi:10.1093/bioinformatics/btr708), MEGAHIT (Li et al. 2015, doi:10.1093/bioinformatics/btv033),
 minimap2 (Li 2018, doi:10.1093/bioinformatics/bty191) and samtools (Danecek et al. 2021,
-doi:10.1093/gigascience/giab008) run as programs of their own.
+doi:10.1093/gigascience/giab008) run as external programs.
 """
 
 import shutil
@@ -30,22 +30,19 @@ PACKAGES = {
     "minimap2": ("minimap2", "minimap2"),
     "samtools": ("samtools", "samtools"),
 }
-# Five sizes of k for reads of 150 bases, as far apart as MEGAHIT's own eight from 39 on, in half the time.
+# Five sizes of k for reads of 150 bases, with the spacing of MEGAHIT's default above 39, in half the time.
 _K_LIST = "27,47,67,87,107"
-# A contig is traced to sources that are this alike; reads have errors, consensus hardly any.
+# Minimum identity of a contig and its source; reads have errors, a consensus has few.
 _IDENTITY = 0.98
-_TRACED = 0.5  # share of a contig that its source must explain
-_CHIMERIC = 0.05  # share, and
-_CHIMERIC_BASES = 200  # base pairs of a contig that only a second source explains, from which on it is a chimera
-_DEPTHS = ((0, 2), (2, 5), (5, 10), (10, np.inf))  # classes of depth by which the summary says what was assembled
-_TIE = 2  # matching base pairs that do not tell sources apart: a consensus has hardly more errors
+_TRACED = 0.5  # minimum share of a contig that its source explains
+_CHIMERIC = 0.05  # minimum share, and
+_CHIMERIC_BASES = 200  # minimum number of base pairs of a chimera that only a second source explains
+_DEPTHS = ((0, 2), (2, 5), (5, 10), (10, np.inf))  # classes of depth in the summary
+_TIE = 2  # base pairs; sources with a smaller difference in matches count as equal, because of errors of the consensus
 
 
 def require_programs() -> None:
-    """Refuse an assembled community whose programs are not there, with the packages that hold them.
-
-    Raises `InputError` naming every program that is missing.
-    """
+    """Raise `InputError` if programs for an assembled community are missing, with all their packages."""
     missing = [
         f"{program} (Debian: {debian}; bioconda: {bioconda})"
         for program, (debian, bioconda) in PACKAGES.items()
@@ -66,13 +63,13 @@ def simulate_reads(
     output_1: str | Path,
     output_2: str | Path,
 ) -> None:
-    """Draw the paired reads of one sample with ART (HiSeq 2500, its errors and qualities), gzipped.
+    """Draw the paired reads of one sample with ART (HiSeq 2500, with its errors and qualities), gzipped.
 
     Args:
-        mixture: folder that `write_mixture` wrote.
+        mixture: folder written by `write_mixture`.
         sample: column of its ``sources.tsv``.
         settings: lengths of reads and fragments.
-        seed: with the sample and the source, it gives the seed of each run of ART.
+        seed: together with sample and source, it determines the seed of each run of ART.
         output_1, output_2: FASTQ files of the first and the second reads.
     """
     require_programs()
@@ -131,18 +128,17 @@ def write_assembled_community(
     threads: int,
     output: str | Path,
 ) -> pd.DataFrame:
-    """Write contigs, depths and right answers of an assembly into the folder ``output``; return the right answers.
+    """Write contigs, depths and ground truth of an assembly into the folder ``output``; return the ground truth.
 
-    The files are those of `community.write_community`; ``truth.tsv`` also says which contigs are chimeras, and
-    ``summary.json`` how much was assembled: N50 (base pairs) and `assembled_shares`. A contig that no source explains
-    has no right answer.
+    The files are those of `community.write_community`; ``truth.tsv`` also marks chimeras, and ``summary.json`` has the
+    N50 (base pairs) and `assembled_shares`. Contigs that no source explains have no ground truth.
 
     Args:
-        mixture: folder that `write_mixture` wrote.
+        mixture: folder written by `write_mixture`.
         contigs: the assembly.
-        coverages: sample -> what `map_reads` wrote.
-        minimum_length: shorter contigs are left out, and counted. Base pairs.
-        threads: of minimap2.
+        coverages: sample -> table written by `map_reads`.
+        minimum_length: shorter contigs are left out and counted. Base pairs.
+        threads: number of threads of minimap2.
         output: a folder.
     """
     require_programs()
@@ -191,14 +187,14 @@ def write_assembled_community(
 
 
 def _all_records(mixture: str | Path, files: Iterable[str]):
-    """The records of all sources; a name tells the row of the source."""
+    """The records of all sources; their names contain the row of the source."""
     for row, file in enumerate(files):
         for number, (_, sequence) in enumerate(read_fasta(Path(mixture) / file)):
             yield f"{row}:{number}", sequence
 
 
 def read_paf(text: str) -> pd.DataFrame:
-    """Alignments in minimap2's PAF, from 0: contig, start, stop, source (row), identity, record, its start and stop."""
+    """Parse minimap2's PAF, 0-based: contig, start, stop, source (row), identity, record, its start and stop."""
     rows = []
     for line in text.splitlines():
         cells = line.split("\t")
@@ -212,16 +208,16 @@ def read_paf(text: str) -> pd.DataFrame:
 def assembled_shares(
     alignments: pd.DataFrame, truth: pd.DataFrame, lengths: dict[str, int], sources: pd.DataFrame
 ) -> dict[str, float]:
-    """Share of the base pairs of chromosomes that contigs traced to them cover, by depth over all samples.
+    """Share of the base pairs of chromosomes that is covered by contigs traced to them, by depth over all samples.
 
     Args:
         alignments: see `read_paf`.
-        truth: what `trace_contigs` returns.
-        lengths: base pairs of each record of the sources; a name begins with the row of the source.
+        truth: from `trace_contigs`.
+        lengths: base pairs of each record of the sources; names begin with the row of the source.
         sources: table of `read_sources`.
 
     Returns:
-        A share for each class of depth that has chromosomes, such as ``5-10``.
+        A share for each class of depth with chromosomes, such as ``5-10``.
     """
     row_of = {Path(file).name: row for row, file in enumerate(sources["file"])}
     own = alignments["contig"].map(dict(zip(truth["contig"], truth["genome"], strict=True))).map(row_of)
@@ -248,27 +244,27 @@ def assembled_shares(
 
 
 def _n50(lengths: np.ndarray) -> int:
-    """The length of the shortest contig among the longest ones that hold half of all base pairs."""
+    """N50: the length of the shortest of the longest contigs that together contain half of all base pairs."""
     falling = np.sort(lengths)[::-1]
     return int(falling[np.searchsorted(np.cumsum(falling), falling.sum() / 2)])
 
 
 def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd.DataFrame) -> pd.DataFrame:
-    """The right answer of each contig, from its alignments to all sources.
+    """The ground truth of each contig, from its alignments to all sources.
 
-    A contig is of the source with the most matching base pairs. Sources that match as well share their lineage, and the
-    status is the easiest among them (an exact copy is never counted as something else). It is a chimera where a second
-    source explains at least 200 bp and .05 of it that the first one does not; a contig that is joined from two strains
-    so close that either explains all of it is none.
+    The source of a contig is the one with the most matching base pairs. If several sources match equally well, the
+    lineage is what they share, and the status is the easiest of theirs (an exact copy is never counted as another
+    status). A contig is a chimera if a second source explains at least 200 bp and .05 of it that the first one does
+    not; a contig joined from two very similar strains, each of which explains all of it, is not.
 
     Args:
-        alignments: see `read_paf`; those below an identity of .98 do not count.
+        alignments: see `read_paf`; those with an identity below .98 are ignored.
         lengths: base pairs of each contig.
         sources: table of `read_sources`.
 
     Returns:
         contig, lineage, genome, length, status, chimera (yes or no), in the order of ``lengths``; empty texts for a
-        contig of which no source explains half.
+        contig without a source that explains half of it.
     """
     near = alignments[alignments["identity"] >= _IDENTITY]
     of_contig = dict(iter(near.groupby("contig")))
@@ -296,7 +292,7 @@ def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd
 
 
 def _matching(alignments: pd.DataFrame, length: int) -> dict[int, np.ndarray]:
-    """How well each source explains each base of a contig: float64 [length], the highest identity, 0 for not at all."""
+    """The highest identity of each source at each base of a contig: float64 [length], 0 without an alignment."""
     matching: dict[int, np.ndarray] = {}
     for row in alignments.itertuples():
         share = matching.setdefault(row.source, np.zeros(length))

@@ -1,8 +1,8 @@
-"""A metagenome with known truth: contigs cut from genomes, abundances over samples, graded novelty.
+"""A metagenome with ground truth: contigs cut from genomes, abundances in samples, and genomes of each status.
 
-The genomes may be simulated or real. The shape of the data follows assemblies of the CAMI challenges (contig lengths
-log-normal, Sczyrba et al. 2017, doi:10.1038/nmeth.4458) and the abundances CAMISIM (log-normal over genomes and
-samples, Fritz et al. 2019, doi:10.1186/s40168-019-0633-6).
+The genomes may be simulated or real. Contig lengths are log-normal, as in assemblies of the CAMI challenges (Sczyrba et
+al. 2017, doi:10.1038/nmeth.4458), and abundances are log-normal over genomes and samples, as in CAMISIM (Fritz et al.
+2019, doi:10.1186/s40168-019-0633-6).
 """
 
 import re
@@ -24,7 +24,7 @@ from genestill.reference.novelty import Split, split_genomes
 from genestill.reference.settings import CommunitySettings
 
 _READ_LENGTH = 150
-_ASSEMBLY_GAP = re.compile("[^ACGT]{10,}")  # no assembler bridges a run of unknown bases
+_ASSEMBLY_GAP = re.compile("[^ACGT]{10,}")  # assemblies break at runs of unknown bases
 _MEAN_GAP = 100  # base pairs between neighbouring contigs
 _MEDIAN_COVERAGE = 8.0
 _SPREAD_OF_GENOMES = 1.2  # standard deviations of log coverage
@@ -32,9 +32,9 @@ _SPREAD_OF_SAMPLES = 0.8
 _GC_BIAS = 1.0  # standard deviation over samples of the slope of log coverage by GC share
 _COVERAGE_FOR_ASSEMBLY = 3.0  # pooled coverage at which 1 - 1/e of a genome is assembled
 _LEAST_COMPLETENESS = 0.3
-_STRAIN_SHARE = 0.2  # reads that a contig exchanges with other strains of its species, on average
-_GENUS_SHARE = 0.02  # and gets from other species of its genus
-_REPEATS = 0.02  # share of contigs that a genome has two to four times
+_STRAIN_SHARE = 0.2  # mean share of reads exchanged with other strains of the species
+_GENUS_SHARE = 0.02  # mean share of reads from other species of the genus
+_REPEATS = 0.02  # share of contigs with two to four copies in a genome
 
 
 def cut_contigs(
@@ -42,8 +42,8 @@ def cut_contigs(
 ) -> list[str]:
     """Cut a genome into contigs that do not overlap, each from a random strand.
 
-    Every contig is kept with the chance ``completeness``; lengths are within the limits of ``settings``. Runs of ten
-    and more unknown bases break contigs. Returns upper-case sequences.
+    Every contig is kept with probability ``completeness``; lengths are within the limits of ``settings``. Contigs end
+    at runs of ten or more unknown bases. Returns upper-case sequences.
     """
     contigs = []
     for replicon in replicons:
@@ -64,7 +64,7 @@ def _cuts(length: int, settings: CommunitySettings, rng: np.random.Generator) ->
     drawn = np.exp(settings.length_spread * ndtri(rng.uniform(low, high, count))) * settings.median_length
     lengths = np.clip(drawn.astype(np.int64), settings.minimum_length, settings.maximum_length)
     gaps = rng.exponential(_MEAN_GAP, count).astype(np.int64)
-    # The assembly does not begin with the sequence record: the first contig is cut at a random place.
+    # The assembly does not start at the beginning of a record: the first contig is cut at a random position.
     stops = np.cumsum(lengths + gaps) - int(rng.integers(lengths[0]))
     starts = np.maximum(stops - lengths, 0)
     stops = np.minimum(stops, length)
@@ -73,9 +73,9 @@ def _cuts(length: int, settings: CommunitySettings, rng: np.random.Generator) ->
 
 
 def draw_coverage(genomes: int, settings: CommunitySettings, rng: np.random.Generator) -> np.ndarray:
-    """float64 [genomes, samples], mean read depth: log-normal, zero where a genome is absent from a sample.
+    """Mean read depth, float64 [genomes, samples]: log-normal, zero if a genome is absent from a sample.
 
-    A genome is in one sample at least.
+    Every genome is present in at least one sample.
     """
     of_genome = rng.normal(np.log(_MEDIAN_COVERAGE), _SPREAD_OF_GENOMES, (genomes, 1))
     coverage = np.exp(of_genome + rng.normal(0, _SPREAD_OF_SAMPLES, (genomes, settings.samples)))
@@ -92,16 +92,17 @@ def observe_coverage(
     gc: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """What read mapping sees of ``coverage``: float64 [contigs, samples], mean read depth of each contig.
+    """Observed mean read depth of contigs for the true ``coverage``: float64 [contigs, samples].
 
     Args:
-        coverage: [genomes, samples].
+        coverage: float64 [genomes, samples].
         lineages: seven names for each genome.
         genome, length, gc: [contigs], the genome (index), base pairs and share of G and C of each contig.
-        rng: the source of chance.
+        rng: random number generator.
 
-    Reads of related genomes map to each other's contigs, coverage leans with GC by a slope of each sample's own, some
-    contigs are repeats, and the number of reads is a Poisson draw. No contig is without reads in all samples.
+    Some reads are mapped to contigs of related genomes, coverage depends on GC with a different slope in each sample,
+    some contigs are repeats, and the number of reads is Poisson-distributed. Every contig has reads in at least one
+    sample.
     """
     samples = coverage.shape[1]
     species = np.array([[a == b for b in lineages] for a in lineages])
@@ -132,26 +133,26 @@ def write_community(
     lineage_column: str | None = None,
     split_seed: int | None = None,
 ) -> pd.DataFrame:
-    """Make a community into the folder ``output``, which appears only when it is whole.
+    """Make a community and write the folder ``output`` atomically.
 
     Writes ``contigs.fna.gz``; ``abundance.tsv`` (contigname, S1, S2, …: mean read depth); ``truth.tsv`` (contig,
-    lineage, genome, length, status, chimera); ``reference.tsv`` (file, lineage: what a reference database may hold;
-    file as in the table of genomes, and translation_table if that has it); ``summary.json`` (genomes by status, wanted
-    and achieved, and the checksums of their files). Returns the truth. All files are the same byte for byte for the
-    same genomes, settings and seed.
+    lineage, genome, length, status, chimera); ``reference.tsv`` (file, lineage: the genomes for a reference database;
+    file as in the table of genomes, and translation_table if the table has it); ``summary.json`` (genomes by status,
+    wanted and achieved, and the checksums of their files). Returns the truth. For the same genomes, settings and seed,
+    all files are identical.
 
     Args:
         genomes: the table, see `read_genomes`, also for ``folder`` and ``lineage_column``.
         output: a folder.
         settings: see `CommunitySettings`.
-        seed: seed of every random number.
-        folder: where the genomes lie.
-        lineage_column: where the lineages stand.
-        split_seed: seed of the choice of genomes and of what the reference lacks; with that of another community, the
-            reference and the statuses of its genomes come out the same, and all else is new. None: ``seed``.
+        seed: seed of all random numbers.
+        folder: folder of the genome files.
+        lineage_column: column of the lineages.
+        split_seed: seed for choosing genomes and removing taxa from the reference; with the value of another community,
+            the reference and the statuses of its genomes are the same, and everything else differs. None: ``seed``.
 
     Raises:
-        InputError: a bad table or FASTA file, fewer than two species in the reference.
+        InputError: an invalid table or FASTA file, fewer than two species in the reference.
     """
     candidates = read_genomes(genomes, folder, lineage_column, to_species=True)
     lineages = [genome.lineage for genome in candidates]

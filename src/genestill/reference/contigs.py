@@ -1,4 +1,4 @@
-"""The validation step: contigs, abundances, labels and truth are checked together before any compute."""
+"""Validation: contigs, abundances, labels and truth are checked together before any computation."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ from genestill.reference.genomes import read_genomes
 from genestill.reference.identities import read_identities, read_species_sets
 from genestill.reference.truth import Answer, grade_truth, read_answers, truth_table
 
-# How VAMB names contigs of several samples in one file: S<sample>C<contig>.
+# Names of contigs of several samples in one file, as in VAMB: S<sample>C<contig>.
 _SAMPLE = re.compile(r"(S\d+)C.+")
 
 
@@ -32,13 +32,13 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
 
     Args:
         path: the file, compressed or not.
-        minimum_length: shorter contigs take no part. Base pairs.
+        minimum_length: shorter contigs are left out. Base pairs.
 
     Returns:
-        A table of `table_schemas.INDEX`, and the length of every contig of the file, also of the short ones.
+        A table of `table_schemas.INDEX`, and the length of every contig of the file, including short ones.
 
     Raises:
-        InputError: what `read_fasta` refuses, and a file in which every contig is too short.
+        InputError: as `read_fasta`, and for a file in which every contig is too short.
     """
     rows, lengths = [], {}
     for name, sequence in read_fasta(path):
@@ -61,14 +61,14 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
 
 
 def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read a TSV of right answers, see `read_answers`.
+    """Read a TSV of the ground truth, see `read_answers`.
 
     Returns:
         `table_schemas.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
 
     Raises:
-        InputError: naming file and line, for a missing column, a contig given twice, a lineage of the wrong number
-            of ranks, a name with two parents, a length or status that is none; and a table of other contigs.
+        InputError: with file and line, for a missing column, a contig given twice, a lineage with the wrong number of
+            ranks, a name with two parents, an invalid length or status; and for a table of other contigs.
     """
     rows, odd = read_answers(path)
     if not rows.keys() & all_ids:
@@ -104,27 +104,27 @@ def prepare_contigs(
     species_sets: str | Path | None = None,
     identities: str | Path | None = None,
 ) -> None:
-    """Check everything that a run is given, then write the index, the abundances and the truth.
+    """Check all inputs of a run, then write the index, the abundances and the truth.
 
     Args:
         contigs: FASTA or FASTQ file, compressed or not.
-        minimum_length: shorter contigs take no part, and are counted. Base pairs.
+        minimum_length: shorter contigs are left out and counted. Base pairs.
         output_index: ``table_schemas.INDEX``, in the order of the FASTA file.
-        output_abundance: ``id`` and one float32 column a sample, rows as the index.
-        output_truth: ``table_schemas.TRUTH``, rows as the index; only with ``truth``.
+        output_abundance: ``id`` and one float32 column per sample, rows as in the index.
+        output_truth: ``table_schemas.TRUTH``, rows as in the index; only with ``truth``.
         abundance: tables of abundances, each of one or more samples; or
-        bam: BAM, CRAM or SAM files, one per sample. Without either there is no sample column.
+        bam: BAM, CRAM or SAM files, one per sample. Without either there are no columns of samples.
         labels: table of labels that the run will import.
         labels_format: its format, see `read_label_table`.
-        truth: TSV of right answers.
+        truth: TSV of the ground truth.
         reference: table of reference genomes.
-        genomes: folder of the genomes' files; without it, the folder of the table.
-        output_vamb: TSV of the abundances as VAMB reads it; without samples, a header and ids.
-        species_sets, identities: what `write_species_sets` wrote of the reference and the right answers; the statuses
-            of the right answers then follow from them.
+        genomes: folder of the genome files; None for the folder of the table.
+        output_vamb: TSV of the abundances in VAMB's format; without samples, a header and ids.
+        species_sets, identities: files of `write_species_sets` for the reference and the ground truth; the statuses in
+            the truth are then computed from them.
 
     Raises:
-        InputError: the first thing that is wrong, in one sentence; nothing is written then.
+        InputError: the first error found; no file is written then.
     """
     index, lengths = index_contigs(contigs, minimum_length)
     ids = index["id"].tolist()
@@ -158,7 +158,7 @@ def prepare_contigs(
         counts["truth_names_unknown"] = count_unknown_names(
             table_schemas.lineages_of(answers), known, str(truth), given
         )
-    # What the later stages write for a base of contigs is dominated by the search's own need; see labels.search.
+    # Of all later stages, the search needs most disk space per base of the contigs; see labels.search.
     require_disk_space(Path(output_index).parent, 20 * sum(lengths.values()) + 200_000_000, "a run on these contigs")
     write_table(output_index, index, table_schemas.INDEX, {"contigs": contigs, "minimum_length": minimum_length})
     schema = pa.schema([("id", pa.string()), *[(sample, pa.float32()) for sample in depths.columns[1:]]])

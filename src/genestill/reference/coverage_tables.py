@@ -1,9 +1,9 @@
-"""Coverage tables of contigs, as the programs of the field write them: which columns are depths, and of which samples.
+"""Coverage tables of contigs from common programs: detecting the columns with depths, and their samples.
 
-Known by their headers: MetaBAT (``jgi_summarize_bam_contig_depths``), ``samtools coverage``, mosdepth, CoverM, BBMap,
-VAMB, strobealign, Flye, Salmon and kallisto; without a header: strobealign ``--aemb``, ``samtools idxstats``, intervals
-that cover the contigs (mosdepth ``regions.bed``, bedGraph). Text exports of spreadsheets may have semicolons or commas
-between the columns, quotes, and decimal commas.
+Formats known by their headers: MetaBAT (``jgi_summarize_bam_contig_depths``), ``samtools coverage``, mosdepth, CoverM,
+BBMap, VAMB, strobealign, Flye, Salmon and kallisto; without a header: strobealign ``--aemb``, ``samtools idxstats``,
+intervals that cover the contigs (mosdepth ``regions.bed``, bedGraph). Text exports of spreadsheets may have semicolons
+or commas between the columns, quotes, and decimal commas.
 """
 
 import logging
@@ -28,7 +28,7 @@ from genestill.reference.coverage_words import (
 )
 from genestill.reference.text_tables import TextTable, cell_id, listed, number_of, open_table, plain
 
-# Columns that only one program writes together; the first that fits names the format in the log.
+# Sets of columns that only one program writes; the first match gives the name of the format in the log.
 _PROGRAMS = {
     "a depth table of MetaBAT (jgi_summarize_bam_contig_depths)": {"contigname", "contiglen", "totalavgdepth"},
     "samtools coverage": {"rname", "covbases", "meandepth"},
@@ -40,13 +40,13 @@ _PROGRAMS = {
     "an abundance table of kallisto": {"targetid", "length", "efflength", "tpm"},
 }
 
-# Column -> the numbers in it, one for each row.
+# Column -> its numbers, one per row.
 Values = dict[int, np.ndarray]
 
 
 @dataclass
 class _Choice:
-    """Which columns are taken under which names of samples, and which are left out for what they hold."""
+    """The selected columns with the names of their samples, and the columns that are left out, with the reason."""
 
     form: str
     taken: dict[int, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class _Choice:
 
 
 def read_abundance_tables(paths: Sequence[str | Path], lengths: dict[str, int]) -> dict[str | Path, pd.DataFrame]:
-    """`read_abundance_table` of several files; samples without a name are named after their file."""
+    """`read_abundance_table` for several files; samples without a name are named after their file."""
     twice = next((path for path in paths if list(paths).count(path) > 1), None)
     if twice is not None:
         raise InputError(f"{twice}: is given twice")
@@ -68,22 +68,23 @@ def read_abundance_table(
 ) -> pd.DataFrame:
     """Read a table of abundances: one row per contig, the depths of one or more samples in its columns.
 
-    Lengths, totals, variances and covered bases are left out: known by the name of the column, or by its numbers (equal
-    to ``lengths``, or to the sum of all other columns). Numbers of reads become reads per 100 bp, where a table has no
-    depths. The log says which format was recognised and which columns were taken. The rows may be in any order.
+    Lengths, totals, variances and covered bases are left out; they are recognised by the name of the column or by its
+    numbers (equal to ``lengths``, or to the sum of all other columns). If a table has no depths, numbers of reads are
+    converted to reads per 100 bp. The log names the detected format and the selected columns. The rows may be in any
+    order.
 
     Args:
-        path: the table, compressed or not; columns between tabs, semicolons or commas.
-        lengths: contig id -> base pairs of the FASTA file; contigs of the table that it lacks are read all the same.
-        named_by_file: whether the samples of a plain table without a header are named after the file.
+        path: the table, compressed or not; columns separated by tabs, semicolons or commas.
+        lengths: contig id -> base pairs in the FASTA file; other contigs of the table are read as well.
+        named_by_file: whether samples of a table without a header are named after the file.
 
     Returns:
-        float32, index the contig ids (up to the first white space), columns the names of the samples.
+        float32 data frame; index: contig ids (up to the first white space), columns: names of the samples.
 
     Raises:
-        InputError: naming file, line and column, for text, NaN, infinite or negative values, a row with another
+        InputError: with file, line and column, for text, NaN, infinite or negative values, a row with another
             number of columns, a contig or a sample given twice, an empty table, lengths of other contigs, and a table
-            of which it is not clear which columns are depths.
+            in which the columns with depths cannot be determined.
     """
     lengths = lengths or {}
     table = open_table(Path(path), lengths)
@@ -105,14 +106,14 @@ def read_abundance_table(
         )
     depths = np.stack([values[column] for column in choice.taken], axis=1)
     if choice.counts:
-        # Reads of 100 bp would have this depth: the models add 0.1 before they take the logarithm of a depth.
+        # The depth for reads of 100 bp; the scale matters because models use log(depth + 0.1).
         depths = 100 * depths / _lengths_of(table, choice, ids, values, lengths)[:, None]
     _log(table, choice)
     return pd.DataFrame(depths.astype(np.float32), index=pd.Index(ids, name="id"), columns=samples)
 
 
 def _choose_by_name(table: TextTable, sample: str) -> _Choice:
-    """Sort the columns of a header into depths and others. Without a header all are candidates, called ``sample``."""
+    """Divide the columns of a header into depths and others. Without a header all are candidates, named ``sample``."""
     if table.header is None:
         names = [sample] if table.width == 2 else [f"{sample}_{column}" for column in range(1, table.width)]
         return _Choice("a table without a header", dict(enumerate(names, 1)))
@@ -122,7 +123,7 @@ def _choose_by_name(table: TextTable, sample: str) -> _Choice:
     for column, (cell, name) in enumerate(zip(table.header, names, strict=True)):
         if column <= table.id_column:
             continue
-        if name == "coverage" and "covbases" in names:  # samtools gives the share of covered bases this name
+        if name == "coverage" and "covbases" in names:  # in samtools, this is the share of covered bases
             name = "coveredpercent"
         beside = NO_DEPTHS_BESIDE_DEPTHS if {*names} & {*DEPTHS, *COUNTS} else {}
         if name in NO_DEPTHS or name in beside:
@@ -157,12 +158,12 @@ def _choose_by_name(table: TextTable, sample: str) -> _Choice:
 def _choose_suffixed(
     table: TextTable, choice: _Choice, suffixed: dict[int, tuple[str, str]], free: dict[int, str]
 ) -> None:
-    """Columns such as ``lake Mean`` and ``lake.bam-var``: the best measure of each sample goes to ``free``."""
+    """Columns such as ``lake Mean`` and ``lake.bam-var``: the best measure of each sample is added to ``free``."""
     alone = set(free.values())
     by_sample: dict[str, list[str]] = {}
     for sample, measure in suffixed.values():
         by_sample.setdefault(sample, []).append(measure)
-    # CoverM puts a blank before the measure; elsewhere a name such as "deep_depth" may just be a name.
+    # CoverM writes a space before the measure; in other files, "deep_depth" may be the name of a sample.
     header = table.header or [""]
     coverm = plain(header[0]) == "contig" and any(header[column].rpartition(" ")[1] for column in suffixed)
     metabat = choice.form.startswith("a depth table of MetaBAT")
@@ -193,14 +194,14 @@ def _choose_suffixed(
 
 
 def _read_numbers(table: TextTable, choice: _Choice, repeated: bool) -> tuple[list[int], list[str], Values]:
-    """(numbers of lines, ids, column -> values) of the columns that are taken, and of the lengths.
+    """(line numbers, ids, column -> values) for the selected columns and the lengths.
 
-    Where ``repeated``, an id may come again (intervals of a contig), and a column of text is left out of the values.
+    If ``repeated``, an id may occur several times (intervals of a contig), and columns of text are left out.
     """
     header, width = table.header, table.width
     columns = sorted({*choice.taken, *(() if choice.length_column is None else (choice.length_column,))})
     names = [header[column] if header is not None else choice.taken[column] for column in columns]
-    # The name of an interval may stand between its end and its depth.
+    # There may be a name of the interval between its end and its depth.
     text = 3 if header is None and width == 5 and number_of(table.cells(table.lines[0][1])[3]) is None else None
     lines = []
     ids: list[str] = []
@@ -244,7 +245,7 @@ def _read_numbers(table: TextTable, choice: _Choice, repeated: bool) -> tuple[li
 def _choose_by_form(
     table: TextTable, numbers: list[int], ids: list[str], values: Values, choice: _Choice, lengths: dict[str, int]
 ) -> tuple[list[str], Values, _Choice]:
-    """Recognise a table without a header by its numbers; gives (ids, values, choice), one row per contig."""
+    """Recognise a table without a header by its numbers; returns (ids, values, choice), one row per contig."""
     known = np.array([name in lengths for name in ids])
     size = np.array([lengths.get(name, 0) for name in ids])
     width = table.width
@@ -253,7 +254,7 @@ def _choose_by_form(
         return column in values and bool(known.any()) and bool((values[column] == expected)[known].all())
 
     whole = {column: not (found % 1).any() for column, found in values.items()}
-    # The reads without a contig have a row of their own in idxstats.
+    # idxstats has a separate row for reads without a contig.
     unplaced = any(line.startswith("*") for _, line in table.lines)
     if width == 4 and (equal(1, size) or unplaced) and whole[1] and whole[2] and whole[3]:
         choice = _Choice(
@@ -277,7 +278,7 @@ def _choose_by_form(
 
 
 def _are_intervals(ids: list[str], values: Values, known: np.ndarray, size: np.ndarray) -> bool:
-    """Whether columns 2 and 3 are starts and ends on the contigs, each contig from 0 on."""
+    """Whether columns 2 and 3 are starts and ends of intervals on the contigs, each contig starting at 0."""
     start, stop = values[1], values[2]
     inside = ((start < stop) & (stop <= size))[known]
     first = np.array([row == 0 or ids[row - 1] != name for row, name in enumerate(ids)])
@@ -321,7 +322,7 @@ def _join_intervals(
 def _leave_out_by_values(
     table: TextTable, choice: _Choice, ids: list[str], values: Values, lengths: dict[str, int]
 ) -> None:
-    """Leave out columns whose numbers are the lengths of the contigs, or the sum of all other columns."""
+    """Leave out columns that are equal to the lengths of the contigs, or to the sum of all other columns."""
     known = [row for row, name in enumerate(ids) if name in lengths]
     size = np.array([lengths[ids[row]] for row in known])
 
@@ -355,7 +356,7 @@ def _leave_out_by_values(
         together = sum(values[column] for column in columns)
         for column in columns:
             rest = together - values[column]
-            # Of the columns that are not all 0, or of all.
+            # Of the columns that are not all 0, or of all columns.
             for number in (1, len(columns) - 1, len(choice.taken) - 1):
                 if np.allclose(values[column] * number, rest, rtol=1e-4, atol=1e-6):
                     say(column, "the sums of all other columns" if number == 1 else "the means of all other columns")
@@ -365,7 +366,7 @@ def _leave_out_by_values(
 def _refuse_covered_bases(
     table: TextTable, choice: _Choice, values: Values, known: list[int], size: np.ndarray
 ) -> None:
-    """Refuse whole numbers near the lengths of the contigs beside columns of fractions, and starts that are all 1."""
+    """Refuse integers close to the lengths of the contigs beside columns of fractions, and starts that are all 1."""
     whole = [column for column in choice.taken if not (values[column] % 1).any()]
     if not choice.form.startswith("a table with") or not known or len(whole) == len(choice.taken):
         return
@@ -383,7 +384,7 @@ def _refuse_covered_bases(
 
 
 def _recognise_metabat(table: TextTable, choice: _Choice, values: Values) -> None:
-    """Columns after the lengths of a table without a header: MetaBAT's total and depths, or unclear."""
+    """Columns after the lengths in a table without a header: total and depths of MetaBAT, or ambiguous."""
     total, *rest = choice.taken
     for samples in (rest[::2] if len(rest) % 2 == 0 else [], rest):
         if samples and np.allclose(values[total], sum(values[column] for column in samples), rtol=1e-3, atol=1e-3):
@@ -420,7 +421,7 @@ def _lengths_of(
 
 
 def _read_long(table: TextTable) -> pd.DataFrame:
-    """CoverM's sparse form: one row per sample and contig."""
+    """The sparse format of CoverM: one row per sample and contig."""
     header = table.header or []
     names = [plain(cell) for cell in header]
     measures = {name: column for column, name in enumerate(names) if name in DEPTHS}
@@ -460,7 +461,7 @@ def _log(table: TextTable, choice: _Choice) -> None:
         taken.append(sample if name == sample else f"{sample} ({name})")
     count = "; reads per 100 bp" if choice.counts else ""
     left = f"; left out: {listed(_reasons(choice))}" if choice.left_out else ""
-    # Of a table that no program is known by, what was left out is the reader's own judgement.
+    # For a table of an unknown program, columns were left out by a guess, so this is a warning.
     level = logging.WARNING if choice.left_out and choice.form.startswith("a table with") else logging.INFO
     logger.log(level, "%s: read as %s; samples %s%s%s", table.path, choice.form, listed(taken), count, left)
 

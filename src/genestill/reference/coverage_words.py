@@ -1,4 +1,4 @@
-"""What the columns of coverage tables are called: depths, counts of reads, and what is no depth."""
+"""Names of columns in coverage tables: depths, counts of reads, and other values."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from genestill.core.text import COMPRESSED
 from genestill.reference.text_tables import plain
 
-# A column's name without its case, blanks and signs -> what it measures. Depths first, the ones to prefer foremost.
+# Names of columns, in lower case without spaces and punctuation. Depths, in the order of preference.
 DEPTHS = (
     "meandepth", "mean", "avgfold", "averagefold", "avgdepth", "averagedepth", "meancoverage", "averagecoverage",
     "avgcoverage", "avgcov", "meancov", "depth", "strobealignaemb", "aemb", "trimmedmean", "coverage", "cov",
@@ -30,7 +30,7 @@ NO_DEPTHS = {
     **dict.fromkeys(("meanbaseq", "meanmapq"), "quality"),
     **dict.fromkeys(("plusreads", "minusreads", "unmapped", "unmappedreads"), "part of the reads"),
 }  # fmt: skip
-# Names that a sample may have as well: no depths only where another column is called a depth.
+# Names that may also be names of samples: not depths only if another column has the name of a depth.
 NO_DEPTHS_BESIDE_DEPTHS = {
     **dict.fromkeys(("size", "bp"), "length"),
     **dict.fromkeys(("bases",), "total"),
@@ -46,9 +46,9 @@ _TABLE_ENDINGS = (*COMPRESSED, ".tsv", ".txt", ".csv", ".tab", ".bed", ".summary
 
 
 def sample_name(name: str, of_file: bool = False) -> str:
-    """The sample of a column or file of alignments: ``mapped/lake.sorted.bam`` is ``lake``.
+    """The sample of a column or alignment file: ``lake`` for ``mapped/lake.sorted.bam``.
 
-    Names that have no ending of a file stay as they are, unless it is known that they come from one (``of_file``).
+    Names without a file suffix are not changed, unless they are known to be file names (``of_file``).
     """
     if not of_file and not name.lower().endswith(_FILE_ENDINGS):
         return name
@@ -59,7 +59,7 @@ def sample_name(name: str, of_file: bool = False) -> str:
 
 
 def sample_and_measure(name: str) -> tuple[str, str] | None:
-    """``lake Trimmed Mean`` as ("lake", "trimmedmean"); None for names that end in no measure."""
+    """Split ``lake Trimmed Mean`` into ("lake", "trimmedmean"); None for names that do not end in a measure."""
     for sign in re.finditer(r"[ _.\-]", name):
         sample, measure = name[: sign.start()], plain(name[sign.end() :])
         if sample and (measure in NO_DEPTHS or measure in DEPTHS or measure in COUNTS):
@@ -68,7 +68,7 @@ def sample_and_measure(name: str) -> tuple[str, str] | None:
 
 
 def name_of_file(path: Path) -> str:
-    """The sample of a table that holds a single one and does not name it: ``mapped/lake.coverage.tsv`` is ``lake``."""
+    """The name of the only sample of a table that does not name it: ``lake`` for ``mapped/lake.coverage.tsv``."""
     name = path.name
     while name.lower().endswith(_TABLE_ENDINGS):
         name = name[: name.rindex(".")]

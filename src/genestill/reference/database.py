@@ -1,4 +1,4 @@
-"""The MMseqs2 taxonomy database: made from proteins, or a ready one by path or by name."""
+"""The MMseqs2 taxonomy database: made from proteins, or an existing one by path or by name."""
 
 import struct
 import tempfile
@@ -16,17 +16,17 @@ DOWNLOADS = ("UniRef100", "UniRef90", "UniRef50", "UniProtKB", "UniProtKB/TrEMBL
 
 
 def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path) -> None:
-    """Make a taxonomy database ``output/proteins`` of the FASTA files in ``proteins``.
+    """Make a taxonomy database ``output/proteins`` from the FASTA files in ``proteins``.
 
     Args:
-        proteins: folder with ``<genome>.faa``, names ``<genome>|<number>``.
-        taxonomy: folder that `make_taxonomy` wrote.
+        proteins: folder with ``<genome>.faa``, records named ``<genome>|<number>``.
+        taxonomy: folder written by `make_taxonomy`.
         output: the folder; replaced as a whole, with ``summary.json`` beside the database.
 
     Raises:
-        InputError: a genome of the taxonomy has no proteins; no disk space.
+        InputError: a genome of the taxonomy has no proteins; not enough disk space.
     """
-    # MMseqs2 runs inside the new database's folder: no path that it is given may be relative.
+    # MMseqs2 runs in the folder of the new database, so all paths must be absolute.
     taxonomy, output = Path(taxonomy).resolve(), Path(output).resolve()
     rows = (taxonomy / "genomes.tsv").read_text(encoding="utf-8").splitlines()[1:]
     taxid_of = dict(row.split("\t") for row in rows)
@@ -38,7 +38,7 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
     require_disk_space(output, 6 * size + 100_000_000, "the MMseqs2 database")
     with folder_aside(output) as aside, tempfile.TemporaryDirectory(prefix=".database.", dir=aside) as scratch:
         mapping, joined, count = Path(scratch) / "mapping.tsv", Path(scratch) / "proteins.faa", 0
-        # One file: thousands of genomes would not fit on a command line.
+        # One file, because thousands of genomes are too many for a command line.
         with open(mapping, "w", encoding="utf-8") as taxids, open(joined, "w", encoding="ascii") as sequences:
             for taxid, file in zip(taxid_of.values(), files, strict=True):
                 with open(file, encoding="ascii") as lines:
@@ -51,7 +51,7 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
         dump = ["--ncbi-tax-dump", taxonomy, "--tax-mapping-file", mapping]
         run_program(["mmseqs", "createtaxdb", "proteins", Path(scratch) / "tmp", *dump, "-v", 1], aside)
         _blank_padding(aside / "proteins_taxonomy")
-        # MMseqs2 keeps the paths of its inputs here; they mean nothing to the next reader.
+        # MMseqs2 stores the paths of its inputs here, which are not needed.
         (aside / "proteins.source").unlink(missing_ok=True)
         version = mmseqs_version()
         write_json(aside / "summary.json", {"mmseqs2": version, "genomes": len(taxid_of), "proteins": count})
@@ -59,10 +59,10 @@ def make_database(proteins: str | Path, taxonomy: str | Path, output: str | Path
 
 
 def _blank_padding(path: Path) -> None:
-    """Blank what MMseqs2 leaves of its memory in its taxonomy, so that the same database is the same bytes.
+    """Overwrite uninitialised bytes in the taxonomy file of MMseqs2, so that equal databases have equal bytes.
 
     The file begins with version (int32), number of nodes (int64) and highest taxid (int32); a node has id, taxid and
-    parent (int32), 4 bytes that are neither set nor read, rank and name (int64). Other versions are left as they are.
+    parent (int32), 4 bytes of padding, rank and name (int64). Files of other versions are not changed.
     """
     with open(path, "r+b") as handle:
         version, nodes, _ = struct.unpack("<iqi", handle.read(16))
@@ -76,16 +76,16 @@ def _blank_padding(path: Path) -> None:
 
 
 def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
-    """Put a ready taxonomy database at ``output/proteins``.
+    """Write an existing taxonomy database to ``output/proteins``.
 
     Args:
-        wanted: the path of an MMseqs2 taxonomy database, which is linked; or a name that ``mmseqs databases`` knows
-            (GTDB, UniRef50, …), which is downloaded.
+        wanted: the path of an MMseqs2 taxonomy database, which is linked; or a name for ``mmseqs databases`` (GTDB,
+            UniRef50, …), which is downloaded.
         output: the folder; replaced as a whole, with ``summary.json`` beside the database.
-        threads: of MMseqs2.
+        threads: number of threads of MMseqs2.
 
     Raises:
-        InputError: neither a database nor a known name; what `check_database` refuses.
+        InputError: neither a database nor a known name; as `check_database`.
     """
     path = Path(wanted)
     by_path = Path(f"{path}.dbtype").is_file()
@@ -106,7 +106,7 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
         try:
             check_database(aside / "proteins")
         except InputError as error:
-            # The copy is gone when the sentence is read.
+            # The message must not name the temporary copy.
             raise InputError(str(error).replace(str((aside / "proteins").absolute()), wanted)) from None
         version = mmseqs_version()
         write_json(aside / "summary.json", {"mmseqs2": version, "database": wanted, "downloaded": not by_path})
@@ -114,9 +114,9 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
 
 
 def report_taxonomy(database: str | Path, output: str | Path) -> None:
-    """Write the taxonomy folder of a ready database at ``output``, out of the database itself.
+    """Write the taxonomy folder of an existing database to ``output``, from the database.
 
-    Raises `InputError` for what `check_database` refuses, and for fewer than two species.
+    Raises `InputError` as `check_database`, and for fewer than two species.
     """
     check_database(database)
     with tempfile.TemporaryDirectory(prefix="genestill.") as scratch:

@@ -1,4 +1,4 @@
-"""Downloads that survive bad servers: resumed, retried, checked, and only then given their name."""
+"""Downloads from unreliable servers: resumed, retried, verified, and renamed only when complete."""
 
 import hashlib
 import http.client
@@ -18,11 +18,11 @@ from genestill.core.files import rename_synced, require_disk_space, write_json
 from genestill.core.logs import logger, progress
 
 CHUNK = 1 << 20
-LONGEST_WAIT = 120.0  # seconds between two attempts, also when a server asks for more
-LEAST_PROGRESS = 1 << 16  # bytes that an attempt must bring to count as progress
-TIME_LIMIT = 7 * 24 * 3600.0  # seconds for one file, all attempts together
-FREE_SPACE = 1 << 30  # bytes of the disk that a file of unknown size must leave free
-# Answers that may be different next time: time-out, too early, too many requests, and every 5xx.
+LONGEST_WAIT = 120.0  # seconds between two attempts, even if a server requests more
+LEAST_PROGRESS = 1 << 16  # minimum number of bytes of an attempt that counts as progress
+TIME_LIMIT = 7 * 24 * 3600.0  # seconds for one file, including all attempts
+FREE_SPACE = 1 << 30  # bytes of free disk space that a file of unknown size must leave
+# Temporary errors: time-out, too early, too many requests; and every 5xx.
 _PASSING = {408, 425, 429}
 _MEANING = {
     401: "it asks for a password",
@@ -33,7 +33,7 @@ _MEANING = {
 
 
 class _Interrupted(Exception):
-    """An attempt failed in a way that may pass; the message says how. ``wait``: seconds that the server asks for."""
+    """An attempt failed in a way that may be temporary. ``wait``: seconds that the server requests."""
 
     def __init__(self, message: str, wait: float | None = None):
         super().__init__(message)
@@ -52,26 +52,26 @@ def fetch(
 ) -> str:
     """Download ``url`` to ``output``.
 
-    What has arrived stays in ``.<name>.part`` beside ``output`` and is continued by the next attempt, and by the next
-    run, if the server says that the file is still the same (ETag or Last-Modified, sent back as If-Range) or a
-    checksum will tell. ``output`` appears only when it is whole and its checksum is right. An ``output`` that is
-    there already and has the right checksum (or, without checksum, the right size) is not downloaded again.
+    A partial download is kept in ``.<name>.part`` beside ``output`` and continued by the next attempt or the next run,
+    if the server confirms that the file is unchanged (ETag or Last-Modified, sent back as If-Range) or if a checksum is
+    given. ``output`` is only written when it is complete and its checksum is correct. An existing ``output`` with the
+    correct checksum (or, without checksum, the correct size) is not downloaded again.
 
     Args:
         url: ``http://`` or ``https://``.
         output: the file.
-        checksum: ``sha256:…``, ``sha1:…`` or ``md5:…``, as published; None if none is.
+        checksum: ``sha256:…``, ``sha1:…`` or ``md5:…``, as published; None if not published.
         size: bytes, if published.
-        attempts: how many in a row may fail without progress (`LEAST_PROGRESS` bytes).
-        timeout: seconds in which a connection must bring `LEAST_PROGRESS` bytes, or it is given up.
+        attempts: maximum number of failures in a row without progress (`LEAST_PROGRESS` bytes).
+        timeout: seconds in which a connection must deliver `LEAST_PROGRESS` bytes; otherwise it is closed.
         first_wait: seconds before the second attempt; doubled each time.
-        time_limit: seconds for the whole file, all attempts together.
+        time_limit: seconds for the whole file, including all attempts.
 
     Returns:
         Hex SHA-256 of the file.
 
     Raises:
-        InputError: one sentence with the address, what the server did and what to do.
+        InputError: with the address, the server's response and what to do.
     """
     output = Path(output)
     _check_address(url)
@@ -108,7 +108,7 @@ def fetch(
 
 @dataclass(frozen=True)
 class _Limits:
-    """Bounds of a download: ``size`` in bytes or None, ``timeout`` in seconds, ``deadline`` of the monotonic clock."""
+    """Limits of a download: ``size`` in bytes or None, ``timeout`` in seconds, ``deadline`` of the monotonic clock."""
 
     size: int | None
     timeout: float
@@ -117,7 +117,7 @@ class _Limits:
 
 
 def _check_address(url: str) -> None:
-    """Raise `InputError` for an address that no attempt can make right."""
+    """Raise `InputError` for an invalid address."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -133,7 +133,7 @@ def _check_address(url: str) -> None:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http and https only; the library's own also follows them to ftp."""
+    """Follows redirects only to http and https; the standard library also follows them to ftp."""
 
     def redirect_request(self, request, handle, code, message, headers, address):
         _check_address(address)
@@ -167,7 +167,7 @@ def _digests(path: Path, algorithm: str) -> dict[str, str]:
 def _download(
     url: str, part: Path, origin: Path, limits: _Limits, attempts: int, wait: float, trust_part: bool
 ) -> bool:
-    """Fill ``part``; return whether any of it came from an earlier attempt."""
+    """Download to ``part``; return whether a part of it came from an earlier attempt."""
     failures, pause, resumed = 0, wait, False
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -194,7 +194,7 @@ def _download(
 
 
 def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bool) -> bool:
-    """One request. Return whether it continued an earlier one."""
+    """Send one request. Return whether it continued an earlier one."""
     have, size, timeout = part.stat().st_size if part.exists() else 0, limits.size, limits.timeout
     if size is not None and have == size:
         return True
@@ -214,7 +214,7 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
             if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 part.unlink()
                 raise _Interrupted("the server continued at another place than asked")
-            # Servers that do not know If-Range continue with a file that has changed since.
+            # Servers that do not support If-Range would continue with a file that has changed.
             if continued and validator and _validator_in(response.headers) not in (None, validator):
                 part.unlink()
                 raise _Interrupted("the file on the server has changed since the download began; starting over")
@@ -244,7 +244,7 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
                 raise _Interrupted(f"the connection ended after {arrived} of {total} bytes")
             return continued
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part is as long as the file, or longer: it is of another version
+        if error.code == 416:  # the part is not shorter than the file, so it belongs to another version
             part.unlink(missing_ok=True)
             raise _Interrupted("the server does not know the part that is here; starting over") from None
         if error.code in _PASSING or error.code >= 500:
@@ -265,7 +265,7 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
 
 
 def _blocks(response, limits: _Limits) -> Iterator[bytes]:
-    """What arrives, in blocks; a connection that brings less than `LEAST_PROGRESS` bytes per time-out is given up."""
+    """Yield the received blocks; a connection with less than `LEAST_PROGRESS` bytes per time-out is closed."""
     began, arrived = time.monotonic(), 0
     while block := response.read1(CHUNK):
         yield block
@@ -280,10 +280,9 @@ def _blocks(response, limits: _Limits) -> Iterator[bytes]:
 
 
 def _refuse_encoding(url: str, encoding: str) -> None:
-    """Raise `InputError` for content that the server packed for the transfer, which was not asked for.
+    """Raise `InputError` for content that the server compressed for the transfer without a request.
 
-    Servers that are set up wrongly announce files that are packed themselves (.gz) in the same way; those are kept as
-    they are.
+    Misconfigured servers declare compressed files (.gz) in the same way; these are accepted unchanged.
     """
     packed = urllib.parse.urlsplit(url).path.endswith((".gz", ".tgz", ".bgz"))
     if encoding.lower() != "identity" and not (packed and encoding.lower() in ("gzip", "x-gzip")):
@@ -297,7 +296,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _validator_in(headers) -> str | None:
-    """What an answer says the version of the file is; a weak ETag (W/…) does not promise the same bytes."""
+    """The version of the file in a response; a weak ETag (W/…) is not used, because the bytes may differ."""
     etag = headers.get("ETag", "")
     return headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
 

@@ -1,8 +1,8 @@
-"""Genes that evolve codon by codon: gene families, the organisms that hold them, and the genomes these spell.
+"""Simulated evolution of genes by codons: gene families, the organisms that have them, and their genomes.
 
-Every organism carries a sequence of every gene family of the pool, and a list of the families that it expresses.
-A lost gene keeps evolving unseen, so that a lineage that gains it later gains a plausible descendant; and all
-families lie at fixed offsets, so that a branch of the tree is a handful of array operations over all codons.
+Every organism has a sequence of every gene family of the pool, and a list of the families in its genome. The sequence
+of a lost gene continues to evolve, so that a lineage that gains the gene later gains a plausible descendant. All
+families are at fixed offsets, so that a branch of the tree needs only a few array operations over all codons.
 
 Not modelled: insertions and deletions within a gene, RNA genes, overlapping genes.
 """
@@ -14,7 +14,7 @@ import numpy as np
 AMINO_ACIDS = "ARNDCQEGHILKMFPSTWYV"
 _STOP = len(AMINO_ACIDS)
 
-# The standard genetic code (NCBI table 11 translates alike), third base fastest, bases in core.sequences' order.
+# The standard genetic code (NCBI table 11 has the same amino acids), third base fastest, bases in the order TCAG.
 _TCAG = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
 _ORDER = ["TCAG".index(base) for base in "ACGT"]
 _LETTERS = "".join(_TCAG[16 * a + 4 * b + c] for a in _ORDER for b in _ORDER for c in _ORDER)
@@ -56,11 +56,11 @@ _AMINO_ACID_SHARES = np.array(
     [95, 55, 39, 54, 10, 39, 61, 73, 22, 60, 103, 49, 24, 39, 44, 58, 54, 12, 29, 71], dtype=float
 )
 
-# Redraws of a codon for its own amino acid, per amino acid replacement of an average site (dN/dS about 0.1).
+# Synonymous substitutions of a codon, per amino acid replacement of an average site (dN/dS about 0.1).
 SYNONYMOUS_RATE = 7.0
 NONCODING_RATE = 4.0
-_SITE_SHAPE = 0.7  # gamma shape of the rates among the sites of a protein
-_FAMILY_SHAPE = 4.0  # and among gene families
+_SITE_SHAPE = 0.7  # gamma shape of the rates of the sites of a protein
+_FAMILY_SHAPE = 4.0  # gamma shape of the rates of gene families
 _CORE_RATE = 0.75  # core genes change more slowly
 _SHINE_DALGARNO = ("AGGAGG", "GGAGG", "AGGAG", "GAGG", "AGGA")
 _SHINE_DALGARNO_SHARES = (0.25, 0.25, 0.2, 0.15, 0.15)
@@ -81,12 +81,12 @@ _EXCHANGE_ODDS = _read_exchange_odds()
 
 @dataclass(frozen=True)
 class Usage:
-    """What a clade writes with: the tastes that its codons and amino acids drift towards.
+    """Codon and amino acid usage of a clade, towards which its sequences evolve.
 
     Attributes:
-        gc: log odds of a G or C against an A or T where the protein leaves the choice.
-        codon: [64] log weight of each codon beyond ``gc``.
-        amino_acid: [20] log weight of each amino acid beyond the shares common to all.
+        gc: log odds of G or C against A or T where the protein does not determine the base.
+        codon: float [64], log weight of each codon in addition to ``gc``.
+        amino_acid: float [20], log weight of each amino acid in addition to the common shares.
     """
 
     gc: float
@@ -94,7 +94,7 @@ class Usage:
     amino_acid: np.ndarray
 
     def drifted(self, size: float, rng: np.random.Generator) -> "Usage":
-        """The usage of a daughter clade; ``size`` is the standard deviation of a step of ``gc``."""
+        """The usage of a child clade; ``size`` is the standard deviation of the change of ``gc``."""
         return Usage(
             float(np.clip(self.gc + rng.normal(0, size), -1.5, 1.5)),
             self.codon + rng.normal(0, 0.7 * size, 64),
@@ -102,23 +102,23 @@ class Usage:
         )
 
     def codon_shares(self) -> np.ndarray:
-        """[20, 64] share of each codon among those of an amino acid, cumulated along the codons."""
+        """float [20, 64], share of each codon among those of an amino acid, cumulated along the codons."""
         weights = np.exp(self.gc * _GC_OF_CODON + self.codon)
         shares = np.where(np.arange(_STOP)[:, None] == AMINO_ACID_OF_CODON, weights, 0)
         return _cumulated(shares)
 
     def amino_acid_shares(self) -> np.ndarray:
-        """[20] share of each amino acid in the proteins that the clade drifts towards."""
+        """float [20], share of each amino acid in the proteins towards which the clade evolves."""
         gc_of_amino_acid = np.array([_GC_OF_CODON[index == AMINO_ACID_OF_CODON].mean() for index in range(_STOP)])
         shares = _AMINO_ACID_SHARES * np.exp(0.4 * self.gc * (gc_of_amino_acid - 1.5) + self.amino_acid)
         return shares / shares.sum()
 
     def replacement_shares(self) -> np.ndarray:
-        """[20, 20] share of each amino acid among the replacements of another, cumulated."""
+        """float [20, 20], share of each amino acid among the replacements of another, cumulated."""
         return _cumulated(_EXCHANGE_ODDS * self.amino_acid_shares())
 
     def base_shares(self) -> np.ndarray:
-        """[4] cumulated shares of A, C, G, T between genes."""
+        """float [4], cumulated shares of A, C, G, T between genes."""
         gc = 1 / (1 + np.exp(-0.8 * self.gc + 0.2))
         return np.cumsum([(1 - gc) / 2, gc / 2, gc / 2, 1.0])
 
@@ -132,21 +132,21 @@ def _cumulated(shares: np.ndarray) -> np.ndarray:
 def _draw(cumulated: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One draw for each of ``rows`` from the shares in that row of ``cumulated``."""
     columns = cumulated.shape[1]
-    # Row r occupies [r, r + 1], so that one search over all rows finds the column of every draw.
+    # The values of row r are shifted to [r, r + 1], so that one search finds the columns of all draws.
     flat = (cumulated + np.arange(len(cumulated))[:, None]).ravel()
     found = np.searchsorted(flat, rows + rng.random(len(rows)), side="right") - rows.astype(np.int64) * columns
     return np.minimum(found, columns - 1)
 
 
 class GenePool:
-    """The gene families of simulated genomes, laid out as units: spacer, start codon, codons, stop codon, spacer.
+    """The gene families of simulated genomes, as units: spacer, start codon, codons, stop codon, spacer.
 
     Attributes (f families, s codons between start and stop, n bases in spacers):
         is_core: bool [f], families that no lineage loses.
         codon_start: int64 [f + 1], first codon of each family.
         unit_start: int64 [f + 1], first base of each unit.
-        gene_start, gene_stop: int64 [f], the coding sequence, start and stop codons included, within its unit.
-        rate: float32 [s], replacements of each codon's amino acid in a unit of time.
+        gene_start, gene_stop: int64 [f], the coding sequence, including start and stop codons, within its unit.
+        rate: float32 [s], replacements of each codon's amino acid per unit of time.
     """
 
     def __init__(self, families: int, core: int, rng: np.random.Generator):
@@ -192,7 +192,7 @@ class GenePool:
         return np.diff(self.unit_start)
 
     def first_organism(self, usage: Usage, length: int, rng: np.random.Generator) -> "Organism":
-        """The common ancestor: all core families and as many others as ``length`` base pairs hold."""
+        """The common ancestor: all core families, and others up to a genome of ``length`` base pairs."""
         families = len(self.is_core)
         amino_acids = rng.choice(_STOP, self.codon_start[-1], p=usage.amino_acid_shares())
         organism = Organism(
@@ -205,7 +205,7 @@ class GenePool:
             is_reverse=np.empty(0, dtype=bool),
             length=length,
         )
-        # Neighbours share a strand, as in operons: runs of four genes on average.
+        # Adjacent genes are often on the same strand, as in operons: runs of four genes on average.
         flips = rng.random(len(organism.genes)) < 0.25
         organism = replace(organism, is_reverse=np.cumsum(flips) % 2 == 1)
         return self.grown(organism, rng)
@@ -218,10 +218,10 @@ class GenePool:
         Args:
             parent: the ancestor.
             time: replacements of the amino acid of an average site along the branch.
-            drift: step of codon usage and GC, see `Usage.drifted`.
-            turnover: share of the families outside the core that is lost, and replaced by others.
-            length: base pairs that the genome grows back to.
-            rng: the source of chance.
+            drift: change of codon usage and GC, see `Usage.drifted`.
+            turnover: share of the families outside of the core that is lost and replaced by others.
+            length: base pairs of the genome.
+            rng: random number generator.
         """
         usage = parent.usage.drifted(drift, rng) if drift else parent.usage
         codons = self._evolved_codons(parent.codons, usage, time, rng)
@@ -251,7 +251,7 @@ class GenePool:
         return codons
 
     def grown(self, organism: "Organism", rng: np.random.Generator) -> "Organism":
-        """Gain families that the organism lacks, at random places, until its genome has its length."""
+        """Gain missing families, at random positions, until the genome has its length."""
         missing = organism.length - self.unit_length[organism.genes].sum()
         absent = rng.permutation(np.setdiff1d(np.arange(len(self.is_core)), organism.genes))
         gained = absent[np.cumsum(self.unit_length[absent]) <= missing]
@@ -260,7 +260,7 @@ class GenePool:
     def transferred(
         self, recipient: "Organism", donors: list["Organism"], share: float, rng: np.random.Generator
     ) -> "Organism":
-        """Horizontal transfer: ``share`` of the recipient's genes come from ``donors``, as these spell them."""
+        """Horizontal transfer: ``share`` of the recipient's genes are replaced by the sequences of ``donors``."""
         count = rng.binomial(len(recipient.genes), share) if donors else 0
         if not count:
             return recipient
@@ -275,7 +275,7 @@ class GenePool:
         return organism
 
     def spell_units(self, organism: "Organism") -> np.ndarray:
-        """uint8 [bases of all units]: every unit of the pool as the organism spells it, on the forward strand."""
+        """All units of the pool with the sequences of the organism, forward strand: uint8 [bases of all units]."""
         bases = np.empty(self.unit_start[-1], dtype=np.uint8)
         bases[self._spacer_at] = organism.spacers
         bases[self._start_at] = _BASES_OF_CODON[organism.starts]
@@ -290,13 +290,13 @@ class Organism:
     """One node of the tree; array sizes as in `GenePool`.
 
     Attributes:
-        usage: what its codons drift towards.
-        codons: int8 [s], 16 a + 4 b + c of the base codes of each codon between start and stop.
+        usage: codon and amino acid usage.
+        codons: int8 [s], 16 a + 4 b + c for the base codes of each codon between start and stop.
         starts, stops: int8 [f], start and stop codons.
-        spacers: uint8 [n], bases outside genes.
+        spacers: uint8 [n], bases outside of genes.
         genes: int64 [genes], the families of its genome, in order.
         is_reverse: bool [genes], True on the reverse strand.
-        length: base pairs that its genome aims at.
+        length: intended base pairs of the genome.
     """
 
     usage: Usage

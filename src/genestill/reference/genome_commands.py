@@ -1,4 +1,4 @@
-"""The commands of the reference stage that make or cut genomes: simulation, community, windows, clade task."""
+"""The commands of the reference stage that simulate or cut genomes: simulation, community, windows, tasks of origin."""
 
 from genestill.core.options import add_seed, name_and_value
 from genestill.core.settings import add_settings, settings_of

@@ -1,4 +1,4 @@
-"""The table of genomes: which files, which lineages."""
+"""The table of genomes: files and lineages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from genestill.core.sequences import genome_name
 from genestill.core.tables import read_tsv
 from genestill.core.taxonomy_folder import parse_taxid
 
-# The genetic codes of NCBI that Pyrodigal knows.
+# The genetic codes of NCBI that Pyrodigal supports.
 TRANSLATION_TABLES = frozenset({*range(1, 7), *range(9, 17), *range(21, 27), 29, 30, 32, 33})
 
 
@@ -30,13 +30,13 @@ class Genome:
     """One row of the table.
 
     Attributes:
-        name: the file's name without FASTA suffixes.
-        file: the file as the table names it.
-        path: where the file lies.
-        lineage: empty if the table gives a taxid only.
-        taxid: None if the table gives a lineage only.
+        name: the file name without FASTA suffixes.
+        file: the file as written in the table.
+        path: the path of the file.
+        lineage: empty if the table has only a taxid.
+        taxid: None if the table has only a lineage.
         source: the table.
-        translation_table: genetic code of its genes; None if the table does not say.
+        translation_table: genetic code of its genes; None if not given.
     """
 
     name: str
@@ -58,17 +58,20 @@ def read_genomes(
     """Read a TSV with a column ``file`` and lineages or a column ``taxid`` (or both).
 
     Args:
-        path: the table. Lineages (``d__…;p__…`` or plain ``Bacteria;…``) stand in ``lineage_column`` if it is named,
-            else in ``lineage``, else in seven columns with the names of the ranks (``domain``, ``superkingdom`` or
-            ``kingdom`` for the first). A column ``translation_table`` may give genetic codes (NCBI's numbers).
-        folder: where the files lie; without it, the folder of the table.
-        lineage_column: rows that are empty there are left out, and counted in the log.
+        path: the table. Lineages (``d__…;p__…`` or plain ``Bacteria;…``) are in ``lineage_column`` if given, else in
+            ``lineage``, else in seven columns with the names of the ranks (``domain``, ``superkingdom`` or
+            ``kingdom`` for the first). A column ``translation_table`` may give genetic codes (numbers of NCBI).
+        folder: folder of the files; None for the folder of the table.
+        lineage_column: rows in which it is empty are left out and counted in the log.
         to_species: whether every lineage must reach from domain to species.
-        with_files: whether the files must be there.
+        with_files: whether the files must exist.
+
+    Returns:
+        The genomes, in the order of the table.
 
     Raises:
-        InputError: naming the line, for a missing column or file, a file or name given twice, a lineage of the
-            wrong number of ranks, a taxid or a translation table that is no number, and a name with two parents.
+        InputError: with the line, for a missing column or file, a file or name given twice, a lineage with the
+            wrong number of ranks, a taxid or a translation table that is not a number, and a name with two parents.
     """
     path = Path(path)
     folder = Path(folder) if folder is not None else path.parent

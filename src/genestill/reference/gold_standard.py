@@ -1,8 +1,8 @@
-"""CAMI's gold standards as the truth of a data set: contigs of all samples in one file, lineages beside them.
+"""CAMI's gold standards as the truth of a data set: contigs of all samples in one file, with their lineages.
 
-Read are the two forms in which CAMI publishes which genome a contig is from: the mapping of a gold standard assembly
-as CAMISIM writes it (header ``#anonymous_contig_id``, ``genome_id``, ``tax_id``, …) and the binning format of
-bioboxes (header ``@@SEQUENCEID``, ``BINID``, ``TAXID``, …).
+Two formats of CAMI are read: the mapping of a gold standard assembly, as CAMISIM writes it (header
+``#anonymous_contig_id``, ``genome_id``, ``tax_id``, …), and the binning format of bioboxes (header ``@@SEQUENCEID``,
+``BINID``, ``TAXID``, …).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +19,12 @@ from genestill.core.text import blanks_for_tabs, text_lines
 from genestill.reference.gtdb import gtdb_names
 from genestill.reference.taxdump import Taxdump, read_taxdump
 
-# The columns (contig, genome, taxid) of CAMISIM's form.
+# The columns (contig, genome, taxid) of CAMISIM's format.
 _CAMISIM = ("#anonymous_contig_id", "genome_id", "tax_id")
 
 
 def is_gold_standard(line: str) -> bool:
-    """Whether a file whose first line is ``line`` is of one of the two forms."""
+    """Whether a file with the first line ``line`` has one of the two formats."""
     return line.startswith(("@", _CAMISIM[0]))
 
 
@@ -37,8 +37,8 @@ def read_mapping(path: str | Path) -> Iterator[tuple[str, str, int]]:
 def mapping_rows(path: str | Path) -> Iterator[BinningRow]:
     """Yield the rows of a gold standard, compressed or not.
 
-    A contig of a pooled assembly has one row for each genome that it is from. Raises `InputError`, naming the line,
-    for a file of neither form and a row that does not fit its header.
+    A contig of a pooled assembly has one row for each of its genomes. Raises `InputError`, with the line, for a file in
+    neither format and for a row that does not match its header.
     """
     read = None
     for number, line in enumerate(text_lines(path), 1):
@@ -72,7 +72,7 @@ def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:
         contig, genome, taxid = (cells[column].strip() for column in columns)
         digits = taxid.split(".")[
             0
-        ]  # CAMI numbers strains below a species as 1234.5; the part before the dot is NCBI's
+        ]  # CAMI numbers strains of a species as 1234.5; the part before the dot is the taxid of NCBI
         if not contig or not is_number(digits):
             raise InputError(f"contig {contig!r}, taxid {taxid!r}; expected an id, a number")
         return BinningRow(contig, genome, int(digits), None)
@@ -83,11 +83,11 @@ def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:
 def lineages_of_contigs(
     mappings: Sequence[str | Path], dump: Taxdump, lineage_of: Callable[[int], Lineage] | None = None
 ) -> tuple[dict[str, tuple[Lineage, str | None]], dict[str, int]]:
-    """Turn gold standards into contig -> (lineage, genome), and counts of what was met.
+    """Turn gold standards into contig -> (lineage, genome), and counts of problems.
 
-    A contig of several genomes gets what their lineages share, and no genome. Taxids that the dump has merged are
-    followed; for those that it has deleted, or never had, the lineage is empty. ``lineage_of`` names a taxid of the
-    dump; None takes the names of the dump.
+    A contig of several genomes gets the common part of their lineages, and no genome. Taxids that were merged in the
+    dump are resolved; deleted and unknown taxids have an empty lineage. ``lineage_of`` converts a taxid of the dump to
+    a lineage; None for the names of the dump.
     """
     lineage_of = dump.lineage if lineage_of is None else lineage_of
     found: dict[str, tuple[Lineage, str | None]] = {}
@@ -118,18 +118,18 @@ def write_gold_standard(
     output: str | Path,
     gtdb: Sequence[str | Path] = (),
 ) -> None:
-    """Gather the samples of a data set: ``contigs.fna.gz``, ``truth.tsv`` and ``summary.json`` in ``output``.
+    """Collect the samples of a data set: ``contigs.fna.gz``, ``truth.tsv`` and ``summary.json`` in ``output``.
 
     Args:
-        contigs: FASTA files, one a sample; ids must be unique over all of them (CAMISIM's S<sample>C<number> are).
-            Or folders, each with one ``anonymous_gsa.fasta.gz`` somewhere under it.
+        contigs: FASTA files, one per sample; ids must be unique over all of them (CAMISIM's S<sample>C<number> are).
+            Or folders, each with one ``anonymous_gsa.fasta.gz`` in it or in a subfolder.
         mappings: gold standards of the same contigs, or folders with one ``gsa_mapping.tsv.gz``.
-        taxdump: folder that holds, at any depth, the NCBI taxonomy dump that the data were made with.
+        taxdump: folder with the NCBI taxonomy dump of the data, in it or in a subfolder.
         output: the folder; replaced as a whole.
-        gtdb: tables of metadata of GTDB; with them the answers have GTDB's names (`gtdb.gtdb_names`).
+        gtdb: metadata tables of GTDB; if given, the truth has GTDB's names (`gtdb.gtdb_names`).
 
     Raises:
-        InputError: an id in two files; contigs of which none is in the gold standards; what the readers refuse.
+        InputError: an id in two files; contigs of which none is in the gold standards; as the functions that read them.
     """
     contigs = [find_file(path, "anonymous_gsa.fasta.gz") for path in contigs]
     mappings = [find_file(path, "gsa_mapping.tsv.gz") for path in mappings]
@@ -164,7 +164,7 @@ def write_gold_standard(
 
 
 def find_file(path: str | Path, name: str) -> Path:
-    """``path`` itself if it is a file, else the one file called ``name`` under it."""
+    """``path`` if it is a file, else the only file called ``name`` in it or in a subfolder."""
     path = Path(path)
     if path.is_file():
         return path

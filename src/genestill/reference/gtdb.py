@@ -1,4 +1,4 @@
-"""GTDB's names of NCBI's taxids, by the metadata of a GTDB release (Parks et al. 2022, doi 10.1093/nar/gkab776)."""
+"""GTDB lineages of NCBI taxids, from the metadata of a GTDB release (Parks et al. 2022, doi 10.1093/nar/gkab776)."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ _COLUMNS = ("gtdb_taxonomy", "ncbi_taxid", "ncbi_species_taxid")
 
 
 def gtdb_names(paths: Sequence[str | Path], dump: Taxdump) -> Callable[[int], Lineage]:
-    """A function from a taxid of ``dump`` to its lineage in GTDB.
+    """Make a function from a taxid of ``dump`` to its lineage in GTDB.
 
-    A taxid stands for the genomes that NCBI gives it; if there are none, for those that NCBI gives its species. At each
-    rank, from the domain down, it gets the name that more than half of them have; the first rank without one ends the
-    lineage. A taxid without genomes in GTDB gets no lineage.
+    A taxid stands for the genomes with this taxid in NCBI or, if there are none, with this species. At each rank, from
+    the domain down, the name of more than half of them is used; the lineage ends at the first rank without such a name.
+    A taxid without genomes in GTDB has no lineage.
 
     Args:
         paths: GTDB's tables ``bac120_metadata_r….tsv.gz`` and ``ar53_metadata_r….tsv.gz``.
         dump: NCBI's taxonomy.
 
     Raises:
-        InputError: a table without the columns; a row that does not fit its header.
+        InputError: a table without the columns; a row that does not match its header.
     """
     genomes: dict[int, Counter[str]] = {}
     for path in paths:
@@ -52,7 +52,7 @@ def gtdb_names(paths: Sequence[str | Path], dump: Taxdump) -> Callable[[int], Li
 
 
 def _majority(lineages: Counter[str]) -> Lineage:
-    """The lineage whose name at each rank more than half of ``lineages`` share, as far as there is one."""
+    """The lineage with the names that more than half of ``lineages`` share, down to the last such rank."""
     paths = {parse_lineage(text): count for text, count in lineages.items()}
     total, named = sum(paths.values()), NO_LINEAGE
     for level in range(1, len(RANKS) + 1):

@@ -1,4 +1,4 @@
-"""Which transcripts are relatives, by searches of bases and proteins; a distillation set without the benchmark's.
+"""Finding related transcripts by searches of bases and proteins; a distillation set without the benchmark's relatives.
 
 MMseqs2: Steinegger & Söding, Nature Biotechnology 35 (2017), doi 10.1038/nbt.3988.
 """
@@ -25,7 +25,7 @@ from genestill.reference.transcripts import checksum, coding_sequence, write_seq
 
 SHORTEST_PROTEIN = 20  # amino acids; shorter ones are not searched
 
-# Options of MMseqs2: nucleotides on both strands, proteins. Words of 11 bases are as sensitive as its search gets.
+# Options of MMseqs2: nucleotides on both strands, proteins. Words of 11 bases give its highest sensitivity.
 _NUCLEOTIDES = ("--search-type", "3", "--strand", "2", "-k", "11", "-s", "7.5")
 _PROTEINS = ("-s", "5.7")
 _PLACES = ("query", "target", "qlen", "tlen", "qstart", "qend", "tstart", "tend")
@@ -35,13 +35,13 @@ _COLUMNS = dict.fromkeys(_PLACES, "int64") | {"fident": "float64"}
 def find_relatives(
     queries: pd.DataFrame, targets: pd.DataFrame, homology: HomologySettings, threads: int = 1
 ) -> pd.DataFrame:
-    """Pairs of transcripts that are alike, by MMseqs2 searches of their bases and of the proteins that they code for.
+    """Pairs of similar transcripts, by MMseqs2 searches of their bases and of the proteins that they encode.
 
     Args:
-        queries, targets: columns ``id``, ``sequence``, ``cds`` (track). Of a transcript without codons the longest open
-            reading frame is translated.
-        homology: identities, E-value, and the share of the shorter of the two that must be aligned.
-        threads: of MMseqs2.
+        queries, targets: columns ``id``, ``sequence``, ``cds`` (track). For a transcript without codons, the longest
+            open reading frame is translated.
+        homology: minimum identities, E-value, and the share of the shorter sequence that must be aligned.
+        threads: number of threads of MMseqs2.
 
     Returns:
         Columns query, target, identity, and by (``nucleotides`` on either strand, or ``proteins``).
@@ -58,7 +58,7 @@ def find_relatives(
 
 
 def proteins_of(table: pd.DataFrame) -> list[tuple[int, str]]:
-    """Row and protein of each transcript (columns ``sequence``, ``cds``) that codes for at least 20 amino acids."""
+    """Row and protein of each transcript (columns ``sequence``, ``cds``) that encodes at least 20 amino acids."""
     proteins = []
     for row, (sequence, cds) in enumerate(zip(table["sequence"], table["cds"], strict=True)):
         if np.any(cds):
@@ -82,7 +82,7 @@ def _search(
 ) -> pd.DataFrame:
     """Hits of a search of numbered sequences; columns query, target (numbers), identity.
 
-    MMseqs2's coverage mode 5 asks whether two sequences are of like lengths, not how much of the shorter is aligned, so
+    The coverage mode 5 of MMseqs2 compares the lengths of two sequences, not the aligned share of the shorter one, so
     the coverage is computed here.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -106,9 +106,9 @@ def _search(
 def group_relatives(transcripts: pd.DataFrame, homology: HomologySettings, threads: int = 1) -> np.ndarray:
     """Number of the group of each transcript, int64 [rows]; numbered by their first member.
 
-    Relatives by `find_relatives` are in one group, and so are relatives of relatives (single linkage), so that no two
-    of them are on two sides of a split. Proteins count from the identity of bases on: families of domains at lower
-    identities would chain into one group.
+    Relatives found by `find_relatives` are in one group, and so are relatives of relatives (single linkage), so that
+    they are never in different splits. Proteins must have at least the identity that is required of bases: with a lower
+    identity, single linkage would join whole families of domains.
     """
     pairs = find_relatives(transcripts, transcripts, homology, threads)
     pairs = pairs[pairs["identity"] >= homology.identity]
@@ -122,25 +122,27 @@ def group_relatives(transcripts: pd.DataFrame, homology: HomologySettings, threa
 def leave_out_relatives(
     corpus: pd.DataFrame, tasks: dict[str, pd.DataFrame], homology: HomologySettings, threads: int = 1
 ) -> tuple[np.ndarray, pd.DataFrame, dict]:
-    """Which transcripts of the corpus have no relative in the benchmark, and the homology groups of the benchmark.
+    """Find the transcripts of the corpus without a relative in the benchmark, and homology groups of the benchmark.
 
-    A transcript of the corpus goes if its sequence is one of the benchmark's, if it shares the id or the symbol of a
-    gene with one, or if a search of bases or of proteins finds one alike.
+    A transcript of the corpus is removed if its sequence is in the benchmark, if a benchmark transcript has the same
+    gene id or symbol, or if a search of bases or proteins finds a similar one.
 
     Args:
         corpus: columns of `table_schemas.TRANSCRIPTS`.
-        tasks: name to a table of `table_schemas.PROBE_TASK`.
+        tasks: name -> table of `table_schemas.PROBE_TASK`.
+        homology: see `find_relatives`.
+        threads: number of threads of MMseqs2.
 
     Returns:
         keep: bool, one per row of ``corpus``.
         groups: columns of `table_schemas.HOMOLOGY_GROUPS`, one row per distinct ``transcript`` of the tasks. Equal
             sequences are in one group.
-        overlap: the counts, by criterion and in all, before; and what a second search finds after.
+        overlap: counts before the removal, by criterion and in total, and hits of a second search after it.
     """
     benchmark = pd.concat([table[["transcript", "gene", "symbol", "sequence", "cds"]] for table in tasks.values()])
     genes = {*benchmark["gene"], *benchmark["symbol"]} - {""}
     benchmark = benchmark.drop_duplicates("transcript").assign(id=lambda table: table["sequence"].map(checksum))
-    # One sequence may stand for several transcripts, with other tracks; it is searched once, with codons if known.
+    # Several transcripts may have the same sequence with different tracks; it is searched once, with codons if known.
     order = benchmark["cds"].map(np.any).argsort(kind="stable")[::-1]
     tested = benchmark.iloc[np.sort(_first_of_each(benchmark["id"].to_numpy(), order.to_numpy()))]
     rest = corpus[["sequence", "cds"]].assign(id=[f"corpus|{number}" for number in range(len(corpus))])
@@ -152,7 +154,7 @@ def leave_out_relatives(
         "alike in proteins": rest["id"].isin(hits.loc[hits["by"] == "proteins", "target"]).to_numpy(),
     }
     relative = np.any(list(criteria.values()), axis=0)
-    # The search is a heuristic whose prefilter depends on the whole target set; what a second look finds goes too.
+    # The search is a heuristic whose prefilter depends on all targets; hits of a second search are removed as well.
     late = set(find_relatives(tested, rest[~relative], homology, threads)["target"]) if not relative.all() else set()
     keep = ~relative & ~rest["id"].isin(late).to_numpy()
     groups = pd.Series(group_relatives(tested, homology, threads), index=tested["id"])
@@ -171,7 +173,7 @@ def leave_out_relatives(
 
 
 def _first_of_each(names: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Rows, in ``order`` the first of each name."""
+    """The row of each name that comes first in ``order``."""
     return order[np.unique(names[order], return_index=True)[1]]
 
 
@@ -185,13 +187,13 @@ def separate_benchmark(
     output_groups: str | Path,
     output_overlap: str | Path,
 ) -> None:
-    """`leave_out_relatives` on files.
+    """`leave_out_relatives` for files.
 
     ``output_transcripts`` and ``output_benchmark`` each get transcripts.parquet (`table_schemas.TRANSCRIPTS`),
-    sequences.fna.gz and index.parquet, in one order; and in coding/ the same two files for models that read codons:
-    the coding sequence of each transcript, or all of it where none is known. A sequence that several tasks hold stands
-    in the benchmark once for each set of tracks that they give it (see `probe_tasks.transcript_id`): what a model reads
-    for a task comes from that task's own table.
+    sequences.fna.gz and index.parquet, in the same order; and in coding/ the last two for models that read codons: the
+    coding sequence of each transcript, or all of it if it is not known. A sequence of several tasks occurs in the
+    benchmark once per distinct set of tracks (see `probe_tasks.transcript_id`), so that the input of a model for a task
+    only depends on the table of this task.
     """
     corpus = read_table(transcripts, TRANSCRIPTS)
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}

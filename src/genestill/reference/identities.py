@@ -1,7 +1,7 @@
-"""Average nucleotide identity of genomes, all against all, and the sets of species that are scored as one.
+"""Average nucleotide identity of all pairs of genomes, and the sets of species that are scored as one.
 
-The identities are those of skani (Shaw and Yu 2023, doi:10.1038/s41592-023-02018-3), through pyskani. They are measured
-once and stand beside the reference; sets and statuses follow from the file.
+The identities are computed by skani (Shaw and Yu 2023, doi:10.1038/s41592-023-02018-3), with pyskani. They are measured
+once and stored beside the reference; sets and statuses are computed from the file.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ SET_COLUMNS = ("species", "set", "representative")
 
 
 def genome_identities(files: Mapping[str, Path]) -> pd.DataFrame:
-    """Identity of every pair of genomes that are near enough for skani (about .8).
+    """Identity of every pair of genomes that is similar enough for skani (about .8).
 
     Args:
         files: FASTA file of each genome, by name.
 
     Returns:
         Columns genome, other, identity (share), aligned and aligned_other (share of either genome); one row per pair,
-        in the order of ``files``, and one of every genome with itself.
+        in the order of ``files``, including each genome with itself.
     """
     import pyskani
 
@@ -59,17 +59,17 @@ def write_species_sets(
     output_sets: str | Path,
     output_identities: str | Path,
 ) -> pd.DataFrame:
-    """Compare the genomes of a reference, and those of right answers, and write which species are scored as one.
+    """Compare the genomes of a reference and of the ground truth, and write the sets of species that are scored as one.
 
-    The representative of a species is its first genome: of the reference, then of the right answers.
+    The representative of a species is its first genome: of the reference, then of the ground truth.
 
     Args:
         genomes: table of the reference genomes.
-        folder: where their files lie; without it, the folder of the table.
-        truth: TSV of right answers, whose genomes are compared too where their files lie in the same folder.
-        output_sets: TSV with the columns species, set (lineages; a set bears the name of its first species),
+        folder: folder of their files; None for the folder of the table.
+        truth: TSV of the ground truth, whose genomes are compared too if their files are in the same folder.
+        output_sets: TSV with the columns species, set (lineages; a set has the name of its first species),
             representative (file).
-        output_identities: TSV of the columns of `genome_identities`; genomes are files.
+        output_identities: TSV with the columns of `genome_identities`; genomes are files.
 
     Returns:
         The table of sets.
@@ -107,7 +107,7 @@ def write_species_sets(
 
 
 def source_lineages(truth: str | Path) -> dict[str, Lineage]:
-    """The lineage of every genome that a TSV of right answers names."""
+    """The lineages of all genomes in a TSV of the ground truth."""
     found: dict[str, Lineage] = {}
     for answer in read_answers(truth)[0].values():
         if answer.genome is not None and depth(answer.lineage):
@@ -116,13 +116,13 @@ def source_lineages(truth: str | Path) -> dict[str, Lineage]:
 
 
 def read_species_sets(path: str | Path) -> dict[Lineage, Lineage]:
-    """Species to set, from the table that `write_species_sets` wrote."""
+    """Species -> set, from the table of `write_species_sets`."""
     table = read_tsv(path, SET_COLUMNS)
     return dict(zip(map(parse_lineage, table["species"]), map(parse_lineage, table["set"]), strict=True))
 
 
 def read_identities(path: str | Path) -> pd.DataFrame:
-    """The table of `genome_identities` that `write_species_sets` wrote."""
+    """The table of `genome_identities`, as written by `write_species_sets`."""
     table = read_tsv(path, PAIR_COLUMNS)
     try:
         return table.astype(dict.fromkeys(PAIR_COLUMNS[2:], float))

@@ -1,8 +1,7 @@
-"""What the reads of an assembled community are drawn from: chromosomes, plasmids and eukaryotes, with depths.
+"""Sources of the reads of an assembled community: chromosomes, plasmids and eukaryotes, with depths.
 
-Plasmids are the records of the genomes' files whose header says so; the reference is the chromosomes alone. Coverage is
-log-normal over genomes and samples, as in `community`, and scaled so that all samples together have the bases that are
-asked for.
+Plasmids are the records of genome files with a header that says so; the reference contains only chromosomes. Coverage
+is log-normal over genomes and samples, as in `community`, and scaled to the requested number of bases over all samples.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from genestill.reference.genomes import Genome, read_genomes
 from genestill.reference.novelty import split_genomes
 from genestill.reference.settings import AssemblySettings, CommunitySettings
 
-_DEPTH_OF_OTHERS = 10  # mean depth at which plasmids and eukaryotes are assembled; fewer records reach it
+_DEPTH_OF_OTHERS = 10  # mean depth of plasmids and eukaryotes; their number is reduced to reach it
 SOURCE_COLUMNS = ("source", "file", "kind", "lineage", "status")
 CHROMOSOMES, _PLASMIDS, _EUKARYOTES = "chromosomes", "plasmid", "eukaryote"
 
@@ -39,22 +38,25 @@ def write_mixture(
     lineage_column: str | None = None,
     eukaryotes: Sequence[str | Path] = (),
 ) -> pd.DataFrame:
-    """Choose what is sequenced, and how deep, into the folder ``output``, which appears only when it is whole.
+    """Choose the sources and their depths, and write the folder ``output`` atomically.
 
     Writes ``genomes/`` (the chromosomes of the genomes of the community and of the reference), ``others/`` (plasmids
     and eukaryotes), ``sources.tsv`` (source, file, kind, lineage, status, and the mean depth in each sample),
-    ``reference.tsv`` (file, lineage: what a reference database may hold) and ``summary.json``. Returns the sources.
+    ``reference.tsv`` (file, lineage: the genomes for a reference database) and ``summary.json``. Returns the sources.
 
     Args:
         genomes: the table, see `read_genomes`, also for ``folder`` and ``lineage_column``.
         output: a folder.
-        settings: statuses, decoys, samples and dropout; lengths and number of contigs are the assembler's.
+        settings: statuses, decoys, samples and dropout; lengths and number of contigs result from the assembly.
         assembly: how much is sequenced.
-        seed: seed of every random number.
+        seed: seed of all random numbers.
+        folder: folder of the genome files.
+        lineage_column: column of the lineages.
         eukaryotes: FASTA files whose records are sequenced and are in no reference.
 
     Raises:
-        InputError: a bad table or FASTA file, fewer than two species in the reference, a genome of plasmids alone.
+        InputError: an invalid table or FASTA file, fewer than two species in the reference, a genome that consists of
+            plasmids only.
     """
     candidates = read_genomes(genomes, folder, lineage_column, to_species=True)
     rng = np.random.default_rng(seed)
@@ -71,7 +73,7 @@ def write_mixture(
             others += [(f"{genome.name}:{name}", sequence, _PLASMIDS) for name, sequence in plasmids]
             if status is None and not held:
                 continue
-            # Named as in the table, without folders: two genomes never share a name.
+            # Named as in the table, without folders; names of genomes are unique.
             file = f"{genome.name}.fna.gz"
             write_fasta(aside / "genomes" / file, chromosomes)
             if status is not None:
@@ -125,7 +127,7 @@ def _budgets(assembly: AssemblySettings, kinds: set[str]) -> dict[str, float]:
 
 
 def _choose(records: list[tuple[str, str, str]], length: float, rng: np.random.Generator) -> list[tuple[str, str, str]]:
-    """Records in random order until they have ``length`` base pairs together; all of them where they have fewer."""
+    """Records in random order with at least ``length`` base pairs in total; all records if they have fewer."""
     chosen, total = [], 0
     for row in rng.permutation(len(records)):
         if total >= length:
@@ -149,7 +151,7 @@ def _write_reference(path: Path, genomes: list[Genome], held: np.ndarray) -> Non
 
 
 def read_sources(folder: str | Path) -> pd.DataFrame:
-    """The table ``sources.tsv`` of a folder that `write_mixture` wrote; depths are float64, one column per sample."""
+    """The table ``sources.tsv`` of a folder written by `write_mixture`; depths are float64, one column per sample."""
     table = read_tsv(Path(folder) / "sources.tsv", SOURCE_COLUMNS)
     samples = [name for name in table if name not in SOURCE_COLUMNS]
     try:

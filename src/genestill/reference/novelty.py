@@ -1,4 +1,4 @@
-"""The split of genomes into community and reference, for a given novelty."""
+"""Dividing genomes into community and reference, for a given novelty."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _ATTEMPTS = 200
 
 @dataclass(frozen=True)
 class Split:
-    """Where each genome goes.
+    """The use of each genome.
 
     Attributes:
         status: for each genome one of `STATUSES`, or None if it is not in the community.
@@ -26,33 +26,33 @@ class Split:
     wanted: dict[str, int]
 
     def counts(self) -> dict[str, int]:
-        """How many genomes of the community have each status."""
+        """The number of genomes of the community per status."""
         return {status: self.status.count(status) for status in STATUSES}
 
     def decoys(self) -> int:
-        """How many genomes are only in the reference."""
+        """The number of genomes that are only in the reference."""
         return sum(held and status is None for status, held in zip(self.status, self.in_reference, strict=True))
 
     def left_out(self) -> int:
-        """How many genomes are nowhere, since the reference may not hold them and the community needs no more."""
+        """The number of unused genomes: not allowed in the reference and not needed in the community."""
         return len(self.status) - self.decoys() - sum(self.counts().values())
 
 
 def split_genomes(lineages: list[Lineage], shares: dict[str, float], decoys: float, rng: np.random.Generator) -> Split:
     """Choose the community and the reference.
 
-    A community genome of status ``exact`` is in the reference; of a ``known`` one, another assembly of the species
-    is; ``species``, ``genus`` and ``family`` say which rank the reference lacks, while it holds the rank above.
-    What the taxonomy has no room for stays short: of many random splits the one nearest to the shares is taken.
+    A community genome of status ``exact`` is in the reference; for ``known``, another assembly of the species is; for
+    ``species``, ``genus`` and ``family``, the reference lacks this rank and has the rank above. If the taxonomy does
+    not allow the shares, the best of many random splits is used.
 
     Args:
         lineages: seven names for each genome.
-        shares: of the community's genomes, for each of `STATUSES`; they add up to 1.
-        decoys: share of all genomes that should be in the reference only.
-        rng: the source of chance.
+        shares: shares of the community's genomes with each of `STATUSES`; they add up to 1.
+        decoys: share of all genomes that should be only in the reference.
+        rng: random number generator.
 
     Raises:
-        InputError: a reference of fewer than two species.
+        InputError: fewer than two species in the reference.
     """
     total = max(1, round((1 - decoys) * len(lineages)))
     wanted = _whole_numbers(total, shares)
@@ -81,7 +81,7 @@ def split_genomes(lineages: list[Lineage], shares: dict[str, float], decoys: flo
 
 
 def _whole_numbers(total: int, shares: dict[str, float]) -> dict[str, int]:
-    """``total`` in parts, by largest remainder."""
+    """Divide ``total`` into integers in proportion to the shares, by largest remainder."""
     exact = np.array([shares[status] * total for status in STATUSES])
     parts = np.floor(exact + 1e-9).astype(int)
     for index in np.argsort(parts - exact, kind="stable")[: total - parts.sum()]:
@@ -92,7 +92,7 @@ def _whole_numbers(total: int, shares: dict[str, float]) -> dict[str, int]:
 def _split_once(clades: np.ndarray, wanted: dict[str, int], rng: np.random.Generator) -> Split:
     in_reference = np.ones(clades.shape[1], dtype=bool)
     status: list[str | None] = [None] * clades.shape[1]
-    # Top down: whatever leaves later leaves a mate behind, so that what an earlier status relies on stays.
+    # From high to low ranks: later removals always leave a relative, so that conditions of earlier statuses stay true.
     for name in ("family", "genus", "species"):
         depth = RANKS.index(name) + 1
         left = wanted[name]

@@ -1,7 +1,7 @@
-"""Task tables that ask where a window of DNA comes from: a plasmid or a chromosome, or which kind of organism.
+"""Classification tasks for the origin of a window of DNA: plasmid or chromosome, or the kind of organism.
 
-seqLens (doi 10.1093/molbev/msag139) says that its models gain on such tasks. These are made of genomes at hand; they
-are not the published tables.
+seqLens (doi 10.1093/molbev/msag139) reports improvements on such tasks. These tables are made from the given genomes;
+they are not the published tables.
 """
 
 import re
@@ -22,13 +22,13 @@ from genestill.reference.genomes import Genome, read_genomes
 from genestill.reference.settings import OriginTaskSettings
 from genestill.reference.windows import draw_windows
 
-FEWEST_GENERA = 4  # of which one is for the test; a class with fewer is split by genome
-_STREAM = 3  # windows of these tasks are drawn apart from all others
+FEWEST_GENERA = 4  # one in four is for the test; a class with fewer genera is split by genome
+_STREAM = 3  # separate random numbers for the windows of these tasks
 
 
 @dataclass(frozen=True)
 class Part:
-    """Records of a genome that belong to one class and one split; None for all of them."""
+    """Records of a genome that belong to one class and one split; None for all records."""
 
     genome: Genome
     label: str
@@ -39,19 +39,19 @@ class Part:
 def write_origin_task(
     tables: Sequence[str | Path], folder: str | Path | None, settings: OriginTaskSettings, seed: int, output: str | Path
 ) -> list[Genome]:
-    """Write a task table (sequence, label, split) and return the genomes that it was cut from.
+    """Write a task table (sequence, label, split) and return the genomes from which it was made.
 
-    With the classes ``plasmid`` a record is a plasmid where its header says so, and only genomes with plasmids take
-    part, so that both classes come from the same organisms. With ``kingdom`` the class is that of the column ``origin``
-    of the table, else the domain. One genus in four is for the test, of a class with fewer genera one genome in four; a
-    genome with the column ``tested`` gives the records that this regular expression finds to the test, and the others
-    to training.
+    With the classes ``plasmid``, a record is a plasmid if its header says so, and only genomes with plasmids are used,
+    so that both classes come from the same organisms. With ``kingdom``, the class is the column ``origin`` of the
+    table, else the domain. One genus in four is for the test; in a class with fewer genera, one genome in four. For a
+    genome with a value in the column ``tested``, the records that match this regular expression are for the test, and
+    the others for training.
 
     Args:
-        tables: tables of genomes, as `read_genomes` reads them.
-        folder: where the files lie; None for the folder of each table.
+        tables: tables of genomes for `read_genomes`.
+        folder: folder of the files; None for the folder of each table.
         settings: classes, length and number of windows.
-        seed: of split and windows.
+        seed: seed of split and windows.
         output: TSV, gzipped if it ends in ``.gz``.
 
     Raises:
@@ -88,7 +88,7 @@ def write_origin_task(
 
 
 def _read(tables, folder) -> tuple[list[Genome], dict[str, str], dict[str, str]]:
-    """Genomes, and by their names what the columns ``origin`` and ``tested`` say."""
+    """Genomes, and the columns ``origin`` and ``tested`` by genome name."""
     genomes: list[Genome] = []
     origin: dict[str, str] = {}
     tested: dict[str, str] = {}
@@ -145,7 +145,7 @@ def _kingdoms(genomes, origin: dict, tested: dict, generator) -> list[Part]:
 
 
 def _split_by_genus(genomes: Sequence[Genome], generator: np.random.Generator) -> dict[str, str]:
-    """The split of each genome by name: one genus in four tests, or one genome where there are few genera."""
+    """The split of each genome, by name: one genus in four is for the test, or one genome if there are few genera."""
     genus = RANKS.index("genus")
     groups = {genome.name: genome.lineage[genus] or genome.name for genome in genomes}
     if len(set(groups.values())) < FEWEST_GENERA:

@@ -1,4 +1,4 @@
-"""Probe tasks: tables of transcripts with measured targets, in one form whatever their source looked like."""
+"""Probe tasks: tables of transcripts with measured targets, in one format for all sources."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from genestill.core.tables import write_table
 from genestill.reference.transcripts import Transcript, checksum, transcript_table, window
 
 KINDS = ("regression", "classification", "multilabel")
-TELLING = 0.1  # distance of an AUROC from .5 from which on an input is said to tell a class
+TELLING = 0.1  # distance of an AUROC from .5 above which an input is reported
 
 
 def read_targets(
@@ -22,15 +22,15 @@ def read_targets(
     """Targets of the rows that have them.
 
     Args:
-        rows: as `transcripts.read_rows` returns them.
-        columns: of the target; several, or one of lists, for ``multilabel``.
-        kind: one of ``KINDS``; for classes, the words true and false count as 1 and 0.
+        rows: from `transcripts.read_rows`.
+        columns: columns of the target; several, or one column of lists, for ``multilabel``.
+        kind: one of ``KINDS``; for classes, the words true and false are 1 and 0.
         logarithm: take the natural logarithm.
-        left_out: gets the rows without a target, with the reason: a cell that is empty or says that nothing was
-            measured, one that is no number, and with ``logarithm`` one that is not above 0.
+        left_out: gets the rows without a target, with the reason: a missing value, a cell that is not a number, or with
+            ``logarithm`` a value that is not above 0.
 
     Returns:
-        Positions of the rows that stay, int64 [kept], and their targets, float64 [kept, targets].
+        Positions of the rows that are kept, int64 [kept], and their targets, float64 [kept, targets].
 
     Raises:
         InputError: a column is missing, or there are several targets of another kind.
@@ -70,7 +70,7 @@ def _target(cell: str, kind: str) -> float | None:
 
 
 def draw_rows(number: int, sample: int, seed: int) -> np.ndarray:
-    """The rows that a task keeps of ``number``, in order: ``sample`` of them, or all if that is 0 or too many."""
+    """The rows of ``number`` that a task keeps, in order: ``sample`` of them, or all if that is 0 or too large."""
     rows = np.arange(number)
     return np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False)) if 0 < sample < number else rows
 
@@ -78,14 +78,14 @@ def draw_rows(number: int, sample: int, seed: int) -> np.ndarray:
 def build_task(
     transcripts: list[Transcript], targets: np.ndarray, sample: int = 0, longest: int = 0, seed: int = 1
 ) -> pd.DataFrame:
-    """A table of `table_schemas.PROBE_TASK`.
+    """Make a table of `table_schemas.PROBE_TASK`.
 
     Args:
         transcripts: one per row of ``targets``.
         targets: float64 [transcripts, targets]; finite.
-        sample: keep that many rows, drawn without replacement, in their old order; 0: all.
-        longest: cut longer transcripts to a `window` of that many bases; 0: whole.
-        seed: of the draw.
+        sample: number of rows to keep, drawn without replacement, in the original order; 0: all.
+        longest: cut longer transcripts to a `window` of this many bases; 0: no cutting.
+        seed: seed of the draw.
     """
     rows = draw_rows(len(transcripts), sample, seed)
     chosen = [window(transcripts[row], longest) for row in rows]
@@ -96,10 +96,10 @@ def build_task(
 
 
 def transcript_id(transcript: Transcript) -> str:
-    """Checksum of all that a model may read of a transcript: its sequence and its tracks.
+    """Checksum of all inputs that a model may use for a transcript: its sequence and its tracks.
 
-    Two tasks share an embedding only if they give a sequence the same tracks. With the sequence alone, a task without
-    tracks would borrow those of another task, and which rows have some may tell their class.
+    Two tasks share an embedding only if a sequence has the same tracks in both. Otherwise, a task without tracks would
+    use those of another task, and the rows that have tracks may reveal their class.
     """
     tracks = (("cds", transcript.cds), ("splice", transcript.splice))
     marks = "".join(f"|{name}:{','.join(map(str, places))}" for name, places in tracks if len(places))
@@ -107,13 +107,14 @@ def transcript_id(transcript: Transcript) -> str:
 
 
 def telling_inputs(table: pd.DataFrame) -> dict[str, float]:
-    """How well each class is told by what a source says of a transcript, rather than by the transcript: AUROC by input.
+    """How well properties of the source, instead of the sequence, predict each class: AUROC by input.
 
-    Looked at is whether codons and exons are known, whether a gene and a chromosome are named, and whether letters
-    other than A, C, G and T occur. .5 says nothing, 1 or 0 everything; of several targets, that which is told best.
+    The inputs are: whether codons and exons are known, whether a gene and a chromosome are given, and whether there
+    are letters other than A, C, G and T. .5 means no information, 1 or 0 a perfect prediction; for several targets, the
+    most extreme value is used.
 
     Args:
-        table: of `build_task`, with targets of 0 and 1.
+        table: table of `build_task`, with targets of 0 and 1.
     """
     targets = np.stack(table["targets"].tolist()).astype(bool)
     inputs = {
@@ -138,10 +139,10 @@ def telling_inputs(table: pd.DataFrame) -> dict[str, float]:
 def write_task(
     path: str | Path, table: pd.DataFrame, name: str, kind: str, split: str, targets: list[str], left_out: str = ""
 ) -> None:
-    """Write a task; refuse an unknown kind, an empty table, and classes other than 0 and 1.
+    """Write a task; raise `InputError` for an unknown kind, an empty table, and classes other than 0 and 1.
 
-    ``left_out`` says which rows of its source the task does not have, and which transcripts it has in part: it goes
-    into the file's metadata.
+    ``left_out`` describes the rows of the source that are not in the task, and the transcripts that were cut; it is
+    stored in the metadata of the file.
     """
     _refuse_bad_task(table, name, kind)
     if kind != "regression":

@@ -1,4 +1,4 @@
-"""Proteins of the reference genomes, predicted by Pyrodigal (GPL: a program that runs, never an import)."""
+"""Proteins of the reference genomes, predicted by Pyrodigal (GPL, therefore run as a program and not imported)."""
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -10,34 +10,35 @@ from genestill.core.programs import run_program
 from genestill.core.sequences import read_fasta
 from genestill.reference.genomes import Genome
 
-# Pyrodigal and Prodigal refuse to train on less; such a genome (a plasmid, a virus) is read with the general models.
+# Minimum length for the training of Pyrodigal and Prodigal; for shorter genomes (plasmids, viruses), the general models
+# are used.
 TRAINING_LENGTH = 20_000
 
-# Code 11 cuts the genes of a genome of code 4 at every TGA. A genome is tried with code 4 too if with code 11 less than
-# this share of it codes for proteins, or if these have fewer residues on average ...
+# With code 11, the genes of a genome of code 4 end at every TGA. A genome is also read with code 4 if with code 11 its
+# coding share is below the first value, or the mean number of residues of its proteins below the second ...
 DENSE, LONG = 0.85, 200
-# ... and is named if with code 4 this much more of it codes, and at least that share: the rule of CheckM (Parks et al.,
-# Genome Research 25, 2015) and GTDB-Tk.
+# ... and it is reported if with code 4 the coding share is higher by the first value, and at least the second: the rule
+# of CheckM (Parks et al., Genome Research 25, 2015) and GTDB-Tk.
 DENSER, DENSE_WITH_4 = 0.05, 0.7
 
 
 def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) -> str:
-    """Write one protein FASTA a genome, ``<genome>.faa`` with the names ``<genome>|<number>``.
+    """Write one protein FASTA per genome, ``<genome>.faa`` with records named ``<genome>|<number>``.
 
-    A genome whose proteins are there, made from the same file by the same release with the same genetic code, is not
-    predicted again, so that a run that was stopped goes on where it was. A genome without ``translation_table`` is
-    read with code 11; the log and the summary name those that seem to have code 4 (or 25).
+    Proteins that exist already, made from the same file by the same release with the same genetic code, are not
+    predicted again, so that an interrupted run can be continued. A genome without ``translation_table`` is read with
+    code 11; the log and the summary name genomes that probably have code 4 (or 25).
 
     Args:
-        genomes: as `read_genomes` returns them.
-        threads: genomes at a time.
-        output: the folder; ``summary.json`` in it is written last, when all are there.
+        genomes: from `read_genomes`.
+        threads: number of genomes that are processed in parallel.
+        output: the folder; its ``summary.json`` is written when all proteins exist.
 
     Returns:
-        The version that Pyrodigal gives of itself.
+        The version of Pyrodigal.
 
     Raises:
-        InputError: a genome that is no nucleotide FASTA or has no gene; no disk space.
+        InputError: a genome that is not a nucleotide FASTA file or has no gene; not enough disk space.
     """
     output = Path(output)
     version = run_program(["pyrodigal", "--version"]).strip()
@@ -95,7 +96,7 @@ def _predict(genome: Genome, made_of: dict, output: Path) -> dict:
             for name, sequence in read_fasta(genome.path):
                 handle.write(f">{name}\n{sequence}\n")
                 length += len(sequence)
-        # The general models of the mode meta have each their genetic code, 4 among them.
+        # Each general model of the mode meta has a genetic code, for example 4.
         mode = "single" if length >= TRAINING_LENGTH else "meta"
         code = (genome.translation_table or 11) if mode == "single" else None
         proteins = _run(source, mode, code)
@@ -118,7 +119,7 @@ def _predict(genome: Genome, made_of: dict, output: Path) -> dict:
 
 
 def _run(source: Path, mode: str, code: int | None) -> list[str]:
-    """Lines of the proteins that Pyrodigal finds in ``source``, as FASTA."""
+    """Lines of the FASTA output of Pyrodigal for ``source``."""
     found = source.with_suffix(".faa")
     command = ["pyrodigal", "-i", source, "-a", found, "-o", "/dev/null", "-p", mode]
     command += [] if code is None else ["-g", code]
@@ -127,7 +128,7 @@ def _run(source: Path, mode: str, code: int | None) -> list[str]:
 
 
 def _coding(proteins: list[str], length: int) -> tuple[float, float]:
-    """Share of a genome of ``length`` bases that codes for ``proteins``, and their mean length in residues."""
+    """The coding share of a genome of ``length`` bases with ``proteins``, and their mean length in residues."""
     number = sum(line.startswith(">") for line in proteins)
     residues = sum(len(line.rstrip("*")) for line in proteins if not line.startswith(">"))
     return round(3 * residues / length, 4), residues / max(1, number)

@@ -1,4 +1,4 @@
-"""Genomes by accession: fetched from where they were published, and compared with a checksum of their sequences."""
+"""Genomes by accession: downloaded from the original archive, and compared with a checksum of their sequences."""
 
 import hashlib
 import shutil
@@ -16,16 +16,16 @@ COLUMNS = ("file", "accession", "lineage", "sequences_sha256", "url")
 
 
 def fetch_genomes(table: str | Path, output: str | Path) -> None:
-    """Fetch the genomes of a table, and write the table beside them.
+    """Download the genomes of a table, and write the table beside them.
 
     Args:
         table: TSV with the columns ``COLUMNS``; others are kept. ``url`` is the address of a zip archive with one file
-            ``*_genomic.fna``, as NCBI Datasets sends it, and ``sequences_sha256`` the `checksum_of_sequences`.
-        output: the same table; the files of the genomes are written to its folder. Files that are there already and
-            have the right checksum are not fetched again.
+            ``*_genomic.fna``, as from NCBI Datasets, and ``sequences_sha256`` the `checksum_of_sequences`.
+        output: the same table; the genome files are written to its folder. Existing files with the right checksum are
+            not downloaded again.
 
     Raises:
-        InputError: a download that fails, an archive of another form, and a genome with other sequences.
+        InputError: a failed download, an archive with other content, and a genome with other sequences.
     """
     output = Path(output)
     genomes = read_tsv(table, COLUMNS)
@@ -42,7 +42,7 @@ def fetch_genomes(table: str | Path, output: str | Path) -> None:
 def _fetch_genome(row, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target.parent, "unpacked") as scratch:
-        archive = target.parent / f"{row.accession}.zip"  # an interrupted download is resumed by the next run
+        archive = target.parent / f"{row.accession}.zip"  # an interrupted download is continued by the next run
         fetch(row.url, archive)
         files = unpack(archive, scratch / "archive", ["*_genomic.fna"])
         if len(files) != 1:

@@ -1,7 +1,7 @@
-"""Task tables of sequence benchmarks, from where their authors published them.
+"""Task tables of sequence benchmarks, downloaded from their published addresses.
 
-Nucleotide Transformer's are tables of sequences; those of Genomic Benchmarks are coordinates, whose sequences are cut
-out of the genomes that they name.
+Those of the Nucleotide Transformer are tables of sequences; those of Genomic Benchmarks are coordinates, whose
+sequences are cut out of genomes.
 """
 
 import fcntl
@@ -28,15 +28,15 @@ def fetch_task(task: str, sources: str | Path, downloads: str | Path, output: st
 
     Args:
         task: ``benchmark/task``.
-        sources: the table of addresses. Of the form ``parquet``, ``{task}`` and ``{split}`` of an address are filled in
-            and the file has the columns sequence and label; of the form ``coordinates`` it is the folder of a task of
-            Genomic Benchmarks.
-        downloads: folder in which what is downloaded is kept; genomes are shared by the tasks.
+        sources: the table of addresses. With the format ``parquet``, ``{task}`` and ``{split}`` in an address are
+            replaced, and the file has the columns sequence and label; with the format ``coordinates``, it is the folder
+            of a task of Genomic Benchmarks.
+        downloads: folder for downloaded files; genomes are shared by the tasks.
         output: TSV, gzipped if it ends in ``.gz``.
 
     Raises:
-        InputError: a benchmark that the table does not have, a download that fails, a file of another form, and
-            coordinates that lie in no record of the genome.
+        InputError: a benchmark that is not in the table, a failed download, a file with another format, and
+            coordinates outside of the records of the genome.
     """
     benchmark, _, name = task.partition("/")
     table = read_tsv(sources, COLUMNS).set_index("benchmark")
@@ -57,7 +57,7 @@ def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame
     fetch(url.format(task=name, split=split), file)
     try:
         table = pd.read_parquet(file)
-    except Exception as error:  # what pyarrow raises for files that are none has several kinds
+    except Exception as error:  # pyarrow raises several types of errors for other files
         raise InputError(f"{file}: not a whole Parquet file ({error})") from None
     if missing := {"sequence", "label"} - set(table.columns):
         raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
@@ -65,7 +65,7 @@ def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame
 
 
 def _read_coordinates(address: str, folder: Path, genomes: Path) -> Iterator[pd.DataFrame]:
-    """One table per split and class, of the classes that metadata.yaml names."""
+    """One table per split and class, for the classes in metadata.yaml."""
     fetch(f"{address}/metadata.yaml", folder / "metadata.yaml")
     described = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
     classes = described.get("classes") if isinstance(described, dict) else None
@@ -75,7 +75,7 @@ def _read_coordinates(address: str, folder: Path, genomes: Path) -> Iterator[pd.
         genome = genomes / one["url"].rsplit("/", 1)[-1]
         with _alone(genome):
             if not genome.is_file():
-                # Ensembl serves its files by both protocols.
+                # The files of Ensembl are available by both protocols.
                 fetch(one["url"].replace("ftp://", "https://", 1), genome)
         for split in ("train", "test"):
             file = folder / f"{split}.{label}.csv.gz"
@@ -87,7 +87,7 @@ def _read_coordinates(address: str, folder: Path, genomes: Path) -> Iterator[pd.
 
 
 def _cut(rows: pd.DataFrame, genome: Path, file: Path) -> list[str]:
-    """Sequences of intervals (from 0, the end not included); regions are records, with or without chr or version."""
+    """Sequences of intervals (from 0, the end excluded); regions are records, with or without chr or version."""
     places = {region: group for region, group in rows.groupby("region", sort=False)}
     found: dict[int, str] = {}
     for name, sequence in read_fasta(genome, unique=False):
@@ -110,7 +110,7 @@ def _cut(rows: pd.DataFrame, genome: Path, file: Path) -> list[str]:
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """One process at a time: tasks of a benchmark are fetched side by side, and share their genomes."""
+    """Allow one process at a time, because tasks of a benchmark are downloaded in parallel and share genomes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file.with_name(f".{file.name}.lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

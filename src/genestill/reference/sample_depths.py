@@ -15,20 +15,20 @@ from genestill.core.tables import write_tsv
 from genestill.core.text import text_lines
 from genestill.reference.gold_standard import find_file
 
-READS = "anonymous_reads.fq.gz"  # as CAMI names them: pairs, one read after the other
+READS = "anonymous_reads.fq.gz"  # name of interleaved pairs in CAMI
 
 
 def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: str | Path) -> None:
-    """The depth of each contig in one sample, as ``strobealign --aemb`` estimates it.
+    """The depth of each contig in one sample, as estimated by ``strobealign --aemb``.
 
     Args:
         contigs: FASTA file, compressed or not.
-        reads: FASTQ file of interleaved pairs, or a folder with one `READS` somewhere under it.
-        threads: of strobealign.
+        reads: FASTQ file of interleaved pairs, or a folder with one `READS` in it or in a subfolder.
+        threads: number of threads of strobealign.
         output: TSV without a header: contig, depth.
 
     Raises:
-        InputError: strobealign is missing; not one file of reads in the folder; depths of other contigs.
+        InputError: strobealign is missing; no or several files of reads in the folder; depths of other contigs.
         ProgramFailed: strobealign fails.
     """
     strobealign, output, reads = find_program("strobealign"), Path(output), find_file(reads, READS)
@@ -50,14 +50,14 @@ def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: 
 
 
 def merge_depths(tables: Sequence[str | Path], output: str | Path) -> None:
-    """Join tables of `measure_depth` of the same contigs: one row per contig, one column per sample.
+    """Join tables of `measure_depth` for the same contigs: one row per contig, one column per sample.
 
     Args:
-        tables: one per sample; a sample has the name of its file.
+        tables: one per sample; the name of a sample is that of its file.
         output: TSV with the header contigname, <sample>, …
 
     Raises:
-        InputError: two samples of one name; tables of different contigs.
+        InputError: two samples with the same name; tables of different contigs.
     """
     names = [Path(table).name.split(".")[0] for table in tables]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from genestill.core.errors import InputError
 from genestill.core.settings import REQUIRED, Settings, setting
 
-# A gene finder trains on the genome itself and refuses less than 20 kb.
+# Gene finders are trained on the genome and need at least 20 kb.
 SHORTEST_GENOME = 30_000
-# How a genome of a community stands to the reference, from the easiest to the hardest; the last three name ranks.
+# Statuses of community genomes with respect to the reference, from easy to hard; the last three are ranks.
 STATUSES = ("exact", "known", "species", "genus", "family")
 
 
 @dataclass(frozen=True)
 class ContigSettings(Settings):
-    """Which contigs take part."""
+    """Which contigs are used."""
 
     minimum_length: int = setting(1000, "Shorter contigs are left out and counted.", unit="base pairs", minimum=1)
 
 
 @dataclass(frozen=True)
 class SimulatedGenomeSettings(Settings):
-    """How many genomes are simulated; the counts are totals, each at least the one before it.
+    """Numbers of simulated genomes and taxa; the numbers are totals, each at least as large as the previous one.
 
-    Genomes beyond one per species are further strains; their lengths vary by a quarter around ``genome_length``.
+    Genomes beyond one per species are additional strains; their lengths vary by a quarter around ``genome_length``.
     """
 
     phyla: int = setting(4, "Number of phyla.", minimum=1)
@@ -55,10 +55,10 @@ class SimulatedGenomeSettings(Settings):
 
 @dataclass(frozen=True)
 class CommunitySettings(Settings):
-    """What a community looks like.
+    """Properties of a community.
 
-    Contig lengths are log-normal between the limits; the median is that before the limits, the spread the standard
-    deviation of the log. The shares exact to family add up to 1, see `novelty`.
+    Contig lengths are log-normal between the limits; the median is the value before applying the limits, the spread is
+    the standard deviation of the log. The shares exact to family add up to 1, see `novelty`.
     """
 
     samples: int = setting(6, "Number of samples.", minimum=1)
@@ -96,7 +96,7 @@ class CommunitySettings(Settings):
 
 @dataclass(frozen=True)
 class WithheldSettings(Settings):
-    """How many virtual references there are, and how much each withholds of the families of its half."""
+    """The number of virtual references, and the shares of the families of a half that each of them withholds."""
 
     number: int = setting(100, "Virtual references per half, over all communities.", minimum=1)
     families: float = setting(0.1, "Share of the families that a reference withholds.", minimum=0, maximum=1)
@@ -106,7 +106,7 @@ class WithheldSettings(Settings):
 
 @dataclass(frozen=True)
 class AssemblySettings(Settings):
-    """How the reads of an assembled community are drawn."""
+    """Simulation of the reads of an assembled community."""
 
     bases: int = setting(800_000_000, "Sequenced bases of all samples together.", unit="base pairs", minimum=100_000)
     other: float = setting(
@@ -121,7 +121,7 @@ class AssemblySettings(Settings):
 
 @dataclass(frozen=True)
 class WindowSettings(Settings):
-    """Which windows are cut out of genomes."""
+    """The windows that are cut out of genomes."""
 
     length: int = setting(1020, "Length of a window.", unit="bases", minimum=60)
     shortest: int | None = setting(
@@ -153,7 +153,7 @@ class WindowSettings(Settings):
 
 @dataclass(frozen=True)
 class TranscriptSettings(Settings):
-    """Which transcripts are kept, and how much of them."""
+    """The transcripts that are kept, and their maximum length."""
 
     shortest: int = setting(64, "Shorter transcripts are left out.", unit="bases", minimum=1)
     longest: int = setting(
@@ -163,7 +163,7 @@ class TranscriptSettings(Settings):
 
 @dataclass(frozen=True)
 class HomologySettings(Settings):
-    """What makes two transcripts relatives."""
+    """When two transcripts count as related."""
 
     identity: float = setting(0.6, "Identity of the aligned bases.", minimum=0, maximum=1)
     protein_identity: float = setting(0.4, "Identity of the aligned amino acids.", minimum=0, maximum=1)
@@ -175,7 +175,7 @@ class HomologySettings(Settings):
 
 @dataclass(frozen=True)
 class ProbeTaskSettings(Settings):
-    """What is probed, and on which rows."""
+    """The target of a probe task, and its rows."""
 
     kind: str = setting(REQUIRED, "Kind of the target.", choices=("regression", "classification", "multilabel"))
     split: str = setting(
@@ -192,7 +192,7 @@ class ProbeTaskSettings(Settings):
 
 @dataclass(frozen=True)
 class OriginTaskSettings(Settings):
-    """What a task asks of a window's origin."""
+    """Classes and windows of a task of origin."""
 
     classes: str = setting(
         REQUIRED,
@@ -207,7 +207,7 @@ class OriginTaskSettings(Settings):
 
 @dataclass(frozen=True)
 class CladeTaskSettings(Settings):
-    """Which windows a clade task asks about."""
+    """Classes and windows of a clade task."""
 
     rank: str = setting("phylum", "Rank of the clades.")
     length: int = setting(300, "Length of a window.", unit="bases", minimum=1)

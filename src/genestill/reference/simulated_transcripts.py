@@ -1,4 +1,4 @@
-"""A small transcriptome that never was: a genome with its GTF, and tables of targets that can be learnt."""
+"""A small simulated transcriptome: a genome with its GTF, and tables of targets that can be learnt."""
 
 from pathlib import Path
 
@@ -16,13 +16,15 @@ STOP_CODONS = {"TAA", "TAG", "TGA"}
 def write_transcriptome(folder: str | Path, genes: int, seed: int) -> None:
     """Write genome.fna.gz, annotation.gtf, tasks.tsv, coding.fna.gz and noncoding.fna.gz into ``folder``.
 
-    The genes of the genome and those of the task tables come in the same families (a mutated copy now and then crosses
-    over), so that there are relatives to leave out. tasks.tsv: id, gene, chromosome, cds_start, cds_end, exon_sizes,
-    sequence, stability (a smooth function of codon bias and of the 3' end, with noise), membrane and secreted (0 or 1).
+    The genes of the genome and those of the task tables are from the same families (some tables have a mutated copy of
+    a gene of the genome), so that there are relatives to leave out. tasks.tsv: id, gene, chromosome, cds_start,
+    cds_end, exon_sizes, sequence, stability (a smooth function of codon bias and of the 3' end, with noise), membrane
+    and secreted (0 or 1).
 
     Args:
-        genes: number of genes in the genome, and again in the tables.
-        seed: equal seeds give equal bytes.
+        folder: the folder to write.
+        genes: number of genes in the genome, and also in the tables.
+        seed: equal seeds give identical files.
     """
     generator = np.random.default_rng(seed)
     with folder_aside(folder) as place:
@@ -80,7 +82,7 @@ def _mutate(generator: np.random.Generator, gene: tuple[str, str, str, float]) -
 
 
 def _place(generator, sequence: str, contig: str, name: str, gene) -> tuple[str, list[str]]:
-    """Append a gene with an intron to a contig; its GTF lines. Every other gene lies on the reverse strand."""
+    """Append a gene with an intron to a contig and return its GTF lines. Every second gene is on the reverse strand."""
     transcript = "".join(gene[:3])
     cut = int(generator.integers(30, len(transcript) - 30))
     intron = "GT" + _random(generator, 40, 0.4) + "AG"

@@ -1,8 +1,8 @@
-"""Simulated genomes, which evolve down a taxonomy of seven ranks, from a seed alone.
+"""Simulated genomes, which evolve along a taxonomy of seven ranks and depend only on settings and a seed.
 
-They stand in for real genomes where none can be shipped or fetched. What a taxonomic annotator lives on is there:
-clades differ in GC and codon usage, proteins differ the more the higher the rank that parts them, genes are lost,
-gained and passed between clades, species have strains. What evolves, and how, is in `evolution`.
+They replace real genomes where none can be distributed or downloaded. They have the properties that taxonomic
+classification needs: clades differ in GC and codon usage, proteins are less similar at higher ranks, genes are lost,
+gained and transferred between clades, and species have strains. The model of evolution is in `evolution`.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ DOMAINS = ("Bacteria", "Archaea")
 
 @dataclass(frozen=True)
 class Branch:
-    """What happens on the way down to a clade of some rank; see `GenePool.evolved`."""
+    """Evolution from a clade to a child clade of some rank; see `GenePool.evolved`."""
 
     time: float
     drift: float
@@ -33,8 +33,8 @@ class Branch:
     length_drift: float
 
 
-# Times follow from the identity of proteins that share a clade (about .99 within a species, .83 within a genus, .67
-# family, .55 order, .48 class, .43 phylum) under gamma-distributed rates: identity = (1 + distance / shape) ** -shape.
+# Times are computed from the protein identity within a clade (about .99 within a species, .83 genus, .67 family, .55
+# order, .48 class, .43 phylum) with gamma-distributed rates: identity = (1 + distance / shape) ** -shape.
 _LEVELS = {
     "phyla": Branch(0.30, 0.90, 0.50, 0.10),
     "classes": Branch(0.20, 0.45, 0.25, 0.10),
@@ -44,10 +44,10 @@ _LEVELS = {
     "species": Branch(0.10, 0.14, 0.10, 0.05),
     "genomes": Branch(0.0055, 0.0, 0.03, 0.02),
 }
-_TIME_SPREAD = 0.3  # standard deviation of the log of a branch's time: no clock is strict
-_CORE_SHARE = 0.45  # of the genes of an average genome
-_POOL_PER_GENOME = 3.5  # families outside the core in the pool, for each in an average genome
-_PLASMID_SHARE = 0.3  # of genomes, that keep some genes on a second replicon
+_TIME_SPREAD = 0.3  # standard deviation of the log of the time of a branch
+_CORE_SHARE = 0.45  # share of the genes of an average genome
+_POOL_PER_GENOME = 3.5  # ratio of the families outside of the core in the pool and in an average genome
+_PLASMID_SHARE = 0.3  # share of genomes with some genes on a second replicon
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class SimulatedGenome:
         name: ``<Genus>_<epithet>__<assembly>``, the stem of its file.
         assembly: accession-like name of the assembly.
         lineage: seven names.
-        organism: what was evolved, for those who want to know the answers.
+        organism: the simulated organism, for tests.
         replicons: (id, sequence) pairs, upper case.
-        genes: one (replicon index, start, stop, is reverse, family) a gene; 0-based offsets of the coding sequence.
+        genes: one (replicon index, start, stop, is reverse, family) per gene; 0-based offsets of the coding sequence.
     """
 
     name: str
@@ -72,7 +72,7 @@ class SimulatedGenome:
 
 
 def simulate_genomes(settings: SimulatedGenomeSettings, seed: int) -> tuple[GenePool, Iterator[SimulatedGenome]]:
-    """Evolve genomes; return their gene families and an iterator over them, in the order of the tree.
+    """Simulate genomes; return their gene families and an iterator over the genomes, in the order of the tree.
 
     The same settings and seed give the same genomes.
     """
@@ -89,13 +89,13 @@ def simulate_genomes(settings: SimulatedGenomeSettings, seed: int) -> tuple[Gene
 
 
 def _count_families(settings: SimulatedGenomeSettings) -> tuple[int, int]:
-    genes = settings.genome_length / 1080  # bases of an average unit
+    genes = settings.genome_length / 1080  # 1080: bases of an average unit
     core = max(1, round(_CORE_SHARE * genes))
     return core, core + max(1, round(_POOL_PER_GENOME * (genes - core)))
 
 
 def _next_level(pool, clades, level: str, branch: Branch, settings: SimulatedGenomeSettings, names: "NameMaker", rng):
-    """The clades one rank down: (names so far, organism) pairs, children of one parent side by side."""
+    """The clades one rank below: (names so far, organism) pairs; children of the same parent are contiguous."""
     children = []
     for (lineage, parent), count in zip(clades, _spread(getattr(settings, level), len(clades), rng), strict=True):
         for _ in range(count):
@@ -114,14 +114,14 @@ def _next_level(pool, clades, level: str, branch: Branch, settings: SimulatedGen
 
 
 def _spread(total: int, parents: int, rng) -> np.ndarray:
-    """Children of each parent: at least one, the rest where chance puts them."""
+    """Number of children of each parent: at least one, the rest at random."""
     return 1 + rng.multinomial(total - parents, np.full(parents, 1 / parents))
 
 
 def _assemble(pool: GenePool, number: int, lineage: Lineage, organism: Organism, rng) -> SimulatedGenome:
     units = pool.spell_units(organism)
     genes = len(organism.genes)
-    # A plasmid takes the last genes of the list.
+    # A plasmid has the last genes of the list.
     cuts = [genes] if rng.random() >= _PLASMID_SHARE else [genes - max(1, genes // 16), genes]
     assembly = f"SIM_{number:06d}.1"
     replicons, coordinates, first = [], [], 0
@@ -157,18 +157,18 @@ _ENDINGS = {
 
 
 class NameMaker:
-    """Names that look like Latin, each given once."""
+    """Names that look like Latin, without repetitions."""
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
         self._given: set[str] = set()
 
     def make(self, level: str, parent: str) -> str:
-        """A new name; a species is the name of its genus (``parent``) and an epithet."""
+        """A new name; a species has the name of its genus (``parent``) and an epithet."""
         while True:
             stem = _ONSETS, _VOWELS, _CONSONANTS, _VOWELS, _CONSONANTS
             ending = self._pick(_ENDINGS[level])
-            # A vowel joins the stem to an ending that begins with a consonant.
+            # A vowel is inserted before an ending that begins with a consonant.
             joint = "" if ending[0] in "aeiou" else self._pick("io")
             word = "".join(map(self._pick, stem)) + joint + ending
             if word not in self._given:
@@ -180,11 +180,10 @@ class NameMaker:
 
 
 def write_simulated_genomes(output: str | Path, settings: SimulatedGenomeSettings, seed: int) -> pd.DataFrame:
-    """Simulate genomes into the folder ``output``, which appears only when it is whole.
+    """Simulate genomes and write the folder ``output`` atomically.
 
     Writes one ``<name>.fna.gz`` per genome, ``genomes.tsv`` with the columns file, lineage (``d__…;s__…``), assembly,
-    n_seqs, bp, gc (share) and genes. Returns the table. All files are the same byte for byte for the same settings and
-    seed.
+    n_seqs, bp, gc (share) and genes. Returns the table. For the same settings and seed, all files are identical.
     """
     _, genomes = simulate_genomes(settings, seed)
     rows = []

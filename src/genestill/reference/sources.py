@@ -1,4 +1,4 @@
-"""The table of published data: where each file lies, how large it is, and what is known of its checksum."""
+"""The table of published data: address, size and checksum of each file."""
 
 import re
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Source:
     """One published file.
 
     Attributes:
-        dataset, sample: what it belongs to; sample is empty for files of a whole data set.
-        role: one of ``ROLES``; ``page`` is a page to read.
-        url: where it was published.
-        checksum: ``md5:…`` or ``sha256:…`` where one is published, else None.
-        size: bytes where published, else None.
+        dataset, sample: data set and sample of the file; sample is empty for files of a whole data set.
+        role: one of ``ROLES``; ``page`` is a web page.
+        url: address of the file.
+        checksum: ``md5:…`` or ``sha256:…`` if published, else None.
+        size: bytes if published, else None.
         version, licence, doi, holds: for information.
-        state: ``checked`` (the file was fetched from there and read), ``unchecked`` (the address is the published
-            one, which this project has not fetched), ``landing`` (the address of a page, not of the file).
+        state: ``checked`` (the file was downloaded from there and read), ``unchecked`` (a published address that was
+            not downloaded in this project), ``landing`` (the address of a page, not of the file).
     """
 
     dataset: str
@@ -41,13 +41,13 @@ class Source:
 
     @property
     def fetch_options(self) -> list[str]:
-        """What is published of checksum and size, as words of ``genestill reference fetch``."""
+        """Published checksum and size, as options of ``genestill reference fetch``."""
         checksum = ["--checksum", self.checksum] if self.checksum else []
         return [*checksum, *(["--bytes", str(self.size)] if self.size else [])]
 
 
 def read_sources(path: str | Path) -> list[Source]:
-    """Read the table (TSV, columns ``COLUMNS``, ``#`` starts a comment line); raise `InputError` naming the line."""
+    """Read the table (TSV, columns ``COLUMNS``, ``#`` starts a comment line); raise `InputError` with the line."""
     lines = read_text_lines(path)
     rows = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
     if not rows or tuple(rows[0][1].split("\t")) != COLUMNS:

@@ -1,4 +1,4 @@
-"""Taxonomy dumps in memory: read from NCBI's files, made of lineages, or told by a database."""
+"""Taxonomy dumps in memory: read from files of NCBI, made from lineages, or read from a report of a database."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANK_OF_NAME, RANKS, Lineage, clean_name, fill_gaps, named
 from genestill.core.taxonomy_folder import ROOT, dump_file, parse_taxid, read_dump_file
 
-# MMseqs2 knows the top rank by its old name only: "domain" comes out as "-_Bacteria" instead of "d_Bacteria".
+# MMseqs2 only supports the old name of the top rank: "domain" gives "-_Bacteria" instead of "d_Bacteria".
 MMSEQS_RANKS = ("superkingdom", *RANKS[1:])
-# Above the taxids of NCBI (about 3.6 million), and no higher than needed: MMseqs2 keeps an array of 4 bytes for every
-# number up to the highest taxid, so that hashes over 32 bits would make its taxonomy file 8 GB large.
+# Above the taxids of NCBI (about 3.6 million), but not higher than necessary: MMseqs2 stores an array with 4 bytes per
+# number up to the highest taxid, so 32-bit hashes would make its taxonomy file 8 GB large.
 _FIRST_HASHED, _HASHED = 1 << 22, (1 << 24) - (1 << 22)
 
 
@@ -23,10 +23,10 @@ class Taxdump:
 
     Attributes:
         parent: taxid -> taxid of the parent; the root is its own parent.
-        rank: taxid -> rank word of the dump.
-        name: taxid -> scientific name, as `clean_name` writes it.
-        merged: old taxid -> taxid that replaced it.
-        deleted: taxids that were taken back.
+        rank: taxid -> rank in the words of the dump.
+        name: taxid -> scientific name, cleaned by `clean_name`.
+        merged: old taxid -> new taxid.
+        deleted: deleted taxids.
     """
 
     parent: dict[int, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Taxdump:
     deleted: set[int] = field(default_factory=set)
 
     def current(self, taxid: int) -> int | None:
-        """The taxid in use today: itself, what it was merged into, or None if it is deleted or unknown."""
+        """The present taxid: itself, the taxid it was merged into, or None if it is deleted or unknown."""
         for _ in range(len(self.merged) + 1):
             if taxid in self.parent:
                 return taxid
@@ -46,17 +46,17 @@ class Taxdump:
         return None
 
     def lineage(self, taxid: int) -> Lineage:
-        """The seven-rank lineage of a taxid that the dump holds; other ranks are passed over, gaps are filled."""
+        """The seven-rank lineage of a taxid of the dump; other ranks are skipped, gaps are filled."""
         names: list[str | None] = [None] * len(RANKS)
         while taxid != self.parent[taxid]:
             rank = RANK_OF_NAME.get(self.rank[taxid])
             if rank is not None:
-                names[rank] = self.name[taxid]  # of several nodes that stand for the domain the highest remains
+                names[rank] = self.name[taxid]  # if several nodes are used as the domain, the highest remains
             taxid = self.parent[taxid]
         return fill_gaps(names)
 
     def above(self, taxids: Iterable[int]) -> "Taxdump":
-        """The part of the dump that ``taxids`` need: themselves, their ancestors, and what was merged into them."""
+        """The part of the dump with ``taxids``, their ancestors, and the taxids merged into them."""
         kept: set[int] = set()
         for taxid in taxids:
             while taxid not in kept:
@@ -72,11 +72,11 @@ class Taxdump:
 
 
 def read_taxdump(folder: str | Path) -> Taxdump:
-    """Read an NCBI taxonomy dump, or any part of one that reaches up to the root.
+    """Read an NCBI taxonomy dump, or a part of one that includes the root.
 
-    ``nodes.dmp`` and ``names.dmp`` must be there, compressed or not; ``merged.dmp`` and ``delnodes.dmp`` may be
-    missing. Raises `InputError`, naming file and line, for lines that are not of the format, a parent that is not in
-    the dump, a node without scientific name and a circle of parents.
+    ``nodes.dmp`` and ``names.dmp`` are required, compressed or not; ``merged.dmp`` and ``delnodes.dmp`` are optional.
+    Raises `InputError`, with file and line, for malformed lines, a parent that is not in the dump, a node without
+    scientific name and a cycle of parents.
     """
     dump = Taxdump()
     nodes, names, merged, deleted = (dump_file(folder, name) for name in ("nodes", "names", "merged", "delnodes"))
@@ -125,10 +125,10 @@ def _refuse_broken_tree(dump: Taxdump, nodes: Path, names: Path) -> None:
 
 
 def taxdump_of_lineages(lineages: Iterable[Lineage]) -> Taxdump:
-    """A taxonomy dump of lineages: one node a distinct path, ranks in the words of MMseqs2.
+    """Make a taxonomy dump from lineages: one node per distinct path, ranks in the words of MMseqs2.
 
-    A path's taxid is made from its SHA-256, so that the same path has the same taxid in every run and beside any
-    other genomes; should two paths of one set collide, the later one in sorted order takes the next free number.
+    The taxid of a path is made from its SHA-256, so that the same path has the same taxid in every run, independent of
+    other genomes; if two paths collide, the later one in sorted order gets the next free number.
     """
     paths = sorted({names[:level] for names in map(named, lineages) for level in range(1, len(names) + 1)})
     dump = Taxdump({ROOT: ROOT}, {ROOT: "no rank"}, {ROOT: "root"})
@@ -146,9 +146,9 @@ def taxdump_of_lineages(lineages: Iterable[Lineage]) -> Taxdump:
 
 
 def read_report(lines: Iterable[str], source: str) -> Taxdump:
-    """The taxonomy of a database from ``mmseqs taxonomyreport``: a Kraken-style report, two blanks of indent a level.
+    """Read the taxonomy of a database from ``mmseqs taxonomyreport``: Kraken-style, indented by two spaces per level.
 
-    Raises `InputError`, naming ``source`` and line, for a line that is not of the format.
+    Raises `InputError`, naming ``source`` and line, for a malformed line.
     """
     dump = Taxdump()
     path: list[int] = []

@@ -1,7 +1,7 @@
-"""The taxonomy as the folder that MMseqs2 reads and the workflow looks lineages up in.
+"""The taxonomy folder, which is read by MMseqs2 and used to look up lineages.
 
-NCBI's taxdump (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``) and two tables of our own:
-``lineages.tsv`` (taxid, lineage) and ``genomes.tsv`` (genome, taxid); read again by `core.taxonomy_folder`.
+It contains a taxdump of NCBI (``nodes.dmp``, ``names.dmp``, ``merged.dmp``, ``delnodes.dmp``) and two tables:
+``lineages.tsv`` (taxid, lineage) and ``genomes.tsv`` (genome, taxid). `core.taxonomy_folder` reads them.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ from genestill.reference.taxdump import MMSEQS_RANKS, Taxdump, read_report, read
 
 
 def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str, int], counts: dict[str, int]) -> None:
-    """Write the taxonomy folder; see the head of this module. ``counts`` goes to ``summary.json``.
+    """Write the taxonomy folder; see the docstring of this module. ``counts`` is written to ``summary.json``.
 
-    Ranks are written in MMseqs2's words.
+    Ranks are written in the words of MMseqs2.
     """
     with folder_aside(output) as aside:
         with (
@@ -37,7 +37,7 @@ def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str,
                 nodes.write(f"{taxid}\t|\t{dump.parent[taxid]}\t|\t{word}\t|\t\t|\n")
                 names.write(f"{taxid}\t|\t{name}\t|\t\t|\tscientific name\t|\n")
                 lineages.write(f"{taxid}\t{format_lineage(dump.lineage(taxid))}\n")
-        # MMseqs2 stops without merged.dmp; empty files are fine.
+        # MMseqs2 fails without merged.dmp; the file may be empty.
         merged = "".join(f"{old}\t|\t{new}\t|\n" for old, new in sorted(dump.merged.items()))
         (aside / "merged.dmp").write_text(merged, encoding="utf-8")
         deleted = "".join(f"{taxid}\t|\n" for taxid in sorted(dump.deleted))
@@ -48,9 +48,9 @@ def write_taxonomy(output: str | Path, dump: Taxdump, taxid_of_genome: dict[str,
 
 
 def check_truth(truth: str | Path, taxonomy: str | Path) -> int:
-    """How many names of the right answers (`table_schemas.TRUTH`) the taxonomy folder does not hold.
+    """The number of names of the ground truth (`table_schemas.TRUTH`) that are not in the taxonomy folder.
 
-    Species that the reference lacks are among them. Raises `InputError` if it holds none of them.
+    These include species that the reference lacks. Raises `InputError` if none of the names is in the folder.
     """
     answers = lineages_of(read_table(truth, TRUTH))
     unknown = count_unknown_names(answers, read_lineages(taxonomy).values(), str(truth), "the reference's taxonomy")
@@ -67,8 +67,8 @@ def make_taxonomy(genomes: list[Genome], taxdump: str | Path | None, output: str
         output: the folder; replaced as a whole.
 
     Raises:
-        InputError: a genome with neither; a taxid that the dump does not hold (merged ones are followed); fewer
-            species than two.
+        InputError: a genome with neither; a taxid that is not in the dump (merged ones are resolved); fewer than two
+            species.
     """
     merged = 0
     if taxdump is None:
@@ -100,9 +100,9 @@ def make_taxonomy(genomes: list[Genome], taxdump: str | Path | None, output: str
 
 
 def make_taxonomy_of_report(report: str | Path, output: str | Path, source: str) -> None:
-    """Write the taxonomy folder of a ready MMseqs2 database ``source``, given the report of all its sequences.
+    """Write the taxonomy folder of an existing MMseqs2 database ``source``, from the report of all its sequences.
 
-    Raises `InputError` for a file that is no report, and fewer species than two.
+    Raises `InputError` for a file that is not a report, and for fewer than two species.
     """
     dump = read_report(read_text_lines(report), f"the taxonomy of {source}")
     _finish(dump, {}, 0, source, output)
@@ -111,7 +111,7 @@ def make_taxonomy_of_report(report: str | Path, output: str | Path, source: str)
 def make_taxonomy_of_labels(labels: str | Path, form: str, output: str | Path) -> None:
     """Write the taxonomy folder of the lineages in a table of labels, for runs without reference genomes.
 
-    Raises `InputError` for what `read_label_table` refuses, labels in numbers only, and fewer species than two.
+    Raises `InputError` as `read_label_table`, and for labels with only taxids and for fewer than two species.
     """
     found = read_label_table(labels, form)
     lineages = [lineage for lineage in found.lineages if depth(lineage)]
@@ -124,7 +124,7 @@ def make_taxonomy_of_labels(labels: str | Path, form: str, output: str | Path) -
 
 
 def make_taxonomy_of_taxdump(taxdump: str | Path, output: str | Path) -> None:
-    """Write the taxonomy folder of a whole NCBI taxonomy dump, for labels in numbers without reference genomes."""
+    """Write the taxonomy folder of a whole NCBI taxonomy dump, for labels with taxids and no reference genomes."""
     _finish(read_taxdump(taxdump), {}, 0, str(taxdump), output)
 
 

@@ -1,7 +1,7 @@
-"""Tables of text with an id in the first column, as programs and spreadsheets write them.
+"""Text tables of programs and spreadsheets, with an id in the first column.
 
-Between the columns are tabs, semicolons or commas, and cells may stand in quotes; there may be a header, comments above
-it, and empty columns and rows at the end; numbers may have decimal commas.
+Columns are separated by tabs, semicolons or commas, and cells may be quoted; there may be a header, comments above it,
+and empty columns and rows at the end; numbers may have decimal commas.
 """
 
 import csv
@@ -17,22 +17,22 @@ _ID_WORDS = {
     "contigname", "contig", "contigs", "contigid", "id", "name", "sequence", "sequencename", "sequenceid", "seqname",
     "seqid", "rname", "chrom", "chr", "scaffold", "item", "targetid", "unnamed0", "index", "rownames",
 }  # fmt: skip
-_COMMA_AND_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")  # 1,234 may be both; 0,123 is a decimal
+_COMMA_AND_GROUPS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")  # 1,234 is ambiguous; 0,123 is a decimal
 _SHOWN = 8
 
 
 @dataclass
 class TextTable:
-    """The lines of a file, and how they are cut into cells.
+    """The lines of a file, and how they are split into cells.
 
     Attributes:
         path: the file, for messages.
-        lines: (number of the line, line) of each row below the header.
-        delimiter: what stands between the cells.
-        quoted: whether cells may stand in double quotes.
-        header: the names of the columns; None if there is no header.
-        header_line: the number of its line.
-        comma: what a comma in a number is: "decimal", "thousands", or "" where there is none.
+        lines: (line number, line) of each row below the header.
+        delimiter: separator of the cells.
+        quoted: whether cells may be in double quotes.
+        header: the names of the columns; None without a header.
+        header_line: the line number of the header.
+        comma: meaning of a comma in a number: "decimal", "thousands", or "" if there is none.
         id_column: the column of the ids.
     """
 
@@ -51,16 +51,16 @@ class TextTable:
         return len(without_empty_end(self.cells(self.lines[0][1])) if self.header is None else self.header)
 
     def name_of(self, column: int) -> str:
-        """What sentences call a column."""
+        """The name of a column in messages."""
         return self.header[column] if self.header is not None else f"column {column + 1}"
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(number of the line, cells) of each row below the header."""
+        """(line number, cells) of each row below the header."""
         for number, line in self.lines:
             yield number, self.cells(line)
 
     def cells(self, line: str) -> list[str]:
-        """The cells of a line, without the blanks around them."""
+        """The cells of a line, without surrounding spaces."""
         if not self.quoted:
             return [cell.strip() for cell in line.split(self.delimiter)]
         try:
@@ -70,14 +70,14 @@ class TextTable:
 
 
 def open_table(path: Path, known: Container[str]) -> TextTable:
-    """Read the lines of a table, and find out how it is written.
+    """Read the lines of a table, and detect its format.
 
     Args:
         path: the table, compressed or not.
-        known: ids that rows may have; they tell a row from a header whose names are numbers.
+        known: ids that rows may have, to distinguish a row from a header whose names are numbers.
 
     Raises:
-        InputError: no row, a single column, commas in numbers that may stand for decimals or thousands, and a first
+        InputError: no row, a single column, commas in numbers that may be decimal or thousands separators, and a first
             line that may be a header or a row.
     """
     lines = [
@@ -86,9 +86,9 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
         if line.strip(" \t;,") and not line.startswith(("##", "track ", "browser "))
     ]
     delimiter = ""
-    if lines and re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip()):  # how a spreadsheet is told
+    if lines and re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip()):  # a hint for spreadsheets
         delimiter = lines.pop(0)[1].strip().strip('"')[4:]
-    # Comments come first; the last of them may be the header (#rname, #ID).
+    # Comments are at the start; the last of them may be the header (#rname, #ID).
     comments = 0
     while comments < len(lines) and lines[comments][1].startswith("#"):
         comments += 1
@@ -121,11 +121,11 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
         if not table.lines:
             raise InputError(f"{path}: has a header but no contigs")
         cells = without_empty_end(table.cells(table.lines[0][1]))
-        # R writes no name over the names of the rows.
+        # R writes no header for the names of the rows.
         if len(cells) == len(table.header) + 1 and plain(table.header[0]) not in _ID_WORDS:
             table.header = ["", *table.header]
         names = [plain(cell) for cell in table.header]
-        # A counter of rows before the names of the contigs, as data frames are written.
+        # An index column before the names of the contigs, as in exported data frames.
         if names[0] in ("", "unnamed0", "index") and len(names) > 2 and names[1] and names[1] in _ID_WORDS:
             table.id_column = 1
     table.comma = _comma(table)
@@ -133,7 +133,7 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
 
 
 def _is_header(table: TextTable, known: Container[str]) -> bool:
-    """Whether the first line names columns."""
+    """Whether the first line contains the names of the columns."""
     number, line = table.lines[0]
     cells = without_empty_end(table.cells(line))
     if (
@@ -145,7 +145,7 @@ def _is_header(table: TextTable, known: Container[str]) -> bool:
     rest = [cell_id(table.cells(line)[0]) for _, line in table.lines[1:4]]
     if cell_id(cells[0]) in known or not rest or not all(name in known for name in rest):
         return False
-    # Samples may be named by numbers: such a header would be taken for a contig that the FASTA file lacks.
+    # Names of samples may be numbers: such a header could be a contig that is not in the FASTA file.
     if all(cell.isdigit() for cell in cells[1:]) and len(set(cells)) == len(cells):
         raise InputError(
             f"{table.path}: line {number} ({listed(cells)}) may be a header, or a contig that is missing from the "
@@ -155,9 +155,9 @@ def _is_header(table: TextTable, known: Container[str]) -> bool:
 
 
 def _comma(table: TextTable) -> str:
-    """What commas in the numbers of a table stand for.
+    """The meaning of commas in the numbers of a table.
 
-    Raises `InputError` where 1,234 may be both; text and wrong numbers are found later.
+    Raises `InputError` if 1,234 is ambiguous; text and invalid numbers are reported later.
     """
     decimal = thousands = unclear = None
     for _, line in table.lines:
@@ -183,7 +183,7 @@ def _comma(table: TextTable) -> str:
 
 
 def number_of(text: str, comma: str = "") -> float | None:
-    """The number in a cell, whose commas stand for what `TextTable.comma` says; None for text."""
+    """The number in a cell, with the meaning of commas in `TextTable.comma`; None for text."""
     if comma:
         text = text.replace(",", "." if comma == "decimal" else "")
     try:
@@ -193,12 +193,12 @@ def number_of(text: str, comma: str = "") -> float | None:
 
 
 def plain(name: str) -> str:
-    """A column's name without case, blanks and signs."""
+    """The name of a column in lower case, without spaces and punctuation."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def cell_id(cell: str) -> str:
-    """The id in a cell, which ends at the first white space."""
+    """The id in a cell, up to the first white space."""
     return cell.split(maxsplit=1)[0] if cell.strip() else ""
 
 
@@ -211,6 +211,6 @@ def without_empty_end(cells: Sequence[str]) -> list[str]:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Names for a sentence, the first eight of many."""
+    """The first eight names, for messages."""
     more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
     return ", ".join(words[:_SHOWN]) + more

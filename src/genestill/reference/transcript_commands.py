@@ -49,9 +49,9 @@ def _add_transcripts(commands) -> None:
 
 
 def _open_source(place: str, seed: int, *counted):
-    """Transcripts of a source as the command line names it; ``seed`` draws the sample of a table.
+    """Open a source of transcripts given on the command line; ``seed`` is used for the sample of a table.
 
-    ``counted``: what gets the transcripts of an annotation that are left out, and those without codons.
+    ``counted``: objects that count the transcripts of an annotation that are left out, and those without codons.
     """
     from pathlib import Path
 

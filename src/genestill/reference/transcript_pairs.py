@@ -1,7 +1,8 @@
-"""Pairs of transcripts that are one gene's or orthologues, for an objective that contrasts them with unrelated ones.
+"""Pairs of transcripts of the same gene or of orthologues, for an objective that contrasts them with unrelated ones.
 
-After Orthrus (Fradkin et al., bioRxiv 2024.10.10.617658), which learns from isoforms and orthologues. Orthologues here
-are reciprocal best hits of proteins by MMseqs2 (Moreno-Hagelsieb & Latimer 2008, doi 10.1093/bioinformatics/btm585).
+Based on Orthrus (Fradkin et al., bioRxiv 2024.10.10.617658), which is trained on isoforms and orthologues. Orthologues
+here are reciprocal best hits of proteins by MMseqs2 (Moreno-Hagelsieb & Latimer 2008, doi
+10.1093/bioinformatics/btm585).
 """
 
 import itertools
@@ -18,21 +19,21 @@ from genestill.core.table_schemas import TRANSCRIPT_PAIRS, TRANSCRIPTS
 from genestill.core.tables import read_table, write_table
 from genestill.reference.homology import proteins_of
 
-MOST_ISOFORMS = 10  # of a gene with which a transcript is paired
+MOST_ISOFORMS = 10  # maximum number of isoforms of a gene with which a transcript is paired
 EVALUE = 1e-5
 
 
 def pair_transcripts(
     transcripts: str | Path, species: dict[str, list[str]], threads: int, output: str | Path
 ) -> dict[str, int]:
-    """Write `table_schemas.TRANSCRIPT_PAIRS`, and return the number of pairs by what makes them relatives.
+    """Write `table_schemas.TRANSCRIPT_PAIRS`, and return the number of pairs by kind of relation.
 
     Args:
-        transcripts: of `table_schemas.TRANSCRIPTS`; an id begins with the name of its source and a colon.
-        species: name to the sources of its transcripts; orthologues are sought between any two. A transcript of
-            another source has isoforms only.
-        threads: of MMseqs2.
-        output: the table; without a pair it has no row.
+        transcripts: table of `table_schemas.TRANSCRIPTS`; an id begins with the name of its source and a colon.
+        species: name -> sources of its transcripts; orthologues are searched between all pairs of species. A
+            transcript of another source has only isoforms.
+        threads: number of threads of MMseqs2.
+        output: the table; it may be empty.
     """
     table = read_table(transcripts, TRANSCRIPTS)
     sources = table["id"].str.split(":", n=1).str[0]
@@ -57,7 +58,7 @@ def pair_transcripts(
 
 
 def _isoforms(table: pd.DataFrame) -> pd.DataFrame:
-    """Transcripts of one gene, each with the next in the table, at most `MOST_ISOFORMS`."""
+    """Pairs of each transcript with the next transcripts of its gene in the table, at most `MOST_ISOFORMS`."""
     pairs = []
     for _, ids in table[table["gene"] != ""].groupby("gene", sort=False)["id"]:
         names = ids.tolist()
@@ -68,7 +69,7 @@ def _isoforms(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reciprocal_best(first: pd.DataFrame, second: pd.DataFrame, threads: int) -> pd.DataFrame:
-    """Columns id and relative: transcripts whose proteins are each other's best hit."""
+    """Columns id and relative: transcripts whose proteins are reciprocal best hits."""
     proteins = [proteins_of(table) for table in (first, second)]
     if not all(proteins):
         return pd.DataFrame({"id": [], "relative": []}, dtype=object)

@@ -1,4 +1,4 @@
-"""Transcripts: from FASTA, from a table, or spliced out of a genome by an annotation; with CDS and splice tracks."""
+"""Transcripts: from FASTA, from a table, or spliced from a genome with an annotation; with CDS and splice tracks."""
 
 import hashlib
 from collections import Counter
@@ -35,25 +35,25 @@ class Transcript:
 
 
 def track(length: int, positions: np.ndarray) -> np.ndarray:
-    """A track of ``length`` int8 numbers, 1 at ``positions`` and 0 elsewhere."""
+    """A track: int8 [length], 1 at ``positions`` and 0 elsewhere."""
     marks = np.zeros(length, np.int8)
     marks[positions] = 1
     return marks
 
 
 def codon_starts(start: int, stop: int) -> np.ndarray:
-    """Positions of the first base of every whole codon of a coding sequence [start, stop)."""
+    """Positions of the first base of every complete codon of a coding sequence [start, stop)."""
     return np.arange(start, stop - 2, 3)
 
 
 def coding_sequence(sequence: str, cds: np.ndarray) -> str:
-    """From the first codon of the track ``cds`` to the end of its last; the whole sequence where the track is empty."""
+    """From the first codon of the track ``cds`` to the end of its last; the whole sequence if the track is empty."""
     starts = np.flatnonzero(cds)
     return sequence[starts[0] : starts[-1] + 3] if len(starts) else sequence
 
 
 def checksum(sequence: str) -> str:
-    """First 16 hex digits of the SHA-256 of a sequence: its name wherever equal sequences are one."""
+    """First 16 hex digits of the SHA-256 of a sequence, used as its name where equal sequences are joined."""
     return hashlib.sha256(sequence.encode("ascii")).hexdigest()[:16]
 
 
@@ -62,15 +62,15 @@ def splice_transcript(contig: str, model: Model) -> Transcript:
 
     Args:
         contig: the whole contig, forward strand.
-        model: the gene model; its segments must lie within the contig.
+        model: the gene model; its segments must be within the contig.
 
     Returns:
-        The transcript in the sense of transcription, upper case, T for U. The CDS starts after the phase of its first
-        segment, so that codons stay in frame where the 5' end is incomplete.
+        The transcript in the direction of transcription, upper case, T for U. The CDS starts after the phase of its
+        first segment, so that codons are in frame if the 5' end is incomplete.
     """
     sequence = "".join(contig[start:stop] for start, stop in model.exons)
     ends = np.cumsum([stop - start for start, stop in model.exons])
-    offsets = {}  # genome position of an exon's start to transcript position
+    offsets = {}  # genome position of an exon's start -> transcript position
     for (start, _), end, length in zip(model.exons, ends, np.diff(ends, prepend=0), strict=True):
         offsets[start] = int(end - length)
 
@@ -102,16 +102,16 @@ def splice_transcript(contig: str, model: Model) -> Transcript:
 def transcripts_of_genome(
     genome: str | Path, annotation: str | Path, left_out: LeftOut | None = None, without_codons: LeftOut | None = None
 ) -> Iterator[Transcript]:
-    """Yield the transcripts of ``annotation`` (see `read_annotation`), contig by contig of the FASTA file ``genome``.
+    """Yield the transcripts of ``annotation`` (see `read_annotation`), in the order of the contigs in ``genome``.
 
     Args:
-        genome, annotation: of one assembly.
+        genome, annotation: FASTA file and annotation of one assembly.
         left_out: gets the transcripts that cannot be used, by reason, when all are read: those that `read_annotation`
-            leaves out, those on contigs that the genome lacks, beyond the end of their contig, or over the origin of a
-            circular one.
-        without_codons: gets those whose reading frame is not one piece (ribosomal slippage); they have no codons.
+            leaves out, and those on contigs that are not in the genome, beyond the end of their contig, or across the
+            origin of a circular contig.
+        without_codons: gets transcripts with a shifted reading frame (ribosomal slippage); they have no codons.
 
-    Raises `InputError`, when all are read, if more than half of the transcripts do not fit the genome.
+    Raises `InputError`, when all are read, if more than half of the transcripts do not match the genome.
     """
     left_out = LeftOut() if left_out is None else left_out
     without_codons = LeftOut() if without_codons is None else without_codons
@@ -148,14 +148,14 @@ def transcripts_of_genome(
 
 
 def transcripts_of_fasta(path: str | Path) -> Iterator[Transcript]:
-    """Yield the records of a FASTA file as transcripts without tracks and gene."""
+    """Yield the records of a FASTA file as transcripts without tracks and genes."""
     for name, sequence in read_fasta(path):
         yield Transcript(id=name, sequence=_upper(sequence))
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table hold what; None: the table has no such column (without ``id``, rows are numbered)."""
+    """The columns of a table by content; None: the table has no such column (without ``id``, rows are numbered)."""
 
     sequence: str = "sequence"
     id: str | None = None
@@ -170,10 +170,10 @@ class Columns:
 
 
 def read_rows(path: str | Path, header: bool = True) -> pd.DataFrame:
-    """A TSV (gzipped or not) or Parquet file as text; without header the columns are named "1", "2", …
+    """Read a TSV (gzipped or not) or Parquet file as text; without header the columns are named "1", "2", …
 
-    The index holds the line of each row (Parquet: the row, from 1). Null is the empty text, and lists of a Parquet file
-    (tracks, several targets) are arrays.
+    The index has the line of each row (Parquet: the row, from 1). Null becomes an empty text, and lists of a Parquet
+    file (tracks, several targets) become arrays.
     """
     path = Path(path)
     if path.suffix != ".parquet":
@@ -189,7 +189,7 @@ def read_rows(path: str | Path, header: bool = True) -> pd.DataFrame:
 
 
 def _text_of(column: pa.ChunkedArray) -> list:
-    """Cells of a Parquet column as text; numbers as Python spells them, truth values as 1 and 0, lists as arrays."""
+    """Cells of a Parquet column as text; numbers in Python's format, booleans as 1 and 0, lists as arrays."""
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
         return ["" if cell is None else cell for cell in column.to_pandas()]
     if pa.types.is_boolean(column.type):
@@ -198,19 +198,19 @@ def _text_of(column: pa.ChunkedArray) -> list:
 
 
 def transcripts_of_table(path: str | Path, rows: pd.DataFrame, columns: Columns) -> list[Transcript]:
-    """The rows of a table as transcripts.
+    """Convert the rows of a table to transcripts.
 
-    A row without CDS, exon sizes or track has no such marks; a gene that is empty, ``-`` or ``.`` is no gene.
+    A row without CDS, exon sizes or track has no such positions; a gene that is empty, ``-`` or ``.`` is missing.
 
     Args:
-        path: names the table in sentences.
-        rows: as `read_rows` returns them.
-        columns: which of its columns hold what.
+        path: the table, for messages.
+        rows: from `read_rows`.
+        columns: names of its columns.
 
     Raises:
-        InputError: naming the line, for a column that is missing, an empty sequence or id, letters that are not
-            nucleotides, a CDS outside the sequence or with one end only, exon sizes that do not sum to its length, and
-            tracks of another length.
+        InputError: with the line, for a missing column, an empty sequence or id, letters that are not nucleotides, a
+            CDS outside of the sequence or with only one end, exon sizes that do not sum to its length, and tracks of
+            another length.
     """
     for role in (
         "sequence",
@@ -323,10 +323,10 @@ def _warn_of_names(path: str | Path, transcripts: list[Transcript], repeated: di
 
 
 def window(transcript: Transcript, longest: int) -> Transcript:
-    """The transcript, or if it is longer than ``longest`` bases its window of that length around the start codon.
+    """The transcript or, if it is longer than ``longest`` bases, a window of this length around the start codon.
 
-    Of a transcript without CDS it is the 5' end. A third of the window lies before the start codon where there is as
-    much. ``longest`` 0 keeps everything.
+    For a transcript without CDS it is the 5' end. A third of the window is before the start codon if possible. With
+    ``longest`` 0, the transcript is not cut.
     """
     length = len(transcript.sequence)
     if not longest or length <= longest:
@@ -343,13 +343,13 @@ def window(transcript: Transcript, longest: int) -> Transcript:
 def collect_corpus(
     sources: dict[str, Iterable[Transcript]], shortest: int, longest: int
 ) -> tuple[list[Transcript], dict]:
-    """Transcripts of all sources, each distinct sequence once, and the count of what was left out.
+    """Transcripts of all sources without repeated sequences, and counts of those that were left out.
 
     Args:
-        sources: name of a source to its transcripts; the name is put before each id (``name:id``), and the
-            checksum after an id that stands for several sequences.
-        shortest: transcripts of fewer bases are left out.
-        longest: longer ones are cut to a `window`; 0 keeps them whole.
+        sources: name of a source -> its transcripts; the name is added before each id (``name:id``), and the
+            checksum after an id of several sequences.
+        shortest: transcripts with fewer bases are left out.
+        longest: longer ones are cut to a `window`; 0 for no cutting.
 
     Returns:
         The transcripts in reading order, and per source the counts ``read``, ``short``, ``ambiguous`` (more than 5 % of
@@ -377,7 +377,7 @@ def collect_corpus(
                 continue
             kept[key] = cut
             cut.id = f"{name}:{cut.id}"
-            if cut.id in named:  # an id of several sequences, as of alternative measurements
+            if cut.id in named:  # an id of several sequences, for example of alternative measurements
                 cut.id += f":{key}"
             named.add(cut.id)
             count["kept"] += 1

@@ -1,4 +1,4 @@
-"""Right answers: read from a table of our own columns or from a gold standard of CAMI, with contigs or without."""
+"""The ground truth: read from a table (see `read_answers`) or a gold standard of CAMI, with or without contigs."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -17,15 +17,15 @@ from genestill.core.taxonomy import read_taxonomy
 from genestill.core.text import blanks_for_tabs, read_text_lines, text_lines
 from genestill.reference.gold_standard import is_gold_standard, mapping_rows
 
-_ODD_AT_MOST = 0.2  # share of right answers that cannot be read, above which the table is of another form
+_ODD_AT_MOST = 0.2  # maximum share of unreadable lineages; with more, the table has another format
 
 
 class Answer(NamedTuple):
-    """The right answer for one contig; None where unknown.
+    """The ground truth of one contig; None where unknown.
 
     Attributes:
         lineage: seven names.
-        genome: where the contig comes from.
+        genome: the genome of the contig.
         length: base pairs.
         status: one of `novelty.STATUSES`.
         chimera: whether the contig is joined from several genomes.
@@ -39,16 +39,18 @@ class Answer(NamedTuple):
 
 
 def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
-    """Read a TSV of right answers: columns ``contig``, ``lineage``, and if known others of `Answer`.
+    """Read a TSV of the ground truth: columns ``contig``, ``lineage``, and optionally others of `Answer`.
 
-    Statuses are those of `novelty.STATUSES` or short (exact, known, species, genus, family); ``chimera`` is yes or no.
+    Statuses are those of `novelty.STATUSES` or short forms (exact, known, species, genus, family); ``chimera`` is yes
+    or no.
 
     Returns:
-        Contig to answer, in the order of the file, and the number of rows whose lineage cannot be read: it is empty.
+        Contig -> answer, in the order of the file, and the number of rows whose lineage is empty because it cannot be
+        read.
 
     Raises:
-        InputError: naming file and line, for a missing column, a contig given twice, a name with two parents, a length,
-            status or chimera that is none, and more than a fifth of lineages that cannot be read.
+        InputError: with file and line, for a missing column, a contig given twice, a name with two parents, an invalid
+            length, status or chimera, and more than a fifth of lineages that cannot be read.
     """
     lines = read_text_lines(path)
     header = lines[0].rstrip().split("\t") if lines else []
@@ -103,7 +105,7 @@ def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
 
 
 def truth_table(ids: Sequence[str], answers: Sequence[Answer]) -> pd.DataFrame:
-    """The table of `table_schemas.TRUTH` of n contigs and their answers."""
+    """The table of `table_schemas.TRUTH` for n contigs and their answers."""
     table = pd.DataFrame({"id": list(ids), **table_schemas.rank_columns([row.lineage for row in answers])})
     for name, kind in (("genome", "object"), ("length", "Int64"), ("status", "object"), ("chimera", "boolean")):
         table[name] = pd.array([getattr(row, name) for row in answers], dtype=kind)
@@ -116,13 +118,16 @@ def grade_truth(
     sets: Mapping[Lineage, Lineage],
     identities: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Right answers with status, identity and names of the same set, as they follow from a reference.
+    """Compute status, identity and names of the same set for a ground truth, with respect to a reference.
 
     Args:
-        table: of `table_schemas.TRUTH`. Contigs whose genome is not in ``identities`` keep their status.
-        reference: lineage of each genome that the reference holds, by file.
+        table: table of `table_schemas.TRUTH`. Contigs whose genome is not in ``identities`` keep their status.
+        reference: lineage of each genome of the reference, by file.
         sets: see `novelty.species_sets`.
         identities: see `novelty.species_sets`.
+
+    Returns:
+        The table with these columns.
     """
     compared = set(identities["genome"])
     lineages = table_schemas.lineages_of(table)
@@ -142,18 +147,17 @@ def grade_truth(
 
 
 def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output: str | Path) -> None:
-    """Write `table_schemas.TRUTH` of all contigs of a table of right answers, for a run without the contigs themselves.
+    """Write `table_schemas.TRUTH` for all contigs of a table of the ground truth, for a run without contigs.
 
     Args:
-        truth: a TSV as `read_answers` takes it; or a gold standard of CAMI, in the binning format (lengths from its
-            column ``LENGTH``) or as CAMISIM writes it, or its parts. A contig of several genomes gets what their
-            lineages share.
-        taxonomy: folder that ``reference taxonomy`` wrote; needed for gold standards, which hold taxids.
+        truth: a TSV for `read_answers`; or a gold standard of CAMI, in the binning format (lengths from its column
+            ``LENGTH``) or as CAMISIM writes it, or its parts. A contig of several genomes gets the common part of their
+            lineages.
+        taxonomy: folder written by ``reference taxonomy``; required for gold standards, which have taxids.
         output: the table, in the order of the file.
 
     Raises:
-        InputError: a gold standard without taxonomy, or with taxids of which it knows none; whatever `read_answers`
-            and `mapping_rows` refuse.
+        InputError: a gold standard without taxonomy, or with only unknown taxids; as `read_answers` and `mapping_rows`.
     """
     first = next((line for line in text_lines(truth[0]) if line.strip()), "")
     if len(truth) > 1 and not is_gold_standard(first):

@@ -1,4 +1,4 @@
-"""Windows of genomes: what DNA models are pretrained and distilled on."""
+"""Windows of genomes for pretraining and distilling DNA models, and for tasks."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -14,17 +14,17 @@ from genestill.core.task_tables import write_task_table
 from genestill.reference.genomes import Genome
 from genestill.reference.settings import WindowSettings
 
-MOST_UNKNOWN = 0.1  # share of letters other than A, C, G, T that a window may have
+MOST_UNKNOWN = 0.1  # maximum share of letters other than A, C, G, T in a window
 _TRIES = 20
-_SHAPES = 2  # lengths and strands of windows are drawn apart from their places
-_OF_TASKS = 1  # windows of tasks are drawn apart from those that models are pretrained on
+_SHAPES = 2  # separate random numbers for lengths and strands of windows
+_OF_TASKS = 1  # separate random numbers for windows of tasks
 
 
 def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
-    """Genomes whose lineage, written ``d__…;p__…``, starts with ``clade``; all of them without one.
+    """Genomes whose lineage, written ``d__…;p__…``, starts with ``clade``; all genomes if ``clade`` is None.
 
     Raises:
-        InputError: no genome lies in the clade.
+        InputError: no genome is in the clade.
     """
     if clade is None:
         return list(genomes)
@@ -37,17 +37,17 @@ def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
 
 
 def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed: int, output: str | Path) -> int:
-    """Write windows at random places of genomes as FASTA (ids genome|contig|start, ``|-`` for the other strand).
+    """Write windows at random positions of genomes as FASTA (ids genome|contig|start, ``|-`` for the reverse strand).
 
     Args:
-        genomes: at least one; ``settings.clade`` is not looked at (see `choose_clade`).
-        settings: how many windows, and which. Contigs shorter than ``length`` give one window, whole, if they have half
-            of that.
-        seed: with a genome's name it fixes that genome's windows.
+        genomes: at least one; ``settings.clade`` is not applied (see `choose_clade`).
+        settings: number and properties of the windows. Contigs shorter than ``length`` give one window with the whole
+            contig, if they have at least half of this length.
+        seed: together with a genome's name, it determines the windows of the genome.
         output: FASTA, gzipped if it ends in ``.gz``.
 
     Returns:
-        How many windows were written; repeats and windows with over a tenth of unknown letters are drawn again.
+        The number of windows; repeated windows and those with more than a tenth of unknown letters are drawn again.
     """
     share = _windows_per_genome(genomes, settings)
     written = 0
@@ -70,13 +70,13 @@ def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed
 
 
 def _windows_per_genome(genomes: Sequence[Genome], settings: WindowSettings) -> list[int]:
-    """How many windows each genome gives, ``settings.number`` in all."""
+    """The number of windows of each genome, ``settings.number`` in total."""
     names = [genome.name for genome in genomes]
     if settings.evenly_by != "genome":
         rank = RANKS.index(settings.evenly_by)
         names = [genome.lineage[rank] or "" for genome in genomes]
     clades, clade_of = np.unique(names, return_inverse=True)
-    # In the order of the table: genomes of the first rows get what is left over.
+    # In the order of the table: the first genomes get the remainder.
     shares = np.zeros(len(genomes), dtype=int)
     for place, clade in enumerate(dict.fromkeys(clade_of.tolist())):
         inside = np.flatnonzero(clade_of == clade)
@@ -88,9 +88,10 @@ def _windows_per_genome(genomes: Sequence[Genome], settings: WindowSettings) -> 
 def draw_windows(
     genome: Genome, length: int, wanted: int, stream: Sequence[int], records: Collection[str] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (genome|contig|start, window) of up to ``wanted`` places of a genome, each once.
+    """Yield (genome|contig|start, window) for up to ``wanted`` positions of a genome, without repetitions.
 
-    ``stream`` fixes them with the genome's name; ``records`` are the ids of the contigs that count, None for all.
+    ``stream`` and the genome's name determine the positions; ``records`` are the ids of the contigs to use, None for
+    all.
     """
     generator = np.random.default_rng([*stream, *genome.name.encode()])
     contigs = [
@@ -116,20 +117,20 @@ def draw_windows(
 
 
 def clade_test_genomes(genomes: Sequence[Genome], rank: str, seed: int) -> set[str]:
-    """Names of the genomes that `write_clade_task` tests on: what pretraining must not see."""
+    """Names of the test genomes of `write_clade_task`, which must not be used for pretraining."""
     return {genome.name for _, found in _clades(genomes, rank, seed) for genome, split in found if split == "test"}
 
 
 def write_clade_task(
     genomes: Sequence[Genome], rank: str, length: int, number: int, seed: int, output: str | Path
 ) -> None:
-    """Write a task table (sequence, label, split): which clade of ``rank`` a window comes from.
+    """Write a task table (sequence, label, split): the clade of ``rank`` of each window.
 
-    Of every clade one genome in four, at least one, is for the test alone, so that clades are recognised in genomes
-    that training never saw; clades with one genome are left out.
+    In every clade one genome in four, and at least one, is only for the test, so that clades are recognised in genomes
+    that are not in the training set; clades with one genome are left out.
 
     Raises:
-        InputError: fewer than two clades have two genomes.
+        InputError: there are fewer than two clades with at least two genomes.
     """
     clades = _clades(genomes, rank, seed)
     rows = [
@@ -142,7 +143,7 @@ def write_clade_task(
 
 
 def _clades(genomes: Sequence[Genome], rank: str, seed: int) -> list[tuple[str, list[tuple[Genome, str]]]]:
-    """Clades of two genomes and more, by name, with the split of each genome."""
+    """Clades with at least two genomes, by name, with the split of each genome."""
     by_clade: dict[str, list[Genome]] = {}
     for genome in genomes:
         name = genome.lineage[RANKS.index(rank)]

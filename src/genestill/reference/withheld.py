@@ -1,7 +1,7 @@
-"""Virtual references: which species, genera and families are withheld from a reference, and in which half.
+"""Virtual references: the species, genera and families that are withheld from a reference, and the half of each.
 
-Thresholds are chosen on the fitting half and methods are compared on the judging half. The halves are split by family
-over all communities together, so that no clade is withheld in both.
+Thresholds are chosen with the fitting half and methods are compared with the judging half. Families are assigned to the
+halves jointly for all communities, so that no clade is withheld in both.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ _FAMILY = RANKS.index("family") + 1
 def split_families(lineages: list[Lineage], rng: np.random.Generator) -> dict[Lineage, str]:
     """Family (a lineage of five ranks) -> one of `HALVES`.
 
-    Few genera have several species, and only these can have a species withheld. Families with such genera come first,
-    to the half with fewer such species; the others, in random order, to the half with fewer genomes.
+    Few genera have several species, and only these can have a species withheld. Families with such genera are assigned
+    first, to the half with fewer such species; the others, in random order, to the half with fewer genomes.
     """
     families = sorted({lineage[:_FAMILY] for lineage in lineages})
     species_of_genus: dict[Lineage, set[Lineage]] = {}
@@ -50,16 +50,16 @@ def split_families(lineages: list[Lineage], rng: np.random.Generator) -> dict[Li
 def choose_withheld(reference: Mapping[str, list[Lineage]], settings: WithheldSettings, seed: int) -> pd.DataFrame:
     """Choose the clades of every virtual reference.
 
-    A clade is withheld only where the reference keeps another one of the rank above, so that the right answer for its
-    contigs is the rank above. Families are chosen first, then genera, then species.
+    A clade is withheld only if the reference keeps another clade below the same parent, so that the right answer for
+    its contigs is the rank above. Families are chosen first, then genera, then species.
 
     Args:
         reference: community -> lineages of the genomes of its reference, down to the species.
-        settings: see `WithheldSettings`; ``number`` references per half are dealt to the communities in turn.
-        seed: of every random number.
+        settings: see `WithheldSettings`; the ``number`` references per half are assigned to the communities in turn.
+        seed: seed of all random numbers.
 
     Returns:
-        Columns `COLUMNS`, one row per clade that is withheld; clade is a lineage (``d__…;…``) down to its rank.
+        Columns `COLUMNS`, one row per withheld clade; clade is a lineage (``d__…;…``) down to its rank.
     """
     half_of = split_families([lineage for held in reference.values() for lineage in held], np.random.default_rng(seed))
     shares = {"family": settings.families, "genus": settings.genera, "species": settings.species}
@@ -79,7 +79,7 @@ def choose_withheld(reference: Mapping[str, list[Lineage]], settings: WithheldSe
 def _draw(
     held: set[Lineage], half_of: dict[Lineage, str], half: str, level: int, share: float, rng: np.random.Generator
 ) -> list[Lineage]:
-    """Clades of ``level`` ranks that are withheld; their lineages leave ``held``."""
+    """Draw clades of ``level`` ranks to withhold, and remove their lineages from ``held``."""
     clades = sorted({lineage[:level] for lineage in held if half_of[lineage[:_FAMILY]] == half})
     wanted = round(share * len(clades))
     drawn: list[Lineage] = []
@@ -104,13 +104,13 @@ def write_withheld(
     Args:
         genomes: community -> table of the genomes of its reference, see `genomes.read_genomes`; their files are not
             read.
-        lineage_column: where the lineages stand.
+        lineage_column: column of the lineages.
         settings: see `WithheldSettings`.
-        seed: of every random number.
+        seed: seed of all random numbers.
         output: the table.
 
     Raises:
-        InputError: what `read_genomes` refuses; a reference without a clade that could be withheld.
+        InputError: as `read_genomes`; a reference without a clade that could be withheld.
     """
     reference = {
         name: [genome.lineage for genome in read_genomes(path, None, lineage_column, to_species=True, with_files=False)]

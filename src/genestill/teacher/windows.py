@@ -1,8 +1,8 @@
-"""Whole contigs as windows that fit a model, and windows as batches without wasted padding.
+"""Whole contigs as windows for a model, and windows as batches with little padding.
 
-Windows are cut in bases before tokenization, since byte-pair encoding gets slower with the length of its input
-(3.8 Mb/s at 5 kb against 1.8 Mb/s at 400 kb, one core, tokenizers 0.23), and cut once more in tokens where a window
-has more tokens than the model takes. Either way each base lies in exactly one window.
+Windows are cut in bases before tokenization, because byte-pair encoding becomes slower with the length of its input
+(3.8 Mb/s at 5 kb, 1.8 Mb/s at 400 kb, one core, tokenizers 0.23), and cut again in tokens if a window has more tokens
+than the model allows. In both cases each base is in exactly one window.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +20,9 @@ from genestill.core.windows import batch_by_length, window_bounds
 class Window:
     """One input of the model.
 
-    row: number of its sequence within the chunk; ids: int64 [t], special tokens included; tokens: the tokens between
-    them, offsets counted from the start of the sequence; counts: bool [t], True for tokens that cover a known base;
-    bases: number of known bases, the weight of the window.
+    row: number of its sequence within the chunk; ids: int64 [t], including special tokens; tokens: the tokens without
+    special ones, with offsets from the start of the sequence; counts: bool [t], True for tokens that cover a known
+    base; bases: number of known bases, the weight of the window.
     """
 
     row: int
@@ -36,7 +36,7 @@ class Window:
 
 
 def cut_windows(sequences: list[str], tokenizer: Tokenizer, size: int, limit: int) -> list[Window]:
-    """Windows of ``size`` bases over each sequence, none with more than ``limit`` tokens (special ones included)."""
+    """Windows of ``size`` bases over each sequence, with at most ``limit`` tokens (including special ones)."""
     places = [
         (row, start, stop)
         for row, sequence in enumerate(sequences)
@@ -56,7 +56,7 @@ def cut_windows(sequences: list[str], tokenizer: Tokenizer, size: int, limit: in
 
 
 def first_tokens(sequences: list[str], tokenizer: Tokenizer, limit: int) -> tuple[list[Window], list[bool]]:
-    """One window per sequence: its first ``limit`` tokens, special ones included; and whether bases were left out."""
+    """One window per sequence: its first ``limit`` tokens, special ones included; and whether bases are left out."""
     longest = max(len(token) for token in tokenizer.vocabulary)
     prefixes = [sequence[: limit * longest] for sequence in sequences]
     windows, truncated = [], []
@@ -78,7 +78,7 @@ def _window(row: int, offset: int, tokens: Tokens, known: np.ndarray, tokenizer:
 
 
 def batches(windows: list[Window], batch_tokens: int) -> Iterator[np.ndarray]:
-    """Positions in ``windows``, in the batches of `batch_by_length`."""
+    """Indices into ``windows`` for each batch of `batch_by_length`."""
     return batch_by_length(np.array([len(window) for window in windows], dtype=np.int64), batch_tokens)
 
 
@@ -94,7 +94,7 @@ def pad(windows: Sequence[Any], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chunks(records: Iterable[tuple[str, str]], bases: int) -> Iterator[list[tuple[str, str]]]:
-    """Groups of records of about ``bases`` bases in all, at least one record a group; what bounds the memory."""
+    """Groups of records with about ``bases`` bases in total, at least one record per group, to limit the memory."""
     group: list[tuple[str, str]] = []
     total = 0
     for record in records:
