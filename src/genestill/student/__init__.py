@@ -1,1 +1,1 @@
-"""Stage 4: a small model learns from teacher and labels."""
+"""Stage 4: a small model is trained on teacher and labels."""

@@ -1,9 +1,10 @@
-"""Tetranucleotide composition: the 103 features that VAMB and Taxometer use, a third faster.
+"""Tetranucleotide composition: the 103 features of VAMB and Taxometer, computed in two thirds of the time.
 
-A window of four bases and its reverse complement say the same (136 canonical tetranucleotides); neighbouring windows
-overlap, so that frequencies of words ending in a trinucleotide and of words beginning with it agree, and all sum to
-one. Projecting the 256 frequencies on the null space of these linear relations leaves 103 numbers without redundancy
-(Kislyuk et al. 2009, doi 10.1186/1471-2105-10-316; used by Nissen et al. 2021, doi 10.1038/s41587-020-00777-4).
+A window of four bases and its reverse complement are equivalent (136 canonical tetranucleotides); consecutive windows
+overlap, so that the frequencies of words ending in a trinucleotide and of words beginning with it are equal, and all
+frequencies sum to one. Projecting the 256 frequencies on the null space of these linear relations leaves 103 numbers
+without redundancy (Kislyuk et al. 2009, doi 10.1186/1471-2105-10-316; used by Nissen et al. 2021, doi
+10.1038/s41587-020-00777-4).
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,8 +15,8 @@ import numpy as np
 
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases
 
-BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be kept, not mapped again
-PIECE = 1 << 20  # bases of a longer sequence that are counted at a time
+BLOCK = 1 << 15  # bases that are counted together: few calls, and arrays small enough to be reused by the allocator
+PIECE = 1 << 20  # bases of a longer sequence that are counted at once
 PROJECTED_AT_ONCE = 4096
 
 
@@ -23,8 +24,8 @@ PROJECTED_AT_ONCE = 4096
 def projection_kernel() -> np.ndarray:
     """Orthonormal basis of the null space of the relations between tetranucleotide frequencies: float32 [256, 103].
 
-    The basis is a file because it is not unique: computed again, another machine's linear algebra could turn it, and
-    a student that was trained on one basis would read features of another.
+    The basis is stored in a file because it is not unique: another machine's linear algebra could give another basis,
+    and a student trained with one basis cannot use features of another.
     """
     kernel = np.load(Path(__file__).with_name("composition_kernel.npy"), allow_pickle=False)
     kernel.setflags(write=False)
@@ -32,9 +33,9 @@ def projection_kernel() -> np.ndarray:
 
 
 def count_tetranucleotides(sequences: Iterable[str]) -> Iterator[np.ndarray]:
-    """Counts of the 256 tetranucleotides on one strand of each sequence, some sequences at a time: float32 [some, 256].
+    """Yield counts of the 256 tetranucleotides on one strand of each sequence, in blocks: float32 [some, 256].
 
-    Windows with an unknown base are skipped; the last counts may be those of no sequence.
+    Windows with an unknown base are skipped; the last block may be empty.
     """
     block: list[str] = []
     size = 0
@@ -53,10 +54,10 @@ def count_tetranucleotides(sequences: Iterable[str]) -> Iterator[np.ndarray]:
 
 
 def _count_long(sequence: str) -> np.ndarray:
-    """The counts of one sequence, float32 [1, 256]; a chromosome takes several bytes per base if counted at once."""
+    """The counts of one sequence, float32 [1, 256]; counting a chromosome at once needs several bytes per base."""
     counts = np.zeros((1, 256))
     for start in range(0, len(sequence) - 3, PIECE):
-        counts += _count_block([sequence[start : start + PIECE + 3]])  # with the windows that reach into the next piece
+        counts += _count_block([sequence[start : start + PIECE + 3]])  # with windows into the next piece
     return counts.astype(np.float32)
 
 
@@ -65,7 +66,7 @@ def _count_block(block: list[str]) -> np.ndarray:
     joined = "".join(block)
     if len(joined) < 4:
         return counts
-    # Two bits a base: a window of four is exactly one byte. Eight bytes are shifted at a time, hence the padding.
+    # Two bits per base: a window of four is exactly one byte. Padded because eight bytes are shifted at a time.
     bases = encode_bases(joined + "A" * (-len(joined) % 8))
     unknown = bases == UNKNOWN_BASE
     some_unknown = bool(unknown.any())
@@ -90,12 +91,12 @@ def _count_block(block: list[str]) -> np.ndarray:
 def composition_of(sequences: Iterable[str]) -> np.ndarray:
     """The 103 composition features of each of ``sequences``: float32 [n, 103].
 
-    A sequence without a known window of four gets the features of equal frequencies, which are zeros.
+    A sequence without a window of four known bases gets the features of equal frequencies, which are zeros.
     """
     features: list[np.ndarray] = []
     waiting: list[np.ndarray] = []
     rows = 0
-    # Counts take two and a half times the room of features: only those of some thousand sequences are held.
+    # Counts need 2.5 times the memory of features, so only those of some thousand sequences are in memory.
     for counts in count_tetranucleotides(sequences):
         waiting.append(counts)
         rows += len(counts)
@@ -107,7 +108,7 @@ def composition_of(sequences: Iterable[str]) -> np.ndarray:
 
 
 def project(counts: np.ndarray) -> np.ndarray:
-    """Turn tetranucleotide counts [n, 256] into the 103 features: float32 [n, 103]."""
+    """Convert tetranucleotide counts, float32 [n, 256], to the 103 features: float32 [n, 103]."""
     totals = counts.sum(axis=1, keepdims=True)
     frequencies = np.divide(counts, totals, out=np.full_like(counts, 1 / 256, dtype=np.float32), where=totals > 0)
     return ((frequencies - np.float32(1 / 256)) @ projection_kernel()).astype(np.float32)

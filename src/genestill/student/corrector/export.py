@@ -1,8 +1,8 @@
-"""Predictions in the formats that other tools read.
+"""Predictions in the formats of other tools.
 
-Every format holds the *accepted* part of a prediction. Quantities per sample are bases sequenced: length x depth, or
-the length alone where no abundances are known. They add up over contigs whatever rank a contig stops at, which genome
-copies (what CAMI profiles of simulated communities hold) would not, since a contig that stops at genus has no genome.
+All formats contain the *accepted* part of a prediction. Quantities per sample are sequenced bases: length x depth, or
+the length if there are no abundances. They can be summed over contigs with lineages of any depth. Numbers of genome
+copies (as in CAMI profiles of simulated communities) could not, because a contig assigned to a genus has no genome.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _KRAKEN_CODES = ("R", "D", "P", "C", "O", "F", "G", "S")
 
 @dataclass(frozen=True)
 class Calls:
-    """The accepted lineages of n contigs and what they weigh in s samples.
+    """The accepted lineages of n contigs and their weights in s samples.
 
     Attributes:
         ids, lengths: n contig ids and their lengths (base pairs).
@@ -67,12 +67,13 @@ def export_predictions(
     ``krona.html`` and ``krona.txt``.
 
     Args:
-        predictions: table of `table_schemas.PREDICTIONS`, rows as ``index``.
+        predictions: table of `table_schemas.PREDICTIONS`, rows as in ``index``.
         index: table of `table_schemas.INDEX`.
-        abundance: id and one float32 column a sample, rows as ``index``; None or no sample columns: unknown.
-        taxonomy: folder with ``lineages.tsv`` and ``nodes.dmp``. None: no taxids are made up, the CAMI files are
-            left out, and the Kraken report has taxid 0 everywhere.
-        name: SampleID of the binning file, and of the profile where no samples are known.
+        abundance: id and one float32 column per sample, rows as in ``index``; None or without samples: unknown.
+        taxonomy: folder with ``lineages.tsv`` and ``nodes.dmp``. None: there are no taxids, the CAMI files are left
+            out, and all taxids in the Kraken report are 0.
+        name: SampleID of the binning file, and of the profile if there are no samples.
+        folder: the folder to write to.
 
     Raises:
         InputError: tables of other contigs, an accepted depth that the path does not have, names with separators, a
@@ -147,7 +148,7 @@ def _require_same_contigs(path, found: list[str], index, expected: list[str]) ->
 
 
 def write_predictions_tsv(path: str | Path, table: pd.DataFrame, calls: Calls) -> None:
-    """contig, length, accepted lineage, its deepest rank, candidate (the whole best path), confidences, reason."""
+    """Write contig, length, accepted lineage, its deepest rank, candidate (the best path), confidences, reason."""
     out = pd.DataFrame({"contig": calls.ids, "length": calls.lengths})
     out["lineage"] = [format_lineage(lineage) for lineage in calls.lineages]
     out["rank"] = [("", *RANKS)[depth(lineage)] for lineage in calls.lineages]
@@ -159,7 +160,7 @@ def write_predictions_tsv(path: str | Path, table: pd.DataFrame, calls: Calls) -
 
 
 def write_taxometer(path: str | Path, table: pd.DataFrame, calls: Calls) -> None:
-    """Taxometer's output (vamb 5): contigs, predictions, scores, both joined by ``;`` and equally long."""
+    """The output format of Taxometer (vamb 5): contigs, predictions, scores; the last two are equally long lists."""
     unique = dict(zip(calls.paths, distinct_names(calls.paths), strict=True))
     scores = table[[f"confidence_{rank}" for rank in RANKS]].to_numpy()
     with write_aside(path) as aside, open(aside, "w", encoding="utf-8") as out:
@@ -170,10 +171,10 @@ def write_taxometer(path: str | Path, table: pd.DataFrame, calls: Calls) -> None
 
 
 def distinct_names(lineages: list[Lineage]) -> list[tuple[str, ...]]:
-    """Rank-prefixed names in which no name has two parents, as Taxometer demands.
+    """Names with rank prefixes in which no name has two parents, as Taxometer requires.
 
-    A homonym (the genus *Bacillus* of bacteria and of stick insects) is followed by its parent's name in brackets,
-    under each of its parents, so that the names do not depend on the order of the contigs.
+    A homonym (the genus *Bacillus* of bacteria and of stick insects) is followed by its parent's name in brackets, for
+    each of its parents, so that names do not depend on the order of the contigs.
     """
     named = [
         tuple(f"{prefix}__{word}" for prefix, word in zip(RANK_PREFIXES, path[: depth(path)], strict=False))
@@ -197,7 +198,7 @@ def distinct_names(lineages: list[Lineage]) -> list[tuple[str, ...]]:
 
 
 def write_cami_binning(path: str | Path, calls: Calls, taxids: Taxids, sample: str) -> None:
-    """bioboxes binning 0.10.0: the deepest accepted taxid of each contig; contigs without one are left out."""
+    """bioboxes binning 0.10.0: the deepest accepted taxid of each contig; contigs without a taxid are left out."""
     deepest = [taxids.deepest(lineage) for lineage in calls.paths]
     shortened = sum(
         int(number)
@@ -217,9 +218,9 @@ def write_cami_binning(path: str | Path, calls: Calls, taxids: Taxids, sample: s
 
 
 def write_cami_profile(path: str | Path, calls: Calls, taxids: Taxids) -> None:
-    """bioboxes profiling 0.9.1, one section a sample: percent of all bases of the sample, unlabelled ones included.
+    """bioboxes profiling 0.9.1, one section per sample: percent of all bases of the sample, including unlabelled ones.
 
-    Percentages are cut, not rounded, after six decimals, so that a rank never adds up to more than 100.
+    Percentages are truncated, not rounded, after six decimals, so that a rank never adds up to more than 100.
     """
     total = calls.bases.sum(axis=0)
     share = np.divide(100 * calls.bases, total, out=np.zeros_like(calls.bases), where=total > 0)
@@ -250,7 +251,7 @@ def write_cami_profile(path: str | Path, calls: Calls, taxids: Taxids) -> None:
 def write_kraken_report(path: str | Path, calls: Calls, taxids: Taxids | None) -> None:
     """Kraken 2's report: percent, clade count, direct count, rank code, taxid, indented name; counts are contigs.
 
-    Ranks without a taxid are passed over, as Kraken 2 does with ranks that its taxonomy lacks.
+    Ranks without a taxid are left out, as in Kraken 2.
     """
     clade: dict[Lineage, int] = {(): 0}
     direct: dict[Lineage, int] = {(): 0}

@@ -1,4 +1,4 @@
-"""From tables and sequences to the arrays that the corrector reads."""
+"""From tables and sequences to the input arrays of the corrector."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from genestill.core.tables import read_abundances, read_table, sample_names
 from genestill.student.corrector.composition import composition_of
 from genestill.student.corrector.rows import largest_of_rows
 
-EVIDENCE_WIDTH = 16  # leaves of evidence a contig: the best species and the "other child" leaves along a path
+EVIDENCE_WIDTH = 16  # leaves of evidence per contig: the best species and the "other child" leaves along a path
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Contigs:
     samples: list[str]
 
     def groups(self) -> dict[str, np.ndarray]:
-        """Input groups of the corrector: composition, and abundance as shares over samples with the log total."""
+        """Input groups of the corrector: composition, and abundances as shares over samples with the log total."""
         found = {"composition": self.composition}
         if self.abundance is not None:
             logs = np.log(self.abundance + 0.1)
@@ -37,9 +37,9 @@ class Contigs:
 
 
 def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | None) -> Contigs:
-    """Read the contigs of an index, in its order; ``abundance`` as `reference contigs` wrote it.
+    """Read the contigs of an index, in its order; ``abundance`` is the file written by `reference contigs`.
 
-    Raises `InputError` if the files do not belong together.
+    Raises `InputError` if the files are of different contigs.
     """
     table = read_table(index, INDEX)
     ids = table["id"].tolist()
@@ -71,10 +71,10 @@ def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | N
 
 
 def evidence_arrays(own: sparse.csr_matrix, prior: np.ndarray, garbage: float) -> tuple[np.ndarray, np.ndarray]:
-    """The evidence of each contig as the corrector takes it: leaves int64 [n, e] and gains float32 [n, e].
+    """The evidence of each contig as input of the corrector: leaves int64 [n, e] and gains float32 [n, e].
 
-    A gain is log of (posterior mixed with ``garbage`` of the prior) / prior, less that of a leaf without evidence.
-    Wide nodes are left out: they favour no leaf below them.
+    A gain is log of (posterior mixed with ``garbage`` of the prior) / prior, minus the gain of a leaf without evidence.
+    Wide nodes are left out, because they favour no leaf below them.
     """
     contigs = own.shape[0]
     leaves = np.zeros((contigs, EVIDENCE_WIDTH), dtype=np.int64)
@@ -82,7 +82,7 @@ def evidence_arrays(own: sparse.csr_matrix, prior: np.ndarray, garbage: float) -
     row = np.repeat(np.arange(contigs), np.diff(own.indptr))
     at_leaf = np.flatnonzero(own.indices < len(prior))
     kept = at_leaf[largest_of_rows(row[at_leaf], own.data[at_leaf], EVIDENCE_WIDTH)]
-    # Falling within each row, as the columns of a row have an order.
+    # Descending within each row, because the order of the columns matters.
     kept = kept[np.lexsort((-own.data[kept], row[kept]))]
     row, leaf, share = row[kept], own.indices[kept], own.data[kept]
     place = np.arange(len(row)) - np.searchsorted(row, row)

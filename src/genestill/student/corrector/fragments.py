@@ -1,4 +1,4 @@
-"""Fragments of the reference's genomes, from which a corrector learns to name contigs without a search."""
+"""Fragments of the reference's genomes, for training a corrector to classify contigs without a search."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,22 +36,22 @@ def cut_fragments(
     number: int,
     random: np.random.Generator,
 ) -> Fragments:
-    """Cut ``number`` fragments of each genome whose species is a leaf of the tree.
+    """Cut ``number`` fragments from each genome whose species is a leaf of the tree.
 
-    A genome whose species the tree lacks is left out and counted: no label and no hit names it. A fragment lies
-    anywhere in the genome; it ends where its sequence ends.
+    Genomes of other species, which are in no label and no hit, are left out and counted. A fragment has a random
+    position in the genome and ends at the end of its sequence at the latest.
 
     Args:
         genomes: table of genomes with the column ``file``.
-        folder: where these files lie.
-        taxonomy: folder that ``reference taxonomy`` wrote.
+        folder: folder of these files.
+        taxonomy: folder written by ``reference taxonomy``.
         tree: the label tree.
-        lengths: lengths of contigs (bp); each fragment has the length of one of them, drawn evenly.
-        number: of fragments of a genome.
-        random: draws lengths and places.
+        lengths: int [contigs], lengths of contigs (bp); each fragment has the length of a random contig.
+        number: number of fragments per genome.
+        random: random number generator.
 
     Raises:
-        InputError: a genome without a taxid, or no genome's species is in the tree.
+        InputError: a genome without a taxid, or no genome whose species is in the tree.
     """
     lineages, taxid_of = read_lineages(taxonomy), read_taxids_of_genomes(taxonomy)
     leaf_of = dict(zip(*(values.tolist() for values in leaves_of_taxids(lineages, tree)), strict=True))

@@ -1,4 +1,4 @@
-"""The arrays of contigs as the corrector reads them."""
+"""The input tensors of the corrector."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from genestill.student.corrector.network import Corrector
 
 
 class Inputs:
-    """The corrector's inputs of a set of contigs, as tensors: values, present, evidence leaves and gains."""
+    """The corrector's inputs for a set of contigs, as tensors: values, present, evidence leaves and gains."""
 
     def __init__(
         self, student: Corrector, groups: dict[str, np.ndarray], evidence: tuple[np.ndarray, np.ndarray] | None

@@ -1,4 +1,4 @@
-"""The composition as a chart to click through (one HTML file, no network) and as text for KronaTools."""
+"""The composition as an interactive chart (one HTML file, no network) and as text for KronaTools."""
 
 import html
 import json
@@ -19,17 +19,17 @@ def write_krona(
     """Write ``krona.html`` and ``krona.txt`` into ``folder``.
 
     Args:
-        folder: where to.
+        folder: the folder to write to.
         title: heading of the chart.
         paths: distinct lineages, the empty one for unlabelled contigs.
         samples: s names, at least one.
-        bases: float64 [len(paths), s], what each path weighs in each sample.
+        bases: float64 [len(paths), s], weight of each path in each sample.
         contigs: int64 [len(paths)], number of contigs of each path.
 
-    ``krona.txt`` is KronaTools' text format (``ktImportText krona.txt``): bases over all samples, then the names.
-    The HTML opens on all samples together and holds every sample and the numbers of contigs. Names reach the page as
-    JSON in which ``<``, ``>`` and
-    ``&`` are escaped, and the screen as text nodes, so that no name can act as markup.
+    ``krona.txt`` is the text format of KronaTools (``ktImportText krona.txt``): bases over all samples, then the names.
+    The HTML page shows all samples together first, and contains every sample and the numbers of contigs. Names are
+    stored as JSON with ``<``, ``>`` and ``&`` escaped, and shown as text nodes, so that no name can be interpreted as
+    markup.
     """
     folder = Path(folder)
     lines = [
@@ -37,7 +37,7 @@ def write_krona(
         for path, row in sorted(zip(paths, bases.tolist(), strict=True), key=lambda item: -sum(item[1]))
     ]
     write_text(folder / "krona.txt", "\n".join(lines) + "\n")
-    # It opens on all samples together.
+    # The page shows all samples together first.
     together = [bases.sum(axis=1)] if len(samples) > 1 else []
     views = ["all samples"] * len(together) + [*samples, "number of contigs"]
     tree = _tree(paths, np.column_stack([*together, bases, contigs]).tolist())
@@ -45,12 +45,12 @@ def write_krona(
     for letter, escape in _ESCAPES.items():
         data = data.replace(letter, escape)
     page = files("genestill.student.corrector").joinpath("krona.html").read_text(encoding="utf-8")
-    # Data last: nothing that stands in a name is taken for a placeholder.
+    # Data are inserted last, so that a name cannot be interpreted as a placeholder.
     write_text(folder / "krona.html", page.replace("{{title}}", html.escape(title)).replace("{{data}}", data))
 
 
 def _tree(paths: list[Lineage], weights: list[list[float]]) -> dict:
-    """Nested nodes: n name, w weight in each view, c children with the heaviest first."""
+    """Nested nodes: n name, w weight in each view, c children in descending order of weight."""
     root: dict = {"n": "all contigs", "w": [0.0] * len(weights[0]) if weights else [], "c": {}}
     for path, row in zip(paths, weights, strict=True):
         node = root

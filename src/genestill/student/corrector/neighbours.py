@@ -1,9 +1,8 @@
-"""Contigs of one genome share composition and abundance: how probably are two contigs of the same genome?
+"""The probability that two contigs are of the same genome, from their composition and abundance.
 
-Which contigs belong together is known for some pairs only: two contigs whose hits are nearly
-identical to one species, or to two, show what distance in composition, abundance and teacher space means in this
-data set. With many samples neighbours say almost everything, with one sample something, without abundances little:
-the fit finds out.
+It is known only for some pairs of contigs: those whose hits are nearly identical to one species, or to two different
+ones. They are used to fit what a distance in composition, abundance and teacher space means in this data set. With many
+samples, neighbours are very informative, with one sample less, and without abundances hardly; this is found by the fit.
 """
 
 from collections.abc import Iterable
@@ -24,21 +23,21 @@ NEIGHBOURS = 40
 CERTAIN = 1 - 1e-5
 CONFIDENT_IDENTITY = 0.97
 CONFIDENT_GENES = 3
-# Half the log-odds: confident pairs come from known species only, and make neighbours look purer than they are.
+# Half the log-odds, because confident pairs are only of known species, for which the fit is too optimistic.
 TEMPER = 0.5
 FEWEST_PAIRS = 200
 REDUCED_AT_ONCE = 16_384
-EXACT = 50_000  # beyond this many contigs, neighbours are looked for in some cells only
+EXACT = 50_000  # above this number of contigs, neighbours are searched only in some cells
 CELL, PROBED = 256, 64
 
 
 @dataclass
 class Neighbourhood:
-    """Nearest contigs of every contig.
+    """The nearest contigs of every contig.
 
     Attributes:
         index: int64 [contigs, k], the neighbours.
-        same_genome: float64 [contigs, k], probability that a neighbour is of the contig's genome.
+        same_genome: float64 [contigs, k], probability that a neighbour is of the same genome as the contig.
     """
 
     index: np.ndarray
@@ -50,7 +49,7 @@ class Neighbourhood:
         return best.mean(axis=1)
 
     def matrix(self, weights: np.ndarray) -> sparse.csr_matrix:
-        """``weights`` [contigs, k] as a sparse matrix [contigs, contigs]."""
+        """``weights``, float [contigs, k], as a sparse matrix [contigs, contigs]."""
         contigs, k = self.index.shape
         rows = np.repeat(np.arange(contigs), k)
         return sparse.csr_matrix((weights.ravel(), (rows, self.index.ravel())), shape=(contigs, contigs))
@@ -59,9 +58,9 @@ class Neighbourhood:
 def neighbours_in_sample(
     contigs: Contigs, evidence: Evidence, random: np.random.Generator, embeddings: Embeddings | None = None
 ) -> Neighbourhood | None:
-    """Neighbours in composition, abundance and, where given, teacher space; None without abundances.
+    """Neighbours in composition, abundance and, if given, teacher space; None without abundances.
 
-    Neither composition nor a teacher's embeddings tell a species from its absent sister: neighbours need depths.
+    Depths are required, because neither composition nor embeddings distinguish a species from an absent sister species.
     """
     if contigs.abundance is None:
         return None
@@ -76,7 +75,7 @@ def neighbours_in_sample(
 
 
 def reduce_composition(composition: np.ndarray) -> np.ndarray:
-    """Principal components of standardised composition [n, features]: float32 [n, 20]."""
+    """Principal components of standardised composition, float [n, features]: float32 [n, 20]."""
     return principal_components(
         [composition[row : row + REDUCED_AT_ONCE] for row in range(0, len(composition), REDUCED_AT_ONCE)]
     )
@@ -85,7 +84,8 @@ def reduce_composition(composition: np.ndarray) -> np.ndarray:
 def principal_components(blocks: Iterable[np.ndarray], size: int = 20) -> np.ndarray:
     """The first ``size`` principal components of standardised columns, the first of unit variance: float32 [n, size].
 
-    ``blocks`` [some, features] together are the matrix; they are gone through twice, and one is held at a time.
+    ``blocks``, float [some, features], are the parts of the matrix; they are iterated twice, with one in memory at a
+    time.
     """
     rows, total, products = 0, np.zeros(()), np.zeros(())
     for block in blocks:
@@ -101,18 +101,18 @@ def principal_components(blocks: Iterable[np.ndarray], size: int = 20) -> np.nda
 
 
 def profile_abundance(abundance: np.ndarray) -> np.ndarray:
-    """Centred log abundances of unit overall variance: float32 [n, samples]; 0.1 is added against empty samples."""
+    """Centred log abundances of unit overall variance: float32 [n, samples]; 0.1 is added because of zeros."""
     logs = np.log(abundance.astype(np.float64) + 0.1)
     logs -= logs.mean(axis=0)
     return (logs / max(float(logs.std()), 1e-9)).astype(np.float32)
 
 
 def nearest(features: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
-    """Indices of the ``k`` nearest rows of each row, itself left out: int64 [n, k]; exact up to `EXACT` rows.
+    """Indices of the ``k`` nearest other rows of each row: int64 [n, k]; exact up to `EXACT` rows.
 
-    Larger tables are cut into cells of about `CELL` rows by k-means, and the neighbours of a row are looked for in the
-    `PROBED` cells nearest to the centre of its own (an inverted file; Jégou et al. 2011, doi 10.1109/TPAMI.2010.57), so
-    that time grows linearly with the number of contigs.
+    Larger tables are divided into cells of about `CELL` rows by k-means, and the neighbours of a row are searched in
+    the `PROBED` cells nearest to the centre of its own cell (an inverted file; Jégou et al. 2011, doi
+    10.1109/TPAMI.2010.57), so that time grows linearly with the number of contigs.
     """
     contigs = len(features)
     squares = (features**2).sum(axis=1)
@@ -133,7 +133,7 @@ def nearest(features: np.ndarray, k: int, random: np.random.Generator) -> np.nda
         if sizes[number] == 0:
             continue
         nearby = np.argsort(((clusters.cluster_centers_ - centre) ** 2).sum(axis=1), kind="stable")
-        # Cells that together are too small to hold k neighbours are joined by the next.
+        # If these cells have fewer than k neighbours, the next cells are added.
         probed = max(PROBED, int(np.searchsorted(np.cumsum(sizes[nearby]), k, side="right")) + 1)
         among = np.concatenate([members[other] for other in nearby[:probed]])
         found[members[number]] = _nearest_among(features, squares, members[number], among, k)
@@ -141,7 +141,7 @@ def nearest(features: np.ndarray, k: int, random: np.random.Generator) -> np.nda
 
 
 def _nearest_among(features: np.ndarray, squares: np.ndarray, rows: np.ndarray, among: np.ndarray, k: int):
-    """The ``k`` nearest of the rows ``among`` for each of ``rows``, itself left out: int64 [len(rows), k]."""
+    """The ``k`` nearest of the rows ``among`` for each of ``rows``, without the row itself: int64 [len(rows), k]."""
     found = np.empty((len(rows), k), dtype=np.int64)
     place = np.full(len(features), -1)
     place[among] = np.arange(len(among))
@@ -161,18 +161,18 @@ def find_neighbours(
     confident: np.ndarray,
     random: np.random.Generator,
 ) -> Neighbourhood:
-    """Find neighbours in the joint space, and fit how probably a pair at some distance is of one genome.
+    """Find neighbours in the joint space, and fit the probability that two contigs are of one genome to the distance.
 
     Args:
-        spaces: float32 [n, size] each; distances are taken in each space by itself.
-        lengths: contig lengths in base pairs [n].
-        species: nearest species of each contig [n], used where ``confident``.
-        confident: bool [n], contigs whose species the search is sure of.
-        random: draws the random pairs that the fit sees beside the neighbours.
+        spaces: float32 [n, size] each; distances are computed separately in each space.
+        lengths: int [n], contig lengths in base pairs.
+        species: int [n], nearest species of each contig, used where ``confident``.
+        confident: bool [n], contigs whose species is certain.
+        random: random number generator, for random pairs in the fit.
 
     Returns:
-        The neighbours with their probabilities. With fewer than `FEWEST_PAIRS` confident pairs of either kind
-        nothing can be learnt, and all probabilities are zero.
+        The neighbours with their probabilities. With fewer than `FEWEST_PAIRS` confident pairs of either kind, no fit
+        is possible, and all probabilities are zero.
     """
     contigs = len(lengths)
     index = nearest(np.hstack(spaces), min(NEIGHBOURS, contigs - 1), random)
@@ -205,8 +205,8 @@ def find_neighbours(
 def fit_logistic(features: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
     """Weights of a logistic regression, the intercept last: float64 [f + 1].
 
-    Minimises Σ log loss + ½|w|², the intercept left out of the penalty: scikit-learn's default, whose import would
-    take a fifth of the corrector's memory.
+    Minimises Σ log loss + ½|w|², without the intercept in the penalty: the default of scikit-learn, whose import would
+    need a fifth of the corrector's memory.
     """
     signs = np.where(outcomes, 1.0, -1.0)
 
@@ -225,5 +225,5 @@ def _pair_features(spaces: list[np.ndarray], lengths: np.ndarray, left: np.ndarr
         square = ((space[left] - space[right]) ** 2).sum(axis=1)
         columns += [np.log(square + 1e-3), np.sqrt(square)]
     shorter = np.log(np.minimum(lengths[left], lengths[right]))
-    # Short contigs scatter more: the meaning of a distance depends on the shorter length.
+    # Features of short contigs are noisier, so the meaning of a distance depends on the shorter length.
     return np.column_stack([*columns, shorter, columns[0] * shorter])

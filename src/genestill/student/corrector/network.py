@@ -1,4 +1,4 @@
-"""The light student of the taxonomy recipes: a multilayer perceptron over what a contig looks like."""
+"""The light student of the taxonomy recipes: a multilayer perceptron with features of contigs as input."""
 
 import json
 import math
@@ -20,17 +20,17 @@ WEIGHTS, CONFIGURATION, TREE = "model.safetensors", "config.json", "label_tree.t
 
 @dataclass
 class CorrectorConfig:
-    """What is needed to rebuild a corrector and to feed it.
+    """The settings that are needed to rebuild a corrector and to make its inputs.
 
     Attributes:
-        groups: width of each input group, in the order in which they are concatenated.
+        groups: size of each input group, in the order of concatenation.
         leaves: number of leaves of the label tree.
         hidden_size, layers, dropout: of the perceptron.
-        samples: names of the samples behind the "abundance" group; empty without abundances.
-        temperature: the logits are divided by it before the softmax (fitted on held-out contigs).
-        threshold: the confidence from which the name at a rank is accepted.
+        samples: names of the samples of the "abundance" group; empty without abundances.
+        temperature: divisor of the logits before the softmax (fitted with held-out contigs).
+        threshold: minimum confidence of an accepted name at a rank.
         teacher: name, revision, layer and pooling of the teacher; empty without one.
-        provenance: free-form: seed, and the weight that the teacher earned.
+        provenance: free-form: seed, and the fitted weight of the teacher.
     """
 
     groups: dict[str, int]
@@ -53,7 +53,7 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-# Field of a configuration -> whether it may have a value, and what is expected.
+# Field of a configuration -> check of its value, and the expected value for messages.
 _ACCEPTED = {
     "groups": (
         lambda value: isinstance(value, dict) and bool(value) and all(_is_count(width) for width in value.values()),
@@ -75,12 +75,12 @@ _ACCEPTED = {
 
 
 class Corrector(nn.Module):
-    """Input groups, and search evidence if there is any, in; logits over the leaves of a label tree out.
+    """A network from input groups and optional search evidence to logits over the leaves of a label tree.
 
-    Groups are standardised with constants of the training set. A group may be missing: its values are zeros and its
-    flag says so. Evidence enters as an addition to the logits of the leaves that the search supports, times a learnt
-    weight. Groups and evidence are dropped at random in training, so that one student serves contigs with and
-    without abundances, and with and without a search.
+    Groups are standardised with constants of the training set. For a missing group, the values are zeros and its flag
+    is 0. Evidence is added to the logits of the leaves that the search supports, multiplied by a learnt weight. Groups
+    and evidence are dropped at random in training, so that the same student can be used with and without abundances,
+    and with and without a search.
     """
 
     def __init__(self, config: CorrectorConfig, tree: LabelTree):
@@ -115,7 +115,7 @@ class Corrector(nn.Module):
 
         Args:
             values: float32 [b, width], standardised.
-            present: float32 [b, groups], 1 if the group is there; values of the others are ignored.
+            present: float32 [b, groups], 1 if the group is present; values of missing groups are ignored.
             evidence_leaves: int64 [b, e], leaves that the search supports, padded with any leaf.
             evidence_gains: float32 [b, e], log (posterior / prior) of each, 0 for padding.
 
@@ -128,13 +128,13 @@ class Corrector(nn.Module):
         return logits.scatter_add_(1, evidence_leaves, self.evidence_weight * evidence_gains)
 
     def represent(self, values: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """What the corrector makes of its inputs before it looks at the search: float32 [b, hidden size]."""
+        """The last hidden layer, before evidence is added: float32 [b, hidden size]."""
         widths = torch.tensor(list(self.config.groups.values()), device=values.device)
         kept = torch.repeat_interleave(present, widths, dim=1, output_size=values.shape[1])
         return self.body(torch.cat([values * kept, present], dim=1))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write config.json, model.safetensors and label_tree.tsv into ``folder`` (made aside by the caller)."""
+        """Write config.json, model.safetensors and label_tree.tsv into ``folder`` (temporary, made by the caller)."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS)
@@ -144,7 +144,7 @@ class Corrector(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Corrector":
-        """Open what `save_pretrained` wrote, in evaluation mode; raises `InputError` for anything else."""
+        """Open a folder written by `save_pretrained`, in evaluation mode; raises `InputError` for other folders."""
         folder = Path(folder)
         for name in (CONFIGURATION, WEIGHTS, TREE):
             if not (folder / name).is_file():
@@ -172,7 +172,7 @@ class Corrector(nn.Module):
 
 
 def _refuse_unfit(config: CorrectorConfig, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Refuse a configuration of wrong types or bounds, or of other sizes than the weights, before anything is built."""
+    """Refuse a configuration with wrong types or bounds, or sizes that differ from the weights, before building."""
     file = folder / CONFIGURATION
     for name, (accepts, expected) in _ACCEPTED.items():
         if not accepts(getattr(config, name)):

@@ -1,4 +1,4 @@
-"""How much two posteriors have in common, leaf by leaf, where some of their columns are wide nodes."""
+"""The overlap of two posteriors, leaf by leaf, with wide nodes among their columns."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from genestill.student.corrector.wide_nodes import WideNodes
 
 
 class Overlap:
-    """p(c) q(c) / prior(c) over the leaves c, of rows p and q of sparse matrices with wide nodes.
+    """p(c) q(c) / prior(c) over the leaves c, for rows p and q of sparse matrices with wide nodes.
 
-    Two columns overlap if one lies in the other. So each row is summed up to the wide nodes around its entries once,
-    and then compared entry by entry: the leaves below a wide node are never listed for a row.
+    Two columns overlap if one contains the other. Each row is summed once for the wide nodes that contain its entries,
+    and then compared entry by entry: the leaves below a wide node are never listed per row.
     """
 
     def __init__(self, prior: np.ndarray, wide: WideNodes):
@@ -26,7 +26,7 @@ class Overlap:
             column, place = np.nonzero(around >= 0)
             node = around[column, place]
             pairs = [(column, node, 1 / (prior[column] * wide.size[node]))]
-            # A wide node lies in those that its first leaf lies in and that are wider.
+            # A wide node is contained in all wider ones that contain its first leaf.
             for inner in range(len(wide)):
                 outer = around[wide.start[inner]]
                 outer = outer[: int(np.flatnonzero(outer == inner)[0])]
@@ -36,11 +36,11 @@ class Overlap:
             self.up = sparse.csr_matrix((values, (rows, leaves + columns)), shape=(leaves + len(wide),) * 2)
 
     def summed_up(self, rows: sparse.csr_matrix) -> sparse.csr_matrix | None:
-        """What `between` needs of ``rows`` beside themselves; None without wide nodes."""
+        """Sums of ``rows`` for wide nodes, needed by `between`; None without wide nodes."""
         return None if self.up is None else (rows @ self.up).tocsr()
 
     def between(self, left, left_up, right, right_up) -> np.ndarray:
-        """The overlap of the rows of ``left`` and ``right``, with what `summed_up` made of both: float64 [n]."""
+        """The overlap of the rows of ``left`` and ``right``, with the results of `summed_up` for both: float64 [n]."""
         found = left.multiply(right).tocsr() @ self.diagonal
         if self.up is not None:
             for part in (left_up.multiply(right), right_up.multiply(left)):
@@ -48,9 +48,9 @@ class Overlap:
         return found
 
     def product(self, left: sparse.csr_matrix, right: sparse.csr_matrix) -> sparse.csr_matrix:
-        """p q / prior itself, of the rows of ``left`` and ``right``: float64 of their shape.
+        """p q / prior of the rows of ``left`` and ``right``: sparse float64 of their shape.
 
-        Of two wide nodes, the one within the other gets what they have in common, in even shares.
+        For two nested wide nodes, the product is assigned to the inner one, in equal shares.
         """
         found = left.multiply(right).tocsr() @ sparse.diags(self.diagonal, format="csr")
         if self.up is not None:
@@ -58,7 +58,7 @@ class Overlap:
         return found.tocsr()
 
     def _within(self, inner: sparse.csr_matrix, outer: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Each entry of ``inner`` times those of ``outer`` at the wide nodes around its column."""
+        """Each entry of ``inner`` times those of ``outer`` at the wide nodes that contain its column."""
         entries, starts = inner.tocoo(), self.up.indptr
         around = np.diff(starts)[entries.col]
         gained = np.zeros(entries.nnz)

@@ -35,9 +35,9 @@ from genestill.student.corrector.training import train_corrector
 
 @dataclass
 class Sources:
-    """The files that the recipe learns from; `table_schemas` says what is in each.
+    """The input files of the recipe, see `table_schemas` for their columns.
 
-    ``evidence`` has the table of each source (`settings.EVIDENCE`) that there is. ``abundance``, ``soft_labels``,
+    ``evidence`` has the table of each available source (`settings.EVIDENCE`). ``abundance``, ``soft_labels``,
     ``embeddings`` (in the order of the index), and ``genomes`` (table of the reference's genomes) with
     ``genomes_folder`` may be None.
     """
@@ -63,12 +63,12 @@ class Sources:
         return given | evidence | {f"embeddings {number}": path for number, path in numbered}
 
     def believed(self) -> dict[str, str | Path]:
-        """``evidence``, and the labels before it unless they were made of some of it."""
+        """``evidence``, preceded by the labels unless they were made from some of it."""
         labels = {} if any(EVIDENCE[name].behind_labels for name in self.evidence) else {"labels": self.labels}
         return labels | self.evidence
 
     def teacher(self) -> dict[str, str]:
-        """Name, revision, layer and pooling of the teacher behind soft labels or embeddings; empty without."""
+        """Name, revision, layer and pooling of the teacher of soft labels or embeddings; empty without them."""
         found = teacher_of(self.soft_labels) if self.soft_labels is not None else {}
         return found or (self.embeddings.teacher() if self.embeddings is not None else {})
 
@@ -82,13 +82,13 @@ def learn(
     embeddings: str | Path | None = None,
     read: Callable[[], Contigs] | None = None,
 ) -> dict:
-    """Train a corrector, save it in the folder ``model``, and write its predictions of the same contigs.
+    """Train a corrector, save it in the folder ``model``, and write its predictions for the same contigs.
 
-    ``embeddings``, where given, gets the corrector's last hidden layer (`table_schemas.embeddings`). ``read`` returns
-    the contigs of ``sources`` for a caller that trains several correctors on them. Progress is kept
-    in ``<model>.checkpoint`` (see `core.training.checkpoints`) and removed when the student is saved. Returns the
-    teacher, if there is one, and the weight that its soft labels earned. Raises `InputError` if the files do not belong
-    together.
+    ``embeddings``, if given, is the output file for the last hidden layer (`table_schemas.embeddings`). ``read``
+    returns the contigs of ``sources``, for a caller that trains several correctors on them. The state is stored in
+    ``<model>.checkpoint`` (see `core.training.checkpoints`), which is removed when the student is saved. Returns the
+    teacher, if there is one, and the fitted weight of its soft labels. Raises `InputError` if the files are of
+    different contigs.
     """
     give_back_large_arrays()
     tree = LabelTree.load(sources.tree)
@@ -133,7 +133,7 @@ def learn(
 
 
 def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neighbours: bool, seed: int) -> Targets:
-    """The posterior that the student is taught, from whatever ``sources`` hold."""
+    """The target posterior of the student, from all available ``sources``."""
     random = np.random.default_rng(seed)
     evidence = read_evidence(sources.believed(), contigs, tree, sources.taxonomy)
     neighbourhood = neighbours_in_sample(contigs, evidence, random, sources.embeddings) if use_neighbours else None
@@ -153,10 +153,10 @@ def predict(
     taxonomy: str | Path | None,
     predictions: str | Path,
 ) -> None:
-    """Annotate contigs with a trained student: without teacher or database, and better with ``evidence``.
+    """Classify contigs with a trained student, without teacher or database; ``evidence`` improves the result.
 
-    ``evidence`` has the table of each source that there is. Abundances are used if their samples are those that the
-    student was trained with.
+    ``evidence`` has the table of each available source. Abundances are used if their samples are those of the
+    training.
     """
     from genestill.student.corrector.network import Corrector
 

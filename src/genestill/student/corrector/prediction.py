@@ -1,4 +1,4 @@
-"""The corrector at work: from the arrays of contigs to calibrated probabilities and lineages."""
+"""Inference with the corrector: from the arrays of contigs to calibrated probabilities and lineages."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(N
 
 
 def representations(student: Corrector, inputs: Inputs) -> np.ndarray:
-    """The corrector's last hidden layer for every contig, in blocks of rows: float16 [n, hidden size]."""
+    """The last hidden layer for every contig, computed in blocks of rows: float16 [n, hidden size]."""
     with torch.no_grad():
         found = [
             student.represent(inputs.values[block], inputs.present[block]).numpy().astype(np.float16)
@@ -31,8 +31,8 @@ def representations(student: Corrector, inputs: Inputs) -> np.ndarray:
 def predict_lineages(student: Corrector, inputs: Inputs, ids: list[str]) -> pd.DataFrame:
     """Lineage, confidence and reason of each contig (`table_schemas.PREDICTIONS`).
 
-    Probabilities over all leaves are held for one block of rows at a time (`memory.row_blocks`): the larger the tree,
-    the fewer rows.
+    Probabilities over all leaves are in memory for one block of rows at a time (`memory.row_blocks`); larger trees have
+    smaller blocks.
     """
     return pd.concat(
         [

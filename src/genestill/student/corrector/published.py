@@ -1,14 +1,14 @@
-"""The recipe ``taxdistill-published``: TaxDistill as its authors describe and run it (arXiv 2605.28868).
+"""The recipe ``taxdistill-published``: TaxDistill as described and run by its authors (arXiv 2605.28868).
 
-A perceptron of four layers reads 103 tetranucleotide features, the abundances and their total. A linear head without
-bias reads the teacher's embedding (last token of the first 512). Both learn together from the noisy labels with the
-flat-softmax loss over the taxonomy, and the perceptron also from the head:
+The input of a perceptron of four layers are 103 tetranucleotide features, the abundances and their total. The input of
+a linear head without bias is the teacher's embedding (last token of the first 512). Both are trained together on the
+noisy labels with the flat-softmax loss over the taxonomy, and the perceptron also on the head:
 
     alpha · CE(student) + (1 - alpha) · T² KL(head ‖ student) + CE(head)
 
 AdamW with 1e-3 for the student and 1e-4 for the head, weight decay 1e-4, cosine to 1e-6, gradients accumulated over
-eight batches and clipped at one. The controls change one thing each: no teacher, or the student's own earlier
-self in the teacher's place.
+eight batches and clipped at one. Each control changes one thing: no teacher, or an earlier training of the student as
+the teacher.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 
 def taxometer_inputs(contigs: Contigs) -> torch.Tensor:
-    """Composition, abundance shares over the samples, and log total abundance, as Taxometer's: float32 [n, w]."""
+    """Composition, abundance shares over the samples, and log total abundance, as in Taxometer: float32 [n, w]."""
     parts = [standardised(contigs.composition)]
     if contigs.abundance is not None:
         total = contigs.abundance.sum(axis=1, keepdims=True)
@@ -57,7 +57,7 @@ def taxometer_inputs(contigs: Contigs) -> torch.Tensor:
 
 
 def build_student(width: int, leaves: int) -> nn.Sequential:
-    """Taxometer's network: four times linear, LeakyReLU, dropout, batch norm; then the leaves."""
+    """The network of Taxometer: four times linear, LeakyReLU, dropout, batch norm; then the leaves."""
     layers: list[nn.Module] = []
     for _ in range(LAYERS):
         layers += [nn.Linear(width, HIDDEN_SIZE), nn.LeakyReLU(), nn.Dropout(DROPOUT), nn.BatchNorm1d(HIDDEN_SIZE)]
@@ -74,16 +74,17 @@ def train_published(
     seed: int,
     checkpoint: Callable[[int], Checkpoint | None] = lambda seed: None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Train student and head together on ``nodes`` [n] (0, the root: no label; it teaches nothing).
+    """Train student and head together on ``nodes``, int [n] (0, the root: no label, not used for training).
 
-    ``checkpoint`` gives that of the training with a seed; where the student's earlier self teaches there are two.
+    ``checkpoint`` returns the checkpoint for a seed; if an earlier training of the student is the teacher, there are
+    two.
 
     Returns:
         Leaf probabilities of the student, and of the teacher's head (None without one): float32 [n, leaves].
 
     Raises:
         InputError: a teacher is requested and there are no embeddings.
-        CheckFailed: the loss is not a number.
+        CheckFailed: the loss is not finite.
     """
     if settings.teacher == "embeddings" and embeddings is None:
         raise InputError("recipe taxdistill-published needs the teacher's embeddings, and there are none")
@@ -105,7 +106,7 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
         head = learned["head"] = nn.Linear(embeddings.shape[1], len(tree.leaves), bias=False)
     rates = {"student": settings.learning_rate, "head": settings.head_learning_rate}
     softmax, targets = FlatSoftmax(tree), torch.from_numpy(nodes.astype(np.int64))
-    # A batch of one contig has no variance to normalise by.
+    # A batch of one contig has no variance for normalisation.
     batches = len(inputs) // settings.batch_size + (len(inputs) % settings.batch_size > 1)
     steps = -(-batches // settings.accumulation)
 
@@ -118,7 +119,7 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
         order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(inputs)))
         parts = order.split(settings.batch_size)[:batches]
         parts = parts[place * settings.accumulation : (place + 1) * settings.accumulation]
-        # The last step of an epoch may have fewer batches, and its gradient is smaller then.
+        # The last step of an epoch may have fewer batches, and a correspondingly smaller gradient.
         share = torch.tensor(len(parts) / settings.accumulation)
         return [Batch({"rows": rows, "share": share}, len(rows)) for rows in parts]
 
@@ -136,7 +137,7 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
             loss = loss + softmax.negative_log_likelihood(teacher, targets[rows]).mean()
         return loss * batch["share"], {}
 
-    # The authors' code decays all parameters.
+    # In the authors' code, all parameters have weight decay.
     groups = [Group(list(part.parameters()), rate_of(name), WEIGHT_DECAY) for name, part in learned.items()]
     train(
         learned, AdamW(groups), draw, compute_loss, settings.epochs * steps, name="TaxDistill as published",
@@ -149,9 +150,9 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
 
 
 def learn_published(options, embeddings: Embeddings | None, settings: PublishedSettings) -> None:
-    """Read the files that the command's ``options`` name, train, and write the predictions of student and head.
+    """Read the files in ``options`` of the command, train, and write the predictions of student and head.
 
-    Progress is kept in ``<predictions>.<seed>.checkpoint`` (see `core.training.checkpoints`) and removed at the end.
+    The state is stored in ``<predictions>.<seed>.checkpoint`` (see `core.training.checkpoints`) and removed at the end.
     """
     tree = LabelTree.load(options.tree)
     contigs = read_contigs(options.contigs, options.index, options.abundance)

@@ -1,4 +1,4 @@
-"""Rows of sparse matrices: where sorted columns change, the largest entries, scaling to sums of one."""
+"""Rows of sparse matrices: changes in sorted columns, the largest entries, scaling to sums of one."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from genestill.core.memory import row_blocks
 
 
 def changes(*columns: np.ndarray) -> np.ndarray:
-    """Where a row of sorted columns differs from the row before it, the first included: bool [n]."""
+    """Where a row of sorted columns differs from the previous row, True for the first row: bool [n]."""
     changed = np.ones(len(columns[0]), dtype=bool)
     changed[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
     return changed
 
 
 def largest_of_rows(row: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:
-    """Places of the ``most`` largest values of each row, in their order; ``row`` rises; of equals the first."""
+    """Positions of the ``most`` largest values of each row, in order (``row`` ascends; of equal values the first)."""
     starts = np.flatnonzero(changes(row))
     sizes = np.diff(np.append(starts, len(row)))
     if len(sizes) == 0 or sizes.max() <= most:
@@ -26,7 +26,7 @@ def largest_of_rows(row: np.ndarray, values: np.ndarray, most: int) -> np.ndarra
 
 
 def product_blocks(weights: sparse.csr_matrix, rows: sparse.csr_matrix) -> Iterator[slice]:
-    """Blocks of the rows of ``weights @ rows`` that are bounded in bytes."""
+    """Blocks of the rows of ``weights @ rows`` with a limited size in bytes."""
     row_bytes = 48 * (1 + int(np.ceil(weights.nnz * rows.nnz / max(1, weights.shape[0]) ** 2)))
     return row_blocks(weights.shape[0], row_bytes)
 

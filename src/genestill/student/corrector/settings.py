@@ -1,4 +1,4 @@
-"""The settings of the correctors' commands, apart from the code that needs torch."""
+"""The settings of the correctors' commands, in a module that does not import torch."""
 
 import re
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ class Source:
     """A source of evidence.
 
     Attributes:
-        table: the table that it reads, below the results folder of a run.
-        what: what it is, in words.
-        behind_labels: whether the labels were made of it, so that beside it they say nothing more.
-        needs_genomes: whether its table is made of the reference's genomes, which of a ready database are not known.
+        table: its table, relative to the results folder of a run.
+        what: description.
+        behind_labels: whether the labels were made from it, so that they add no information to it.
+        needs_genomes: whether its table is made from the genomes of the reference, which are not known for an existing
+            database.
     """
 
     table: str
@@ -23,7 +24,7 @@ class Source:
     needs_genomes: bool = False
 
 
-# Sources of evidence beside the labels; each is a module of its name in evidence/.
+# Sources of evidence other than the labels; each has a module in evidence/.
 EVIDENCE = {
     "hits": Source(
         "labels/hits.parquet", "the best proteins of every gene, as a search of ours saw them", behind_labels=True
@@ -39,7 +40,7 @@ EVIDENCE = {
 
 @dataclass(frozen=True)
 class EvidenceSettings(Settings):
-    """What the corrector learns from."""
+    """The inputs of the corrector."""
 
     evidence: tuple[str, ...] = setting(
         ("hits",),
@@ -53,13 +54,13 @@ class EvidenceSettings(Settings):
 
 @dataclass(frozen=True)
 class CorrectorSettings(Settings):
-    """How the corrector learns; the defaults are those of the recipe ``taxdistill``.
+    """How the corrector is trained; the defaults are those of the recipe ``taxdistill``.
 
     Attributes:
         batch_size, weight_decay: of AdamW with a one-cycle learning rate.
         dropout: of the perceptron.
-        drop_abundance, drop_evidence: chance that a contig is shown without its abundances, without its evidence.
-        held_out: share of contigs that are kept from training to fit the temperature.
+        drop_abundance, drop_evidence: probability of hiding the abundances, or the evidence, of a contig in training.
+        held_out: share of contigs that are held out from training to fit the temperature.
     """
 
     neighbours: bool = setting(
@@ -90,7 +91,8 @@ class CorrectorSettings(Settings):
 class PublishedSettings(Settings):
     """README of the authors' code: alpha 0.3, temperature 4, batches of 64; the rest is fixed in their code.
 
-    ``alpha`` weighs the labels, 1 - alpha the teacher (as the code does; their README says the reverse).
+    ``alpha`` is the weight of the labels, 1 - alpha that of the teacher (as in the code; their README says the
+    reverse).
     """
 
     teacher: str = setting(
@@ -110,7 +112,7 @@ class PublishedSettings(Settings):
 
 
 def published_variant(model: str) -> tuple[str, dict[str, float]]:
-    """The name of a published corrector without what it says of settings, and these settings.
+    """Split the name of a published corrector into its name without settings, and these settings.
 
     ``taxdistill-published-alpha0.5-temperature2`` is ``taxdistill-published`` with alpha .5 and temperature 2.
     """
@@ -122,7 +124,7 @@ def published_variant(model: str) -> tuple[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class VirtualTrainingSettings(Settings):
-    """How often the corrector is trained on each virtual reference."""
+    """How often the corrector is trained for each virtual reference."""
 
     corrector_seeds: int = setting(
         1, "Seeds of the corrector on every virtual reference of the judging half; 0 leaves it out.", minimum=0

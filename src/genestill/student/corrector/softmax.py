@@ -1,10 +1,10 @@
-"""The corrector's loss: how far its softmax over the leaves is from the targets.
+"""The corrector's loss: the cross-entropy between the targets and its softmax over the leaves.
 
 The loss of a contig is -Σ_c t(c) log p(c) over the leaves c. Its part -Σ_c t(c) logit(c) needs only the leaves of the
-target; the other, log Σ_c exp(logit(c)), needs all. Of a small tree all are formed. Of a large one, the second sum is
-estimated from the leaves that the contig's target and evidence name, each for itself, and from a sample of the others,
-weighted by one over their chance of being drawn: the estimate of the sum is unbiased (importance sampling; Bengio and
-Senécal 2008, doi 10.1109/TNN.2007.912312; Jean et al. 2015, arXiv 1412.2007).
+target; the other part, log Σ_c exp(logit(c)), needs all leaves. For a small tree, all are computed. For a large tree,
+the second sum is estimated from the leaves in the contig's target and evidence, included exactly, and from a sample of
+the others, weighted by the inverse of their sampling probability: the estimate of the sum is unbiased (importance
+sampling; Bengio and Senécal 2008, doi 10.1109/TNN.2007.912312; Jean et al. 2015, arXiv 1412.2007).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
 from genestill.student.corrector.targets import Targets
 
-SAMPLED = 2048  # leaves that all contigs of a step share
-SAMPLED_BELOW = 8  # leaves of a wide node, for each contig with one
+SAMPLED = 2048  # sampled leaves for all contigs of a step
+SAMPLED_BELOW = 8  # sampled leaves of a wide node, for each contig with one
 
 
 def full_losses(
@@ -35,7 +35,7 @@ def full_losses(
     if not at_leaf.all():
         node = column[~at_leaf] - leaves
         start, stop = (torch.from_numpy(ends)[node] for ends in (targets.wide.start, targets.wide.stop))
-        # In float64, or the difference of two long sums would be coarse.
+        # In float64, because differences of two long sums are needed.
         totals = torch.nn.functional.pad(logits.cumsum(dim=1, dtype=torch.float64), (1, 0))
         row = owner[~at_leaf]
         mean = (totals[row, stop] - totals[row, start]) / (stop - start)
@@ -52,7 +52,7 @@ def held_out_losses(
 ) -> np.ndarray:
     """Mean loss of the contigs in ``rows`` for each temperature, over all leaves, in blocks: float64 [temperatures].
 
-    Leaves the student in evaluation mode.
+    The student is left in evaluation mode.
     """
     student.eval()
     total = np.zeros(len(temperatures))
@@ -72,20 +72,20 @@ class FullSoftmax:
         self.student, self.targets = student, targets
 
     def draw(self, rows: np.ndarray, random: np.random.Generator) -> dict[str, torch.Tensor]:
-        """What the loss of the contigs ``rows`` needs beside their inputs: nothing."""
+        """Random values for the loss of the contigs ``rows``: none."""
         return {}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean loss of a batch: its rows, their inputs (as the corrector reads them) and what `draw` gave."""
+        """Mean loss of a batch: its rows, their inputs (of the corrector) and the result of `draw`."""
         logits = self.student(batch["values"], batch["present"], batch["leaves"], batch["gains"])
         return full_losses(logits, self.targets.posterior[batch["rows"].numpy()], self.targets)[0]
 
 
 class SampledSoftmax:
-    """An estimate of the loss from the leaves that the contigs of a step name, and `SAMPLED` others.
+    """An estimate of the loss from the leaves of the contigs of a step, and `SAMPLED` others.
 
-    Half of the sample is drawn by the prior, half evenly. The head starts from the prior. Of the head, a step reads and
-    moves the rows of the leaves that take part, and no others (`RowAdamW.take`).
+    Half of the sample is drawn from the prior, half uniformly. The head is initialised with the prior. A step reads and
+    updates only the rows of the head for these leaves (`RowAdamW.take`).
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class SampledSoftmax:
         self.named, self.below = _named_leaves(targets.posterior, inputs, leaves)
         self.chance = 0.5 * targets.prior + 0.5 / leaves
         self.reach = np.cumsum(self.chance)
-        # Places of leaves in the sample of a step; emptied after each.
+        # Positions of leaves in the sample of a step; reset after each step.
         self.place = torch.full((leaves,), -1)
         with torch.no_grad():
             student.head.bias.copy_(torch.from_numpy(np.log(targets.prior)))
 
     def draw(self, rows: np.ndarray, random: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Leaves that the contigs ``rows`` share, each once, and how many each stands for; leaves below wide nodes."""
+        """Distinct leaves for the contigs ``rows``, and the weight of each; leaves below wide nodes."""
         drawn = np.searchsorted(self.reach, random.random(SAMPLED)).clip(max=len(self.reach) - 1)
         sample, times = np.unique(drawn, return_counts=True)
         weights = (times / (SAMPLED * self.chance[sample])).astype(np.float32)
@@ -110,7 +110,7 @@ class SampledSoftmax:
         return shared | self._draw_below(rows, random)
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Estimate of the mean loss of a batch: its rows, their inputs and what `draw` gave."""
+        """Estimate of the mean loss of a batch: its rows, their inputs and the result of `draw`."""
         rows, gains, sample = batch["rows"], batch["gains"], batch["sample"]
         named = self.named[rows.numpy()]
         owner = torch.from_numpy(np.repeat(np.arange(len(rows)), np.diff(named.indptr)))
@@ -123,11 +123,11 @@ class SampledSoftmax:
         seen = self.student.represent(batch["values"], batch["present"])
 
         def logits_of(contig: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-            # The gradient of index_select is added up row by row; that of brackets sorts the places first.
+            # The gradient of index_select is summed row by row; that of indexing sorts the positions first.
             products = seen.index_select(0, contig) * weight.index_select(0, at)
             return products.sum(dim=1) + bias.index_select(0, at)
 
-        # Evidence of a contig raises leaves that it names, and no other.
+        # The evidence of a contig only affects the leaves in it.
         raised = torch.zeros(len(rows), len(leaves)).scatter_add_(1, self._places(leaves, batch["leaves"]), gains)
         own = logits_of(owner, leaf_place) + self.student.evidence_weight * raised[owner, leaf_place]
         offset = bias.index_select(0, sample_place) + torch.log(batch["weights"])
@@ -147,12 +147,12 @@ class SampledSoftmax:
         return ((total * mass).sum() - chosen) / len(rows)
 
     def _places(self, leaves: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        """Where ``wanted`` leaves are in ``leaves`` (rising); 0 for leaves of padding that are not there."""
+        """Positions of the ``wanted`` leaves in ``leaves`` (ascending); 0 for leaves of padding that are missing."""
         found = torch.searchsorted(leaves, wanted).clamp_(max=len(leaves) - 1)
         return torch.where(leaves[found] == wanted, found, 0)
 
     def _draw_below(self, rows: np.ndarray, random: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Leaves drawn evenly below the wide nodes of the targets: row of the batch, leaf, share of the target."""
+        """Leaves drawn uniformly below the wide nodes of the targets: row of the batch, leaf, share of the target."""
         entries = self.below[rows].tocoo()
         start, stop = self.wide.start[entries.col], self.wide.stop[entries.col]
         drawn = random.random((entries.nnz, SAMPLED_BELOW))
@@ -166,12 +166,12 @@ class SampledSoftmax:
 def _named_leaves(
     posterior: sparse.csr_matrix, inputs: Inputs, leaves: int
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """The leaves that the target or the evidence of each contig names, with their shares of the target, which may be
-    zero (float32 [n, leaves]), and the wide nodes of the targets (float64 [n, w])."""
+    """The leaves in the target or the evidence of each contig, with their shares of the target, which may be zero
+    (float32 [n, leaves]), and the wide nodes of the targets (float64 [n, w])."""
     contig, place = np.nonzero(inputs.gains.numpy())
     targets = posterior[:, :leaves].tocoo()
     rows = np.concatenate([targets.row, contig])
     columns = np.concatenate([targets.col, inputs.leaves.numpy()[contig, place]])
     shares = np.concatenate([targets.data, np.zeros(len(contig))]).astype(np.float32)
-    # Entries of zero stay: duplicates are summed, and nothing is left out.
+    # Zero entries are kept: duplicates are summed, and nothing is removed.
     return sparse.csr_matrix((shares, (rows, columns)), shape=(len(inputs), leaves)), posterior[:, leaves:].tocsr()

@@ -13,24 +13,24 @@ from genestill.student.corrector.overlap import Overlap
 from genestill.student.corrector.wide_nodes import WideNodes
 
 TEACHER_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0)
-SMALLEST = 1e-6  # soft label of a leaf that the teacher does not name
+SMALLEST = 1e-6  # soft label of a leaf that is not in the teacher's soft labels
 SURE = 0.9
 HELD_OUT = 2000
 
 
 @dataclass
 class Targets:
-    """Posteriors of each contig; sparse matrices [contigs, leaves + wide nodes].
+    """Posteriors of each contig; sparse matrices float64 [contigs, leaves + wide nodes].
 
     Rows sum to one or are empty.
 
     Attributes:
         own: from each contig's own evidence.
-        around: from its neighbours' evidence alone.
-        posterior: from everything.
-        prior: marginal of the leaves [leaves].
-        teacher_weight: exponent that the teacher's soft labels earned (0: they were of no use, or not given).
-        wide: the nodes whose leaves share evenly.
+        around: from the evidence of its neighbours only.
+        posterior: from all evidence.
+        prior: marginal of the leaves, float64 [leaves].
+        teacher_weight: fitted exponent of the teacher's soft labels (0: no improvement, or not given).
+        wide: the nodes whose leaves have equal shares.
     """
 
     own: sparse.csr_matrix
@@ -49,10 +49,10 @@ def _ratio(overlap: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_matri
 def agreement(
     left: sparse.csr_matrix, right: sparse.csr_matrix, prior: np.ndarray, wide: WideNodes | None = None
 ) -> np.ndarray:
-    """Likelihood ratio "one genome" against "any two" of the rows of two posteriors: float64 [n].
+    """Likelihood ratio "one genome" against "any two" for the rows of two posteriors: float64 [n].
 
-    Σ_c p(c) q(c) / prior(c), after each posterior is mixed with `GARBAGE` of the prior. Rows without evidence are the
-    prior itself, whose ratio with anything is one.
+    Σ_c p(c) q(c) / prior(c), after mixing each posterior with `GARBAGE` of the prior. A row without evidence is the
+    prior, for which the ratio is always one.
     """
     overlap = Overlap(prior, wide or WideNodes())
     found = overlap.between(left, overlap.summed_up(left), right, overlap.summed_up(right))
@@ -62,7 +62,7 @@ def agreement(
 def same_genome(own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, wide: WideNodes) -> np.ndarray:
     """Probability that each neighbour is of the contig's genome: float64 [contigs, k].
 
-    That of their distance, updated by how well the two contigs' own evidence agrees (Bayes).
+    The probability from their distance, updated with the agreement of the evidence of the two contigs (Bayes).
     """
     overlap = Overlap(prior, wide)
     up = overlap.summed_up(own)
@@ -79,10 +79,10 @@ def same_genome(own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighb
 def weigh_neighbours(
     own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, content: np.ndarray, wide: WideNodes
 ) -> np.ndarray:
-    """How much each neighbour's evidence counts: float64 [contigs, k].
+    """Weight of the evidence of each neighbour: float64 [contigs, k].
 
-    `same_genome`; all neighbours together count at most as many times the contig's own ``content`` [contigs] as the
-    odds that they are of its genome.
+    `same_genome`, scaled so that the total weight of all neighbours relative to the contig's own ``content`` [contigs]
+    is at most the odds that they are of its genome.
     """
     updated = same_genome(own, prior, neighbourhood, wide)
     reliability = neighbourhood.reliability()
@@ -100,10 +100,10 @@ def combine_hypotheses(
     prior: np.ndarray,
     wide: WideNodes | None = None,
 ) -> sparse.csr_matrix:
-    """Two hypotheses a contig: it is of its neighbours' genome (``both`` holds) or not (``own`` holds).
+    """Two hypotheses per contig: it is of the genome of its neighbours (``both`` is used) or not (``own`` is used).
 
-    The weight of the first is its prior, ``reliability``, times the agreement of the contig's own evidence with its
-    neighbours' alone (``around``). Contigs without evidence of their own take what ``both`` says.
+    The weight of the first is its prior, ``reliability``, times the agreement of the contig's own evidence with that of
+    its neighbours (``around``). For contigs without own evidence, ``both`` is used.
     """
     like = reliability * agreement(own, around, prior, wide)
     weight = np.divide(like, like + 1 - reliability, out=np.zeros_like(like), where=like + 1 - reliability > 0)
@@ -113,7 +113,7 @@ def combine_hypotheses(
 
 
 def targets_of_evidence(evidence: Evidence, neighbourhood: Neighbourhood | None) -> Targets:
-    """Posterior of own and neighbours' evidence; without a neighbourhood, of own evidence alone."""
+    """Posterior of own and neighbours' evidence; without a neighbourhood, only of own evidence."""
     own, wide = evidence.own, evidence.wide
     prior = marginal(own, wide)
     if neighbourhood is None or not neighbourhood.same_genome.any():
@@ -127,19 +127,19 @@ def targets_of_evidence(evidence: Evidence, neighbourhood: Neighbourhood | None)
 def apply_teacher_prior(
     targets: Targets, soft: sparse.csr_matrix, known: np.ndarray, random: np.random.Generator
 ) -> Targets:
-    """Multiply the posterior of the known leaves by (soft label / prior) to a power that held-out contigs choose.
+    """Multiply the posterior of known leaves by (soft label / prior)^power; held-out contigs determine the power.
 
-    The teacher is taught by labels, and labels know no absent species: it may say which known species a contig is of,
-    not whether it is of a known one. What the evidence leaves to "other child" leaves stays theirs.
+    The teacher is trained on labels, which contain no absent species: it may distinguish known species, but not known
+    from absent ones. The probability of "other child" leaves is not changed.
 
     Args:
         targets: the posterior so far.
-        soft: the teacher's cross-fitted soft labels, sparse [contigs, leaves]; what is missing counts as 1e-6.
+        soft: the teacher's cross-fitted soft labels, sparse [contigs, leaves]; missing entries count as 1e-6.
         known: bool [leaves], False for "other child" leaves.
-        random: draws the held-out contigs among those whose own evidence is sure of a known leaf.
+        random: random number generator for held-out contigs, among those with certain own evidence of a known leaf.
 
     Returns:
-        The targets with the power in `TEACHER_WEIGHTS` under which the sure contigs' leaves are most probable, given
+        The targets with the power in `TEACHER_WEIGHTS` for which the leaves of these contigs are most probable, given
         their neighbours and the teacher but not their own evidence.
     """
     power = _teacher_weight(targets, soft, known, random)
@@ -176,9 +176,9 @@ def _teacher_weight(targets: Targets, soft: sparse.csr_matrix, known: np.ndarray
 def _reweighted(
     posterior: sparse.csr_matrix, soft: sparse.csr_matrix, power: float, known: np.ndarray, prior: np.ndarray, wide
 ) -> sparse.csr_matrix:
-    """Some rows of the posterior times the teacher's factors, the mass of the known leaves kept.
+    """Some rows of the posterior times the teacher's factors, with the total of the known leaves unchanged.
 
-    Of a wide node, the leaves that the teacher names get entries of their own, and the others go on sharing evenly.
+    Leaves of a wide node that are in the soft labels get separate entries; the others keep equal shares.
     """
     leaves = len(known)
 
@@ -205,7 +205,7 @@ def _reweighted(
         density = np.zeros((posterior.shape[0], len(wide) + 1))
         density[row[~at_leaf], node] = value[~at_leaf] / wide.size[node]
         named = soft.tocoo()
-        # The last column of the densities, which is zero, stands for no further wide node.
+        # The last column of the densities, which is zero, is used where there is no further wide node.
         share = density[named.row[:, None], wide.containing(leaves)[named.col]].sum(axis=1)
         gained = share * (factor(named.data, named.col) - silent[named.col])
         more = np.flatnonzero(gained > 0)

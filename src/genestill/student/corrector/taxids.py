@@ -8,10 +8,10 @@ from genestill.core.taxonomy_folder import LINEAGES, ROOT, parse_taxid, read_dum
 
 
 class Taxids:
-    """Which taxid a lineage has.
+    """Taxids of lineages.
 
-    A path (a lineage cut after its deepest assigned rank) owns the taxid of the node whose rank is that deepest rank,
-    so a strain or an unranked node below a species never stands for it. Ranks filled by `fill_gaps` have no taxid.
+    A path (a lineage cut after its deepest assigned rank) has the taxid of the node with this rank, and never that of a
+    strain or an unranked node below a species. Ranks filled by `fill_gaps` have no taxid.
     """
 
     def __init__(self, taxid_of_path: dict[Lineage, int]):
@@ -19,7 +19,7 @@ class Taxids:
 
     @classmethod
     def read(cls, folder: str | Path) -> "Taxids":
-        """Read ``lineages.tsv`` and ``nodes.dmp`` of a taxonomy folder; `InputError` for a missing or odd file."""
+        """Read ``lineages.tsv`` and ``nodes.dmp`` of a taxonomy folder; `InputError` for a missing or invalid file."""
         nodes = Path(folder) / "nodes.dmp"
         parent_and_rank = {}
         for line, (number, parent, rank) in read_dump_file(nodes, 3):
@@ -30,7 +30,7 @@ class Taxids:
             path = lineage[: depth(lineage)]
             if taxid not in parent_and_rank:
                 raise InputError(f"{nodes}: no node {taxid}, which {LINEAGES} beside it names")
-            # Ancestors of a known path are known: the climb stops there, and is linear over the whole table.
+            # The ancestors of a known path are known, so the search stops there and is linear in the size of the table.
             climbed = set()
             while path and taxid != ROOT:
                 if taxid in climbed:
@@ -39,7 +39,7 @@ class Taxids:
                 above, rank = parent_and_rank.get(taxid, (ROOT, "no rank"))
                 level = RANK_OF_NAME.get(rank)
                 if level == 0:
-                    # The highest that stands for the domain: Viruses, not one of their realms.
+                    # The highest node that is used as the domain: Viruses, not one of their realms.
                     taxid_of_path[path[:1]] = taxid
                 elif level is not None and level < len(path):
                     if path[: level + 1] in taxid_of_path:

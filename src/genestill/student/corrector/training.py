@@ -23,9 +23,9 @@ from genestill.student.corrector.settings import CorrectorSettings
 from genestill.student.corrector.softmax import FullSoftmax, SampledSoftmax, held_out_losses
 from genestill.student.corrector.targets import GARBAGE, Targets
 
-MOST_LEAVES = 8192  # beyond them, a step of training looks at a sample
-MOST_HELD_OUT = 5000  # contigs: more would tell a temperature no better
-WARM_UP, START, END = 0.3, 1 / 25, 1e-4 / 25  # of one cycle, as torch's OneCycleLR has it
+MOST_LEAVES = 8192  # above this number, a training step uses a sample of the leaves
+MOST_HELD_OUT = 5000  # contigs; sufficient to fit a temperature
+WARM_UP, START, END = 0.3, 1 / 25, 1e-4 / 25  # one-cycle schedule with the defaults of torch's OneCycleLR
 TEMPERATURES = np.geomspace(0.5, 2.0, 21)
 
 
@@ -38,24 +38,23 @@ def train_corrector(
     checkpoint: Checkpoint | None = None,
     fragments: Fragments | None = None,
 ) -> tuple[Corrector, pd.DataFrame]:
-    """Train a corrector whose softmax over leaves matches ``targets.posterior``.
+    """Train a corrector so that its softmax over leaves matches ``targets.posterior``.
 
-    Contigs without a target (nothing is known about them or their neighbours) do not take part. ``fragments`` are
-    shown beside the contigs, once in each epoch, without abundances and without evidence; they are neither held out nor
-    standardise the inputs. Up to `MOST_LEAVES`
-    leaves, every step sees all of them (`FullSoftmax`); of a larger tree it sees those that its contigs name, and a
-    sample of the others (`SampledSoftmax`).
+    Contigs without a target (without evidence for them or their neighbours) are not used. ``fragments`` are added to
+    each epoch, without abundances and without evidence; they are neither held out nor used to standardise the inputs.
+    Up to `MOST_LEAVES` leaves, every step uses all of them (`FullSoftmax`); with a larger tree, it uses those in the
+    targets and evidence of its contigs, and a sample of the others (`SampledSoftmax`).
 
     Returns:
         The student in evaluation mode, and the history: see `loop.train`; the loss is in nats per contig, and
-        ``held_out_loss``, at the end of each epoch, that of contigs that it does not learn from.
+        ``held_out_loss``, at the end of each epoch, is the loss of held-out contigs.
 
     Raises:
         InputError: fewer than ten contigs have a target, or the checkpoint is of another training.
-        CheckFailed: the loss is not a number.
+        CheckFailed: the loss is not finite.
     """
     groups = contigs.groups()
-    # A second thread makes so small a network slower, and its sums depend on how many there are.
+    # A second thread makes such a small network slower, and results depend on the number of threads.
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     config = CorrectorConfig(
@@ -138,7 +137,7 @@ def train_corrector(
 def _with_fragments(
     groups: dict[str, np.ndarray], targets: Targets, fragments: Fragments
 ) -> tuple[dict[str, np.ndarray], Targets]:
-    """Inputs and targets of the contigs, and after them those of fragments: no abundances, no evidence, one leaf."""
+    """Inputs and targets of the contigs, followed by those of fragments: no abundances, no evidence, one leaf."""
     more = {name: np.zeros((len(fragments), values.shape[1]), values.dtype) for name, values in groups.items()}
     more["composition"] = fragments.composition
     nothing = sparse.csr_matrix((len(fragments), targets.posterior.shape[1]))

@@ -1,4 +1,4 @@
-"""Correctors of virtual references: each is trained on the labels and hits that its reference gives."""
+"""Correctors of virtual references: each is trained on the labels and hits with its reference."""
 
 import time
 from dataclasses import replace
@@ -30,27 +30,27 @@ def learn_virtual(
 ) -> None:
     """Train a corrector for every virtual reference of a community and seed: ``<reference>/corrector.seed<n>.parquet``.
 
-    Predictions that stand are kept: ``labels withhold`` removes them where the labels change.
+    Existing predictions are kept: ``labels withhold`` removes them when the labels change.
 
     Args:
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
             tree and hits are those of each reference.
-        training: see `CorrectorSettings`; these correctors do not learn from fragments of genomes.
-        withheld: table that ``reference withheld`` wrote.
-        community: in that table.
+        training: see `CorrectorSettings`; these correctors are not trained on fragments of genomes.
+        withheld: table written by ``reference withheld``.
+        community: name of the community in that table.
         both_halves: whether correctors of the fitting half are trained as well as those of the judging half.
         seeds: seeds 1 to this number.
-        folder: what ``labels withhold`` wrote.
-        output: TSV with reference, seed and seconds (0 for what stood).
+        folder: folder written by ``labels withhold``.
+        output: TSV with reference, seed and seconds (0 for existing predictions).
 
     Raises:
-        InputError: the table has no row for the community; what `learn` refuses.
+        InputError: the table has no row for the community; as `learn`.
     """
     training = replace(training, fragments=0)
     references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
-    # The contigs are the same for all, and are not read where everything stands.
+    # The contigs are the same for all, and are not read if all predictions exist.
     read = cache(lambda: read_contigs(sources.contigs, sources.index, sources.abundance))
     for one, seed in progress(runs, len(runs), "correctors", "training on virtual references"):
         place, start = Path(folder) / one.name, time.monotonic()
@@ -72,7 +72,7 @@ def learn_virtual(
 
 
 def _write_alignments_left(sources: Sources, reference: VirtualReference, output: Path) -> None:
-    """Write the alignments to genomes that the reference holds."""
+    """Write the alignments to genomes that are in the virtual reference."""
     lineages = read_lineages(sources.taxonomy)
     taxids = read_taxids_of_genomes(sources.taxonomy)
     gone = {genome for genome, taxid in taxids.items() if reference.withholds(lineages[int(taxid)])}

@@ -1,8 +1,8 @@
-"""Probability that is spread evenly over all leaves below a node, held as one column.
+"""Probability that is spread evenly over all leaves below a node, stored as one column.
 
-A label that stops at phylum says as much about each of ten thousand leaves. In the matrices of this package the columns
-after those of the leaves are such wide nodes: an entry there is the node's probability, in even shares for its leaves.
-The leaves of a node are neighbours, and nodes lie within each other or apart.
+A label that ends at phylum gives the same probability to each of ten thousand leaves. In the matrices of this package,
+the columns after those of the leaves are such wide nodes: an entry there is the node's probability, in equal shares for
+its leaves. The leaves of a node are contiguous, and two nodes are either nested or disjoint.
 """
 
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ class WideNodes:
     """Wide nodes of a label tree with m leaves; the w nodes are the columns m, m + 1, ….
 
     Attributes (int64 [w]):
-        nodes: the nodes of the tree, rising.
-        start, stop: the leaves of each are ``start`` to ``stop`` - 1.
+        nodes: the nodes of the tree, ascending.
+        start, stop: the leaves of each node are ``start`` to ``stop`` - 1.
     """
 
     nodes: np.ndarray = field(default_factory=_none)
@@ -32,7 +32,7 @@ class WideNodes:
 
     @classmethod
     def of(cls, tree: LabelTree, nodes: np.ndarray) -> "WideNodes":
-        """The wide nodes ``nodes`` (rising) of ``tree``."""
+        """The wide nodes ``nodes`` (ascending) of ``tree``."""
         return cls(nodes, tree.leaf_start[nodes].astype(np.int64), tree.leaf_stop[nodes].astype(np.int64))
 
     def __len__(self) -> int:
@@ -40,11 +40,11 @@ class WideNodes:
 
     @property
     def size(self) -> np.ndarray:
-        """Number of leaves of each: int64 [w]."""
+        """Number of leaves of each node: int64 [w]."""
         return self.stop - self.start
 
     def widened(self, rows: sparse.csr_matrix, all_nodes: "WideNodes") -> sparse.csr_matrix:
-        """Rows [n, m + w] with columns for ``all_nodes``, of which these are some: [n, m + len(all_nodes)]."""
+        """Rows [n, m + w] with columns for ``all_nodes``, of which these are a subset: [n, m + len(all_nodes)]."""
         leaves = rows.shape[1] - len(self)
         column = np.append(np.arange(leaves), leaves + np.searchsorted(all_nodes.nodes, self.nodes))
         shape = (rows.shape[0], leaves + len(all_nodes))
@@ -53,7 +53,7 @@ class WideNodes:
         return found
 
     def spread_row(self, columns: np.ndarray) -> np.ndarray:
-        """Values of all columns [m + w] as values of the leaves: float64 [m]."""
+        """Values of all columns, float [m + w], converted to values of the leaves: float64 [m]."""
         leaves = len(columns) - len(self)
         steps = np.zeros(leaves + 1)
         np.add.at(steps, self.start, columns[leaves:] / self.size)
@@ -61,7 +61,7 @@ class WideNodes:
         return columns[:leaves] + (np.cumsum(steps[:-1]) if len(self) else 0.0)
 
     def spread(self, rows: sparse.csr_matrix) -> np.ndarray:
-        """Rows [n, m + w] as values of the leaves, with zeros: float64 [n, m]. For few rows at a time."""
+        """Rows [n, m + w] converted to dense values of the leaves: float64 [n, m]. For few rows at a time."""
         leaves = rows.shape[1] - len(self)
         dense = rows[:, :leaves].toarray()
         entries = rows[:, leaves:].tocoo()
@@ -74,7 +74,7 @@ class WideNodes:
         return dense
 
     def containing(self, leaves: int) -> np.ndarray:
-        """The wide nodes that each leaf lies in, widest first, -1 after the last: int64 [leaves, depth]."""
+        """The wide nodes that contain each leaf, widest first, -1 after the last: int64 [leaves, depth]."""
         lists = np.full((leaves, 0), -1, dtype=np.int64)
         for node in np.argsort(-self.size, kind="stable"):
             inside = slice(self.start[node], self.stop[node])

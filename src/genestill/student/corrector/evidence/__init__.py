@@ -1,1 +1,1 @@
-"""Sources of evidence about contigs, one module each: ``read`` of a table. `settings.EVIDENCE` lists them."""
+"""Sources of evidence about contigs, one module each with a function ``read``, listed in `settings.EVIDENCE`."""

@@ -1,8 +1,8 @@
-"""Hits, and whether the genes of a contig agree on a group.
+"""Hits, with the agreement of the genes of a contig on a group.
 
-Genes of a genome whose family the reference lacks are nearest to proteins of several families; genes of a family that
-it holds are nearest to that family. So a group in which few genes have their best hit is less probable than the
-identity of the nearest species says.
+If the reference lacks the family of a genome, the nearest proteins of its genes belong to several families; if it has
+the family, most belong to this family. Therefore a group with the best hits of few genes is less probable than the
+identity of the nearest species suggests.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from genestill.student.corrector.features import Contigs
 
 
 def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> HitEvidence:
-    """What the hits in ``table`` (`table_schemas.HITS`, those of a contig as neighbours) say.
+    """Evidence from the hits in ``table`` (`table_schemas.HITS`, rows of a contig are contiguous).
 
     Raises:
-        InputError: a contig comes again after hits of others.
+        InputError: the rows of a contig are not contiguous.
     """
     hits = read_hits(table, contigs.ids)
     return HitEvidence(sum_hits(hits, contigs.ids, read_lineages(taxonomy), tree, with_best=True), tree)

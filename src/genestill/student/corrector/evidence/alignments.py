@@ -1,9 +1,9 @@
-"""Nucleotide alignments to reference genomes: contigs of one species and depth are judged together.
+"""Nucleotide alignments to reference genomes: contigs with the same species and depth are judged together.
 
-One conserved region of an absent sister species is more than 95 % identical to the reference; a genome is not. So the
-contigs of a species are taken as a mixture of genomes, each with a depth and an average nucleotide identity (ANI), and
-whether the reference holds the species is decided per genome, not per contig. Genomes of one species share 95 % ANI
-(Jain et al. 2018, doi 10.1038/s41467-018-07641-9).
+One conserved region of an absent sister species may be more than 95 % identical to the reference; a whole genome is
+not. Therefore the contigs of a species are modelled as a mixture of genomes, each with a depth and an average
+nucleotide identity (ANI), and the presence of the species in the reference is decided per genome, not per contig.
+Genomes of the same species share 95 % ANI (Jain et al. 2018, doi 10.1038/s41467-018-07641-9).
 """
 
 from itertools import pairwise
@@ -23,26 +23,26 @@ from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
 from genestill.student.corrector.evidence.source import Evidence, other_leaves
 from genestill.student.corrector.features import Contigs
 
-SEGMENT = 1000  # base pairs that count as one observation
-LEAST_ALIGNED = 0.4  # share of a contig; shorter alignments are of mobile or conserved pieces
+SEGMENT = 1000  # base pairs of one observation
+LEAST_ALIGNED = 0.4  # share of a contig; shorter alignments are often of mobile or conserved regions
 BOUNDARY, BOUNDARY_SPREAD = 0.96, 0.01  # gap-compressed identity of genomes of one species
-# Identities that the genomes of a mixture begin with, from each to the next.
+# Ranges of initial identities for the genomes of a mixture (lower limits).
 BANDS = ((0.0,), (0.0, 0.96), (0.0, 0.93, 0.975))
-CONSERVED = 0.1  # share of a genome that is more identical than the rest
-OVERDISPERSION = 0.3  # share of the variance of segments that those of a contig have in common
+CONSERVED = 0.1  # share of a genome with a higher identity than the rest
+OVERDISPERSION = 0.3  # share of the variance of segments that is common to the segments of a contig
 PSEUDO_DEPTH = 0.1
-DEPTH_SPREAD = 0.2  # of the natural logarithm of the depths of a genome's contigs, at least
-STRANGE, LOWEST = 0.01, 0.75  # share of contigs that are of no genome of the mixture, of any identity from here on
+DEPTH_SPREAD = 0.2  # minimum standard deviation of the natural logarithm of the depths of a genome's contigs
+STRANGE, LOWEST = 0.01, 0.75  # share of contigs of no genome of the mixture; their lowest identity
 STEPS = 30
-# How the chance that the species is absent is shared among the "other child" leaves of its path, domain to species.
+# Division of the probability of an absent species over the "other child" leaves of its path, domain to species.
 ABSENT = np.array([0.001, 0.002, 0.002, 0.005, 0.04, 0.15, 0.8])
 
 
 def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> Evidence:
-    """What the alignments in ``table`` (`table_schemas.ALIGNMENTS`) say.
+    """Evidence from the alignments in ``table`` (`table_schemas.ALIGNMENTS`).
 
     Raises:
-        InputError: a genome that the taxonomy does not have.
+        InputError: a genome that is not in the taxonomy.
     """
     rows = read_table(table, ALIGNMENTS, ["id", "genome", "identity", "aligned"])
     leaf_of_genome = _leaves_of_genomes(taxonomy, tree)
@@ -53,7 +53,7 @@ def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | P
     rows = rows.drop_duplicates("id")
     rows = rows.assign(row=row_of.get_indexer(rows["id"]), leaf=rows["genome"].map(leaf_of_genome))
     rows = rows[(rows["row"] >= 0) & (rows["leaf"] >= 0) & (rows["aligned"] >= LEAST_ALIGNED)]
-    # Contigs of one species are neighbours.
+    # Contigs of the same species are contiguous.
     rows = rows.sort_values(["leaf", "row"], kind="stable")
     row, leaf, identity = rows["row"].to_numpy(), rows["leaf"].to_numpy(), rows["identity"].to_numpy(np.float64)
     segments = observations(contigs.lengths[row] * rows["aligned"].to_numpy(np.float64))
@@ -77,24 +77,24 @@ def _leaves_of_genomes(taxonomy: str | Path, tree: LabelTree) -> dict[str, int]:
 
 
 def observations(aligned: np.ndarray) -> np.ndarray:
-    """How many independent observations the aligned base pairs of a contig [n] are: float64 [n]."""
+    """The number of independent observations in the aligned base pairs of contigs, float [n]: float64 [n]."""
     segments = np.maximum(1.0, aligned / SEGMENT)
     return segments / (1 + OVERDISPERSION * (segments - 1))
 
 
 def presence(identity: np.ndarray, segments: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Probability that the reference holds the species of each of n contigs that align best to it: float64 [n].
+    """Probability that the reference has the species of each of n contigs with the same best species: float64 [n].
 
     Args:
-        identity: of each contig [n].
-        segments: how many independent observations that is [n].
-        depth: natural logarithms of the depths [n, samples].
+        identity: float [n], identity of each contig.
+        segments: float [n], number of independent observations.
+        depth: float [n, samples], natural logarithms of the depths.
     """
     found = [_fit(identity, segments, depth, bands) for bands in BANDS if len(identity) >= 5 * len(bands)]
-    # A few contigs are no genome: each is judged alone.
+    # A few contigs do not form a genome: each is judged separately.
     _, share, ani = min(found, key=lambda fit: fit[0]) if found else (0.0, np.zeros((len(identity), 0)), np.zeros(0))
     weight = share * segments[:, None]
-    # A contig is left out of the ANI of its genome's other contigs, by which it is judged.
+    # A contig is judged by the ANI of the other contigs of its genome, without the contig itself.
     others = np.maximum(weight.sum(axis=0) - weight, 0.3)
     together = _above_boundary(ani, others)
     alone = _above_boundary(identity, segments)
@@ -106,16 +106,16 @@ def _above_boundary(ani: np.ndarray, segments: np.ndarray) -> np.ndarray:
 
 
 def _spread(ani: np.ndarray) -> np.ndarray:
-    """Standard deviation of the identity of segments around the ANI of their genome."""
+    """Standard deviation of the identity of segments around the ANI of their genome: float64 [genomes]."""
     return 0.35 * (1 - ani) + 0.004
 
 
 def _fit(identity: np.ndarray, segments: np.ndarray, depth: np.ndarray, bands: tuple[float, ...]):
-    """Mixture of genomes by expectation maximisation, begun with the identities between ``bands``.
+    """Fit a mixture of genomes by expectation maximisation, starting with the identities between ``bands``.
 
     Returns:
-        BIC; shares float64 [n, genomes], whose rows sum to less than one, the rest being of no genome of these;
-        ANI [genomes].
+        BIC; shares float64 [n, genomes], whose rows sum to less than one (the rest belongs to no genome of the
+        mixture); ANI float64 [genomes].
     """
     genomes, samples = len(bands), depth.shape[1]
     share = (np.searchsorted(bands, identity, side="right") - 1)[:, None] == np.arange(genomes)
@@ -141,7 +141,7 @@ def _fit(identity: np.ndarray, segments: np.ndarray, depth: np.ndarray, bands: t
 
 
 def _likelihood(identity: np.ndarray, segments: np.ndarray, ani: np.ndarray) -> np.ndarray:
-    """Natural logarithms of the density of each contig's identity in a genome of each ANI: float64 [n, genomes]."""
+    """Natural log density of the identity of each contig in a genome of each ANI: float64 [n, genomes]."""
     spread = _spread(ani) / np.sqrt(segments[:, None])
     usual = -0.5 * ((identity[:, None] - ani) / spread) ** 2 - np.log(spread * np.sqrt(2 * np.pi))
     above = np.where(identity[:, None] >= ani, -np.log(1.001 - ani), -np.inf)
@@ -155,10 +155,10 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 class AlignmentEvidence(Evidence):
-    """Alignments are pooled already, over the contigs of a species and depth: neighbours add nothing."""
+    """Alignments are already combined for contigs of the same species and depth, so neighbours add no information."""
 
     def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """Nothing of the neighbours, and the contigs' own."""
+        """Empty evidence of neighbours, and the contigs' own evidence."""
         return sparse.csr_matrix(self.own.shape), self.own
 
 

@@ -1,9 +1,9 @@
-"""What the search says about each contig, as a probability over the leaves of the label tree.
+"""The results of the search for each contig, as probabilities over the leaves of the label tree.
 
-MMseqs2 condenses its hits to one lineage. The hits say more: which species share the best hits, and how alike they
-are. Average amino acid identity (AAI) to the nearest species tells how far the reference is from the contig's genome:
-strains of one species share more than about 95 % AAI, genera about 65 % (Konstantinidis and Tiedje 2005, doi
-10.1073/pnas.0409727102; Luo et al. 2014, doi 10.1093/nar/gku169; Rodriguez-R and Konstantinidis 2014).
+MMseqs2 reduces its hits to one lineage. The hits contain more information: the species with the best hits, and their
+similarity. The average amino acid identity (AAI) to the nearest species measures the distance between the contig's
+genome and the reference: strains of one species share more than about 95 % AAI, genera about 65 % (Konstantinidis and
+Tiedje 2005, doi 10.1073/pnas.0409727102; Luo et al. 2014, doi 10.1093/nar/gku169; Rodriguez-R and Konstantinidis 2014).
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.neighbours import CONFIDENT_GENES, CONFIDENT_IDENTITY
 from genestill.student.corrector.rows import changes, largest_of_rows, product_blocks
 
-# AAI at which a genome is as likely as not to share each rank with its nearest reference, and how sharp that is.
+# AAI at which a genome shares each rank with its nearest reference genome with probability .5, and spread around it.
 BOUNDARY = {
     "domain": 0.30,
     "phylum": 0.36,
@@ -36,20 +36,20 @@ BOUNDARY = {
     "species": 0.955,
 }
 SHARPNESS = dict.fromkeys(RANKS, 0.032) | {"species": 0.006}
-# Identity varies between the genes of a genome, so that few genes tell less: added in quadrature, over sqrt(genes).
+# Identity varies between the genes of a genome, so few genes give less information: added in quadrature, / sqrt(genes).
 GENE_SPREAD = dict.fromkeys(RANKS, 0.047) | {"species": 0.016}
-# Share of genes whose best hit is in the group of the nearest species, where the reference holds another member of the
-# genome's group and where it does not: beta distributions, fitted on virtual references without each clade of the fixed
-# community, from class to genus.
+# Share of genes whose best hit is in the group of the nearest species, if the reference has another member of the
+# genome's group and if it has not: beta distributions, fitted with virtual references of the fixed community that lack
+# one clade from class to genus.
 AGREEMENT_OF_PRESENT, AGREEMENT_OF_ABSENT = (4.0, 0.9), (3.4, 4.2)
 AGREEING = slice(RANKS.index("class"), RANKS.index("species"))
-SPECIES_KEPT = 64  # with the most bits, of a contig's own evidence
-CANDIDATES = 8  # species kept for a contig; beyond the best few none has a noticeable share
-# Far from every reference, scores tell the nearest species less sharply: added a unit of 1 - AAI.
+SPECIES_KEPT = 64  # species with the highest bit scores that are kept per contig
+CANDIDATES = 8  # species kept per contig; further ones have negligible shares
+# Far from all references, scores are less specific for the nearest species: added per unit of 1 - AAI.
 VOTE_SCALE_OF_DISTANCE = 0.2
 OWN_VOTE_SCALE, POOLED_VOTE_SCALE = 0.02, 0.01
-POSTERIOR_BYTES = 64 * CANDIDATES * (1 + len(RANKS))  # that a contig needs while its posterior is made
-COMPARABLE = 0.8  # hits with a smaller share of a gene's best score are paralogues, not the species' own copy
+POSTERIOR_BYTES = 64 * CANDIDATES * (1 + len(RANKS))  # bytes per contig for the computation of its posterior
+COMPARABLE = 0.8  # hits with a smaller share of the best score of a gene are considered paralogues
 
 
 @dataclass
@@ -58,11 +58,12 @@ class HitSums:
 
     Attributes:
         bits: summed bit scores; float64.
-        matched, aligned: identical and aligned amino acids, of the genes in which the species compares with the best;
-            float32, at the places of ``bits``.
-        genes: genes with a hit, a contig: float64 [contigs].
+        matched, aligned: identical and aligned amino acids, of the genes in which the species is comparable with the
+            best; float32, with the sparsity of ``bits``.
+        genes: number of genes with a hit: float64 [contigs].
         leaves: leaf of the label tree for each species column: int64 [species].
-        best: genes whose best hit is of the species, float32, at the places of ``bits``; None where it is not needed.
+        best: number of genes whose best hit is of the species, float32, with the sparsity of ``bits``; None if not
+            needed.
     """
 
     bits: sparse.csr_matrix
@@ -74,7 +75,7 @@ class HitSums:
 
 
 class HitEvidence(Evidence):
-    """What hits say; those of neighbours are added up before they are weighed."""
+    """Evidence from hits; those of neighbours are summed before the probabilities are computed."""
 
     def __init__(self, sums: HitSums, tree: LabelTree):
         self.sums, self.others = sums, other_leaves(tree)
@@ -89,10 +90,10 @@ class HitEvidence(Evidence):
 
 
 def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> HitEvidence:
-    """What the hits in ``table`` (`table_schemas.HITS`, those of a contig as neighbours) say.
+    """Evidence from the hits in ``table`` (`table_schemas.HITS`, rows of a contig are contiguous).
 
     Raises:
-        InputError: a contig comes again after hits of others.
+        InputError: the rows of a contig are not contiguous.
     """
     return HitEvidence(sum_hits(read_hits(table, contigs.ids), contigs.ids, read_lineages(taxonomy), tree), tree)
 
@@ -103,15 +104,15 @@ def sum_hits(
     """Sum hits by contig and species.
 
     Args:
-        blocks: all hits, as `hit_tables.read_hits` gives them: those of a contig come in the same block.
+        blocks: all hits, from `hit_tables.read_hits`: all hits of a contig are in the same block.
         ids: the contigs.
         lineages: taxid -> lineage; hits to targets without a species, or with a species that is not in ``tree``, are
             left out.
         tree: the label tree.
-        with_best: whether to count the genes whose best hit each species has.
+        with_best: whether to count, for each species, the genes with their best hit in it.
 
     Raises:
-        InputError: a contig comes again after hits of others.
+        InputError: the hits of a contig are not contiguous.
     """
     taxids, leaf_of_taxid = leaves_of_taxids(lineages, tree)
     genes, finished = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
@@ -131,7 +132,7 @@ def sum_hits(
 
 
 def leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
-    """Taxids of species in the tree, rising, and the leaf of each: int64 [s], int32 [s]."""
+    """Taxids of the species in the tree, ascending, and the leaf of each: int64 [s], int32 [s]."""
     leaf_of_node = np.full(len(tree), -1, dtype=np.int32)
     leaf_of_node[tree.leaves] = np.arange(len(tree.leaves))
     found = {}
@@ -147,7 +148,7 @@ def leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.
 
 
 def leaves_of_hits(hits: Hits, taxids: np.ndarray, leaves: np.ndarray) -> np.ndarray:
-    """The leaf of the species of each hit, by what `leaves_of_taxids` returns; -1 for none: int32 [hits]."""
+    """The leaf of the species of each hit, from the result of `leaves_of_taxids`; -1 for none: int32 [hits]."""
     if not len(taxids):
         return np.full(len(hits), -1, dtype=np.int32)
     place = np.minimum(np.searchsorted(taxids, hits.taxid), len(taxids) - 1)
@@ -155,9 +156,9 @@ def leaves_of_hits(hits: Hits, taxids: np.ndarray, leaves: np.ndarray) -> np.nda
 
 
 def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray, with_best: bool) -> dict[str, np.ndarray]:
-    """Sum hits by contig and ``leaf`` of their species, sorted so, and add each contig's genes to ``genes``."""
+    """Sum hits by contig and ``leaf`` of their species, sorted by these, and add the genes of contigs to ``genes``."""
     bits = hits.bits.astype(np.float64)
-    # The best hit of a gene in a species stands for both.
+    # Only the best hit of a gene in a species is used.
     order = np.lexsort((-bits, leaf, hits.fragment, hits.contig))
     row, fragment, leaf, bits = hits.contig[order], hits.fragment[order], leaf[order], bits[order]
     new_gene = changes(row, fragment)
@@ -171,7 +172,7 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray, with_best: 
     if with_best:
         leading = np.flatnonzero(bits == best)
         values["best"] = np.zeros(len(bits))
-        # Of species with the same best score, the first.
+        # The first of several species with the same best score.
         values["best"][leading[changes((np.cumsum(new_gene) - 1)[leading])]] = 1.0
     order = np.lexsort((leaf, row))
     row, leaf = row[order], leaf[order]
@@ -196,7 +197,7 @@ def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray, with_best: 
     column = np.searchsorted(leaves, sums["leaf"]).astype(np.int32)
     starts = np.searchsorted(sums["row"], np.arange(contigs + 1)).astype(np.int32)
     shape = (contigs, len(leaves))
-    # They share the arrays of places.
+    # The matrices share their index arrays.
     matrices = {
         name: sparse.csr_matrix((sums[name], column, starts), shape=shape)
         for name in ("bits", "matched", "aligned", "best")
@@ -206,7 +207,7 @@ def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray, with_best: 
 
 
 def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
-    """The nodes from domain to species of species that are ``leaves`` [n] of the tree: int64 [n, 7]."""
+    """The nodes from domain to species for species given as ``leaves``, int [n], of the tree: int64 [n, 7]."""
     found, node = np.empty((len(leaves), len(RANKS)), dtype=np.int64), tree.leaves[leaves].astype(np.int64)
     for level in reversed(range(len(RANKS))):
         found[:, level] = node
@@ -215,7 +216,7 @@ def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
 
 
 def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
-    """Column of the best species of each contig [n], and whether the search is sure of it (bool [n])."""
+    """Column of the best species of each contig, int64 [n], and whether the search is certain of it, bool [n]."""
     rows = np.arange(sums.bits.shape[0])
     best = np.asarray(sums.bits.argmax(axis=1)).ravel()
     aligned = np.asarray(sums.aligned[rows, best]).ravel()
@@ -225,10 +226,11 @@ def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
 
 
 def presence(identity: np.ndarray, genes: np.ndarray, agreed: np.ndarray | None = None) -> np.ndarray:
-    """Probability that the reference holds the genome's group at each rank: float64 [n, 7], falling from left to right.
+    """Probability that the reference has the genome's group at each rank: float64 [n, 7], decreasing along the ranks.
 
-    ``identity`` is the AAI to the nearest species [n], ``genes`` the number of genes behind it [n], ``agreed`` how many
-    of them have their best hit in the nearest species' group at each rank [n, 7], if known.
+    ``identity``, float [n], is the AAI to the nearest species, ``genes``, float [n], the number of genes used for it,
+    and ``agreed``, float [n, 7], the number of genes with their best hit in the group of the nearest species at each
+    rank, if known.
     """
     boundary = np.array([BOUNDARY[rank] for rank in RANKS])
     spread = np.array([GENE_SPREAD[rank] for rank in RANKS]) ** 2 / np.maximum(genes, 1.0)[:, None]
@@ -240,10 +242,10 @@ def presence(identity: np.ndarray, genes: np.ndarray, agreed: np.ndarray | None 
 
 
 def _weight_of_agreement(agreed: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Log likelihood ratio, present against absent, of ``agreed`` of ``genes``; at most 0: [n, ranks].
+    """Log likelihood ratio, present against absent, for ``agreed`` of ``genes``; at most 0: float64 [n, ranks].
 
-    Both are beta-binomial, since genes of one genome are no independent draws. Agreement alone proves nothing: where
-    the reference holds one species of an order, all genes agree on it.
+    Both are beta-binomial, because the genes of a genome are not independent. Agreement is no evidence for presence: if
+    the reference has only one species of an order, all genes agree on it.
     """
     present, absent = (
         betaln(agreed + shape[0], genes - agreed + shape[1]) - betaln(*shape)
@@ -257,10 +259,10 @@ def leaf_posterior(
 ) -> sparse.csr_matrix:
     """Turn evidence into probabilities over the leaves of the tree: float64 [contigs, leaves], sparse.
 
-    Species share the belief as exp((score / best score - 1) / scale), where the scale is ``vote_scale`` for identical
-    genomes and grows with the distance to the nearest species. A species' share is its own as far as the reference
-    holds the genome's species (`presence`), and goes to the "other child" leaves along its path as far as not. Rows
-    without evidence are empty.
+    Probability is divided over species in proportion to exp((score / best score - 1) / scale), where the scale is
+    ``vote_scale`` for identical genomes and grows with the distance to the nearest species. A species keeps the part of
+    its share for which the reference has the genome's species (`presence`); the rest goes to the "other child" leaves
+    on its path. Rows without evidence are empty.
     """
     found: list[sparse.csr_matrix] = []
     for block in row_blocks(sums.bits.shape[0], POSTERIOR_BYTES):
@@ -286,7 +288,7 @@ def _agreement(best: sparse.csr_matrix, clades: np.ndarray) -> Callable:
 def genes_of_clades(best: sparse.csr_matrix, columns: np.ndarray, clades: np.ndarray) -> np.ndarray:
     """Genes of each row of ``best`` [n, species] whose best hit shares each rank with the species ``columns`` [n].
 
-    ``clades`` [species, 7] are numbers of the groups of each species. float64 [n, 7].
+    ``clades``, int [species, 7], are numbers of the groups of each species. Returns float64 [n, 7].
     """
     row = np.repeat(np.arange(len(columns)), np.diff(best.indptr))
     same = clades[best.indices] == clades[columns[row]]
@@ -300,11 +302,10 @@ def pooled_posteriors(
     vote_scale: float,
     clades: np.ndarray | None = None,
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """`leaf_posterior` of the evidence that ``weights`` [contigs, contigs] gather from others, without and with the
-    contigs' own.
+    """`leaf_posterior` of the evidence that ``weights`` [contigs, contigs] collect from other contigs, without and with
+    the contigs' own evidence.
 
-    Pooled evidence names nearly as many species as all neighbours together, so it is held for one block of contigs at
-    a time.
+    Pooled evidence contains nearly all species of all neighbours, so it is computed in blocks of contigs.
     """
     alone, both = [], []
     for block in product_blocks(weights, sums.bits):
@@ -315,7 +316,7 @@ def pooled_posteriors(
         own = sums.matched[block], sums.aligned[block]
 
         def gathered(rows: np.ndarray, columns: np.ndarray, gather=gather) -> tuple[np.ndarray, ...]:
-            # Of each row, one column is wanted: it is looked up at the neighbours, and no product is formed.
+            # Only one column per row is needed: it is looked up at the neighbours, without a matrix product.
             chosen = gather[rows]
             to = np.repeat(np.arange(len(rows)), np.diff(chosen.indptr))
             return tuple(
@@ -350,9 +351,9 @@ def _posterior(
     vote_scale: float,
     agreement: Callable | None,
 ) -> sparse.csr_matrix:
-    """`leaf_posterior` of ``bits``; ``compared`` tells matched and aligned amino acids of rows and columns.
+    """`leaf_posterior` of ``bits``; ``compared`` returns matched and aligned amino acids of rows and columns.
 
-    ``agreement`` gives the number of genes that agree with the column at each rank; None: agreement is not used.
+    ``agreement`` returns the number of genes that agree with the column at each rank; None: agreement is not used.
     """
     contigs, leaves = bits.shape[0], others.shape[0]
     row = np.repeat(np.arange(contigs), np.diff(bits.indptr))

@@ -1,6 +1,6 @@
-"""Evidence from labels alone, without hits: a label has a limited weight.
+"""Evidence from labels without hits: a label has a limited weight.
 
-Where hits are known, labels say nothing that is not in them.
+If hits are known, labels add no information.
 """
 
 from pathlib import Path
@@ -17,15 +17,15 @@ from genestill.student.corrector.evidence.source import Evidence, other_leaves
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.wide_nodes import WideNodes
 
-WIDE = 64  # leaves below a label, beyond which they are one column
-CONTENT = 100.0  # every label says as much
+WIDE = 64  # largest number of leaves below a label that are separate columns
+CONTENT = 100.0  # the same for every label
 
 
 def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> Evidence:
-    """What the labels in ``table`` (`table_schemas.LABELS`, in the order of ``contigs``) say.
+    """Evidence from the labels in ``table`` (`table_schemas.LABELS`, in the order of ``contigs``).
 
     Raises:
-        InputError: other contigs.
+        InputError: the table is of other contigs.
     """
     labels = read_table(table, LABELS)
     if labels["id"].tolist() != contigs.ids:
@@ -34,26 +34,26 @@ def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | P
 
 
 def evidence_of_labels(lineages: list[Lineage], tree: LabelTree) -> Evidence:
-    """The same of a lineage per contig; a contig with a species is sure of it."""
+    """Evidence from one lineage per contig; a contig with a species is certain of it."""
     own, wide = posterior_of_labels(lineages, tree, other_leaves(tree))
     nearest = np.asarray(own.argmax(axis=1)).ravel()
     sure = np.array([lineage[-1] is not None for lineage in lineages], dtype=bool)
     return Evidence(own, nearest, sure, np.full(len(lineages), CONTENT), wide)
 
 
-# Weight of a label without information about the search behind it.
+# Weight of a label without information about its search.
 LABEL_TRUST = 0.8
-OTHER_SHARE = 0.5  # of a label that stops early: an unknown child, rather than one of the known ones
+OTHER_SHARE = 0.5  # share of a label above species that is given to an unknown child instead of the known ones
 
 
 def posterior_of_labels(
     lineages: list[Lineage], tree: LabelTree, others: np.ndarray
 ) -> tuple[sparse.csr_matrix, WideNodes]:
-    """Probabilities from labels alone, for labels whose hits are not known: float64 [contigs, leaves + wide nodes].
+    """Probabilities from labels without hits: float64 [contigs, leaves + wide nodes].
 
-    A label keeps `LABEL_TRUST`; the rest falls to "other child" leaves above it. A label that stops above species
-    shares its part between the "other child" leaf below it and all its known leaves: leaf by leaf where they are few,
-    as one wide node where they are more than `WIDE`. Rows without a label are empty.
+    A label keeps `LABEL_TRUST`; the rest goes to "other child" leaves above it. The part of a label that ends above
+    species is divided between the "other child" leaf below it and all its known leaves: separately if they are few, as
+    one wide node if there are more than `WIDE`. Rows without a label are empty.
     """
     nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages], dtype=np.int64)
     distinct, which = np.unique(nodes, return_inverse=True)
@@ -80,7 +80,7 @@ def _posterior_of_label(
     other = int(others[start][level]) if level < len(RANKS) else start
     each = (1 - OTHER_SHARE) / max(stop - start - 1, 1) * LABEL_TRUST
     if node in column_of_node:
-        # An even share of every leaf below, and what the "other child" has beyond that.
+        # An equal share for every leaf below, and the additional share of the "other child".
         below = np.array([column_of_node[node], other], dtype=np.int32)
         share = np.array([each * (stop - start), OTHER_SHARE * LABEL_TRUST - each])
     else:

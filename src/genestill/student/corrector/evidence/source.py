@@ -1,8 +1,8 @@
-"""What all sources of evidence have in common: probabilities over the leaves of the label tree, a row per contig.
+"""The interface of all sources of evidence: probabilities over the leaves of the label tree, one row per contig.
 
-A row of probabilities p stands for likelihoods p / prior, the prior being the mean of the rows. Two sources that say
-something of the same contig are weighed as two hypotheses each: with the probability `GARBAGE` what a source says of
-the contig is worth nothing.
+A row of probabilities p represents likelihoods p / prior, where the prior is the mean of the rows. Two sources for the
+same contig are combined with two hypotheses each: with probability `GARBAGE`, a source has no information about the
+contig.
 """
 
 from collections.abc import Sequence
@@ -22,21 +22,22 @@ from genestill.student.corrector.overlap import Overlap
 from genestill.student.corrector.rows import normalised, product_blocks
 from genestill.student.corrector.wide_nodes import WideNodes
 
-GARBAGE = 0.01  # share of contigs whose own evidence is worth nothing (contamination, transferred genes)
-ENTRIES_KEPT = 128  # of a mean or product of posteriors, the largest
+GARBAGE = 0.01  # share of contigs whose own evidence is wrong (contamination, transferred genes)
+ENTRIES_KEPT = 128  # number of largest entries that are kept in a mean or product of posteriors
 
 
 @dataclass
 class Evidence:
-    """What a source says of n contigs.
+    """Evidence from a source about n contigs.
 
     Attributes:
-        own: probabilities float64 [n, leaves + wide nodes], from each contig by itself; rows sum to one, or are empty
-            where the source says nothing.
-        nearest: a number of the species that the source names first: int64 [n]; equal numbers mean equal species.
-        sure: bool [n], whether the source is sure of ``nearest``. Pairs of such contigs teach what neighbours are.
-        content: float64 [n], how much there is to say of a contig, in any unit: the weight of its row for others.
-        wide: the nodes whose leaves share evenly.
+        own: probabilities, float64 [n, leaves + wide nodes], from each contig's own evidence; rows sum to one, or are
+            empty without evidence.
+        nearest: a number of the first species of the source: int64 [n]; equal numbers mean equal species.
+        sure: bool [n], whether the source is certain of ``nearest``. Pairs of such contigs are used to fit what
+            distances between contigs mean.
+        content: float64 [n], amount of evidence per contig, in any unit: the weight of its row for other contigs.
+        wide: the nodes whose leaves have equal shares.
     """
 
     own: sparse.csr_matrix
@@ -46,10 +47,10 @@ class Evidence:
     wide: WideNodes = field(default_factory=WideNodes)
 
     def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """What the contigs that ``weights`` [n, n] gathers say together, without and with the contig itself.
+        """Combined evidence of the contigs that ``weights`` [n, n] select, without and with the contig itself.
 
-        Two matrices such as ``own``. Here they are weighted means; a source that holds more than probabilities adds up
-        what these are made of.
+        Returns two matrices such as ``own``. Here they are weighted means; sources with more than probabilities sum the
+        underlying values.
         """
         alone, both = [], []
         for block in product_blocks(weights, self.own):
@@ -60,13 +61,13 @@ class Evidence:
 
 
 def marginal(posterior: sparse.csr_matrix, wide: WideNodes) -> np.ndarray:
-    """Mean of the rows, smoothed so that no leaf is impossible: float64 [leaves], sums to one."""
+    """Mean of the rows, smoothed so that no leaf has probability 0: float64 [leaves], sums to one."""
     total = wide.spread_row(np.asarray(posterior.sum(axis=0)).ravel()) + 0.05
     return total / total.sum()
 
 
 class Joint(Evidence):
-    """Several sources. Which neighbours teach, and how much a contig's row weighs, the first one says."""
+    """Several sources combined. ``nearest``, ``sure`` and ``content`` are those of the first source."""
 
     def __init__(self, parts: Sequence[Evidence], tree: LabelTree):
         first = parts[0]
@@ -77,7 +78,7 @@ class Joint(Evidence):
         super().__init__(own, first.nearest, first.sure, first.content, wide)
 
     def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """What the parts pool, combined."""
+        """The pooled evidence of all sources, combined."""
         alone, both = zip(*(part.pooled(weights) for part in self.parts), strict=True)
         return self._combined(alone, self.wide), self._combined(both, self.wide)
 
@@ -87,24 +88,24 @@ class Joint(Evidence):
 
 
 def combine(left: sparse.csr_matrix, right: sparse.csr_matrix, overlap: Overlap) -> sparse.csr_matrix:
-    """The posterior of two independent sources, each of which is right with the probability 1 - `GARBAGE`.
+    """The posterior of two independent sources, each of which is right with probability 1 - `GARBAGE`.
 
-    With g for `GARBAGE`: g (p + q) + (1 - g) p q / prior, scaled to sum to one; where one row is empty, the other.
-    Both sources being wrong is left out, since it names every leaf.
+    With g for `GARBAGE`: g (p + q) + (1 - g) p q / prior, scaled to sum to one; if one row is empty, the other row.
+    The case that both sources are wrong is left out, because it gives every leaf a probability.
 
     Args:
         left, right: float64 [n, leaves + wide nodes].
-        overlap: of the prior and the wide nodes.
+        overlap: overlap for the prior and the wide nodes.
     """
     found = GARBAGE * (left + right) + (1 - GARBAGE) * overlap.product(left, right)
     return normalised(found.tocsr(), ENTRIES_KEPT)
 
 
 def read_evidence(tables: dict[str, str | Path], contigs: Contigs, tree: LabelTree, taxonomy: str | Path) -> Evidence:
-    """The evidence in ``tables``: name of a source -> its table, one at least.
+    """The evidence in ``tables``: name of a source -> its table, at least one.
 
     Raises:
-        InputError: as the sources' modules do, for a table that does not belong to the contigs or the taxonomy.
+        InputError: as the modules of the sources, for a table that does not match the contigs or the taxonomy.
     """
     parts = [
         import_module(f"{evidence.__name__}.{name}").read(table, contigs, tree, taxonomy)
@@ -116,8 +117,8 @@ def read_evidence(tables: dict[str, str | Path], contigs: Contigs, tree: LabelTr
 def other_leaves(tree: LabelTree) -> np.ndarray:
     """For each leaf and each of the seven ranks, the "other child" leaf for "the path ends above this rank".
 
-    int64 [leaves, 7]; entry [leaf, r] is the leaf that stands for an unknown child, at rank r, of the leaf's ancestor
-    at rank r - 1. Entries below an "other" leaf repeat that leaf.
+    int64 [leaves, 7]; entry [leaf, r] is the leaf of an unknown child, at rank r, of the leaf's ancestor at rank r - 1.
+    Entries below an "other" leaf repeat this leaf.
     """
     other_of_parent = {int(tree.parent[node]): leaf for leaf, node in enumerate(tree.leaves) if tree.is_other[node]}
     found = np.zeros((len(tree.leaves), len(RANKS)), dtype=np.int64)

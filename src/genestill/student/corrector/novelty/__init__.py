@@ -1,1 +1,1 @@
-"""What the reference lacks: shares of a sample and groups of contigs, calibrated by clades that are withheld."""
+"""Novelty with respect to the reference: shares of a sample and groups of contigs, calibrated by withholding clades."""

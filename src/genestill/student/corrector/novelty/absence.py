@@ -1,4 +1,4 @@
-"""What the hits of a group of contigs say about its nearest species, with and without some clades of the reference."""
+"""The hits of groups of contigs to their nearest species, with and without some clades of the reference."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ LEVELS = tuple(RANKS.index(rank) for rank in LEDGER_RANKS)
 
 @dataclass
 class Seen:
-    """What hits say of n groups.
+    """Summary of the hits of n groups.
 
     Attributes:
         nearest: int64 [n], leaf of the nearest species; -1 without hits.
         identity: float64 [n], amino-acid identity to it.
-        genes: float64 [n], genes with hits.
-        agreeing: float64 [n, 7], those whose best hit is in the nearest species' group at each rank.
+        genes: float64 [n], number of genes with hits.
+        agreeing: float64 [n, 7], number of genes with their best hit in the group of the nearest species at each rank.
     """
 
     nearest: np.ndarray
@@ -42,13 +42,13 @@ class Seen:
     agreeing: np.ndarray
 
     def features(self) -> np.ndarray:
-        """What absence is judged by: float64 [n, 4].
+        """Features for the prediction of absence: float64 [n, 4].
 
-        Log odds that the species is absent by the field's boundary (`presence`); log odds of the identity, and of the
+        Log odds that the species is absent by the usual boundary (`presence`); log odds of the identity, and of the
         shares of genes that agree on the genus and on the family.
         """
         present = presence(self.identity, self.genes)[:, RANKS.index("species")]
-        # One gene of each kind is added, so that few genes say little.
+        # One gene of each kind is added, so that few genes have little weight.
         agreement = (self.agreeing[:, [RANKS.index("genus"), RANKS.index("family")]] + 1) / (self.genes[:, None] + 2)
         shares = np.column_stack([1 - present, self.identity, agreement])
         return logit(np.clip(shares, [1e-4, 0.01, 0.01, 0.01], [1 - 1e-4, 0.995, 0.995, 0.995]))
@@ -59,7 +59,7 @@ class Seen:
 
 
 def look(sums: HitSums, members: sparse.csr_matrix, tree: LabelTree) -> Seen:
-    """What the hits of groups say, from sums with ``best``; ``members`` [groups, contigs] has a 1 for each member."""
+    """Summarise the hits of groups, from sums with ``best``; ``members`` [groups, contigs] has a 1 for each member."""
 
     def together(part: sparse.csr_matrix) -> sparse.csr_matrix:
         return (members @ part).tocsr()
@@ -76,13 +76,13 @@ def look(sums: HitSums, members: sparse.csr_matrix, tree: LabelTree) -> Seen:
 
 @dataclass
 class Withheld:
-    """What hits say of contigs without the clade, at one rank, that each of them is of.
+    """Hits of contigs after withholding the clade of each contig at one rank.
 
     Attributes:
-        sums: hits that are left.
+        sums: the remaining hits.
         absent: bool [species leaves of the tree, 3], whether the reference lacks species, genus and family of a species
-            once its clade is withheld.
-        unknown: float64 [contigs], genes of which nothing is left because the search kept no more hits.
+            after its clade is withheld.
+        unknown: float64 [contigs], number of genes without remaining hits because the search kept no more.
     """
 
     sums: HitSums
@@ -95,15 +95,15 @@ def withhold(
 ) -> list[Withheld]:
     """The hits of contigs without their own species, their own genus and their own family.
 
-    It stands for a search of a smaller reference, and differs from one: a gene whose kept hits were all of the clade
+    This approximates a search of a smaller reference, with differences: a gene whose stored hits were all of the clade
     might have had further hits (such genes are counted), and E-values are those of the whole reference.
 
     Args:
-        hits: of some contigs; hits of others are left out.
-        species: int64 [contigs], leaf of the species that each contig is of; -1 for contigs that take no part.
+        hits: hits of some contigs; hits of others are left out.
+        species: int64 [contigs], leaf of the species of each contig; -1 for contigs that are not used.
         ids: all contigs.
         lineages: taxid -> lineage.
-        tree: the label tree, whose species stand for those of the reference.
+        tree: the label tree, whose species represent those of the reference.
 
     Returns:
         One entry per rank of `LEDGER_RANKS`.
@@ -130,9 +130,9 @@ def withhold(
 
 
 def _absent_without(clades: np.ndarray, held: np.ndarray, withheld: int) -> np.ndarray:
-    """Whether each leaf's species, genus and family are absent once its clade at a level is withheld: bool [leaves, 3].
+    """Whether species, genus and family of each leaf are absent after its clade is withheld: bool [leaves, 3].
 
-    A clade is absent if all species that are ``held`` of it are withheld: as many are in it as in the withheld one.
+    A clade is absent if all its species that are ``held`` are withheld: it has as many as the withheld clade.
     """
 
     def species_in(level: int) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""How probably the reference lacks the taxon of a group: fitted and judged on clades that are withheld from it."""
+"""The probability that the reference lacks the taxon of a group, fitted and evaluated by withholding clades."""
 
 from dataclasses import dataclass
 
@@ -9,31 +9,31 @@ from scipy.special import expit
 from genestill.core.novelty import LEDGER_RANKS
 from genestill.student.corrector.novelty.conformal import half_width, threshold
 
-SPLITS = 10  # of the families into two halves
+SPLITS = 10  # divisions of the families into two halves
 FEWEST_FAMILIES = 6
-DRAWS = 400  # virtual samples
-MOST_ABSENT = 0.6  # share of the units of a virtual sample that lose their clade, at most
-# Groups are compared with cases of similar size: genes with hits, up to each number and beyond.
+DRAWS = 400  # number of virtual samples
+MOST_ABSENT = 0.6  # largest share of the units of a virtual sample whose clade is withheld
+# Groups are compared with cases of similar size: classes of the number of genes with hits, separated by these values.
 SIZES = (10, 100)
 LEVEL = 0.9
 # Weights of the log odds of identity and of agreement on the genus and on the family, each divided by its scale, and
-# intercept: of an absent genus where the species is absent, and of an absent family where the genus is. Fitted on the
-# families of the fixed community that are in the fitting half of its virtual references.
+# intercept: for an absent genus given an absent species, and for an absent family given an absent genus. Fitted with
+# the families of the fixed community that are in the fitting half of its virtual references.
 SCALE = np.array([0.6, 1.6, 1.4])
 GENERAL = ((-0.3, -1.1, -1.0, 1.9), (-0.9, -0.8, -2.0, 2.0))
-SMALLEST_DEVIATION = 0.005  # of a share
+SMALLEST_DEVIATION = 0.005  # smallest standard deviation of a share
 
 
 @dataclass
 class Cases:
-    """Groups, and parts of groups, whose species is known, as the reference with and without some clade sees them.
+    """Groups, and parts of groups, of known species, with the whole reference and without some clade.
 
     Attributes (n cases):
         features: float64 [n, f].
-        absent: bool [n, 3], whether that reference lacks the species, the genus and the family.
+        absent: bool [n, 3], whether this reference lacks the species, the genus and the family.
         family: int64 [n], number of the true family.
-        genes: float64 [n], genes with hits.
-        unit: int64 [n], number of the group, or part of one.
+        genes: float64 [n], number of genes with hits.
+        unit: int64 [n], number of the group, or part of a group.
     """
 
     features: np.ndarray
@@ -44,12 +44,13 @@ class Cases:
 
 
 class Model:
-    """Whether a species is absent; where it is, whether its genus is; where that is, whether its family is.
+    """Whether the species is absent; if so, whether the genus is absent; if so, whether the family is absent.
 
-    The first is told by the field's boundary, the others by logistic regressions that start from `GENERAL` weights.
-    Either answer counts as much in total, however many cases it has: nothing is assumed of how much is absent. Cases
-    of one family are no independent observations, so that both answers together count as often as there are families
-    with the rarer one. Where a family gives only one of the answers, the general weights stay.
+    The first step uses the usual boundary, the others logistic regressions that are regularised towards the weights
+    `GENERAL`. Both outcomes have the same total weight, independent of their numbers of cases, so that nothing is
+    assumed about the share of absent taxa. Cases of one family are not independent, so the total weight of both
+    outcomes is the number of families with the rarer outcome. Without families of both outcomes, the general weights
+    are used.
     """
 
     def __init__(self, cases: Cases, fitting: np.ndarray):
@@ -64,7 +65,7 @@ class Model:
             self.weights.append(fit_towards(np.array(general), features[above] / SCALE, outcomes, counts))
 
     def steps(self, features: np.ndarray) -> np.ndarray:
-        """Log odds that a rank is absent where the one below it is: float64 [n, 3]."""
+        """Log odds that a rank is absent given that the rank below is absent: float64 [n, 3]."""
         scaled = features[:, 1:] / SCALE
         return np.column_stack([features[:, 0], *(scaled @ one[:-1] + one[-1] for one in self.weights)])
 
@@ -72,7 +73,7 @@ class Model:
 def fit_towards(general: np.ndarray, features: np.ndarray, outcomes: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Weights of a logistic regression, the intercept last: float64 [f + 1].
 
-    Minimises Σ counts · log loss + ½|w - general|²: without observations the weights are the ``general`` ones.
+    Minimises Σ counts · log loss + ½|w - general|²: without observations, the weights are ``general``.
     """
     wide = np.column_stack([features, np.ones(len(features))])
     signs = np.where(outcomes, 1.0, -1.0)
@@ -86,18 +87,19 @@ def fit_towards(general: np.ndarray, features: np.ndarray, outcomes: np.ndarray,
 
 
 def log_odds_of(steps: np.ndarray) -> np.ndarray:
-    """Log odds that each rank is absent, from those of the `Model.steps` [n, 3]: float64 [n, 3], falling."""
-    # Probabilities are multiplied; in logarithms, so that odds of e^50 stay what they are.
+    """Log odds that each rank is absent, from those of `Model.steps`, float [n, 3]: float64 [n, 3], decreasing."""
+    # Probabilities are multiplied, in logarithms because of odds such as e^50.
     product = -np.logaddexp(0, -steps).cumsum(axis=1)
     return product - np.log(-np.expm1(np.minimum(product, -1e-300)))
 
 
 class Calibration:
-    """Models of halves of the families, and what they say of the cases of the other halves.
+    """Models of halves of the families, and their predictions for the cases of the other halves.
 
-    Each of `SPLITS` times the families are split into two halves; a model is fitted on each, and says of the cases of
-    the other half, whose clades it never saw, how probably they are absent. Thresholds and intervals come from these
-    alone (cross-conformal prediction, Vovk 2015, doi 10.1007/s10472-013-9368-4). A group is judged by the mean of all.
+    The families are divided into two halves `SPLITS` times; a model is fitted on each half, and predicts the cases of
+    the other half, whose clades it has not been trained on. Thresholds and intervals are computed only from these
+    predictions (cross-conformal prediction, Vovk 2015, doi 10.1007/s10472-013-9368-4). For a group, the mean over all
+    models is used.
     """
 
     def __init__(self, cases: Cases, random: np.random.Generator):
@@ -112,7 +114,7 @@ class Calibration:
                 self.models.append(model)
                 total[~fitting] += model.steps(cases.features[~fitting])
                 seen[~fitting] += 1
-        # Families with the rarer answer; with Jeffreys's prior, so many of the other answer leave odds of 1 to 2 n + 1.
+        # Number n of families with the rarer outcome; with Jeffreys's prior, odds are limited to 1 to 2 n + 1.
         answers = [
             cases.absent[:, rank - 1] & (cases.absent[:, rank] == answer) for rank in (1, 2) for answer in (0, 1)
         ]
@@ -121,30 +123,30 @@ class Calibration:
         self.steps = total / seen
 
     def judge(self, features: np.ndarray) -> np.ndarray:
-        """`Model.steps` of groups, by all models: float64 [n, 3]."""
+        """`Model.steps` of groups, averaged over all models: float64 [n, 3]."""
         total = sum((model.steps(features) for model in self.models), np.zeros(()))
         return total / len(self.models)
 
     def probabilities(self, steps: np.ndarray) -> np.ndarray:
-        """That species, genus and family are absent: float64 [n, 3].
+        """Probability that species, genus and family are absent: float64 [n, 3].
 
-        No step is surer than the number of families with the rarer answer allows.
+        The certainty of each step is limited by the number of families with the rarer outcome.
         """
         return expit(log_odds_of(np.clip(steps, -self.limit, self.limit)))
 
     def thresholds(self, samples: "VirtualSamples", rate: float) -> np.ndarray:
         """Log odds above which a group of each size is called novel at each rank: float64 [sizes, 3].
 
-        Infinite at a rank where too few families give the rarer answer to be as sure as ``rate`` asks: for a rate of
-        .05, fewer than nine.
+        Infinite at a rank with too few families of the rarer outcome for the ``rate``: for a rate of .05, fewer than
+        nine.
         """
         return np.where(self.limit < np.log((1 - rate) / rate) - 1e-9, np.inf, samples.thresholds(rate))
 
     def virtual_samples(self, weights: np.ndarray, random: np.random.Generator) -> "VirtualSamples":
-        """Samples of the units under references that lack some of their clades; units have ``weights`` [units].
+        """Samples of the units with references that lack some of their clades; units have ``weights`` [units].
 
-        In every sample something is withheld from a share of the units, from 0 to `MOST_ABSENT`; how often that
-        leaves the genus there, leaves the family, or leaves neither is another mixture in each.
+        In every sample a clade is withheld for a share of the units, from 0 to `MOST_ABSENT`, in a random mixture of
+        clades after which the genus is present, only the family is present, or neither is.
         """
         table = np.full((1 + len(LEDGER_RANKS), len(weights)), -1)
         table[self.cases.absent.sum(axis=1), self.cases.unit] = np.arange(len(self.cases.unit))
@@ -164,10 +166,10 @@ class Calibration:
 
 @dataclass
 class VirtualSamples:
-    """What is said of the same units in several samples, and what is true there.
+    """Predictions for the same units in several samples, and the truth.
 
     Attributes:
-        log_odds: float64 [samples, units, 3]; NaN where a unit is not in a sample.
+        log_odds: float64 [samples, units, 3]; NaN if a unit is not in a sample.
         probability: float64 [samples, units, 3], see `Calibration.probabilities`.
         absent: bool [samples, units, 3].
         genes: float64 [samples, units].
@@ -195,7 +197,7 @@ class VirtualSamples:
         return np.maximum(found, 0.0)
 
     def factors(self) -> np.ndarray:
-        """How many deviations (see `shares`) wide an interval is on either side, at each rank: float64 [3]."""
+        """Half widths of the intervals at each rank, in deviations (see `shares`): float64 [3]."""
         errors = []
         for log_odds, probability, absent in zip(self.log_odds, self.probability, self.absent, strict=True):
             some = ~np.isnan(log_odds[:, 0]) & (self.weights > 0)
@@ -206,14 +208,14 @@ class VirtualSamples:
 
 
 def called_novel(log_odds: np.ndarray, genes: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """At how many ranks, from species on, groups are called novel: int64 [n], 0 to 3."""
+    """The number of ranks, from species upwards, at which groups are called novel: int64 [n], 0 to 3."""
     return (log_odds > thresholds[np.digitize(genes, SIZES)]).cumprod(axis=1).sum(axis=1)
 
 
 def shares(absent: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the probabilities ``absent`` [n, 3] under ``weights`` [n, samples], and its deviation: [samples, 3] each.
+    """Mean of the probabilities ``absent`` [n, 3] with ``weights`` [n, samples], and its deviation: [samples, 3] each.
 
-    The deviation is that of groups which are absent, or not, independently of each other.
+    The deviation assumes that groups are absent independently of each other.
     """
     part = weights / np.maximum(weights.sum(axis=0), 1e-9)
     variance = (part**2).T @ (absent * (1 - absent))
@@ -221,6 +223,6 @@ def shares(absent: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def can_calibrate(cases: Cases) -> bool:
-    """Whether the cases are of enough families, with something absent and something present."""
+    """Whether the cases are of enough families, with absent and present ones."""
     enough = len(np.unique(cases.family)) >= FEWEST_FAMILIES
     return enough and bool(cases.absent.any() and (~cases.absent).any())

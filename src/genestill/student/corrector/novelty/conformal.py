@@ -1,4 +1,4 @@
-"""Distribution-free statements: thresholds and intervals from cases whose truth is known."""
+"""Distribution-free thresholds and intervals from cases with known truth."""
 
 from itertools import pairwise
 
@@ -6,20 +6,19 @@ import numpy as np
 
 
 def threshold(scores: np.ndarray, absent: np.ndarray, rate: float) -> float:
-    """The score above which cases are called absent, so that falsely called ones are at most a share of ``rate``.
+    """The score above which cases are called absent, so that at most a share of ``rate`` of the calls is false.
 
-    Of n samples, each with k cases, the share of false calls among all calls is averaged. Called is what exceeds the
-    lowest threshold above which (n average + 1) / (n + 1) stays within ``rate`` everywhere. Then the expected share in
-    a further sample that is exchangeable with these is within ``rate``, too (conformal risk control, Angelopoulos et
-    al. 2024, ICLR).
+    The share of false calls among all calls is averaged over n samples, each with k cases. The result is the lowest
+    threshold above which (n average + 1) / (n + 1) is always within ``rate``. Then the expected share in a further
+    exchangeable sample is also within ``rate`` (conformal risk control, Angelopoulos et al. 2024, ICLR).
 
     Args:
-        scores: float64 [n, k]; NaN for a case that a sample lacks.
+        scores: float64 [n, k]; NaN for a case that is not in a sample.
         absent: bool [n, k], whether the case is absent.
         rate: between 0 and 1.
 
     Returns:
-        The threshold; infinite where no call is safe, minus infinity where all are.
+        The threshold; infinite if no call is safe, minus infinity if all are.
     """
     samples = len(scores)
     sample, case = np.nonzero(~np.isnan(scores))
@@ -38,10 +37,10 @@ def threshold(scores: np.ndarray, absent: np.ndarray, rate: float) -> float:
 
 
 def half_width(errors: np.ndarray, level: float) -> float:
-    """The width that a further error stays within with the probability ``level``, from absolute ``errors`` [n].
+    """The half width of an interval for a further error with probability ``level``, from absolute ``errors`` [n].
 
     The ⌈(n + 1) level⌉-th smallest: split conformal prediction (Lei et al. 2018, doi 10.1080/01621459.2017.1307116).
-    Infinite where n is too small for the level.
+    Infinite if n is too small for the level.
     """
     rank = int(np.ceil((len(errors) + 1) * level - 1e-9))
     return float(np.sort(errors)[rank - 1]) if 0 < rank <= len(errors) else float("inf")

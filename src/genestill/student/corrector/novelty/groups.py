@@ -1,4 +1,4 @@
-"""Groups of contigs that are probably of one genome, from neighbours and before any binning."""
+"""Groups of contigs that are probably of one genome, from neighbours, without binning."""
 
 import numpy as np
 from scipy import sparse
@@ -7,21 +7,21 @@ from genestill.student.corrector.evidence.source import Evidence, marginal
 from genestill.student.corrector.neighbours import Neighbourhood
 from genestill.student.corrector.targets import same_genome
 
-LEAST = 0.5  # probability of one genome from which two neighbours are linked
+LEAST = 0.5  # minimum probability of the same genome for a link between two neighbours
 ROUNDS = 30
 
 
 def group_contigs(evidence: Evidence, neighbourhood: Neighbourhood | None, lengths: np.ndarray) -> np.ndarray:
     """The group of each contig, numbered from 0: int64 [contigs].
 
-    Contigs are linked with neighbours that are of their genome with the probability `LEAST` or more, by composition,
-    depth and what their hits say; labels are propagated along the links (`propagate_labels`). Without a neighbourhood,
-    or where nothing could be learnt about neighbours, contigs of the same nearest species are a group.
+    Contigs are linked with neighbours that are of the same genome with probability `LEAST` or more, by composition,
+    depth and hits; labels are propagated along the links (`propagate_labels`). Without a neighbourhood, or if the
+    probabilities could not be fitted, contigs with the same nearest species are a group.
 
     Args:
-        evidence: of the contigs.
+        evidence: evidence of the contigs.
         neighbourhood: nearest contigs, None without depths.
-        lengths: of the contigs, base pairs [contigs].
+        lengths: int [contigs], base pairs.
     """
     if neighbourhood is None or not neighbourhood.same_genome.any():
         alone = np.diff(evidence.own.indptr) == 0
@@ -35,12 +35,12 @@ def group_contigs(evidence: Evidence, neighbourhood: Neighbourhood | None, lengt
 def propagate_labels(links: sparse.csr_matrix, order: np.ndarray) -> np.ndarray:
     """Communities of a weighted graph by label propagation, numbered from 0: int64 [n].
 
-    Each node takes the label that most of the weight of its links has, in ``order``, until no label changes (Raghavan
-    et al. 2007, doi 10.1103/PhysRevE.76.036106). Of labels with the same weight, the smallest is taken.
+    Each node takes the label with the largest total weight of its links, in ``order``, until no label changes (Raghavan
+    et al. 2007, doi 10.1103/PhysRevE.76.036106). If labels have the same weight, the smallest is used.
 
     Args:
-        links: symmetric weights [n, n]; those below `LEAST` do not count.
-        order: in which nodes are visited, int64 [n].
+        links: symmetric weights [n, n]; those below `LEAST` are ignored.
+        order: int64 [n], order in which nodes are visited.
     """
     strong = links.copy()
     strong.data[strong.data < LEAST] = 0.0

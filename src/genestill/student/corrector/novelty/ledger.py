@@ -1,4 +1,4 @@
-"""The novelty ledger: how much of a sample the reference lacks, at which rank, and which groups of contigs."""
+"""The novelty ledger: the share of a sample that the reference lacks, by rank, and the groups of contigs in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,15 +33,15 @@ from genestill.student.corrector.novelty.groups import group_contigs
 from genestill.student.corrector.novelty.set_aside import read_set_aside
 from genestill.student.corrector.settings import NoveltySettings
 
-MOST_CONTIGS = 20_000  # of groups that calibrate
-PARTS = 3  # of each of these groups, beside itself
+MOST_CONTIGS = 20_000  # maximum number of contigs of the groups used for calibration
+PARTS = 3  # number of random parts of each of these groups, in addition to the whole group
 
 
 @dataclass
 class Files:
-    """What the ledger reads; `table_schemas` says what is in each. Abundance and alignments may be None.
+    """The input files of the ledger, see `table_schemas` for their columns. Abundance and alignments may be None.
 
-    ``set_aside`` are summary tables of geNomad, whose contigs take no part.
+    ``set_aside`` are summary tables of geNomad, whose contigs are excluded.
     """
 
     contigs: str | Path
@@ -56,14 +56,14 @@ class Files:
 
 @dataclass
 class Ledger:
-    """What is found of g groups of contigs.
+    """Results for g groups of contigs.
 
     Attributes:
         group: int64 [contigs], -1 for contigs that are set aside.
-        seen: of the groups, with the whole reference.
+        seen: summary of the hits of the groups, with the whole reference.
         absent: float64 [g, 3], probability that the reference lacks species, genus and family; NaN without hits.
-        novel: int64 [g], ranks of `LEDGER_RANKS` at which the group is called novel: 0 (none) to 3 (family).
-        factors: float64 [3], see `VirtualSamples.factors`; None where nothing could be calibrated.
+        novel: int64 [g], number of ranks of `LEDGER_RANKS` at which the group is called novel: 0 (none) to 3 (family).
+        factors: float64 [3], see `VirtualSamples.factors`; None without a calibration.
     """
 
     group: np.ndarray
@@ -76,7 +76,7 @@ class Ledger:
 def write_ledger(files: Files, settings: NoveltySettings, seed: int, output: str | Path) -> dict[str, int]:
     """Write shares, groups and contigs as Parquet, and shares and novel groups as TSV, into the folder ``output``.
 
-    Returns counts: groups, novel at each rank. Raises `InputError` if the files do not belong together.
+    Returns counts: groups, novel at each rank. Raises `InputError` if the files are of different contigs.
     """
     give_back_large_arrays()
     contigs = read_contigs(files.contigs, files.index, files.abundance)
@@ -110,9 +110,9 @@ def find_novelty(
     seed: int,
     aside: Sequence[str] = (),
 ) -> Ledger:
-    """Group the contigs, calibrate on clades that are withheld, and judge the groups; ``aside`` take no part.
+    """Group the contigs, calibrate by withholding clades, and judge the groups; contigs in ``aside`` are excluded.
 
-    Where too few families are known for a calibration, the field's boundaries tell the probabilities, and no group is
+    With too few known families for a calibration, the probabilities are those of the usual boundaries, and no group is
     called novel.
     """
     random = np.random.default_rng(seed)
@@ -139,7 +139,7 @@ def find_novelty(
         absent = np.where(silent[:, None], np.nan, seen.absent_by_boundaries())
         return Ledger(group, seen, absent, np.zeros(len(silent), dtype=np.int64), None)
     calibration = Calibration(cases, random)
-    # Groups come before their parts among the units, and parts have no weight.
+    # The first units are groups; their parts come after them and have no weight.
     weights = np.zeros(units.shape[0])
     weights[: calibrating.sum()] = (units @ contigs.lengths)[: calibrating.sum()]
     samples = calibration.virtual_samples(weights, random)
@@ -160,14 +160,14 @@ def find_novelty(
 
 
 def _members(group: np.ndarray) -> sparse.csr_matrix:
-    """A one for each contig of each group: [groups, contigs]."""
+    """A sparse matrix with a one for each contig of each group: [groups, contigs]."""
     inside = np.flatnonzero(group >= 0)
     shape = (group.max(initial=-1) + 1, len(group))
     return sparse.csr_matrix((np.ones(len(inside)), (group[inside], inside)), shape=shape)
 
 
 def _drawn(known: np.ndarray, sizes: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Which of the known groups calibrate: all, or as many as have `MOST_CONTIGS`; bool [groups]."""
+    """The known groups used for calibration: all, or random ones with up to `MOST_CONTIGS` contigs; bool [groups]."""
     order = random.permutation(np.flatnonzero(known))
     chosen = np.zeros(len(known), dtype=bool)
     chosen[order[np.cumsum(sizes[order]) <= MOST_CONTIGS]] = True
@@ -184,7 +184,7 @@ def _parts(
         inside = members.indices[members.indptr[one] : members.indptr[one + 1]]
         parts = [inside]
         if len(inside) > 1:
-            # From one contig to nearly all, as many of each order of magnitude.
+            # From one contig to nearly all, uniformly on a logarithmic scale.
             sizes = np.floor(len(inside) ** random.random(PARTS)).astype(int)
             parts += [random.choice(inside, size, replace=False) for size in sizes]
         for place, part in enumerate(parts):
@@ -201,10 +201,10 @@ def _parts(
 def _cases(
     units: sparse.csr_matrix, species: np.ndarray, whole: HitSums, withheld: list[Withheld], tree: LabelTree
 ) -> Cases:
-    """What is seen of each unit with the whole reference, and without its species, genus and family.
+    """The hits of each unit with the whole reference, and without its species, genus and family, as cases.
 
-    A unit of which most genes are unknown without a clade has no case there; where two clades leave the reference
-    lacking the same, the lower one counts.
+    Cases in which most genes of a unit are unknown are left out; if withholding two clades gives the same absent ranks,
+    the lower clade is used.
     """
     family = clades_of(species, tree)[:, RANKS.index("family")]
     parts = []
@@ -226,7 +226,7 @@ def _cases(
 
 
 def table_of_shares(found: Ledger, contigs: Contigs) -> pd.DataFrame:
-    """The table `table_schemas.NOVEL_SHARES`: all samples together, then each; without depths, bases of all alone."""
+    """The table `table_schemas.NOVEL_SHARES`: all samples together, then each; without depths, by bases of all."""
     samples = ["", *contigs.samples]
     weights = weights_by_sample(contigs.lengths, contigs.abundance)
     taking_part = found.group >= 0
@@ -251,7 +251,7 @@ def table_of_shares(found: Ledger, contigs: Contigs) -> pd.DataFrame:
 
 
 def _order(found: Ledger, contigs: Contigs) -> np.ndarray:
-    """Numbers of the groups, the largest being 1: int64 [g]."""
+    """Numbers of the groups, 1 for the largest: int64 [g]."""
     bases = _members(found.group) @ contigs.lengths
     number = np.empty(len(bases), dtype=np.int64)
     number[np.argsort(-bases, kind="stable")] = np.arange(1, len(bases) + 1)

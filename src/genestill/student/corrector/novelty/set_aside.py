@@ -1,4 +1,4 @@
-"""Contigs that are no prokaryotic chromosome, from the summary tables of geNomad."""
+"""Contigs that are not prokaryotic chromosomes, from the summary tables of geNomad."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,16 +7,16 @@ from genestill.core.errors import InputError
 from genestill.core.logs import log_counts
 from genestill.core.text import text_lines
 
-# The column that tells what a table is of (geNomad 1: <name>_plasmid_summary.tsv, <name>_virus_summary.tsv).
+# The column that identifies the kind of a table (geNomad 1: <name>_plasmid_summary.tsv, <name>_virus_summary.tsv).
 _KINDS = {"plasmid_score": "plasmid", "virus_score": "virus"}
-_PART = "|provirus_"  # in the name of a virus that is a part of a contig
+_PART = "|provirus_"  # in the name of a virus within a contig
 
 
 def read_set_aside(tables: Iterable[str | Path], ids: list[str]) -> dict[str, str]:
     """Contig -> plasmid or virus, from summary tables of geNomad (Camargo et al. 2024, doi 10.1038/s41587-023-01953-y).
 
-    Proviruses are parts of contigs, which are not set aside for them. Contigs that are not among ``ids`` are counted
-    and left out. Raises `InputError`, naming file and line, for a table of another form.
+    Contigs with proviruses, which are only a part of them, are not set aside. Contigs that are not in ``ids`` are
+    counted and left out. Raises `InputError`, with file and line, for a table in another format.
     """
     known, found = set(ids), {}
     counts = {"plasmids": 0, "viruses": 0, "proviruses, whose contigs stay": 0, "of no contig": 0}
