@@ -1,4 +1,4 @@
-"""The model card of a released student: what it is, what it was measured at, where it ends."""
+"""The model card of a released student: description, measured performance and limits."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from genestill.student.encoders.embedding import open_model, open_student
 
 LEVEL = 0.95
 RECORD_SHOWN = ("settings", "seed", "found", "hardware", "libraries", "python", "genestill", "commit", "source")
-LANGUAGE_HEADS = ("language_head.", "cls.")  # tensors that a pretrained student has beside its own
+LANGUAGE_HEADS = ("language_head.", "cls.")  # tensors of the language head of a pretrained student
 FIGURE_KEYS = ["benchmark", "dataset", "task", "stratum", "variant", "threshold", "metric", "minus"]
 _KINDS = {
     "genestill-encoder": (
@@ -91,18 +91,18 @@ _PIPELINES = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says beyond what the folder knows of itself.
+    """The content of a card that is not in the student's folder.
 
     Attributes:
         title: first line.
-        summary: a paragraph for readers who have never heard of the student.
-        limits: sentences, each of which says what the student cannot do or was not measured at.
-        licence: identifier of the weights' licence, as the Hugging Face Hub spells it.
-        teacher: name, revision, and what else is known; by default what config.json says.
+        summary: a paragraph for readers who do not know the student.
+        limits: sentences, each about something that the student cannot do or that was not measured.
+        licence: licence of the weights, as an identifier of the Hugging Face Hub.
+        teacher: name, revision, and further information; by default from config.json.
         training: compute and data: hardware, hours, steps, sequences, and so on.
-        record: of the command that trained the student, see `provenance.record_command`.
-        figures: rows of `table_schemas.METRICS`, of this student only; see `summarise_figures`.
-        figures_source: where the figures were measured, in words.
+        record: record of the command that trained the student, see `provenance.record_command`.
+        figures: rows of `table_schemas.METRICS`, only of this student; see `summarise_figures`.
+        figures_source: where the figures were measured, as text.
     """
 
     title: str
@@ -119,10 +119,10 @@ class Card:
 def write_model_card(folder: str | Path, card: Card) -> None:
     """Write ``folder``/README.md with the YAML header of the Hugging Face Hub, atomically.
 
-    Works for every student whose config.json names a ``model_type`` that genestill trains.
+    Supports every ``model_type`` in config.json that genestill trains.
 
     Raises:
-        InputError: no student in the folder that opens whole; or a card without limits, title or summary, for every
+        InputError: no complete student in the folder; or a card without title, summary or limits, because every
             student has limits.
     """
     folder = Path(folder)
@@ -133,7 +133,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
     for name in ("title", "summary", "limits"):
         if not getattr(card, name):
             raise InputError(f"model card of {folder}: no {name}; a card needs it")
-    # What does not open is not released.
+    # A student that cannot be opened must not be released.
     openers = {
         "genestill-encoder": open_student,
         "genestill-corrector": Corrector.from_pretrained,
@@ -176,7 +176,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
 
 
 def parameters_of(folder: str | Path) -> int:
-    """Number of parameters in a model folder's safetensors files, a language head left out; only headers are read."""
+    """Number of parameters in the safetensors files of a model folder, without a language head; reads only headers."""
     files = sorted(Path(folder).glob("*.safetensors"))
     if not files:
         raise InputError(f"{folder}: no *.safetensors in this folder; expected a model")
@@ -194,9 +194,8 @@ def parameters_of(folder: str | Path) -> int:
 def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per figure: the columns `FIGURE_KEYS`, value, low, high, n_units, repeats (seeds and folds).
 
-    ``metrics`` has the columns of `METRICS`. An interval that the table has is kept; else several seeds or
-    folds give the mean and its 95 % t interval, and a single one gives no interval (NaN). Undefined values (null) are
-    left out.
+    ``metrics`` has the columns of `METRICS`. An interval in the table is kept; otherwise several seeds or folds give
+    the mean and its 95 % t interval, and a single one gives no interval (NaN). Undefined values (null) are left out.
 
     Raises:
         InputError: figures of more than one model.
@@ -210,7 +209,7 @@ def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
         if group["low"].notna().all():
             low, high = float(group["low"].mean()), float(group["high"].mean())
         elif len(by_repeat) > 1:
-            from scipy import stats  # half a second
+            from scipy import stats  # takes half a second
 
             half = stats.t.ppf((1 + LEVEL) / 2, len(by_repeat) - 1) * by_repeat.sem()
             low, high = by_repeat.mean() - half, by_repeat.mean() + half
@@ -243,7 +242,7 @@ def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
 
 
 def _shown(record: dict) -> dict:
-    """What a reader can use of a record without its files: no paths of inputs."""
+    """The part of a record that is useful without its files: no paths of inputs."""
     shown = {part: record[part] for part in RECORD_SHOWN if part in record}
     files = {role.split()[0] for role in record.get("inputs", {})}
     if "settings" in shown:
@@ -254,7 +253,7 @@ def _shown(record: dict) -> dict:
 
 
 def _pairs(values) -> list[tuple[str, str]]:
-    """Rows of a table, one per value: keys of nested objects are joined by dots."""
+    """Rows of a table, one per value; keys of nested objects are joined by dots."""
     if not isinstance(values, dict):
         return [("name", str(values))]
     pairs = []
@@ -279,7 +278,7 @@ def _figures_text(figures: pd.DataFrame | None, source: str) -> str:
 
 
 def _metric(row) -> str:
-    """The metric with what else it depends on: ``f1, threshold 0.8``."""
+    """The metric with its further parameters: ``f1, threshold 0.8``."""
     threshold = f"threshold {row.threshold}" if row.threshold not in ("", "own") else ""
     parts = [row.metric, f"minus {row.minus}" if row.minus else "", row.variant, threshold]
     return ", ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Students that come with genestill and are opened by name: the folders of ``resources/students/``."""
+"""Students that are part of genestill and opened by name: the folders of ``resources/students/``."""
 
 import difflib
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ STUDENTS = workflow_root() / "resources" / "students"
 
 @dataclass(frozen=True)
 class ReleasedStudent:
-    """A student of ``resources/students/``, as its model card describes it.
+    """A student of ``resources/students/``, as described in its model card.
 
     Attributes:
-        name: of its folder.
-        folder: what `transformers` opens.
+        name: name of its folder.
+        folder: the folder, for `transformers`.
         title, summary: first line and first paragraph of the card.
-        licence: of the weights, as the Hugging Face Hub spells it.
+        licence: licence of the weights, as an identifier of the Hugging Face Hub.
         kilobytes: size of the weights.
     """
 
@@ -34,7 +34,7 @@ class ReleasedStudent:
 
 
 def released_students(folder: str | Path = STUDENTS) -> dict[str, ReleasedStudent]:
-    """The students that come with genestill, by name; raises `InputError` for a folder without a model card."""
+    """The students that are part of genestill, by name; raises `InputError` for a folder without a model card."""
     found = {}
     for place in sorted(path.parent for path in Path(folder).glob("*/config.json")):
         _, header, text = read_text(place / "README.md").split("---\n", 2)
@@ -48,9 +48,9 @@ def released_students(folder: str | Path = STUDENTS) -> dict[str, ReleasedStuden
 
 
 def student_folder(model: str | Path) -> Path:
-    """The folder of a student that is given as a folder, or by the name of one that comes with genestill.
+    """The folder of a student, given as a folder or as the name of a student that is part of genestill.
 
-    Raises `InputError` if it is neither, with the nearest name.
+    Raises `InputError` if it is neither, with the most similar name.
     """
     if Path(model).is_dir():
         return Path(model)

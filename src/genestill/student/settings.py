@@ -1,3 +1,3 @@
-"""What encoders may be, apart from the code that needs torch."""
+"""Choices for encoders, in a module that does not import torch."""
 
 BACKBONES = ("delta_hybrid", "transformer", "delta")

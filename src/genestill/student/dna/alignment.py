@@ -1,7 +1,7 @@
 """Alignment of teacher and student tokens by the bases that both cover.
 
-The teacher cuts 6-mers, the student single bases or byte pairs. Both know the base offsets of every token, so the
-meeting point is a matrix of overlaps, and the two ways to compare are its two normalisations.
+The tokens of the teacher are 6-mers, those of the student single bases or byte pairs. Both have the base offsets of
+every token, which give a matrix of overlaps; its two normalisations are the two ways to compare features.
 """
 
 import torch
@@ -10,11 +10,11 @@ import torch
 def overlap(
     first_start: torch.Tensor, first_stop: torch.Tensor, second_start: torch.Tensor, second_stop: torch.Tensor
 ) -> torch.Tensor:
-    """Bases that each token of one row shares with each token of the other.
+    """Number of bases that each token of one row shares with each token of the other.
 
     Args:
         first_start, first_stop: int [batch, n]; a token covers start up to, not including, stop. Padding and special
-            tokens have start == stop and so overlap with nothing.
+            tokens have start == stop and therefore no overlap.
         second_start, second_stop: int [batch, m].
 
     Returns:
@@ -35,21 +35,21 @@ def align(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pairs of student and teacher features over the same bases.
 
-    ``pooled``: one pair a kept teacher token; the student's side is the mean of its kept tokens, weighted with the
-    shared bases. ``repeated``: one pair a kept student token; the teacher's side is the same mean taken the other way
-    (for single-base students: the 6-mer's vector, repeated at its six positions).
+    ``pooled``: one pair per kept teacher token; the student's side is the mean of its kept tokens, weighted by shared
+    bases. ``repeated``: one pair per kept student token; the teacher's side is the corresponding mean of its tokens
+    (for single-base students: the vector of the 6-mer, repeated at its six positions).
 
     Args:
-        student: float [batch, m, width], already projected to the teacher's width (or not; widths are not mixed).
+        student: float [batch, m, width], whether or not projected to the width of the teacher.
         teacher: float [batch, n, width of the teacher].
         shared: float [batch, n, m] of `overlap` (teacher tokens by student tokens).
-        student_keep: bool [batch, m], tokens that may take part.
+        student_keep: bool [batch, m], tokens that are used.
         teacher_keep: bool [batch, n].
         mode: ``pooled`` or ``repeated``.
 
     Returns:
-        (student side [batch, pairs, width], teacher side [batch, pairs, width of the teacher], which of the pairs
-        there are: bool [batch, pairs]). Where there is none, a side is zero or the token's own.
+        (student side [batch, pairs, width], teacher side [batch, pairs, width of the teacher], valid pairs: bool
+        [batch, pairs]). At other pairs, the mean is zero.
     """
     weights = shared * teacher_keep[:, :, None] * student_keep[:, None, :]
     if mode == "repeated":

@@ -1,10 +1,10 @@
-"""DeBERTa students: seqLens' published shapes over byte-pair tokens (He et al. 2021; model files of transformers)."""
+"""DeBERTa students: seqLens' published shapes over byte-pair tokens (He et al. 2021; models of transformers)."""
 
 from genestill.core.errors import InputError
 
-# hidden size, layers, heads, width of the MLP, disentangled attention. "-at" is seqLens' mark for disentangled.
-# The shapes of 23M-at-xsmall, 27M and 46M are published; those of the others follow from DeBERTa-v3's standard sizes
-# and the published parameter counts. The tiny ones are ours, for two cores.
+# hidden size, layers, heads, width of the MLP, disentangled attention ("-at" in the names of seqLens). The shapes of
+# 23M-at-xsmall, 27M and 46M are published; those of the others follow from the standard sizes of DeBERTa-v3 and the
+# published parameter counts. The tiny ones were added for runs on two cores.
 SHAPES = {
     "deberta-tiny": (64, 2, 2, 128, True),
     "deberta-1M-at": (128, 4, 4, 256, True),
@@ -24,16 +24,17 @@ def deberta_configuration(
     max_tokens: int = 512,
     attention: str | None = None,
 ):
-    """A ``DebertaV2Config``, or with rotary positions a ``RoFormerConfig`` of the same shape.
+    """A ``DebertaV2Config`` or, with rotary positions, a ``RoFormerConfig`` of the same shape.
 
-    DeBERTa has no rotary positions; the layers of RoFormer (Su et al., arXiv 2104.09864) are BERT's, as DeBERTa's are.
+    DeBERTa has no rotary positions; the layers of RoFormer (Su et al., arXiv 2104.09864) are those of BERT, like the
+    layers of DeBERTa.
 
     Args:
         architecture: a key of ``SHAPES``.
-        vocabulary_size: tokens of the tokenizer.
+        vocabulary_size: number of tokens of the tokenizer.
         pad: id of the padding token.
-        max_tokens: longest input, special tokens included.
-        attention: ``disentangled``, ``absolute`` or ``rotary``; None for the architecture's own.
+        max_tokens: longest input, including special tokens.
+        attention: ``disentangled``, ``absolute`` or ``rotary``; None for that of the architecture.
 
     Raises:
         InputError: an unknown architecture.

@@ -1,4 +1,4 @@
-"""Hybrid architecture distillation (HAD, arXiv 2505.20836): align what is visible, reconstruct what is not."""
+"""Hybrid architecture distillation (HAD, arXiv 2505.20836): align visible tokens, reconstruct masked ones."""
 
 from importlib import import_module
 
@@ -11,18 +11,19 @@ from genestill.student.dna.settings import DistillationSettings
 
 
 class Distillation(nn.Module):
-    """A student with what its loss needs while it learns, which is left behind afterwards."""
+    """A student with the modules of its loss, which are only used in training."""
 
     def __init__(self, student: nn.Module, settings: DistillationSettings, mean: torch.Tensor, scale: torch.Tensor):
         """Standardise the teacher's features with ``mean`` and ``scale``, float [D].
 
-        The mean squared error then counts every dimension alike, and 1.0 is the loss of an uninformative student.
+        All dimensions then have the same weight in the mean squared error, and 1.0 is the loss of a student without
+        information.
         """
         super().__init__()
         self.student = student
         self.weights = parse_objective(settings.objective, DNA_OBJECTIVES)
-        # The heads of all terms are made, in the order of the registry: with the same seed a control that leaves a term
-        # out starts from the same decoder.
+        # The heads of all terms are made, in the order of the registry, so that with the same seed, a control without
+        # a term starts with the same decoder.
         heads = {
             name: import_module(f"{objectives.__name__}.{name}").Loss(student.config.hidden_size, len(mean), settings)
             for name in DNA_OBJECTIVES
@@ -34,9 +35,9 @@ class Distillation(nn.Module):
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted loss and its terms, unweighted.
 
-        ``batch``: what `adapters.collate` gives, and ``teacher_features`` float [B, T, D], ``teacher_start`` and
-        ``teacher_stop`` int64 [B, T] (0, 0 at padding), ``teacher_masked`` bool [B, T], ``positions`` int64 [B, Q] with
-        the masked bases and ``bases`` int64 [B, Q] with their codes, -100 where a row has fewer or the base is unknown.
+        ``batch``: the result of `adapters.collate`, and ``teacher_features`` float [B, T, D], ``teacher_start`` and
+        ``teacher_stop`` int64 [B, T] (0, 0 at padding), ``teacher_masked`` bool [B, T], ``positions`` int64 [B, Q] of
+        the masked bases and ``bases`` int64 [B, Q] with their codes, -100 at padding and unknown bases.
         """
         hidden = self.student(batch["input_ids"], attention_mask=batch.get("attention_mask")).last_hidden_state
         teacher = (batch["teacher_features"].float() - self.teacher_mean) / self.teacher_scale

@@ -1,4 +1,4 @@
-"""The teacher's token features as batches, one shard in memory at a time."""
+"""The teacher's token features as batches, with one shard in memory at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ ROWS_FOR_SCALE = 256
 
 
 class TeacherFeatures:
-    """Shards of ``table_schemas.token_features`` and the sequences that they describe.
+    """Shards of ``table_schemas.token_features`` and their sequences.
 
     Attributes:
-        size: width D of a feature.
-        teacher: what the first shard's metadata says of its teacher.
-        rows: number of sequences that are learnt from; ``held`` are the places of the others.
+        size: size D of a feature.
+        teacher: the teacher, from the metadata of the first shard.
+        rows: number of sequences for training; ``held`` are the positions of the others.
     """
 
     def __init__(self, shards: Sequence[str | Path], sequences: dict[str, str]):
@@ -32,7 +32,7 @@ class TeacherFeatures:
         self.teacher, self.size, self.counts = self.shards.metadata, self.shards.size, self.shards.counts
         if not sum(self.counts):
             raise InputError(f"{shards[0]}: no sequence in it")
-        # (shard, row) of what is held out, and how many others there are.
+        # (shard, row) of held-out sequences, and the number of others.
         shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
         first = np.cumsum([0, *self.counts])
         held = held_out_rows(sum(self.counts))
@@ -42,9 +42,9 @@ class TeacherFeatures:
         self._table: Any = None
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of every dimension, float32 [D], over rows spread evenly over all shards.
+        """Mean and standard deviation of every dimension, float32 [D], from rows spread evenly over all shards.
 
-        Windows lie genome by genome: the first rows alone would tell of one genome.
+        Windows are sorted by genome, so that the first rows would represent only one genome.
         """
         shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
         first = np.cumsum([0, *self.counts])
@@ -57,7 +57,7 @@ class TeacherFeatures:
         return torch.from_numpy(mean).float(), torch.from_numpy(deviation.clip(floor)).float()
 
     def order(self, epoch: int, seed: int) -> list[tuple[int, int]]:
-        """(shard, row) of every sequence in the order of an epoch: shards shuffled, and the rows within each."""
+        """(shard, row) of every sequence in the order of an epoch: shards are shuffled, and rows within each shard."""
         generator, held = np.random.default_rng([seed, 1, epoch]), set(self.held)
         return [
             (int(shard), int(row))
@@ -67,22 +67,22 @@ class TeacherFeatures:
         ]
 
     def batch(self, step: int, size: int, seed: int, adapter, share: float, longest: int) -> dict[str, torch.Tensor]:
-        """The batch of a step, as `distillation.Distillation` reads it, and with its ``attention_mask``."""
+        """The batch of a step for `distillation.Distillation`, with its ``attention_mask``."""
         return self.batches(step, size, seed, adapter, share, longest)[0]
 
     def batches(
         self, step: int, size: int, seed: int, adapter, share: float, longest: int, parts: int = 1
     ) -> list[dict[str, torch.Tensor]]:
-        """The batch of a step in ``parts`` parts; the same rows and masks for the same step and seed.
+        """The batch of a step in ``parts`` parts; rows and masks depend only on step and seed.
 
         Args:
-            step: number of the optimiser step.
-            size: sequences a batch.
-            seed: of the order and of the masks.
+            step: number of the optimizer step.
+            size: sequences per batch.
+            seed: seed of the order and of the masks.
             adapter: an adapter of `encoders.adapters`.
-            share: of the groups that are masked.
-            longest: tokens of the student a row.
-            parts: into which the rows are cut.
+            share: share of the groups that are masked.
+            longest: maximum number of student tokens per row.
+            parts: number of parts into which the rows are cut.
         """
         places = [divmod(number, self.rows) for number in range(step * size, (step + 1) * size)]
         orders = {epoch: self.order(epoch, seed) for epoch in {epoch for epoch, _ in places}}
@@ -90,7 +90,7 @@ class TeacherFeatures:
         return self._batches(chosen, np.random.default_rng([seed, 2, step]), adapter, share, longest, parts)
 
     def held_out(self, size: int, seed: int, adapter, share: float, longest: int) -> Iterator[dict[str, torch.Tensor]]:
-        """The sequences that are not learnt from, in batches as `batch` gives them."""
+        """The held-out sequences, in batches such as those of `batch`."""
         generator = np.random.default_rng(seed)
         for first in range(0, len(self.held), size):
             yield from self._batches(self.held[first : first + size], generator, adapter, share, longest)
@@ -108,7 +108,7 @@ class TeacherFeatures:
             masked = mask_groups(boundaries, share, generator)
             row = adapter.encode_masked(sequence, boundaries, masked)
             rows.append(row)
-            # What lies behind the student's longest input it cannot be asked for.
+            # Bases after the student's longest input cannot be predicted.
             read = row.stop[:longest].max(initial=0)
             positions = np.flatnonzero(np.repeat(masked, np.diff(boundaries))[:read])
             teacher.append((start, stop, features, masked, positions, codes[positions]))
@@ -120,7 +120,7 @@ class TeacherFeatures:
 
     def _row(self, shard: int, row: int) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
         if self._loaded != shard:
-            self._table, self._loaded = None, None  # two shards are never held
+            self._table, self._loaded = None, None  # at most one shard in memory
             self._table, self._loaded = self.shards.read(shard), shard
         name = self._table["id"][row].as_py()
         if name not in self.sequences:

@@ -1,4 +1,4 @@
-"""Fine-tuning a student on a task: whole, by low-rank adapters, or its head alone."""
+"""Fine-tuning a student on a task: all parameters, low-rank adapters, or only the head."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ from genestill.student.dna.settings import FineTuning
 from genestill.student.encoders.adapters import Tokens, collate_windows, longest_input, without_full_mask
 from genestill.student.encoders.heads import with_classifier
 
-# Which linear maps get adapters: those of attention and MLP, of our encoders and of the models of transformers.
+# Linear maps with adapters: those of attention and MLP, in our encoders and in the models of transformers.
 LORA_TARGETS = (
     r".*(query_key_value|output_gate|gate_up|down|mixer\.output"
     r"|query_proj|key_proj|value_proj|dense|\.(query|key|value)|[qkvo]_proj|(gate|up|down)_proj)"
@@ -35,7 +35,7 @@ ATTENTION_TARGETS = r".*(query_key_value|query_proj|value_proj|\.(query|value)|[
 
 
 def build_classifier(student: PreTrainedModel, classes: list[str], settings: FineTuning) -> PreTrainedModel:
-    """A classifier whose parameters learn as ``settings.method`` says; ``student`` itself is not changed."""
+    """A classifier with the trainable parameters of ``settings.method``; ``student`` is not changed."""
     model = with_classifier(copy.deepcopy(student), classes, settings.pooling)
     if settings.method.startswith("lora"):
         from peft import LoraConfig, inject_adapter_in_model
@@ -49,7 +49,7 @@ def build_classifier(student: PreTrainedModel, classes: list[str], settings: Fin
 
 
 def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
-    """``model`` with low-rank adapters added to the weights that they adapt; the same model where there are none."""
+    """``model`` with low-rank adapters merged into the weights; the same model if there are none."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, module in list(model.named_modules()):
@@ -61,7 +61,7 @@ def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def trainable_share(model: nn.Module) -> float:
-    """Share of the parameters that learn."""
+    """Share of the parameters that are trainable."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(number for number, learns in counts if learns) / sum(number for number, _ in counts)
 
@@ -74,18 +74,18 @@ def fine_tune(
     device: torch.device,
     checkpoint: Callable[[float, int], Checkpoint | None] = lambda rate, epochs: None,
 ) -> dict:
-    """Fine-tune and predict the test rows; sequences that are longer than the student reads are read in windows.
+    """Fine-tune and predict the test rows; sequences longer than the student's maximum are read in windows.
 
-    ``checkpoint`` gives the checkpoint of the training at a learning rate for so many epochs. That of a learning rate
-    that was tried holds its end, so that a run that goes on does not try it again.
+    ``checkpoint`` returns the checkpoint for a learning rate and a number of epochs. The checkpoint of a learning rate
+    that was tried contains its final state, so that a resumed run does not try it again.
 
     Returns:
         ``model`` (the classifier on the CPU, adapters merged), ``probabilities`` float32 [test rows, classes],
         ``validation`` (of the kept epoch, by ``settings.metric``), ``learning_rate``, ``searched`` (validation by
-        learning rate), ``trainable`` (share of the parameters that learn), ``epoch`` (number of the kept one, from 1).
+        learning rate), ``trainable`` (share of trainable parameters), ``epoch`` (number of the kept one, from 1).
 
     Raises:
-        CheckFailed: the loss is not a number at every learning rate.
+        CheckFailed: the loss is not finite at any learning rate.
     """
     longest = longest_input(student.config)
     tokens = [adapter.windows(sequence, longest) for sequence in task.sequences]
@@ -200,5 +200,5 @@ def _logits(model: PreTrainedModel, adapter, tokens: list, rows: np.ndarray, bat
 
 
 def count_tokens(windows: list[Tokens]) -> int:
-    """Tokens of a sequence that is read in windows."""
+    """Number of tokens of a sequence that is read in windows."""
     return sum(len(window.ids) for window in windows)

@@ -1,4 +1,4 @@
-"""Windows that a student does not learn from, on which its loss is read at ten places of the training."""
+"""Held-out windows, on which the loss is measured ten times during the training."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,7 +12,7 @@ EVERY, FEWEST, MOST, READINGS = 50, 200, 256, 10
 
 
 def held_out_rows(windows: int) -> np.ndarray:
-    """Every fiftieth of the windows, 256 at most; none of fewer than 200. int64, ascending."""
+    """Every fiftieth of the windows, at most 256; none if there are fewer than 200. int64, ascending."""
     if windows < FEWEST:
         return np.empty(0, dtype=np.int64)
     rows = np.arange(EVERY - 1, windows, EVERY)
@@ -22,9 +22,10 @@ def held_out_rows(windows: int) -> np.ndarray:
 def read_held_out(
     model: nn.Module, compute_loss: Callable, batches: Callable[[], Iterable[Batch]], steps: int, device: torch.device
 ) -> Callable[[int], dict[str, float]]:
-    """What `train` calls after each step: ``held_out_loss``, the mean loss of ``batches()``, at the first and ten more.
+    """A function for `train` to call after each step: ``held_out_loss``, the mean loss of ``batches()``.
 
-    The batches are drawn once; without any there is nothing to read.
+    It is measured at the first step and ten more times. The batches are drawn once; without batches, the function
+    returns nothing.
     """
     places = {max(1, round(steps * place / READINGS)) for place in range(READINGS + 1)}
     kept: list[Batch] = []

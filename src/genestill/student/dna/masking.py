@@ -1,7 +1,7 @@
-"""Grouped masking in two stages: the teacher's 6-mer groups are masked, and the mask is carried to the student's bases.
+"""Masking of groups in two stages: 6-mer groups of the teacher are masked, and the mask is applied to student tokens.
 
-A group is one token of the Nucleotide Transformer's tokeniser. Masking whole groups is what keeps the two models'
-views equal: a student that saw five bases of a group which its teacher must fill in would be given the answer.
+A group is one token of the Nucleotide Transformer's tokenizer. Whole groups are masked so that both models have the
+same visible bases: with five visible bases of a masked group, the student would have more information than the teacher.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ GROUP_SIZE = 6
 
 
 def cut_groups(codes: np.ndarray) -> np.ndarray:
-    """The groups of a sequence, int32 [groups + 1]: `kmers.cut_kmers` of ``GROUP_SIZE`` bases."""
+    """The groups of a sequence, int32 [groups + 1]: `kmers.cut_kmers` with ``GROUP_SIZE`` bases."""
     return cut_kmers(codes, GROUP_SIZE)
 
 
@@ -26,7 +26,7 @@ def check_groups(boundaries: np.ndarray, start: np.ndarray, stop: np.ndarray, na
         name: id of the sequence, for the message.
 
     Raises:
-        InputError: the teacher cut the sequence elsewhere, so a mask of groups would leak or misalign.
+        InputError: the teacher's tokens have other bounds, so that masks would not match.
     """
     if len(start) != len(boundaries) - 1 or (start != boundaries[:-1]).any() or (stop != boundaries[1:]).any():
         raise InputError(
@@ -41,8 +41,8 @@ def mask_groups(boundaries: np.ndarray, share: float, generator: np.random.Gener
 
     Args:
         boundaries: int32 [groups + 1].
-        share: between 0 (no group at all) and 1.
-        generator: source of randomness; the choice depends on it and on the number of groups, never on the bases.
+        share: between 0 (no group) and 1.
+        generator: random number generator; the choice depends on it and on the number of groups, not on the bases.
 
     Returns:
         bool [groups], True where masked.

@@ -1,4 +1,4 @@
-"""From files to files: a pretrained or distilled student, or predictions of a fine-tuned one."""
+"""Training of students from files: pretraining, distillation, and fine-tuning with predictions."""
 
 import dataclasses
 import json
@@ -52,13 +52,13 @@ def pretrain_student(
 ) -> dict:
     """Masked language modelling over the windows of a FASTA file; ``training.steps`` 0 saves the student untrained.
 
-    Windows are of one length in bases, so little of a batch is padding: nothing for single bases, 3 to 14 % for byte
-    pairs. They are not packed, as those of a teacher are (`genestill.teacher.pretraining`): blocks of several windows
-    are longer, and attention grows with the square of the length.
+    Windows have the same length in bases, so little of a batch is padding: none with single bases, 3 to 14 % with byte
+    pairs. They are not packed as in the pretraining of teachers (`genestill.teacher.pretraining`), because blocks of
+    several windows are longer, and the cost of attention grows with the square of the length.
 
-    With ``both_strands`` half of the windows, drawn at each step, are reverse-complemented. With ``start.initial``
-    this is continual pretraining (the language head saved beside the student goes on too).
-    ``compiled``: see `compile_on_gpu`. Returns the loss over the last ten steps.
+    With ``both_strands`` half of the windows, drawn in each step, are reverse-complemented. With ``start.initial``, it
+    is continual pretraining (the language head saved with the student is trained further too). ``compiled``: see
+    `compile_on_gpu`. Returns the loss over the last ten steps.
     """
     seed_everything(training.seed)
     student, adapter = start.open()
@@ -138,7 +138,7 @@ def distil_student(
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
     inputs |= start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs, features.teacher)
-    # One worker at most: each would hold a shard of features of its own.
+    # At most one worker, because each worker has a shard of features in memory.
     workers = 1 if where.type == "cuda" else 0
     reading = read_held_out(model, model, draw_held_out, training.steps, where)
     curve = _train(model, draw, model, training, checkpoint, features.rows, history, reading, workers)
@@ -163,12 +163,12 @@ def fine_tune_on_table(
     split_by: str = "random",
     rows: int | None = None,
 ) -> dict:
-    """Fine-tune the student, or the teacher, of ``folder`` on a task table and write its predictions of the test rows.
+    """Fine-tune the student, or the teacher, in ``folder`` on a task table and write its predictions of the test rows.
 
-    ``kind`` is what the model stands for in the tables: one of `kinds.KINDS`. ``output_model`` is a folder for the
-    classifier itself; either output may be left out. ``split_by``, ``rows``: see `read_task`. Progress is kept in
-    ``<output>.<rate>x<epochs>.checkpoint``, one file for each learning rate that is tried and one for the rate that is
-    taken, and removed at the end. Returns what was chosen on the validation rows: see `fine_tune`.
+    ``kind`` is the kind of the model in tables: one of `kinds.KINDS`. ``output_model`` is a folder for the classifier;
+    either output may be None. ``split_by``, ``rows``: see `read_task`. The state is stored in
+    ``<output>.<rate>x<epochs>.checkpoint``, one file for each learning rate that is tried and one for the selected
+    rate, and removed at the end. Returns the values selected with the validation rows: see `fine_tune`.
     """
     seed_everything(settings.seed)
     student, adapter = open_student(folder)
@@ -220,7 +220,7 @@ def _write_predictions(output, data, probabilities, task, model, kind, settings,
 def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict, teacher=None) -> Checkpoint:
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    # A file counts by what it says, a published name by itself.
+    # A file is identified by its content, a published model by its name.
     named = {key: value for key, value in settings.items() if key not in inputs}
     path = output.parent / f"{output.name}.checkpoint"
     return Checkpoint(path, named | dataclasses.asdict(training), inputs, teacher)
@@ -238,7 +238,7 @@ def _train(model, draw, compute_loss, training, checkpoint, windows, history, re
     )
     schedule = Schedule(training.steps, training.learning_rate, training.warmup)
     optimizer = AdamW(parameter_groups(model, schedule.rate, training.weight_decay))
-    # The last normalisation of an encoder; DeBERTa has none after its layers.
+    # The last normalisation of an encoder; DeBERTa has no normalisation after its layers.
     stream = getattr(model.student, "norm", None)
     curve = train(
         model, optimizer, draw, compute_loss, training.steps, checkpoint=checkpoint, residual_stream=stream,

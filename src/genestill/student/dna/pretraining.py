@@ -1,4 +1,4 @@
-"""Masked language modelling: the seqLens recipe, and the control without a teacher in the had recipe."""
+"""Masked language modelling: the method of seqLens, and the control without a teacher in the recipe had."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class MaskedLanguageModel(nn.Module):
 
     @property
     def student(self) -> PreTrainedModel:
-        """The student alone."""
+        """The student without the head."""
         return self.model.base_model
 
     def forward(
@@ -35,9 +35,9 @@ class MaskedLanguageModel(nn.Module):
         targets: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Mean loss in nats; what is asked are the tokens ``targets`` int64 [asked] at ``places`` int64 [asked].
+        """Mean loss in nats of the tokens ``targets``, int64 [asked], at ``places``, int64 [asked].
 
-        Places are counted in the flattened ``input_ids``, int64 [B, L].
+        Places are indices into the flattened ``input_ids``, int64 [B, L].
         """
         hidden = self.student(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         head = self.model.language_head if isinstance(self.model, EncoderForMaskedLM) else self.model.cls
@@ -45,10 +45,10 @@ class MaskedLanguageModel(nn.Module):
 
 
 def asked_batch(tensors: dict[str, torch.Tensor]) -> Batch:
-    """What `MaskedLanguageModel` reads, from ``input_ids``, ``attention_mask`` and ``targets``, int64 [B, L].
+    """Make the input of `MaskedLanguageModel` from ``input_ids``, ``attention_mask`` and ``targets``, int64 [B, L].
 
-    ``targets`` are -100 where nothing is asked. Where something is asked is told here, on the CPU: a GPU would have to
-    be waited for.
+    ``targets`` are -100 at tokens that are not predicted. The positions of the others are determined here, on the CPU,
+    because a GPU would have to be synchronised.
     """
     targets = tensors["targets"].flatten()
     places = torch.nonzero(targets != IGNORED).flatten()
@@ -59,19 +59,20 @@ def asked_batch(tensors: dict[str, torch.Tensor]) -> Batch:
 def masked_batch(
     sequences: Sequence[str], adapter, masking: str, share: float, longest: int, generator: np.random.Generator
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Corrupted tokens and what is asked of them.
+    """Masked tokens and the targets of the prediction.
 
     Args:
         sequences: bases of one batch.
         adapter: an adapter of `encoders.adapters`.
-        masking: ``tokens`` (each token on its own, 80/10/10; seqLens) or ``groups`` (the teacher's 6-mer groups, all
-            of them by mask tokens; had's control. Single-base students only ask for whole groups).
-        share: of tokens or groups.
-        longest: tokens per row.
-        generator: source of randomness.
+        masking: ``tokens`` (each token independently, 80/10/10, as in seqLens) or ``groups`` (the teacher's 6-mer
+            groups, always with mask tokens; the control of had). With single-base students, only whole groups are
+            predicted.
+        share: share of tokens or groups.
+        longest: maximum number of tokens per row.
+        generator: random number generator.
 
     Returns:
-        (batch of `adapters.collate`, targets int64 [B, L] with -100 where nothing is asked).
+        (batch of `adapters.collate`, targets int64 [B, L] with -100 at tokens that are not predicted).
     """
     batch = collate([adapter.encode(sequence) for sequence in sequences], adapter.pad, longest)
     whole = batch["input_ids"].numpy()

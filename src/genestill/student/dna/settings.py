@@ -1,4 +1,4 @@
-"""The settings of the commands ``genestill student`` that train on DNA, apart from the code that needs torch."""
+"""The settings of the commands ``genestill student`` for DNA, in a module that does not import torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ ATTENTIONS = ("disentangled", "absolute", "rotary")
 
 @dataclass(frozen=True)
 class TokenizerSettings(Settings):
-    """What the byte-pair tokenizer is."""
+    """Settings of the byte-pair tokenizer."""
 
     vocabulary: int = setting(
         4096,
@@ -34,7 +34,7 @@ class TokenizerSettings(Settings):
 
 @dataclass(frozen=True)
 class Start(Settings):
-    """Where a student comes from: an architecture, or the folder (or published name) of one to go on from."""
+    """The initial student: an architecture, or the folder (or published name) of a student to continue from."""
 
     architecture: str | None = setting(
         None,
@@ -64,7 +64,7 @@ class Start(Settings):
     max_tokens: int = setting(1024, "Longest input.", unit="tokens of the student", minimum=16)
 
     def open(self):
-        """(model, adapter)."""
+        """Open or build it: (model, adapter)."""
         from genestill.student.dna.students import build_student, open_student
 
         if (self.architecture is None) == (self.initial is None):
@@ -90,17 +90,17 @@ class Start(Settings):
         )
 
     def inputs(self) -> dict[str, str]:
-        """Files and folders that it is read from, by role; a published name is none."""
+        """Files and folders from which it is read, by role; empty for a published name."""
         given = {"initial": self.initial, "tokenizer": self.tokenizer}
         return {role: path for role, path in given.items() if path and Path(path).exists()}
 
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
-    """How long and how fast, in pretraining and distillation.
+    """Length and learning rate of pretraining and distillation.
 
-    seqLens: learning rate 5e-4, warm-up 0.05, weight decay 0.1. With the step's number, ``seed`` fixes the batch and
-    its masks.
+    seqLens: learning rate 5e-4, warm-up 0.05, weight decay 0.1. ``seed`` and the number of a step determine its batch
+    and masks.
     """
 
     steps: int = setting(10_000, "Optimiser steps; 0 does not train the student.", minimum=0)
@@ -113,7 +113,7 @@ class TrainingSettings(Settings):
 
 @dataclass(frozen=True)
 class Masking(Settings):
-    """What of a window a student reads: which tokens are masked, and on which strand."""
+    """The input of a student for a window: masked tokens and strand."""
 
     mask_fraction: float = setting(0.15, "Share of tokens or groups that are masked.", exclusive_minimum=0, maximum=1)
     masking: str = setting(
@@ -130,9 +130,9 @@ class Masking(Settings):
 
 @dataclass(frozen=True)
 class DistillationSettings(Settings):
-    """The loss of the distillation, and what the paper leaves open.
+    """The loss of the distillation, including choices that the paper does not specify.
 
-    The scope ``visible`` is HAD's, ``masked`` and ``all`` are controls.
+    The scope ``visible`` is that of HAD, ``masked`` and ``all`` are controls.
     """
 
     objective: str = setting("alignment+reconstruction", f"Of method distil. {describe_objectives(DNA_OBJECTIVES)}")
@@ -152,8 +152,8 @@ class DistillationSettings(Settings):
 class FineTuning(Settings):
     """How a student is fine-tuned.
 
-    Of the learning rates, each is tried for ``search_epochs``, and the best on validation trains; one is taken as it
-    is. The state of the best validation epoch is kept. ``lora`` has rank 8, alpha 32, dropout 0.1, as seqLens.
+    If there are several learning rates, each is tried for ``search_epochs``, and the best on validation rows is used.
+    The state of the best validation epoch is kept. ``lora`` has rank 8, alpha 32, dropout 0.1, as in seqLens.
     """
 
     method: str = setting(
@@ -191,7 +191,7 @@ class FineTuning(Settings):
 
 @dataclass(frozen=True)
 class CrossValidation(Settings):
-    """Which rows validate."""
+    """The choice of validation rows."""
 
     folds: int | None = setting(
         None,

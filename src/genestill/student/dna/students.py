@@ -1,4 +1,4 @@
-"""Students as folders: built from the name of an architecture, opened from a folder, saved as one."""
+"""Students as folders: building from an architecture, opening, and saving."""
 
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from genestill.student.encoders.heads import with_language_head
 from genestill.student.encoders.sizing import PRESETS, size_for_budget
 from genestill.student.model_card import LANGUAGE_HEADS, Card, write_model_card
 
-# Single-base encoders: the published size, and smaller and attention-only relatives of it.
+# Single-base encoders: the published size, and smaller and attention-only variants.
 ENCODERS: dict[str, dict[str, Any]] = {
     **PRESETS,
-    # Without the one layer of attention, and with nothing else: of the size of the whole, about.
+    # Without the layer of attention and otherwise unchanged: about the same size.
     "had-mixer": PRESETS["had"] | {"backbone": "delta"},
     "had-attention": PRESETS["had"] | {"backbone": "transformer"},
     "had-small": {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2},
@@ -38,7 +38,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
 }
 ARCHITECTURES = (*ENCODERS, *SHAPES)
-STUDENTS = (EncoderConfig.model_type, *OF_TRANSFORMERS)  # what config.json calls them; others are teachers
+STUDENTS = (EncoderConfig.model_type, *OF_TRANSFORMERS)  # model types in config.json; others are teachers
 
 
 def build_student(
@@ -50,26 +50,26 @@ def build_student(
     parameters: int | None = None,
     attention: str | None = None,
 ):
-    """A fresh student: (model, adapter).
+    """A new student: (model, adapter).
 
     Args:
         architecture: a key of ``ENCODERS`` (single bases) or of ``deberta.SHAPES`` (byte pairs).
-        tokenizer: folder of a tokenizer of byte pairs or k-mers; for DeBERTa only.
-        reverse_complement: average both strands; for encoders only.
-        cls: read a [CLS] before the first base; for encoders only, DeBERTa always has one.
+        tokenizer: folder of a tokenizer of byte pairs or k-mers; only for DeBERTa.
+        reverse_complement: average both strands; only for encoders.
+        cls: add a [CLS] before the first base; only for encoders, DeBERTa always has one.
         max_tokens: longest input.
-        parameters: size of an encoder, in the proportions of `size_for_budget`; None for that of the architecture.
-        attention: one of `settings.ATTENTIONS` instead of the architecture's; for DeBERTa only.
+        parameters: size of an encoder, with the proportions of `size_for_budget`; None for that of the architecture.
+        attention: one of `settings.ATTENTIONS` instead of the architecture's; only for DeBERTa.
 
     Raises:
-        InputError: an unknown architecture, or one that does not go with the tokenizer.
+        InputError: an unknown architecture, or one that cannot be used with the tokenizer.
     """
     if architecture in ENCODERS:
         if tokenizer is not None:
             raise InputError(f"{architecture} reads single bases; leave the tokenizer {tokenizer} out")
         if attention is not None:
             raise InputError(f"{architecture} has its own attention; leave {attention} out")
-        # A window as wide as the input sees what full attention sees, and pays for the padding of its blocks.
+        # With a window as wide as the input, windowed attention equals full attention, but its blocks are padded.
         narrow: dict[str, Any] = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
         others = {**narrow, "reverse_complement": reverse_complement, "max_length": max_tokens}
         if parameters is None:
@@ -93,11 +93,11 @@ def build_student(
 
 
 def open_student(folder: str | Path) -> tuple[PreTrainedModel, Any]:
-    """(model, adapter) of a student folder, or of a published name when online; nothing is executed from the folder.
+    """(model, adapter) of a student folder, or of a published model when online; no code from the folder is executed.
 
-    A teacher's folder opens too, without its language head, to be fine-tuned as students are (`TeacherAdapter`).
+    The folder of a teacher can be opened too, without its language head, for fine-tuning (`TeacherAdapter`).
 
-    Raises `InputError` as `models.open_whole` does, and for a tokenizer that does not open.
+    Raises `InputError` as `models.open_whole` does, and for a tokenizer that cannot be opened.
     """
     kind = read_json(Path(folder) / "config.json").get("model_type") if Path(folder).is_dir() else None
     if kind is not None and kind not in STUDENTS:
@@ -118,8 +118,8 @@ def _open_teacher(folder: Path) -> tuple[PreTrainedModel, TeacherAdapter]:
 def open_language_model(folder: str | Path, student: PreTrainedModel) -> PreTrainedModel:
     """``student``, which was opened from ``folder``, with the language head of the folder.
 
-    A fresh head, with a warning, if the folder has none. Raises `InputError` for a head that is not whole or of another
-    size.
+    If the folder has no head, a new head is used, with a warning. Raises `InputError` for a head that is incomplete or
+    of another size.
     """
     if _has_language_head(folder):
         return open_whole(AutoModelForMaskedLM, folder)
@@ -136,9 +136,9 @@ def _has_language_head(folder: str | Path) -> bool:
 
 
 def save_student(folder: str | Path, model: PreTrainedModel, adapter, settings: dict) -> None:
-    """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, all or nothing.
+    """Write config.json, model.safetensors, tokenizer files and a model card with ``settings``, atomically.
 
-    ``model`` is the student alone, with its language head, or with a classifier.
+    ``model`` is the student without a head, with its language head, or with a classifier.
     """
     with folder_aside(folder) as aside:
         model.save_pretrained(aside)

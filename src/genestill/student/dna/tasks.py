@@ -1,4 +1,4 @@
-"""Which rows of a task table validate while a student is fine-tuned."""
+"""The validation rows of a task table for fine-tuning a student."""
 
 import dataclasses
 from pathlib import Path
@@ -20,14 +20,14 @@ def read_task(
 ) -> TaskTable:
     """Read a task table and hold out its validation rows.
 
-    Validation rows, in this order of preference: those of ``fold`` in a column ``fold`` or in a stratified k-fold cut
-    of the training rows (``folds`` > 0; one cut whatever the ``seed``, so that the folds are parts of one whole); those
-    the table marks; ``fraction`` of the training rows, stratified, drawn by ``seed``. Test rows are never touched.
+    Validation rows, in this order of preference: those of ``fold`` in a column ``fold`` or in a stratified k-fold
+    division of the training rows (``folds`` > 0; independent of ``seed``, so that the folds are disjoint); those marked
+    in the table; ``fraction`` of the training rows, stratified, drawn with ``seed``. Test rows are never used.
     ``rows``: see `keep_training_rows`.
 
     Raises:
-        InputError: as `read_task_table`, and if no validation rows can be taken or a class is left without training
-            rows.
+        InputError: as `read_task_table`, and if there are too few rows for validation or a class is left without
+            training rows.
     """
     table = keep_training_rows(read_task_table(path, split_by), rows, seed, path)
     split = table.split.copy()
@@ -67,7 +67,7 @@ def _rows_at_random(path: str | Path, table: TaskTable, fraction: float, seed: i
 
 
 def _stratified(path: str | Path, cut):
-    """``cut()``, or a sentence where a class has too few rows to be divided."""
+    """``cut()``, or an `InputError` if a class has too few rows to be divided."""
     try:
         return cut()
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""What a student reads: single bases or byte pairs, each token with the bases it covers.
+"""The input of students: single bases or byte pairs, with the bases that each token covers.
 
-Both adapters answer the same questions (the tokens of a sequence, whole or in windows; the tokens of a sequence some of
-whose groups are masked), so that nothing that trains or uses a student has to know which kind it is.
+All adapters have the same methods (the tokens of a sequence, whole or in windows; the tokens of a sequence with masked
+groups), so that code that trains or uses a student does not depend on the kind of tokens.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Tokens:
 
     Attributes:
         ids: int64 [tokens].
-        start, stop: int32 [tokens], bases covered; equal for special tokens.
-        masked: bool [tokens], True where the bases are hidden.
+        start, stop: int32 [tokens], covered bases; equal for special tokens.
+        masked: bool [tokens], True where the bases are masked.
     """
 
     ids: np.ndarray
@@ -55,12 +55,12 @@ class SingleBaseAdapter:
         return self._tokens(encode_bases(sequence).astype(np.int64), np.zeros(len(sequence), dtype=bool))
 
     def encode_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
-        """Tokens with the mask token at each of the bases of a masked group (`masking.cut_groups`)."""
+        """Tokens with a mask token at each base of a masked group (`masking.cut_groups`)."""
         hidden = np.repeat(masked_groups, np.diff(boundaries))
         return self._tokens(np.where(hidden, MASK, encode_bases(sequence).astype(np.int64)), hidden)
 
     def windows(self, sequence: str, longest: int) -> list[Tokens]:
-        """The tokens of ``sequence`` in the fewest windows of at most ``longest`` tokens, special ones included."""
+        """``sequence`` in the smallest number of windows of at most ``longest`` tokens, special ones included."""
         ids = encode_bases(sequence).astype(np.int64)
         bounds = window_bounds(len(ids), longest - self.cls)
         return [self._tokens(ids[start:stop], np.zeros(stop - start, dtype=bool), start) for start, stop in bounds]
@@ -75,9 +75,10 @@ class SingleBaseAdapter:
 
 
 class BytePairAdapter:
-    """Tokens of a tokeniser of byte pairs (`bpe.train_bpe`, or a published one) or k-mers, between [CLS] and [SEP].
+    """Tokens of a tokenizer of byte pairs (`bpe.train_bpe`, or a published one) or k-mers, between [CLS] and [SEP].
 
-    Letters are those of its alphabet (`alphabets.find_alphabet`), as for teachers: U is T, other IUPAC letters are N.
+    Letters are those of its alphabet (`alphabets.find_alphabet`), as for teachers: U is read as T, other IUPAC letters
+    as N.
     """
 
     kind = "byte pairs"
@@ -103,10 +104,10 @@ class BytePairAdapter:
         return self._join([self._run(sequence, 0)])
 
     def encode_masked(self, sequence: str, boundaries: np.ndarray, masked_groups: np.ndarray) -> Tokens:
-        """One mask token a masked group; each visible run between two masks is cut on its own.
+        """One mask token per masked group; each visible stretch between two masks is tokenized separately.
 
-        Cutting the whole sequence and masking what overlaps would leak: where a visible token ends depends on the
-        bases that follow it.
+        Masking tokens of the whole sequence would reveal masked bases: the end of a visible token depends on the bases
+        after it.
         """
         parts, position = [], 0
         for group in np.flatnonzero(masked_groups):
@@ -118,7 +119,7 @@ class BytePairAdapter:
         return self._join(parts)
 
     def windows(self, sequence: str, longest: int) -> list[Tokens]:
-        """The tokens of ``sequence`` in the fewest windows of at most ``longest`` tokens, special ones included."""
+        """``sequence`` in the smallest number of windows of at most ``longest`` tokens, special ones included."""
         whole = self._run(sequence, 0)
         parts = [slice(*bounds) for bounds in window_bounds(len(whole.ids), longest - 2)]
         return [
@@ -143,9 +144,9 @@ class BytePairAdapter:
 
 
 class TeacherAdapter:
-    """Tokens of a teacher's tokenizer (`core.tokenization`) between the special tokens that it expects.
+    """Tokens of a teacher's tokenizer (`core.tokenization`) with its special tokens.
 
-    For fine-tuning a teacher beside its students: it reads sequences, and hides none.
+    For fine-tuning a teacher as a comparison to students; it has no masking.
     """
 
     kind = "the tokens of a teacher"
@@ -154,7 +155,7 @@ class TeacherAdapter:
         self.tokenizer, self.pad = tokenizer, tokenizer.pad
 
     def windows(self, sequence: str, longest: int) -> list[Tokens]:
-        """The tokens of ``sequence`` in the fewest windows of at most ``longest`` tokens, special ones included."""
+        """``sequence`` in the smallest number of windows of at most ``longest`` tokens, special ones included."""
         (whole,) = self.tokenizer.encode([sequence])
         bounds = window_bounds(len(whole), longest - self.tokenizer.specials)
         return [self._between_specials(whole.ids[part], whole.start[part], whole.stop[part])
@@ -179,11 +180,11 @@ def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:
 
 
 def longest_input(config) -> int:
-    """Tokens that a student reads at once, special ones included; longer sequences are read in windows."""
-    # Other configurations have a max_length too: that of texts that a model writes.
+    """Maximum number of tokens of an input, including special ones; longer sequences are read in windows."""
+    # Other configurations also have a max_length, which is the length of generated text.
     if config.model_type == "genestill-encoder":
         return config.max_length
-    # ESM numbers positions from the padding id + 1.
+    # In ESM, positions start at the padding id + 1.
     return config.max_position_embeddings - (2 if config.model_type == "esm" else 0)
 
 
@@ -191,8 +192,8 @@ def collate_windows(rows: list[list[Tokens]], pad: int) -> dict[str, torch.Tenso
     """The windows of several sequences, padded on the right.
 
     Returns:
-        ``input_ids`` and ``attention_mask`` int64 [W, L], as `collate`; ``windows`` int64 [W, 2], the number of each
-        window's sequence and the bases that the window covers.
+        ``input_ids`` and ``attention_mask`` int64 [W, L], as in `collate`; ``windows`` int64 [W, 2], the number of the
+        sequence of each window and the number of bases that the window covers.
     """
     batch = collate([window for windows in rows for window in windows], pad)
     places = [
@@ -203,16 +204,16 @@ def collate_windows(rows: list[list[Tokens]], pad: int) -> dict[str, torch.Tenso
 
 
 def without_full_mask(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """``batch`` without its ``attention_mask`` where nothing is padded: models are faster without one.
+    """``batch`` without its ``attention_mask`` if there is no padding: models are faster without a mask.
 
-    To be asked where the batch is made: on a GPU the question would make everybody wait.
+    To be called where the batch is made, because on a GPU this check would require a synchronisation.
     """
     full = bool(batch["attention_mask"].all())
     return {name: values for name, values in batch.items() if not (full and name == "attention_mask")}
 
 
 def open_adapter(folder: str | Path):
-    """The adapter that belongs to a student or tokenizer folder (or published name)."""
+    """The adapter for a student or tokenizer folder (or a published name)."""
     from transformers import AutoTokenizer
 
     try:

@@ -1,4 +1,4 @@
-"""From a FASTA file to a table of classes, by a student that was fine-tuned, in memory that does not grow."""
+"""Classification of the sequences of a FASTA file by a fine-tuned student, in constant memory."""
 
 import csv
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from genestill.student.encoders.streaming import embed_stream, survey
 
 
 def open_classifier(folder: str | Path) -> PreTrainedModel:
-    """The classifier in a folder, for inference; raises `InputError` if there is none that opens whole."""
+    """Open the classifier in a folder for inference; raises `InputError` without a complete classifier."""
     config = read_json(Path(folder) / "config.json")
     if not is_classifier(config):
         raise InputError(
@@ -29,7 +29,7 @@ def open_classifier(folder: str | Path) -> PreTrainedModel:
 
 
 def is_classifier(config: dict) -> bool:
-    """Whether a config.json is that of a classifier of ours."""
+    """Whether a config.json belongs to a classifier of genestill."""
     return str((config.get("architectures") or [""])[0]) in (
         "EncoderForSequenceClassification",
         "DebertaForSequenceClassification",
@@ -38,14 +38,14 @@ def is_classifier(config: dict) -> bool:
 
 
 class Classifier:
-    """A fine-tuned student, opened from its folder, that classifies lists of sequences.
+    """A fine-tuned student, opened from its folder, for classifying lists of sequences.
 
     Args:
         folder: written by ``genestill student finetune``.
-        device, batch_tokens, threads: see `Embedder`, which cuts longer sequences into windows.
+        device, batch_tokens, threads, dtype: see `Embedder`, which cuts longer sequences into windows.
 
     Attributes:
-        classes: their names.
+        classes: names of the classes.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Classifier:
     ):
         model = open_classifier(folder)
         self.embedder = Embedder(folder, device, None, batch_tokens, threads, model.base_model, dtype)
-        self.head = model.head.cpu()  # a thousand numbers per sequence are too few for a GPU
+        self.head = model.head.cpu()  # too few numbers per sequence for a GPU
         self.classes = [model.config.id2label[code] for code in range(model.config.num_labels)]
 
     def probabilities(self, records: list[Record]) -> np.ndarray:
-        """float32 [n, classes]."""
+        """Probabilities of the classes: float32 [n, classes]."""
         return self.of_vectors(self.embedder.embed(records))
 
     @torch.inference_mode()
@@ -80,12 +80,12 @@ def classify_fasta(
     threads: int = 0,
     dtype: str = "auto",
 ) -> None:
-    """Write a TSV with one row per sequence of ``fasta``, in its order, atomically.
+    """Write a TSV with one row per sequence of ``fasta``, in order, atomically.
 
     Columns: id, label (the most probable class), probability (of that class), and ``probability of CLASS`` for each.
 
     Raises:
-        InputError: a bad file, or a folder without a classifier that opens whole.
+        InputError: an invalid file, or a folder without a complete classifier.
     """
     classifier = Classifier(folder, device, batch_tokens, threads, dtype)
     count = survey(fasta)

@@ -1,4 +1,4 @@
-"""What a released encoder student remembers of itself: ``config.json``."""
+"""The configuration of a released encoder student: ``config.json``."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import PretrainedConfig
@@ -18,26 +18,25 @@ class EncoderConfig(PretrainedConfig):
         backbone: ``delta_hybrid`` (bidirectional gated delta net layers, the last layer with self-attention),
             ``transformer`` (self-attention in every layer) or ``delta`` (no self-attention).
         vocab_size: number of tokens; the first five are A, C, G, T, N (see ``tokenization``).
-        hidden_size: width H of the residual stream and of the token representations.
-        num_hidden_layers: layers in all; each is a mixer (delta rule or attention) and a gated MLP.
+        hidden_size: size H of the residual stream and of the token representations.
+        num_hidden_layers: total number of layers; each has a mixer (delta rule or attention) and a gated MLP.
         num_attention_heads: heads of attention and of the delta rule; H / heads is even.
-        mlp_ratio: width of the gated MLP over H.
-        tracks: number T of 0/1 input tracks a base (for mRNA 2: first base of each codon, splice junction).
+        mlp_ratio: width of the gated MLP divided by H.
+        tracks: number T of 0/1 input tracks per base (for mRNA 2: first base of each codon, splice junction).
         reverse_complement: average the representations of the sequence and of its reverse complement, position by
             position. Token representations are then equivariant and pooled ones invariant under reverse complement,
             at twice the cost. Off for stranded input such as transcripts.
-        pooling: what `EncoderModel.embed` does by default (see `core.pooling`).
-        max_length: longest input in tokens that the student was trained for; longer input is cut into windows.
-        attention_window: a position attends to this many neighbours to each side; 0 is full attention, whose cost
-            grows with the square of the length. None takes the backbone's default: 256 for ``delta_hybrid``, whose
-            delta layers carry what is further away, and 0 for ``transformer``.
+        pooling: default pooling of `EncoderModel.embed` (see `core.pooling`).
+        max_length: longest input in tokens for which the student was trained; longer input is cut into windows.
+        attention_window: a position attends to this many neighbours on each side; 0 is full attention, whose cost
+            grows with the square of the length. None is the default of the backbone: 256 for ``delta_hybrid``, whose
+            delta layers transfer information over longer distances, and 0 for ``transformer``.
         convolution_width: odd width in bases of the short convolution before the delta rule, or in the transformer of
-            the one after the token embedding: what lies within a few bases is then seen without attention.
-        expansion: width to which token representations are taken, by a linear map and SiLU, before they are pooled;
-            0 pools them as they are. A mean over tokens of few dimensions cannot count many words, one over many
-            rectified ones can.
-        lengths: whether the embedding ends with the logarithms of 1 + the bases of 5'UTR, coding sequence and 3'UTR.
-        teacher: what the student was distilled from: name, revision, parameters, and so on.
+            the convolution after the token embedding, for interactions within a few bases without attention.
+        expansion: size to which token representations are expanded, by a linear map and SiLU, before pooling; 0 for no
+            expansion. A mean over tokens can count many different words only if it has many rectified dimensions.
+        lengths: whether the logarithms of 1 + the bases of 5'UTR, coding sequence and 3'UTR are added to the embedding.
+        teacher: the teacher of the distillation: name, revision, parameters, and so on.
         provenance: free-form JSON: training data, settings, compute, versions.
     """
 
@@ -68,7 +67,7 @@ class EncoderConfig(PretrainedConfig):
     provenance: dict | None = None
 
     def __post_init__(self, **kwargs):
-        """Fill what depends on other values, and refuse what cannot be built (`InputError`)."""
+        """Fill in values that depend on others, and raise `InputError` for a configuration that cannot be built."""
         super().__post_init__(**kwargs)
         if self.backbone not in BACKBONES:
             raise InputError(f"encoder: backbone is {self.backbone!r}; expected one of {', '.join(BACKBONES)}")
@@ -85,20 +84,20 @@ class EncoderConfig(PretrainedConfig):
 
     @property
     def intermediate_size(self) -> int:
-        """Width of the gated MLP: ``mlp_ratio`` x hidden size, to a multiple of 8."""
+        """Width of the gated MLP: ``mlp_ratio`` x hidden size, rounded to a multiple of 8."""
         return max(8, round(self.mlp_ratio * self.hidden_size / 8) * 8)
 
     @property
     def embedding_size(self) -> int:
-        """Width of the embedding: H or the expansion, three times that by some poolings, and three lengths."""
+        """Size of the embedding: H or the expansion, three times that for some poolings, and three lengths."""
         return pooled_size(self.expansion or self.hidden_size, self.pooling) + self.lengths * len(REGIONS)
 
     @property
     def reads_regions(self) -> bool:
-        """Whether the embedding depends on where the coding sequence lies."""
+        """Whether the embedding depends on the position of the coding sequence."""
         return self.pooling == "regions" or self.lengths
 
 
 def attention_layers(config: EncoderConfig) -> int:
-    """How many of the layers, which are the last, mix by self-attention."""
+    """Number of layers with self-attention; these are the last layers."""
     return {"delta_hybrid": 1, "transformer": config.num_hidden_layers, "delta": 0}[config.backbone]

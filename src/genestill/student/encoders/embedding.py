@@ -20,14 +20,14 @@ from genestill.core.windows import CombinedWindows, batch_by_length
 from genestill.student.encoders.adapters import Tokens, collate, longest_input, open_adapter
 from genestill.student.encoders.model import EncoderModel
 
-# Kinds of students whose model is that of transformers.
+# Model types of students that are implemented in transformers.
 OF_TRANSFORMERS = ("deberta-v2", "genestill-deberta-classifier", "roformer", "genestill-roformer-classifier")
-BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU small batches stay in its cache
+BATCH_TOKENS = {"cpu": 4_096, "cuda": 262_144}  # on a CPU, small batches fit into the cache
 
 
 @dataclass(frozen=True)
 class Record:
-    """A sequence on its way; tracks: float32 [bases, T], codons first, or None for zeros."""
+    """A sequence with its tracks: float32 [bases, T], codons first, or None for zeros."""
 
     name: str
     sequence: str
@@ -38,7 +38,7 @@ class Record:
 class Prepared:
     """Records cut into windows: the row of the record of each window, int64 [windows], and batches of windows.
 
-    regions: of every base of each record, where a pooling reads them.
+    regions: of every base of each record, if the pooling needs them.
     """
 
     records: list[Record]
@@ -49,15 +49,15 @@ class Prepared:
 
 
 class Embedder:
-    """A student, opened from its folder, that embeds lists of sequences.
+    """A student, opened from its folder, for embedding lists of sequences.
 
     Args:
         folder: a student (configuration, safetensors, tokenizer): an encoder, or DeBERTa over byte pairs.
         device: see `choose_device`.
-        pooling: instead of the student's own, which is the mean for DeBERTa.
+        pooling: pooling instead of the student's default, which is the mean for DeBERTa.
         batch_tokens: tokens per batch, with padding; by default 4,096 on a CPU and 262,144 on CUDA.
-        threads: batches computed at once on a CPU, each by one thread; 0 for as many as torch would take.
-        model: the opened student, where it is open already.
+        threads: batches computed in parallel on a CPU, with one thread each; 0 for the number of torch's threads.
+        model: the student, if it is already open.
         dtype: ``float32``, or ``bfloat16`` for products in half precision (autocast); ``auto`` is bfloat16 on CUDA.
 
     Raises:
@@ -96,19 +96,19 @@ class Embedder:
         self.workers = 1 if self.device.type == "cuda" else threads or torch.get_num_threads()
 
     def embed(self, records: list[Record]) -> np.ndarray:
-        """Embeddings float32 [n, size] of ``records``.
+        """Embeddings, float32 [n, size], of ``records``.
 
-        Longer sequences than the student reads are cut into the fewest windows of about equal length; their
-        vectors are averaged by length (``max`` takes the maximum).
+        Sequences longer than the student's maximum are cut into the smallest number of windows of about equal length;
+        their vectors are averaged by length (with ``max``, the maximum is used).
         """
         return self.embed_and_count(records)[0]
 
     def embed_and_count(self, records: list[Record]) -> tuple[np.ndarray, np.ndarray]:
-        """`embed`, and the tokens of each record, special ones left out: int32 [n]."""
+        """`embed`, and the number of tokens of each record without special tokens: int32 [n]."""
         return self.start(self.prepare(records))()
 
     def prepare(self, records: list[Record]) -> Prepared:
-        """Cut records into windows, and order these as batches."""
+        """Cut records into windows, and sort these into batches."""
         windows: list[Tokens] = []
         of_windows: list[int] = []
         for row, record in enumerate(records):
@@ -121,7 +121,7 @@ class Embedder:
         return Prepared(records, windows, rows, batches, regions)
 
     def start(self, prepared: Prepared) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """Start `embed_and_count`; what is returned waits for what a GPU still computes, and gives the result."""
+        """Start `embed_and_count`; the returned function waits for the computation on a GPU and returns the result."""
         windows, rows, records, regions = prepared.windows, prepared.rows, prepared.records, prepared.regions
 
         def compute(batch: np.ndarray) -> list[tuple[np.ndarray, Callable[[], np.ndarray]]]:
@@ -138,7 +138,7 @@ class Embedder:
         if self.workers == 1:
             started = [compute(batch) for batch in prepared.batches]
         else:
-            # A batch a thread keeps cores busier than one small matrix product cut over all of them.
+            # One batch per thread uses the cores better than small matrix products divided over all cores.
             with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
                 started = list(pool_of_threads.map(compute, prepared.batches))
 
@@ -165,7 +165,7 @@ class Embedder:
         self, windows: list[Tokens], tracks: list[np.ndarray | None], regions: list[np.ndarray]
     ) -> torch.Tensor:
         batch = collate(windows, self.adapter.pad)
-        padded = not batch["attention_mask"].all()  # on the CPU: asking a GPU would make it wait
+        padded = not batch["attention_mask"].all()  # on the CPU, because on a GPU this requires a synchronisation
         inputs = {name: to_device(batch[name].numpy(), self.device) for name in ("input_ids", "attention_mask")}
         mask = inputs["attention_mask"]
         if not padded:
@@ -187,20 +187,20 @@ class Embedder:
             of_tokens["regions"] = to_device(codes, self.device)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.model(**inputs).last_hidden_state
-        with torch.inference_mode():  # the mean over thousands of tokens in the precision of the weights
+        with torch.inference_mode():  # the mean over thousands of tokens is computed in the precision of the weights
             pooled = self.model.pool if isinstance(self.model, EncoderModel) else pool
             return pooled(hidden.to(self.model.dtype), mask, self.pooling, **of_tokens).float()
 
 
 def _regions(record: Record) -> np.ndarray:
-    """The region of every base of a record, int64 [bases]."""
+    """The region of every base of a record: int64 [bases]."""
     sequence = record.sequence.upper().replace("U", "T")
     cds = None if record.tracks is None else record.tracks[:, 0]
     return region_codes(len(sequence), *coding_bounds(sequence, cds))
 
 
 def _bases_of_regions(regions: np.ndarray, window: Tokens) -> np.ndarray:
-    """Bases of a window in each region, int64 [3]."""
+    """Number of bases of a window in each region: int64 [3]."""
     return np.bincount(regions[window.start[~window.special]], minlength=len(REGIONS))
 
 
@@ -213,17 +213,17 @@ def _model_type(folder: str | Path) -> str | None:
 
 
 def open_body(folder: str | Path) -> PreTrainedModel:
-    """The student in a folder without its head, an encoder or a model of transformers; raises as those that open it."""
+    """The student in a folder without its head, an encoder or a model of transformers; errors as in `open_model`."""
     return open_model(folder) if _model_type(folder) in OF_TRANSFORMERS else open_student(folder)
 
 
 def open_model(folder: str | Path) -> PreTrainedModel:
-    """Any model that transformers knows, whole; raises `InputError` as `models.open_whole` does."""
+    """Open any model of transformers completely; raises `InputError` as `models.open_whole` does."""
     return open_whole(AutoModel, folder)
 
 
 def open_student(folder: str | Path) -> EncoderModel:
-    """The encoder in a released folder, for inference; raises `InputError` if there is none that opens."""
+    """Open the encoder in a released folder for inference; raises `InputError` without a complete encoder."""
     kind = _model_type(folder)
     if kind != EncoderModel.config_class.model_type:
         raise InputError(f"{folder}: config.json has the model_type {kind!r}; expected an encoder student")

@@ -12,16 +12,16 @@ from genestill.student.encoders.kernels import Kernel
 
 
 class BidirectionalGatedDeltaNet(nn.Module):
-    """Gated delta rule run forward and backward over the sequence, and summed.
+    """Gated delta rule, run forward and backward over the sequence, and summed.
 
     A layer of Gated DeltaNet (arXiv 2412.06464): projections, short convolution and SiLU, unit-length queries and
-    keys, gates a_t and b_t from the input, output normalised and gated. Both directions share the projections (as
-    Caduceus shares those of its bidirectional Mamba, arXiv 2403.03234) and the convolution, which is centred here
-    since nothing has to be causal; each direction has gates of its own. On CUDA the convolution with its SiLU, the
-    rule, and the norm with its gate each run in a kernel of flash-linear-attention, if it works (`kernels.Kernel`).
+    keys, gates a_t and b_t from the input, output normalised and gated. Both directions share the projections (as in
+    the bidirectional Mamba of Caduceus, arXiv 2403.03234) and the convolution, which is centred here because causality
+    is not needed; each direction has separate gates. On CUDA, the convolution with its SiLU, the rule, and the norm
+    with its gate are computed by kernels of flash-linear-attention, if these work (`kernels.Kernel`).
     """
 
-    without_weight_decay = ("gates",)  # and decay_rate and time_step, as all vectors
+    without_weight_decay = ("gates",)  # decay_rate and time_step have none because they are vectors
 
     def __init__(self, hidden_size: int, heads: int, convolution_width: int, eps: float):
         super().__init__()
@@ -53,20 +53,20 @@ class BidirectionalGatedDeltaNet(nn.Module):
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], True at real tokens, padding on the right.
 
-        None where nothing is padded.
+        ``mask`` is None without padding.
         """
         batch, length, size = hidden.shape
         real = 1 if mask is None else mask.unsqueeze(-1).to(hidden.dtype)
         mixed = self.query_key_value(hidden)
         if mask is not None:
-            mixed = mixed * real  # padding looks to the convolution like the end of the sequence
+            mixed = mixed * real  # for the convolution, padding is equal to the end of the sequence
         weight = self.convolution.weight
         mixed = (CONVOLUTION.working(mixed, *weight.shape[::2]) or convolution)(mixed, weight)
         query, key, value = mixed.view(batch, length, 3, self.heads, self.width).unbind(2)
-        # Under autocast the norms are in single precision; the kernel takes all three in that of the products.
+        # Under autocast the norms are in single precision; the kernel needs all three in the precision of the products.
         query, key = ((x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)).to(value.dtype) for x in (query, key))
         decay, write = self.gates(hidden).float().chunk(2, dim=-1)
-        # Decay 1 and write strength 0 at padding: the backward pass, which reads padding first, starts as it should.
+        # Decay 1 and write strength 0 at padding, so that the backward direction, which starts there, is not affected.
         log_decay = -self.decay_rate.float().exp() * functional.softplus(decay + self.time_step.float()) * real
         beta = write.sigmoid() * real
         mixed = bidirectional_gated_delta_rule(query, key, value, log_decay, beta)
@@ -83,7 +83,7 @@ def convolution(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def gated_norm(hidden: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, eps: float = 1e-6) -> torch.Tensor:
     """The root-mean-square norm of [B, L, N, W] over its last dimension, with a weight [W], times SiLU of the gate."""
-    # Weights in the precision of the states, or there is no fused kernel for the two.
+    # Weights in the precision of the states, because otherwise there is no fused kernel.
     return functional.rms_norm(hidden, hidden.shape[-1:], weight.to(hidden.dtype), eps) * functional.silu(gate)
 
 
@@ -91,7 +91,7 @@ def _load_convolution() -> Callable[..., torch.Tensor]:
     from fla.modules.convolution import causal_conv1d
 
     def kernel(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        # A causal convolution over a sequence with zeros behind it is the centred one, so many places later.
+        # A causal convolution over a sequence padded with zeros is the centred one, shifted by this many positions.
         late = weight.shape[-1] // 2
         padded = functional.pad(hidden, (0, 0, 0, late))
         return causal_conv1d(padded, weight.squeeze(1).to(hidden.dtype), activation="silu")[0][:, late:]

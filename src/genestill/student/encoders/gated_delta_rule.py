@@ -2,14 +2,14 @@
 
     S_t = a_t S_{t-1} (I - b_t k_t k_t^T) + b_t v_t k_t^T,    o_t = S_t q_t
 
-Three ways to the same numbers: the plain recurrence, a chunked form in plain torch, and the kernels of
-flash-linear-attention for CUDA. Arguments of all three:
+Three implementations: the plain recurrence, a chunked form in plain torch, and the kernels of flash-linear-attention
+for CUDA. Arguments of all three:
 
-    query, key: [B, L, N, K], N heads of width K; the caller normalises keys to length 1 (else the rule may diverge).
+    query, key: [B, L, N, K], N heads of size K; the caller normalises keys to length 1 (else the rule may diverge).
     value: [B, L, N, V].
     log_decay: [B, L, N], natural logarithm of a_t, at most 0.
-    beta: [B, L, N], write strength b_t between 0 and 1. A position with beta 0 and log_decay 0 (padding) leaves
-        the state as it was.
+    beta: [B, L, N], write strength b_t between 0 and 1. A position with beta 0 and log_decay 0 (padding) does not
+        change the state.
 
 They return o: [B, L, N, V], of the dtype of ``value``. The chunked form computes half precision in float32.
 """
@@ -28,7 +28,7 @@ CHUNK = 32
 
 
 def recurrent_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
-    """The recurrence as it is written, one position after the other: the reference for tests, best in float64."""
+    """The recurrence as written above, one position after the other: the reference for tests, best in float64."""
     batch, length, heads, width = key.shape
     state = query.new_zeros(batch, heads, value.shape[-1], width)
     outputs = []
@@ -42,7 +42,7 @@ def recurrent_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tens
 
 
 def chunked_gated_delta_rule(query, key, value, log_decay, beta, chunk: int = CHUNK) -> torch.Tensor:
-    """The chunked form: matrix products within chunks, one small product a chunk from state to state.
+    """The chunked form: matrix products within chunks, and one small product per chunk from state to state.
 
     Time and memory grow linearly with L.
     """
@@ -57,11 +57,11 @@ def chunked_gated_delta_rule(query, key, value, log_decay, beta, chunk: int = CH
 def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.Tensor:
     """The gated delta rule forward, plus the same backward from the end: o_t = S_t q_t + R_t q_t.
 
-    The fastest way here: flash-linear-attention on CUDA if it is installed and works, else chunks.
+    The fastest available implementation: flash-linear-attention on CUDA if it is installed and works, else chunks.
 
     Args:
         query, key, value: as above, the same for both directions.
-        log_decay, beta: [B, L, 2 N], the gates of the forward direction before those of the backward one.
+        log_decay, beta: [B, L, 2 N], the gates of the forward direction before those of the backward direction.
     """
     kernel = KERNEL.working(query, query.shape[-1])
     if kernel is not None:
@@ -74,7 +74,7 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
     with _autocast_off(query.device):
         query, key, value, log_decay, beta = _in_full_precision(query, key, value, log_decay, beta)
         query, key, value = (_fold(x, chunk) for x in (query, key, value))
-        reading, similarity = query @ key.mT, key @ key.mT  # both directions need them: below and above the diagonal
+        reading, similarity = query @ key.mT, key @ key.mT  # for both directions: below and above the diagonal
         output = None
         for direction, gates in enumerate(zip(log_decay.chunk(2, -1), beta.chunk(2, -1), strict=True)):
             decays, betas = (_fold(x, chunk) for x in gates)
@@ -84,7 +84,7 @@ def bidirectional_gated_delta_rule(query, key, value, log_decay, beta) -> torch.
 
 
 def _autocast_off(device: torch.device):
-    """Products of the rule in the precision of their arguments: a state in bfloat16 would forget what decays slowly."""
+    """Compute products in the precision of their arguments: in bfloat16, states with slow decay would be lost."""
     inside = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
     if torch.compiler.is_exporting() or not inside:
         return contextlib.nullcontext()
@@ -92,7 +92,7 @@ def _autocast_off(device: torch.device):
 
 
 def _chunk_of(length: int) -> int:
-    """`CHUNK`, or for short sequences less, so that hardly any of the last chunk is padding; a multiple of 4."""
+    """`CHUNK`, or less for short sequences, so that the last chunk has little padding; a multiple of 4."""
     if torch.compiler.is_exporting():
         return CHUNK
     chunks = -(-length // CHUNK)
@@ -100,15 +100,15 @@ def _chunk_of(length: int) -> int:
 
 
 def _in_full_precision(*arguments: torch.Tensor) -> list[torch.Tensor]:
-    """All of one dtype, float32 at least: there is no triangular solver in half precision, and the gates need more."""
+    """All in the same dtype, at least float32: there is no triangular solver in half precision, and gates need more."""
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in arguments), torch.float32)
     return [x.to(dtype) for x in arguments]
 
 
 def _fold(x: torch.Tensor, chunk: int) -> torch.Tensor:
-    """[B, L, N, ...] -> [C, B N, chunk, ...], padded with zeros: chunks first, the order in which states are met."""
+    """[B, L, N, ...] -> [C, B N, chunk, ...], padded with zeros: chunks first, in the order of the states."""
     padding = -x.shape[1] % chunk
-    if torch.compiler.is_exporting() or padding:  # a length that stays free may not decide what is done
+    if torch.compiler.is_exporting() or padding:  # with a variable length, there must be no branch on it
         x = nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, padding))
     batch, length, heads, *rest = x.shape
     x = x.unflatten(1, (length // chunk, chunk)).movedim((1, 0, 3, 2), (0, 1, 2, 3))
@@ -127,8 +127,8 @@ def _scan(query, key, value, log_decay, beta, reading, similarity, backward: boo
 
     With c_t the cumulative log decay within a chunk and S the state before it (here as [K, V]), the values written
     are Y = T (V - diag(e^c) K S), where T = (I + A)^-1 diag(b) and A_ij = b_i e^(c_i - c_j) k_i.k_j for j before i.
-    The next state is then an affine function of S (``transition`` S + ``addition``), so that only this one product
-    runs in sequence, and everything else is batched over all chunks.
+    The next state is then an affine function of S (``transition`` S + ``addition``), so that only this product is
+    sequential, and everything else is batched over all chunks.
     """
     decay = log_decay.flip(-1).cumsum(-1).flip(-1) if backward else log_decay.cumsum(-1)
     whole = decay[..., :1] if backward else decay[..., -1:]
@@ -138,7 +138,7 @@ def _scan(query, key, value, log_decay, beta, reading, similarity, backward: boo
     hidden = later if backward else later.mT
     pairwise = (
         (decay.unsqueeze(-1) - decay.unsqueeze(-2)).masked_fill(hidden, -torch.inf).exp()
-    )  # e^(c_i - c_j), j up to i
+    )  # e^(c_i - c_j), j <= i
     writing = _solve(similarity * pairwise * beta.unsqueeze(-1), torch.diag_embed(beta), backward)
     to_end = key * (whole - decay).exp().unsqueeze(-1)
     carry = to_end.mT @ writing
@@ -155,8 +155,8 @@ def _solve(system: torch.Tensor, right: torch.Tensor, upper: bool) -> torch.Tens
     """(I + the part of ``system`` above or below the diagonal)^-1 ``right``, [..., chunk, chunk]."""
     if not torch.compiler.is_exporting():
         return torch.linalg.solve_triangular(system, right, upper=upper, unitriangular=True)
-    # ONNX has no triangular solver. Blocks on the diagonal are inverted pairwise, their size doubling each time:
-    # the inverse of [[P, 0], [M, Q]] has -Q^-1 M P^-1 below the diagonal, so that no large power ever arises.
+    # ONNX has no triangular solver. Blocks on the diagonal are inverted pairwise, with doubled size in each step: the
+    # inverse of [[P, 0], [M, Q]] has -Q^-1 M P^-1 below the diagonal, so that no large powers occur.
     size = system.shape[-1]
     position = torch.arange(size, device=system.device)
     row, column = (position[None, :], position[:, None]) if upper else (position[:, None], position[None, :])
@@ -171,7 +171,7 @@ def _solve(system: torch.Tensor, right: torch.Tensor, upper: bool) -> torch.Tens
 
 def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool) -> torch.Tensor:
     """The state before each chunk, [C, B N, K, V]: S_next = transition S + addition, from zeros."""
-    if torch.compiler.is_exporting():  # a loop of ONNX, whose number of rounds is free
+    if torch.compiler.is_exporting():  # a loop in ONNX, with a variable number of iterations
         from torch._higher_order_ops.scan import scan
 
         def advance(state, step):
@@ -181,7 +181,7 @@ def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool
     order = range(len(addition) - 1, -1, -1) if backward else range(len(addition))
     state = torch.zeros_like(addition[0])
     states = [state] * len(addition)
-    transitions, additions = transition.unbind(), addition.unbind()  # the gradient of an index would cost all chunks
+    transitions, additions = transition.unbind(), addition.unbind()  # the gradient of indexing would be larger
     for now, following in itertools.pairwise(order):
         state = torch.baddbmm(additions[now], transitions[now], state)
         states[following] = state

@@ -1,6 +1,6 @@
 """Encoders, DeBERTa and RoFormer students with a head: masked language models, and classifiers of sequences.
 
-A classifier keeps its pooling in config.json, so that a folder alone says how it classifies.
+The pooling of a classifier is stored in config.json, so that the folder is sufficient to use it.
 """
 
 import copy
@@ -62,7 +62,7 @@ class EncoderForMaskedLM(EncoderPreTrainedModel):
         return_dict: bool | None = None,
         **options,
     ) -> MaskedLMOutput | tuple:
-        """Logits [B, L, V]; ``labels`` int64 [B, L] are -100 where nothing is asked."""
+        """Logits [B, L, V]; ``labels`` int64 [B, L] are -100 at positions that are not predicted."""
         found = self.encoder(input_ids, attention_mask, **options)
         logits = self.language_head(found.last_hidden_state)
         loss = functional.cross_entropy(logits.mT, labels) if labels is not None else None
@@ -71,7 +71,7 @@ class EncoderForMaskedLM(EncoderPreTrainedModel):
 
 @strict(accept_kwargs=True)
 class DebertaClassifierConfig(DebertaV2Config):
-    """A DeBERTa whose classifier pools as ``pooling`` says; transformers' own reads the first token alone."""
+    """A DeBERTa whose classifier uses ``pooling``; that of transformers uses only the first token."""
 
     model_type = "genestill-deberta-classifier"
     pooling: str = "mean"
@@ -79,14 +79,14 @@ class DebertaClassifierConfig(DebertaV2Config):
 
 @strict(accept_kwargs=True)
 class RoFormerClassifierConfig(RoFormerConfig):
-    """A RoFormer whose classifier pools as ``pooling`` says."""
+    """A RoFormer whose classifier uses ``pooling``."""
 
     model_type = "genestill-roformer-classifier"
     pooling: str = "mean"
 
 
 class _Classifier(PreTrainedModel):
-    """What all classifiers do once they have a base model and a head."""
+    """Code of all classifiers: the forward pass with a base model and a head."""
 
     def forward(
         self,
@@ -100,10 +100,10 @@ class _Classifier(PreTrainedModel):
         """Logits of sequences.
 
         Args:
-            input_ids: int64 [W, L], padded on the right; a row is a sequence, or a window of one.
+            input_ids: int64 [W, L], padded on the right; a row is a sequence, or a window of a sequence.
             attention_mask: [W, L].
-            windows: int64 [W, 2], of each window its sequence (from 0) and the bases that it covers, by which windows
-                are averaged; None where each row is a sequence.
+            windows: int64 [W, 2], for each window its sequence (from 0) and its number of bases, the weight of the
+                window in the mean; None if each row is a sequence.
             labels: int64 [sequences].
 
         Returns:
@@ -132,7 +132,7 @@ class EncoderForSequenceClassification(_Classifier, EncoderPreTrainedModel):
 
 
 class DebertaOfClassifier(DebertaV2Model):
-    """A fine-tuned DeBERTa without its head: what `AutoModel` opens."""
+    """A fine-tuned DeBERTa without its head, for `AutoModel`."""
 
     config_class = DebertaClassifierConfig
 
@@ -149,7 +149,7 @@ class DebertaForSequenceClassification(_Classifier, DebertaV2PreTrainedModel):
 
 
 class RoFormerOfClassifier(RoFormerModel):
-    """A fine-tuned RoFormer without its head: what `AutoModel` opens."""
+    """A fine-tuned RoFormer without its head, for `AutoModel`."""
 
     config_class = RoFormerClassifierConfig
 
@@ -166,10 +166,10 @@ class RoFormerForSequenceClassification(_Classifier, RoFormerPreTrainedModel):
 
 
 class TeacherForSequenceClassification(_Classifier):
-    """A teacher of any architecture, a pooling and a linear head: to be fine-tuned beside students, not to be saved."""
+    """A teacher of any architecture, a pooling and a linear head, for fine-tuning as a comparison; it is not saved."""
 
     base_model_prefix = "body"
-    # Whatever the body does: the head has no attention.
+    # Determined by the body, because the head has no attention.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
     def __init__(self, config: PretrainedConfig, body: PreTrainedModel):
@@ -184,7 +184,7 @@ def classification_head(config) -> nn.Module:
 
 
 def with_classifier(student: PreTrainedModel, classes: list[str], pooling: str) -> PreTrainedModel:
-    """A classifier around ``student``, or a teacher's body (the same object, not a copy), with a fresh head."""
+    """A classifier with ``student`` or the body of a teacher (the same object, not a copy) and a new head."""
     names = {"id2label": dict(enumerate(classes)), "label2id": {name: code for code, name in enumerate(classes)}}
     if not isinstance(student, EncoderModel | DebertaV2Model | RoFormerModel):
         config = copy.deepcopy(student.config)
@@ -205,7 +205,7 @@ def with_classifier(student: PreTrainedModel, classes: list[str], pooling: str) 
 
 
 def with_language_head(student: PreTrainedModel) -> PreTrainedModel:
-    """A masked language model around ``student`` (the same object, not a copy), with a fresh head."""
+    """A masked language model with ``student`` (the same object, not a copy) and a new head."""
     model = AutoModelForMaskedLM.from_config(student.config)
     setattr(model, model.base_model_prefix, student)
     model.tie_weights()
@@ -215,14 +215,14 @@ def with_language_head(student: PreTrainedModel) -> PreTrainedModel:
 def combine_windows(
     vectors: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor, pooling: str, count: int | None = None
 ) -> torch.Tensor:
-    """One vector per sequence from those of its windows, as `windows.CombinedWindows` combines them.
+    """One vector per sequence from those of its windows, combined as in `windows.CombinedWindows`.
 
     Args:
         vectors: float [W, width], pooled windows.
-        rows: int64 [W], the sequence of each, from 0; none is left out.
-        weights: [W], bases of each.
-        pooling: how they were pooled; where that is the maximum, the maximum over windows is taken.
-        count: number of sequences, which a GPU has to be asked for otherwise.
+        rows: int64 [W], the sequence of each window, from 0; every sequence has a window.
+        weights: [W], number of bases of each window.
+        pooling: pooling of the windows; with the maximum, the maximum over windows is used.
+        count: number of sequences; without it, a GPU must be synchronised.
 
     Returns:
         float [sequences, width].

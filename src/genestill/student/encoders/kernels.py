@@ -1,7 +1,7 @@
-"""Kernels of flash-linear-attention (extra ``gpu``) in place of plain torch, where they give the right numbers.
+"""Kernels of flash-linear-attention (extra ``gpu``) instead of plain torch, if their results are correct.
 
-That a kernel can be imported says little: with some releases of Triton its backward pass refuses to run on some cards,
-or gives wrong gradients. So a small forward and backward pass of each is compared with plain torch, once.
+A successful import is not sufficient: with some releases of Triton, the backward pass fails on some GPUs or gives wrong
+gradients. Therefore a small forward and backward pass of each kernel is compared with plain torch, once.
 """
 
 import functools
@@ -14,18 +14,18 @@ import torch
 from genestill.core.logs import logger
 
 DEVICES = ("cuda",)
-TOLERANCE = 0.2  # of the norm; a kernel in half precision is off by some hundredths, a wrong one by about 1
+TOLERANCE = 0.2  # share of the norm; the error is some hundredths in half precision, and about 1 for a wrong kernel
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel and what it stands for.
+    """A kernel and the function that it replaces.
 
     Attributes:
-        name: of what it computes, for messages.
-        load: imports the kernel, as a function of the same arguments as ``plain``.
-        plain: the same numbers in plain torch: one tensor of several.
-        trial: from a dtype and sizes to small arguments of both, on the CPU; the same at each call.
+        name: what it computes, for messages.
+        load: imports the kernel, as a function with the same arguments as ``plain``.
+        plain: the same computation in plain torch: from several tensors to one.
+        trial: makes small arguments of both, on the CPU, from a dtype and sizes; the same in every call.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Kernel:
     trial: Callable[..., list[torch.Tensor]]
 
     def working(self, like: torch.Tensor, *sizes: int) -> Callable[..., torch.Tensor] | None:
-        """The kernel for tensors of the device and dtype of ``like`` and of such sizes; None where it does not work."""
+        """The kernel for tensors with the device and dtype of ``like`` and these sizes; None if it does not work."""
         return _working(self, like.device, like.dtype, sizes) if like.device.type in DEVICES else None
 
 
@@ -48,12 +48,12 @@ def _working(kernel: Kernel, device: torch.device, dtype: torch.dtype, sizes: tu
         else:
             _warn_of_fallback(_first_line(error))
         return None
-    except Exception as error:  # Triton without a driver, releases that do not fit together
+    except Exception as error:  # Triton without a driver, incompatible releases
         _warn_of_fallback(_first_line(error))
         return None
     try:
         worst = _difference(kernel.plain, loaded, [x.to(device) for x in kernel.trial(dtype, *sizes)])
-    except Exception as error:  # what Triton, CUDA and the kernel's own checks raise has dozens of kinds
+    except Exception as error:  # Triton, CUDA and the checks of the kernel raise many types of errors
         _warn_of_fallback(_first_line(error))
         return None
     if not worst < TOLERANCE:
@@ -63,7 +63,7 @@ def _working(kernel: Kernel, device: torch.device, dtype: torch.dtype, sizes: tu
 
 
 def _difference(plain: Callable, loaded: Callable, arguments: list[torch.Tensor]) -> float:
-    """Largest norm of the difference in output and gradients, over the norm."""
+    """Largest norm of the difference in output and gradients, divided by the norm."""
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -76,7 +76,7 @@ def _difference(plain: Callable, loaded: Callable, arguments: list[torch.Tensor]
             found.append([output.detach(), *torch.autograd.grad(output.float().square().sum(), leaves)])
         pairs = zip(*found, strict=True)
         differences = [(one.float() - other.float()).norm() / one.float().norm() for one, other in pairs]
-        return float(torch.stack(differences).max())  # NaN if one is
+        return float(torch.stack(differences).max())  # NaN if one of them is NaN
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def _tell_of_the_extra() -> None:
     logger.info("flash-linear-attention is not installed (extra gpu): the gated delta net runs in plain torch")
 
 
-@functools.cache  # once for each cause, which often stops all kernels
+@functools.cache  # once per cause, which often affects all kernels
 def _warn_of_fallback(why: str) -> None:
     versions = []
     for package in ("flash-linear-attention", "torch", "triton"):

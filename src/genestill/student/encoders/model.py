@@ -1,4 +1,4 @@
-"""The encoder student itself."""
+"""The encoder student."""
 
 import torch
 from torch import nn
@@ -41,13 +41,13 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.mlp = GatedMLP(config.hidden_size, config.intermediate_size)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], or None where nothing is padded."""
+        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], or None without padding."""
         hidden = hidden + self.mixer(self.mixer_norm(hidden), mask)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
 def build_mixers(config: EncoderConfig) -> list[nn.Module]:
-    """One mixer a layer: the delta rule, but for the layers of attention, which are last."""
+    """One mixer per layer: the delta rule, except for the layers with attention, which are the last ones."""
     attentive = attention_layers(config)
     delta: list[nn.Module] = [
         BidirectionalGatedDeltaNet(
@@ -63,7 +63,7 @@ def build_mixers(config: EncoderConfig) -> list[nn.Module]:
 
 
 class EncoderPreTrainedModel(PreTrainedModel):
-    """What the encoder and its models with heads share."""
+    """Base class of the encoder and its models with heads."""
 
     config_class = EncoderConfig
     base_model_prefix = "encoder"
@@ -86,7 +86,7 @@ class EncoderPreTrainedModel(PreTrainedModel):
 
 
 def given(output: ModelOutput, return_dict: bool | None, model: PreTrainedModel):
-    """``output``, or the tuple of it, as ``return_dict`` or the model's configuration says."""
+    """``output``, or the tuple of it, depending on ``return_dict`` or the model's configuration."""
     wanted = model.config.return_dict if return_dict is None else return_dict
     return output if wanted else output.to_tuple()
 
@@ -123,17 +123,17 @@ class EncoderModel(EncoderPreTrainedModel):
         Args:
             input_ids: int64 [B, L], padded on the right.
             attention_mask: [B, L], 1 at real tokens and 0 at padding; without it every token is real, and attention
-                takes the faster kernels of torch that read no mask.
+                uses faster kernels of torch without a mask.
             tracks: float [B, L, T] if the student has tracks; without it all tracks are 0.
-            output_hidden_states: whether the residual stream is given as well.
+            output_hidden_states: whether to return the residual stream as well.
             return_dict: False for a tuple.
 
         Returns:
-            ``last_hidden_state`` [B, L, H], zeros at padding; ``hidden_states``, if asked for, the residual stream
-            before the first layer and after each, [B, L, H], the last one normalised (``last_hidden_state`` itself).
+            ``last_hidden_state`` [B, L, H], zeros at padding; ``hidden_states``, if requested, the residual stream
+            before the first layer and after each layer, [B, L, H], the last one normalised (``last_hidden_state``).
 
         Raises:
-            InputError: tracks of another number than the configuration's.
+            InputError: another number of tracks than in the configuration.
         """
         mask = None if attention_mask is None else attention_mask.bool()
         if tracks is not None and tracks.shape[-1] != self.config.tracks:
@@ -162,16 +162,16 @@ class EncoderModel(EncoderPreTrainedModel):
         pooling: str | None = None,
         regions: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Embeddings [B, E], E being the configuration's ``embedding_size``.
+        """Embeddings [B, E], where E is ``embedding_size`` of the configuration.
 
         Args:
             input_ids, attention_mask, tracks: see `forward`.
-            pooling: instead of the configuration's own.
+            pooling: pooling instead of that of the configuration.
             regions: integer [B, L], the region of every base (see `pooling.pool`), for a student that pools by region
                 or has lengths.
 
         Raises:
-            InputError: no regions, where they are needed.
+            InputError: missing regions.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return self.embedding(self(input_ids, attention_mask, tracks).last_hidden_state, mask, pooling, regions)
@@ -206,7 +206,7 @@ class EncoderModel(EncoderPreTrainedModel):
         return pool(hidden, mask, pooling or self.config.pooling, regions=regions)
 
     def _encode(self, input_ids, mask, tracks, all_layers: bool) -> list[torch.Tensor]:
-        """The residual stream at its end, normalised, zero at padding; before it, if asked for, that of each layer."""
+        """The normalised end of the residual stream, zero at padding; if requested, preceded by that of each layer."""
         hidden = self.token_embedding(input_ids)
         if tracks is not None and self.track_embedding is not None:
             hidden = hidden + self.track_embedding(tracks.to(hidden.dtype))
@@ -222,7 +222,7 @@ class EncoderModel(EncoderPreTrainedModel):
         return [*states, last if mask is None else last * mask.unsqueeze(-1).to(hidden.dtype)]
 
     def _reversed_positions(self, input_ids, mask) -> torch.Tensor:
-        """int64 [B, L]: real bases in reversed order; a leading [CLS] and the padding stay where they are."""
+        """int64 [B, L]: real bases in reversed order; a leading [CLS] and the padding keep their positions."""
         mask = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask
         position = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
         first = (input_ids[:, :1] == self.config.cls_token_id).long()

@@ -1,4 +1,4 @@
-"""A student as ONNX, for runtimes without torch. Batch size and length stay free."""
+"""Export of a student to ONNX, for runtimes without torch, with variable batch size and length."""
 
 import importlib.util
 import logging
@@ -20,7 +20,7 @@ from genestill.student.encoders.model import EncoderModel
 from genestill.student.encoders.tokenization import encode_batch
 
 OPSET = 20
-TOLERANCE = 1e-4  # largest difference from torch, over the largest value
+TOLERANCE = 1e-4  # largest difference from torch, divided by the largest value
 
 
 class _Graph(nn.Module):
@@ -35,7 +35,7 @@ class _Graph(nn.Module):
 
 
 class _GraphOfTransformers(nn.Module):
-    """A DeBERTa or a RoFormer, pooled as its configuration says, by the mean where it says nothing."""
+    """A DeBERTa or a RoFormer with the pooling of its configuration, or the mean without one."""
 
     def __init__(self, model: PreTrainedModel):
         super().__init__()
@@ -51,7 +51,7 @@ def _graph_of(model: PreTrainedModel) -> nn.Module:
 
 
 def _more_inputs(model: PreTrainedModel) -> list[str]:
-    """What the student reads beside the tokens and the mask."""
+    """Further inputs of the student, in addition to tokens and mask."""
     config = model.config
     if not isinstance(model, EncoderModel):
         return []
@@ -59,14 +59,14 @@ def _more_inputs(model: PreTrainedModel) -> list[str]:
 
 
 def export_onnx(folder: str | Path, output: str | Path) -> None:
-    """Write the student in ``folder`` to ``output`` after comparing it with torch on batches of other shapes.
+    """Write the student in ``folder`` to ``output``, and compare it with torch on batches of other shapes.
 
     The graph maps input_ids int64 [batch, length], attention_mask int64 [batch, length], for a student with tracks
-    tracks float32 [batch, length, T], and for one that reads regions regions int64 [batch, length], to
+    tracks float32 [batch, length, T], and for one with regions regions int64 [batch, length], to
     last_hidden_state [batch, length, H] and pooled [batch, size], the embedding.
-    A student over byte pairs or k-mers takes ids of its tokenizer, special tokens included.
-    The delta rule's loop over chunks becomes ONNX's Scan, and its triangular system a fixed number of products, since
-    ONNX has no triangular solver.
+    For a student over byte pairs or k-mers, input_ids are those of its tokenizer, including special tokens.
+    The loop of the delta rule over chunks becomes Scan of ONNX, and its triangular system a fixed number of products,
+    because ONNX has no triangular solver.
 
     Raises:
         InputError: the extra ``onnx`` is not installed, or there is no student in the folder.
@@ -83,7 +83,7 @@ def export_onnx(folder: str | Path, output: str | Path) -> None:
     free = {0: batch, 1: length}
     names = ["input_ids", "attention_mask", *_more_inputs(model)]
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of the exporter, about its own workings
+        warnings.simplefilter("ignore")  # internal warnings of the exporter
         program = torch.onnx.export(
             _graph_of(model),
             example,

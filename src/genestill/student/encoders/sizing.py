@@ -1,10 +1,10 @@
-"""Students by size: named presets, and the closest fit to a parameter budget."""
+"""Sizes of students: named presets, and the closest fit to a parameter budget."""
 
 from genestill.core.errors import InputError
 from genestill.student.encoders.configuration import EncoderConfig, attention_layers
 from genestill.student.settings import BACKBONES
 
-# had: 1.1 million parameters, the size of the HAD student (arXiv 2505.20836, which prints the size but not the shape).
+# had: 1.1 million parameters, as the HAD student (arXiv 2505.20836, which gives the size but not the shape).
 PRESETS = {
     "had": {
         "backbone": "delta_hybrid",
@@ -15,12 +15,12 @@ PRESETS = {
     }
 }
 
-HEAD_SIZES = (32, 64)  # width of a head below and from a hidden size of 512
+HEAD_SIZES = (32, 64)  # size of a head for hidden sizes below 512, and from 512
 MOST_LAYERS = 32
 
 
 def count_parameters(config: EncoderConfig) -> int:
-    """Parameters of the model that ``config`` describes, from the shapes alone."""
+    """Number of parameters of the model with ``config``, without building it."""
     size, heads = config.hidden_size, config.num_attention_heads
     attention = 4 * size**2
     delta = 5 * size**2 + 3 * size * config.convolution_width + 4 * heads * size + 4 * heads + size // heads
@@ -33,10 +33,11 @@ def count_parameters(config: EncoderConfig) -> int:
 
 
 def size_for_budget(backbone: str, parameters: int, tracks: int = 0, vocab: int = 10, **settings) -> EncoderConfig:
-    """The configuration whose number of parameters is closest to ``parameters`` and whose proportions are sensible.
+    """The configuration with reasonable proportions whose number of parameters is closest to ``parameters``.
 
-    Width and depth grow together: of the widths (multiples of the head size) the one whose depth for this budget is
-    nearest to width / 24, at least 2 layers; then the MLP takes up what is left, between 1.5 and 3 times the width.
+    Width and depth grow together: of the widths (multiples of the head size), the one is chosen whose depth for this
+    budget is closest to width / 24, with at least 2 layers; the MLP uses the remaining parameters, between 1.5 and 3
+    times the width.
 
     Args:
         backbone: one of `BACKBONES`.
@@ -64,7 +65,7 @@ def size_for_budget(backbone: str, parameters: int, tracks: int = 0, vocab: int 
                 tracks=tracks,
                 **settings,
             )
-            # The count is linear in the width of the MLP: 3 H weights a layer for every unit.
+            # The count is linear in the width of the MLP: 3 H weights per layer and unit.
             rest = parameters - count_parameters(config)
             width = config.intermediate_size + rest / (3 * hidden_size * depth)
             ratio = min(3.0, max(1.5, width / hidden_size))

@@ -1,6 +1,6 @@
 """From a FASTA file to a table of embeddings, in memory that does not grow with the number of sequences.
 
-Sequences stream in, are embedded a buffer at a time, and stream out as row groups in the order of the input.
+Sequences are read and embedded in buffers, and written as row groups in the order of the input.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from genestill.student.encoders.embedding import Embedder, Record
 
 BUFFER_BASES = 2_000_000
 BUFFER_SEQUENCES = 2_000
-TRACKS = ("cds", "splice")  # columns of a table of tracks, in the order in which students read them
+TRACKS = ("cds", "splice")  # columns of a table of tracks, in the order of the student's input
 
 
 def survey(fasta: str | Path) -> int:
-    """Read a FASTA file once before hours of compute: the number of its sequences.
+    """Read a FASTA file completely before the computation and return the number of its sequences.
 
-    Raises `InputError` for what `read_fasta` refuses, and for an id that occurs twice; eight bytes per sequence.
+    Raises `InputError` as `read_fasta` does, and for a repeated id; needs eight bytes per sequence.
     """
     digests = array("Q")
     for name, _ in read_fasta(fasta, unique=False):
@@ -52,10 +52,10 @@ def _digest(name: str) -> int:
 
 
 def with_tracks(records: Iterable[tuple[str, str]], table: str | Path | None) -> Iterator[Record]:
-    """Join records to the rows of a table of tracks (columns id, cds, splice) that has their ids in their order.
+    """Join records to the rows of a table of tracks (columns id, cds, splice) with the same order of ids.
 
-    Rows of other ids are passed over, so the table may hold more. Raises `InputError` if a record has no row after
-    the row of the record before it, or a track is not one number per base.
+    Rows with other ids are skipped. Raises `InputError` if a record has no row after the row of the previous record, or
+    if a track does not have one number per base.
     """
     if table is None:
         yield from (Record(name, sequence) for name, sequence in records)
@@ -90,7 +90,7 @@ def _track_rows(table: str | Path) -> Iterator[tuple[str, list[np.ndarray]]]:
 
 
 def buffers(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Lists of records of at most 2,000 sequences and about 2 million bases (one longer record at least)."""
+    """Lists of records with at most 2,000 sequences and about 2 million bases (or one longer record)."""
     held, bases = [], 0
     for record in records:
         held.append(record)
@@ -105,9 +105,9 @@ def buffers(records: Iterable[Record]) -> Iterator[list[Record]]:
 def embed_stream(
     embedder: Embedder, records: Iterable[Record], write: Callable[[list[Record], np.ndarray, np.ndarray], None]
 ) -> None:
-    """Embed ``records`` a buffer at a time: while the model reads one, the next is cut and the one before is written.
+    """Embed ``records`` in buffers: meanwhile, the next buffer is tokenized and the previous one is written.
 
-    ``write`` gets the records of a buffer, their embeddings, float32 [n, size], and tokens, int32 [n].
+    ``write`` gets the records of a buffer, their embeddings, float32 [n, size], and numbers of tokens, int32 [n].
     """
     prepared = ahead(embedder.prepare(held) for held in buffers(records))
     started = ((one.records, embedder.start(one)) for one in prepared)
@@ -125,18 +125,18 @@ def embed_fasta(
     threads: int = 0,
     dtype: str = "auto",
 ) -> None:
-    """Write a table of `table_schemas.embeddings`, one row per sequence of ``fasta`` in its order, atomically.
+    """Write a table of `table_schemas.embeddings`, one row per sequence of ``fasta`` in order, atomically.
 
     Args:
         fasta: sequences, gzipped or not, of any length and number.
         folder: the student.
-        output: Parquet file; special tokens are not counted, and nothing is ever truncated.
+        output: Parquet file; special tokens are not counted, and sequences are never truncated.
         tracks: Parquet table with id, cds and splice (`table_schemas.TRANSCRIPTS`), in the order of the FASTA file.
         device, pooling, batch_tokens, threads, dtype: see `Embedder`.
 
     Raises:
-        InputError: a bad file, tracks for a student that reads none and does not pool by region, and all of `Embedder`.
-        CheckFailed: the student gave a number that float16 cannot hold.
+        InputError: an invalid file, tracks for a student without tracks and pooling by region, and as `Embedder`.
+        CheckFailed: an output of the student is too large for float16.
     """
     embedder = Embedder(folder, device, pooling, batch_tokens, threads, dtype=dtype)
     expected = embedder.tracks

@@ -1,6 +1,6 @@
-"""One token per base: the tokenizer that is saved with a student, and the fast way to the same numbers.
+"""One token per base: the tokenizer that is saved with a student, and a faster equivalent.
 
-Codes of the bases are those of `genestill.core.sequences.encode_bases`. Ambiguous IUPAC letters become N.
+Codes of bases are those of `genestill.core.sequences.encode_bases`. Ambiguous IUPAC letters become N.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ COMPLEMENT = (3, 2, 1, 0, 4, 5, 6, 7, 8, 9)  # token id -> token id on the other
 def build_tokenizer(cls: bool = False, max_length: int = 12_288) -> PreTrainedTokenizerFast:
     """The single-nucleotide tokenizer.
 
-    Lower case is read as upper case, U as T, the other IUPAC letters as N, any other letter as ``[UNK]``.
+    Case is ignored, U is read as T, other IUPAC letters as N, any other letter as ``[UNK]``.
 
     Args:
-        cls: put ``[CLS]`` before the first base (for the poolings ``cls`` and ``concatenated``).
+        cls: add ``[CLS]`` before the first base (for the poolings ``cls`` and ``concatenated``).
         max_length: stored as ``model_max_length``.
     """
     tokenizer = Tokenizer(WordLevel({token: code for code, token in enumerate(TOKENS)}, unk_token="[UNK]"))
@@ -57,11 +57,11 @@ def build_tokenizer(cls: bool = False, max_length: int = 12_288) -> PreTrainedTo
 def encode_batch(sequences: Sequence[str], cls: bool = False, multiple_of: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Token ids of nucleotide sequences, padded on the right.
 
-    The same numbers as `build_tokenizer` gives for IUPAC nucleotide letters, some hundred times faster.
+    Gives the same ids as `build_tokenizer` for IUPAC nucleotide letters, about a hundred times faster.
 
     Args:
         sequences: B sequences of IUPAC letters, any case.
-        cls: put ``[CLS]`` before the first base.
+        cls: add ``[CLS]`` before the first base.
         multiple_of: pad the common length to a multiple of this.
 
     Returns:

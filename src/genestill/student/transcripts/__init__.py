@@ -1,1 +1,1 @@
-"""Distilling a transcript encoder: objectives and the training loop of the ``mrna`` recipe."""
+"""Distilling a transcript encoder: objectives and training for the recipe ``mrna``."""

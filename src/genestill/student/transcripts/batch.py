@@ -1,7 +1,7 @@
-"""One batch of a distillation as the terms of the loss read it: what the student computed and what the teacher said.
+"""One batch of a distillation as input of the terms of the loss: outputs of the student and of the teacher.
 
-Notation: s = pooled student embedding [B, H], t = whitened teacher embedding [B, D], P = projection of student space to
-the teacher's (linear, trained with the student, part of the loss and never of the saved model).
+Notation: s = pooled student embedding [B, H], t = whitened teacher embedding [B, D], P = projection from student space
+to teacher space (linear, trained with the student, part of the loss and not of the saved model).
 """
 
 from functools import cached_property
@@ -14,13 +14,13 @@ CONTRAST_SIZE = 64
 
 
 def mean_over_spans(hidden: torch.Tensor, row: torch.Tensor, start: torch.Tensor, stop: torch.Tensor) -> torch.Tensor:
-    """Means [S, H] of ``hidden`` [B, L, H] over the spans (row, start, stop), int64 [S] each; start < stop <= L."""
+    """Means [S, H] of ``hidden`` float [B, L, H] over spans (row, start, stop), int64 [S] each; start < stop <= L."""
     sums = functional.pad(hidden.cumsum(dim=1), (0, 0, 1, 0))
     return (sums[row, stop] - sums[row, start]) / (stop - start).unsqueeze(-1).to(hidden.dtype)
 
 
 class Heads(nn.Module):
-    """What a loss needs beside the student: projections to the teacher's space, logits of bases, a contrast."""
+    """Modules of the loss: projections to the teacher's space, logits of bases, a contrast head."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class Heads(nn.Module):
 
 
 class Batch:
-    """One batch; what several terms read is computed once.
+    """One batch; values that several terms need are computed once.
 
     Attributes:
         read: the tensors of `Corpus.prepare`, on the student's device.
         states: float [B, L, H], the student's states of all bases.
-        settings: of the training, with the settings of single terms.
+        settings: settings of the training, including those of single terms.
     """
 
     def __init__(self, read: dict[str, torch.Tensor], states: torch.Tensor, model, heads, settings):
@@ -57,7 +57,7 @@ class Batch:
 
     @cached_property
     def pooled(self) -> torch.Tensor:
-        """s: the student's embeddings, without lengths, float [B, H]."""
+        """s: the student's embeddings without lengths, float [B, H]."""
         return self._model.pool(self.states, self.read["mask"], regions=self.read.get("regions"))
 
     @cached_property
@@ -72,7 +72,7 @@ class Batch:
 
     @cached_property
     def views(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The transcripts and a relative of each behind the contrast head: float [B, 64] each."""
+        """The transcripts and a relative of each, after the contrast head: float [B, 64] each."""
         read = {name.removeprefix("other_"): values for name, values in self.read.items() if name.startswith("other_")}
         others = self._model(read["inputs"], read["mask"], read.get("tracks")).last_hidden_state
         pooled = self._model.pool(others, read["mask"], regions=read.get("regions"))
@@ -80,14 +80,14 @@ class Batch:
 
     @property
     def families(self) -> torch.Tensor:
-        """The number of each transcript's family, relatives and relatives of relatives: int64 [B]."""
+        """The number of each transcript's family (relatives, and relatives of relatives): int64 [B]."""
         return self.read["families"]
 
     @cached_property
     def tokens(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Student and teacher at every token of the teacher, float [tokens, D] each.
 
-        The student's side is the projected mean of its states over the bases of the token, the teacher's is whitened.
+        The student's side is the projected mean of its states over the bases of the token; the teacher's is whitened.
         """
         means = mean_over_spans(self.states, *(self.read[f"token_{part}"] for part in ("row", "start", "stop")))
         return self._heads.token_projection(means), self.read["token_features"]
@@ -98,12 +98,12 @@ class Batch:
 
     @property
     def hidden_bases(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Row and column of the bases that the student did not see, and their codes: int64 [positions] each."""
+        """Row and column of the bases hidden from the student, and their codes: int64 [positions] each."""
         return self.read["hidden_row"], self.read["hidden_column"], self.read["hidden_base"]
 
     @property
     def base_log_probabilities(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Row and column of the hidden bases of which the teacher said something, and its log-probabilities there.
+        """Row and column of the hidden bases with outputs of the teacher, and its log-probabilities there.
 
         int64 [positions] twice, and float32 [positions, 4], of A, C, G and T; all finite.
         """

@@ -6,7 +6,7 @@ from genestill.student.transcripts.settings import DistillationSettings, Encoder
 
 
 def add_commands(commands) -> None:
-    """Add ``match`` to ``genestill student``."""
+    """Add ``distil-transcripts`` to ``genestill student``."""
     summary = "distil a transcript encoder from a teacher's embeddings (or logits, or from masked bases alone)"
     parser = commands.add_parser("distil-transcripts", help=summary, description=summary)
     parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="the distillation set")

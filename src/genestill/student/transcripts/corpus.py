@@ -1,4 +1,4 @@
-"""The distillation set of the recipe ``mrna``: transcripts, what the teacher said about them, and their batches."""
+"""The distillation set of the recipe ``mrna``: transcripts, the teacher's outputs for them, and their batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ MASKED_SHARE = 0.15
 
 @dataclass(frozen=True)
 class TeacherFiles:
-    """The teacher stage's shards, of which only those that the objective's terms read are needed.
+    """The shards of the teacher stage; only those required by the terms of the objective are needed.
 
-    reads: ``transcript``, or ``cds`` if the teacher read coding sequences where one is known.
+    reads: ``transcript``, or ``cds`` if the input of the teacher was the coding sequence where it is known.
     """
 
     embeddings: Sequence[str] = ()
@@ -39,11 +39,11 @@ class TeacherFiles:
 
 
 class Corpus:
-    """The distillation set in memory, with what the teacher said about it.
+    """The distillation set in memory, with the teacher's outputs for it.
 
     Attributes:
         teacher_metadata: metadata of the first file of the teacher; empty without a teacher.
-        files: the transcripts and the teacher's files that are read, by role.
+        files: the transcripts and the files of the teacher that are read, by role.
 
     Raises `InputError` if the objective needs shards that are not given.
     """
@@ -66,7 +66,7 @@ class Corpus:
             raise InputError("objective term needs pairs of transcripts; give --pairs")
         self.by_region = regions
         self.coding: Any = list(map(coding_bounds, self.sequences, table["cds"])) if regions or paired else None
-        # First base of each transcript that the teacher read.
+        # The first base of each transcript in the input of the teacher.
         self.read_from = np.zeros(len(table), np.int64)
         if teacher.reads == "cds":
             self.read_from[:] = [np.argmax(track) if np.any(track) else 0 for track in table["cds"]]
@@ -109,15 +109,15 @@ class Corpus:
             self.base_log_probabilities = BaseLogProbabilities(teacher.base_log_probabilities, ids)
 
     def prepare(self, rows: np.ndarray, hides_bases: bool, generator: np.random.Generator) -> Batch:
-        """What a step reads of the transcripts ``rows`` and of what the teacher said about them.
+        """The tensors of a step for the transcripts ``rows``, including the teacher's outputs for them.
 
         Always ``inputs`` and ``mask``, int64 [B, L]: codes of the student's input bases, 0 at padding. With
-        tracks ``tracks``, float32 [B, L, 2]; by region ``regions``, int64 [B, L], -1 at padding. Where bases are
-        hidden, ``hidden_row``, ``hidden_column`` and ``hidden_base``, int64 [hidden]. With pairs the same of a relative
-        of each transcript under ``other_…``, and ``families``, int64 [B]. Of the teacher, where an
-        objective needs it: ``embeddings``, float32 [B, D], whitened; ``token_row``, ``token_start``, ``token_stop``,
-        int64 [tokens], and ``token_features``, float32 [tokens, D], whitened; ``said_row``, ``said_column``, int64
-        [said], and ``said``, float32 [said, 4], the log-probabilities of A, C, G and T at hidden bases, all finite.
+        tracks ``tracks``, float32 [B, L, 2]; by region ``regions``, int64 [B, L], -1 at padding. With hidden bases
+        ``hidden_row``, ``hidden_column`` and ``hidden_base``, int64 [hidden]. With pairs the same for a relative of
+        each transcript as ``other_…``, and ``families``, int64 [B]. From the teacher, if an objective needs it:
+        ``embeddings``, float32 [B, D], whitened; ``token_row``, ``token_start``, ``token_stop``, int64 [tokens], and
+        ``token_features``, float32 [tokens, D], whitened; ``said_row``, ``said_column``, int64 [said], and ``said``,
+        float32 [said, 4], the log-probabilities of A, C, G and T at hidden bases, all finite.
         """
         tensors = self._bases(rows)
         ids = tensors["inputs"]
@@ -139,7 +139,7 @@ class Corpus:
         return Batch(tensors, tokens=int(self.lengths[rows].sum()))
 
     def _bases(self, rows: np.ndarray, kept: Sequence[int] | None = None) -> dict:
-        """What the student reads of the first ``kept`` bases of transcripts; of all without."""
+        """The student's input for the first ``kept`` bases of transcripts; for all bases if None."""
         kept = self.lengths[rows].tolist() if kept is None else kept
         ids, mask = encode_batch([self.sequences[row][:count] for row, count in zip(rows, kept, strict=True)])
         tensors = {"inputs": ids, "mask": mask}
@@ -156,9 +156,9 @@ class Corpus:
         return tensors
 
     def _others(self, rows: np.ndarray, generator: np.random.Generator) -> dict:
-        """A relative of each transcript, or the transcript itself where none is known, with a shorter 3'UTR.
+        """A relative of each transcript, or the transcript itself if none is known, with a shortened 3'UTR.
 
-        Of the 3'UTR a share between nothing and all is kept, and at least half of the transcript where all is 3'UTR.
+        A random share of the 3'UTR is kept, and at least half of a transcript that consists only of 3'UTR.
         """
         others, kept = [], []
         for row in rows:
@@ -198,7 +198,7 @@ class Corpus:
 
 
 def _read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[dict[int, list[int]], np.ndarray]:
-    """Row to the rows of its relatives, and the family of every row: relatives, and relatives of relatives."""
+    """Row -> rows of its relatives, and the family of every row: relatives, and relatives of relatives."""
     pairs = read_table(path, TRANSCRIPT_PAIRS)
     place = pd.Index(ids, dtype=object)
     ends = [place.get_indexer(pd.Index(pairs[side], dtype=object)) for side in ("id", "relative")]

@@ -1,4 +1,4 @@
-"""Training a transcript encoder against a teacher: what a step draws, its loss, and how stable the training was."""
+"""Training a transcript encoder with a teacher: batches of a step, the loss, and the stability of the training."""
 
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -24,7 +24,7 @@ from genestill.student.transcripts.batch import Batch, Heads
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
 from genestill.student.transcripts.settings import DistillationSettings
 
-LAST_RATE = 0.01  # of the peak
+LAST_RATE = 0.01  # share of the peak
 
 
 class TranscriptDistillation:
@@ -45,13 +45,14 @@ class TranscriptDistillation:
         self.learned = torch.nn.ModuleDict({"model": self.model, "heads": self.heads})
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """Those of the student and of the heads."""
+        """The parameters of the student and of the heads."""
         return list(self.learned.parameters())
 
     def draw(self, step: int, parts: int = 1) -> list[batches.Batch]:
-        """The batch of a step (from 0) in ``parts`` parts, drawn from (seed, step).
+        """The batch of a step (from 0) in ``parts`` parts; it depends only on (seed, step).
 
-        Terms that compare transcripts of a batch (``contrastive``, ``relational``, ``relatives``) see those of a part.
+        Terms that compare the transcripts of a batch (``contrastive``, ``relational``, ``relatives``) only use those of
+        a part.
         """
         generator = np.random.default_rng((self.settings.seed, step, 1))
         rows = batches.cut_rows(self.buckets.rows(step), parts)
@@ -60,8 +61,8 @@ class TranscriptDistillation:
     def loss(self, read: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted loss of a batch, and its terms unweighted.
 
-        Terms that hide bases and terms that match states share one pass: a mix of both sees the masked
-        input, as it must, or the hidden bases would be read off.
+        All terms use the same forward pass: if one of them hides bases, all use the masked input; otherwise the hidden
+        bases would be known.
         """
         dtype = self.settings.dtype
         with nullcontext() if dtype == "auto" else self._autocast(dtype == "bfloat16"):
@@ -75,9 +76,9 @@ class TranscriptDistillation:
 
 
 def train(match: TranscriptDistillation, settings: DistillationSettings, checkpoint: str | Path) -> pd.DataFrame:
-    """Train ``match.model`` in place, and return the history; see `loop.train` for the checkpoint and what is raised.
+    """Train ``match.model`` in place, and return the history; see `loop.train` for the checkpoint and the errors.
 
-    A checkpoint belongs to the settings, the student, the transcripts and the teacher's files.
+    A checkpoint belongs to the settings, the student, the transcripts and the files of the teacher.
     """
     described = {"training": asdict(settings), "student": match.model.config.to_diff_dict()}
     schedule = Schedule(settings.steps, settings.learning_rate, settings.warm_up, end=LAST_RATE)
@@ -96,13 +97,12 @@ def train(match: TranscriptDistillation, settings: DistillationSettings, checkpo
 
 
 def stability(record: pd.DataFrame, diverged: int | None) -> dict:
-    """Figures of one run for the instability question.
+    """Measures of the stability of a training.
 
     Returns:
-        diverged (step, from 1, or None); final_loss (mean of the last tenth); loss_spikes: steps after the warm-up
-        whose loss is above the running median of the 50 before by more than 5 median absolute deviations and a tenth of
-        it;
-        gradient_norm_median, gradient_norm_99, gradient_norm_largest (after the first tenth).
+        diverged (step, from 1, or None); final_loss (mean of the last tenth); loss_spikes: number of steps after the
+        warm-up whose loss is above the running median of the previous 50 by more than 5 median absolute deviations and
+        a tenth of it; gradient_norm_median, gradient_norm_99, gradient_norm_largest (after the first tenth).
     """
     finite = record[np.isfinite(record["loss"]) & np.isfinite(record["gradient_norm"])]
     late = finite.iloc[len(finite) // 10 :]
@@ -135,11 +135,11 @@ def distil_transcripts(
 ) -> dict:
     """Train a student and write ``output``/model and ``output``/training.tsv and training.json.
 
-    ``pairs`` (`table_schemas.TRANSCRIPT_PAIRS`) is read by an objective that contrasts relatives.
-
-    Returns what is known of the teacher (name, revision, layer, pooling). Raises `CheckFailed` if training diverged,
-    unless ``keep_diverged``: then the weights before the break are kept, and training.json says so. ``compiled``: see
+    ``pairs`` (`table_schemas.TRANSCRIPT_PAIRS`) is required by an objective that contrasts relatives. ``compiled``: see
     `compile_on_gpu`.
+
+    Returns the identity of the teacher (name, revision, layer, pooling). Raises `CheckFailed` if training diverged,
+    unless ``keep_diverged``: then the last finite weights are kept, and training.json says so.
     """
     from genestill.student.transcripts.release import write_student
 

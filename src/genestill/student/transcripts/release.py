@@ -1,4 +1,4 @@
-"""Writing a distilled transcript encoder as a folder that opens again."""
+"""Writing a distilled transcript encoder as a folder."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from genestill.student.encoders.tokenization import build_tokenizer
 def write_student(match, settings, figures: dict, output: Path) -> None:
     """Write ``output``/model (config.json, model.safetensors, tokenizer) and ``output``/training.json.
 
-    The heads of the loss are left behind: the folder holds the encoder alone.
+    The folder contains only the encoder, without the heads of the loss.
     """
     config = match.model.config
     parameters = sum(parameter.numel() for parameter in match.model.parameters())

@@ -10,7 +10,7 @@ from genestill.student.settings import BACKBONES
 
 @dataclass(frozen=True)
 class EncoderSettings(Settings):
-    """What the student is."""
+    """Architecture and size of the student."""
 
     backbone: str = setting(
         "delta_hybrid",
@@ -48,7 +48,7 @@ class EncoderSettings(Settings):
 
 @dataclass(frozen=True)
 class DistillationSettings(Settings):
-    """How a student is trained; warm-up is a share of the steps."""
+    """Settings of the training; warm-up is a share of the steps."""
 
     objective: str = setting("mse", describe_objectives(TRANSCRIPT_OBJECTIVES))
     steps: int = setting(2000, "Optimiser steps; 0 does not train the student.", minimum=0)

@@ -9,13 +9,13 @@ from genestill.core.shards import Rows
 
 
 class BaseLogProbabilities:
-    """The teacher's log-probabilities of A, C, G, T at every base; `of` gives those of one transcript."""
+    """The teacher's log-probabilities of A, C, G, T at every base; `of` returns those of one transcript."""
 
     def __init__(self, paths: Sequence[str | Path], ids: Sequence[str]):
         self._rows = Rows(paths, "base-log-probabilities", ids)
 
     def of(self, number: int) -> np.ndarray:
-        """float32 [bases, 4] of transcript ``number``; shorter than the transcript where the teacher truncated it."""
+        """float32 [bases, 4] of transcript ``number``; shorter than the transcript if the teacher truncated it."""
         (values,) = self._rows.of(number, "log_probabilities")
         return values.astype(np.float32).reshape(-1, 4)
 

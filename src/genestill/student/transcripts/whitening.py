@@ -1,7 +1,7 @@
-"""Centring and whitening of the teacher's embeddings by their own statistics over the distillation set.
+"""Centring and whitening of the teacher's embeddings by their statistics over the distillation set.
 
-Embeddings of transformers lie in a narrow cone, where cosines are near 1 for any pair and a distance is ruled by one or
-two directions.
+Embeddings of transformers are in a narrow cone, in which cosines are near 1 for all pairs and distances depend mostly
+on one or two directions.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,14 @@ def fit_whitening(embeddings: np.ndarray, kept: float = 0.999, ridge: float = 1e
     """Whitening by principal components (Kessy et al., The American Statistician 72, 2018).
 
     Args:
-        embeddings: [N, D] teacher embeddings of the distillation set; N > 1.
-        kept: share of the variance that the kept components hold; the rest is noise that whitening would blow up.
+        embeddings: float [N, D], teacher embeddings of the distillation set; N > 1.
+        kept: share of the variance in the kept components; whitening would amplify the noise in the others.
         ridge: added to every variance, as a share of the largest, for the same reason.
 
-    Raises `InputError` if the embeddings are not finite or all alike.
+    Returns:
+        The whitening map.
+
+    Raises `InputError` if the embeddings are not finite or all equal.
     """
     values = embeddings.astype(np.float64)
     if not np.isfinite(values).all():

@@ -1,1 +1,1 @@
-"""The terms of the loss, one module each, with a class ``Loss``. `genestill.core.objectives` lists them."""
+"""The terms of the loss, one module each, with a class ``Loss``. They are listed in `genestill.core.objectives`."""

@@ -8,7 +8,7 @@ from genestill.student.dna.settings import DistillationSettings
 
 
 class Loss(nn.Module):
-    """The projection of the student's features [.., hidden] to the teacher's [.., teacher], which learns with it."""
+    """The projection from student features [.., hidden] to teacher features [.., teacher], trained with the student."""
 
     def __init__(self, hidden_size: int, teacher_size: int, settings: DistillationSettings):
         super().__init__()
@@ -16,7 +16,7 @@ class Loss(nn.Module):
         self.projection = nn.Linear(hidden_size, teacher_size)
 
     def forward(self, hidden: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean over the pairs of `align`, of the tokens in the scope, and over directions."""
+        """Mean over the pairs of `align`, for tokens in the scope, and over dimensions."""
         shared = overlap(batch["teacher_start"], batch["teacher_stop"], batch["start"], batch["stop"])
         student, teacher = batch["masked"], batch["teacher_masked"]
         student_keep, teacher_keep = {
@@ -27,6 +27,6 @@ class Loss(nn.Module):
         ours, theirs, met = align(
             hidden, batch["teacher_features"], shared, student_keep, teacher_keep, self.settings.alignment_pooling
         )
-        # All pairs with weights, instead of those that there are: their number would have to be read from the GPU.
+        # All pairs with weights, because selecting the valid pairs would require reading their number from the GPU.
         distance = (self.projection(ours).float() - theirs).square().mean(dim=-1)
         return torch.where(met, distance, 0).sum() / met.sum().clamp(min=1)

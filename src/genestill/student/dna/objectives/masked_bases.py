@@ -1,6 +1,6 @@
-"""Cross-entropy of masked bases, which a head reads off the student's own states, as masked language models do.
+"""Cross-entropy of masked bases, predicted by a head from the student's states, as in masked language models.
 
-A control of the decoder (`reconstruction`): windows, masks and all else are the same.
+This is a control for the decoder (`reconstruction`): windows, masks and everything else are the same.
 """
 
 import torch
@@ -13,7 +13,7 @@ from genestill.student.encoders.heads import LanguageHead
 
 
 class Loss(nn.Module):
-    """The head, which learns with the student; the place of a base within its token is told by a learned vector."""
+    """The head, trained with the student; a learned vector encodes the position of a base within its token."""
 
     def __init__(self, hidden_size: int, teacher_size: int, settings: DistillationSettings):
         super().__init__()
@@ -21,7 +21,7 @@ class Loss(nn.Module):
         self.head = LanguageHead(hidden_size, 4)
 
     def forward(self, hidden: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean over the masked bases that are known."""
+        """Mean over the known masked bases."""
         positions = batch["positions"][..., None]
         covered = (batch["start"][:, None, :] <= positions) & (positions < batch["stop"][:, None, :])
         token = covered.int().argmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Cross-entropy of masked bases, which a decoder predicts from visible features (HAD, arXiv 2505.20836)."""
+"""Cross-entropy of masked bases, predicted by a decoder from visible features (HAD, arXiv 2505.20836)."""
 
 import torch
 from torch import nn
@@ -9,11 +9,11 @@ from genestill.student.encoders.attention import ROTARY_BASE, rotate
 
 
 class CrossAttentionDecoder(nn.Module):
-    """Predicts masked bases from visible features only.
+    """Predicts masked bases only from visible features.
 
-    One cross-attention block: a query for each masked base is one learned vector turned by the base's position, keys
-    and values are the features of the visible tokens at the middle of the bases they cover; then an MLP and logits.
-    Rotary positions (arXiv 2104.09864) in bases make single-base and byte-pair students answer the same question.
+    One cross-attention block: the query for each masked base is one learned vector rotated by the position of the base;
+    keys and values are the features of the visible tokens, at the middle of their bases; then an MLP and logits. Rotary
+    positions (arXiv 2104.09864) are in bases, so that the task is the same for single-base and byte-pair students.
     """
 
     def __init__(self, hidden_size: int, heads: int = 4):
@@ -37,8 +37,8 @@ class CrossAttentionDecoder(nn.Module):
         Args:
             hidden: float [B, L, H], features of all tokens.
             middle: float [B, L], middle of the bases that each token covers.
-            visible: bool [B, L]; only these are looked at.
-            positions: int64 [B, Q], the bases asked for.
+            visible: bool [B, L]; only these tokens are used.
+            positions: int64 [B, Q], positions of the bases to predict.
 
         Returns:
             float [B, Q, 4].
@@ -54,21 +54,21 @@ class CrossAttentionDecoder(nn.Module):
 
 
 def _angles(positions: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines [B, 1, L, width / 2] of positions [B, L]."""
+    """Cosines and sines, float [B, 1, L, width / 2], of positions [B, L]."""
     frequency = ROTARY_BASE ** (-torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width)
     angle = positions.float()[:, None, :, None] * frequency
     return angle.cos(), angle.sin()
 
 
 class Loss(nn.Module):
-    """The decoder, which learns with the student."""
+    """The decoder, trained with the student."""
 
     def __init__(self, hidden_size: int, teacher_size: int, settings: DistillationSettings):
         super().__init__()
         self.decoder = CrossAttentionDecoder(hidden_size)
 
     def forward(self, hidden: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean over the masked bases that are known."""
+        """Mean over the known masked bases."""
         start, stop = batch["start"], batch["stop"]
         visible = ~batch["masked"] & (stop > start)
         logits = self.decoder(hidden, (start + stop).float() / 2, visible, batch["positions"])
@@ -76,6 +76,6 @@ class Loss(nn.Module):
 
 
 def mean_cross_entropy(logits: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
-    """Mean over the ``bases`` int64 [B, Q] that are not -100, of ``logits`` [B, Q, 4]; 0 where all are."""
+    """Mean over the ``bases`` int64 [B, Q] that are not -100, of ``logits`` [B, Q, 4]; 0 if all are -100."""
     summed = functional.cross_entropy(logits.flatten(0, 1).float(), bases.flatten(), reduction="sum", ignore_index=-100)
     return summed / (bases != -100).sum().clamp(min=1)

@@ -1,1 +1,1 @@
-"""The terms of the loss, one module each: ``loss`` of a batch. `genestill.core.objectives` lists them."""
+"""The terms of the loss, one module each with a function ``loss``. They are listed in `genestill.core.objectives`."""

@@ -1,4 +1,4 @@
-"""Each transcript's own embedding among those of its batch (InfoNCE, arXiv 1807.03748)."""
+"""Recognising the teacher's embedding of each transcript in its batch (InfoNCE, arXiv 1807.03748)."""
 
 import torch
 from torch.nn import functional

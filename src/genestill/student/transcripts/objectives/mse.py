@@ -7,5 +7,5 @@ from genestill.student.transcripts.batch import Batch
 
 
 def loss(batch: Batch) -> torch.Tensor:
-    """Mean over batch and directions of (P s - t)^2; t is white, so chance is 1."""
+    """Mean over batch and dimensions of (P s - t)^2; t is whitened, so the loss without information is 1."""
     return functional.mse_loss(batch.projected, batch.embeddings)

@@ -9,7 +9,7 @@ from genestill.student.transcripts.batch import Batch
 def loss(batch: Batch) -> torch.Tensor:
     """Mean over pairs i != j of (cos(s_i, s_j) - cos(t_i, t_j))^2; s is centred over the batch.
 
-    It needs no projection. A batch of one gives 0.
+    No projection is needed. The loss of a batch with one transcript is 0.
     """
     student, teacher = batch.pooled, batch.embeddings
     if len(student) < 2:
