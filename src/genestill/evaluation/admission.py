@@ -1,9 +1,9 @@
-"""What a teacher adds to a cheap baseline, measured before students are trained on it.
+"""The improvement of a cheap baseline by a teacher, measured before students are trained on the teacher.
 
-Ridge regression explains the targets of each task from a baseline (counts of k-mers; of transcripts also codons, k-mers
-and lengths in blocks of equal variance), and from the strongest baseline together with the teacher's frozen features.
-The two are compared by the share of the variance that they explain in cross-validation: 1 - squared error / squared
-error of the mean, where classes are columns of 0 and 1. Only training rows are read.
+Ridge regression predicts the targets of each task from a baseline (counts of k-mers; for transcripts also codons,
+k-mers and lengths in blocks of equal variance), and from the strongest baseline together with the frozen features of
+the teacher. The two are compared by the share of the variance that they explain in cross-validation: 1 - squared error
+/ squared error of the mean, where classes are columns of 0 and 1. Only training rows are read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from genestill.evaluation.settings import TranscriptBaselineSettings
 
 FOLDS = 5
 PENALTIES = 10.0 ** np.arange(-4, 3)
-# Of the teacher's features in the kernel of both; the best is chosen within the training folds.
+# Shares of the teacher's features in the combined kernel; the best is chosen within the training folds.
 SHARES = (0.1, 0.5, 0.9)
 FEWEST_ROWS = 50
 FEWEST_OF_A_CLASS = 5
@@ -44,11 +44,11 @@ class Question:
     """Training rows of one task.
 
     Attributes:
-        name: of the task.
-        baselines: name to blocks of features, float [n, size] each; a single block may stand without its list.
-        features: of the frozen teacher, float32 [n, D].
+        name: name of the task.
+        baselines: name -> blocks of features, float [n, size] each; a single block may be given without a list.
+        features: features of the frozen teacher, float32 [n, D].
         targets: float64 [n, m].
-        groups: int64 [n]; rows of a group stay in one fold.
+        groups: int64 [n]; rows of a group are in the same fold.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Question:
 def _kernel(features: np.ndarray | list[np.ndarray], training: np.ndarray) -> np.ndarray:
     """Inner products of features, standardised on the training rows, float64 [n, n]; 1 on average at a training row.
 
-    Of several blocks it is the mean over them, so that each has the same weight.
+    For several blocks, the mean over the blocks, so that each has the same weight.
     """
     if isinstance(features, list):
         return np.mean([_kernel(block, training) for block in features], axis=0)
@@ -74,7 +74,7 @@ def _kernel(features: np.ndarray | list[np.ndarray], training: np.ndarray) -> np
 
 
 def _fit(kernel: np.ndarray, targets: np.ndarray, training: np.ndarray, held: np.ndarray) -> tuple[float, np.ndarray]:
-    """Leave-one-out error of the best penalty, and predictions of the held-out rows [held, m] with it."""
+    """Leave-one-out error of the best penalty, and predictions of the held-out rows with it, float64 [held, m]."""
     mean = targets[training].mean(axis=0)
     centred = targets[training] - mean
     values, vectors = np.linalg.eigh(kernel[np.ix_(training, training)])
@@ -96,9 +96,9 @@ def squared_errors(
     """Squared error of each row in cross-validation, float64 [n].
 
     Args:
-        blocks: one matrix of features, or a baseline's and a teacher's; float [n, size] each, or lists of such.
+        blocks: one matrix of features, or those of a baseline and a teacher; float [n, size] each, or lists of such.
         targets: float64 [n, m].
-        fold: int64 [n], the part of each row.
+        fold: int64 [n], the fold of each row.
     """
     errors = np.empty(len(targets))
     for part in np.unique(fold):
@@ -111,13 +111,13 @@ def squared_errors(
 
 
 def _folds(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Part of each row; groups are dealt whole."""
+    """Fold of each row; groups are not divided."""
     names, members = np.unique(groups, return_inverse=True)
     return (generator.permutation(len(names)) % min(FOLDS, len(names)))[members]
 
 
 def answer(question: Question, seed: int) -> tuple[dict, np.ndarray]:
-    """One row of the table, and the gain in bootstrap replicates over groups [REPLICATES]."""
+    """One row of the table, and the improvement in bootstrap replicates over groups, float64 [REPLICATES]."""
     generator = np.random.default_rng(seed)
     fold = _folds(question.groups, generator)
     nothing = np.empty(len(fold))
@@ -154,16 +154,18 @@ def admit(
     output: str | Path,
     output_table: str | Path,
 ) -> None:
-    """Answer the questions, write the verdict (JSON) and the table (TSV), and log them.
+    """Answer the questions, write the result (JSON) and the table (TSV), and log them.
 
     Args:
-        questions: of the tasks; a text says why a task cannot be asked.
+        questions: questions for the tasks; a text says why a task was left out.
         teacher: its name.
         stop: stop the run if the teacher is not admitted.
-        seed: of folds and replicates.
+        seed: seed of folds and replicates.
+        output: path of the result.
+        output_table: path of the table.
 
     Raises:
-        CheckFailed: ``stop``, and the interval of the mean gain does not lie above 0; the figures are then in
+        CheckFailed: ``stop``, and the interval of the mean improvement is not above 0; the result is then in
             ``<output>.failed.json``, and ``output`` is not written.
     """
     rows, gains, left_out = [], [], []
@@ -216,7 +218,7 @@ def probe_questions(
     most: int,
     seed: int,
 ) -> Iterator[Question | str]:
-    """Questions of the recipe mrna: rows that are training rows under every seed of the splits."""
+    """Questions of the recipe mrna: rows that are training rows with every seed of the splits."""
     for path in tasks:
         table, metadata = read_task(path, groups)
         training = np.ones(len(table), dtype=bool)
@@ -243,7 +245,7 @@ def probe_questions(
 def table_questions(
     tasks: dict[str, tuple[str | Path, Sequence[str | Path]]], kmers: Sequence[tuple[int, int]], most: int, seed: int
 ) -> Iterator[Question | str]:
-    """Questions of the recipes had and seqlens: task to its table and the shards of its rows."""
+    """Questions of the recipes had and seqlens: task -> its table and the shards of its rows."""
     for name, (path, shards) in tasks.items():
         table = read_task_table(path)
         rows = _draw(table.train, most, seed)
@@ -264,7 +266,7 @@ def label_questions(
     most: int,
     seed: int,
 ) -> Iterator[Question | str]:
-    """Questions of the recipe taxdistill: genus and species of contigs by their labels."""
+    """Questions of the recipe taxdistill: genus and species of contigs according to their labels."""
     table = read_table(labels, LABELS)
     drawn = {}
     for rank in (rank for rank in RANKS if rank in NAMED_RANKS):
@@ -285,7 +287,7 @@ def label_questions(
 
 
 def teacher_of(shards: Sequence[str | Path]) -> str:
-    """The name of the teacher, as its shards say it."""
+    """The name of the teacher from the metadata of its shards."""
     return read_metadata(shards[0]).get("teacher", "the teacher")
 
 
@@ -295,7 +297,7 @@ def _frequencies(sequences: list[str], kmers: Sequence[tuple[int, int]]) -> dict
 
 
 def _draw(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most ``most`` of the rows, in rising order."""
+    """At most ``most`` of the rows, in ascending order."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 

@@ -1,9 +1,9 @@
-"""A second opinion: AMBER scores the same calls, and must find the same recall, precision and F1.
+"""Comparison with AMBER, which must give the same recall, precision and F1 for the same calls.
 
-AMBER (Meyer et al. 2018, GigaScience; cami-amber 2.0.8, GPL-3) runs as a program of its own between the two functions
+AMBER (Meyer et al. 2018, GigaScience; cami-amber 2.0.8, GPL-3) runs as an external program between the two functions
 here: `write_amber_input`, then ``amber.py -g gold.binning -l NAMES --ncbi_dir taxdump -o FOLDER NAME.binning …``, then
-`compare_with_amber`. Its accuracy is the share of the gold standard that is called correctly, which is our recall; its
-purity is our precision, and its F1 of the sample our F1; each of contigs (``_seq``) and of bases (``_bp``).
+`compare_with_amber`. Its accuracy is the share of the gold standard that is called correctly, which is our recall;
+its purity is our precision, and its F1 of the sample our F1; each for contigs (``_seq``) and bases (``_bp``).
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from genestill.evaluation.taxonomy import OWN_THRESHOLD
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 
 _AMBER_RANKS = ("superkingdom", *RANKS[1:])
-# Our metrics -> AMBER's, and our weights -> AMBER's units.
+# Our metrics -> those of AMBER, and our weights -> units of AMBER.
 METRICS_OF_AMBER = {"recall": "accuracy", "precision": "precision_weighted", "f1": "f1_score_per"}
 UNITS_OF_AMBER = {"": "seq", "bases": "bp"}
 TOLERANCE = 1e-6
@@ -36,10 +36,11 @@ def write_amber_input(
     folder: str | Path,
     labels_name: str = "MMseqs2",
 ) -> None:
-    """Write ``gold.binning``, one ``NAME.binning`` a model and ``taxdump/`` into ``folder`` (replaced as a whole).
+    """Write ``gold.binning``, one ``NAME.binning`` per model and ``taxdump/`` into ``folder`` (replaced as a whole).
 
-    The taxids are numbers of the nodes of the tree of all true and called lineages, since the reference's taxonomy
-    lacks the absent taxa, which the gold standard needs. Contigs without a known species stay out of the gold standard.
+    The taxids are numbers of the nodes of the tree of all true and called lineages, because the taxonomy of the
+    reference lacks the absent taxa, which are in the gold standard. Contigs without a known species are left out of the
+    gold standard.
 
     Raises:
         InputError: no truth, or a name that cannot be a file name or one of AMBER's comma-separated labels.
@@ -80,7 +81,7 @@ def _write_taxdump(folder: Path, tree: LabelTree) -> None:
     for node in range(1, len(tree)):
         nodes.append(f"{node + 1}\t|\t{tree.parent[node] + 1}\t|\t{_AMBER_RANKS[tree.rank[node] - 1]}\t|")
         names.append(f"{node + 1}\t|\t{tree.name[node]}\t|\t\t|\tscientific name\t|")
-    # AMBER 2.0.8 stops with KeyError 'strain' on a dump without any strain: one that nothing refers to.
+    # AMBER 2.0.8 stops with KeyError 'strain' for a dump without strains, so an unused strain is added.
     deepest = int(np.argmax(tree.rank)) + 1
     nodes.append(f"{len(tree) + 1}\t|\t{deepest}\t|\tstrain\t|")
     names.append(f"{len(tree) + 1}\t|\tno strain\t|\t\t|\tscientific name\t|")
@@ -99,15 +100,15 @@ def compare_with_amber(
     """Write model, rank, metric, weight, value (ours), amber and their difference to the TSV ``output``.
 
     Args:
-        results: AMBER's ``results.tsv``.
-        metrics: table of `evaluate_taxonomy` on the same calls.
-        output: written before the check, so that a disagreement can be looked at.
-        models: those that AMBER scored; None: all of the metrics.
-        seed: the runs that AMBER scored, where the metrics hold several seeds of a model.
+        results: ``results.tsv`` of AMBER.
+        metrics: table of `evaluate_taxonomy` for the same calls.
+        output: the table; written before the check, so that differences can be inspected.
+        models: the models scored by AMBER; None for all models in the metrics.
+        seed: the runs scored by AMBER, if the metrics have several seeds of a model.
 
     Raises:
-        InputError: a result table that is not AMBER's, or without one of the models.
-        CheckFailed: a figure that differs by more than 0.000001.
+        InputError: a result table in another format, or without one of the models.
+        CheckFailed: a value that differs by more than 0.000001.
     """
     names = {
         (metric, weight): f"{theirs}_{unit}"

@@ -1,8 +1,8 @@
 """The benchmark of correctors over several communities and seeds: one comparison, with intervals over genomes.
 
-A score is first computed for each run, then averaged over the seeds of a model, then over communities. Intervals come
-from resampling genomes within their status (genera and families where these are absent), over all communities at once:
-a genome that several of them, or several references, hold with the same status is drawn for all.
+A score is first computed for each run, then averaged over the seeds of a model, then over communities. For intervals,
+genomes (or genera and families that are absent) are resampled within their status, jointly for all communities: a
+genome that occurs in several communities or references with the same status is drawn for all of them.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ from genestill.evaluation.costs import read_cost
 from genestill.evaluation.strata import ALL, NO_EXACT, without_exact
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
-OPEN_SHARE = 0.1  # share of contigs of absent species from which a community counts as open
+OPEN_SHARE = 0.1  # minimum share of contigs of absent species in an open community
 COMPARED_RANKS = ("species", "genus", "family")
 _PARTS = ("correct", "wrong", "none")
 _KEY = ["model", "threshold"]
 _CLUSTER = ["status", "cluster"]
 COMPARED_STRATA = (NO_EXACT, ALL)
-_BLOCK = 250  # resamples held at a time
+_BLOCK = 250  # resamples in memory at a time
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Scores:
     """F1 of every model in every community: the value and its resamples.
 
     Attributes:
-        rows: frame of model and threshold, k rows.
-        communities: names, c of them.
+        rows: data frame of model and threshold, k rows.
+        communities: names of c communities.
         value: float64 [k, c], mean over seeds.
-        drawn: float64 [resamples, k, c], the same over resampled genomes.
+        drawn: float64 [resamples, k, c], the same for resampled genomes.
     """
 
     rows: pd.DataFrame
@@ -49,7 +49,7 @@ class Scores:
 def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
     """F1 at ``rank`` of every model and threshold in every community; ``counts`` is of `table_schemas.OUTCOME_COUNTS`.
 
-    What is drawn are clusters, within their status.
+    Clusters are resampled within their status.
 
     Raises `InputError` if a model was not run in every community.
     """
@@ -86,8 +86,8 @@ def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) 
 
 
 def scopes_of(counts: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]]:
-    """What communities are averaged over: the open real ones, the closed real ones, and each by itself."""
-    # The number of contigs and of absent ones is the same in every run: one of each genome will do.
+    """Groups of communities for means: the open real ones, the closed real ones, and each one separately."""
+    # The numbers of contigs and of absent ones are the same in every run, so one row per genome is sufficient.
     once = counts[counts["rank"] == "species"].drop_duplicates(["dataset", "genome", "status"])
     sums = once.groupby("dataset")[[*_PARTS, "absent"]].sum()
     share = sums["absent"] / sums[list(_PARTS)].sum(axis=1)
@@ -100,10 +100,10 @@ def scopes_of(counts: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]
 
 
 def compare(counts: pd.DataFrame, ours: str, simulated: list[str], seed: int, resamples: int = RESAMPLES):
-    """The comparison: a row for each stratum, scope, rank, model and threshold.
+    """The comparison: one row per stratum, scope, rank, model and threshold.
 
     Columns: stratum (`strata.NO_EXACT` where statuses are known, `strata.ALL`), scope, rank, model, threshold, f1,
-    f1_low, f1_high (95 % over clusters); gain, gain_low, gain_high: F1 of ``ours`` at its own threshold less that of
+    f1_low, f1_high (95 % over clusters); gain, gain_low, gain_high: F1 of ``ours`` at its own threshold minus that of
     the row, paired; absent, absent_called (contigs, the second a mean over seeds), recall_known (share of contigs of
     known taxa that are correct), communities, contigs, clusters.
     """
@@ -126,7 +126,7 @@ def compare(counts: pd.DataFrame, ours: str, simulated: list[str], seed: int, re
 
 
 def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) -> Iterator[dict]:
-    """One row for each model and threshold over the communities ``names``, whose counts of the rank are given."""
+    """One row per model and threshold for the communities ``names``, with their counts at the rank."""
     own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
     where = [scores.communities.index(name) for name in names]
     value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
@@ -163,8 +163,8 @@ def gather_benchmark(
 ) -> None:
     """Join the tables of several communities: metrics to the Parquet ``output``, `compare` to the TSV ``comparison``.
 
-    The comparison also gets, where they are known: ece and auprc (mean over seeds and communities) of the rank,
-    seconds and cpu_seconds (medians) and megabytes (highest) of ``costs``: pairs of model and Snakemake's benchmark
+    If known, these columns are added to the comparison: ece and auprc (mean over seeds and communities) of the rank,
+    seconds and cpu_seconds (medians) and megabytes (maximum) from ``costs``: pairs of a model and Snakemake's benchmark
     file of a run.
     """
     joined = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)

@@ -20,7 +20,7 @@ _TEXT = {"stratum": str, "scope": str, "rank": str, "model": str, "threshold": s
 
 
 def read_comparison(path: str | Path) -> pd.DataFrame:
-    """Read what `benchmark.gather_benchmark` wrote; raises `InputError` for anything else."""
+    """Read a table of `benchmark.gather_benchmark`; raises `InputError` for other files."""
     try:
         table = pd.read_csv(path, sep="\t", dtype=_TEXT)
         return table.assign(name=[_name(row) for row in table.itertuples()])
@@ -33,7 +33,7 @@ def _name(row) -> str:
 
 
 def write_benchmark_table(comparison: str | Path, ours: str, output: str | Path) -> str:
-    """Write and return the comparison as plain text: a block for each mean, then species F1 in each community."""
+    """Write and return the comparison as plain text: a block per mean, then species F1 in each community."""
     whole = _worth_showing(read_comparison(comparison))
     blocks: list[str | Table] = []
     for stratum, table in whole.groupby("stratum", sort=False):
@@ -51,9 +51,9 @@ def write_benchmark_table(comparison: str | Path, ours: str, output: str | Path)
 
 
 def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
-    """Every model at its own threshold, and at the best fixed one where that is better: species F1 over all scopes."""
+    """Every model at its own threshold, and at the best fixed one if that is better: species F1 over all scopes."""
     mean = table[table["rank"] == "species"].groupby(["model", "threshold"])["f1"].mean().round(5).reset_index()
-    # The model's own threshold first, so that it wins a tie.
+    # The model's own threshold is first, so that it is used in case of a tie.
     mean = mean.sort_values("threshold", key=lambda threshold: threshold != OWN_THRESHOLD, ignore_index=True)
     best = mean.loc[mean.groupby("model")["f1"].idxmax()]
     better = pd.MultiIndex.from_frame(best[["model", "threshold"]])
@@ -110,12 +110,12 @@ def _with_interval(value: float, low: float, high: float, signed: bool = False) 
 
 
 def draw_benchmark(comparison: str | Path, metrics: str | Path, ours: str, folder: str | Path) -> list[str]:
-    """Draw the comparison into ``folder`` (an SVG and a TSV each); return the figures' names.
+    """Draw the comparison into ``folder`` (an SVG and a TSV each); return the names of the figures.
 
-    ``metrics`` holds those of all communities, see `benchmark.gather_benchmark`.
+    ``metrics`` has those of all communities, see `benchmark.gather_benchmark`.
     """
     table = read_comparison(comparison)
-    # Of the harder stratum, where there is one.
+    # The harder stratum, if there is one.
     stratum = table["stratum"].iloc[0]
     table = table[table["stratum"] == stratum]
     with matplotlib.rc_context(STYLE):
@@ -183,7 +183,7 @@ def _risk_coverage(metrics: pd.DataFrame, stratum: str, ours: str):
     data = data.assign(coverage=data["variant"].str.removeprefix("coverage=").astype(float))
     by_model = ["dataset", "model"]
     data = data.groupby([*by_model, "coverage"], sort=False)["value"].agg(["mean", "size"]).reset_index()
-    # A point that only some seeds reach is no mean over them.
+    # Points that only some seeds reach are left out, because they are not means over all seeds.
     data = data[data["size"] == data.groupby(by_model)["size"].transform("max")]
     data = data.rename(columns={"mean": "risk"}).drop(columns="size")
     communities, models = data["dataset"].unique().tolist(), sorted(data["model"].unique())

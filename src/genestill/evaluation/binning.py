@@ -1,7 +1,7 @@
-"""Taxonomic binning as CAMI scores it: purity and completeness of taxa, rank by rank, in base pairs and in sequences.
+"""Taxonomic binning as scored by CAMI: purity and completeness of taxa per rank, in base pairs and in sequences.
 
 The definitions are those of AMBER 2 (Meyer et al. 2018, GigaScience; Meyer et al. 2021, Nature Protocols).
-At a rank, only contigs count whose true taxon has that rank. g, p and t are the size of a taxon among the true, the
+At a rank, only contigs whose true taxon has this rank are used. g, p and t are the size of a taxon among the true, the
 predicted and the correctly predicted contigs, in base pairs or in sequences:
 
 - purity = sum t / sum p; completeness = accuracy = sum t / sum g; binned = sum p / sum g;
@@ -9,9 +9,9 @@ predicted and the correctly predicted contigs, in base pairs or in sequences:
 - F1 of the sample: of purity and completeness; F1 score: of the two averages;
 - Rand indices over pairs of base pairs, or sequences, with both a true and a predicted taxon.
 
-The filtered view removes the small predicted taxa that together make up at most `TAIL` of the predicted base pairs, as
-CAMI does: their purity is unknown, their completeness 0 (also of taxa that are not in the sample), and what they hold
-is not binned.
+The filtered version removes the smallest predicted taxa that together have at most `TAIL` of the predicted base pairs,
+as in CAMI: their purity is unknown, their completeness 0 (also for taxa that are not in the sample), and their contigs
+are not binned.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Bins:
 
     Attributes:
         true, predicted, correct: float64 [taxa], size in base pairs or sequences.
-        kept: bool [taxa], whether the filter leaves the predicted taxon.
+        kept: bool [taxa], whether the filter keeps the predicted taxon.
         both: sizes of every pair of a predicted and a true taxon: float64 [pairs].
         of_both: predicted taxon and true taxon of these pairs: int64 [pairs, 2].
     """
@@ -50,12 +50,12 @@ def measure_binning(truth: np.ndarray, predicted: np.ndarray, length: np.ndarray
 
     Args:
         truth: int [n, 7], number of the true taxon of each contig at each rank; -1 for none.
-        predicted: the same of the predicted taxon, with the same numbers.
+        predicted: int [n, 7], the same for the predicted taxon, with the same numbers.
         length: int64 [n], base pairs.
 
     Returns:
-        Columns rank, metric, unit (bp, seq), filtered (bool) and value (NaN where a metric is not defined: the standard
-        error of one taxon, the purity of no prediction).
+        Columns rank, metric, unit (bp, seq), filtered (bool) and value (NaN if a metric is not defined: the standard
+        error for one taxon, the purity without predictions).
     """
     rows = []
     for level, rank in enumerate(RANKS):
@@ -76,7 +76,7 @@ def measure_binning(truth: np.ndarray, predicted: np.ndarray, length: np.ndarray
 
 
 def _without_tail(size: np.ndarray) -> np.ndarray:
-    """Which predicted taxa remain: not the smallest, in base pairs, as long as they make up at most `TAIL` in all."""
+    """Which predicted taxa are kept: the smallest are removed if they have at most `TAIL` of all base pairs."""
     order = np.argsort(size, kind="stable")
     share = np.cumsum(size[order]) / max(size.sum(), 1)
     kept = np.ones(len(size), dtype=bool)
@@ -141,7 +141,7 @@ def _rand_indices(bins: Bins, kept: np.ndarray) -> tuple[float, float]:
     chance = of_predicted * of_true / of_all
     most = (of_predicted + of_true) / 2
     rand = (of_all - of_predicted - of_true + 2 * pairs) / of_all
-    # One taxon on both sides: there are no pairs to distinguish.
+    # With one true and one predicted taxon, there are no pairs to distinguish.
     return rand, 1.0 if most == chance else (pairs - chance) / (most - chance)
 
 

@@ -1,4 +1,4 @@
-"""The commands that score taxonomic binning as CAMI does."""
+"""The commands that score taxonomic binning as in CAMI."""
 
 from genestill.core.options import name_and_value
 

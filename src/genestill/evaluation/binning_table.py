@@ -1,7 +1,7 @@
-"""Binning metrics of several tools as a table, beside those of AMBER on the same files and beside published ones.
+"""Binning metrics of several tools as a table, with those of AMBER on the same files and published ones.
 
-AMBER (Meyer et al. 2018, GigaScience; cami-amber 2.0.8, GPL-3) runs as a program of its own on the files that
-`write_amber_files` lays out: ``amber.py -g gold.binning -l NAMES --ncbi_dir taxdump -p 1 -o FOLDER NAME.binning …``.
+AMBER (Meyer et al. 2018, GigaScience; cami-amber 2.0.8, GPL-3) runs as an external program on the files of
+`write_amber_files`: ``amber.py -g gold.binning -l NAMES --ncbi_dir taxdump -p 1 -o FOLDER NAME.binning …``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ from genestill.core.text import text_lines
 from genestill.evaluation.binning import NO_TAXON, measure_binning
 
 TOLERANCE = 1e-6
-# Our names of metrics -> those of AMBER's results.tsv, and of the tables that its web pages show (published by CAMI).
-# Base pairs stand first, sequences second.
+# Our names of metrics -> those in results.tsv of AMBER, and in the tables of its web pages (published by CAMI); first
+# for base pairs, then for sequences.
 _NAMES = {
     "accuracy": ("accuracy_{}", "Accuracy ({})"),
     "adjusted_rand_index": ("adjusted_rand_index_{}", "Adjusted Rand index ({})"),
@@ -44,8 +44,8 @@ _COLUMNS = ["tool", "rank", "metric", "value"]
 def score_binnings(truth: str | Path, predictions: dict[str, str | Path], output: str | Path) -> pd.DataFrame:
     """Write the metrics of `measure_binning` of each tool to the TSV ``output``: tool, rank, metric, value.
 
-    Ranks and metrics have the names of CAMI's published tables. A contig that ``predictions`` lack is not binned; ranks
-    that `fill_gaps` filled are no taxa.
+    Ranks and metrics have the names of CAMI's published tables. Contigs that are not in ``predictions`` are not binned;
+    ranks filled by `fill_gaps` are not taxa.
 
     Args:
         truth: table of `table_schemas.TRUTH`, with the lengths of all contigs.
@@ -53,7 +53,7 @@ def score_binnings(truth: str | Path, predictions: dict[str, str | Path], output
         output: the table.
 
     Raises:
-        InputError: a contig without length.
+        InputError: a contig without a length.
     """
     answers = read_table(truth, TRUTH)
     if answers["length"].isna().any():
@@ -82,7 +82,7 @@ def score_binnings(truth: str | Path, predictions: dict[str, str | Path], output
 
 
 def _numbers(lineages: Sequence[Lineage], taxa: dict[Lineage, int]) -> np.ndarray:
-    """Number of the taxon of each lineage at each rank, int64 [n, 7]; ``taxa`` grows."""
+    """Number of the taxon of each lineage at each rank, int64 [n, 7]; new taxa are added to ``taxa``."""
     known: dict[Lineage, list[int]] = {}
     for lineage in lineages:
         if lineage not in known:
@@ -103,12 +103,12 @@ def _published_name(metric: str, unit: str, filtered: bool) -> str:
 def write_amber_files(
     truth: Sequence[str | Path], predictions: dict[str, str | Path], taxdump: str | Path, folder: str | Path
 ) -> None:
-    """Lay out files in CAMI's binning format for AMBER: ``gold.binning``, ``NAME.binning`` and ``taxdump/``.
+    """Write files in CAMI's binning format for AMBER: ``gold.binning``, ``NAME.binning`` and ``taxdump/``.
 
-    Rows are copied as they are; several files of ``truth`` become one, under the header of the first.
+    Rows are copied unchanged; several files of ``truth`` are joined, with the header of the first.
 
     Raises:
-        InputError: files of ``truth`` with different headers, a name that AMBER cannot take.
+        InputError: files of ``truth`` with different headers, a name that AMBER does not accept.
     """
     for name in predictions:
         if name == "gold" or any(letter in name for letter in ",/"):
@@ -158,17 +158,17 @@ def compare_binnings(
     published: dict[str, str | Path],
     output: str | Path,
 ) -> pd.DataFrame:
-    """Write our values beside AMBER's and the published ones: table, tool, rank, metric, published, ours, amber.
+    """Write our values with those of AMBER and published ones: table, tool, rank, metric, published, ours, amber.
 
     Args:
-        ours: name of the table -> what `score_binnings` wrote.
-        amber: name of the table -> AMBER's ``results.tsv`` on the same files; may be empty.
-        published: name of the table -> published results of AMBER. A tool is the published one whose name begins with
-            its own; tools that were not published have no published value.
+        ours: name of the table -> file written by `score_binnings`.
+        amber: name of the table -> ``results.tsv`` of AMBER on the same files; may be empty.
+        published: name of the table -> published results of AMBER. A tool is matched with the published tool whose name
+            begins with its name; other tools have no published value.
         output: the table; written before the check.
 
     Raises:
-        InputError: a table of other columns.
+        InputError: a table with other columns.
         CheckFailed: a value of ours that differs from AMBER's by more than 0.000001.
     """
     rows, was_published = [], []
@@ -232,7 +232,7 @@ def _value(table: pd.DataFrame | None, tool: str | None, rank: str, metric: str)
 def _report_shares(found: pd.DataFrame) -> None:
     for table, part in found.groupby("table", sort=False):
         difference = (part["ours"] - part["published"]).abs()
-        difference[part["ours"].isna() & part["published"].isna()] = 0  # neither defines it
+        difference[part["ours"].isna() & part["published"].isna()] = 0  # undefined in both
         logger.info(
             "%s: %d published values; %.1f %% within .01, %.1f %% within .001",
             table,

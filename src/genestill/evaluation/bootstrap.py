@@ -1,4 +1,4 @@
-"""Bootstrap intervals: clusters of rows (genomes, homology groups) are drawn whole, for their rows are not independent.
+"""Bootstrap intervals: clusters of rows (genomes, homology groups) are resampled, since their rows are not independent.
 
 Genomes are drawn within their status, so that every resample has the same share of absent species, genera and families.
 """
@@ -9,11 +9,11 @@ from genestill.evaluation.settings import IntervalSettings
 
 RESAMPLES = IntervalSettings.resamples
 LEVEL = 0.95
-_BLOCK = 200  # resamples held at a time
+_BLOCK = 200  # resamples in memory at a time
 
 
 def f1_score(correct, wrong, none):
-    """2 P R / (P + R) with P = correct / (correct + wrong), R = correct / all; 0 where nothing is correct."""
+    """2 P R / (P + R) with P = correct / (correct + wrong), R = correct / all; 0 if nothing is correct."""
     correct, wrong, none = (np.asarray(value, dtype=np.float64) for value in (correct, wrong, none))
     both = 2 * correct + 2 * wrong + none  # (correct + wrong) + (correct + wrong + none)
     return np.divide(2 * correct, both, out=np.zeros_like(both), where=both > 0)
@@ -22,14 +22,14 @@ def f1_score(correct, wrong, none):
 def resample_sums(
     values: np.ndarray, cluster: np.ndarray, resamples: int, seed: int, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """Sums of several values over the same resampled clusters, so that what is made of them is paired.
+    """Sums of several values over the same resampled clusters, so that comparisons are paired.
 
     Args:
         values: float64 [n, k], k values of n contigs.
         cluster: int64 [n], number of each contig's cluster, 0 to g - 1.
-        resamples: how many times clusters are drawn with replacement, as many as there are.
-        seed: of the draws; the same seed and clusters give the same draws.
-        group: int64 [g], clusters are drawn within these groups, each as often as it has clusters; None: one group.
+        resamples: number of resamples; each draws as many clusters as there are, with replacement.
+        seed: seed of the draws; the same seed and clusters give the same draws.
+        group: int64 [g], clusters are drawn within these groups, as many as each group has; None: one group.
 
     Returns:
         float64 [resamples, k].
@@ -44,7 +44,7 @@ def resample_sums(
 
 
 def sum_by_cluster(values: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
-    """Sums of ``values`` [n, k] over the contigs of each cluster: float64 [clusters, k]."""
+    """Sums of ``values``, float [n, k], over the contigs of each cluster: float64 [clusters, k]."""
     sums = np.zeros((clusters, values.shape[1]))
     np.add.at(sums, cluster, values)
     return sums
@@ -53,7 +53,7 @@ def sum_by_cluster(values: np.ndarray, cluster: np.ndarray, clusters: int) -> np
 def draw_weights(
     generator: np.random.Generator, resamples: int, clusters: int, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """How often each cluster is drawn, within its group: float64 [resamples, clusters]."""
+    """Count of each cluster in each resample, drawn within its group: float64 [resamples, clusters]."""
     weights = np.empty((resamples, clusters))
     group = np.zeros(clusters, dtype=np.int64) if group is None else group
     for number in np.unique(group):
@@ -65,12 +65,12 @@ def draw_weights(
 
 
 def interval(drawn: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The percentile interval of resampled values."""
+    """The percentile interval of resampled values: (low, high)."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def interval_of_known(drawn: np.ndarray) -> tuple[float | None, float | None]:
-    """`interval` of the values that are not NaN; (None, None) where there are none."""
+    """`interval` of the values that are not NaN; (None, None) if there are none."""
     drawn = drawn[~np.isnan(drawn)]
     return interval(drawn) if len(drawn) else (None, None)

@@ -7,13 +7,13 @@ BINS = 15
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, adaptive: bool = False, bins: int = BINS) -> pd.DataFrame:
-    """Mean confidence and share of correct calls, bin by bin; empty bins are left out.
+    """Mean confidence and share of correct calls per bin; empty bins are left out.
 
     Args:
-        confidence: [n], between 0 and 1.
+        confidence: float [n], between 0 and 1.
         correct: bool [n].
-        adaptive: bins of equal numbers of calls instead of equal width (Nixon et al. 2019, CVPR workshops).
-        bins: how many.
+        adaptive: bins with equal numbers of calls instead of equal width (Nixon et al. 2019, CVPR workshops).
+        bins: number of bins.
 
     Returns:
         Columns low, high (of the confidences in the bin), confidence, accuracy, n.
@@ -24,7 +24,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, adaptive: bool = Fa
         number = np.empty(len(confidence), dtype=np.int64)
         number[order] = np.arange(len(confidence)) * bins // max(1, len(confidence))
     else:
-        # A confidence on an edge belongs to the bin below it, as in Guo et al. 2017 (ICML), eq. 3.
+        # A confidence equal to an edge belongs to the lower bin, as in Guo et al. 2017 (ICML), eq. 3.
         number = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     table = pd.DataFrame({"bin": number, "confidence": confidence, "correct": np.asarray(correct, dtype=np.float64)})
     groups = table.groupby("bin")
@@ -42,7 +42,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, adaptive: bool = Fa
 def expected_calibration_error(
     confidence: np.ndarray, correct: np.ndarray, adaptive: bool = False, bins: int = BINS
 ) -> float | None:
-    """Mean gap between confidence and accuracy over bins, weighted by their size; None without calls."""
+    """Mean difference of confidence and accuracy over bins, weighted by their size; None without calls."""
     table = reliability(confidence, correct, adaptive, bins)
     if table.empty:
         return None
@@ -53,7 +53,7 @@ def sweep(confidence: np.ndarray, correct: np.ndarray, total: int) -> pd.DataFra
     """Precision, recall and coverage at every threshold, from the strictest to the loosest.
 
     ``total`` is the number of contigs with a right answer, called or not: recall is correct / total, coverage is
-    called / total. Calls of equal confidence are accepted together. The threshold is the least accepted confidence.
+    called / total. Calls of equal confidence are accepted together. The threshold is the lowest accepted confidence.
     """
     order = np.argsort(-np.asarray(confidence, dtype=np.float64), kind="stable")
     score = np.asarray(confidence, dtype=np.float64)[order]
@@ -71,9 +71,9 @@ def sweep(confidence: np.ndarray, correct: np.ndarray, total: int) -> pd.DataFra
 
 
 def area_under_precision_recall(curve: pd.DataFrame) -> float:
-    """Average precision of a `sweep`: precision summed over the steps of recall, without interpolation.
+    """Average precision of a `sweep`: sum of precision times the increase of recall, without interpolation.
 
-    Recall that no threshold reaches counts as precision 0.
+    Recall that no threshold reaches has precision 0.
     """
     steps = np.diff(curve["recall"].to_numpy(), prepend=0.0)
     return float((steps * curve["precision"].to_numpy()).sum())

@@ -1,4 +1,4 @@
-"""What each model calls each contig, beside the truth: read, aligned by id, and turned into numbers."""
+"""The calls of each model and the truth: read, aligned by contig id, and converted to numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +19,14 @@ UNNAMED = -1
 
 @dataclass(frozen=True)
 class Predictions:
-    """A table of `table_schemas.PREDICTIONS` and whose it is.
+    """A table of `table_schemas.PREDICTIONS` and its model.
 
     Attributes:
-        model: name in the metric table.
+        model: name in the table of metrics.
         path: the table.
         kind: one of `kinds.KINDS`.
-        seed: of the model's training; None for a model that is not trained here.
-        threshold: score above which its calls count, in place of its column ``accepted``.
+        seed: seed of the model's training; None for a model that is not trained in the workflow.
+        threshold: score above which calls are accepted, instead of the column ``accepted``.
     """
 
     model: str
@@ -38,16 +38,16 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Model:
-    """The calls of one model on n contigs.
+    """The calls of one model for n contigs.
 
     Attributes:
-        name: as in the metric table.
-        path: int32 [n, 7], number of the named path at each rank, -1 where the model names nothing.
-        confidence: float32 [n, 7], 0 where nothing is named.
-        accepted: bool [n, 7], whether the call at a rank counts at the model's own threshold.
-        has_confidence: False for labels and for tables without confidences: taken with confidence 1 where named.
+        name: name in the table of metrics.
+        path: int32 [n, 7], number of the called path at each rank, -1 for no call.
+        confidence: float32 [n, 7], 0 for no call.
+        accepted: bool [n, 7], whether the call at a rank is accepted at the model's own threshold.
+        has_confidence: False for labels and tables without confidences, whose calls have confidence 1.
         kind: one of `kinds.KINDS`.
-        seed: of its training, or None.
+        seed: seed of its training, or None.
         is_labels: whether these are the labels, with which the other models are compared.
     """
 
@@ -61,7 +61,7 @@ class Model:
     is_labels: bool = False
 
     def at(self, threshold: float) -> np.ndarray:
-        """The published rule: a call counts if the rank is named and its score is above ``threshold``. bool [n, 7]."""
+        """The published rule: a call is accepted if its score is above ``threshold``. bool [n, 7]."""
         return (self.path != UNNAMED) & (self.confidence > threshold)
 
 
@@ -71,15 +71,15 @@ class Community:
 
     Attributes:
         ids: n ids.
-        names: name of every path number, rank by rank: ``names[rank][number]``.
-        path: int32 [n, 7], number of the true path at each rank, -1 where the truth is unknown.
-        genome: int64 [n], number of the genome a contig comes from; a contig of unknown origin is its own.
-        length: int64 [n], base pairs, 0 where unknown.
-        status: n words of `novelty.STATUSES`, "" where unknown.
-        identity: float64 [n], average nucleotide identity of the genome and its nearest in the reference; NaN where
+        names: names of the path numbers per rank: ``names[rank][number]``.
+        path: int32 [n, 7], number of the true path at each rank, -1 if the truth is unknown.
+        genome: int64 [n], number of the genome of each contig; a contig of unknown origin is a separate genome.
+        length: int64 [n], base pairs, 0 if unknown.
+        status: n words of `novelty.STATUSES`, "" if unknown.
+        identity: float64 [n], average nucleotide identity of the genome and the nearest genome of the reference; NaN if
             unknown.
-        chimera: int8 [n], 1 for contigs of several genomes, 0 for others, -1 where unknown.
-        reads: float64 [n], sequenced bases: depth x length over all samples; 0 where unknown.
+        chimera: int8 [n], 1 for contigs of several genomes, 0 for others, -1 if unknown.
+        reads: float64 [n], sequenced bases: depth x length over all samples; 0 if unknown.
     """
 
     ids: list[str]
@@ -99,14 +99,14 @@ class Community:
 
     @property
     def right_depth(self) -> np.ndarray:
-        """How many ranks the right answer has: int8 [n], -1 where the status is unknown."""
+        """Number of ranks of the right answer: int8 [n], -1 if the status is unknown."""
         return np.array([RIGHT_DEPTH.get(status, -1) for status in self.status], dtype=np.int8)
 
 
 class _Paths:
-    """Numbers for paths: two lineages have the same number at a rank if they agree down to it, in any spelling.
+    """Numbers of paths: two lineages have the same number at a rank if they agree down to it, in any spelling.
 
-    Species that are scored as the same have one number.
+    Species that are scored as one have the same number.
     """
 
     def __init__(self):
@@ -120,7 +120,7 @@ class _Paths:
         return list(self._row)
 
     def join(self, species: list[Lineage]) -> None:
-        """Give these species one number; to be called before any lineage is encoded."""
+        """Give these species the same number; must be called before lineages are encoded."""
         numbers = self._number[-1]
         keys = [tuple(map(spelling_key, named(lineage))) for lineage in species]
         number = next((numbers[key] for key in keys if key in numbers), len(self.names[-1]))
@@ -151,18 +151,18 @@ def read_calls(
     labels_name: str = "MMseqs2",
     abundance: str | Path | None = None,
 ) -> tuple[Community, list[Model]]:
-    """Read everything that is compared; the labels are the first model, where there are any.
+    """Read all tables that are compared; the labels, if given, are the first model.
 
     Args:
-        truth: table of `table_schemas.TRUTH`, or None; contigs it does not hold have no right answer.
-        labels: table of `table_schemas.LABELS`, which says what the contigs are; None: those of the truth.
-        predictions: what is compared with them. A contig that a table lacks is not called.
-        labels_name: name of the labels in the metric table.
+        truth: table of `table_schemas.TRUTH`, or None; contigs that are not in it have no right answer.
+        labels: table of `table_schemas.LABELS`, which defines the contigs; None: those of the truth.
+        predictions: tables to compare. A contig that is not in a table is not called.
+        labels_name: name of the labels in the table of metrics.
         abundance: table of depths by sample, for the reads of each contig; None: unknown.
 
     Raises:
-        InputError: neither truth nor labels; a table twice the same contig; predictions for contigs that are not in
-            ``labels``; a model twice.
+        InputError: neither truth nor labels; a contig twice in a table; predictions for contigs that are not in
+            ``labels``; a model given twice.
     """
     runs = [(one.model, one.seed) for one in predictions]
     for run in runs:
@@ -191,7 +191,7 @@ def read_calls(
 
 
 def _paths_of(truth: str | Path | None) -> _Paths:
-    """Numbers for paths, with the species of the truth that are scored as the same."""
+    """Numbers of paths, including the species of the truth that are scored as one."""
     paths = _Paths()
     if truth is not None:
         table = read_table(truth, TRUTH)
@@ -275,6 +275,6 @@ def _status_of(word: str, truth) -> str:
 
 
 def read_depths(path: str | Path, ids: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Depth of each contig in each sample, float64 [n, samples], and the samples; 0 for contigs that are not there."""
+    """Depth of each contig in each sample, float64 [n, samples], and the samples; 0 for contigs that are missing."""
     table = read_abundances(path).set_index("id").reindex(ids)
     return table.fillna(0).to_numpy(dtype=np.float64), table.columns.tolist()

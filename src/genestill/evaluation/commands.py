@@ -66,7 +66,7 @@ def _add_compared(parser) -> None:
 
 
 def _compared(options) -> list:
-    """The predictions that the options of `_add_compared` name."""
+    """The predictions given by the options of `_add_compared`."""
     from genestill.evaluation.calls import Predictions
 
     thresholds = dict(options.threshold)

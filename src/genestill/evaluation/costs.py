@@ -11,7 +11,7 @@ from genestill.core.errors import InputError
 class Cost(NamedTuple):
     """Wall-clock seconds, peak resident memory in MB, and CPU seconds of all threads and programs of a job.
 
-    The last two are NaN for a job too short to be measured.
+    The last two are NaN for a job that was too short to be measured.
     """
 
     seconds: float

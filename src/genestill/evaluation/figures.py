@@ -1,4 +1,4 @@
-"""How every figure looks and is saved: light, readable without colour vision, its reading above, its data beside it."""
+"""Style and saving of figures: readable without colour vision, a sentence above, the data in a TSV beside it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from genestill.core.files import write_aside
 from genestill.core.tables import write_tsv
 
-# Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
+# The palette of Okabe and Ito, ordered so that consecutive colours also differ in lightness.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#8C8C8C"
@@ -24,19 +24,19 @@ STYLE = {
     "font.size": 10,
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
+    "svg.fonttype": "none",  # text is stored as text, so that it can be searched and read by screen readers
     "svg.hashsalt": "genestill",
 }
 
 
 def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
-    """An empty figure in the house style; width and height in inches."""
+    """An empty figure in the common style; width and height in inches."""
     with matplotlib.rc_context(STYLE):
         return Figure(figsize=(width, height), layout="constrained")
 
 
 def label_log_axis(axis) -> None:
-    """Plain numbers on a logarithmic axis (1, 2, 5, 10, not powers), however short it is."""
+    """Plain numbers on a logarithmic axis (1, 2, 5, 10, not powers), for any range."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -50,7 +50,7 @@ def save_figure(folder: str | Path, name: str, figure: Figure, reading: str, dat
 
 
 def save_svg(path: str | Path, figure: Figure, reading: str) -> None:
-    """Write a figure with the sentence ``reading`` above the axes; the same figure gives the same bytes; atomic."""
+    """Write a figure with the sentence ``reading`` above the axes; equal figures give equal bytes; atomic."""
     with matplotlib.rc_context(STYLE), write_aside(path) as aside:
         figure.suptitle(reading, x=0.01, ha="left", fontsize=10.5, wrap=True)
         figure.savefig(

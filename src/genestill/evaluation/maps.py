@@ -1,4 +1,4 @@
-"""Maps of representations: the same sequences as several models see them, side by side."""
+"""Maps of representations: the same sequences in the feature spaces of several models, side by side."""
 
 import matplotlib
 import numpy as np
@@ -13,12 +13,12 @@ def draw_maps(features: dict[str, np.ndarray], groups: np.ndarray, seed: int) ->
     """t-SNE (van der Maaten and Hinton 2008, JMLR 9:2579) of every model's features, coloured by group.
 
     Args:
-        features: model -> float [n, width of the model], the same n sequences in all.
-        groups: n names; each gets a colour and, beyond the palette, a marker of its own.
-        seed: of t-SNE.
+        features: model -> float [n, size of the model's features], the same n sequences for all.
+        groups: n names; each group has a different colour or, if there are more groups than colours, marker.
+        seed: seed of t-SNE.
 
     Returns:
-        The figure, one panel per model, and the places: model -> float32 [n, 2].
+        The figure, one panel per model, and the coordinates: model -> float32 [n, 2].
     """
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler
@@ -28,7 +28,7 @@ def draw_maps(features: dict[str, np.ndarray], groups: np.ndarray, seed: int) ->
         perplexity = min(30, (len(values) - 1) / 3)
         scaled = StandardScaler().fit_transform(values)
         places[model] = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(scaled)
-    # What has no name of its own comes last, so that the same colours are the same groups with and without it.
+    # The groups in REST are last, so that the colours of other groups do not depend on them.
     order = sorted(dict.fromkeys(groups), key=lambda group: group in REST)
     figure = new_figure(4.4 * len(features), 4.9)
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
@@ -47,7 +47,7 @@ def draw_maps(features: dict[str, np.ndarray], groups: np.ndarray, seed: int) ->
             )
         panel.set(title=model, xticks=[], yticks=[])
     handles, labels = panels[0].get_legend_handles_labels()
-    # As many columns as the names leave room for: a letter takes about 0.065 inches, marker and gaps half an inch.
+    # As many columns as there is space for: a letter has about 0.065 inches, marker and gaps half an inch.
     columns = int(0.95 * 4.4 * len(features) / (0.5 + 0.065 * max(map(len, labels), default=1)))
     with matplotlib.rc_context(STYLE):
         figure.legend(

@@ -1,4 +1,4 @@
-"""How often each outcome occurs among the contigs of each genome: what a benchmark resamples."""
+"""Counts of outcomes among the contigs of each genome, which a benchmark resamples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,23 +26,23 @@ def write_outcome_counts(
     """Count the outcomes of every run at every rank, and write them by genome to ``output``.
 
     Args:
-        truth: table of `table_schemas.TRUTH`; contigs with a right answer need a genome, or genomes could not be
-            resampled.
-        labels, labels_name: table of `table_schemas.LABELS`, itself the first model.
-        predictions: the runs, several seeds of a model among them.
+        truth: table of `table_schemas.TRUTH`; contigs with a right answer need a genome for the resampling.
+        labels, labels_name: table of `table_schemas.LABELS`, the first model.
+        predictions: the runs, including several seeds of a model.
         dataset: name of the community.
+        output: the table.
 
     Raises:
-        InputError: a right answer without a genome; whatever `read_calls` refuses.
+        InputError: a right answer without a genome; as `read_calls`.
     """
     community, models = read_calls(truth, labels, predictions, labels_name)
     table = read_table(truth, TRUTH).set_index("id")["genome"].reindex(community.ids)
     lacking = table.isna() & (community.path != UNNAMED).any(axis=1)
     if lacking.any():
         raise InputError(f"{truth}: {table.index[lacking][0]!r} has no genome; a benchmark resamples genomes")
-    # A contig of an assembly that no genome explains counts for nothing.
+    # Contigs of an assembly that no genome explains are not counted.
     table = table.fillna("")
-    # A genome has several statuses where its contigs do: a table of right answers may hold any.
+    # A genome may have several statuses, because statuses are given per contig.
     keys = pd.DataFrame({"genome": table.to_numpy(dtype=str), "status": community.status.astype(str)})
     keys["cluster"] = cluster_names(community, keys["genome"])
     rows_of = keys.drop_duplicates(ignore_index=True)

@@ -1,4 +1,4 @@
-"""What became of contigs, with or without a truth: how far they are named, and why no further."""
+"""The outcomes of contigs, with or without a truth: the depth of their lineages, and why they stop there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +33,15 @@ _DRAWN_SAMPLES = 30
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of n contigs in s samples.
+    """The outcomes of n contigs in s samples.
 
     Attributes:
         outcome: one of `OUTCOMES` per contig.
         lengths: int64 [n], base pairs.
-        samples: s names; one, ``all contigs``, where no depths are known.
-        bases: float64 [n, s], bases sequenced: length x depth, or the length where no depths are known.
-        groups: contigs that stop at the same place with the same nearest name, the most bases first; columns rank
-            (absent), within, nearest, contigs, megabases, share (of the bases sequenced in all samples).
+        samples: s names; one, ``all contigs``, without depths.
+        bases: float64 [n, s], sequenced bases: length x depth, or the length without depths.
+        groups: contigs that stop at the same node with the same nearest name, in descending order of bases; columns
+            rank (absent), within, nearest, contigs, megabases, share (of the sequenced bases in all samples).
     """
 
     outcome: pd.Series
@@ -70,7 +70,7 @@ class Outcomes:
 
 
 def read_outcomes(predictions: str | Path, index: str | Path, abundance: str | Path | None) -> Outcomes:
-    """What became of the contigs of ``index``; ``predictions`` and ``abundance`` have the same rows."""
+    """The outcomes of the contigs of ``index``; ``predictions`` and ``abundance`` have the same rows."""
     table = read_table(predictions, PREDICTIONS)
     contigs = read_table(index, INDEX, ["id", "length"])
     if table["id"].tolist() != contigs["id"].tolist():
@@ -121,7 +121,7 @@ def _bases(abundance, index, ids: list[str], lengths: np.ndarray) -> tuple[list[
 
 
 def draw_outcomes(outcomes: Outcomes, folder: str | Path) -> str:
-    """Draw the shares of bases by outcome, one bar per sample, as ``outcomes.svg`` and ``.tsv``; return the reading."""
+    """Draw the shares of bases by outcome, one bar per sample, as ``outcomes.svg`` and ``.tsv``; return a sentence."""
     data = outcomes.shares()
     bars = ["all samples", *(outcomes.samples if len(outcomes.samples) > 1 else [])]
     named = data.set_index("outcome").reindex([NAMED]).fillna(0.0)

@@ -1,4 +1,4 @@
-"""The results of a run as text for a terminal, and as a page whose tables can be sorted and copied."""
+"""The results of a run as text for a terminal, and as a page with tables that can be sorted and copied."""
 
 import base64
 import os
@@ -21,10 +21,10 @@ class Table:
 
     Attributes:
         columns: the headings.
-        rows: the cells as they are shown, as many in each row as there are headings.
-        title: what the table shows.
+        rows: the formatted cells, one per heading in each row.
+        title: title of the table.
 
-    Columns of words stand to the left, columns of numbers to the right.
+    Columns of text are aligned to the left, columns of numbers to the right.
     """
 
     columns: Sequence[str]
@@ -32,7 +32,7 @@ class Table:
     title: str = ""
 
     def of_words(self) -> list[bool]:
-        """Whether a column holds words: the first, and every one in which no cell starts with a number."""
+        """Whether a column contains text: the first, and every one in which no cell starts with a number."""
         return [
             not column or not any(_NUMBER.match(row[column]) for row in self.rows)
             for column in range(len(self.columns))
@@ -41,14 +41,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers that a page starts with: pairs of a number, as it is shown, and what it counts."""
+    """The numbers at the top of a page: pairs of a formatted number and its description."""
 
     pairs: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG file, shown within the page; ``words`` stand in for it where it cannot be seen."""
+    """An SVG file, shown in the page; ``words`` are its alternative text."""
 
     svg: Path
     words: str
@@ -56,7 +56,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Files to save: pairs of a path and what the file holds."""
+    """Files to download: pairs of a path and a description."""
 
     pairs: Sequence[tuple[Path, str]]
 
@@ -80,9 +80,9 @@ Block = str | Table | Numbers | Picture | Downloads | Folded | Heading
 
 
 def write_answer(path: str | Path, title: str, blocks: Sequence[str | Table]) -> str:
-    """Write and return ``blocks`` as text; the same stands as a page beside it, ``.html`` in place of the suffix.
+    """Write and return ``blocks`` as text, and write them as a page beside it, with the suffix ``.html``.
 
-    Raises `InputError` if ``path`` is an .html file itself, which the page would replace.
+    Raises `InputError` if ``path`` is an .html file, which the page would replace.
     """
     page = Path(path).with_suffix(".html")
     if page == Path(path):
@@ -94,7 +94,7 @@ def write_answer(path: str | Path, title: str, blocks: Sequence[str | Table]) ->
 
 
 def text_of(blocks: Sequence[str | Table]) -> str:
-    """Paragraphs and tables as text, an empty line between them; cells of a column have one width."""
+    """Paragraphs and tables as text, separated by empty lines; the cells of a column have the same width."""
     parts = [block.rstrip("\n") if isinstance(block, str) else _table_text(block) for block in blocks]
     return "\n\n".join(parts) + "\n"
 
@@ -114,13 +114,13 @@ def _table_text(table: Table) -> str:
 
 
 def write_page(path: str | Path, title: str, blocks: Sequence[Block]) -> None:
-    """Write ``blocks`` as an HTML page, atomically; what stands in them is shown as it is, tags and all.
+    """Write ``blocks`` as an HTML page, atomically; their text is escaped.
 
-    The page loads nothing. The report's first page takes it in as it is.
+    The page loads nothing from outside. It is included unchanged in the first page of the report.
     """
     page = files("genestill.evaluation").joinpath("page.html").read_text(encoding="utf-8")
     content = "\n".join([f"<h1>{escape(title)}</h1>", *(_html(block, Path(path).parent) for block in blocks)])
-    # The content last: nothing that stands in it is taken for a placeholder.
+    # The content is inserted last, so that nothing in it is interpreted as a placeholder.
     write_text(path, page.replace("{{title}}", escape(title)).replace("{{content}}", content))
 
 

@@ -1,4 +1,4 @@
-"""Predictions of others, in any form that they come in, as the table in which our own predictions stand."""
+"""Importing predictions of other programs, in several formats, as a table like our own predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from genestill.core.tables import read_table, read_tsv, write_table
 from genestill.core.taxonomy import read_taxonomy
 from genestill.core.text import text_lines
 
-_LEFT_OUT_AT_MOST = 0.2  # share of rows that do not fit, above which the table is of another form
+_LEFT_OUT_AT_MOST = 0.2  # maximum share of unreadable rows; with more, the table has another format
 _IDS = pa.schema([INDEX.field("id")])
 _CONFIDENCES = [f"confidence_{rank}" for rank in RANKS]
 
@@ -33,19 +33,19 @@ def import_predictions(
 
     Args:
         predictions: a Parquet table of `table_schemas.PREDICTIONS`; or a table in any format of
-            `genestill.core.label_formats.registry`. Of the latter Taxometer's alone has confidences (``scores``, one
-            number per rank of the lineage); of others confidences are null and every named rank is accepted.
+            `genestill.core.label_formats.registry`. Only Taxometer's format has confidences (``scores``, one number per
+            rank of the lineage); with other formats, confidences are null and every rank with a name is accepted.
         form: format of a table that is not Parquet, or ``auto``.
-        contigs: a table whose column ``id`` says which contigs are evaluated: the index, or the truth.
-        taxonomy: folder that ``reference taxonomy`` wrote; None if the table holds lineages in words.
-        threshold: score above which a rank is accepted, of tables with ``scores``.
+        contigs: a table whose column ``id`` has the evaluated contigs: the index, or the truth.
+        taxonomy: folder written by ``reference taxonomy``; None if the table has lineages as text.
+        threshold: score above which a rank is accepted, for tables with ``scores``.
         output: the table.
 
-    Contigs without a row have no name; rows of other contigs are left out and counted.
+    Contigs without a row have no names; rows of other contigs are left out and counted.
 
     Raises:
         InputError: no row belongs to a contig; taxids without taxonomy; scores that are not one number per rank in more
-            than a fifth of the rows; whatever the readers refuse.
+            than a fifth of the rows; as the functions that read the tables.
     """
     ids = read_table(contigs, _IDS)["id"].tolist()
     if _is_parquet(predictions):
@@ -64,7 +64,7 @@ def import_predictions(
     log_counts("predictions", {**table.met, **dict(names.met)})
     if _has_scores(predictions):
         confidence = _scores(predictions, ids, lineages)
-        # A rank counts if it and all above it do.
+        # A rank is accepted if its score and those of all ranks above exceed the threshold.
         accepted = (confidence > threshold).cumprod(axis=1).sum(axis=1)
     else:
         confidence = np.full((len(ids), len(RANKS)), np.nan, dtype=np.float32)
@@ -76,7 +76,7 @@ def import_predictions(
 
 
 def _rows(given: pd.Series, ids: Sequence[str], source: str | Path) -> np.ndarray:
-    """Row of each contig in ``given``, int64 [contigs]; -1 for a contig without one."""
+    """Row of each contig in ``given``, int64 [contigs]; -1 for a contig without a row."""
     index = pd.Index(given)
     if index.has_duplicates:
         raise InputError(f"{source}: {index[index.duplicated()][0]!r} has two rows; expected one per contig")
@@ -105,9 +105,9 @@ def _has_scores(path: str | Path) -> bool:
 
 
 def _scores(path: str | Path, ids: Sequence[str], lineages: list[Lineage]) -> np.ndarray:
-    """Taxometer's scores, float32 [contigs, 7]; 0 where no rank is named.
+    """Scores in Taxometer's format, float32 [contigs, 7]; 0 at ranks without a name.
 
-    Rows whose scores do not fit their lineage are left out: their lineage becomes empty.
+    Rows whose scores do not match their lineage are left out: their lineage becomes empty.
     """
     table = read_tsv(path, ("contigs", "scores"))
     of_contig = dict(zip(table["contigs"].str.split().str[0], table["scores"], strict=True))

@@ -1,4 +1,4 @@
-"""Figures that the authors of a corrector published, beside ours of the same data sets."""
+"""Comparison of published results of a corrector with our results on the same data sets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,16 @@ from genestill.core.table_schemas import METRICS
 from genestill.core.tables import number_columns, read_table, read_tsv, write_tsv
 
 _COLUMNS = ("benchmark", "task", "model", "metric", "value", "protocol", "source")
-_RANK = "species"  # of all published figures
+_RANK = "species"  # of all published results
 
 
 def published_communities(path: str | Path) -> set[str]:
-    """The data sets of which the table ``path`` holds figures."""
+    """The data sets in the table ``path``."""
     return set(read_tsv(path, _COLUMNS)["task"])
 
 
 def compare_with_published(metrics: Sequence[str | Path], published: str | Path, output: str | Path) -> None:
-    """Write a TSV of each published figure and ours: dataset, model, metric, published, ours, runs, protocol, source.
+    """Write a TSV of published results and ours: dataset, model, metric, published, ours, runs, protocol, source.
 
     Args:
         metrics: ``table_schemas.METRICS`` of data sets; ours is the mean over the runs of a model.
@@ -29,7 +29,7 @@ def compare_with_published(metrics: Sequence[str | Path], published: str | Path,
     Raises:
         InputError: none of the published data sets was measured.
     """
-    # Imported here: they bring SciPy, which is not needed to read the names of communities when the workflow starts.
+    # Imported here because they load SciPy, which is not needed for the names of communities when the workflow starts.
     from genestill.evaluation.strata import ALL
     from genestill.evaluation.taxonomy import OWN_THRESHOLD
 

@@ -86,7 +86,7 @@ def _run_standing(options) -> None:
 
 
 def _identify(options) -> tuple[str, str, str]:
-    """Recipe, data set and identity of the run that the options name."""
+    """Recipe, data set and identity of the run given by the options."""
     from genestill.core.configuration import read_yaml
     from genestill.core.errors import InputError
     from genestill.evaluation.results import identity_of

@@ -1,16 +1,15 @@
 """Tables of README and documentation, generated from the published results.
 
-A table stands in Markdown between two comments, and the words of the first say what it shows::
+A table is between two comments in Markdown; the words of the first select its rows::
 
     <!-- results: taxdistill headline -->
     <!-- results: taxdistill dataset=community stratum=all minus=MMseqs2 metric=f1 -->
     <!-- end -->
 
-The first word is a table of results (`resources/results/<word>.tsv`); ``headline`` chooses the rows of the README's
-table, ``name=value`` those with that value (an empty value for none; ``+`` stands for a blank, ``|`` between several).
+The first word is a table of results (`resources/results/<word>.tsv`); ``headline`` selects the rows of the README's
+table, ``name=value`` those with this value (an empty value for none; ``+`` is a space, ``|`` separates several values).
 There is one row per model, best first, and one column per task and metric; with the word ``by=stratum`` there is one
-row per stratum. Tables with columns of their own
-(`results.EXCEPTIONS`) are shown as they are, with the rows that the words choose.
+row per stratum. Tables with other columns (`results.EXCEPTIONS`) are shown unchanged, with the selected rows.
 """
 
 import re
@@ -29,7 +28,7 @@ from genestill.evaluation.results import EXCEPTIONS, HELD, read_results
 from genestill.evaluation.strata import place_of
 
 MARKED = re.compile(r"(<!-- results: ([^\n]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-# Smaller is better.
+# Metrics for which smaller is better.
 _DOWN = (
     "absent_called",
     "absent_named",
@@ -62,9 +61,9 @@ _WORDS = {
 
 
 def fill_tables(text: str, results: str | Path, source: str) -> str:
-    """``text`` with every marked table generated again from the folder ``results``; messages call it ``source``.
+    """``text`` with every marked table generated again from the folder ``results``; ``source`` is its name in messages.
 
-    Raises `InputError` for a mark without an end, a table of results that is not there, and words that choose no row.
+    Raises `InputError` for a mark without an end, a missing table of results, and words that select no row.
     """
     if text.count("<!-- results: ") != len(MARKED.findall(text)):
         raise InputError(f"{source}: a mark '<!-- results: … -->' without its line '<!-- end -->'")
@@ -85,7 +84,7 @@ def write_tables(files: Iterable[str | Path], results: str | Path, check: bool =
 
 
 def make_table(words: str, results: str | Path, source: str) -> str:
-    """The Markdown table that the words of a mark choose."""
+    """The Markdown table selected by the words of a mark."""
     name, *chosen = words.split()
     by = "stratum" if "by=stratum" in chosen else "model"
     chosen = [word for word in chosen if word != "by=stratum"]
@@ -106,9 +105,9 @@ def make_table(words: str, results: str | Path, source: str) -> str:
 
 
 def _wide(table: pd.DataFrame, source: str, by: str) -> str:
-    """One row per model, with its variant and what is subtracted, or per stratum; one column per task and metric.
+    """One row per model, with its variant and the subtracted model, or per stratum; one column per task and metric.
 
-    Data sets, samples and so on have columns of their own where there are several.
+    Data sets, samples and similar have separate columns if there are several.
     """
     table = table.iloc[sorted(range(len(table)), key=lambda row: _place(table.iloc[row]))]
     models = [named(*pair) for pair in zip(table["model"], table["variant"], strict=True)]
@@ -141,7 +140,7 @@ def _wide(table: pd.DataFrame, source: str, by: str) -> str:
 
 
 def _place(row: pd.Series) -> tuple:
-    """Where a figure stands in a table: scores before counts, the mean and low ranks before the rest."""
+    """Sort key of a result in a table: scores before counts, the mean and low ranks before others."""
     metrics = ("f1", "own", "retained_fraction")
     place = metrics.index(row["metric"]) if row["metric"] in metrics else len(metrics)
     depth = RANKS.index(row["task"]) if row["task"] in RANKS else len(RANKS)
@@ -157,7 +156,7 @@ def _cell(row: dict) -> str:
 
 
 def shown(value: str, metric: str, signed: bool = False) -> str:
-    """A figure of the results as tables show it: three decimals, counts and sizes whole."""
+    """A result formatted for tables: three decimals, counts and sizes as integers."""
     sign = "+" if signed else ""
     return f"{float(value):{sign},.0f}" if metric in _WHOLE else f"{float(value):{sign}.3f}"
 

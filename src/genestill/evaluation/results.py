@@ -1,8 +1,8 @@
-"""Published results: one table per recipe under version control, written cell by cell from the metrics of runs.
+"""Published results: one table per recipe under version control, updated cell by cell from the metrics of runs.
 
-A cell is what `CELL` names; publishing a run replaces its cells and leaves all others as they are, so rows may be of
-different commits. The column ``configuration`` identifies what a cell was measured with: the name of the configuration
-and a checksum of its settings and of the version of genestill (`identity_of`).
+A cell is identified by the columns `CELL`; publishing a run replaces its cells and keeps all others, so rows may be of
+different commits. The column ``configuration`` identifies how a cell was measured: the name of the configuration and a
+checksum of its settings and of the version of genestill (`identity_of`).
 """
 
 import hashlib
@@ -25,16 +25,16 @@ from genestill.evaluation.costs import read_cost
 
 CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
 FIGURES = ("value", "low", "high", "n_trainings", "n_units", "n_clusters")
-# Ranks at which all figures of the taxonomy benchmark are published.
+# Ranks at which all results of the taxonomy benchmark are published.
 COMPARED_RANKS = ("species", "genus", "family")
 COLUMNS = (*CELL[:7], "kind", *CELL[7:], *FIGURES, "teacher", "headline", "configuration", "commit")
-# Tables of results that have columns of their own.
+# Tables of results with other columns.
 EXCEPTIONS = {
     "cami2_strain_madness": ("table", "tool", "rank", "metric", "published", "ours", "amber"),
     "gpu": (),
     "scale": ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date"),
 }
-# Metrics and tasks that stand in the README's table of each recipe, the same for every model.
+# Metrics and tasks in the README's table of each recipe, the same for every model.
 HEADLINES: dict[str, dict[str, tuple]] = {
     "taxdistill": {
         "dataset": ("community",),
@@ -50,16 +50,16 @@ HEADLINES: dict[str, dict[str, tuple]] = {
     "had": {"dataset": ("had-real",), "cells": (("mean of tasks", "own"),)},
     "seqlens": {"dataset": ("seqlens-real",), "cells": (("mean of tasks", "own"),)},
 }
-# Where a step runs, what is drawn or checked beside the figures, and what is called novel, changes none of the models'.
+# Settings without effect on the results of models: where a step runs, figures, checks, and what is called novel.
 _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
     "dataset": ("set_aside",),
     "student": ("false_discovery_rate", "smallest_group"),
     "evaluation": ("amber", "predictions"),
 }
-# What a community holds, of the task "community".
+# Contents of a community, in the task "community".
 HELD = ("contigs", "bases", "genomes", "genera", "families", "genera of several species")
-# How right the novelty ledger is.
+# Accuracy of the novelty ledger.
 NOVELTY = (
     "novel_share",
     "novel_share_true",
@@ -70,7 +70,7 @@ NOVELTY = (
     "novel_groups_found",
     "novel_groups_f1",
 )
-# Of the taxonomy benchmark: what is published, at the models' own thresholds.
+# Published metrics of the taxonomy benchmark, at the models' own thresholds.
 _TAXONOMY_METRICS = (
     *HELD,
     "precision",
@@ -89,7 +89,7 @@ _TAXONOMY_METRICS = (
     "over_depth",
     *NOVELTY,
 )
-# Of a benchmark of many models on several communities: fewer metrics, at `COMPARED_RANKS`.
+# Published metrics of a benchmark of many models on several communities, at `COMPARED_RANKS`.
 _BENCHMARK_METRICS = (
     *HELD,
     "f1",
@@ -104,17 +104,17 @@ _BENCHMARK_METRICS = (
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is published as.
+    """Description of a run for publishing.
 
     Attributes:
-        recipe: which table of results its cells belong to.
+        recipe: recipe of its table of results.
         configuration: name of the configuration with the run's `identity_of`.
-        teacher: whose student was measured; "none" without one.
-        commit: of the code that measured; empty where it is unknown.
+        teacher: teacher of the measured student; "none" without one.
+        commit: commit of the code; empty if unknown.
         costs: model -> Snakemake's benchmark files of the steps that make it; or model@dataset -> those of its runs on
-            that data set, of which the mean is published.
-        variant: values that all rows have in common, as ``rows=64``; empty for nothing.
-        benchmark: whether it is of a benchmark of several communities, of which less is published; see `rows_of`.
+            this data set, of which the mean is published.
+        variant: values that all rows have in common, such as ``rows=64``; may be empty.
+        benchmark: whether it is a benchmark of several communities, of which fewer rows are published; see `rows_of`.
     """
 
     recipe: str
@@ -127,9 +127,10 @@ class Run:
 
 
 def identity_of(configuration: dict) -> str:
-    """12 hexadecimal digits that change with any setting that a figure may depend on, and with genestill's version.
+    """12 hexadecimal digits that change with any setting that may affect results, and with genestill's version.
 
-    ``configuration`` is the effective one, as ``configuration.yaml`` beside the results holds it. Files count by name.
+    ``configuration`` is the effective one, as in ``configuration.yaml`` beside the results. Files are identified by
+    name.
     """
     kept = {
         section: {key: value for key, value in settings.items() if key not in _WITHOUT_EFFECT.get(section, ())}
@@ -137,14 +138,14 @@ def identity_of(configuration: dict) -> str:
         else settings
         for section, settings in configuration.items()
     }
-    # A section of which nothing is left changes no figure, as if the recipe did not read it.
+    # An empty section has no effect on results, like a section that the recipe does not read.
     kept = {section: settings for section, settings in kept.items() if settings != {}}
     text = json.dumps([genestill.__version__, kept], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
-    """A table of published results as text, the columns of `COLUMNS`; empty if the file is not there."""
+    """A table of published results as text, the columns of `COLUMNS`; empty if the file does not exist."""
     if not Path(path).exists():
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     table = read_tsv(path, COLUMNS)
@@ -165,16 +166,16 @@ def standing(path: str | Path, dataset: str, configuration: str) -> pd.DataFrame
 def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     """The rows of `COLUMNS` that a run publishes, as text, from its table of `table_schemas.METRICS`.
 
-    Figures of single folds and splits stay in the run. Of the taxonomy benchmark the figures at the models' own
-    thresholds are published; of several communities only means over seeds at `COMPARED_RANKS`, without differences, and
-    other weights in the strata ``all`` and ``no exact`` alone. Seconds, CPU seconds and peak memory (MB) of
+    Results of single folds and splits are not published. For the taxonomy benchmark, the results at the models' own
+    thresholds are published; for several communities only means over seeds at `COMPARED_RANKS`, without differences,
+    and other weights only in the strata ``all`` and ``no exact``. Seconds, CPU seconds and peak memory (MB) of
     ``run.costs`` become rows of the task ``cost``.
     """
     table = metrics[metrics["fold"].isna()]
     taxonomy = table["benchmark"] == "taxonomy"
     wanted = table["metric"].isin(_TAXONOMY_METRICS) & table["threshold"].isin(["", "own"])
     wanted &= ~table["stratum"].str.startswith("length=")
-    # Weights, points of curves and strata by identity at the ranks that are compared.
+    # Weights, points of curves and strata by identity only at the compared ranks.
     plain = (table["weight"] == "") & (table["variant"] == "") & ~table["stratum"].str.contains(", ANI ", regex=False)
     wanted &= plain | table["task"].isin((*COMPARED_RANKS, "community"))
     table = table[~taxonomy | wanted]
@@ -199,7 +200,7 @@ def _of_benchmark(table: pd.DataFrame) -> pd.DataFrame:
     table = table[wanted]
     cell = [name for name in CELL if name != "seed"]
     first = table.groupby(cell, sort=False)
-    # The interval of a mean over seeds is not that of any seed.
+    # The interval of a single seed is not the interval of a mean over seeds.
     of_one = first["seed"].transform("size") == 1
     table = table.assign(
         value=first["value"].transform("mean"),
@@ -212,10 +213,10 @@ def _of_benchmark(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
-    """Write the cells of a run into the table ``output``, over those that are there; return how many.
+    """Write the cells of a run into the table ``output``, replacing existing ones; return their number.
 
-    The file is replaced as a whole, and two commands do not write it at once. Its order does not depend on the order
-    of publishing.
+    The file is replaced atomically, and two commands cannot write it at the same time. Its order does not depend on the
+    order of publishing.
     """
     tables = [read_table(path, METRICS) for path in metrics]
     new = rows_of(pd.concat(tables, ignore_index=True), run)

@@ -1,4 +1,4 @@
-"""How a run went: training curves, what every step cost, and how teacher and student see the same contigs."""
+"""Figures of a run: training curves, costs of steps, and maps of contigs in the spaces of teacher and student."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from genestill.evaluation.costs import read_cost
 from genestill.evaluation.figures import COLOURS, STYLE, label_log_axis, new_figure, save_figure
 from genestill.evaluation.maps import REST, draw_maps
 
-MAPPED = 1500  # contigs on a map; more would hide each other
+MAPPED = 1500  # maximum number of contigs on a map, because more would overlap
 _COLOUR_RANK = "family"
 _NAMED_GROUPS = 11
 
@@ -31,15 +31,16 @@ def draw_run(
     seed: int,
     folder: str | Path,
 ) -> list[str]:
-    """Draw what is known of a run into ``folder`` (an SVG and a TSV each); return the figures' names.
+    """Draw all available figures of a run into ``folder`` (an SVG and a TSV each); return their names.
 
     Args:
         training: training.tsv of the student, one row per step (loss in nats, gradient_norm, and held_out_loss at the
             end of each epoch); None: not drawn.
-        costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``; those that are gone are left out.
+        costs: Snakemake's benchmark files, named ``<stage>/<step>.tsv``; missing files are left out.
         representations: model -> shards of embeddings of the contigs, all in the order of ``predictions``.
-        predictions, truth: what colours the maps; the truth if it is known.
-        seed: of the choice of contigs and of t-SNE.
+        predictions, truth: determine the colours of the maps; the truth is used if it is known.
+        seed: seed for choosing contigs and for t-SNE.
+        folder: the folder to write to.
     """
     drawn = {"cost": _cost(costs)}
     if training is not None:

@@ -6,7 +6,7 @@ from genestill.core.errors import InputError
 from genestill.core.kinds import TASK_METRICS
 from genestill.core.settings import Settings, setting
 
-# Baselines of sequence tasks, with what they are: each is a module of its name in sequence_tasks/baselines/.
+# Baselines of sequence tasks, with descriptions; each has a module in sequence_tasks/baselines/.
 SEQUENCE_BASELINES = {
     "kmer": "logistic regression of k-mers of 1 to 6 bases",
     "gapped_kmer": "logistic regression of pairs of 3-mers with 1 to 8 bases between them",
@@ -16,7 +16,7 @@ SEQUENCE_BASELINES = {
     "gated_cnn": "a gated, dilated CNN over both strands",
     "stack": "linear and gated_cnn together",
 }
-# Baselines of probe tasks, with the features they are: each is a module of its name in probes/baselines/.
+# Baselines of probe tasks, with descriptions; each has a module in probes/baselines/.
 TRANSCRIPT_BASELINES = {
     "kmers": "counts of k-mers, with GC content, CDS length and number of exons",
     "composition": "frequencies and lengths",
@@ -31,15 +31,15 @@ TRANSCRIPT_BASELINES = {
     "union": "all of these but kmers",
     "boosting": "gradient boosting of 500 columns of the union",
 }
-# How a probe is fitted: as mRNABench does it, and with blocks of features at equal variance.
+# Fits of a probe: as in mRNABench, and with blocks of features at equal variance.
 PROBE_FITS = ("mrnabench", "blocks")
-# The others read of the section evaluation only which predictions are scored beside the student's.
+# Recipes that read all keys of the section evaluation; the others only read the predictions to score.
 _TAXONOMY = ("taxdistill", "taxdistill-published")
 
 
 @dataclass(frozen=True)
 class ComparisonSettings(Settings):
-    """What models are compared with."""
+    """The models that are compared."""
 
     labels_name: str = setting(
         "MMseqs2",
@@ -51,7 +51,7 @@ class ComparisonSettings(Settings):
 
 @dataclass(frozen=True)
 class IntervalSettings(Settings):
-    """How intervals of the taxonomy recipes are estimated."""
+    """Estimation of intervals in the taxonomy recipes."""
 
     resamples: int = setting(
         2000, "Number of bootstrap resamples of genomes for intervals.", minimum=100, recipes=_TAXONOMY
@@ -60,7 +60,7 @@ class IntervalSettings(Settings):
 
 @dataclass(frozen=True)
 class ProbeSettings(Settings):
-    """How often a probe is fitted."""
+    """Seeds and fits of a probe."""
 
     split_seeds: tuple[int, ...] = setting(
         (2541, 413, 411, 412, 2547),
@@ -83,7 +83,7 @@ class ProbeSettings(Settings):
 
 @dataclass(frozen=True)
 class ProbeTableSettings(Settings):
-    """How intervals of the recipe ``mrna`` are estimated."""
+    """Estimation of intervals in the recipe ``mrna``."""
 
     replicates: int = setting(1000, "Number of bootstrap replicates for intervals.", minimum=100)
 
@@ -94,7 +94,7 @@ def _described(baselines: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class TranscriptBaselineSettings(Settings):
-    """What a baseline of the probe tasks is."""
+    """A baseline of the probe tasks."""
 
     features: str = setting(
         "kmers",
@@ -112,7 +112,7 @@ class TranscriptBaselineSettings(Settings):
 
 @dataclass(frozen=True)
 class SequenceTaskSettings(Settings):
-    """What students are compared with on sequence tasks."""
+    """Comparisons of students on sequence tasks."""
 
     baselines: tuple[str, ...] = setting(
         tuple(SEQUENCE_BASELINES),
@@ -131,7 +131,7 @@ class SequenceTaskSettings(Settings):
 
 @dataclass(frozen=True)
 class BaselineSettings(Settings):
-    """How baselines of sequence tasks are fitted."""
+    """Fitting of baselines of sequence tasks."""
 
     metric: str = setting(
         "mcc", "Metric of the task, by which everything is chosen on training rows.", choices=TASK_METRICS
@@ -161,14 +161,14 @@ class AdmissionSettings(Settings):
 
 @dataclass(frozen=True)
 class Kraken2SizeSettings(Settings):
-    """How large the database of Kraken 2 may be."""
+    """Maximum size of the database of Kraken 2."""
 
     megabytes: int = setting(0, "Largest hash table of Kraken 2's database; 0 for no limit.", unit="MB", minimum=0)
 
 
 @dataclass(frozen=True)
 class Kraken2ReferenceSettings(Settings):
-    """On how many virtual references Kraken 2 is run."""
+    """Number of virtual references on which Kraken 2 is run."""
 
     kraken2_references: int = setting(
         5,

@@ -1,4 +1,4 @@
-"""The parts of a community that are scored by themselves, and what a contig counts for."""
+"""Strata: parts of a community that are scored separately; and the weights of contigs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,9 +10,9 @@ from genestill.core.novelty import EXACT, OTHER, RIGHT_DEPTH, STATUSES, STRAIN
 from genestill.evaluation.calls import UNNAMED, Community
 
 ALL = "all"
-# Without contigs of the very genomes that the reference holds, and without what is no prokaryotic chromosome.
+# Without contigs of genomes in the reference, and without contigs that are not of prokaryotic chromosomes.
 NO_EXACT = "no exact"
-# Of calibration: the taxon at the rank is absent from the reference.
+# For calibration: the taxon at the rank is absent from the reference.
 ABSENT = "taxon absent"
 LENGTHS = (
     ("<1 kb", 1, 1_000),
@@ -25,11 +25,11 @@ LENGTHS = (
 # Average nucleotide identity of the nearest genome of the reference: above the first number, up to the second.
 STRAIN_IDENTITIES = ((">.99", 0.99, np.inf), (".97-.99", 0.97, 0.99), (".95-.97", 0.95, 0.97), ("<=.95", 0, 0.95))
 RELATIVE_IDENTITIES = ((">.90", 0.90, np.inf), (".80-.90", 0.80, 0.90))
-BELOW = "<.80"  # too far for an identity to be measured
+BELOW = "<.80"  # too distant for measuring the identity
 
 
 def strata_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, bool [n]) of every part of the community that holds contigs.
+    """(name, bool [n]) of every non-empty stratum of the community.
 
     ``all``; ``no exact``; ``status=…`` for every status, and its parts by identity of the nearest genome of the
     reference (``status=other strain, ANI >.99``); ``chimera=yes`` and ``chimera=no``; ``length=…``.
@@ -50,7 +50,7 @@ def strata_of(community: Community) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def place_of(stratum: str) -> tuple[int, str]:
-    """Where a stratum stands in tables: all, no exact, each status with its parts, the rest."""
+    """Sort key of a stratum in tables: all, no exact, each status with its parts, others."""
     status = stratum.removeprefix("status=").split(",")[0]
     order = [ALL, NO_EXACT, *STATUSES]
     return order.index(status) if status in order else len(order), stratum
@@ -81,19 +81,19 @@ def _by_identity(community: Community, status: str, members: np.ndarray) -> Iter
 
 
 def weights_of(community: Community) -> dict[str, np.ndarray]:
-    """What a contig counts for, by the name of the weight: one, its bases, its reads; float64 [n] each.
+    """Weights of contigs by name: one, its bases, its reads; float64 [n] each.
 
-    The empty name is that of one each. Weights that no contig has are left out.
+    The empty name is the weight one. Weights that are zero for all contigs are left out.
     """
     weights = {"": np.ones(len(community.ids)), "bases": community.length.astype(float), "reads": community.reads}
     return {name: weight for name, weight in weights.items() if weight.any()}
 
 
 def cluster_names(community: Community, genomes: Sequence[str]) -> list[str]:
-    """What intervals resample, for each contig: its genome; its genus where that is absent, else its absent family.
+    """The unit of resampling of each contig: its genome, or its genus if that is absent, or its absent family.
 
-    Contigs of one absent genus share their nearest relatives, so its genomes are no independent units; where a rank
-    above the family is absent, the family is the unit. ``genomes`` are n names.
+    The genomes of an absent genus have the same nearest relatives, so they are not independent; if a rank above the
+    family is absent, the family is the unit. ``genomes`` are n names.
     """
     genus, family = RANKS.index("genus"), RANKS.index("family")
     names = []
@@ -108,7 +108,7 @@ def cluster_names(community: Community, genomes: Sequence[str]) -> list[str]:
 
 
 def clusters_of(community: Community) -> tuple[np.ndarray, np.ndarray]:
-    """The clusters of `cluster_names` by number; a genome with several statuses is one cluster in each of them.
+    """The clusters of `cluster_names` as numbers; a genome with several statuses is a cluster in each of them.
 
     Returns:
         Number of the cluster of each contig, int64 [n], from 0; number of the status of each cluster, int64 [clusters].

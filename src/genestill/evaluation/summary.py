@@ -1,4 +1,4 @@
-"""The first page of the report: what a run found, in numbers, one picture and tables; then what it was made with."""
+"""The first page of the report: the results of a run in numbers, one picture and tables; then settings and versions."""
 
 import re
 from collections.abc import Sequence
@@ -28,27 +28,27 @@ _SHOWN_WARNINGS = 200
 _COMPARED_RANKS = ("species", "genus", "family")
 _MEAN = "mean of tasks"
 _WARNING = re.compile(r"\d\d:\d\d:\d\d WARNING (.*)")
-# Libraries of which the tables of provenance name the version, but that no reader of a report looks for.
+# Libraries whose versions are shown in the report; others are only in the records of provenance.
 _TOLD_LIBRARIES = ("numpy", "scikit-learn", "snakemake", "torch", "transformers")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where the files of a run lie that its first page is made from.
+    """The files of a run from which its first page is made.
 
     Attributes:
         recipe, dataset: of the run.
-        configuration: the effective configuration, as YAML; None or gone where the workflow is a module of another.
+        configuration: the effective configuration, as YAML; None or missing if the workflow is a module of another.
         logs: folder of the run's logs.
-        facts: JSON objects whose numbers and versions say how large the reference is and what made it, by name.
-        citations: file in the Citation File Format; None or gone where only the workflow was copied.
-        downloads: path and content of files that a reader wants to save.
-        predictions, index, abundance: contigs with what is said of them; None where there are none.
-        metrics: table of `table_schemas.METRICS`; None where the truth is not known.
-        comparison: what `benchmark.gather_benchmark` wrote.
-        student: the model that the others are compared with, in taxonomy and its benchmark.
-        ledger: folder that ``student novelty`` wrote; its sentence comes first.
-        picture: an SVG file; of contigs `outcomes.draw_outcomes` draws one.
+        facts: JSON objects, by name, with the size of the reference and versions of programs.
+        citations: file in the Citation File Format; None or missing if only the workflow was copied.
+        downloads: path -> description of files for download.
+        predictions, index, abundance: contigs with their predictions; None if there are none.
+        metrics: table of `table_schemas.METRICS`; None without a truth.
+        comparison: file written by `benchmark.gather_benchmark`.
+        student: the model with which the others are compared, in taxonomy and its benchmark.
+        ledger: folder written by ``student novelty``; its sentence comes first.
+        picture: an SVG file; for contigs, `outcomes.draw_outcomes` draws one.
     """
 
     recipe: str
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a model is above another (below, if negative), with a 95 % interval; NaN where there is none."""
+    """The difference of two models (negative: below), with a 95 % interval; NaN if there is none."""
 
     model: str
     minus: str
@@ -81,7 +81,7 @@ class Difference:
 
     @property
     def side(self) -> str:
-        """Where the interval lies."""
+        """On which side of 0 the interval is."""
         if pd.isna(self.low):
             return "no interval"
         return "above" if self.low > 0 else "below" if self.high < 0 else "inconclusive"
@@ -92,7 +92,7 @@ class Difference:
 
 
 def write_summary(run: Run, output: str | Path) -> None:
-    """Write the first page of the report of ``run``; of contigs ``outcomes.svg`` and ``outcomes.tsv`` beside it."""
+    """Write the first page of the report of ``run``; for contigs also ``outcomes.svg`` and ``outcomes.tsv``."""
     output = Path(output)
     blocks: list[Block] = []
     ledger = None if run.ledger is None else read_ledger(run.ledger)
@@ -123,7 +123,7 @@ def write_summary(run: Run, output: str | Path) -> None:
 
 
 def outcome_blocks(outcomes: Outcomes) -> list[Block]:
-    """What the contigs are, in numbers and two tables: how far they are named, and the groups that have no name."""
+    """Results for contigs, in numbers and two tables: the depth of lineages, and groups without a name."""
     total, bases = len(outcomes.outcome), outcomes.lengths.sum() / 1e6
     absent = outcomes.count(*ABSENT.values())
 
@@ -190,7 +190,7 @@ def _differences(run: Run) -> tuple[list[Difference], list[tuple[str, str]]]:
 
 
 def taxonomy_differences(metrics: str | Path, student: str | None) -> list[Difference]:
-    """F1 of ``student`` minus that of each other model, at the ranks that decide; none where nothing is known."""
+    """F1 of ``student`` minus that of each other model, at the main ranks; empty if unknown."""
     table = read_taxonomy_metrics(metrics)
     rows = table[(table["model"] == student) & (table["minus"] != "") & (table["metric"] == "f1")]
     rows = rows[rows["stratum"].isin(["all", "no exact"]) & rows["task"].isin(_COMPARED_RANKS)]
@@ -205,12 +205,12 @@ def taxonomy_differences(metrics: str | Path, student: str | None) -> list[Diffe
 def task_differences(metrics: pd.DataFrame) -> tuple[list[Difference], list[tuple[str, str]]]:
     """Mean score over tasks of each student minus the strongest baseline, the best student first; and the numbers.
 
-    Where the run did not compare with the strongest baseline, with those that it compared with.
+    If the run has no comparison with the strongest baseline, the comparisons that it has are used.
     """
     rows = metrics[(metrics["task"] == _MEAN) & (metrics["metric"] == "own") & metrics["seed"].isna()]
     rows = rows[rows["stratum"].fillna("test") == "test"]
     rows = rows.assign(name=[named(*pair) for pair in zip(rows["model"], rows["variant"], strict=True)])
-    # A student beside the features of a baseline comes after those that are alone.
+    # Students combined with features of a baseline come after those without.
     rows = rows.assign(alone=~rows["variant"].fillna("").str.contains("with="))
     own = rows[rows["minus"] == ""].set_index("name")
     baselines = own[own["kind"] == "baseline"].sort_values("value", ascending=False)
@@ -240,7 +240,7 @@ def benchmark_differences(
 ) -> tuple[list[Difference], list[tuple[str, str]]]:
     """F1 at species of ``ours`` minus the strongest baseline or peer, for each mean over communities; and the numbers.
 
-    Models count at their own threshold; the strongest is chosen on the same contigs.
+    Models have their own thresholds; the strongest is chosen on the same contigs.
     """
     table = read_comparison(comparison)
     kinds = read_table(metrics, METRICS).drop_duplicates("model").set_index("model")["kind"]
@@ -274,10 +274,10 @@ def difference_table(differences: Sequence[Difference]) -> Table:
 
 
 def _versions(made: str | Path | None) -> list[list[str]]:
-    """Programs and versions from the record of the command that wrote ``made``; none where there is no record."""
+    """Programs and versions from the record of the command that wrote ``made``; empty without a record."""
     if made is None:
         return []
-    # A command of several outputs has its record beside the first.
+    # The record of a command with several outputs is beside the first.
     place = find_record(made) or next(iter(sorted((Path(made).parent / "provenance").glob("*.json"))), None)
     if place is None:
         return []
@@ -325,7 +325,7 @@ def _settings_table(settings: dict) -> Table:
 
 
 def _warnings(logs: str | Path) -> Block:
-    """Warnings of the logs of a run, each once, with the step that gave it."""
+    """Warnings in the logs of a run, without repetitions, with the step of each."""
     found: dict[tuple[str, str], None] = {}
     for path in sorted(Path(logs).rglob("*.log")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,10 +1,10 @@
-"""The published metric of contig classification, rank by rank, and what it leaves unsaid.
+"""The published metrics of contig classification at each rank, and further ones.
 
-A call counts if the rank is named and accepted (Kutuzova et al. 2024, Taxometer, Methods: score above a threshold);
-it is correct if the whole path down to the rank is the true one. precision = correct / (correct + wrong),
-recall = correct / all contigs whose truth is known at that rank. Contigs that a model does not call count as not
-called: they stay in the denominator of recall. Where the true taxon is absent from the reference, whatever a model
-names at that rank is wrong as a rule (it cannot know the true name); ``absent_called`` and ``over_depth`` count this.
+A call counts if the rank has a name and is accepted (Kutuzova et al. 2024, Taxometer, Methods: score above a
+threshold); it is correct if the whole path down to the rank is the true one. precision = correct / (correct + wrong),
+recall = correct / all contigs whose truth is known at that rank. Contigs without a call count as not called: they are
+in the denominator of recall. If the true taxon is absent from the reference, a call at that rank is usually wrong (the
+true name is not in the reference); ``absent_called`` and ``over_depth`` count such calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,14 +27,14 @@ from genestill.evaluation.strata import ABSENT, ALL, NO_EXACT, clusters_of, stra
 
 THRESHOLDS = (0.5, 0.8, 0.95)
 OWN_THRESHOLD = "own"
-# Where the curve of risk against coverage is read: shares of contigs that are named, shares of names that are wrong.
+# Points of the curve of risk against coverage: shares of named contigs, and shares of wrong names.
 COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 RISKS = (0.01, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of every contig at every rank: bool [n, 7] each; where the truth is unknown all three are False."""
+    """Outcomes of all contigs at all ranks: bool [n, 7] each; if the truth is unknown, all three are False."""
 
     correct: np.ndarray
     wrong: np.ndarray
@@ -42,7 +42,7 @@ class Outcomes:
 
 
 def judge(community: Community, model: Model, accepted: np.ndarray | None = None) -> Outcomes:
-    """Compare calls with the truth; ``accepted`` (bool [n, 7]) replaces the model's own."""
+    """Compare calls with the truth; ``accepted`` (bool [n, 7]) replaces that of the model."""
     accepted = model.accepted if accepted is None else accepted
     known = community.path != UNNAMED
     right = model.path == community.path
@@ -71,23 +71,22 @@ def evaluate_taxonomy(
 def measure(community: Community, models: list[Model], seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
     """All metrics, with the columns of `table_schemas.METRICS`; the task is a rank, "lineage" or "community".
 
-    Of the task "community", with a truth, and of no model: what each stratum holds (see `_held`).
-    Always: ``coverage`` (share of contigs called); against the labels, where there are any, ``same``, ``added``,
+    In the task "community", with a truth and without a model: contents of each stratum (see `_held`).
+    Always: ``coverage`` (share of contigs called); compared with the labels, if given, ``same``, ``added``,
     ``removed``, ``renamed`` (counts) and ``agreement`` (same / both called).
     With a truth, at the models' own thresholds and in every stratum (see `strata_of`): ``correct``, ``wrong``, ``none``
-    (counts); ``precision``, ``recall``, ``f1``, ``recall_known`` (share of contigs whose taxon the reference holds that
-    are correct), ``absent_named`` (share of contigs whose taxon the reference lacks that are named), also weighted by
-    bases and reads (column ``weight``); for what is no prokaryotic chromosome ``coverage`` alone. In the strata
-    ``all`` and ``no exact``: ``risk`` (share of wrong names among the most confident ones, at the ``coverage`` of the
-    column ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named at most at that risk);
-    ``ece``, ``ece_adaptive`` and ``auprc``, the first two also of contigs whose taxon is absent. Over all contigs also
-    counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon the reference lacks
-    (n_units: such contigs); ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); of the task
-    "lineage": ``over_depth`` (called deeper than the right answer) and ``exact_answer`` (neither deeper, nor
-    shallower, nor elsewhere).
+    (counts); ``precision``, ``recall``, ``f1``, ``recall_known`` (share of contigs with present taxa that are correct),
+    ``absent_named`` (share of contigs with absent taxa that are named), also weighted by bases and reads (column
+    ``weight``); for contigs that are not of prokaryotic chromosomes only ``coverage``. In the strata ``all`` and ``no
+    exact``: ``risk`` (share of wrong names among the most confident ones, at the ``coverage`` in the column
+    ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named with at most this risk);
+    ``ece``, ``ece_adaptive`` and ``auprc``, the first two also for contigs with absent taxa. Over all contigs also
+    counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon is absent
+    (n_units: such contigs); ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); in the task
+    "lineage": ``over_depth`` (called deeper than the right answer) and ``exact_answer`` (exactly the right answer).
 
     F1, ``recall_known`` and ``absent_named`` have 95 % intervals (see `clusters_of`), except by length, and so has F1
-    minus that of every other model in ``all`` and ``no exact``, paired, where both are of one seed or one has none.
+    minus that of every other model in ``all`` and ``no exact``, paired, if both have the same seed or one has none.
     """
     labels = next((model for model in models if model.is_labels), None)
     rows: list[dict] = []
@@ -134,9 +133,9 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
 
 
 def _held(community: Community, parts: list[tuple[str, np.ndarray]]) -> Iterator[dict]:
-    """How many contigs, bases, genomes, genera and families each stratum holds, and genera of several species.
+    """Numbers of contigs, bases, genomes, genera and families in each stratum, and of genera with several species.
 
-    Contigs without a right answer count as contigs and bases only; plasmids and the like are genomes.
+    Contigs without a right answer only count as contigs and bases; plasmids and others count as genomes.
     """
     has_genome = (community.path != UNNAMED).any(axis=1) | (community.status == OTHER)
     species, genus, family = (community.path[:, RANKS.index(rank)] for rank in ("species", "genus", "family"))
@@ -157,7 +156,7 @@ def _held(community: Community, parts: list[tuple[str, np.ndarray]]) -> Iterator
 
 
 def known_and_absent(community: Community) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the reference holds the true taxon of each contig at each rank, and whether it lacks it: bool [n, 7]."""
+    """Whether the true taxon of each contig at each rank is in the reference, and whether it is absent: bool [n, 7]."""
     right = community.right_depth[:, None]
     level = np.arange(len(RANKS))
     has_truth = community.path != UNNAMED
@@ -174,7 +173,7 @@ def _scores(
     drawn: dict[str, np.ndarray] | None = None,
     clusters: int | None = None,
 ) -> Iterator[dict]:
-    """``drawn`` holds resampled metrics, float64 [resamples, 7] each; None leaves them without intervals."""
+    """``drawn`` has resampled metrics, float64 [resamples, 7] each; None for no intervals."""
     held, lacking = known_and_absent(community)
     for level, rank in enumerate(RANKS):
         for weight, of_contig in weights.items():
@@ -209,7 +208,7 @@ def _scores(
 
 
 def _named(model: Model, members: np.ndarray, stratum: str, weights: dict[str, np.ndarray]) -> Iterator[dict]:
-    """Share that is named at each rank, where there is no right answer."""
+    """Share of named contigs at each rank, where there is no right answer."""
     for level, rank in enumerate(RANKS):
         for weight, of_contig in weights.items():
             if of_contig[members].any():
@@ -246,9 +245,9 @@ def _row(task: str, metric: str, value: float | None, units: int, threshold: str
 
 
 def _interval(drawn: np.ndarray, clusters: int | None) -> dict:
-    """Ends of an interval; a resample without the contigs that a share needs does not count.
+    """Ends of an interval, without resamples that lack the contigs of a share.
 
-    One cluster says nothing about others: no interval.
+    There is no interval with only one cluster.
     """
     low, high = (None, None) if clusters == 1 else interval_of_known(drawn)
     return {"low": low, "high": high, "n_clusters": clusters}
@@ -284,9 +283,9 @@ def _calibration(community: Community, model: Model, parts: dict[str, np.ndarray
 def scored_calls(
     community: Community, model: Model, level: int, members: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Every call at a rank, accepted or not: confidences, whether correct, and how many contigs have a truth there.
+    """Every call at a rank, accepted or not: confidences, whether correct, and the number of contigs with a truth.
 
-    ``members``, bool [n], are the contigs that count; None: all.
+    ``members``, bool [n], are the contigs to use; None: all.
     """
     known = community.path[:, level] != UNNAMED
     if members is not None:
@@ -308,7 +307,7 @@ def _depth(community: Community, model: Model) -> Iterator[dict]:
 
 
 def changes(model: Model, labels: Model) -> dict[str, np.ndarray]:
-    """What a model made of the labels: bool [n, 7] each for same, added, removed, renamed; the rest is never named."""
+    """Changes of labels by a model: bool [n, 7] each for same, added, removed, renamed; the rest is never named."""
     both = model.accepted & labels.accepted
     same = both & (model.path == labels.path)
     return {
@@ -381,7 +380,7 @@ def _differences(
     clusters: int,
     number: int,
 ) -> Iterator[dict]:
-    """F1 of the model ``number`` minus that of every other one, runs of other seeds left out."""
+    """F1 of the model ``number`` minus that of every other one, without runs of other seeds."""
     point = [f1_score(*(part[members].sum(axis=0) for part in vars(own).values())) for own in outcomes]
     for level, rank in enumerate(RANKS):
         total = int((members & (community.path[:, level] != UNNAMED)).sum())

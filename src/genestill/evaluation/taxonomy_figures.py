@@ -1,4 +1,4 @@
-"""The figures of contig classification: what was kept, how sure, how far down, and what is in the samples."""
+"""The figures of contig classification: scores by rank, calibration, depth of calls, and composition of samples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,11 +39,11 @@ def draw_taxonomy(
     folder: str | Path,
     labels_name: str = "MMseqs2",
 ) -> list[str]:
-    """Draw all figures that the input allows into ``folder`` (an SVG and a TSV each); return their names.
+    """Draw all figures for which there is input into ``folder`` (an SVG and a TSV each); return their names.
 
     Always coverage; with labels label_changes, with an index composition, both of the first model that is not the
     labels; with a truth f1_by_rank, precision_recall, risk_coverage, reliability, by_status, by_length. ``metrics`` is
-    what `evaluate_taxonomy` made of the same tables.
+    the result of `evaluate_taxonomy` for the same tables.
     """
     if not predictions:
         raise InputError("figures need at least one table of predictions")
@@ -75,7 +75,7 @@ def _by_rank(data: pd.DataFrame, column: str, label: str, low: str | None = None
     models = data["model"].drop_duplicates().tolist()
     for number, model in enumerate(models):
         part = data[data["model"] == model]
-        # Models stand side by side, so that no interval hides another.
+        # Models are shifted horizontally, so that intervals do not overlap.
         x = part["rank"].map(RANKS.index) + (number - (len(models) - 1) / 2) * 0.1
         errors = np.clip([part[column] - part[low], part[high] - part[column]], 0, None) if low else None
         axes.errorbar(
@@ -152,7 +152,7 @@ def _precision_recall(community: Community, models: list[Model]):
 
 
 def _risk_coverage(community: Community, models: list[Model]):
-    # Of the harder stratum, where there is one.
+    # The harder stratum, if there is one.
     members = without_exact(community.status)
     stratum = NO_EXACT if members.any() else ALL
     members = members | (stratum == ALL)

@@ -13,11 +13,11 @@ from genestill.evaluation.taxonomy import OWN_THRESHOLD
 
 
 def read_taxonomy_metrics(path: str | Path, seed: int | None = None, weight: str = "") -> pd.DataFrame:
-    """The metric table of one run of ``evaluation taxonomy``; ``seed`` chooses among the seeds of a model.
+    """The table of metrics of one run of ``evaluation taxonomy``; ``seed`` selects among the seeds of a model.
 
-    Only figures of models with this ``weight`` ("": each contig counts once), and none of a curve.
+    Only values of models with this ``weight`` ("": each contig counts once), without points of curves.
 
-    Raises `InputError` if the file holds no such metrics, or those of several data sets or seeds.
+    Raises `InputError` if the file has no such metrics, or those of several data sets or seeds.
     """
     table = read_table(path, METRICS)
     table = table[(table["benchmark"] == "taxonomy") & (table["weight"] == weight) & (table["variant"] == "")]
@@ -34,7 +34,8 @@ def read_taxonomy_metrics(path: str | Path, seed: int | None = None, weight: str
 def write_rank_table(metrics: str | Path, output: str | Path, baseline: str | None = None) -> str:
     """Write the table to ``output``, and as a page beside it, and return it.
 
-    ``baseline`` is the model that the others are compared with; the first of the metric table (the labels) if None.
+    ``baseline`` is the model with which the others are compared; None for the first in the table of metrics (the
+    labels).
     """
     table = read_taxonomy_metrics(metrics)
     models = table["model"].drop_duplicates().tolist()

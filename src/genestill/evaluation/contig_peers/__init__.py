@@ -1,1 +1,1 @@
-"""Classifiers of contigs that a user would pick instead of the corrector, each an entry of `registry.PEERS`."""
+"""Classifiers of contigs that could be used instead of the corrector, listed in `registry.PEERS`."""

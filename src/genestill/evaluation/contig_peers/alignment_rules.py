@@ -1,4 +1,4 @@
-"""Two rules on nucleotide alignments: one contig by itself, and contigs of the same species and depth together."""
+"""Two rules on nucleotide alignments: for single contigs, and for groups of contigs with the same species and depth."""
 
 import numpy as np
 import pandas as pd
@@ -6,23 +6,23 @@ import pandas as pd
 from genestill.core.lineage import Lineage
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
 
-LEAST_ALIGNED = 0.4  # share of the contig, of a rule on single contigs
-LEAST_ALIGNED_OF_GROUP = 0.2  # the same of a rule on groups
-LEAST_IDENTITY_OF_GROUP = 0.90  # of each contig of a group
+LEAST_ALIGNED = 0.4  # minimum aligned share of a contig, for single contigs
+LEAST_ALIGNED_OF_GROUP = 0.2  # minimum aligned share of a contig, for groups
+LEAST_IDENTITY_OF_GROUP = 0.90  # minimum identity of each contig of a group
 KERNEL_WIDTH = 0.35  # of the natural logarithm of the read depth
 _PSEUDO_DEPTH = 0.05
-_BLOCK = 1000  # contigs of a group whose kernel is held at a time
+_BLOCK = 1000  # contigs of a group whose kernel is in memory at a time
 
 
 def best_alignments(evidence: Evidence) -> pd.DataFrame:
-    """The genome with most matching bases for each contig that has one: columns row, genome, identity, aligned."""
+    """The genome with most matching bases for each contig with alignments: columns row, genome, identity, aligned."""
     best = evidence.alignments.drop_duplicates("id")
     row_of = {name: row for row, name in enumerate(evidence.ids)}
     return best.assign(row=best["id"].map(row_of)).reset_index(drop=True)
 
 
 def by_alignment(evidence: Evidence, threshold: float) -> list[Lineage]:
-    """The species of the best genome where identity reaches ``threshold`` over `LEAST_ALIGNED`; else MMseqs2's genus.
+    """The species of the best genome if identity reaches ``threshold`` over `LEAST_ALIGNED`; else MMseqs2's genus.
 
     Identity is gap-compressed (`labels.alignments`).
     """
@@ -32,12 +32,12 @@ def by_alignment(evidence: Evidence, threshold: float) -> list[Lineage]:
 
 
 def by_group(evidence: Evidence, threshold: float) -> list[Lineage]:
-    """The bag rule: a species is named if the contigs that share it, at about the same depth, are near enough together.
+    """The group rule: a species is called if its contigs of similar depth are together similar enough.
 
-    Contigs are grouped by the species of their best genome. For each contig the group's identities are weighted by
-    length and by a Gaussian kernel of width `KERNEL_WIDTH` on the difference of the logarithms of depth over all
-    samples; the weighted median must reach ``threshold`` and the contig itself `LEAST_IDENTITY_OF_GROUP` over
-    `LEAST_ALIGNED_OF_GROUP`. Else MMseqs2's genus.
+    Contigs are grouped by the species of their best genome. For each contig, the identities of the group are weighted
+    by length and by a Gaussian kernel of width `KERNEL_WIDTH` on the difference of the logarithms of depth over all
+    samples; the weighted median must reach ``threshold``, and the contig must reach `LEAST_IDENTITY_OF_GROUP` over
+    `LEAST_ALIGNED_OF_GROUP`. Otherwise, MMseqs2's genus is used.
     """
     best = best_alignments(evidence)
     best = best[(best["identity"] >= LEAST_IDENTITY_OF_GROUP) & (best["aligned"] >= LEAST_ALIGNED_OF_GROUP)]
@@ -51,7 +51,7 @@ def by_group(evidence: Evidence, threshold: float) -> list[Lineage]:
 
 
 def _kernel_medians(identity: np.ndarray, length: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """For each contig the median of ``identity`` [m], weighted by ``length`` [m] and nearness of ``depth`` [m, s]."""
+    """Median of ``identity`` [m] per contig, weighted by ``length`` [m] and similarity of ``depth`` [m, s]: [m]."""
     order = np.argsort(identity, kind="stable")
     medians = np.empty(len(identity))
     for start in range(0, len(identity), _BLOCK):

@@ -1,4 +1,4 @@
-"""A rule on bins: contigs that belong together are named together."""
+"""A rule on bins: all contigs of a bin get the same lineage."""
 
 import numpy as np
 import pandas as pd
@@ -7,15 +7,15 @@ from genestill.core.lineage import NO_LINEAGE, Lineage
 from genestill.evaluation.contig_peers.evidence import Evidence, to_genus
 from genestill.evaluation.contig_peers.gene_rules import vote_of_genes
 
-LEAST_ALIGNED_OF_BIN = 0.5  # share of the bin's bases, as in GTDB-Tk
-MAJORITY = 0.5  # of the bit scores of the bin's genes
+LEAST_ALIGNED_OF_BIN = 0.5  # minimum aligned share of the bases of a bin, as in GTDB-Tk
+MAJORITY = 0.5  # minimum share of the bit scores of the bin's genes
 
 
 def by_bins(evidence: Evidence, threshold: float) -> list[Lineage]:
-    """Every contig gets the lineage of its bin; one without a bin gets none.
+    """Every contig gets the lineage of its bin; a contig without a bin gets none.
 
     A bin gets the species of the genome that matches most of its bases, if their gap-compressed identity reaches
-    ``threshold`` over `LEAST_ALIGNED_OF_BIN` of it. Else its genes vote with their bit scores, as in
+    ``threshold`` over `LEAST_ALIGNED_OF_BIN` of the bin. Otherwise its genes vote with their bit scores, as in
     `gene_rules.by_genes`, down to genus.
     """
     bin_of_contig, names = pd.factorize(np.array(evidence.bins, dtype=object))

@@ -1,4 +1,4 @@
-"""The calls of one peer on one community, as the table in which our own predictions stand."""
+"""The calls of one peer for one community, in the format of our predictions."""
 
 from pathlib import Path
 
@@ -22,18 +22,18 @@ def call_peer(
     output: str | Path,
     output_tsv: str | Path | None = None,
 ) -> None:
-    """Write `table_schemas.PREDICTIONS` of the peer ``name``; confidences are null, every named rank is accepted.
+    """Write `table_schemas.PREDICTIONS` of the peer ``name``; confidences are null, every called rank is accepted.
 
     Args:
-        name: of `registry.PEERS`, or one at a threshold of its own (`registry.peer_at`).
-        evidence: with all that the peer needs.
-        thresholds: table with the columns ``model`` and ``threshold``; None, and a table without the peer, take the
-            peer's usual threshold.
-        output: the table; its metadata holds the threshold.
-        output_tsv: the same in Taxometer's input format; None writes none.
+        name: name in `registry.PEERS`, or with a fixed threshold (`registry.peer_at`).
+        evidence: all evidence that the peer needs.
+        thresholds: table with the columns ``model`` and ``threshold``; if None or without the peer, the usual threshold
+            of the peer is used.
+        output: the table; its metadata has the threshold.
+        output_tsv: the same in Taxometer's input format; None for no such file.
 
     Raises:
-        InputError: an unknown peer; a threshold that it does not try; evidence that it needs and that is not there.
+        InputError: an unknown peer; a threshold that is not one of the peer's; missing evidence.
     """
     name, fixed = peer_at(name)
     if name not in PEERS:
@@ -44,7 +44,7 @@ def call_peer(
         raise InputError(f"{name}: needs the evidence {lacking!r}; give --{lacking}")
     threshold = fixed
     if threshold is None:
-        # Of a single value nothing is chosen.
+        # With a single value, there is no choice.
         several = len(peer.thresholds) > 1
         threshold = chosen_threshold(name, thresholds) if several and thresholds is not None else peer.usual
     if threshold not in peer.thresholds:
@@ -60,7 +60,7 @@ def call_peer(
 def chosen_threshold(name: str, path: str | Path) -> float:
     """The threshold of the peer ``name`` in a table with the columns ``model`` and ``threshold``.
 
-    The usual one where the table has no row of it: not every peer runs on virtual references.
+    The usual threshold if the table has no row for it, because not every peer is run with virtual references.
     """
     table = read_tsv(path, ["model", "threshold"])
     rows = table[table["model"] == name]

@@ -1,7 +1,8 @@
 """Genes of contigs and their protein hits by DIAMOND (Buchfink et al. 2021, doi 10.1038/s41592-021-01101-x).
 
-Pyrodigal finds the genes (GPL: a program that runs, never an import). One row per gene and genome, in the schema
-`table_schemas.GENE_HITS`: weaker hits are kept beside the best one, so that genomes can be withheld afterwards.
+Genes are predicted by Pyrodigal (GPL, therefore run as a program and not imported). The table has one row per gene and
+genome, in the schema `table_schemas.GENE_HITS`: weaker hits are kept as well as the best one, so that genomes can be
+withheld later.
 """
 
 from pathlib import Path
@@ -16,20 +17,20 @@ from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.table_schemas import GENE_HITS, INDEX
 from genestill.core.tables import read_table, read_tsv, write_table
 
-_MOST_TARGETS = 200  # proteins per gene; those far below the best one count where its genome is withheld
+_MOST_TARGETS = 200  # proteins per gene; weaker ones are used when the genome of the best one is withheld
 
 
 def run_diamond(
     contigs: str | Path, index: str | Path, genomes: str | Path, proteins: str | Path, threads: int, output: str | Path
 ) -> None:
-    """Find the genes of the contigs, search them in the proteins of the reference, write `GENE_HITS`.
+    """Predict the genes of the contigs, search them in the proteins of the reference, and write `GENE_HITS`.
 
     Args:
         contigs: FASTA file.
-        index: ``table_schemas.INDEX``; contigs that it lacks are left out.
+        index: ``table_schemas.INDEX``; other contigs are left out.
         genomes: table of genomes with the column ``file``; only their proteins are searched.
-        proteins: folder that ``reference proteins`` wrote: ``<genome>.faa``, names ``<genome>|<number>``.
-        threads: of Pyrodigal and DIAMOND.
+        proteins: folder written by ``reference proteins``: ``<genome>.faa``, records named ``<genome>|<number>``.
+        threads: number of threads of Pyrodigal and DIAMOND.
         output: the table: contigs in the order of the index, then genes, best genome first.
 
     Raises:
@@ -48,7 +49,7 @@ def run_diamond(
         row_of = {name: row for row, name in enumerate(ids)}
         wanted, genes = scratch / "contigs.fna", scratch / "genes.faa"
         with open(wanted, "w", encoding="ascii") as handle:
-            # By their numbers: Pyrodigal appends _<gene> to names that may end in the same way.
+            # Contigs are named by number, because Pyrodigal appends _<gene> and names may end in the same way.
             for name, sequence in read_fasta(contigs):
                 if name in row_of:
                     handle.write(f">{row_of[name]}\n{sequence}\n")
@@ -67,7 +68,7 @@ def run_diamond(
 
 
 def summarise_hits(path: str | Path, ids: list[str]) -> pd.DataFrame:
-    """`GENE_HITS` of DIAMOND's rows (gene, protein, bit score); the best hit counts for each gene and genome.
+    """`GENE_HITS` from the output of DIAMOND (gene, protein, bit score), with the best hit per gene and genome.
 
     Args:
         path: TSV without a header; genes are named ``<row of the contig>_<number>``, proteins ``<genome>|<number>``.

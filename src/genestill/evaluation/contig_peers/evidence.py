@@ -1,4 +1,4 @@
-"""What peers know about the contigs of a community under one reference."""
+"""The evidence of peers about the contigs of a community with one reference."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,27 +20,27 @@ from genestill.core.taxonomy_folder import read_taxids_of_genomes
 
 @dataclass(frozen=True)
 class Evidence:
-    """n contigs and what programs say about them; what no program was run for is None.
+    """Results of programs for n contigs; None for programs that were not run.
 
     Attributes:
         ids: n ids.
         length: int64 [n], base pairs.
-        labels: n lineages, MMseqs2's.
+        labels: n lineages of MMseqs2.
         depth: float [n, samples], mean read depth.
         lineage_of_genome: genome of the reference -> lineage.
         lineage_of_taxid: taxid of the reference -> lineage.
-        alignments: rows of `table_schemas.ALIGNMENTS`, of genomes that the reference holds.
-        hits: rows of `table_schemas.HITS`, of targets that the reference holds.
+        alignments: rows of `table_schemas.ALIGNMENTS`, for genomes of the reference.
+        hits: rows of `table_schemas.HITS`, for targets of the reference.
         kraken2: ``--confidence`` -> n lineages.
-        genes: rows of `table_schemas.GENE_HITS`, of targets that the reference holds.
+        genes: rows of `table_schemas.GENE_HITS`, for targets of the reference.
         bins: n names of bins; "" for a contig without one.
-        metabuli: n lineages, Metabuli's.
+        metabuli: n lineages of Metabuli.
     """
 
     ids: list[str]
     length: np.ndarray
     labels: list[Lineage]
-    # Peers are called where `has` says that what they need is there; they are never given None.
+    # A peer is only called if `has` returns True for its needs, so it never gets None.
     depth: np.ndarray = None  # type: ignore[assignment]
     lineage_of_genome: dict[str, Lineage] = field(default_factory=dict)
     lineage_of_taxid: dict[int, Lineage] = field(default_factory=dict)
@@ -52,12 +52,12 @@ class Evidence:
     metabuli: list[Lineage] = None  # type: ignore[assignment]
 
     def has(self, needs: tuple[str, ...]) -> bool:
-        """Whether every attribute that ``needs`` names is there."""
+        """Whether all attributes in ``needs`` are available."""
         return all(getattr(self, name) is not None for name in needs)
 
 
 def cut(lineage: Lineage, depth: int) -> Lineage:
-    """The first ``depth`` ranks of a lineage; the rest is None."""
+    """The first ``depth`` ranks of a lineage; the other ranks are None."""
     return lineage[:depth] + NO_LINEAGE[depth:]
 
 
@@ -78,23 +78,23 @@ def read_evidence(
     bins: str | Path | None = None,
     metabuli: str | Path | None = None,
 ) -> Evidence:
-    """Read the tables of `Evidence`, whose rows may stand in any order; what is None stays None.
+    """Read the tables of `Evidence`, whose rows may be in any order; missing tables are None.
 
     Args:
         index: ``table_schemas.INDEX``: the contigs and their order.
         labels: ``table_schemas.LABELS``.
-        taxonomy: folder that ``reference taxonomy`` wrote.
-        abundance: table of contigs and read depths that ``reference contigs`` wrote.
+        taxonomy: folder written by ``reference taxonomy``.
+        abundance: table of contigs and read depths written by ``reference contigs``.
         alignments: ``table_schemas.ALIGNMENTS``.
         hits: ``table_schemas.HITS``.
         kraken2: ``table_schemas.KRAKEN2_CALLS``.
         genes: ``table_schemas.GENE_HITS``.
-        bins: folder that ``vamb bin default`` wrote.
+        bins: folder written by ``vamb bin default``.
         metabuli: table of Metabuli's classifications.
 
     Raises:
-        InputError: a contig of the index that a table of all contigs lacks; a contig or genome that index or taxonomy
-            lack.
+        InputError: a contig of the index that is missing in a table of all contigs; a contig or genome that is not in
+            index or taxonomy.
     """
     table, names = read_table(index, INDEX), read_taxonomy(taxonomy)
     ids = table["id"].tolist()
@@ -127,7 +127,7 @@ def read_evidence(
 
 
 def read_bins(folder: str | Path, ids: list[str]) -> list[str]:
-    """The cluster of each contig before VAMB splits clusters by sample; a co-assembly has no samples to split by."""
+    """The cluster of each contig before VAMB splits clusters by sample; co-assemblies are not split by sample."""
     path = Path(folder) / "vae_clusters_unsplit.tsv"
     table = read_tsv(path, ["clustername", "contigname"])
     known = set(ids)
@@ -139,7 +139,7 @@ def read_bins(folder: str | Path, ids: list[str]) -> list[str]:
 
 
 def read_calls(path: str | Path, form: str, ids: list[str], lineages: dict[int, Lineage]) -> list[Lineage]:
-    """What a program calls each contig, from its table in the format ``form``; no lineage where it says nothing."""
+    """The calls of a program for each contig, from its table in the format ``form``; an empty lineage for no call."""
     found = read_label_table(path, form)
     taxid_of = dict(zip(found.ids.to_pylist(), found.taxid.tolist(), strict=True))
     return [lineages.get(taxid_of.get(name, 0), NO_LINEAGE) for name in ids]

@@ -6,15 +6,15 @@ import pandas as pd
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
 from genestill.evaluation.contig_peers.evidence import Evidence, cut
 
-RANGE = 0.10  # CAT's r: hits of a gene count if their bit score is at least 1 - r of its best one
+RANGE = 0.10  # CAT's r: hits of a gene are used if their bit score is at least 1 - r times that of its best hit
 
 
 def by_genes(evidence: Evidence, threshold: float) -> list[Lineage]:
-    """CAT's rule (von Meijenfeldt et al. 2019, doi 10.1186/s13059-019-1817-x) on hits that `diamond` found.
+    """CAT's rule (von Meijenfeldt et al. 2019, doi 10.1186/s13059-019-1817-x) for the hits of `diamond`.
 
-    A gene stands for the lowest common ancestor of its hits within `RANGE` of its best bit score, and weighs as much as
-    that bit score. A contig gets a taxon if more than ``threshold`` (CAT's f) of the weight of its genes lies in it.
-    Genes without hits do not count. With an f of at least .5, one lineage remains.
+    A gene gets the lowest common ancestor of its hits within `RANGE` of its best bit score, with this bit score as its
+    weight. A contig gets a taxon if it has more than ``threshold`` (CAT's f) of the weight of the contig's genes. Genes
+    without hits are ignored. With an f of at least .5, the result is one lineage.
     """
     row_of = {name: row for row, name in enumerate(evidence.ids)}
     return vote_of_genes(evidence, evidence.genes["id"].map(row_of).to_numpy(), len(evidence.ids), threshold)
@@ -24,9 +24,9 @@ def vote_of_genes(evidence: Evidence, group: np.ndarray, groups: int, threshold:
     """A lineage for each group of genes, by the rule of `by_genes`.
 
     Args:
-        evidence: with ``genes`` of m rows.
+        evidence: evidence with ``genes`` of m rows.
         group: int [m], the group of each row: a contig or a bin, from 0.
-        groups: how many there are; one without rows gets no lineage.
+        groups: number of groups; a group without rows gets no lineage.
         threshold: CAT's f, at least .5.
     """
     named = [NO_LINEAGE] * groups
@@ -55,7 +55,7 @@ def vote_of_genes(evidence: Evidence, group: np.ndarray, groups: int, threshold:
 
 
 def _taxa(lineage_of_genome: dict[str, Lineage]) -> tuple[list[Lineage], dict[str, np.ndarray]]:
-    """The taxa above and of the genomes, and for each genome the numbers of its own, int [7]; -1 where it has none."""
+    """All taxa of the genomes, and for each genome the numbers of its taxa, int [7]; -1 where it has none."""
     number: dict[Lineage, int] = {}
     paths = {
         genome: np.array(

@@ -1,6 +1,7 @@
-"""Which thresholds of peers are chosen on the fitting half of virtual references, and what the judging half says.
+"""Choosing thresholds of peers with the fitting half of virtual references, and results with the judging half.
 
-Intervals draw families with replacement, and genera within them; references are not drawn, since they share contigs.
+For intervals, families are drawn with replacement, and genera within them; references are not resampled, because they
+share contigs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ HINDSIGHT = "hindsight=yes"
 MEASURES = ("f1", "recall_known", "absent_named")
 _COUNTS = ("correct", "wrong", "none", "absent", "absent_called")
 _RUN = ["model", "threshold"]
-_BLOCK = 100  # resamples held at a time
+_BLOCK = 100  # resamples in memory at a time
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Scored:
     """Scores of models over references: the value and its resamples.
 
     Attributes:
-        rows: frame of model, threshold (NaN for a model's own) and references (how many it was run on), k rows.
+        rows: data frame of model, threshold (NaN for a model's own) and references (number of runs), k rows.
         value: measure -> float64 [k], mean over references (and seeds).
         drawn: measure -> float64 [resamples, k].
-        families, genera: how many there are.
+        families, genera: their numbers.
     """
 
     rows: pd.DataFrame
@@ -46,12 +47,12 @@ class Scored:
 
 
 def draw_genera(generator: np.random.Generator, resamples: int, family: np.ndarray) -> np.ndarray:
-    """How often each genus is drawn when families are drawn, and within each drawn one as many genera as it has.
+    """Counts of genera if families are drawn with replacement, and within each drawn family as many genera as it has.
 
     Args:
-        generator: of the draws.
+        generator: random number generator.
         resamples: number of draws.
-        family: int64 [g], number of each genus' family, from 0.
+        family: int64 [g], number of the family of each genus, from 0.
 
     Returns:
         float64 [resamples, g].
@@ -69,15 +70,15 @@ def draw_genera(generator: np.random.Generator, resamples: int, family: np.ndarr
 def score_halves(
     outcomes: pd.DataFrame, half: str, rank: str, stratum: str, resamples: int, seed: int
 ) -> Scored | None:
-    """Scores of every model at every threshold over the references of a half; None where no contig counts.
+    """Scores of every model at every threshold over the references of a half; None if no contig is scored.
 
     Args:
         outcomes: rows of `table_schemas.VIRTUAL_OUTCOME_COUNTS`.
         half: `FITTING` or `JUDGING`.
-        rank: such as species.
+        rank: for example species.
         stratum: `strata.ALL` or `strata.NO_EXACT`.
-        resamples: number of draws; 0 for the value alone.
-        seed: of the draws.
+        resamples: number of draws; 0 for the value without resamples.
+        seed: seed of the draws.
     """
     chosen = outcomes[(outcomes["half"] == half) & (outcomes["rank"] == rank)]
     if stratum == NO_EXACT:
@@ -108,7 +109,7 @@ def score_halves(
 
 
 def _measures(weights: np.ndarray, counts: list[np.ndarray], member: np.ndarray) -> dict[str, np.ndarray]:
-    """Means of the measures over the references that hold the taxon of a contig (f1, recall_known) or lack one.
+    """Means of the measures over the references with contigs of present taxa (f1, recall_known) or absent ones.
 
     ``weights`` are [draws, genera], ``counts`` five arrays [genera, runs], ``member`` [runs, models]; measures are
     [draws, models].
@@ -127,7 +128,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, there: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """Means of the values that are there, over the runs of each model: NaN for none."""
+    """Means of the available values over the runs of each model; NaN without values."""
     number = there @ member
     return np.divide((values * there) @ member, number, out=np.full(number.shape, np.nan), where=number > 0)
 
@@ -135,13 +136,12 @@ def _mean(values: np.ndarray, there: np.ndarray, member: np.ndarray) -> np.ndarr
 def choose_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:
     """The threshold of every peer: the highest mean F1 at species without exact copies over the fitting references.
 
-    On a tie the lower one is taken. Nothing of the judging half is read. Where no reference holds the species of a
-    contig that is no exact copy, all contigs count.
+    In case of a tie, the lower threshold is used. The judging half is not read. If all contigs whose species are in a
+    reference are exact copies, all contigs are scored.
 
     Returns:
-        Columns model, threshold, fitting_f1, stratum (of the contigs that counted), references (of the fitting half)
-        and strongest: the peer with the highest mean of those that were run on all references. The highest mean comes
-        first.
+        Columns model, threshold, fitting_f1, stratum (of the scored contigs), references (of the fitting half) and
+        strongest: the peer with the highest mean of those that were run on all references. The highest mean is first.
     """
     scored = None
     for stratum in (NO_EXACT, ALL):
@@ -161,17 +161,17 @@ def choose_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int, resamples: int = RESAMPLES):
-    """Figures of the judging half: every peer at the threshold of `choose_thresholds`, and every model.
+    """Results of the judging half: every peer at the threshold of `choose_thresholds`, and every model.
 
-    The best threshold of the judging half itself stands in rows of its own (variant `HINDSIGHT`), for comparison only.
-    Differences are between each model and the strongest peer, over the references that both were run on.
+    For comparison only, there are also rows with the best threshold on the judging half (variant `HINDSIGHT`).
+    Differences are between each model and the strongest peer, over the references on which both were run.
 
     Args:
         outcomes: rows of `table_schemas.VIRTUAL_OUTCOME_COUNTS`.
-        chosen: what `choose_thresholds` returns.
+        chosen: from `choose_thresholds`.
         dataset: name of the data set in the rows.
-        seed: of the resamples.
-        resamples: their number.
+        seed: seed of the resamples.
+        resamples: number of resamples.
 
     Returns:
         Rows of `table_schemas.METRICS`: n_units are references, n_clusters families.
@@ -233,7 +233,7 @@ def _figure(scored: Scored, row: int, measure: str, value: float, drawn: np.ndar
 
 
 def _gains(outcomes, rank, stratum, model, strongest, threshold_of, where, seed, resamples) -> Iterator[dict]:
-    """Rows of ``model`` minus ``strongest`` over the references that both were run on."""
+    """Rows of ``model`` minus ``strongest`` over the references on which both were run."""
     both = []
     for name in (model, strongest):
         part = outcomes[outcomes["model"] == name]
@@ -254,7 +254,7 @@ def _gains(outcomes, rank, stratum, model, strongest, threshold_of, where, seed,
 
 
 def write_thresholds(scores: Sequence[str | Path], output: str | Path) -> None:
-    """Write `choose_thresholds` as TSV, of tables of `selection.score_peers`."""
+    """Write `choose_thresholds` as TSV, from tables of `selection.score_peers`."""
     chosen = choose_thresholds(_read(scores))
     write_tsv(output, chosen)
     for row in chosen[chosen["strongest"]].itertuples():
@@ -264,9 +264,9 @@ def write_thresholds(scores: Sequence[str | Path], output: str | Path) -> None:
 def write_judgement(
     scores: Sequence[str | Path], thresholds: str | Path, dataset: str, seed: int, output: str | Path
 ) -> None:
-    """Write `judge` as a table of `METRICS`, of tables of `selection.score_peers` and the table of `write_thresholds`.
+    """Write `judge` as a table of `METRICS`, from tables of `selection.score_peers` and of `write_thresholds`.
 
-    Raises `InputError` for a table of thresholds that names no strongest peer.
+    Raises `InputError` for a table of thresholds without a strongest peer.
     """
     outcomes = _read(scores)
     chosen = read_tsv(thresholds, ["model", "threshold", "strongest"])

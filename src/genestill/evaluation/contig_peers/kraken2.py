@@ -1,4 +1,4 @@
-"""Kraken 2 (Wood et al. 2019, doi 10.1186/s13059-019-1891-0) on the genomes of a reference, as users run it."""
+"""Kraken 2 (Wood et al. 2019, doi 10.1186/s13059-019-1891-0) with the genomes of a reference."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from genestill.core.taxonomy import read_taxonomy
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
 from genestill.core.virtual_references import is_within, references_of
 
-# What `run_kraken2` takes, up to the number of threads.
+# The arguments of `run_kraken2`, up to the number of threads.
 Sources = tuple[str | Path, str | Path, str | Path, str | Path, str | Path, Sequence[float], int]
 
 
@@ -35,19 +35,19 @@ def run_kraken2(
     withheld: Sequence[Lineage] = (),
     megabytes: int = 0,
 ) -> None:
-    """Build a database of the genomes, classify the contigs at every ``--confidence``, write `KRAKEN2_CALLS`.
+    """Build a database of the genomes, classify the contigs at every ``--confidence``, and write `KRAKEN2_CALLS`.
 
     Args:
         contigs: FASTA file.
-        index: ``table_schemas.INDEX``; contigs that it lacks are left out.
+        index: ``table_schemas.INDEX``; other contigs are left out.
         genomes: table of genomes with the column ``file``; only these are in the database.
-        folder: where these files lie.
-        taxonomy: folder that ``reference taxonomy`` wrote.
+        folder: folder of these files.
+        taxonomy: folder written by ``reference taxonomy``.
         confidences: values of ``--confidence``.
-        threads: of Kraken 2.
+        threads: number of threads of Kraken 2.
         output: the table; a contig without a label has taxid 0.
         withheld: clades whose genomes are left out, as lineages that end at the rank of the clade.
-        megabytes: largest size of its hash table (``--max-db-size``, 10^6 bytes); 0 for no limit. Where it is too small
+        megabytes: maximum size of its hash table (``--max-db-size``, 10^6 bytes); 0 for no limit. If it is too small
             for all minimizers, ``kraken2-build`` keeps a sample of them.
 
     Raises:
@@ -98,18 +98,18 @@ def run_kraken2(
 def run_kraken2_virtual(
     sources: Sources, withheld: str | Path, community: str, number: int, folder: str | Path, output: str | Path
 ) -> None:
-    """`run_kraken2` under virtual references: ``<folder>/<reference>/kraken2.parquet``; what stands stays.
+    """`run_kraken2` with virtual references: ``<folder>/<reference>/kraken2.parquet``; existing tables are kept.
 
     Args:
         sources: the arguments of `run_kraken2` up to ``threads``.
-        withheld: table that ``reference withheld`` wrote.
-        community: in that table.
-        number: those of each half that are numbered 1 to this are run.
-        folder: what ``labels withhold`` wrote.
-        output: TSV with reference and seconds (0 for what stood).
+        withheld: table written by ``reference withheld``.
+        community: name of the community in that table.
+        number: the references 1 to this number of each half are used.
+        folder: folder written by ``labels withhold``.
+        output: TSV with reference and seconds (0 for existing tables).
 
     Raises:
-        InputError: no row for the community; what `run_kraken2` refuses.
+        InputError: no row for the community; as `run_kraken2`.
     """
     rows = []
     for one in references_of(withheld, community):

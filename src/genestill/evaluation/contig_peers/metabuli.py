@@ -1,4 +1,4 @@
-"""Metabuli (Kim and Steinegger 2024, doi 10.1038/s41592-024-02273-y) on the genomes of a reference, as users run it."""
+"""Metabuli (Kim and Steinegger 2024, doi 10.1038/s41592-024-02273-y) with the genomes of a reference."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.tables import read_tsv
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
 
-_MEMORY = 8  # GiB, of --max-ram; Metabuli's own default is 128
-_CONTIGS = 3  # of --seq-mode: long sequences
+_MEMORY = 8  # GiB, for --max-ram; the default of Metabuli is 128
+_CONTIGS = 3  # for --seq-mode: long sequences
 
 
 def run_metabuli(
@@ -22,14 +22,14 @@ def run_metabuli(
     threads: int,
     output: str | Path,
 ) -> None:
-    """Build a database of the genomes, classify the contigs, keep Metabuli's table of classifications.
+    """Build a database of the genomes, classify the contigs, and keep Metabuli's table of classifications.
 
     Args:
         contigs: FASTA file.
         genomes: table of genomes with the column ``file``; only these are in the database.
-        folder: where these files lie.
-        taxonomy: folder that ``reference taxonomy`` wrote.
-        threads: of Metabuli.
+        folder: folder of these files.
+        taxonomy: folder written by ``reference taxonomy``.
+        threads: number of threads of Metabuli.
         output: TSV: classified or not, contig, taxid, length, score, rank, matches.
 
     Raises:
@@ -53,7 +53,7 @@ def run_metabuli(
                 if name not in taxid_of or not file.is_file():
                     raise InputError(f"{genomes}: {name}: not in {taxonomy}/genomes.tsv, or no such file: {file}")
                 for _, sequence in read_fasta(file):
-                    number += 1  # Metabuli cuts accessions at the first dot, so names of our own stand for them
+                    number += 1  # Metabuli cuts accessions at the first dot, so records are renamed
                     rows.write(f"r{number}\tr{number}\t{taxid_of[name]}\t0\n")
                     sequences.write(f">r{number}\n{sequence}\n")
         listed.write_text(f"{library}\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The peers: who they are, what they need, and which thresholds they are tried at.
+"""The peers, the evidence that they need, and their possible thresholds.
 
-A new peer is one entry here. A threshold is chosen on the fitting half of the virtual references (`selection`), never
-on the half that judges.
+For a new peer, add one entry here. A threshold is chosen with the fitting half of the virtual references (`selection`),
+never with the judging half.
 """
 
 import re
@@ -22,11 +22,11 @@ class Peer:
     """A classifier of contigs.
 
     Attributes:
-        needs: attributes of `Evidence` that it reads beside the labels.
-        thresholds: values that are tried, in rising order.
-        usual: the value of ``thresholds`` that is taken where none was chosen.
-        meaning: what the threshold is.
-        call: evidence, threshold -> a lineage per contig.
+        needs: attributes of `Evidence` that it needs in addition to the labels.
+        thresholds: possible values, in ascending order.
+        usual: the value of ``thresholds`` that is used if none was chosen.
+        meaning: meaning of the threshold.
+        call: function from evidence and threshold to a lineage per contig.
     """
 
     needs: tuple[str, ...]
@@ -38,13 +38,13 @@ class Peer:
 
 @dataclass(frozen=True)
 class Program:
-    """A program that makes evidence: the name of its executable, and where it is to be had."""
+    """A program that makes evidence: the name of its executable, and where to get it."""
 
     executable: str
     package: str
 
     def missing(self) -> str | None:
-        """Why its evidence cannot be made here; None where the program is found."""
+        """Why its evidence cannot be made here; None if the program is found."""
         if has_program(self.executable):
             return None
         return f"the program {self.executable} is not on PATH ({self.package})"
@@ -59,7 +59,7 @@ def _kraken2(evidence: Evidence, threshold: float) -> list[Lineage]:
 
 
 def _kraken2_species(evidence: Evidence, threshold: float) -> list[Lineage]:
-    """Kraken2's species where it names one, else MMseqs2's genus."""
+    """The species of Kraken 2 if it calls one, else MMseqs2's genus."""
     pairs = zip(evidence.kraken2[threshold], evidence.labels, strict=True)
     return [theirs if theirs[-1] is not None else to_genus(label) for theirs, label in pairs]
 
@@ -71,7 +71,7 @@ def _metabuli(evidence: Evidence, threshold: float) -> list[Lineage]:
 KRAKEN2_CONFIDENCES = (0.0, 0.05, 0.1, 0.2, 0.3)
 _IDENTITIES = (0.93, 0.94, 0.95, 0.96, 0.965, 0.97, 0.975, 0.98)
 
-# By their names in tables.
+# By name in tables.
 PEERS = {
     "MMseqs2": Peer((), (0.0,), 0.0, "none", _labels),
     "kraken2": Peer(("kraken2",), KRAKEN2_CONFIDENCES, 0.05, "--confidence", _kraken2),
@@ -84,12 +84,13 @@ PEERS = {
     ),
     "metabuli": Peer(("metabuli",), (0.0,), 0.0, "none", _metabuli),
 }
-# Peers that a rule trains on labels -> the evidence that these labels come from.
+# Peers that a rule trains on labels -> the evidence from which these labels are made.
 TRAINED = {"taxometer": (), "taxometer-kraken2": ("kraken2",)}
-# Kraken 2 beside students that annotate without a database: name -> size of its own (MB), --confidence. The confidences
-# were chosen on a community of the builder's seed 11: from a sample of the minimizers few of a contig are found.
+# Kraken 2 for comparison with students that classify without a database: name -> size of its database (MB),
+# --confidence. The confidences were chosen on a community simulated with seed 11; they are low because with a sample of
+# the minimizers, few of a contig are found.
 KRAKEN2_OF_SIZE = {"kraken2-10mb": (10, 0.0), "kraken2-40mb": (40, 0.05), "kraken2-150mb": (150, 0.05)}
-# What makes the evidence of the peers.
+# The programs that make the evidence of the peers.
 PROGRAMS = {
     "kraken2": Program("kraken2", "Debian or bioconda: kraken2"),
     "alignments": Program("minimap2", "Debian or bioconda: minimap2"),
@@ -99,22 +100,22 @@ PROGRAMS = {
 
 
 def peer_at(model: str) -> tuple[str, float | None]:
-    """The peer behind a model of a benchmark, and the threshold that its name fixes, if any.
+    """The peer of a model of a benchmark, and the threshold in its name, if any.
 
-    ``kraken2-at0.2`` is ``kraken2`` at .2, whatever was chosen: what it would have been with hindsight.
+    ``kraken2-at0.2`` is ``kraken2`` at .2, independent of the chosen threshold, to show results with hindsight.
     """
     name, _, threshold = model.rpartition("-at")
     return (name, float(threshold)) if re.fullmatch(r"[0-9.]+", threshold) and name else (model, None)
 
 
 def is_trained(model: str) -> bool:
-    """Whether a seed changes a model of a benchmark: it does not where a peer follows a rule; bins are trained."""
+    """Whether a model of a benchmark depends on a seed: peers that follow a rule do not; bins are trained."""
     peer = PEERS.get(peer_at(model)[0])
     return peer is None or "bins" in peer.needs
 
 
 def missing_evidence(programs_known: bool, genomes_known: bool) -> dict[str, str]:
-    """Evidence of peers that cannot be made here -> why; see `leave_out`."""
+    """Evidence of peers that cannot be made here -> the reason; see `leave_out`."""
     looked_for = {} if programs_known else PROGRAMS
     missing = {need: reason for need, program in looked_for.items() if (reason := program.missing()) is not None}
     if not genomes_known:
@@ -123,12 +124,12 @@ def missing_evidence(programs_known: bool, genomes_known: bool) -> dict[str, str
 
 
 def leave_out(models: Iterable[str], programs_known: bool, genomes_known: bool) -> dict[str, str]:
-    """Peer -> why it is left out, for those of ``models`` that cannot run here; a warning names each.
+    """Peer -> why it is left out, for those of ``models`` that cannot run here; each is logged as a warning.
 
     Args:
-        models: of a benchmark; others than peers are passed over.
-        programs_known: all programs are there (conda brings them); else they are looked for on PATH.
-        genomes_known: whether the reference is made of genomes; a ready database is not.
+        models: models of a benchmark; models that are not peers are ignored.
+        programs_known: all programs are available (from conda); otherwise they are searched on PATH.
+        genomes_known: whether the reference is made from genomes; those of an existing database are unknown.
     """
     missing = missing_evidence(programs_known, genomes_known)
     needs = {name: peer.needs for name, peer in PEERS.items()} | TRAINED

@@ -1,8 +1,8 @@
-"""Models scored on virtual references, and thresholds of peers that are chosen on one half of them.
+"""Scores of models with virtual references, for choosing thresholds of peers on one half of them.
 
-Thresholds, and which peer is the strongest, are chosen on the fitting half; models are compared on the judging half. A
-reference counts once, whatever the number of its contigs. Only contigs of families of a reference's half count: the
-halves share neither clades nor contigs of a family.
+Thresholds and the strongest peer are chosen with the fitting half; models are compared with the judging half. All
+references have the same weight, independent of their numbers of contigs. Only contigs of families in a reference's half
+are scored: the halves share neither clades nor contigs of a family.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,9 +28,9 @@ _GENUS, _FAMILY = RANKS.index("genus") + 1, RANKS.index("family") + 1
 
 
 def without(evidence: Evidence, labels: list[Lineage], clades: Sequence[Lineage]) -> Evidence:
-    """The evidence under a reference that lacks ``clades``: hits of their genomes are gone, labels replaced.
+    """The evidence with a reference that lacks ``clades``: hits to their genomes are removed, labels are replaced.
 
-    Calls of Kraken 2 and Metabuli cannot be filtered: they depend on all genomes of their databases.
+    Calls of Kraken 2 and Metabuli cannot be filtered, because they depend on all genomes of their databases.
     """
     left = {name: one for name, one in evidence.lineage_of_genome.items() if not is_within(one, clades)}
     tables = {
@@ -48,22 +48,22 @@ def count_outcomes(
     members: np.ndarray,
     predictions: dict[tuple[str, int], list[Lineage]],
 ) -> Iterator[pd.DataFrame]:
-    """Count outcomes under one virtual reference, of every peer that has its evidence at every threshold or of models.
+    """Count outcomes with one virtual reference, for every available peer at every threshold, or for models.
 
     Args:
-        evidence: as `without` returns it.
-        truth: right answers of the contigs: ``path`` (lineage) and ``exact`` (whether it is cut from a genome that the
-            whole reference holds).
-        reference: whose name and half stand in the rows.
-        members: bool [contigs], those that count.
-        predictions: (model, seed) -> lineages that it names; where there are any, peers are not counted.
+        evidence: from `without`.
+        truth: right answers of the contigs: ``path`` (lineage) and ``exact`` (whether it is cut from a genome of the
+            whole reference).
+        reference: the virtual reference; its name and half are written to the rows.
+        members: bool [contigs], the contigs that are scored.
+        predictions: (model, seed) -> lineages; if there are any, peers are not counted.
 
     Yields:
         Rows of `table_schemas.VIRTUAL_OUTCOME_COUNTS` without the community.
     """
     rows = np.flatnonzero(members)
     right = [truth["path"].iloc[row] for row in rows]
-    # A genome that is withheld is no longer there to copy from.
+    # A contig of a withheld genome is not an exact copy.
     exact = truth["exact"].to_numpy()[rows] & np.array([not reference.withholds(one) for one in right], bool)
     groups = pd.DataFrame({"genus": [format_lineage(cut(one, _GENUS)) for one in right], "exact": exact})
     family = {format_lineage(cut(one, _GENUS)): format_lineage(cut(one, _FAMILY)) for one in right}
@@ -87,7 +87,7 @@ def count_outcomes(
 def _called(
     evidence: Evidence, predictions: dict[tuple[str, int], list[Lineage]]
 ) -> Iterator[tuple[tuple[str, int, float], list[Lineage]]]:
-    """(model, seed, threshold) and what it names, one after the other: of all contigs, they are large."""
+    """Yield (model, seed, threshold) and its lineages for all contigs, one at a time to save memory."""
     for (model, seed), named in predictions.items():
         yield (model, seed, np.nan), named
     for name, peer in PEERS.items() if not predictions else ():
@@ -97,7 +97,7 @@ def _called(
 
 
 def members_of_half(truth: Iterable[Lineage], families: set[Lineage]) -> np.ndarray:
-    """bool [contigs]: whether the right family is one of ``families`` (lineages of five ranks)."""
+    """bool [contigs]: whether the true family is one of ``families`` (lineages of five ranks)."""
     return np.array([lineage[:_FAMILY] in families for lineage in truth], dtype=bool)
 
 
@@ -110,17 +110,17 @@ def score_peers(
     models: Sequence[str],
     output: str | Path,
 ) -> None:
-    """Count what peers, or models, say on every virtual reference of a community: `VIRTUAL_OUTCOME_COUNTS`.
+    """Count outcomes of peers, or models, with every virtual reference of a community: `VIRTUAL_OUTCOME_COUNTS`.
 
     Args:
-        evidence: under the whole reference.
+        evidence: evidence with the whole reference.
         truth: ``table_schemas.TRUTH``.
-        withheld: table that ``reference withheld`` wrote.
-        community: in that table.
-        virtual: folder that ``labels withhold`` wrote; kraken2.parquet in the folder of a reference is used too, and so
-            is ``<model>.seed<seed>.parquet`` (`table_schemas.PREDICTIONS`) of ``models``, where they are there.
-        models: such as corrector; without any, peers are counted.
-        output: the table. Contigs of families of which nothing is ever withheld count in neither half.
+        withheld: table written by ``reference withheld``.
+        community: name of the community in that table.
+        virtual: folder written by ``labels withhold``; from the folder of a reference, kraken2.parquet and
+            ``<model>.seed<seed>.parquet`` (`table_schemas.PREDICTIONS`) of ``models`` are used too, if they exist.
+        models: for example corrector; without any, peers are counted.
+        output: the table. Contigs of families without any withheld clade are in neither half.
 
     Raises:
         InputError: no reference of the community; labels or answers of other contigs; a model without predictions.
@@ -156,7 +156,7 @@ def score_peers(
         if calls is not None:
             reduced = replace(reduced, kraken2={value: scored_as(named) for value, named in calls.items()})
         runs = dict(_runs(folder, models))
-        if models and not runs:  # models are run on some references
+        if models and not runs:  # models are run only on some references
             continue
         predictions = {run: scored_as(_named(path, evidence.ids)) for run, path in runs.items()}
         parts += count_outcomes(reduced, right, reference, members[reference.half], predictions)
@@ -188,7 +188,7 @@ def _runs(folder: Path, models: Sequence[str]) -> Iterator[tuple[tuple[str, int]
 
 
 def _one_name_per_species(answers: pd.DataFrame) -> dict[Lineage, Lineage]:
-    """Lineage -> the one that stands for its set of species (column ``same_species`` of `table_schemas.TRUTH`)."""
+    """Lineage -> the one that represents its set of species (column ``same_species`` of `table_schemas.TRUTH`)."""
     table = answers[answers["same_species"].notna()].drop_duplicates(list(RANKS))
     found: dict[Lineage, Lineage] = {}
     for lineage, names in zip(lineages_of(table), table["same_species"], strict=True):

@@ -1,19 +1,19 @@
-"""Ridge regression of features in blocks, scaled fairly: every kind of feature has the same weight, whatever its units.
+"""Ridge regression of features in blocks with equal variance, so that results do not depend on the units of features.
 
-Each column is brought to unit variance and each block to the same total variance. A block's weight and the penalty are
-chosen by the leave-one-out error of training rows alone (banded ridge regression, Nunez-Elizalde et al. 2019, doi
+Each column is scaled to unit variance and each block to the same total variance. Weights of blocks and the penalty are
+chosen by the leave-one-out error of training rows (banded ridge regression, Nunez-Elizalde et al. 2019, doi
 10.1016/j.neuroimage.2019.04.012; leave-one-out in closed form, Golub et al. 1979, doi 10.1080/00401706.1979.10489751).
-Classes are regressed as 0 and 1: the fit has one solution, which is always found, and orders the test rows, which is
-all that AUROC and AUPRC look at.
+Classes are regressed as 0 and 1: the fit has a unique solution, which is always found, and gives a ranking of the test
+rows, which is sufficient for AUROC and AUPRC.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-PENALTIES = 10.0 ** np.arange(-5, 3.5, 0.5)  # of features whose total variance is 1, per training row
-WEIGHTS = (0.1, 0.3, 1.0)  # that are tried for a block beside the first
-LEAST_GAIN = 0.002  # share of the error by which another block must lower it
+PENALTIES = 10.0 ** np.arange(-5, 3.5, 0.5)  # for features with a total variance of 1, per training row
+WEIGHTS = (0.1, 0.3, 1.0)  # possible weights of the blocks after the first
+LEAST_GAIN = 0.002  # minimum relative decrease of the error by another block
 ROWS_FOR_WEIGHTS = 400
 
 
@@ -25,8 +25,8 @@ def predict_with_blocks(
     Args:
         blocks: float [rows, size] each; finite. Columns that are constant in training are left out.
         targets: float64 [rows, targets].
-        training, tested: positions of rows.
-        seed: of the draw of at most 400 training rows by which the weights of blocks are chosen.
+        training, tested: int64, positions of rows.
+        seed: seed for drawing at most 400 training rows, on which the weights of blocks are chosen.
     """
     scaled = [_scale(block, training) for block in blocks]
     weights = _choose_weights(scaled, targets, training, seed)
@@ -38,10 +38,10 @@ def predict_with_blocks(
 
 
 def _scale(block: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Mean 0, equal variances and a total variance of 1 in training: float32 [rows, columns that vary].
+    """Mean 0, equal variances and a total variance of 1 in training: float32 [rows, non-constant columns].
 
-    Columns of a block with more columns than training rows keep their variances to each other: brought to one variance,
-    the many rare k-mers would drown the frequent ones.
+    In a block with more columns than training rows, the relative variances of columns are kept: with equal variances,
+    the many rare k-mers would dominate the frequent ones.
     """
     block = block.astype(np.float32, copy=False)
     mean, deviation = block[training].mean(axis=0), block[training].std(axis=0)
@@ -55,8 +55,8 @@ def _scale(block: np.ndarray, training: np.ndarray) -> np.ndarray:
 def _choose_weights(blocks: list[np.ndarray], targets: np.ndarray, training: np.ndarray, seed: int) -> np.ndarray:
     """Weight of each block, float64 [blocks].
 
-    The block with the least leave-one-out error alone has the weight 1. The others follow in the order of their errors:
-    each gets that of `WEIGHTS` which lowers the error most, and 0 if none lowers it by `LEAST_GAIN`.
+    The block with the smallest leave-one-out error by itself has the weight 1. The others follow in the order of their
+    errors: each gets the weight of `WEIGHTS` with the smallest error, or 0 if none decreases it by `LEAST_GAIN`.
     """
     if len(blocks) == 1:
         return np.ones(1)
@@ -76,14 +76,14 @@ def _choose_weights(blocks: list[np.ndarray], targets: np.ndarray, training: np.
 
 
 def _error_of_kernel(kernel: np.ndarray, targets: np.ndarray) -> float:
-    """Leave-one-out error of kernel ridge regression at the best penalty."""
+    """Leave-one-out error of kernel ridge regression with the best penalty."""
     centred = kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
     values, vectors = np.linalg.eigh(centred)
     return min(_leave_one_out(np.maximum(values, 0), vectors, targets - targets.mean(axis=0)))
 
 
 def _leave_one_out(values: np.ndarray, vectors: np.ndarray, targets: np.ndarray) -> list[float]:
-    """Mean squared leave-one-out error at each penalty.
+    """Mean squared leave-one-out error for each penalty.
 
     Args:
         values: float64 [k], eigenvalues of the centred kernel.
@@ -94,14 +94,14 @@ def _leave_one_out(values: np.ndarray, vectors: np.ndarray, targets: np.ndarray)
     errors = []
     for penalty in PENALTIES * len(targets):
         shrunk = values / (values + penalty)
-        leverage = squares @ shrunk + 1 / len(targets)  # the intercept counts
+        leverage = squares @ shrunk + 1 / len(targets)  # including the intercept
         residuals = (targets - vectors @ (shrunk[:, None] * said)) / np.maximum(1 - leverage, 1e-9)[:, None]
         errors.append(float(np.mean(residuals**2)))
     return errors
 
 
 class _Ridge:
-    """Ridge regression whose penalty has the least leave-one-out error."""
+    """Ridge regression with the penalty that has the smallest leave-one-out error."""
 
     def __init__(self, features: np.ndarray, targets: np.ndarray):
         self.mean, self.offset = features.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
@@ -120,5 +120,5 @@ class _Ridge:
             self.coefficients = vectors @ ((vectors.T @ (centred.T @ targets)) / (values + penalty)[:, None])
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """float64 [rows, targets]."""
+        """Predictions: float64 [rows, targets]."""
         return (features - self.mean) @ self.coefficients + self.offset

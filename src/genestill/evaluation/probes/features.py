@@ -1,4 +1,4 @@
-"""Features of baselines, kept on disk by what they were made of, so that each task is described once in a run."""
+"""Features of baselines, cached on disk by a checksum of their inputs, so that each task is processed once in a run."""
 
 import hashlib
 import json
@@ -26,22 +26,22 @@ def baseline_of(name: str):
 def describe_task(
     table: pd.DataFrame, settings: TranscriptBaselineSettings, kept: str | Path | None = None
 ) -> dict[str, np.ndarray]:
-    """The blocks of a baseline's features of a task, float32 [rows, size] each.
+    """The blocks of a baseline's features for a task, float32 [rows, size] each.
 
     Args:
         table: columns of `table_schemas.PROBE_TASK`.
-        settings: what the baseline is.
-        kept: folder of features that were computed before. A file there is named by a checksum of the transcripts with
-            their tracks, of the settings and of the baselines' code; one that is damaged is made again.
+        settings: the baseline.
+        kept: folder of cached features. The name of a file is a checksum of the transcripts with their tracks, of the
+            settings and of the code of the baselines; a damaged file is made again.
     """
     features = baseline_of(settings.features).features
     if kept is None:
         return features(table, settings)
-    # Two baselines of the same features share them: the function says whose they are.
+    # Two baselines with the same features share a file, because the function identifies the features.
     what = [features.__module__, {**asdict(settings), "features": ""}, genestill.__version__, _code()]
     file = Path(kept) / f"{_checksum(table, what)}.npz"
     try:
-        # Opened here: numpy leaves a file that is no archive open.
+        # Opened here, because numpy does not close a file that is not an archive.
         with open(file, "rb") as handle, np.load(handle, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:

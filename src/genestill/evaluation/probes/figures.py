@@ -18,10 +18,11 @@ def draw_maps(
     """t-SNE of the same transcripts in each model's space, coloured by task (`maps.draw_maps`).
 
     Args:
-        tasks: probe tasks; classification tasks give one colour per class, others one colour.
-        models: name to shards of embeddings; one panel each.
-        rows: transcripts drawn a task at most.
-        seed: of the draw and of t-SNE.
+        tasks: probe tasks; classification tasks have one colour per class, others one colour.
+        models: name -> shards of embeddings; one panel each.
+        rows: maximum number of transcripts per task.
+        seed: seed of the draw and of t-SNE.
+        output: the figure.
     """
     generator = np.random.default_rng(seed)
     names, colours = [], []
@@ -53,7 +54,7 @@ def draw_scores(summary: pd.DataFrame, output: str | Path) -> None:
 
 
 def draw_training(records: Sequence[tuple[str, Path]], output: str | Path) -> None:
-    """Loss and gradient norm against step of every run (its model and training.tsv), on logarithmic axes."""
+    """Loss and gradient norm by step for every run (its model and training.tsv), on logarithmic axes."""
     figure = new_figure(8, 7)
     with matplotlib.rc_context(STYLE):
         above, below = figure.subplots(2, 1, sharex=True)

@@ -1,4 +1,4 @@
-"""Embeddings that another program made of the benchmark's transcripts, as the shard that a probe reads."""
+"""Importing embeddings of the benchmark's transcripts from other programs, as a shard for probes."""
 
 import zipfile
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
     Args:
         embeddings: Parquet with the columns ``id`` and ``embedding`` (a list of numbers); TSV with the column ``id``
             and one column of numbers per dimension; or .npz with the arrays ``id`` [n] and ``embedding`` [n, size].
-        transcripts: a table whose column ``id`` says which transcripts are needed: the index of the benchmark.
-        output: the shard, float16, as the teacher and the students store theirs.
+        transcripts: a table whose column ``id`` has the required transcripts: the index of the benchmark.
+        output: the shard, float16, like those of teachers and students.
 
     Embeddings of other transcripts are left out and counted.
 
     Raises:
-        InputError: a transcript without embedding, or with two; embeddings of different sizes; a value that is no
-            finite number or too large for float16; a file of another form.
+        InputError: a transcript without embedding, or with two; embeddings of different sizes; a value that is not
+            finite or too large for float16; a file in another format.
     """
     wanted = read_table(transcripts, _IDS)["id"].tolist()
     names, where, values = _read(embeddings)
@@ -64,7 +64,7 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
 
 
 def _read(path: str | Path) -> tuple[list[str], Sequence[str], np.ndarray]:
-    """Ids, where in the file each stands (in words), and the embeddings, float64 or float32 [ids, size]."""
+    """Ids, the place of each in the file (as text), and the embeddings, float64 or float32 [ids, size]."""
     try:
         with open(path, "rb") as handle:
             start = handle.read(4)
@@ -100,7 +100,7 @@ def _read_parquet(path: str | Path) -> tuple[list[str], np.ndarray]:
                 f"{path}: row {row}, id {names[row - 1]!r} has {len(vector or [])} numbers; expected as many as the "
                 f"first row has, {size}, and at least one"
             )
-    # A null becomes NaN, which is refused with its row.
+    # A null becomes NaN, for which an error with the row is raised.
     return names, np.array(vectors, dtype=np.float64).reshape(len(names), size)
 
 

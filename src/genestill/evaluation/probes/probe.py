@@ -1,10 +1,10 @@
-"""The linear probe of mRNABench 1.3: its models, its hyperparameters, its metrics; an implementation of our own.
+"""The linear probe of mRNABench 1.3: its models, hyperparameters and metrics, implemented independently.
 
-Regression: ridge with the penalty chosen by leave-one-out out of 1e-3 … 10. Classification: logistic regression on
-features as they are (not scaled), at most 5000 iterations. Multilabel: one such regression a label, micro averages.
+Regression: ridge with the penalty chosen by leave-one-out from 1e-3 … 10. Classification: logistic regression on
+unscaled features, at most 5000 iterations. Multilabel: one such regression per label, micro averages.
 
-On features of large values, such as counts of k-mers, those iterations end before logistic regression has converged,
-here as in mRNABench: the third decimal of its figures is then a matter of chance. `blocks` is a fit that converges.
+For features with large values, such as counts of k-mers, logistic regression has not converged after these iterations,
+here as in mRNABench: the third decimal of the result is then random. `blocks` is a fit that converges.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ METRICS = {
     "multilabel": ("auroc", "auprc"),
 }
 HEADLINE = {"regression": "pearson", "classification": "auroc", "multilabel": "auroc"}
-# What mRNABench publishes of classes.
+# Further metrics of classes in mRNABench.
 BESIDE = {"classification": "auprc", "multilabel": "auprc"}
 
 
@@ -37,15 +37,15 @@ class ProbeResult:
 def run_probe(
     features: np.ndarray, targets: np.ndarray, kind: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> ProbeResult:
-    """Fit as mRNABench does on the training rows, score validation and test.
+    """Fit on the training rows as in mRNABench, and score validation and test.
 
     Args:
         features: float [rows, size]; finite.
         targets: float64 [rows] (regression, classification: 0 or 1) or [rows, labels] (multilabel).
         kind: regression, classification or multilabel.
-        rows: positions of training, validation and test, as `splits.split_rows` gives them.
+        rows: positions of training, validation and test, from `splits.split_rows`.
 
-    Raises `InputError` if a feature or a target is not finite, or a part has one class only (no AUROC is defined).
+    Raises `InputError` if a feature or a target is not finite, or a part has only one class (AUROC is not defined).
     """
 
     def fit(known: np.ndarray, tested: np.ndarray) -> np.ndarray:
@@ -61,9 +61,9 @@ def probe_with(
     kind: str,
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> ProbeResult:
-    """Score the predictions of ``fit`` (positions of training rows, and of rows to predict) on validation and test.
+    """Score the predictions of ``fit`` (a function of training rows and rows to predict) on validation and test.
 
-    ``blocks`` are the features that it fits, float [rows, size] each; the rest is as in `run_probe`.
+    ``blocks`` are its features, float [rows, size] each; the other arguments are as in `run_probe`.
     """
     for features in blocks:
         _refuse_unusable(features, targets, kind, rows)
@@ -88,7 +88,7 @@ def _refuse_unusable(features: np.ndarray, targets: np.ndarray, kind: str, rows:
 
 
 def score(predictions: np.ndarray, targets: np.ndarray, kind: str) -> dict[str, float]:
-    """The metrics of ``METRICS[kind]``; for classes, ``predictions`` are larger where class 1 is more likely."""
+    """The metrics of ``METRICS[kind]``; for classes, higher ``predictions`` mean that class 1 is more likely."""
     if kind == "regression":
         from scipy.stats import pearsonr, spearmanr
 

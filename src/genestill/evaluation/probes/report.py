@@ -1,4 +1,4 @@
-"""The table of the ``mrna`` recipe as text and TSV, and the answer to the instability question."""
+"""The table of the ``mrna`` recipe as text and TSV, and the stability of trainings."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from genestill.evaluation.probes.retained import (
 
 @dataclass(frozen=True)
 class Training:
-    """The folder that ``student distil-transcripts`` wrote: of which model, with which seed."""
+    """The folder written by ``student distil-transcripts``, with its model and seed."""
 
     model: str
     seed: int
@@ -46,11 +46,11 @@ def write_tables(
     seed: int,
     output: str | Path,
 ) -> None:
-    """Compare all models as they are fitted with blocks at equal variance, and show their other fits beside.
+    """Compare all models, fitted with blocks at equal variance, and show their other fits as well.
 
     Writes metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg.
 
-    table.tsv holds the rows of metrics.parquet with the columns that differ.
+    table.tsv has the rows of metrics.parquet, without constant columns.
     """
     output = Path(output)
     given = read_predictions(predictions)
@@ -83,20 +83,20 @@ def write_tables(
 
 
 def _fair(predictions: pd.DataFrame, name: str) -> str:
-    """The model ``name`` as it is compared with others: fitted in blocks, or else in the only way that there is."""
+    """The name of the model ``name`` with the fit used in comparisons: in blocks, or the only available fit."""
     variants = predictions.loc[predictions["name"] == name, "variant"].unique().tolist()
     return named(name, "fit=blocks" if "fit=blocks" in variants or not variants else variants[0])
 
 
 def student_pairs(predictions: pd.DataFrame, student: str) -> pd.DataFrame:
-    """The student and every other that was trained or not, both probed in the same way.
+    """Pairs of the student and every other student, trained or not, probed in the same way.
 
     Args:
-        predictions: of `retained.read_predictions`.
+        predictions: from `retained.read_predictions`.
         student: name of the model that is compared.
 
     Returns:
-        Columns student, other (names) and variant; the index holds both as they are called with their variant.
+        Columns student, other (names) and variant; the index has both names with their variant.
     """
     models = predictions[["name", "kind", "variant", "model"]].drop_duplicates()
     models = models[models["kind"].isin(["student", "control"])]
@@ -108,7 +108,7 @@ def student_pairs(predictions: pd.DataFrame, student: str) -> pd.DataFrame:
 
 
 def format_pairs(summary: pd.DataFrame, pairs: pd.DataFrame) -> Table:
-    """The student minus each other, both probed alone and beside baselines: one row per pair and way."""
+    """The student minus each other student, both probed alone and with baselines: one row per pair and way."""
     cells = summary[summary["metric"] == "own"].set_index(["model", "minus"])
     rows = []
     for (model, other), row in zip(pairs.index, pairs.itertuples(), strict=True):
@@ -119,7 +119,7 @@ def format_pairs(summary: pd.DataFrame, pairs: pd.DataFrame) -> Table:
 
 
 def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: str) -> list[str | Table]:
-    """The rows of `retained.tabulate`: scores, intervals, what was retained above the best baseline; and a legend."""
+    """The rows of `retained.tabulate`: scores, intervals, retained fraction above the best baseline; and a legend."""
     metrics = metrics.assign(model=list(map(named, metrics["model"], metrics["variant"])))
     cells = metrics.set_index(["task", "model", "metric", "minus"]).sort_index()
     single = metrics[metrics["task"] != MEAN]
@@ -168,7 +168,7 @@ def stability_table(training: Sequence[Training]) -> pd.DataFrame:
 
 
 def format_stability(runs: pd.DataFrame) -> Table:
-    """Per student: runs, runs that diverged, spread of the final loss over seeds, spikes, gradient norm tail."""
+    """Per student: runs, diverged runs, spread of the final loss over seeds, spikes, tail of gradient norms."""
     rows = []
     trained = runs[runs["steps"] > 0]
     for (model, objective), of in trained.groupby(["model", "objective"], sort=False):

@@ -1,8 +1,8 @@
-"""What a student retained of its teacher, with paired bootstrap intervals.
+"""The fraction of the teacher's performance that a student retains, with paired bootstrap intervals.
 
 retained fraction = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric
 (Pearson's r or AUROC), all fitted with blocks at equal variance. The baseline is the strongest one. A replicate draws
-homology groups and split seeds of each task with replacement, and trainings with replacement for all tasks alike; all
+homology groups and split seeds of each task with replacement, and trainings with replacement jointly for all tasks; all
 models are scored on the same draw.
 """
 
@@ -25,7 +25,7 @@ MEAN = "mean of tasks"
 
 
 def weighted_pearson(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's r [replicates] of float64 [rows] under row weights [replicates, rows]; 0 where a side is constant."""
+    """Pearson's r [replicates] of float64 [rows] with row weights [replicates, rows]; 0 if one side is constant."""
     total = weights.sum(axis=1)
     x = predictions[None] - (weights @ predictions / total)[:, None]
     y = targets[None] - (weights @ targets / total)[:, None]
@@ -34,7 +34,7 @@ def weighted_pearson(predictions: np.ndarray, targets: np.ndarray, weights: np.n
 
 
 def weighted_auroc(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC [replicates] under row weights [replicates, rows], ties counted half; NaN where a class has no weight."""
+    """AUROC [replicates] with row weights [replicates, rows], ties count half; NaN if a class has no weight."""
     _, place = np.unique(predictions, return_inverse=True)
     order = np.argsort(place, kind="stable")
     starts = np.flatnonzero(np.diff(place[order], prepend=-1))
@@ -46,7 +46,7 @@ def weighted_auroc(predictions: np.ndarray, targets: np.ndarray, weights: np.nda
 
 
 def weighted_average_precision(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Average precision (AUPRC) [replicates] under row weights [replicates, rows]; NaN where class 1 has no weight.
+    """Average precision (AUPRC) [replicates] with row weights [replicates, rows]; NaN if class 1 has no weight.
 
     Equal predictions are one threshold, as in scikit-learn.
     """
@@ -67,14 +67,14 @@ _SCORES = {"pearson": weighted_pearson, "auroc": weighted_auroc, "auprc": weight
 def bootstrap_scores(
     predictions: pd.DataFrame, replicates: int, seed: int, metrics: dict[str, str] = HEADLINE
 ) -> dict[str, dict[str, np.ndarray]]:
-    """One metric of every (model, task): [1 + replicates], the first on the test rows as they are.
+    """One metric of every (model, task): float64 [1 + replicates], the first for the test rows without resampling.
 
     Args:
-        predictions: columns of `table_schemas.PROBE_PREDICTIONS`; all models on the same rows of each (task, seed). A
-            model that was trained several times (column ``training``) has the mean over its trainings.
-        replicates: bootstrap draws.
-        seed: of the draws.
-        metrics: of each kind of task; the headline metrics without. Tasks of other kinds are left out.
+        predictions: columns of `table_schemas.PROBE_PREDICTIONS`; all models have the same rows of each (task, seed).
+            The score of a model that was trained several times (column ``training``) is the mean over its trainings.
+        replicates: number of bootstrap replicates.
+        seed: seed of the draws.
+        metrics: metric for each kind of task; by default the headline metrics. Tasks of other kinds are left out.
 
     Raises `InputError` if two models were probed on different rows, or two were trained with different seeds.
     """
@@ -113,7 +113,7 @@ def bootstrap_scores(
 
 
 def _with_all(draws: np.ndarray) -> np.ndarray:
-    """Bootstrap weights [1 + replicates, units], the first of which count every unit once."""
+    """Bootstrap weights, float64 [1 + replicates, units]; the first row has weight 1 for every unit."""
     return np.concatenate([np.ones((1, draws.shape[1])), draws])
 
 
@@ -143,9 +143,9 @@ def summarise(
     """Means over tasks, best first: columns task, metric, model, minus, value, low, high as in `table_schemas.METRICS`.
 
     For each model the mean of each task's own metric (metric ``own``), the same minus that of teacher, baseline and
-    student, ``retained_fraction``, and ``ratio_to_teacher`` (without interval); and of each of ``pairs`` the first
-    minus the second. ``retained_fraction`` is null unless the teacher beats the baseline, and its interval unless it
-    does so in all replicates of it: the ratio has no meaning there, which is a result too.
+    student, ``retained_fraction``, and ``ratio_to_teacher`` (without interval); and for each of ``pairs`` the first
+    minus the second. ``retained_fraction`` is null unless the teacher is better than the baseline, and its interval
+    unless this holds in all replicates, because the ratio is not meaningful otherwise.
     """
     for name in (teacher, baseline, student):
         if name not in scores:
@@ -168,7 +168,7 @@ def summarise(
 
 
 def _row(model: str, metric: str, drawn: np.ndarray, level: float | None, task: str = MEAN) -> dict:
-    """``drawn`` is the value, then its replicates; without a level the row has no interval."""
+    """A row from ``drawn``: the value, then its replicates; without a level there is no interval."""
     low, high = interval(drawn[1:], level) if level else (np.nan, np.nan)
     row = {"task": task, "metric": metric, "model": model, "minus": ""}
     return row | {"value": drawn[0], "low": low, "high": high}
@@ -185,12 +185,12 @@ def tabulate(
     """The table of `table_schemas.METRICS`: ``summary`` and the headline metric of each task, for every model.
 
     Args:
-        predictions: what ``scores`` were drawn from.
-        scores: of `bootstrap_scores`.
-        summary: of `summarise`.
+        predictions: the predictions from which ``scores`` were computed.
+        scores: from `bootstrap_scores`.
+        summary: from `summarise`.
         dataset: name of the data set.
-        beside: of `bootstrap_scores` with the metrics `BESIDE`.
-        level: of the intervals of single tasks.
+        beside: from `bootstrap_scores` with the metrics `BESIDE`.
+        level: level of the intervals of single tasks.
     """
     of_task = predictions.groupby("task", sort=True)
     kinds, units, groups = of_task["task_kind"].first(), of_task["id"].nunique(), of_task["group"].nunique()
@@ -220,6 +220,6 @@ def read_predictions(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 
 def read_left_out(path: str | Path) -> dict[str, str]:
-    """Task to the sentence that says which rows of its source it does not have; of tasks that lack some."""
+    """Task -> sentence about the rows of its source that were left out, for tasks with such rows."""
     sentences = json.loads(read_metadata(path).get("left_out", "{}"))
     return {task: sentence for task, sentence in sentences.items() if sentence}

@@ -1,7 +1,7 @@
-"""Training, validation and test rows of a probe task, drawn as mRNABench 1.3 draws them.
+"""Training, validation and test rows of a probe task, drawn as in mRNABench 1.3.
 
-Written from that tool's behaviour (its code is AGPL and is not used here); a test compares the two. The draws go
-through NumPy's legacy generator because the tool's do: equal seeds give equal rows.
+Written from the behaviour of that tool (its code is AGPL and is not used here); a test compares the two. Rows are drawn
+with NumPy's legacy generator, as in the tool, so that equal seeds give equal rows.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ def split_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row positions (int64) of the training, validation and test parts.
 
-    The table is cut twice with the same seed: training against the rest, then validation against test.
+    The table is divided twice with the same seed: training and the rest, then validation and test.
 
     Args:
-        table: ``sequence`` for kmer, ``chromosome`` for chromosome, ``group`` (homology group; a missing one stands
-            alone) for homology.
+        table: ``sequence`` for kmer, ``chromosome`` for chromosome, ``group`` (homology group; a row with a missing
+            value is a separate group) for homology.
         method: default (rows at random), homology, kmer, hard-kmer or chromosome.
-        seed: of both cuts.
-        shares: of the three parts; they sum to 1.
+        seed: seed of both divisions.
+        shares: shares of the three parts; they sum to 1.
 
-    Raises `InputError` for an unknown method, a table without the column it needs, and a part that would be empty.
+    Raises `InputError` for an unknown method, a table without the required column, and a part that would be empty.
     """
     if method not in SPLITS:
         raise InputError(f"split {method!r}: expected one of {', '.join(SPLITS)}")

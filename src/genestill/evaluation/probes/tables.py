@@ -1,4 +1,4 @@
-"""Probe runs from files to files: embeddings and a task in, metrics and test predictions out."""
+"""Probe runs with files: from embeddings and tasks to metrics and test predictions."""
 
 import itertools
 import json
@@ -30,7 +30,8 @@ from genestill.evaluation.settings import ProbeSettings, TranscriptBaselineSetti
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
     """A probe task with its homology groups (column ``group``), and its metadata (task, kind, split, targets).
 
-    Transcripts that share a gene name share the group of the first of them. Without ``groups`` every row is its own.
+    Transcripts with the same gene name are in the group of the first of them. Without ``groups`` every row is a
+    separate group.
     """
     table, metadata = read_table(path, PROBE_TASK), read_metadata(path)
     if groups is None:
@@ -48,7 +49,7 @@ def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame
 
 
 def read_features(paths: Sequence[str | Path], transcripts: Sequence[str]) -> np.ndarray:
-    """Embeddings of ``transcripts`` in their order, float32 [transcripts, size], from Parquet shards."""
+    """Embeddings of ``transcripts`` in order, float32 [transcripts, size], from Parquet shards."""
     return find_embeddings(paths, transcripts).astype(np.float32)
 
 
@@ -60,11 +61,11 @@ def fits_of(
     probe: ProbeSettings,
     kept: str | Path | None = None,
 ) -> dict[str, Callable[[tuple[np.ndarray, np.ndarray, np.ndarray], int], ProbeResult]]:
-    """The ways in which a model is probed on a task: variant to a function of the rows of a split and its seed.
+    """The fits of a model on a task: variant -> function of the rows of a split and its seed.
 
-    ``fit=mrnabench`` and ``fit=blocks`` as the settings ask. A model's embeddings are fitted once more beside the
-    blocks of each baseline of ``beside`` (``with=``). A baseline with a function ``fit`` of its own is fitted by it
-    alone. ``kept`` is a folder of features of baselines (`describe_task`).
+    ``fit=mrnabench`` and ``fit=blocks`` according to the settings. A model's embeddings are also fitted together with
+    the blocks of each baseline of ``beside`` (``with=``). A baseline with a function ``fit`` is only fitted with it.
+    ``kept`` is a folder of cached features of baselines (`describe_task`).
     """
     fits: dict[str, Callable] = {}
     if isinstance(features, TranscriptBaselineSettings):
@@ -109,15 +110,19 @@ def probe_tasks(
     training: int | None = None,
     kept: str | Path | None = None,
 ) -> None:
-    """Probe one model on every task with every seed, in every way of `fits_of`.
+    """Probe one model on every task with every seed, with all fits of `fits_of`.
 
     Args:
-        features: shards of embeddings, or what the baseline is.
-        model, dataset: names that stand in the table of metrics.
-        probe: seeds of the splits, fits, and the baselines beside which a model is probed once more.
-        model_kind: what the model stands for in the tables: one of `kinds.KINDS`.
-        training: seed of the model's training, where several trainings of it are probed.
-        kept: folder of features of baselines, of this run and of others (`describe_task`).
+        tasks: probe tasks.
+        groups: homology groups, or None.
+        features: shards of embeddings, or the settings of a baseline.
+        model, dataset: names in the table of metrics.
+        probe: seeds of the splits, fits, and the baselines with which a model is combined.
+        output_metrics: table of metrics.
+        output_predictions: table of predictions.
+        model_kind: kind of the model in tables: one of `kinds.KINDS`.
+        training: seed of the model's training, if several trainings of it are probed.
+        kept: folder of cached features of baselines, of this and other runs (`describe_task`).
     """
     who: dict = {"model": model, "kind": model_kind}
     metrics, predictions, left_out = [], [], {}

@@ -12,20 +12,20 @@ DISTANCES = range(1, 9)  # bases between the two 3-mers of a pair
 
 
 def kmers(sequences: Sequence[str]) -> sp.csr_matrix:
-    """Counts of k-mers of 1 to `LONGEST_KMER` bases; a k-mer and its reverse complement are one."""
+    """Counts of k-mers of 1 to `LONGEST_KMER` bases; a k-mer and its reverse complement are the same feature."""
     return count_words(sequences, [tuple(range(size)) for size in range(1, LONGEST_KMER + 1)])
 
 
 def gapped_kmers(sequences: Sequence[str]) -> sp.csr_matrix:
-    """Counts of pairs of 3-mers with 1 to 8 bases between them, both strands as one.
+    """Counts of pairs of 3-mers with 1 to 8 bases between them, both strands combined.
 
-    Spaced dyads, as van Helden et al. 2000 (doi 10.1093/nar/28.8.1808) look for in promoters.
+    Spaced dyads, as searched by van Helden et al. 2000 (doi 10.1093/nar/28.8.1808) in promoters.
     """
     return count_words(sequences, [(0, 1, 2, 3 + gap, 4 + gap, 5 + gap) for gap in DISTANCES])
 
 
 def positions(sequences: Sequence[str]) -> sp.csr_matrix:
-    """The base and the pair of bases at each position, from the left: 1 where they are there."""
+    """The base and the pair of bases at each position, from the left, as 0 and 1."""
     codes, rows, places = _joined(sequences, 1)
     longest = max(map(len, sequences))
     pairs = 4 * codes[:-1] + codes[1:]
@@ -38,7 +38,7 @@ def positions(sequences: Sequence[str]) -> sp.csr_matrix:
     return _counted(row, column, (len(sequences), 20 * longest))
 
 
-# The kinds of features that linear baselines choose among.
+# The kinds of features from which linear baselines choose.
 FEATURES: dict[str, Callable[[Sequence[str]], sp.csr_matrix]] = {
     "kmers": kmers,
     "gapped_kmers": gapped_kmers,
@@ -47,18 +47,18 @@ FEATURES: dict[str, Callable[[Sequence[str]], sp.csr_matrix]] = {
 
 
 def count_words(sequences: Sequence[str], masks: Sequence[tuple[int, ...]]) -> sp.csr_matrix:
-    """Counts of the words that masks cut, float32 [n, sum of 4^letters].
+    """Counts of words defined by masks, float32 [n, sum of 4^letters].
 
     Args:
-        sequences: n sequences; a word with another letter than A, C, G and T is not counted.
-        masks: the places of a word's letters, from 0, the same read from either end. A word and its reverse complement
-            are counted in the column of the one that comes first in alphabetical order.
+        sequences: n sequences; words with other letters than A, C, G and T are not counted.
+        masks: positions of the letters of a word, from 0; must be symmetric. A word and its reverse complement are
+            counted in the column of the one that is first in alphabetical order.
     """
     span = max(mask[-1] for mask in masks) + 1
     codes, rows, _ = _joined(sequences, span)
     blocks = []
     for mask in masks:
-        # A word that begins at each place of the joined sequences; the gap between two sequences breaks it.
+        # The word at each position of the joined sequences; words across the gap between two sequences are not counted.
         word, whole = np.zeros(len(codes) - span, dtype=np.int64), np.ones(len(codes) - span, dtype=bool)
         for place in mask:
             letter = codes[place : place + len(word)]
@@ -76,7 +76,7 @@ def count_words(sequences: Sequence[str], masks: Sequence[tuple[int, ...]]) -> s
 
 
 def _joined(sequences: Sequence[str], gap: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All sequences behind one another, ``gap`` unknown bases after each: codes, row and position of each base."""
+    """All sequences joined, with ``gap`` unknown bases after each: codes, row and position of each base."""
     lengths = np.array([len(sequence) for sequence in sequences])
     unknown = "N" * gap
     codes = encode_bases("".join(sequence + unknown for sequence in sequences)).astype(np.int64)

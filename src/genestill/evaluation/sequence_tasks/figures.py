@@ -1,4 +1,4 @@
-"""Pictures of the DNA recipes: models over tasks with intervals, and t-SNE of frozen features."""
+"""Figures of the DNA recipes: scores of models per task with intervals, and t-SNE of frozen features."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def draw_scores(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def _worst_task(table: pd.DataFrame) -> str:
-    """A sentence on the task on which the best student is the furthest below the best baseline, or least above it."""
+    """A sentence on the task on which the best student is worst compared with the best baseline."""
     own = table[(table["origin"] == "measured") & (table["task"] != MEAN)]
     student = own[own["kind"].isin(["student", "combined"])].groupby("task")["value"].max()
     baseline = own[own["kind"] == "baseline"].groupby("task")["value"].max()
@@ -57,9 +57,9 @@ def _worst_task(table: pd.DataFrame) -> str:
 
 
 def draw_tsne(features: dict[str, np.ndarray], labels: np.ndarray, classes: list[str], seed: int, path) -> None:
-    """t-SNE of the same test rows under several models, side by side (`maps.draw_maps`), written to the SVG ``path``.
+    """t-SNE of the same test rows for several models, side by side (`maps.draw_maps`), written to the SVG ``path``.
 
-    ``labels`` are int [n], indices into ``classes``; ``features`` by model, float [n, width of the model].
+    ``labels`` are int [n], indices into ``classes``; ``features`` by model, float [n, size of the model's features].
     """
     figure, _ = draw_maps(features, np.array(classes)[labels], seed)
     save_svg(path, figure, "What lies together looks alike to the model (t-SNE of the same test rows).")

@@ -12,14 +12,14 @@ from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable
 from genestill.evaluation.sequence_tasks.features import FEATURES
 
-STRENGTHS = (0.25, 1.0, 4.0, 16.0)  # of the inverse regularisation
+STRENGTHS = (0.25, 1.0, 4.0, 16.0)  # values of the inverse regularisation
 FOLDS = 5
-ROWS_OF_CHOICE = 10_000  # training rows at most in the cross-validation
+ROWS_OF_CHOICE = 10_000  # maximum number of training rows in the cross-validation
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What cross-validation chose: names in ``FEATURES``, the inverse regularisation, and its score."""
+    """The result of cross-validation: names in ``FEATURES``, the inverse regularisation, and its score."""
 
     features: tuple[str, ...]
     strength: float
@@ -32,8 +32,8 @@ def fit_linear(table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: 
     Args:
         table: the task.
         candidates: sets of names in ``FEATURES``.
-        metric: by which is chosen, of the held-out rows of all folds together.
-        seed: of the rows and the folds.
+        metric: metric for the choice, on the held-out rows of all folds together.
+        seed: seed of the rows and the folds.
 
     Returns:
         float64 [test rows, classes], probabilities.
@@ -43,7 +43,7 @@ def fit_linear(table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: 
 
 
 def read_blocks(sequences: Sequence[str], candidates: Sequence[tuple[str, ...]]) -> dict[str, sp.csr_matrix]:
-    """The features that the candidates name, of all sequences."""
+    """The features in the candidates, for all sequences."""
     return {name: _read_block(name, tuple(sequences)) for name in _named(candidates)}
 
 
@@ -53,14 +53,14 @@ def _read_block(name: str, sequences: tuple[str, ...]) -> sp.csr_matrix:
 
 
 def _named(candidates: Sequence[tuple[str, ...]]) -> list[str]:
-    """The kinds of features that some candidate has."""
+    """The kinds of features in any of the candidates."""
     return [name for name in FEATURES if any(name in one for one in candidates)]
 
 
 def choose(
     blocks: dict[str, sp.csr_matrix], table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: str, seed: int
 ) -> Choice:
-    """The best of the candidates and strengths in cross-validation on training rows; the first of equals."""
+    """The best candidate and strength in cross-validation on training rows; the first one in case of a tie."""
     from sklearn.model_selection import StratifiedKFold
 
     rows = np.sort(np.random.default_rng(seed).permutation(table.train)[:ROWS_OF_CHOICE])
@@ -75,7 +75,7 @@ def choose(
     folds = list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(rows, labels))
     guesses = np.zeros((len(candidates), len(STRENGTHS), len(rows)), dtype=np.int64)
     for fit, held in folds:
-        # Weighted once a fold: most kinds of features are in several candidates.
+        # Weighted once per fold, because most kinds of features are in several candidates.
         weighted = {name: _weighted(blocks[name], name, rows[fit], rows[held]) for name in _named(candidates)}
         for place, features in enumerate(candidates):
             taught, asked = _together([weighted[name] for name in features])
@@ -94,7 +94,7 @@ def choose(
 
 
 def predict(blocks: dict[str, sp.csr_matrix], table: TaskTable, choice: Choice) -> np.ndarray:
-    """Fit the training rows as it was chosen; float64 [test rows, classes], probabilities."""
+    """Fit the training rows with the chosen features and strength; float64 [test rows, classes], probabilities."""
     parts = [_weighted(blocks[name], name, table.train, table.test) for name in choice.features]
     taught, asked = _together(parts)
     return _model(choice.strength).fit(taught, table.labels[table.train]).predict_proba(asked)
@@ -103,10 +103,10 @@ def predict(blocks: dict[str, sp.csr_matrix], table: TaskTable, choice: Choice) 
 def _weighted(
     block: sp.csr_matrix, name: str, fit: np.ndarray, asked: np.ndarray
 ) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """One kind of features of two sets of rows, of length 1 in a row.
+    """One kind of features for two sets of rows, with rows of length 1.
 
     Counts are weighted by tf-idf of the rows ``fit`` (1 + the logarithm of a count, and the inverse frequency of a
-    word); positions, which are there or not, are left as they are.
+    word); positions, which are 0 or 1, are not changed.
     """
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -116,13 +116,13 @@ def _weighted(
 
 
 def _together(parts: Sequence[tuple[sp.csr_matrix, sp.csr_matrix]]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Several kinds of features of two sets of rows beside one another."""
+    """Several kinds of features of two sets of rows, joined by columns."""
     taught, asked = zip(*parts, strict=True)
     return sp.hstack(taught, format="csr"), sp.hstack(asked, format="csr")
 
 
 def _path(features: sp.csr_matrix, labels: np.ndarray):
-    """A model at each of the strengths, each started from the one before; close enough to choose by."""
+    """A model for each of the strengths, each initialised with the previous one; precise enough for the choice."""
     model = _model(STRENGTHS[0], warm_start=True, tol=1e-3)
     for strength in STRENGTHS:
         model.C = strength

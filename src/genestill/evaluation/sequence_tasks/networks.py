@@ -1,4 +1,4 @@
-"""Convolutional baselines are trained in one way: codes in, the best epoch on held-out training rows kept."""
+"""Training of convolutional baselines: codes as input, with the best epoch on held-out training rows."""
 
 import warnings
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from genestill.core.training.selection import BestWeights
 from genestill.evaluation.sequence_tasks.probe import VALIDATION_SHARE
 
 BATCH = 64
-PADDING = 5  # the code behind the end of a sequence
+PADDING = 5  # the code after the end of a sequence
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network learns.
+    """Training of a network.
 
     Attributes:
-        epochs: passes over the training rows at most.
-        rate: from (step, steps in all) to the learning rate.
-        weight_decay: of AdamW.
-        clip: largest norm of the gradient; 0 leaves it.
-        patience: epochs without a better validation after which training ends; None for all epochs.
+        epochs: maximum number of passes over the training rows.
+        rate: function from (step, total steps) to the learning rate.
+        weight_decay: weight decay of AdamW.
+        clip: largest norm of the gradient; 0 for no clipping.
+        patience: epochs without a better validation score after which training ends; None for all epochs.
     """
 
     epochs: int
@@ -42,7 +42,7 @@ class Training:
 
 
 def encode_padded(sequences: list[str], shortest: int = 8) -> torch.Tensor:
-    """Codes 0 to 4 and `PADDING`, int64 [n, longest sequence, ``shortest`` at least]."""
+    """Codes 0 to 4 and `PADDING`, int64 [n, longest sequence, at least ``shortest``]."""
     codes = np.full((len(sequences), max(shortest, *map(len, sequences))), PADDING, dtype=np.int64)
     for row, sequence in enumerate(sequences):
         codes[row, : len(sequence)] = encode_bases(sequence)
@@ -52,10 +52,10 @@ def encode_padded(sequences: list[str], shortest: int = 8) -> torch.Tensor:
 def fit_network(
     build: Callable[[int, int], nn.Module], table: TaskTable, training: Training, metric: str, seed: int
 ) -> tuple[np.ndarray, float]:
-    """Train ``build(length, classes)`` on nine tenths of the training rows; the other tenth chooses the epoch.
+    """Train ``build(length, classes)`` on 90 % of the training rows; the other 10 % are used to choose the epoch.
 
     Returns:
-        (float64 [test rows, classes], probabilities; the metric of the held-out rows at the epoch that is kept).
+        (float64 [test rows, classes], probabilities; the metric of the held-out rows at the kept epoch).
     """
     from sklearn.model_selection import train_test_split
 
@@ -71,7 +71,7 @@ def fit_network(
         rows = fit[shuffled.rows(step)]
         return [Batch({"codes": inputs[rows], "labels": labels[rows]}, inputs[rows].numel())]
 
-    # An even convolution that keeps the length pads one side more; torch says so once, and it is meant.
+    # A convolution of even width that keeps the length has asymmetric padding, of which torch would warn.
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         model = build(inputs.shape[1], classes)
 

@@ -1,4 +1,4 @@
-"""Predictions that another program made for the test rows of a task, as the table in which our own stand."""
+"""Importing predictions of other programs for the test rows of a task, as a table like our own predictions."""
 
 import json
 from pathlib import Path
@@ -25,20 +25,20 @@ def import_sequence_predictions(
             or the column ``target`` with the predicted class.
         path: the task table.
         task: ``benchmark/task``.
-        model: its name in the tables.
-        output: the table; ``probabilities`` holds the scores as they were given, or null where only classes were.
+        model: its name in tables.
+        output: the table; ``probabilities`` has the unchanged scores, or null if only classes were given.
 
-    Rows of the task that are no test rows are left out and counted.
+    Rows of the task that are not test rows are left out and counted.
 
     Raises:
-        InputError: an id that is no row of the task or that is there twice, a test row without prediction, an unknown
-            class, a score that is no finite number; each with its line. Whatever the readers refuse.
+        InputError: an id that is not a row of the task or is repeated, a test row without prediction, an unknown
+            class, a score that is not a finite number; each with its line. As the functions that read the tables.
     """
     table = read_task_table(path)
     given = read_tsv(predictions, ("id",))
     rows = _rows_of(given, table, predictions, path)
     chosen = given[np.isin(rows, table.test)]
-    # Test rows are in rising order, and all of them are there.
+    # Test rows are in ascending order, and all of them are given.
     chosen = chosen.iloc[np.argsort(rows[np.isin(rows, table.test)])]
     log_counts("predictions", {"rows_that_are_no_test_rows": len(given) - len(chosen)})
     columns = {name: _class_of(name, table.classes) for name in given.columns if name != "id"}
@@ -96,7 +96,7 @@ def _rows_of(given: pd.DataFrame, table: TaskTable, source: str | Path, path: st
 
 
 def _class_of(text: str, classes: list[str]) -> str | None:
-    """The class that a cell names; ``1.0``, as spreadsheets and pandas write 1, names the class ``1``."""
+    """The class in a cell; ``1.0``, as spreadsheets and pandas write 1, is the class ``1``."""
     if text in classes:
         return text
     number = read_number(text)

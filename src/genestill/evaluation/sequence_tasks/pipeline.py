@@ -1,4 +1,4 @@
-"""The runs behind the commands: fit a baseline, score predictions, draw a task."""
+"""The functions of the commands: fitting a baseline, scoring predictions, drawing a task."""
 
 import dataclasses
 import json
@@ -48,14 +48,14 @@ from genestill.evaluation.sequence_tasks.tables import (
 )
 from genestill.evaluation.settings import BaselineSettings
 
-HELD_OUT = 0.2  # of the training rows, on which baselines are compared with one another
+HELD_OUT = 0.2  # share of the training rows on which baselines are compared with each other
 
 
 def write_rows(path: str | Path, output: str | Path, output_copies: str | Path | None = None) -> None:
-    """The sequences of a task table as FASTA, ids are row numbers: what `read_features` asks of embeddings.
+    """The sequences of a task table as FASTA with row numbers as ids, the ids that `read_features` requires.
 
-    ``output_copies`` (TSV, columns row and copy) gets the test rows that also stand in training, on either strand:
-    ``exact``, or ``near`` where `task_tables.NEAR_COPY` bases in a row do.
+    ``output_copies`` (TSV, columns row and copy) gets the test rows that also occur in training, on either strand:
+    ``exact``, or ``near`` if `task_tables.NEAR_COPY` consecutive bases are shared.
     """
     table = read_task_table(path)
     write_fasta(output, ((str(row), sequence) for row, sequence in enumerate(table.sequences)))
@@ -73,13 +73,13 @@ def write_rows(path: str | Path, output: str | Path, output_copies: str | Path |
 def draw_rows(
     path: str | Path, most_training: int | None, most_test: int | None, seed: int, output: str | Path
 ) -> None:
-    """Write a task table with at most so many training and test rows of another, drawn by ``seed``; None takes all.
+    """Write a task table with at most these numbers of training and test rows of another table; None for all.
 
-    Rows are drawn with the shares of the classes and stand in the order of the table; validation rows that the table
-    marks become training rows where some are left out.
+    Rows are drawn with ``seed`` in the proportions of the classes, and written in the order of the table; if rows are
+    left out, marked validation rows become training rows.
 
     Raises:
-        InputError: as `read_task_table`, and for fewer rows than twice the classes.
+        InputError: as `read_task_table`, and for fewer rows than twice the number of classes.
     """
     table = read_task_table(path)
     if most_training is not None and most_training < len(table.train):
@@ -112,8 +112,8 @@ def fit_on_table(
     """Fit a baseline (of `settings.SEQUENCE_BASELINES`) or ``probe`` on a task and write predictions of its test rows.
 
     A baseline is fitted twice: on four fifths of the training rows, for its score on the last fifth (``held_out`` in
-    the metadata of the file), by which the strongest of several is known without the test rows; and on all of them.
-    ``model_kind`` is what the model stands for in the tables: one of `kinds.KINDS`.
+    the metadata of the file), which determines the strongest of several without the test rows; and on all training
+    rows. ``model_kind`` is the kind of the model in tables: one of `kinds.KINDS`.
     """
     if (kind == "probe") != (features is not None):
         raise InputError("embeddings go with the probe, and only with it")
@@ -145,7 +145,7 @@ def fit_on_table(
 
 
 def _held_out_score(baseline, table: TaskTable, settings: BaselineSettings, seed: int) -> float:
-    """The metric of ``HELD_OUT`` of the training rows, fitted on the others; the same rows for every baseline."""
+    """Score on the share ``HELD_OUT`` of the training rows, fitted on the others; the same rows for every baseline."""
     from sklearn.model_selection import train_test_split
 
     labels = table.labels[table.train]
@@ -176,12 +176,13 @@ def score_tables(
     output_answers: str | Path | None = None,
     copies: dict[str, str | Path] | None = None,
 ) -> None:
-    """Score predictions, set published rows beside them, write the table and draw it.
+    """Score predictions, add published rows, write the table and draw it.
 
-    Beside the table, ``output_table``, stands what the scores say, as text (.txt) and as a page (.html).
+    The results are also written as text (.txt) and as a page (.html) beside ``output_table``.
 
-    ``reference`` is the model that the others are compared with; `recipes.STRONGEST_BASELINE` chooses it. ``copies``
-    are the tables of `write_rows` by task: test rows without a copy in training are scored as well (stratum ``clean``).
+    ``reference`` is the model with which the others are compared; `recipes.STRONGEST_BASELINE` chooses it. ``copies``
+    are the tables of `write_rows` by task: test rows without a copy in training are scored separately as well (stratum
+    ``clean``).
     """
     from genestill.evaluation.sequence_tasks.figures import draw_scores
 
@@ -230,7 +231,7 @@ def score_tables(
 def draw_task(
     path: str | Path, named: dict[str, Sequence[str | Path]], most: int, seed: int, output: str | Path
 ) -> None:
-    """t-SNE of (at most ``most``) test rows under the models of ``named`` (name to shards of its features)."""
+    """t-SNE of (at most ``most``) test rows for the models in ``named`` (name -> shards of its features)."""
     from genestill.evaluation.sequence_tasks.figures import draw_tsne
 
     table = read_task_table(path)

@@ -1,22 +1,22 @@
-"""The linear probe of frozen features, of models and of baselines."""
+"""The linear probe of frozen features, for models and baselines."""
 
 import numpy as np
 
 from genestill.core.task_metrics import measure
 from genestill.core.task_tables import TaskTable
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the inverse regularisation, searched on validation
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # values of the inverse regularisation, chosen on validation rows
 VALIDATION_SHARE = 0.1
 
 
 def linear_probe(features: np.ndarray, table: TaskTable, metric: str, seed: int) -> np.ndarray:
-    """Logistic regression on standardised features; strength chosen on a tenth of the training rows, then all of them.
+    """Logistic regression on standardised features; strength chosen on a tenth of the training rows, then fit on all.
 
     Args:
         features: float [rows of the table, width].
         table: the task.
-        metric: by which the strength is chosen.
-        seed: of the validation cut.
+        metric: metric for choosing the strength.
+        seed: seed of the validation rows.
 
     Returns:
         float64 [test rows, classes], probabilities.

@@ -1,4 +1,4 @@
-"""From tables of predictions to the tidy metrics with intervals, and to a table beside the published rows."""
+"""From tables of predictions to tidy metrics with intervals, and to a table with published rows."""
 
 import dataclasses
 import json
@@ -22,15 +22,15 @@ from genestill.evaluation.pages import Table
 
 RESAMPLES = 1000
 MEAN = "mean of tasks"
-_BLOCK = 250  # resamples held at a time
+_BLOCK = 250  # resamples in memory at a time
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model, fitted once (a seed and a fold), on the test rows of one task.
+    """One model, fitted once (a seed and a fold), with its predictions for the test rows of one task.
 
-    ``variant`` says how it was fitted, where it could have been otherwise (``fit=probe``); ``kind`` is one of
-    `kinds.KINDS`; ``held_out`` is a baseline's score on training rows that it did not see.
+    ``variant`` says how it was fitted, if there are several ways (``fit=probe``); ``kind`` is one of `kinds.KINDS`;
+    ``held_out`` is the score of a baseline on held-out training rows.
     """
 
     task: str
@@ -52,33 +52,33 @@ class Run:
 
     @property
     def fit(self) -> str:
-        """How it was fitted; empty for a model that is fitted in one way only."""
+        """How it was fitted; empty for a model with only one way of fitting."""
         return _parts(self.variant).get("fit", "")
 
     @property
     def fitted_rows(self) -> int | None:
-        """Training rows that it was fitted on; None for all."""
+        """Number of training rows on which it was fitted; None for all."""
         rows = _parts(self.variant).get("rows")
         return int(rows) if rows else None
 
     @property
     def name_of_all_rows(self) -> str:
-        """The name of the same model where it is fitted on all training rows."""
+        """The name of the same model fitted on all training rows."""
         return named(self.model, variant_of(self.fit, None))
 
 
 @dataclass(frozen=True)
 class Question:
-    """A comparison of two models that is stated before the run: the mean over tasks of one minus that of the other.
+    """A comparison of two models that is specified before the run: the mean over tasks of one minus that of the other.
 
     Attributes:
-        name: of the question, the stratum of its answers.
-        model: a model; every way in which it was fitted, and every number of training rows, is an answer.
-        minus: the other, fitted in the same way where there are several; `recipes.STRONGEST_BASELINE` for that.
-        rows_factor: times as many training rows has the other.
-        tasks: over which the mean is taken; empty for all that the model was fitted to.
-        fit: how the model was fitted; empty for every way.
-        minus_fit: how the other was; empty for the same way.
+        name: name of the question, the stratum of its answers.
+        model: a model; each way of fitting it, and each number of training rows, gives an answer.
+        minus: the other model, fitted in the same way if there are several; or `recipes.STRONGEST_BASELINE`.
+        rows_factor: ratio of the training rows of the other model.
+        tasks: tasks of the mean; empty for all tasks to which the model was fitted.
+        fit: how the model was fitted; empty for all ways.
+        minus_fit: how the other model was fitted; empty for the same way.
     """
 
     name: str
@@ -95,7 +95,7 @@ def _parts(variant: str) -> dict[str, str]:
 
 
 def read_run(path: str | Path) -> Run:
-    """A table of predictions; raises `InputError` if it mixes runs or has a label its classes do not."""
+    """A table of predictions; raises `InputError` if it contains several runs or labels that are not classes."""
     table = read_table(path, TASK_PREDICTIONS)
     metadata = read_metadata(path)
     classes, held_out = (json.loads(metadata.get(name, "null")) for name in ("classes", "held_out"))
@@ -118,9 +118,9 @@ def read_run(path: str | Path) -> Run:
 
 
 def without_copies(run: Run, copies: pd.DataFrame | None) -> Run | None:
-    """``run`` on the test rows that are not in the column ``row`` of ``copies``; None where that is not known, or few.
+    """``run`` without the test rows in the column ``row`` of ``copies``; None if copies are unknown or few rows remain.
 
-    Fewer than two rows of each class that the test rows have are few.
+    There are too few rows if a class of the test rows has fewer than two.
     """
     if copies is None:
         return None
@@ -159,25 +159,25 @@ def score_runs(
 ) -> pd.DataFrame:
     """The tidy table (``table_schemas.METRICS``) of all runs.
 
-    For every run MCC, F1 and accuracy (stratum ``test``, the run's seed, and its fold where there are several). For
-    every task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled,
-    the same for all models, so that differences are paired, and so are the runs of a model, the same in all tasks. For
+    For every run MCC, F1 and accuracy (stratum ``test``, the run's seed, and its fold if there are several). For every
+    task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled jointly
+    for all models, so that differences are paired, and the runs of a model are resampled jointly for all tasks. For
     every model the mean over tasks of each task's own metric (task ``mean of tasks``, metric ``own``), and the same
-    minus that of ``reference`` fitted on as many training rows; then the answers to ``questions``. Where ways of
-    fitting have tasks of their own, there is a mean over those of each (stratum ``fit=…``), for all models that have
-    them.
+    minus that of ``reference`` fitted on the same number of training rows; then the answers to ``questions``. If ways
+    of fitting have different tasks, there is a mean over those of each (stratum ``fit=…``), for all models with these
+    tasks.
 
     Args:
         runs: tasks are named ``benchmark/task``.
-        dataset: as it stands in the table.
-        metric_of: metric of each task; MCC for tasks that it does not name.
-        reference: model that the others are compared with (`Run.name_of_all_rows`), or None.
-        seed: of the resampling.
-        questions: asked of the means over tasks; one that no two models answer is left out, with a warning.
+        dataset: name in the table.
+        metric_of: metric of each task; MCC for other tasks.
+        reference: model with which the others are compared (`Run.name_of_all_rows`), or None.
+        seed: seed of the resampling.
+        questions: questions about the means over tasks; a question without two such models is left out, with a warning.
 
     Raises:
-        InputError: two models of a task saw different test rows, or a model lacks tasks that others that were fitted in
-            the same way have.
+        InputError: two models of a task have different test rows, or a model lacks tasks of other models that were
+            fitted in the same way.
     """
     tasks = sorted({run.task for run in runs})
     models = {run.name: run for run in sorted(runs, key=lambda run: run.name)}
@@ -230,7 +230,7 @@ def score_runs(
 
 
 def _groups(models: dict[str, Run], tasks: list[str], tasks_of: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Tasks that means are taken over, by stratum: those of each way of fitting; one group where all ways share them.
+    """Tasks of means, by stratum: those of each way of fitting, or one group if all ways have the same tasks.
 
     Raises `InputError` for a model that lacks tasks of its group.
     """
@@ -273,10 +273,10 @@ def _difference(own: dict, tasks: list[str], model: Run, other: Run, trainings: 
 
 
 def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
-    """The answers in the order of ``questions``, a row each.
+    """The answers in the order of ``questions``, one row each.
 
-    Columns question, model, minus, value, low, high, n_trainings (of the model that has fewer), n_tasks, answer
-    (``above``, ``below`` or ``inconclusive``: where the 95 % interval lies).
+    Columns question, model, minus, value, low, high, n_trainings (the smaller number of the two models), n_tasks,
+    answer (``above``, ``below`` or ``inconclusive``, depending on the 95 % interval).
     """
     answers = scores[(scores["stratum"] != "test") & (scores["task"] == MEAN)]
     rows = []
@@ -291,7 +291,7 @@ def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.
 
 
 def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows that stand for all runs of a model, with its ``name``, in their order."""
+    """The rows about all runs of a model, with its ``name``, in order."""
     shown = (scores["stratum"] == "test") | scores["stratum"].str.startswith("fit=")
     summary = scores[scores["seed"].isna() & shown]
     return summary.assign(name=[named(*pair) for pair in zip(summary["model"], summary["variant"], strict=True)])
@@ -301,7 +301,7 @@ def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict
     """One row per (task, model): measured rows with intervals, then published rows with their published spread.
 
     Returns columns task, metric, model (with its variant), kind (empty for published rows), origin (``measured`` or
-    ``published``), value, low, high, source. Published rows stand beside measured ones of the same task and are never
+    ``published``), value, low, high, source. Published rows are shown with measured ones of the same task and are never
     averaged with them.
     """
     rows = []
@@ -327,9 +327,9 @@ def tabulate_rows(scores: pd.DataFrame, published: pd.DataFrame, metric_of: dict
 
 
 def format_scores(scores: pd.DataFrame, metric_of: dict[str, str], reference: str | None) -> list[Table]:
-    """The measured rows, one per model, best mean first: mean, interval, less ``reference``, every task.
+    """The measured rows, one per model, best mean first: mean, interval, mean minus ``reference``, every task.
 
-    One table per group of tasks that means are taken over.
+    One table per group of tasks of the means.
     """
     summary = summary_of(scores)
     tables = []
@@ -369,12 +369,12 @@ def _table_of(summary: pd.DataFrame, metric_of: dict[str, str], reference: str |
 
 
 def _drawn_runs(runs: int, seed: int, model: int) -> np.ndarray:
-    """How often each of a model's runs counts, float64 [RESAMPLES, runs]; the same in all tasks."""
+    """Counts of the runs of a model in resamples, float64 [RESAMPLES, runs]; the same for all tasks."""
     return draw_weights(np.random.default_rng([seed, model, runs, 1]), RESAMPLES, runs) / runs
 
 
 def _resample(cell: list[Run], generator: np.random.Generator, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric of resampled test rows and runs, float64 [RESAMPLES]; ``drawn`` is of `_drawn_runs`."""
+    """Each metric for resampled test rows and runs, float64 [RESAMPLES]; ``drawn`` is the result of `_drawn_runs`."""
     number = len(cell[0].rows)
     cell = sorted(cell, key=lambda run: (run.seed, run.fold))
     parts = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The catalogue of what each benchmark measures, and the published rows."""
+"""The catalogue of benchmarks with their protocols, and published results."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ PUBLISHED_COLUMNS = ("benchmark", "task", "model", "metric", "value", "spread", 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a benchmark defines a task: metric, folds (0: one split), seeds, passes of fine-tuning (None: not said)."""
+    """Protocol of a task: metric, folds (0: one split), seeds, epochs of fine-tuning (None: not specified)."""
 
     metric: str = "mcc"
     folds: int = 0
@@ -26,7 +26,7 @@ class Protocol:
 
 
 def read_catalogue(path: str | Path) -> dict[str, Protocol]:
-    """The protocol of each ``benchmark/task``; raises `InputError` for an unknown metric and for what is no number."""
+    """The protocol of each ``benchmark/task``; raises `InputError` for an unknown metric and for invalid numbers."""
     found = {}
     for row in _read(path, CATALOGUE_COLUMNS).itertuples():
         name = f"{row.benchmark}/{row.task}"
@@ -40,9 +40,9 @@ def read_catalogue(path: str | Path) -> dict[str, Protocol]:
 
 
 def protocol_of(task: str, catalogue: dict[str, Protocol]) -> Protocol:
-    """The protocol of ``benchmark/task``: Matthews correlation over one split for a benchmark that is not catalogued.
+    """The protocol of ``benchmark/task``: MCC and one split for a benchmark that is not in the catalogue.
 
-    Raises `InputError` for a task that a catalogued benchmark does not have: it would be scored by the wrong metric.
+    Raises `InputError` for an unknown task of a benchmark in the catalogue, because its metric would be wrong.
     """
     benchmark = task.partition("/")[0]
     same = [name for name in catalogue if name.startswith(f"{benchmark}/")]
@@ -64,7 +64,7 @@ def published_protocols(tasks: Iterable[str], catalogue: str | Path) -> dict[str
 
 
 def read_published(paths: list[str | Path]) -> pd.DataFrame:
-    """Published rows; ``task`` becomes ``benchmark/task``, value and spread numbers. Every row must name its source."""
+    """Published rows; ``task`` becomes ``benchmark/task``, value and spread become numbers. Each row needs a source."""
     table = pd.concat([_read(path, PUBLISHED_COLUMNS) for path in paths], ignore_index=True)
     if (table["source"] == "").any():
         raise InputError(f"{paths[0]}: a published row without a source")

@@ -1,1 +1,1 @@
-"""Baselines of probe tasks, one module each: ``features`` of a task. `genestill.evaluation.settings` lists them."""
+"""Baselines of probe tasks, one module each, with ``features`` of a task; listed in `genestill.evaluation.settings`."""

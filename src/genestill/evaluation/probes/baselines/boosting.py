@@ -1,4 +1,4 @@
-"""Gradient boosting (scikit-learn's histogram trees) of the 500 columns of the union that are most like the target."""
+"""Gradient boosting (scikit-learn's histogram trees) on the 500 columns most correlated with the target."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ features = union.features
 def fit(
     blocks: list[np.ndarray], targets: np.ndarray, training: np.ndarray, tested: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Predictions of the rows ``tested``; see `predict_with_blocks`. Columns are chosen by training rows alone."""
+    """Predictions of the rows ``tested``; see `predict_with_blocks`. Columns are chosen only with training rows."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     values = np.concatenate(blocks, axis=1)
@@ -31,7 +31,7 @@ def fit(
 
 
 def _correlations(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Pearson's r of every column with the target, 0 where a column is constant: float [columns]."""
+    """Pearson's r of every column with the target, 0 for constant columns: float [columns]."""
     target = (target - target.mean()).astype(np.float32)
     deviation = values.std(axis=0) * np.linalg.norm(target) * np.sqrt(len(target))
     return np.divide(target @ values, deviation, out=np.zeros(values.shape[1], np.float32), where=deviation > 0)

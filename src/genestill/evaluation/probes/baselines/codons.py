@@ -1,4 +1,4 @@
-"""How often each codon occurs in frame."""
+"""Frequencies of codons in frame."""
 
 import numpy as np
 import pandas as pd
@@ -19,5 +19,5 @@ def describe(parts: list[Parts]) -> np.ndarray:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """One block, of `describe`."""
+    """One block: `describe`."""
     return {"codons": describe(parts_of(table))}

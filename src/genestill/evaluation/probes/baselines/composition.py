@@ -1,4 +1,4 @@
-"""Frequencies of codons in frame and of k-mers, and lengths: what is known of a transcript before any model."""
+"""Frequencies of codons in frame and of k-mers, and lengths: simple properties of a transcript, without a model."""
 
 import numpy as np
 import pandas as pd
@@ -14,5 +14,5 @@ def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """Three blocks, of `describe`."""
+    """Three blocks: `describe`."""
     return describe(parts_of(table))

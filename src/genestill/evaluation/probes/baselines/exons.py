@@ -1,4 +1,4 @@
-"""Density of exon junctions, a strong sign of a long half-life (Spies et al. 2013; Agarwal & Kelley 2022)."""
+"""Density of exon junctions, a strong predictor of a long half-life (Spies et al. 2013; Agarwal & Kelley 2022)."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,8 @@ from genestill.evaluation.settings import TranscriptBaselineSettings
 
 
 def describe(parts: list[Parts]) -> np.ndarray:
-    """float32 [rows, 6]: junctions a kilobase of the transcript and of its three regions; whether exons are known;
-    junctions more than 50 bases behind the coding sequence, which call for nonsense-mediated decay."""
+    """float32 [rows, 6]: junctions per kilobase of the transcript and of its three regions; whether exons are known;
+    junctions more than 50 bases after the coding sequence, which trigger nonsense-mediated decay."""
     rows = []
     for one in parts:
         junctions = one.exon_ends[:-1]
@@ -22,5 +22,5 @@ def describe(parts: list[Parts]) -> np.ndarray:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """One block, of `describe`."""
+    """One block: `describe`."""
     return {"exon junctions": describe(parts_of(table))}

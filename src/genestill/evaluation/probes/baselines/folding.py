@@ -1,4 +1,4 @@
-"""Minimum free energies of the 5' end and of the start codon's surroundings (ViennaRNA, Lorenz et al. 2011)."""
+"""Minimum free energies of the 5' end and of the region around the start codon (ViennaRNA, Lorenz et al. 2011)."""
 
 import numpy as np
 import pandas as pd
@@ -22,5 +22,5 @@ def describe(parts: list[Parts]) -> np.ndarray:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """One block, of `describe`."""
+    """One block: `describe`."""
     return {"folding": describe(parts_of(table))}

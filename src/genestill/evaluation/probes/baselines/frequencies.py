@@ -12,7 +12,7 @@ from genestill.evaluation.settings import TranscriptBaselineSettings
 
 
 def kmer_frequencies(sequences: Iterable[np.ndarray], shortest: int, longest: int) -> np.ndarray:
-    """float32 [rows, sum of 4**k]: of each k, k-mers in alphabetical order, as shares of the k-mers of that length."""
+    """float32 [rows, sum of 4**k]: for each k, k-mers in alphabetical order, as shares of the k-mers of this length."""
     rows = []
     for codes in sequences:
         counts = [count_kmers(codes, k) for k in range(shortest, longest + 1)]
@@ -26,5 +26,5 @@ def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """Two blocks, of `describe`."""
+    """Two blocks: `describe`."""
     return describe(parts_of(table))

@@ -1,4 +1,4 @@
-"""How a transcript starts translation: upstream start codons, and the bases around the start codon (Kozak 1987)."""
+"""Features of translation initiation: upstream start codons, and the bases around the start codon (Kozak 1987)."""
 
 import re
 
@@ -10,15 +10,15 @@ from genestill.evaluation.settings import TranscriptBaselineSettings
 
 _START = re.compile("(?=ATG)")
 _STOP = re.compile("(?:...)*?(?:TAA|TAG|TGA)")
-_AROUND = (*range(-6, 0), 3, 4)  # positions of the Kozak context, the A of ATG being 0
+_AROUND = (*range(-6, 0), 3, 4)  # positions of the Kozak context; the A of ATG is 0
 
 
 def describe(parts: list[Parts]) -> np.ndarray:
     """float32 [rows, 38].
 
-    Logarithms of 1 + upstream start codons, those of them whose frame ends before the coding sequence, those whose
-    frame overlaps it, and those with a purine at -3 and G at +4; whether the start codon is ATG; whether it has a
-    purine at -3 and G at +4; then which base stands at each of the eight positions around it.
+    Logarithms of 1 + the numbers of upstream start codons, of those whose frame ends before the coding sequence, of
+    those whose frame overlaps it, and of those with a purine at -3 and G at +4; whether the start codon is ATG; whether
+    it has a purine at -3 and G at +4; then the base at each of the eight positions around it (one-hot).
     """
     rows = []
     for one in parts:
@@ -46,5 +46,5 @@ def _is_strong(sequence: str, start: int) -> bool:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """One block, of `describe`."""
+    """One block: `describe`."""
     return {"initiation": describe(parts_of(table))}

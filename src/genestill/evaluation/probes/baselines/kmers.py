@@ -1,7 +1,7 @@
-"""What a probe reaches without any model: k-mer counts and GC content, and with tracks the CDS length and exon count.
+"""A probe without a model: k-mer counts and GC content, and with tracks the CDS length and exon count.
 
-mRNABench's naive baseline counts all k-mers of 3 to 7 bases (21,824 features). `kmer_features` does the same for any
-range of k; a smaller range is the stronger baseline where rows are fewer than features, so both can stand in the table.
+The naive baseline of mRNABench counts all k-mers of 3 to 7 bases (21,824 features). `kmer_features` does the same for
+any range of k; a smaller range is a stronger baseline if there are fewer rows than features, so both can be used.
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ def kmer_features(
 
     Args:
         sequences: upper-case nucleotides.
-        shortest, longest: k runs over both; k-mers with a letter other than A, C, G, T are not counted.
-        cds, splice: tracks as in `table_schemas.TRANSCRIPTS`; the CDS runs from its first codon to the end of its last.
+        shortest, longest: smallest and largest k; k-mers with letters other than A, C, G, T are not counted.
+        cds, splice: tracks as in `table_schemas.TRANSCRIPTS`; the CDS is from its first codon to the end of its last.
 
     Returns:
-        float32 [sequences, sum of 4**k + 1 (+ 2)]: k ascending, k-mers in alphabetical order, then the rest.
+        float32 [sequences, sum of 4**k + 1 (+ 2)]: k ascending, k-mers in alphabetical order, then the other features.
     """
     sizes = [4**k for k in range(shortest, longest + 1)]
     tracks = zip(cds, splice, strict=True) if cds is not None and splice is not None else None

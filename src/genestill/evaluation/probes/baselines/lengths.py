@@ -1,4 +1,4 @@
-"""Lengths: of the transcript, its three regions and its longest open reading frame, and the number of exons."""
+"""Lengths of the transcript, its three regions and its longest open reading frame, and the number of exons."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from genestill.evaluation.settings import TranscriptBaselineSettings
 
 
 def describe(parts: list[Parts]) -> np.ndarray:
-    """float32 [rows, 6], logarithms of 1 + each."""
+    """float32 [rows, 6], logarithms of 1 + each value."""
     rows = []
     for one in parts:
         start, stop = longest_frame(one.sequence)
@@ -20,5 +20,5 @@ def describe(parts: list[Parts]) -> np.ndarray:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """One block, of `describe`."""
+    """One block: `describe`."""
     return {"lengths": describe(parts_of(table))}

@@ -1,4 +1,4 @@
-"""Counts of motifs of 3'UTRs that act on stability and translation."""
+"""Counts of motifs of 3'UTRs that affect stability and translation."""
 
 import re
 
@@ -35,5 +35,5 @@ def describe(parts: list[Parts]) -> np.ndarray:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """One block, of `describe`."""
+    """One block: `describe`."""
     return {"motifs": describe(parts_of(table))}

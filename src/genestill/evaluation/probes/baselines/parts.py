@@ -1,4 +1,4 @@
-"""The parts of a transcript that baselines describe: 5'UTR, coding sequence, 3'UTR (`reading_frames.coding_bounds`)."""
+"""The regions of a transcript for baselines: 5'UTR, coding sequence, 3'UTR (`reading_frames.coding_bounds`)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from genestill.core.sequences import encode_bases
 
 @dataclass(frozen=True)
 class Parts:
-    """One transcript: its codes (uint8 [bases], see `encode_bases`), and where its coding sequence lies."""
+    """One transcript: its codes (uint8 [bases], see `encode_bases`), and the bounds of its coding sequence."""
 
     sequence: str
     codes: np.ndarray
@@ -26,7 +26,7 @@ class Parts:
 
 
 def parts_of(table: pd.DataFrame) -> list[Parts]:
-    """The rows of a probe task (`table_schemas.PROBE_TASK`) in their parts."""
+    """The rows of a probe task (`table_schemas.PROBE_TASK`) as `Parts`."""
     parts = []
     for sequence, cds, splice in zip(table["sequence"], table["cds"], table["splice"], strict=True):
         bounds = coding_bounds(sequence, cds)

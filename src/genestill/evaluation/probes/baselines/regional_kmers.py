@@ -1,4 +1,4 @@
-"""k-mers of 1 to 6 bases of the 5'UTR, the coding sequence and the 3'UTR apart, weighted by tf-idf."""
+"""k-mers of 1 to 6 bases, separately for 5'UTR, coding sequence and 3'UTR, weighted by tf-idf."""
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ LONGEST = 6
 def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
     """One block per region, float32 [rows, 5460].
 
-    A k-mer's share of the k-mers of its length, times log((1 + rows) / (1 + rows that hold it)) + 1 (Salton & Buckley
-    1988, smoothed as in scikit-learn), and each row divided by its Euclidean norm.
+    The share of a k-mer among the k-mers of its length, times log((1 + rows) / (1 + rows with the k-mer)) + 1 (Salton &
+    Buckley 1988, smoothed as in scikit-learn); then each row is divided by its Euclidean norm.
     """
     blocks = {}
     for number, name in enumerate(REGIONS):
@@ -28,5 +28,5 @@ def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
 
 
 def features(table: pd.DataFrame, settings: TranscriptBaselineSettings) -> dict[str, np.ndarray]:
-    """Three blocks, of `describe`."""
+    """Three blocks: `describe`."""
     return describe(parts_of(table))

@@ -1,4 +1,4 @@
-"""All that the other baselines describe, block by block."""
+"""The features of all other baselines, in blocks."""
 
 import numpy as np
 import pandas as pd

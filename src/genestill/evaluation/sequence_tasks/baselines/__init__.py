@@ -1,1 +1,1 @@
-"""Baselines of sequence tasks, one module each: ``fit`` a task. `genestill.evaluation.settings` lists them."""
+"""Baselines of sequence tasks, one module each, with ``fit`` for a task; listed in `genestill.evaluation.settings`."""

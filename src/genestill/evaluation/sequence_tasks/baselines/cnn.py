@@ -14,7 +14,7 @@ LEARNING_RATE = 1e-3
 
 
 class GenomicBenchmarksCNN(nn.Module):
-    """The baseline of Genomic Benchmarks (Gresova et al. 2023), by its design.
+    """The baseline of Genomic Benchmarks (Gresova et al. 2023), with the published architecture.
 
     Embedding of the letters, three blocks of convolution (width 8), batch norm, ReLU and max pooling (2) with 16, 8 and
     4 channels, then two dense layers (512). Input int64 [B, L] of codes 0 to 4 and 5 for padding; logits [B, classes].

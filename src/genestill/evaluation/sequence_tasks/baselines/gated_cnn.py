@@ -1,4 +1,4 @@
-"""A gated, dilated CNN over both strands, as a practitioner would train from scratch today."""
+"""A gated, dilated CNN over both strands: a modern network trained from scratch."""
 
 import functools
 
@@ -19,7 +19,7 @@ LEARNING_RATE, WEIGHT_DECAY, PATIENCE = 4e-3, 0.01, 6
 
 
 class GatedBlock(nn.Module):
-    """Two branches of dilated convolutions, of which one gates the other; both keep their input beside them."""
+    """Two branches of dilated convolutions, one of which gates the other; both have residual connections."""
 
     def __init__(self, channels: int, dilation: int):
         super().__init__()
@@ -37,11 +37,11 @@ class GatedBlock(nn.Module):
 
 
 class GatedCNN(nn.Module):
-    """The design of ConvNova (Bo et al. 2025, arXiv 2502.18538) in small: dilated, gated, two branches.
+    """A small version of ConvNova (Bo et al. 2025, arXiv 2502.18538): dilated, gated, two branches.
 
-    Widths, normalisation and both ends are ours: pairs of positions become one after the first convolution, and the
-    mean in `BINS` parts of the sequence, to distinguish positions, is concatenated with the maximum over all of it.
-    Input int64 [B, L] of codes 0 to 4 and 5 for padding; logits [B, classes].
+    Widths, normalisation, input and output layers differ from the paper: pairs of positions are merged after the first
+    convolution, and the mean in `BINS` parts of the sequence, to distinguish positions, is concatenated with the
+    maximum over the whole sequence. Input int64 [B, L] of codes 0 to 4 and 5 for padding; logits [B, classes].
     """
 
     def __init__(self, length: int, classes: int, both_strands: bool):
@@ -57,7 +57,7 @@ class GatedCNN(nn.Module):
         bases = functional.one_hot(codes, PADDING + 1)[..., :4].mT.float()
         if not self.both_strands:
             return self._read(bases)
-        # A complement is the channel at the mirrored place: A and T, C and G.
+        # The complement of a base is the channel at the mirrored position: A and T, C and G.
         return (self._read(bases) + self._read(bases.flip(1, 2))) / 2
 
     def _read(self, bases: torch.Tensor) -> torch.Tensor:
@@ -70,7 +70,7 @@ class GatedCNN(nn.Module):
 
 
 def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
-    """Train with one strand and with both, each until validation stops rising; the better of the two predicts.
+    """Train with one strand and with both, each until the validation score stops rising; the better one predicts.
 
     Returns:
         float64 [test rows, classes], probabilities.
@@ -81,7 +81,7 @@ def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
 def fit_strands(
     table: TaskTable, settings: BaselineSettings, seed: int, candidates: tuple[bool, ...]
 ) -> tuple[np.ndarray, bool]:
-    """Probabilities as `fit`, and whether both strands were read; ``candidates`` are tried in their order."""
+    """Probabilities as in `fit`, and whether both strands were used; ``candidates`` are tried in order."""
 
     def rate(step: int, steps: int) -> float:
         return Schedule(steps, LEARNING_RATE).rate(step)

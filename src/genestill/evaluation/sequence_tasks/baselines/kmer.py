@@ -8,5 +8,5 @@ from genestill.evaluation.settings import BaselineSettings
 
 
 def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
-    """float64 [test rows, classes], probabilities; the regularisation is chosen in cross-validation."""
+    """float64 [test rows, classes], probabilities; the regularisation is chosen by cross-validation."""
     return fit_linear(table, [("kmers",)], settings.metric, seed)

@@ -1,4 +1,4 @@
-"""Logistic regression of k-mers, gapped k-mers and positions: those that cross-validation chooses."""
+"""Logistic regression of k-mers, gapped k-mers and positions; the features are chosen by cross-validation."""
 
 import numpy as np
 
@@ -17,5 +17,5 @@ CANDIDATES = (
 
 
 def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
-    """float64 [test rows, classes], probabilities; features and regularisation are chosen in cross-validation."""
+    """float64 [test rows, classes], probabilities; features and regularisation are chosen by cross-validation."""
     return fit_linear(table, CANDIDATES, settings.metric, seed)

@@ -1,4 +1,4 @@
-"""The linear baseline and the gated CNN together, weighted by what they say of rows that they did not see."""
+"""The linear baseline and the gated CNN combined, with weights fitted on held-out predictions."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ FOLDS = 3
 def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
     """Stacking (Wolpert 1992): logistic regression of the logarithms of out-of-fold probabilities.
 
-    What the parts choose (features, regularisation, strands) they choose once, on all training rows.
+    Features, regularisation and strands are chosen once, on all training rows.
 
     Returns:
         float64 [test rows, classes], probabilities.
