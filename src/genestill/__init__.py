@@ -1,3 +1,3 @@
-"""Distil large genomic foundation models into small ones, and measure how much of their performance is kept."""
+"""Distil large genomic foundation models into small ones, and measure what the small ones kept."""
 
 __version__ = "0.2.0"

@@ -23,10 +23,10 @@ from genestill.evaluation.calls import read_depths
 from genestill.evaluation.figures import COLOURS, MARKERS, new_figure, save_figure
 from genestill.evaluation.pages import Table, write_answer
 
-MODEL = "ledger"  # in the metric table
-_LARGE = 200_000  # base pairs of a genome that a group should be found of
-_MOST_OF_GENOME, _PURE = 0.5, 0.9  # share of its bases in the group, share of the group's bases
-_SHOWN = 40  # samples and groups on the page
+MODEL = "ledger"  # in the table of metrics
+_LARGE = 200_000  # minimum base pairs of a genome that should be found as a group
+_MOST_OF_GENOME, _PURE = 0.5, 0.9  # minimum shares: of the genome in the group, of the group from the genome
+_SHOWN = 40  # maximum number of samples and groups on the page
 _ABSENT = (
     "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
     "share of which nothing is known, left out of the others."
@@ -39,7 +39,7 @@ _NEW = (
 
 @dataclass(frozen=True)
 class Ledger:
-    """What ``student novelty`` wrote: the tables NOVEL_SHARES, CONTIG_GROUPS and GROUPED_CONTIGS."""
+    """The output of ``student novelty``: the tables NOVEL_SHARES, CONTIG_GROUPS and GROUPED_CONTIGS."""
 
     shares: pd.DataFrame
     groups: pd.DataFrame
@@ -47,13 +47,13 @@ class Ledger:
 
 
 def read_ledger(folder: str | Path) -> Ledger:
-    """Read the folder that ``student novelty`` wrote."""
+    """Read a folder written by ``student novelty``."""
     tables = (("shares", NOVEL_SHARES), ("groups", CONTIG_GROUPS), ("contigs", GROUPED_CONTIGS))
     return Ledger(*(read_table(Path(folder) / f"{name}.parquet", schema) for name, schema in tables))
 
 
 def novelty_sentence(shares: pd.DataFrame) -> str:
-    """What the reference lacks of all samples together, by bases, as one sentence; from the table NOVEL_SHARES."""
+    """A sentence with the shares of all samples that the reference lacks, by bases, from the table NOVEL_SHARES."""
     whole = shares[(shares["sample"] == "") & (shares["weight"] == "bases")].set_index("rank")
     if whole["share"].isna().all():
         return "What the reference lacks is not known: no contig has a hit."
@@ -77,9 +77,9 @@ def report_novelty(folder: str | Path, name: str, output: str | Path) -> str:
     """Write ``table.txt`` with its page, and the figure ``shares.svg`` with its data; return the text.
 
     Args:
-        folder: what ``student novelty`` wrote.
-        name: of the data set.
-        output: folder.
+        folder: folder written by ``student novelty``.
+        name: name of the data set.
+        output: the folder to write to.
     """
     ledger, output = read_ledger(folder), Path(output)
     _draw_shares(ledger.shares, output)
@@ -88,7 +88,7 @@ def report_novelty(folder: str | Path, name: str, output: str | Path) -> str:
 
 
 def ledger_tables(ledger: Ledger) -> list[str | Table]:
-    """The shares of each sample and the groups that are called new, as tables, and what their words mean."""
+    """The shares of each sample and the groups that are called novel, as tables, with explanations."""
     shares = ledger.shares[ledger.shares["weight"] == "bases"]
     samples = shares["sample"].unique()
     rows = []
@@ -166,16 +166,16 @@ def score_novelty(
     seed: int,
     output: str | Path,
 ) -> pd.DataFrame:
-    """Compare a ledger with the right answers: the table of `table_schemas.METRICS` at ``output``.
+    """Compare a ledger with the ground truth: the table of `table_schemas.METRICS` at ``output``.
 
-    Of every sample, rank and weight: ``novel_share`` (what the ledger says), ``novel_share_true``,
-    ``novel_share_error`` (absolute difference) and ``novel_share_covered`` (1 if the interval holds the true share).
-    Of every rank: ``novel_groups_found`` (share of the genomes of 200,000 bases or more whose taxon the reference lacks
-    of which one group that is called novel holds half of the bases and little else), ``novel_groups_false`` (share of
-    the groups called novel that are mostly of genomes whose taxon it holds) and ``novel_groups_f1``, the harmonic mean
-    of the first and 1 - the second.
+    For every sample, rank and weight: ``novel_share`` (of the ledger), ``novel_share_true``, ``novel_share_error``
+    (absolute difference) and ``novel_share_covered`` (1 if the interval contains the true share). For every rank:
+    ``novel_groups_found`` (share of the genomes with at least 200,000 bases and an absent taxon for which a group
+    called novel contains at least half of the bases and little else), ``novel_groups_false`` (share of the groups
+    called novel that are mostly of genomes with a present taxon) and ``novel_groups_f1``, the harmonic mean of the
+    first and 1 - the second.
 
-    Contigs whose status is not known, and those of no prokaryotic chromosome, are left out of the true shares.
+    Contigs with an unknown status, and those that are not of prokaryotic chromosomes, are left out of the true shares.
     """
     ledger = read_ledger(folder)
     lengths = read_table(index, INDEX, ["id", "length"])
