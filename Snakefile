@@ -1,4 +1,4 @@
-# The front door: `snakemake --cores N` from here runs the recipe of config/config.yaml.
+# The entry point: `snakemake --cores N` in this folder runs the recipe of config/config.yaml.
 include: "workflow/Snakefile"
 
 

@@ -1,4 +1,4 @@
-# What a run prints at its end: the table of its recipe, where to read on, and the command of the report.
+# The text at the end of a run: the table of its recipe, paths of results, and the command for the report.
 def answer():
     table, places = {
         "taxdistill": (
@@ -13,6 +13,6 @@ def answer():
         table, places = f"{RESULTS}/evaluation/table.txt", {}
     given = [f"--configfile {file}" for file in workflow.overwrite_configfiles]
     drawn_by = " ".join(["snakemake", *given, f"--report {RESULTS}/report.zip"])
-    # What the reference lacks, where this run asked.
+    # Shares of samples that the reference lacks, if this run estimated them.
     sentence = f"{EVALUATION}/novelty/table.txt" if not places or WITH_LEDGER else None
     return format_answer(table, places, drawn_by, sentence)

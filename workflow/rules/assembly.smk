@@ -1,4 +1,4 @@
-# An assembled community: reads drawn from genomes, plasmids and eukaryotes, their assembly, depths and right answers.
+# An assembled community: reads drawn from genomes, plasmids and eukaryotes, their assembly, depths and ground truth.
 
 MIXTURE = f"{RESULTS}/reference/mixture"
 READS = f"{RESULTS}/reference/reads"
@@ -6,7 +6,7 @@ ASSEMBLY_SAMPLES = [f"S{n}" for n in range(1, REFERENCE["community"]["samples"] 
 
 
 def assembly_genomes(wildcards):
-    """The genomes that are sequenced; refused where a program of the assembly is not there."""
+    """The genomes to sequence; raises an error if a program for the assembly is missing."""
     from genestill.reference.assembly import require_programs
 
     if not (WITH_CONDA or Path(COMMUNITY, "truth.tsv").exists()):

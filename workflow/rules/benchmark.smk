@@ -1,11 +1,11 @@
-# One target over several communities: each is a whole run of the workflow with a configuration of its own, laid over
-# the benchmark's.
+# One target over several communities: each is a whole run of the workflow, with its own configuration merged over that
+# of the benchmark.
 
 from genestill.evaluation.published_figures import published_communities
 
 COMMUNITIES = config["benchmark"]["communities"]
 COMMUNITY_RESULTS = {name: f"results/{config['recipe']}/{name}" for name in COMMUNITIES}
-# New contigs are cut from the same genomes, so only communities that are cut here can have them.
+# New contigs are cut from the same genomes, so they are only possible for communities that are made by the workflow.
 MADE = [
     name
     for name, differences in COMMUNITIES.items()
@@ -22,7 +22,7 @@ RUNS_OF_MODEL = {
     for model, seeds in config["evaluation"]["benchmark"].items()
     if model not in LEFT_OUT
 }
-# What a peer costs is its program: the rule that turns the program's output into calls takes a second or two.
+# The cost of a peer is that of its program; the rule that converts the output of the program takes a second or two.
 COST_OF_PEER = {
     LABELS_NAME: "labels/search_contigs",
     "kraken2": "evaluation/run_kraken2",
@@ -32,7 +32,7 @@ COST_OF_PEER = {
     "vamb-bins": "evaluation/run_vamb.seed{seed}",
     "metabuli": "evaluation/run_metabuli",
 } | {model: f"evaluation/run_new_{model}" for model in KRAKEN2_OF_SIZE}
-# Section and name in the report of each figure.
+# Figure -> its section and name in the report.
 BENCHMARK_FIGURES = {
     "species_f1": ("Accuracy", "F1 at species in each community"),
     "absent_and_known": (
@@ -59,16 +59,16 @@ for community, differences in COMMUNITIES.items():
     use rule * from community exclude peer_environment, fetch_cami2, fetch_database, unpack_cami2_contigs, unpack_cami2_reads, unpack_cami2_taxonomy, gather_cami2, measure_cami2_depth, merge_cami2_depths as prefix*
 
 
-# Models of the benchmark with what makes the labels that all start from -> number of seeds.
+# Models of the benchmark, and the steps that make the labels for all of them -> number of seeds.
 COSTLY_MODELS = RUNS_OF_MODEL | (
     {LABELS_NAME: 1} if RUNS_OF_MODEL and not IMPORTED_LABELS else {}
 )
 
 
 def costs(models, communities, apart=False):
-    """Options that name Snakemake's own measurement of every run of ``models`` (model -> number of seeds).
+    """Options with Snakemake's benchmark files of every run of ``models`` (model -> number of seeds).
 
-    With ``apart`` they name the community too.
+    With ``apart`` they contain the community too.
     """
     return " ".join(
         options(
@@ -85,7 +85,7 @@ def costs(models, communities, apart=False):
     )
 
 
-# Communities of which the authors of a method published figures.
+# Communities for which the authors of a method published results.
 PUBLISHED_FIGURES = ROOT / "resources" / "published" / "taxdistill.tsv"
 PUBLISHED_COMPARISON = (
     f"{RESULTS}/evaluation/published_comparison.tsv"
@@ -275,7 +275,7 @@ rule benchmark_new_contigs:
         " --output {output.metrics:q} --output-comparison {output.comparison:q} --output-table {output.table:q} 2> {log:q}"
 
 
-# Communities of right answers and predictions alone: their binning metrics, beside AMBER's and published ones.
+# Communities with only a truth and predictions: their binning metrics, with those of AMBER and published ones.
 BINNING_FOLDERS = {
     name: f"{folder}/evaluation/imported" for name, folder in COMMUNITY_RESULTS.items()
 }

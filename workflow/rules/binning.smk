@@ -1,9 +1,9 @@
-# Taxonomic binning as CAMI scores it: predictions of tools against a gold standard, AMBER on the same files, and what was
-# published of them.
+# Taxonomic binning as scored by CAMI: predictions of tools compared with a gold standard, AMBER on the same files, and
+# published results.
 
 BINNING = f"{EVALUATION}/binning.tsv"
 BINNED = STUDENT_PREDICTIONS | PEER_PREDICTIONS
-# AMBER reads the files as they are given, which only files of tools are.
+# AMBER reads the given files unchanged, which is only possible for files of tools.
 AMBER_ON_FILES = f"{EVALUATION}/amber/binnings"
 GIVEN_TABLES = {name: given["table"] for name, given in GIVEN_PREDICTIONS.items()}
 PARTS_OF_TRUTH = [TRUTH] if isinstance(TRUTH, str) else TRUTH
@@ -60,7 +60,7 @@ rule write_binning_amber_input:
         " --taxdump {input.taxdump:q} --output {output:q} 2> {log:q}"
 
 
-# Without the 1 % of the smallest bins, as the challenge leaves them out of its averages.
+# Without the smallest bins with 1 % of the bases, which the challenge leaves out of its averages.
 use rule run_amber as run_amber_on_binnings with:
     input:
         tables=f"{EVALUATION}/amber/files",
@@ -78,7 +78,7 @@ use rule run_amber as run_amber_on_binnings with:
         options="-p 1",
 
 
-# AMBER can be asked where every prediction is a file with taxids of a known dump.
+# AMBER is used if every prediction is a file with taxids of a known dump.
 AMBER_ASKED = (
     config["evaluation"]["amber"] and ONLY_SCORES and REFERENCE["taxdump"] is not None
 )

@@ -3,8 +3,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-# The place of this file, not of the main Snakefile: the workflow is started from the root, and may be a module of
-# another one. In the repository the package lies beside the workflow; else it is installed, with the workflow inside.
+# The folder of this file, not of the main Snakefile: the workflow is started from the root, and may be a module of
+# another workflow. In the repository the package is beside the workflow; otherwise it is installed, with the workflow.
 PLACE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 if (PLACE.parents[1] / "src").is_dir():
     sys.path.insert(0, str(PLACE.parents[1] / "src"))
@@ -51,8 +51,7 @@ from genestill.student.corrector.settings import EVIDENCE
 # schemas and tables are those of the installed package.
 ROOT = PLACE.parents[1] if PLACE.is_dir() else workflow_root()
 
-# The demo, where nothing says what to run; never under a configuration that is given. A folder may hold a configuration
-# of its own, as those that snakedeploy makes do.
+# The demo, if no configuration is given. A folder may have a configuration, as in those made by snakedeploy.
 DEMO = Path("config", "config.yaml")
 if not workflow.overwrite_configfiles:
 
@@ -60,7 +59,7 @@ if not workflow.overwrite_configfiles:
 
 
 def checked(function, *arguments):
-    """What ``function`` returns; what it refuses ends the run with that sentence alone."""
+    """The result of ``function``; an `InputError` stops the run with its message only."""
     try:
         return function(*arguments)
     except InputError as error:
@@ -69,13 +68,13 @@ def checked(function, *arguments):
 
 RECIPES = ROOT / "config" / "recipes"
 SCHEMAS = ROOT / "workflow" / "schemas"
-# What the user wrote; the communities of a benchmark are completed from it again.
+# The configuration of the user, from which those of the communities of a benchmark are completed as well.
 GIVEN = config
 config = checked(accept, GIVEN, ROOT)
 
-# Snakemake clears PYTHONPATH in conda environments; the package travels with the workflow instead of being installed.
+# Snakemake clears PYTHONPATH in conda environments, so the path of the package is set in each job.
 SOURCE = source_folder()
-# Without conda, the programs that rules call are those beside the Python that runs Snakemake, on the PATH or not.
+# Without conda, rules call the programs beside the Python that runs Snakemake, whether or not they are on the PATH.
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 PROGRAMS = (
     ""
@@ -86,35 +85,35 @@ shell.prefix(
     f"set -euo pipefail; {PROGRAMS}export PYTHONPATH={shlex.quote(str(SOURCE))}; "
 )
 
-# Without a limit Snakemake would start all GPU jobs at once on one card; --resources gpu=N overrides it. Where there is
-# no card they run on the CPU, a core each. A report and a lint have no cores.
+# Without a limit, Snakemake would start all GPU jobs at once on one GPU; --resources gpu=N overrides it. Without a GPU,
+# they run on the CPU, with one core each. A report and a lint have no cores.
 try:
     CORES = workflow.cores
 except WorkflowError:
     CORES = None
 workflow.global_resources.setdefault("gpu", count_gpus() or CORES or 1)
-# Stands beside every gpu; None is no resource, and the cluster gives any GPU.
+# Used with every gpu resource; with None the resource is not set, and a cluster gives any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
-# Beside a card, threads prepare the batches of a training ahead of it.
+# With a GPU, threads prepare the batches of a training ahead.
 TRAINING_THREADS = 5 if count_gpus() else 1
 
 RESULTS = results_folder(config)
 
-# Files that several stages read, where the configuration decides which they are.
+# Files that several stages read and that depend on the configuration.
 CONTIGS = (
     config["dataset"]["contigs"] or f"{RESULTS}/reference/community/contigs.fna.gz"
 )
 UPDATE_FROM = config["labels"]["update_from"]
 SEARCH_STEP = "update_labels" if UPDATE_FROM else "search_contigs"
 HITS = [] if config["dataset"]["labels"] else f"{RESULTS}/labels/hits.parquet"
-# What the reference lacks is told from hits; labels that are given come without.
+# Novelty is estimated from hits, which are missing for imported labels.
 WITH_LEDGER = bool(HITS) and config["student"]["objective"] == "posterior"
 TEACHER = f"{RESULTS}/teacher/{config['teacher']['name']}"
 RANDOM_TEACHER = f"{TEACHER}/random"
 
 
 def teacher_shards(sequences, representation="sequence", teacher=None):
-    """What a teacher, that of the run unless another is named, says of a set of sequences, one file per shard."""
+    """The outputs of a teacher (by default that of the run) for a set of sequences, one file per shard."""
     return [
         f"{teacher or TEACHER}/{sequences}/{representation}/{shard}.parquet"
         for shard in range(config["teacher"]["shards"])
@@ -122,25 +121,25 @@ def teacher_shards(sequences, representation="sequence", teacher=None):
 
 
 def device(wildcards, resources):
-    """The option --device of rules that ask for a GPU; under ``--resources gpu=0`` they take the CPU."""
+    """The option --device of rules that request a GPU; with ``--resources gpu=0`` they use the CPU."""
     return "auto" if resources.gpu else "cpu"
 
 
 def device_of_training(wildcards, resources):
-    """`device`, and whether the model is compiled, which is for a GPU."""
+    """`device`, and whether to compile the model, which is only useful on a GPU."""
     return device(wildcards, resources) + (
         " --compile" if resources.gpu and config["teacher"]["compile"] else ""
     )
 
 
-# Snakemake does not compare a parameter that asks for resources, as these two do, with that of the run before.
+# Snakemake does not detect changes of parameters that depend on resources, like these two.
 def check_settings(wildcards, resources):
-    """Options of the check of a teacher. One that has passed stays passed: `preflight` looks at its loss before a run."""
+    """Options of the check of a teacher. A passed check is not repeated: `preflight` checks its loss before a run."""
     return options(**config["teacher"]["check"])
 
 
 def embedding_work(wildcards, resources):
-    """Options that change how the teacher works and not what it says."""
+    """Options that change how the teacher is run and not its outputs."""
     return options(
         batch_tokens=config["teacher"]["batch_tokens"],
         processes=config["teacher"]["processes"],
@@ -148,9 +147,9 @@ def embedding_work(wildcards, resources):
 
 
 def options(**values):
-    """Command-line options of the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``.
+    """Command-line options for the values that are set: ``abundance="a.tsv"`` gives ``--abundance a.tsv``.
 
-    True gives ``--name``, False ``--no-name``; None, nothing and an empty list give no option.
+    True gives ``--name``, False ``--no-name``; None and empty values give no option.
     """
     words = []
     for name, value in values.items():
@@ -166,7 +165,7 @@ def options(**values):
 
 
 def end_of(recipe, *files):
-    """Input of the target of a recipe; under the configuration of another recipe the target is refused."""
+    """Input of the target of a recipe; with the configuration of another recipe, an error is raised."""
 
     def files_of_recipe(wildcards):
         checked(require_recipe, recipe, config)
@@ -176,13 +175,13 @@ def end_of(recipe, *files):
 
 
 def stored_embeddings(wildcards):
-    """Files of another program that hold a representation of a set of sequences."""
+    """Files of another program with a representation of a set of sequences."""
     place = STORED[wildcards.set]
     return checked(find_stored, wildcards.set, place, wildcards.representation)
 
 
 def community_configuration(name, differences):
-    """The configuration of one community of a benchmark: what the user wrote with that community's differences.
+    """The configuration of one community of a benchmark: that of the user, with the differences of the community.
 
     Virtual references and thresholds of peers are chosen for all communities together.
     """
@@ -198,7 +197,7 @@ def community_configuration(name, differences):
 
 
 def virtual_communities():
-    """Community -> its results and the table of its reference; simulated ones only where no other has genomes."""
+    """Community -> its results and the table of its reference; simulated ones only if no other has genomes."""
     if not config["benchmark"]["communities"]:
         return {config["dataset"]["name"]: (RESULTS, GENOMES)} if GENOMES else {}
     found = {}
@@ -219,7 +218,7 @@ def virtual_communities():
 
 
 def compared_models():
-    """Options of every command of the evaluation: what is compared, in the order of the tables."""
+    """Options of every command of the evaluation: the compared models, in the order of the tables."""
     return options(
         labels=EVALUATED_LABELS,
         labels_name=LABELS_NAME,
@@ -233,7 +232,7 @@ def compared_models():
 
 
 def peer_evidence(wildcards):
-    """The files that a peer needs beside the labels, by the option that takes them."""
+    """The files that a peer needs in addition to the labels, by option."""
     return {
         option: file.format(seed=wildcards.seed)
         for need in CONTIG_PEERS[peer_at(wildcards.model)[0]].needs
@@ -242,7 +241,7 @@ def peer_evidence(wildcards):
 
 
 def kind_of_model(model):
-    """What a model of the benchmark is in the tables, whatever settings or threshold its name says."""
+    """The kind of a model of the benchmark in tables, independent of settings or thresholds in its name."""
     return KIND_OF_MODEL.get(peer_at(published_variant(model)[0])[0], "control")
 
 
@@ -255,7 +254,7 @@ def predictions_of_runs(runs, folder=RESULTS):
 
 
 def compared(runs, folder=RESULTS):
-    """Options that name the predictions of runs (model, seed) by what the model is in the tables."""
+    """Options with the predictions of runs (model, seed), by the kind of the model."""
     files = predictions_of_runs(runs, folder)
     return " ".join(
         options(**{kind_of_model(model): f"{model}@{seed}={file}"})
@@ -264,7 +263,7 @@ def compared(runs, folder=RESULTS):
 
 
 def evidence_tables(wildcards):
-    """Source of evidence -> its table, of the sources that the configuration names and that there are."""
+    """Source of evidence -> its table, for the configured sources that are available."""
     return {
         name: f"{RESULTS}/{EVIDENCE[name].table}"
         for name in config["student"]["evidence"]
@@ -273,45 +272,45 @@ def evidence_tables(wildcards):
 
 
 def evidence_options(wildcards, input):
-    """The options that take the tables of `evidence_tables`."""
+    """The options with the tables of `evidence_tables`."""
     return options(**{name: input[name] for name in EVIDENCE if name in input.keys()})
 
 
 def genomes_of_fragments(wildcards, input):
-    """The options that name the genomes of which fragments are cut, where any are."""
+    """The options with the genomes from which fragments are cut, if any."""
     folder = GENOMES_FOLDER if input.genomes else None
     return options(genomes=input.genomes, genomes_folder=folder)
 
 
 def fragments_of(model):
-    """Fragments of each genome that a corrector of the benchmark learns from."""
+    """Number of fragments per genome for the training of a corrector of the benchmark."""
     return FRAGMENTS.get(model, STUDENT["fragments"])
 
 
 def unless_ablated(wildcards, what, files):
-    """``files``, or nothing where the model of the benchmark does without ``what``."""
+    """``files``, or nothing if the model of the benchmark is an ablation of ``what``."""
     return [] if what in ABLATIONS[wildcards.model] else files
 
 
 def evidence_unless_ablated(wildcards):
-    """Those of `evidence_tables` that the model of the benchmark does not do without."""
+    """The `evidence_tables` that are not removed in the model of the benchmark."""
     ablated = ABLATIONS[wildcards.model]
     tables = evidence_tables(wildcards)
     return {name: table for name, table in tables.items() if name not in ablated}
 
 
 def taxonomy_source(wildcards):
-    """Where the taxonomy comes from: a ready database, genomes, a taxonomy dump, or the labels themselves."""
+    """The source of the taxonomy: an existing database, genomes, a taxonomy dump, or the labels."""
     if REFERENCE["database"]:
         return {"database": f"{RESULTS}/reference/database"}
     if REFERENCE["taxdump"] and (IMPORTED_LABELS or ONLY_SCORES):
-        # Labels and predictions may name taxa that the genomes do not have: the whole dump.
+        # Labels and predictions may contain taxa without genomes: the whole dump is used.
         return {}
     return {"genomes": GENOMES} if GENOMES else {"labels": IMPORTED_LABELS}
 
 
 def database_source(wildcards):
-    """What the database is made from: nothing of ours if it is a ready one that the user has."""
+    """The source of the database: empty for an existing database of the user."""
     if is_downloaded(REFERENCE["database"]):
         return {"ready": str(Path(REFERENCE["database"]).parent)}
     if REFERENCE["database"]:
@@ -323,29 +322,29 @@ def database_source(wildcards):
 
 
 def peer_environment(name):
-    """Input of what calls a peer: its virtual environment, or nothing where conda gives the peer."""
+    """Input of rules that call a peer: its virtual environment, or nothing if the peer comes from conda."""
     if WITH_CONDA:
         return []
     return f".snakemake/peers/{name}.made"
 
 
 def peer_program(name, program):
-    """The program of a peer, to be called in a rule's shell command."""
+    """The program of a peer, for the shell command of a rule."""
     return (
         f".snakemake/peers/{name}/bin/{program}" if peer_environment(name) else program
     )
 
 
 def is_downloaded(path):
-    """Whether a rule of ours downloads the file; other files are the user's."""
+    """Whether a file is downloaded by a rule of this workflow and not given by the user."""
     return isinstance(path, str) and path.startswith("resources/downloads/")
 
 
 def claim_folders():
-    """Refuse a second run that writes into the same folders; Snakemake's own lock is off, for it outlives a killed run.
+    """Refuse a second run that writes into the same folders. Snakemake's lock is off because it outlives killed runs.
 
-    Claimed are the folders of all files that the jobs of this run write: results, those of the communities of a
-    benchmark too, downloads, environments of peers, logs and measurements.
+    The lock includes the folders of all files that the jobs of this run write: results, also of the communities of a
+    benchmark, downloads, environments of peers, logs and benchmark files.
     """
     written = [
         file
@@ -358,7 +357,7 @@ def claim_folders():
 
 
 def write_configuration():
-    """Write what the run reads, defaults included, beside its results."""
+    """Write the configuration of the run, including defaults, to its results."""
     effective = effective_configuration(config, RECIPES, SCHEMAS)
     write_text(
         f"{RESULTS}/configuration.yaml",
@@ -367,7 +366,7 @@ def write_configuration():
 
 
 def unpublished_metrics(wildcards):
-    """The metrics of the run, or nothing where its figures stand for these settings and this version."""
+    """The metrics of the run, or nothing if they are already published for these settings and this version."""
     from genestill.evaluation.results import identity_of, standing
 
     effective = effective_configuration(config, RECIPES, SCHEMAS)

@@ -1,4 +1,4 @@
-# What the rules of the recipes had and seqlens read from the configuration.
+# Values from the configuration for the rules of the recipes had and seqlens.
 import re
 
 from genestill.evaluation.settings import SEQUENCE_BASELINES
@@ -13,11 +13,11 @@ DNA_NUMBER_OF_TRAININGS = DNA["trainings"] or 1
 
 
 def dna_folder(student, number):
-    """The name of the folder of a training of a student."""
+    """The name of the folder of one training of a student."""
     return student if DNA_NUMBER_OF_TRAININGS == 1 else f"{student}.{number + 1}"
 
 
-# Every training of a student by the name of its folder: the student, and which training of it, from 0.
+# Folder -> student and number of the training, from 0.
 DNA_TRAININGS = {
     dna_folder(name, number): (name, number)
     for name in DNA_STUDENTS
@@ -27,12 +27,12 @@ DNA_QUESTIONS = dna_questions(DNA)
 DNA_ORIGIN_TASKS = DNA["origin_tasks"]
 DNA_CORPORA = DNA["corpora"]
 DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
-# A k-mer teacher that is pretrained here reads a window at once.
+# A k-mer teacher that is pretrained here has the context of one window.
 DNA_TEACHER_CONTEXT = (
     DNA["windows"]["length"] // config["teacher"]["pretraining"]["k"] + 12
 )
 DNA_TOKENIZERS = f"{RESULTS}/student/tokenizers"
-# The tables of the tasks: those that are given, and those that are made.
+# The tables of the tasks: given ones, and those that the workflow makes.
 DNA_GIVEN_TASKS = DNA["tasks"]
 DNA_MADE_TASKS = {
     task: f"{RESULTS}/reference/{task}.tsv.gz" for task in DNA_ORIGIN_TASKS
@@ -40,7 +40,7 @@ DNA_MADE_TASKS = {
 if not (DNA_GIVEN_TASKS or DNA_MADE_TASKS):
     DNA_MADE_TASKS = {CLADE_TASK: f"{RESULTS}/reference/phylum.tsv.gz"}
 DNA_WHOLE_TASKS = {**DNA_GIVEN_TASKS, **DNA_MADE_TASKS}
-# What is read of them: all rows, or those that are drawn.
+# Rows of a task that are used: all rows, or drawn ones.
 DNA_MOST_ROWS = {
     "maximum_training_rows": DNA["maximum_training_rows"],
     "maximum_test_rows": DNA["maximum_test_rows"],
@@ -50,7 +50,7 @@ DNA_TASKS = (
     if any(DNA_MOST_ROWS.values())
     else DNA_WHOLE_TASKS
 )
-# Genomes that a task tests on, and that no window may come from: those of the task that is made by default.
+# Test genomes of the default task, from which no windows for training are cut.
 DNA_HELD_OUT = "phylum" if CLADE_TASK in DNA_MADE_TASKS else None
 DNA_ADMISSION_TASKS = DNA["admission_tasks"] or dna_way(DNA, "probe").tasks
 DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | {
@@ -60,15 +60,15 @@ DNA_SETS = {"windows": (DNA_WINDOWS, f"{RESULTS}/reference/windows.parquet")} | 
     )
     for task in DNA_TASKS
 }
-# Every model by the name of its files: how the tables call it.
+# All models: name in files -> name in tables.
 DNA_MODELS = dna_models(DNA)
-# Whose frozen features are probed and drawn.
+# Models whose frozen features are probed and drawn.
 DNA_ENCODERS = [*DNA_STUDENTS, *(["teacher"] if DNA_DISTILLED else [])]
-# By task: the metric by which everything is chosen, the passes of fine-tuning that its benchmark publishes, and where
-# that is asked for its folds and the number of its runs.
+# By task: the metric for all choices, the published number of fine-tuning epochs of its benchmark and, if requested,
+# its folds and number of runs.
 DNA_METRICS, DNA_PUBLISHED_EPOCHS, DNA_PUBLISHED_FOLDS, DNA_RUNS = {}, {}, {}, {}
 if DNA["tasks"]:
-    # Imported here: it brings pandas, which no other recipe's start waits for.
+    # Imported here because it loads pandas, which other recipes do not need at the start.
     from genestill.evaluation.sequence_tasks.tables import published_protocols
 
     for task, protocol in published_protocols(
@@ -80,14 +80,14 @@ if DNA["tasks"]:
             DNA_PUBLISHED_FOLDS[task] = protocol.folds
             DNA_RUNS[task] = max(protocol.folds, protocol.seeds)
 DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
-# Predictions that the user gives, by model and task.
+# Predictions given by the user, by model and task.
 DNA_PEERS = config["evaluation"]["predictions"]
 DNA_TSNE_TASK = sorted(dna_way(DNA, "probe").tasks)[0]
 DNA_CELLS = dna_cells(DNA, DNA_RUNS)
 
 
 def dna_place(task, seed):
-    """Which of the seeds of a task a seed is, from 0."""
+    """The position of a seed among the seeds of a task, from 0."""
     return int(seed) - 1 if DNA_RUNS.get(task) else DNA["seeds"].index(int(seed))
 
 
@@ -98,7 +98,7 @@ def dna_training(student, task, seed):
 
 
 def dna_model(wildcards):
-    """The model that is fine-tuned: a training of a student, or the teacher once it has passed its check."""
+    """The model to fine-tune: a training of a student, or the teacher after its check."""
     if wildcards.student == "teacher":
         return [TEACHER_MODEL, TEACHER_PASSED]
     task = f"{wildcards.benchmark_name}/{wildcards.task}"
@@ -106,13 +106,13 @@ def dna_model(wildcards):
 
 
 def dna_pooling(student):
-    """How the states of a student are pooled, or those of the teacher."""
+    """The pooling of a student or of the teacher."""
     own = DNA_STUDENTS[student].get("pooling") if student in DNA_STUDENTS else None
     return own or DNA["pooling"]
 
 
 def dna_folders(students):
-    """Regular expression of the names of the folders of all trainings of students."""
+    """Regular expression for the folder names of all trainings of students."""
     names = [
         name for name, (student, _) in DNA_TRAININGS.items() if student in students
     ]
@@ -120,14 +120,14 @@ def dna_folders(students):
 
 
 def dna_features(encoder, task, seed):
-    """The frozen features of a task's rows under the teacher or the training of a student that belongs to a seed."""
+    """The frozen features of a task's rows, of the teacher or of the training of a student for a seed."""
     if encoder == "teacher":
         return teacher_shards(f"tasks/{task}")
     return [f"{dna_training(encoder, task, seed)}/embeddings/{task}.parquet"]
 
 
 def dna_token_features(wildcards):
-    """The token features of the windows that a student is aligned with: of its teacher, or of one with random weights."""
+    """The token features for a student: those of its teacher, or of one with random weights."""
     student, _ = DNA_TRAININGS[wildcards.student]
     random = DNA_STUDENTS[student].get("teacher") == "random"
     return (
@@ -138,7 +138,7 @@ def dna_token_features(wildcards):
 
 
 def dna_kind(name):
-    """What a student, or the teacher, is in the tables; where some are distilled, those that are not are controls."""
+    """The kind of a student or the teacher in tables; if some students are distilled, the others are controls."""
     if name not in DNA_STUDENTS:
         return "teacher"
     untrained = DNA_STUDENTS[name].get("steps") == 0
@@ -147,7 +147,7 @@ def dna_kind(name):
     return "control" if control else "student"
 
 
-# Settings of students that their training is not told.
+# Settings of students that are not options of their training.
 DNA_NOT_OF_TRAINING = {
     "method",
     "evaluation_methods",
@@ -161,7 +161,7 @@ DNA_NOT_OF_TRAINING = {
 
 
 def dna_student(name):
-    """Command-line options of a student: all its settings but those of the rules and of its evaluation."""
+    """Command-line options of a student: all its settings except those of the rules and of its evaluation."""
     student, number = DNA_TRAININGS[name]
     settings = {"seed": config["seed"]} | {
         key: value
@@ -177,7 +177,7 @@ def dna_student(name):
 
 
 def dna_start(name):
-    """What a training of a student goes on from; of another student the training of the same number."""
+    """The initial model of a training; for another student, its training with the same number."""
     student, number = DNA_TRAININGS[name]
     initial = str(DNA_STUDENTS[student].get("initial") or "")
     for other in DNA_STUDENTS:
@@ -187,16 +187,16 @@ def dna_start(name):
 
 
 def dna_initial(wildcards):
-    """The folder that a student goes on from; a published name is no file."""
+    """The folder of the initial student; published names are not files."""
     initial = dna_start(wildcards.student)
     made = str(initial).startswith(f"{RESULTS}/")
     return initial if initial and (made or Path(initial).exists()) else []
 
 
 def dna_fine_tuning(wildcards):
-    """Options of a fine-tuning: learning rates and passes of its way, folds, and what all have.
+    """Options of a fine-tuning: learning rates and epochs of its method, folds, and common options.
 
-    Passes of None are left to the command, which makes 20.
+    With epochs of None, the default of the command is used (20).
     """
     task = f"{wildcards.benchmark_name}/{wildcards.task}"
     way, student = dna_way(DNA, wildcards.method), wildcards.student
@@ -216,13 +216,13 @@ def dna_fine_tuning(wildcards):
 
 
 def dna_metric(wildcards):
-    """Option of the metric of a task; the command takes Matthews correlation where no benchmark names another."""
+    """The option for the metric of a task; the default of the command is MCC."""
     task = f"{wildcards.benchmark_name}/{wildcards.task}"
     return options(metric=DNA_METRICS.get(task))
 
 
 def dna_rows(wildcards):
-    """Option of the training rows that a model is fitted on."""
+    """The option for the number of training rows of a model."""
     return options(rows=None if wildcards.rows == "all" else int(wildcards.rows))
 
 
@@ -233,12 +233,12 @@ def dna_fold(task, seed):
 
 
 def dna_tokens(student):
-    """What a student reads, as the folder of its tokenizer is called: bpe-4096, 6-mers."""
+    """The input of a student, as in the name of its tokenizer's folder: bpe-4096, 6-mers."""
     return DNA_STUDENTS[student].get("tokens") or f"bpe-{DNA['vocabulary']}"
 
 
 def dna_tokenizer(wildcards):
-    """The tokenizer of a student that starts from scratch and reads more than single bases."""
+    """The tokenizer of a new student that does not read single bases."""
     name, _ = DNA_TRAININGS[wildcards.student]
     student = DNA_STUDENTS[name]
     fresh = not student.get("initial")
@@ -250,19 +250,19 @@ def dna_tokenizer(wildcards):
 
 
 def dna_corpus(wildcards):
-    """The windows that a student is pretrained on."""
+    """The windows for the pretraining of a student."""
     name, _ = DNA_TRAININGS[wildcards.student]
     corpus = DNA_STUDENTS[name].get("corpus")
     return f"{RESULTS}/reference/windows/{corpus}.fna.gz" if corpus else DNA_WINDOWS
 
 
 def dna_window_settings(corpus):
-    """Options of the windows of a corpus, of None those of all that name no corpus."""
+    """Options of the windows of a corpus; None: the windows of all students without a corpus."""
     given = {**DNA["windows"], **(DNA_CORPORA[corpus] if corpus else {})}
     settings = {key: value for key, value in given.items() if key != "genomes"}
     return options(**settings, without_tests_of=DNA_HELD_OUT)
 
 
 def dna_genomes(given):
-    """Tables of genomes: those that are given, else that of the run."""
+    """Tables of genomes: the given ones, else that of the run."""
     return given or [COMMUNITY_GENOMES]

@@ -158,7 +158,7 @@ rule write_sequence_task_rows:
     wildcard_constraints:
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
-    priority: 1  # it refuses a bad table, before hours of training
+    priority: 1  # an invalid table should be found before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -288,7 +288,7 @@ rule fit_sequence_baseline:
         task="[A-Za-z0-9_-]+",
         model_seed=r"\d+",
         rows=r"all|\d+",
-    priority: 1  # it refuses a bad table, before hours of training
+    priority: 1  # an invalid table should be found before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -320,7 +320,7 @@ rule import_sequence_predictions:
         peer="[^/]+",
         benchmark_name="[A-Za-z0-9_-]+",
         task="[A-Za-z0-9_-]+",
-    priority: 1  # it refuses a bad table, before hours of training
+    priority: 1  # an invalid table should be found before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1

@@ -1,25 +1,25 @@
-# Published data: fetched with checksums, unpacked, turned into contigs with right answers. Cluster nodes often have
-# no way out, so all of it runs where Snakemake runs.
+# Published data: downloaded with checksums, extracted, and converted to contigs with ground truth. Nodes of a cluster
+# often have no internet access, so these are local rules.
 
 import re
 
 from genestill.reference.sources import read_sources
 
 CAMI2 = "resources/downloads/cami2"
-# <dataset>/taxonomy, <dataset>/contigs-<sample> -> where it was published, how large, which checksum.
+# <dataset>/taxonomy, <dataset>/contigs-<sample> -> address, size and checksum.
 CAMI2_FILES = {
     f"{source.dataset.lower()}/{source.role}"
     + (f"-{source.sample}" if source.sample else ""): source
     for source in read_sources(ROOT / "resources" / "cami2.tsv")
     if source.role in ("contigs", "reads", "taxonomy")
 }
-# The metadata of GTDB, of which the names of its database follow.
+# The metadata of GTDB, for converting taxids to the names of its database.
 GTDB_FILES = {
     f"gtdb/{source.sample}": source
     for source in read_sources(ROOT / "resources" / "gtdb.tsv")
 }
 CAMI2_FILES |= GTDB_FILES
-# <dataset> -> sample -> the archive of its reads: that of its contigs where both are published together.
+# <dataset> -> sample -> the archive of its reads: that of its contigs if both are published together.
 CAMI2_READS = {
     dataset: {
         source.sample: f"{CAMI2}/{dataset}/{role}-{source.sample}.archive"
@@ -33,7 +33,7 @@ CAMI2_READS = {
 }
 
 
-# A ready database that several runs share: resources/downloads/databases/<name>/proteins, <name> as MMseqs2 spells it.
+# An existing database for several runs: resources/downloads/databases/<name>/proteins, with <name> as in MMseqs2.
 DATABASES = "resources/downloads/databases"
 OF_GTDB = config["reference"]["database"] in ("GTDB", f"{DATABASES}/GTDB/proteins")
 
@@ -49,14 +49,14 @@ localrules:
     merge_cami2_depths,
 
 
-# The command compares checksum and size with the published ones, where there are any.
+# The command compares checksum and size with the published ones, if there are any.
 rule fetch_cami2:
     output:
         archive=ensure(f"{CAMI2}/{{file}}.archive", non_empty=True),
     log:
         "logs/downloads/cami2/{file}.log",
     wildcard_constraints:
-        file="|".join(map(re.escape, CAMI2_FILES)) or "none",  # which is no file's name
+        file="|".join(map(re.escape, CAMI2_FILES)) or "none",  # matches no file
     retries: 2
     conda:
         "../../envs/genestill.yaml"
@@ -207,7 +207,7 @@ rule gather_cami2:
             f"{CAMI2}/{wildcards.dataset}/samples/{sample}"
             for sample in CAMI2_READS[wildcards.dataset]
         ],
-        # Right answers are named as the reference names its taxa, where the configuration gives that taxonomy.
+        # The truth has the names of the reference's taxonomy, if the configuration gives this taxonomy.
         taxonomy=config["reference"]["taxdump"] or f"{CAMI2}/{{dataset}}/taxonomy",
         gtdb=([f"{CAMI2}/{file}.archive" for file in GTDB_FILES] if OF_GTDB else []),
     output:

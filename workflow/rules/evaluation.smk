@@ -1,6 +1,6 @@
 STUDENT_NAME = config["student"]["name"]
 LABELS_NAME = config["evaluation"]["labels_name"]
-# Every student has an evaluation of its own; a second one leaves the first one's as it is.
+# Every student has a separate evaluation; that of another student is not changed.
 EVALUATION = f"{RESULTS}/evaluation/{'imported' if ONLY_SCORES else STUDENT_NAME}"
 EVALUATED_TRUTH = f"{RESULTS}/reference/truth.parquet" if TRUTH else []
 EVALUATED_LABELS = [] if ONLY_SCORES else f"{RESULTS}/labels/labels.parquet"
@@ -10,7 +10,7 @@ STUDENT_PREDICTIONS = (
     if ONLY_SCORES
     else {STUDENT_NAME: f"{RESULTS}/student/{STUDENT_NAME}/predictions.parquet"}
 )
-# Predictions of taxonomy that the user gives, as a table, or as a table with its format.
+# Predictions of taxonomy given by the user, as a table, or as a table with its format.
 GIVEN_PREDICTIONS = {
     name: {"format": "auto", **({"table": given} if isinstance(given, str) else given)}
     for name, given in config["evaluation"]["predictions"].items()
@@ -28,8 +28,8 @@ COMPARED_NAMES = [
 ]
 
 
-# Section and name in the report of each figure; right answers alone have neither labels nor samples, and without a
-# truth the last six do not exist.
+# Figure -> its section and name in the report. A run with only a truth has neither labels nor samples; without a truth,
+# the last six figures do not exist.
 TAXONOMY_FIGURES = (
     {
         "label_changes": ("Label changes", "Labels before and after"),
@@ -68,7 +68,7 @@ rule import_predictions:
         f"{RESULTS}/benchmarks/evaluation/import_predictions_{{peer}}.tsv"
     wildcard_constraints:
         peer="[^/]+",
-    priority: 1  # it refuses a bad table, before hours of training
+    priority: 1  # an invalid table should be found before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -235,7 +235,7 @@ rule report_novelty:
         " --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
-# How the run went: the published recipe keeps neither a record of its training nor a hidden layer.
+# Figures of the run: the published recipe has neither a record of its training nor a hidden layer.
 RUN_FIGURES = {"cost": ("How the run went", "Time and memory of every step")} | (
     {
         "training": ("How the run went", "Loss by epoch"),
@@ -245,7 +245,7 @@ RUN_FIGURES = {"cost": ("How the run went", "Time and memory of every step")} | 
     else {}
 )
 
-# Snakemake's measurements of the steps that lead to the student; they are no outputs, so no inputs either.
+# Snakemake's benchmark files of the steps up to the student; they are not outputs, so they cannot be inputs.
 COST_STEPS = [
     rules.index_contigs,
     rules.make_taxonomy,
@@ -357,7 +357,7 @@ rule draw_run_figures:
         " --predictions {input.predictions:q} {params.files} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
-# The first page of the report. A truth without contigs has no student and no unknown contigs.
+# The first page of the report. A run with only a truth has no student and no outcomes of contigs.
 rule summarise_taxonomy:
     input:
         scored=f"{EVALUATION}/metrics.parquet",
@@ -482,7 +482,7 @@ rule run_amber:
         names=",".join(COMPARED_NAMES),
         binnings=[f"{EVALUATION}/amber/input/{name}.binning" for name in COMPARED_NAMES],
         options="",
-    # AMBER leaves a cache in its taxonomy folder, so it gets a copy.
+    # AMBER writes a cache into its taxonomy folder, so it gets a copy.
     shell:
         "mkdir -p {output:q} && cp -r {input.tables:q}/taxdump {output:q}/taxdump &&"
         " {params.program:q} -g {input.tables:q}/gold.binning -l {params.names:q} --ncbi_dir {output:q}/taxdump"

@@ -1,4 +1,4 @@
-# Everything that comes from outside, and nothing else: snakemake fetch --configfile …; the rest needs no network.
+# All downloads, and nothing else: snakemake fetch --configfile …; the other rules need no network.
 
 
 localrules:
@@ -16,10 +16,10 @@ FETCHED = [
 ]
 if TEACHER_CONFIG["model"] and not TEACHER_IS_FOLDER:
     FETCHED.append(f"{TEACHER}/model")
-# A database that is no file here is one of those that MMseqs2 downloads.
+# A database that is not an existing file is downloaded by MMseqs2.
 if REFERENCE["database"] and not Path(f"{REFERENCE['database']}.dbtype").is_file():
     FETCHED.append(f"{RESULTS}/reference/database")
-# A benchmark is nothing of its own: it fetches what each of its communities does.
+# A benchmark has no downloads except those of its communities.
 if config["benchmark"]["communities"]:
     FETCHED = [
         getattr(rules, f"{community}_fetch").input

@@ -121,7 +121,7 @@ rule build_label_tree:
         runtime=30,
     params:
         hits=lambda wildcards, input: options(hits=input.hits),
-        # The published recipe knows only what has a name; ours also knows that a name may be missing.
+        # The published recipe has only known taxa; ours also has leaves for unknown ones.
         other_children=(
             "--other-children" if config["student"]["objective"] == "posterior" else ""
         ),

@@ -1,4 +1,4 @@
-# What the rules of the recipe mrna read from the configuration.
+# Values from the configuration for the rules of the recipe mrna.
 MRNA = config["mrna"]
 TRANSCRIPTOME = f"{RESULTS}/reference/transcriptome"
 MRNA_CORPUS = f"{RESULTS}/reference/corpus"
@@ -36,20 +36,20 @@ MRNA_TASK_FILES = [f"{RESULTS}/reference/tasks/{task}.parquet" for task in MRNA_
 MRNA_GROUPS = f"{RESULTS}/reference/groups.parquet"
 MRNA_PAIRS = f"{MRNA_CORPUS}/pairs.parquet"
 MRNA_READS = config["teacher"]["reads"]
-# What the teacher reads of a set of transcripts lies beside transcripts.parquet, or in coding/.
+# The input of the teacher for a set of transcripts is beside transcripts.parquet, or in coding/.
 MRNA_SETS = {
     Path(folder).name: (f"{part}/sequences.fna.gz", f"{part}/index.parquet")
     for folder in (MRNA_CORPUS, MRNA_BENCHMARK)
     for part in [f"{folder}/coding" if MRNA_READS == "cds" else folder]
 }
 MRNA_STUDENTS = mrna_students(MRNA)
-# Folder of every training: its student and seed.
+# Folder of every training -> its student and seed.
 MRNA_RUNS = {
     f"{name}.seed{seed}": (name, seed)
     for name in MRNA_STUDENTS
     for seed in MRNA["seeds"]
 }
-# Embeddings that the user gives, by model.
+# Embeddings given by the user, by model.
 MRNA_PEERS = config["evaluation"]["predictions"]
 MRNA_PROBES = f"{RESULTS}/evaluation/probes"
 MRNA_TABLE = f"{RESULTS}/evaluation/mrna"
@@ -64,13 +64,13 @@ MRNA_OPTIONS = {
 
 
 def files_of(place):
-    """Files behind a source or a table as the configuration names it."""
+    """Files of a source or a table in the notation of the configuration."""
     path = place.split(":", 1)[0]
     return path.split(",") if ":" not in place else [path]
 
 
 def matched_shards(student):
-    """What the objective of a student needs of the teacher: option of ``student distil-transcripts`` to files."""
+    """The teacher's shards for the objective of a student: option of ``student distil-transcripts`` -> files."""
     return {
         MRNA_OPTIONS[representation]: teacher_shards("corpus", representation)
         for representation in needed_representations(
@@ -80,19 +80,19 @@ def matched_shards(student):
 
 
 def transcripts_of_set(name):
-    """Where the transcripts of a set code, if the teacher pools by region; else nothing."""
+    """The transcripts of a set with their coding sequences, if the teacher pools by region; else nothing."""
     if config["teacher"]["pooling"] != "regions" or name not in MRNA_SETS:
         return []
     return str(Path(MRNA_SETS[name][0]).parent / "transcripts.parquet")
 
 
 def reads_tracks(student):
-    """Whether the embedding of a student depends on where codons and exons lie."""
+    """Whether the embedding of a student depends on the positions of codons and exons."""
     return student["tracks"] or student["lengths"] or student["pooling"] == "regions"
 
 
 def mrna_kind(model):
-    """What a model is in the tables; a student that learns nothing from the teacher is a control."""
+    """The kind of a model in tables; a student without a teacher is a control."""
     if model == config["teacher"]["name"]:
         return "teacher"
     if model in MRNA["baselines"]:
@@ -104,7 +104,7 @@ def mrna_kind(model):
 
 
 def probed_features(wildcards):
-    """Embeddings that stand behind a name in the table; nothing for a k-mer baseline."""
+    """Embeddings of a model in the table; nothing for a k-mer baseline."""
     if wildcards.model in MRNA["baselines"]:
         return []
     if wildcards.model == config["teacher"]["name"]:

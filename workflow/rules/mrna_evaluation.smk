@@ -77,7 +77,7 @@ rule import_transcript_embeddings:
         f"{RESULTS}/benchmarks/evaluation/import_transcript_embeddings_{{peer}}.tsv"
     wildcard_constraints:
         peer="[^/]+",
-    priority: 1  # it refuses a bad file, before hours of training
+    priority: 1  # an invalid file should be found before hours of training
     conda:
         "../../envs/genestill.yaml"
     threads: 1

@@ -1,4 +1,4 @@
-# The recipe mrna up to its students: transcripts, benchmark apart from them, teacher, students.
+# The recipe mrna up to its students: transcripts, the benchmark without relatives in them, teacher, students.
 from genestill.reference.settings import TranscriptSettings
 
 

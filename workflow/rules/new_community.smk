@@ -1,14 +1,14 @@
-# The student alone: contigs of a new community over the same reference, annotated by the students of the benchmark
-# without search and teacher, and beside it with a search, and by Kraken 2 with databases of several sizes. The genomes and
-# what the reference lacks are the old ones, abundances, contigs and their errors are new.
+# New contigs over the same reference, classified by the students of the benchmark without search and teacher, and for
+# comparison with a search, and by Kraken 2 with databases of several sizes. The genomes and the taxa that the reference
+# lacks are the same as before; abundances, contigs and their errors are new.
 
 NEW = f"{RESULTS}/new"
-# The source of evidence that reads the search.
+# The source of evidence from the search.
 SEARCH = next(
     (name for name in config["student"]["evidence"] if EVIDENCE[name].behind_labels),
     "hits",
 )
-# The hits that each way to annotate new contigs reads.
+# The hits for each way of classifying new contigs.
 NEW_HITS = dict.fromkeys(NEW_STUDENTS, []) | {
     "corrector-searched": f"{NEW}/labels/hits.parquet"
 }

@@ -1,4 +1,4 @@
-# Peers run as programs in environments of their own: conda's with --use-conda, else virtual environments made here.
+# Peers run as programs in separate environments: those of conda with --use-conda, else virtual environments made here.
 
 
 localrules:

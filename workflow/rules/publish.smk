@@ -1,4 +1,4 @@
-# Published results, on request: snakemake publish --configfile … writes the figures of the run into resources/results/.
+# Publishing of results: snakemake publish --configfile … writes the results of the run into resources/results/.
 
 
 localrules:
@@ -34,7 +34,7 @@ if config["benchmark"]["communities"]:
         f"{folder}/evaluation/benchmark.parquet"
         for folder in COMMUNITY_RESULTS.values()
     ]
-# What Snakemake measured of the steps that make a model.
+# Snakemake's benchmark files of the steps that make a model.
 PUBLISHED_COSTS = (
     []
     if ONLY_SCORES

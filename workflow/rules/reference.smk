@@ -4,13 +4,13 @@ REFERENCE = config["reference"]
 SIMULATED_GENOMES = f"{RESULTS}/reference/simulated_genomes"
 COMMUNITY = f"{RESULTS}/reference/community"
 
-# Right answers without contigs: predictions that are given are scored, and nothing else is made.
+# A truth without contigs: the given predictions are scored, and no other steps run.
 ONLY_SCORES = DATASET["contigs"] is None and DATASET["truth"] is not None
-# A run without contigs makes a community, from the genomes given or from genomes that it simulates.
+# A run without contigs makes a community, from given genomes or from simulated ones.
 MAKES_COMMUNITY = DATASET["contigs"] is None and not ONLY_SCORES
 COMMUNITY_GENOMES = REFERENCE["genomes"] or f"{SIMULATED_GENOMES}/genomes.tsv"
 SOURCE_FOLDER = REFERENCE["genomes_folder"] or str(Path(COMMUNITY_GENOMES).parent)
-# The contigs of an assembled community come from reads; its reference is the chromosomes alone, without plasmids.
+# The contigs of an assembled community come from reads; its reference has only chromosomes, without plasmids.
 ASSEMBLED = MAKES_COMMUNITY and REFERENCE["assembled"]
 GENOMES_FOLDER = f"{RESULTS}/reference/mixture/genomes" if ASSEMBLED else SOURCE_FOLDER
 
@@ -84,7 +84,7 @@ else:
             " {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
-# Right answers about genomes are graded by the reference: which species count as one, which status a genome has.
+# For a truth with genomes, species that count as one and statuses are computed from the reference.
 GRADED = bool(TRUTH and GENOMES and not ONLY_SCORES)
 SPECIES_SETS = f"{RESULTS}/reference/species_sets.tsv" if GRADED else []
 IDENTITIES = f"{RESULTS}/reference/genome_identities.tsv" if GRADED else []
@@ -102,7 +102,7 @@ if GRADED:
             f"{RESULTS}/logs/reference/compare_genomes.log",
         benchmark:
             f"{RESULTS}/benchmarks/reference/compare_genomes.tsv"
-        priority: 1  # it refuses bad input, before hours of search and training
+        priority: 1  # invalid input should be found before hours of search and training
         conda:
             "../../envs/genestill.yaml"
         threads: 1
@@ -136,7 +136,7 @@ rule index_contigs:
         f"{RESULTS}/logs/reference/index_contigs.log",
     benchmark:
         f"{RESULTS}/benchmarks/reference/index_contigs.tsv"
-    priority: 1  # it refuses bad input, before hours of search and training
+    priority: 1  # invalid input should be found before hours of search and training
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -165,7 +165,7 @@ rule index_contigs:
         " --output-abundance {output.abundance:q} --output-vamb {output.vamb:q} 2> {log:q}"
 
 
-# What turns taxids into lineages; right answers and predictions alone may be in words.
+# The taxonomy for converting taxids to lineages; a run with only a truth may have lineages as text.
 TAXONOMY = (
     f"{RESULTS}/reference/taxonomy" if REFERENCE["taxdump"] or not ONLY_SCORES else []
 )
@@ -232,7 +232,7 @@ rule predict_proteins:
     input:
         genomes=GENOMES,
     output:
-        # Not the folder: Snakemake would empty it, and with it what a stopped run has already predicted.
+        # Not the folder: Snakemake would delete it, with the proteins of an interrupted run.
         f"{RESULTS}/reference/proteins/summary.json",
     log:
         f"{RESULTS}/logs/reference/predict_proteins.log",

@@ -1,6 +1,6 @@
-# The sections of the report. Its page sorts them, and the results in each, by name: the numbers keep this order.
-# A result has one label. With two, the page takes a second one that two values halve ("figure", "table") for a switch,
-# and stays blank where a result has no counterpart under the other value.
+# The sections of the report. Its page sorts sections, and results in each, by name; the numbers keep this order. A
+# result has one label. With two labels, the page makes a switch of a second label with two values ("figure", "table"),
+# and is blank if a result has no counterpart for the other value.
 def sections(*titles):
     """Title -> name of the section in the report."""
     return {title: f"{number}. {title}" for number, title in enumerate(titles, start=1)}
@@ -19,7 +19,7 @@ MRNA_SECTIONS = sections("Answer", "Training", "Representations")
 DNA_SECTIONS = sections("Answer", "Representations")
 BENCHMARK_SECTIONS = sections("Answer", "Accuracy", "New contigs", "Cost")
 
-# What the first page of the report says of every run; each recipe adds what it found.
+# Options of the first page of the report for all recipes; each recipe adds further options.
 SUMMARY = options(
     recipe=config["recipe"],
     dataset=config["dataset"]["name"],
@@ -30,7 +30,7 @@ SUMMARY = options(
 
 
 def downloads(**files):
-    """The option that offers files on the first page of the report, by what they hold."""
+    """The option with the files for download on the first page of the report, by description."""
     return options(
         download=[
             f"{words.replace('_', ' ')}={file}" for words, file in files.items() if file

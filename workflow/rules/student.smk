@@ -148,7 +148,7 @@ rule find_novelty:
         " --taxonomy {input.taxonomy:q} {params.settings} --seed {params.seed:q} --output {params.folder:q} 2> {log:q}"
 
 
-# Of the exported files those that the report offers, and their names there.
+# The exported files that can be downloaded from the report, and their names there.
 EXPORTED = {
     "krona.html": "Samples as a chart to click through",
     "predictions.tsv": "Lineage of every contig (table)",

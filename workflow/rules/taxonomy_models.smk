@@ -1,5 +1,5 @@
-# What the taxonomy benchmark compares on one community: the corrector, its ablations, and its peers, each a name with
-# a seed. The main recipe needs none of these rules.
+# The models that the taxonomy benchmark compares on one community: the corrector, its ablations, and its peers, each
+# with a name and a seed. These rules are not needed for the main recipe.
 
 from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
 from genestill.evaluation.contig_peers.registry import KRAKEN2_OF_SIZE
@@ -7,9 +7,9 @@ from genestill.evaluation.contig_peers.registry import TRAINED as TRAINED_PEERS
 from genestill.evaluation.contig_peers.registry import leave_out, peer_at
 from genestill.student.corrector.settings import published_variant
 
-# Corrector -> fragments of each genome that it learns from beside the contigs.
+# Corrector -> number of fragments per genome in its training, in addition to the contigs.
 FRAGMENTS = {"corrector-fragments": 60}
-# What each of them does without.
+# Ablation -> the inputs that are removed.
 ABLATIONS = {
     "corrector-fragments": set(),
     "corrector": set(),
@@ -19,7 +19,7 @@ ABLATIONS = {
     "corrector-no-nucleotides": {"alignments"},
     "corrector-labels-only": set(EVIDENCE),
 }
-# What each model is in the tables; what is not named here is a control.
+# Model -> its kind in tables; models that are not listed are controls.
 KIND_OF_MODEL = dict.fromkeys(
     [*CONTIG_PEERS, *TRAINED_PEERS, *KRAKEN2_OF_SIZE], "peer"
 ) | {
@@ -30,7 +30,7 @@ KIND_OF_MODEL = dict.fromkeys(
     "teacher-head": "teacher",
     "taxdistill-published": "peer",
 }
-# By name, which may end in other settings, such as -alpha0.5-temperature2.
+# By name, which may end in other settings, for example -alpha0.5-temperature2.
 PUBLISHED = {
     "taxdistill-published": "embeddings",
     "taxdistill-no-teacher": "none",
@@ -124,7 +124,7 @@ use rule train_published_corrector as train_published_corrector_control with:
         model=rf"({'|'.join(PUBLISHED)})(-alpha[0-9.]+)?(-temperature[0-9.]+)?",
         seed=r"\d+",
     params:
-        # Its published settings are the defaults of the command.
+        # The published settings are the defaults of the command.
         settings=lambda wildcards: options(
             teacher=PUBLISHED[published_variant(wildcards.model)[0]],
             **published_variant(wildcards.model)[1],
@@ -151,7 +151,7 @@ use rule make_soft_labels as make_soft_labels_alone with:
         ),
 
 
-# Taxometer -> the labels that it corrects.
+# Taxometer -> its input labels.
 TAXOMETER = {
     "taxometer": f"{RESULTS}/labels/labels.tsv",
     "taxometer-kraken2": f"{RESULTS}/student/kraken2.seed1/labels.tsv",
@@ -212,7 +212,7 @@ rule import_taxometer:
         " --format taxometer --contigs {input.index:q} --output {output:q} 2> {log:q}"
 
 
-# Evidence of peers -> the file that `evaluation peer` reads it from. Without genomes there is nothing to align to.
+# Evidence of peers -> the file for `evaluation peer`. Alignments need genomes.
 PEER_EVIDENCE = {
     "depth": {"abundance": f"{RESULTS}/reference/abundance.parquet"},
     "alignments": {"alignments": f"{RESULTS}/labels/alignments.parquet"},
@@ -237,7 +237,7 @@ rule run_kraken2:
         f"{RESULTS}/benchmarks/evaluation/run_kraken2.tsv"
     conda:
         "../../envs/kraken2.yaml"
-    # Threads of Kraken 2 wait for each other by spinning: on a busy machine one is faster than two.
+    # Waiting threads of Kraken 2 use the CPU, so on a busy machine one thread is faster than two.
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
@@ -362,14 +362,14 @@ rule call_peer:
         " --output {output.predictions:q} --output-tsv {output.labels:q} 2> {log:q}"
 
 
-# Peers that cannot run here; conda gives all programs.
+# Peers that cannot run here; with conda, all programs are available.
 LEFT_OUT = leave_out(
     config["evaluation"]["benchmark"],
     programs_known=WITH_CONDA,
     genomes_known=bool(GENOMES),
 )
 
-# The benchmark's configuration says how many seeds each model gets.
+# The numbers of seeds per model are set in the configuration of the benchmark.
 BENCHMARK_RUNS = [
     (model, seed)
     for model, seeds in config["evaluation"]["benchmark"].items()
@@ -474,7 +474,7 @@ use rule compare_with_amber as compare_benchmark_with_amber with:
         seed="--seed 1",
 
 
-# How the contigs of a new community are annotated -> the corrector that does it.
+# Way of classifying the contigs of a new community -> its corrector.
 NEW_STUDENTS = {
     "corrector-alone": "corrector",
     "corrector-searched": "corrector",
@@ -490,7 +490,7 @@ if "kraken2" in config["evaluation"]["benchmark"] and "kraken2" not in LEFT_OUT:
     NEW_MODELS |= dict.fromkeys(KRAKEN2_OF_SIZE, 1)
 
 
-# New contigs are cut from the genomes that this community was cut from.
+# New contigs are cut from the same genomes as this community.
 if MAKES_COMMUNITY and not ASSEMBLED:
 
     include: "new_community.smk"

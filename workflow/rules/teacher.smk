@@ -1,18 +1,18 @@
-# The teacher of every recipe: get it (by name, from a folder, or pretrained here), check it, ask it about a set of
-# sequences. A recipe only says which sets it has and what its teacher is pretrained and checked on.
+# The teacher of every recipe: obtaining it (by name, from a folder, or by pretraining), checking it, and computing its
+# outputs for sets of sequences. A recipe only defines its sets, and the data for pretraining and checking the teacher.
 from genestill.teacher.settings import EmbeddingSettings
 
 TEACHER_CONFIG = config["teacher"]
 
-# A folder that the user has, or one that a rule makes: downloaded by name, or pretrained in miniature.
+# A folder of the user, or one made by a rule: downloaded by name, or a small model pretrained here.
 TEACHER_IS_FOLDER = is_folder(TEACHER_CONFIG["model"] or "")
 TEACHER_MODEL = TEACHER_CONFIG["model"] if TEACHER_IS_FOLDER else f"{TEACHER}/model"
-# What must have passed before anything is built on the teacher.
+# The result of the check, which is required before outputs of the teacher are used.
 TEACHER_PASSED = f"{TEACHER}/check.json"
-# Embeddings of another program stand for a model: there is nothing to get, to check or to ask.
+# Embeddings of another program replace a model: it is neither obtained, checked nor run.
 STORED = TEACHER_CONFIG["embeddings"]
 if STORED:
-    # Imported here: it brings pandas and pyarrow, which no other run's start waits for.
+    # Imported here because it loads pandas and pyarrow, which other runs do not need at the start.
     from genestill.teacher.stored import find_stored
 
     TEACHER_MODEL, TEACHER_PASSED = [], []
@@ -25,8 +25,8 @@ TEACHER_SETS = {
 }
 SHARDS = teacher_shards("contigs")
 
-# What a teacher is pretrained and checked on: the set that students learn from, of the strand that is given (mrna) or
-# of both; for contigs the reference genomes, or without them the contigs themselves.
+# The data for pretraining and checking a teacher: the training set of the students, on the given strand (mrna) or on
+# both; for contigs the reference genomes or, without these, the contigs.
 if config["recipe"] == "mrna":
     TEACHER_LEARNS = {"genomes": MRNA_SETS["corpus"][0]}
 elif config["recipe"] in ("had", "seqlens"):
@@ -38,7 +38,7 @@ TEACHER_GENOMES_FOLDER = (
     GENOMES_FOLDER if GENOMES and TEACHER_LEARNS["genomes"] == GENOMES else None
 )
 
-# What is left open follows the students of the recipes had and seqlens.
+# In the recipes had and seqlens, unset values are those of the students.
 TEACHER_CONTEXT = TEACHER_CONFIG["pretraining"]["context"]
 TEACHER_POOLING = TEACHER_CONFIG["pooling"]
 if config["recipe"] in ("had", "seqlens"):
@@ -259,7 +259,7 @@ rule embed_shard:
         " {params.settings} {params.transcripts} {params.work} --device {params.device} --output {output:q} 2> {log:q}"
 
 
-# The control of a teacher: one of the same architecture with random weights, asked in the same way.
+# The control of a teacher: the same architecture with random weights, with outputs of the same kind.
 rule randomise_teacher:
     input:
         TEACHER_MODEL,
@@ -297,7 +297,7 @@ use rule embed_shard as embed_random_shard with:
         f"{RESULTS}/benchmarks/teacher/embed_random_shard_{{set}}_{{representation}}_{{shard}}.tsv"
 
 
-# The teacher as TaxDistill looks at it, for the benchmark: the last token of the first 512, last layer.
+# The outputs of the teacher as in TaxDistill, for the benchmark: the last token of the first 512, last layer.
 use rule embed_shard as embed_published with:
     input:
         model=TEACHER_MODEL,
@@ -354,13 +354,13 @@ rule make_soft_labels:
         " {params.predictions} --output {output.soft_labels:q} 2> {log:q}"
 
 
-# What the teacher adds to a cheap baseline, on training rows of the tasks that the recipe names.
+# The improvement of a cheap baseline by the teacher, on training rows of the tasks of the recipe.
 TEACHER_ADMISSION = (
     [f"{TEACHER}/admission.json"]
     if TEACHER_ASKED and TEACHER_CONFIG["admission"] != "off"
     else []
 )
-# What students wait for.
+# Required before students are trained.
 TEACHER_ADMITTED = TEACHER_ADMISSION if TEACHER_CONFIG["admission"] == "stop" else []
 if config["recipe"] == "mrna":
     ADMISSION_SECTION = MRNA_SECTIONS["Answer"]

@@ -1,5 +1,5 @@
-# Virtual references: each community is searched once, and clades are withheld from what was found. Thresholds of peers are
-# chosen on one half of them, peers and correctors are compared on the other one.
+# Virtual references: each community is searched once, and clades are withheld from the results. Thresholds of peers are
+# chosen with one half of them; peers and correctors are compared with the other half.
 
 from genestill.evaluation.contig_peers.registry import missing_evidence
 from genestill.evaluation.settings import Kraken2ReferenceSettings
@@ -22,7 +22,7 @@ VIRTUAL_COUNTS = {
 MISSING_EVIDENCE = missing_evidence(
     programs_known=WITH_CONDA, genomes_known=bool(GENOMES)
 )
-# Evidence that is filtered; Kraken 2 is run again for some references, and bins are made where the benchmark has them.
+# Evidence that is filtered; Kraken 2 is run again for some references, and bins are used if the benchmark has them.
 FILTERED_EVIDENCE = {
     option: file.format(seed=1)
     for need in ("depth", "alignments", "genes", "bins")
@@ -98,7 +98,7 @@ rule withhold_clades:
         taxonomy=f"{RESULTS}/reference/taxonomy",
         withheld=WITHHELD,
     output:
-        # Not the folder: Snakemake would empty it, and with it the references that a stopped run has already made.
+        # Not the folder: Snakemake would delete it, with the references of an interrupted run.
         f"{VIRTUAL}/references.tsv",
     log:
         f"{RESULTS}/logs/labels/withhold_clades.log",
@@ -290,7 +290,7 @@ rule benchmark_virtual:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
-        # A name of its own: its figures are no figures of the community itself.
+        # A separate name, because the results differ from those of the community.
         dataset=f"{config['dataset']['name']}-virtual",
         seed=config["seed"],
     shell:
