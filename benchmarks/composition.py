@@ -1,4 +1,4 @@
-"""Tetranucleotide composition beside VAMB's, on the same contigs in one run; whole processes, best of several.
+"""Speed of tetranucleotide composition compared with VAMB, on the same contigs; whole processes, best of several runs.
 
     python benchmarks/composition.py CONTIGS.fna.gz --vamb PYTHON_OF_VAMB [--runs 3]
 
@@ -34,7 +34,7 @@ print(time.perf_counter() - start, int(composition.metadata.lengths.sum()))
 
 
 def measure(python: str, code: str, contigs: str) -> tuple[float, int]:
-    """Seconds and bases of one process: reading the gzipped file, counting, projecting."""
+    """Seconds and bases of one process that reads the gzipped file, counts and projects."""
     out = subprocess.run([python, "-c", code, contigs], capture_output=True, text=True, check=True).stdout.split()
     return float(out[-2]), int(out[-1])
 

@@ -1,9 +1,9 @@
-"""What the gated delta rule and the encoders cost: time against the plain recurrence, memory, tokens per second.
+"""Cost of the gated delta rule and the encoders: time compared with the plain recurrence, memory, tokens per second.
 
     python benchmarks/gated_delta_rule.py [rule|growth|memory|encoders] [--threads 1] [--device cpu]
 
-Times are the best of several runs: CPU seconds of this process on a CPU, seconds on CUDA. Memory is the peak over that
-of the start: resident set of a fresh process a length on a CPU, allocated on CUDA.
+Times are the best of several runs: CPU seconds of this process on a CPU, seconds on CUDA. Memory is the increase of the
+peak since the start: resident set of a new process for each length on a CPU, allocated memory on CUDA.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HEADS, WIDTH = 4, 32
 
 
 def draw(length: int, device: str, directions: int = 1) -> list[torch.Tensor]:
-    """Arguments of the rule, [1, length, HEADS, WIDTH] and [1, length, HEADS x directions], which ask for gradients."""
+    """Arguments of the rule, [1, length, HEADS, WIDTH] and [1, length, HEADS x directions], which require gradients."""
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(1, length, HEADS, WIDTH, generator=generator) for _ in range(3)]
     gates = [torch.rand(1, length, HEADS * directions, generator=generator) for _ in range(2)]
@@ -37,7 +37,7 @@ def draw(length: int, device: str, directions: int = 1) -> list[torch.Tensor]:
 
 
 def seconds(work, device: str, repeats: int = 3) -> float:
-    """The best of several times."""
+    """The best of several measurements, in seconds."""
     clock = time.perf_counter if device.startswith("cuda") else time.process_time
     best = float("inf")
     for _ in range(repeats):
@@ -50,7 +50,7 @@ def seconds(work, device: str, repeats: int = 3) -> float:
 
 
 def compare(length: int, device: str) -> dict[str, tuple[float, float]]:
-    """Seconds (forward, forward and backward) of the plain recurrence and of the chunks."""
+    """Seconds (forward, forward and backward) of the plain recurrence and of the chunked form."""
     arguments = draw(length, device)
     rows = {}
     for name, rule in (("recurrence", recurrent_gated_delta_rule), ("chunks", chunked_gated_delta_rule)):
@@ -68,7 +68,7 @@ def compare(length: int, device: str) -> dict[str, tuple[float, float]]:
 
 
 def peak_of(length: int, device: str) -> float:
-    """Megabytes that forward and backward of both directions add to the peak; call it in a fresh process."""
+    """Increase of the peak by forward and backward of both directions, in MB; to be called in a new process."""
     bidirectional_gated_delta_rule(*draw(64, device, 2)).sum().backward()
     arguments = draw(length, device, 2)
     if device.startswith("cuda"):
@@ -76,20 +76,20 @@ def peak_of(length: int, device: str) -> float:
         start = torch.cuda.memory_allocated()
         bidirectional_gated_delta_rule(*arguments).sum().backward()
         return (torch.cuda.max_memory_allocated() - start) / 1e6
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak so far is forgotten, that of importing torch
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak, which is that of importing torch
     start = resident("VmRSS")
     bidirectional_gated_delta_rule(*arguments).sum().backward()
     return (resident("VmHWM") - start) / 1e3
 
 
 def resident(entry: str) -> int:
-    """Kilobytes of this process: VmRSS (now) or VmHWM (peak)."""
+    """Kilobytes of this process: VmRSS (present) or VmHWM (peak)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(entry))
 
 
 def print_rule(device: str) -> None:
-    """Chunks against the recurrence."""
+    """Print the chunked form compared with the recurrence."""
     print("length  pass              recurrence    chunks   times as fast")
     for length in (1024, 4096):
         rows = compare(length, device)
@@ -99,7 +99,7 @@ def print_rule(device: str) -> None:
 
 
 def print_growth(device: str, lengths=(4096, 16384, 65536)) -> None:
-    """Seconds of forward and backward of both directions by length."""
+    """Print seconds of forward and backward of both directions by length."""
     print("length   forward+backward   µs a base")
     for length in lengths:
         arguments = draw(length, device, 2)
@@ -112,7 +112,7 @@ def print_growth(device: str, lengths=(4096, 16384, 65536)) -> None:
 
 
 def print_memory(device: str, lengths=(4096, 8192, 16384, 32768, 65536)) -> None:
-    """Peak memory by length, each in a process of its own."""
+    """Print peak memory by length, each in a new process."""
     print("length   peak MB   kB a base")
     for length in lengths:
         command = [sys.executable, __file__, "peak", "--length", str(length), "--device", device]
@@ -121,7 +121,7 @@ def print_memory(device: str, lengths=(4096, 8192, 16384, 32768, 65536)) -> None
 
 
 def print_encoders(device: str) -> None:
-    """Tokens a second of whole encoders without gradients, at batches of about 4,096 tokens."""
+    """Print tokens per second of whole encoders without gradients, with batches of about 4,096 tokens."""
     print("backbone       parameters  length   tokens/s")
     tokens = 262_144 if device.startswith("cuda") else 4_096
     for backbone in ("delta_hybrid", "transformer"):

@@ -1,4 +1,4 @@
-"""What the benchmarks of labels share: results that stand are not made again, and every Nth contig is taken."""
+"""Functions for the benchmarks of labels: existing results are kept, and every Nth contig is used."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from genestill.core.sequences import read_fasta, write_fasta
 
 
 def once(folder: Path, make) -> float:
-    """CPU seconds of ``make(folder)`` and its programs; where the folder stands, those of when it was made."""
+    """CPU seconds of ``make(folder)`` and its programs; if the folder exists, those of when it was made."""
     if not folder.is_dir():
         start = sum(os.times()[:4])
         with folder_aside(folder) as aside:
@@ -19,7 +19,7 @@ def once(folder: Path, make) -> float:
 
 
 def take_contigs(source: Path, every: int, folder: Path) -> tuple[Path, Path]:
-    """Every Nth contig of ``source`` and its index, in ``folder``; where the index stands, as it is."""
+    """Write every Nth contig of ``source`` and its index to ``folder``; an existing index is kept."""
     folder.mkdir(parents=True, exist_ok=True)
     contigs, index = folder / "contigs.fna", folder / "contigs.parquet"
     if not index.is_file():

@@ -1,11 +1,11 @@
-"""Labels of an updated search against those of a full search in the new release: how many are equal, and what it costs.
+"""Labels of an updated search compared with those of a full search in the new release: equal labels, and costs.
 
     python benchmarks/label_update.py --contigs contigs.fna.gz --genomes reference.tsv --proteins proteins \
         --added 2 --withdrawn 1 --every 5 --seed 1 --dataset mine --folder compared --output metrics.parquet
 
-Genomes drawn by the seed are withheld from the former release and added by the new one, others are withdrawn. Every
-fifth contig is searched. What stands in the folder is not made again. The output is a table of metrics that
-``genestill evaluation publish`` takes.
+Random genomes (by the seed) are withheld from the former release and added in the new one, others are withdrawn. Every
+fifth contig is searched. Existing files in the folder are kept. The output is a table of metrics for ``genestill
+evaluation publish``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from genestill.reference.taxonomy import make_taxonomy
 
 
 def compare(options) -> list[dict]:
-    """Search, update and count equal labels: rows of metrics."""
+    """Search, update and count equal labels; returns rows of metrics."""
     folder = options.folder.resolve()
     threads = options.threads
     contigs, index = take_contigs(options.contigs, options.every, folder)
@@ -65,7 +65,7 @@ def compare(options) -> list[dict]:
     def keep(aside: Path) -> None:
         database = former / "database" / "proteins"
         keep_search(contigs, index, database, former / "taxonomy", SearchSettings(), threads, aside / "kept")
-        # A search of which nothing is withheld: its own labels.
+        # Withholding nothing gives the labels of the search.
         withhold(read_kept(aside / "kept"), index, database, former / "taxonomy", [], threads, aside)
 
     def update(aside: Path) -> None:

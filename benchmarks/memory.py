@@ -1,17 +1,17 @@
-"""Peak memory and CPU time of every stage of the taxonomy recipes as the number of contigs grows.
+"""Peak memory and CPU time of every stage of the taxonomy recipes by the number of contigs.
 
     python benchmarks/memory.py --folder FOLDER [--contigs 10000 100000] [--length 2000] [--only contigs import …]
 
-and once those have run, a student of theirs on more contigs than can be trained on in an hour:
+and after these runs, one of their students on more contigs than can be used for training in an hour:
 
     python benchmarks/memory.py --folder FOLDER --contigs 1000000 --student FOLDER/100000/student \
         --only contigs taxonomy import tree predict export evaluate figures
 
-Contigs, labels, hits, abundances, right answers and shards of embeddings are simulated, so that the stages run at any
-size without the hours that a search and a teacher would take; then each stage runs as its rule runs it, a process of
-its own, and the operating system tells its peak resident memory. Disk: about (LENGTH + 2 x HIDDEN SIZE) bytes a contig.
-What is not here: MMseqs2, whose memory the database decides, and a teacher's forward pass over all contigs; one shard
-of 500 contigs stands for it, since shards have the same size however many there are.
+Contigs, labels, hits, abundances, ground truth and shards of embeddings are simulated, so that the stages can be run
+with any size without hours of search and embedding; then each stage runs with the command of its rule in a new process,
+and the operating system gives its peak resident memory. Disk: about (LENGTH + 2 x HIDDEN SIZE) bytes per contig.
+Not included: MMseqs2, whose memory depends on the database, and the forward pass of a teacher over all contigs; it is
+represented by one shard of 500 contigs, because the size of shards does not depend on their number.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SPECIES, SAMPLES, HITS_OF_CONTIG, SHARD, SEED = 500, 4, 6, 2000, 1
 
 
 def lineage(species: int) -> list[str]:
-    """Seven names: two species a genus, two genera a family, and so on."""
+    """Seven names: two species per genus, two genera per family, and so on."""
     return [
         "Bacteria",
         *(f"{rank}{species // 2**level}" for rank, level in zip("PCOFGS", range(5, -1, -1), strict=True)),
@@ -33,12 +33,12 @@ def lineage(species: int) -> list[str]:
 
 
 def text(names: list[str]) -> str:
-    """``d__…;p__…``, as many ranks as there are names."""
+    """``d__…;p__…``, with as many ranks as there are names."""
     return ";".join(f"{letter}__{name}" for letter, name in zip("dpcofgs", names, strict=False))
 
 
 def make_inputs(folder: Path, contigs: int, length: int, size: int) -> None:
-    """Write what a run is given, and the shards of embeddings that a teacher would have made."""
+    """Write the input files of a run, and the shards of embeddings of a teacher."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -47,7 +47,7 @@ def make_inputs(folder: Path, contigs: int, length: int, size: int) -> None:
 
     random = np.random.default_rng(SEED)
     species = random.integers(0, SPECIES, contigs)
-    # A base is looked up by a random byte, in a table whose shares differ from species to species.
+    # A base is looked up by a random byte, in a table with different shares for each species.
     shares = random.dirichlet(np.full(4, 20), SPECIES)
     bases = np.stack([np.frombuffer(b"ACGT", np.uint8)[np.searchsorted(np.cumsum(row)[:3], np.arange(256) / 256)]
                       for row in shares])  # fmt: skip
@@ -63,7 +63,7 @@ def make_inputs(folder: Path, contigs: int, length: int, size: int) -> None:
             (genomes / f"g{kind}.fna").write_text(f">g{kind}\n{genome}\n")
             out.write(f"g{kind}.fna\t{text(lineage(kind))}\n")
     depth = random.gamma(1.0, 5.0, (SPECIES, SAMPLES))
-    # A tenth of the labels is wrong, a tenth is missing, the others stop at genus or at species.
+    # 10 % of the labels are wrong, 10 % are missing, the others end at genus or at species.
     labelled = np.where(random.random(contigs) < 0.1, random.integers(0, SPECIES, contigs), species)
     ranks = random.choice([0, 6, 7], contigs, p=[0.1, 0.2, 0.7])
     with (
@@ -92,7 +92,7 @@ def make_inputs(folder: Path, contigs: int, length: int, size: int) -> None:
 
 
 def make_hits(folder: Path, contigs: int) -> None:
-    """Write hits as a search would find them: two genes per contig, each with its species and two relatives."""
+    """Write hits as from a search: two genes per contig, each with hits to its species and two relatives."""
     import numpy as np
     import pandas as pd
 
@@ -121,7 +121,7 @@ def make_hits(folder: Path, contigs: int) -> None:
 
 
 def stages(folder: Path, contigs: int, options: argparse.Namespace) -> dict[str, list]:
-    """The command of every stage, as the rules give it."""
+    """The command of every stage, as in the rules."""
     shards = [folder / "shards" / f"{number}.parquet" for number in range(-(-contigs // (10 * SHARD)))]
     both = ["--contigs", folder / "contigs.fna", "--index", folder / "index.parquet"]
     depths, taxonomy = ["--abundance", folder / "abundance.parquet"], ["--taxonomy", folder / "taxonomy"]
@@ -169,7 +169,7 @@ def stages(folder: Path, contigs: int, options: argparse.Namespace) -> dict[str,
 
 
 def measure(command: list[str]) -> tuple[float, float, str]:
-    """CPU seconds and peak resident memory (MB) of a process, and "" or how it ended."""
+    """CPU seconds and peak resident memory (MB) of a process, and "" or its error."""
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read().decode(errors="replace")
     _, status, usage = os.wait4(process.pid, 0)
@@ -179,7 +179,7 @@ def measure(command: list[str]) -> tuple[float, float, str]:
 
 
 def main() -> None:
-    """Simulate, run, and print a line a stage and size; the lines also go to FOLDER/memory.tsv."""
+    """Simulate, run, and print one line per stage and size; the lines are also written to FOLDER/memory.tsv."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where everything is written, and left")
     parser.add_argument("--contigs", type=int, nargs="+", default=[10_000, 100_000], help="default: %(default)s")
@@ -192,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.make:
         return make_inputs(options.folder, options.make, options.length, options.hidden_size)
-    # This process stays small: Linux counts a parent's memory as its child's until the child's program begins.
+    # This process must stay small: in Linux, a child has the memory of its parent until its program starts.
     genestill, itself = [sys.executable, "-m", "genestill"], [sys.executable, __file__, "--folder"]
     options.folder.mkdir(parents=True, exist_ok=True)
     print(f"{'contigs':>9} {'stage':<18} {'MB':>7} {'CPU s':>8}")

@@ -1,16 +1,16 @@
-"""Time and peak memory of the steps of the recipe taxdistill as contigs and species grow, over simulated tables.
+"""Time and peak memory of the steps of the recipe taxdistill by numbers of contigs and species, with simulated tables.
 
     python benchmarks/scale.py                          # every point that is not in the table yet: many hours
     python benchmarks/scale.py --points 5000x20000x2000000 --steps "label tree" training
     python benchmarks/scale.py --short                  # small points, and whether growth is linear: minutes
 
 A point is SPECIES x CONTIGS x HITS. Its tables are simulated: index, abundances, labels, hits, taxonomy, embeddings
-and soft labels, as the workflow writes them, and contigs of 200 bases, so that no command has to be told that there
-are no sequences. Each step is a process of its own that runs with two threads. The operating system tells its CPU time
-and its peak resident memory; a process that passes ``--most-gb`` is stopped. Rows are appended to
-resources/results/scale.tsv as they are measured; a row that stands there is not measured again without ``--again``.
+and soft labels, in the workflow's formats, and contigs of 200 bases, so that all commands have sequences. Each step
+runs in a new process with two threads. The operating system gives its CPU time and its peak resident memory; a process
+that exceeds ``--most-gb`` is stopped. Rows are appended to resources/results/scale.tsv as they are measured; existing
+rows are not measured again without ``--again``.
 
-What is not here: MMseqs2 itself, whose memory its database decides, and the teacher's forward pass.
+Not included: MMseqs2, whose memory depends on its database, and the forward pass of the teacher.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "resources" / "results" / "scale.tsv"
 COLUMNS = ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date")
-# (species, contigs, hits): the axis of contigs, the axis of species, and an assembly against a present-day reference.
+# (species, contigs, hits): the axis of contigs, the axis of species, and an assembly with a present-day reference.
 CONTIG_AXIS = [(5000, 20_000, 2_000_000), (5000, 100_000, 10_000_000), (5000, 500_000, 50_000_000),
                (5000, 1_000_000, 100_000_000)]  # fmt: skip
 SPECIES_AXIS = [(1000, 20_000, 2_000_000), (5000, 20_000, 2_000_000), (30_000, 20_000, 2_000_000),
@@ -40,21 +40,21 @@ POINTS = [*dict.fromkeys([*SPECIES_AXIS[:2], CONTIG_AXIS[1], *SPECIES_AXIS[2:], 
 SHORT_CONTIG_AXIS = [(400, 1000, 50_000), (400, 4000, 200_000), (400, 16_000, 800_000)]
 SHORT_SPECIES_AXIS = [(100, 4000, 200_000), (400, 4000, 200_000), (1600, 4000, 200_000)]
 SAMPLES, BASES, HITS_OF_GENE, RELATIVES, CHILDREN, SEED = 8, 200, 10, 10, 4, 1
-HIDDEN_SIZE, SHORT_HIDDEN_SIZE = 1536, 64  # width of the teacher's embeddings
-BLOCK = 1 << 18  # rows that are simulated at a time
-# Growth that is still linear: the slope of the last part of an axis over that of the part before it.
+HIDDEN_SIZE, SHORT_HIDDEN_SIZE = 1536, 64  # size of the teacher's embeddings
+BLOCK = 1 << 18  # rows that are simulated at once
+# Limit for linear growth: the slope of the last part of an axis divided by that of the previous part.
 STEEPER = 1.6
-# Or: the exponent of a power law through all points of an axis.
+# Another limit: the exponent of a power law through all points of an axis.
 MOST_EXPONENT = 1.1
-MOST_HOURS, LARGE = 2, 500_000  # of training, and of up to how many contigs
-# Differences below these, or below a tenth of the cost, are noise: seconds of CPU time and GB.
+MOST_HOURS, LARGE = 2, 500_000  # longest training, and largest number of contigs for this limit
+# Differences below these values, or below a tenth of the cost, are noise: seconds of CPU time and GB.
 NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
 NOISY_SHARE = 0.1
 ONE_EPOCH = "training of one epoch"  # for points at which all epochs would take hours
 
 
 def lineage(species: int) -> list[str]:
-    """Seven names: four species a genus, four genera a family, and so on."""
+    """Seven names: four species per genus, four genera per family, and so on."""
     return [
         "Bacteria",
         *(f"{rank}{species // CHILDREN**level}" for rank, level in zip("PCOFGS", range(5, -1, -1), strict=True)),
@@ -62,7 +62,7 @@ def lineage(species: int) -> list[str]:
 
 
 def simulate(folder: Path, species: int, contigs: int, hits: int, size: int) -> None:
-    """Write everything that the steps read, embeddings of ``size`` numbers too, but for `simulate_soft_labels`."""
+    """Write the inputs of all steps, including embeddings of ``size`` numbers, except for `simulate_soft_labels`."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -102,7 +102,7 @@ def simulate(folder: Path, species: int, contigs: int, hits: int, size: int) -> 
             text = ";".join(f"{letter}__{name}" for letter, name in zip("dpcofgs", names, strict=False))
             out.write(f"{taxid}\t{text}\n")
 
-    # A tenth of the labels is wrong, a tenth is missing, the others stop anywhere between phylum and species.
+    # 10 % of the labels are wrong, 10 % are missing, the others end between phylum and species.
     labelled = np.where(random.random(contigs) < 0.1, random.integers(0, species, contigs), true)
     ranks = random.choice([0, 2, 4, 5, 6, 7], contigs, p=[0.1, 0.02, 0.03, 0.05, 0.2, 0.6])
     columns: dict[str, list] = {rank: [] for rank in RANKS}
@@ -130,10 +130,10 @@ def simulate(folder: Path, species: int, contigs: int, hits: int, size: int) -> 
 
 
 def simulate_hits(folder: Path, true, species: int, hits: int) -> None:
-    """Write what MMseqs2 tells of the alignments (hits.tsv, fragments in no order) and the table that is made of it.
+    """Write alignments in the format of MMseqs2 (hits.tsv, fragments in no order) and the table that is made from it.
 
-    A contig has as many genes as its share of ``hits`` asks for, each with the best `HITS_OF_GENE` proteins among those
-    of its species and of its `RELATIVES` nearest.
+    The number of genes of a contig corresponds to its share of ``hits``; each gene has hits to the best `HITS_OF_GENE`
+    proteins among those of its species and of the `RELATIVES` nearest species.
     """
     import numpy as np
     import pyarrow as pa
@@ -169,7 +169,7 @@ def simulate_hits(folder: Path, true, species: int, hits: int) -> None:
 
 
 def _hits_of(true, start: int, contigs: int, genes: int, species: int, random) -> dict:
-    """Columns of the hits of some contigs, sorted by contig, gene and falling bits."""
+    """Columns of the hits of some contigs, sorted by contig, gene and descending bits."""
     import numpy as np
 
     kinds = true[start : start + contigs]
@@ -194,7 +194,7 @@ def _hits_of(true, start: int, contigs: int, genes: int, species: int, random) -
 
 
 def simulate_soft_labels(folder: Path) -> None:
-    """Write soft labels over the label tree: each contig's labelled leaf and its neighbours."""
+    """Write soft labels over the label tree: the labelled leaf of each contig and its neighbours."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -221,7 +221,7 @@ def simulate_soft_labels(folder: Path) -> None:
 
 
 def simulate_student(folder: Path) -> None:
-    """Write a student over the label tree with weights as they are before training: predictions cost as much."""
+    """Write an untrained student over the label tree: the cost of predictions does not depend on the training."""
     import torch
 
     from genestill.core.label_tree import LabelTree
@@ -234,7 +234,7 @@ def simulate_student(folder: Path) -> None:
 
 
 def commands(folder: Path) -> dict[str, list]:
-    """The command of every step, as its rule gives it; "evidence", "neighbours" and "hits" are parts of commands."""
+    """The command of every step, as in its rule; "evidence", "neighbours" and "hits" are parts of commands."""
     both = ["--contigs", folder / "contigs.fna", "--index", folder / "index.parquet"]
     depths, taxonomy = ["--abundance", folder / "abundance.parquet"], ["--taxonomy", folder / "taxonomy"]
     labels, tree = ["--labels", folder / "labels.parquet"], ["--tree", folder / "tree.tsv"]
@@ -266,7 +266,7 @@ def commands(folder: Path) -> dict[str, list]:
 
 
 def run_part(folder: Path, part: str, size: int) -> None:
-    """What is measured by itself although it is only a part of a command."""
+    """Run a part of a command that is measured separately."""
     if part == "simulation":
         return simulate(folder, *_point(folder.name), size)
     if part == "soft labels":
@@ -316,7 +316,7 @@ def run_part(folder: Path, part: str, size: int) -> None:
 
 
 def measure(command: list, threads: int, most_gb: float) -> tuple[float, float, float, str]:
-    """Wall and CPU seconds and peak resident memory (GB) of a process, and "" or how it ended."""
+    """Wall and CPU seconds and peak resident memory (GB) of a process, and "" or its error."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     environment["PYTHONPATH"] = str(ROOT / "src")
     with tempfile.TemporaryFile() as said:
@@ -355,7 +355,7 @@ def _resident_gb(pid: int) -> float:
 
 
 def read_rows(path: Path) -> dict[tuple, dict]:
-    """The rows of a table of `COLUMNS`, by point and step."""
+    """The rows of a table with the columns `COLUMNS`, by point and step."""
     if not path.exists():
         return {}
     with open(path, encoding="utf-8", newline="") as handle:
@@ -376,11 +376,11 @@ def write_rows(path: Path, rows: dict[tuple, dict]) -> None:
 
 
 def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
-    """Where an axis grows faster than linearly: a sentence for each step and quantity, none where all is well.
+    """Steps and quantities that grow faster than linearly along an axis, as sentences; empty if there are none.
 
-    The slope between the last two points of the ``axis`` that are in ``rows`` is compared with the one before, and the
-    costs with the sizes: what a process needs in any case (the libraries, one batch) may hide the first slope.
-    ``place`` is 0 for species and 1 for contigs.
+    The slope between the last two points of the ``axis`` in ``rows`` is compared with the previous slope, and the costs
+    with the sizes, because the constant cost of a process (libraries, one batch) may hide the first slope. ``place`` is
+    0 for species and 1 for contigs.
     """
     found = []
     for step in commands(Path()):
@@ -402,9 +402,9 @@ def growth(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[str]:
 
 
 def exponents(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[tuple[str, str, float]]:
-    """Step, quantity, and exponent of the power law through the points of ``axis`` that are in ``rows``; see `growth`.
+    """Step, quantity, and exponent of the power law through the points of ``axis`` in ``rows``; see `growth`.
 
-    Least squares of logarithms; a step that fewer than two points have is left out.
+    Fitted by least squares of logarithms; steps with fewer than two points are left out.
     """
     found = []
     for step in commands(Path()):
@@ -420,8 +420,8 @@ def exponents(rows: dict[tuple, dict], axis: list[tuple], place: int) -> list[tu
 def whole_training(rows: dict[tuple, dict]) -> dict[tuple, float]:
     """CPU seconds of all epochs at the points where only `ONE_EPOCH` was measured.
 
-    A further epoch costs as much for each contig as at a point of as many species at which both were measured: the same
-    steps, each with as many contigs and leaves.
+    An epoch is assumed to have the same cost per contig as at a point with the same number of species at which both
+    were measured: the same steps, each with the same numbers of contigs and leaves.
     """
 
     def cost(point: tuple, step: str) -> float:
@@ -440,7 +440,7 @@ def whole_training(rows: dict[tuple, dict]) -> dict[tuple, float]:
 
 
 def judge(rows: dict[tuple, dict], axes: list[tuple[list[tuple], int]]) -> list[str]:
-    """Print the exponents and the whole of what was measured in part; return what grows too fast or takes too long."""
+    """Print the exponents and the estimated full trainings; return what grows too fast or takes too long."""
     wrong = []
     for axis, place in axes:
         name = ("species", "contigs")[place]
@@ -459,7 +459,7 @@ def judge(rows: dict[tuple, dict], axes: list[tuple[list[tuple], int]]) -> list[
 
 
 def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> list[str]:
-    """Measure the steps of a point that are not in the table; return what failed, a sentence each."""
+    """Measure the steps of a point that are not in the table; return errors as sentences."""
     steps = options.steps or list(commands(Path()))
     standing = {} if options.again else read_rows(options.output)
     missing = [step for step in steps if (*point, step) not in standing]
@@ -476,7 +476,7 @@ def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> l
             return [f"{folder.name}: simulation: {reason}"]
     failed = []
     for step, command in commands(folder).items():
-        # Every later step reads the label tree.
+        # All later steps read the label tree.
         if step not in missing and not (step == "label tree" and not (folder / "tree.tsv").exists()):
             continue
         for part, output, readers in (
@@ -519,7 +519,7 @@ def _point(text: str) -> tuple[int, int, int]:
 
 
 def main() -> int:
-    """Measure, and say what failed or grew too fast; 1 if anything did."""
+    """Measure, and print errors and steps that grow too fast; returns 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", nargs="+", type=_point, metavar="SPECIESxCONTIGSxHITS", help="default: all")
     parser.add_argument("--steps", nargs="+", choices=list(commands(Path())), metavar="STEP", help="default: all")

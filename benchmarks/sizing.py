@@ -1,28 +1,28 @@
-"""What a run costs in hours, by number of contigs and of GPUs: the table of docs/how-to/sizing.md.
+"""Duration of a run in hours, by number of contigs and of GPUs: the table of docs/how-to/sizing.md.
 
     python benchmarks/sizing.py
 
 Rates of the CPU are measured (below, with where and how); those of the GPU are computed from the operations of the
-teacher's architecture and an assumed utilisation, for want of a GPU to measure on. Put your own in their place.
+teacher's architecture and an assumed utilisation, because they were not measured. Replace them by your own values.
 """
 
 from dataclasses import dataclass
 
-BASES = 5_600  # of a contig; mean of config/community.yaml
+BASES = 5_600  # mean length of a contig in config/community.yaml
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher's architecture; the defaults are GenomeOcean-500M's, read at its middle layer (`layer: middle`)."""
+    """A teacher's architecture; the defaults are those of GenomeOcean-500M with its middle layer (`layer: middle`)."""
 
     hidden_size: int = 1536
     feed_forward: int = 6144
-    layers: int = 8  # 7 of 14, and one more: transformers gives a state only after the next layer or the final norm
+    layers: int = 8  # 7 of 14, and one more: transformers returns a state after the next layer or the final norm
     context: int = 1024
     bases_of_token: float = 5.0
 
     def operations_of_base(self) -> float:
-        """Floating-point operations of one base on one strand: two a weight, and attention over the context."""
+        """Floating-point operations per base on one strand: two per weight, and attention over the context."""
         weights = 4 * self.hidden_size**2 + 3 * self.hidden_size * self.feed_forward
         attention = 4 * self.context * self.hidden_size
         return self.layers * (2 * weights + attention) / self.bases_of_token
@@ -30,16 +30,16 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Machine:
-    """GPUs, eight a node, and the cores beside them.
+    """GPUs, eight per node, and the cores of the nodes.
 
     Attributes:
-        peak: operations a second of a GPU in bfloat16, by its data sheet (A100: 312e12).
+        peak: operations per second of a GPU in bfloat16, from its data sheet (A100: 312e12).
         utilisation: share of the peak that is reached. Assumed.
-        cores: of a node.
-        together: corrector trainings that a node's memory holds at a time.
-        search: bases per second and core of MMseqs2 against the 47 genomes of config/community.yaml. Measured with two.
-        train: seconds a contig of the corrector's training, 25 epochs, 500 species, one core. Measured at 10,000.
-        predict: seconds a contig of `student predict`, one core. Measured from 10,000 to 100,000.
+        cores: cores per node.
+        together: number of corrector trainings that fit into the memory of a node at the same time.
+        search: bases per second and core of MMseqs2 with the 47 genomes of config/community.yaml. Measured with two.
+        train: seconds per contig of the corrector's training, 25 epochs, 500 species, one core. Measured at 10,000.
+        predict: seconds per contig of `student predict`, one core. Measured from 10,000 to 100,000.
     """
 
     peak: float = 312e12
@@ -51,14 +51,14 @@ class Machine:
     predict: float = 1.2e-4
 
 
-RUN = 1_000_000  # contigs of one run; more are several runs side by side
+RUN = 1_000_000  # contigs of one run; more contigs are several parallel runs
 
 
 def hours(contigs: int, taught: int, gpus: int, teacher: Teacher, machine: Machine) -> dict[str, float]:
     """Hours of each stage.
 
-    ``taught`` of the ``contigs`` go through teacher, search and training, in runs of `RUN`; one run is searched and
-    trained on one node. The others are annotated by a student alone.
+    ``taught`` of the ``contigs`` are used for teacher, search and training, in runs of `RUN`; one run is searched and
+    trained on one node. The others are classified only by a student.
     """
     runs, nodes = max(1, taught // RUN), max(1, gpus // 8)
     seconds = {

@@ -1,6 +1,6 @@
-"""Transcripts and bases per second of a student and of teachers, on the same sequences, with as many threads each.
+"""Transcripts and bases per second of a student and of teachers, on the same sequences, with equal numbers of threads.
 
-Speed does not depend on what weights have learnt, so a teacher of a published size can be made in seconds:
+Speed does not depend on the values of weights, so an untrained teacher of a published size is sufficient:
 
     genestill teacher pretrain --architecture nucleotide-transformer --hidden-size 1024 --layers 29 --heads 16 \\
         --context 64 --batch 1 --steps 1 --genomes transcripts.fna.gz --output ntv2-500M-untrained
@@ -23,7 +23,7 @@ from genestill.teacher.settings import EmbeddingSettings
 
 
 def main() -> None:
-    """Time every model in turn, as often as asked, and print the medians."""
+    """Time every model in turn, as often as requested, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", required=True, metavar="FOLDER")
     parser.add_argument("--teacher", required=True, nargs="+", metavar="FOLDER")

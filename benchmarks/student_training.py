@@ -1,9 +1,9 @@
-"""Training and prediction of the corrector beside `vamb taxometer`, whole processes in turn on the same contigs.
+"""Training and prediction of the corrector compared with `vamb taxometer`, whole processes in turn on the same contigs.
 
     python benchmarks/student_training.py RESULTS CONTIGS ABUNDANCE.tsv --vamb PROGRAM [--runs 2]
 
-RESULTS is the results folder of a finished run (results/taxdistill/community), whose labels both learn from. The
-published metric of both stands beside the seconds: a fast corrector that is wrong would be no feat.
+RESULTS is the results folder of a finished run (results/taxdistill/community), whose labels are used by both. The
+published metric of both is printed with the seconds, because speed matters only if the results are correct.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def run(command: list[str], threads: int) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds and peak memory (MB) of a process and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    # /usr/bin/time would be one more dependency; wait4 gives the peak of this child alone.
+    # Without /usr/bin/time, which would be another dependency; wait4 gives the peak of this child.
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -41,7 +41,7 @@ def run(command: list[str], threads: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Print a row for each tool and the ratios."""
+    """Print one row per tool and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("contigs")

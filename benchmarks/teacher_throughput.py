@@ -1,8 +1,8 @@
-"""Tokens a second of `genestill teacher embed` beside the plain loop, on the same contigs, in one run.
+"""Tokens per second of `genestill teacher embed` compared with a plain loop, on the same contigs, in one run.
 
-The plain loop is what one writes first: the language model over batches of a fixed number of sequences in file order,
-each padded to its longest. It runs twice: over whole contigs, and over the windows that genestill cuts, which leaves
-only the order of the batches between the two. Only real tokens are counted, the same number for all.
+The plain loop is the simplest implementation: the language model over batches of a fixed number of sequences in file
+order, each padded to its longest. It runs twice: over whole contigs, and over the windows that genestill cuts, so that
+only the order of the batches differs. Only real tokens are counted, the same number for all.
 
     python benchmarks/teacher_throughput.py --model FOLDER --contigs contigs.fna.gz
 """
@@ -23,7 +23,7 @@ from genestill.teacher.windows import cut_windows, pad
 
 
 def plain_loop(teacher, sequences: list[str], size: int, limit: int, batch_size: int) -> np.ndarray:
-    """Mean-pooled embeddings [n, hidden_size] by file-order batches padded to their longest."""
+    """Mean-pooled embeddings, float [n, hidden_size], with batches in file order padded to their longest sequence."""
     windows = cut_windows(sequences, teacher.tokenizer, size, limit)
     total, weights = np.zeros((len(sequences), teacher.hidden_size)), np.zeros(len(sequences))
     for start in range(0, len(windows), batch_size):
@@ -71,7 +71,7 @@ def main() -> None:
         "genestill": lambda: sequence_embeddings(teacher, sequences, settings)[0],
     }
     if teacher.model.config.model_type not in ("mistral", "esm", "llama"):
-        ways.pop(next(iter(ways)))  # learned positions end where the context ends
+        ways.pop(next(iter(ways)))  # models with learned positions cannot exceed their context
     times, results = {name: [] for name in ways}, {}
     for _ in range(options.repeats):
         for name, way in ways.items():

@@ -1,11 +1,11 @@
-"""Labels of virtual references against those of real searches in databases without the withheld sequences.
+"""Labels of virtual references compared with those of real searches in databases without the withheld sequences.
 
     python benchmarks/virtual_labels.py --contigs contigs.fna.gz --database database/proteins --taxonomy taxonomy \
         --withheld withheld.tsv --community mine --references fitting-001 judging-001 judging-002 --every 5 \
         --folder compared --output metrics.parquet
 
-Every fifth contig is searched in the whole database and in each of the smaller ones. What stands in the folder is not
-made again. The output is a table of metrics that ``genestill evaluation publish`` takes.
+Every fifth contig is searched in the whole database and in each of the smaller ones. Existing files in the folder are
+kept. The output is a table of metrics for ``genestill evaluation publish``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from genestill.labels.withholding import withhold
 
 
 def search(contigs: Path, index: Path, database: Path, taxids: list[int], threads: int, output: Path) -> None:
-    """Labels.tsv of a real search in the database without some taxa."""
+    """Write labels.tsv of a real search in the database without some taxa."""
     with scratch_folder(output, "search") as folder:
         searched = database
         if taxids:
@@ -41,7 +41,7 @@ def search(contigs: Path, index: Path, database: Path, taxids: list[int], thread
 
 
 def compare(options) -> list[dict]:
-    """Search, withhold and count equal labels: rows of metrics."""
+    """Search, withhold and count equal labels; returns rows of metrics."""
     folder, database, names = options.folder, options.database.resolve(), read_taxonomy(options.taxonomy)
     contigs, index = take_contigs(options.contigs, options.every, folder)
     ids = read_table(index, INDEX)["id"].tolist()

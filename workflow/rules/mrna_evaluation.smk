@@ -299,7 +299,7 @@ rule release_transcript_student:
             title=f"{config['dataset']['name']}: {MRNA_SHOWN}",
             summary="A small encoder of transcripts, distilled by genestill from the embeddings of a larger model.",
             limit=[
-                f"Trained on the transcripts of {config['dataset']['name']} alone; others were not looked at.",
+                f"Trained only on the transcripts of {config['dataset']['name']}; not tested on others.",
                 "Measured by linear probes on frozen embeddings; fine-tuning was not tried.",
             ],
             measured_on="linear probes by mRNABench's protocol, mean and interval over the splits' seeds",
