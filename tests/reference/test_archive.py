@@ -153,6 +153,22 @@ def test_a_zip_with_a_password_or_a_rare_method_is_refused(tmp_path, place, valu
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_of_any_method_is_refused_or_unpacked_whole(tmp_path, method):
+    text = bytes(range(256)) * 40
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as bundle:
+        bundle.writestr("a.txt", text)
+    whole, refused = (tmp_path / "a.zip").read_bytes(), 0
+    for place in range(whole.index(b"a.txt") + 5, whole.index(b"PK\x01\x02"), max(1, len(whole) // 50)):
+        (tmp_path / "a.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            # LZMA has a version and a mark at its end that the content does not depend on.
+            assert [file.read_bytes() for file in unpack(tmp_path / "a.zip", tmp_path / "out")] == [text]
+        except InputError as error:
+            refused += "a.zip" in str(error)
+    assert refused > 20
+
+
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     make_tar(tmp_path / "a.tar", [("caf\udce9", b"1")])
     with pytest.raises(InputError, match="is not UTF-8"):

@@ -51,6 +51,20 @@ def test_a_pinned_commit_is_taken_as_it_is(hub, tmp_path):
     assert hub == [("DOEJGI/GenomeOcean-100M", "f" * 40)]
 
 
+def test_a_second_download_takes_the_commit_of_the_first_also_where_the_branch_has_moved_on(hub, tmp_path, monkeypatch):
+    fetch("genomeocean-500m", tmp_path / "model")
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(sha="e" * 40))
+    shutil.rmtree(tmp_path / "model")
+    assert fetch("genomeocean-500m", tmp_path / "model")["revision"] == COMMIT
+    assert hub[2:] == [("DOEJGI/GenomeOcean-500M", COMMIT)]
+    # Another revision, another repository and a damaged record are resolved anew.
+    assert fetch("genomeocean-500m", tmp_path / "model", revision="next")["revision"] == "e" * 40
+    assert fetch("genomeocean-100m", tmp_path / "model", revision="next")["revision"] == "e" * 40
+    for damaged in ("{", "[]", '{"repository": "DOEJGI/GenomeOcean-100M", "revision": "next", "commit": 1}'):
+        (tmp_path / ".model.commit.json").write_text(damaged)
+        assert fetch("genomeocean-100m", tmp_path / "model", revision="next")["revision"] == "e" * 40
+
+
 def test_without_network_the_sentence_says_what_to_do_and_nothing_is_left(monkeypatch, tmp_path, capsys):
     def offline(*arguments, **options):
         raise ConnectionError("Name or service not known")

@@ -1,5 +1,6 @@
 """Safe extraction of untrusted archives: no files outside the folder, no links, limited size."""
 
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -69,7 +70,7 @@ def unpack(
         if error.errno is None:
             raise InputError(f"{archive}: cannot be unpacked ({error}); is it truncated?") from None
         raise InputError(f"{archive}: cannot be unpacked to {output} ({error.strerror})") from None
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeError) as error:
         raise InputError(f"{archive}: cannot be unpacked ({error}); is it truncated?") from None
     logger.info("%s: %d files, %d bytes unpacked to %s", archive, len(names), written, output)
     return [output / name for name in sorted(names)]

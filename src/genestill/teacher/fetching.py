@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from genestill.core.errors import InputError
-from genestill.core.files import folder_aside, sha256_of
+from genestill.core.files import folder_aside, read_json, sha256_of, write_json
 from genestill.core.logs import logger
 from genestill.teacher.loading import DESCRIPTION
 from genestill.teacher.registry import REGISTRY, NamedTeacher, find_teacher
@@ -17,11 +17,14 @@ PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "vocab.txt", 
 def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revision: str | None = None) -> dict:
     """Download a named teacher to the folder ``output``; return the content of ``teacher.json`` in it.
 
+    A branch is resolved to its commit, which is kept in ``.<name>.commit.json`` beside ``output``. A later download of
+    the same branch to the same folder takes this commit, also if the folder was removed and the branch has moved on.
+
     Args:
         name: name in the registry.
         output: the folder to write.
         registry: the table of named teachers.
-        revision: commit, tag or branch instead of the registry's; a branch is resolved to its commit first.
+        revision: commit, tag or branch instead of the registry's.
 
     Raises:
         InputError: unknown name; no network, no such revision, or no access; a repository without safetensors.
@@ -29,7 +32,9 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
     from huggingface_hub import snapshot_download
 
     teacher = find_teacher(name, registry)
-    commit = _commit(teacher, revision or teacher.revision)
+    wanted = revision or teacher.revision
+    pin = Path(output).with_name(f".{Path(output).name}.commit.json")
+    commit = _pinned(pin, teacher, wanted) or _commit(teacher, wanted)
     with folder_aside(output) as folder:
         try:
             snapshot_download(teacher.repository, revision=commit, local_dir=folder, allow_patterns=PATTERNS)
@@ -49,14 +54,35 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
             "sha256": {file.name: sha256_of(file) for file in files},
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    write_json(pin, {"repository": teacher.repository, "revision": wanted, "commit": commit})
     logger.info("%s: revision %s of %s in %s", name, commit, teacher.repository, output)
     return description
+
+
+def _pinned(pin: Path, teacher: NamedTeacher, revision: str) -> str | None:
+    """The commit that an earlier download of this revision resolved; None without one."""
+    try:
+        known = read_json(pin) if pin.is_file() else None
+    except InputError:  # truncated: nothing is known
+        return None
+    asked = {"repository": teacher.repository, "revision": revision}
+    if not isinstance(known, dict) or not asked.items() <= known.items() or not _is_commit(known.get("commit")):
+        return None
+    logger.info(
+        "%s: %s is pinned to the commit %s of the first download; remove %s to take a later one",
+        *(teacher.name, revision, known["commit"], pin),
+    )
+    return known["commit"]
+
+
+def _is_commit(revision) -> bool:
+    return isinstance(revision, str) and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def _commit(teacher: NamedTeacher, revision: str) -> str:
     from huggingface_hub import HfApi
 
-    if re.fullmatch(r"[0-9a-f]{40}", revision):
+    if _is_commit(revision):
         return revision
     try:
         commit = str(HfApi().model_info(teacher.repository, revision=revision).sha)
