@@ -40,10 +40,10 @@ test-faults: setup ## kill, fill, cut and corrupt; then the same command again; 
 test-cluster: setup ## the demo through a real one-node SLURM
 	$(PYTEST) -m cluster -s tests/cluster
 
-test-lowest: setup ## fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
+test-lowest: setup ## fast tests with the lowest versions that pyproject.toml allows, in a separate environment
 	scripts/test_versions lowest-direct -n $(CORES)
 
-test-newest: setup ## fast tests with the newest versions that pyproject.toml allows, in an environment of their own
+test-newest: setup ## fast tests with the newest versions that pyproject.toml allows, in a separate environment
 	scripts/test_versions highest -n $(CORES)
 
 lint: setup ## ruff, snakefmt, mypy, snakemake --lint, plain English

@@ -67,7 +67,7 @@ def test_the_workflow_of_the_installed_package_runs_from_any_folder(installed, t
 def test_run_tells_what_it_passes_on(installed, tmp_path):
     done = genestill(installed, tmp_path, "run", "--help")
     assert done.returncode == 0
-    assert "goes to Snakemake" in done.stdout
+    assert "passed to Snakemake" in done.stdout
 
 
 def commands(done, installed) -> list[str]:

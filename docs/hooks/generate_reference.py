@@ -85,7 +85,7 @@ def configuration() -> str:
         "# Configuration",
         "",
         "Every key, read off `workflow/schemas/`; a key that is not given has its default. `<name>` is a name of your",
-        "choice. An unknown key stops the run with the nearest known one. The unit stands at the end of the meaning.",
+        "choice. An unknown key stops the run with the nearest known one. The unit is at the end of the meaning.",
         "",
     ]
     plain = [
@@ -177,7 +177,7 @@ def commands() -> str:
     lines += ["", "## Used by hand", "", "All other commands are called by rules.", "", "```bash", *BY_HAND, "```", ""]
     for stage, parser in subparsers(build_parser()).items():
         lines += [f"## genestill {stage}", "", sentence(STAGES.get(stage, parser.description)), ""]
-        # A command beside the stages has options of its own and nothing under it.
+        # A command outside of the stages has options and no subcommands.
         for name, command in (subparsers(parser) or {"": parser}).items():
             if name:
                 lines += [f"### genestill {stage} {name}", "", sentence(command.description or ""), ""]

@@ -36,7 +36,7 @@ EXIT_CODES = """exit codes:
   2    the input or the command line is wrong: one sentence says what to fix; or a program that was called failed:
        its last lines are shown
   3    a check failed, for example a teacher that does not read DNA better than chance
-  130  stopped with Ctrl-C; what is half written has not got its name
+  130  stopped with Ctrl-C; partial files do not get their final names
 """
 
 EXAMPLES = """examples:
@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(stages) -> None:
-    summary = "run the workflow from any folder; all that follows goes to Snakemake"
+    summary = "run the workflow from any folder; further arguments are passed to Snakemake"
     parser = stages.add_parser(
         "run",
         help=summary,
@@ -106,7 +106,7 @@ def _run_workflow(parser, options) -> None:
 
 
 def _add_reproduce(stages) -> None:
-    summary = "say what differs from a record of provenance; where nothing does, make the result again and compare"
+    summary = "report differences from a record of provenance; if there are none, make the result again and compare"
     parser = stages.add_parser("reproduce", help=summary, description=summary)
     parser.add_argument(
         "record",
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        print("genestill: stopped; what is half written has not got its name", file=sys.stderr)
+        print("genestill: stopped; partial files do not get their final names", file=sys.stderr)
         # Ended by the signal itself, so that the calling shell or program sees an interruption and not a failure.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)

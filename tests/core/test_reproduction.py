@@ -56,7 +56,7 @@ def test_a_changed_input_is_named_and_nothing_is_made(made, capfd):
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
     said = capfd.readouterr()
     assert "the input labels: labels.tsv has another content than then" in said.out
-    assert "doing again" not in said.out
+    assert "running again" not in said.out
     assert main(["--quiet", "reproduce", str(made[1]), "--force"]) == 3
     assert "results/taxonomy: came out with another content" in capfd.readouterr().out
 
@@ -96,7 +96,7 @@ def test_a_large_file_is_read_in_samples_only(tmp_path):
 def test_a_missing_input_is_named(made, capfd):
     (made[0] / "labels.tsv").unlink()
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
-    assert "labels.tsv is not here" in capfd.readouterr().out
+    assert "labels.tsv does not exist" in capfd.readouterr().out
 
 
 WRITES = (

@@ -137,7 +137,7 @@ def test_fastq_is_read_as_its_sequences(tmp_path, compress, ends):
         ("@SQ\tSN:c1\tLN:4\nr1\t0\tc1\n", "SAM (alignments)"),
         ("LOCUS       c1  4 bp\n", "GenBank; convert it to FASTA"),
         ("contigname\tlake\nc1\t1\n", "line 1 is 'contigname\\tlake' (a table? Were two files swapped?)"),
-        (">é\nACGT\n", "letters beyond ASCII"),
+        (">é\nACGT\n", "non-ASCII characters"),
     ],
 )
 def test_other_files_are_named_for_what_they_are(tmp_path, text, sentence):

@@ -93,7 +93,7 @@ def test_settings_left_out_have_no_option_and_keep_their_defaults():
         ("--heat inf", "heat is inf; expected a finite number greater than 0"),
         ("--minutes nan", "minutes is nan; expected a finite number of at least 0 or null"),
         ("--rack -1", "rack is -1; expected an integer of at least 0 or 'middle'"),
-        ("--baker ann", "baker is 'ann'; expected a text that fits ^[A-Z] or null"),
+        ("--baker ann", "baker is 'ann'; expected a text that matches ^[A-Z] or null"),
         ("--rests 1 nan", "rests is (1.0, nan); expected a list, each value a finite number greater than 0"),
     ],
 )

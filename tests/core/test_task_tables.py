@@ -54,5 +54,5 @@ def test_training_rows_are_drawn_by_class_and_seed_and_test_rows_stay(tmp_path):
     assert kept.train.tolist() == keep_training_rows(table, 12, 1, "t").train.tolist()
     assert kept.train.tolist() != keep_training_rows(table, 12, 2, "t").train.tolist()
     assert keep_training_rows(table, None, 1, "t") is table
-    with pytest.raises(InputError, match="91 of 90 training rows of 2 classes are asked for; expected 4 to 90"):
+    with pytest.raises(InputError, match="91 of 90 training rows of 2 classes are requested; expected 4 to 90"):
         keep_training_rows(table, 91, 1, "t")

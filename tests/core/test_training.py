@@ -279,7 +279,7 @@ def test_out_of_memory_halves_the_batch_from_there_on_and_says_so(caplog, worker
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         "pretraining: the memory of cpu is too small for the batch of step 1; from here on it is processed in 2 "
-        "parts of 2 tokens or so, and the step descends the mean of their losses"
+        "parts of about 2 tokens, and the step uses the mean of their losses"
     ]
 
 

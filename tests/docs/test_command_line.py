@@ -163,7 +163,7 @@ cli.main([])
 """
     done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True)
     assert done.returncode == -signal.SIGINT, "a shell shows this as 130"
-    assert done.stderr == "genestill: stopped; what is half written has not got its name\n"
+    assert done.stderr == "genestill: stopped; partial files do not get their final names\n"
 
 
 def test_examples_of_the_page_of_commands_parse():

@@ -101,12 +101,12 @@ def _compare(file: Path, entry: dict, record: Path) -> None:
     elif (size := file.stat().st_size) != entry["bytes"]:
         found = f"holds {size} bytes, but {entry['bytes']} were written"
     elif "sha256" in entry and sha256_of(file) != entry["sha256"]:
-        found = "holds another content than was written"
+        found = "has another content than was written"
     else:
         return
     raise InputError(
         f"{shown}: {found} by the command that made it, so it is damaged. Remove {_of_command(file, record)} and make "
-        f"it again; a run of the workflow does so by itself then. If it was changed on purpose, remove "
+        f"it again; a run of the workflow then does this automatically. If it was changed on purpose, remove "
         f"{os.path.relpath(record) if record.is_relative_to(Path.cwd()) else record}"
     )
 

@@ -46,15 +46,15 @@ TRANSCRIPT_OBJECTIVES = {
 
 DNA_OBJECTIVES = {
     "alignment": Objective("the teacher's features of its tokens, squared error", needs="token"),
-    "reconstruction": Objective("masked bases, which a decoder predicts from what is visible", hides_bases=True),
-    "masked_bases": Objective("masked bases, which a head reads off the student's states there", hides_bases=True),
+    "reconstruction": Objective("masked bases, predicted by a decoder from visible tokens", hides_bases=True),
+    "masked_bases": Objective("masked bases, predicted by a head from the student's states", hides_bases=True),
 }
 
 
 def describe_objectives(objectives: dict[str, Objective]) -> str:
     """The terms and what they match, as a sentence for the description of a setting."""
     terms = "; ".join(f"{name} ({objective.matches})" for name, objective in objectives.items())
-    return f"Terms of the loss, each with a weight if wanted, such as {'+0.5*'.join(list(objectives)[:2])}: {terms}."
+    return f"Terms of the loss, with optional weights, for example {'+0.5*'.join(list(objectives)[:2])}: {terms}."
 
 
 def parse_objective(text: str, objectives: dict[str, Objective]) -> dict[str, float]:

@@ -108,7 +108,7 @@ def _inputs(inputs: dict) -> list[Difference]:
         path = Path(entry["path"])
         what = f"the input {role}: {path}"
         if not path.exists():
-            found.append(Difference(f"{what} is not here; records hold paths as the command was given them"))
+            found.append(Difference(f"{what} does not exist; paths in records are those given to the command"))
             continue
         then = {name: value for name, value in entry.items() if name != "path"}
         # With the same kind of checksum as in the record, because the limit for large files may have changed.
@@ -260,7 +260,7 @@ def reproduce(path: str | Path, parse: Callable[[list[str]], object], force: boo
     deciding = sum(difference.decides for difference in found)
     if deciding and not force:
         raise CheckFailed(f"{deciding} differences affect the result of {path}; fix them, or rebuild with --force")
-    print(f"doing again: {' '.join(record['command'])}", flush=True)
+    print(f"running again: {' '.join(record['command'])}", flush=True)
     outcome = rebuild(record, parse)
     for sentence in outcome:
         print(f"differs: {sentence}", flush=True)

@@ -102,7 +102,7 @@ def _refuse_bad_record(
     if not name:
         raise InputError(f"{path}: record {number} has an empty header; expected '>id'")
     if not name.isascii():
-        raise InputError(f"{path}: the id {name!r} (record {number}) has letters beyond ASCII; programs cannot join it")
+        raise InputError(f"{path}: the id {name!r} (record {number}) has non-ASCII characters; expected ASCII")
     if name in seen:
         cut = "" if header == name == seen[name] else f" (from the headers {seen[name]!r} and {header!r})"
         raise InputError(

@@ -147,7 +147,7 @@ class Described:
                 for kind in self.kinds
             ]
             words += [repr(literal) for literal in self.literals]
-            words[0] += f" that fits {self.pattern}" if self.pattern else ""
+            words[0] += f" that matches {self.pattern}" if self.pattern else ""
         return ("a list, each value " if self.many else "") + " or ".join(words)
 
     def read(self, text: str):

@@ -24,7 +24,7 @@ INDEX = pa.schema(
         column("id", pa.string(), "name of the sequence: the first word of its FASTA header"),
         column("length", pa.int64(), "length of the sequence", "base pairs"),
         column("gc", pa.float32(), "G and C among the known bases", "share"),
-        column("sample", pa.string(), "sample, where the contig's name tells it (VAMB's S<sample>C<contig>)"),
+        column("sample", pa.string(), "sample, if the contig's name contains it (VAMB's S<sample>C<contig>)"),
         column("checksum", pa.string(), "first 16 hexadecimal digits of the SHA-256 of the bases"),
     ]
 )
@@ -87,7 +87,7 @@ ALIGNMENTS = pa.schema(
     [
         column("id", pa.string(), "contig"),
         column("genome", pa.string(), "genome of the reference: its file's name without suffixes"),
-        column("identity", pa.float32(), "gap-compressed identity: a gap counts once, whatever its length", "share"),
+        column("identity", pa.float32(), "gap-compressed identity: each gap counts once", "share"),
         column("matches", pa.int64(), "matching bases of all alignments to the genome", "base pairs"),
         column("aligned", pa.float32(), "bases of the contig that are aligned to the genome", "share"),
     ]
@@ -134,11 +134,11 @@ VIRTUAL_OUTCOME_COUNTS = pa.schema(
         column("family", pa.string(), "true family of the contigs, as a lineage"),
         column("genus", pa.string(), "their true genus, as a lineage"),
         column("exact", pa.bool_(), "whether they are cut from a genome that the virtual reference holds"),
-        column("correct", pa.int64(), "contigs named rightly at the rank", "contigs"),
-        column("wrong", pa.int64(), "contigs named wrongly at the rank", "contigs"),
-        column("none", pa.int64(), "contigs not named at the rank", "contigs"),
+        column("correct", pa.int64(), "contigs with a correct name at the rank", "contigs"),
+        column("wrong", pa.int64(), "contigs with a wrong name at the rank", "contigs"),
+        column("none", pa.int64(), "contigs without a name at the rank", "contigs"),
         column("absent", pa.int64(), "contigs whose taxon at the rank the virtual reference lacks", "contigs"),
-        column("absent_called", pa.int64(), "those of them that are named at the rank nevertheless", "contigs"),
+        column("absent_called", pa.int64(), "number of these contigs that are named at the rank", "contigs"),
     ]
 )
 
@@ -152,7 +152,7 @@ PREDICTIONS = pa.schema(
             for rank in RANKS
         ],
         column("accepted", pa.int8(), "how many ranks are accepted at the threshold: 0 (none) to 7 (species)", "ranks"),
-        column("reason", pa.string(), "why the lineage stops where it stops; empty where it reaches species"),
+        column("reason", pa.string(), "why the lineage stops above species; empty if it reaches species"),
     ]
 )
 
@@ -165,8 +165,8 @@ NOVEL_SHARES = pa.schema(
         column("share", pa.float64(), "share whose taxon at the rank the reference lacks", "share"),
         column("low", pa.float64(), "lower end of its 90 % interval; null where it is not calibrated", "share"),
         column("high", pa.float64(), "upper end of its 90 % interval; null where it is not calibrated", "share"),
-        column("silent", pa.float64(), "share without hits, which the other shares leave out", "share"),
-        column("bases", pa.float64(), "bases, or sequenced bases, that the shares are of", "base pairs"),
+        column("silent", pa.float64(), "share without hits, which is left out of the other shares", "share"),
+        column("bases", pa.float64(), "total bases, or sequenced bases, for the shares", "base pairs"),
     ]
 )
 
@@ -199,33 +199,33 @@ CONTIG_GROUPS = pa.schema(
 GROUPED_CONTIGS = pa.schema(
     [
         column("id", pa.string(), "contig"),
-        column("group", pa.int64(), "number of its group; null where the contig is set aside"),
-        column("set_aside", pa.string(), "why the contig takes no part: plasmid, virus; null where it does"),
+        column("group", pa.int64(), "number of its group; null if the contig is set aside"),
+        column("set_aside", pa.string(), "why the contig is set aside: plasmid, virus; else null"),
     ]
 )
 
 # evaluation: one tidy table for all benchmarks, one row per value; text that does not apply is empty.
 METRICS = pa.schema(
     [
-        column("benchmark", pa.string(), "what kind of benchmark: taxonomy, a benchmark of sequence tasks, probes"),
+        column("benchmark", pa.string(), "kind of benchmark: taxonomy, a benchmark of sequence tasks, probes"),
         column("dataset", pa.string(), "dataset.name of the configuration"),
         column("sample", pa.string(), "sample of the data set; empty for all of them"),
         column("task", pa.string(), "rank, or task of the benchmark"),
         column("stratum", pa.string(), "part of the data: all, no exact, status=…, length=…, test, …"),
         column("metric", pa.string(), "what is measured"),
-        column("weight", pa.string(), "what a unit is weighted by, such as bases; empty where each counts once"),
-        column("model", pa.string(), "who is scored"),
-        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
-        column("minus", pa.string(), "model whose figure is subtracted, with its variant in parentheses; else empty"),
+        column("weight", pa.string(), "weight of a unit, such as bases; empty if each counts once"),
+        column("model", pa.string(), "model that is scored"),
+        column("kind", pa.string(), f"kind of the model in the comparison: {', '.join(KINDS)}"),
+        column("minus", pa.string(), "model whose value is subtracted, with its variant in parentheses; else empty"),
         column("variant", pa.string(), "how the model was used, as name=value, …, such as fit=probe"),
-        column("threshold", pa.string(), "own, or the score above which calls count; empty where none is applied"),
-        column("seed", pa.int64(), "seed of the training; null for what is not trained, or stands for several"),
-        column("fold", pa.int64(), "fold of the data, or seed of its split; null for what stands for all"),
-        column("value", pa.float64(), "the figure; null where it is undefined"),
+        column("threshold", pa.string(), "own, or the score above which calls are accepted; empty without a threshold"),
+        column("seed", pa.int64(), "seed of the training; null without training, and for several seeds together"),
+        column("fold", pa.int64(), "fold of the data, or seed of its split; null for all together"),
+        column("value", pa.float64(), "the value; null if it is undefined"),
         column("low", pa.float64(), "lower end of its 95 % interval; null without one"),
         column("high", pa.float64(), "upper end of its 95 % interval; null without one"),
-        column("n_trainings", pa.int64(), "trainings behind the figure; 0 for what is not trained", "count"),
-        column("n_units", pa.int64(), "units (contigs, sequences, tasks) behind the figure", "count"),
+        column("n_trainings", pa.int64(), "number of trainings; 0 without training", "count"),
+        column("n_units", pa.int64(), "number of units (contigs, sequences, tasks)", "count"),
         column("n_clusters", pa.int64(), "groups (genomes, homology groups, …) that the interval resamples", "count"),
     ]
 )
@@ -313,7 +313,7 @@ TRANSCRIPTS = pa.schema(
         column("gene", pa.string(), "gene; empty if unknown"),
         column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),
         column("chromosome", pa.string(), "chromosome; empty if unknown"),
-        column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
+        column("sequence", pa.string(), "the spliced transcript, in the direction of transcription"),
         _CDS,
         _SPLICE,
         column("length", pa.int32(), "length of the sequence", "bases"),
@@ -332,7 +332,7 @@ PROBE_TASK = pa.schema(
         column("gene", pa.string(), "gene; empty if unknown"),
         column("symbol", pa.string(), "name of the gene beside its id; empty if unknown"),
         column("chromosome", pa.string(), "chromosome; empty if unknown"),
-        column("sequence", pa.string(), "the spliced transcript, in the sense of transcription"),
+        column("sequence", pa.string(), "the spliced transcript, in the direction of transcription"),
         _CDS,
         _SPLICE,
         column(
@@ -365,11 +365,11 @@ TRANSCRIPT_PAIRS = pa.schema(
 TASK_PREDICTIONS = pa.schema(
     [
         column("task", pa.string(), "benchmark/task"),
-        column("model", pa.string(), "who is scored"),
-        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("model", pa.string(), "model that is scored"),
+        column("kind", pa.string(), f"kind of the model in the comparison: {', '.join(KINDS)}"),
         column("variant", pa.string(), "how it was fitted, as fit=…; empty for a model that is fitted in one way only"),
         column("seed", pa.int64(), "seed of the fit; 0 for predictions that were given"),
-        column("fold", pa.int32(), "fold that validated, from 0; 0 where there is one split"),
+        column("fold", pa.int32(), "validation fold, from 0; 0 with a single split"),
         column("row", pa.int64(), "row of the task's table, from 0"),
         column("label", pa.string(), "the right class"),
         column("predicted", pa.string(), "the most probable class"),
@@ -387,8 +387,8 @@ PROBE_PREDICTIONS = pa.schema(
     [
         column("task", pa.string(), "name of the probe task"),
         column("task_kind", pa.string(), "regression, classification or multilabel"),
-        column("model", pa.string(), "whose embeddings are probed"),
-        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("model", pa.string(), "model whose embeddings are probed"),
+        column("kind", pa.string(), f"kind of the model in the comparison: {', '.join(KINDS)}"),
         column("variant", pa.string(), "how the probe was fitted, as fit=…, with=…"),
         column("training", pa.int64(), "seed of the model's training; null for a model that was not trained here"),
         column("seed", pa.int64(), "seed of the split"),
@@ -407,22 +407,22 @@ OUTCOME_COUNTS = pa.schema(
     [
         column("dataset", pa.string(), "community"),
         column("model", pa.string(), "who is counted"),
-        column("kind", pa.string(), f"what the model is in the comparison: {', '.join(KINDS)}"),
+        column("kind", pa.string(), f"kind of the model in the comparison: {', '.join(KINDS)}"),
         column("seed", pa.int64(), "seed of the run; 0 for a model that is not trained"),
-        column("threshold", pa.string(), "the model's own, or the fixed score above which its calls count"),
+        column("threshold", pa.string(), "the model's own, or the fixed score above which its calls are accepted"),
         column("rank", pa.string(), "rank"),
         column("genome", pa.string(), "genome that the contigs come from"),
         column("status", pa.string(), "what the reference holds of it, as in the right answers; empty if unknown"),
         column(
             "cluster",
             pa.string(),
-            "what intervals resample, within the status: the genome; its genus where that is absent, its family where "
-            "that or more is absent",
+            "unit that is resampled for intervals, within the status: the genome; its genus if that is absent; its "
+            "family if that or a higher rank is absent",
         ),
-        column("correct", pa.int64(), "contigs named rightly at the rank", "contigs"),
-        column("wrong", pa.int64(), "contigs named wrongly at the rank", "contigs"),
-        column("none", pa.int64(), "contigs not named at the rank", "contigs"),
+        column("correct", pa.int64(), "contigs with a correct name at the rank", "contigs"),
+        column("wrong", pa.int64(), "contigs with a wrong name at the rank", "contigs"),
+        column("none", pa.int64(), "contigs without a name at the rank", "contigs"),
         column("absent", pa.int64(), "contigs whose taxon at the rank the reference lacks", "contigs"),
-        column("absent_called", pa.int64(), "those of them that are named at the rank nevertheless", "contigs"),
+        column("absent_called", pa.int64(), "number of these contigs that are named at the rank", "contigs"),
     ]
 )

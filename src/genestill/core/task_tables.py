@@ -109,7 +109,7 @@ def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Pat
     most, classes = len(given), len(table.classes)
     if not 2 * classes <= rows <= most:
         raise InputError(
-            f"{path}: {rows} of {most} {kind} rows of {classes} classes are asked for; expected {2 * classes} to {most}"
+            f"{path}: {rows} of {most} {kind} rows of {classes} classes are requested; expected {2 * classes} to {most}"
         )
     if rows == most:
         return given

@@ -167,7 +167,7 @@ def read_calls(
     runs = [(one.model, one.seed) for one in predictions]
     for run in runs:
         if runs.count(run) > 1:
-            raise InputError(f"two tables of predictions are called {run[0]!r}; give each model a name of its own")
+            raise InputError(f"two tables of predictions are called {run[0]!r}; give each model a different name")
     if labels is None:
         if truth is None:
             raise InputError("the contigs to evaluate are not known: give the truth or labels")

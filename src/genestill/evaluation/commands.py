@@ -198,7 +198,7 @@ def _run_run_figures(options) -> None:
 
 
 def _add_novelty(commands) -> None:
-    summary = "the novelty ledger as a table and a figure, and how right it is"
+    summary = "the novelty ledger as a table and a figure, and its accuracy"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     parser.add_argument("--ledger", required=True, metavar="FOLDER", help="output of student novelty")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")

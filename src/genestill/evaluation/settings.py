@@ -75,7 +75,7 @@ class ProbeSettings(Settings):
     )
     beside: tuple[str, ...] = setting(
         ("composition",),
-        "Baselines whose blocks stand beside a model's embeddings in one more fit each, which says what the model "
+        "Baselines that are combined with a model's embeddings, in one further fit each, to measure what the model "
         "adds; frequencies is composition without lengths.",
         choices=tuple(name for name in TRANSCRIPT_BASELINES if name != "boosting"),
     )
@@ -133,10 +133,8 @@ class SequenceTaskSettings(Settings):
 class BaselineSettings(Settings):
     """Fitting of baselines of sequence tasks."""
 
-    metric: str = setting(
-        "mcc", "Metric of the task, by which everything is chosen on training rows.", choices=TASK_METRICS
-    )
-    rows: int | None = setting(None, "Training rows that are drawn by the seed; null takes all.", minimum=1)
+    metric: str = setting("mcc", "Metric of the task, for all choices on training rows.", choices=TASK_METRICS)
+    rows: int | None = setting(None, "Number of training rows, drawn with the seed; null uses all.", minimum=1)
     epochs: int = setting(10, "Passes of the CNN of Genomic Benchmarks over the training rows.", minimum=1)
     most_epochs: int = setting(
         30,
@@ -153,7 +151,7 @@ class AdmissionSettings(Settings):
     admission: str = setting(
         "warn",
         "Whether the frozen teacher must explain more of the training rows of the tasks than the strongest baseline "
-        "alone; warn says so and goes on, stop ends the run before a student is trained, off does not ask.",
+        "alone; warn only logs a failure, stop ends the run before a student is trained, off measures nothing.",
         choices=("warn", "stop", "off"),
     )
     maximum_rows: int = setting(1500, "Training rows drawn per task; time grows with their cube.", minimum=100)

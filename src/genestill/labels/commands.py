@@ -55,12 +55,12 @@ def _run_search(options) -> dict:
 
 
 def _add_import(commands) -> None:
-    summary = "take the labels of another classifier, or of an earlier run"
+    summary = "import the labels of another classifier, or of an earlier run"
     parser = commands.add_parser("import", help=summary, description=summary)
     parser.add_argument("--labels", required=True, metavar="FILE", help="the table, gzipped or not")
     add_settings(parser, ImportSettings)
     parser.add_argument("--index", required=True, metavar="PARQUET", help="output of 'reference contigs'")
-    parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'; for labels in numbers")
+    parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'; for labels with taxids")
     _add_outputs(parser)
     parser.set_defaults(run=_run_import)
 
@@ -117,7 +117,7 @@ def _run_align(options) -> None:
 
 
 def _add_keep_search(commands) -> None:
-    summary = "search contigs once and keep what labels of other references need, for labels withhold and labels update"
+    summary = "search contigs once and keep the results for labels withhold and labels update"
     parser = commands.add_parser("keep-search", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--database", required=True, metavar="DATABASE", help="MMseqs2 taxonomy database of proteins")
@@ -152,7 +152,7 @@ def _add_withhold(commands) -> None:
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--withheld", required=True, metavar="TSV", help="output of 'reference withheld'")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
-    parser.add_argument("--reference", metavar="NAME", help="that reference alone (default: all of the community)")
+    parser.add_argument("--reference", metavar="NAME", help="only this reference (default: all of the community)")
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of MMseqs2 (default 1)")
     parser.add_argument(
         "--other-children",

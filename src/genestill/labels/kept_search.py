@@ -43,9 +43,9 @@ FRAGMENTS = pa.schema(
     [
         column("fragment", pa.int64(), "key of the fragment"),
         column("contig", pa.int64(), "key of its contig"),
-        column("header", pa.string(), "contig and place as MMseqs2 writes them"),
-        column("longest", pa.bool_(), "whether it is the contig's longest: kept where the filter leaves none"),
-        column("searched", pa.bool_(), "whether candidates were looked for: the filter may let it through"),
+        column("header", pa.string(), "contig and position, as written by MMseqs2"),
+        column("longest", pa.bool_(), "whether it is the contig's longest: kept if none passes the filter"),
+        column("searched", pa.bool_(), "whether candidates were searched: it may pass the filter"),
     ]
 )
 FILTERED = pa.schema(

@@ -22,7 +22,7 @@ class SearchSettings(Settings):
     sensitivity: float = setting(2.0, "-s of the search; 1 is fast, 7.5 sensitive.", minimum=1, maximum=8.5)
     kmer: int = setting(
         0,
-        "-k of the search, amino acids; 0 lets MMseqs2 choose by the size of the database. 5 suits toy databases.",
+        "-k of the search, amino acids; 0 lets MMseqs2 choose by the size of the database. 5 is for very small ones.",
         choices=(0, 5, 6, 7),
     )
     evalue: float = setting(1.0, "-e, highest E-value of a match.", minimum=0)
@@ -40,7 +40,7 @@ class SearchSettings(Settings):
     )
     orf_filter: int = setting(
         1,
-        "--orf-filter; 1 drops fragments without any match in a fast search first. 0 is faster for toy databases.",
+        "--orf-filter; 1 drops fragments without matches in a fast search first. 0 is faster for very small databases.",
         choices=(0, 1),
     )
     orf_filter_evalue: float = setting(100.0, "--orf-filter-e, highest E-value in that fast search.", minimum=0)

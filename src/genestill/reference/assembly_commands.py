@@ -15,7 +15,7 @@ def add_commands(commands) -> None:
 
 
 def _add_mixture(commands) -> None:
-    summary = "what the reads of an assembled community are drawn from: chromosomes, plasmids, eukaryotes, with depths"
+    summary = "the sources of the reads of an assembled community: chromosomes, plasmids, eukaryotes, with depths"
     parser = commands.add_parser("mixture", help=summary, description=summary)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes: file and lineage")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
@@ -103,7 +103,7 @@ def _run_mapping(options) -> None:
 
 
 def _add_tracing(commands) -> None:
-    summary = "right answers of assembled contigs, by alignment to what was sequenced; chimeras are marked"
+    summary = "right answers of assembled contigs, by alignment to the sequenced genomes; chimeras are marked"
     parser = commands.add_parser("tracing", help=summary, description=summary)
     parser.add_argument("--mixture", required=True, metavar="FOLDER", help="output of 'reference mixture'")
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")

@@ -52,9 +52,9 @@ def _add_contigs(commands) -> None:
     parser.add_argument("--species-sets", metavar="TSV", help="output of 'reference species-sets'; with --identities")
     parser.add_argument("--identities", metavar="TSV", help="identities of the genomes, of the same command")
     add_settings(parser, ContigSettings)
-    parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that take part")
+    parser.add_argument("--output-index", required=True, metavar="PARQUET", help="the contigs that are used")
     parser.add_argument("--output-abundance", required=True, metavar="PARQUET", help="their abundances, by sample")
-    parser.add_argument("--output-vamb", metavar="TSV", help="the same in the form that VAMB reads")
+    parser.add_argument("--output-vamb", metavar="TSV", help="the same in VAMB's format")
     parser.add_argument("--output-truth", metavar="PARQUET", help="their truth; needs --truth")
     parser.set_defaults(run=_run_contigs)
 
@@ -87,7 +87,7 @@ def _run_contigs(options) -> None:
 
 
 def _add_truth(commands) -> None:
-    summary = "right answers without their contigs, to score predictions alone"
+    summary = "right answers without their contigs, only for scoring predictions"
     parser = commands.add_parser("truth", help=summary, description=summary)
     parser.add_argument(
         "--truth",
@@ -114,8 +114,8 @@ def _add_taxonomy(commands) -> None:
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--genomes", metavar="TSV", help="table of genomes: file, and lineage or taxid")
-    source.add_argument("--database", metavar="DATABASE", help="a ready MMseqs2 taxonomy database instead")
-    source.add_argument("--labels", metavar="FILE", help="a table of labels with lineages in words instead")
+    source.add_argument("--database", metavar="DATABASE", help="an existing MMseqs2 taxonomy database instead")
+    source.add_argument("--labels", metavar="FILE", help="a table of labels with lineages as text instead")
     parser.add_argument("--labels-format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
     parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump: alone, or for genomes with taxids")
@@ -193,7 +193,7 @@ def _run_database(options) -> dict:
 
 
 def _add_fetch(commands) -> None:
-    summary = "download a file: resumed, retried, checked, and named only when it is whole"
+    summary = "download a file: resumed, retried, verified, and renamed when it is complete"
     parser = commands.add_parser("fetch", help=summary, description=summary)
     parser.add_argument("--url", required=True, help="address, http:// or https://")
     parser.add_argument("--checksum", metavar="ALGORITHM:HEX", help="sha256:…, sha1:… or md5:…, as published")
@@ -213,7 +213,7 @@ def _run_fetch(options) -> None:
 
 
 def _add_published_task(commands) -> None:
-    summary = "the table of a published sequence task, from where its authors published it"
+    summary = "the table of a published sequence task, from its published address"
     parser = commands.add_parser("published-task", help=summary, description=summary)
     parser.add_argument("--task", required=True, metavar="BENCHMARK/TASK", help="as in resources/sequence_tasks.tsv")
     parser.add_argument("--sources", required=True, metavar="TSV", help="addresses of the benchmarks")
@@ -229,7 +229,7 @@ def _run_published_task(options) -> None:
 
 
 def _add_fetch_genomes(commands) -> None:
-    summary = "genomes by accession, from where they were published, and the table of genomes beside them"
+    summary = "download genomes by accession, and write the table of genomes beside them"
     parser = commands.add_parser("fetch-genomes", help=summary, description=summary)
     parser.add_argument("--table", required=True, metavar="TSV", help="such as resources/genomes.tsv")
     parser.add_argument("--output", required=True, metavar="TSV", help="the table; files are written to its folder")

@@ -28,7 +28,7 @@ _MEANING = {
     401: "it asks for a password",
     403: "it refuses access",
     404: "it has no such file",
-    410: "the file was taken away",
+    410: "the file was removed",
 }
 
 
@@ -210,10 +210,10 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
             continued = response.status == 206
             if continued and not asked:
                 part.unlink(missing_ok=True)
-                raise _Interrupted("the server sent a part of the file where the whole was asked for")
+                raise _Interrupted("the server sent a part of the file instead of the whole file")
             if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 part.unlink()
-                raise _Interrupted("the server continued at another place than asked")
+                raise _Interrupted("the server continued at another position than requested")
             # Servers that do not support If-Range would continue with a file that has changed.
             if continued and validator and _validator_in(response.headers) not in (None, validator):
                 part.unlink()
@@ -250,7 +250,7 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
         if error.code in _PASSING or error.code >= 500:
             wait = error.headers.get("Retry-After", "")
             raise _Interrupted(f"the server answered {error.code} {error.reason}", _seconds(wait)) from None
-        meaning = _MEANING.get(error.code, "it will not give the file")
+        meaning = _MEANING.get(error.code, "the file cannot be downloaded")
         raise InputError(f"{url}: the server answered {error.code} {error.reason}: {meaning}") from None
     except TimeoutError:
         raise _Interrupted(f"nothing came from the server for {timeout:.0f} s") from None

@@ -135,7 +135,7 @@ def _run_withheld(options) -> None:
 
 
 def _add_windows(commands) -> None:
-    summary = "windows at random places of genomes, for models that learn from bare sequence"
+    summary = "windows at random positions of genomes, for pretraining and distillation"
     parser = commands.add_parser("windows", help=summary, description=summary)
     parser.add_argument(
         "--genomes", required=True, nargs="+", metavar="TSV", help="tables of genomes: file, and lineage or taxid"
@@ -145,7 +145,7 @@ def _add_windows(commands) -> None:
     )
     add_settings(parser, WindowSettings)
     parser.add_argument(
-        "--without-tests-of", metavar="RANK", help="leave out the genomes that clade-task tests on at this rank"
+        "--without-tests-of", metavar="RANK", help="leave out the test genomes of clade-task at this rank"
     )
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
@@ -170,7 +170,7 @@ def _run_windows(options) -> dict:
 
 
 def _add_clade_task(commands) -> None:
-    summary = "a task table: from which clade does a window come, tested on genomes of its own"
+    summary = "a task table: the clade of a window, tested on held-out genomes"
     parser = commands.add_parser("clade-task", help=summary, description=summary)
     add_genomes(parser)
     add_settings(parser, CladeTaskSettings)
@@ -191,7 +191,7 @@ def _run_clade_task(options) -> dict:
 
 
 def _add_origin_task(commands) -> None:
-    summary = "a task table: from a plasmid or a chromosome, or from which kind of organism does a window come"
+    summary = "a task table: whether a window is of a plasmid or a chromosome, or of which kind of organism"
     parser = commands.add_parser("origin-task", help=summary, description=summary)
     parser.add_argument(
         "--genomes", required=True, nargs="+", metavar="TSV",

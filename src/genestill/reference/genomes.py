@@ -114,7 +114,7 @@ def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, di
     ranks = [top, *RANKS[1:]]
     for other in ("genetic_code", "transl_table"):
         if other in header and "translation_table" not in header:
-            logger.warning("%s: the column %r is not read; genetic codes stand in translation_table", path, other)
+            logger.warning("%s: the column %r is not read; expected genetic codes in translation_table", path, other)
     columns = [lineage_column or "lineage"]
     if lineage_column is None and "lineage" not in header:
         columns = ranks if set(ranks) <= set(header) else []

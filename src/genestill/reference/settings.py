@@ -111,7 +111,7 @@ class AssemblySettings(Settings):
     bases: int = setting(800_000_000, "Sequenced bases of all samples together.", unit="base pairs", minimum=100_000)
     other: float = setting(
         0.1,
-        "Share of the bases that come from plasmids and eukaryotes, half of them from either where both are there.",
+        "Share of the bases from plasmids and eukaryotes, divided equally if there are both.",
         minimum=0,
         exclusive_maximum=1,
     )
@@ -126,8 +126,8 @@ class WindowSettings(Settings):
     length: int = setting(1020, "Length of a window.", unit="bases", minimum=60)
     shortest: int | None = setting(
         None,
-        "Windows have lengths from here to length, each as probable, so that models meet short inputs and lengths that "
-        "are no multiple of a k-mer; null cuts all to length.",
+        "Shortest window; lengths are uniform from here to length, so that models are trained on short inputs and on "
+        "lengths that are not multiples of a k-mer. With null, all windows have the same length.",
         unit="bases",
         minimum=20,
     )
@@ -135,13 +135,13 @@ class WindowSettings(Settings):
     clade: str | None = setting(None, "Only genomes whose lineage starts with this (d__…;p__…).")
     evenly_by: str = setting(
         "genome",
-        "What gets the same number of windows; a rank gives its clades as many each, whatever their number of genomes.",
+        "Units with equal numbers of windows; with a rank, all its clades, independent of their numbers of genomes.",
         choices=("genome", "domain", "phylum", "class", "order", "family", "genus", "species"),
     )
     strands: str = setting(
         "one",
-        "Whether all windows are cut as the genomes stand, or half of them, drawn at random, from the other strand, so "
-        "that teacher and students read both.",
+        "Whether all windows are of the strand in the file, or half of them, drawn at random, of the other strand, so "
+        "that teacher and students are trained on both.",
         choices=("one", "both"),
     )
 

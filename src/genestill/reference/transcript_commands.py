@@ -17,7 +17,7 @@ def add_commands(commands) -> None:
 def _add_simulated(commands) -> None:
     summary = "simulate a small transcriptome: genome, annotation and tables of targets, from a seed"
     parser = commands.add_parser("simulate-transcriptome", help=summary, description=summary)
-    parser.add_argument("--genes", type=int, default=400, help="in the genome, and again in the tables (%(default)s)")
+    parser.add_argument("--genes", type=int, default=400, help="in the genome, and also in the tables (%(default)s)")
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="genome, annotation, tasks, classes")
     parser.set_defaults(run=_run_simulated)
@@ -109,7 +109,7 @@ def _run_transcripts(options) -> dict:
 
 
 def _add_task(commands) -> None:
-    summary = "a probe task: transcripts with measured targets, from a table or from one FASTA file a class"
+    summary = "a probe task: transcripts with measured targets, from a table or from one FASTA file per class"
     parser = commands.add_parser("task", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="of the task")
     parser.add_argument("--table", metavar="TABLE:key=column,…", help="as --source of 'reference transcripts'")
@@ -213,7 +213,7 @@ def _add_pairs(commands) -> None:
         type=name_and_value,
         default=[],
         metavar="NAME=SOURCE,…",
-        help="the sources of its transcripts; orthologues are sought between any two that are given",
+        help="the sources of its transcripts; orthologues are searched between all pairs of species",
     )
     parser.add_argument("--threads", type=thread_count, default=1, help="of MMseqs2 (default: %(default)s)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="one row per transcript and relative")

@@ -32,7 +32,7 @@ def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
     inside = [genome for genome in genomes if (format_lineage(genome.lineage) + ";").startswith(wanted + ";")]
     if not inside:
         seen = sorted({";".join(format_lineage(genome.lineage).split(";")[:2]) for genome in genomes})
-        raise InputError(f"no genome lies in the clade {clade!r}; the table has {', '.join(seen[:5])} and so on")
+        raise InputError(f"no genome is in the clade {clade!r}; the table has {', '.join(seen[:5])} and so on")
     return inside
 
 

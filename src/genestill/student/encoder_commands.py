@@ -13,7 +13,7 @@ def add_commands(commands) -> None:
 
 
 def _add_list(commands) -> None:
-    summary = "the students that come with genestill: what --model takes by name"
+    summary = "list the students that are part of genestill, as names for --model"
     parser = commands.add_parser("list", help=summary, description=summary)
     parser.set_defaults(run=_run_list)
 
@@ -103,7 +103,7 @@ def _run_embed(options) -> None:
 
 
 def _add_export_onnx(commands) -> None:
-    summary = "write an encoder student as ONNX, and check that it says the same"
+    summary = "write an encoder student as ONNX, and compare the outputs"
     parser = commands.add_parser("export-onnx", help=summary, description=summary)
     parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("-o", "--output", required=True, metavar="ONNX", help="with dynamic batch size and length")

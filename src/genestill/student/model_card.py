@@ -267,7 +267,7 @@ def _pairs(values) -> list[tuple[str, str]]:
 
 def _figures_text(figures: pd.DataFrame | None, source: str) -> str:
     if figures is None or not len(figures):
-        return "This student has not been measured; do not compare it with others before you have."
+        return "This student has not been measured; measure it before you compare it with others."
     body = [
         [row.benchmark, row.dataset, row.task, row.stratum, _metric(row), f"{row.value:.3f}",
          "one seed" if math.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}", f"{row.n_units:,}", row.repeats]

@@ -42,7 +42,7 @@ def _run_fetch(options) -> dict:
 
 def _add_pretrain(commands) -> None:
     parser = commands.add_parser(
-        "pretrain", help="pretrain a teacher in miniature, with a large one's architecture and tokenizer type"
+        "pretrain", help="pretrain a small teacher, with the architecture and tokenizer type of a large one"
     )
     _add_genomes(parser)
     add_settings(parser, PretrainingSettings)
@@ -218,13 +218,13 @@ def _run_import(options) -> None:
 
 def _add_soft_labels(commands) -> None:
     parser = commands.add_parser(
-        "soft-labels", help="soft labels over the label tree, by light heads on the embeddings"
+        "soft-labels", help="soft labels over the label tree, by linear heads on the embeddings"
     )
     parser.add_argument("--embeddings", required=True, nargs="+", metavar="PARQUET", help="shards of embeddings")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")
     parser.add_argument("--tree", required=True, metavar="TSV", help="label tree")
     add_settings(parser, SoftLabelSettings)
-    add_seed(parser, "the deal and the heads")
+    add_seed(parser, "the folds and the heads")
     add_device(parser)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the soft labels")
     parser.add_argument("--output-predictions", metavar="PARQUET", help="the heads' own predictions, as a peer")

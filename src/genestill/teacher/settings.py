@@ -34,8 +34,8 @@ class PretrainingSettings(Settings):
     heads: int = setting(4, "Attention heads.", minimum=1)
     vocabulary: int = setting(
         1024,
-        "Byte-pair tokens, five special ones among them; 9 are single nucleotides, which the objective logits of the "
-        "recipe mrna needs (or k-mers, of which there are as many as there are).",
+        "Number of byte-pair tokens, including five special ones; 9 gives single nucleotides, which the objective "
+        "logits of the recipe mrna needs (or k-mers, for which this number has no effect).",
         minimum=9,
     )
     k: int = setting(
@@ -113,7 +113,7 @@ class EmbeddingSettings(Settings):
         choices=REPRESENTATIONS,
     )
     layer: int | Literal["middle"] = setting(
-        -1, "Hidden state that embeddings are taken from; 0 is the embedding layer, -1 the last, middle half way."
+        -1, "Hidden state that embeddings are taken from; 0 is the embedding layer, -1 the last, middle the middle one."
     )
     pooling: str = setting(
         "mean",
@@ -125,8 +125,8 @@ class EmbeddingSettings(Settings):
     )
     window: int | Literal["first"] | None = setting(
         None,
-        "Bases of a window; every base of a sequence lies in one. null takes as many as the model's context holds; "
-        "first takes only the first 512 tokens of a sequence.",
+        "Bases of a window; every base of a sequence is in one window. null uses the whole context of the model; "
+        "first uses only the first 512 tokens of a sequence.",
         minimum=1,
     )
     strands: str = setting(

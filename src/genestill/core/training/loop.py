@@ -194,7 +194,7 @@ def _divided(draw, step: int, number: int, name: str, device: torch.device) -> l
     if len(parts) >= number:
         logger.warning(
             "%s: the memory of %s is too small for the batch of step %d; from here on it is processed in %d "
-            "parts of %d tokens or so, and the step descends the mean of their losses",
+            "parts of about %d tokens, and the step uses the mean of their losses",
             name, name_of(device), step + 1, number, parts[0].tokens,
         )  # fmt: skip
     return parts

@@ -51,7 +51,7 @@ def _run_kraken2(options) -> None:
 
 
 def _add_kraken2_virtual(commands) -> None:
-    summary = "the same for virtual references, each with a database of its own, of the genomes that it holds"
+    summary = "the same for virtual references, each with a separate database of its genomes"
     parser = commands.add_parser("kraken2-virtual", help=summary, description=summary)
     _add_sources_of_kraken2(parser)
     _add_withheld(parser)
@@ -119,14 +119,14 @@ def _add_evidence(parser) -> None:
     parser.add_argument("--abundance", metavar="PARQUET", help="read depths from 'reference contigs'")
     parser.add_argument("--alignments", metavar="PARQUET", help="output of 'labels align'")
     parser.add_argument("--hits", metavar="PARQUET", help="output of 'labels search'")
-    parser.add_argument("--kraken2", metavar="PARQUET", help="what 'evaluation kraken2' wrote")
+    parser.add_argument("--kraken2", metavar="PARQUET", help="output of 'evaluation kraken2'")
     parser.add_argument("--genes", metavar="PARQUET", help="output of 'evaluation diamond'")
     parser.add_argument("--bins", metavar="FOLDER", help="output of 'vamb bin default'")
     parser.add_argument("--metabuli", metavar="TSV", help="output of 'evaluation metabuli'")
 
 
 def _add_peer(commands) -> None:
-    summary = "what a peer calls the contigs, from the evidence of the programs that it uses"
+    summary = "the calls of a peer, from the evidence of its programs"
     parser = commands.add_parser("peer", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="the peer, such as minimap2 or bag-rule")
     _add_evidence(parser)
@@ -160,7 +160,7 @@ def _add_peer_scores(commands) -> None:
         nargs="*",
         default=[],
         metavar="NAME",
-        help="count these instead of peers, of predictions in the folders of references (NAME.seed1.parquet, …)",
+        help="models to count instead of peers, with predictions in the references' folders (NAME.seed1.parquet, …)",
     )
     parser.add_argument("--output", required=True, metavar="PARQUET", help="outcomes by reference, model and genus")
     parser.set_defaults(run=_run_peer_scores)

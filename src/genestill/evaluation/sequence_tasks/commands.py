@@ -82,8 +82,8 @@ def _add_scores(commands) -> None:
     )
     parser.add_argument(
         "--question", action="append", nargs="+", default=[], metavar="NAME",
-        help="a name, a model, the model that is subtracted, of how many times the training rows (default: 1), where "
-        "wanted fit=… and minus-fit=…, and the tasks whose mean is asked (default: all)",
+        help="a name, a model, the model that is subtracted, the ratio of their training rows (default: 1), optionally "
+        "fit=… and minus-fit=…, and the tasks of the mean (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--copies", action="append", nargs=2, default=[], metavar=("TASK", "TSV"),

@@ -65,7 +65,7 @@ def write_rows(path: str | Path, output: str | Path, output_copies: str | Path |
         copies = pd.DataFrame({"row": table.test[near], "copy": np.where(exact[near], "exact", "near")})
         write_tsv(output_copies, copies)
         logger.info(
-            "%s: of %d test rows %d stand in training, and %d share %d bases in a row with it",
+            "%s: of %d test rows, %d are also training rows, and %d share %d consecutive bases with one",
             path, len(exact), exact.sum(), near.sum(), NEAR_COPY,
         )  # fmt: skip
 
@@ -217,7 +217,7 @@ def score_tables(
     for task, found in copied.items():
         rows, exact = next(len(run.rows) for run in runs if run.task == task), (found["copy"] == "exact").sum()
         counted.append(
-            f"{task}: of {rows} test rows {exact} stand in training, {len(found)} share {NEAR_COPY} bases with it"
+            f"{task}: of {rows} test rows, {exact} are also training rows, {len(found)} share {NEAR_COPY} bases"
         )
     blocks += ["\n".join(counted)] if counted else []
     if len(answers):

@@ -91,7 +91,7 @@ def _add_train(commands) -> None:
     parser.add_argument("--soft-labels", metavar="PARQUET", help="the teacher's soft labels over the same tree")
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
     parser.add_argument("--genomes", metavar="TSV", help="the reference's genomes (column file), for --fragments")
-    parser.add_argument("--genomes-folder", metavar="FOLDER", help="where the files of the genomes lie")
+    parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files of the genomes")
     add_settings(parser, CorrectorSettings)
     add_seed(parser)
     parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")

@@ -26,11 +26,9 @@ class Source:
 
 # Sources of evidence other than the labels; each has a module in evidence/.
 EVIDENCE = {
-    "hits": Source(
-        "labels/hits.parquet", "the best proteins of every gene, as a search of ours saw them", behind_labels=True
-    ),
+    "hits": Source("labels/hits.parquet", "the best protein hits of every gene, from the search", behind_labels=True),
     "agreeing_hits": Source(
-        "labels/hits.parquet", "the same, and whether a contig's genes agree on a group", behind_labels=True
+        "labels/hits.parquet", "the same, with the agreement of a contig's genes on a group", behind_labels=True
     ),
     "alignments": Source(
         "labels/alignments.parquet", "nucleotide alignments to the reference's genomes, by minimap2", needs_genomes=True
@@ -44,7 +42,7 @@ class EvidenceSettings(Settings):
 
     evidence: tuple[str, ...] = setting(
         ("hits",),
-        "What is known of contigs beside their labels: "
+        "Evidence about contigs in addition to their labels: "
         + "; ".join(f"{name} ({source.what})" for name, source in EVIDENCE.items())
         + ". Without hits, labels are used with a limited weight.",
         choices=tuple(EVIDENCE),
@@ -75,8 +73,8 @@ class CorrectorSettings(Settings):
     threshold: float = setting(0.5, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
     fragments: int = setting(
         0,
-        "Fragments of each genome of the reference that the corrector learns from beside the contigs (posterior "
-        "objective), as long as these. They teach it to name new contigs without a search.",
+        "Number of fragments per reference genome that are added to the contigs in training, with lengths of contigs "
+        "(posterior objective). They improve predictions for new contigs without a search.",
         minimum=0,
     )
     batch_size: int = 256
@@ -97,11 +95,11 @@ class PublishedSettings(Settings):
 
     teacher: str = setting(
         "embeddings",
-        "Teacher beside the labels: the teacher's embeddings, none, or (published objective only) the student's "
-        "earlier self.",
+        "Teacher in addition to the labels: the teacher's embeddings, none, or (published objective only) self, an "
+        "earlier training of the student.",
         choices=("embeddings", "none", "self"),
     )
-    alpha: float = setting(0.3, "Weight of the labels against the teacher (published objective).", minimum=0, maximum=1)
+    alpha: float = setting(0.3, "Weight of the labels relative to the teacher (published).", minimum=0, maximum=1)
     temperature: float = setting(4.0, "Temperature of the distillation (published objective).", exclusive_minimum=0)
     epochs: int = setting(100, "Passes over the contigs.", minimum=1)
     batch_size: int = setting(64, "Contigs per batch (published objective).", minimum=2)

@@ -159,7 +159,7 @@ class FineTuning(Settings):
     method: str = setting(
         "full",
         "What is trained: all weights, low-rank adapters of all linear maps or of the queries and values of attention "
-        "alone (what peft takes where it is told nothing, as seqLens), or the head alone.",
+        "(the default of peft, as in seqLens), or only the head.",
         choices=("full", "lora", "lora-attention", "frozen"),
     )
     pooling: str = setting(
@@ -195,11 +195,11 @@ class CrossValidation(Settings):
 
     folds: int | None = setting(
         None,
-        "Folds of the training rows for cross-validation, of which each seed is validated on another; null takes the "
-        "table's validation rows, or a tenth of its training rows drawn by the seed.",
+        "Number of folds of the training rows for cross-validation, with another validation fold for each seed; null "
+        "uses the table's validation rows, or a tenth of its training rows drawn with the seed.",
         minimum=2,
     )
-    fold: int = setting(0, "Which fold validates, from 0.", minimum=0)
+    fold: int = setting(0, "Number of the validation fold, from 0.", minimum=0)
     rows: int | None = setting(
-        None, "Training rows, validation included, that are drawn by the seed; null takes all.", minimum=1
+        None, "Number of training rows, including validation rows, drawn with the seed; null uses all.", minimum=1
     )

@@ -145,7 +145,7 @@ def save_student(folder: str | Path, model: PreTrainedModel, adapter, settings: 
         save_tokenizer(adapter.tokenizer, aside)
         count = sum(parameter.numel() for parameter in model.base_model.parameters())
         classes = list(model.config.id2label.values()) if hasattr(model, "head") else []
-        tells = f"Tells {', '.join(classes)} apart. " if classes else ""
+        tells = f"Distinguishes {', '.join(classes)}. " if classes else ""
         card = Card(
             title=f"DNA classifier, {len(classes)} classes" if classes else f"DNA encoder, {count:,} parameters",
             summary=f"{tells}Reads {adapter.kind} ({adapter.size} tokens); width {model.config.hidden_size}, "

@@ -23,7 +23,7 @@ class EncoderSettings(Settings):
         choices=TRANSCRIPT_POOLINGS,
     )
     lengths: bool = setting(
-        False, "Whether the embedding ends with the logarithms of the lengths of these regions; no loss sees them."
+        False, "Whether the embedding ends with the logarithms of the lengths of these regions; not used by any loss."
     )
     expansion: int = setting(
         0,
