@@ -1,4 +1,4 @@
-"""The page of what a run writes: every file, and every column with its type, unit and meaning."""
+"""Generates the page of output files: every file, and every column with its type, unit and meaning."""
 
 import importlib
 import inspect
@@ -24,13 +24,13 @@ correctors has the results for contigs that were held out from training under `n
 
 
 def on_files(files, config):
-    """mkdocs calls this once it knows the pages; ours joins them."""
+    """Called by mkdocs when it knows the pages; adds this page."""
     files.append(File.generated(config, "reference/outputs.md", content=page()))
     return files
 
 
 def groups() -> list[dict]:
-    """What docs/hooks/outputs.yaml says, group by group."""
+    """The content of docs/hooks/outputs.yaml, by groups."""
     return yaml.safe_load((ROOT / "docs" / "hooks" / "outputs.yaml").read_text(encoding="utf-8"))
 
 
@@ -40,7 +40,7 @@ def entries() -> list[dict]:
 
 
 def places(entry: dict) -> list[str]:
-    """All paths at which a file of this form lies."""
+    """All possible paths of a file."""
     return [entry["path"], *entry.get("also", [])]
 
 
@@ -62,7 +62,7 @@ def columns(entry: dict) -> list[tuple[str, str, str, str]] | None:
 
 
 def schema(name: str) -> pa.Schema:
-    """A schema of genestill.core.table_schemas, or of ``module:NAME``; functions of a width get 1."""
+    """A schema of genestill.core.table_schemas, or of ``module:NAME``; for functions of a size, that of size 1."""
     module, _, attribute = name.rpartition(":")
     found = getattr(importlib.import_module(module or "genestill.core.table_schemas"), attribute)
     return found(1) if inspect.isfunction(found) else found

@@ -1,4 +1,4 @@
-"""Pages that are read off the code: every configuration key, every command, every environment."""
+"""Generates pages from the code: every configuration key, every command, every environment."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 
 def on_files(files, config):
-    """mkdocs calls this once it knows the pages; ours join them."""
+    """Called by mkdocs when it knows the pages; adds these pages."""
     pages = {"configuration": configuration(), "commands": commands(), "environments": environments()}
     for name, text in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
@@ -22,7 +22,7 @@ def on_files(files, config):
 
 
 def cell(text) -> str:
-    """Text that stays within a cell of a table."""
+    """Text that can be a cell of a table."""
     line = re.sub(r"\s+", " ", str(text)).strip().replace("|", "\\|").replace("<", "&lt;")
     # d__…;p__… would be read as bold.
     return re.sub(r"(?<!`)\b[a-z]__…(;[a-z]__…)*", r"`\g<0>`", line)
@@ -35,7 +35,7 @@ def sentence(text: str) -> str:
 
 
 def accepted(schema: dict) -> str:
-    """What a key takes, in words."""
+    """The values that a key accepts, as text."""
     if "enum" in schema:
         return ", ".join(f"`{json.dumps(choice)}`" for choice in schema["enum"])
     if "const" in schema:
@@ -51,7 +51,7 @@ def accepted(schema: dict) -> str:
 
 
 def rows(schema: dict, path: str, required: bool = False, inherited: frozenset = frozenset()) -> list[str]:
-    """One row of the table for each key at or under ``path``; ``inherited``: keys whose default another key holds."""
+    """One row of the table per key at or under ``path``; ``inherited``: keys with a default from another key."""
     below = schema.get("properties", {})
     found = []
     if not below:
@@ -133,7 +133,7 @@ genestill --print-completion zsh > ~/.zfunc/_genestill
 """
 
 
-# What people type; rules call the other commands.
+# Commands for users; the other commands are called by rules.
 BY_HAND = (
     "genestill run --configfile mine.yaml --cores 8",
     "genestill student list",
@@ -154,7 +154,7 @@ BY_HAND = (
 
 
 def example(stage: str, name: str, command: argparse.ArgumentParser) -> str:
-    """A call of a command: that of `BY_HAND`, else its name with what it requires."""
+    """A call of a command: that of `BY_HAND`, else its name with its required options."""
     words = f"genestill {stage} {name}".strip()
     for line in BY_HAND:
         if f"{line} ".startswith(f"{words} "):
@@ -168,7 +168,7 @@ def example(stage: str, name: str, command: argparse.ArgumentParser) -> str:
 
 
 def commands() -> str:
-    """The page of commands, from the program's own parser."""
+    """The page of commands, from the parser of the program."""
     from genestill.cli import EXIT_CODES, STAGES, build_parser
 
     codes = [line.split(maxsplit=1) for line in EXIT_CODES.splitlines() if line.startswith(" ")]

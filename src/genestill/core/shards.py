@@ -19,7 +19,7 @@ SHARED = (
     "teacher", "revision", "representation", "layer", "pooling", "window", "strands", "masked_passes", "dtype", "size",
     "tokenizer", "input", "version",
 )  # fmt: skip
-# Representation -> the column that must be finite; log-probabilities are NaN at unknown bases.
+# Representation -> the column that must be finite; log-probabilities need not be finite at unknown bases.
 FINITE = {"sequence": "embedding", "token": "features", "base-log-probabilities": None}
 
 

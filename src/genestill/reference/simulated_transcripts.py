@@ -16,8 +16,8 @@ STOP_CODONS = {"TAA", "TAG", "TGA"}
 def write_transcriptome(folder: str | Path, genes: int, seed: int) -> None:
     """Write genome.fna.gz, annotation.gtf, tasks.tsv, coding.fna.gz and noncoding.fna.gz into ``folder``.
 
-    The genes of the genome and those of the task tables are from the same families (some tables have a mutated copy of
-    a gene of the genome), so that there are relatives to leave out. tasks.tsv: id, gene, chromosome, cds_start,
+    The genes of the genome and those of the task tables are from the same families (some rows are mutated copies of
+    genes of the genome), so that there are relatives to leave out. tasks.tsv: id, gene, chromosome, cds_start,
     cds_end, exon_sizes, sequence, stability (a smooth function of codon bias and of the 3' end, with noise), membrane
     and secreted (0 or 1).
 
