@@ -1,9 +1,11 @@
-"""Every output of a finished run is cut, and every command done again on a disk that loses what is not synced.
+"""Every output of a finished run is cut, and every command done again on a disk that fails or refuses.
 
 The record beside each result holds the command that made it. So the commands that read a file are known, and they are
 given again in this process, with other places for what they write: no run of the workflow is needed for each file.
 """
 
+import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,24 +13,59 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from genestill.cli import build_parser, main
+from genestill.core import files
+from genestill.core.configuration import merge, read_yaml
 from genestill.core.contents import content_checksum
 from genestill.core.files import read_json
 from genestill.core.provenance import inputs_of, is_output, path_options
 from genestill.core.reproduction import redirected
-from snakemake_process import ROOT, run_snakemake
+from snakemake_in_process import build, make
+from snakemake_process import ROOT
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    # Snakemake leaves files of environments open.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 TEACHER = {
     "pretraining": {"hidden_size": 32, "layers": 2, "heads": 4, "batch": 4, "steps": 20},
     "check": {"maximum_relative_loss": 0.9999, "windows": 8},
     "admission": "off",
 }
+TAXDISTILL = read_yaml(ROOT / "config" / "test.yaml")
+
+
+def dna(recipe: str, defaults: dict, **more) -> dict:
+    """The configuration of a recipe whose section is dna."""
+    return {
+        "recipe": recipe,
+        "dataset": {"name": "test"},
+        "reference": {"simulated_genomes": TAXDISTILL["reference"]["simulated_genomes"]},
+        # Long enough to learn which 6-mers the windows have.
+        "teacher": merge(TEACHER, {"pretraining": {"batch": 16, "steps": 200, "learning_rate": 0.005}}),
+        "dna": {
+            "windows": {"length": 120, "number": 60},
+            **{"maximum_training_rows": 60, "maximum_test_rows": 60},
+            "defaults": defaults | {"steps": 4, "batch": 4},
+            "evaluation_methods": ["probe", "lora"],
+            **{
+                "epochs": 1,
+                "learning_rates": [0.001],
+                "seeds": [1],
+                "baselines": ["linear"],
+                "compared_with": "linear",
+            },
+            **more,
+        },
+    }
+
+
 CONFIGURATIONS = {
-    "taxdistill": yaml.safe_load((ROOT / "config" / "test.yaml").read_text()),
+    "taxdistill": TAXDISTILL,
     "mrna": {
         "recipe": "mrna",
         "dataset": {"name": "test"},
@@ -44,6 +81,17 @@ CONFIGURATIONS = {
             "baselines": {"composition": {"features": "composition"}},
         },
     },
+    "had": dna(
+        "had",
+        defaults={"architecture": "had-tiny", "max_tokens": 120},
+        students={
+            **{name: {"method": "distil"} for name in ("distilled", "random-teacher")},
+            "undistilled": {"method": "pretrain", "masking": "groups"},
+            **dict.fromkeys(["alignment-only", "reconstruction-only", "masked-bases"]),
+        },
+        questions=dict.fromkeys(["distillation", "alignment"]),
+    ),
+    "seqlens": dna("seqlens", defaults={"architecture": "deberta-tiny", "max_tokens": 64}, vocabulary=64),
 }
 
 
@@ -56,9 +104,12 @@ class Command:
     outputs: dict[str, str]
     contents: dict[str, str]
 
-    def again(self, folder: Path) -> tuple[int, dict[str, str]]:
-        """Give it once more with outputs in ``folder``; return the exit code and the place of each output."""
-        places = {path: str(folder / role / Path(path).name) for role, path in self.outputs.items()}
+    def again(self, folder: Path, other: dict[str, str] | None = None) -> tuple[int, dict[str, str]]:
+        """Give it once more with outputs in ``folder``; return the exit code and the place of each output.
+
+        ``other``: places of outputs that do not lie there.
+        """
+        places = {path: str(folder / role / Path(path).name) for role, path in self.outputs.items()} | (other or {})
         return main([redirected(word, places) for word in self.words]), places
 
 
@@ -76,10 +127,10 @@ def commands_of(results: Path) -> Iterator[Command]:
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS)
 def finished(request, tmp_path_factory) -> Path:
-    """The folder of a finished run, as small as it can be: of contigs and of transcripts."""
+    """The folder of a finished run of a recipe, as small as it can be."""
     folder = tmp_path_factory.mktemp(request.param)
-    (folder / "run.yaml").write_text(yaml.safe_dump(CONFIGURATIONS[request.param]))
-    run_snakemake("--cores", "2", "--configfile", folder / "run.yaml", folder=folder)
+    with contextlib.chdir(folder):
+        make(build(folder, CONFIGURATIONS[request.param], []))
     return folder
 
 
@@ -163,3 +214,67 @@ def test_nothing_is_lost_on_a_disk_that_loses_what_was_not_synced(finished, tmp_
     tally("power fails: a file that was not synced is empty", tried, tried - len(lost))
     assert lost == []
     assert tried > 20
+
+
+def under_a_file(folder: Path, name: str) -> Path:
+    folder.mkdir()
+    (folder / "file").touch()
+    return folder / "file" / name
+
+
+def too_long(folder: Path, name: str) -> Path:
+    return folder / f"{'n' * 300}{name}"
+
+
+def a_folder(folder: Path, name: str) -> Path:
+    (folder / name / "inside").mkdir(parents=True)
+    return folder / name
+
+
+def on_a_full_disk(folder: Path, name: str) -> Path:
+    return folder / "full" / name
+
+
+REFUSALS = {
+    under_a_file: "Not a directory",
+    too_long: "File name too long",
+    a_folder: "Is a directory",
+    on_a_full_disk: "No space left on device",
+}
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence_of_every_command(
+    finished, tmp_path, tally, monkeypatch, capsys
+):
+    """Each command is refused the last of its outputs, for one reason after the other."""
+    monkeypatch.chdir(finished)
+    rename = files.rename_synced
+
+    def full(aside: Path, path: Path) -> None:
+        if "full" in path.parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rename(aside, path)
+
+    monkeypatch.setattr(files, "rename_synced", full)
+    reasons, tried, wrong = list(REFUSALS), 0, []
+    for number, command in enumerate(commands_of(Path("results"))):
+        refused = list(command.outputs.values())[-1]
+        reason = reasons[number % len(reasons)]
+        if reason is a_folder and Path(refused).is_dir():
+            reason = under_a_file  # an output that is a folder replaces one
+        place = str(reason(tmp_path / f"{number}.refused", Path(refused).name))
+        tried += 1
+        capsys.readouterr()
+        try:
+            code, _ = command.again(tmp_path / str(number), {refused: place})
+        except Exception as error:
+            wrong.append(f"{command.words[:3]}: {reason.__name__}: {type(error).__name__}: {error}")
+            continue
+        said = capsys.readouterr().err.splitlines()[-1:]
+        words = ("genestill: ", f"{number}.refused", REFUSALS[reason])
+        if code != 2 or not all(word in said[0] for word in words):
+            wrong.append(f"{command.words[:3]}: {reason.__name__}: ends with {code} and says {said}")
+        subprocess.run(["rm", "-rf", tmp_path / str(number)], check=True)
+    tally("a place that cannot be written", tried, tried - len(wrong))
+    assert wrong == []
+    assert tried > 10

@@ -5,7 +5,6 @@ of minutes, so whole recipes, benchmarks and data sets of one's own are planned 
 ``affects`` of a schema names the first rules whose results depend on a key; all that is made of their results follows.
 """
 
-import asyncio
 import contextlib
 import copy
 import re
@@ -16,14 +15,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
-from snakemake import api
-from snakemake.settings import types as settings
 
-from genestill.core.configuration import merge, read_yaml
+from docs.test_configuration_reference import SCHEMAS as EXPANDED
+from docs.test_configuration_reference import turned
+from genestill.core.configuration import effective_configuration, merge, read_yaml
+from genestill.core.contents import content_checksum
 from genestill.core.errors import InputError
 from genestill.core.settings import expand
 from genestill.preflight import accept
+from snakemake_in_process import build, make, parsed_once, pretend
 from snakemake_process import ROOT
 
 RECIPES, SCHEMAS = ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
@@ -212,71 +212,6 @@ def changed(given: dict, place: tuple[str, ...], value) -> dict:
     else:
         section[place[-1]] = value
     return configuration
-
-
-@contextlib.contextmanager
-def parsed_once():
-    """Snakemake parses the rule files of one workflow over and over: keep what it makes of each."""
-    from snakemake import workflow
-
-    parse, known = workflow.parse, {}
-
-    def remembered(path, workflow, linemap, rulecount=0, **options):
-        key = (path.get_path_or_uri(secret_free=True), rulecount)
-        if key not in known:
-            lines = {}
-            known[key] = (parse(path, workflow, linemap=lines, rulecount=rulecount, **options), lines)
-        found, lines = known[key]
-        linemap.update(lines)
-        return found
-
-    workflow.parse = remembered
-    try:
-        yield
-    finally:
-        workflow.parse = parse
-
-
-def build(folder: Path, configuration: dict, targets: list[str]):
-    """Snakemake's workflow of a configuration in ``folder``, with its jobs and why each would run."""
-    file = folder / "given.yaml"
-    file.write_text(yaml.safe_dump(configuration, sort_keys=False))
-    with api.SnakemakeApi(settings.OutputSettings(quiet={settings.Quietness.ALL})) as snakemake:
-        one = snakemake.workflow(
-            resource_settings=settings.ResourceSettings(cores=1),
-            config_settings=settings.ConfigSettings(configfiles=[file]),
-            snakefile=ROOT / "Snakefile",
-            workdir=folder,
-        )
-        one.dag(settings.DAGSettings(targets=set(targets)))
-        workflow = one._workflow
-        workflow.execution_settings = settings.ExecutionSettings(lock=False)
-        workflow.scheduling_settings = settings.SchedulingSettings()
-        workflow.remote_execution_settings = settings.RemoteExecutionSettings()
-        workflow.group_settings = settings.GroupSettings()
-        workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True)
-        workflow._build_dag()
-        return workflow
-
-
-def pretend(workflow) -> None:
-    """Note every job that would run as done, with empty outputs."""
-    workflow.persistence.deactivate_cache()
-    for level in workflow.dag.toposorted():
-        for job in filter(workflow.dag.needrun, level):
-            for output in job.output:
-                if output.is_directory:
-                    Path(output).mkdir(parents=True, exist_ok=True)
-                    (Path(output) / ".snakemake_timestamp").touch()
-                else:
-                    Path(output).parent.mkdir(parents=True, exist_ok=True)
-                    # Of tables and records nothing is read before a run; an empty JSON file would be a damaged one.
-                    Path(output).write_text("{}" if output.endswith(".json") else "")
-            for beside in [*job.log, *filter(None, [job.benchmark])]:
-                Path(beside).parent.mkdir(parents=True, exist_ok=True)
-                Path(beside).touch()
-            workflow.persistence.started(job)
-            asyncio.run(workflow.persistence.finished(job))
 
 
 def first_jobs(workflow, key: Key, finished: set[str], prefixes: tuple[str, ...]) -> set:
@@ -539,3 +474,89 @@ def differences(found: set, expected: set, key: Key) -> list[str]:
     name = str if key.entry else lambda job: job.rule.name
     runs, should = set(map(name, found)), set(map(name, expected))
     return [f"{job} does not run" for job in sorted(should - runs)] + [f"{job} runs" for job in sorted(runs - should)]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+@pytest.mark.workflow
+@pytest.mark.parametrize("run", ["simulated", "mrna", "had", "seqlens"])
+def test_the_order_of_keys_and_defaults_that_are_written_out_rerun_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    given, targets = RUNS[run]
+    whole = EXPANDED["config"] | {"properties": EXPANDED["config"]["properties"] | EXPANDED}
+    with parsed_once():
+        finish(tmp_path, given, targets)
+        written = effective_configuration(accept(given, ROOT), RECIPES, SCHEMAS)
+        for same in (turned(given, whole), written, turned(written, whole)):
+            workflow = build(tmp_path, same, targets)
+            assert {job.rule.name: str(workflow.dag.reason(job)) for job in workflow.dag.needrun_jobs()} == {}
+
+
+SMALL = merge(
+    SIMULATED,
+    {
+        "teacher": {
+            "shards": 2,
+            "pretraining": {"hidden_size": 32, "layers": 2, "heads": 4, "batch": 4, "steps": 4},
+            "check": {"maximum_relative_loss": 0.9999, "windows": 8},
+        },
+        "student": {"epochs": 3},
+    },
+)
+RESULTS = Path("results/taxdistill/test")
+TEACHER = "teacher/miniature"
+# Ten keys, from the first stage to the last, so that no change makes again what an earlier one should have: another
+# value, a result that it changes, and one that is kept as it is.
+CHANGES = [
+    ("reference.community.dropout", 0.3, "reference/community", "reference/simulated_genomes"),
+    ("teacher.pretraining.learning_rate", 0.003, f"{TEACHER}/model", "reference/database"),
+    ("teacher.batch_tokens", 2000, None, f"{TEACHER}/contigs/sequence/0.parquet"),
+    ("teacher.layer", 1, f"{TEACHER}/contigs/sequence/0.parquet", f"{TEACHER}/model"),
+    ("labels.hits", 5, "labels/hits.parquet", f"{TEACHER}/contigs/sequence/0.parquet"),
+    ("teacher.folds", 4, f"{TEACHER}/soft_labels.parquet", "labels/hits.parquet"),
+    ("student.epochs", 2, "student/corrector/predictions.parquet", f"{TEACHER}/soft_labels.parquet"),
+    ("student.neighbours", False, "student/corrector/predictions.parquet", "student/corrector/novelty/groups.parquet"),
+    ("evaluation.resamples", 100, "evaluation/corrector/metrics.parquet", "student/corrector/model"),
+    ("evaluation.labels_name", "Search", "evaluation/corrector/table.txt", "student/corrector/export"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_results_after_a_change_are_those_of_a_run_from_nothing(tmp_path, monkeypatch):
+    """One key after the other is changed and the run made again; at the end nothing of an earlier value is left."""
+    configuration = SMALL
+    with parsed_once():
+        go_on(tmp_path / "changed", configuration, monkeypatch)
+        for name, value, other, kept in CHANGES:
+            before = {path: content_checksum(path) for path in map(str, (RESULTS / kept, RESULTS / (other or kept)))}
+            configuration = changed(configuration, tuple(name.split(".")), value)
+            made = go_on(tmp_path / "changed", configuration, monkeypatch)
+            assert str(RESULTS / kept) not in made, name
+            assert bool(made) == bool(other), (name, made)
+            if other:
+                assert content_checksum(RESULTS / other) != before[str(RESULTS / other)], name
+        found = contents()
+        go_on(tmp_path / "from nothing", configuration, monkeypatch)
+        expected = contents()
+    assert sorted(found) == sorted(expected)
+    assert [file for file in expected if found[file] != expected[file]] == []
+    assert len(expected) > 50
+
+
+def go_on(folder: Path, configuration: dict, monkeypatch) -> list[str]:
+    """Run what a configuration needs in ``folder``; return the outputs that were made."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    return make(build(folder, configuration, []))
+
+
+def contents() -> dict[str, str]:
+    """Checksum of the content of every result, without records, logs and measurements of the runs."""
+    return {
+        str(file): content_checksum(file)
+        for file in RESULTS.rglob("*")
+        if file.is_file() and not {"provenance", "logs", "benchmarks"} & set(file.parts) and file.name[0] != "."
+    }

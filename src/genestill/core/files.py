@@ -163,7 +163,8 @@ def _grant(folder: Path, permissions: int) -> None:
                 os.chmod(path, granted)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents; a file in its place raises `NotADirectoryError`, which `errors.refusal` knows."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -175,7 +176,7 @@ def _beside(path: Path, what: str) -> Path:
 
 
 def _prepare(path: Path) -> Path:
-    _make_folder(path.parent)
+    make_folder(path.parent)
     _sweep(path.parent, *(f".[0-9]*.{what}.{glob.escape(path.name)}" for what in ("aside", "replaced")))
     return _beside(path, "aside")
 
@@ -184,7 +185,7 @@ def _prepare(path: Path) -> Path:
 def scratch_folder(parent: str | Path, name: str) -> Iterator[Path]:
     """Yield a hidden folder in ``parent`` that is removed afterwards; folders of killed processes are removed first."""
     parent = Path(parent)
-    _make_folder(parent)
+    make_folder(parent)
     _sweep(parent, f".{glob.escape(name)}.{_DRAWN}")
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as folder:
         yield Path(folder)

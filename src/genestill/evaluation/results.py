@@ -16,6 +16,7 @@ import pandas as pd
 
 import genestill
 from genestill.core.errors import InputError
+from genestill.core.files import make_folder
 from genestill.core.lineage import RANKS
 from genestill.core.locks import hold
 from genestill.core.logs import logger
@@ -223,7 +224,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
     if new.duplicated(list(CELL)).any():
         row = new[new.duplicated(list(CELL))].iloc[0]
         raise InputError(f"two figures for {', '.join(f'{name} {row[name]!r}' for name in CELL if row[name])}")
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(output).parent)
     with hold(Path(output).parent, wait=True):
         old = read_results(output)
         cells = pd.MultiIndex.from_frame(new[list(CELL)])

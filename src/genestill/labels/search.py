@@ -12,7 +12,7 @@ import pandas as pd
 
 from genestill.core import table_schemas
 from genestill.core.errors import InputError
-from genestill.core.files import require_disk_space, scratch_folder, write_json
+from genestill.core.files import make_folder, require_disk_space, scratch_folder, write_json
 from genestill.core.label_tables import LabelTable, collect_labels
 from genestill.core.lineage import require_two_species
 from genestill.core.logs import log_counts
@@ -62,7 +62,7 @@ def search_contigs(
     output_labels = Path(output_labels)
     # Six-frame fragments, their candidates and alignments were measured to need 6 bytes per base of the contigs.
     require_disk_space(output_labels.parent, 20 * int(table["length"].sum()) + 200_000_000, "the search")
-    output_labels.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output_labels.parent)
     with scratch_folder(output_labels.parent, "search") as folder:
         write_queries(contigs, table["id"], folder / "contigs.fna")
         parameters = classify(database.resolve(), settings, threads, folder)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from genestill.core.errors import InputError
-from genestill.core.files import folder_aside
+from genestill.core.files import folder_aside, make_folder
 from genestill.core.logs import logger
 from genestill.core.text import open_bytes
 
@@ -52,7 +52,7 @@ def unpack(
                 if written > maximum_bytes:
                     raise InputError(f"{archive}: unpacks to more than {maximum_bytes} bytes at {name!r}")
                 target = aside / name
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent)
                 try:
                     with open(target, "xb") as copy:
                         _copy(handle, copy, size, f"{archive}: {name!r}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genestill.core.errors import InputError
-from genestill.core.files import rename_synced, require_disk_space, write_json
+from genestill.core.files import make_folder, rename_synced, require_disk_space, write_json
 from genestill.core.logs import logger, progress
 
 CHUNK = 1 << 20
@@ -81,7 +81,7 @@ def fetch(
         if expected in (None, digests[algorithm]):
             logger.info("%s: already complete", output)
             return digests["sha256"]
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     part = output.parent / f".{output.name}.part"
     origin = part.with_suffix(".origin")
     fresh_start = False

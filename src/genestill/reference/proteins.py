@@ -4,7 +4,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from genestill.core.errors import InputError
-from genestill.core.files import read_json, require_disk_space, scratch_folder, sha256_of, write_aside, write_json
+from genestill.core.files import (
+    make_folder,
+    read_json,
+    require_disk_space,
+    scratch_folder,
+    sha256_of,
+    write_aside,
+    write_json,
+)
 from genestill.core.logs import logger, progress
 from genestill.core.programs import run_program
 from genestill.core.sequences import read_fasta
@@ -43,7 +51,7 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
     output = Path(output)
     version = run_program(["pyrodigal", "--version"]).strip()
     require_disk_space(output, 4 * sum(genome.path.stat().st_size for genome in genomes), "the proteins")
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     done_before, records = 0, {}
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         waiting = {}

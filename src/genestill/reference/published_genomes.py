@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from genestill.core.errors import InputError
-from genestill.core.files import scratch_folder, write_compressed
+from genestill.core.files import make_folder, scratch_folder, write_compressed
 from genestill.core.logs import logger
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import read_tsv, write_tsv
@@ -40,7 +40,7 @@ def fetch_genomes(table: str | Path, output: str | Path) -> None:
 
 
 def _fetch_genome(row, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with scratch_folder(target.parent, "unpacked") as scratch:
         archive = target.parent / f"{row.accession}.zip"  # an interrupted download is continued by the next run
         fetch(row.url, archive)

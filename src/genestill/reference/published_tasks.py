@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from genestill.core.errors import InputError
+from genestill.core.files import make_folder
 from genestill.core.logs import logger
 from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.tables import read_tsv
@@ -111,7 +112,7 @@ def _cut(rows: pd.DataFrame, genome: Path, file: Path) -> list[str]:
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """Allow one process at a time, because tasks of a benchmark are downloaded in parallel and share genomes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with open(file.with_name(f".{file.name}.lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import genestill
-from genestill.core.files import write_aside
+from genestill.core.files import make_folder, write_aside
 from genestill.core.logs import logger
 from genestill.evaluation.probes import baselines
 from genestill.evaluation.settings import TranscriptBaselineSettings
@@ -49,7 +49,7 @@ def describe_task(
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         logger.warning("%s: cannot be read (%s); the features are computed again", file, error)
     blocks = features(table, settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with write_aside(file) as aside, open(aside, "wb") as output:
         np.savez_compressed(output, **blocks)
     return blocks

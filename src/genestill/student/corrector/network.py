@@ -12,7 +12,7 @@ from torch import nn
 
 import genestill
 from genestill.core.errors import InputError
-from genestill.core.files import read_json
+from genestill.core.files import make_folder, read_json
 from genestill.core.label_tree import LabelTree
 
 WEIGHTS, CONFIGURATION, TREE = "model.safetensors", "config.json", "label_tree.tsv"
@@ -136,7 +136,7 @@ class Corrector(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors and label_tree.tsv into ``folder`` (temporary, made by the caller)."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS)
         self.tree.save(folder / TREE)
         configuration = {"model_type": "genestill-corrector", "genestill": genestill.__version__, **asdict(self.config)}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from genestill.core.devices import choose_device, compile_on_gpu
 from genestill.core.errors import InputError
+from genestill.core.files import make_folder
 from genestill.core.logs import logger
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import read_fasta, reverse_complement
@@ -186,7 +187,7 @@ def fine_tune_on_table(
         inputs = {"student": folder, "task": table}
         return checkpoints.setdefault((rate, epochs), Checkpoint(path, described, inputs))
 
-    Path(written).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(written).parent)
     found = fine_tune(student, adapter, data, settings, choose_device(device), checkpoint)
     probabilities, classifier = found.pop("probabilities"), found.pop("model")
     if output_model is not None:
@@ -219,7 +220,7 @@ def _write_predictions(output, data, probabilities, task, model, kind, settings,
 
 def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict, teacher=None) -> Checkpoint:
     output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     # A file is identified by its content, a published model by its name.
     named = {key: value for key, value in settings.items() if key not in inputs}
     path = output.parent / f"{output.name}.checkpoint"
