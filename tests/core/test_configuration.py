@@ -95,6 +95,16 @@ def test_the_order_of_keys_changes_nothing(seed):
     assert json.dumps(one) == json.dumps(other)
 
 
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+def test_a_number_that_is_not_finite_is_refused_in_lists_too(number):
+    for text in (f"[{number}]", f"[0.1, {number}]"):
+        students = {"a": {"method": "pretrain", "learning_rates": yaml.safe_load(text)}}
+        with pytest.raises(
+            InputError, match=r"dna\.students\.a\.learning_rates\.\d: -?(nan|inf) is not a finite number"
+        ):
+            complete(recipe="had", dna={"students": students})
+
+
 def test_a_default_that_is_written_out_changes_nothing():
     plain = complete(recipe="taxdistill", teacher={"pretraining": {"steps": 10}})
     written = complete(recipe="taxdistill", teacher={"pretraining": {"steps": 10, "layers": 3}, "shards": 1})
@@ -126,6 +136,8 @@ def missing(configuration: dict) -> str:
         ("taxdistill", "reference", {"taxdump": "empty"}, ["reference.taxdump", "nodes.dmp"]),
         ("taxdistill", "reference", {"database": "no/db"}, ["reference.database", "no/db.dbtype", "GTDB"]),
         ("taxdistill", "reference", {"database": "GTBD"}, ["reference.database", "GTDB"]),
+        ("taxdistill", "reference", {"database": ""}, ["reference.database: empty; expected a path"]),
+        ("taxdistill", "reference", {"genomes_folder": ""}, ["reference.genomes_folder: empty"]),
         ("taxdistill", "teacher", {"model": "./no"}, ["teacher.model", "no such folder"]),
         ("taxdistill", "teacher", {"model": "no/"}, ["teacher.model", "no such folder"]),
         ("taxdistill", "teacher", {"model": "genomeocean-100"}, ["neither a folder", "genomeocean-100m"]),

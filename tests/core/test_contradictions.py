@@ -158,9 +158,13 @@ def test_an_objective_needs_the_representations_of_its_terms():
         (
             "had",
             {"dna": {"students": {"a": {"method": "pretrain", "warmup": float("nan")}}}},
-            r"\.a: warmup is nan",
+            r"\.a\.warmup: nan is not a finite number",
         ),
-        ("mrna", {"mrna": {"tasks": {"a": {"most_left_out": float("nan")}}}}, r"tasks\.a: most_left_out is nan"),
+        (
+            "mrna",
+            {"mrna": {"tasks": {"a": {"most_left_out": float("nan")}}}},
+            r"tasks\.a\.most_left_out: nan is not a finite",
+        ),
     ],
 )
 def test_settings_of_a_student_or_a_task_are_refused_before_the_first_job(recipe, section, words):

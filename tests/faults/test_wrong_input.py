@@ -14,7 +14,10 @@ import pytest
 
 from genestill import cli
 from genestill.core.errors import InputError
+from genestill.preflight import accept
 from safety.test_fuzzing import FOLDERS
+from snakemake_process import ROOT
+from workflow.test_every_setting import Key, changed, keys_of, pattern_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -180,5 +183,46 @@ def test_every_command_says_in_one_sentence_what_it_cannot_read_or_use(tmp_path,
             if code not in (0, 2, 3) or (code and not any(line.startswith("genestill") for line in said)):
                 wrong.append(f"{shown}: {code}, {said[-1:]}")
     tally("an option of a command that it cannot use", tried, tried - len(wrong))
+    assert wrong == []
+    assert tried > 2000
+
+
+def unusable(key: Key) -> Iterator[object]:
+    """Values that the schema of a key of the configuration has to refuse: not finite, and beyond its bounds."""
+    for number in ("nan", "inf", "-inf"):
+        yield float(number)
+        yield [float(number)]
+        yield {"a": float(number)}
+    for kind in [key.schema] if "anyOf" not in key.schema else []:
+        if "null" not in (types := kind.get("type", ())) and types:
+            yield None
+        for bound, step in (("minimum", -1), ("exclusiveMinimum", 0), ("maximum", 1), ("exclusiveMaximum", 0)):
+            if bound in kind:
+                yield kind[bound] + step
+
+
+def test_a_setting_of_another_type_or_beyond_its_bounds_gets_a_sentence(tally, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tried, wrong, seen = 0, [], set()
+    for recipe in ("taxdistill", "taxdistill-published", "mrna", "had", "seqlens"):
+        given = {"recipe": recipe, "dataset": {"name": "x"}}
+        for key in keys_of(accept(given, ROOT)):
+            name = pattern_of(key)
+            # Each community of a benchmark is a configuration of its own, which is accepted by itself.
+            if name in seen or name == "benchmark.<name>":
+                continue
+            seen.add(name)
+            values = [(value, True) for value in unusable(key)]
+            for value, refused in values + [(value, False) for value in (True, -1, 1e308, "", "x", [])]:
+                tried += 1
+                try:
+                    accept(changed(given, key.place, value), ROOT)
+                except InputError:
+                    continue
+                except Exception as error:
+                    wrong.append(f"{name}: {value!r}: {type(error).__name__}: {str(error)[:80]}")
+                    continue
+                wrong += [f"{name}: {value!r} is accepted"] if refused else []
+    tally("a setting of another type or beyond its bounds", tried, tried - len(wrong))
     assert wrong == []
     assert tried > 2000

@@ -87,9 +87,7 @@ WORDS = {
     "export-onnx": "--model {student} --output {output}",
     "card": "--model {student} --title t --summary s --limit l --output {output}",
 }
-COMMANDS = [(command, "had-tiny") for command in WORDS] + [
-    (command, "deberta-tiny") for command in WORDS if command.startswith("dna-")
-]
+COMMANDS = [(command, "had-tiny") for command in WORDS] + [("pretrain-dna", "deberta-tiny")]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)

@@ -12,6 +12,7 @@ In addition to the keywords of JSON Schema, a schema may have these:
 """
 
 import difflib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,13 +158,26 @@ def _refuse_sections_of_others(settings: dict, recipe: Recipe, recipes: str | Pa
             )
 
 
+def _is_finite_number(_, value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+# JSON has no NaN and no infinity, but YAML has; bounds alone accept them.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite_number),
+)
+
+
 def _complete(settings, schema: dict, path: tuple[str, ...], recipe: str) -> dict:
     _refuse_unknown_keys(settings, schema, path, recipe)
     completed = _with_defaults(settings, schema)
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(completed))
+    error = jsonschema.exceptions.best_match(_Validator(schema).iter_errors(completed))
     if error is not None:
         where = ".".join((*path, *map(str, error.absolute_path))) or "the top level"
-        raise InputError(f"configuration: {where}: {error.message}")
+        found = error.instance
+        finite = not isinstance(found, float) or math.isfinite(found)
+        raise InputError(f"configuration: {where}: {error.message if finite else f'{found} is not a finite number'}")
     return completed
 
 

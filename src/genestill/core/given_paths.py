@@ -68,6 +68,8 @@ def _given(settings, schema: dict, key: str) -> Iterator[tuple[str, str, dict]]:
 
 def _refuse(key: str, value: str, schema: dict, registry: str | Path) -> None:
     kind = schema["path"]
+    if not value:
+        raise InputError(f"{key}: empty; expected a path, or null for none")
     if kind == "source":
         table = ":" in value
         for file in [value.split(":", 1)[0]] if table else value.split(","):
