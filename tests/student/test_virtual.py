@@ -25,15 +25,18 @@ def test_correctors_learn_from_what_the_references_of_the_judging_half_hold(tmp_
 
     def learn(sources, training, seed, model, predictions, read):
         genomes = read_table(sources.evidence["alignments"], ALIGNMENTS)["genome"].tolist()
-        learnt.append((sources.labels.parent.name, seed, genomes))
+        learnt.append((sources.labels.parent.name, seed, sources.evidence["agreeing_hits"], genomes))
         predictions.write_bytes(b"")
 
     monkeypatch.setattr(virtual, "learn", learn)
     evidence = {"alignments": tmp_path / "alignments.parquet"}
     sources = Sources("c", "i", "", "", taxonomy, None, evidence)
     place = tmp_path / "virtual"
+    where = (tmp_path / "withheld.tsv", "mine", False, 2, place, tmp_path / "correctors.tsv")
     for _ in range(2):
-        where = (tmp_path / "withheld.tsv", "mine", False, 2, place, tmp_path / "correctors.tsv")
-        virtual.learn_virtual(sources, CorrectorSettings(), *where)
-    assert learnt == [("judging-001", 1, ["two"]), ("judging-001", 2, ["two"])]
+        virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), CorrectorSettings(), *where)
+    hits = place / "judging-001" / "hits.parquet"
+    assert learnt == [("judging-001", seed, hits, ["two"]) for seed in (1, 2)]
     assert pd.read_csv(tmp_path / "correctors.tsv", sep="\t")["seconds"].tolist() == [0, 0]
+    virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), CorrectorSettings(epochs=3), *where)
+    assert len(learnt) == 4  # other settings: what stood is made again

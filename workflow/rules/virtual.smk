@@ -4,7 +4,10 @@
 from genestill.evaluation.contig_peers.registry import missing_evidence
 from genestill.evaluation.settings import Kraken2ReferenceSettings
 from genestill.reference.settings import WithheldSettings
-from genestill.student.corrector.settings import VirtualTrainingSettings
+from genestill.student.corrector.settings import (
+    EvidenceSettings,
+    VirtualTrainingSettings,
+)
 
 VIRTUAL = f"{RESULTS}/labels/virtual"
 VIRTUAL_COMMUNITIES = virtual_communities()
@@ -164,6 +167,7 @@ rule train_on_virtual_references:
         contigs=CONTIGS,
         index=f"{RESULTS}/reference/contigs.parquet",
         abundance=f"{RESULTS}/reference/abundance.parquet",
+        alignments=lambda wildcards: evidence_tables(wildcards).get("alignments", []),
         taxonomy=f"{RESULTS}/reference/taxonomy",
         withheld=WITHHELD,
         references=f"{VIRTUAL}/references.tsv",
@@ -181,7 +185,9 @@ rule train_on_virtual_references:
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         community=config["dataset"]["name"],
+        alignments=lambda wildcards, input: options(alignments=input.alignments),
         settings=options(
+            **select_settings(STUDENT, EvidenceSettings),
             **select_settings(STUDENT, CorrectorSettings),
             **select_settings(
                 config["evaluation"]["virtual"], VirtualTrainingSettings
@@ -192,7 +198,7 @@ rule train_on_virtual_references:
         "python -m genestill student train-virtual --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --taxonomy {input.taxonomy:q} --withheld {input.withheld:q}"
         " --community {params.community:q} --virtual {params.folder:q} {params.settings}"
-        " --output {output:q} 2> {log:q}"
+        " {params.alignments} --output {output:q} 2> {log:q}"
 
 
 rule score_peers_on_virtual_references:

@@ -1,10 +1,12 @@
 """The commands of correctors: train, predict, export."""
 
+from genestill.core.errors import InputError
 from genestill.core.options import add_contigs_and_index, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.corrector.settings import (
     EVIDENCE,
     CorrectorSettings,
+    EvidenceSettings,
     NoveltySettings,
     PublishedSettings,
     VirtualTrainingSettings,
@@ -134,8 +136,11 @@ def _add_train_virtual(commands) -> None:
     parser.add_argument("--withheld", required=True, metavar="TSV", help="output of 'reference withheld'")
     parser.add_argument("--community", required=True, metavar="NAME", help="community in that table")
     parser.add_argument("--both-halves", action="store_true", help="for both halves, not only the judging half")
+    add_settings(parser, EvidenceSettings)
     parser.add_argument(
-        "--alignments", metavar="PARQUET", help="output of 'labels align': evidence, filtered by genome"
+        "--alignments",
+        metavar="PARQUET",
+        help="output of 'labels align', if alignments are evidence; filtered by genome",
     )
     add_settings(parser, VirtualTrainingSettings)
     parser.add_argument("--virtual", required=True, metavar="FOLDER", help="output of 'labels withhold'")
@@ -148,10 +153,16 @@ def _run_train_virtual(options) -> None:
     from genestill.student.corrector.pipeline import Sources
     from genestill.student.corrector.virtual import learn_virtual
 
-    evidence = {} if options.alignments is None else {"alignments": options.alignments}
-    sources = Sources(options.contigs, options.index, "", "", options.taxonomy, options.abundance, evidence)
+    evidence = settings_of(EvidenceSettings, options).evidence
+    tables = {}
+    if "alignments" in evidence:
+        if options.alignments is None:
+            raise InputError("--alignments is missing: --evidence names alignments; give the output of 'labels align'")
+        tables["alignments"] = options.alignments
+    sources = Sources(options.contigs, options.index, "", "", options.taxonomy, options.abundance, tables)
     learn_virtual(
         sources,
+        evidence,
         settings_of(CorrectorSettings, options),
         options.withheld,
         options.community,

@@ -1,13 +1,15 @@
 """Correctors of virtual references: each is trained on the labels and hits with its reference."""
 
+import json
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
-from genestill.core.files import scratch_folder
+from genestill.core.files import scratch_folder, write_text
 from genestill.core.logs import log_counts, progress
 from genestill.core.table_schemas import ALIGNMENTS
 from genestill.core.tables import read_table, write_table, write_tsv
@@ -20,6 +22,7 @@ from genestill.student.corrector.settings import CorrectorSettings
 
 def learn_virtual(
     sources: Sources,
+    evidence: Sequence[str],
     training: CorrectorSettings,
     withheld: str | Path,
     community: str,
@@ -30,11 +33,13 @@ def learn_virtual(
 ) -> None:
     """Train a corrector for every virtual reference of a community and seed: ``<reference>/corrector.seed<n>.parquet``.
 
-    Existing predictions are kept: ``labels withhold`` removes them when the labels change.
+    Existing predictions are kept if they were made with the same evidence and settings: ``labels withhold`` removes them
+    when the labels change.
 
     Args:
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
             tree and hits are those of each reference.
+        evidence: names of the sources in `settings.EVIDENCE`, in this order; sources that read hits need no table here.
         training: see `CorrectorSettings`; these correctors are not trained on fragments of genomes.
         withheld: table written by ``reference withheld``.
         community: name of the community in that table.
@@ -50,6 +55,7 @@ def learn_virtual(
     references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
+    _remove_others(Path(folder), {"evidence": list(evidence), "training": asdict(training)})
     # The contigs are the same for all, and are not read if all predictions exist.
     read = cache(lambda: read_contigs(sources.contigs, sources.index, sources.abundance))
     for one, seed in progress(runs, len(runs), "correctors", "training on virtual references"):
@@ -59,16 +65,26 @@ def learn_virtual(
         if made:
             files = {"labels": place / "labels.parquet", "tree": place / "label_tree.tsv"}
             with scratch_folder(place, "model") as scratch:
-                evidence = {"hits": place / "hits.parquet"}
-                if "alignments" in sources.evidence:
-                    evidence["alignments"] = scratch / "alignments.parquet"
-                    _write_alignments_left(sources, one, evidence["alignments"])
-                of_reference = replace(sources, **files, evidence=evidence)
+                tables = dict.fromkeys(evidence, place / "hits.parquet")
+                if "alignments" in evidence:
+                    tables["alignments"] = scratch / "alignments.parquet"
+                    _write_alignments_left(sources, one, tables["alignments"])
+                of_reference = replace(sources, **files, evidence=tables)
                 learn(of_reference, training, seed, scratch / "model", predictions, read=read)
         rows.append((one.name, seed, time.monotonic() - start if made else 0.0))
     table = pd.DataFrame(rows, columns=["reference", "seed", "seconds"])
     write_tsv(output, table)
     log_counts("correctors of virtual references", {"made": int((table["seconds"] > 0).sum()), "all": len(table)})
+
+
+def _remove_others(folder: Path, settings: dict) -> None:
+    """Remove predictions in ``folder`` that were made with other ``settings``, which are recorded there."""
+    record, described = folder / "correctors.json", json.dumps(settings, sort_keys=True)
+    if record.is_file() and record.read_text(encoding="utf-8") == described:
+        return
+    for predictions in folder.glob("*/corrector.seed*.parquet"):
+        predictions.unlink()
+    write_text(record, described)
 
 
 def _write_alignments_left(sources: Sources, reference: VirtualReference, output: Path) -> None:
