@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from test_corrector import LINEAGES, SPECIES, species_of
 
 from genestill.core.errors import InputError
@@ -10,6 +11,7 @@ from genestill.core.lineage import format_lineage
 from genestill.core.sequences import write_fasta
 from genestill.reference.genomes import read_genomes
 from genestill.reference.taxonomy import make_taxonomy
+from genestill.student.corrector import training
 from genestill.student.corrector.composition import composition_of
 from genestill.student.corrector.evidence.labels import evidence_of_labels
 from genestill.student.corrector.features import Contigs
@@ -59,6 +61,34 @@ def test_a_reference_without_a_species_of_the_tree_is_refused(reference, tmp_pat
     (tmp_path / "more.tsv").write_text("file\nunknown.fna\n")
     with pytest.raises(InputError, match=r"more\.tsv: the genome 'unknown' is not in"):
         cut(reference, LabelTree.from_lineages(LINEAGES, other_children=True), genomes=tmp_path / "more.tsv")
+
+
+def test_a_step_shows_one_kind_of_evidence_per_contig_and_none_of_fragments(monkeypatch):
+    """Else the sum of both is learnt, which no contig has later; and the evidence of a fragment would be its answer."""
+    random, tree = np.random.default_rng(0), LabelTree.from_lineages(LINEAGES, other_children=True)
+    species = np.repeat(np.arange(SPECIES), 40)
+    composition = random.normal(size=(len(species), 103)).astype(np.float32)
+    contigs = Contigs([f"c{row}" for row in range(len(species))], np.full(len(species), 2000), composition, None, [])
+    targets = targets_of_evidence(evidence_of_labels([LINEAGES[one] for one in species], tree), None)
+    fragments = Fragments(composition[:80], np.zeros(80, dtype=np.int64))
+    steps, train = [], training.train
+
+    def watched(student, optimizer, draw, *arguments, **others):
+        def seen(step):
+            steps.extend(draw(step))
+            return steps[-1:]
+
+        return train(student, optimizer, seen, *arguments, **others)
+
+    monkeypatch.setattr(training, "train", watched)
+    train_corrector(contigs, targets, tree, CorrectorSettings(epochs=4, batch_size=32), 1, fragments=fragments)
+    rows, gains = (torch.cat([step.tensors[name] for step in steps]) for name in ("rows", "gains"))
+    own, pooled = ((half > 0).any(dim=1) for half in gains.chunk(2, dim=1))
+    assert not (own & pooled).any()
+    contig = rows < len(species)
+    assert not (own | pooled)[~contig].any()
+    share = [float(part[contig].float().mean()) for part in (own, pooled)]
+    assert share == pytest.approx([0.3, 0.3], abs=0.05)
 
 
 def test_fragments_teach_species_that_no_contig_was_labelled_with():

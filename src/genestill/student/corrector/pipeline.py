@@ -107,7 +107,7 @@ def learn(
             sources.genomes, sources.genomes_folder, sources.taxonomy, tree, contigs.lengths, training.fragments, random
         )
     student, history = train_corrector(contigs, targets, tree, training, seed, checkpoint, fragments)
-    inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.own, targets.prior, GARBAGE))
+    inputs = Inputs(student, contigs.groups(), evidence_arrays(targets.posterior, targets.prior, GARBAGE))
     table = predict_lineages(student, inputs, contigs.ids)
     student.config.teacher = sources.teacher()
     student.config.provenance = {

@@ -41,10 +41,11 @@ class EvidenceSettings(Settings):
     """The inputs of the corrector."""
 
     evidence: tuple[str, ...] = setting(
-        ("hits",),
+        ("agreeing_hits",),
         "Evidence about contigs in addition to their labels: "
         + "; ".join(f"{name} ({source.what})" for name, source in EVIDENCE.items())
-        + ". Without hits, labels are used with a limited weight.",
+        + ". Without hits, labels are used with a limited weight. With reference.genomes, [agreeing_hits, alignments] "
+        "is recommended; it needs minimap2.",
         choices=tuple(EVIDENCE),
         recipes=("taxdistill",),
     )

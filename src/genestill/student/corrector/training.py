@@ -82,7 +82,13 @@ def train_corrector(
     if fragments is not None:
         groups, targets = _with_fragments(groups, targets, fragments)
         training = np.append(training, np.arange(contig_count, contig_count + len(fragments)))
-    inputs = Inputs(student, groups, evidence_arrays(targets.own, targets.prior, GARBAGE))
+    # Evidence of each contig alone, and beside it that of the contig and its neighbours; a step shows one of them.
+    own, pooled = (evidence_arrays(part, targets.prior, GARBAGE) for part in (targets.own, targets.posterior))
+    inputs = Inputs(student, groups, (np.hstack([own[0], pooled[0]]), np.hstack([own[1], pooled[1]])))
+    width = own[1].shape[1]
+    inputs.gains[held_out, :width] = 0.0
+    # The target of a fragment is its answer.
+    inputs.gains[contig_count:] = 0.0
     inputs.present[contig_count:, [name != "composition" for name in groups]] = 0.0
     shuffled = ShuffledRows(len(training), min(settings.batch_size, len(training)), seed)
     ends = shuffled.ends(settings.epochs)
@@ -102,7 +108,11 @@ def train_corrector(
         draws = torch.from_numpy(random.random((2, len(rows), 1), dtype=np.float32))
         present = inputs.present[rows]
         present[:, 1:] *= draws[0] >= settings.drop_abundance
-        gains = inputs.gains[rows] * (draws[1] >= settings.drop_evidence)
+        # Contigs with evidence are shown either kind with equal probability.
+        dropped, alone = draws[1] < settings.drop_evidence, draws[1] < (1 + settings.drop_evidence) / 2
+        gains = inputs.gains[rows]
+        gains[:, :width] *= alone & ~dropped
+        gains[:, width:] *= ~alone
         shown = {"rows": rows, "values": inputs.values[rows], "present": present, "leaves": inputs.leaves[rows]}
         return [Batch(shown | {"gains": gains} | softmax.draw(rows, random), len(rows))]
 

@@ -33,8 +33,8 @@ def learn_virtual(
 ) -> None:
     """Train a corrector for every virtual reference of a community and seed: ``<reference>/corrector.seed<n>.parquet``.
 
-    Existing predictions are kept if they were made with the same evidence and settings: ``labels withhold`` removes them
-    when the labels change.
+    Existing predictions are kept if they were made with the same evidence and settings. ``labels withhold`` removes
+    them when the labels change.
 
     Args:
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
