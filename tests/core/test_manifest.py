@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from genestill.cli import main
+from genestill.core.errors import InputError
 from genestill.core.files import read_json
+from genestill.core.manifest import refuse_changed
 
 SIZES = "--phyla 1 --classes 1 --orders 1 --families 1 --genera 1 --species 2 --genomes 2 --genome-length 30000"
 SIZES = SIZES.split()
@@ -60,6 +62,17 @@ def test_a_changed_letter_is_seen_as_well(folder, capsys):
 def test_files_of_the_user_beside_those_of_a_command_are_not_looked_at(folder):
     (folder / "genomes" / "notes.txt").write_text("mine")
     assert cut_windows(folder) == 0
+
+
+def test_an_output_inside_a_folder_that_its_command_reads_may_be_damaged_or_missing(folder):
+    """It is made again; else the user would have to find and remove its record."""
+    genomes, table = folder / "genomes", folder / "genomes" / "genomes.tsv"
+    cut(table)
+    for change in (lambda: None, table.unlink):
+        change()
+        refuse_changed([genomes], [table])
+        with pytest.raises(InputError, match=r"genomes\.tsv: "):
+            refuse_changed([genomes], [genomes / "another.tsv"])
 
 
 def test_a_command_that_fails_leaves_the_earlier_record_and_one_that_ends_replaces_it(folder):

@@ -53,11 +53,13 @@ def _files_of(output: Path) -> Iterator[Path]:
         yield output
 
 
-def refuse_changed(inputs: Iterable[str | Path]) -> None:
+def refuse_changed(inputs: Iterable[str | Path], outputs: Iterable[str | Path] = ()) -> None:
     """Raise `InputError` for the first file, also within a folder, that changed since its command wrote it.
 
-    Files without a record, such as the user's, are not checked.
+    Files without a record, such as the user's, are not checked, nor are the ``outputs`` of the command that reads the
+    inputs: an output inside a folder that the command reads may be damaged or missing, since it is made again.
     """
+    own = [Path(os.path.abspath(output)) for output in outputs]
     known: dict[Path, dict[Path, tuple[dict, Path]]] = {}
     for path in map(Path, map(os.path.abspath, inputs)):
         above = [folder for folder in (path, *path.parents) if _written_in(folder, known)]
@@ -66,6 +68,8 @@ def refuse_changed(inputs: Iterable[str | Path]) -> None:
         else:
             listed = {path}
         for file in sorted(listed):
+            if any(file.is_relative_to(output) for output in own):
+                continue
             # The nearest record belongs to the command that wrote the file.
             nearest = next((known[one] for one in file.parents if file in _written_in(one, known)), None)
             if nearest is not None:

@@ -94,10 +94,14 @@ def inputs_of(options: dict) -> list[str]:
     return found
 
 
+def outputs_of(options: dict) -> list[str]:
+    """Files and folders that a command writes, as its options name them."""
+    return [path for role, path in path_options(options).items() if is_output(role)]
+
+
 def earlier_record(options: dict) -> Path | None:
     """The record of an earlier command with the same first output, if there is one."""
-    outputs = [path for role, path in path_options(options).items() if is_output(role)]
-    return next((record for record in map(record_path, outputs) if record.is_file()), None)
+    return next((record for record in map(record_path, outputs_of(options)) if record.is_file()), None)
 
 
 def find_record(output: str | Path) -> Path | None:
