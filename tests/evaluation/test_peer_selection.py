@@ -79,6 +79,17 @@ def test_hindsight_stands_in_rows_of_its_own():
     assert gain["value"].tolist() == pytest.approx([expected, expected])
 
 
+def test_the_highest_possible_scores_stand_beside_those_of_models():
+    metrics = judge(OUTCOMES, choose_thresholds(OUTCOMES), "virtual", 1, resamples=20)
+    rows = metrics[(metrics["stratum"] == "all") & (metrics["minus"] == "") & (metrics["variant"] == "")]
+    scores = rows.pivot(index="metric", columns="model", values="value")
+    # Six of ten contigs are of a taxon that the reference has.
+    assert scores["right-answers"].to_dict() == pytest.approx({"f1": 0.75, "recall_known": 1.0, "absent_named": 0.0})
+    assert (scores.loc["f1"] <= scores.loc["f1", "right-answers"]).all()
+    assert set(rows.loc[rows["model"] == "right-answers", "kind"]) == {"control"}
+    assert ((metrics["model"] == "right-answers") & (metrics["minus"] == "minimap2")).any()
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 2**32))
 @settings(max_examples=50, deadline=None)
 def test_genera_are_drawn_with_their_families(families, seed):

@@ -22,6 +22,7 @@ from genestill.evaluation.contig_peers.selection import SCORED_RANKS
 from genestill.evaluation.strata import ALL, NO_EXACT
 
 HINDSIGHT = "hindsight=yes"
+RIGHT_ANSWERS = "right-answers"  # names every taxon that the reference has, and no other: the highest possible scores
 MEASURES = ("f1", "recall_known", "absent_named")
 _COUNTS = ("correct", "wrong", "none", "absent", "absent_called")
 _RUN = ["model", "threshold"]
@@ -178,6 +179,7 @@ def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int,
     """
     strongest = chosen.loc[chosen["strongest"], "model"].iloc[0] if len(chosen) else None
     threshold_of = chosen.set_index("model")["threshold"].to_dict()
+    outcomes = pd.concat([outcomes, right_answers(outcomes)], ignore_index=True)
     rows = [
         row
         for stratum in (NO_EXACT, ALL)
@@ -187,6 +189,23 @@ def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int,
     if not rows:
         raise InputError("no reference of the judging half has contigs that count")
     return metrics_table(rows, benchmark="virtual references", dataset=dataset)
+
+
+def right_answers(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Outcomes of `RIGHT_ANSWERS` on the references of ``outcomes`` (`table_schemas.VIRTUAL_OUTCOME_COUNTS`).
+
+    F1 counts contigs of absent taxa in the recall, so that its F1 is below one.
+    """
+    contigs = ["community", "reference", "half", "rank", "family", "genus", "exact"]
+    rows = outcomes.drop_duplicates(contigs)
+    known = rows[["correct", "wrong", "none"]].sum(axis=1) - rows["absent"]
+    return rows.assign(
+        model=RIGHT_ANSWERS, seed=0, threshold=np.nan, correct=known, wrong=0, none=rows["absent"], absent_called=0
+    )
+
+
+def _kind(model: str) -> str:
+    return "control" if model == RIGHT_ANSWERS else "peer" if model in PEERS else "student"
 
 
 def _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples) -> Iterator[dict]:
@@ -203,7 +222,7 @@ def _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples) ->
                 continue
             part = part[part["threshold"] == threshold_of[model]]
         taken[model] = part.index[0]
-        kind = "peer" if model in PEERS else "student"
+        kind = _kind(model)
         seeds = outcomes.loc[outcomes["model"] == model, "seed"].nunique() if kind == "student" else 0
         yield from _figures(scored, part.index[0], where | {"model": model, "kind": kind, "n_trainings": seeds})
     if strongest is None or strongest not in taken:
@@ -246,7 +265,7 @@ def _gains(outcomes, rank, stratum, model, strongest, threshold_of, where, seed,
     if scored is None:
         return
     own, other = (int(np.flatnonzero(scored.rows["model"] == name)[0]) for name in (model, strongest))
-    where = where | {"model": model, "kind": "peer" if model in PEERS else "student", "minus": strongest}
+    where = where | {"model": model, "kind": _kind(model), "minus": strongest}
     for measure in MEASURES:
         value = scored.value[measure][own] - scored.value[measure][other]
         drawn = scored.drawn[measure][:, own] - scored.drawn[measure][:, other]
