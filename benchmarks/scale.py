@@ -238,16 +238,17 @@ def commands(folder: Path) -> dict[str, list]:
     both = ["--contigs", folder / "contigs.fna", "--index", folder / "index.parquet"]
     depths, taxonomy = ["--abundance", folder / "abundance.parquet"], ["--taxonomy", folder / "taxonomy"]
     labels, tree = ["--labels", folder / "labels.parquet"], ["--tree", folder / "tree.tsv"]
-    hits, shards = ["--hits", folder / "hits.parquet"], ["--embeddings", folder / "shard.parquet"]
+    hits, shards = folder / "hits.parquet", ["--embeddings", folder / "shard.parquet"]
+    evidence = ["--agreeing-hits", hits]
     genestill = [sys.executable, "-m", "genestill"]
     part = [sys.executable, __file__, "--folder", folder, "--part"]
-    training = [*genestill, "student", "train-corrector", *both, *depths, *labels, *hits, *tree, *taxonomy,
+    training = [*genestill, "student", "train-corrector", *both, *depths, *labels, *evidence, *tree, *taxonomy,
                 "--soft-labels", folder / "soft_labels.parquet", *shards, "--output-model", folder / "student",
                 "--output-predictions", folder / "predictions.parquet", "--output-embeddings",
                 folder / "representations.parquet"]  # fmt: skip
     return {
         "hits": [*part, "hits"],
-        "label tree": [*genestill, "labels", "tree", *taxonomy, *labels, *hits, "--other-children", "--output",
+        "label tree": [*genestill, "labels", "tree", *taxonomy, *labels, "--hits", hits, "--other-children", "--output",
                        tree[1]],
         "soft labels": [*genestill, "teacher", "soft-labels", *shards, *labels, *tree, "--device", "cpu", "--output",
                         folder / "softened.parquet"],
@@ -261,7 +262,7 @@ def commands(folder: Path) -> dict[str, list]:
         "prediction": [*genestill, "student", "predict", "--model", folder / "untrained", *both, *depths, "--output",
                        folder / "alone.parquet"],
         "prediction with hits": [*genestill, "student", "predict", "--model", folder / "untrained", *both, *depths,
-                                 *hits, *taxonomy, "--output", folder / "searched.parquet"],
+                                 *evidence, *taxonomy, "--output", folder / "searched.parquet"],
     }  # fmt: skip
 
 
@@ -296,7 +297,7 @@ def run_part(folder: Path, part: str, size: int) -> None:
         from genestill.student.corrector.evidence.hits import sum_hits
 
         tree = LabelTree.load(folder / "tree.tsv")
-        sum_hits(read_hits(folder / "hits.parquet", ids), ids, read_lineages(folder / "taxonomy"), tree)
+        sum_hits(read_hits(folder / "hits.parquet", ids), ids, read_lineages(folder / "taxonomy"), tree, with_best=True)
     else:
         from genestill.core.shards import Embeddings
         from genestill.student.corrector.features import read_contigs
