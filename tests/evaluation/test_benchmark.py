@@ -14,7 +14,7 @@ from genestill.core.table_schemas import (
     rank_columns,
 )
 from genestill.core.tables import read_table, write_table
-from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of
+from genestill.evaluation.benchmark import compare, gather_benchmark, scopes_of, summarise_seeds
 from genestill.evaluation.benchmark_table import draw_benchmark, write_benchmark_table
 from genestill.evaluation.calls import Predictions
 from genestill.evaluation.outcome_counts import write_outcome_counts
@@ -55,6 +55,36 @@ def counts():
 
 def f1(correct, wrong, contigs):
     return 2 * correct / (correct + wrong + contigs)
+
+
+def test_intervals_of_means_over_seeds_are_over_genomes_and_trainings():
+    """All genomes are alike here, so that only trainings vary; a peer that is not trained has no width."""
+    runs = [count_of("one", "bag-rule", 0, 5), *(count_of("one", "ours", seed, seed) for seed in (1, 9))]
+    table = summarise_seeds(pd.concat(runs, ignore_index=True), "ours", resamples=400)
+    assert table["task"].unique().tolist() == ["family", "genus", "species"]
+    rows = table[(table["task"] == "species") & (table["stratum"] == "all") & (table["metric"] == "f1")]
+    rows = rows.set_index(["model", "minus"])
+    ours, peer, gain = (rows.loc[key] for key in (("ours", ""), ("bag-rule", ""), ("ours", "bag-rule")))
+    mean = np.mean([f1(8 * right, 0, 80) for right in (1, 9)])
+    assert ours["value"] == pytest.approx(mean)
+    assert (ours["low"], ours["high"]) == pytest.approx((f1(8, 0, 80), f1(72, 0, 80)))
+    assert peer["low"] == peer["high"] == peer["value"] == pytest.approx(f1(40, 0, 80))
+    assert gain["value"] == pytest.approx(mean - f1(40, 0, 80))
+    assert (ours["n_trainings"], peer["n_trainings"], gain["n_trainings"]) == (2, 0, 2)
+    assert set(rows["n_units"]) == {80}
+    assert set(rows["n_clusters"]) == {8}
+    # Nothing is absent, so that there is no share of absent ones.
+    assert table.loc[table["metric"] == "absent_named", ["value", "low", "high"]].isna().all(axis=None)
+
+
+def test_summaries_of_seeds_have_the_values_of_the_comparison(counts):
+    summary = summarise_seeds(counts, "ours", resamples=20)
+    one = compare(counts, "ours", ["made"], seed=1, resamples=20)
+    one = one[one["scope"].isin(["one", "two", "made"])].set_index(["scope", "stratum", "rank", "model"])
+    own = summary[(summary["minus"] == "") & (summary["metric"] == "f1")]
+    own = own.set_index(["dataset", "stratum", "task", "model"])["value"]
+    assert len(own) == len(one)
+    assert own.sort_index().tolist() == pytest.approx(one["f1"].sort_index().tolist())
 
 
 def test_a_benchmark_averages_seeds_before_communities(counts):

@@ -51,9 +51,18 @@ PUBLISHED_COSTS = (
 )
 
 
+def unpublished_counts(wildcards):
+    """The outcome counts of the communities whose metrics are not published."""
+    metrics = (
+        unpublished_metrics(wildcards) if config["benchmark"]["communities"] else []
+    )
+    return [Path(table).with_name("outcome_counts.parquet") for table in metrics]
+
+
 rule publish:
     input:
         metrics=unpublished_metrics,
+        outcome_counts=unpublished_counts,
     log:
         f"{RESULTS}/logs/evaluation/publish.log",
     conda:
@@ -71,7 +80,15 @@ rule publish:
             if config["benchmark"]["communities"]
             else options(cost=PUBLISHED_COSTS)
         ),
-        benchmark="--benchmark" if config["benchmark"]["communities"] else "",
+        benchmark=lambda wildcards, input: (
+            "--benchmark "
+            + options(
+                outcome_counts=input.outcome_counts,
+                compared_with=config["student"]["name"],
+            )
+            if config["benchmark"]["communities"]
+            else ""
+        ),
         results=ROOT / "resources" / "results",
     shell:
         "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from genestill.core.errors import InputError
-from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS
+from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS, metrics_table
 from genestill.core.tables import read_table, write_table, write_tsv
-from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval
+from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval, interval_of_known
+from genestill.evaluation.contig_peers.registry import is_trained
 from genestill.evaluation.costs import read_cost
 from genestill.evaluation.strata import ALL, NO_EXACT, without_exact
 from genestill.evaluation.taxonomy import OWN_THRESHOLD
@@ -149,6 +150,77 @@ def _absent(counts: pd.DataFrame) -> pd.DataFrame:
     sums = counts.groupby([*_KEY, "seed"])[[*_PARTS, "absent", "absent_called"]].sum().groupby(_KEY).mean()
     known = sums[list(_PARTS)].sum(axis=1) - sums["absent"]
     return sums[["absent", "absent_called"]].assign(recall_known=sums["correct"] / known)
+
+
+def summarise_seeds(counts: pd.DataFrame, ours: str | None, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Means over the seeds of each model in each community, with intervals over genomes and trainings together.
+
+    In a resample, genomes are drawn within their status, for all models alike, and for each model as many of its seeds
+    as there are, with replacement.
+
+    Args:
+        counts: of `table_schemas.OUTCOME_COUNTS`; only the models' own thresholds are used.
+        ours: the model from which all others are subtracted; None for no differences.
+        seed: of the draws.
+        resamples: their number.
+
+    Returns:
+        Rows of `table_schemas.METRICS`: f1, recall_known and absent_named at `COMPARED_RANKS` in `COMPARED_STRATA`, and
+        ``ours`` minus each other model.
+    """
+    rows: list[dict] = []
+    counts = counts[(counts["threshold"] == OWN_THRESHOLD) & counts["rank"].isin(COMPARED_RANKS)]
+    for (dataset, rank), chosen in counts.groupby(["dataset", "rank"], sort=True):
+        for stratum in COMPARED_STRATA:
+            part = chosen if stratum == ALL else chosen[without_exact(chosen["status"].to_numpy())]
+            if len(part):
+                where = {"dataset": dataset, "task": rank, "stratum": stratum, "threshold": OWN_THRESHOLD}
+                rows += [where | row for row in _summarise(part, ours, seed, resamples)]
+    return metrics_table(rows, benchmark="taxonomy")
+
+
+def _summarise(counts: pd.DataFrame, ours: str | None, seed: int, resamples: int) -> Iterator[dict]:
+    names = [*_PARTS, "absent", "absent_called"]
+    wide = counts.groupby(["model", "seed", *_CLUSTER])[names].sum().unstack(_CLUSTER, fill_value=0)
+    clusters = wide[names[0]].columns
+    parts = [wide[name].to_numpy(float).T for name in names]
+    models = wide.index.get_level_values("model")
+    generator = np.random.default_rng(seed)
+    group = pd.factorize(clusters.get_level_values("status"))[0]
+    weights = np.vstack([np.ones((1, len(clusters))), draw_weights(generator, resamples, len(clusters), group)])
+    values = _measures(*(weights @ part for part in parts))
+    kinds = counts.drop_duplicates("model").set_index("model")["kind"]
+    found, trainings = {}, {}
+    for model in sorted(set(models)):
+        runs = np.flatnonzero(models == model)
+        drawn = generator.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=resamples) / len(runs)
+        share = np.vstack([np.full((1, len(runs)), 1 / len(runs)), drawn])
+        found[model] = {name: (value[:, runs] * share).sum(axis=1) for name, value in values.items()}
+        trainings[model] = len(runs) if is_trained(model) else 0
+    size = {"n_units": int(sum(part[:, 0].sum() for part in parts[:3])), "n_clusters": len(clusters)}
+    for model, measures in found.items():
+        row = {"model": model, "kind": kinds[model], "n_trainings": trainings[model]} | size
+        for name, value in measures.items():
+            yield row | {"metric": name} | _value_and_interval(value)
+        for name, value in found[ours].items() if ours in found and model != ours else ():
+            both = {"model": ours, "kind": kinds[ours], "minus": model, "n_trainings": trainings[ours]} | size
+            yield both | {"metric": name} | _value_and_interval(value - measures[name])
+
+
+def _measures(correct, wrong, none, absent, absent_called) -> dict[str, np.ndarray]:
+    """The compared metrics of sums of contigs [draws, runs]; NaN if no contig counts."""
+    known = correct + wrong + none - absent
+    return {
+        "f1": f1_score(correct, wrong, none),
+        "recall_known": np.divide(correct, known, out=np.full_like(known, np.nan), where=known > 0),
+        "absent_named": np.divide(absent_called, absent, out=np.full_like(absent, np.nan), where=absent > 0),
+    }
+
+
+def _value_and_interval(values: np.ndarray) -> dict:
+    """The first value, and the interval of the others."""
+    low, high = interval_of_known(values[1:])
+    return {"value": None if np.isnan(values[0]) else float(values[0]), "low": low, "high": high}
 
 
 def gather_benchmark(

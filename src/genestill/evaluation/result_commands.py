@@ -32,8 +32,16 @@ def _add_publish(commands) -> None:
     parser.add_argument(
         "--benchmark",
         action="store_true",
-        help="for several communities: means over seeds, fewer metrics, no differences",
+        help="for several communities: means over seeds, fewer metrics",
     )
+    parser.add_argument(
+        "--outcome-counts",
+        nargs="*",
+        default=[],
+        metavar="PARQUET",
+        help="outcome counts of these communities, for intervals over genomes and trainings",
+    )
+    parser.add_argument("--compared-with", metavar="MODEL", help="with outcome counts: this model minus each other one")
     parser.add_argument(
         "--cost",
         type=name_and_value,
@@ -63,7 +71,17 @@ def _run_publish(options) -> None:
         costs.setdefault(model, []).append(Path(file))
     record = find_record(options.metrics[0])
     commit = (read_json(record).get("commit") or "") if record else ""
-    run = Run(recipe, configuration, options.teacher, commit, costs, options.variant, options.benchmark)
+    run = Run(
+        recipe,
+        configuration,
+        options.teacher,
+        commit,
+        costs,
+        options.variant,
+        options.benchmark,
+        options.outcome_counts,
+        options.compared_with,
+    )
     publish(options.metrics, run, Path(options.results) / f"{recipe}.tsv")
 
 

@@ -20,8 +20,9 @@ from genestill.core.files import make_folder
 from genestill.core.lineage import RANKS
 from genestill.core.locks import hold
 from genestill.core.logs import logger
-from genestill.core.table_schemas import METRICS
+from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS
 from genestill.core.tables import read_table, read_tsv, write_tsv
+from genestill.evaluation.benchmark import summarise_seeds
 from genestill.evaluation.costs import read_cost
 
 CELL = ("dataset", "sample", "task", "stratum", "metric", "weight", "model", "minus", "variant", "seed")
@@ -116,6 +117,8 @@ class Run:
             this data set, of which the mean is published.
         variant: values that all rows have in common, such as ``rows=64``; may be empty.
         benchmark: whether it is a benchmark of several communities, of which fewer rows are published; see `rows_of`.
+        outcome_counts: its tables of `table_schemas.OUTCOME_COUNTS`, for intervals over genomes and trainings.
+        compared_with: the model from which the others of a benchmark are subtracted.
     """
 
     recipe: str
@@ -125,6 +128,8 @@ class Run:
     costs: dict[str, list[Path]] = field(default_factory=dict)
     variant: str = ""
     benchmark: bool = False
+    outcome_counts: Sequence[str | Path] = ()
+    compared_with: str | None = None
 
 
 def identity_of(configuration: dict) -> str:
@@ -168,9 +173,9 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     """The rows of `COLUMNS` that a run publishes, as text, from its table of `table_schemas.METRICS`.
 
     Results of single folds and splits are not published. For the taxonomy benchmark, the results at the models' own
-    thresholds are published; for several communities only means over seeds at `COMPARED_RANKS`, without differences,
-    and other weights only in the strata ``all`` and ``no exact``. Seconds, CPU seconds and peak memory (MB) of
-    ``run.costs`` become rows of the task ``cost``.
+    thresholds are published; for several communities only means over seeds at `COMPARED_RANKS`, with the intervals and
+    differences of `benchmark.summarise_seeds`, and other weights only in the strata ``all`` and ``no exact``. Seconds,
+    CPU seconds and peak memory (MB) of ``run.costs`` become rows of the task ``cost``.
     """
     table = metrics[metrics["fold"].isna()]
     taxonomy = table["benchmark"] == "taxonomy"
@@ -181,7 +186,7 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     wanted &= plain | table["task"].isin((*COMPARED_RANKS, "community"))
     table = table[~taxonomy | wanted]
     if run.benchmark:
-        table = _of_benchmark(table)
+        table = _of_benchmark(table, run)
     if table.empty:
         raise InputError("no figures to publish: the metrics are of single folds only, or there are none")
     costs = [row for model, files in run.costs.items() for row in _costs(table, model, files)]
@@ -195,7 +200,7 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     return found.assign(configuration=run.configuration, commit=run.commit)[list(COLUMNS)]
 
 
-def _of_benchmark(table: pd.DataFrame) -> pd.DataFrame:
+def _of_benchmark(table: pd.DataFrame, run: Run) -> pd.DataFrame:
     wanted = table["metric"].isin(_BENCHMARK_METRICS) & table["task"].isin((*COMPARED_RANKS, "community"))
     wanted &= (table["minus"] == "") & ((table["weight"] == "") | table["stratum"].isin(("all", "no exact")))
     table = table[wanted]
@@ -210,7 +215,9 @@ def _of_benchmark(table: pd.DataFrame) -> pd.DataFrame:
         low=table["low"].where(of_one),
         high=table["high"].where(of_one),
     )
-    return table.drop_duplicates(cell)
+    counts = [read_table(path, OUTCOME_COUNTS) for path in run.outcome_counts]
+    means = [summarise_seeds(pd.concat(counts, ignore_index=True), run.compared_with)] if counts else []
+    return pd.concat([*means, table], ignore_index=True).drop_duplicates(cell)
 
 
 def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
