@@ -376,3 +376,11 @@ def unpublished_metrics(wildcards):
         f"{PUBLISHED_AS} {identity_of(effective)}",
     )
     return [] if len(table) else PUBLISHED_METRICS
+
+
+def unpublished_counts(wildcards):
+    """The outcome counts of the communities whose metrics are not published."""
+    metrics = (
+        unpublished_metrics(wildcards) if config["benchmark"]["communities"] else []
+    )
+    return [Path(table).with_name("outcome_counts.parquet") for table in metrics]

@@ -51,14 +51,6 @@ PUBLISHED_COSTS = (
 )
 
 
-def unpublished_counts(wildcards):
-    """The outcome counts of the communities whose metrics are not published."""
-    metrics = (
-        unpublished_metrics(wildcards) if config["benchmark"]["communities"] else []
-    )
-    return [Path(table).with_name("outcome_counts.parquet") for table in metrics]
-
-
 rule publish:
     input:
         metrics=unpublished_metrics,
