@@ -72,19 +72,18 @@ rule publish:
             if config["benchmark"]["communities"]
             else options(cost=PUBLISHED_COSTS)
         ),
-        benchmark=lambda wildcards, input: (
-            "--benchmark "
-            + options(
-                outcome_counts=input.outcome_counts,
-                compared_with=config["student"]["name"],
-            )
+        outcome_counts=lambda wildcards, input: options(
+            outcome_counts=input.outcome_counts
+        ),
+        benchmark=(
+            "--benchmark " + options(compared_with=config["student"]["name"])
             if config["benchmark"]["communities"]
             else ""
         ),
         results=ROOT / "resources" / "results",
     shell:
         "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"
-        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} {params.benchmark}"
+        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} {params.outcome_counts} {params.benchmark}"
         " --results {params.results:q} 2> {log:q}"
 
 
