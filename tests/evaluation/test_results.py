@@ -7,6 +7,7 @@ import pytest
 
 from genestill.cli import main
 from genestill.core.errors import InputError
+from genestill.core.identity import identity_of_settings
 from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import write_table
 from genestill.evaluation.result_tables import MARKED, fill_tables, make_table, shown
@@ -15,7 +16,6 @@ from genestill.evaluation.results import (
     COLUMNS,
     EXCEPTIONS,
     Run,
-    identity_of,
     publish,
     read_results,
     rows_of,
@@ -149,18 +149,18 @@ def test_seconds_and_memory_are_metrics_of_the_model(tmp_path, metrics):
 
 def test_cells_stand_for_the_same_settings_and_version_wherever_the_run_takes_place(tmp_path, metrics, monkeypatch):
     configuration = {"recipe": "taxdistill", "seed": 1, "teacher": {"layer": 3, "shards": 2}}
-    identity = identity_of(configuration)
-    assert identity_of(configuration | {"teacher": {"layer": 3, "shards": 8}}) == identity
-    assert identity_of(configuration | {"teacher": {"layer": 4, "shards": 2}}) != identity
-    assert identity_of(configuration | {"seed": 2}) != identity
-    assert identity_of(configuration | {"evaluation": {"predictions": {"mine": "a.tsv"}}}) == identity
+    identity = identity_of_settings(configuration)
+    assert identity_of_settings(configuration | {"teacher": {"layer": 3, "shards": 8}}) == identity
+    assert identity_of_settings(configuration | {"teacher": {"layer": 4, "shards": 2}}) != identity
+    assert identity_of_settings(configuration | {"seed": 2}) != identity
+    assert identity_of_settings(configuration | {"evaluation": {"predictions": {"mine": "a.tsv"}}}) == identity
     put(tmp_path, metrics, Run("taxdistill", f"community {identity}"))
     file = tmp_path / "results" / "taxdistill.tsv"
     assert len(standing(file, "community", f"community {identity}")) == 6
     assert standing(file, "community", "community 0").empty
     assert standing(tmp_path / "none.tsv", "community", f"community {identity}").empty
     monkeypatch.setattr("genestill.__version__", "99.0")
-    assert identity_of(configuration) != identity
+    assert identity_of_settings(configuration) != identity
 
 
 def test_tables_are_generated_between_marks_and_only_there(tmp_path, metrics):

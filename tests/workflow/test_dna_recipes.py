@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -266,3 +267,27 @@ def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented
     fitted = {"pretrained (fit=probe)", "pretrained (fit=lora)", "untrained (fit=probe)"}
     assert fitted | {"linear", "cnn"} <= set(table["model"])
     assert "pretrained (fit=lora)" in (scores / "table.html").read_text(encoding="utf-8")
+
+
+def test_published_predictions_are_read_and_what_made_them_is_not_made_again(tmp_path):
+    for folder in ("workflow", "config", "resources"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+
+    def jobs(seed: int) -> tuple[list[str], list[str]]:
+        settings = {"dna": {"seeds": [3], "evaluation_methods": ["probe"], "baselines": ["linear"]}}
+        (tmp_path / "other.yaml").write_text(yaml.safe_dump(settings | {"seed": seed}))
+        arguments = ("-n", "-p", "--cores", "1", "publish", "--configfile", "config/had-demo.yaml", "other.yaml")
+        done = run_snakemake(*arguments, folder=tmp_path, snakefile=tmp_path / "workflow" / "Snakefile")
+        lines = done.stdout.splitlines()
+        return [line for line in lines if " distil-dna " in line], re.findall(r"cp \S+ (\S+)", done.stdout)
+
+    trained, copies = jobs(seed=1)
+    published = next(Path(copy) for copy in copies if "/distilled-probe." in copy)
+    published.parent.mkdir(parents=True)
+    published.touch()
+    fewer, later = jobs(seed=1)
+    assert set(copies) - set(later) == {str(published)}
+    assert len(trained) - len(fewer) == 1
+    assert all("/student/distilled/" not in line for line in fewer)
+    # With another setting, it is not what was published.
+    assert jobs(seed=2)[0] == [line.replace("--seed 1 ", "--seed 2 ") for line in trained]

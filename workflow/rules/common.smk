@@ -24,6 +24,7 @@ from genestill.core.devices import count_gpus
 from genestill.core.errors import InputError
 from genestill.core.files import write_text
 from genestill.core.given_paths import is_folder
+from genestill.core.identity import identity_of_settings
 from genestill.core.installation import source_folder, workflow_root
 from genestill.core.locks import folders_to_claim, hold_all
 from genestill.core.memory_requests import memory_mb
@@ -98,6 +99,11 @@ GPU_MODEL = config["teacher"]["gpu_model"]
 TRAINING_THREADS = 5 if count_gpus() else 1
 
 RESULTS = results_folder(config)
+# Changes with every setting that may affect results, and with the version.
+IDENTITY = identity_of_settings(effective_configuration(config, RECIPES, SCHEMAS))
+# Predictions of these settings and this version that are published: a run reads them and does not make them again, so
+# that a long run may be continued on another machine.
+PUBLISHED_PREDICTIONS = ROOT / "resources" / "results" / "predictions" / IDENTITY
 
 # Files that several stages read and that depend on the configuration.
 CONTIGS = (
@@ -365,17 +371,37 @@ def write_configuration():
     )
 
 
+def published_copy(file):
+    """The published copy of a table of predictions in the results."""
+    return str(PUBLISHED_PREDICTIONS / Path(file).relative_to(RESULTS))
+
+
+def published_or_made(files):
+    """Tables of predictions: their published copies where these exist, else those that the run makes."""
+    copies = map(published_copy, files)
+    return [
+        copy if Path(copy).exists() else file
+        for file, copy in zip(files, copies, strict=True)
+    ]
+
+
 def unpublished_metrics(wildcards):
     """The metrics of the run, or nothing if they are already published for these settings and this version."""
-    from genestill.evaluation.results import identity_of, standing
+    from genestill.evaluation.results import standing
 
-    effective = effective_configuration(config, RECIPES, SCHEMAS)
     table = standing(
         ROOT / "resources" / "results" / f"{config['recipe']}.tsv",
         config["dataset"]["name"],
-        f"{PUBLISHED_AS} {identity_of(effective)}",
+        f"{PUBLISHED_AS} {IDENTITY}",
     )
     return [] if len(table) else PUBLISHED_METRICS
+
+
+def unpublished_predictions(wildcards):
+    """The copies of the predictions of a run whose metrics are not published."""
+    return (
+        list(map(published_copy, PREDICTIONS)) if unpublished_metrics(wildcards) else []
+    )
 
 
 def unpublished_counts(wildcards):

@@ -83,7 +83,9 @@ DNA_SCORES = f"{RESULTS}/evaluation/sequence_tasks"
 # Predictions given by the user, by model and task.
 DNA_PEERS = config["evaluation"]["predictions"]
 DNA_TSNE_TASK = sorted(dna_way(DNA, "probe").tasks)[0]
-DNA_CELLS = dna_cells(DNA, DNA_RUNS)
+DNA_PREDICTIONS = [
+    f"{DNA_SCORES}/predictions/{cell.file}.parquet" for cell in dna_cells(DNA, DNA_RUNS)
+]
 
 
 def dna_place(task, seed):

@@ -336,7 +336,7 @@ rule import_sequence_predictions:
 rule score_sequence_tasks:
     input:
         predictions=[
-            *(f"{DNA_SCORES}/predictions/{cell.file}.parquet" for cell in DNA_CELLS),
+            *published_or_made(DNA_PREDICTIONS),
             *expand(
                 f"{RESULTS}/evaluation/imported/{{peer}}/{{task}}.parquet",
                 peer=DNA_PEERS,

@@ -3,6 +3,7 @@
 
 localrules:
     publish,
+    publish_predictions,
     publish_virtual,
 
 
@@ -34,6 +35,10 @@ if config["benchmark"]["communities"]:
         f"{folder}/evaluation/benchmark.parquet"
         for folder in COMMUNITY_RESULTS.values()
     ]
+# Predictions that are published as soon as they are made.
+PREDICTIONS = (
+    DNA_PREDICTIONS if target_of(config["recipe"]) in ("had", "seqlens") else []
+)
 # Snakemake's benchmark files of the steps that make a model.
 PUBLISHED_COSTS = (
     []
@@ -51,9 +56,36 @@ PUBLISHED_COSTS = (
 )
 
 
+rule publish_predictions:
+    input:
+        f"{RESULTS}/{{predictions}}",
+    output:
+        PUBLISHED_PREDICTIONS / "{predictions}",
+    log:
+        f"{RESULTS}/logs/evaluation/publish_predictions/{{predictions}}.log",
+    # A published table has no rule: neither it nor the models behind it are made again.
+    wildcard_constraints:
+        predictions="|".join(
+            re.escape(str(Path(file).relative_to(RESULTS)))
+            for file in PREDICTIONS
+            if not Path(published_copy(file)).exists()
+        )
+        or "(?!)",
+    priority: 1
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=5,
+    shell:
+        "cp {input:q} {output:q} 2> {log:q}"
+
+
 rule publish:
     input:
         metrics=unpublished_metrics,
+        predictions=unpublished_predictions,
         outcome_counts=unpublished_counts,
     log:
         f"{RESULTS}/logs/evaluation/publish.log",

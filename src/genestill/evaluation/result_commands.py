@@ -107,14 +107,14 @@ def _identify(options) -> tuple[str, str, str]:
     """Recipe, data set and identity of the run given by the options."""
     from genestill.core.configuration import read_yaml
     from genestill.core.errors import InputError
-    from genestill.evaluation.results import identity_of
+    from genestill.core.identity import identity_of_settings
 
     effective = read_yaml(options.configuration)
     try:
         recipe, dataset = effective["recipe"], effective["dataset"]["name"]
     except (KeyError, TypeError):
         raise InputError(f"{options.configuration}: names no recipe and no dataset; is it a configuration?") from None
-    return recipe, dataset, f"{options.name} {identity_of(effective)}"
+    return recipe, dataset, f"{options.name} {identity_of_settings(effective)}"
 
 
 def _add_tables(commands) -> None:

@@ -2,11 +2,9 @@
 
 A cell is identified by the columns `CELL`; publishing a run replaces its cells and keeps all others, so rows may be of
 different commits. The column ``configuration`` identifies how a cell was measured: the name of the configuration and a
-checksum of its settings and of the version of genestill (`identity_of`).
+checksum of its settings and of the version of genestill (`core.identity.identity_of_settings`).
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-import genestill
 from genestill.core.errors import InputError
 from genestill.core.files import make_folder
 from genestill.core.lineage import RANKS
@@ -51,13 +48,6 @@ HEADLINES: dict[str, dict[str, tuple]] = {
     "mrna": {"dataset": ("mrna-real",), "cells": (("mean of tasks", "own"),)},
     "had": {"dataset": ("had-real",), "cells": (("mean of tasks", "own"),)},
     "seqlens": {"dataset": ("seqlens-real",), "cells": (("mean of tasks", "own"),)},
-}
-# Settings without effect on the results of models: where a step runs, figures, checks, and what is called novel.
-_WITHOUT_EFFECT = {
-    "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
-    "dataset": ("set_aside",),
-    "student": ("false_discovery_rate", "smallest_group"),
-    "evaluation": ("amber", "predictions"),
 }
 # Contents of a community, in the task "community".
 HELD = ("contigs", "bases", "genomes", "genera", "families", "genera of several species")
@@ -110,7 +100,7 @@ class Run:
 
     Attributes:
         recipe: recipe of its table of results.
-        configuration: name of the configuration with the run's `identity_of`.
+        configuration: name of the configuration with the run's `core.identity.identity_of_settings`.
         teacher: teacher of the measured student; "none" without one.
         commit: commit of the code; empty if unknown.
         costs: model -> Snakemake's benchmark files of the steps that make it; or model@dataset -> those of its runs on
@@ -130,24 +120,6 @@ class Run:
     benchmark: bool = False
     outcome_counts: Sequence[str | Path] = ()
     compared_with: str | None = None
-
-
-def identity_of(configuration: dict) -> str:
-    """12 hexadecimal digits that change with any setting that may affect results, and with genestill's version.
-
-    ``configuration`` is the effective one, as in ``configuration.yaml`` beside the results. Files are identified by
-    name.
-    """
-    kept = {
-        section: {key: value for key, value in settings.items() if key not in _WITHOUT_EFFECT.get(section, ())}
-        if isinstance(settings, dict)
-        else settings
-        for section, settings in configuration.items()
-    }
-    # An empty section has no effect on results, like a section that the recipe does not read.
-    kept = {section: settings for section, settings in kept.items() if settings != {}}
-    text = json.dumps([genestill.__version__, kept], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read_results(path: str | Path) -> pd.DataFrame:

@@ -1,0 +1,32 @@
+"""The identity of a run: what decides whether published results are those of its settings."""
+
+import hashlib
+import json
+
+import genestill
+
+# Settings without effect on the results of models: where a step runs, figures, checks, and what is called novel.
+_WITHOUT_EFFECT = {
+    "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
+    "dataset": ("set_aside",),
+    "student": ("false_discovery_rate", "smallest_group"),
+    "evaluation": ("amber", "predictions"),
+}
+
+
+def identity_of_settings(configuration: dict) -> str:
+    """12 hexadecimal digits that change with any setting that may affect results, and with genestill's version.
+
+    ``configuration`` is the effective one, as in ``configuration.yaml`` beside the results. Files are identified by
+    name.
+    """
+    kept = {
+        section: {key: value for key, value in settings.items() if key not in _WITHOUT_EFFECT.get(section, ())}
+        if isinstance(settings, dict)
+        else settings
+        for section, settings in configuration.items()
+    }
+    # An empty section has no effect on results, like a section that the recipe does not read.
+    kept = {section: settings for section, settings in kept.items() if settings != {}}
+    text = json.dumps([genestill.__version__, kept], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
