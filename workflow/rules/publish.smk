@@ -108,7 +108,7 @@ rule publish:
             outcome_counts=input.outcome_counts
         ),
         benchmark=(
-            "--benchmark " + options(compared_with=config["student"]["name"])
+            " ".join(["--benchmark", options(compared_with=config["student"]["name"])])
             if config["benchmark"]["communities"]
             else ""
         ),
