@@ -24,7 +24,7 @@ from genestill.core.pooling import POOLINGS, pool
 from genestill.core.sequences import reverse_complement
 from genestill.core.windows import CombinedWindows
 from genestill.student.encoders import EncoderConfig, EncoderModel
-from genestill.student.encoders.attention import attend_within
+from genestill.student.encoders.attention import allowed_within, attend_within
 from genestill.student.encoders.heads import combine_windows, with_classifier, with_language_head
 from genestill.student.encoders.sizing import PRESETS, count_parameters, size_for_budget
 from genestill.student.encoders.tokenization import build_tokenizer, encode_batch
@@ -110,7 +110,7 @@ def test_windowed_attention_is_full_attention_under_a_band_mask(length):
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=band & mask[:, None, None, :]
     )
-    found = attend_within(query, key, value, mask, 8)
+    found = attend_within(query, key, value, allowed_within(mask, mask.shape[1], 8, mask.device), 8)
     for row, real in enumerate((length, length - 3)):
         torch.testing.assert_close(found[row, :, :real], expected[row, :, :real])
 

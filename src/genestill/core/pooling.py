@@ -61,7 +61,10 @@ def pool(
     if how == "regions":
         if regions is None:
             raise InputError("pooling is 'regions', but the region of every base is not given; expected integers")
-        return torch.cat([pool(hidden, mask, "mean", taken[..., 0] & (regions == code)) for code in range(3)], dim=-1)
+        codes = torch.arange(len(REGIONS), device=hidden.device)[:, None]
+        parts = (taken.mT & (regions[:, None] == codes)).to(hidden.dtype)  # [B, 3, L]
+        sums = parts @ hidden.masked_fill(~taken, 0)
+        return (sums / parts.sum(2, keepdim=True).clamp(min=1)).flatten(1)
     raise InputError(f"pooling is {how!r}; expected one of {', '.join(POOLINGS)}")
 
 

@@ -10,7 +10,7 @@ from transformers.utils import ModelOutput
 
 from genestill.core.errors import InputError
 from genestill.core.pooling import pool, region_lengths
-from genestill.student.encoders.attention import SelfAttention
+from genestill.student.encoders.attention import Positions, SelfAttention
 from genestill.student.encoders.configuration import EncoderConfig, attention_layers
 from genestill.student.encoders.gated_delta_net import BidirectionalGatedDeltaNet
 from genestill.student.encoders.tokenization import COMPLEMENT
@@ -40,9 +40,12 @@ class EncoderLayer(GradientCheckpointingLayer):
         self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
         self.mlp = GatedMLP(config.hidden_size, config.intermediate_size)
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Map [B, L, H] to [B, L, H]; ``mask`` is bool [B, L], or None without padding."""
-        hidden = hidden + self.mixer(self.mixer_norm(hidden), mask)
+    def forward(self, hidden: torch.Tensor, seen: torch.Tensor | Positions | None) -> torch.Tensor:
+        """Map [B, L, H] to [B, L, H].
+
+        ``seen`` is the argument of the mixer: `Positions` for attention; else bool [B, L], or None without padding.
+        """
+        hidden = hidden + self.mixer(self.mixer_norm(hidden), seen)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
@@ -213,11 +216,14 @@ class EncoderModel(EncoderPreTrainedModel):
         if self.stem is not None:
             real = hidden if mask is None else hidden * mask.unsqueeze(-1).to(hidden.dtype)
             hidden = hidden + self.stem(real.mT).mT
+        attentive = (layer.mixer for layer in self.layers if isinstance(layer.mixer, SelfAttention))
+        first = next(attentive, None)
+        positions = None if first is None else first.positions(hidden, mask)
         states = []
         for layer in self.layers:
             if all_layers:
                 states.append(hidden)
-            hidden = layer(hidden, mask)
+            hidden = layer(hidden, positions if isinstance(layer.mixer, SelfAttention) else mask)
         last = self.norm(hidden)
         return [*states, last if mask is None else last * mask.unsqueeze(-1).to(hidden.dtype)]
 
