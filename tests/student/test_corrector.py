@@ -1,9 +1,12 @@
+import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy import sparse
 
 from genestill.core.errors import CheckFailed, InputError
@@ -174,6 +177,33 @@ def test_a_truncated_weights_file_is_refused(student, tmp_path):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(InputError, match="do not fit together"):
+        Corrector.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"temperature": 0}, "temperature is '0'; expected a number above zero"),
+        ({"temperature": "1"}, "temperature is '1'; expected a number above zero"),
+        ({"threshold": 1.5}, "threshold is '1.5'; expected a number of 0 to 1"),
+        ({"layers": 9}, "layers is 9, but 2 by model.safetensors"),
+        ({"leaves": 10**12}, "config.json says 1000000000000"),
+    ],
+)
+def test_settings_of_a_student_out_of_bounds_are_refused_by_name(student, tmp_path, changes, sentence):
+    student.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        Corrector.from_pretrained(tmp_path)
+
+
+def test_weights_of_a_student_that_are_not_finite_are_refused_by_name(student, tmp_path):
+    student.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["head.weight"][0, 0] = float("inf")
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"head\.weight has values that are not finite"):
         Corrector.from_pretrained(tmp_path)
 
 

@@ -70,12 +70,28 @@ def shorten(tensors, config):
     config["num_hidden_layers"] = 1
 
 
+def blank(tensors, config):
+    next(iter(tensors.values())).view(-1)[0] = float("nan")
+
+
+def quantize(tensors, config):
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+
+
+def round_off(tensors, config):
+    name = next(name for name, value in tensors.items() if value.ndim == 2)
+    tensors[name] = (tensors[name] * 100).to(torch.int8)
+
+
 DAMAGES = {
     drop: "1 tensors of .* are missing from the weights",
     rename: "tensors of .* are missing from the weights",
     widen: "weights do not fit config.json",
     add: "are not part of",
     shorten: "are not part of",
+    blank: "has values that are not finite",
+    quantize: "the model is quantized",
+    round_off: "quantized",
 }
 
 WORDS = {

@@ -120,6 +120,27 @@ def test_missing_tensors_are_refused_instead_of_random(copy):
 
 
 @pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (
+            lambda tensor: tensor * float("nan"),
+            r"up_proj\.weight has values that are not finite",
+        ),
+        (
+            lambda tensor: (tensor * 100).to(torch.int8),
+            r"up_proj\.weight holds .*quantized",
+        ),
+    ],
+)
+def test_weights_that_are_not_finite_or_not_floating_point_are_refused_by_name(copy, value, sentence):
+    tensors = load_file(copy / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"] = value(tensors["model.layers.1.mlp.up_proj.weight"])
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=sentence):
+        load_teacher(copy)
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"intermediate_size": 77}, r"weights do not fit .* model\.layers\.0\.mlp\.\S+: \(.*\) in the file, .*77"),
@@ -127,6 +148,7 @@ def test_missing_tensors_are_refused_instead_of_random(copy):
         ({"architectures": None}, "expected a causal or masked language model"),
         ({"model_type": "hyenadna", "auto_map": {"AutoConfig": "code.Config"}}, "never run"),
         ({"vocab_size": 200}, "weights do not fit"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "the model is quantized"),
     ],
 )
 def test_wrong_configurations_get_a_sentence(copy, changes, sentence):
