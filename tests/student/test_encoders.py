@@ -100,17 +100,19 @@ def test_reverse_complement_turns_tokens_round_and_leaves_pooled_embeddings(back
         torch.testing.assert_close(pool(one, mask, how), pool(other, mask, how), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("learning", [False, True])
 @pytest.mark.parametrize("length", [5, 8, 9, 40])
-def test_windowed_attention_is_full_attention_under_a_band_mask(length):
+def test_windowed_attention_is_full_attention_under_a_band_mask(length, learning):
     torch.manual_seed(0)
-    query, key, value = torch.randn(3, 2, 2, length, 4, dtype=torch.float64).unbind(0)
+    query, key, value = torch.randn(3, 2, 2, length, 4, dtype=torch.float64, requires_grad=learning).unbind(0)
     mask = torch.arange(length)[None] < torch.tensor([[length], [length - 3]])
     position = torch.arange(length)
     band = (position[:, None] - position).abs() <= 8
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=band & mask[:, None, None, :]
     )
-    found = attend_within(query, key, value, allowed_within(mask, mask.shape[1], 8, mask.device), 8)
+    allowed = allowed_within(mask, length, 8, mask.device).repeat_interleave(2, 0)
+    found = attend_within(query, key, value, allowed, 8)
     for row, real in enumerate((length, length - 3)):
         torch.testing.assert_close(found[row, :, :real], expected[row, :, :real])
 

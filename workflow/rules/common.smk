@@ -99,8 +99,10 @@ GPU_MODEL = config["teacher"]["gpu_model"]
 TRAINING_THREADS = 5 if count_gpus() else 1
 
 RESULTS = results_folder(config)
-# Changes with every setting that may affect results, and with the version.
-IDENTITY = identity_of_settings(effective_configuration(config, RECIPES, SCHEMAS))
+# The configuration of the run, including defaults; its identity changes with every setting that may affect results, and
+# with the version.
+EFFECTIVE = effective_configuration(config, RECIPES, SCHEMAS)
+IDENTITY = identity_of_settings(EFFECTIVE)
 # Predictions of these settings and this version that are published: a run reads them and does not make them again, so
 # that a long run may be continued on another machine.
 PUBLISHED_PREDICTIONS = ROOT / "resources" / "results" / "predictions" / IDENTITY
@@ -364,10 +366,9 @@ def claim_folders():
 
 def write_configuration():
     """Write the configuration of the run, including defaults, to its results."""
-    effective = effective_configuration(config, RECIPES, SCHEMAS)
     write_text(
         f"{RESULTS}/configuration.yaml",
-        yaml.safe_dump(effective, sort_keys=False, allow_unicode=True),
+        yaml.safe_dump(EFFECTIVE, sort_keys=False, allow_unicode=True),
     )
 
 
@@ -385,8 +386,8 @@ def published_or_made(files):
     ]
 
 
-def unpublished_metrics(wildcards):
-    """The metrics of the run, or nothing if they are already published for these settings and this version."""
+def unpublished(wildcards):
+    """What `publish` reads, or nothing if the figures of these settings and this version are already published."""
     from genestill.evaluation.results import standing
 
     table = standing(
@@ -394,19 +395,9 @@ def unpublished_metrics(wildcards):
         config["dataset"]["name"],
         f"{PUBLISHED_AS} {IDENTITY}",
     )
-    return [] if len(table) else PUBLISHED_METRICS
-
-
-def unpublished_predictions(wildcards):
-    """The copies of the predictions of a run whose metrics are not published."""
-    return (
-        list(map(published_copy, PREDICTIONS)) if unpublished_metrics(wildcards) else []
-    )
-
-
-def unpublished_counts(wildcards):
-    """The outcome counts of the communities whose metrics are not published."""
-    metrics = (
-        unpublished_metrics(wildcards) if config["benchmark"]["communities"] else []
-    )
-    return [Path(table).with_name("outcome_counts.parquet") for table in metrics]
+    found = {
+        "metrics": PUBLISHED_METRICS,
+        "predictions": list(map(published_copy, PREDICTIONS)),
+        "outcome_counts": PUBLISHED_COUNTS,
+    }
+    return dict.fromkeys(found, []) if len(table) else found

@@ -30,11 +30,14 @@ PUBLISHED_TEACHER = (
     if asked_of_teacher(config) and not ONLY_SCORES
     else "none"
 )
+PUBLISHED_COUNTS = []
 if config["benchmark"]["communities"]:
-    PUBLISHED_METRICS = [
-        f"{folder}/evaluation/benchmark.parquet"
-        for folder in COMMUNITY_RESULTS.values()
-    ]
+    PUBLISHED_METRICS = expand(
+        "{folder}/evaluation/benchmark.parquet", folder=COMMUNITY_RESULTS.values()
+    )
+    PUBLISHED_COUNTS = expand(
+        "{folder}/evaluation/outcome_counts.parquet", folder=COMMUNITY_RESULTS.values()
+    )
 # Predictions that are published as soon as they are made.
 PREDICTIONS = (
     DNA_PREDICTIONS if target_of(config["recipe"]) in ("had", "seqlens") else []
@@ -84,9 +87,7 @@ rule publish_predictions:
 
 rule publish:
     input:
-        metrics=unpublished_metrics,
-        predictions=unpublished_predictions,
-        outcome_counts=unpublished_counts,
+        unpack(unpublished),
     log:
         f"{RESULTS}/logs/evaluation/publish.log",
     conda:
@@ -104,19 +105,16 @@ rule publish:
             if config["benchmark"]["communities"]
             else options(cost=PUBLISHED_COSTS)
         ),
-        outcome_counts=lambda wildcards, input: options(
-            outcome_counts=input.outcome_counts
-        ),
         benchmark=(
-            " ".join(["--benchmark", options(compared_with=config["student"]["name"])])
+            options(benchmark=True, compared_with=config["student"]["name"])
             if config["benchmark"]["communities"]
             else ""
         ),
         results=ROOT / "resources" / "results",
     shell:
         "python -m genestill evaluation publish --metrics {input.metrics:q} --configuration {params.configuration:q}"
-        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} {params.outcome_counts} {params.benchmark}"
-        " --results {params.results:q} 2> {log:q}"
+        " --name {params.name:q} --teacher {params.teacher:q} {params.costs} {params.benchmark}"
+        " --outcome-counts {input.outcome_counts:q} --results {params.results:q} 2> {log:q}"
 
 
 rule publish_virtual:

@@ -63,7 +63,8 @@ def pool(
             raise InputError("pooling is 'regions', but the region of every base is not given; expected integers")
         codes = torch.arange(len(REGIONS), device=hidden.device)[:, None]
         parts = (taken.mT & (regions[:, None] == codes)).to(hidden.dtype)  # [B, 3, L]
-        sums = parts @ hidden.masked_fill(~taken, 0)
+        with torch.autocast(hidden.device.type, enabled=False):  # the sum keeps the precision of the vectors
+            sums = parts @ hidden.masked_fill(~taken, 0)
         return (sums / parts.sum(2, keepdim=True).clamp(min=1)).flatten(1)
     raise InputError(f"pooling is {how!r}; expected one of {', '.join(POOLINGS)}")
 

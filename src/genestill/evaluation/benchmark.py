@@ -15,7 +15,7 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS, metrics_table
 from genestill.core.tables import read_table, write_table, write_tsv
-from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval, interval_of_known
+from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval, interval_of_known, ratio
 from genestill.evaluation.contig_peers.registry import is_trained
 from genestill.evaluation.costs import read_cost
 from genestill.evaluation.strata import ALL, NO_EXACT, without_exact
@@ -212,8 +212,8 @@ def _measures(correct, wrong, none, absent, absent_called) -> dict[str, np.ndarr
     known = correct + wrong + none - absent
     return {
         "f1": f1_score(correct, wrong, none),
-        "recall_known": np.divide(correct, known, out=np.full_like(known, np.nan), where=known > 0),
-        "absent_named": np.divide(absent_called, absent, out=np.full_like(absent, np.nan), where=absent > 0),
+        "recall_known": ratio(correct, known),
+        "absent_named": ratio(absent_called, absent),
     }
 
 

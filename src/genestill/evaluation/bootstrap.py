@@ -19,6 +19,12 @@ def f1_score(correct, wrong, none):
     return np.divide(2 * correct, both, out=np.zeros_like(both), where=both > 0)
 
 
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part / whole`` with broadcasting; NaN where ``whole`` is 0."""
+    shape = np.broadcast_shapes(part.shape, whole.shape)
+    return np.divide(part, whole, out=np.full(shape, np.nan), where=whole > 0)
+
+
 def resample_sums(
     values: np.ndarray, cluster: np.ndarray, resamples: int, seed: int, group: np.ndarray | None = None
 ) -> np.ndarray:

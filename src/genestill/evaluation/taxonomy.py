@@ -19,7 +19,7 @@ from genestill.core.logs import logger
 from genestill.core.novelty import OTHER
 from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import write_table
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, resample_sums
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, ratio, resample_sums
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.contig_peers.registry import is_trained
@@ -366,7 +366,7 @@ def _resample(
         if (group & members[:, None]).any():
             total = sums([group])
             right = sums([getattr(own, part) & group for own in outcomes])
-            drawn[metric] = np.divide(right, total, out=np.full(shape, np.nan), where=total > 0)
+            drawn[metric] = ratio(right, total)
     return drawn
 
 

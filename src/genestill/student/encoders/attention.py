@@ -16,7 +16,7 @@ class Positions:
     Attributes:
         cosine, sine: [L, width / 2], see `rotary_angles`.
         allowed: what is added to the products of queries and keys, 0 or -infinity; None if all pairs are allowed.
-            Without blocks it has the shape [B, 1, L, L] or [L, L]; with blocks see `allowed_within`.
+            Without blocks it has the shape [B, 1, L, L] or [L, L]; with blocks see `attend_within`.
         in_blocks: whether the sequence is cut into blocks.
     """
 
@@ -45,7 +45,10 @@ class SelfAttention(nn.Module):
         angles = rotary_angles(length, self.width, device, hidden.dtype)
         # Up to three windows, all pairs at once are cheaper than blocks; an exported graph needs one method.
         if self.window and (torch.compiler.is_exporting() or length > 3 * self.window):
-            return Positions(*angles, _added(allowed_within(mask, length, self.window, device), hidden.dtype), True)
+            allowed = allowed_within(mask, length, self.window, device)
+            if len(allowed) > 1:
+                allowed = allowed.repeat_interleave(self.heads, 0)
+            return Positions(*angles, _added(allowed, hidden.dtype), True)
         allowed = None if mask is None else mask[:, None, None, :]
         if self.window and length > self.window + 1:
             place = torch.arange(length, device=device)
@@ -102,7 +105,8 @@ def attend_within(
 ) -> torch.Tensor:
     """Attention of queries [B, N, L, D] to keys at most ``window`` positions away, as in ``allowed``.
 
-    ``allowed`` is `allowed_within`, as bool or as numbers that are added.
+    ``allowed`` is [B N or 1, blocks, window, 3 window]: `allowed_within` for every head, as bool or as numbers that are
+    added.
     """
     batch, heads, length, width = query.shape
     padding = -length % window
@@ -115,8 +119,6 @@ def attend_within(
         blocks = padded.unflatten(1, (-1, window))
         return torch.cat([blocks[:, :-2], blocks[:, 1:-1], blocks[:, 2:]], dim=2)
 
-    if len(allowed) > 1:
-        allowed = allowed.repeat_interleave(heads, 0)
     attended = functional.scaled_dot_product_attention(
         query, neighbourhoods(key), neighbourhoods(value), attn_mask=allowed
     )
