@@ -32,7 +32,7 @@ test: setup ## unit, property and workflow tests (4 minutes on two cores)
 	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not cluster"
 
 test-slow: setup ## other environments, a browser, the wheel, real searches (40 minutes); one at a time, some measure time
-	$(PYTEST) -m "slow and not faults and not gpu and not cluster"
+	$(PYTEST) --durations 15 -m "slow and not faults and not gpu and not cluster"
 
 test-faults: setup ## kill, fill, cut and corrupt; then the same command again; a tally at the end
 	$(PYTEST) -s -m faults

@@ -66,5 +66,5 @@ def test_the_demo_runs_with_the_network_cut(tmp_path):
     reach = "import socket; socket.create_connection(('127.0.0.1', 9))"
     unreachable = subprocess.run([*CUT, sys.executable, "-c", reach], capture_output=True, text=True)
     assert "unreachable" in unreachable.stderr, "the network is not cut"
-    run_snakemake("--cores", "1", "--configfile", ROOT / "config" / "test.yaml", folder=tmp_path, before=CUT)
+    run_snakemake("--cores", "2", "--configfile", ROOT / "config" / "test.yaml", folder=tmp_path, before=CUT)
     assert (tmp_path / "results/taxdistill/test/evaluation/corrector/table.txt").stat().st_size > 100
