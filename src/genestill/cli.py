@@ -18,7 +18,7 @@ from genestill.core.errors import CheckFailed, InputError, ProgramFailed, refusa
 from genestill.core.files import taken_away
 from genestill.core.installation import EXTRA_OF
 from genestill.core.logs import configure_logging
-from genestill.core.manifest import refuse_changed
+from genestill.core.manifest import refuse_changed, refuse_unreadable
 from genestill.core.provenance import earlier_record, inputs_of, outputs_of, record_command
 from genestill.core.streams import streams_as_files
 
@@ -143,6 +143,7 @@ def _run(arguments: list[str] | None) -> int:
     configure_logging(quiet=options.quiet)
     try:
         with streams_as_files(vars(options)):
+            refuse_unreadable(inputs_of(vars(options)))
             refuse_changed(inputs_of(vars(options)), outputs_of(vars(options)))
             began = time.time()
             # Without this, a process killed after its output and before its record would leave an outdated record.

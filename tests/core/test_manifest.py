@@ -10,6 +10,7 @@ from genestill.cli import main
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.manifest import refuse_changed
+from other_user import without_rights_on_files_of_others
 
 SIZES = "--phyla 1 --classes 1 --orders 1 --families 1 --genera 1 --species 2 --genomes 2 --genome-length 30000"
 SIZES = SIZES.split()
@@ -73,6 +74,20 @@ def test_an_output_inside_a_folder_that_its_command_reads_may_be_damaged_or_miss
         refuse_changed([genomes], [table])
         with pytest.raises(InputError, match=r"genomes\.tsv: "):
             refuse_changed([genomes], [genomes / "another.tsv"])
+
+
+@pytest.mark.parametrize("name", ["genomes.tsv", "genome.fna.gz", "."])
+def test_what_may_not_be_read_is_named_and_not_called_damaged(folder, capsys, name):
+    found = next((folder / "genomes").glob("*.gz")) if name.endswith("gz") else folder / "genomes" / name
+    found.chmod(0)
+    with without_rights_on_files_of_others():
+        code = cut_windows(folder)
+    found.chmod(0o700)
+    assert code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"genestill: {found}")
+    assert "Permission denied" in said
+    assert "damaged" not in said
 
 
 def test_a_command_that_fails_leaves_the_earlier_record_and_one_that_ends_replaces_it(folder):

@@ -21,6 +21,7 @@ from genestill.core.contents import content_checksum
 from genestill.core.files import read_json
 from genestill.core.provenance import inputs_of, is_output, path_options
 from genestill.core.reproduction import redirected
+from other_user import without_rights_on_files_of_others
 from snakemake_in_process import build, make
 from snakemake_process import ROOT
 
@@ -235,11 +236,17 @@ def on_a_full_disk(folder: Path, name: str) -> Path:
     return folder / "full" / name
 
 
+def in_a_closed_folder(folder: Path, name: str) -> Path:
+    folder.mkdir(mode=0o500)
+    return folder / name
+
+
 REFUSALS = {
     under_a_file: "Not a directory",
     too_long: "File name too long",
     a_folder: "Is a directory",
     on_a_full_disk: "No space left on device",
+    in_a_closed_folder: "Permission denied",
 }
 
 
@@ -266,7 +273,8 @@ def test_a_place_that_cannot_be_written_is_one_sentence_of_every_command(
         tried += 1
         capsys.readouterr()
         try:
-            code, _ = command.again(tmp_path / str(number), {refused: place})
+            with without_rights_on_files_of_others():
+                code, _ = command.again(tmp_path / str(number), {refused: place})
         except Exception as error:
             wrong.append(f"{command.words[:3]}: {reason.__name__}: {type(error).__name__}: {error}")
             continue
@@ -276,5 +284,30 @@ def test_a_place_that_cannot_be_written_is_one_sentence_of_every_command(
             wrong.append(f"{command.words[:3]}: {reason.__name__}: ends with {code} and says {said}")
         subprocess.run(["rm", "-rf", tmp_path / str(number)], check=True)
     tally("a place that cannot be written", tried, tried - len(wrong))
+    assert wrong == []
+    assert tried > 10
+
+
+def test_an_input_that_may_not_be_read_is_one_sentence_of_every_command(finished, tmp_path, tally, monkeypatch, capsys):
+    monkeypatch.chdir(finished)
+    tried, wrong = 0, []
+    for number, command in enumerate(commands_of(Path("results"))):
+        for path in sorted({Path(path) for path in command.inputs if Path(path).exists()}):
+            mode = path.stat().st_mode
+            tried += 1
+            path.chmod(0)
+            capsys.readouterr()
+            try:
+                with without_rights_on_files_of_others():
+                    code, _ = command.again(tmp_path / f"{number}.{tried}")
+            except Exception as error:
+                wrong.append(f"{command.words[:3]}: {path}: {type(error).__name__}: {error}")
+                continue
+            finally:
+                path.chmod(mode)
+            said = capsys.readouterr().err.splitlines()[-1:]
+            if code != 2 or not all(word in said[0] for word in ("genestill: ", str(path), "Permission denied")):
+                wrong.append(f"{command.words[:3]}: {path}: ends with {code} and says {said}")
+    tally("an input that may not be read", tried, tried - len(wrong))
     assert wrong == []
     assert tried > 10

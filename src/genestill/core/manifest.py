@@ -1,10 +1,11 @@
-"""Checks that an input is unchanged since a command wrote it.
+"""Checks that an input may be read, and is unchanged since a command wrote it.
 
 A text file that lost its second half cannot be recognised as incomplete. Therefore the record of a result
 (`provenance`) has the size and checksum of every file that its command wrote, except for formats in which damage is
 detected on reading. A command that reads such a file, or its folder, compares it with the record first.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -51,6 +52,17 @@ def _files_of(output: Path) -> Iterator[Path]:
             yield from (Path(folder, name) for name in names if not name.startswith("."))
     elif output.is_file():
         yield output
+
+
+def refuse_unreadable(inputs: Iterable[str | Path]) -> None:
+    """Raise `PermissionError` for the first file or folder, also within a folder, that this user may not read.
+
+    Without this, a library that reads the file may report it as damaged.
+    """
+    for path in map(Path, inputs):
+        for one in (path, *_files_of(path)) if path.is_dir() else (path,):
+            if one.exists() and not os.access(one, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(one))
 
 
 def refuse_changed(inputs: Iterable[str | Path], outputs: Iterable[str | Path] = ()) -> None:
