@@ -20,6 +20,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def hub(monkeypatch, causal_folder):
     """A hub that holds the tiny causal teacher; a list of what was asked of it."""
     asked = []
+    listed = [SimpleNamespace(rfilename=path.name, size=path.stat().st_size) for path in causal_folder.iterdir()]
 
     def snapshot_download(repository, revision, local_dir, allow_patterns):
         asked.append((repository, revision))
@@ -27,9 +28,10 @@ def hub(monkeypatch, causal_folder):
         shutil.copytree(causal_folder, local_dir, dirs_exist_ok=True)
 
     class HfApi:
-        def model_info(self, repository, revision):
-            asked.append((repository, revision))
-            return SimpleNamespace(sha=COMMIT)
+        def model_info(self, repository, revision, files_metadata=False):
+            if not files_metadata:
+                asked.append((repository, revision))
+            return SimpleNamespace(sha=COMMIT, siblings=[] if not files_metadata else listed)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     monkeypatch.setattr("huggingface_hub.HfApi", HfApi)
@@ -53,7 +55,7 @@ def test_a_pinned_commit_is_taken_as_it_is(hub, tmp_path):
 
 def test_a_second_download_takes_the_commit_of_the_first_also_where_the_branch_has_moved_on(hub, tmp_path, monkeypatch):
     fetch("genomeocean-500m", tmp_path / "model")
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(sha="e" * 40))
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(sha="e" * 40, siblings=[]))
     shutil.rmtree(tmp_path / "model")
     assert fetch("genomeocean-500m", tmp_path / "model")["revision"] == COMMIT
     assert hub[2:] == [("DOEJGI/GenomeOcean-500M", COMMIT)]
@@ -74,6 +76,22 @@ def test_without_network_the_sentence_says_what_to_do_and_nothing_is_left(monkey
     message = capsys.readouterr().err
     assert "without network, copy the model folder here" in message
     assert "DOEJGI/GenomeOcean-4B" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_larger_than_the_free_disk_space_is_refused_before_the_download(hub, tmp_path, monkeypatch):
+    files = [
+        SimpleNamespace(rfilename="model-00001-of-00001.safetensors", size=10**18),
+        SimpleNamespace(rfilename="pytorch_model.bin", size=10**18),  # is not downloaded
+        SimpleNamespace(rfilename="config.json", size=None),
+    ]
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(sha=COMMIT, siblings=files)
+    )
+    with pytest.raises(
+        InputError, match=rf"revision {COMMIT} of DOEJGI/GenomeOcean-500M needs about 1000000000\.00 GB"
+    ):
+        fetch("genomeocean-500m", tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,10 +2,11 @@
 
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 from genestill.core.errors import InputError
-from genestill.core.files import folder_aside, read_json, sha256_of, write_json
+from genestill.core.files import folder_aside, read_json, require_disk_space, sha256_of, write_json
 from genestill.core.logs import logger
 from genestill.teacher.loading import DESCRIPTION
 from genestill.teacher.registry import REGISTRY, NamedTeacher, find_teacher
@@ -27,7 +28,8 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
         revision: commit, tag or branch instead of the registry's.
 
     Raises:
-        InputError: unknown name; no network, no such revision, or no access; a repository without safetensors.
+        InputError: unknown name; no network, no such revision, or no access; a repository without safetensors, or
+            larger than the free disk space.
     """
     from huggingface_hub import snapshot_download
 
@@ -35,6 +37,9 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
     wanted = revision or teacher.revision
     pin = Path(output).with_name(f".{Path(output).name}.commit.json")
     commit = _pinned(pin, teacher, wanted) or _commit(teacher, wanted)
+    size = _size(teacher, commit)
+    require_disk_space(Path(output).parent, size, f"revision {commit} of {teacher.repository}")
+    logger.info("%s: downloading %.2f GB", name, size / 1e9)
     with folder_aside(output) as folder:
         try:
             snapshot_download(teacher.repository, revision=commit, local_dir=folder, allow_patterns=PATTERNS)
@@ -92,6 +97,18 @@ def _commit(teacher: NamedTeacher, revision: str) -> str:
         "%s: %s is currently the commit %s; give this as the revision to pin it", teacher.name, revision, commit
     )
     return commit
+
+
+def _size(teacher: NamedTeacher, commit: str) -> int:
+    """Bytes of the files that will be downloaded, as the hub lists them."""
+    from huggingface_hub import HfApi
+
+    try:
+        listed = HfApi().model_info(teacher.repository, revision=commit, files_metadata=True).siblings or []
+    except Exception as error:  # as above
+        raise InputError(_sentence(teacher, commit, error)) from None
+    wanted = (file for file in listed if any(fnmatch(file.rfilename, pattern) for pattern in PATTERNS))
+    return sum(file.size or 0 for file in wanted)
 
 
 def _sentence(teacher: NamedTeacher, revision: str, error: Exception) -> str:
