@@ -1,4 +1,4 @@
-"""The download rules, run by Snakemake against a local server: table in, contigs with right answers out."""
+"""The download rules, run by Snakemake against a local server: table in, contigs with ground truth out."""
 
 import gzip
 import hashlib

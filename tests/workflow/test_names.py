@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 @pytest.fixture
 def data(tmp_path):
-    """A community in a folder with an odd name: contigs, abundances, labels and right answers, oddly named as well."""
+    """A community in a folder with an odd name: contigs, abundances, labels and ground truth, oddly named as well."""
     folder = tmp_path / 'it\'s "my" folder; $(touch pwned)'
     biosphere = "--phyla 2 --classes 2 --orders 2 --families 2 --genera 2 --species 4 --genomes 6 --genome-length 30000"
     assert main(["reference", "simulate-genomes", *biosphere.split(), "--output", f"{tmp_path}/simulated_genomes"]) == 0

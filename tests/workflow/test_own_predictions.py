@@ -25,7 +25,7 @@ def planned(done):
 
 @pytest.fixture
 def case(tmp_path):
-    """Eight contigs of four genomes with their right answers, and two tables of predictions."""
+    """Eight contigs of four genomes with their ground truth, and two tables of predictions."""
     rows = [(f"c{number}", SPECIES[number % 2], f"g{number // 2}", 1000 + number) for number in range(8)]
     truth = pd.DataFrame(rows, columns=["contig", "lineage", "genome", "length"])
     truth.to_csv(tmp_path / "truth.tsv", sep="\t", index=False)

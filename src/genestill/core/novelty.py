@@ -15,7 +15,7 @@ from genestill.core.lineage import RANKS, Lineage, depth
 EXACT = "exact copy"
 STRAIN = "other strain"
 OTHER = "no prokaryotic chromosome"
-# Number of ranks of the right answer: it stops above the highest rank that the reference lacks.
+# Number of ranks of the true lineage: it stops above the highest rank that the reference lacks.
 RIGHT_DEPTH = {EXACT: 7, STRAIN: 7} | {f"absent {rank}": RANKS.index(rank) for rank in reversed(RANKS)}
 # In the order used in tables.
 STATUSES = (*RIGHT_DEPTH, OTHER)

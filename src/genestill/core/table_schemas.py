@@ -40,8 +40,8 @@ TRUTH = pa.schema(
             "status",
             pa.string(),
             "what the reference holds of it: exact copy (the genome), other strain (of the species), or the highest "
-            "rank that it lacks: absent species, absent genus, absent family, …, where the right answer stops above "
-            "that rank; no prokaryotic chromosome (plasmids, phages, eukaryotes: no right answer)",
+            "rank that it lacks: absent species, absent genus, absent family, …, where the true lineage stops above "
+            "that rank; no prokaryotic chromosome (plasmids, phages, eukaryotes: no true lineage)",
         ),
         column("chimera", pa.bool_(), "whether the contig is joined from several genomes; null if unknown"),
         column(
@@ -412,7 +412,7 @@ OUTCOME_COUNTS = pa.schema(
         column("threshold", pa.string(), "the model's own, or the fixed score above which its calls are accepted"),
         column("rank", pa.string(), "rank"),
         column("genome", pa.string(), "genome that the contigs come from"),
-        column("status", pa.string(), "what the reference holds of it, as in the right answers; empty if unknown"),
+        column("status", pa.string(), "what the reference holds of it, as in the ground truth; empty if unknown"),
         column(
             "cluster",
             pa.string(),

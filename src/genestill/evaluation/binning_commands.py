@@ -19,7 +19,7 @@ def _add_tables(parser, option: str, words: str, required: bool = False) -> None
 def _add_binning(commands) -> None:
     summary = "purity, completeness and Rand indices of each tool, rank by rank, as CAMI defines them"
     parser = commands.add_parser("binning", help=summary, description=summary)
-    parser.add_argument("--truth", required=True, metavar="PARQUET", help="right answers, with the lengths of contigs")
+    parser.add_argument("--truth", required=True, metavar="PARQUET", help="ground truth, with the lengths of contigs")
     _add_tables(parser, "--predictions", "tables of predictions, each with the name of its tool", required=True)
     parser.add_argument("--output", required=True, metavar="TSV", help="tool, rank, metric, value")
     parser.set_defaults(run=_run_binning)

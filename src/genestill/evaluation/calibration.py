@@ -52,7 +52,7 @@ def expected_calibration_error(
 def sweep(confidence: np.ndarray, correct: np.ndarray, total: int) -> pd.DataFrame:
     """Precision, recall and coverage at every threshold, from the strictest to the loosest.
 
-    ``total`` is the number of contigs with a right answer, called or not: recall is correct / total, coverage is
+    ``total`` is the number of contigs with a true lineage, called or not: recall is correct / total, coverage is
     called / total. Calls of equal confidence are accepted together. The threshold is the lowest accepted confidence.
     """
     order = np.argsort(-np.asarray(confidence, dtype=np.float64), kind="stable")

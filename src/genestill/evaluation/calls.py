@@ -67,7 +67,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Community:
-    """n contigs with their right answers.
+    """n contigs with their ground truth.
 
     Attributes:
         ids: n ids.
@@ -94,12 +94,12 @@ class Community:
 
     @property
     def has_truth(self) -> bool:
-        """Whether the right answer is known for any contig."""
+        """Whether the true lineage is known for any contig."""
         return bool((self.path != UNNAMED).any())
 
     @property
     def right_depth(self) -> np.ndarray:
-        """Number of ranks of the right answer: int8 [n], -1 if the status is unknown."""
+        """Number of ranks of the true lineage: int8 [n], -1 if the status is unknown."""
         return np.array([RIGHT_DEPTH.get(status, -1) for status in self.status], dtype=np.int8)
 
 
@@ -154,7 +154,7 @@ def read_calls(
     """Read all tables that are compared; the labels, if given, are the first model.
 
     Args:
-        truth: table of `table_schemas.TRUTH`, or None; contigs that are not in it have no right answer.
+        truth: table of `table_schemas.TRUTH`, or None; contigs that are not in it have no true lineage.
         labels: table of `table_schemas.LABELS`, which defines the contigs; None: those of the truth.
         predictions: tables to compare. A contig that is not in a table is not called.
         labels_name: name of the labels in the table of metrics.

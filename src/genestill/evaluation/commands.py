@@ -42,7 +42,7 @@ def _named_score(text: str) -> tuple[str, float]:
 
 
 def _add_compared(parser) -> None:
-    parser.add_argument("--truth", metavar="PARQUET", help="right answers; without it, only coverage and label changes")
+    parser.add_argument("--truth", metavar="PARQUET", help="ground truth; without it, only coverage and label changes")
     parser.add_argument("--labels", metavar="PARQUET", help="labels of the contigs; without them, those of the truth")
     add_settings(parser, ComparisonSettings)
     for kind in KINDS:
@@ -202,7 +202,7 @@ def _add_novelty(commands) -> None:
     parser = commands.add_parser("novelty", help=summary, description=summary)
     parser.add_argument("--ledger", required=True, metavar="FOLDER", help="output of student novelty")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
-    parser.add_argument("--truth", metavar="PARQUET", help="right answers, to score the ledger; needs --index")
+    parser.add_argument("--truth", metavar="PARQUET", help="ground truth, to score the ledger; needs --index")
     parser.add_argument("--index", metavar="PARQUET", help="index of the contigs")
     parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, as for the ledger")
     add_seed(parser, "the run, for the metric table")

@@ -26,14 +26,14 @@ def write_outcome_counts(
     """Count the outcomes of every run at every rank, and write them by genome to ``output``.
 
     Args:
-        truth: table of `table_schemas.TRUTH`; contigs with a right answer need a genome for the resampling.
+        truth: table of `table_schemas.TRUTH`; contigs with a true lineage need a genome for the resampling.
         labels, labels_name: table of `table_schemas.LABELS`, the first model.
         predictions: the runs, including several seeds of a model.
         dataset: name of the community.
         output: the table.
 
     Raises:
-        InputError: a right answer without a genome; as `read_calls`.
+        InputError: a true lineage without a genome; as `read_calls`.
     """
     community, models = read_calls(truth, labels, predictions, labels_name)
     table = read_table(truth, TRUTH).set_index("id")["genome"].reindex(community.ids)

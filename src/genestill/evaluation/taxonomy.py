@@ -83,7 +83,7 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
     ``ece``, ``ece_adaptive`` and ``auprc``, the first two also for contigs with absent taxa. Over all contigs also
     counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon is absent
     (n_units: such contigs); ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); in the task
-    "lineage": ``over_depth`` (called deeper than the right answer) and ``exact_answer`` (exactly the right answer).
+    "lineage": ``over_depth`` (called deeper than the true lineage) and ``exact_answer`` (exactly the true lineage).
 
     F1, ``recall_known`` and ``absent_named`` have 95 % intervals (see `clusters_of`), except by length, and so has F1
     minus that of every other model in ``all`` and ``no exact``, paired, if both have the same seed or one has none.
@@ -135,7 +135,7 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
 def _held(community: Community, parts: list[tuple[str, np.ndarray]]) -> Iterator[dict]:
     """Numbers of contigs, bases, genomes, genera and families in each stratum, and of genera with several species.
 
-    Contigs without a right answer only count as contigs and bases; plasmids and others count as genomes.
+    Contigs without a true lineage only count as contigs and bases; plasmids and others count as genomes.
     """
     has_genome = (community.path != UNNAMED).any(axis=1) | (community.status == OTHER)
     species, genus, family = (community.path[:, RANKS.index(rank)] for rank in ("species", "genus", "family"))
@@ -208,7 +208,7 @@ def _scores(
 
 
 def _named(model: Model, members: np.ndarray, stratum: str, weights: dict[str, np.ndarray]) -> Iterator[dict]:
-    """Share of named contigs at each rank, where there is no right answer."""
+    """Share of named contigs at each rank, where there is no true lineage."""
     for level, rank in enumerate(RANKS):
         for weight, of_contig in weights.items():
             if of_contig[members].any():

@@ -103,7 +103,7 @@ def _run_mapping(options) -> None:
 
 
 def _add_tracing(commands) -> None:
-    summary = "right answers of assembled contigs, by alignment to the sequenced genomes; chimeras are marked"
+    summary = "ground truth of assembled contigs, by alignment to the sequenced genomes; chimeras are marked"
     parser = commands.add_parser("tracing", help=summary, description=summary)
     parser.add_argument("--mixture", required=True, metavar="FOLDER", help="output of 'reference mixture'")
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")

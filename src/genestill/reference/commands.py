@@ -87,7 +87,7 @@ def _run_contigs(options) -> None:
 
 
 def _add_truth(commands) -> None:
-    summary = "right answers without their contigs, only for scoring predictions"
+    summary = "ground truth without its contigs, only for scoring predictions"
     parser = commands.add_parser("truth", help=summary, description=summary)
     parser.add_argument(
         "--truth",
@@ -97,7 +97,7 @@ def _add_truth(commands) -> None:
         help="contig, lineage, …; or CAMI's gold standard (parts)",
     )
     parser.add_argument("--taxonomy", metavar="FOLDER", help="output of 'reference taxonomy'; for taxids")
-    parser.add_argument("--output", required=True, metavar="PARQUET", help="the right answers")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the ground truth")
     parser.set_defaults(run=_run_truth)
 
 
@@ -120,7 +120,7 @@ def _add_taxonomy(commands) -> None:
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
     parser.add_argument("--taxdump", metavar="FOLDER", help="NCBI taxonomy dump: alone, or for genomes with taxids")
     parser.add_argument(
-        "--truth", metavar="PARQUET", help="right answers; refused if the taxonomy has none of the names"
+        "--truth", metavar="PARQUET", help="ground truth; refused if the taxonomy has none of the names"
     )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="nodes.dmp, names.dmp, …, lineages.tsv")
     parser.set_defaults(run=_run_taxonomy)

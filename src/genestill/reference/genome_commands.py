@@ -92,7 +92,7 @@ def _add_species_sets(commands) -> None:
     summary = "which species are scored as one: those within the species radius, from identities of all genomes"
     parser = commands.add_parser("species-sets", help=summary, description=summary)
     add_genomes(parser)
-    parser.add_argument("--truth", metavar="TSV", help="right answers, whose genomes in the folder are compared too")
+    parser.add_argument("--truth", metavar="TSV", help="ground truth, whose genomes in the folder are compared too")
     parser.add_argument("--output", required=True, metavar="TSV", help="species, set, representative")
     parser.add_argument("--output-identities", required=True, metavar="TSV", help="identities of pairs of genomes")
     parser.set_defaults(run=_run_species_sets)

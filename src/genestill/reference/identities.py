@@ -82,7 +82,7 @@ def write_species_sets(
     without = [genome for genome in sources.keys() - files.keys() if not (place / genome).is_file()]
     if without:
         logger.warning(
-            "%s: no file in %s for %d of %d genomes of the right answers (first: %s); their status is not changed",
+            "%s: no file in %s for %d of %d genomes of the ground truth (first: %s); their status is not changed",
             truth, place, len(without), len(sources), min(without),
         )  # fmt: skip
     for genome, lineage in sources.items():

@@ -99,7 +99,7 @@ def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
     if odd and len(odd) > _ODD_AT_MOST * len(rows):
         raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
     if odd:
-        logger.warning("%s (no right answer then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
+        logger.warning("%s (no true lineage then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
     refuse_two_parents((row.lineage for row in rows.values()), str(path))
     return rows, len(odd)
 
@@ -161,10 +161,10 @@ def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output
     """
     first = next((line for line in text_lines(truth[0]) if line.strip()), "")
     if len(truth) > 1 and not is_gold_standard(first):
-        raise InputError(f"{truth[0]}: a table of right answers is one file; only a gold standard of CAMI has parts")
+        raise InputError(f"{truth[0]}: a table of ground truth is one file; only a gold standard of CAMI has parts")
     rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth[0])
     if not any(depth(row.lineage) for row in rows.values()):
-        raise InputError(f"{truth[0]}: none of its {len(rows)} contigs has a right answer; expected lineages or taxids")
+        raise InputError(f"{truth[0]}: none of its {len(rows)} contigs has a true lineage; expected lineages or taxids")
     write_table(output, truth_table(list(rows), list(rows.values())), table_schemas.TRUTH)
     without_length = sum(row.length is None for row in rows.values())
     log_counts("truth", {"contigs": len(rows), **counts, "contigs_without_length": without_length})

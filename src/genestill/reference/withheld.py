@@ -50,7 +50,7 @@ def split_families(lineages: list[Lineage], rng: np.random.Generator) -> dict[Li
 def choose_withheld(reference: Mapping[str, list[Lineage]], settings: WithheldSettings, seed: int) -> pd.DataFrame:
     """Choose the clades of every virtual reference.
 
-    A clade is withheld only if the reference keeps another clade below the same parent, so that the right answer for
+    A clade is withheld only if the reference keeps another clade below the same parent, so that the true lineage for
     its contigs is the rank above. Families are chosen first, then genera, then species.
 
     Args:

@@ -153,7 +153,7 @@ def _add_peer_scores(commands) -> None:
     summary = "count outcomes of peers, at all their thresholds, on the virtual references of a community"
     parser = commands.add_parser("peer-scores", help=summary, description=summary)
     _add_evidence(parser)
-    parser.add_argument("--truth", required=True, metavar="PARQUET", help="right answers")
+    parser.add_argument("--truth", required=True, metavar="PARQUET", help="ground truth")
     _add_withheld(parser)
     parser.add_argument(
         "--models",

@@ -52,7 +52,7 @@ def count_outcomes(
 
     Args:
         evidence: from `without`.
-        truth: right answers of the contigs: ``path`` (lineage) and ``exact`` (whether it is cut from a genome of the
+        truth: ground truth of the contigs: ``path`` (lineage) and ``exact`` (whether it is cut from a genome of the
             whole reference).
         reference: the virtual reference; its name and half are written to the rows.
         members: bool [contigs], the contigs that are scored.
