@@ -39,6 +39,7 @@ OF_GTDB = config["reference"]["database"] in ("GTDB", f"{DATABASES}/GTDB/protein
 
 
 localrules:
+    cut_published_contigs,
     fetch_cami2,
     fetch_database,
     fetch_genomes,
@@ -102,6 +103,32 @@ rule fetch_genomes:
         runtime=720,
     shell:
         "python -m genestill reference fetch-genomes --table {input.table:q} --output {output:q} 2> {log:q}"
+
+
+# dataset and reference of config/fetched/community.yaml: the positions of contigs in genomes are published with the project.
+rule cut_published_contigs:
+    input:
+        positions=ROOT / "resources" / "community" / "contigs.tsv.gz",
+        genomes="resources/downloads/genomes/genomes.tsv",
+        held=ROOT / "resources" / "community" / "reference.tsv",
+    output:
+        contigs="resources/downloads/community/contigs.fna.gz",
+        truth="resources/downloads/community/truth.tsv",
+        abundance="resources/downloads/community/abundance.tsv",
+        reference="resources/downloads/community/reference.tsv",
+    log:
+        "logs/downloads/community.log",
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=30,
+    params:
+        folder=lambda wildcards, output: Path(output.contigs).parent,
+    shell:
+        "python -m genestill reference cut-contigs --positions {input.positions:q} --genomes {input.genomes:q}"
+        " --held {input.held:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule unpack_cami2_contigs:

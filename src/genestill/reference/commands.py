@@ -19,6 +19,7 @@ def add_commands(commands) -> None:
     _add_fetch(commands)
     _add_published_task(commands)
     _add_fetch_genomes(commands)
+    _add_cut_contigs(commands)
     _add_unpack(commands)
     _add_sample_depth(commands)
     _add_merge_depths(commands)
@@ -240,6 +241,24 @@ def _run_fetch_genomes(options) -> None:
     from genestill.reference.published_genomes import fetch_genomes
 
     fetch_genomes(options.table, options.output)
+
+
+def _add_cut_contigs(commands) -> None:
+    summary = "the contigs of a published community, cut from its genomes at published positions"
+    parser = commands.add_parser("cut-contigs", help=summary, description=summary)
+    parser.add_argument("--positions", required=True, metavar="TSV", help="such as resources/community/contigs.tsv.gz")
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="file and lineage; files are beside the table")
+    parser.add_argument("--held", required=True, metavar="TSV", help="the files of genomes that the reference holds")
+    parser.add_argument(
+        "--output", required=True, metavar="FOLDER", help="contigs.fna.gz, truth.tsv, abundance.tsv, reference.tsv"
+    )
+    parser.set_defaults(run=_run_cut_contigs)
+
+
+def _run_cut_contigs(options) -> None:
+    from genestill.reference.published_contigs import cut_contigs
+
+    cut_contigs(options.positions, options.genomes, options.held, options.output)
 
 
 def _add_unpack(commands) -> None:
