@@ -15,11 +15,12 @@ from genestill.core.models import save_tokenizer
 from genestill.core.sequences import encode_bases, read_fasta, write_fasta
 from genestill.core.table_schemas import TASK_PREDICTIONS, token_features
 from genestill.core.tables import read_table, write_table
+from genestill.core.teachers import load_teacher
 from genestill.core.training import checkpoints
 from genestill.student.dna import finetuning
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import Distillation
-from genestill.student.dna.features import TeacherFeatures
+from genestill.student.dna.features import StoredFeatures
 from genestill.student.dna.finetuning import build_classifier, trainable_share
 from genestill.student.dna.masking import cut_groups
 from genestill.student.dna.objectives.reconstruction import CrossAttentionDecoder
@@ -33,7 +34,6 @@ from genestill.student.encoders.classification import Classifier
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
-from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import PretrainingSettings
 
 WIDTH = 12
@@ -77,7 +77,7 @@ def shards(corpus: Path) -> list[Path]:
 
 
 def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(corpus):
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     adapter = SingleBaseAdapter(cls=False)
     first = features.batch(7, 5, 1, adapter, 0.15, 64)
     again = features.batch(7, 5, 1, adapter, 0.15, 64)
@@ -110,7 +110,7 @@ def test_the_loss_on_windows_that_are_held_out_stands_in_the_history(corpus, tmp
     )  # fmt: skip
     history = pd.read_csv(tmp_path / "d.tsv", sep="\t")
     assert history["held_out_loss"].notna().sum() == 11
-    features = TeacherFeatures(shards(tmp_path), dict(windows))
+    features = StoredFeatures(shards(tmp_path), dict(windows))
     assert features.rows == 206
     assert len(features.held) == 4
     assert not set(features.held) & set(features.order(0, 1))
@@ -118,7 +118,7 @@ def test_the_loss_on_windows_that_are_held_out_stands_in_the_history(corpus, tmp
 
 
 def test_no_base_is_asked_for_that_lies_behind_the_students_longest_input(corpus):
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     batch = features.batch(0, 12, 1, SingleBaseAdapter(cls=False), 0.5, 32)
     asked = batch["bases"] != -100
     assert batch["input_ids"].shape[1] == 32
@@ -136,7 +136,7 @@ def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(
         ]
         frame = pd.DataFrame(rows, columns=["id", "start", "stop", "features"])
         write_table(tmp_path / f"{shard}.parquet", frame, token_features(WIDTH), {"size": WIDTH, "teacher": "two"})
-    mean, deviation = TeacherFeatures(shards(tmp_path), dict.fromkeys(names, "ACGTAC")).scale()
+    mean, deviation = StoredFeatures(shards(tmp_path), dict.fromkeys(names, "ACGTAC")).scale()
     torch.testing.assert_close(mean, torch.full((WIDTH,), 1.5), atol=0.02, rtol=0)
     torch.testing.assert_close(deviation, torch.full((WIDTH,), 0.866), atol=0.02, rtol=0)
 
@@ -144,14 +144,14 @@ def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(
 def test_features_of_unknown_or_other_sequences_are_refused(corpus):
     sequences = dict(read_fasta(corpus / "windows.fna"))
     with pytest.raises(InputError, match="not among the sequences"):
-        TeacherFeatures(shards(corpus), {}).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
+        StoredFeatures(shards(corpus), {}).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
     shorter = {name: sequence[:-1] for name, sequence in sequences.items()}
     with pytest.raises(InputError, match="same windows"):
-        TeacherFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
+        StoredFeatures(shards(corpus), shorter).batch(0, 2, 1, SingleBaseAdapter(cls=False), 0.15, 64)
 
 
 def test_controls_start_from_the_same_student_and_the_same_decoder(corpus):
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     found = []
     for objective in ("alignment+reconstruction", "reconstruction"):
         torch.manual_seed(1)
@@ -167,7 +167,7 @@ def test_controls_start_from_the_same_student_and_the_same_decoder(corpus):
 @pytest.mark.parametrize("scope", ["visible", "masked", "all"])
 def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment_pooling):
     torch.manual_seed(1)
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student("had-tiny")
     model = Distillation(
         student, DistillationSettings("alignment+0.5*reconstruction", scope, alignment_pooling), *features.scale()
@@ -182,7 +182,7 @@ def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment
 @pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
 def test_masked_bases_are_read_off_the_states_of_the_tokens_that_hide_them(corpus, architecture, tokenizer):
     torch.manual_seed(1)
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
     model = Distillation(student, DistillationSettings("masked_bases"), *features.scale())
     batch = features.batch(0, 4, 1, adapter, 0.15, 64)
@@ -208,7 +208,7 @@ def test_half_of_the_windows_may_be_read_on_the_other_strand(corpus, tmp_path):
 
 
 def test_visible_alignment_never_touches_masked_features(corpus):
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student("had-tiny")
     model = Distillation(student.eval(), DistillationSettings("alignment"), *features.scale())
     batch = features.batch(0, 4, 1, adapter, 0.3, 64)
@@ -302,7 +302,7 @@ def test_a_run_that_was_killed_does_not_go_on_over_other_windows(corpus, tmp_pat
 def test_the_loss_in_bfloat16_is_that_of_float32(corpus, architecture, tokenizer):
     """As on a GPU, where the loop computes losses under autocast; gates and losses stay in float32."""
     torch.manual_seed(1)
-    features = TeacherFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
+    features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
     model = Distillation(student, DistillationSettings(), *features.scale())
     batch, losses = features.batch(0, 4, 1, adapter, 0.15, 64), []

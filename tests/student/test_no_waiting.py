@@ -20,7 +20,7 @@ from genestill.core.training.batches import Batch
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
-from genestill.student.dna.features import TeacherFeatures
+from genestill.student.dna.features import StoredFeatures
 from genestill.student.dna.masking import cut_groups
 from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
 from genestill.student.dna.settings import DistillationSettings
@@ -100,7 +100,7 @@ def test_distillation_from_tokens(tmp_path, tokenizer, architecture, objective, 
         rows.append((f"w{number}", edges[:-1], edges[1:], features))
     frame = pd.DataFrame(rows, columns=["id", "start", "stop", "features"])
     write_table(tmp_path / "0.parquet", frame, token_features(4), {"size": 4, "teacher": "noise"})
-    found = TeacherFeatures([tmp_path / "0.parquet"], {f"w{row}": text for row, text in enumerate(SEQUENCES)})
+    found = StoredFeatures([tmp_path / "0.parquet"], {f"w{row}": text for row, text in enumerate(SEQUENCES)})
     student, adapter = open_named(architecture, tokenizer)
     settings = DistillationSettings(objective, "visible", pooling)
     model = Distillation(student, settings, *found.scale()).to(META)

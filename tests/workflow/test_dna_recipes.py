@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from genestill.core.configuration import complete_configuration, read_yaml
+from genestill.core.contradictions import refuse_contradictions
 from genestill.core.errors import InputError
 from genestill.core.recipes import STRONGEST_BASELINE, Cell, dna_cells, dna_models
 from genestill.core.settings import expand
@@ -56,6 +57,7 @@ def test_every_architecture_that_the_schema_offers_is_one_and_none_is_missing():
 
 def list_jobs(dna: dict, folder: Path, teacher: dict | None = None) -> subprocess.CompletedProcess:
     """A dry run of the demo with other settings in the sections dna and teacher."""
+    dna = {"teacher_features": "stored"} | dna  # by default, they are computed where there is a GPU
     (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna, "teacher": teacher or {}}))
     (folder / "t.tsv").touch()
     configurations = (ROOT / "config" / "had-demo.yaml", folder / "other.yaml")
@@ -219,6 +221,37 @@ def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all
     students.remove(control)
     assert students
     assert all(f" --features {features}/0.parquet {features}/1.parquet " in line for line in students)
+
+
+def test_a_teacher_in_the_loop_needs_no_stored_features_of_windows(tmp_path):
+    stored, computed = (list_jobs({"teacher_features": kind}, tmp_path).stdout for kind in ("stored", "computed"))
+    for text, present, absent in (
+        (stored, ("windows/token/",), ("cut_regions", "--teacher")),
+        (computed, ("cut_regions", "tasks/origin/phylum/sequence/"), ("windows/token/",)),
+    ):
+        assert all(word in text for word in present)
+        assert not any(word in text for word in absent)
+    shown = planned("distil-dna", {"teacher_features": "computed"}, tmp_path)
+    assert len(shown) >= 3
+    for words in shown:
+        assert "--features" not in words
+        assert "/reference/regions.fna.gz --teacher results/had/had-demo/teacher/" in words
+    assert sum("/random/model" in words for words in shown) == 1
+
+
+def test_a_teacher_in_the_loop_and_given_embeddings_exclude_each_other(tmp_path):
+    embeddings = {"windows": "w.parquet", "tasks/origin/phylum": "p.parquet"}
+    with pytest.raises(InputError, match=r"dna\.teacher_features is computed, but teacher\.embeddings"):
+        refuse_contradictions(
+            complete(
+                {
+                    "recipe": "had",
+                    "dataset": {"name": "x"},
+                    "dna": {"teacher_features": "computed"},
+                    "teacher": {"embeddings": embeddings},
+                }
+            )
+        )
 
 
 def test_a_student_or_a_question_of_the_recipe_is_left_out_by_null(tmp_path):

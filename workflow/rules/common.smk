@@ -72,6 +72,10 @@ SCHEMAS = ROOT / "workflow" / "schemas"
 # The configuration of the user, from which those of the communities of a benchmark are completed as well.
 GIVEN = config
 config = checked(accept, GIVEN, ROOT)
+# Here, because it depends on the machine; the identity of the run below changes with it.
+if "dna" in config and config["dna"]["teacher_features"] is None:
+    computed = count_gpus() > 0 and not config["teacher"]["embeddings"]
+    config["dna"]["teacher_features"] = "computed" if computed else "stored"
 
 # Snakemake clears PYTHONPATH in conda environments, so the path of the package is set in each job.
 SOURCE = source_folder()

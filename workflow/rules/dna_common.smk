@@ -27,6 +27,9 @@ DNA_QUESTIONS = dna_questions(DNA)
 DNA_ORIGIN_TASKS = DNA["origin_tasks"]
 DNA_CORPORA = DNA["corpora"]
 DNA_WINDOWS = f"{RESULTS}/reference/windows.fna.gz"
+# Of computed features: stretches of genomes of 16 windows each, from which every step cuts new ones.
+DNA_FEATURES_COMPUTED = DNA["teacher_features"] == "computed"
+DNA_REGIONS = f"{RESULTS}/reference/regions.fna.gz"
 # A k-mer teacher that is pretrained here has the context of one window.
 DNA_TEACHER_CONTEXT = (
     DNA["windows"]["length"] // config["teacher"]["pretraining"]["k"] + 12
@@ -128,14 +131,30 @@ def dna_features(encoder, task, seed):
     return [f"{dna_training(encoder, task, seed)}/embeddings/{task}.parquet"]
 
 
-def dna_token_features(wildcards):
-    """The token features for a student: those of its teacher, or of one with random weights."""
+def dna_of_teacher(wildcards):
+    """What a student is distilled from: sequences, and stored features of its teacher (or of one with random weights),
+    or the teacher itself, which computes them.
+    """
     student, _ = DNA_TRAININGS[wildcards.student]
     random = DNA_STUDENTS[student].get("teacher") == "random"
-    return (
-        teacher_shards("windows", "token", RANDOM_TEACHER)
-        if random
-        else teacher_shards("windows", "token")
+    if DNA_FEATURES_COMPUTED:
+        teacher = f"{RANDOM_TEACHER}/model" if random else TEACHER_MODEL
+        return {"sequences": DNA_REGIONS, "teacher": teacher, "passed": TEACHER_PASSED}
+    folder = RANDOM_TEACHER if random else None
+    features = teacher_shards("windows", "token", folder)
+    return {"sequences": DNA_WINDOWS, "features": features}
+
+
+def dna_distillation_options(wildcards, input):
+    """Options of stored or computed features."""
+    if not DNA_FEATURES_COMPUTED:
+        return options(features=input.features)
+    return options(
+        teacher=input.teacher,
+        layer=config["teacher"]["layer"],
+        dtype=config["teacher"]["dtype"],
+        window_length=DNA["windows"]["length"],
+        shortest_window=DNA["windows"]["shortest"],
     )
 
 
@@ -258,9 +277,11 @@ def dna_corpus(wildcards):
     return f"{RESULTS}/reference/windows/{corpus}.fna.gz" if corpus else DNA_WINDOWS
 
 
-def dna_window_settings(corpus):
+def dna_window_settings(corpus, windows_long=1):
     """Options of the windows of a corpus; None: the windows of all students without a corpus."""
     given = {**DNA["windows"], **(DNA_CORPORA[corpus] if corpus else {})}
+    if windows_long > 1:
+        given |= {"length": windows_long * given["length"], "shortest": None}
     settings = {key: value for key, value in given.items() if key != "genomes"}
     return options(**settings, without_tests_of=DNA_HELD_OUT)
 

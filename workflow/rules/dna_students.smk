@@ -42,6 +42,19 @@ use rule cut_windows as cut_corpus with:
         seed=config["seed"],
 
 
+use rule cut_windows as cut_regions with:
+    output:
+        DNA_REGIONS,
+    log:
+        f"{RESULTS}/logs/reference/cut_regions.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/cut_regions.tsv"
+    params:
+        folder=options(genomes_folder=REFERENCE["genomes_folder"]),
+        settings=dna_window_settings(None, windows_long=16),
+        seed=config["seed"],
+
+
 rule train_tokenizer:
     input:
         DNA_WINDOWS,
@@ -129,8 +142,7 @@ rule pretrain_dna_student:
 
 rule distil_dna_student:
     input:
-        sequences=DNA_WINDOWS,
-        features=dna_token_features,
+        unpack(dna_of_teacher),
         tokenizer=dna_tokenizer,
         initial=dna_initial,
         admitted=TEACHER_ADMITTED,
@@ -148,16 +160,20 @@ rule distil_dna_student:
     threads: max(2, TRAINING_THREADS)
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
-            "student distil-dna", attempt, held=input.sequences, shards=input.features
+            "student distil-dna",
+            attempt,
+            held=input.sequences,
+            shards=input.get("features", []),
         ),
         runtime=lambda wildcards, attempt: 720 * attempt,
         gpu=1,
         gpu_model=GPU_MODEL,
     params:
         settings=lambda wildcards: dna_student(wildcards.student),
+        features=dna_distillation_options,
         tokenizer=lambda wildcards, input: options(tokenizer=input.tokenizer),
         device=device_of_training,
     shell:
-        "python -m genestill student distil-dna --sequences {input.sequences:q} --features {input.features:q}"
+        "python -m genestill student distil-dna --sequences {input.sequences:q} {params.features}"
         " {params.settings} {params.tokenizer} --device {params.device} --output-history {output.history:q}"
         " --output {output.model:q} 2> {log:q}"

@@ -230,6 +230,10 @@ def _refuse_of_teacher(configuration: dict) -> None:
                     f"the {sequences}, which covers every base of one strand"
                 )
     if teacher["embeddings"]:
+        if "dna" in configuration and configuration["dna"]["teacher_features"] == "computed":
+            raise InputError(
+                "configuration: dna.teacher_features is computed, but teacher.embeddings are stored ones; expected stored"
+            )
         _refuse_of_stored(configuration, asked)
         return
     layers = teacher["pretraining"]["layers"]

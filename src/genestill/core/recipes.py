@@ -175,5 +175,6 @@ def asked_of_teacher(configuration: dict) -> dict[str, list[str]]:
     if configuration["recipe"] in ("had", "seqlens"):
         dna = configuration["dna"]
         asked = {f"tasks/{task}": ["sequence"] for task in dna_way(dna, "probe").tasks}
-        return {"windows": ["token"]} | asked if distilled_students(dna) else {}
+        stored = {} if dna["teacher_features"] == "computed" else {"windows": ["token"]}
+        return stored | asked if distilled_students(dna) else {}
     return {"contigs": ["sequence"]} if configuration["student"]["teacher"] == "embeddings" else {}

@@ -19,6 +19,8 @@ SHARED = (
     "teacher", "revision", "representation", "layer", "pooling", "window", "strands", "masked_passes", "dtype", "size",
     "tokenizer", "input", "version",
 )  # fmt: skip
+# Metadata that the record of a command has which reads outputs of a teacher.
+TEACHER_RECORD = ("teacher", "revision", "layer", "pooling")
 # Representation -> the column that must be finite; log-probabilities need not be finite at unknown bases.
 FINITE = {"sequence": "embedding", "token": "features", "base-log-probabilities": None}
 
@@ -251,7 +253,7 @@ def _set_aside() -> Iterator[None]:
 def teacher_of(shard: str | Path) -> dict[str, str]:
     """Teacher, revision, layer and pooling from the metadata of a shard, for the record of the reading command."""
     stored = read_metadata(shard)
-    return {key: stored[key] for key in ("teacher", "revision", "layer", "pooling") if key in stored}
+    return {key: stored[key] for key in TEACHER_RECORD if key in stored}
 
 
 def chosen_rows(blocks: Iterable[np.ndarray], rows: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from genestill.core.kinds import KINDS, SPLITS_BY
 from genestill.core.options import add_compile, add_device, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.dna.settings import (
+    ComputedFeaturesSettings,
     CrossValidation,
     DistillationSettings,
     FineTuning,
@@ -54,7 +55,10 @@ def _add_pretrain(commands) -> None:
 def _add_distil(commands) -> None:
     parser = commands.add_parser("distil-dna", help="align with a k-mer teacher's tokens and reconstruct masked bases")
     _add_start(parser)
-    parser.add_argument("--features", required=True, nargs="+", metavar="PARQUET", help="shards of token features")
+    parser.add_argument(
+        "--features", nargs="+", default=[], metavar="PARQUET", help="shards of token features; or give --teacher"
+    )
+    add_settings(parser, ComputedFeaturesSettings)
     add_settings(parser, Masking, only=["mask_fraction"])
     add_settings(parser, DistillationSettings)
     parser.set_defaults(run=_run_distil)
@@ -135,6 +139,7 @@ def _run_distil(options) -> dict:
         options.output,
         options.output_history,
         options.device,
+        settings_of(ComputedFeaturesSettings, options),
     )
 
 

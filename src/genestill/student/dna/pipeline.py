@@ -14,21 +14,28 @@ from genestill.core.files import make_folder
 from genestill.core.logs import logger
 from genestill.core.seeds import seed_everything
 from genestill.core.sequences import read_fasta, reverse_complement
-from genestill.core.shards import teacher_of
+from genestill.core.shards import TEACHER_RECORD
 from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import write_table
 from genestill.core.task_tables import variant_of
+from genestill.core.teachers import load_teacher
 from genestill.core.training.batches import Batch, ShuffledRows, cut_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
-from genestill.student.dna.features import TeacherFeatures
+from genestill.student.dna.features import ComputedFeatures, StoredFeatures, WindowFeatures
 from genestill.student.dna.finetuning import fine_tune
 from genestill.student.dna.held_out import held_out_rows, read_held_out
 from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
-from genestill.student.dna.settings import DistillationSettings, FineTuning, Start, TrainingSettings
+from genestill.student.dna.settings import (
+    ComputedFeaturesSettings,
+    DistillationSettings,
+    FineTuning,
+    Start,
+    TrainingSettings,
+)
 from genestill.student.dna.students import (
     open_language_model,
     open_student,
@@ -116,15 +123,19 @@ def distil_student(
     output: str | Path,
     history: str | Path | None = None,
     device: str = "auto",
+    computed: ComputedFeaturesSettings | None = None,
 ) -> dict:
-    """Distil a student from shards of the teacher's token features over the windows of a FASTA file.
+    """Distil a student from the teacher's token features, over the sequences of a FASTA file.
+
+    The features are read from ``shards``, which hold those of every sequence; or, without shards, the teacher of
+    ``computed`` computes them in every step, of a new window of each sequence.
 
     Returns the loss over the last ten steps, and the teacher's name, revision, layer and pooling.
     """
     seed_everything(training.seed)
     student, adapter = start.open()
     where = choose_device(device)
-    features = TeacherFeatures(shards, dict(read_fasta(sequences)))
+    features = _features(shards, computed, dict(read_fasta(sequences)), where)
     model = Distillation(student, objective, *features.scale()).to(where)
 
     def draw(step: int, parts: int = 1) -> list[Batch]:
@@ -135,18 +146,36 @@ def distil_student(
         for batch in features.held_out(training.batch, training.seed, adapter, share, start.max_tokens):
             yield Batch(without_full_mask(batch), 0)
 
+    def compute_loss(tensors):
+        return model(features.complete(tensors))
+
     settings = {"stage": "distil", "mask_fraction": share, **dataclasses.asdict(start), **dataclasses.asdict(objective)}
     inputs = {"sequences": sequences} | {f"features {number}": shard for number, shard in enumerate(shards)}
+    if computed is not None and computed.teacher is not None:
+        settings |= {"features": "computed", **dataclasses.asdict(computed)}
+        inputs["teacher"] = computed.teacher
     inputs |= start.inputs()
     checkpoint = _checkpoint(output, settings, training, inputs, features.teacher)
-    # At most one worker, because each worker has a shard of features in memory.
-    workers = 1 if where.type == "cuda" else 0
-    reading = read_held_out(model, model, draw_held_out, training.steps, where)
-    curve = _train(model, draw, model, training, checkpoint, features.rows, history, reading, workers)
+    workers = features.workers if where.type == "cuda" else 0
+    reading = read_held_out(model, compute_loss, draw_held_out, training.steps, where)
+    curve = _train(model, draw, compute_loss, training, checkpoint, features.rows, history, reading, workers)
     student.config.teacher = features.teacher
     save_student(output, student.cpu(), adapter, settings | dataclasses.asdict(training))
     checkpoint.remove()
-    return {"final_loss": _last(curve), **teacher_of(shards[0])}
+    told = {key: features.teacher[key] for key in TEACHER_RECORD if key in features.teacher}
+    return {"final_loss": _last(curve), **told}
+
+
+def _features(
+    shards: Sequence[str | Path], computed: ComputedFeaturesSettings | None, sequences: dict[str, str], device
+) -> WindowFeatures:
+    folder = None if computed is None else computed.teacher
+    if bool(shards) == (folder is not None):
+        raise InputError("give either shards of the teacher's features, or a teacher that computes them")
+    if computed is None or folder is None:
+        return StoredFeatures(shards, sequences)
+    teacher = load_teacher(folder, device, computed.dtype, computed.layer)
+    return ComputedFeatures(teacher, sequences, computed.window_length, computed.shortest_window)
 
 
 def fine_tune_on_table(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from genestill.core.errors import InputError
 from genestill.core.kinds import TASK_METRICS
@@ -125,6 +126,33 @@ class Masking(Settings):
         False,
         "Of method pretrain; whether half of the windows are reverse-complemented at random. A distilled student reads "
         "windows as its teacher read them.",
+    )
+
+
+@dataclass(frozen=True)
+class ComputedFeaturesSettings(Settings):
+    """A teacher that computes the features of its tokens in every step of a distillation."""
+
+    teacher: str | None = setting(
+        None,
+        "Folder of the teacher, which computes the features of a new window, of a random strand, of each sequence in "
+        "every step; instead of stored features.",
+        path="folder",
+    )
+    layer: int | Literal["middle"] = setting(
+        -1, "Of computed features: the hidden state; 0 is the embedding layer, -1 the last, middle the middle one."
+    )
+    dtype: str = setting(
+        "auto",
+        "Of computed features: precision of the teacher; auto is bfloat16 on a GPU, float32 on a CPU.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    window_length: int = setting(1000, "Of computed features: length of a window.", unit="bases", minimum=12)
+    shortest_window: int | None = setting(
+        None,
+        "Of computed features: lengths of windows are drawn between this and the longest one; null: all are the same.",
+        unit="bases",
+        minimum=12,
     )
 
 
