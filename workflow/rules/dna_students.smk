@@ -162,7 +162,7 @@ rule distil_dna_student:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
             "student distil-dna",
             attempt,
-            held=input.sequences,
+            held=[input.sequences, input.get("teacher", [])],
             shards=input.get("features", []),
         ),
         runtime=lambda wildcards, attempt: 720 * attempt,
