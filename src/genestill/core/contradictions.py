@@ -232,7 +232,8 @@ def _refuse_of_teacher(configuration: dict) -> None:
     if teacher["embeddings"]:
         if "dna" in configuration and configuration["dna"]["teacher_features"] == "computed":
             raise InputError(
-                "configuration: dna.teacher_features is computed, but teacher.embeddings are stored ones; expected stored"
+                "configuration: dna.teacher_features is computed, but teacher.embeddings gives stored ones; expected "
+                "stored"
             )
         _refuse_of_stored(configuration, asked)
         return
