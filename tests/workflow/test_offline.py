@@ -46,6 +46,15 @@ def test_a_run_that_simulates_everything_fetches_nothing(tmp_path):
     assert fetched(demo, tmp_path) == {"fetch"}
 
 
+def test_only_a_limit_of_submissions_that_the_user_sets_is_kept(tmp_path):
+    """With a limit, Snakemake 9.27 plans once per timespan for every job that has finished."""
+    for options, limit in (((), sys.maxsize), (("--max-jobs-per-timespan", "50/1s"), 50)):
+        words = ("fetch", "--cores", "1", "--verbose", *options, "--configfile", ROOT / "config" / "test.yaml")
+        done = run_snakemake(*words, folder=tmp_path)
+        (after,) = [line for line in done.stderr.splitlines() if line.startswith("Resources after job selection")]
+        assert f"'_job_count': {limit}}}" in after
+
+
 def test_a_benchmark_fetches_what_its_communities_need(tmp_path):
     (tmp_path / "genomes.tsv").write_text("file\tlineage\n")
     configuration = {

@@ -111,6 +111,18 @@ IDENTITY = identity_of_settings(EFFECTIVE)
 # that a long run may be continued on another machine.
 PUBLISHED_PREDICTIONS = ROOT / "resources" / "results" / "predictions" / IDENTITY
 
+
+def plan_only_after_jobs():
+    """Remove the default limit of 100 submissions per second; a limit that the user sets is kept.
+
+    With a limit, Snakemake 9.27 plans once per timespan for every job that has finished: after 600 jobs, this takes a
+    quarter of a core.
+    """
+    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 # Files that several stages read and that depend on the configuration.
 CONTIGS = (
     config["dataset"]["contigs"] or f"{RESULTS}/reference/community/contigs.fna.gz"
