@@ -1,12 +1,17 @@
-"""Duration of a run in hours, by number of contigs and of GPUs: the table of docs/how-to/sizing.md.
+"""Duration of a run in hours, by number of contigs and of GPUs: the tables of docs/how-to/sizing.md.
 
     python benchmarks/sizing.py
 
-Rates of the CPU are measured (below, with where and how); those of the GPU are computed from the operations of the
-teacher's architecture and an assumed utilisation, because they were not measured. Replace them by your own values.
+Rates of the CPU are measured (below, with where and how). Those of an A100 are computed from the operations of the
+teacher's architecture and an assumed utilisation; those of the cards of resources/results/gpu.tsv were measured by
+benchmarks/gpu.py. Replace them by your own values.
 """
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
+
+MEASURED = Path(__file__).resolve().parents[1] / "resources" / "results" / "gpu.tsv"
 
 BASES = 5_600  # mean length of a contig in config/community.yaml
 
@@ -33,8 +38,8 @@ class Machine:
     """GPUs, eight per node, and the cores of the nodes.
 
     Attributes:
-        peak: operations per second of a GPU in bfloat16, from its data sheet (A100: 312e12).
-        utilisation: share of the peak that is reached. Assumed.
+        peak: operations per second of a GPU in bfloat16, from its data sheet (A100: 312e12) or measured.
+        utilisation: share of the peak that the teacher reaches. Assumed or measured.
         cores: cores per node.
         together: number of corrector trainings that fit into the memory of a node at the same time.
         search: bases per second and core of MMseqs2 with the 47 genomes of config/community.yaml. Measured with two.
@@ -85,5 +90,24 @@ def table(teacher: Teacher, machine: Machine) -> str:
     return "\n".join(lines)
 
 
+def measured_cards(path: Path = MEASURED) -> dict[str, Machine]:
+    """Machines with the cards of a table of `benchmarks/gpu.py` on which the teacher of the tables was measured."""
+    peaks, shares = {}, {}
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["part"] == "matrix products":
+                peaks[row["device"]] = 1e12 * float(row["value"])
+            if (row["part"], row["setting"]) == ("teacher embed", "GenomeOcean-500M"):
+                shares[row["device"]] = float(row["share"])
+    return {card: Machine(peak=peaks[card], utilisation=share) for card, share in shares.items() if card in peaks}
+
+
+def main() -> None:
+    """Print the modelled table, and one for each card that was measured."""
+    print(f"A100, modelled\n\n{table(Teacher(), Machine())}")
+    for card, machine in measured_cards().items():
+        print(f"\n{card}, measured\n\n{table(Teacher(), machine)}")
+
+
 if __name__ == "__main__":
-    print(table(Teacher(), Machine()))
+    main()

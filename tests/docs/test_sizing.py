@@ -1,9 +1,12 @@
 """The page on sizing shows what its model says."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
+
+from genestill.evaluation.results import EXCEPTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "sizing.md"
@@ -11,14 +14,33 @@ PAGE = ROOT / "docs" / "how-to" / "sizing.md"
 
 @pytest.fixture(scope="module")
 def sizing():
-    spec = importlib.util.spec_from_file_location("sizing", ROOT / "benchmarks" / "sizing.py")
-    module = importlib.util.module_from_spec(spec)
+    return load("sizing")
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look it up
     spec.loader.exec_module(module)
     return module
 
 
 def test_the_page_holds_the_table_that_the_model_prints(sizing):
-    assert sizing.table(sizing.Teacher(), sizing.Machine()) in PAGE.read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    assert sizing.table(sizing.Teacher(), sizing.Machine()) in page
+    for card, machine in sizing.measured_cards().items():
+        assert card in page
+        assert sizing.table(sizing.Teacher(), machine) in page
+
+
+def test_a_card_that_was_measured_has_its_own_rates_and_one_without_a_teacher_has_no_table(sizing, tmp_path):
+    rows = [
+        "device\tpart\tsetting\tvalue\tunit\tshare",
+        "A\tmatrix products\tbfloat16\t100\tTFLOP/s\t",
+        "A\tteacher embed\tGenomeOcean-500M\t5\ttokens/s\t0.5",
+        "B\tmatrix products\tbfloat16\t100\tTFLOP/s\t",
+    ]
+    (tmp_path / "gpu.tsv").write_text("\n".join(rows) + "\n")
+    assert sizing.measured_cards(tmp_path / "gpu.tsv") == {"A": sizing.Machine(peak=1e14, utilisation=0.5)}
 
 
 def test_the_teacher_of_the_table_has_the_parameters_that_its_registry_names(sizing):
@@ -32,3 +54,27 @@ def test_eight_gpus_take_an_eighth_of_the_teachers_time_and_nothing_of_a_single_
     one, eight = (sizing.hours(10**6, 10**6, gpus, sizing.Teacher(), sizing.Machine()) for gpus in (1, 8))
     assert eight["teacher"] == pytest.approx(one["teacher"] / 8)
     assert eight["training"] == one["training"]
+
+
+def test_the_benchmark_of_a_card_keeps_rows_of_others_and_replaces_its_own(tmp_path):
+    gpu = load("gpu")
+    table = tmp_path / "gpu.tsv"
+    row = dict.fromkeys(gpu.COLUMNS, "") | {"device": "A", "part": "start-up", "setting": "any command"}
+    gpu.write_rows(table, [row | {"value": "1"}, row | {"device": "B", "value": "2"}])
+    gpu.write_rows(table, [row | {"value": "3"}])
+    found = [line.split("\t") for line in table.read_text().splitlines()]
+    assert found[0] == list(gpu.COLUMNS)
+    assert [(one[0], one[3]) for one in found[1:]] == [("B", "2"), ("A", "3")]
+    assert list(EXCEPTIONS["gpu"]) == found[0]
+    rows = gpu.main(["--device", "cpu", "--short", "--only", "layers", "--table", str(tmp_path / "cpu.tsv")])
+    assert {"matrix products", "layer, seconds"} == {row["part"] for row in rows}
+    assert len((tmp_path / "cpu.tsv").read_text().splitlines()) == 1 + len(rows)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_card_runs_in_small_on_the_cpu(capsys):
+    gpu = load("gpu")
+    rows = gpu.main(["--device", "cpu", "--short"])
+    parts = {row["part"] for row in rows}
+    assert {"teacher pretrain", "teacher embed", "student pretrain-dna", "encoder, inference", "start-up"} <= parts
+    assert all(float(row["value"]) > 0 for row in rows)

@@ -72,11 +72,6 @@ SCHEMAS = ROOT / "workflow" / "schemas"
 # The configuration of the user, from which those of the communities of a benchmark are completed as well.
 GIVEN = config
 config = checked(accept, GIVEN, ROOT)
-# Here, because it depends on the machine; the identity of the run below changes with it.
-if "dna" in config and config["dna"]["teacher_features"] is None:
-    computed = count_gpus() > 0 and not config["teacher"]["embeddings"]
-    config["dna"]["teacher_features"] = "computed" if computed else "stored"
-
 # Snakemake clears PYTHONPATH in conda environments, so the path of the package is set in each job.
 SOURCE = source_folder()
 # Without conda, rules call the programs beside the Python that runs Snakemake, whether or not they are on the PATH.
@@ -97,6 +92,15 @@ try:
 except WorkflowError:
     CORES = None
 workflow.global_resources.setdefault("gpu", count_gpus() or CORES or 1)
+# Resolved here, because it depends on the machine; the identity of the run below changes with it.
+if "dna" in config and config["dna"]["teacher_features"] is None:
+    gpus = workflow.global_resources["gpu"]
+    computed = (
+        count_gpus()
+        and getattr(gpus, "value", gpus)
+        and not config["teacher"]["embeddings"]
+    )
+    config["dna"]["teacher_features"] = "computed" if computed else "stored"
 # Used with every gpu resource; with None the resource is not set, and a cluster gives any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
 # With a GPU, threads prepare the batches of a training ahead.

@@ -102,12 +102,12 @@ def _add_model(parser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="FOLDER|NAME", help="model folder, or the name of a fetched one"
     )
-    add_device(parser)
 
 
 def _add_check(commands) -> None:
     parser = commands.add_parser("check", help="stop unless a teacher reads known genomes better than chance")
     _add_model(parser)
+    add_device(parser)
     _add_genomes(parser)
     add_settings(parser, EmbeddingSettings, only=["dtype"])
     add_settings(parser, PretrainingSettings, only=["strands"])
@@ -144,6 +144,7 @@ def _run_check(options) -> dict:
 def _add_embed(commands) -> None:
     parser = commands.add_parser("embed", help="one shard of embeddings, token features or base log-probabilities")
     _add_model(parser)
+    add_device(parser)
     add_contigs_and_index(parser)
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
     for kind in (EmbeddingSettings, ShardSettings):

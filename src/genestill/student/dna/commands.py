@@ -140,6 +140,7 @@ def _run_distil(options) -> dict:
         options.output_history,
         options.device,
         settings_of(ComputedFeaturesSettings, options),
+        options.compile,
     )
 
 

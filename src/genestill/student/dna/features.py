@@ -253,7 +253,8 @@ class ComputedFeatures(WindowFeatures):
 
     def _features(self, tensors: dict[str, torch.Tensor], tokens: int) -> torch.Tensor:
         before = len(self._model.tokenizer.prefix)
-        with torch.no_grad():
+        # The teacher has its own precision. In inference mode, its states could not be used in a loss.
+        with torch.no_grad(), torch.autocast(self._model.device.type, enabled=False):
             hidden = self._model.hidden(tensors["teacher_ids"], tensors.get("teacher_mask"))
         return hidden[:, before : before + tokens]
 

@@ -124,19 +124,22 @@ def distil_student(
     history: str | Path | None = None,
     device: str = "auto",
     computed: ComputedFeaturesSettings | None = None,
+    compiled: bool = False,
 ) -> dict:
     """Distil a student from the teacher's token features, over the sequences of a FASTA file.
 
     The features are read from ``shards``, which hold those of every sequence; or, without shards, the teacher of
     ``computed`` computes them in every step, of a new window of each sequence.
 
-    Returns the loss over the last ten steps, and the teacher's name, revision, layer and pooling.
+    ``compiled``: see `compile_on_gpu`. Returns the loss over the last ten steps, and the teacher's name, revision,
+    layer and pooling.
     """
     seed_everything(training.seed)
     student, adapter = start.open()
     where = choose_device(device)
     features = _features(shards, computed, dict(read_fasta(sequences)), where)
     model = Distillation(student, objective, *features.scale()).to(where)
+    compile_on_gpu(student, where, compiled)
 
     def draw(step: int, parts: int = 1) -> list[Batch]:
         found = features.batches(step, training.batch, training.seed, adapter, share, start.max_tokens, parts)
