@@ -50,7 +50,7 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
         (
             "taxdistill",
             {"student": {"evidence": ["hits", "agreeing_hits"]}},
-            "student.evidence: hits and agreeing_hits are of the same search",
+            "student.evidence: hits and agreeing_hits use the same search",
         ),
         (
             "taxdistill",

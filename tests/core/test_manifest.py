@@ -57,7 +57,7 @@ def test_a_changed_letter_is_seen_as_well(folder, capsys):
     table = folder / "genomes" / "genomes.tsv"
     table.write_bytes(table.read_bytes().replace(b"p__", b"p_-", 1))
     assert cut_windows(folder) == 2
-    assert "has another content than was written" in capsys.readouterr().err
+    assert "differs from what was written" in capsys.readouterr().err
 
 
 def test_files_of_the_user_beside_those_of_a_command_are_not_looked_at(folder):

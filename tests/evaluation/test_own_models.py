@@ -122,7 +122,7 @@ def test_embeddings_of_every_form_become_a_shard_in_the_order_of_the_transcripts
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"t2": None}, r"no embedding of 1 of 3 transcripts \(the first: 't2'\)"),
+        ({"t2": None}, r"no embedding for 1 of 3 transcripts \(the first: 't2'\)"),
         ({"t2": [0.5, float("nan")]}, r"(line 3 has 'nan'|row 2, id 't2': a value is not finite)"),
         ({"t2": [0.5, 1e6]}, r"(line 3|row 2), id 't2': a value is beyond 65504"),
     ],

@@ -129,10 +129,10 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
         ({"identity": "x"}, "was kept by an earlier version of genestill"),
         (
             {"contigs": "other"},
-            "a search of other contigs: its checksums differ from those of the 3 contigs of i.parquet",
+            "not a search of these contigs: its checksums differ from those of the 3 contigs of i.parquet",
         ),
         ({"mmseqs2": "17"}, "was made by MMseqs2 17, and this is 18"),
-        ({"sensitivity": 4.0}, "was made with sensitivity 4.0, and now labels.sensitivity is 2.0"),
+        ({"sensitivity": 4.0}, "was made with sensitivity 4.0, but now labels.sensitivity is 2.0"),
     ],
 )
 def test_a_search_of_another_kind_is_refused_with_what_differs(made, sentence, tmp_path, monkeypatch):

@@ -159,7 +159,7 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("Contig | a Covered Fraction \n c1 | 0.5 \n c2 | 0.1", "a Covered Fraction (covered bases)"),
         ("contig | covered_bases \n c1 | 1000 \n c2 | 700", "covered_bases (covered bases)"),
         ("c1 | 1200 \n c2 | 800", "column 2 (the lengths of the contigs)"),
-        ("c1 | 1200 | 1 | 2.5 \n c2 | 800 | 1 | 3", "column 3, column 4 would be taken as samples: add a header"),
+        ("c1 | 1200 | 1 | 2.5 \n c2 | 800 | 1 | 3", "column 3, column 4 would be read as samples: add a header"),
         ("c1 | 1000 | 4.5 \n c2 | 400 | 0.5 \n c3 | 0 | 0", "column 2 holds whole numbers that may be covered bases"),
         ("c1 | 1 | 4.5 \n c2 | 1 | 0.5 \n c3 | 1 | 0", "column 2 holds whole numbers that may be positions"),
         ("contig | lake | soil-var \n c1 | 1 | 2", "'soil-var' looks like the variance of a sample"),
@@ -178,7 +178,7 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("contig | lake | soil \n c1 | 1,234 | 5 \n c2 | 7 | 5", "'1,234' may be 1234 or 1.234"),
         (
             "contig | lake | soil \n c1 | 1,5 | 5 \n c2 | 1,234.5 | 5",
-            "for decimals ('1,5') and for thousands ('1,234.5')",
+            "as decimal separators ('1,5') and as thousands separators ('1,234.5')",
         ),
         ("contig | lake \n c1 | 5 \n #rname | 5 \n c1 | 6", "'c1' is also in line 2"),
     ],
@@ -190,7 +190,7 @@ def test_what_is_no_depth_or_not_clear_is_refused_with_the_columns(tmp_path, tex
 
 
 def test_blanks_for_tabs_are_named(tmp_path):
-    assert "blanks stand where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
+    assert "it has spaces where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
 
 
 def test_a_fasta_or_sam_file_in_place_of_a_table_is_named(tmp_path):

@@ -352,7 +352,7 @@ def test_missing_answers_of_the_teacher_are_refused(files):
     with pytest.raises(InputError, match="give --embeddings"):
         Corpus(files / "transcripts.parquet", TeacherFiles(), {"mse": 1.0}, False)
     half = TeacherFiles([str(files / "e0.parquet")])
-    with pytest.raises(InputError, match="no embedding of 20 of 40 sequences"):
+    with pytest.raises(InputError, match="no embedding for 20 of 40 sequences"):
         Corpus(files / "transcripts.parquet", half, {"mse": 1.0}, False)
 
 

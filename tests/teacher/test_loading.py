@@ -98,7 +98,7 @@ def test_weights_cut_short_are_refused(copy, share):
     file = copy / "model.safetensors"
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_teacher(copy)
 
 

@@ -82,9 +82,9 @@ def test_a_file_may_say_what_it_is_in_columns(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ids": ["a", "b"], "lengths": [12, 6]}, "no embedding of 'c', sequence 3 of 3"),
+        ({"ids": ["a", "b"], "lengths": [12, 6]}, "no embedding for 'c', sequence 3 of 3"),
         ({"ids": ["a", "c", "b"], "lengths": [12, 18, 6]}, "has 'c' where sequence 2 of the FASTA file is 'b'; sort"),
-        ({"ids": ["a", "b", "x"]}, "'x' is none of the 3 sequences"),
+        ({"ids": ["a", "b", "x"]}, "'x' is not one of the 3 sequences"),
         ({"ids": ["a", "b", "c", "a"], "lengths": [12, 6, 18, 12]}, "has 'a' where .* nothing more"),
         ({"ids": ["a", "a", "b", "c"], "lengths": [12, 12, 6, 18]}, "'a' has 2 rows; expected one per sequence"),
         ({"lengths": [12, 7, 18]}, "'b' has the token 0 to 7; expected offsets within its 6 bases"),
@@ -128,7 +128,7 @@ def test_a_folder_may_hold_both_representations_and_a_missing_one_is_refused(tmp
 def test_files_that_are_cut_or_no_tables_are_refused(tmp_path, index):
     cut = store(tmp_path / "s.parquet")
     cut.write_bytes(cut.read_bytes()[:-9])
-    with pytest.raises(InputError, match="not a whole Parquet file"):
+    with pytest.raises(InputError, match="not a complete Parquet file"):
         describe(cut)
     with pytest.raises(InputError, match="no column 'start'"):
         describe(index)

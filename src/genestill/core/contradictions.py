@@ -78,7 +78,8 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
         )
     if student["teacher"] == "self" and student["objective"] != "published":
         raise InputError(
-            "configuration: student.teacher is self, which is for the objective published only; expected embeddings or "
+            "configuration: student.teacher is self, which only the objective published accepts; expected embeddings "
+            "or "
             f"none for the objective {student['objective']}"
         )
 
@@ -108,7 +109,8 @@ def _refuse_of_mrna(configuration: dict) -> None:
         _refuse_taken(f"evaluation.predictions.{name}", name, taken)
         if not isinstance(given, str):
             raise InputError(
-                f"configuration: evaluation.predictions.{name} is no file; expected the file of the embeddings of the "
+                f"configuration: evaluation.predictions.{name} is not a file; expected the file of the embeddings of "
+                "the "
                 "benchmark's transcripts"
             )
 
@@ -116,8 +118,8 @@ def _refuse_of_mrna(configuration: dict) -> None:
 def _refuse_taken(key: str, name: str, taken: dict[str, str]) -> None:
     if name in taken:
         raise InputError(
-            f"configuration: {key} has the name of {taken[name]}; expected another name, since both are rows of one "
-            "table"
+            f"configuration: {key} has the same name as {taken[name]}; expected another name, since both are rows of "
+            "one table"
         )
 
 
@@ -274,8 +276,8 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
     for sequences, representations in asked.items():
         if sequences not in teacher["embeddings"]:
             raise InputError(
-                f"configuration: teacher.embeddings has no {sequences}, which this run needs too; the target "
-                "sequences_to_embed writes its sequences"
+                f"configuration: teacher.embeddings has no {sequences}, which this run also needs; the target "
+                "sequences_to_embed writes the sequences to embed"
             )
         if "base-log-probabilities" in representations:
             raise InputError(
@@ -287,7 +289,8 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
             if student.get("teacher") == "random":
                 raise InputError(
                     f"configuration: dna.students.{name}.teacher is random, which needs the architecture of the "
-                    f"teacher; teacher.embeddings hold none: leave the student out (dna.students.{name}: null)"
+                    f"teacher; teacher.embeddings does not contain it: leave the student out (dna.students.{name}: "
+                    "null)"
                 )
     if configuration["recipe"] == "mrna":
         for name, student in mrna_students(configuration["mrna"]).items():

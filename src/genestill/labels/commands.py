@@ -144,7 +144,7 @@ def _run_keep_search(options) -> None:
 
 
 def _add_withhold(commands) -> None:
-    summary = "the labels and hits of a kept search without some clades: virtual references"
+    summary = "labels and hits of a kept search with some clades removed from the reference (virtual references)"
     parser = commands.add_parser("withhold", help=summary, description=summary)
     parser.add_argument("--search", required=True, metavar="FOLDER", help="output of 'labels keep-search'")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
@@ -183,7 +183,7 @@ def _run_withhold(options) -> None:
 
 
 def _add_update(commands) -> None:
-    summary = "labels and hits in a new release of the reference: only what it adds is searched"
+    summary = "labels and hits for a new release of the reference: only added proteins are searched"
     parser = commands.add_parser("update", help=summary, description=summary)
     parser.add_argument(
         "--former",

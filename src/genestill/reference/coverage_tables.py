@@ -237,7 +237,7 @@ def _read_numbers(table: TextTable, choice: _Choice, repeated: bool) -> tuple[li
         lines.append(number)
         ids.append(name)
     if not ids:
-        raise InputError(f"{table.path}: holds no contig")
+        raise InputError(f"{table.path}: contains no contigs")
     found = {column: values[place, : len(ids)] for place, column in enumerate(columns) if column != text}
     return lines, ids, found
 
@@ -340,8 +340,8 @@ def _leave_out_by_values(
             other = known[int(np.argmin(same))]
             raise InputError(
                 f"{table.path}: {table.name_of(column)} holds the lengths of most contigs, but "
-                f"{values[column][other]:g} for {ids[other]!r}, which has {lengths[ids[other]]} bp in the FASTA; is "
-                "it the table of other contigs?"
+                f"{values[column][other]:g} for {ids[other]!r}, which has {lengths[ids[other]]} bp in the FASTA file; "
+                "does the table belong to other contigs?"
             )
     for column in equal:
         say(column, "the lengths of the contigs")
@@ -394,7 +394,7 @@ def _recognise_metabat(table: TextTable, choice: _Choice, values: Values) -> Non
             return
     raise InputError(
         f"{table.path}: column 2 holds the lengths of the contigs, and which of the columns after it are depths is not "
-        f"clear without a header; {listed([f'column {c + 1}' for c in choice.taken])} would be taken as samples: add "
+        f"clear without a header; {listed([f'column {c + 1}' for c in choice.taken])} would be read as samples: add "
         "a header (contigname, then the names of the samples), and remove columns that are not depths"
     )
 
@@ -405,8 +405,8 @@ def _refuse_other_lengths(
     for name, length in zip(ids, values[column], strict=True):
         if name in lengths and abs(length - lengths[name]) > 1e-4 * lengths[name]:
             raise InputError(
-                f"{table.path}: the contig {name!r} has {length:g} bp; {lengths[name]} bp in the FASTA file; is it the "
-                "table of other contigs?"
+                f"{table.path}: the contig {name!r} has {length:g} bp; {lengths[name]} bp in the FASTA file; does the "
+                "table belong to other contigs?"
             )
 
 

@@ -187,7 +187,7 @@ def parameters_of(folder: str | Path) -> int:
                 names = [name for name in tensors.keys() if not name.startswith(LANGUAGE_HEADS)]  # noqa: SIM118
                 count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
         except (OSError, SafetensorError) as error:
-            raise InputError(f"{file}: not a whole safetensors file ({error})") from None
+            raise InputError(f"{file}: not a complete safetensors file ({error})") from None
     return count
 
 

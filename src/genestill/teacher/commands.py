@@ -106,14 +106,16 @@ def _add_model(parser) -> None:
 
 
 def _add_check(commands) -> None:
-    parser = commands.add_parser("check", help="stop unless a teacher reads known genomes better than chance")
+    parser = commands.add_parser(
+        "check", help="check that a teacher predicts known genomes better than chance, or stop"
+    )
     _add_model(parser)
     _add_genomes(parser)
     add_settings(parser, EmbeddingSettings, only=["dtype"])
     add_settings(parser, PretrainingSettings, only=["strands"])
     add_settings(parser, CheckSettings)
     add_seed(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="figures of the check, if it passes")
+    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="results of the check, if it passes")
     parser.set_defaults(run=_run_check)
 
 

@@ -44,7 +44,7 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
     if (rows < 0).any():
         first = wanted[int(np.flatnonzero(rows < 0)[0])]
         raise InputError(
-            f"{embeddings}: no embedding of {(rows < 0).sum()} of {len(wanted)} transcripts (the first: {first!r}); "
+            f"{embeddings}: no embedding for {(rows < 0).sum()} of {len(wanted)} transcripts (the first: {first!r}); "
             f"its first id is {next(iter(names), None)!r}. Embed the FASTA file reference/benchmark/sequences.fna.gz"
         )
     log_counts("embeddings", {"of_other_transcripts": len(names) - len(wanted)})
@@ -83,7 +83,7 @@ def _read_parquet(path: str | Path) -> tuple[list[str], np.ndarray]:
     try:
         table = pq.read_table(path)
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
     for name in ("id", "embedding"):
         if name not in table.column_names:
             raise InputError(f"{path}: no column {name!r}; found {', '.join(table.column_names)[:200]}")

@@ -86,7 +86,7 @@ def _track_rows(table: str | Path) -> Iterator[tuple[str, list[np.ndarray]]]:
     except FileNotFoundError:
         raise InputError(f"{table}: no such file") from None
     except pa.ArrowInvalid as error:
-        raise InputError(f"{table}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{table}: not a complete Parquet file ({error})") from None
 
 
 def buffers(records: Iterable[Record]) -> Iterator[list[Record]]:
