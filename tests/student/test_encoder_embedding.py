@@ -159,7 +159,7 @@ def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
         ("in.fa", tmp_path, {}, "not a student that can be loaded"),
         ("in.fa", plain, {"pooling": "sum"}, "pooling is 'sum'"),
         ("in.fa", plain, {"tracks": "tracks.parquet"}, "reads 0 tracks"),
-        ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after those before it"),
+        ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after the rows of earlier sequences"),
         ("in.fa", folder, {"tracks": "short.parquet"}, "cds of 't0' has .* numbers, its sequence"),
         ("in.fa", folder, {"tracks": "in.fa"}, "not a complete Parquet file"),
     ):

@@ -163,7 +163,7 @@ def test_a_transcript_is_read_beside_a_relative_with_a_shorter_3_utr(files, tmp_
     with pytest.raises(InputError, match="give --pairs"):
         Corpus(*arguments)
     write_table(tmp_path / "other.parquet", pairs.assign(relative="x"), TRANSCRIPT_PAIRS)
-    with pytest.raises(InputError, match="'x' is no transcript of the distillation set"):
+    with pytest.raises(InputError, match="'x' is not a transcript of the distillation set"):
         Corpus(*arguments, pairs=tmp_path / "other.parquet")
 
 

@@ -64,9 +64,7 @@ def _add_finetune(commands) -> None:
     parser = commands.add_parser("finetune", help="fine-tune a student on a task table, predict its test rows")
     parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("--name", help="of the model, in the predictions (default: that of the folder)")
-    parser.add_argument(
-        "--task", required=True, metavar="TSV", help="columns sequence, label and, where there is one, split"
-    )
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label and optionally split")
     parser.add_argument(
         "--split-by", choices=SPLITS_BY, default="random",
         help="of a table without the column split: rows at random, or near copies together (default: %(default)s)",
@@ -97,7 +95,7 @@ def _run_tokenizer(options) -> None:
         tokenizer = train_bpe(windows, settings.vocabulary)
         if len(tokenizer) < settings.vocabulary:
             logger.warning(
-                "%d tokens where %d were requested: there are too few windows", len(tokenizer), settings.vocabulary
+                "%d tokens instead of the requested %d: there are too few windows", len(tokenizer), settings.vocabulary
             )
     with folder_aside(options.output) as folder:
         save_tokenizer(tokenizer, folder)

@@ -31,7 +31,7 @@ class TeacherFeatures:
         self.shards, self.sequences = Shards(shards, "token"), sequences
         self.teacher, self.size, self.counts = self.shards.metadata, self.shards.size, self.shards.counts
         if not sum(self.counts):
-            raise InputError(f"{shards[0]}: no sequence in it")
+            raise InputError(f"{shards[0]}: has no sequences")
         # (shard, row) of held-out sequences, and the number of others.
         shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
         first = np.cumsum([0, *self.counts])
@@ -124,7 +124,9 @@ class TeacherFeatures:
             self._table, self._loaded = self.shards.read(shard), shard
         name = self._table["id"][row].as_py()
         if name not in self.sequences:
-            raise InputError(f"{self.shards.paths[shard]}: has features of {name!r}, which is not among the sequences")
+            raise InputError(
+                f"{self.shards.paths[shard]}: contains features of {name!r}, which is not among the sequences"
+            )
         start, stop, features = (
             self._table[column][row].values.to_numpy(zero_copy_only=False) for column in ("start", "stop", "features")
         )
