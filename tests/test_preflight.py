@@ -76,8 +76,12 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
         ("taxdistill", {"dataset": {"truth": "table.tsv"}}, "without dataset.contigs and without evaluation.predict"),
         ("taxdistill", {"evaluation": {"predictions": {"corrector": "table.tsv"}}}, "are both 'corrector'"),
         ("taxdistill", {"evaluation": {"predictions": {"MMseqs2": "table.tsv"}}}, "are both 'MMseqs2'"),
-        ("had", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "dna.tasks: gue/mouse_9 is no task of the benchmark"),
-        ("seqlens", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "gue/mouse_9 is no task of the benchmark gue"),
+        (
+            "had",
+            {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}},
+            "dna.tasks: gue/mouse_9 is not a task of the benchmark",
+        ),
+        ("seqlens", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "gue/mouse_9 is not a task of the benchmark gue"),
         (
             "had",
             {"evaluation": {"predictions": {"mine": {"origin/phylum": "none.tsv"}}}},

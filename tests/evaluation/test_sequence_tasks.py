@@ -97,7 +97,7 @@ def test_a_task_takes_the_protocol_of_its_benchmark_and_a_misspelt_one_is_refuse
     catalogue = read_catalogue(RESOURCES / "sequence_tasks.tsv")
     assert protocol_of("genomic_benchmarks/human_enhancers_cohn", catalogue) == Protocol("accuracy", 5, 5, 10)
     assert protocol_of("mine/anything", catalogue) == Protocol("mcc", 0, 1, None)
-    with pytest.raises(InputError, match=r"uci/splices is no task of the benchmark uci.*; uci/splice is one"):
+    with pytest.raises(InputError, match=r"uci/splices is not a task of the benchmark uci.*; did you mean uci/splice"):
         protocol_of("uci/splices", catalogue)
 
 

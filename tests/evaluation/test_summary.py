@@ -106,7 +106,7 @@ def test_the_first_page_names_what_was_found_and_what_it_was_made_with(tmp_path)
     assert main([*there, "--download", f"lineage of every contig={tmp_path}/predictions.tsv"]) == 0
     page = (tmp_path / "summary.html").read_text()
     for told in (
-        "<h1>lake: what the run found</h1>",
+        "<h1>lake: results of the run</h1>",
         "1 of 2 contigs are named to species; 1 stop above",
         "1,234",
         "labels.sensitivity",

@@ -214,7 +214,7 @@ def test_predictions_of_other_contigs_are_refused(case, capsys):
     arguments = ["evaluation", "taxonomy", "--truth", files["truth"], "--labels", files["labels"]]
     arguments += ["--student", f"student={files['student']}", "--dataset", "demo", "--output", files["metrics"]]
     assert main(arguments) == 2
-    assert "'x1' is not among the 6 contigs evaluated" in capsys.readouterr().err
+    assert "'x1' is not among the 6 evaluated contigs" in capsys.readouterr().err
     assert not (case / "metrics.parquet").exists()
 
 

@@ -32,7 +32,7 @@ def _run_binning(options) -> None:
 
 
 def _add_files(commands) -> None:
-    summary = "lay out gold standard, binnings and taxonomy for AMBER"
+    summary = "write gold standard, binnings and taxonomy as input files for AMBER"
     parser = commands.add_parser("binning-amber-input", help=summary, description=summary)
     parser.add_argument("--truth", nargs="+", required=True, metavar="FILE", help="parts of a gold standard of CAMI")
     _add_tables(parser, "--predictions", "files in CAMI's binning format, each with its tool's name", required=True)

@@ -84,7 +84,7 @@ def _compared(options) -> list:
 def _add_taxonomy(commands) -> None:
     parser = commands.add_parser("taxonomy", help="score labels and predictions against the truth, rank by rank")
     _add_compared(parser)
-    parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, to weigh them by reads")
+    parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, to weight them by reads")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set in the metric table")
     add_seed(parser, "the run and of the bootstrap")
     add_settings(parser, IntervalSettings)
@@ -302,7 +302,7 @@ def _run_benchmark(options) -> None:
 
 
 def _add_published_comparison(commands) -> None:
-    summary = "figures that authors published, beside ours of the same data sets"
+    summary = "published figures beside our figures for the same data sets"
     parser = commands.add_parser("published-comparison", help=summary, description=summary)
     parser.add_argument("--metrics", nargs="+", required=True, metavar="PARQUET", help="metrics of the data sets")
     parser.add_argument("--published", required=True, metavar="TSV", help="the published figures, with their sources")
@@ -336,7 +336,7 @@ def _run_amber_input(options) -> None:
 
 
 def _add_amber(commands) -> None:
-    summary = "check that AMBER finds the same recall, precision and F1 as we do"
+    summary = "check that AMBER gives the same recall, precision and F1"
     parser = commands.add_parser("amber-comparison", help=summary)
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="output of evaluation taxonomy")
@@ -344,7 +344,7 @@ def _add_amber(commands) -> None:
         "--models", nargs="+", metavar="NAME", help="models that AMBER scored (default: all of the metrics)"
     )
     parser.add_argument("--seed", type=int, help="the seed of the predictions that AMBER scored, if there are several")
-    parser.add_argument("--output", required=True, metavar="TSV", help="the figures of both, of every model and rank")
+    parser.add_argument("--output", required=True, metavar="TSV", help="the figures of both, for every model and rank")
     parser.set_defaults(run=_run_amber)
 
 

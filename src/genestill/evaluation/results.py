@@ -160,7 +160,7 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     if run.benchmark:
         table = _of_benchmark(table, run)
     if table.empty:
-        raise InputError("no figures to publish: the metrics are of single folds only, or there are none")
+        raise InputError("no figures to publish: there are no metrics, or only metrics of single folds")
     costs = [row for model, files in run.costs.items() for row in _costs(table, model, files)]
     table = pd.concat([table, pd.DataFrame(costs)], ignore_index=True) if costs else table
     variants = [", ".join(part for part in (run.variant, own) if part) for own in table["variant"]]

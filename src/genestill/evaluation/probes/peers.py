@@ -39,7 +39,7 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
     index = pd.Index(names, dtype=object)
     if index.has_duplicates:
         again = int(np.flatnonzero(index.duplicated())[0])
-        raise InputError(f"{embeddings}: {where[again]} has the id {names[again]!r} again; expected each once")
+        raise InputError(f"{embeddings}: {where[again]} repeats the id {names[again]!r}; expected each id once")
     rows = index.get_indexer(pd.Index(wanted, dtype=object))
     if (rows < 0).any():
         first = wanted[int(np.flatnonzero(rows < 0)[0])]
@@ -57,8 +57,8 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
     if not np.isfinite(half).all():
         row = rows[int(np.flatnonzero(~np.isfinite(half).all(axis=1))[0])]
         raise InputError(
-            f"{embeddings}: {where[row]}, id {names[row]!r}: a value is beyond 65504, the largest of float16; divide "
-            "all embeddings by one constant"
+            f"{embeddings}: {where[row]}, id {names[row]!r}: a value is above 65504, the maximum of float16; divide "
+            "all embeddings by a constant"
         )
     write_embeddings(output, wanted, half)
 
