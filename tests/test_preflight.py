@@ -138,6 +138,6 @@ def test_stored_embeddings_that_are_there_must_hold_what_the_students_need(here)
     assert accept(settings, ROOT)
     settings["teacher"]["embeddings"]["corpus"] = "stored.parquet"
     with pytest.raises(
-        InputError, match=r"embeddings\.corpus: stored\.parquet holds .* sequence, but .* token of these"
+        InputError, match=r"embeddings\.corpus: stored\.parquet contains .* sequence, but .* token of these"
     ):
         accept(settings, ROOT)

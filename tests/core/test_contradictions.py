@@ -53,7 +53,7 @@ def test_a_student_cannot_go_on_from_itself_and_one_that_goes_on_from_another_na
     settings = {"recipe": "had", "dataset": {"name": "x"}, "dna": dna}
     completed = with_initial_students(complete_configuration(settings, RECIPES, SCHEMAS))
     assert completed["dna"]["students"]["a"]["initial"] == "results/had/x/student/untrained/model"
-    with pytest.raises(InputError, match=r"dna\.students\.b: initial names the student itself"):
+    with pytest.raises(InputError, match=r"dna\.students\.b: initial is the student itself"):
         refuse_contradictions(completed)
 
 
@@ -211,7 +211,7 @@ def test_stored_embeddings_that_do_not_fit_the_run_are_refused(recipe, settings,
     [
         ("taxdistill", {"mine": {"origin/phylum": "a.tsv"}}, "has the keys origin/phylum; expected a file, or table"),
         ("had", {"mine": "a.tsv"}, "is 'a.tsv'; expected a file per task, as origin/phylum: FILE"),
-        ("had", {"mine": {"origin/genus": "a.tsv"}}, "names the task 'origin/genus'; expected one of origin/phylum"),
+        ("had", {"mine": {"origin/genus": "a.tsv"}}, "contains the task 'origin/genus'; expected one of origin/phylum"),
         ("had", {"mine": {}}, "has no file for the task origin/phylum"),
         ("had", {"mine": {"table": "a.tsv"}}, "does not read evaluation.predictions.mine.table"),
         ("had", {"distilled": {"origin/phylum": "a.tsv"}}, "has the same name as dna.students.distilled"),

@@ -169,7 +169,7 @@ def test_another_representation_is_refused_by_name(tmp_path, representation):
     for other, write in WRITERS.items():
         if other != representation:
             path = write(tmp_path / f"{other}.parquet", ["a"], representation=other)
-            with pytest.raises(InputError, match=f"holds the representation {other}; expected {representation}"):
+            with pytest.raises(InputError, match=f"contains the representation {other}; expected {representation}"):
                 Shards([path], representation)
             with pytest.raises(InputError, match=r"column '\w+' is|no 'size'"):
                 Shards([write(tmp_path / f"{other}.parquet", ["a"])], representation)

@@ -151,7 +151,7 @@ def test_a_search_of_another_kind_is_refused_with_what_differs(made, sentence, t
 @pytest.mark.parametrize(
     ("left", "least_left", "kmer", "residues", "sentence"),
     [
-        (0, 0.25, 0, 100, "holds 20% of the residues that were searched before"),
+        (0, 0.25, 0, 100, "contains 20% of the residues that were searched before"),
         (4, 1.2, 0, 100, "expected at least 25%"),
         (4, 0.25, 0, 10**9, "MMseqs2 searches databases of more than 3,350,000,000 residues with longer words"),
     ],

@@ -160,8 +160,11 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("contig | covered_bases \n c1 | 1000 \n c2 | 700", "covered_bases (covered bases)"),
         ("c1 | 1200 \n c2 | 800", "column 2 (the lengths of the contigs)"),
         ("c1 | 1200 | 1 | 2.5 \n c2 | 800 | 1 | 3", "column 3, column 4 would be read as samples: add a header"),
-        ("c1 | 1000 | 4.5 \n c2 | 400 | 0.5 \n c3 | 0 | 0", "column 2 holds whole numbers that may be covered bases"),
-        ("c1 | 1 | 4.5 \n c2 | 1 | 0.5 \n c3 | 1 | 0", "column 2 holds whole numbers that may be positions"),
+        (
+            "c1 | 1000 | 4.5 \n c2 | 400 | 0.5 \n c3 | 0 | 0",
+            "column 2 contains whole numbers that may be covered bases",
+        ),
+        ("c1 | 1 | 4.5 \n c2 | 1 | 0.5 \n c3 | 1 | 0", "column 2 contains whole numbers that may be positions"),
         ("contig | lake | soil-var \n c1 | 1 | 2", "'soil-var' looks like the variance of a sample"),
         ("contig | lake | soil | mean \n c1 | 1 | 2 | 9", "the column 'mean' may be a sample, or the sum of the"),
         ("c1 | 0 | 1200 | 2400 \n c2 | 0 | 800 | 800", "samtools bedcov"),
@@ -172,7 +175,7 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("c1 | 1300 | 60 | 1 \n c2 | 800 | 8 | 0 \n * | 0 | 0 | 9", "'c1' has 1300 bp; 1200 bp in the FASTA file"),
         (
             "contig | x | y \n c1 | 1300 | 6 \n c2 | 800 | 8 \n c3 | 500 | 1",
-            "x holds the lengths of most contigs, but 1300",
+            "x contains the lengths of most contigs, but 1300",
         ),
         ("node | 1 | 2 \n c1 | 1.5 | 2 \n c2 | 3 | 4", "(node, 1, 2) may be a header, or a contig"),
         ("contig | lake | soil \n c1 | 1,234 | 5 \n c2 | 7 | 5", "'1,234' may be 1234 or 1.234"),

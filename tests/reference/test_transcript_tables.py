@@ -81,7 +81,7 @@ def test_a_row_without_cds_or_exons_is_a_transcript_without_them(tmp_path):
         (("ATG", "0", "4", "3"), "line 2 has the coding sequence"),
         (("ATG", "0", "3", "4,-1"), "line 2 has an exon of -1"),
         (("ATG", "0", "3", "123,456"), "line 2: its exons sum to 579"),
-        (("A-G", "0", "3", "3"), "line 2 holds letters"),
+        (("A-G", "0", "3", "3"), "line 2 contains letters"),
     ],
 )
 def test_positions_that_contradict_the_sequence_are_refused_with_their_line(tmp_path, row, sentence):

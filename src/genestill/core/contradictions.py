@@ -134,7 +134,7 @@ def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
             raise InputError(f"{where} is {given!r}; expected a file per task, as {tasks[0]}: FILE")
         for task in given:
             if task not in tasks:
-                raise InputError(f"{where} names the task {task!r}; expected one of {', '.join(tasks)}")
+                raise InputError(f"{where} contains the task {task!r}; expected one of {', '.join(tasks)}")
         for task in tasks:
             if task not in given:
                 raise InputError(
@@ -177,7 +177,7 @@ def _refuse_of_dna(dna: dict) -> None:
             )
     if dna["protocol"] == "published" and (dna["folds"] or any(way["seeds"] for way in dna["by_method"].values())):
         raise InputError(
-            "configuration: dna.protocol is published, which takes folds and seeds from resources/sequence_tasks.tsv; "
+            "configuration: dna.protocol is published, which reads folds and seeds from resources/sequence_tasks.tsv; "
             "expected no dna.folds and no seeds in dna.by_method"
         )
     if len(dna["seeds"]) < (dna["trainings"] or 1):
@@ -207,7 +207,7 @@ def _mistake_of_student(dna: dict, name: str) -> str | None:
         return f"corpus is {given['corpus']!r}; expected one of dna.corpora: {', '.join(dna['corpora']) or '(none)'}"
     if whole.get("initial"):
         if whole["initial"].endswith(f"/student/{name}/model"):
-            return "initial names the student itself"
+            return "initial is the student itself"
         return None
     if not whole.get("architecture"):
         return "neither architecture nor initial is given; expected one of them"
@@ -282,7 +282,7 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
         if "base-log-probabilities" in representations:
             raise InputError(
                 "configuration: a student has the objective logits, which needs the teacher's probabilities of bases; "
-                "teacher.embeddings cannot hold them: leave this student out, or give teacher.model"
+                "teacher.embeddings cannot contain them: leave this student out, or give teacher.model"
             )
     if configuration["recipe"] in ("had", "seqlens"):
         for name, student in dna_students(configuration["dna"]).items():

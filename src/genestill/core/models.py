@@ -73,7 +73,7 @@ def open_whole(
         read_model_config(folder)
     if (Path(folder) / ADAPTER).is_file():
         raise InputError(
-            f"{folder}: holds an adapter ({ADAPTER}), which would change the weights when they are loaded; merge it "
+            f"{folder}: contains an adapter ({ADAPTER}), which would change the weights when they are loaded; merge it "
             "into the weights and save them, or remove it"
         )
     # Only auto classes have this option; other classes never run code from the folder.
@@ -176,7 +176,8 @@ def weight_shapes(folder: str | Path) -> dict[str, list[int]]:
                     kind = str(one.get_dtype())
                     if not kind.startswith(("F", "BF")) and not name.endswith(_COUNTED):
                         raise InputError(
-                            f"{file}: the tensor {name} holds {kind}; expected floating-point numbers: quantized "
+                            f"{file}: the tensor {name} has the type {kind}; expected floating-point numbers: "
+                            "quantized "
                             "models are not supported"
                         )
                     found[name] = list(one.get_shape())

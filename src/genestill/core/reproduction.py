@@ -61,7 +61,7 @@ def read_record(path: str | Path) -> dict:
                 fields = " or ".join(" and ".join(form) for form in forms)
                 raise InputError(f"{path}: {role}: {name} is {str(entry)[:60]}; expected {fields}")
     if not record["outputs"]:
-        raise InputError(f"{path}: names no output")
+        raise InputError(f"{path}: lists no output")
     return record
 
 

@@ -96,7 +96,7 @@ class Shards:
             return
         column = table[name].combine_chunks()
         if column.null_count or not np.isfinite(column.flatten().to_numpy(zero_copy_only=False)).all():
-            raise DamagedShard(path, f"row group {group + 1} holds {name} values that are not finite")
+            raise DamagedShard(path, f"row group {group + 1} contains {name} values that are not finite")
 
 
 def iterate_embeddings(paths: Sequence[str | Path]) -> Iterator[tuple[Path, list[str], np.ndarray]]:
@@ -296,7 +296,9 @@ def _width(path: Path, representation: str) -> int:
     """Size of the embeddings or features; raises `InputError` if the file has another schema."""
     described = _metadata(path)
     if described.get("representation", representation) != representation:
-        raise InputError(f"{path}: holds the representation {described['representation']}; expected {representation}")
+        raise InputError(
+            f"{path}: contains the representation {described['representation']}; expected {representation}"
+        )
     found = pq.read_schema(path)
     size = 4
     if representation == "sequence":

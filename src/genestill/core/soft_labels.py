@@ -69,7 +69,7 @@ def read_soft_labels(path: str | Path, ids: list[str], tree: LabelTree) -> spars
         raise InputError(f"{path}: expected as many probabilities as nodes for every sequence")
     if not np.isin(nodes, tree.leaves).all():
         raise InputError(
-            f"{path}: names nodes that are not leaves of the label tree; does the tree belong to another run?"
+            f"{path}: contains nodes that are not leaves of the label tree; does the tree belong to another run?"
         )
     starts = np.append(0, np.cumsum(counts, dtype=np.int64))
     return sparse.csr_matrix((values, leaf_of_node[nodes], starts), shape=(len(ids), len(tree.leaves)))

@@ -63,12 +63,12 @@ def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
 
 _STRATA = {NO_EXACT: "without contigs of genomes in the reference", ALL: "all contigs"}
 
-_LEGEND = """A name without "> x" counts calls at the model's own threshold, one with it above that score: the best
-of .5, .8 and .95 in hindsight, where it beats the model's own. "-at x": a peer at that threshold, in hindsight too.
+_LEGEND = """A name without "> x": calls at the model's own threshold; with it: calls above that score, the best of .5,
+.8 and .95 in hindsight, if it is better than the model's own. "-at x": a peer at that threshold, also in hindsight.
 F1 = 2 P R / (P + R), P = correct / (correct + wrong), R = correct / all contigs;
 mean over seeds, then over communities.
 [ ]: 95 % interval, genomes (genera and families where these are absent) resampled within their status over all
-communities at once; gain: paired, the first model less the row's.
+communities together; gain: paired, the first model minus that of the row.
 absent called: contigs of species that the reference lacks and the model names; of all, mean over seeds.
 """
 

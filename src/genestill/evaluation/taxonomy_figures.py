@@ -207,7 +207,7 @@ def _reliability(community: Community, models: list[Model]):
                 kind = "overconfident" if gap > 0 else "underconfident"
                 told = f"at {rank} {model.name} is {abs(gap):.0%} {kind} on average"
                 gaps.append((abs(gap), told))
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence (larger points hold more calls)", title=rank)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence (larger points contain more calls)", title=rank)
     panels[0].set_ylabel("share of calls that are right")
     panels[0].legend(loc="upper left")
     told = "; ".join(gap for _, gap in sorted(gaps, reverse=True))

@@ -158,7 +158,7 @@ def _refuse_other_size(
     share = before.table.loc[stay, "residues"].sum() / before.residues
     if share < LEAST_LEFT or least_left > 1:
         raise InputError(
-            f"{database}: holds {share:.0%} of the residues that were searched before; expected at least "
+            f"{database}: contains {share:.0%} of the residues that were searched before; expected at least "
             f"{LEAST_LEFT:.0%}: search it again"
         )
     if kept.settings.kmer == 0 and (before.residues > LONG_WORDS) != (after.residues > LONG_WORDS):

@@ -168,7 +168,7 @@ def _run_proteins(options) -> dict:
 
 
 def _add_database(commands) -> None:
-    summary = "the MMseqs2 taxonomy database: made from proteins, or a ready one"
+    summary = "the MMseqs2 taxonomy database: made from proteins, or an existing one"
     parser = commands.add_parser("database", help=summary, description=summary)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--proteins", metavar="FOLDER", help="output of 'reference proteins'; needs --taxonomy")
@@ -248,7 +248,7 @@ def _add_cut_contigs(commands) -> None:
     parser = commands.add_parser("cut-contigs", help=summary, description=summary)
     parser.add_argument("--positions", required=True, metavar="TSV", help="such as resources/community/contigs.tsv.gz")
     parser.add_argument("--genomes", required=True, metavar="TSV", help="file and lineage; files are beside the table")
-    parser.add_argument("--held", required=True, metavar="TSV", help="the files of genomes that the reference holds")
+    parser.add_argument("--held", required=True, metavar="TSV", help="the files of the genomes in the reference")
     parser.add_argument(
         "--output", required=True, metavar="FOLDER", help="contigs.fna.gz, truth.tsv, abundance.tsv, reference.tsv"
     )
@@ -303,7 +303,7 @@ def _add_sample_depth(commands) -> None:
     parser = commands.add_parser("sample-depth", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
     parser.add_argument(
-        "--reads", required=True, metavar="FASTQ", help="interleaved pairs, or a folder that holds them"
+        "--reads", required=True, metavar="FASTQ", help="interleaved pairs, or a folder that contains them"
     )
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of strobealign (default 1)")
     parser.add_argument("--output", required=True, metavar="TSV", help="contig and depth, without a header")

@@ -170,5 +170,5 @@ def find_file(path: str | Path, name: str) -> Path:
         return path
     inside = sorted(path.rglob(name))
     if len(inside) != 1:
-        raise InputError(f"{path}: holds {len(inside)} files called {name}; expected one")
+        raise InputError(f"{path}: contains {len(inside)} files named {name}; expected one")
     return inside[0]

@@ -255,7 +255,9 @@ def _checked_sequence(cell: str, where: str) -> str:
     if is_missing(sequence):
         raise InputError(f"{where} has no sequence ({cell!r}); expected nucleotides")
     if sequence.strip("ACGTNRYSWKMBDHV"):
-        raise InputError(f"{where} holds letters that are not nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}")
+        raise InputError(
+            f"{where} contains letters that are not nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}"
+        )
     return sequence
 
 

@@ -21,7 +21,7 @@ from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import CheckSettings
 from genestill.teacher.windows import batches, cut_windows, pad
 
-# Above both values, a warning says that the hidden states depend on little else than the token.
+# Above both values, a warning is logged: the hidden states depend on little more than the token.
 MOST_GROWTH, MOST_OF_TOKENS = 50, 0.7
 STATE_WINDOWS = 16
 

@@ -46,7 +46,8 @@ class PretrainingSettings(Settings):
     )
     strands: str = setting(
         "both",
-        "Strands from which windows are taken; one takes sequences as they are, for transcripts, and at multiples of "
+        "Strands from which windows are taken; one uses the given strand, for transcripts, and starts windows at "
+        "multiples of "
         "the k-mer from the first base, so that coding sequences are read in frame.",
         choices=("one", "both"),
     )

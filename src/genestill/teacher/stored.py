@@ -103,7 +103,8 @@ def choose_files(key: str, place: str | Path, representation: str) -> list[Path]
     if not chosen:
         held = ", ".join(sorted({found["representation"] for found in described.values()}))
         raise InputError(
-            f"{key}: {place} holds embeddings of the representation {held}, but the students need the representation "
+            f"{key}: {place} contains embeddings of the representation {held}, but the students need the "
+            "representation "
             f"{representation} of these sequences"
         )
     return chosen
@@ -141,7 +142,7 @@ def import_shard(
                 )
     if described[0]["representation"] != representation:
         raise InputError(
-            f"{files[0]}: holds the representation {described[0]['representation']}; expected {representation}"
+            f"{files[0]}: contains the representation {described[0]['representation']}; expected {representation}"
         )
     table = read_table(index, table_schemas.INDEX)
     lengths = table["length"].to_numpy()
@@ -252,7 +253,7 @@ def _values(path, names: np.ndarray, column: pa.Array, size: int) -> np.ndarray:
     if not right.all():
         row, at = np.argwhere(~right)[0]
         raise InputError(
-            f"{path}: the embedding of {names[row]!r} holds {values[row, at]}; expected finite numbers of at most "
+            f"{path}: the embedding of {names[row]!r} contains {values[row, at]}; expected finite numbers of at most "
             f"{np.finfo(np.float16).max:.0f}, the range of float16: use another layer, or scale the embeddings"
         )
     return values.astype(np.float16)

@@ -39,7 +39,7 @@ class Contigs:
 def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | None) -> Contigs:
     """Read the contigs of an index, in its order; ``abundance`` is the file written by `reference contigs`.
 
-    Raises `InputError` if the files are of different contigs.
+    Raises `InputError` if the files belong to different contigs.
     """
     table = read_table(index, INDEX)
     ids = table["id"].tolist()

@@ -159,7 +159,7 @@ def find_neighbours(
     confident: np.ndarray,
     random: np.random.Generator,
 ) -> Neighbourhood:
-    """Find neighbours in the joint space, and fit the probability that two contigs are of one genome to the distance.
+    """Find neighbours in the joint space, and fit the probability that two contigs share a genome to their distance.
 
     Args:
         spaces: float32 [n, size] each; distances are computed separately in each space.

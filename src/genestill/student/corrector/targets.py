@@ -60,7 +60,7 @@ def agreement(
 
 
 def same_genome(own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, wide: WideNodes) -> np.ndarray:
-    """Probability that each neighbour is of the contig's genome: float64 [contigs, k].
+    """Probability that each neighbour belongs to the contig's genome: float64 [contigs, k].
 
     The probability from their distance, updated with the agreement of the evidence of the two contigs (Bayes).
     """
