@@ -198,7 +198,7 @@ def _run_run_figures(options) -> None:
 
 
 def _add_novelty(commands) -> None:
-    summary = "the novelty ledger as a table and a figure, and its accuracy"
+    summary = "write the novelty ledger as a table and a figure, and measure its accuracy"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     parser.add_argument("--ledger", required=True, metavar="FOLDER", help="output of student novelty")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
@@ -230,7 +230,7 @@ def _run_novelty(options) -> None:
 
 
 def _add_import_predictions(commands) -> None:
-    summary = "another model's predictions, in any format that 'labels import' reads, as a table of predictions"
+    summary = "convert another model's predictions, in any format of 'labels import', to a table of predictions"
     parser = commands.add_parser("import-predictions", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, metavar="FILE", help="the table; or predictions.parquet")
     parser.add_argument("--format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
@@ -302,7 +302,7 @@ def _run_benchmark(options) -> None:
 
 
 def _add_published_comparison(commands) -> None:
-    summary = "published figures beside our figures for the same data sets"
+    summary = "compare published figures with ours for the same data sets"
     parser = commands.add_parser("published-comparison", help=summary, description=summary)
     parser.add_argument("--metrics", nargs="+", required=True, metavar="PARQUET", help="metrics of the data sets")
     parser.add_argument("--published", required=True, metavar="TSV", help="the published figures, with their sources")
@@ -317,7 +317,7 @@ def _run_published_comparison(options) -> None:
 
 
 def _add_amber_input(commands) -> None:
-    parser = commands.add_parser("amber-input", help="gold standard, predictions and taxonomy in AMBER's format")
+    parser = commands.add_parser("amber-input", help="write gold standard, predictions and taxonomy in AMBER's format")
     _add_compared(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="gold.binning, NAME.binning, taxdump/")
     parser.set_defaults(run=_run_amber_input)

@@ -109,7 +109,7 @@ def _run_transcripts(options) -> dict:
 
 
 def _add_task(commands) -> None:
-    summary = "a probe task: transcripts with measured targets, from a table or from one FASTA file per class"
+    summary = "make a probe task: transcripts with measured targets, from a table or from one FASTA file per class"
     parser = commands.add_parser("task", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="of the task")
     parser.add_argument("--table", metavar="TABLE:key=column,…", help="as --source of 'reference transcripts'")

@@ -24,7 +24,7 @@ def add_commands(commands) -> None:
 
 
 def _add_fetch(commands) -> None:
-    parser = commands.add_parser("fetch", help="download a named teacher: one commit, safetensors only")
+    parser = commands.add_parser("fetch", help="download a named teacher: a fixed commit, only safetensors")
     parser.add_argument("name", metavar="NAME", help="a name of resources/teachers.yaml")
     parser.add_argument("--registry", metavar="YAML", help="another table of teachers")
     parser.add_argument("--revision", help="commit, tag or branch instead of the table's")
@@ -71,7 +71,7 @@ def _run_pretrain(options) -> dict:
 
 
 def _add_randomise(commands) -> None:
-    summary = "a teacher's architecture and tokenizer with random weights, as a control"
+    summary = "make a control for a teacher: its architecture and tokenizer with random weights"
     parser = commands.add_parser("randomise", help=summary, description=summary)
     _add_model(parser)
     add_seed(parser, "the weights")
@@ -144,7 +144,9 @@ def _run_check(options) -> dict:
 
 
 def _add_embed(commands) -> None:
-    parser = commands.add_parser("embed", help="one shard of embeddings, token features or base log-probabilities")
+    parser = commands.add_parser(
+        "embed", help="compute one shard of embeddings, token features or base log-probabilities"
+    )
     _add_model(parser)
     add_contigs_and_index(parser)
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0 (default: %(default)s)")
@@ -196,7 +198,7 @@ def _run_sequences(options) -> None:
 
 
 def _add_import(commands) -> None:
-    parser = commands.add_parser("import", help="one shard of embeddings that another program has stored")
+    parser = commands.add_parser("import", help="import one shard of embeddings that another program has stored")
     parser.add_argument(
         "--embeddings", required=True, nargs="+", metavar="PARQUET", help="columns id, start, end, embedding"
     )
@@ -220,7 +222,7 @@ def _run_import(options) -> None:
 
 def _add_soft_labels(commands) -> None:
     parser = commands.add_parser(
-        "soft-labels", help="soft labels over the label tree, by linear heads on the embeddings"
+        "soft-labels", help="compute soft labels over the label tree with linear heads on the embeddings"
     )
     parser.add_argument("--embeddings", required=True, nargs="+", metavar="PARQUET", help="shards of embeddings")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")

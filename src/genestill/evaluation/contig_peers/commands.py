@@ -51,7 +51,7 @@ def _run_kraken2(options) -> None:
 
 
 def _add_kraken2_virtual(commands) -> None:
-    summary = "the same for virtual references, each with a separate database of its genomes"
+    summary = "run kraken2 for virtual references, each with a separate database of its genomes"
     parser = commands.add_parser("kraken2-virtual", help=summary, description=summary)
     _add_sources_of_kraken2(parser)
     _add_withheld(parser)
@@ -126,7 +126,7 @@ def _add_evidence(parser) -> None:
 
 
 def _add_peer(commands) -> None:
-    summary = "the calls of a peer, from the evidence of its programs"
+    summary = "compute the calls of a peer from the evidence of its programs"
     parser = commands.add_parser("peer", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="the peer, such as minimap2 or bag-rule")
     _add_evidence(parser)

@@ -59,7 +59,7 @@ def _add_baseline(commands) -> None:
 
 
 def _add_import(commands) -> None:
-    summary = "another program's predictions of a task's test rows, as a table of predictions"
+    summary = "convert another program's predictions of a task's test rows to a table of predictions"
     parser = commands.add_parser("import-sequence-predictions", help=summary, description=summary)
     parser.add_argument(
         "--predictions", required=True, metavar="TSV", help="columns id and target, or id and a score per class"
@@ -108,7 +108,7 @@ def _add_scores(commands) -> None:
 
 
 def _add_tsne(commands) -> None:
-    parser = commands.add_parser("sequence-tsne", help="t-SNE of a task's test rows under several models")
+    parser = commands.add_parser("sequence-tsne", help="draw t-SNE maps of a task's test rows for several models")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument(
         "--embeddings", required=True, action="append", nargs="+", metavar="NAME PARQUET",

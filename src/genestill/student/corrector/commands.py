@@ -45,7 +45,7 @@ def _run_export(options) -> None:
 
 
 def _add_novelty(commands) -> None:
-    summary = "what the reference lacks: shares of each sample, and groups of contigs"
+    summary = "estimate what the reference lacks: shares of each sample, and groups of contigs"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     _add_sources(parser)
     parser.add_argument("--hits", required=True, metavar="PARQUET", help="output of labels search")

@@ -25,7 +25,7 @@ def add_commands(commands) -> None:
 
 
 def _add_tokenizer(commands) -> None:
-    parser = commands.add_parser("train-tokenizer", help="a tokenizer: byte pairs of genome windows, or k-mers")
+    parser = commands.add_parser("train-tokenizer", help="make a tokenizer: byte pairs of genome windows, or k-mers")
     parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
     add_settings(parser, TokenizerSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the tokenizer")
@@ -45,14 +45,18 @@ def _add_start(parser) -> None:
 
 
 def _add_pretrain(commands) -> None:
-    parser = commands.add_parser("pretrain-dna", help="masked language modelling, from scratch or continued")
+    parser = commands.add_parser(
+        "pretrain-dna", help="pretrain a student by masked language modelling, from scratch or continued"
+    )
     _add_start(parser)
     add_settings(parser, Masking)
     parser.set_defaults(run=_run_pretrain)
 
 
 def _add_distil(commands) -> None:
-    parser = commands.add_parser("distil-dna", help="align with a k-mer teacher's tokens and reconstruct masked bases")
+    parser = commands.add_parser(
+        "distil-dna", help="distil a student: align it with the tokens of a k-mer teacher, and reconstruct masked bases"
+    )
     _add_start(parser)
     parser.add_argument("--features", required=True, nargs="+", metavar="PARQUET", help="shards of token features")
     add_settings(parser, Masking, only=["mask_fraction"])
@@ -61,7 +65,7 @@ def _add_distil(commands) -> None:
 
 
 def _add_finetune(commands) -> None:
-    parser = commands.add_parser("finetune", help="fine-tune a student on a task table, predict its test rows")
+    parser = commands.add_parser("finetune", help="fine-tune a student on a task table and predict its test rows")
     parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("--name", help="of the model, in the predictions (default: that of the folder)")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label and optionally split")
