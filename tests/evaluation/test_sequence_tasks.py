@@ -242,7 +242,7 @@ def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fit
     assert set(answers.loc["pretraining", "answer"]) == {"above"}
     assert set(answers.loc["baseline", "answer"]) == {"below"}
     assert set(answers.loc["baseline", "n_trainings"]) == {1}
-    assert "question nothing: no model" in caplog.text
+    assert "question nothing is left out" in caplog.text
     less = scores[(scores["minus"] == "kmer (rows=64)") & (scores["stratum"] == "test")]
     assert len(less) == 4
     assert less["variant"].str.endswith("rows=64").all()

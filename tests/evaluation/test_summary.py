@@ -81,7 +81,9 @@ def test_outcomes_count_contigs_and_weigh_them_by_bases_in_each_sample(tmp_path)
     assert shares["all samples"].sum() == pytest.approx(1)
     groups = outcomes.groups[["rank", "within", "nearest", "contigs"]].values.tolist()
     assert groups == [["genus", "family familyb", "genusb", 1], ["species", "genus genusa", "speciesa1", 1]]
-    assert draw_outcomes(outcomes, tmp_path).startswith("In sample S1 the fewest bases are named to species: 0%")
+    assert draw_outcomes(outcomes, tmp_path).startswith(
+        "The smallest share of bases named to species is in sample S1: 0%"
+    )
     assert (tmp_path / "outcomes.svg").stat().st_size > 1000
 
 

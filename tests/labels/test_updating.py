@@ -117,7 +117,7 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
         "genomes of the reference: 1 added, 0 withdrawn",
         "sample S1: 2 of 2 contigs (100.0% of the bases) keep their lineage",
         "sample S2: 1 of 2 contigs (12.5% of the bases) keep their lineage",
-        "  genus: 1 (87.5% of the bases) are nearer to a genome that was added",
+        "  genus: 1 (87.5% of the bases) are more similar to a genome that was added",
     ]
     assert set(count_changes(explained, index, None)["sample"]) == {"all"}
 

@@ -93,7 +93,7 @@ def test_a_file_may_say_what_it_is_in_columns(tmp_path):
         ({"kind": np.int64}, "column 'embedding' is list<.*int64>; expected a list of float16"),
         ({"start": 0.5}, "column 'start' is double; expected whole numbers"),
         ({"says": {**SAYS, "representation": "word"}}, "representation is 'word'; expected one of sequence, token"),
-        ({"says": {"model": "m", "representation": "sequence"}}, "does not contain the layer"),
+        ({"says": {"model": "m", "representation": "sequence"}}, "does not give the layer"),
         ({"says": {}, "model": ["a", "b", "c"]}, "column 'model' has several values"),
     ],
 )

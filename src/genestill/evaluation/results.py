@@ -211,7 +211,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
         whole = pd.concat([kept, new], ignore_index=True)
         whole = whole.iloc[sorted(range(len(whole)), key=lambda row: _order(whole.iloc[row]))]
         write_tsv(output, whole)
-    logger.info("%d cells in %s, %d of others kept", len(new), output, len(kept))
+    logger.info("%d cells written to %s; %d other cells are unchanged", len(new), output, len(kept))
     return len(new)
 
 

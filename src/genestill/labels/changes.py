@@ -14,8 +14,8 @@ from genestill.core.tables import read_abundances, read_table, sample_names
 REASONS = {
     "renamed": "have the taxon's new name",
     "withdrawn": "lost a genome that was withdrawn",
-    "added": "are nearer to a genome that was added",
-    "withdrawn and added": "lost a genome that was withdrawn, and are near to one that was added",
+    "added": "are more similar to a genome that was added",
+    "withdrawn and added": "lost a genome that was withdrawn, and are similar to one that was added",
     "size of the database": "have other E-values, because the size of the database has changed",
 }
 SAME = "unchanged"

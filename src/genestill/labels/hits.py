@@ -66,7 +66,7 @@ def read_alignments(path: str | Path) -> Iterator[np.ndarray]:
     """
     try:
         with warnings.catch_warnings():
-            # For rows with too many cells, pandas would only warn and cut them.
+            # For rows with too many cells, pandas would only warn and drop the additional cells.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             if Path(path).stat().st_size == 0:
                 return

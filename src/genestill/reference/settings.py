@@ -62,7 +62,7 @@ class CommunitySettings(Settings):
     """
 
     samples: int = setting(6, "Number of samples.", minimum=1)
-    contigs: int = setting(5000, "Maximum number of contigs; fewer if the genomes are too small.", minimum=1)
+    contigs: int = setting(5000, "Maximum number of contigs; there are fewer if the genomes are too small.", minimum=1)
     minimum_length: int = setting(1000, "Shortest contig.", unit="base pairs", minimum=1)
     maximum_length: int = setting(50_000, "Longest contig.", unit="base pairs", minimum=1)
     median_length: int = setting(

@@ -19,7 +19,7 @@ from genestill.core.tokenization import Tokenizer, load_tokenizer
 if TYPE_CHECKING:
     import torch
 
-# Used for a model of unknown context; the cost of attention grows with the square of the window.
+# Used for a model whose context is not known; the cost of attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
 LEAST_CONTEXT = 8  # tokens of one input, special ones included
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights

@@ -60,7 +60,7 @@ def describe(path: str | Path) -> dict[str, str]:
     missing = [key for key in DESCRIBED if key not in found]
     if missing:
         raise InputError(
-            f"{path}: does not contain the {missing[0]} of the embeddings; expected it in the metadata of the file or "
+            f"{path}: does not give the {missing[0]} of the embeddings; expected it in the metadata of the file or "
             f"in a column {missing[0]!r}"
         )
     if found["representation"] not in REPRESENTATIONS:
