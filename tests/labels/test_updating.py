@@ -131,7 +131,7 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
             {"contigs": "other"},
             "not a search of these contigs: its checksums differ from those of the 3 contigs of i.parquet",
         ),
-        ({"mmseqs2": "17"}, "was made by MMseqs2 17, and this is 18"),
+        ({"mmseqs2": "17"}, "was made by MMseqs2 17, but version 18 is installed"),
         ({"sensitivity": 4.0}, "was made with sensitivity 4.0, but now labels.sensitivity is 2.0"),
     ],
 )

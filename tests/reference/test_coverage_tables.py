@@ -170,7 +170,7 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("c1 | 0 | 1200 | 2400 \n c2 | 0 | 800 | 800", "samtools bedcov"),
         ("c1 | 0 | 500 | 2.00 \n c1 | 700 | 1200 | 4.00", "those of 'c1' cover 1000 of its 1200 bp"),
         ("c1 | 1 | 5 \n c1 | 2 | 6 \n c2 | 1 | 5", "one row per base?"),
-        ("contig | s1.bam | s1.sorted.bam \n c1 | 1 | 2", "names the samples s1, s1; expected distinct names"),
+        ("contig | s1.bam | s1.sorted.bam \n c1 | 1 | 2", "has the samples s1, s1; expected distinct names"),
         (METABAT.replace("1200", "1300"), "'c1' has 1300 bp; 1200 bp in the FASTA file"),
         ("c1 | 1300 | 60 | 1 \n c2 | 800 | 8 | 0 \n * | 0 | 0 | 9", "'c1' has 1300 bp; 1200 bp in the FASTA file"),
         (

@@ -139,7 +139,7 @@ def test_windows_are_counted_and_sequences_without_a_known_base_named(tmp_path, 
     write_fasta(tmp_path / "in.fa", [("long", "A" * (longest + 1)), ("empty", "NNNNRY"), ("whole", "ACGTN")])
     with caplog.at_level("INFO"):
         embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet")
-    assert f"1 of 3 sequences are longer than the {longest} bases" in caplog.text
+    assert f"1 of 3 sequences are longer than the maximum input of {longest} bases" in caplog.text
     assert "1 without a known base (empty); their embeddings are meaningless" in caplog.text
 
 
