@@ -50,7 +50,7 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
         (
             "taxdistill",
             {"student": {"evidence": ["hits", "agreeing_hits"]}},
-            "student.evidence: hits and agreeing_hits are of the same search",
+            "student.evidence: hits and agreeing_hits use the same search",
         ),
         (
             "taxdistill",
@@ -76,8 +76,12 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
         ("taxdistill", {"dataset": {"truth": "table.tsv"}}, "without dataset.contigs and without evaluation.predict"),
         ("taxdistill", {"evaluation": {"predictions": {"corrector": "table.tsv"}}}, "are both 'corrector'"),
         ("taxdistill", {"evaluation": {"predictions": {"MMseqs2": "table.tsv"}}}, "are both 'MMseqs2'"),
-        ("had", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "dna.tasks: gue/mouse_9 is no task of the benchmark"),
-        ("seqlens", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "gue/mouse_9 is no task of the benchmark gue"),
+        (
+            "had",
+            {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}},
+            "dna.tasks: gue/mouse_9 is not a task of the benchmark",
+        ),
+        ("seqlens", {"dna": {"tasks": {"gue/mouse_9": "table.tsv"}}}, "gue/mouse_9 is not a task of the benchmark gue"),
         (
             "had",
             {"evaluation": {"predictions": {"mine": {"origin/phylum": "none.tsv"}}}},
@@ -134,6 +138,6 @@ def test_stored_embeddings_that_are_there_must_hold_what_the_students_need(here)
     assert accept(settings, ROOT)
     settings["teacher"]["embeddings"]["corpus"] = "stored.parquet"
     with pytest.raises(
-        InputError, match=r"embeddings\.corpus: stored\.parquet holds .* sequence, but .* token of these"
+        InputError, match=r"embeddings\.corpus: stored\.parquet contains .* sequence, but .* token of these"
     ):
         accept(settings, ROOT)

@@ -33,7 +33,7 @@ STAGES = {
 EXIT_CODES = """exit codes:
   0    done
   1    a defect of genestill (the log holds the traceback)
-  2    the input or the command line is wrong: one sentence says what to fix; or a program that was called failed:
+  2    the input or the command line is wrong: the message describes what to fix; or an external program failed:
        its last lines are shown
   3    a check failed, for example a teacher that does not read DNA better than chance
   130  stopped with Ctrl-C; partial files do not get their final names
@@ -48,7 +48,7 @@ EXAMPLES = """examples:
     genestill student predict --model model --contigs new.fna.gz --index new.parquet --output predictions.parquet
     genestill student export --predictions predictions.parquet --index new.parquet --name new --output export
 
-  What a command takes, and completion of commands and options in this shell:
+  The options of a command, and completion of commands and options in this shell:
     genestill student predict --help
     source <(genestill --print-completion bash)
 """
@@ -106,7 +106,7 @@ def _run_workflow(parser, options) -> None:
 
 
 def _add_reproduce(stages) -> None:
-    summary = "report differences from a record of provenance; if there are none, make the result again and compare"
+    summary = "report differences from a record of provenance; if there are none, compute the result again and compare"
     parser = stages.add_parser("reproduce", help=summary, description=summary)
     parser.add_argument(
         "record",

@@ -87,14 +87,14 @@ def _refuse_to_replace_predictions(configuration: dict) -> None:
 
 
 def _refuse_evidence(configuration: dict) -> None:
-    """Refuse alignments without the reference's genomes, and the same search as evidence twice."""
+    """Refuse alignments without the genomes of the reference, and two kinds of evidence from the same search."""
     if configuration["recipe"] != "taxdistill":
         return
     evidence = configuration["student"]["evidence"]
     searches = [name for name in evidence if EVIDENCE[name].behind_labels]
     if len(searches) > 1:
         raise InputError(
-            f"configuration: student.evidence: {' and '.join(searches)} are of the same search; expected one of them"
+            f"configuration: student.evidence: {' and '.join(searches)} use the same search; expected one of them"
         )
     needing = [name for name in evidence if EVIDENCE[name].needs_genomes]
     if needing and configuration["dataset"]["contigs"] and not configuration["reference"]["genomes"]:
@@ -128,7 +128,7 @@ def _refuse_update(configuration: dict) -> None:
 
 
 def _refuse_teacher_that_passed_with_more(configuration: dict) -> None:
-    """Refuse a teacher that was checked before with a value above the present limit; it is not checked again."""
+    """Refuse a teacher whose earlier check gave a value above the present limit; the check is not repeated."""
     share = configuration["teacher"]["check"]["maximum_relative_loss"]
     file = Path(results_folder(configuration)) / "teacher" / configuration["teacher"]["name"] / "check.json"
     if share is None or not file.is_file():
@@ -137,7 +137,7 @@ def _refuse_teacher_that_passed_with_more(configuration: dict) -> None:
     loss, uniform = (found.get(name) for name in ("loss", "uniform")) if isinstance(found, dict) else (None, None)
     if isinstance(loss, float) and isinstance(uniform, float) and not loss < share * uniform:
         raise InputError(
-            f"configuration: teacher.check.maximum_relative_loss is {share:g}, but the teacher was checked before and "
-            f"has {loss / uniform:.3f} ({file}); expected a higher limit or another teacher. If the teacher has "
+            f"configuration: teacher.check.maximum_relative_loss is {share:g}, but the earlier check of the teacher "
+            f"gave {loss / uniform:.3f} ({file}); expected a higher limit or another teacher. If the teacher has "
             "changed, remove that file"
         )

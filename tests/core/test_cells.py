@@ -65,7 +65,7 @@ def test_what_is_left_out_is_counted_named_and_refused_if_it_is_too_much(caplog)
         left_out.add("without a target", f"line {line}")
     left_out.report("t.tsv", 20, "rows", 0.2)
     assert "t.tsv: 4 of 20 rows are left out: 4 without a target (line 0, line 1, line 2, …)" in caplog.text
-    with pytest.raises(InputError, match="more than 20%"):
+    with pytest.raises(InputError, match="At most 20%"):
         left_out.report("t.tsv", 19, "rows", 0.2)
     with pytest.raises(InputError, match="4 of 4"):
         left_out.report("t.tsv", 4, "rows")

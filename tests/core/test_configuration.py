@@ -198,7 +198,7 @@ def test_a_source_may_be_written_as_a_mapping(source, written):
         ("{file: t.tsv, id: [a, b]}", "id of a source is"),
         ('{file: t.tsv, id: "a,b"}', "without commas"),
         ("{file: t.tsv, id: null}", "id of a source is None"),
-        ("{file: a.fna, annotation: a.gtf, id: x}", "not both"),
+        ("{file: a.fna, annotation: a.gtf, id: x}", "both an annotation and columns"),
     ],
 )
 def test_a_source_of_other_keys_is_refused(source, sentence):

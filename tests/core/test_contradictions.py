@@ -53,7 +53,7 @@ def test_a_student_cannot_go_on_from_itself_and_one_that_goes_on_from_another_na
     settings = {"recipe": "had", "dataset": {"name": "x"}, "dna": dna}
     completed = with_initial_students(complete_configuration(settings, RECIPES, SCHEMAS))
     assert completed["dna"]["students"]["a"]["initial"] == "results/had/x/student/untrained/model"
-    with pytest.raises(InputError, match=r"dna\.students\.b: initial names the student itself"):
+    with pytest.raises(InputError, match=r"dna\.students\.b: initial is the student itself"):
         refuse_contradictions(completed)
 
 
@@ -131,8 +131,8 @@ def test_what_could_only_fail_or_mislead_a_dna_student_hours_later_is_refused(dn
         ("had", {"teacher": {"pooling": "regions"}}, "teacher.pooling is regions, which only transcripts have"),
         ("mrna", {"teacher": {"pooling": "regions", "reads": "cds"}}, "reads no untranslated region"),
         ("mrna", {"mrna": {"species": {"human": ["coding"]}}}, "mrna.species.human names coding; .* there are none"),
-        ("mrna", {"mrna": {"students": {"teacher": {}}}}, "mrna.students.teacher has the name of teacher.name"),
-        ("mrna", {"mrna": {"students": {"kmers-1-3": {}}}}, "kmers-1-3 has the name of mrna.baselines.kmers-1-3"),
+        ("mrna", {"mrna": {"students": {"teacher": {}}}}, "mrna.students.teacher has the same name as teacher.name"),
+        ("mrna", {"mrna": {"students": {"kmers-1-3": {}}}}, "kmers-1-3 has the same name as mrna.baselines.kmers-1-3"),
     ],
 )
 def test_a_teacher_that_cannot_give_what_the_students_need_is_refused(recipe, settings, words):
@@ -211,14 +211,14 @@ def test_stored_embeddings_that_do_not_fit_the_run_are_refused(recipe, settings,
     [
         ("taxdistill", {"mine": {"origin/phylum": "a.tsv"}}, "has the keys origin/phylum; expected a file, or table"),
         ("had", {"mine": "a.tsv"}, "is 'a.tsv'; expected a file per task, as origin/phylum: FILE"),
-        ("had", {"mine": {"origin/genus": "a.tsv"}}, "names the task 'origin/genus'; expected one of origin/phylum"),
+        ("had", {"mine": {"origin/genus": "a.tsv"}}, "contains the task 'origin/genus'; expected one of origin/phylum"),
         ("had", {"mine": {}}, "has no file for the task origin/phylum"),
         ("had", {"mine": {"table": "a.tsv"}}, "does not read evaluation.predictions.mine.table"),
-        ("had", {"distilled": {"origin/phylum": "a.tsv"}}, "has the name of dna.students.distilled"),
-        ("had", {"teacher": {"origin/phylum": "a.tsv"}}, "has the name of the teacher"),
-        ("seqlens", {"kmer": {"origin/phylum": "a.tsv"}}, "has the name of the baseline kmer"),
-        ("mrna", {"mine": {"origin/phylum": "a.tsv"}}, "evaluation.predictions.mine is no file"),
-        ("mrna", {"teacher": "a.npz"}, "has the name of teacher.name"),
+        ("had", {"distilled": {"origin/phylum": "a.tsv"}}, "has the same name as dna.students.distilled"),
+        ("had", {"teacher": {"origin/phylum": "a.tsv"}}, "has the same name as the teacher"),
+        ("seqlens", {"kmer": {"origin/phylum": "a.tsv"}}, "has the same name as the baseline kmer"),
+        ("mrna", {"mine": {"origin/phylum": "a.tsv"}}, "evaluation.predictions.mine is not a file"),
+        ("mrna", {"teacher": "a.npz"}, "has the same name as teacher.name"),
     ],
 )
 def test_predictions_of_other_models_fit_the_recipe_and_have_names_of_their_own(recipe, given, words):

@@ -54,7 +54,7 @@ def test_hits_of_contigs_that_the_index_does_not_list_have_no_row(tmp_path):
 
 def test_a_table_that_holds_no_hits_is_refused(tmp_path):
     (tmp_path / "hits.parquet").write_text("id\n")
-    with pytest.raises(InputError, match="not a whole Parquet file"):
+    with pytest.raises(InputError, match="not a complete Parquet file"):
         list(read_hits(tmp_path / "hits.parquet", ["a"]))
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "hits.parquet")
     with pytest.raises(InputError, match="no column 'fragment'"):

@@ -46,7 +46,7 @@ def test_a_table_that_lost_its_end_is_not_read_as_whole_and_what_to_remove_is_na
     cut(folder / "genomes" / "genomes.tsv")
     assert cut_windows(folder) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert f"{folder}/genomes/genomes.tsv: holds " in said
+    assert f"{folder}/genomes/genomes.tsv: has " in said
     assert f"Remove {folder}/genomes and make it again" in said
     (folder / "provenance" / "genomes.json").unlink()
     assert cut_windows(folder) in (0, 2)
@@ -57,7 +57,7 @@ def test_a_changed_letter_is_seen_as_well(folder, capsys):
     table = folder / "genomes" / "genomes.tsv"
     table.write_bytes(table.read_bytes().replace(b"p__", b"p_-", 1))
     assert cut_windows(folder) == 2
-    assert "has another content than was written" in capsys.readouterr().err
+    assert "differs from what was written" in capsys.readouterr().err
 
 
 def test_files_of_the_user_beside_those_of_a_command_are_not_looked_at(folder):

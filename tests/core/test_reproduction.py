@@ -55,10 +55,10 @@ def test_a_changed_input_is_named_and_nothing_is_made(made, capfd):
     (made[0] / "labels.tsv").write_text(LABELS.replace("one", "three"))
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
     said = capfd.readouterr()
-    assert "the input labels: labels.tsv has another content than then" in said.out
+    assert "the input labels: labels.tsv has changed since" in said.out
     assert "running again" not in said.out
     assert main(["--quiet", "reproduce", str(made[1]), "--force"]) == 3
-    assert "results/taxonomy: came out with another content" in capfd.readouterr().out
+    assert "results/taxonomy: differs from the recorded result" in capfd.readouterr().out
 
 
 def test_a_large_input_is_told_by_size_time_and_samples_and_recognised(tmp_path, monkeypatch, capfd):
@@ -74,10 +74,10 @@ def test_a_large_input_is_told_by_size_time_and_samples_and_recognised(tmp_path,
     assert "differs" not in capfd.readouterr().out
     (tmp_path / "labels.tsv").touch()
     assert main(["--quiet", "reproduce", record]) == 0
-    assert "without effect: the input labels: labels.tsv was written at another time" in capfd.readouterr().out
+    assert "without effect: the input labels: labels.tsv was written again since" in capfd.readouterr().out
     (tmp_path / "labels.tsv").write_text(LABELS.replace("one", "two"))
     assert main(["--quiet", "reproduce", record]) == 3
-    assert "labels.tsv has another content than then" in capfd.readouterr().out
+    assert "labels.tsv has changed since" in capfd.readouterr().out
 
 
 def test_a_large_file_is_read_in_samples_only(tmp_path):
@@ -173,7 +173,7 @@ def test_a_result_that_comes_out_otherwise_is_told(made, capfd):
     record["outputs"]["output"]["content"] = "0" * 64
     write_json(made[1], record)
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
-    assert "differs: results/taxonomy: came out with another content" in capfd.readouterr().out
+    assert "differs: results/taxonomy: differs from the recorded result" in capfd.readouterr().out
 
 
 def test_no_record_can_name_a_place_that_is_written_to(made):

@@ -83,7 +83,7 @@ def test_a_broken_shard_is_named_and_set_aside_so_that_it_is_made_again(tmp_path
     cut = shard(tmp_path / "1.parquet", ["b"])
     content = cut.read_bytes()[:-20]
     cut.write_bytes(content)
-    with pytest.raises(InputError, match=r"1\.parquet: not a whole Parquet file .*renamed to 1\.parquet\.damaged"):
+    with pytest.raises(InputError, match=r"1\.parquet: not a complete Parquet file .*renamed to 1\.parquet\.damaged"):
         load_embeddings([first, cut], ["a", "b"])
     assert not cut.exists()
     assert first.exists()
@@ -141,7 +141,7 @@ def read(representation, paths, ids):
 def test_whatever_is_read_shards_of_two_runs_are_refused(tmp_path, representation, key):
     write = WRITERS[representation]
     paths = [write(tmp_path / "0.parquet", ["a"]), write(tmp_path / "1.parquet", ["b"], **{key: "other"})]
-    with pytest.raises(InputError, match=rf"1\.parquet: {key} is 'other', but .*of different runs"):
+    with pytest.raises(InputError, match=rf"1\.parquet: {key} is 'other', but .*from different runs"):
         read(representation, paths, ["a", "b"])
 
 
@@ -169,7 +169,7 @@ def test_another_representation_is_refused_by_name(tmp_path, representation):
     for other, write in WRITERS.items():
         if other != representation:
             path = write(tmp_path / f"{other}.parquet", ["a"], representation=other)
-            with pytest.raises(InputError, match=f"holds the representation {other}; expected {representation}"):
+            with pytest.raises(InputError, match=f"contains the representation {other}; expected {representation}"):
                 Shards([path], representation)
             with pytest.raises(InputError, match=r"column '\w+' is|no 'size'"):
                 Shards([write(tmp_path / f"{other}.parquet", ["a"])], representation)

@@ -131,5 +131,5 @@ def test_a_file_of_bgzip_that_is_cut_between_two_blocks_is_refused(tmp_path):
     for cut in (bgzip(content)[:-28], bgzip(content[:2000])[:-28]):
         path.write_bytes(cut)
         assert content.startswith(gzip.decompress(cut)), "decompression itself does not notice"
-        with pytest.raises(InputError, match="the last block of a bgzip file; is the file truncated"):
+        with pytest.raises(InputError, match="the last block of the bgzip file is missing; is the file truncated"):
             read_text(path)

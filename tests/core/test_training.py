@@ -287,8 +287,10 @@ def test_out_of_memory_halves_the_batch_from_there_on_and_says_so(caplog, worker
 def test_a_step_that_memory_does_not_hold_in_any_part_is_refused_with_what_to_change(divisible):
     model = regression()
     optimizer = AdamW(parameter_groups(model, Schedule(5, 0.05).rate, 0.1))
-    row = "one row; " if divisible else "a step; "
-    with pytest.raises(InputError, match=rf"pretraining: the memory of cpu does not hold .*{row}take a smaller model"):
+    where = "cpu, even in parts of one row; " if divisible else "cpu; "
+    with pytest.raises(
+        InputError, match=f"pretraining: a step does not fit into the memory of {where}use a smaller model"
+    ):
         train(model, optimizer, halves_of, OutOfMemory(model, 0), 5, name="pretraining", divisible=divisible)
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -341,7 +343,7 @@ def test_half_a_checkpoint_is_refused_with_what_to_remove(tmp_path, monkeypatch,
     run(regression(), checkpoint=_checkpoint(tmp_path))
     file = tmp_path / "checkpoint"
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    with pytest.raises(InputError, match="checkpoint is damaged: remove it to start again"):
+    with pytest.raises(InputError, match="so it is damaged; remove it to start again"):
         run(regression(), checkpoint=_checkpoint(tmp_path))
 
 

@@ -136,7 +136,7 @@ def test_probe_tasks_are_asked_on_rows_that_no_split_tests_and_labels_at_genus_a
     verdict = read_json(tmp_path / "admission.json")
     assert verdict["admitted"] is False
     assert verdict["left_out"] == [
-        "species: 0 training rows; expected at least 50, of two classes, to measure the teacher's gain"
+        "species: 0 training rows; expected at least 50, of two classes, to measure the improvement by the teacher"
     ]
 
 

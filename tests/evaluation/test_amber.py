@@ -49,7 +49,7 @@ def test_gold_and_calls_point_into_a_dump_that_leads_to_the_root(case):
 
 
 def test_without_a_truth_there_is_nothing_to_score(case):
-    with pytest.raises(InputError, match="no contig whose true species is known"):
+    with pytest.raises(InputError, match="the true species is not known for any contig"):
         write_amber_input(None, case / "labels.parquet", [], case / "amber")
     assert not (case / "amber").exists()
 

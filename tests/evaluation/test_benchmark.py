@@ -134,7 +134,7 @@ def test_a_genome_of_several_communities_is_drawn_for_all_of_them_at_once():
 
 def test_a_model_that_one_community_lacks_is_named(counts):
     lacking = counts[(counts["dataset"] != "two") | (counts["model"] != "ours")]
-    with pytest.raises(InputError, match=r"no run of ours .* in the community 'two'"):
+    with pytest.raises(InputError, match=r"the model ours .* was not run in the community 'two'"):
         compare(lacking, "ours", ["made"], seed=1, resamples=10)
 
 

@@ -255,7 +255,7 @@ def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):
     assert read_metadata(tmp_path / "hindsight.parquet")["threshold"] == "0.97"
     call_peer("bag-rule", given, tmp_path / "chosen.tsv", tmp_path / "usual.parquet")
     assert read_metadata(tmp_path / "usual.parquet")["threshold"] == "0.97"
-    with pytest.raises(InputError, match=r"minimap2: the threshold 0.5; expected one of 0.93, "):
+    with pytest.raises(InputError, match=r"minimap2: threshold 0.5; expected one of 0.93, "):
         call_peer("minimap2-at0.5", given, None, tmp_path / "no.parquet")
     (tmp_path / "twice.tsv").write_text("model\tthreshold\nminimap2\t0.96\nminimap2\t0.97\n")
     with pytest.raises(InputError, match="2 rows for the model 'minimap2'"):

@@ -71,13 +71,13 @@ def test_ids_are_those_of_the_sequences_that_are_written_for_others(task):
     ("text", "words"),
     [
         ("id\ttarget\n2\t0\n4\t1\n", r"given.tsv: no prediction for 1 of 3 test rows .*id '5'"),
-        ("id\ttarget\n2\t0\n4\t1\n5\t2\n2\t0\n", r"line 5 has the id '2', as line 2 has"),
-        ("id\ttarget\n2\t0\n4\t1\n5\t2\n6\t0\n", r"line 5 has the id '6', which is no row of .*0 to 5"),
+        ("id\ttarget\n2\t0\n4\t1\n5\t2\n2\t0\n", r"line 5 repeats the id '2' of line 2"),
+        ("id\ttarget\n2\t0\n4\t1\n5\t2\n6\t0\n", r"line 5 has the id '6', which is not a row of .*0 to 5"),
         ("id\ttarget\n2\t0\n4\t3\n5\t2\n", r"line 3 has the target '3'; expected one of 0, 1, 2"),
         ("id\t0\t1\t2\n2\t0\t1\tnan\n4\t1\t0\t0\n5\t0\t0\t1\n", r"line 2 has 'nan' in the column '2'"),
         ("id\t0\t1\t2\n2\t0\t1\t0\n4\tinf\t0\t0\n5\t0\t0\t1\n", r"line 3 has 'inf' in the column '0'"),
         ("id\t0\t1\n2\t0\t1\n4\t1\t0\n5\t0\t0\n", r"columns id, 0, 1; expected id and target"),
-        ("id\t0\t1\t2\t3\n2\t0\t1\t0\t0\n4\t0\t0\t0\t0\n5\t0\t0\t1\t0\n", r"column '3' is none of the classes"),
+        ("id\t0\t1\t2\t3\n2\t0\t1\t0\t0\n4\t0\t0\t0\t0\n5\t0\t0\t1\t0\n", r"column '3' is not a class"),
         ("row\ttarget\n2\t0\n", r"no column 'id'"),
     ],
 )
@@ -122,9 +122,9 @@ def test_embeddings_of_every_form_become_a_shard_in_the_order_of_the_transcripts
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"t2": None}, r"no embedding of 1 of 3 transcripts \(the first: 't2'\)"),
+        ({"t2": None}, r"no embedding for 1 of 3 transcripts \(the first: 't2'\)"),
         ({"t2": [0.5, float("nan")]}, r"(line 3 has 'nan'|row 2, id 't2': a value is not finite)"),
-        ({"t2": [0.5, 1e6]}, r"(line 3|row 2), id 't2': a value is beyond 65504"),
+        ({"t2": [0.5, 1e6]}, r"(line 3|row 2), id 't2': a value is above 65504"),
     ],
 )
 def test_embeddings_that_do_not_fit_are_refused_with_their_place(index, tmp_path, form, changed, words):
@@ -137,7 +137,7 @@ def test_embeddings_that_do_not_fit_are_refused_with_their_place(index, tmp_path
 def test_an_embedding_that_is_there_twice_or_has_another_size_is_refused(index, tmp_path):
     given = tmp_path / "given"
     given.write_text("id\tx\nt1\t1\nt2\t1\nt3\t1\nt2\t1\n")
-    with pytest.raises(InputError, match=r"line 5 has the id 't2' again"):
+    with pytest.raises(InputError, match=r"line 5 repeats the id 't2'"):
         import_embeddings(given, index, tmp_path / "shard.parquet")
     pq.write_table(pa.table({"id": ["t1", "t2", "t3"], "embedding": [[1.0, 2.0], [1.0], [1.0, 2.0]]}), given)
     with pytest.raises(InputError, match=r"row 2, id 't2' has 1 numbers; expected as many as the first row has, 2"):

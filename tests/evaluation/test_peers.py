@@ -38,7 +38,7 @@ def test_taxometers_scores_become_confidences_rank_by_rank(tmp_path, index):
     ("text", "sentence"),
     [
         ("contig\tprediction\tscore\n", "not recognised"),
-        ("contigs\tpredictions\tscores\nz\td__X\t1\n", "none of its 1 contigs .first: 'z'. is among those"),
+        ("contigs\tpredictions\tscores\nz\td__X\t1\n", "none of its 1 contigs .first: 'z'. is among the"),
         ("contigs\tpredictions\tscores\na\td__X\t1\na\td__Y\t1\n", "'a' is also in line 2"),
         ("contigs\tpredictions\tscores\na\td__X;p__Y\t1\n", "scores '1' for 2 ranks"),
         ("contigs\tpredictions\tscores\na\td__X\thigh\n", "support 'high'; expected a number"),

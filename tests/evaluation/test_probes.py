@@ -89,7 +89,7 @@ def test_probe_recovers_a_linear_target_and_finds_nothing_in_noise():
 def test_broken_embeddings_and_missing_classes_are_refused():
     features = np.ones((100, 2))
     rows = split_rows(_table(100), "default", 1)
-    with pytest.raises(InputError, match="one class only"):
+    with pytest.raises(InputError, match="only one class"):
         run_probe(features, np.zeros(100), "classification", rows)
     features[3, 0] = np.nan
     with pytest.raises(InputError, match="1 of 100"):

@@ -196,7 +196,7 @@ def test_marks_that_choose_nothing_or_too_much_are_refused(tmp_path, metrics, wo
 
 
 def test_a_mark_without_an_end_is_refused(tmp_path):
-    with pytest.raises(InputError, match="without its line"):
+    with pytest.raises(InputError, match="not followed by a line"):
         fill_tables("<!-- results: taxdistill headline -->\n| a |\n", tmp_path, "page.md")
 
 

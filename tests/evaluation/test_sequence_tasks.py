@@ -97,7 +97,7 @@ def test_a_task_takes_the_protocol_of_its_benchmark_and_a_misspelt_one_is_refuse
     catalogue = read_catalogue(RESOURCES / "sequence_tasks.tsv")
     assert protocol_of("genomic_benchmarks/human_enhancers_cohn", catalogue) == Protocol("accuracy", 5, 5, 10)
     assert protocol_of("mine/anything", catalogue) == Protocol("mcc", 0, 1, None)
-    with pytest.raises(InputError, match=r"uci/splices is no task of the benchmark uci.*; uci/splice is one"):
+    with pytest.raises(InputError, match=r"uci/splices is not a task of the benchmark uci.*; did you mean uci/splice"):
         protocol_of("uci/splices", catalogue)
 
 
@@ -242,7 +242,7 @@ def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fit
     assert set(answers.loc["pretraining", "answer"]) == {"above"}
     assert set(answers.loc["baseline", "answer"]) == {"below"}
     assert set(answers.loc["baseline", "n_trainings"]) == {1}
-    assert "question nothing: no model" in caplog.text
+    assert "question nothing is left out" in caplog.text
     less = scores[(scores["minus"] == "kmer (rows=64)") & (scores["stratum"] == "test")]
     assert len(less) == 4
     assert less["variant"].str.endswith("rows=64").all()

@@ -81,7 +81,9 @@ def test_outcomes_count_contigs_and_weigh_them_by_bases_in_each_sample(tmp_path)
     assert shares["all samples"].sum() == pytest.approx(1)
     groups = outcomes.groups[["rank", "within", "nearest", "contigs"]].values.tolist()
     assert groups == [["genus", "family familyb", "genusb", 1], ["species", "genus genusa", "speciesa1", 1]]
-    assert draw_outcomes(outcomes, tmp_path).startswith("In sample S1 the fewest bases are named to species: 0%")
+    assert draw_outcomes(outcomes, tmp_path).startswith(
+        "The smallest share of bases named to species is in sample S1: 0%"
+    )
     assert (tmp_path / "outcomes.svg").stat().st_size > 1000
 
 
@@ -106,7 +108,7 @@ def test_the_first_page_names_what_was_found_and_what_it_was_made_with(tmp_path)
     assert main([*there, "--download", f"lineage of every contig={tmp_path}/predictions.tsv"]) == 0
     page = (tmp_path / "summary.html").read_text()
     for told in (
-        "<h1>lake: what the run found</h1>",
+        "<h1>lake: results of the run</h1>",
         "1 of 2 contigs are named to species; 1 stop above",
         "1,234",
         "labels.sensitivity",

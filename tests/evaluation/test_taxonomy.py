@@ -214,7 +214,7 @@ def test_predictions_of_other_contigs_are_refused(case, capsys):
     arguments = ["evaluation", "taxonomy", "--truth", files["truth"], "--labels", files["labels"]]
     arguments += ["--student", f"student={files['student']}", "--dataset", "demo", "--output", files["metrics"]]
     assert main(arguments) == 2
-    assert "'x1' is not among the 6 contigs evaluated" in capsys.readouterr().err
+    assert "'x1' is not among the 6 evaluated contigs" in capsys.readouterr().err
     assert not (case / "metrics.parquet").exists()
 
 
@@ -255,7 +255,7 @@ def test_table_shows_both_models_and_the_difference(case, capsys):
     assert printed == (case / "table.txt").read_text()
     species = next(line for line in printed.splitlines() if line.startswith("species "))
     assert species.split()[:9] == ["species", "6", "0.250", "0.167", "0.200", "0.750", "0.500", "0.600", "+0.400"]
-    absent = next(line for line in printed.splitlines() if line.startswith("species called on 2 contigs"))
+    absent = next(line for line in printed.splitlines() if line.startswith("species called for 2 contigs"))
     assert absent.split()[-2:] == ["2", "1"]
     assert main([*arguments, "--baseline", "nobody", "--output", str(case / "table.txt")]) == 2
 

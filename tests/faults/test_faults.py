@@ -359,7 +359,7 @@ def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undis
     shards[1].write_bytes(damage(shards[1].read_bytes()))
     os.utime(shards[1], ns=(times[shards[1]], times[shards[1]]))
     said = fail(disturbed)
-    assert f"{shards[1].relative_to(disturbed)}: not a whole Parquet file" in said
+    assert f"{shards[1].relative_to(disturbed)}: not a complete Parquet file" in said
     assert "run the same command again to compute it" in said
     made: list[Job] = []
     with start(disturbed) as run:
@@ -381,7 +381,7 @@ def test_a_teacher_cut_in_the_middle_is_named_and_never_read_as_whole(undisturbe
     weights = model / "model.safetensors"
     weights.write_bytes(cut(weights.read_bytes()))
     said = fail(disturbed)
-    assert f"{weights.relative_to(disturbed)}: not a whole safetensors file" in said
+    assert f"{weights.relative_to(disturbed)}: not a complete safetensors file" in said
     assert not (disturbed / RESULTS / "teacher" / "miniature" / "check.json").exists()
     subprocess.run(["rm", "-r", model], check=True)
     finish(disturbed)

@@ -202,7 +202,7 @@ def test_a_shape_that_two_formats_share_is_refused_with_both_names(monkeypatch):
 
     twin = LabelFormat("twin", registry.DIAMOND.fits, registry.DIAMOND.start)
     monkeypatch.setattr(registry, "_ALL", (*registry._ALL, twin))
-    with pytest.raises(InputError, match=r"may be diamond or twin; say which with labels\.format"):
+    with pytest.raises(InputError, match=r"may be diamond or twin; choose one with labels\.format"):
         collect_labels(["a\t15\t1e-5"], "auto", "t")
 
 

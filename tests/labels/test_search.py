@@ -202,7 +202,7 @@ def test_places_of_fragments_are_read_on_both_strands(tmp_path):
         with pytest.raises(InputError, match="MMseqs2 18"):
             assembled(tmp_path, ["c"])
     (tmp_path / "h.tsv").write_text("5\t0.5\t50\t10\t12\t1\t30+35\n")
-    with pytest.raises(InputError, match="beyond the 1 that were searched"):
+    with pytest.raises(InputError, match="not among the 1 searched ones"):
         assembled(tmp_path, ["c"])
 
 

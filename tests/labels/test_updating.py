@@ -117,7 +117,7 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
         "genomes of the reference: 1 added, 0 withdrawn",
         "sample S1: 2 of 2 contigs (100.0% of the bases) keep their lineage",
         "sample S2: 1 of 2 contigs (12.5% of the bases) keep their lineage",
-        "  genus: 1 (87.5% of the bases) are nearer to a genome that was added",
+        "  genus: 1 (87.5% of the bases) are more similar to a genome that was added",
     ]
     assert set(count_changes(explained, index, None)["sample"]) == {"all"}
 
@@ -129,10 +129,10 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
         ({"identity": "x"}, "was kept by an earlier version of genestill"),
         (
             {"contigs": "other"},
-            "a search of other contigs: its checksums differ from those of the 3 contigs of i.parquet",
+            "not a search of these contigs: its checksums differ from those of the 3 contigs of i.parquet",
         ),
-        ({"mmseqs2": "17"}, "was made by MMseqs2 17, and this is 18"),
-        ({"sensitivity": 4.0}, "was made with sensitivity 4.0, and now labels.sensitivity is 2.0"),
+        ({"mmseqs2": "17"}, "was made by MMseqs2 17, but version 18 is installed"),
+        ({"sensitivity": 4.0}, "was made with sensitivity 4.0, but now labels.sensitivity is 2.0"),
     ],
 )
 def test_a_search_of_another_kind_is_refused_with_what_differs(made, sentence, tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_a_search_of_another_kind_is_refused_with_what_differs(made, sentence, t
 @pytest.mark.parametrize(
     ("left", "least_left", "kmer", "residues", "sentence"),
     [
-        (0, 0.25, 0, 100, "holds 20% of the residues that were searched before"),
+        (0, 0.25, 0, 100, "contains 20% of the residues that were searched before"),
         (4, 1.2, 0, 100, "expected at least 25%"),
         (4, 0.25, 0, 10**9, "MMseqs2 searches databases of more than 3,350,000,000 residues with longer words"),
     ],

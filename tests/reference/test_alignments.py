@@ -136,7 +136,7 @@ def test_alignments_to_other_contigs_are_refused(tmp_path):
     assert "the contig 'c1' has 100 bp; 99 bp in the FASTA" in refused(path, {"c1": 99})
     assert "none of its 2 contigs (first: 'c1')" in refused(path, {"x": 99})
     assert "no read has a primary alignment" in refused(path, {"c2": 50})
-    assert "header names no contigs" in refused(write(tmp_path / "b.bam", [(UNMAPPED, "", 0, None)], contigs={}))
+    assert "header lists no contigs" in refused(write(tmp_path / "b.bam", [(UNMAPPED, "", 0, None)], contigs={}))
 
 
 def test_ids_of_a_header_end_at_the_first_white_space(tmp_path):
@@ -152,13 +152,13 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path, fasta, kind):
     end = 28 if kind == "bam" else 38  # the mark at the end of the file: cut between two blocks
     for cut in (40, len(whole) // 2, len(whole) - end, len(whole) - 3):
         path.write_bytes(whole[:cut])
-        assert "not a whole BAM, CRAM or SAM file" in refused(path)
+        assert "not a complete BAM, CRAM or SAM file" in refused(path)
 
 
 def test_what_holds_no_alignments_is_refused(tmp_path, fasta):
-    assert "expected alignments to the contigs, not reads alone" in refused(fasta)
+    assert "expected alignments to the contigs, not unaligned reads" in refused(fasta)
     (tmp_path / "depths.tsv").write_text("contigname\tlake\nc1\t1\n")
-    assert "not a whole BAM, CRAM or SAM file" in refused(tmp_path / "depths.tsv")
+    assert "not a complete BAM, CRAM or SAM file" in refused(tmp_path / "depths.tsv")
     with pytest.raises(InputError, match="no such file"):
         read_alignment_depths([tmp_path / "missing.bam"], LENGTHS)
 

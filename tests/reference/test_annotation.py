@@ -112,7 +112,7 @@ def test_one_odd_record_is_left_out_counted_and_named(tmp_path, caplog, odd, rea
     ("line", "reason"),
     [
         (bed("t", -3, "+", (0, 9), [10], [0]), "that start before the first base"),
-        (bed("t", 30, "+", (30, 39), [10, -4], [0, 20]), "with an exon of no base"),
+        (bed("t", 30, "+", (30, 39), [10, -4], [0, 20]), "with an empty exon"),
         (bed("t", 30, ".", (30, 39), [10], [0]), "without a strand"),
         (bed("t", 30, "+", (30, 39), [10, 10], [0, 5]), "with exons that overlap"),
     ],
@@ -125,7 +125,7 @@ def test_odd_lines_of_bed_are_left_out(tmp_path, line, reason):
 
 def test_an_annotation_of_another_assembly_is_refused(tmp_path):
     for other in (gtf("t", "exon", 1101, 1300) + gtf("u", "exon", 1, 2000), gtf("t", "exon", 1, 9, contig="chr1")):
-        with pytest.raises(InputError, match="do not fit the genome, which has the contigs c, d"):
+        with pytest.raises(InputError, match="do not match the genome, which has the contigs c, d"):
             spliced(tmp_path, "a.gtf", other)
 
 

@@ -291,7 +291,7 @@ def test_files_may_lie_in_another_folder(tmp_path):
         ([("a.fna", ONE), ("a.fna", TWO)], "line 3: the genome 'a' is also in line 2"),
         ([("a.fna", ONE), ("b.fna", TWO + "\textra")], "line 3 has 3 columns; expected 2"),
         ([("a.fna", ONE), ("b.fna", ONE)], "fewer than two species"),
-        ([], "holds no genome"),
+        ([], "contains no genomes"),
     ],
 )
 def test_bad_tables_get_a_sentence_and_leave_no_folder(tmp_path, rows, sentence):
@@ -327,7 +327,7 @@ def test_a_missing_table_column_or_encoding_gets_a_sentence(tmp_path):
         ({"decoys": 1.0}, "decoys is 1.0"),
         ({"samples": 0}, "samples is 0"),
         ({"contigs": 0}, "contigs is 0"),
-        ({"minimum_length": 5000}, "expected them to rise"),
+        ({"minimum_length": 5000}, "expected them in ascending order"),
         ({"length_spread": 0}, "length_spread is 0"),
         ({"dropout": 1}, "dropout is 1"),
     ],

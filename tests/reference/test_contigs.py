@@ -193,7 +193,7 @@ def test_abundances_come_back_as_written(tmp_path_factory, values):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("labels.tsv", "contigs\tpredictions\nx\td__B\n", "is it the table of other contigs?"),
+        ("labels.tsv", "contigs\tpredictions\nx\td__B\n", "does the table belong to other contigs?"),
         ("labels.tsv", f"contigs\tpredictions\nS1C1\t{LINEAGES[0]}\nS1C1\t{LINEAGES[1]}\n", "is also in line 2"),
         ("labels.tsv", f"contigs\tpredictions\nS1C2\t{LINEAGES[0]}\n", "1 species among the labels"),
         ("labels.tsv", "contigs\tpredictions\nS1C2\ta;b;c;d;e;f;g;h\n", "has 8 ranks"),
@@ -202,7 +202,7 @@ def test_abundances_come_back_as_written(tmp_path_factory, values):
             f"contigs\tpredictions\nS1C2\t{LINEAGES[0]}\nS1C3\t{LINEAGES[1].replace('f__D', 'f__X')}\n",
             "the genus 'E' has two parents",
         ),
-        ("truth.tsv", "contig\tlineage\nx\td__B\n", "is it the table of other contigs?"),
+        ("truth.tsv", "contig\tlineage\nx\td__B\n", "does the table belong to other contigs?"),
         ("truth.tsv", "contig\ttaxon\nS1C2\td__B\n", "expected the columns contig and lineage"),
         ("truth.tsv", "contig\tlineage\nS1C2\td__B;d__C\n", "line 2: lineage 'd__B;d__C' gives domain twice"),
         ("truth.tsv", "contig\tlineage\tlength\nS1C2\td__B\tlong\n", "length 'long'"),

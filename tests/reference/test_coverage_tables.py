@@ -159,26 +159,29 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("Contig | a Covered Fraction \n c1 | 0.5 \n c2 | 0.1", "a Covered Fraction (covered bases)"),
         ("contig | covered_bases \n c1 | 1000 \n c2 | 700", "covered_bases (covered bases)"),
         ("c1 | 1200 \n c2 | 800", "column 2 (the lengths of the contigs)"),
-        ("c1 | 1200 | 1 | 2.5 \n c2 | 800 | 1 | 3", "column 3, column 4 would be taken as samples: add a header"),
-        ("c1 | 1000 | 4.5 \n c2 | 400 | 0.5 \n c3 | 0 | 0", "column 2 holds whole numbers that may be covered bases"),
-        ("c1 | 1 | 4.5 \n c2 | 1 | 0.5 \n c3 | 1 | 0", "column 2 holds whole numbers that may be positions"),
+        ("c1 | 1200 | 1 | 2.5 \n c2 | 800 | 1 | 3", "column 3, column 4 would be read as samples: add a header"),
+        (
+            "c1 | 1000 | 4.5 \n c2 | 400 | 0.5 \n c3 | 0 | 0",
+            "column 2 contains whole numbers that may be covered bases",
+        ),
+        ("c1 | 1 | 4.5 \n c2 | 1 | 0.5 \n c3 | 1 | 0", "column 2 contains whole numbers that may be positions"),
         ("contig | lake | soil-var \n c1 | 1 | 2", "'soil-var' looks like the variance of a sample"),
         ("contig | lake | soil | mean \n c1 | 1 | 2 | 9", "the column 'mean' may be a sample, or the sum of the"),
         ("c1 | 0 | 1200 | 2400 \n c2 | 0 | 800 | 800", "samtools bedcov"),
         ("c1 | 0 | 500 | 2.00 \n c1 | 700 | 1200 | 4.00", "those of 'c1' cover 1000 of its 1200 bp"),
         ("c1 | 1 | 5 \n c1 | 2 | 6 \n c2 | 1 | 5", "one row per base?"),
-        ("contig | s1.bam | s1.sorted.bam \n c1 | 1 | 2", "names the samples s1, s1; expected distinct names"),
+        ("contig | s1.bam | s1.sorted.bam \n c1 | 1 | 2", "has the samples s1, s1; expected distinct names"),
         (METABAT.replace("1200", "1300"), "'c1' has 1300 bp; 1200 bp in the FASTA file"),
         ("c1 | 1300 | 60 | 1 \n c2 | 800 | 8 | 0 \n * | 0 | 0 | 9", "'c1' has 1300 bp; 1200 bp in the FASTA file"),
         (
             "contig | x | y \n c1 | 1300 | 6 \n c2 | 800 | 8 \n c3 | 500 | 1",
-            "x holds the lengths of most contigs, but 1300",
+            "x contains the lengths of most contigs, but 1300",
         ),
         ("node | 1 | 2 \n c1 | 1.5 | 2 \n c2 | 3 | 4", "(node, 1, 2) may be a header, or a contig"),
         ("contig | lake | soil \n c1 | 1,234 | 5 \n c2 | 7 | 5", "'1,234' may be 1234 or 1.234"),
         (
             "contig | lake | soil \n c1 | 1,5 | 5 \n c2 | 1,234.5 | 5",
-            "for decimals ('1,5') and for thousands ('1,234.5')",
+            "as decimal separators ('1,5') and as thousands separators ('1,234.5')",
         ),
         ("contig | lake \n c1 | 5 \n #rname | 5 \n c1 | 6", "'c1' is also in line 2"),
     ],
@@ -190,7 +193,7 @@ def test_what_is_no_depth_or_not_clear_is_refused_with_the_columns(tmp_path, tex
 
 
 def test_blanks_for_tabs_are_named(tmp_path):
-    assert "blanks stand where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
+    assert "it has spaces where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
 
 
 def test_a_fasta_or_sam_file_in_place_of_a_table_is_named(tmp_path):

@@ -111,7 +111,7 @@ def test_a_file_arrives_whole_and_nothing_else_stays(server, tmp_path):
 def test_published_checksums_of_every_kind_are_checked(server, tmp_path, algorithm):
     get(server, tmp_path / "data.bin", checksum=f"{algorithm}:{hashlib.new(algorithm, CONTENT).hexdigest().upper()}")
     other = hashlib.new(algorithm, b"other").hexdigest()
-    with pytest.raises(InputError, match=f"the {algorithm} of what arrived is .* but {other} was expected"):
+    with pytest.raises(InputError, match=f"the {algorithm} of the received file is .* but {other} was expected"):
         get(server, tmp_path / "more.bin", checksum=f"{algorithm}:{other}")
     assert left(tmp_path) == ["data.bin"]
 
@@ -128,7 +128,9 @@ def test_a_server_that_keeps_answering_500_ends_in_a_sentence(server, tmp_path):
     assert len(server.ranges) == 3
 
 
-@pytest.mark.parametrize(("code", "meaning"), [("404", "it has no such file"), ("403", "it refuses access")])
+@pytest.mark.parametrize(
+    ("code", "meaning"), [("404", "there is no such file on the server"), ("403", "access is denied")]
+)
 def test_an_answer_that_will_not_change_is_not_asked_for_twice(server, tmp_path, code, meaning):
     server.script = [code]
     with pytest.raises(InputError, match=f"answered {code} .*: {meaning}"):
@@ -153,7 +155,7 @@ def test_a_hanging_server_is_given_up_and_asked_again(server, tmp_path):
 
 def test_a_server_that_always_hangs_ends_in_a_sentence(server, tmp_path):
     server.script = ["silent"] * 9
-    with pytest.raises(InputError, match=r"nothing came from the server for|no connection within"):
+    with pytest.raises(InputError, match=r"the server sent nothing for|no connection within"):
         get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
 
 
@@ -214,7 +216,7 @@ def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path):
     server.script = ["trickle"] * 9
-    with pytest.raises(InputError, match=r"only \d+ bytes came from the server .* after 2 consecutive attempts"):
+    with pytest.raises(InputError, match=r"the server sent only \d+ bytes .* after 2 consecutive attempts"):
         get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
 
 

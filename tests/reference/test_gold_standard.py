@@ -108,7 +108,7 @@ def test_ids_in_two_samples_and_the_gold_standard_of_others_are_refused(tmp_path
     with pytest.raises(InputError, match=r"'S0C0' is also in .*0\.fna"):
         write_gold_standard([tmp_path / "0.fna", tmp_path / "1.fna"], [zero], taxdump, tmp_path / "out")
     other = write_mapping(tmp_path / "other.gz", [("S7C7", "A", "15")])
-    with pytest.raises(InputError, match="gold standard of other contigs"):
+    with pytest.raises(InputError, match="gold standard belong to other contigs"):
         write_gold_standard([tmp_path / "0.fna"], [other], taxdump, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

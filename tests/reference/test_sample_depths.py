@@ -50,7 +50,7 @@ def test_depths_of_other_contigs_and_a_folder_without_reads_are_refused(tmp_path
     strobealign.write_text(STROBEALIGN.replace("grep '>' \"$5\"", "echo S9C9"))
     with pytest.raises(InputError, match=r"depths of 1 of 2 contigs .first: 'S0C0'"):
         measure_depth(contigs, reads, 1, tmp_path / "out.tsv")
-    with pytest.raises(InputError, match="holds 0 files called anonymous_reads"):
+    with pytest.raises(InputError, match="contains 0 files named anonymous_reads"):
         measure_depth(contigs, tmp_path / "bin", 1, tmp_path / "out.tsv")
     assert not (tmp_path / "out.tsv").exists()
 

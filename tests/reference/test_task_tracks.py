@@ -141,7 +141,7 @@ def test_whatever_a_source_says_of_one_class_alone_is_pointed_out(tmp_path, capl
         write_task(
             tmp_path / "t.parquet", build_task(uneven, classes.astype(float)), "t", "classification", "default", []
         )
-        assert f"task t: {name} tells a class" in caplog.text
+        assert f"task t: {name} alone predicts a class" in caplog.text
 
 
 PLACES = st.lists(st.integers(0, 7), unique=True, max_size=3).map(sorted)

@@ -209,7 +209,7 @@ def test_one_species_is_too_few(tmp_path):
         (["a.fna\t"], "file\tlineage", "neither lineage nor taxid"),
         (["a.fna"], "file\tlineage", "line 2 has 1 columns"),
         (["a.fna\tx"], "file\ttaxid", "taxid 'x'"),
-        ([], "file\tlineage", "holds no genome"),
+        ([], "file\tlineage", "contains no genomes"),
         ([f"a.fna\t{ONE}", f"b.fna\t{TWO.replace('g__F', 'g__E').replace('f__D', 'f__X')}"], "file\tlineage",
          "the genus 'E' has two parents"),
     ],

@@ -78,10 +78,10 @@ def test_a_row_without_cds_or_exons_is_a_transcript_without_them(tmp_path):
         (("ATG", "0", "1_0", "3"), "line 2: b is '1_0'"),
         (("ATG", "0", "1,000", "3"), "line 2: b is '1,000'"),
         (("ATG", "0.5", "3", "3"), "line 2: a is '0.5'"),
-        (("ATG", "0", "4", "3"), "line 2 codes at"),
+        (("ATG", "0", "4", "3"), "line 2 has the coding sequence"),
         (("ATG", "0", "3", "4,-1"), "line 2 has an exon of -1"),
         (("ATG", "0", "3", "123,456"), "line 2: its exons sum to 579"),
-        (("A-G", "0", "3", "3"), "line 2 holds letters"),
+        (("A-G", "0", "3", "3"), "line 2 contains letters"),
     ],
 )
 def test_positions_that_contradict_the_sequence_are_refused_with_their_line(tmp_path, row, sentence):
@@ -106,7 +106,7 @@ def test_targets_that_are_no_numbers_are_counted_named_and_written_beside_the_ta
     assert [target[0] for target in table["targets"]] == [1, 2.5, -3, 0.01, 0.5, 7]
     said = read_metadata(tmp_path / "t.parquet")["left_out"]
     assert said.startswith("2 of 8 rows left out: ")
-    assert "1 with a target that is no number ('1,204.3' in line 6)" in said
+    assert "1 with a target that is not a number ('1,204.3' in line 6)" in said
     assert "1 without a target (line 9)" in said
     assert "2 of 8 rows are left out" in capsys.readouterr().err
 
@@ -134,7 +134,7 @@ def test_a_table_that_loses_more_than_a_fifth_of_its_rows_is_refused(tmp_path, c
 def test_several_targets_of_a_regression_are_refused(tmp_path, capsys):
     path = _write(tmp_path / "t.tsv", ("id", "seq", "y", "z"), [("a", "ACGT", "1", "2")])
     assert _task(path, "--target", "y", "z", "--kind", "regression", output=tmp_path / "t.parquet") == 2
-    assert "regression takes one number" in capsys.readouterr().err
+    assert "expected for regression: one number" in capsys.readouterr().err
 
 
 def _mrnabench(path, targets):

@@ -126,7 +126,7 @@ def test_tables_are_checked_row_by_row(tmp_path):
     rows = pd.DataFrame({"s": ["ACGUAA"], "a": ["0"], "b": ["9"], "e": ["2,3"]})
     with pytest.raises(InputError, match="no column 'sequence'"):
         transcripts_of_table("t", rows, Columns())
-    with pytest.raises(InputError, match="codes at"):
+    with pytest.raises(InputError, match="has the coding sequence"):
         transcripts_of_table("t", rows, Columns(sequence="s", cds_start="a", cds_end="b"))
     with pytest.raises(InputError, match="sum to 5"):
         transcripts_of_table("t", rows, Columns(sequence="s", exon_sizes="e"))

@@ -53,7 +53,7 @@ def test_a_table_of_lineages_in_words_needs_no_taxonomy(tmp_path):
 @pytest.mark.parametrize(
     ("text", "known", "sentence"),
     [
-        ("@@SEQUENCEID\tTAXID\nc1\t8\n", False, "give the taxonomy dump that it was made with as reference.taxdump"),
+        ("@@SEQUENCEID\tTAXID\nc1\t8\n", False, "give the taxonomy dump from which it was made as reference.taxdump"),
         ("@@SEQUENCEID\tTAXID\nc1\t4\n", True, "none of its 1 contigs has a true lineage"),
         ("contig\tgenome\nc1\tA\n", False, "expected the columns contig and lineage"),
     ],

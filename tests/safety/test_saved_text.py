@@ -89,5 +89,5 @@ def test_blanks_where_tabs_are_expected_are_named(put, name):
     file, content, read = plain(name)
     if b"\t" not in content:
         return
-    with pytest.raises(InputError, match=r"blanks stand where tabs are expected"):
+    with pytest.raises(InputError, match=r"it has spaces where tabs are expected"):
         read(put(file, content.replace(b"\t", b"    ")))

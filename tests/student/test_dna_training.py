@@ -361,7 +361,7 @@ def test_group_masking_of_byte_pairs_and_a_start_from_nowhere_are_refused(corpus
         Start().open()
     with pytest.raises(InputError, match="needs a tokenizer"):
         Start("deberta-tiny").open()
-    with pytest.raises(InputError, match="has its own attention"):
+    with pytest.raises(InputError, match="has a fixed kind of attention"):
         Start("had-tiny", attention="rotary").open()
     with pytest.raises(InputError, match="has a fixed size"):
         Start("deberta-tiny", parameters=20_000, tokenizer=str(corpus / "tokenizer")).open()
@@ -587,7 +587,7 @@ def test_a_teacher_is_fine_tuned_as_its_students_are(corpus, tmp_path, architect
     windows = adapter.windows(random_dna(np.random.default_rng(4), 90), 16)
     assert len(windows) > 1
     assert sum(int((one.stop - one.start).sum()) for one in windows) == 90
-    with pytest.raises(InputError, match="whose classifier is not saved"):
+    with pytest.raises(InputError, match="whose classifier cannot be saved"):
         fine_tune_on_table(*given, tuning, 0, 0, None, "cpu", output_model=tmp_path / "out")
     with pytest.raises(InputError, match="expected the folder of a student"):
         Start(initial=str(tmp_path / "teacher")).open()

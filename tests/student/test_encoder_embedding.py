@@ -139,7 +139,7 @@ def test_windows_are_counted_and_sequences_without_a_known_base_named(tmp_path, 
     write_fasta(tmp_path / "in.fa", [("long", "A" * (longest + 1)), ("empty", "NNNNRY"), ("whole", "ACGTN")])
     with caplog.at_level("INFO"):
         embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet")
-    assert f"1 of 3 sequences are longer than the {longest} bases" in caplog.text
+    assert f"1 of 3 sequences are longer than the maximum input of {longest} bases" in caplog.text
     assert "1 without a known base (empty); their embeddings are meaningless" in caplog.text
 
 
@@ -159,9 +159,9 @@ def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
         ("in.fa", tmp_path, {}, "not a student that can be loaded"),
         ("in.fa", plain, {"pooling": "sum"}, "pooling is 'sum'"),
         ("in.fa", plain, {"tracks": "tracks.parquet"}, "reads 0 tracks"),
-        ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after those before it"),
+        ("in.fa", folder, {"tracks": "turned.parquet"}, "no row for 't1' after the rows of earlier sequences"),
         ("in.fa", folder, {"tracks": "short.parquet"}, "cds of 't0' has .* numbers, its sequence"),
-        ("in.fa", folder, {"tracks": "in.fa"}, "not a whole Parquet file"),
+        ("in.fa", folder, {"tracks": "in.fa"}, "not a complete Parquet file"),
     ):
         if "tracks" in settings:
             settings["tracks"] = tmp_path / settings["tracks"]

@@ -164,7 +164,7 @@ def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_tabl
 
 def test_hits_of_a_contig_that_comes_again_are_refused(tree):
     blocks = [hits_of(genes(11, 0.9, contig=contig), "ab") for contig in "aba"]
-    with pytest.raises(InputError, match="contig 'a' come again after hits of others"):
+    with pytest.raises(InputError, match="contig 'a' are not contiguous"):
         sum_hits(blocks, ["a", "b"], LINEAGES, tree)
 
 

@@ -262,7 +262,7 @@ def test_tables_of_other_contigs_are_refused(small, capsys):
 
 def test_an_accepted_rank_that_the_path_does_not_have_is_refused(tmp_path):
     write_inputs(tmp_path, [("a", 10, "d__A;p__B", 3)])
-    with pytest.raises(InputError, match="a accepts 3 ranks, but its path has 2"):
+    with pytest.raises(InputError, match="a has 3 accepted ranks, but its path has only 2"):
         run_export(tmp_path, taxonomy=False)
 
 

@@ -56,7 +56,7 @@ def test_fragments_are_of_the_genomes_whose_species_the_tree_holds_and_have_its_
 
 
 def test_a_reference_without_a_species_of_the_tree_is_refused(reference, tmp_path):
-    with pytest.raises(InputError, match=r"genomes\.tsv: no genome is of a species that a label or a hit names"):
+    with pytest.raises(InputError, match=r"genomes\.tsv: no genome belongs to a species that occurs in labels or hits"):
         cut(reference, LabelTree.from_lineages(LINEAGES[2:4], other_children=True))
     (tmp_path / "more.tsv").write_text("file\nunknown.fna\n")
     with pytest.raises(InputError, match=r"more\.tsv: the genome 'unknown' is not in"):

@@ -163,7 +163,7 @@ def test_a_transcript_is_read_beside_a_relative_with_a_shorter_3_utr(files, tmp_
     with pytest.raises(InputError, match="give --pairs"):
         Corpus(*arguments)
     write_table(tmp_path / "other.parquet", pairs.assign(relative="x"), TRANSCRIPT_PAIRS)
-    with pytest.raises(InputError, match="'x' is no transcript of the distillation set"):
+    with pytest.raises(InputError, match="'x' is not a transcript of the distillation set"):
         Corpus(*arguments, pairs=tmp_path / "other.parquet")
 
 
@@ -352,7 +352,7 @@ def test_missing_answers_of_the_teacher_are_refused(files):
     with pytest.raises(InputError, match="give --embeddings"):
         Corpus(files / "transcripts.parquet", TeacherFiles(), {"mse": 1.0}, False)
     half = TeacherFiles([str(files / "e0.parquet")])
-    with pytest.raises(InputError, match="no embedding of 20 of 40 sequences"):
+    with pytest.raises(InputError, match="no embedding for 20 of 40 sequences"):
         Corpus(files / "transcripts.parquet", half, {"mse": 1.0}, False)
 
 

@@ -105,7 +105,7 @@ def test_the_coding_sequences_of_a_shard_are_those_of_the_table(contigs, masked_
     (expected,) = compute(teacher, records[:1], settings, {"contig0": (9, 15)})
     np.testing.assert_array_equal(found[0], np.array(expected["embedding"].to_pylist(), np.float16)[0])
     write_table(tmp_path / "transcripts.parquet", table.iloc[1:], table_schemas.TRANSCRIPTS)
-    with pytest.raises(InputError, match="no transcript 'contig0', which the index has"):
+    with pytest.raises(InputError, match="no transcript 'contig0', which is in the index"):
         embed_shard(masked_folder, fasta, index, tmp_path / "1.parquet", **given)
 
 

@@ -74,7 +74,7 @@ def test_without_network_the_sentence_says_what_to_do_and_nothing_is_left(monkey
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", offline)
     assert main(["teacher", "fetch", "genomeocean-4b", "--output", str(tmp_path / "model")]) == 2
     message = capsys.readouterr().err
-    assert "without network, copy the model folder here" in message
+    assert "without network, copy the model folder from another machine" in message
     assert "DOEJGI/GenomeOcean-4B" in message
     assert list(tmp_path.iterdir()) == []
 

@@ -40,7 +40,7 @@ def _index(records, **changes):
 
 def test_an_index_of_another_file_gets_a_sentence(contigs):
     fasta, _, records = contigs
-    with pytest.raises(InputError, match="'contig2' has 900 bases, but the index says 7"):
+    with pytest.raises(InputError, match="'contig2' has 900 bases, but 7 in the index"):
         list(read_rows(fasta, _index(records, contig2=7), 0, 11))
     with pytest.raises(InputError, match="found 'contig0' where the index has 'contig1'"):
         list(read_rows(fasta, _index([records[1], records[0], *records[2:]]), 0, 11))

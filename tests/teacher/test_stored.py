@@ -82,18 +82,18 @@ def test_a_file_may_say_what_it_is_in_columns(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ids": ["a", "b"], "lengths": [12, 6]}, "no embedding of 'c', sequence 3 of 3"),
+        ({"ids": ["a", "b"], "lengths": [12, 6]}, "no embedding for 'c', sequence 3 of 3"),
         ({"ids": ["a", "c", "b"], "lengths": [12, 18, 6]}, "has 'c' where sequence 2 of the FASTA file is 'b'; sort"),
-        ({"ids": ["a", "b", "x"]}, "'x' is none of the 3 sequences"),
+        ({"ids": ["a", "b", "x"]}, "'x' is not one of the 3 sequences"),
         ({"ids": ["a", "b", "c", "a"], "lengths": [12, 6, 18, 12]}, "has 'a' where .* nothing more"),
         ({"ids": ["a", "a", "b", "c"], "lengths": [12, 12, 6, 18]}, "'a' has 2 rows; expected one per sequence"),
         ({"lengths": [12, 7, 18]}, "'b' has the token 0 to 7; expected offsets within its 6 bases"),
-        ({"values": np.full((3, 3), np.nan)}, "embedding of 'a' holds nan"),
-        ({"values": np.full((3, 3), 1e6)}, "'a' holds 1000000.0; expected finite numbers of at most 65504"),
+        ({"values": np.full((3, 3), np.nan)}, "embedding of 'a' contains nan"),
+        ({"values": np.full((3, 3), 1e6)}, "'a' contains 1000000.0; expected finite numbers of at most 65504"),
         ({"kind": np.int64}, "column 'embedding' is list<.*int64>; expected a list of float16"),
         ({"start": 0.5}, "column 'start' is double; expected whole numbers"),
         ({"says": {**SAYS, "representation": "word"}}, "representation is 'word'; expected one of sequence, token"),
-        ({"says": {"model": "m", "representation": "sequence"}}, "does not contain the layer"),
+        ({"says": {"model": "m", "representation": "sequence"}}, "does not give the layer"),
         ({"says": {}, "model": ["a", "b", "c"]}, "column 'model' has several values"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_folder_may_hold_both_representations_and_a_missing_one_is_refused(tmp
 def test_files_that_are_cut_or_no_tables_are_refused(tmp_path, index):
     cut = store(tmp_path / "s.parquet")
     cut.write_bytes(cut.read_bytes()[:-9])
-    with pytest.raises(InputError, match="not a whole Parquet file"):
+    with pytest.raises(InputError, match="not a complete Parquet file"):
         describe(cut)
     with pytest.raises(InputError, match="no column 'start'"):
         describe(index)

@@ -98,7 +98,7 @@ def test_weights_cut_short_are_refused(copy, share):
     file = copy / "model.safetensors"
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_teacher(copy)
 
 
@@ -167,7 +167,7 @@ def test_fewer_layers_than_the_weights_have_are_refused(copy, layers):
 
 def test_an_adapter_beside_the_weights_is_refused_instead_of_applied(copy):
     (copy / "adapter_config.json").write_text("{}")
-    with pytest.raises(InputError, match="holds an adapter"):
+    with pytest.raises(InputError, match="contains an adapter"):
         load_teacher(copy)
 
 

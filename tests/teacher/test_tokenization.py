@@ -80,13 +80,13 @@ def test_saved_tokenizers_open_again_as_they_were(tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "sentence"),
     [
-        ("vocab.txt", "<pad>\nA\nC\nG\nT\nAA\nAC", "not one of k-mers"),
-        ("vocab.txt", "the\nof\nand", "not one of k-mers"),
+        ("vocab.txt", "<pad>\nA\nC\nG\nT\nAA\nAC", "not a vocabulary of k-mers"),
+        ("vocab.txt", "the\nof\nand", "not a vocabulary of k-mers"),
         ("tokenizer.json", "{", "not a JSON file"),
         ("tokenizer.json", "{}", "not a tokenizer that can be loaded"),
         ("README.md", "", "no tokenizer"),
         ("vocab.txt", "A\nC\nG\nT", "neither N nor an unknown token"),
-        ("vocab.txt", "[PAD]\n[UNK]\n" + "\n".join(f"AC{base}" for base in "ACGT"), "not one of k-mers"),
+        ("vocab.txt", "[PAD]\n[UNK]\n" + "\n".join(f"AC{base}" for base in "ACGT"), "not a vocabulary of k-mers"),
     ],
 )
 def test_broken_tokenizers_get_a_sentence(tmp_path, file, text, sentence):

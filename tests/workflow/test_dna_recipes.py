@@ -69,7 +69,7 @@ def list_jobs(dna: dict, folder: Path, teacher: dict | None = None) -> subproces
 def test_a_task_that_a_benchmark_does_not_have_is_refused_before_any_job(tmp_path):
     done = list_jobs({"tasks": {"gue/mouse_9": "t.tsv"}}, tmp_path)
     assert done.returncode != 0
-    assert "gue/mouse_9 is no task of the benchmark gue" in done.stdout + done.stderr
+    assert "gue/mouse_9 is not a task of the benchmark gue" in done.stdout + done.stderr
 
 
 def planned(command: str, dna: dict, folder: Path, teacher: dict | None = None) -> list[str]:

@@ -1,4 +1,4 @@
-# The text at the end of a run: the table of its recipe, paths of results, and the command for the report.
+# The text at the end of a run: the table of results of its recipe, paths of results, and the command for the report.
 def answer():
     table, places = {
         "taxdistill": (

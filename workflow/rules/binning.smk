@@ -60,7 +60,7 @@ rule write_binning_amber_input:
         " --taxdump {input.taxdump:q} --output {output:q} 2> {log:q}"
 
 
-# Without the smallest bins with 1 % of the bases, which the challenge leaves out of its averages.
+# Without the smallest bins that together have 1 % of the bases, which the challenge excludes from its averages.
 use rule run_amber as run_amber_on_binnings with:
     input:
         tables=f"{EVALUATION}/amber/files",

@@ -101,7 +101,7 @@ if "dna" in config and config["dna"]["teacher_features"] is None:
         and not config["teacher"]["embeddings"]
     )
     config["dna"]["teacher_features"] = "computed" if computed else "stored"
-# Used with every gpu resource; with None the resource is not set, and a cluster gives any GPU.
+# Used with every gpu resource; with None the resource is not set, and a cluster may assign any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
 # With a GPU, threads prepare the batches of a training ahead.
 TRAINING_THREADS = 5 if count_gpus() else 1
@@ -167,7 +167,7 @@ def check_settings(wildcards, resources):
 
 
 def embedding_work(wildcards, resources):
-    """Options that change how the teacher is run and not its outputs."""
+    """Options that affect how the teacher is run but not its outputs."""
     return options(
         batch_tokens=config["teacher"]["batch_tokens"],
         processes=config["teacher"]["processes"],

@@ -1,5 +1,5 @@
-# New contigs over the same reference, classified by the students of the benchmark without search and teacher, and for
-# comparison with a search, and by Kraken 2 with databases of several sizes. The genomes and the taxa that the reference
+# New contigs with the same reference, classified by the students of the benchmark without search and teacher; for
+# comparison also with a search, and by Kraken 2 with databases of several sizes. The genomes and the taxa that the reference
 # lacks are the same as before; abundances, contigs and their errors are new.
 
 NEW = f"{RESULTS}/new"

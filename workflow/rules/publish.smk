@@ -66,7 +66,7 @@ rule publish_predictions:
         PUBLISHED_PREDICTIONS / "{predictions}",
     log:
         f"{RESULTS}/logs/evaluation/publish_predictions/{{predictions}}.log",
-    # A published table has no rule: neither it nor the models behind it are made again.
+    # A published table has no rule, so neither the table nor its models are made again.
     wildcard_constraints:
         predictions="|".join(
             re.escape(str(Path(file).relative_to(RESULTS)))

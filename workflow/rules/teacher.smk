@@ -9,7 +9,7 @@ TEACHER_IS_FOLDER = is_folder(TEACHER_CONFIG["model"] or "")
 TEACHER_MODEL = TEACHER_CONFIG["model"] if TEACHER_IS_FOLDER else f"{TEACHER}/model"
 # The result of the check, which is required before outputs of the teacher are used.
 TEACHER_PASSED = f"{TEACHER}/check.json"
-# Embeddings of another program replace a model: it is neither obtained, checked nor run.
+# Embeddings of another program replace a model, which is then neither obtained, checked nor run.
 STORED = TEACHER_CONFIG["embeddings"]
 if STORED:
     # Imported here because it loads pandas and pyarrow, which other runs do not need at the start.

@@ -115,5 +115,5 @@ class LeftOut:
         if len(self) >= total:
             raise InputError(sentence)
         if len(self) > most * total:
-            raise InputError(f"{sentence}. That is more than {most:.0%} of them (most_left_out)")
+            raise InputError(f"{sentence}. At most {most:.0%} may be left out (setting most_left_out)")
         logger.warning("%s", sentence)

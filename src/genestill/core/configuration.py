@@ -61,7 +61,7 @@ def read_yaml(path: str | Path):
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         for number, line in enumerate(text.split("\n"), 1):
             if "\t" in line[: len(line) - len(line.lstrip())]:
-                raise InputError(f"{path}: line {number} is indented by a tab; YAML takes blanks only") from None
+                raise InputError(f"{path}: line {number} is indented with a tab; YAML accepts only spaces") from None
         raise InputError(f"{path}: not a YAML file: {error}") from None
 
 
@@ -247,7 +247,9 @@ def _written_source(settings: dict) -> str:
     rest = {key: value for key, value in settings.items() if key != "file"}
     if "annotation" in rest:
         if len(rest) > 1:
-            raise InputError("configuration: a source has an annotation, or columns of a table, not both")
+            raise InputError(
+                "configuration: a source has both an annotation and columns of a table; expected one of them"
+            )
         return f"{settings['file']},{rest['annotation']}"
     words = {True: "yes", False: "no"}
     keys = ",".join(f"{key}={words[value] if isinstance(value, bool) else value}" for key, value in rest.items())

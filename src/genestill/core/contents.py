@@ -73,7 +73,7 @@ def _parquet_checksum(path: Path) -> str:
             digest.update(file.schema_arrow.remove_metadata().to_string().encode())
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
     # The bytes of the column chunks are hashed: no value is decoded, and the table is not loaded into memory.
     with open(path, "rb") as handle:
         for group in groups:

@@ -78,7 +78,8 @@ def _refuse_of_taxonomy(configuration: dict) -> None:
         )
     if student["teacher"] == "self" and student["objective"] != "published":
         raise InputError(
-            "configuration: student.teacher is self, which is for the objective published only; expected embeddings or "
+            "configuration: student.teacher is self, which only the objective published accepts; expected embeddings "
+            "or "
             f"none for the objective {student['objective']}"
         )
 
@@ -108,7 +109,8 @@ def _refuse_of_mrna(configuration: dict) -> None:
         _refuse_taken(f"evaluation.predictions.{name}", name, taken)
         if not isinstance(given, str):
             raise InputError(
-                f"configuration: evaluation.predictions.{name} is no file; expected the file of the embeddings of the "
+                f"configuration: evaluation.predictions.{name} is not a file; expected the file of the embeddings of "
+                "the "
                 "benchmark's transcripts"
             )
 
@@ -116,8 +118,8 @@ def _refuse_of_mrna(configuration: dict) -> None:
 def _refuse_taken(key: str, name: str, taken: dict[str, str]) -> None:
     if name in taken:
         raise InputError(
-            f"configuration: {key} has the name of {taken[name]}; expected another name, since both are rows of one "
-            "table"
+            f"configuration: {key} has the same name as {taken[name]}; expected another name, since both are rows of "
+            "one table"
         )
 
 
@@ -132,7 +134,7 @@ def _refuse_peers_of_dna(dna: dict, predictions: dict) -> None:
             raise InputError(f"{where} is {given!r}; expected a file per task, as {tasks[0]}: FILE")
         for task in given:
             if task not in tasks:
-                raise InputError(f"{where} names the task {task!r}; expected one of {', '.join(tasks)}")
+                raise InputError(f"{where} contains the task {task!r}; expected one of {', '.join(tasks)}")
         for task in tasks:
             if task not in given:
                 raise InputError(
@@ -175,7 +177,7 @@ def _refuse_of_dna(dna: dict) -> None:
             )
     if dna["protocol"] == "published" and (dna["folds"] or any(way["seeds"] for way in dna["by_method"].values())):
         raise InputError(
-            "configuration: dna.protocol is published, which takes folds and seeds from resources/sequence_tasks.tsv; "
+            "configuration: dna.protocol is published, which reads folds and seeds from resources/sequence_tasks.tsv; "
             "expected no dna.folds and no seeds in dna.by_method"
         )
     if len(dna["seeds"]) < (dna["trainings"] or 1):
@@ -205,7 +207,7 @@ def _mistake_of_student(dna: dict, name: str) -> str | None:
         return f"corpus is {given['corpus']!r}; expected one of dna.corpora: {', '.join(dna['corpora']) or '(none)'}"
     if whole.get("initial"):
         if whole["initial"].endswith(f"/student/{name}/model"):
-            return "initial names the student itself"
+            return "initial is the student itself"
         return None
     if not whole.get("architecture"):
         return "neither architecture nor initial is given; expected one of them"
@@ -279,20 +281,21 @@ def _refuse_of_stored(configuration: dict, asked: dict[str, list[str]]) -> None:
     for sequences, representations in asked.items():
         if sequences not in teacher["embeddings"]:
             raise InputError(
-                f"configuration: teacher.embeddings has no {sequences}, which this run needs too; the target "
-                "sequences_to_embed writes its sequences"
+                f"configuration: teacher.embeddings has no {sequences}, which this run also needs; the target "
+                "sequences_to_embed writes the sequences to embed"
             )
         if "base-log-probabilities" in representations:
             raise InputError(
                 "configuration: a student has the objective logits, which needs the teacher's probabilities of bases; "
-                "teacher.embeddings cannot hold them: leave this student out, or give teacher.model"
+                "teacher.embeddings cannot contain them: leave this student out, or give teacher.model"
             )
     if configuration["recipe"] in ("had", "seqlens"):
         for name, student in dna_students(configuration["dna"]).items():
             if student.get("teacher") == "random":
                 raise InputError(
                     f"configuration: dna.students.{name}.teacher is random, which needs the architecture of the "
-                    f"teacher; teacher.embeddings hold none: leave the student out (dna.students.{name}: null)"
+                    f"teacher; teacher.embeddings does not contain it: leave the student out (dna.students.{name}: "
+                    "null)"
                 )
     if configuration["recipe"] == "mrna":
         for name, student in mrna_students(configuration["mrna"]).items():

@@ -5,7 +5,7 @@ import os
 
 
 class InputError(Exception):
-    """The input is wrong. The message says where, what was found and what was expected."""
+    """The input is wrong. The message gives the place, what was found and what was expected."""
 
 
 class ProgramFailed(Exception):
@@ -13,7 +13,7 @@ class ProgramFailed(Exception):
 
 
 class CheckFailed(Exception):
-    """A model or a result failed a check on which later steps depend; the message says which and by how much."""
+    """A model or a result failed a check on which later steps depend; the message gives the measured value."""
 
 
 # Errors of the operating system that are due to the machine or the path, and not to a bug.

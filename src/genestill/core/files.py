@@ -164,7 +164,7 @@ def _grant(folder: Path, permissions: int) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents; a file in its place raises `NotADirectoryError`, which `errors.refusal` knows."""
+    """Make a folder and its parents; a file in its place raises `NotADirectoryError` (see `errors.refusal`)."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

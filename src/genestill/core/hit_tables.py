@@ -1,6 +1,6 @@
 """Reading the table of hits (`table_schemas.HITS`) as columns, in blocks of contigs.
 
-The search of a real assembly gives a hundred million hits, so no Python object is made per row, and no column is
+The search of a real assembly gives a hundred million hits, so there is no Python object per row, and no column is
 loaded completely.
 """
 

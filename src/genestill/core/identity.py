@@ -1,11 +1,11 @@
-"""The identity of a run: what decides whether published results are those of its settings."""
+"""The identity of a run: decides whether published results were computed with its settings."""
 
 import hashlib
 import json
 
 import genestill
 
-# Settings without effect on the results of models: where a step runs, figures, checks, and what is called novel.
+# Settings that do not affect the results of models: hardware, figures, checks, and thresholds for novel groups.
 _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
     "dataset": ("set_aside",),

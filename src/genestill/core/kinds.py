@@ -1,8 +1,8 @@
 """Kinds of models in a comparison; splits and metrics of sequence tasks."""
 
-# Combined: a baseline and a student together. Baseline: without a model, or cheap, including the labels. Peer: a
-# model of others, including the user's. Control: differs from the student in one tested property (untrained, no
-# teacher, no neighbours).
+# Combined: a baseline and a student together. Baseline: no model or a simple one, including the labels. Peer: a
+# model of other authors, or one given by the user. Control: differs from the student in one tested property
+# (untrained, no teacher, no neighbours).
 KINDS = ("student", "combined", "teacher", "baseline", "peer", "control")
 SPLITS_BY = ("random", "homology")  # how to split a task table without a column `split`
 TASK_METRICS = ("mcc", "f1", "accuracy")  # see `task_metrics.score`

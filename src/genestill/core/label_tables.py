@@ -179,7 +179,7 @@ def collect_labels(lines: Iterable[str], form: str, source: str) -> LabelTable:
     if odd > _LEFT_OUT_AT_MOST * (odd + len(table)):
         raise InputError(why if odd == 1 else f"{why} ({odd} of {odd + len(table)} rows cannot be read)")
     if odd:
-        logger.warning("%s (left out, as are %d more rows of %d)", why, odd - 1, odd + len(table))
+        logger.warning("%s; this row and %d more of %d are left out", why, odd - 1, odd + len(table))
         table.met["label_rows_left_out"] = odd
     if not len(table):
         raise InputError(f"{source}: has a header but no contigs")
@@ -242,7 +242,7 @@ def join_labels(table: LabelTable, ids: Sequence[str], all_ids: Iterable[str], s
     if not known.any():
         raise InputError(
             f"{source}: none of its {len(table)} contigs (first: {table.ids[0].as_py()!r}) is in the FASTA file "
-            f"(first: {ids[0]!r}); is it the table of other contigs?"
+            f"(first: {ids[0]!r}); does the table belong to other contigs?"
         )
     found = pc.index_in(pa.array(ids, pa.string()), value_set=table.ids)
     rows = pc.fill_null(found, -1).to_numpy()

@@ -256,7 +256,7 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
 
 
 def require_two_species(number: int, source: str, among: str) -> None:
-    """Raise `InputError`, naming ``source``, if there are fewer than 2 species (``number``); ``among`` says in what."""
+    """Raise `InputError`, naming ``source`` and ``among``, if ``number`` (of species) is less than 2."""
     if number < 2:
         raise InputError(f"{source}: {number} species among {among}; expected at least 2")
 

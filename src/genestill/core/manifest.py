@@ -102,7 +102,7 @@ def _written_in(folder: Path, known: dict) -> dict[Path, tuple[dict, Path]]:
 def _entries(record: Path) -> dict[str, dict]:
     try:
         content = read_json(record)
-    except InputError:  # the record is truncated: nothing is known
+    except InputError:  # the record is truncated, so nothing can be compared
         return {}
     entries = content.get("files") if isinstance(content, dict) else None
     if not isinstance(entries, dict):
@@ -115,9 +115,9 @@ def _compare(file: Path, entry: dict, record: Path) -> None:
     if not file.is_file():
         found = "is missing, but was written"
     elif (size := file.stat().st_size) != entry["bytes"]:
-        found = f"holds {size} bytes, but {entry['bytes']} were written"
+        found = f"has {size} bytes, but {entry['bytes']} were written"
     elif "sha256" in entry and sha256_of(file) != entry["sha256"]:
-        found = "has another content than was written"
+        found = "differs from what was written"
     else:
         return
     raise InputError(
@@ -128,7 +128,7 @@ def _compare(file: Path, entry: dict, record: Path) -> None:
 
 
 def _of_command(file: Path, record: Path) -> str:
-    """The output of a command that contains ``file``: the file, or the requested folder."""
+    """The output of a command that contains ``file``: the file itself, or the folder that the command wrote."""
     folder = record.parent.parent / record.stem
     whole = folder if folder.is_dir() and file.is_relative_to(folder) else file
     return os.path.relpath(whole) if whole.is_relative_to(Path.cwd()) else str(whole)

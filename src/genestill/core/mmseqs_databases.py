@@ -51,7 +51,7 @@ def _require_proteins(path: Path) -> None:
 
 
 def _require_mapping(path: Path) -> None:
-    again = "run mmseqs createtaxdb again, with --tax-mapping-file or with headers that name their taxon"
+    again = "run mmseqs createtaxdb again, with --tax-mapping-file or with headers that contain the taxon"
     with open(path, "rb") as handle:
         if handle.read(len(_BINARY_MAPPING)) == _BINARY_MAPPING:
             return
@@ -77,7 +77,7 @@ def _require_whole_taxonomy(path: Path) -> None:
     # Version (int32), number of nodes (int64), highest taxid (int32), then 32 bytes per node: version 2 of the file.
     version, nodes = struct.unpack("<iq", head[:12]) if len(head) == 16 else (0, 0)
     if not version or (version == 2 and not 0 < nodes <= (size - 16) // 32):
-        raise InputError(f"{path}: not a whole taxonomy ({size} bytes); run mmseqs createtaxdb again")
+        raise InputError(f"{path}: not a complete taxonomy ({size} bytes); run mmseqs createtaxdb again")
 
 
 def _require_readable(database: Path) -> None:
@@ -91,6 +91,6 @@ def _require_readable(database: Path) -> None:
             run_program(["mmseqs", "taxonomyreport", database, empty, Path(scratch) / "report", "-v", 1])
         except ProgramFailed as error:
             raise InputError(
-                f"{database}: MMseqs2 {mmseqs_version()} cannot open its taxonomy; is it of another release? Run "
+                f"{database}: MMseqs2 {mmseqs_version()} cannot open its taxonomy; was it made by another release? Run "
                 f"mmseqs createtaxdb again. {error}"
             ) from None

@@ -68,12 +68,12 @@ def open_whole(
     """
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # hides its table of tensors that do not match; they are reported below
+    logging.set_verbosity_error()  # hides the table of mismatched tensors; they are reported below
     if Path(folder).is_dir():
         read_model_config(folder)
     if (Path(folder) / ADAPTER).is_file():
         raise InputError(
-            f"{folder}: holds an adapter ({ADAPTER}), which would change the weights when they are loaded; merge it "
+            f"{folder}: contains an adapter ({ADAPTER}), which would change the weights when they are loaded; merge it "
             "into the weights and save them, or remove it"
         )
     # Only auto classes have this option; other classes never run code from the folder.
@@ -96,8 +96,8 @@ def open_whole(
         name, stored, expected = other[0]
         raise InputError(
             f"{folder}: the weights do not fit config.json ({len(other)} tensors, first {name}: {tuple(stored)} in the "
-            f"file, {tuple(expected)} by config.json); the model needs another architecture than the one that "
-            "transformers has, or the folder is mixed"
+            f"file, {tuple(expected)} by config.json); the architecture of the model differs from the one in "
+            "transformers, or the folder has files of different models"
         )
     missing = sorted(name for name in found["missing_keys"] if name != skipped)
     if missing:
@@ -132,10 +132,14 @@ def read_model_config(folder: str | Path) -> dict:
     if not isinstance(settings, dict):
         raise InputError(f"{file}: {str(settings)[:40]!r}; expected an object with the settings of a model")
     if settings.get("quantization_config") is not None:
-        raise InputError(f"{file}: the model is quantized (quantization_config), which is not read; give the full one")
+        raise InputError(
+            f"{file}: the model is quantized (quantization_config), which is not supported; give the unquantized model"
+        )
     for key in ("_attn_implementation", "attn_implementation"):
         if settings.get(key) not in _ATTENTION:
-            raise InputError(f"{file}: {key} is {settings[key]!r}; expected eager or sdpa: no other kernel is loaded")
+            raise InputError(
+                f"{file}: {key} is {settings[key]!r}; expected eager or sdpa: other attention kernels are not supported"
+            )
     shapes = weight_shapes(folder)
     widest = max((size for shape in shapes.values() for size in shape), default=0)
     for keys, most, what in (
@@ -148,7 +152,10 @@ def read_model_config(folder: str | Path) -> dict:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InputError(f"{file}: {key} is {str(value)[:40]}; expected a whole number above zero")
             if value is not None and shapes and value > most:
-                raise InputError(f"{file}: {key} is {value}, but {most} {what}; the folder is mixed or damaged")
+                raise InputError(
+                    f"{file}: {key} is {value}, but {most} {what}; the folder has files of different models, or is "
+                    "damaged"
+                )
     return settings
 
 
@@ -169,13 +176,16 @@ def weight_shapes(folder: str | Path) -> dict[str, list[int]]:
                     kind = str(one.get_dtype())
                     if not kind.startswith(("F", "BF")) and not name.endswith(_COUNTED):
                         raise InputError(
-                            f"{file}: the tensor {name} holds {kind}; expected floating-point numbers: quantized "
-                            "models are not read"
+                            f"{file}: the tensor {name} has the type {kind}; expected floating-point numbers: "
+                            "quantized "
+                            "models are not supported"
                         )
                     found[name] = list(one.get_shape())
         except (SafetensorError, OSError) as error:
             size = file.stat().st_size
-            raise InputError(f"{file}: not a whole safetensors file ({size} bytes; {error}); fetch it again") from None
+            raise InputError(
+                f"{file}: not a complete safetensors file ({size} bytes; {error}); download it again"
+            ) from None
     return found
 
 

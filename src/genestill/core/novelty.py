@@ -1,6 +1,6 @@
 """Statuses of genomes with respect to a reference: the values of the column ``status``, and how they are determined.
 
-A status says what is missing: ``absent genus`` means that the reference has the family of a genome but not its genus.
+A status is what is missing: ``absent genus`` means that the reference has the family of a genome but not its genus.
 Species within the species radius of each other are one set (`species_sets`); the reference has a species if it has any
 species of its set.
 """

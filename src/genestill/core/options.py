@@ -4,7 +4,7 @@ import argparse
 
 
 def add_seed(parser, of: str = "every random number") -> None:
-    """Add ``--seed``; ``of`` says what is seeded, for the help."""
+    """Add ``--seed``; ``of`` names what is seeded, for the help."""
     parser.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {of} (default: %(default)s)")
 
 

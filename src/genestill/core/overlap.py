@@ -11,7 +11,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 1  # waiting items, in addition to those in work
+DEPTH = 1  # waiting items, in addition to those being processed
 _SECONDS = 0.1  # between two checks whether the other side has ended
 _END = object()
 

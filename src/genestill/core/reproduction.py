@@ -61,7 +61,7 @@ def read_record(path: str | Path) -> dict:
                 fields = " or ".join(" and ".join(form) for form in forms)
                 raise InputError(f"{path}: {role}: {name} is {str(entry)[:60]}; expected {fields}")
     if not record["outputs"]:
-        raise InputError(f"{path}: names no output")
+        raise InputError(f"{path}: lists no output")
     return record
 
 
@@ -114,9 +114,9 @@ def _inputs(inputs: dict) -> list[Difference]:
         # With the same kind of checksum as in the record, because the limit for large files may have changed.
         now = {"sha256": sha256_of(path)} if "sha256" in then else identity_of(path)
         if now != then and {**now, "modified": None} != {**then, "modified": None}:
-            found.append(Difference(f"{what} has another content than then"))
+            found.append(Difference(f"{what} has changed since"))
         elif now != then:
-            sentence = f"{what} was written at another time than then; its size and samples of its content are the same"
+            sentence = f"{what} was written again since; its size and the sampled parts of its content are unchanged"
             found.append(Difference(sentence, False))
     return found
 
@@ -235,9 +235,9 @@ def _outcome(record: dict, made: dict) -> list[str]:
     for role, entry in record["outputs"].items():
         again = made["outputs"].get(role)
         if again is None:
-            sentences.append(f"{entry['path']}: was not made this time")
+            sentences.append(f"{entry['path']}: was not written this time")
         elif again["content"] != entry["content"]:
-            sentences.append(f"{entry['path']}: came out with another content")
+            sentences.append(f"{entry['path']}: differs from the recorded result")
     return sentences
 
 

@@ -65,7 +65,7 @@ class Shards:
             if described.get(key) != self.metadata.get(key):
                 raise InputError(
                     f"{path}: {key} is {described.get(key)!r}, but {self.paths[0]} has {self.metadata.get(key)!r}; the "
-                    "shards are of different runs"
+                    "shards come from different runs"
                 )
         if width != self.size:
             raise InputError(f"{path}: embeddings of {width} numbers, but {self.paths[0]} has {self.size}")
@@ -85,7 +85,7 @@ class Shards:
                         self._require_finite(path, group, table)
                         yield table
             except (*NOT_PARQUET, KeyError) as error:
-                raise DamagedShard(path, f"not a whole Parquet file ({error})") from None
+                raise DamagedShard(path, f"not a complete Parquet file ({error})") from None
 
     def read(self, shard: int) -> pa.Table:
         """All rows of a shard."""
@@ -98,7 +98,7 @@ class Shards:
             return
         column = table[name].combine_chunks()
         if column.null_count or not np.isfinite(column.flatten().to_numpy(zero_copy_only=False)).all():
-            raise DamagedShard(path, f"row group {group + 1} holds {name} values that are not finite")
+            raise DamagedShard(path, f"row group {group + 1} contains {name} values that are not finite")
 
 
 def iterate_embeddings(paths: Sequence[str | Path]) -> Iterator[tuple[Path, list[str], np.ndarray]]:
@@ -132,7 +132,7 @@ def find_embeddings(paths: Sequence[str | Path], ids: Sequence[str]) -> np.ndarr
     if not seen.all():
         missing = next(name for name in ids if not seen[np.searchsorted(wanted, name)])
         raise InputError(
-            f"{paths[0]} …: no embedding of {(~seen).sum()} of {len(wanted)} sequences (the first: {missing!r})"
+            f"{paths[0]} …: no embedding for {(~seen).sum()} of {len(wanted)} sequences (the first: {missing!r})"
         )
     return found[inverse]
 
@@ -164,7 +164,7 @@ class Rows:
         if rows.null_count:
             missing = next(name for name, row in zip(ids, rows.to_pylist(), strict=True) if row is None)
             raise InputError(
-                f"{self.shards.paths[0]} …: no embedding of {rows.null_count} of {len(ids)} sequences "
+                f"{self.shards.paths[0]} …: no embedding for {rows.null_count} of {len(ids)} sequences "
                 f"(the first: {missing!r})"
             )
         self._rows = rows.to_numpy(zero_copy_only=False)
@@ -298,7 +298,9 @@ def _width(path: Path, representation: str) -> int:
     """Size of the embeddings or features; raises `InputError` if the file has another schema."""
     described = _metadata(path)
     if described.get("representation", representation) != representation:
-        raise InputError(f"{path}: holds the representation {described['representation']}; expected {representation}")
+        raise InputError(
+            f"{path}: contains the representation {described['representation']}; expected {representation}"
+        )
     found = pq.read_schema(path)
     size = 4
     if representation == "sequence":

@@ -59,7 +59,7 @@ def read_soft_labels(path: str | Path, ids: list[str], tree: LabelTree) -> spars
     """
     table = read_arrow(path, SOFT_LABELS)
     if table["id"].to_pylist() != ids:
-        raise InputError(f"{path}: its sequences are not those of the index in the same order")
+        raise InputError(f"{path}: its sequences differ from those of the index, or are in another order")
     leaf_of_node = np.full(len(tree), -1)
     leaf_of_node[tree.leaves] = np.arange(len(tree.leaves))
     columns = [table[name].combine_chunks() for name in ("nodes", "probabilities")]
@@ -68,6 +68,8 @@ def read_soft_labels(path: str | Path, ids: list[str], tree: LabelTree) -> spars
     if (counts != others).any() or np.isnan(values).any():
         raise InputError(f"{path}: expected as many probabilities as nodes for every sequence")
     if not np.isin(nodes, tree.leaves).all():
-        raise InputError(f"{path}: names nodes that are not leaves of the label tree; is the tree that of another run?")
+        raise InputError(
+            f"{path}: contains nodes that are not leaves of the label tree; does the tree belong to another run?"
+        )
     starts = np.append(0, np.cumsum(counts, dtype=np.int64))
     return sparse.csr_matrix((values, leaf_of_node[nodes], starts), shape=(len(ids), len(tree.leaves)))

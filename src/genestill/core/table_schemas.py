@@ -39,7 +39,7 @@ TRUTH = pa.schema(
         column(
             "status",
             pa.string(),
-            "what the reference holds of it: exact copy (the genome), other strain (of the species), or the highest "
+            "what the reference contains: exact copy (the genome), other strain (of the species), or the highest "
             "rank that it lacks: absent species, absent genus, absent family, …, where the true lineage stops above "
             "that rank; no prokaryotic chromosome (plasmids, phages, eukaryotes: no true lineage)",
         ),
@@ -133,7 +133,7 @@ VIRTUAL_OUTCOME_COUNTS = pa.schema(
         column("rank", pa.string(), "rank"),
         column("family", pa.string(), "true family of the contigs, as a lineage"),
         column("genus", pa.string(), "their true genus, as a lineage"),
-        column("exact", pa.bool_(), "whether they are cut from a genome that the virtual reference holds"),
+        column("exact", pa.bool_(), "whether they are cut from a genome that the virtual reference contains"),
         column("correct", pa.int64(), "contigs with a correct name at the rank", "contigs"),
         column("wrong", pa.int64(), "contigs with a wrong name at the rank", "contigs"),
         column("none", pa.int64(), "contigs without a name at the rank", "contigs"),
@@ -161,7 +161,7 @@ NOVEL_SHARES = pa.schema(
     [
         column("sample", pa.string(), "sample; empty for all of them"),
         column("rank", pa.string(), "species, genus or family"),
-        column("weight", pa.string(), "what a contig is weighted by: bases, or reads (bases times depth)"),
+        column("weight", pa.string(), "weight of a contig: bases, or reads (bases times depth)"),
         column("share", pa.float64(), "share whose taxon at the rank the reference lacks", "share"),
         column("low", pa.float64(), "lower end of its 90 % interval; null where it is not calibrated", "share"),
         column("high", pa.float64(), "upper end of its 90 % interval; null where it is not calibrated", "share"),
@@ -412,7 +412,7 @@ OUTCOME_COUNTS = pa.schema(
         column("threshold", pa.string(), "the model's own, or the fixed score above which its calls are accepted"),
         column("rank", pa.string(), "rank"),
         column("genome", pa.string(), "genome that the contigs come from"),
-        column("status", pa.string(), "what the reference holds of it, as in the ground truth; empty if unknown"),
+        column("status", pa.string(), "status of the genome, as in the ground truth; empty if unknown"),
         column(
             "cluster",
             pa.string(),

@@ -60,7 +60,7 @@ def read_arrow(path: str | Path, schema: pa.Schema, columns: list[str] | None = 
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
 
 
 def read_batches(
@@ -81,7 +81,7 @@ def read_batches(
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
 
 
 def _check_columns(path: str | Path, found: pa.Schema, schema: pa.Schema) -> None:
@@ -105,7 +105,7 @@ def sample_names(path: str | Path) -> list[str]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
 
 
 def read_abundances(path: str | Path) -> pd.DataFrame:
@@ -193,4 +193,4 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None

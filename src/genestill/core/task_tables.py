@@ -72,7 +72,7 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     split = table["split"].to_numpy(dtype=object).copy()
     held = split == "test"
     if held.all() or not held.any():
-        raise InputError(f"{path}: {(~held).sum()} training and {held.sum()} test rows; expected some of both")
+        raise InputError(f"{path}: {(~held).sum()} training and {held.sum()} test rows; expected at least one of each")
     classes = sorted(set(table.loc[~held, "label"]))
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
@@ -128,7 +128,7 @@ def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
     table = read_tsv(path, ("sequence", "label"))
     if "split" in table.columns:
         _refuse(path, table, "split", ~table["split"].isin(SPLITS), f"expected one of {', '.join(SPLITS)}")
-    _refuse(path, table, "label", table["label"] == "", "every row needs its class")
+    _refuse(path, table, "label", table["label"] == "", "every row needs a class")
     _refuse(path, table, "sequence", table["sequence"].map(is_missing), "expected nucleotides")
     strange = table["sequence"].str.strip("ACGTUNRYSWKMBDHVacgtunryswkmbdhv") != ""
     _refuse(path, table, "sequence", strange, "expected IUPAC nucleotide codes")

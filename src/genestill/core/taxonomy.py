@@ -95,7 +95,7 @@ class Taxonomy:
         return lineage
 
     def respell(self, lineage: Lineage) -> Lineage:
-        """``lineage`` in the spelling of this taxonomy, for names that it knows; see `spelling_key`."""
+        """``lineage`` in the spelling of this taxonomy, for names that it contains; see `spelling_key`."""
         path: tuple[str, ...] = ()
         for name in named(lineage):
             longer = (*path, name)
@@ -111,7 +111,7 @@ class Taxonomy:
         return self.lineages[current]
 
     def require_lineages(self, table: LabelTable, source: str) -> None:
-        """Raise `InputError` if the labels are taxids or single names and this taxonomy knows none of them."""
+        """Raise `InputError` if the labels are taxids or single names and this taxonomy contains none of them."""
         empty = np.array([not depth(lineage) for lineage in table.lineages])[table.lineage]
         numbers = np.flatnonzero((table.taxid > 0) & empty)
         taxids = np.unique(table.taxid[numbers]).tolist()
@@ -119,7 +119,8 @@ class Taxonomy:
             first = numbers[0]
             raise InputError(
                 f"{source}: labels are taxids (first: {table.taxid[first]} for {table.ids[int(first)].as_py()!r}), of "
-                f"which the taxonomy knows none ({len(self.lineages)} taxids); give the dump that the classifier was "
+                f"which the taxonomy contains none ({len(self.lineages)} taxids); give the dump that the classifier "
+                "was "
                 "built with as reference.taxdump"
             )
         names = {table.names[number] for number in np.unique(table.name[(table.taxid == 0) & empty]).tolist()} - {""}

@@ -1,4 +1,4 @@
-"""Opening a folder of a pretrained model, with errors that say why it cannot be opened.
+"""Opening a folder of a pretrained model, with errors that give the reason if it cannot be opened.
 
 Weights are read only from safetensors, and only code of this program is used: no pickle, no ``trust_remote_code``.
 """
@@ -19,7 +19,7 @@ from genestill.core.tokenization import Tokenizer, load_tokenizer
 if TYPE_CHECKING:
     import torch
 
-# Used for a model of unknown context; the cost of attention grows with the square of the window.
+# Used for a model whose context is not known; the cost of attention grows with the square of the window.
 DEFAULT_CONTEXT = 2048
 LEAST_CONTEXT = 8  # tokens of one input, special ones included
 DESCRIPTION = "teacher.json"  # written by fetch and pretrain beside the weights
@@ -131,7 +131,7 @@ def load_teacher(folder: str | Path, device="cpu", dtype: str = "auto", layer: i
     if len(tokenizer.vocabulary) > config.vocab_size:
         raise InputError(
             f"{folder}: the tokenizer has {len(tokenizer.vocabulary)} tokens, the model only {config.vocab_size}; "
-            "they are of different models"
+            "they belong to different models"
         )
     description = describe(folder)
     return Teacher(
@@ -213,7 +213,7 @@ def _read_config(folder: Path):
     except Exception as error:  # transformers raises many types of errors for invalid settings
         raise InputError(
             f"{folder}/config.json: model type {settings.get('model_type')!r} is unknown to transformers "
-            f"{transformers.__version__} or its settings are wrong, and code that comes with a model is never run "
+            f"{transformers.__version__} or its settings are wrong, and code in a model folder is never run "
             f"({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
         ) from None
 
@@ -243,7 +243,9 @@ def _require_weights(folder: Path) -> list[Path]:
                     raise InputError(f"{file}: has no tensors")
         except (SafetensorError, OSError) as error:
             size = file.stat().st_size
-            raise InputError(f"{file}: not a whole safetensors file ({size} bytes; {error}); fetch it again") from None
+            raise InputError(
+                f"{file}: not a complete safetensors file ({size} bytes; {error}); download it again"
+            ) from None
     return files
 
 

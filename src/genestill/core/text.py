@@ -135,7 +135,7 @@ def read_text(path: str | Path) -> str:
 
 def blanks_for_tabs(line: str) -> str:
     """The end of a message about a line that lacks columns, if it has spaces where tabs are expected."""
-    return "; blanks stand where tabs are expected" if "\t" not in line and len(line.split()) > 1 else ""
+    return "; it has spaces where tabs are expected" if "\t" not in line and len(line.split()) > 1 else ""
 
 
 def _refuse_without_end(path: str | Path, raw: io.BufferedReader) -> None:
@@ -144,7 +144,7 @@ def _refuse_without_end(path: str | Path, raw: io.BufferedReader) -> None:
     end = raw.read()
     raw.seek(0)
     if end != _BGZIP_END:
-        raise InputError(f"{path}: lacks the last block of a bgzip file; is the file truncated?")
+        raise InputError(f"{path}: the last block of the bgzip file is missing; is the file truncated?")
 
 
 def _refuse_no_text(path: str | Path, start: bytes) -> None:

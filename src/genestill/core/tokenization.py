@@ -117,7 +117,7 @@ class KmerTokenizer(Tokenizer):
         missing = [letter for letter in BASES if letter not in index]
         if not _is_of_kmers(vocabulary, "ACGTN"):
             raise InputError(
-                f"the vocabulary is not one of k-mers: expected the single letters A, C, G, T (or U; or lower "
+                f"not a vocabulary of k-mers: expected the single letters A, C, G, T (or U; or lower "
                 f"case) and all 4^k words of one length k; found words of the lengths {sorted(lengths)}"
                 + (f" and no {', '.join(missing)}" if missing else "")
             )
@@ -306,5 +306,5 @@ def _settings_of(folder: Path) -> dict:
     for role, value in settings.items():
         content = value.get("content") if isinstance(value, dict) else value
         if role.endswith("_token") and not isinstance(content, str | None):
-            raise InputError(f"{folder}: {role} of the tokenizer is {str(value)[:40]}; expected a text")
+            raise InputError(f"{folder}: {role} of the tokenizer is {str(value)[:40]}; expected a string")
     return settings

@@ -154,10 +154,10 @@ def admit(
     output: str | Path,
     output_table: str | Path,
 ) -> None:
-    """Answer the questions, write the result (JSON) and the table (TSV), and log them.
+    """Measure the improvement for each question, write the result (JSON) and the table (TSV), and log them.
 
     Args:
-        questions: questions for the tasks; a text says why a task was left out.
+        questions: questions for the tasks; a text gives the reason why a task was left out.
         teacher: its name.
         stop: stop the run if the teacher is not admitted.
         seed: seed of folds and replicates.
@@ -178,7 +178,7 @@ def admit(
         rows.append(row)
         gains.append(replicates)
         logger.info(
-            "%s, %d rows: %s alone explain %.3f of the variance, with the teacher %.3f: %+.3f (%.3f to %.3f)",
+            "%s, %d rows: share of variance explained by %s %.3f, together with the teacher %.3f: %+.3f (%.3f to %.3f)",
             *(row[key] for key in ("task", "rows", "baseline", "explained_by_baseline", "explained_with_teacher")),
             *(row[key] for key in ("gain", "low", "high")),
         )
@@ -193,7 +193,7 @@ def admit(
     write_tsv(output_table, table, digits=4)
     verdict["left_out"] = left_out
     if verdict["admitted"]:
-        logger.info("%s is admitted: it adds %.3f to the share that is explained", teacher, verdict["gain"])
+        logger.info("%s is admitted: it adds %.3f to the share of variance that is explained", teacher, verdict["gain"])
     elif rows:
         sentence = (
             f"{teacher} adds {verdict['gain']:+.3f} ({verdict['low']:.3f} to {verdict['high']:.3f}) to the share of "
@@ -205,7 +205,7 @@ def admit(
             raise CheckFailed(f"{sentence} (teacher.admission is stop)")
         logger.warning("%s", sentence)
     else:
-        logger.warning("%s: no task has enough training rows to measure what it adds", teacher)
+        logger.warning("%s: no task has enough training rows to measure the improvement", teacher)
     write_json(output, verdict)
 
 
@@ -303,7 +303,8 @@ def _draw(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 def _too_few(task: str, rows: int) -> str:
     return (
-        f"{task}: {rows} training rows; expected at least {FEWEST_ROWS}, of two classes, to measure the teacher's gain"
+        f"{task}: {rows} training rows; expected at least {FEWEST_ROWS}, of two classes, to measure the improvement by "
+        "the teacher"
     )
 
 

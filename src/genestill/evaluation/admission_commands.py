@@ -8,7 +8,7 @@ from genestill.evaluation.settings import AdmissionSettings, ProbeSettings
 
 def add_commands(commands) -> None:
     """Add ``admission`` to ``genestill evaluation``."""
-    summary = "whether a teacher's features explain more of training rows than a cheap baseline alone"
+    summary = "measure whether a teacher's features improve a cheap baseline on training rows"
     parser = commands.add_parser("admission", help=summary, description=summary)
     parser.add_argument("--tasks", nargs="+", default=[], metavar="PARQUET", help="probe tasks; with --embeddings")
     parser.add_argument("--groups", metavar="PARQUET", help="homology groups of the probe tasks")

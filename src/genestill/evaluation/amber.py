@@ -38,8 +38,8 @@ def write_amber_input(
 ) -> None:
     """Write ``gold.binning``, one ``NAME.binning`` per model and ``taxdump/`` into ``folder`` (replaced as a whole).
 
-    The taxids are numbers of the nodes of the tree of all true and called lineages, because the taxonomy of the
-    reference lacks the absent taxa, which are in the gold standard. Contigs without a known species are left out of the
+    The taxids are numbers of the nodes of the tree of all true and called lineages, because the gold standard contains
+    absent taxa, which are not in the taxonomy of the reference. Contigs without a known species are left out of the
     gold standard.
 
     Raises:
@@ -51,7 +51,9 @@ def write_amber_input(
             raise InputError(f"the name {model.name!r} cannot be used with AMBER: no comma, no slash, not 'gold'")
     judged = np.flatnonzero((community.path != UNNAMED).all(axis=1))
     if not len(judged):
-        raise InputError(f"{truth}: no contig whose true species is known, so AMBER has no contigs to score")
+        raise InputError(
+            f"{truth}: the true species is not known for any contig, so there are no contigs for AMBER to score"
+        )
     tree = LabelTree.from_lineages((path + NO_LINEAGE)[: len(RANKS)] for names in community.names for path in names)
     # The root is node 0 of the tree and taxid 1 of a dump.
     taxid = [[1 + tree.node_of((path + NO_LINEAGE)[: len(RANKS)]) for path in names] for names in community.names]
@@ -126,7 +128,7 @@ def compare_with_amber(
     )
     ours = pd.concat(read_taxonomy_metrics(metrics, seed, weight) for weight in UNITS_OF_AMBER)
     ours = ours[(ours["stratum"] == "all") & (ours["threshold"] == OWN_THRESHOLD) & (ours["minus"] == "")]
-    # Precision is not defined for a model that calls nothing.
+    # Precision is not defined for a model without calls.
     ours = ours[ours["metric"].isin(METRICS_OF_AMBER) & ours["value"].notna()]
     if models is not None:
         unknown = sorted(set(models) - set(ours["model"]))

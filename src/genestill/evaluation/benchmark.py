@@ -67,7 +67,9 @@ def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) 
         lacking = set(range(len(rows))) - set(present.tolist())
         if lacking:
             model, threshold = rows.iloc[min(lacking)]
-            raise InputError(f"benchmark: no run of {model} (threshold {threshold}) in the community {community!r}")
+            raise InputError(
+                f"benchmark: the model {model} (threshold {threshold}) was not run in the community {community!r}"
+            )
         of_communities.append([wide[part].reindex(columns=clusters, fill_value=0).to_numpy(float).T for part in _PARTS])
         average = np.zeros((len(rows), len(present)))
         average[present, np.arange(len(present))] = 1
@@ -109,7 +111,7 @@ def compare(counts: pd.DataFrame, ours: str, simulated: list[str], seed: int, re
     known taxa that are correct), communities, contigs, clusters.
     """
     if ours not in set(counts["model"]):
-        raise InputError(f"benchmark: no model {ours!r}; there are {', '.join(sorted(set(counts['model'])))}")
+        raise InputError(f"benchmark: no model {ours!r}; expected one of {', '.join(sorted(set(counts['model'])))}")
     scopes = scopes_of(counts, simulated)
     found = []
     for stratum in COMPARED_STRATA:

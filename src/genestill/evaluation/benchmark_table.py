@@ -61,14 +61,14 @@ def _worth_showing(table: pd.DataFrame) -> pd.DataFrame:
     return table[shown]
 
 
-_STRATA = {NO_EXACT: "without contigs of genomes that the reference holds", ALL: "all contigs"}
+_STRATA = {NO_EXACT: "without contigs of genomes in the reference", ALL: "all contigs"}
 
-_LEGEND = """A name without "> x" counts calls at the model's own threshold, one with it above that score: the best
-of .5, .8 and .95 in hindsight, where it beats the model's own. "-at x": a peer at that threshold, in hindsight too.
+_LEGEND = """A name without "> x": calls at the model's own threshold; with it: calls above that score, the best of .5,
+.8 and .95 in hindsight, if it is better than the model's own. "-at x": a peer at that threshold, also in hindsight.
 F1 = 2 P R / (P + R), P = correct / (correct + wrong), R = correct / all contigs;
 mean over seeds, then over communities.
 [ ]: 95 % interval, genomes (genera and families where these are absent) resampled within their status over all
-communities at once; gain: paired, the first model less the row's.
+communities together; gain: paired, the first model minus that of the row.
 absent called: contigs of species that the reference lacks and the model names; of all, mean over seeds.
 """
 
@@ -219,5 +219,5 @@ def _cost(table: pd.DataFrame, ours: str):
         axes.set_xlabel(label)
     left.set_yticks(range(len(data)), data["model"], fontsize=8)
     own = data.set_index("model")["seconds"]
-    reading = f"{ours} takes {own[ours]:.0f} s to train and predict." if ours in own else "What each model takes."
+    reading = f"{ours} needs {own[ours]:.0f} s to train and predict." if ours in own else "Time that each model needs."
     return figure, reading, data

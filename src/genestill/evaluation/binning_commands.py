@@ -17,7 +17,7 @@ def _add_tables(parser, option: str, words: str, required: bool = False) -> None
 
 
 def _add_binning(commands) -> None:
-    summary = "purity, completeness and Rand indices of each tool, rank by rank, as CAMI defines them"
+    summary = "compute purity, completeness and Rand indices of each tool, rank by rank, as defined by CAMI"
     parser = commands.add_parser("binning", help=summary, description=summary)
     parser.add_argument("--truth", required=True, metavar="PARQUET", help="ground truth, with the lengths of contigs")
     _add_tables(parser, "--predictions", "tables of predictions, each with the name of its tool", required=True)
@@ -32,7 +32,7 @@ def _run_binning(options) -> None:
 
 
 def _add_files(commands) -> None:
-    summary = "lay out gold standard, binnings and taxonomy for AMBER"
+    summary = "write gold standard, binnings and taxonomy as input files for AMBER"
     parser = commands.add_parser("binning-amber-input", help=summary, description=summary)
     parser.add_argument("--truth", nargs="+", required=True, metavar="FILE", help="parts of a gold standard of CAMI")
     _add_tables(parser, "--predictions", "files in CAMI's binning format, each with its tool's name", required=True)
@@ -48,7 +48,7 @@ def _run_files(options) -> None:
 
 
 def _add_comparison(commands) -> None:
-    summary = "binning metrics beside AMBER's on the same files and beside published ones"
+    summary = "compare binning metrics with those of AMBER on the same files and with published ones"
     parser = commands.add_parser("binning-comparison", help=summary, description=summary)
     _add_tables(
         parser, "--metrics", "output of 'evaluation binning', each with the name of its data set", required=True

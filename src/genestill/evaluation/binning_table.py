@@ -58,7 +58,9 @@ def score_binnings(truth: str | Path, predictions: dict[str, str | Path], output
     answers = read_table(truth, TRUTH)
     if answers["length"].isna().any():
         contig = answers["id"][answers["length"].isna()].iloc[0]
-        raise InputError(f"{truth}: {contig!r} has no length, which weighs it; expected a column of lengths")
+        raise InputError(
+            f"{truth}: {contig!r} has no length, which is needed as its weight; expected a column of lengths"
+        )
     taxa: dict[Lineage, int] = {}
     true = _numbers(lineages_of(answers), taxa)
     rows = pd.Index(answers["id"])

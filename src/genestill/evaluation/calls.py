@@ -167,7 +167,7 @@ def read_calls(
     runs = [(one.model, one.seed) for one in predictions]
     for run in runs:
         if runs.count(run) > 1:
-            raise InputError(f"two tables of predictions are called {run[0]!r}; give each model a different name")
+            raise InputError(f"two tables of predictions have the name {run[0]!r}; give each model a different name")
     if labels is None:
         if truth is None:
             raise InputError("the contigs to evaluate are not known: give the truth or labels")
@@ -175,7 +175,7 @@ def read_calls(
         row_of, paths, models = _rows(truth, ids), _paths_of(truth), []
     else:
         if any(one.model == labels_name for one in predictions):
-            raise InputError(f"{labels_name!r} is the name of the labels; give the predictions another one")
+            raise InputError(f"{labels_name!r} is the name of the labels; give the predictions another name")
         table = read_table(labels, LABELS)
         ids = table["id"].tolist()
         row_of, paths = _rows(labels, ids), _paths_of(truth)
@@ -216,7 +216,10 @@ def _read_model(given: Predictions, row_of: dict[str, int], paths: _Paths) -> Mo
     _rows(path, ids)
     strange = next((contig for contig in ids if contig not in row_of), None)
     if strange is not None:
-        raise InputError(f"{path}: {strange!r} is not among the {len(row_of)} contigs evaluated; is it of another run?")
+        raise InputError(
+            f"{path}: {strange!r} is not among the {len(row_of)} evaluated contigs; does the table belong to another "
+            "run?"
+        )
     if len(ids) < len(row_of):
         logger.info("%s: %d of %d contigs have no name", name, len(row_of) - len(ids), len(row_of))
     rows = np.array([row_of[contig] for contig in ids], dtype=np.int64)
@@ -249,12 +252,14 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
         _rows(truth, table["id"].tolist())
         kept = table["id"].isin(row_of).to_numpy()
         if len(table) and not kept.any():
-            raise InputError(f"{truth}: none of its {len(table)} contigs is evaluated; is it of another run?")
+            raise InputError(
+                f"{truth}: none of its {len(table)} contigs is evaluated; does the table belong to another run?"
+            )
         table = table[kept]
         rows = table["id"].map(row_of).to_numpy(dtype=np.int64)
         answers = lineages_of(table)
         unknown = count_unknown_names(answers, paths.encoded, str(truth), "the labels and predictions")
-        logger.info("%d names of the truth are in no labels or predictions", unknown)
+        logger.info("%d names of the truth do not occur in labels or predictions", unknown)
         path[rows] = paths.encode(answers)
         length[rows] = table["length"].fillna(0)
         status[rows] = [_status_of(word, truth) for word in table["status"].fillna("")]

@@ -84,7 +84,7 @@ def _compared(options) -> list:
 def _add_taxonomy(commands) -> None:
     parser = commands.add_parser("taxonomy", help="score labels and predictions against the truth, rank by rank")
     _add_compared(parser)
-    parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, to weigh them by reads")
+    parser.add_argument("--abundance", metavar="PARQUET", help="depths of the contigs, to weight them by reads")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set in the metric table")
     add_seed(parser, "the run and of the bootstrap")
     add_settings(parser, IntervalSettings)
@@ -198,7 +198,7 @@ def _run_run_figures(options) -> None:
 
 
 def _add_novelty(commands) -> None:
-    summary = "the novelty ledger as a table and a figure, and its accuracy"
+    summary = "write the novelty ledger as a table and a figure, and measure its accuracy"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     parser.add_argument("--ledger", required=True, metavar="FOLDER", help="output of student novelty")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
@@ -230,7 +230,7 @@ def _run_novelty(options) -> None:
 
 
 def _add_import_predictions(commands) -> None:
-    summary = "another model's predictions, in any format that 'labels import' reads, as a table of predictions"
+    summary = "convert another model's predictions, in any format of 'labels import', to a table of predictions"
     parser = commands.add_parser("import-predictions", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, metavar="FILE", help="the table; or predictions.parquet")
     parser.add_argument("--format", default="auto", choices=FORMATS, help="its format (default: %(default)s)")
@@ -302,7 +302,7 @@ def _run_benchmark(options) -> None:
 
 
 def _add_published_comparison(commands) -> None:
-    summary = "figures that authors published, beside ours of the same data sets"
+    summary = "compare published figures with ours for the same data sets"
     parser = commands.add_parser("published-comparison", help=summary, description=summary)
     parser.add_argument("--metrics", nargs="+", required=True, metavar="PARQUET", help="metrics of the data sets")
     parser.add_argument("--published", required=True, metavar="TSV", help="the published figures, with their sources")
@@ -317,7 +317,7 @@ def _run_published_comparison(options) -> None:
 
 
 def _add_amber_input(commands) -> None:
-    parser = commands.add_parser("amber-input", help="gold standard, predictions and taxonomy in AMBER's format")
+    parser = commands.add_parser("amber-input", help="write gold standard, predictions and taxonomy in AMBER's format")
     _add_compared(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="gold.binning, NAME.binning, taxdump/")
     parser.set_defaults(run=_run_amber_input)
@@ -336,7 +336,7 @@ def _run_amber_input(options) -> None:
 
 
 def _add_amber(commands) -> None:
-    summary = "check that AMBER finds the same recall, precision and F1 as we do"
+    summary = "check that AMBER gives the same recall, precision and F1"
     parser = commands.add_parser("amber-comparison", help=summary)
     parser.add_argument("--results", required=True, metavar="TSV", help="results.tsv of AMBER")
     parser.add_argument("--metrics", required=True, metavar="PARQUET", help="output of evaluation taxonomy")
@@ -344,7 +344,7 @@ def _add_amber(commands) -> None:
         "--models", nargs="+", metavar="NAME", help="models that AMBER scored (default: all of the metrics)"
     )
     parser.add_argument("--seed", type=int, help="the seed of the predictions that AMBER scored, if there are several")
-    parser.add_argument("--output", required=True, metavar="TSV", help="the figures of both, of every model and rank")
+    parser.add_argument("--output", required=True, metavar="TSV", help="the figures of both, for every model and rank")
     parser.set_defaults(run=_run_amber)
 
 

@@ -1,4 +1,4 @@
-"""Style and saving of figures: readable without colour vision, a sentence above, the data in a TSV beside it."""
+"""Style and saving of figures: readable with colour blindness, a sentence above, the data in a TSV beside it."""
 
 from pathlib import Path
 

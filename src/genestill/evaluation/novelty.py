@@ -29,10 +29,10 @@ _MOST_OF_GENOME, _PURE = 0.5, 0.9  # minimum shares: of the genome in the group,
 _SHOWN = 40  # maximum number of samples and groups on the page
 _ABSENT = (
     "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
-    "share of which nothing is known, left out of the others."
+    "share of the bases without hits, which is left out of the other shares."
 )
 _NEW = (
-    "new: highest rank at which the group is called so. proteins, nucleotides: identity to the nearest species. genus "
+    "new: highest rank at which the group is called new. proteins, nucleotides: identity to the nearest species. genus "
     "absent, family absent: probability that the reference lacks them."
 )
 

@@ -40,7 +40,7 @@ def write_outcome_counts(
     lacking = table.isna() & (community.path != UNNAMED).any(axis=1)
     if lacking.any():
         raise InputError(f"{truth}: {table.index[lacking][0]!r} has no genome; a benchmark resamples genomes")
-    # Contigs of an assembly that no genome explains are not counted.
+    # Contigs of an assembly without a source genome are not counted.
     table = table.fillna("")
     # A genome may have several statuses, because statuses are given per contig.
     keys = pd.DataFrame({"genome": table.to_numpy(dtype=str), "status": community.status.astype(str)})

@@ -129,7 +129,7 @@ def draw_outcomes(outcomes: Outcomes, folder: str | Path) -> str:
     if len(bars) > 2:
         worst = named[outcomes.samples].iloc[0].idxmin()
         reading = (
-            f"In sample {worst} the fewest bases are named to species: {named[worst].iloc[0]:.0%}, "
+            f"The smallest share of bases named to species is in sample {worst}: {named[worst].iloc[0]:.0%}, "
             f"in all samples together {named['all samples'].iloc[0]:.0%}"
         )
     shown = bars[: _DRAWN_SAMPLES + 1]

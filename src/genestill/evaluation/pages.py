@@ -86,7 +86,7 @@ def write_answer(path: str | Path, title: str, blocks: Sequence[str | Table]) ->
     """
     page = Path(path).with_suffix(".html")
     if page == Path(path):
-        raise InputError(f"{path}: this is the name of the page; give the table another suffix")
+        raise InputError(f"{path}: the page has this name; give the table another suffix")
     text = text_of(blocks)
     write_text(path, text)
     write_page(page, title, blocks)

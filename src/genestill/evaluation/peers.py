@@ -83,8 +83,8 @@ def _rows(given: pd.Series, ids: Sequence[str], source: str | Path) -> np.ndarra
     rows = index.get_indexer(pd.Index(ids, dtype=index.dtype))
     if len(ids) and (rows < 0).all():
         raise InputError(
-            f"{source}: none of its {len(index)} contigs (first: {next(iter(index), None)!r}) is among those that are "
-            f"evaluated (first: {ids[0]!r}); is it of other contigs?"
+            f"{source}: none of its {len(index)} contigs (first: {next(iter(index), None)!r}) is among the "
+            f"evaluated contigs (first: {ids[0]!r}); does the table belong to other contigs?"
         )
     called = int((rows >= 0).sum())
     log_counts("predictions", {"rows_of_no_contig": len(index) - called, "contigs_without_row": len(ids) - called})
@@ -124,7 +124,7 @@ def _scores(path: str | Path, ids: Sequence[str], lineages: list[Lineage]) -> np
     if len(odd) > _LEFT_OUT_AT_MOST * len(called):
         raise InputError(f"{path}: {odd[0]}; expected one number between 0 and 1 per rank ({len(odd)} such rows)")
     if odd:
-        logger.warning("%s: %s (left out, as are %d more rows of %d)", path, odd[0], len(odd) - 1, len(called))
+        logger.warning("%s: %s; this row and %d more of %d are left out", path, odd[0], len(odd) - 1, len(called))
     return confidence
 
 

@@ -36,7 +36,7 @@ def compare_with_published(metrics: Sequence[str | Path], published: str | Path,
     table = read_tsv(published, _COLUMNS)
     found = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
     if not set(found["dataset"]) & set(table["task"]):
-        raise InputError(f"{published}: none of its data sets was measured: {', '.join(sorted(set(table['task'])))}")
+        raise InputError(f"{published}: none of its data sets was measured ({', '.join(sorted(set(table['task'])))})")
     plain = (found["stratum"] == ALL) & (found["threshold"] == OWN_THRESHOLD) & (found["task"] == _RANK)
     plain &= (found["weight"] == "") & (found["minus"] == "")
     ours = found[plain].groupby(["dataset", "model", "metric"])["value"].agg(ours="mean", runs="count")

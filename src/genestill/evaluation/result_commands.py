@@ -113,7 +113,7 @@ def _identify(options) -> tuple[str, str, str]:
     try:
         recipe, dataset = effective["recipe"], effective["dataset"]["name"]
     except (KeyError, TypeError):
-        raise InputError(f"{options.configuration}: names no recipe and no dataset; is it a configuration?") from None
+        raise InputError(f"{options.configuration}: has no recipe or no dataset; is it a configuration?") from None
     return recipe, dataset, f"{options.name} {identity_of_settings(effective)}"
 
 

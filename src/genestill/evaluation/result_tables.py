@@ -66,7 +66,7 @@ def fill_tables(text: str, results: str | Path, source: str) -> str:
     Raises `InputError` for a mark without an end, a missing table of results, and words that select no row.
     """
     if text.count("<!-- results: ") != len(MARKED.findall(text)):
-        raise InputError(f"{source}: a mark '<!-- results: … -->' without its line '<!-- end -->'")
+        raise InputError(f"{source}: a mark '<!-- results: … -->' is not followed by a line '<!-- end -->'")
     return MARKED.sub(lambda mark: f"{mark[1]}\n{make_table(mark[2], results, source)}\n\n{mark[4]}", text)
 
 
@@ -98,7 +98,7 @@ def make_table(words: str, results: str | Path, source: str) -> str:
             raise InputError(f"{source}: {word!r} in {words!r}; expected headline, or a column of {path} with a value")
         table = table[table[column].isin([one.replace("+", " ") for one in value.split("|")])]
     if table.empty:
-        raise InputError(f"{source}: {path} has no row for {words!r}; publish the run first")
+        raise InputError(f"{source}: {path} has no rows for {words!r}; publish the run first")
     if name in EXCEPTIONS:
         return _markdown(list(table.columns), table.to_numpy().tolist())
     return _wide(table, f"{source}: {words!r}", by)

@@ -160,7 +160,7 @@ def rows_of(metrics: pd.DataFrame, run: Run) -> pd.DataFrame:
     if run.benchmark:
         table = _of_benchmark(table, run)
     if table.empty:
-        raise InputError("no figures to publish: the metrics are of single folds only, or there are none")
+        raise InputError("no figures to publish: there are no metrics, or only metrics of single folds")
     costs = [row for model, files in run.costs.items() for row in _costs(table, model, files)]
     table = pd.concat([table, pd.DataFrame(costs)], ignore_index=True) if costs else table
     variants = [", ".join(part for part in (run.variant, own) if part) for own in table["variant"]]
@@ -211,7 +211,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
         whole = pd.concat([kept, new], ignore_index=True)
         whole = whole.iloc[sorted(range(len(whole)), key=lambda row: _order(whole.iloc[row]))]
         write_tsv(output, whole)
-    logger.info("%d cells in %s, %d of others kept", len(new), output, len(kept))
+    logger.info("%d cells written to %s; %d other cells are unchanged", len(new), output, len(kept))
     return len(new)
 
 

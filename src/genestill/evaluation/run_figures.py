@@ -124,7 +124,9 @@ def _maps(
         data[f"{model} x"], data[f"{model} y"] = found.T
     reading = f"{len(rows):,} contigs in the space of {' and '.join(places)} (t-SNE), coloured by "
     if truth is not None:
-        reading += f"true {_COLOUR_RANK}: families that the model distinguishes are apart."
+        reading += f"true {_COLOUR_RANK}: families that the model distinguishes are separate."
     else:
-        reading += f"the student's own {_COLOUR_RANK}, so that one colour in one place does not show that it is right."
+        reading += (
+            f"the {_COLOUR_RANK} predicted by the student, so a cluster of one colour does not show that it is right."
+        )
     return figure, reading, data

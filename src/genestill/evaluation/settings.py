@@ -11,7 +11,7 @@ SEQUENCE_BASELINES = {
     "kmer": "logistic regression of k-mers of 1 to 6 bases",
     "gapped_kmer": "logistic regression of pairs of 3-mers with 1 to 8 bases between them",
     "position": "logistic regression of the bases and pairs of bases at each position",
-    "linear": "logistic regression of those of the three that cross-validation chooses",
+    "linear": "logistic regression of those of these three kinds of features that cross-validation selects",
     "cnn": "the CNN of Genomic Benchmarks",
     "gated_cnn": "a gated, dilated CNN over both strands",
     "stack": "linear and gated_cnn together",
@@ -28,7 +28,7 @@ TRANSCRIPT_BASELINES = {
     "initiation": "upstream start codons and Kozak context",
     "folding": "folding energies of the 5' end and around the start codon",
     "motifs": "counts of AU-rich elements, Pumilio and other motifs",
-    "union": "all of these but kmers",
+    "union": "all of these except kmers",
     "boosting": "gradient boosting of 500 columns of the union",
 }
 # Fits of a probe: as in mRNABench, and with blocks of features at equal variance.
@@ -43,7 +43,7 @@ class ComparisonSettings(Settings):
 
     labels_name: str = setting(
         "MMseqs2",
-        "Name of the labels in tables and figures; the tool that made them.",
+        "Name of the labels in tables and figures: the tool that made them.",
         pattern="^[A-Za-z0-9][A-Za-z0-9_. -]*$",
         recipes=_TAXONOMY,
     )
@@ -69,14 +69,15 @@ class ProbeSettings(Settings):
     )
     fits: tuple[str, ...] = setting(
         PROBE_FITS,
-        "How probes are fitted: mrnabench (features as they are), blocks (every block of features at equal variance, "
-        "its weight and the penalty by leave-one-out).",
+        "How probes are fitted: mrnabench (features without scaling), blocks (every block of features at equal "
+        "variance, "
+        "its weight and the penalty chosen by leave-one-out).",
         choices=PROBE_FITS,
     )
     beside: tuple[str, ...] = setting(
         ("composition",),
-        "Baselines that are combined with a model's embeddings, in one further fit each, to measure what the model "
-        "adds; frequencies is composition without lengths.",
+        "Baselines that are combined with a model's embeddings, in one further fit each, to measure the improvement by "
+        "the model; frequencies is composition without lengths.",
         choices=tuple(name for name in TRANSCRIPT_BASELINES if name != "boosting"),
     )
 
@@ -138,7 +139,8 @@ class BaselineSettings(Settings):
     epochs: int = setting(10, "Passes of the CNN of Genomic Benchmarks over the training rows.", minimum=1)
     most_epochs: int = setting(
         30,
-        "Maximum number of passes of the gated CNN over the training rows; it ends when the validation score stops "
+        "Maximum number of passes of the gated CNN over the training rows; training ends when the validation score "
+        "stops "
         "rising.",
         minimum=1,
     )
@@ -150,8 +152,8 @@ class AdmissionSettings(Settings):
 
     admission: str = setting(
         "warn",
-        "Whether the frozen teacher must explain more of the training rows of the tasks than the strongest baseline "
-        "alone; warn only logs a failure, stop ends the run before a student is trained, off measures nothing.",
+        "Whether the features of the frozen teacher must improve the strongest baseline on the training rows of the "
+        "tasks; warn only logs a failure, stop ends the run before a student is trained, off skips the measurement.",
         choices=("warn", "stop", "off"),
     )
     maximum_rows: int = setting(1500, "Training rows drawn per task; time grows with their cube.", minimum=100)

@@ -114,12 +114,16 @@ def write_summary(run: Run, output: str | Path) -> None:
         blocks.append(Picture(Path(run.picture), "The scores of all models."))
     if run.downloads:
         blocks += [Heading("Tables to download"), Downloads([(Path(path), words) for path, words in run.downloads])]
-    blocks += [Heading("How it was made"), *_facts(run.facts, run.predictions or run.metrics), _warnings(run.logs)]
+    blocks += [
+        Heading("Settings and versions"),
+        *_facts(run.facts, run.predictions or run.metrics),
+        _warnings(run.logs),
+    ]
     if run.configuration is not None and Path(run.configuration).is_file():
         blocks.append(Folded("Settings", [_settings_table(_read_sections(run.configuration))]))
     if run.citations is not None and Path(run.citations).is_file():
         blocks.append(Folded("Please cite", [_citations(run.citations, target_of(run.recipe))]))
-    write_page(output, f"{run.dataset}: what the run found", blocks)
+    write_page(output, f"{run.dataset}: results of the run", blocks)
 
 
 def outcome_blocks(outcomes: Outcomes) -> list[Block]:
@@ -136,12 +140,12 @@ def outcome_blocks(outcomes: Outcomes) -> list[Block]:
     for words in ABSENT.values():
         if count := outcomes.count(words):
             numbers.append((f"{count:,}", f"{words}, {of(count)}"))
-    for words, told in ((UNDECIDED, "undecided: the evidence fits several names or none"), (ENDS, ENDS)):
+    for words, told in ((UNDECIDED, "undecided: the evidence supports several names or none"), (ENDS, ENDS)):
         if count := outcomes.count(words):
             numbers.append((f"{count:,}", f"{told}, {of(count)}"))
     sentence = (
         f"{outcomes.count(NAMED):,} of {total:,} contigs are named to species; {absent:,} stop above because the "
-        f"reference holds nothing closer, {outcomes.count(UNDECIDED):,} because the evidence does not decide."
+        f"reference has nothing closer, {outcomes.count(UNDECIDED):,} because the evidence is inconclusive."
     )
     shares = outcomes.shares()
     columns = [*shares.columns[:5], *outcomes.samples[:_SHOWN_SAMPLES]] if len(outcomes.samples) > 1 else shares.columns
@@ -156,7 +160,7 @@ def outcome_blocks(outcomes: Outcomes) -> list[Block]:
         for _, row in shares.iterrows()
     ]
     headings = ["outcome", "contigs", "share of contigs", "Mb", "share of bases sequenced", *columns[5:]]
-    title = "How far contigs are named, and why no further"
+    title = "Lowest rank at which contigs are named, and why they stop there"
     if len(outcomes.samples) > _SHOWN_SAMPLES:
         title += f" (the first {_SHOWN_SAMPLES} of {len(outcomes.samples)} samples; outcomes.tsv has all)"
     blocks: list[Block] = [Numbers(numbers), sentence, Table(headings, rows, title)]
@@ -166,11 +170,12 @@ def outcome_blocks(outcomes: Outcomes) -> list[Block]:
             [row.rank, row.within, row.nearest, f"{row.contigs:,}", f"{row.megabases:,.2f}", f"{row.share:.1%}"]
             for row in shown.itertuples()
         ]
-        title = f"Largest of {len(outcomes.groups)} groups of contigs that the reference has no name for"
+        title = f"Largest of {len(outcomes.groups)} groups of contigs without a name in the reference"
         headings = ["missing rank", "within", "nearest name in the reference", "contigs", "Mb", "share of bases"]
         blocks.append(Table(headings, rows, title))
         blocks.append(
-            "A group is what stops at the same place with the same nearest name; it may hold several organisms."
+            "A group contains contigs that stop at the same taxon with the same nearest name; it may contain several "
+            "organisms."
         )
     return blocks
 
@@ -321,7 +326,7 @@ def _settings_table(settings: dict) -> Table:
             rows.append([path, shown.removesuffix("...\n").strip()])
 
     walk(settings, "")
-    return Table(["setting", "value"], rows, "The effective configuration, defaults included")
+    return Table(["setting", "value"], rows, "The effective configuration, including defaults")
 
 
 def _warnings(logs: str | Path) -> Block:
@@ -332,7 +337,7 @@ def _warnings(logs: str | Path) -> Block:
             if warning := _WARNING.match(line):
                 found[f"{path.parent.name}: {path.stem}", warning[1]] = None
     if not found:
-        return "No step gave a warning."
+        return "There were no warnings."
     rows = [list(pair) for pair in found][:_SHOWN_WARNINGS]
     return Folded(f"Warnings ({len(found)})", [Table(["step", "warning"], rows)])
 

@@ -5,7 +5,7 @@ from genestill.core.options import name_and_value
 
 def add_commands(commands) -> None:
     """Add ``genestill evaluation summary``."""
-    summary = "write the first page of the report: what the run found, and what it was made with"
+    summary = "write the first page of the report: results, settings and versions"
     parser = commands.add_parser("summary", help=summary, description=summary)
     parser.add_argument("--recipe", required=True, help="recipe of the run")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set")
@@ -14,7 +14,7 @@ def add_commands(commands) -> None:
     parser.add_argument("--citations", metavar="CFF", help="citation file; may be missing")
     parser.add_argument(
         "--fact", type=name_and_value, nargs="+", action="extend", default=[], metavar="NAME=JSON",
-        help="sizes of the reference and versions of programs; a file that is not there is left out",
+        help="sizes of the reference and versions of programs; missing files are left out",
     )  # fmt: skip
     parser.add_argument(
         "--download", type=name_and_value, nargs="+", action="extend", default=[], metavar="WORDS=FILE",

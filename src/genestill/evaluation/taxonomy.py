@@ -307,7 +307,7 @@ def _depth(community: Community, model: Model) -> Iterator[dict]:
 
 
 def changes(model: Model, labels: Model) -> dict[str, np.ndarray]:
-    """Changes of labels by a model: bool [n, 7] each for same, added, removed, renamed; the rest is never named."""
+    """Changes of labels by a model: bool [n, 7] each for same, added, removed, renamed; others never have a name."""
     both = model.accepted & labels.accepted
     same = both & (model.path == labels.path)
     return {

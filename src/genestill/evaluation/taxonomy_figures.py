@@ -115,7 +115,7 @@ def _f1_by_rank(table: pd.DataFrame):
     known = data.dropna(subset=["f1"])
     lowest = known.loc[known.groupby("model", sort=False)["f1"].idxmin()].sort_values("f1")
     reading = "Lowest F1: " + ", ".join(f"{row.model} {row.f1:.3f} at {row.rank}" for row in lowest.itertuples())
-    reading += ". Bars: 95 % interval over genomes; the table has the paired differences, which decide."
+    reading += ". Bars: 95 % interval over genomes; compare models by the paired differences in the table."
     return _by_rank(data, "f1", "F1", "low", "high"), reading, data
 
 
@@ -204,13 +204,14 @@ def _reliability(community: Community, models: list[Model]):
             axes.scatter(curve["confidence"], curve["accuracy"], s=sizes, color=colour, marker=marker)
             if len(confidence):
                 gap = float(confidence.mean() - correct.mean())
-                told = f"at {rank} {model.name} is {abs(gap):.0%} {'too sure' if gap > 0 else 'too modest'} on average"
+                kind = "overconfident" if gap > 0 else "underconfident"
+                told = f"at {rank} {model.name} is {abs(gap):.0%} {kind} on average"
                 gaps.append((abs(gap), told))
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence (larger points hold more calls)", title=rank)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence (larger points contain more calls)", title=rank)
     panels[0].set_ylabel("share of calls that are right")
     panels[0].legend(loc="upper left")
     told = "; ".join(gap for _, gap in sorted(gaps, reverse=True))
-    reading = f"{told[:1].upper()}{told[1:]}. On the dotted line confidences are right"
+    reading = f"{told[:1].upper()}{told[1:]}. On the dotted line, confidences are calibrated"
     if not parts:
         columns = ["low", "high", "confidence", "accuracy", "n", "model", "rank"]
         return figure, "No model gives confidences.", pd.DataFrame(columns=columns)
@@ -246,7 +247,7 @@ def _by_status(community: Community, models: list[Model]):
     axes.grid(axis="x", visible=False)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     if data.empty:
-        return figure, "What the reference holds of the genomes is not known.", data
+        return figure, "It is not known which genomes are in the reference.", data
     wide = data.pivot_table(index=["model", "status"], columns="outcome", values="contigs", sort=False)
     share = wide["wrong"] / wide.sum(axis=1)
     worst = [
@@ -346,7 +347,7 @@ def _label_changes(labels: Model, model: Model):
 def _composition(community: Community, model: Model, index, abundance):
     lengths = read_table(index, INDEX, ["id", "length"]).set_index("id")["length"].reindex(community.ids)
     if lengths.isna().any():
-        raise InputError(f"{index}: lacks {lengths.index[lengths.isna()][0]!r}, which is labelled")
+        raise InputError(f"{index}: has no contig {lengths.index[lengths.isna()][0]!r}, which has a label")
     samples = sample_names(abundance) if abundance else []
     weights = pd.DataFrame({"all contigs": lengths.to_numpy(dtype=float)})
     if samples:

@@ -81,7 +81,7 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
     absent = {rank: (rank, baseline, "absent_called", "") for rank in RANKS}
     for rank, key in absent.items():
         if key in whole.index:
-            name = f"{rank} called on {whole.loc[key, 'n_units']} contigs whose {rank} the reference lacks"
+            name = f"{rank} called for {whole.loc[key, 'n_units']} contigs whose {rank} the reference lacks"
             rows.append([name, *(_value(whole, rank, model, "absent_called", 0) for model in models)])
     for metric, name, digits in (
         ("ece", "expected calibration error at species", 3),
@@ -102,7 +102,7 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
 
 def _coverage(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
     baseline = models[0]
-    blocks: list[str | Table] = ["No truth is known: how many contigs are named, and what became of the labels."]
+    blocks: list[str | Table] = ["The truth is not known: shares of named contigs, and changes of the labels."]
     for model in models[1:] or models:
         pair = list(dict.fromkeys([baseline, model]))
         kinds = ("same", "added", "removed", "renamed") if len(pair) == 2 else ()

@@ -84,7 +84,9 @@ def summarise_alignments(lines: Iterable[str], ids: list[str]) -> pd.DataFrame:
         cells = line.rstrip("\n").split("\t")
         tag = next((cell for cell in cells[12:] if cell.startswith("de:f:")), None)
         if tag is None:
-            raise InputError(f"minimap2: line {number} of its output has no tag de:f:; expected PAF of a run with -c")
+            raise InputError(
+                f"minimap2: line {number} of its output has no tag de:f:; expected PAF with base alignment (-c)"
+            )
         row = row_of.get(cells[0])
         if row is None:
             continue

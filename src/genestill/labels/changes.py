@@ -14,9 +14,9 @@ from genestill.core.tables import read_abundances, read_table, sample_names
 REASONS = {
     "renamed": "have the taxon's new name",
     "withdrawn": "lost a genome that was withdrawn",
-    "added": "are nearer to a genome that was added",
-    "withdrawn and added": "lost a genome that was withdrawn, and are near to one that was added",
-    "size of the database": "have other E-values, since the database has another size",
+    "added": "are more similar to a genome that was added",
+    "withdrawn and added": "lost a genome that was withdrawn, and are similar to one that was added",
+    "size of the database": "have other E-values, because the size of the database has changed",
 }
 SAME = "unchanged"
 
@@ -79,14 +79,14 @@ def count_changes(explained: pd.DataFrame, index: str | Path, abundance: str | P
         combination that occurs.
 
     Raises:
-        InputError: the abundances are of other contigs.
+        InputError: the abundances belong to other contigs.
     """
     table = read_table(index, table_schemas.INDEX)
     samples = {"all": np.ones(len(table), dtype=bool)}
     if abundance is not None and (names := sample_names(abundance)):
         depths = read_abundances(abundance)
         if depths["id"].tolist() != table["id"].tolist():
-            raise InputError(f"{abundance}: not the contigs of {index}, in their order")
+            raise InputError(f"{abundance}: its contigs differ from those of {index}, or are in another order")
         samples = {name: (depths[name] > 0).to_numpy() for name in names}
     explained = explained.assign(bases=table["length"].to_numpy())
     rows = []

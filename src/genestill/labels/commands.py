@@ -80,7 +80,7 @@ def _run_import(options) -> None:
 
 
 def _add_tree(commands) -> None:
-    parser = commands.add_parser("tree", help="the label tree: all lineages that a contig may get")
+    parser = commands.add_parser("tree", help="build the label tree: all lineages that can be assigned to a contig")
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="folder with lineages.tsv")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the contigs")
     parser.add_argument("--hits", metavar="PARQUET", help="table of hits from `labels search`")
@@ -144,7 +144,9 @@ def _run_keep_search(options) -> None:
 
 
 def _add_withhold(commands) -> None:
-    summary = "the labels and hits of a kept search without some clades: virtual references"
+    summary = (
+        "compute labels and hits of a kept search with some clades removed from the reference (virtual references)"
+    )
     parser = commands.add_parser("withhold", help=summary, description=summary)
     parser.add_argument("--search", required=True, metavar="FOLDER", help="output of 'labels keep-search'")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="the contigs that were searched")
@@ -183,7 +185,7 @@ def _run_withhold(options) -> None:
 
 
 def _add_update(commands) -> None:
-    summary = "labels and hits in a new release of the reference: only what it adds is searched"
+    summary = "update labels and hits to a new release of the reference: only added proteins are searched"
     parser = commands.add_parser("update", help=summary, description=summary)
     parser.add_argument(
         "--former",

@@ -66,7 +66,7 @@ def read_alignments(path: str | Path) -> Iterator[np.ndarray]:
     """
     try:
         with warnings.catch_warnings():
-            # For rows with too many cells, pandas would only warn and cut them.
+            # For rows with too many cells, pandas would only warn and drop the additional cells.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             if Path(path).stat().st_size == 0:
                 return
@@ -83,7 +83,7 @@ def read_alignments(path: str | Path) -> Iterator[np.ndarray]:
                 for table in blocks:
                     yield _hits_of(table)
     except (OSError, OverflowError, ValueError, pd.errors.ParserWarning) as error:
-        raise InputError(f"{path}: not what MMseqs2 18 writes for fragments of contigs ({error})") from None
+        raise InputError(f"{path}: not the table that MMseqs2 18 writes for fragments of contigs ({error})") from None
 
 
 def _hits_of(table: pd.DataFrame) -> np.ndarray:
@@ -133,7 +133,9 @@ def write_hits(
         files = [stack.enter_context(open(path, "wb")) for path in waiting]
         for found in read_alignments(alignments):
             if found["contig"].min() < 0 or found["contig"].max() >= len(row_of_key):
-                raise InputError(f"{alignments}: has contigs beyond the {len(row_of_key)} that were searched")
+                raise InputError(
+                    f"{alignments}: contains contigs that are not among the {len(row_of_key)} searched ones"
+                )
             part = found["contig"] * parts // len(row_of_key)
             order = np.argsort(part, kind="stable")
             bounds = np.searchsorted(part[order], np.arange(parts + 1))

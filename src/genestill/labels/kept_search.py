@@ -1,4 +1,4 @@
-"""A kept search: all that is needed for the labels with a smaller reference, which then take only seconds.
+"""A kept search: everything that is needed to compute the labels for a smaller reference within seconds.
 
 The steps are those of ``mmseqs taxonomy`` for contigs (its scripts taxpercontig.sh and taxonomy.sh, approximate 2bLCA),
 module by module. Three of them stop early depending on their results, and are continued further here:

@@ -97,7 +97,7 @@ def write_queries(contigs: str | Path, ids: pd.Series, path: Path) -> None:
                 handle.write(f">{row_of[name]}\n{sequence}\n")
                 written += 1
     if written != len(row_of):
-        raise InputError(f"{contigs}: {len(row_of) - written} contigs of the index are not in the file")
+        raise InputError(f"{contigs}: {len(row_of) - written} contigs of the index are missing from this file")
 
 
 def read_labels(path: Path, ids: list[str]) -> LabelTable:

@@ -11,7 +11,7 @@ class ImportSettings(Settings):
     """How a table of labels is read."""
 
     format: str = setting(
-        "auto", "Format of the table of labels; auto recognises it by the first lines.", choices=FORMATS
+        "auto", "Format of the table of labels; auto detects it from the first lines.", choices=FORMATS
     )
 
 
@@ -31,7 +31,7 @@ class SearchSettings(Settings):
     )
     majority: float = setting(
         0.5,
-        "--majority, least share of the weighted fragments of a contig that must agree.",
+        "--majority, minimum share of the weighted fragments of a contig that must agree.",
         minimum=0,
         maximum=1,
     )
@@ -40,7 +40,8 @@ class SearchSettings(Settings):
     )
     orf_filter: int = setting(
         1,
-        "--orf-filter; 1 drops fragments without matches in a fast search first. 0 is faster for very small databases.",
+        "--orf-filter; 1 first removes fragments without matches in a fast search. 0 is faster for very small "
+        "databases.",
         choices=(0, 1),
     )
     orf_filter_evalue: float = setting(100.0, "--orf-filter-e, highest E-value in that fast search.", minimum=0)

@@ -24,7 +24,7 @@ from genestill.labels.mmseqs_results import read_entries, read_index, read_resul
 TARGETS = pa.schema(
     [
         column("target", pa.int64(), "key of the protein"),
-        column("genome", pa.string(), "genome that it is of; empty where its name does not say"),
+        column("genome", pa.string(), "genome of the protein; empty if its name does not contain it"),
         column("digest", pa.int64(), "64 bits of a hash of the genome (else the name) and the sequence"),
         column("residues", pa.int32(), "length of the protein", "amino acids"),
         column("taxid", pa.int64(), "taxon of the protein; 0 for none"),

@@ -135,15 +135,18 @@ def refuse_other_search(former: Path, checksums: pd.Series, index: str | Path, s
         raise InputError(f"{former}: was kept by an earlier version of genestill; {again}")
     if made["contigs"] != contigs_digest(checksums):
         raise InputError(
-            f"{former}: a search of other contigs: its checksums differ from those of the {len(checksums)} contigs of "
+            f"{former}: not a search of these contigs: its checksums differ from those of the {len(checksums)} contigs "
+            "of "
             f"{index}"
         )
     if made["mmseqs2"] != (version := mmseqs_version()):
-        raise InputError(f"{former}: was made by MMseqs2 {made['mmseqs2']}, and this is {version}; {again}")
+        raise InputError(
+            f"{former}: was made by MMseqs2 {made['mmseqs2']}, but version {version} is installed; {again}"
+        )
     for name, value in asdict(settings).items():
         if made["settings"].get(name) != value:
             raise InputError(
-                f"{former}: was made with {name} {made['settings'].get(name)}, and now labels.{name} is {value}; give "
+                f"{former}: was made with {name} {made['settings'].get(name)}, but now labels.{name} is {value}; give "
                 f"the same value, or {again}"
             )
 
@@ -155,13 +158,14 @@ def _refuse_other_size(
     share = before.table.loc[stay, "residues"].sum() / before.residues
     if share < LEAST_LEFT or least_left > 1:
         raise InputError(
-            f"{database}: holds {share:.0%} of the residues that were searched before; expected at least "
+            f"{database}: contains {share:.0%} of the residues that were searched before; expected at least "
             f"{LEAST_LEFT:.0%}: search it again"
         )
     if kept.settings.kmer == 0 and (before.residues > LONG_WORDS) != (after.residues > LONG_WORDS):
         raise InputError(
-            f"{database}: MMseqs2 searches databases of more than {LONG_WORDS:,} residues with longer words, and the "
-            "former one was on the other side of it: search it again"
+            f"{database}: MMseqs2 searches databases of more than {LONG_WORDS:,} residues with longer words, and only "
+            "one "
+            "of the two releases is larger: search it again"
         )
 
 
@@ -405,7 +409,7 @@ def update_labels(
         The changes and their reasons, as lines for the terminal.
 
     Raises:
-        InputError: as `update_search`; the former labels are of other contigs.
+        InputError: as `update_search`; the former labels belong to other contigs.
     """
     former, output, database = Path(former), Path(output), Path(database).resolve()
     if former.resolve() == output.resolve():
@@ -413,7 +417,9 @@ def update_labels(
     ids = read_table(index, table_schemas.INDEX)["id"].tolist()
     before = read_table(former / "labels.parquet", table_schemas.LABELS)
     if before["id"].tolist() != ids:
-        raise InputError(f"{former / 'labels.parquet'}: not the labels of the contigs of {index}, in their order")
+        raise InputError(
+            f"{former / 'labels.parquet'}: its contigs differ from those of {index}, or are in another order"
+        )
     targets, new_targets, difference = update_search(
         former / "kept", index, database, taxonomy, settings, threads, output / "kept"
     )

@@ -160,7 +160,7 @@ def fragments_left(kept: KeptSearch, reduced: Reduced) -> pd.DataFrame:
 
 
 def _matches_left(kept: KeptSearch, fragments: pd.DataFrame, reduced: Reduced) -> tuple[pd.DataFrame, np.ndarray]:
-    """Results of ``lcaalign`` in the smaller database, as far as they follow from the complete database.
+    """Results of ``lcaalign`` in the smaller database, where they can be derived from those in the complete database.
 
     Returns:
         Rows of `kept_search.EXAMINED` that match, best first for each fragment, with E-values of the smaller database;
@@ -300,5 +300,5 @@ def _taxid_of(names: Taxonomy, clade: Lineage, taxonomy: str | Path) -> int:
     lineage = clade + NO_LINEAGE[len(clade) :]
     taxid = names.taxid_of(lineage)
     if not taxid:
-        raise InputError(f"{taxonomy}: does not hold the clade {format_lineage(lineage)!r}")
+        raise InputError(f"{taxonomy}: does not contain the clade {format_lineage(lineage)!r}")
     return taxid

@@ -31,7 +31,7 @@ def join_abundances(
         if not known.any():
             raise InputError(
                 f"{source}: none of its {len(table)} contigs (first: {table.index[0]!r}) is in the FASTA file "
-                f"(first: {ids[0]!r}); is it the table of other contigs?"
+                f"(first: {ids[0]!r}); does the table belong to other contigs?"
             )
         missing = [name for name in ids if name not in table.index]
         if missing:

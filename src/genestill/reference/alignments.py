@@ -87,7 +87,7 @@ def _depths_of(path: Path, lengths: dict[str, int], contigs: str | Path | None, 
                 pysam.quickcheck(str(path))
         except (OSError, ValueError, pysam.SamtoolsError) as error:
             why = " ".join(str(error).split()) or "it does not end as such a file does"
-            raise InputError(f"{path}: not a whole BAM, CRAM or SAM file ({why}); is the file truncated?") from None
+            raise InputError(f"{path}: not a complete BAM, CRAM or SAM file ({why}); is the file truncated?") from None
     ours = np.array([name in lengths for name in found])
     if not bases[ours].any():
         reads_met = ", ".join(f"{count:,} {kind}" for kind, count in sorted(met.items())) or "none"
@@ -119,7 +119,9 @@ def _contigs_of(path: Path, reads, lengths: dict[str, int]) -> dict[str, int]:
         found[name] = length
     shared = found.keys() & lengths.keys()
     if not found:
-        raise InputError(f"{path}: its header names no contigs; expected alignments to the contigs, not reads alone")
+        raise InputError(
+            f"{path}: its header lists no contigs; expected alignments to the contigs, not unaligned reads"
+        )
     if not shared:
         raise InputError(
             f"{path}: none of its {len(found)} contigs (first: {next(iter(found))!r}) is in the FASTA file "

@@ -106,7 +106,7 @@ def read_annotation(path: str | Path) -> Annotation:
             without_codons.add("whose coding segments overlap or leave a gap (ribosomal slippage)", model.id)
     if not models and not left_out:
         raise InputError(
-            f"{path}: has no transcripts; expected lines of exons or CDS (GTF, GFF3) or 12 columns a line (BED12)"
+            f"{path}: has no transcripts; expected lines of exons or CDS (GTF, GFF3) or lines of 12 columns (BED12)"
         )
     if not models:
         raise InputError(f"{path}: no usable transcript; left out are {left_out}")
@@ -224,7 +224,7 @@ def _attributes(text: str) -> tuple[dict[str, str], bool]:
 def _models_of(
     name: str, listed: _Listed, places: list[tuple[str, str, int, int]], unique: bool
 ) -> Iterator[tuple[Model, str]]:
-    """The transcripts with one name, each with its error (or an empty text)."""
+    """The transcripts with one name, each with the reason why it cannot be used (empty if it can)."""
     copies = [] if listed.fault else _copies(list(listed.parts), list(dict.fromkeys(places)), unique)
     if not copies:
         fault = listed.fault or "spliced from several places (trans-splicing, or one id at several places)"
@@ -298,7 +298,7 @@ def _fault_of(model: Model) -> str:
     if model.exons[0][0] < 0:
         return "that start before the first base"
     if any(stop <= start for start, stop in model.exons):
-        return "with an exon of no base"
+        return "with an empty exon"
     if _overlap(model.exons):
         return "with exons that overlap"
     exons = _joined(model.exons)

@@ -33,7 +33,7 @@ def unpack(
         The extracted files, by name.
 
     Raises:
-        InputError: a name that is absolute or points outside of the folder, a link or device, a repeated name, more
+        InputError: a name that is absolute or outside the folder, a link or device, a repeated name, more
             bytes than ``maximum_bytes``, a pattern without a file, a truncated archive or another file. No files are
             left then.
     """

@@ -34,9 +34,9 @@ PACKAGES = {
 _K_LIST = "27,47,67,87,107"
 # Minimum identity of a contig and its source; reads have errors, a consensus has few.
 _IDENTITY = 0.98
-_TRACED = 0.5  # minimum share of a contig that its source explains
+_TRACED = 0.5  # minimum share of a contig that is aligned to its source
 _CHIMERIC = 0.05  # minimum share, and
-_CHIMERIC_BASES = 200  # minimum number of base pairs of a chimera that only a second source explains
+_CHIMERIC_BASES = 200  # minimum number of base pairs of a chimera that are aligned only to a second source
 _DEPTHS = ((0, 2), (2, 5), (5, 10), (10, np.inf))  # classes of depth in the summary
 _TIE = 2  # base pairs; sources with a smaller difference in matches count as equal, because of errors of the consensus
 
@@ -131,7 +131,7 @@ def write_assembled_community(
     """Write contigs, depths and ground truth of an assembly into the folder ``output``; return the ground truth.
 
     The files are those of `community.write_community`; ``truth.tsv`` also marks chimeras, and ``summary.json`` has the
-    N50 (base pairs) and `assembled_shares`. Contigs that no source explains have no ground truth.
+    N50 (base pairs) and `assembled_shares`. Contigs without a source have no ground truth.
 
     Args:
         mixture: folder written by `write_mixture`.
@@ -254,8 +254,8 @@ def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd
 
     The source of a contig is the one with the most matching base pairs. If several sources match equally well, the
     lineage is what they share, and the status is the easiest of theirs (an exact copy is never counted as another
-    status). A contig is a chimera if a second source explains at least 200 bp and .05 of it that the first one does
-    not; a contig joined from two very similar strains, each of which explains all of it, is not.
+    status). A contig is a chimera if at least 200 bp and .05 of it are aligned to a second source but not to the first;
+    a contig joined from two very similar strains, each of which is aligned to all of it, is not.
 
     Args:
         alignments: see `read_paf`; those with an identity below .98 are ignored.
@@ -264,7 +264,7 @@ def trace_contigs(alignments: pd.DataFrame, lengths: dict[str, int], sources: pd
 
     Returns:
         contig, lineage, genome, length, status, chimera (yes or no), in the order of ``lengths``; empty texts for a
-        contig without a source that explains half of it.
+        contig of which no source covers half.
     """
     near = alignments[alignments["identity"] >= _IDENTITY]
     of_contig = dict(iter(near.groupby("contig")))

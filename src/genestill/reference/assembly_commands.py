@@ -15,7 +15,9 @@ def add_commands(commands) -> None:
 
 
 def _add_mixture(commands) -> None:
-    summary = "the sources of the reads of an assembled community: chromosomes, plasmids, eukaryotes, with depths"
+    summary = (
+        "choose the sources of the reads of an assembled community: chromosomes, plasmids, eukaryotes, with depths"
+    )
     parser = commands.add_parser("mixture", help=summary, description=summary)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes: file and lineage")
     parser.add_argument("--genomes-folder", metavar="FOLDER", help="folder with the files (default: that of the table)")
@@ -50,7 +52,7 @@ def _run_mixture(options) -> dict:
 
 
 def _add_reads(commands) -> None:
-    summary = "paired reads of one sample, drawn by ART"
+    summary = "simulate the paired reads of one sample with ART"
     parser = commands.add_parser("reads", help=summary, description=summary)
     parser.add_argument("--mixture", required=True, metavar="FOLDER", help="output of 'reference mixture'")
     parser.add_argument("--sample", required=True, metavar="NAME", help="column of its sources.tsv")
@@ -70,7 +72,7 @@ def _run_reads(options) -> None:
 
 
 def _add_assembly(commands) -> None:
-    summary = "contigs from the reads of all samples together, by MEGAHIT"
+    summary = "assemble the reads of all samples together with MEGAHIT"
     parser = commands.add_parser("assembly", help=summary, description=summary)
     parser.add_argument("--reads-1", required=True, nargs="+", metavar="FASTQ", help="first reads, one file per sample")
     parser.add_argument("--reads-2", required=True, nargs="+", metavar="FASTQ", help="second reads, in the same order")
@@ -86,7 +88,7 @@ def _run_assembly(options) -> None:
 
 
 def _add_mapping(commands) -> None:
-    summary = "depths of contigs in one sample, by minimap2 and samtools"
+    summary = "compute the depths of contigs in one sample with minimap2 and samtools"
     parser = commands.add_parser("mapping", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")
     parser.add_argument("--reads", required=True, nargs=2, metavar="FASTQ", help="the first and the second reads")
@@ -103,7 +105,7 @@ def _run_mapping(options) -> None:
 
 
 def _add_tracing(commands) -> None:
-    summary = "ground truth of assembled contigs, by alignment to the sequenced genomes; chimeras are marked"
+    summary = "find the ground truth of assembled contigs by alignment to the sequenced genomes; chimeras are marked"
     parser = commands.add_parser("tracing", help=summary, description=summary)
     parser.add_argument("--mixture", required=True, metavar="FOLDER", help="output of 'reference mixture'")
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="the assembly")

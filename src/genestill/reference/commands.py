@@ -88,7 +88,7 @@ def _run_contigs(options) -> None:
 
 
 def _add_truth(commands) -> None:
-    summary = "ground truth without its contigs, only for scoring predictions"
+    summary = "read ground truth without contigs, only for scoring predictions"
     parser = commands.add_parser("truth", help=summary, description=summary)
     parser.add_argument(
         "--truth",
@@ -109,7 +109,7 @@ def _run_truth(options) -> None:
 
 
 def _add_taxonomy(commands) -> None:
-    summary = "the taxonomy of the reference as an NCBI-style dump with seven-rank lineages"
+    summary = "write the taxonomy of the reference as an NCBI-style dump with seven-rank lineages"
     parser = commands.add_parser(
         "taxonomy", help=summary, description=f"{summary}. Give one of the first three, or a dump."
     )
@@ -168,7 +168,7 @@ def _run_proteins(options) -> dict:
 
 
 def _add_database(commands) -> None:
-    summary = "the MMseqs2 taxonomy database: made from proteins, or a ready one"
+    summary = "make the MMseqs2 taxonomy database from proteins, or link or download an existing one"
     parser = commands.add_parser("database", help=summary, description=summary)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--proteins", metavar="FOLDER", help="output of 'reference proteins'; needs --taxonomy")
@@ -194,7 +194,7 @@ def _run_database(options) -> dict:
 
 
 def _add_fetch(commands) -> None:
-    summary = "download a file: resumed, retried, verified, and renamed when it is complete"
+    summary = "download a file, with retries, resuming and verification"
     parser = commands.add_parser("fetch", help=summary, description=summary)
     parser.add_argument("--url", required=True, help="address, http:// or https://")
     parser.add_argument("--checksum", metavar="ALGORITHM:HEX", help="sha256:…, sha1:… or md5:…, as published")
@@ -214,7 +214,7 @@ def _run_fetch(options) -> None:
 
 
 def _add_published_task(commands) -> None:
-    summary = "the table of a published sequence task, from its published address"
+    summary = "download the table of a published sequence task"
     parser = commands.add_parser("published-task", help=summary, description=summary)
     parser.add_argument("--task", required=True, metavar="BENCHMARK/TASK", help="as in resources/sequence_tasks.tsv")
     parser.add_argument("--sources", required=True, metavar="TSV", help="addresses of the benchmarks")
@@ -244,11 +244,11 @@ def _run_fetch_genomes(options) -> None:
 
 
 def _add_cut_contigs(commands) -> None:
-    summary = "the contigs of a published community, cut from its genomes at published positions"
+    summary = "cut the contigs of a published community from its genomes at published positions"
     parser = commands.add_parser("cut-contigs", help=summary, description=summary)
     parser.add_argument("--positions", required=True, metavar="TSV", help="such as resources/community/contigs.tsv.gz")
     parser.add_argument("--genomes", required=True, metavar="TSV", help="file and lineage; files are beside the table")
-    parser.add_argument("--held", required=True, metavar="TSV", help="the files of genomes that the reference holds")
+    parser.add_argument("--held", required=True, metavar="TSV", help="the files of the genomes in the reference")
     parser.add_argument(
         "--output", required=True, metavar="FOLDER", help="contigs.fna.gz, truth.tsv, abundance.tsv, reference.tsv"
     )
@@ -262,7 +262,7 @@ def _run_cut_contigs(options) -> None:
 
 
 def _add_unpack(commands) -> None:
-    summary = "unpack files of a tar or zip archive; nothing leaves the folder"
+    summary = "unpack files of a tar or zip archive; no file is written outside the folder"
     parser = commands.add_parser("unpack", help=summary, description=summary)
     parser.add_argument("--archive", required=True, metavar="FILE", help="tar (plain, gzip, bzip2, xz) or zip")
     parser.add_argument("--wanted", nargs="+", default=["*"], metavar="PATTERN", help="names inside (default: all)")
@@ -280,7 +280,7 @@ def _run_unpack(options) -> None:
 
 
 def _add_gold_standard(commands) -> None:
-    summary = "gather the samples of a CAMI data set: contigs in one file, gold standards as lineages"
+    summary = "collect the samples of a CAMI data set: contigs in one file, gold standards as lineages"
     parser = commands.add_parser("gold-standard", help=summary, description=summary)
     parser.add_argument("--contigs", nargs="+", required=True, metavar="FASTA", help="contigs, one file per sample")
     parser.add_argument("--mappings", nargs="+", required=True, metavar="TSV", help="their mappings or binnings")
@@ -299,11 +299,11 @@ def _run_gold_standard(options) -> None:
 
 
 def _add_sample_depth(commands) -> None:
-    summary = "depth of each contig in a sample of reads, by strobealign"
+    summary = "estimate the depth of each contig in a sample of reads with strobealign"
     parser = commands.add_parser("sample-depth", help=summary, description=summary)
     parser.add_argument("--contigs", required=True, metavar="FASTA", help="contigs, compressed or not")
     parser.add_argument(
-        "--reads", required=True, metavar="FASTQ", help="interleaved pairs, or a folder that holds them"
+        "--reads", required=True, metavar="FASTQ", help="interleaved pairs, or a folder that contains them"
     )
     parser.add_argument("--threads", type=thread_count, default=1, help="threads of strobealign (default 1)")
     parser.add_argument("--output", required=True, metavar="TSV", help="contig and depth, without a header")

@@ -25,7 +25,7 @@ from genestill.reference.settings import CommunitySettings
 
 _READ_LENGTH = 150
 _ASSEMBLY_GAP = re.compile("[^ACGT]{10,}")  # assemblies break at runs of unknown bases
-_MEAN_GAP = 100  # base pairs between neighbouring contigs
+_MEAN_GAP = 100  # base pairs left out between neighbouring contigs
 _MEDIAN_COVERAGE = 8.0
 _SPREAD_OF_GENOMES = 1.2  # standard deviations of log coverage
 _SPREAD_OF_SAMPLES = 0.8

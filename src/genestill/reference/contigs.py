@@ -74,7 +74,7 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
     if not rows.keys() & all_ids:
         raise InputError(
             f"{path}: none of its {len(rows)} contigs (first: {next(iter(rows), None)!r}) is in the FASTA file "
-            f"(first: {ids[0]!r}); is it the table of other contigs?"
+            f"(first: {ids[0]!r}); does the table belong to other contigs?"
         )
     nothing = Answer(NO_LINEAGE)
     joined = [rows.get(name, nothing) for name in ids]

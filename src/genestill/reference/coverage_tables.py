@@ -101,9 +101,7 @@ def read_abundance_table(
         raise InputError(f"{path}: no column of depths; its columns are {listed(_reasons(choice))}")
     samples = list(choice.taken.values())
     if len(set(samples)) != len(samples) or not all(samples):
-        raise InputError(
-            f"{path}: line {table.header_line} names the samples {listed(samples)}; expected distinct names"
-        )
+        raise InputError(f"{path}: line {table.header_line} has the samples {listed(samples)}; expected distinct names")
     depths = np.stack([values[column] for column in choice.taken], axis=1)
     if choice.counts:
         # The depth for reads of 100 bp; the scale matters because models use log(depth + 0.1).
@@ -237,7 +235,7 @@ def _read_numbers(table: TextTable, choice: _Choice, repeated: bool) -> tuple[li
         lines.append(number)
         ids.append(name)
     if not ids:
-        raise InputError(f"{table.path}: holds no contig")
+        raise InputError(f"{table.path}: contains no contigs")
     found = {column: values[place, : len(ids)] for place, column in enumerate(columns) if column != text}
     return lines, ids, found
 
@@ -339,9 +337,9 @@ def _leave_out_by_values(
         elif 2 * same.sum() > len(known):
             other = known[int(np.argmin(same))]
             raise InputError(
-                f"{table.path}: {table.name_of(column)} holds the lengths of most contigs, but "
-                f"{values[column][other]:g} for {ids[other]!r}, which has {lengths[ids[other]]} bp in the FASTA; is "
-                "it the table of other contigs?"
+                f"{table.path}: {table.name_of(column)} contains the lengths of most contigs, but "
+                f"{values[column][other]:g} for {ids[other]!r}, which has {lengths[ids[other]]} bp in the FASTA file; "
+                "does the table belong to other contigs?"
             )
     for column in equal:
         say(column, "the lengths of the contigs")
@@ -378,7 +376,8 @@ def _refuse_covered_bases(
             what = "positions" if starts else "covered bases"
             others = [table.name_of(other) for other in choice.taken if other != column]
             raise InputError(
-                f"{table.path}: {table.name_of(column)} holds whole numbers that may be {what}, beside fractions in "
+                f"{table.path}: {table.name_of(column)} contains whole numbers that may be {what}, but there are "
+                "fractions in "
                 f"{listed(others)}; remove columns that are not depths"
             )
 
@@ -393,8 +392,9 @@ def _recognise_metabat(table: TextTable, choice: _Choice, values: Values) -> Non
             choice.taken = {column: f"sample_{n}" for n, column in enumerate(samples, 1)}
             return
     raise InputError(
-        f"{table.path}: column 2 holds the lengths of the contigs, and which of the columns after it are depths is not "
-        f"clear without a header; {listed([f'column {c + 1}' for c in choice.taken])} would be taken as samples: add "
+        f"{table.path}: column 2 contains the lengths of the contigs; without a header, it is not clear which of the "
+        "next "
+        f"columns are depths, and {listed([f'column {c + 1}' for c in choice.taken])} would be read as samples: add "
         "a header (contigname, then the names of the samples), and remove columns that are not depths"
     )
 
@@ -405,8 +405,8 @@ def _refuse_other_lengths(
     for name, length in zip(ids, values[column], strict=True):
         if name in lengths and abs(length - lengths[name]) > 1e-4 * lengths[name]:
             raise InputError(
-                f"{table.path}: the contig {name!r} has {length:g} bp; {lengths[name]} bp in the FASTA file; is it the "
-                "table of other contigs?"
+                f"{table.path}: the contig {name!r} has {length:g} bp; {lengths[name]} bp in the FASTA file; does the "
+                "table belong to other contigs?"
             )
 
 

@@ -106,7 +106,7 @@ def fetch_database(wanted: str, output: str | Path, threads: int) -> None:
         try:
             check_database(aside / "proteins")
         except InputError as error:
-            # The message must not name the temporary copy.
+            # The message must not contain the path of the temporary copy.
             raise InputError(str(error).replace(str((aside / "proteins").absolute()), wanted)) from None
         version = mmseqs_version()
         write_json(aside / "summary.json", {"mmseqs2": version, "database": wanted, "downloaded": not by_path})

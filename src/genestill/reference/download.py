@@ -25,9 +25,9 @@ FREE_SPACE = 1 << 30  # bytes of free disk space that a file of unknown size mus
 # Temporary errors: time-out, too early, too many requests; and every 5xx.
 _PASSING = {408, 425, 429}
 _MEANING = {
-    401: "it asks for a password",
-    403: "it refuses access",
-    404: "it has no such file",
+    401: "the server requires a password",
+    403: "access is denied",
+    404: "there is no such file on the server",
     410: "the file was removed",
 }
 
@@ -95,7 +95,7 @@ def fetch(
         origin.unlink(missing_ok=True)
         if not resumed or fresh_start:
             raise InputError(
-                f"{url}: the {algorithm} of what arrived is {digests[algorithm]}, but {expected} was expected; "
+                f"{url}: the {algorithm} of the received file is {digests[algorithm]}, but {expected} was expected; "
                 "the file was damaged or is another version, and was deleted"
             )
         logger.warning("%s: wrong checksum after a resumed download; starting again", url)
@@ -127,8 +127,8 @@ def _check_address(url: str) -> None:
         raise InputError(f"{url}: expected an address that starts with http:// or https://")
     if not host or not url.isascii() or any(letter.isspace() or ord(letter) < 32 for letter in url):
         raise InputError(
-            f"{url!r}: not an address; expected a host after {parts.scheme}://, and blanks and other letters than "
-            "ASCII written as %20 and the like"
+            f"{url!r}: not an address; expected a host after {parts.scheme}://, and spaces and letters outside "
+            "ASCII percent-encoded, such as %20"
         )
 
 
@@ -224,7 +224,9 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isascii() and length.isdigit() else size
             if size is not None and total != size:
-                raise InputError(f"{url}: the server offers {total} bytes, but {size} were expected; another version?")
+                raise InputError(
+                    f"{url}: the server offers {total} bytes, but {size} were expected; is it another version?"
+                )
             if total is not None:
                 require_disk_space(part.parent, total - start, f"downloading {url}")
             with open(part, "ab" if continued else "wb") as handle:
@@ -246,14 +248,14 @@ def _attempt(url: str, part: Path, origin: Path, limits: _Limits, trust_part: bo
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part is not shorter than the file, so it belongs to another version
             part.unlink(missing_ok=True)
-            raise _Interrupted("the server does not know the part that is here; starting over") from None
+            raise _Interrupted("the partial file here does not match the file on the server; starting over") from None
         if error.code in _PASSING or error.code >= 500:
             wait = error.headers.get("Retry-After", "")
             raise _Interrupted(f"the server answered {error.code} {error.reason}", _seconds(wait)) from None
         meaning = _MEANING.get(error.code, "the file cannot be downloaded")
         raise InputError(f"{url}: the server answered {error.code} {error.reason}: {meaning}") from None
     except TimeoutError:
-        raise _Interrupted(f"nothing came from the server for {timeout:.0f} s") from None
+        raise _Interrupted(f"the server sent nothing for {timeout:.0f} s") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError):
             raise _Interrupted(f"no connection within {timeout:.0f} s") from None
@@ -275,7 +277,7 @@ def _blocks(response, limits: _Limits) -> Iterator[bytes]:
             raise _Interrupted("the connection is too slow")
         if now - began > limits.timeout:
             if arrived < LEAST_PROGRESS:
-                raise _Interrupted(f"only {arrived} bytes came from the server in {now - began:.0f} s")
+                raise _Interrupted(f"the server sent only {arrived} bytes in {now - began:.0f} s")
             began, arrived = now, 0
 
 

@@ -26,7 +26,7 @@ _STARTS = np.array([14, 46, 62], dtype=np.int8)  # ATG, GTG, TTG
 _START_SHARES = np.array([0.83, 0.12, 0.05])
 _STOPS = np.array([48, 50, 56], dtype=np.int8)  # TAA, TAG, TGA
 
-# Half of a symmetric table, rows in the order of AMINO_ACIDS. Henikoff and Henikoff 1992, doi:10.1073/pnas.89.22.10915.
+# Half of a symmetric table, in the order of AMINO_ACIDS. Henikoff and Henikoff 1992, doi:10.1073/pnas.89.22.10915.
 _BLOSUM62 = """
 4
 -1 5

@@ -48,7 +48,7 @@ def _run_simulate(options) -> None:
 
 
 def _add_community(commands) -> None:
-    summary = "contigs with abundances, graded novelty and known truth, cut from genomes (simulated or real)"
+    summary = "cut contigs with abundances, graded novelty and known truth from genomes (simulated or real)"
     parser = commands.add_parser("community", help=summary, description=summary)
     add_genomes(parser)
     parser.add_argument(
@@ -89,7 +89,7 @@ def _run_community(options) -> dict:
 
 
 def _add_species_sets(commands) -> None:
-    summary = "which species are scored as one: those within the species radius, from identities of all genomes"
+    summary = "find species that are scored as one: those within the species radius, by the identities of all genomes"
     parser = commands.add_parser("species-sets", help=summary, description=summary)
     add_genomes(parser)
     parser.add_argument("--truth", metavar="TSV", help="ground truth, whose genomes in the folder are compared too")
@@ -107,7 +107,7 @@ def _run_species_sets(options) -> None:
 
 
 def _add_withheld(commands) -> None:
-    summary = "choose the clades that virtual references withhold, in a fitting and a judging half split by family"
+    summary = "choose the clades that virtual references withhold, in a fitting and a judging half that share no family"
     parser = commands.add_parser("withheld", help=summary, description=summary)
     parser.add_argument(
         "--genomes",
@@ -135,7 +135,7 @@ def _run_withheld(options) -> None:
 
 
 def _add_windows(commands) -> None:
-    summary = "windows at random positions of genomes, for pretraining and distillation"
+    summary = "cut windows at random positions of genomes, for pretraining and distillation"
     parser = commands.add_parser("windows", help=summary, description=summary)
     parser.add_argument(
         "--genomes", required=True, nargs="+", metavar="TSV", help="tables of genomes: file, and lineage or taxid"
@@ -170,7 +170,7 @@ def _run_windows(options) -> dict:
 
 
 def _add_clade_task(commands) -> None:
-    summary = "a task table: the clade of a window, tested on held-out genomes"
+    summary = "make a task table: the clade of a window, tested on held-out genomes"
     parser = commands.add_parser("clade-task", help=summary, description=summary)
     add_genomes(parser)
     add_settings(parser, CladeTaskSettings)
@@ -191,7 +191,7 @@ def _run_clade_task(options) -> dict:
 
 
 def _add_origin_task(commands) -> None:
-    summary = "a task table: whether a window is of a plasmid or a chromosome, or of which kind of organism"
+    summary = "make a task table: whether a window comes from a plasmid or a chromosome, or from which kind of organism"
     parser = commands.add_parser("origin-task", help=summary, description=summary)
     parser.add_argument(
         "--genomes", required=True, nargs="+", metavar="TSV",

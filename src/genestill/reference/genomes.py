@@ -101,7 +101,7 @@ def read_genomes(
     if without:
         logger.info("%s: %d of %d genomes have no %s and are left out", path, without, len(line_of), lineage_column)
     if not genomes:
-        raise InputError(f"{path}: holds no genome; expected a header 'file<TAB>lineage' and one row per genome")
+        raise InputError(f"{path}: contains no genomes; expected a header 'file<TAB>lineage' and one row per genome")
     refuse_two_parents((genome.lineage for genome in genomes), str(path))
     return genomes
 

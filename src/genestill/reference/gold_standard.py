@@ -74,7 +74,7 @@ def _camisim_rows() -> Callable[[list[str]], BinningRow | None]:
             0
         ]  # CAMI numbers strains of a species as 1234.5; the part before the dot is the taxid of NCBI
         if not contig or not is_number(digits):
-            raise InputError(f"contig {contig!r}, taxid {taxid!r}; expected an id, a number")
+            raise InputError(f"contig {contig!r}, taxid {taxid!r}; expected an id and a number")
         return BinningRow(contig, genome, int(digits), None)
 
     return read
@@ -151,7 +151,7 @@ def write_gold_standard(
         if not lengths.keys() & found.keys():
             raise InputError(
                 f"{mappings[0]}: none of its contigs (first: {next(iter(found), None)!r}) is in {contigs[0]} "
-                f"(first: {next(iter(lengths))!r}); is it the gold standard of other contigs?"
+                f"(first: {next(iter(lengths))!r}); does the gold standard belong to other contigs?"
             )
         with open(aside / "truth.tsv", "w", encoding="utf-8") as table:
             table.write("contig\tlineage\tgenome\tlength\n")
@@ -170,5 +170,5 @@ def find_file(path: str | Path, name: str) -> Path:
         return path
     inside = sorted(path.rglob(name))
     if len(inside) != 1:
-        raise InputError(f"{path}: holds {len(inside)} files called {name}; expected one")
+        raise InputError(f"{path}: contains {len(inside)} files named {name}; expected one")
     return inside[0]

@@ -15,7 +15,7 @@ _COLUMNS = ("gtdb_taxonomy", "ncbi_taxid", "ncbi_species_taxid")
 def gtdb_names(paths: Sequence[str | Path], dump: Taxdump) -> Callable[[int], Lineage]:
     """Make a function from a taxid of ``dump`` to its lineage in GTDB.
 
-    A taxid stands for the genomes with this taxid in NCBI or, if there are none, with this species. At each rank, from
+    A taxid represents the genomes with this taxid in NCBI or, if there are none, with this species. At each rank, from
     the domain down, the name of more than half of them is used; the lineage ends at the first rank without such a name.
     A taxid without genomes in GTDB has no lineage.
 

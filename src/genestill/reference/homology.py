@@ -199,7 +199,7 @@ def separate_benchmark(
     tables = {read_metadata(path)["task"]: read_table(path, PROBE_TASK) for path in tasks}
     keep, groups, overlap = leave_out_relatives(corpus, tables, homology, threads)
     if not keep.any():
-        raise InputError(f"{transcripts}: every transcript has a relative in the benchmark; take other sources")
+        raise InputError(f"{transcripts}: every transcript has a relative in the benchmark; use other sources")
     logger.info("%d of %d transcripts have no relative in the benchmark", overlap["kept"], overlap["corpus"])
     kept = corpus[keep]
     _write_set(output_transcripts, kept)

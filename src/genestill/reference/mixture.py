@@ -1,6 +1,6 @@
 """Sources of the reads of an assembled community: chromosomes, plasmids and eukaryotes, with depths.
 
-Plasmids are the records of genome files with a header that says so; the reference contains only chromosomes. Coverage
+Plasmids are the records whose header contains "plasmid"; the reference contains only chromosomes. Coverage
 is log-normal over genomes and samples, as in `community`, and scaled to the requested number of bases over all samples.
 """
 

@@ -92,7 +92,7 @@ def _whole_numbers(total: int, shares: dict[str, float]) -> dict[str, int]:
 def _split_once(clades: np.ndarray, wanted: dict[str, int], rng: np.random.Generator) -> Split:
     in_reference = np.ones(clades.shape[1], dtype=bool)
     status: list[str | None] = [None] * clades.shape[1]
-    # From high to low ranks: later removals always leave a relative, so that conditions of earlier statuses stay true.
+    # From high to low ranks: later removals always leave a relative, so the conditions of earlier statuses still hold.
     for name in ("family", "genus", "species"):
         depth = RANKS.index(name) + 1
         left = wanted[name]

@@ -41,8 +41,8 @@ def write_origin_task(
 ) -> list[Genome]:
     """Write a task table (sequence, label, split) and return the genomes from which it was made.
 
-    With the classes ``plasmid``, a record is a plasmid if its header says so, and only genomes with plasmids are used,
-    so that both classes come from the same organisms. With ``kingdom``, the class is the column ``origin`` of the
+    With the classes ``plasmid``, a record is a plasmid if its header has this word; only genomes with plasmids are
+    used, so that both classes come from the same organisms. With ``kingdom``, the class is the column ``origin`` of the
     table, else the domain. One genus in four is for the test; in a class with fewer genera, one genome in four. For a
     genome with a value in the column ``tested``, the records that match this regular expression are for the test, and
     the others for training.

@@ -48,7 +48,7 @@ def read_targets(
         if any(is_missing(cell) for cell in cells) or not len(cells):
             left_out.add("without a target", at)
         elif len(numbers) < len(read):
-            left_out.add("with a target that is no number", f"{cells[read.index(None)][:40]!r} in {at}")
+            left_out.add("with a target that is not a number", f"{cells[read.index(None)][:40]!r} in {at}")
         elif logarithm and min(numbers) <= 0:
             left_out.add("with a target that has no logarithm", f"{min(numbers):g} in {at}")
         else:
@@ -56,12 +56,16 @@ def read_targets(
             targets.append(numbers)
     widths = sorted({len(numbers) for numbers in targets})
     if len(widths) > 1 or (kind != "multilabel" and widths and widths[0] > 1):
-        raise InputError(f"rows of {' and '.join(map(str, widths))} targets; {kind} takes {_TAKES[kind]}")
+        raise InputError(f"rows of {' and '.join(map(str, widths))} targets; expected for {kind}: {_TAKES[kind]}")
     values = np.array(targets, np.float64).reshape(len(kept), widths[0] if widths else len(columns))
     return np.array(kept, np.int64), np.log(values) if logarithm else values
 
 
-_TAKES = {"regression": "one number", "classification": "one, 0 or 1", "multilabel": "as many in every row"}
+_TAKES = {
+    "regression": "one number",
+    "classification": "one target, 0 or 1",
+    "multilabel": "the same number in every row",
+}
 
 
 def _target(cell: str, kind: str) -> float | None:
@@ -149,7 +153,7 @@ def write_task(
         for what, score in telling_inputs(table).items():
             if abs(score - 0.5) > TELLING:
                 logger.warning(
-                    "task %s: %s tells a class with an AUROC of %.2f, without any model; scores of models that read it "
+                    "task %s: %s alone predicts a class with an AUROC of %.2f; scores of models that read it "
                     "will be too high", name, what, score,
                 )  # fmt: skip
     metadata = {"task": name, "kind": kind, "split": split, "targets": ",".join(targets), "left_out": left_out}

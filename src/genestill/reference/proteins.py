@@ -82,8 +82,8 @@ def predict_proteins(genomes: list[Genome], threads: int, output: str | Path) ->
     for name in recoded:
         record = records[name]
         logger.warning(
-            "%s: genetic code 11 seems wrong: its coding density is %.2f, with code 4 it is %.2f; put 4 (Mycoplasma, "
-            "Spiroplasma) or 25 (Gracilibacteria) into the column translation_table of the table of genomes",
+            "%s: genetic code 11 seems wrong: the coding density is %.2f, but %.2f with code 4; write 4 (Mycoplasma, "
+            "Spiroplasma) or 25 (Gracilibacteria) in the column translation_table of the table of genomes",
             name, record["coding_density"], record["coding_density_4"],
         )  # fmt: skip
     logger.info(

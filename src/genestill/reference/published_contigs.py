@@ -1,4 +1,4 @@
-"""A community of contigs by their positions in published genomes, so that a table of results can be made again.
+"""A community of contigs by their positions in published genomes, so that a table of results can be reproduced.
 
 Compressed, a row of a table of positions takes 37 bytes; the sequence takes fifty times as many.
 """
@@ -25,7 +25,7 @@ def cut_contigs(positions: str | Path, genomes: str | Path, held: str | Path, ou
     Args:
         positions: TSV with the columns ``COLUMNS`` and one column of depths per sample. ``genome`` is a file of
             ``genomes``, ``record`` the `record_name` of one of its sequences, ``start`` and ``end`` the half-open
-            interval on the forward strand, counted from 0 as in BED, and ``status`` what the reference holds of the
+            interval on the forward strand, counted from 0 as in BED, and ``status`` what the reference contains of the
             genome.
         genomes: TSV with the columns file and lineage, beside the files.
         held: TSV with the column file: the genomes that the reference holds.
@@ -42,7 +42,7 @@ def cut_contigs(positions: str | Path, genomes: str | Path, held: str | Path, ou
     kept = read_tsv(held, ["file"])["file"]
     for name in [*kept, *rows["genome"]]:
         if name not in lineages:
-            raise InputError(f"{genomes}: no genome {name!r}, of which {positions} has contigs, or {held} a row")
+            raise InputError(f"{genomes}: no genome {name!r}, which is listed in {positions} or {held}")
     contigs = dict.fromkeys(rows["contig"], "")
     if len(contigs) < len(rows):
         twice = rows["contig"][rows["contig"].duplicated()].iloc[0]

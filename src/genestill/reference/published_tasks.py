@@ -59,7 +59,7 @@ def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame
     try:
         table = pd.read_parquet(file)
     except Exception as error:  # pyarrow raises several types of errors for other files
-        raise InputError(f"{file}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{file}: not a complete Parquet file ({error})") from None
     if missing := {"sequence", "label"} - set(table.columns):
         raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
     return table[["sequence", "label"]].assign(split=split)

@@ -13,7 +13,7 @@ STATUSES = ("exact", "known", "species", "genus", "family")
 
 @dataclass(frozen=True)
 class ContigSettings(Settings):
-    """Which contigs are used."""
+    """The selection of contigs."""
 
     minimum_length: int = setting(1000, "Shorter contigs are left out and counted.", unit="base pairs", minimum=1)
 
@@ -62,7 +62,7 @@ class CommunitySettings(Settings):
     """
 
     samples: int = setting(6, "Number of samples.", minimum=1)
-    contigs: int = setting(5000, "Maximum number of contigs; fewer if the genomes are too small.", minimum=1)
+    contigs: int = setting(5000, "Maximum number of contigs; there are fewer if the genomes are too small.", minimum=1)
     minimum_length: int = setting(1000, "Shortest contig.", unit="base pairs", minimum=1)
     maximum_length: int = setting(50_000, "Longest contig.", unit="base pairs", minimum=1)
     median_length: int = setting(
@@ -82,7 +82,7 @@ class CommunitySettings(Settings):
         if not self.minimum_length < self.median_length < self.maximum_length:
             raise InputError(
                 f"community: minimum, median and maximum length are {self.minimum_length}, {self.median_length} and "
-                f"{self.maximum_length}; expected them to rise"
+                f"{self.maximum_length}; expected them in ascending order"
             )
         total = sum(self.shares().values())
         if abs(total - 1) > 1e-6:
@@ -100,8 +100,8 @@ class WithheldSettings(Settings):
 
     number: int = setting(100, "Virtual references per half, over all communities.", minimum=1)
     families: float = setting(0.1, "Share of the families that a reference withholds.", minimum=0, maximum=1)
-    genera: float = setting(0.2, "Share of the genera that are left.", minimum=0, maximum=1)
-    species: float = setting(0.2, "Share of the species that are left.", minimum=0, maximum=1)
+    genera: float = setting(0.2, "Share of the remaining genera that a reference withholds.", minimum=0, maximum=1)
+    species: float = setting(0.2, "Share of the remaining species that a reference withholds.", minimum=0, maximum=1)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ class WindowSettings(Settings):
     )
     strands: str = setting(
         "one",
-        "Whether all windows are of the strand in the file, or half of them, drawn at random, of the other strand, so "
+        "Whether all windows are from the strand in the file, or half of them, drawn at random, from the other strand, "
+        "so "
         "that teacher and students are trained on both.",
         choices=("one", "both"),
     )
@@ -157,7 +158,7 @@ class TranscriptSettings(Settings):
 
     shortest: int = setting(64, "Shorter transcripts are left out.", unit="bases", minimum=1)
     longest: int = setting(
-        12_288, "Longer transcripts are cut to a window; 0 keeps them whole.", unit="bases", minimum=0
+        12_288, "Longer transcripts are cut to a window; 0 keeps their full length.", unit="bases", minimum=0
     )
 
 

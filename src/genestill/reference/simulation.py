@@ -1,6 +1,6 @@
 """Simulated genomes, which evolve along a taxonomy of seven ranks and depend only on settings and a seed.
 
-They replace real genomes where none can be distributed or downloaded. They have the properties that taxonomic
+They replace real genomes if none can be distributed or downloaded. They have the properties that taxonomic
 classification needs: clades differ in GC and codon usage, proteins are less similar at higher ranks, genes are lost,
 gained and transferred between clades, and species have strains. The model of evolution is in `evolution`.
 """

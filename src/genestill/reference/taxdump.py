@@ -170,5 +170,5 @@ def read_report(lines: Iterable[str], source: str) -> Taxdump:
         dump.name[taxid] = clean_name(name, RANK_OF_NAME.get(cells[3]))
         path.append(taxid)
     if not dump.parent:
-        raise InputError(f"{source}: holds no taxon")
+        raise InputError(f"{source}: contains no taxa")
     return dump

@@ -66,7 +66,7 @@ class TextTable:
         try:
             return [cell.strip() for cell in next(csv.reader([line], delimiter=self.delimiter), [])]
         except csv.Error as error:
-            raise InputError(f"{self.path}: cannot be cut into columns ({error}): {line[:60]!r}") from None
+            raise InputError(f"{self.path}: cannot be split into columns ({error}): {line[:60]!r}") from None
 
 
 def open_table(path: Path, known: Container[str]) -> TextTable:
@@ -96,9 +96,7 @@ def open_table(path: Path, known: Container[str]) -> TextTable:
         raise InputError(f"{path}: empty; expected one row per contig and one column per sample")
     number, first = lines[comments]
     if first.startswith(("@HD\t", "@SQ\t")):
-        raise InputError(
-            f"{path}: is SAM (alignments); expected a table. Alignments are given as such (dataset.bam, --bam)"
-        )
+        raise InputError(f"{path}: is SAM (alignments); expected a table. Give alignments with dataset.bam (--bam)")
     delimiter = delimiter or next((sign for sign in "\t;," if sign in first), "")
     if not delimiter:
         blanks = blanks_for_tabs(first)
@@ -173,11 +171,14 @@ def _comma(table: TextTable) -> str:
             elif _COMMA_AND_GROUPS.fullmatch(cell):
                 unclear = unclear or cell
     if decimal and thousands:
-        raise InputError(f"{table.path}: commas stand for decimals ({decimal!r}) and for thousands ({thousands!r})")
+        raise InputError(
+            f"{table.path}: commas are used both as decimal separators ({decimal!r}) and as thousands separators "
+            f"({thousands!r})"
+        )
     if unclear and not decimal and not thousands and table.delimiter != ";":
         raise InputError(
             f"{table.path}: {unclear!r} may be {unclear.replace(',', '')} or {unclear.replace(',', '.')}; expected a "
-            "decimal point and no separator of thousands"
+            "decimal point and no thousands separator"
         )
     return "thousands" if thousands else "decimal" if decimal or unclear else ""
 

@@ -109,7 +109,7 @@ def _run_transcripts(options) -> dict:
 
 
 def _add_task(commands) -> None:
-    summary = "a probe task: transcripts with measured targets, from a table or from one FASTA file per class"
+    summary = "make a probe task: transcripts with measured targets, from a table or from one FASTA file per class"
     parser = commands.add_parser("task", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="of the task")
     parser.add_argument("--table", metavar="TABLE:key=column,…", help="as --source of 'reference transcripts'")
@@ -169,7 +169,7 @@ def _run_task(options) -> dict:
 
 
 def _add_relatives(commands) -> None:
-    summary = "leave relatives of the benchmark out of the distillation set; homology groups of the benchmark"
+    summary = "remove relatives of the benchmark from the distillation set; find homology groups of the benchmark"
     parser = commands.add_parser("relatives", help=summary, description=summary)
     parser.add_argument("--transcripts", required=True, metavar="PARQUET", help="output of 'reference transcripts'")
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="output of 'reference task'")

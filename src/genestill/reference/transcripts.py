@@ -138,7 +138,7 @@ def transcripts_of_genome(
             strange.add(f"on contigs that are not in {genome}", f"{model.id} on {name}")
     if 2 * len(strange) > len(found.models):
         raise InputError(
-            f"{annotation}: {len(strange):,} of {total:,} transcripts do not fit the genome, which has the contigs "
+            f"{annotation}: {len(strange):,} of {total:,} transcripts do not match the genome, which has the contigs "
             f"{', '.join(contigs[:3])}, …: {strange}; is it the same assembly, with the same names?"
         )
     left_out.update(strange)
@@ -155,7 +155,7 @@ def transcripts_of_fasta(path: str | Path) -> Iterator[Transcript]:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table by content; None: the table has no such column (without ``id``, rows are numbered)."""
+    """The name of the column with each content; None: there is no such column (without ``id``, rows are numbered)."""
 
     sequence: str = "sequence"
     id: str | None = None
@@ -183,7 +183,7 @@ def read_rows(path: str | Path, header: bool = True) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
     columns = {name: _text_of(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(table) + 1, name="row"), dtype=object)
 
@@ -255,7 +255,9 @@ def _checked_sequence(cell: str, where: str) -> str:
     if is_missing(sequence):
         raise InputError(f"{where} has no sequence ({cell!r}); expected nucleotides")
     if sequence.strip("ACGTNRYSWKMBDHV"):
-        raise InputError(f"{where} holds letters that are not nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}")
+        raise InputError(
+            f"{where} contains letters that are not nucleotides: {sequence.strip('ACGTNRYSWKMBDHV')[:20]!r}"
+        )
     return sequence
 
 
@@ -274,7 +276,7 @@ def _codons_of_row(row: dict, columns: Columns, length: int, where: str) -> np.n
         for cell, column in zip(ends, (columns.cds_start, columns.cds_end), strict=True)
     )
     if not 0 <= start <= stop <= length:
-        raise InputError(f"{where} codes at [{start}, {stop}), but has {length} bases")
+        raise InputError(f"{where} has the coding sequence [{start}, {stop}), but only {length} bases")
     return codon_starts(start, stop)
 
 
@@ -405,7 +407,7 @@ def transcript_table(transcripts: list[Transcript]) -> pd.DataFrame:
 def write_transcripts(folder: str | Path, transcripts: list[Transcript], summary: dict) -> None:
     """Write ``transcripts.parquet`` and ``transcripts.json`` into ``folder``."""
     if not transcripts:
-        raise InputError(f"{folder}: no transcript remains; see the counts in the log")
+        raise InputError(f"{folder}: all transcripts were left out; see the counts in the log")
     folder = Path(folder)
     write_table(folder / "transcripts.parquet", transcript_table(transcripts), TRANSCRIPTS)
     write_json(folder / "transcripts.json", summary)

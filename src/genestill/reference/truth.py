@@ -99,7 +99,7 @@ def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
     if odd and len(odd) > _ODD_AT_MOST * len(rows):
         raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
     if odd:
-        logger.warning("%s (no true lineage then, as in %d more rows of %d)", odd[0], len(odd) - 1, len(rows))
+        logger.warning("%s; this row and %d more of %d have no true lineage", odd[0], len(odd) - 1, len(rows))
     refuse_two_parents((row.lineage for row in rows.values()), str(path))
     return rows, len(odd)
 
@@ -161,7 +161,9 @@ def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output
     """
     first = next((line for line in text_lines(truth[0]) if line.strip()), "")
     if len(truth) > 1 and not is_gold_standard(first):
-        raise InputError(f"{truth[0]}: a table of ground truth is one file; only a gold standard of CAMI has parts")
+        raise InputError(
+            f"{truth[0]}: a table of ground truth must be a single file; only a gold standard of CAMI may have several"
+        )
     rows, counts = _answers_of_gold(truth, taxonomy) if is_gold_standard(first) else _answers_of_table(truth[0])
     if not any(depth(row.lineage) for row in rows.values()):
         raise InputError(f"{truth[0]}: none of its {len(rows)} contigs has a true lineage; expected lineages or taxids")
@@ -180,8 +182,8 @@ def _answers_of_gold(
 ) -> tuple[dict[str, Answer], dict[str, int]]:
     if taxonomy is None:
         raise InputError(
-            f"{truth[0]}: a gold standard of CAMI, whose answers are taxids; give the taxonomy dump that it was made "
-            "with as reference.taxdump (--taxonomy)"
+            f"{truth[0]}: a gold standard of CAMI, which contains taxids; give the taxonomy dump from which it was "
+            "made as reference.taxdump (--taxonomy)"
         )
     names = read_taxonomy(taxonomy)
     counts = {"taxids_merged": 0, "taxids_unknown": 0, "contigs_of_several_genomes": 0}

@@ -32,7 +32,7 @@ def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
     inside = [genome for genome in genomes if (format_lineage(genome.lineage) + ";").startswith(wanted + ";")]
     if not inside:
         seen = sorted({";".join(format_lineage(genome.lineage).split(";")[:2]) for genome in genomes})
-        raise InputError(f"no genome is in the clade {clade!r}; the table has {', '.join(seen[:5])} and so on")
+        raise InputError(f"no genome is in the clade {clade!r}; the table has {', '.join(seen[:5])}, …")
     return inside
 
 
@@ -126,8 +126,8 @@ def write_clade_task(
 ) -> None:
     """Write a task table (sequence, label, split): the clade of ``rank`` of each window.
 
-    In every clade one genome in four, and at least one, is only for the test, so that clades are recognised in genomes
-    that are not in the training set; clades with one genome are left out.
+    In every clade, one genome in four (at least one) is used only for the test, so that clades are recognised in
+    genomes that are not in the training set; clades with one genome are left out.
 
     Raises:
         InputError: there are fewer than two clades with at least two genomes.
@@ -152,7 +152,9 @@ def _clades(genomes: Sequence[Genome], rank: str, seed: int) -> list[tuple[str, 
     by_clade = {name: sorted(found, key=lambda genome: genome.name) for name, found in sorted(by_clade.items())}
     by_clade = {name: found for name, found in by_clade.items() if len(found) > 1}
     if len(by_clade) < 2:
-        raise InputError(f"{len(by_clade)} clades of the rank {rank} have two genomes; a task needs two such clades")
+        raise InputError(
+            f"{len(by_clade)} clades of the rank {rank} have two or more genomes; a task needs at least two such clades"
+        )
     generator = np.random.default_rng(seed)
     clades = []
     for name, found in by_clade.items():

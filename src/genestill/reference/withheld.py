@@ -1,4 +1,4 @@
-"""Virtual references: the species, genera and families that are withheld from a reference, and the half of each.
+"""Virtual references: the species, genera and families that are withheld from a reference, in two halves.
 
 Thresholds are chosen with the fitting half and methods are compared with the judging half. Families are assigned to the
 halves jointly for all communities, so that no clade is withheld in both.

@@ -36,9 +36,11 @@ def _add_embed(commands) -> None:
     parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("-o", "--output", required=True, metavar="PARQUET", help="one row per sequence, in their order")
     parser.add_argument(
-        "--tracks", metavar="PARQUET", help="columns id, cds, splice, in the order of the sequences; zeros without"
+        "--tracks",
+        metavar="PARQUET",
+        help="columns id, cds, splice, in the order of the sequences (default: all zeros)",
     )
-    parser.add_argument("--pooling", choices=TRANSCRIPT_POOLINGS, help="instead of the student's own")
+    parser.add_argument("--pooling", choices=TRANSCRIPT_POOLINGS, help="pooling instead of that of the student")
     _add_speed(parser)
     parser.set_defaults(run=_run_embed)
 
@@ -63,7 +65,7 @@ def _add_classify(commands) -> None:
     parser.add_argument(
         "sequences", metavar="FASTA", help="sequences of any length, also FASTQ, compressed, or - for stdin"
     )
-    parser.add_argument("--model", required=True, metavar="FOLDER", help="the output-model of student finetune")
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="output of student finetune --output-model")
     parser.add_argument(
         "-o", "--output", required=True, metavar="TSV", help="id, label and probabilities; one row per sequence"
     )

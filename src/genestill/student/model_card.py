@@ -132,7 +132,7 @@ def write_model_card(folder: str | Path, card: Card) -> None:
         raise InputError(f"{folder}/config.json: model_type is {kind!r}; expected one of {', '.join(_KINDS)}")
     for name in ("title", "summary", "limits"):
         if not getattr(card, name):
-            raise InputError(f"model card of {folder}: no {name}; a card needs it")
+            raise InputError(f"model card of {folder}: {name} is missing; a card needs it")
     # A student that cannot be opened must not be released.
     openers = {
         "genestill-encoder": open_student,
@@ -187,7 +187,7 @@ def parameters_of(folder: str | Path) -> int:
                 names = [name for name in tensors.keys() if not name.startswith(LANGUAGE_HEADS)]  # noqa: SIM118
                 count += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
         except (OSError, SafetensorError) as error:
-            raise InputError(f"{file}: not a whole safetensors file ({error})") from None
+            raise InputError(f"{file}: not a complete safetensors file ({error})") from None
     return count
 
 

@@ -8,13 +8,19 @@ def add_commands(commands) -> None:
     summary = "write the model card of a student: figures with intervals, teacher, training, limits"
     parser = commands.add_parser("card", help=summary, description=summary)
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student; README.md is written into it")
-    parser.add_argument("--output", metavar="FOLDER", help="a copy of the student gets the card instead: a release")
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="write the card to a copy of the student instead (a release)"
+    )
     parser.add_argument("--title", required=True, help="title of the card")
-    parser.add_argument("--summary", required=True, help="a paragraph for readers who do not know it")
+    parser.add_argument("--summary", required=True, help="a paragraph for readers who do not know the student")
     parser.add_argument(
         "--limit", required=True, nargs="+", action="extend", help="a limit of the student; may be given more than once"
     )
-    parser.add_argument("--metrics", metavar="PARQUET", help="its figures; the card says so if there are none")
+    parser.add_argument(
+        "--metrics",
+        metavar="PARQUET",
+        help="metrics of the student; without them, the card states that it was not measured",
+    )
     parser.add_argument(
         "--metrics-model", metavar="NAME", help="name of the model in the metrics, if there are several"
     )

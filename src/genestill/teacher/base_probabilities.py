@@ -26,7 +26,7 @@ def token_lengths(teacher: Teacher) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     if not groups or broken:
         raise InputError(
             f"{teacher.name}: base log-probabilities need a model of single nucleotides or of k-mers; this vocabulary "
-            f"has tokens of {len(lengths)} lengths (byte-pair encoding), which do not compare base by base"
+            f"has tokens of {len(lengths)} lengths (byte-pair encoding), which cannot be compared base by base"
         )
     return {
         length: (ids, np.eye(4, dtype=np.float32)[codes].reshape(len(ids), length * 4))

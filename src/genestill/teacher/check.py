@@ -1,4 +1,4 @@
-"""The check of a teacher: a model that does not read DNA stops the run before its outputs are used.
+"""The check of a teacher: the run stops if its loss on DNA is too high, before its outputs are used.
 
 A model library can silently load random or wrong weights (GenomeOcean under transformers 5: 8.47 nats per token, above
 ln(4096) = 8.32, where 0.83 was right; genomeocean pull request 8). Therefore two things are measured: the
@@ -21,7 +21,7 @@ from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import CheckSettings
 from genestill.teacher.windows import batches, cut_windows, pad
 
-# Above both values, a warning says that the hidden states depend on little else than the token.
+# Above both values, a warning is logged: the hidden states depend on little more than the token.
 MOST_GROWTH, MOST_OF_TOKENS = 50, 0.7
 STATE_WINDOWS = 16
 
@@ -30,7 +30,7 @@ STATE_WINDOWS = 16
 class Findings:
     """Results of the check; loss, unigram_entropy and gc_entropy are in nats per token.
 
-    unigram_entropy is the entropy of the token frequencies, gc_entropy the loss of a model that only knows the GC
+    unigram_entropy is the entropy of the token frequencies, gc_entropy the loss of a model that uses only the GC
     content of each window. agreement: largest difference of logits between two loads. residual_norms: root mean square
     of the residual stream at the embeddings and after each layer except the last. token_share: share of the variance of
     the last hidden states between tokens, as opposed to between occurrences of the same token: 1 for a model that
@@ -127,19 +127,20 @@ def check_teacher(
     write_json(output, figures)
     if loss >= entropy:
         logger.warning(
-            "%s: loss %.3f nats is not below the entropy %.3f of single tokens: it has learnt little about these "
+            "%s: loss %.3f nats is not below the entropy %.3f of single tokens: the model has learnt little about "
+            "these "
             "genomes",
             teacher.name, loss, entropy,
         )  # fmt: skip
     elif loss >= findings.gc_entropy:
         logger.warning(
-            "%s: loss %.3f nats is not below %.3f, that of the GC content of each window alone",
+            "%s: loss %.3f nats is not below %.3f, the loss of a model that uses only the GC content of each window",
             teacher.name, loss, findings.gc_entropy,
         )  # fmt: skip
     if max(norms) > MOST_GROWTH * norms[0] and token_share > MOST_OF_TOKENS:
         logger.warning(
             "%s: the residual stream grows from %.3g at the embeddings to %.3g, and %.0f %% of the variance of the "
-            "last hidden states is the token itself: they contain little context",
+            "last hidden states is explained by the token itself: they contain little context",
             teacher.name, norms[0], max(norms), 100 * token_share,
         )  # fmt: skip
     logger.info("%s: loss %.3f nats per token, ln(%d) = %.3f", teacher.name, loss, vocabulary, findings.uniform)
@@ -162,7 +163,7 @@ def _failures(teacher: Teacher, findings: Findings, share: float) -> list[str]:
         failures.append(
             f"{teacher.name} has a loss of {findings.loss:.3f} nats per token on {findings.tokens} tokens of known "
             f"genomes; expected less than {share:g} x ln({findings.vocabulary}) = {findings.threshold:.3f} (a uniform "
-            f"guess has {findings.uniform:.3f}): wrong weights, wrong tokenizer, or a model that does not know DNA"
+            f"guess has {findings.uniform:.3f}): wrong weights, wrong tokenizer, or a model that was not trained on DNA"
         )
     if not findings.agreement <= findings.agreement_threshold:
         failures.append(

@@ -24,7 +24,7 @@ def add_commands(commands) -> None:
 
 
 def _add_fetch(commands) -> None:
-    parser = commands.add_parser("fetch", help="download a named teacher: one commit, safetensors only")
+    parser = commands.add_parser("fetch", help="download a named teacher: a fixed commit, only safetensors")
     parser.add_argument("name", metavar="NAME", help="a name of resources/teachers.yaml")
     parser.add_argument("--registry", metavar="YAML", help="another table of teachers")
     parser.add_argument("--revision", help="commit, tag or branch instead of the table's")
@@ -71,7 +71,7 @@ def _run_pretrain(options) -> dict:
 
 
 def _add_randomise(commands) -> None:
-    summary = "a teacher's architecture and tokenizer with random weights, as a control"
+    summary = "make a control for a teacher: its architecture and tokenizer with random weights"
     parser = commands.add_parser("randomise", help=summary, description=summary)
     _add_model(parser)
     add_seed(parser, "the weights")
@@ -105,7 +105,9 @@ def _add_model(parser) -> None:
 
 
 def _add_check(commands) -> None:
-    parser = commands.add_parser("check", help="stop unless a teacher reads known genomes better than chance")
+    parser = commands.add_parser(
+        "check", help="check that a teacher predicts known genomes better than chance, or stop"
+    )
     _add_model(parser)
     add_device(parser)
     _add_genomes(parser)
@@ -113,7 +115,7 @@ def _add_check(commands) -> None:
     add_settings(parser, PretrainingSettings, only=["strands"])
     add_settings(parser, CheckSettings)
     add_seed(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="figures of the check, if it passes")
+    parser.add_argument("-o", "--output", required=True, metavar="JSON", help="results of the check, if it passes")
     parser.set_defaults(run=_run_check)
 
 
@@ -142,7 +144,9 @@ def _run_check(options) -> dict:
 
 
 def _add_embed(commands) -> None:
-    parser = commands.add_parser("embed", help="one shard of embeddings, token features or base log-probabilities")
+    parser = commands.add_parser(
+        "embed", help="compute one shard of embeddings, token features or base log-probabilities"
+    )
     _add_model(parser)
     add_device(parser)
     add_contigs_and_index(parser)
@@ -195,7 +199,7 @@ def _run_sequences(options) -> None:
 
 
 def _add_import(commands) -> None:
-    parser = commands.add_parser("import", help="one shard of embeddings that another program has stored")
+    parser = commands.add_parser("import", help="import one shard of embeddings that another program has stored")
     parser.add_argument(
         "--embeddings", required=True, nargs="+", metavar="PARQUET", help="columns id, start, end, embedding"
     )
@@ -219,7 +223,7 @@ def _run_import(options) -> None:
 
 def _add_soft_labels(commands) -> None:
     parser = commands.add_parser(
-        "soft-labels", help="soft labels over the label tree, by linear heads on the embeddings"
+        "soft-labels", help="compute soft labels over the label tree with linear heads on the embeddings"
     )
     parser.add_argument("--embeddings", required=True, nargs="+", metavar="PARQUET", help="shards of embeddings")
     parser.add_argument("--labels", required=True, metavar="PARQUET", help="labels of the same contigs")

@@ -19,7 +19,7 @@ def fetch(name: str, output: str | Path, registry: str | Path = REGISTRY, revisi
     """Download a named teacher to the folder ``output``; return the content of ``teacher.json`` in it.
 
     A branch is resolved to its commit, which is kept in ``.<name>.commit.json`` beside ``output``. A later download of
-    the same branch to the same folder takes this commit, also if the folder was removed and the branch has moved on.
+    the same branch to the same folder uses this commit, even if the folder was removed and the branch has changed.
 
     Args:
         name: name in the registry.
@@ -68,13 +68,13 @@ def _pinned(pin: Path, teacher: NamedTeacher, revision: str) -> str | None:
     """The commit that an earlier download of this revision resolved; None without one."""
     try:
         known = read_json(pin) if pin.is_file() else None
-    except InputError:  # truncated: nothing is known
+    except InputError:  # truncated, so the commit is unknown
         return None
     asked = {"repository": teacher.repository, "revision": revision}
     if not isinstance(known, dict) or not asked.items() <= known.items() or not _is_commit(known.get("commit")):
         return None
     logger.info(
-        "%s: %s is pinned to the commit %s of the first download; remove %s to take a later one",
+        "%s: %s is pinned to the commit %s of the first download; remove %s to use a later one",
         *(teacher.name, revision, known["commit"], pin),
     )
     return known["commit"]
@@ -115,8 +115,8 @@ def _sentence(teacher: NamedTeacher, revision: str, error: Exception) -> str:
     why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
         f"teacher {teacher.name!r}: cannot download revision {revision} of {teacher.repository} "
-        f"({type(error).__name__}: {why}); without network, copy the model folder here from a machine that has it and "
-        "name the folder instead"
+        f"({type(error).__name__}: {why}); without network, copy the model folder from another machine and give "
+        "its path instead"
     )
 
 

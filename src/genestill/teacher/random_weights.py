@@ -1,6 +1,6 @@
 """A teacher without training: the architecture and the tokenizer of another teacher, with random weights.
 
-Students distilled from the two teachers differ only in the knowledge of the teacher.
+Students distilled from the two teachers differ only in what the teacher has learnt.
 """
 
 import json

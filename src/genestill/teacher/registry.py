@@ -16,7 +16,7 @@ class NamedTeacher:
     """One entry of the registry.
 
     repository, revision: on the Hugging Face hub; a revision that is a branch is resolved to a commit when fetched, and
-    ``revision_checked`` says whether the revision was checked. context: tokens of one input. layer, pooling:
+    ``revision_checked`` is whether the revision was checked. context: tokens of one input. layer, pooling:
     recommended. loadable: whether `load_teacher` can open it; if not, ``note`` gives the reason.
     """
 

@@ -46,7 +46,8 @@ class PretrainingSettings(Settings):
     )
     strands: str = setting(
         "both",
-        "Strands from which windows are taken; one takes sequences as they are, for transcripts, and at multiples of "
+        "Strands from which windows are taken; one uses the given strand, for transcripts, and starts windows at "
+        "multiples of "
         "the k-mer from the first base, so that coding sequences are read in frame.",
         choices=("one", "both"),
     )
@@ -54,7 +55,7 @@ class PretrainingSettings(Settings):
     lengths: str = setting(
         "full",
         "Lengths of the inputs: all of one context, or varied, half of the steps with shorter ones (from an eighth of "
-        "the context) and with lengths that are no multiple of the k-mer.",
+        "the context) and with lengths that are not multiples of the k-mer.",
         choices=("full", "varied"),
     )
     batch: int = setting(8, "Inputs per step.", minimum=1)
@@ -71,7 +72,7 @@ class PretrainingSettings(Settings):
     )
     held_out: float = setting(
         0.0,
-        "Share of the genomes that is held out from training; the history has the loss on it at ten points.",
+        "Share of the genomes that is held out from training; its loss is recorded in the history at ten points.",
         minimum=0,
         maximum=0.5,
     )
@@ -82,7 +83,7 @@ class PretrainingSettings(Settings):
         if self.hidden_size % (2 * self.heads):
             raise InputError(
                 f"hidden_size is {self.hidden_size} over {self.heads} heads; expected an even whole number per head "
-                "(rotary positions turn pairs)"
+                "(rotary positions rotate pairs)"
             )
 
 
@@ -113,7 +114,8 @@ class EmbeddingSettings(Settings):
         choices=REPRESENTATIONS,
     )
     layer: int | Literal["middle"] = setting(
-        -1, "Hidden state that embeddings are taken from; 0 is the embedding layer, -1 the last, middle the middle one."
+        -1,
+        "Hidden state from which embeddings are taken; 0 is the embedding layer, -1 the last, middle the middle one.",
     )
     pooling: str = setting(
         "mean",
@@ -154,7 +156,7 @@ class EmbeddingSettings(Settings):
         for name, value in (("window", "first"), ("strands", "both")):
             if self.representation != "sequence" and getattr(self, name) == value:
                 raise InputError(
-                    f"{name} {value} goes with the representation sequence only; {self.representation} covers every "
+                    f"{name} {value} is only for the representation sequence; {self.representation} covers every "
                     "base of one strand"
                 )
         if self.pooling == "regions" and (self.strands == "both" or self.window == "first"):

@@ -59,7 +59,7 @@ def read_rows(fasta: str | Path, index: pd.DataFrame, start: int, stop: int) -> 
             )
         if len(sequence) != lengths[row]:
             raise InputError(
-                f"{fasta}: {name!r} has {len(sequence)} bases, but the index says {lengths[row]}; "
+                f"{fasta}: {name!r} has {len(sequence)} bases, but {lengths[row]} in the index; "
                 "the index was made from another file"
             )
         yield name, sequence
@@ -117,7 +117,7 @@ def read_coding(transcripts: str | Path, ids: Collection[str]) -> dict[str, tupl
     found = dict(zip(table["id"], map(coding_bounds, table["sequence"], table["cds"]), strict=True))
     for name in ids:
         if name not in found:
-            raise InputError(f"{transcripts}: no transcript {name!r}, which the index has")
+            raise InputError(f"{transcripts}: no transcript {name!r}, which is in the index")
     return found
 
 

@@ -56,11 +56,11 @@ def describe(path: str | Path) -> dict[str, str]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
     missing = [key for key in DESCRIBED if key not in found]
     if missing:
         raise InputError(
-            f"{path}: does not contain the {missing[0]} of the embeddings; expected it in the metadata of the file or "
+            f"{path}: does not give the {missing[0]} of the embeddings; expected it in the metadata of the file or "
             f"in a column {missing[0]!r}"
         )
     if found["representation"] not in REPRESENTATIONS:
@@ -103,7 +103,8 @@ def choose_files(key: str, place: str | Path, representation: str) -> list[Path]
     if not chosen:
         held = ", ".join(sorted({found["representation"] for found in described.values()}))
         raise InputError(
-            f"{key}: {place} holds embeddings of the representation {held}, but the students need the representation "
+            f"{key}: {place} contains embeddings of the representation {held}, but the students need the "
+            "representation "
             f"{representation} of these sequences"
         )
     return chosen
@@ -141,7 +142,7 @@ def import_shard(
                 )
     if described[0]["representation"] != representation:
         raise InputError(
-            f"{files[0]}: holds the representation {described[0]['representation']}; expected {representation}"
+            f"{files[0]}: contains the representation {described[0]['representation']}; expected {representation}"
         )
     table = read_table(index, table_schemas.INDEX)
     lengths = table["length"].to_numpy()
@@ -170,7 +171,7 @@ def _width(path: str | Path) -> int:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(1, columns=["embedding"]):
             return len(batch.column(0)[0].as_py() or [])
-    raise InputError(f"{path}: no row in it")
+    raise InputError(f"{path}: has no rows")
 
 
 def _sequences(files, ids: list[str], lengths: np.ndarray, size: int) -> Iterator[tuple]:
@@ -193,14 +194,14 @@ def _sequences(files, ids: list[str], lengths: np.ndarray, size: int) -> Iterato
     if row >= 0:
         yield _sequence(files[-1], row, ids, lengths, parts)
     if row + 1 < len(ids):
-        raise InputError(f"{files[-1]}: no embedding of {ids[row + 1]!r}, sequence {row + 2} of {len(ids)}")
+        raise InputError(f"{files[-1]}: no embedding for {ids[row + 1]!r}, sequence {row + 2} of {len(ids)}")
 
 
 def _require_next(path, name: str, row: int, ids: list[str], place: dict[str, int]) -> None:
     if row < len(ids) and name == ids[row]:
         return
     if name not in place:
-        raise InputError(f"{path}: {name!r} is none of the {len(ids)} sequences; embed the FASTA file of this run")
+        raise InputError(f"{path}: {name!r} is not one of the {len(ids)} sequences; embed the FASTA file of this run")
     expected = repr(ids[row]) if row < len(ids) else "nothing more"
     raise InputError(
         f"{path}: has {name!r} where sequence {row + 1} of the FASTA file is {expected}; sort the rows in the order of "
@@ -228,7 +229,7 @@ def _batches(path, size: int) -> Iterator[tuple]:
                 start, end = (_whole_numbers(path, name, batch.column(name)) for name in ("start", "end"))
                 yield names, start, end, _values(path, names, batch.column("embedding"), size)
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
 
 
 def _whole_numbers(path, name: str, column: pa.Array) -> np.ndarray:
@@ -252,7 +253,7 @@ def _values(path, names: np.ndarray, column: pa.Array, size: int) -> np.ndarray:
     if not right.all():
         row, at = np.argwhere(~right)[0]
         raise InputError(
-            f"{path}: the embedding of {names[row]!r} holds {values[row, at]}; expected finite numbers of at most "
+            f"{path}: the embedding of {names[row]!r} contains {values[row, at]}; expected finite numbers of at most "
             f"{np.finfo(np.float16).max:.0f}, the range of float16: use another layer, or scale the embeddings"
         )
     return values.astype(np.float16)

@@ -54,7 +54,7 @@ def binning_rows() -> Callable[[list[str]], BinningRow | None]:
         taxid = cells[header["TAXID"]].strip().split(".")[0]
         length = cells[header["LENGTH"]].strip() if "LENGTH" in header else ""
         if not is_number(taxid.removeprefix("-")) and taxid:
-            raise InputError(f"contig {first!r}, taxid {taxid!r}; expected an id, a number")
+            raise InputError(f"contig {first!r}, taxid {taxid!r}; expected an id and a number")
         return BinningRow(
             first,
             cells[header["BINID"]].strip() if "BINID" in header else "",

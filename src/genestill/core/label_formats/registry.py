@@ -56,7 +56,8 @@ def recognise(lines: Sequence[str], source: str) -> LabelFormat:
         )
     if len(best) > 1:
         raise InputError(
-            f"{source}: line 1 is {lines[0][:60]!r}, which may be {' or '.join(form.name for form in best)}; say which "
+            f"{source}: line 1 is {lines[0][:60]!r}, which may be {' or '.join(form.name for form in best)}; choose "
+            "one "
             "with labels.format (--format)"
         )
     return best[0]

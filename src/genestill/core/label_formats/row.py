@@ -69,7 +69,7 @@ def is_number(text: str) -> bool:
 
 
 def taxid_of(text: str) -> tuple[int, ...]:
-    """The taxid as a tuple; empty for 0 and 1 (the root). Raises `InputError` for a text that is no number."""
+    """The taxid as a tuple; empty for 0 and 1 (the root). Raises `InputError` for a text that is not a number."""
     if not is_number(text) or len(text) > 10 or int(text) >= 1 << 32:
         raise InputError(f"taxid {text[:40]!r}; expected a whole number below 2^32")
     return (int(text),) if int(text) > 1 else ()

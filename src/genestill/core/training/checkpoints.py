@@ -66,7 +66,7 @@ class Checkpoint:
             weights, moments, kept = state["model"], state["optimizer"], state["best"]
         except Exception as error:  # a truncated file or one that is not a checkpoint raises many types of errors
             raise InputError(
-                f"{self.path}: not a readable checkpoint ({type(error).__name__}); the checkpoint is damaged: "
+                f"{self.path}: the checkpoint cannot be read ({type(error).__name__}), so it is damaged; "
                 "remove it to start again"
             ) from None
         if found != self.identity:

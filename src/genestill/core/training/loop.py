@@ -115,8 +115,8 @@ def train(
                 parts = _divided(draw, step, number, name, device) if divisible else []
                 if len(parts) < number:
                     raise InputError(
-                        f"{name}: the memory of {name_of(device)} does not hold a step"
-                        f"{', even in parts of one row' if divisible else ''}; take a smaller model or batch, or "
+                        f"{name}: a step does not fit into the memory of {name_of(device)}"
+                        f"{', even in parts of one row' if divisible else ''}; use a smaller model or batch, or "
                         "shorter inputs"
                     )
             loss, terms = found

@@ -48,7 +48,7 @@ def call_peer(
         several = len(peer.thresholds) > 1
         threshold = chosen_threshold(name, thresholds) if several and thresholds is not None else peer.usual
     if threshold not in peer.thresholds:
-        raise InputError(f"{name}: the threshold {threshold:g}; expected one of {', '.join(map(str, peer.thresholds))}")
+        raise InputError(f"{name}: threshold {threshold:g}; expected one of {', '.join(map(str, peer.thresholds))}")
     lineages = peer.call(evidence, threshold)
     write_table(output, prediction_rows(evidence.ids, lineages), PREDICTIONS, {"threshold": threshold})
     if output_tsv is not None:
@@ -65,7 +65,7 @@ def chosen_threshold(name: str, path: str | Path) -> float:
     table = read_tsv(path, ["model", "threshold"])
     rows = table[table["model"] == name]
     if rows.empty:
-        logger.warning("%s: no threshold of %s; its default is used", path, name)
+        logger.warning("%s: has no threshold for %s; the default is used", path, name)
         return PEERS[name].usual
     if len(rows) > 1:
         raise InputError(f"{path}: {len(rows)} rows for the model {name!r}; expected one")

@@ -51,7 +51,7 @@ def _run_kraken2(options) -> None:
 
 
 def _add_kraken2_virtual(commands) -> None:
-    summary = "the same for virtual references, each with a separate database of its genomes"
+    summary = "run kraken2 for virtual references, each with a separate database of its genomes"
     parser = commands.add_parser("kraken2-virtual", help=summary, description=summary)
     _add_sources_of_kraken2(parser)
     _add_withheld(parser)
@@ -75,7 +75,7 @@ def _run_kraken2_virtual(options) -> None:
 
 
 def _add_diamond(commands) -> None:
-    summary = "find the genes of contigs and search them in the proteins of the reference with DIAMOND"
+    summary = "predict the genes of contigs and search them in the proteins of the reference with DIAMOND"
     parser = commands.add_parser("diamond", help=summary, description=summary)
     add_contigs_and_index(parser)
     parser.add_argument("--genomes", required=True, metavar="TSV", help="table of genomes, with the column file")
@@ -126,13 +126,13 @@ def _add_evidence(parser) -> None:
 
 
 def _add_peer(commands) -> None:
-    summary = "the calls of a peer, from the evidence of its programs"
+    summary = "compute the calls of a peer from the evidence of its programs"
     parser = commands.add_parser("peer", help=summary, description=summary)
     parser.add_argument("--name", required=True, help="the peer, such as minimap2 or bag-rule")
     _add_evidence(parser)
     parser.add_argument("--thresholds", metavar="TSV", help="thresholds that were chosen (columns model, threshold)")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the predictions")
-    parser.add_argument("--output-tsv", metavar="TSV", help="the same as labels that Taxometer reads")
+    parser.add_argument("--output-tsv", metavar="TSV", help="the same as labels for Taxometer")
     parser.set_defaults(run=_run_peer)
 
 
@@ -174,10 +174,12 @@ def _run_peer_scores(options) -> None:
 
 
 def _add_peer_thresholds(commands) -> None:
-    summary = "choose the thresholds of peers, and which is the strongest, on the fitting half of virtual references"
+    summary = "choose the thresholds of peers and the strongest peer on the fitting half of virtual references"
     parser = commands.add_parser("peer-thresholds", help=summary, description=summary)
     parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="output of 'peer-scores'")
-    parser.add_argument("--output", required=True, metavar="TSV", help="model and threshold; which is the strongest")
+    parser.add_argument(
+        "--output", required=True, metavar="TSV", help="model, threshold, and whether it is the strongest"
+    )
     parser.set_defaults(run=_run_peer_thresholds)
 
 
@@ -188,13 +190,13 @@ def _run_peer_thresholds(options) -> None:
 
 
 def _add_judge_virtual(commands) -> None:
-    summary = "figures of peers and models on the judging half of virtual references, with intervals over families"
+    summary = "score peers and models on the judging half of virtual references, with intervals over families"
     parser = commands.add_parser("judge-virtual", help=summary, description=summary)
     parser.add_argument("--scores", required=True, nargs="+", metavar="PARQUET", help="output of 'peer-scores'")
     parser.add_argument("--thresholds", required=True, metavar="TSV", help="output of 'peer-thresholds'")
     parser.add_argument("--dataset", default="virtual", metavar="NAME", help="name in the table (default: virtual)")
     add_seed(parser)
-    parser.add_argument("--output", required=True, metavar="PARQUET", help="the figures; those in hindsight are marked")
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="metrics; those with hindsight are marked")
     parser.set_defaults(run=_run_judge_virtual)
 
 

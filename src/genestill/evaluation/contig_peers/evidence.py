@@ -133,7 +133,7 @@ def read_bins(folder: str | Path, ids: list[str]) -> list[str]:
     known = set(ids)
     unknown = next((name for name in table["contigname"] if name not in known), None)
     if unknown is not None:
-        raise InputError(f"{path}: the contig {unknown!r} is not in the index; is it of other contigs?")
+        raise InputError(f"{path}: the contig {unknown!r} is not in the index; does the file belong to other contigs?")
     cluster_of = dict(zip(table["contigname"], table["clustername"], strict=True))
     return [cluster_of.get(name, "") for name in ids]
 
@@ -151,7 +151,8 @@ def _of_reference(path: str | Path, schema: pa.Schema, ids: list[str], genomes: 
         unknown = set(found) - set(known)
         if unknown:
             raise InputError(
-                f"{path}: the {what} {min(unknown)!r} is not in the index or taxonomy; is it of another run?"
+                f"{path}: the {what} {min(unknown)!r} is not in the index or taxonomy; does the table belong to "
+                "another run?"
             )
     return table
 
@@ -169,7 +170,7 @@ def read_kraken2(path: str | Path, ids: list[str], lineages: Mapping[int, Lineag
 def _of_contigs(table: pd.DataFrame, ids: list[str], path: str | Path) -> pd.DataFrame:
     missing = pd.Index(ids).difference(table.index)
     if len(missing):
-        raise InputError(f"{path}: no row for the contig {missing[0]!r}; is it of other contigs?")
+        raise InputError(f"{path}: no row for the contig {missing[0]!r}; does the table belong to other contigs?")
     return table.loc[ids]
 
 

@@ -150,7 +150,9 @@ def choose_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:
         if scored is not None and np.isfinite(scored.value["f1"]).any():
             break
     else:
-        raise InputError("no reference of the fitting half holds the species of a contig; thresholds need some")
+        raise InputError(
+            "no reference of the fitting half contains the species of any contig, so thresholds cannot be chosen"
+        )
     table = scored.rows.assign(fitting_f1=scored.value["f1"].round(9), stratum=stratum).dropna(subset="fitting_f1")
     table = table[table["model"].isin(PEERS)]
     table = table.sort_values(["fitting_f1", "threshold"], ascending=[False, True], kind="stable")
@@ -187,7 +189,7 @@ def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int,
         for row in _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples)
     ]
     if not rows:
-        raise InputError("no reference of the judging half has contigs that count")
+        raise InputError("no reference of the judging half has contigs to score")
     return metrics_table(rows, benchmark="virtual references", dataset=dataset)
 
 

@@ -67,7 +67,7 @@ def run_metabuli(
         run_program([metabuli, "classify", *words, "--taxonomy-path", taxonomy, *limits], scratch)
         said = scratch / "contigs_classifications.tsv"
         if not said.is_file():
-            raise InputError(f"metabuli wrote no {said.name}; is it release 1.0 or newer?")
+            raise InputError(f"metabuli did not write {said.name}; is it release 1.0 or newer?")
         with write_aside(output) as aside:
             aside.write_bytes(said.read_bytes())
     logger.info("metabuli: %d genomes, %d sequences", len(files), number)

@@ -119,7 +119,7 @@ def missing_evidence(programs_known: bool, genomes_known: bool) -> dict[str, str
     looked_for = {} if programs_known else PROGRAMS
     missing = {need: reason for need, program in looked_for.items() if (reason := program.missing()) is not None}
     if not genomes_known:
-        missing |= dict.fromkeys(PROGRAMS, "the genomes of a ready database are not known")
+        missing |= dict.fromkeys(PROGRAMS, "the genomes of an existing database are not known")
     return missing
 
 

@@ -123,12 +123,12 @@ def score_peers(
         output: the table. Contigs of families without any withheld clade are in neither half.
 
     Raises:
-        InputError: no reference of the community; labels or answers of other contigs; a model without predictions.
+        InputError: no reference of the community; labels or truth of other contigs; a model without predictions.
     """
     answers = read_table(truth, TRUTH).set_index("id")
     lacking = pd.Index(evidence.ids).difference(answers.index)
     if len(lacking):
-        raise InputError(f"{truth}: no row for the contig {lacking[0]!r}; is it of other contigs?")
+        raise InputError(f"{truth}: no row for the contig {lacking[0]!r}; does the table belong to other contigs?")
     answers = answers.loc[evidence.ids]
     one_name = _one_name_per_species(answers)
 
@@ -172,7 +172,7 @@ def score_peers(
 def _of_contigs(path: Path, schema, ids: list[str]) -> pd.DataFrame:
     table = read_table(path, schema)
     if table["id"].tolist() != ids:
-        raise InputError(f"{path}: not the contigs of the index, in their order")
+        raise InputError(f"{path}: its contigs differ from those of the index, or are in another order")
     return table
 
 

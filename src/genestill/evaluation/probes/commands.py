@@ -15,7 +15,7 @@ def add_commands(commands) -> None:
 
 
 def _add_import(commands) -> None:
-    summary = "another program's embeddings of the benchmark's transcripts, for a probe"
+    summary = "import another program's embeddings of the benchmark's transcripts, for a probe"
     parser = commands.add_parser("import-embeddings", help=summary, description=summary)
     parser.add_argument(
         "--embeddings", required=True, metavar="FILE", help="Parquet, TSV or .npz: the id and the vector of each"
@@ -32,7 +32,7 @@ def _run_import(options) -> None:
 
 
 def _add_probe(commands) -> None:
-    summary = "linear probes of frozen embeddings by mRNABench's protocol, or of a baseline"
+    summary = "fit linear probes of frozen embeddings, or of a baseline, by the protocol of mRNABench"
     parser = commands.add_parser("probe", help=summary, description=summary)
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="output of 'reference task'")
     parser.add_argument("--groups", metavar="PARQUET", help="homology groups; without them, every row is a group")
@@ -77,7 +77,9 @@ def _run_probe(options) -> None:
 
 
 def _add_table(commands) -> None:
-    summary = "one table of all models: scores, what the student retained, intervals; and the stability of training"
+    summary = (
+        "write one table of all models: scores, intervals, what the student retained; and the stability of training"
+    )
     parser = commands.add_parser("probe-table", help=summary, description=summary)
     parser.add_argument("--predictions", required=True, nargs="+", metavar="PARQUET", help="output of 'probe'")
     parser.add_argument("--dataset", required=True, help="name of the data set")
@@ -119,7 +121,7 @@ def _run_table(options) -> None:
 
 
 def _add_maps(commands) -> None:
-    summary = "t-SNE maps of the benchmark's transcripts, one panel per model"
+    summary = "draw t-SNE maps of the benchmark's transcripts, one panel per model"
     parser = commands.add_parser("probe-tsne", help=summary, description=summary)
     parser.add_argument("--tasks", required=True, nargs="+", metavar="PARQUET", help="output of 'reference task'")
     parser.add_argument(

@@ -35,7 +35,7 @@ def draw_maps(
         colours += [f"{metadata['task']} {value:.0f}" if by_class else metadata["task"] for value in first]
     features = {model: read_features(shards, names) for model, shards in models.items()}
     figure, _ = maps.draw_maps(features, np.array(colours), seed)
-    save_svg(output, figure, "What lies together looks alike to the model (t-SNE of the same transcripts).")
+    save_svg(output, figure, "Neighbouring points have similar features in the model (t-SNE of the same transcripts).")
 
 
 def draw_scores(summary: pd.DataFrame, output: str | Path) -> None:

@@ -39,12 +39,12 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
     index = pd.Index(names, dtype=object)
     if index.has_duplicates:
         again = int(np.flatnonzero(index.duplicated())[0])
-        raise InputError(f"{embeddings}: {where[again]} has the id {names[again]!r} again; expected each once")
+        raise InputError(f"{embeddings}: {where[again]} repeats the id {names[again]!r}; expected each id once")
     rows = index.get_indexer(pd.Index(wanted, dtype=object))
     if (rows < 0).any():
         first = wanted[int(np.flatnonzero(rows < 0)[0])]
         raise InputError(
-            f"{embeddings}: no embedding of {(rows < 0).sum()} of {len(wanted)} transcripts (the first: {first!r}); "
+            f"{embeddings}: no embedding for {(rows < 0).sum()} of {len(wanted)} transcripts (the first: {first!r}); "
             f"its first id is {next(iter(names), None)!r}. Embed the FASTA file reference/benchmark/sequences.fna.gz"
         )
     log_counts("embeddings", {"of_other_transcripts": len(names) - len(wanted)})
@@ -57,8 +57,8 @@ def import_embeddings(embeddings: str | Path, transcripts: str | Path, output: s
     if not np.isfinite(half).all():
         row = rows[int(np.flatnonzero(~np.isfinite(half).all(axis=1))[0])]
         raise InputError(
-            f"{embeddings}: {where[row]}, id {names[row]!r}: a value is beyond 65504, the largest of float16; divide "
-            "all embeddings by one constant"
+            f"{embeddings}: {where[row]}, id {names[row]!r}: a value is above 65504, the maximum of float16; divide "
+            "all embeddings by a constant"
         )
     write_embeddings(output, wanted, half)
 
@@ -83,7 +83,7 @@ def _read_parquet(path: str | Path) -> tuple[list[str], np.ndarray]:
     try:
         table = pq.read_table(path)
     except NOT_PARQUET as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{path}: not a complete Parquet file ({error})") from None
     for name in ("id", "embedding"):
         if name not in table.column_names:
             raise InputError(f"{path}: no column {name!r}; found {', '.join(table.column_names)[:200]}")

@@ -78,13 +78,13 @@ def probe_with(
 def _refuse_unusable(features: np.ndarray, targets: np.ndarray, kind: str, rows: Sequence[np.ndarray]) -> None:
     if not np.isfinite(features).all():
         broken = int((~np.isfinite(features)).any(axis=1).sum())
-        raise InputError(f"{broken} of {len(features)} embeddings have NaN or infinity; the model diverged")
+        raise InputError(f"{broken} of {len(features)} embeddings contain NaN or infinity: the model diverged")
     if not np.isfinite(targets).all():
         raise InputError(f"{int((~np.isfinite(targets)).sum())} targets are missing")
     if kind != "regression":
         for part in rows:
             if (targets[part].min(axis=0) == targets[part].max(axis=0)).all():
-                raise InputError(f"a part of the split has one class only ({len(part)} rows); take more rows")
+                raise InputError(f"a part of the split has only one class ({len(part)} rows); use more rows")
 
 
 def score(predictions: np.ndarray, targets: np.ndarray, kind: str) -> dict[str, float]:

@@ -143,8 +143,10 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         rows.append([model, *mean, apart, fraction, interval, *scores])
     legend = [
         f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Strongest baseline: {baseline}.",
-        "fit: mrnabench, features as they are; blocks, every block of features at equal variance, its weight and the "
-        "penalty by leave-one-out on training rows; with: the blocks of that baseline beside the model's embeddings.",
+        "fit: mrnabench, features without scaling; blocks, every block of features at equal variance, its weight and "
+        "the "
+        "penalty chosen by leave-one-out on training rows; with: the blocks of that baseline beside the model's "
+        "embeddings.",
         "retained: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the strongest "
         "baseline.",
         "Intervals: paired bootstrap over homology groups of the test transcripts, splits and trainings.",

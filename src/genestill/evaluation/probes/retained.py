@@ -101,7 +101,9 @@ def bootstrap_scores(
                     reference = rows["id"].tolist()
                     weights = draws[:, np.searchsorted(groups, rows["group"].to_numpy())]
                 if rows["id"].tolist() != reference:
-                    raise InputError(f"task {task}, seed {split_seed}: {model} was probed on other rows than the first")
+                    raise InputError(
+                        f"task {task}, seed {split_seed}: {model} was probed on other rows than the first model"
+                    )
                 said, right = np.stack(rows["predictions"].tolist()), np.stack(rows["targets"].tolist())
                 flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
                 values = np.nan_to_num(_SCORES[metric](said.ravel(), right.ravel(), flat), nan=0.5)
@@ -121,7 +123,7 @@ def _require_same_trainings(predictions: pd.DataFrame, trainings: np.ndarray) ->
     known = predictions[predictions["training"].notna()]
     for model, seeds in known.groupby("model")["training"]:
         if missing := sorted(set(trainings.tolist()) - set(seeds.astype(int))):
-            raise InputError(f"{model} was not trained with seed {missing[0]}, with which other models were")
+            raise InputError(f"{model} was not trained with seed {missing[0]}, but other models were")
 
 
 def best_baseline(scores: dict[str, dict[str, np.ndarray]], baselines: Sequence[str]) -> str:

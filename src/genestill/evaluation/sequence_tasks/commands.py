@@ -19,7 +19,7 @@ def add_commands(commands) -> None:
 
 
 def _add_draw(commands) -> None:
-    summary = "some of the rows of a task table, with the shares of its classes"
+    summary = "draw rows of a task table, in the proportions of its classes"
     parser = commands.add_parser("draw-sequence-rows", help=summary, description=summary)
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     add_settings(parser, SequenceTaskSettings, only=["maximum_training_rows", "maximum_test_rows"])
@@ -29,17 +29,21 @@ def _add_draw(commands) -> None:
 
 
 def _add_rows(commands) -> None:
-    parser = commands.add_parser("sequence-rows", help="the rows of a task table as FASTA, for a teacher to embed")
+    parser = commands.add_parser(
+        "sequence-rows", help="write the rows of a task table as FASTA, as input for a teacher"
+    )
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
-    parser.add_argument("--output", required=True, metavar="FASTA", help="the sequences; an id is its row's number")
+    parser.add_argument("--output", required=True, metavar="FASTA", help="the sequences; ids are row numbers")
     parser.add_argument(
-        "--output-copies", metavar="TSV", help="test rows that are also training rows, exactly or nearly"
+        "--output-copies", metavar="TSV", help="test rows that also occur in training, exactly or nearly"
     )
     parser.set_defaults(run=_run_rows)
 
 
 def _add_baseline(commands) -> None:
-    parser = commands.add_parser("sequence-fit", help="a baseline, or the linear probe of embeddings, on a task table")
+    parser = commands.add_parser(
+        "sequence-fit", help="fit a baseline, or the linear probe of embeddings, on a task table"
+    )
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
@@ -55,7 +59,7 @@ def _add_baseline(commands) -> None:
 
 
 def _add_import(commands) -> None:
-    summary = "another program's predictions of a task's test rows, as a table of predictions"
+    summary = "convert another program's predictions of a task's test rows to a table of predictions"
     parser = commands.add_parser("import-sequence-predictions", help=summary, description=summary)
     parser.add_argument(
         "--predictions", required=True, metavar="TSV", help="columns id and target, or id and a score per class"
@@ -68,13 +72,17 @@ def _add_import(commands) -> None:
 
 
 def _add_scores(commands) -> None:
-    parser = commands.add_parser("sequence-scores", help="metrics with intervals, a table with published rows")
+    parser = commands.add_parser(
+        "sequence-scores", help="compute metrics with intervals, and a table with published rows"
+    )
     parser.add_argument(
         "--predictions", required=True, nargs="+", metavar="PARQUET", help="one per model, task and seed"
     )
     parser.add_argument("--dataset", required=True, help="name in the metrics")
     parser.add_argument("--catalogue", required=True, metavar="TSV", help="metric of each task")
-    parser.add_argument("--published", nargs="*", default=[], metavar="TSV", help="published rows to show with ours")
+    parser.add_argument(
+        "--published", nargs="*", default=[], metavar="TSV", help="published rows to show with the measured ones"
+    )
     parser.add_argument(
         "--compared-with",
         metavar="MODEL",
@@ -100,7 +108,7 @@ def _add_scores(commands) -> None:
 
 
 def _add_tsne(commands) -> None:
-    parser = commands.add_parser("sequence-tsne", help="t-SNE of a task's test rows under several models")
+    parser = commands.add_parser("sequence-tsne", help="draw t-SNE maps of a task's test rows for several models")
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument(
         "--embeddings", required=True, action="append", nargs="+", metavar="NAME PARQUET",

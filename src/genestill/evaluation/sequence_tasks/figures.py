@@ -53,7 +53,7 @@ def _worst_task(table: pd.DataFrame) -> str:
         return ""
     task = apart.idxmin()
     side = "below" if apart[task] < 0 else "above"
-    return f"On {task} the best student is {abs(apart[task]):.3f} {side} the best baseline, its worst task. "
+    return f"The worst task of the best student is {task}, {abs(apart[task]):.3f} {side} the best baseline. "
 
 
 def draw_tsne(features: dict[str, np.ndarray], labels: np.ndarray, classes: list[str], seed: int, path) -> None:
@@ -62,4 +62,4 @@ def draw_tsne(features: dict[str, np.ndarray], labels: np.ndarray, classes: list
     ``labels`` are int [n], indices into ``classes``; ``features`` by model, float [n, size of the model's features].
     """
     figure, _ = draw_maps(features, np.array(classes)[labels], seed)
-    save_svg(path, figure, "What lies together looks alike to the model (t-SNE of the same test rows).")
+    save_svg(path, figure, "Neighbouring points have similar features in the model (t-SNE of the same test rows).")

@@ -69,7 +69,7 @@ def choose(
     found = Choice(tuple(candidates[0]), 1.0, float("-inf"))
     if fewest < 2:
         logger.warning(
-            "a class has %d of %d training rows: this is too few to choose settings on them", fewest, len(rows)
+            "a class has only %d of %d training rows: too few to choose settings by cross-validation", fewest, len(rows)
         )
         return found
     folds = list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(rows, labels))

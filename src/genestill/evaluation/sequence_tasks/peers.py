@@ -80,11 +80,13 @@ def _rows_of(given: pd.DataFrame, table: TaskTable, source: str | Path, path: st
     for line, name in given["id"].items():
         if name not in numbers:
             raise InputError(
-                f"{source}: line {line} has the id {name[:60]!r}, which is no row of {path}; expected a row's number, "
+                f"{source}: line {line} has the id {name[:60]!r}, which is not a row of {path}; expected a row number, "
                 f"0 to {len(numbers) - 1}"
             )
         if name in seen:
-            raise InputError(f"{source}: line {line} has the id {name!r}, as line {seen[name]} has; expected each once")
+            raise InputError(
+                f"{source}: line {line} repeats the id {name!r} of line {seen[name]}; expected each id once"
+            )
         seen[name] = line
     missing = [row for row in table.test if str(row) not in seen]
     if missing:
@@ -117,7 +119,7 @@ def _scores(given: pd.DataFrame, columns: dict[str, str | None], source: str | P
     """The scores, float64 [rows, columns], columns in the order of the file."""
     for name, of_class in columns.items():
         if of_class is None:
-            raise InputError(f"{source}: the column {name[:60]!r} is none of the classes of the task, others are")
+            raise InputError(f"{source}: the column {name[:60]!r} is not a class of the task, but others are")
     if len(set(columns.values())) < len(columns):
-        raise InputError(f"{source}: two columns are of one class: {', '.join(columns)[:200]}")
+        raise InputError(f"{source}: two columns are for the same class: {', '.join(columns)[:200]}")
     return number_columns(given, list(columns), source)

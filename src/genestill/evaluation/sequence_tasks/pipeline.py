@@ -65,7 +65,7 @@ def write_rows(path: str | Path, output: str | Path, output_copies: str | Path |
         copies = pd.DataFrame({"row": table.test[near], "copy": np.where(exact[near], "exact", "near")})
         write_tsv(output_copies, copies)
         logger.info(
-            "%s: of %d test rows, %d are also training rows, and %d share %d consecutive bases with one",
+            "%s: of %d test rows, %d also occur in training, and %d share %d consecutive bases with a training row",
             path, len(exact), exact.sum(), near.sum(), NEAR_COPY,
         )  # fmt: skip
 
@@ -116,7 +116,7 @@ def fit_on_table(
     rows. ``model_kind`` is the kind of the model in tables: one of `kinds.KINDS`.
     """
     if (kind == "probe") != (features is not None):
-        raise InputError("embeddings go with the probe, and only with it")
+        raise InputError("embeddings are required for the probe, and only for it")
     seed_everything(seed)
     table = keep_training_rows(read_task_table(path), settings.rows, seed, path)
     metadata = {"classes": json.dumps(table.classes)}
@@ -152,7 +152,7 @@ def _held_out_score(baseline, table: TaskTable, settings: BaselineSettings, seed
     try:
         fit, held = train_test_split(table.train, test_size=HELD_OUT, stratify=labels, random_state=seed)
     except ValueError as error:
-        raise InputError(f"the training rows are too few to compare baselines on ({error})") from None
+        raise InputError(f"there are too few training rows to compare baselines ({error})") from None
     guesses = baseline.fit(table.of_rows(fit, held), settings, seed).argmax(axis=1)
     return measure(table.labels[np.sort(held)], guesses, len(table.classes), settings.metric)
 

@@ -29,7 +29,7 @@ _BLOCK = 250  # resamples in memory at a time
 class Run:
     """One model, fitted once (a seed and a fold), with its predictions for the test rows of one task.
 
-    ``variant`` says how it was fitted, if there are several ways (``fit=probe``); ``kind`` is one of `kinds.KINDS`;
+    ``variant`` is how it was fitted, if there are several ways (``fit=probe``); ``kind`` is one of `kinds.KINDS`;
     ``held_out`` is the score of a baseline on held-out training rows.
     """
 
@@ -100,15 +100,17 @@ def read_run(path: str | Path) -> Run:
     metadata = read_metadata(path)
     classes, held_out = (json.loads(metadata.get(name, "null")) for name in ("classes", "held_out"))
     if not classes or not len(table):
-        raise InputError(f"{path}: no classes in its metadata, or no row; expected predictions of a task's test rows")
+        raise InputError(
+            f"{path}: has no classes in its metadata, or no rows; expected predictions of a task's test rows"
+        )
     keys = table[["task", "model", "variant", "kind", "seed", "fold"]].drop_duplicates()
     if len(keys) != 1:
-        raise InputError(f"{path}: holds {len(keys)} runs; expected one")
+        raise InputError(f"{path}: contains {len(keys)} runs; expected one")
     codes = {name: number for number, name in enumerate(classes)}
     for column in ("label", "predicted"):
         strange = sorted(set(table[column]) - set(codes))
         if strange:
-            raise InputError(f"{path}: {column} {strange[0]!r} is none of the classes {', '.join(classes)}")
+            raise InputError(f"{path}: {column} {strange[0]!r} is not one of the classes {', '.join(classes)}")
     order = np.argsort(table["row"].to_numpy(), kind="stable")
     labels, predicted = (table[column].map(codes).to_numpy(dtype=np.int64)[order] for column in ("label", "predicted"))
     key = keys.iloc[0]
@@ -142,7 +144,7 @@ def strongest_baseline(runs: list[Run]) -> str:
         if run.held_out is not None:
             found[run.model][run.task].append(run.held_out)
     if not found:
-        raise InputError("no baseline was scored on held-out training rows; the strongest of them is not known")
+        raise InputError("no baseline was scored on held-out training rows, so the strongest one is not known")
     means = {name: float(np.mean([np.mean(one) for one in tasks.values()])) for name, tasks in found.items()}
     for name, mean in means.items():
         logger.info("%s: %.3f on held-out training rows, mean over tasks", name, mean)
@@ -224,7 +226,12 @@ def score_runs(
                 trainings = min(len(by_cell[task, name]) for task in asked for name in (model.name, other.name))
                 answers.append(_difference(own, asked, model, other, trainings) | {"stratum": question.name})
         if not answers:
-            logger.warning("question %s: no model %s minus %s to ask", question.name, question.model, question.minus)
+            logger.warning(
+                "question %s is left out: there are no predictions of both %s and %s",
+                question.name,
+                question.model,
+                question.minus,
+            )
         rows += answers
     return metrics_table(rows, dataset=dataset)
 
@@ -247,7 +254,7 @@ def _groups(models: dict[str, Run], tasks: list[str], tasks_of: dict[str, list[s
         expected = fits.get(model.fit) if len(found) > 1 else set(tasks)
         expected = expected or min((set(group) for group in found), key=lambda group: len(group - set(tasks_of[name])))
         if missing := sorted(expected - set(tasks_of[name])):
-            raise InputError(f"model {name!r} has no predictions for task {missing[0]!r}, others have")
+            raise InputError(f"model {name!r} has no predictions for task {missing[0]!r}, but others have")
     return {f"fit={' and '.join(fits)}" if fits else "test": list(group) for group, fits in found.items()}
 
 
@@ -420,6 +427,6 @@ def _refuse_unequal_rows(task: str, runs: list[Run]) -> None:
     for run in runs[1:]:
         if not np.array_equal(run.rows, first.rows) or not np.array_equal(run.labels, first.labels):
             raise InputError(
-                f"task {task!r}: {run.name!r} and {first.name!r} were tested on different rows; they cannot be in "
-                "one table"
+                f"task {task!r}: {run.name!r} and {first.name!r} were tested on different rows, so they cannot be "
+                "in one table"
             )

@@ -49,7 +49,7 @@ def protocol_of(task: str, catalogue: dict[str, Protocol]) -> Protocol:
     if same and task not in catalogue:
         near = difflib.get_close_matches(task, same, n=1, cutoff=0)[0]
         raise InputError(
-            f"{task} is no task of the benchmark {benchmark} (resources/sequence_tasks.tsv); {near} is one"
+            f"{task} is not a task of the benchmark {benchmark} (resources/sequence_tasks.tsv); did you mean {near}?"
         )
     return catalogue.get(task, Protocol())
 

@@ -24,7 +24,7 @@ def add_commands(commands) -> None:
 
 
 def _add_export(commands) -> None:
-    parser = commands.add_parser("export", help="predictions in the formats that other tools read")
+    parser = commands.add_parser("export", help="write predictions in the formats of other tools")
     parser.add_argument("--predictions", required=True, metavar="PARQUET", help="table of predictions")
     parser.add_argument("--index", required=True, metavar="PARQUET", help="index of the same contigs")
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
@@ -45,7 +45,7 @@ def _run_export(options) -> None:
 
 
 def _add_novelty(commands) -> None:
-    summary = "what the reference lacks: shares of each sample, and groups of contigs"
+    summary = "estimate what the reference lacks: shares of each sample, and groups of contigs"
     parser = commands.add_parser("novelty", help=summary, description=summary)
     _add_sources(parser)
     parser.add_argument("--hits", required=True, metavar="PARQUET", help="output of labels search")

@@ -96,7 +96,7 @@ def composition_of(sequences: Iterable[str]) -> np.ndarray:
     features: list[np.ndarray] = []
     waiting: list[np.ndarray] = []
     rows = 0
-    # Counts need 2.5 times the memory of features, so only those of some thousand sequences are in memory.
+    # Counts need 2.5 times the memory of features, so only those of a few thousand sequences are in memory.
     for counts in count_tetranucleotides(sequences):
         waiting.append(counts)
         rows += len(counts)

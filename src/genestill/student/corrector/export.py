@@ -109,7 +109,7 @@ def _collect_calls(predictions, table: pd.DataFrame, index, abundance, name: str
     for contig, full, accepted in zip(table["id"], lineages_of(table), table["accepted"], strict=True):
         if not 0 <= accepted <= depth(full):
             raise InputError(
-                f"{predictions}: {contig} accepts {accepted} ranks, but its path has {depth(full)} ({full})"
+                f"{predictions}: {contig} has {accepted} accepted ranks, but its path has only {depth(full)} ({full})"
             )
         lineages.append((full[:accepted] + NO_LINEAGE)[: len(RANKS)])
     code_of: dict[Lineage, int] = {}

@@ -39,7 +39,7 @@ class Contigs:
 def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | None) -> Contigs:
     """Read the contigs of an index, in its order; ``abundance`` is the file written by `reference contigs`.
 
-    Raises `InputError` if the files are of different contigs.
+    Raises `InputError` if the files belong to different contigs.
     """
     table = read_table(index, INDEX)
     ids = table["id"].tolist()
@@ -56,7 +56,7 @@ def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | N
     if len(order) != len(ids):
         found = set(order)
         missing = next(name for row, name in enumerate(ids) if row not in found)
-        raise InputError(f"{fasta}: no contig {missing!r}, which the index {index} lists")
+        raise InputError(f"{fasta}: no contig {missing!r}, which is in the index {index}")
     composition = np.empty_like(computed)
     composition[order] = computed
     depths, samples = None, []
@@ -65,7 +65,9 @@ def read_contigs(fasta: str | Path, index: str | Path, abundance: str | Path | N
         if samples:
             depth_table = read_abundances(abundance)
             if depth_table["id"].tolist() != ids:
-                raise InputError(f"{abundance}: its contigs are not those of the index {index}, in its order")
+                raise InputError(
+                    f"{abundance}: its contigs differ from those of the index {index}, or are in another order"
+                )
             depths = depth_table[samples].to_numpy(dtype=np.float32)
     return Contigs(ids, table["length"].to_numpy(), composition, depths, samples)
 
@@ -74,7 +76,7 @@ def evidence_arrays(own: sparse.csr_matrix, prior: np.ndarray, garbage: float) -
     """The evidence of each contig as input of the corrector: leaves int64 [n, e] and gains float32 [n, e].
 
     A gain is log of (posterior mixed with ``garbage`` of the prior) / prior, minus the gain of a leaf without evidence.
-    Wide nodes are left out, because they favour no leaf below them.
+    Wide nodes are left out, because they do not distinguish the leaves below them.
     """
     contigs = own.shape[0]
     leaves = np.zeros((contigs, EVIDENCE_WIDTH), dtype=np.int64)

@@ -66,7 +66,9 @@ def cut_fragments(
             leaves.append(leaf_of[int(taxid)])
     log_counts("fragments", {"genomes": len(files), "left out": len(table) - len(files), "of each": number})
     if not files:
-        raise InputError(f"{genomes}: no genome is of a species that a label or a hit names; expected one at least")
+        raise InputError(
+            f"{genomes}: no genome belongs to a species that occurs in labels or hits; expected at least one"
+        )
     sequences = (piece for file in files for piece in _pieces(file, lengths, number, random))
     return Fragments(composition_of(sequences), np.repeat(np.array(leaves, dtype=np.int64), number))
 

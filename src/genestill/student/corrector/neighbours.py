@@ -1,8 +1,8 @@
-"""The probability that two contigs are of the same genome, from their composition and abundance.
+"""The probability that two contigs belong to the same genome, from their composition and abundance.
 
 It is known only for some pairs of contigs: those whose hits are nearly identical to one species, or to two different
 ones. They are used to fit what a distance in composition, abundance and teacher space means in this data set. With many
-samples, neighbours are very informative, with one sample less, and without abundances hardly; this is found by the fit.
+samples, neighbours are very informative; with one sample, less; without abundances, hardly. The fit determines this.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Neighbourhood:
 
     Attributes:
         index: int64 [contigs, k], the neighbours.
-        same_genome: float64 [contigs, k], probability that a neighbour is of the same genome as the contig.
+        same_genome: float64 [contigs, k], probability that a neighbour belongs to the same genome as the contig.
     """
 
     index: np.ndarray
@@ -68,9 +68,7 @@ def neighbours_in_sample(
     if embeddings is not None:
         spaces.append(principal_components(embeddings))
     found = find_neighbours(spaces, contigs.lengths, evidence.nearest, evidence.sure, random)
-    logger.info(
-        "neighbours: %.2f is the mean probability that one is of the same genome", float(found.same_genome.mean())
-    )
+    logger.info("neighbours: mean probability of the same genome %.2f", float(found.same_genome.mean()))
     return found
 
 
@@ -161,7 +159,7 @@ def find_neighbours(
     confident: np.ndarray,
     random: np.random.Generator,
 ) -> Neighbourhood:
-    """Find neighbours in the joint space, and fit the probability that two contigs are of one genome to the distance.
+    """Find neighbours in the joint space, and fit the probability that two contigs share a genome to their distance.
 
     Args:
         spaces: float32 [n, size] each; distances are computed separately in each space.

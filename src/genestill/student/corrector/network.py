@@ -158,7 +158,7 @@ class Corrector(nn.Module):
         tree = LabelTree.load(folder / TREE)
         if len(tree.leaves) != configuration.get("leaves"):
             raise InputError(
-                f"{folder / TREE}: {len(tree.leaves)} leaves; config.json says {configuration.get('leaves')}"
+                f"{folder / TREE}: {len(tree.leaves)} leaves, but {configuration.get('leaves')} in config.json"
             )
         try:
             config = CorrectorConfig(**configuration)
@@ -167,7 +167,7 @@ class Corrector(nn.Module):
             student = cls(config, tree)
             student.load_state_dict(weights)
         except (TypeError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"{folder}: config.json and model.safetensors do not fit together: {error}") from None
+            raise InputError(f"{folder}: config.json and model.safetensors do not match: {error}") from None
         return student.eval()
 
 
@@ -186,7 +186,7 @@ def _refuse_unfit(config: CorrectorConfig, weights: dict[str, torch.Tensor], fol
     }
     for name, (told, held) in sizes.items():
         if told != held:
-            raise InputError(f"{file}: {name} is {told}, but {held} by {WEIGHTS}; they are of different models")
+            raise InputError(f"{file}: {name} is {told}, but {held} by {WEIGHTS}; they belong to different models")
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
             raise InputError(f"{folder / WEIGHTS}: {name} has values that are not finite; train it again")

@@ -87,14 +87,16 @@ def learn(
     ``embeddings``, if given, is the output file for the last hidden layer (`table_schemas.embeddings`). ``read``
     returns the contigs of ``sources``, for a caller that trains several correctors on them. The state is stored in
     ``<model>.checkpoint`` (see `core.training.checkpoints`), which is removed when the student is saved. Returns the
-    teacher, if there is one, and the fitted weight of its soft labels. Raises `InputError` if the files are of
+    teacher, if there is one, and the fitted weight of its soft labels. Raises `InputError` if the files belong to
     different contigs.
     """
     give_back_large_arrays()
     tree = LabelTree.load(sources.tree)
     contigs = read() if read else read_contigs(sources.contigs, sources.index, sources.abundance)
     if read_table(sources.labels, LABELS, ["id"])["id"].tolist() != contigs.ids:
-        raise InputError(f"{sources.labels}: its contigs are not those of the index {sources.index}, in its order")
+        raise InputError(
+            f"{sources.labels}: its contigs differ from those of the index {sources.index}, or are in another order"
+        )
     targets = build_targets(sources, contigs, tree, training.neighbours, seed)
     described = asdict(training) | {"seed": seed}
     checkpoint = Checkpoint(f"{model}.checkpoint", described, sources.files(), sources.teacher())
@@ -123,7 +125,7 @@ def learn(
     if embeddings is not None:
         write_embeddings(embeddings, contigs.ids, representations(student, inputs))
     logger.info(
-        "%d contigs: %d named to species, %d stop above, teacher's weight %.2f",
+        "%d contigs: %d named to species, %d named only above species, weight of the teacher %.2f",
         len(table),
         int((table["accepted"] == 7).sum()),
         int((table["accepted"] < 7).sum()),
@@ -166,7 +168,7 @@ def predict(
     groups = read.groups()
     if "abundance" in groups and read.samples != student.config.samples:
         logger.warning(
-            "%s: its samples (%s) are not the student's (%s); abundances are left out",
+            "%s: its samples (%s) differ from those of the student (%s); abundances are left out",
             abundance,
             ", ".join(read.samples),
             ", ".join(student.config.samples) or "none",
@@ -175,9 +177,7 @@ def predict(
     said = None
     if evidence:
         if taxonomy is None:
-            raise InputError(
-                f"{next(iter(evidence.values()))}: needs the taxonomy that its names come from (--taxonomy)"
-            )
+            raise InputError(f"{next(iter(evidence.values()))}: needs the taxonomy of its taxids (--taxonomy)")
         new = set(evidence) - set(student.config.provenance.get("evidence", evidence))
         if new:
             logger.warning("%s: the student was trained without this evidence", ", ".join(sorted(new)))

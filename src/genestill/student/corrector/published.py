@@ -74,7 +74,7 @@ def train_published(
     seed: int,
     checkpoint: Callable[[int], Checkpoint | None] = lambda seed: None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Train student and head together on ``nodes``, int [n] (0, the root: no label, not used for training).
+    """Train student and head together on ``nodes``, int [n] (0, the root: no label; not used for training).
 
     ``checkpoint`` returns the checkpoint for a seed; if an earlier training of the student is the teacher, there are
     two.
@@ -87,7 +87,7 @@ def train_published(
         CheckFailed: the loss is not finite.
     """
     if settings.teacher == "embeddings" and embeddings is None:
-        raise InputError("recipe taxdistill-published needs the teacher's embeddings, and there are none")
+        raise InputError("recipe taxdistill-published needs the teacher's embeddings, but none are given")
     inputs = taxometer_inputs(contigs)
     if settings.teacher == "self":
         first, _ = _train(inputs, nodes, tree, None, None, settings, seed, checkpoint)
@@ -158,7 +158,9 @@ def learn_published(options, embeddings: Embeddings | None, settings: PublishedS
     contigs = read_contigs(options.contigs, options.index, options.abundance)
     labels = read_table(options.labels, LABELS)
     if labels["id"].tolist() != contigs.ids:
-        raise InputError(f"{options.labels}: its contigs are not those of the index {options.index}, in its order")
+        raise InputError(
+            f"{options.labels}: its contigs differ from those of the index {options.index}, or are in another order"
+        )
     nodes = np.array([tree.deepest_node_of(lineage) for lineage in lineages_of(labels)])
     matrix = embeddings.load() if embeddings is not None else None
     given = {role: getattr(options, role) for role in ("contigs", "index", "abundance", "labels", "tree")}

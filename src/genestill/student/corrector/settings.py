@@ -64,8 +64,8 @@ class CorrectorSettings(Settings):
 
     neighbours: bool = setting(
         True,
-        "Whether evidence is pooled over neighbours in composition, abundance and teacher space; without abundances it "
-        "is not.",
+        "Whether evidence is pooled over neighbours in composition, abundance and teacher space; never without "
+        "abundances.",
     )
     epochs: int = setting(25, "Passes over the contigs.", minimum=1)
     hidden_size: int = setting(256, "Width of a hidden layer (posterior objective).", minimum=8)
@@ -123,10 +123,12 @@ def published_variant(model: str) -> tuple[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class VirtualTrainingSettings(Settings):
-    """How often the corrector is trained for each virtual reference."""
+    """The number of trainings of the corrector for each virtual reference."""
 
     corrector_seeds: int = setting(
-        1, "Seeds of the corrector on every virtual reference of the judging half; 0 leaves it out.", minimum=0
+        1,
+        "Number of seeds of the corrector on every virtual reference of the judging half; 0 leaves it out.",
+        minimum=0,
     )
 
 
@@ -136,7 +138,7 @@ class NoveltySettings(Settings):
 
     false_discovery_rate: float = setting(
         0.05,
-        "Maximum share of the groups called novel at a rank whose taxon is in the reference.",
+        "False discovery rate: maximum share of the groups called novel at a rank whose taxon is in the reference.",
         exclusive_minimum=0,
         exclusive_maximum=1,
         recipes=("taxdistill",),

@@ -60,7 +60,7 @@ def agreement(
 
 
 def same_genome(own: sparse.csr_matrix, prior: np.ndarray, neighbourhood: Neighbourhood, wide: WideNodes) -> np.ndarray:
-    """Probability that each neighbour is of the contig's genome: float64 [contigs, k].
+    """Probability that each neighbour belongs to the contig's genome: float64 [contigs, k].
 
     The probability from their distance, updated with the agreement of the evidence of the two contigs (Bayes).
     """
@@ -100,7 +100,7 @@ def combine_hypotheses(
     prior: np.ndarray,
     wide: WideNodes | None = None,
 ) -> sparse.csr_matrix:
-    """Two hypotheses per contig: it is of the genome of its neighbours (``both`` is used) or not (``own`` is used).
+    """Two hypotheses per contig: it belongs to the genome of its neighbours (``both`` is used) or not (``own``).
 
     The weight of the first is its prior, ``reliability``, times the agreement of the contig's own evidence with that of
     its neighbours (``around``). For contigs without own evidence, ``both`` is used.
@@ -129,8 +129,8 @@ def apply_teacher_prior(
 ) -> Targets:
     """Multiply the posterior of known leaves by (soft label / prior)^power; held-out contigs determine the power.
 
-    The teacher is trained on labels, which contain no absent species: it may distinguish known species, but not known
-    from absent ones. The probability of "other child" leaves is not changed.
+    The teacher is trained on labels, which contain no absent species: it can distinguish known species from each other,
+    but not from absent ones. The probability of "other child" leaves is not changed.
 
     Args:
         targets: the posterior so far.

@@ -29,8 +29,8 @@ class Taxids:
         for taxid, lineage in sorted(read_lineages(folder).items()):
             path = lineage[: depth(lineage)]
             if taxid not in parent_and_rank:
-                raise InputError(f"{nodes}: no node {taxid}, which {LINEAGES} beside it names")
-            # The ancestors of a known path are known, so the search stops there and is linear in the size of the table.
+                raise InputError(f"{nodes}: no node {taxid}, which is in {LINEAGES} beside it")
+            # The ancestors of a path that was read are stored, so the search stops there and takes linear time.
             climbed = set()
             while path and taxid != ROOT:
                 if taxid in climbed:

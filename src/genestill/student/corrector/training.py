@@ -50,7 +50,7 @@ def train_corrector(
         ``held_out_loss``, at the end of each epoch, is the loss of held-out contigs.
 
     Raises:
-        InputError: fewer than ten contigs have a target, or the checkpoint is of another training.
+        InputError: fewer than ten contigs have a target, or the checkpoint belongs to another training.
         CheckFailed: the loss is not finite.
     """
     groups = contigs.groups()
@@ -75,7 +75,7 @@ def train_corrector(
     student.leaf_prior.copy_(torch.from_numpy(targets.prior))
     known = np.flatnonzero(np.diff(targets.posterior.indptr))
     if len(known) < 10:
-        raise InputError(f"only {len(known)} contigs have a label or a hit; expected at least 10 to learn from")
+        raise InputError(f"only {len(known)} contigs have a label or a hit; expected at least 10 for training")
     known = np.random.default_rng((seed, 0)).permutation(known)
     held_out, training = np.split(known, [min(int(settings.held_out * len(known)), MOST_HELD_OUT)])
     held_out = torch.from_numpy(held_out)
@@ -87,7 +87,7 @@ def train_corrector(
     inputs = Inputs(student, groups, (np.hstack([own[0], pooled[0]]), np.hstack([own[1], pooled[1]])))
     width = own[1].shape[1]
     inputs.gains[held_out, :width] = 0.0
-    # The target of a fragment is its answer.
+    # The target of a fragment is its true leaf.
     inputs.gains[contig_count:] = 0.0
     inputs.present[contig_count:, [name != "composition" for name in groups]] = 0.0
     shuffled = ShuffledRows(len(training), min(settings.batch_size, len(training)), seed)

@@ -26,7 +26,7 @@ def add_commands(commands) -> None:
 
 
 def _add_tokenizer(commands) -> None:
-    parser = commands.add_parser("train-tokenizer", help="a tokenizer: byte pairs of genome windows, or k-mers")
+    parser = commands.add_parser("train-tokenizer", help="make a tokenizer: byte pairs of genome windows, or k-mers")
     parser.add_argument("--sequences", required=True, metavar="FASTA", help="windows of genomes")
     add_settings(parser, TokenizerSettings)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the tokenizer")
@@ -46,14 +46,18 @@ def _add_start(parser) -> None:
 
 
 def _add_pretrain(commands) -> None:
-    parser = commands.add_parser("pretrain-dna", help="masked language modelling, from scratch or continued")
+    parser = commands.add_parser(
+        "pretrain-dna", help="pretrain a student by masked language modelling, from scratch or continued"
+    )
     _add_start(parser)
     add_settings(parser, Masking)
     parser.set_defaults(run=_run_pretrain)
 
 
 def _add_distil(commands) -> None:
-    parser = commands.add_parser("distil-dna", help="align with a k-mer teacher's tokens and reconstruct masked bases")
+    parser = commands.add_parser(
+        "distil-dna", help="distil a student: align it with the tokens of a k-mer teacher, and reconstruct masked bases"
+    )
     _add_start(parser)
     parser.add_argument(
         "--features", nargs="+", default=[], metavar="PARQUET", help="shards of token features; or give --teacher"
@@ -65,12 +69,10 @@ def _add_distil(commands) -> None:
 
 
 def _add_finetune(commands) -> None:
-    parser = commands.add_parser("finetune", help="fine-tune a student on a task table, predict its test rows")
+    parser = commands.add_parser("finetune", help="fine-tune a student on a task table and predict its test rows")
     parser.add_argument("--model", required=True, metavar="FOLDER|NAME", help="the student, or a name of student list")
     parser.add_argument("--name", help="of the model, in the predictions (default: that of the folder)")
-    parser.add_argument(
-        "--task", required=True, metavar="TSV", help="columns sequence, label and, where there is one, split"
-    )
+    parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label and optionally split")
     parser.add_argument(
         "--split-by", choices=SPLITS_BY, default="random",
         help="of a table without the column split: rows at random, or near copies together (default: %(default)s)",
@@ -101,7 +103,7 @@ def _run_tokenizer(options) -> None:
         tokenizer = train_bpe(windows, settings.vocabulary)
         if len(tokenizer) < settings.vocabulary:
             logger.warning(
-                "%d tokens where %d were requested: there are too few windows", len(tokenizer), settings.vocabulary
+                "%d tokens instead of the requested %d: there are too few windows", len(tokenizer), settings.vocabulary
             )
     with folder_aside(options.output) as folder:
         save_tokenizer(tokenizer, folder)

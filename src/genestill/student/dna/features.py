@@ -139,7 +139,7 @@ class StoredFeatures(WindowFeatures):
         self.shards, self.sequences = Shards(shards, "token"), sequences
         self.teacher, self.size, self.counts = self.shards.metadata, self.shards.size, self.shards.counts
         if not sum(self.counts):
-            raise InputError(f"{shards[0]}: no sequence in it")
+            raise InputError(f"{shards[0]}: has no sequences")
         # (shard, row) of held-out sequences, and the number of others.
         shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
         first = np.cumsum([0, *self.counts])
@@ -187,7 +187,9 @@ class StoredFeatures(WindowFeatures):
             self._table, self._loaded = self.shards.read(shard), shard
         name = self._table["id"][row].as_py()
         if name not in self.sequences:
-            raise InputError(f"{self.shards.paths[shard]}: has features of {name!r}, which is not among the sequences")
+            raise InputError(
+                f"{self.shards.paths[shard]}: contains features of {name!r}, which is not among the sequences"
+            )
         start, stop, features = (
             self._table[column][row].values.to_numpy(zero_copy_only=False) for column in ("start", "stop", "features")
         )
@@ -226,7 +228,7 @@ class ComputedFeatures(WindowFeatures):
             "layers": str(teacher.layers), "dtype": teacher.dtype,
         }  # fmt: skip
         if not self._regions:
-            raise InputError("no sequence to cut windows from")
+            raise InputError("no sequences to cut windows from")
         held = held_out_rows(len(self._regions))
         self.held = held.tolist()
         self._learnt = np.delete(np.arange(len(self._regions)), held)

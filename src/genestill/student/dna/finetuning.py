@@ -91,7 +91,8 @@ def fine_tune(
     tokens = [adapter.windows(sequence, longest) for sequence in task.sequences]
     if several := sum(len(windows) > 1 for windows in tokens):
         logger.info(
-            "%d of %d sequences are longer than the student's %d tokens: read in windows, whose vectors are averaged",
+            "%d of %d sequences are longer than the maximum of %d tokens: they are read in windows, whose vectors are "
+            "averaged",
             several, len(tokens), longest,
         )  # fmt: skip
     searched = {}

@@ -30,9 +30,9 @@ def check_groups(boundaries: np.ndarray, start: np.ndarray, stop: np.ndarray, na
     """
     if len(start) != len(boundaries) - 1 or (start != boundaries[:-1]).any() or (stop != boundaries[1:]).any():
         raise InputError(
-            f"{name}: the teacher's tokens ({len(start)}, up to base {stop[-1] if len(stop) else 0}) are not the "
-            f"{len(boundaries) - 1} groups that {GROUP_SIZE}-mers from the left give over {boundaries[-1]} bases; "
-            "are features and sequences of the same windows?"
+            f"{name}: the teacher's tokens ({len(start)}, up to base {stop[-1] if len(stop) else 0}) differ from the "
+            f"{len(boundaries) - 1} groups of {GROUP_SIZE} bases, from the left, of {boundaries[-1]} bases; "
+            "do features and sequences belong to the same windows?"
         )
 
 

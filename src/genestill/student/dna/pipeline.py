@@ -209,7 +209,7 @@ def fine_tune_on_table(
     if written is None:
         raise InputError("no output: give a file for predictions, a folder for the classifier, or both")
     if output_model is not None and isinstance(adapter, TeacherAdapter):
-        raise InputError(f"{folder}: a teacher, whose classifier is not saved; give a file for predictions alone")
+        raise InputError(f"{folder}: a teacher, whose classifier cannot be saved; give only a file for predictions")
     data = read_task(table, folds, fold, settings.seed, split_by=split_by, rows=rows)
     described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold, "rows": rows}
     checkpoints: dict[tuple[float, int], Checkpoint] = {}

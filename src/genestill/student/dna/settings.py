@@ -40,19 +40,19 @@ class Start(Settings):
     architecture: str | None = setting(
         None,
         "For a student that starts from scratch; had… and transformer… read single bases, deberta… byte pairs or "
-        "k-mers. had-mixer has no layer of attention, had-attention nothing else.",
+        "k-mers. had-mixer has no attention layer, had-attention only attention layers.",
         choices=ARCHITECTURES,
     )
     parameters: int | None = setting(
         None,
         "Approximate number of parameters, in the proportions of the encoders, for had… and transformer…, such as a "
-        "share of the teacher's; null has those of the architecture.",
+        "share of the teacher's; null is the size of the architecture.",
         minimum=10_000,
     )
     attention: str | None = setting(
         None,
         "How a deberta student encodes positions: disentangled attention, absolute positions, or rotary ones (it is "
-        "then a RoFormer of the same shape); null as the architecture has it.",
+        "then a RoFormer of the same shape); null is the default of the architecture.",
         choices=ATTENTIONS,
     )
     initial: str | None = setting(None, "Folder of a student to start from, instead of an architecture.", path="folder")
@@ -60,7 +60,7 @@ class Start(Settings):
     reverse_complement: bool = setting(False, "Whether both strands are averaged; not for deberta.")
     cls: bool = setting(
         False,
-        "Whether a [CLS] is read before the first base (deberta has one always); it is what pooling cls takes.",
+        "Whether a [CLS] is read before the first base (deberta always has one); pooling cls uses it.",
     )
     max_tokens: int = setting(1024, "Longest input.", unit="tokens of the student", minimum=16)
 
@@ -69,12 +69,13 @@ class Start(Settings):
         from genestill.student.dna.students import build_student, open_student
 
         if (self.architecture is None) == (self.initial is None):
-            raise InputError("give either an architecture to start from scratch or a student to start from")
+            raise InputError("give either an architecture (to train from scratch) or a student to start from")
         if self.initial is not None:
             if self.tokenizer or self.reverse_complement or self.cls or self.parameters or self.attention:
                 raise InputError(
-                    f"{self.initial}: a student to start from has its own tokenizer, strands, [CLS], size and "
-                    "attention; they cannot be given beside it"
+                    f"{self.initial}: the tokenizer, strands, [CLS], size and attention are those of the student to "
+                    "start from; "
+                    "they cannot be given as well"
                 )
             model, adapter = open_student(self.initial)
             if not hasattr(adapter, "encode"):
@@ -125,7 +126,7 @@ class Masking(Settings):
     reverse_complement_augmentation: bool = setting(
         False,
         "Of method pretrain; whether half of the windows are reverse-complemented at random. A distilled student reads "
-        "windows as its teacher read them.",
+        "the same strand of a window as its teacher.",
     )
 
 
@@ -164,10 +165,12 @@ class DistillationSettings(Settings):
     """
 
     objective: str = setting("alignment+reconstruction", f"Of method distil. {describe_objectives(DNA_OBJECTIVES)}")
-    scope: str = setting("visible", "Of method distil; 6-mers that are aligned.", choices=("visible", "masked", "all"))
+    scope: str = setting(
+        "visible", "Of method distil; the 6-mers whose features are aligned.", choices=("visible", "masked", "all")
+    )
     alignment_pooling: str = setting(
         "pooled",
-        "Of method distil; one 6-mer vector is compared with the mean of its bases, or is repeated at each.",
+        "Of method distil; the vector of a 6-mer is compared with the mean over its bases, or with each of its bases.",
         choices=("pooled", "repeated"),
     )
 
@@ -186,13 +189,14 @@ class FineTuning(Settings):
 
     method: str = setting(
         "full",
-        "What is trained: all weights, low-rank adapters of all linear maps or of the queries and values of attention "
+        "Parameters that are trained: all weights, low-rank adapters of all linear maps or of the queries and values "
+        "of attention "
         "(the default of peft, as in seqLens), or only the head.",
         choices=("full", "lora", "lora-attention", "frozen"),
     )
     pooling: str = setting(
         "mean",
-        "From tokens to one vector, of students and teacher alike; cls is the first token ([CLS] where the student "
+        "How token vectors become one vector, for students and teacher; cls is the first token ([CLS] if the student "
         "reads one, else the first base), last the last, and concatenated is cls, max and mean side by side.",
         choices=POOLINGS,
     )

@@ -66,9 +66,9 @@ def build_student(
     """
     if architecture in ENCODERS:
         if tokenizer is not None:
-            raise InputError(f"{architecture} reads single bases; leave the tokenizer {tokenizer} out")
+            raise InputError(f"{architecture} reads single bases; do not give a tokenizer ({tokenizer})")
         if attention is not None:
-            raise InputError(f"{architecture} has its own attention; leave {attention} out")
+            raise InputError(f"{architecture} has a fixed kind of attention; do not give {attention}")
         # With a window as wide as the input, windowed attention equals full attention, but its blocks are padded.
         narrow: dict[str, Any] = {"attention_window": 0} if max_tokens <= DEFAULT_WINDOW else {}
         others = {**narrow, "reverse_complement": reverse_complement, "max_length": max_tokens}
@@ -80,9 +80,9 @@ def build_student(
     if architecture not in SHAPES:
         raise InputError(f"architecture {architecture!r} is unknown; expected one of {', '.join(ARCHITECTURES)}")
     if tokenizer is None:
-        raise InputError(f"{architecture} needs a tokenizer; give it one (genestill student train-tokenizer)")
+        raise InputError(f"{architecture} needs a tokenizer; make one with genestill student train-tokenizer")
     if parameters is not None:
-        raise InputError(f"{architecture} has a fixed size; leave {parameters} parameters out")
+        raise InputError(f"{architecture} has a fixed size; do not give a number of parameters ({parameters})")
     if reverse_complement:
         raise InputError(f"{architecture} has no reverse-complement option; its tokens differ between the strands")
     adapter = open_adapter(tokenizer)
@@ -150,7 +150,7 @@ def save_student(folder: str | Path, model: PreTrainedModel, adapter, settings: 
             title=f"DNA classifier, {len(classes)} classes" if classes else f"DNA encoder, {count:,} parameters",
             summary=f"{tells}Reads {adapter.kind} ({adapter.size} tokens); width {model.config.hidden_size}, "
             f"{model.config.num_hidden_layers} layers.",
-            limits=["This card was written after training, before anything was measured."],
+            limits=["This card was written after training; nothing has been measured yet."],
             training=settings,
         )
         write_model_card(aside, card)

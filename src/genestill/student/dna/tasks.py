@@ -54,7 +54,7 @@ def _rows_of_fold(path: str | Path, table: TaskTable, folds: int, fold: int) -> 
         cut = StratifiedKFold(folds, shuffle=True, random_state=0)
         held = rows[_stratified(path, lambda: list(cut.split(rows, table.labels[rows]))[fold][1])]
     if not len(held):
-        raise InputError(f"{path}: fold {fold} has no row")
+        raise InputError(f"{path}: fold {fold} has no rows")
     return held
 
 
@@ -72,5 +72,6 @@ def _stratified(path: str | Path, cut):
         return cut()
     except ValueError as error:
         raise InputError(
-            f"{path}: no validation rows can be drawn from the training rows ({error}); mark some, or add rows"
+            f"{path}: no validation rows can be drawn from the training rows ({error}); mark validation rows in the "
+            "column split, or add rows"
         ) from None

@@ -187,7 +187,7 @@ class Embedder:
             of_tokens["regions"] = to_device(codes, self.device)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.model(**inputs).last_hidden_state
-        with torch.inference_mode():  # the mean over thousands of tokens is computed in the precision of the weights
+        with torch.inference_mode():  # the mean over thousands of tokens needs the precision of the weights
             pooled = self.model.pool if isinstance(self.model, EncoderModel) else pool
             return pooled(hidden.to(self.model.dtype), mask, self.pooling, **of_tokens).float()
 

@@ -95,7 +95,7 @@ def _warn_of_fallback(why: str) -> None:
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
     logger.warning(
         "a kernel of flash-linear-attention does not work here (%s; %s; %s): plain torch is used instead, which is "
-        "slower and gives the same numbers",
+        "slower but gives the same results",
         *(", ".join(versions), card, why),
     )
 

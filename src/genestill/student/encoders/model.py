@@ -192,7 +192,7 @@ class EncoderModel(EncoderPreTrainedModel):
             return pooled
         if regions is None:
             raise InputError(
-                "encoder: this student's embedding holds lengths of regions; give the region of every base"
+                "encoder: the embedding of this student contains lengths of regions; give the region of every base"
             )
         return torch.cat([pooled, region_lengths(mask, regions).to(pooled.dtype)], dim=1)
 

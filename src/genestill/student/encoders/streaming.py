@@ -64,7 +64,9 @@ def with_tracks(records: Iterable[tuple[str, str]], table: str | Path | None) ->
     for name, sequence in records:
         tracks = next((tracks for row_name, tracks in rows if row_name == name), None)
         if tracks is None:
-            raise InputError(f"{table}: no row for {name!r} after those before it; expected the ids in FASTA order")
+            raise InputError(
+                f"{table}: no row for {name!r} after the rows of earlier sequences; expected the ids in FASTA order"
+            )
         for column, values in zip(TRACKS, tracks, strict=True):
             if len(values) != len(sequence):
                 raise InputError(
@@ -86,7 +88,7 @@ def _track_rows(table: str | Path) -> Iterator[tuple[str, list[np.ndarray]]]:
     except FileNotFoundError:
         raise InputError(f"{table}: no such file") from None
     except pa.ArrowInvalid as error:
-        raise InputError(f"{table}: not a whole Parquet file ({error})") from None
+        raise InputError(f"{table}: not a complete Parquet file ({error})") from None
 
 
 def buffers(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -141,11 +143,11 @@ def embed_fasta(
     embedder = Embedder(folder, device, pooling, batch_tokens, threads, dtype=dtype)
     expected = embedder.tracks
     if tracks is not None and expected != len(TRACKS) and not embedder.reads_regions:
-        raise InputError(f"{folder}: this student reads {expected} tracks; {tracks} has {len(TRACKS)}")
+        raise InputError(f"{folder}: this student reads {expected} tracks, but {tracks} has {len(TRACKS)}")
     if tracks is None and expected:
-        logger.warning("this student reads %d tracks and none were given: all are set to 0", expected)
+        logger.warning("this student reads %d tracks, but none were given: all are set to 0", expected)
     if tracks is None and embedder.reads_regions:
-        logger.warning("this student reads regions and no tracks were given: the longest open reading frame is used")
+        logger.warning("this student reads regions, but no tracks were given: the longest open reading frame is used")
     count, checksum = survey(fasta), sha256_of(fasta)
     records = progress(with_tracks(read_fasta(fasta, unique=False), tracks), count, "sequences", "student embed")
     metadata = {
@@ -177,7 +179,7 @@ def embed_fasta(
         embed_stream(embedder, records, write)
     if cut:
         logger.info(
-            "%d of %d sequences are longer than the %d bases that the student reads at once, and were read in windows",
+            "%d of %d sequences are longer than the maximum input of %d bases and were read in windows",
             cut, count, embedder.longest,
         )  # fmt: skip
     if len(unknown):
@@ -187,7 +189,9 @@ def embed_fasta(
 def _rows(held: list[Record], vectors: np.ndarray, tokens: np.ndarray, schema: pa.Schema) -> pa.Table:
     largest = np.abs(vectors).max()
     if not largest <= np.finfo(np.float16).max:
-        raise CheckFailed(f"the student gave a value of {largest:g}, which is too large for float16; was it trained?")
+        raise CheckFailed(
+            f"an output of the student is {largest:g}, which is too large for float16; was the student trained?"
+        )
     flat = pa.array(vectors.astype(np.float16).ravel())
     return pa.table(
         {

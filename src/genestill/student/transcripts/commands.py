@@ -26,11 +26,17 @@ def add_commands(commands) -> None:
     )
     for kind in (EncoderSettings, DistillationSettings):
         add_settings(parser, kind)
-    parser.add_argument("--keep-diverged", action="store_true", help="do not fail if a training diverges")
+    parser.add_argument(
+        "--keep-diverged",
+        action="store_true",
+        help="keep the last finite weights instead of failing if a training diverges",
+    )
     add_seed(parser)
     add_device(parser)
     add_compile(parser)
-    parser.add_argument("--threads", type=thread_count, default=0, help="of torch (default: 0, its own choice)")
+    parser.add_argument(
+        "--threads", type=thread_count, default=0, help="threads of torch (default: 0, chosen by torch)"
+    )
     parser.add_argument("--output", required=True, metavar="FOLDER", help="model/, training.tsv, training.json")
     parser.set_defaults(run=_run_match)
 

@@ -205,7 +205,10 @@ def _read_pairs(path: str | Path, ids: Sequence[str]) -> tuple[dict[int, list[in
     for side, found in zip(("id", "relative"), ends, strict=True):
         if (found < 0).any():
             missing = pairs[side].iloc[int(np.flatnonzero(found < 0)[0])]
-            raise InputError(f"{path}: {missing!r} is no transcript of the distillation set; was it paired again?")
+            raise InputError(
+                f"{path}: {missing!r} is not a transcript of the distillation set; were the pairs made from another "
+                "set?"
+            )
     relatives: dict[int, list[int]] = {}
     for row, other in zip(*(found.tolist() for found in ends), strict=True):
         relatives.setdefault(row, []).append(other)

@@ -139,7 +139,7 @@ def distil_transcripts(
     `compile_on_gpu`.
 
     Returns the identity of the teacher (name, revision, layer, pooling). Raises `CheckFailed` if training diverged,
-    unless ``keep_diverged``: then the last finite weights are kept, and training.json says so.
+    unless ``keep_diverged``: then the last finite weights are kept, and this is recorded in training.json.
     """
     from genestill.student.transcripts.release import write_student
 

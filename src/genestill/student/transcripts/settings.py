@@ -19,7 +19,7 @@ class EncoderSettings(Settings):
     )
     pooling: str = setting(
         "mean",
-        "Pooling over bases; regions is the means over 5'UTR, coding sequence and 3'UTR side by side.",
+        "Pooling over bases; regions: the means over 5'UTR, coding sequence and 3'UTR side by side.",
         choices=TRANSCRIPT_POOLINGS,
     )
     lengths: bool = setting(

@@ -39,12 +39,14 @@ def fit_whitening(embeddings: np.ndarray, kept: float = 0.999, ridge: float = 1e
     """
     values = embeddings.astype(np.float64)
     if not np.isfinite(values).all():
-        raise InputError("the teacher's embeddings hold NaN or infinity")
+        raise InputError("the teacher's embeddings contain NaN or infinity")
     mean = values.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(values - mean, rowvar=False).reshape(values.shape[1], -1))
     variances, directions = np.clip(variances[::-1], 0, None), directions[:, ::-1]
     if variances[0] <= 0:
-        raise InputError(f"the teacher's {len(values)} embeddings are identical, so there is no signal to match")
+        raise InputError(
+            f"the teacher's {len(values)} embeddings are identical, so there is nothing to learn from them"
+        )
     size = int(np.searchsorted(np.cumsum(variances) / variances.sum(), kept)) + 1
     size = min(size, len(variances))
     matrix = directions[:, :size] / np.sqrt(variances[:size] + ridge * variances[0])

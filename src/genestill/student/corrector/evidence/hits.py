@@ -25,7 +25,7 @@ from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.neighbours import CONFIDENT_GENES, CONFIDENT_IDENTITY
 from genestill.student.corrector.rows import changes, largest_of_rows, product_blocks
 
-# AAI at which a genome shares each rank with its nearest reference genome with probability .5, and spread around it.
+# AAI at which a genome shares each rank with its nearest reference genome with probability .5, and its spread.
 # Those of genus and family were chosen on the fitting half of virtual references of six communities.
 BOUNDARY = {
     "domain": 0.30,
@@ -122,7 +122,7 @@ def sum_hits(
         contigs = np.unique(hits.contig[hits.contig >= 0])
         if finished[contigs].any():
             name = ids[int(contigs[finished[contigs]][0])]
-            raise InputError(f"hits of the contig {name!r} come again after hits of others; sort the table by contig")
+            raise InputError(f"hits of the contig {name!r} are not contiguous; sort the table by contig")
         finished[contigs] = True
         leaf = leaves_of_hits(hits, taxids, leaf_of_taxid)
         known = (hits.contig >= 0) & (leaf >= 0)
@@ -217,7 +217,7 @@ def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
 
 
 def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
-    """Column of the best species of each contig, int64 [n], and whether the search is certain of it, bool [n]."""
+    """Column of the best species of each contig, int64 [n], and whether it is certain, bool [n]."""
     rows = np.arange(sums.bits.shape[0])
     best = np.asarray(sums.bits.argmax(axis=1)).ravel()
     aligned = np.asarray(sums.aligned[rows, best]).ravel()

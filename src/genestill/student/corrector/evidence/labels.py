@@ -25,16 +25,16 @@ def read(table: str | Path, contigs: Contigs, tree: LabelTree, taxonomy: str | P
     """Evidence from the labels in ``table`` (`table_schemas.LABELS`, in the order of ``contigs``).
 
     Raises:
-        InputError: the table is of other contigs.
+        InputError: the table belongs to other contigs.
     """
     labels = read_table(table, LABELS)
     if labels["id"].tolist() != contigs.ids:
-        raise InputError(f"{table}: its contigs are not those of the index in the same order")
+        raise InputError(f"{table}: its contigs differ from those of the index, or are in another order")
     return evidence_of_labels(lineages_of(labels), tree)
 
 
 def evidence_of_labels(lineages: list[Lineage], tree: LabelTree) -> Evidence:
-    """Evidence from one lineage per contig; a contig with a species is certain of it."""
+    """Evidence from one lineage per contig; a label that names a species is certain."""
     own, wide = posterior_of_labels(lineages, tree, other_leaves(tree))
     nearest = np.asarray(own.argmax(axis=1)).ravel()
     sure = np.array([lineage[-1] is not None for lineage in lineages], dtype=bool)

@@ -34,7 +34,7 @@ class Evidence:
         own: probabilities, float64 [n, leaves + wide nodes], from each contig's own evidence; rows sum to one, or are
             empty without evidence.
         nearest: a number of the first species of the source: int64 [n]; equal numbers mean equal species.
-        sure: bool [n], whether the source is certain of ``nearest``. Pairs of such contigs are used to fit what
+        sure: bool [n], whether ``nearest`` is certain. Pairs of such contigs are used to fit what
             distances between contigs mean.
         content: float64 [n], amount of evidence per contig, in any unit: the weight of its row for other contigs.
         wide: the nodes whose leaves have equal shares.

@@ -223,6 +223,6 @@ def shares(absent: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def can_calibrate(cases: Cases) -> bool:
-    """Whether the cases are of enough families, with absent and present ones."""
+    """Whether the cases come from enough families, with absent and present ones."""
     enough = len(np.unique(cases.family)) >= FEWEST_FAMILIES
     return enough and bool(cases.absent.any() and (~cases.absent).any())

@@ -1,4 +1,4 @@
-"""Groups of contigs that are probably of one genome, from neighbours, without binning."""
+"""Groups of contigs that probably belong to one genome, from neighbours, without binning."""
 
 import numpy as np
 from scipy import sparse
@@ -14,7 +14,7 @@ ROUNDS = 30
 def group_contigs(evidence: Evidence, neighbourhood: Neighbourhood | None, lengths: np.ndarray) -> np.ndarray:
     """The group of each contig, numbered from 0: int64 [contigs].
 
-    Contigs are linked with neighbours that are of the same genome with probability `LEAST` or more, by composition,
+    Contigs are linked with neighbours that belong to the same genome with probability `LEAST` or more, by composition,
     depth and hits; labels are propagated along the links (`propagate_labels`). Without a neighbourhood, or if the
     probabilities could not be fitted, contigs with the same nearest species are a group.
 

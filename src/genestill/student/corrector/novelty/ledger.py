@@ -76,7 +76,7 @@ class Ledger:
 def write_ledger(files: Files, settings: NoveltySettings, seed: int, output: str | Path) -> dict[str, int]:
     """Write shares, groups and contigs as Parquet, and shares and novel groups as TSV, into the folder ``output``.
 
-    Returns counts: groups, novel at each rank. Raises `InputError` if the files are of different contigs.
+    Returns counts: groups, novel at each rank. Raises `InputError` if the files belong to different contigs.
     """
     give_back_large_arrays()
     contigs = read_contigs(files.contigs, files.index, files.abundance)
@@ -110,7 +110,7 @@ def find_novelty(
     seed: int,
     aside: Sequence[str] = (),
 ) -> Ledger:
-    """Group the contigs, calibrate by withholding clades, and judge the groups; contigs in ``aside`` are excluded.
+    """Group the contigs, calibrate by withholding clades, and classify the groups; contigs in ``aside`` are excluded.
 
     With too few known families for a calibration, the probabilities are those of the usual boundaries, and no group is
     called novel.
