@@ -31,8 +31,10 @@ demo: setup ## simulate, label, teach, distil and evaluate; print the table (4 m
 test: setup ## unit, property and workflow tests (4 minutes on two cores)
 	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not cluster"
 
-test-slow: setup ## other environments, a browser, the wheel, real searches (40 minutes); one at a time, some measure time
-	$(PYTEST) --durations 15 -m "slow and not faults and not gpu and not cluster"
+test-slow: setup ## other environments, a browser, the wheel, real searches (40 minutes); what measures time runs alone
+	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 15 \
+	    -m "slow and not timed and not faults and not gpu and not cluster"
+	$(PYTEST) -m "timed and not gpu"
 
 test-faults: setup ## kill, fill, cut and corrupt; then the same command again; a tally at the end
 	$(PYTEST) -s -m faults

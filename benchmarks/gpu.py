@@ -36,7 +36,6 @@ from genestill.core.provenance import commit
 from genestill.core.sequences import BASES, write_fasta
 from genestill.core.table_schemas import INDEX
 from genestill.core.tables import write_table
-from genestill.core.teachers import load_teacher
 from genestill.core.tokenization import FastTokenizer, KmerTokenizer
 from genestill.core.training.batches import Batch
 from genestill.core.training.loop import train
@@ -53,6 +52,7 @@ from genestill.student.encoders.sizing import PRESETS, size_for_budget
 from genestill.teacher import pretraining
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings, PretrainingSettings
 from genestill.teacher.sharding import embed_shard
 from genestill.teacher.windows import cut_windows, pad

@@ -16,9 +16,9 @@ from statistics import median
 import torch
 
 from genestill.core.sequences import read_fasta
-from genestill.core.teachers import load_teacher
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.teacher.embedding import sequence_embeddings
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
 
 

@@ -16,8 +16,8 @@ import torch
 
 from genestill.core.devices import choose_device
 from genestill.core.sequences import read_fasta
-from genestill.core.teachers import load_teacher
 from genestill.teacher.embedding import sequence_embeddings, window_bases
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.windows import cut_windows, pad
 

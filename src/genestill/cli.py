@@ -75,9 +75,18 @@ def build_parser() -> argparse.ArgumentParser:
         for entry in commands._choices_actions:
             command = commands.choices[entry.dest]
             command.description = command.description or entry.help
+            # A student whose teacher computes features in every step needs both stages in one process.
+            if entry.dest == "distil-dna":
+                command.set_defaults(open_teacher=_open_teacher)
     _add_run(stages)
     _add_reproduce(stages)
     return parser
+
+
+def _open_teacher(folder: str, device, dtype: str, layer: int | str):
+    from genestill.teacher.loading import load_teacher
+
+    return load_teacher(folder, device, dtype, layer)
 
 
 def _add_run(stages) -> None:

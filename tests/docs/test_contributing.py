@@ -169,7 +169,7 @@ def test_a_teacher_of_the_architecture_is_pretrained_and_opens_again(copied):
     sizes = ["--hidden-size", 8, "--layers", 1, "--heads", 2, "--context", 32, "--steps", 2]
     words = "-m genestill teacher pretrain --architecture llama --genomes genome.fna --output model"
     run(copied, *words.split(), *sizes)
-    opened = "from genestill.core.teachers import load_teacher; teacher = load_teacher('model'); print(teacher.kind)"
+    opened = "from genestill.teacher.loading import load_teacher; teacher = load_teacher('model'); print(teacher.kind)"
     assert run(copied, "-c", opened).split() == ["causal"]
 
 

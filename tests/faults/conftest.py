@@ -7,7 +7,7 @@ KINDS = {
     "test_download.py": "servers that hang, drop, lie or answer 500; cut and wrong downloads",
     "test_downloads.py": "download rules against a failing server",
     "test_fetching.py": "teachers from a hub that fails",
-    "test_teachers.py": "teacher folders cut, mixed or pickled",
+    "test_loading.py": "teacher folders cut, mixed or pickled",
     "test_archive.py": "archives cut, or that would leave their folder",
     "test_shards.py": "shards cut, or with a fallen bit",
     "test_files.py": "leftovers of killed processes",

@@ -410,7 +410,7 @@ FOLDERS = {
     "teacher": (
         teacher,
         ["config.json", "tokenizer_config.json", "vocab.txt"],
-        lazily("genestill.core.teachers", "load_teacher"),
+        lazily("genestill.teacher.loading", "load_teacher"),
     ),
 }
 

@@ -13,7 +13,6 @@ from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.core.shards import Shards
-from genestill.core.teachers import load_teacher
 from genestill.core.tokenization import KmerTokenizer
 from genestill.student.dna.features import ComputedFeatures, StoredFeatures
 from genestill.student.dna.pipeline import distil_student
@@ -25,6 +24,7 @@ from genestill.student.dna.settings import (
 )
 from genestill.student.encoders.adapters import SingleBaseAdapter
 from genestill.teacher.architectures.architecture import find_architecture
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings, PretrainingSettings
 from genestill.teacher.sharding import embed_shard
 
@@ -131,14 +131,14 @@ def test_a_student_is_distilled_from_computed_features_and_its_record_names_the_
     start, training = Start("had-tiny", max_tokens=LENGTH), TrainingSettings(30, 5, 0.003)
     source = ComputedFeaturesSettings(str(made / "teacher"), layer="middle", window_length=LENGTH)
     arguments = (start, made / "regions.fna", [], training, DistillationSettings(), 0.15)
-    found = distil_student(*arguments, tmp_path / "s", tmp_path / "h.tsv", "cpu", source)
+    found = distil_student(*arguments, tmp_path / "s", tmp_path / "h.tsv", "cpu", source, load_teacher)
     history = pd.read_csv(tmp_path / "h.tsv", sep="\t")
     assert history["loss"].iloc[-5:].mean() < history["loss"].iloc[:5].mean()
     assert found["teacher"] == "teacher"
     assert found["layer"] == "1"
     assert read_json(tmp_path / "s" / "config.json")["teacher"]["revision"] == found["revision"]
     before = {path.name: path.read_bytes() for path in (tmp_path / "s").glob("*.safetensors")}
-    distil_student(*arguments, tmp_path / "t", None, "cpu", source)
+    distil_student(*arguments, tmp_path / "t", None, "cpu", source, load_teacher)
     assert {path.name: path.read_bytes() for path in (tmp_path / "t").glob("*.safetensors")} == before
     assert not list((made / "teacher").glob("*.checkpoint"))
 
@@ -149,4 +149,4 @@ def test_stored_and_computed_features_exclude_each_other(made, tmp_path):
     arguments = (training, DistillationSettings(), 0.15, tmp_path / "s", None, "cpu")
     for shards, computed_by in (([], None), ([], dataclasses.replace(source, teacher=None)), (["a.parquet"], source)):
         with pytest.raises(InputError, match="either shards of the teacher's features, or a teacher"):
-            distil_student(start, made / "regions.fna", shards, *arguments, computed_by)
+            distil_student(start, made / "regions.fna", shards, *arguments, computed_by, load_teacher)

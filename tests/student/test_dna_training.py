@@ -15,7 +15,6 @@ from genestill.core.models import save_tokenizer
 from genestill.core.sequences import encode_bases, read_fasta, write_fasta
 from genestill.core.table_schemas import TASK_PREDICTIONS, token_features
 from genestill.core.tables import read_table, write_table
-from genestill.core.teachers import load_teacher
 from genestill.core.training import checkpoints
 from genestill.student.dna import finetuning
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
@@ -34,6 +33,7 @@ from genestill.student.encoders.classification import Classifier
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import PretrainingSettings
 
 WIDTH = 12

@@ -390,6 +390,7 @@ def load_benchmark():
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_chunks_are_at_least_five_times_as_fast_as_the_recurrence_at_4_kb():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

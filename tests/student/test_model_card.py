@@ -162,7 +162,7 @@ def test_an_unmeasured_or_untaught_student_says_so(tmp_path):
 
 
 def test_a_card_without_limits_and_a_folder_without_student_are_refused(student, tmp_path):
-    with pytest.raises(InputError, match="no limits"):
+    with pytest.raises(InputError, match="limits is missing"):
         write_model_card(student, Card("T", "S", []))
     (tmp_path / "config.json").write_text('{"model_type": "esm"}')
     with pytest.raises(InputError, match="model_type is 'esm'"):

@@ -71,6 +71,7 @@ def test_every_step_is_a_command_that_exists(scale, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_no_step_grows_faster_than_contigs_or_species(scale):
     found = subprocess.run([sys.executable, PROGRAM, "--short"], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from genestill.core.errors import InputError
-from genestill.core.teachers import load_teacher
 from genestill.teacher.base_probabilities import base_log_probabilities
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.windows import cut_windows
 
 SEQUENCE = "ACGTTGCATGNACCGTANNGGCATCAGGA"

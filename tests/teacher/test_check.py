@@ -6,9 +6,9 @@ import torch
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.sequences import write_fasta
-from genestill.core.teachers import load_teacher
 from genestill.teacher.check import _gc_entropy, _states, check_teacher
 from genestill.teacher.genomes import Genomes, genome_files
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.pretraining import pretrain
 from genestill.teacher.settings import PretrainingSettings
 from genestill.teacher.windows import cut_windows

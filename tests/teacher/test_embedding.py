@@ -12,10 +12,10 @@ from genestill.core.pooling import POOLINGS
 from genestill.core.sequences import reverse_complement, write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.tables import read_arrow, read_metadata, write_table
-from genestill.core.teachers import load_teacher
 from genestill.core.windows import window_bounds
 from genestill.teacher import embedding, loading
 from genestill.teacher.embedding import compute, sequence_embeddings
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard, write_stream
 

@@ -7,8 +7,8 @@ import yaml
 
 from genestill.cli import main
 from genestill.core.errors import InputError
-from genestill.core.teachers import load_teacher
 from genestill.teacher.fetching import fetch, teacher_folder
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.registry import find_teacher, read_registry
 
 pytestmark = pytest.mark.faults

@@ -11,13 +11,13 @@ from genestill.core.contents import content_checksum
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.masking import IGNORED
 from genestill.core.sequences import write_fasta
-from genestill.core.teachers import load_teacher
 from genestill.core.training import checkpoints, loop
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.teacher import architectures, pretraining
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.genomes import Genomes
+from genestill.teacher.loading import load_teacher
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.pretraining import pretrain
 from genestill.teacher.settings import ARCHITECTURES, PretrainingSettings

@@ -9,7 +9,7 @@ import numpy as np
 
 from genestill.core.devices import Halving, copy_back, to_device
 from genestill.core.errors import InputError
-from genestill.core.teachers import Teacher
+from genestill.teacher.loading import Teacher
 from genestill.teacher.windows import Window, batches, pad
 
 SMALLEST = 1e-9

@@ -57,8 +57,8 @@ def _add_pretrain(commands) -> None:
 def _run_pretrain(options) -> dict:
     from genestill.core.devices import choose_device
     from genestill.core.files import checksums_of
-    from genestill.core.teachers import describe
     from genestill.teacher.genomes import genome_files
+    from genestill.teacher.loading import describe
     from genestill.teacher.pretraining import pretrain
 
     settings = settings_of(PretrainingSettings, options)
@@ -80,8 +80,8 @@ def _add_randomise(commands) -> None:
 
 
 def _run_randomise(options) -> dict:
-    from genestill.core.teachers import describe
     from genestill.teacher.fetching import teacher_folder
+    from genestill.teacher.loading import describe
     from genestill.teacher.random_weights import randomise
 
     randomise(teacher_folder(options.model), options.output, options.seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, read_json, require_disk_space, sha256_of, write_json
 from genestill.core.logs import logger
-from genestill.core.teachers import DESCRIPTION
+from genestill.teacher.loading import DESCRIPTION
 from genestill.teacher.registry import REGISTRY, NamedTeacher, find_teacher
 
 # Weights, settings, tokenizer and licence; no pickle and no code.

@@ -23,7 +23,6 @@ from genestill.core.files import folder_aside
 from genestill.core.logs import logger
 from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.seeds import seed_everything
-from genestill.core.teachers import DESCRIPTION, weights_checksum
 from genestill.core.tokenization import Tokenizer
 from genestill.core.training.batches import Batch, cut_rows, pack_rows
 from genestill.core.training.checkpoints import Checkpoint
@@ -32,6 +31,7 @@ from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.teacher.architectures.architecture import Architecture, find_architecture
 from genestill.teacher.genomes import Genomes
+from genestill.teacher.loading import DESCRIPTION, weights_checksum
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import PretrainingSettings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genestill.core.files import folder_aside
 from genestill.core.seeds import seed_everything
-from genestill.core.teachers import DESCRIPTION, load_teacher, weights_checksum
+from genestill.teacher.loading import DESCRIPTION, load_teacher, weights_checksum
 
 TOKENIZER_FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"

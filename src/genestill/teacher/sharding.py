@@ -19,8 +19,8 @@ from genestill.core.overlap import behind
 from genestill.core.reading_frames import coding_bounds
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import read_table
-from genestill.core.teachers import Teacher, load_teacher
 from genestill.teacher.embedding import EmbeddingSettings, output_schema, unfinished_tables, window_bases
+from genestill.teacher.loading import Teacher, load_teacher
 
 
 def shard_bounds(lengths: np.ndarray, shards: int) -> list[tuple[int, int]]:

@@ -142,6 +142,7 @@ def _run_distil(options) -> dict:
         options.output_history,
         options.device,
         settings_of(ComputedFeaturesSettings, options),
+        options.open_teacher,
         options.compile,
     )
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from genestill.core.devices import to_device
 from genestill.core.errors import InputError
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases, reverse_complement
 from genestill.core.shards import Shards
-from genestill.core.teachers import Teacher
+from genestill.core.tokenization import Tokenizer
 from genestill.core.training.batches import ShuffledRows, cut_rows
 from genestill.student.dna.held_out import held_out_rows
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
@@ -23,6 +23,26 @@ ROWS_FOR_SCALE = 256
 MOST_UNKNOWN = 0.1  # maximum share of letters other than A, C, G, T in a computed window
 _TRIES = 20
 _ROWS_AT_ONCE = 32
+
+
+class Teacher(Protocol):
+    """What is needed of a teacher that is in memory: see `genestill.teacher.loading.Teacher`."""
+
+    name: str
+    revision: str
+    layer: int
+    layers: int
+    hidden_size: int
+    context: int
+    dtype: str
+    device: torch.device
+    tokenizer: Tokenizer
+
+    def hidden(self, ids, mask) -> torch.Tensor:
+        """Hidden states, float [b, t, hidden_size], for ids, int64 [b, t], and an attention mask or None."""
+
+    def must_see(self, mask: np.ndarray) -> bool:
+        """Whether the model needs the attention mask [b, t]."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,13 @@ from genestill.core.shards import TEACHER_RECORD
 from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import write_table
 from genestill.core.task_tables import variant_of
-from genestill.core.teachers import load_teacher
 from genestill.core.training.batches import Batch, ShuffledRows, cut_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.student.dna.distillation import Distillation
-from genestill.student.dna.features import ComputedFeatures, StoredFeatures, WindowFeatures
+from genestill.student.dna.features import ComputedFeatures, StoredFeatures, Teacher, WindowFeatures
 from genestill.student.dna.finetuning import fine_tune
 from genestill.student.dna.held_out import held_out_rows, read_held_out
 from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
@@ -124,6 +123,7 @@ def distil_student(
     history: str | Path | None = None,
     device: str = "auto",
     computed: ComputedFeaturesSettings | None = None,
+    open_teacher: Callable[..., Teacher] | None = None,
     compiled: bool = False,
 ) -> dict:
     """Distil a student from the teacher's token features, over the sequences of a FASTA file.
@@ -131,13 +131,14 @@ def distil_student(
     The features are read from ``shards``, which hold those of every sequence; or, without shards, the teacher of
     ``computed`` computes them in every step, of a new window of each sequence.
 
+    ``open_teacher`` opens this teacher from folder, device, dtype and layer (`genestill.teacher.loading.load_teacher`).
     ``compiled``: see `compile_on_gpu`. Returns the loss over the last ten steps, and the teacher's name, revision,
     layer and pooling.
     """
     seed_everything(training.seed)
     student, adapter = start.open()
     where = choose_device(device)
-    features = _features(shards, computed, dict(read_fasta(sequences)), where)
+    features = _features(shards, computed, open_teacher, dict(read_fasta(sequences)), where)
     model = Distillation(student, objective, *features.scale()).to(where)
     compile_on_gpu(student, where, compiled)
 
@@ -170,14 +171,18 @@ def distil_student(
 
 
 def _features(
-    shards: Sequence[str | Path], computed: ComputedFeaturesSettings | None, sequences: dict[str, str], device
+    shards: Sequence[str | Path],
+    computed: ComputedFeaturesSettings | None,
+    open_teacher: Callable[..., Teacher] | None,
+    sequences: dict[str, str],
+    device,
 ) -> WindowFeatures:
     folder = None if computed is None else computed.teacher
     if bool(shards) == (folder is not None):
         raise InputError("give either shards of the teacher's features, or a teacher that computes them")
-    if computed is None or folder is None:
+    if computed is None or folder is None or open_teacher is None:
         return StoredFeatures(shards, sequences)
-    teacher = load_teacher(folder, device, computed.dtype, computed.layer)
+    teacher = open_teacher(folder, device, computed.dtype, computed.layer)
     return ComputedFeatures(teacher, sequences, computed.window_length, computed.shortest_window)
 
 

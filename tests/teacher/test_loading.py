@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genestill.core.errors import InputError
-from genestill.core.teachers import load_teacher, resolve_layer
 from genestill.teacher.architectures.nucleotide_transformer import NucleotideTransformerForMaskedLM
+from genestill.teacher.loading import load_teacher, resolve_layer
 from genestill.teacher.random_weights import randomise
 
 pytestmark = pytest.mark.faults
@@ -128,7 +128,7 @@ def test_missing_tensors_are_refused_instead_of_random(copy):
         ),
         (
             lambda tensor: (tensor * 100).to(torch.int8),
-            r"up_proj\.weight holds .*quantized",
+            r"up_proj\.weight has the type .*quantized",
         ),
     ],
 )
