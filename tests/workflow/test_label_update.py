@@ -63,5 +63,5 @@ def test_labels_of_an_updated_search_are_those_of_a_full_one(tmp_path, record_pr
         pd.read_csv(results / name / "benchmarks" / "labels" / f"{rule}.tsv", sep="\t")["cpu_time"].iloc[0]
         for name, rule in (("updated", "update_labels"), ("full", "search_contigs"))
     ]
-    record_property("equal", same / len(full))
-    record_property("cpu_share", seconds[0] / seconds[1])
+    record_property("equal", float(same / len(full)))
+    record_property("cpu_share", float(seconds[0] / seconds[1]))

@@ -50,8 +50,9 @@ class Checkpoint:
             "random": _random_state(optimizer.device),
             "best": best.state() if best else None,
         }
-        with write_aside(self.path) as aside:
-            torch.save(state, aside)
+        # Opened here: torch reports a file that it cannot open as a RuntimeError without its path.
+        with write_aside(self.path) as aside, open(aside, "wb") as handle:
+            torch.save(state, handle)
 
     def resume(self, model: nn.Module, optimizer: AdamW, best: BestWeights | None = None) -> list[dict]:
         """Restore model, optimizer and best weights from the file; return its history, empty without a file.
