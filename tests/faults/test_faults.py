@@ -382,7 +382,7 @@ def test_a_teacher_cut_in_the_middle_is_named_and_never_read_as_whole(undisturbe
     weights.write_bytes(cut(weights.read_bytes()))
     said = fail(disturbed)
     # The record of the command that wrote it has its size.
-    assert f"{weights.relative_to(disturbed)}: holds " in said
+    assert f"{weights.relative_to(disturbed)}: has " in said
     assert f"Remove {model.relative_to(disturbed)} and make it again" in said
     assert not (disturbed / RESULTS / "teacher" / "miniature" / "check.json").exists()
     subprocess.run(["rm", "-r", model], check=True)
