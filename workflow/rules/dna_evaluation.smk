@@ -433,6 +433,7 @@ rule summarise_sequence_tasks:
         table=f"{DNA_SCORES}/table.tsv",
         answers=f"{DNA_SCORES}/answers.tsv",
         picture=f"{DNA_SCORES}/scores.svg",
+        admission=TEACHER_ADMISSION,
     output:
         report(
             f"{DNA_SCORES}/summary.html",

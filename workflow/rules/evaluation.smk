@@ -364,6 +364,8 @@ rule summarise_taxonomy:
         metrics=f"{EVALUATION}/metrics.parquet" if TRUTH else [],
         predictions=[] if ONLY_SCORES else list(STUDENT_PREDICTIONS.values()),
         index=EVALUATED_INDEX,
+        # Its warnings are listed on the page.
+        admission=[] if ONLY_SCORES else TEACHER_ADMISSION,
         abundance=[] if ONLY_SCORES else f"{RESULTS}/reference/abundance.parquet",
         exported=[] if ONLY_SCORES else f"{RESULTS}/student/{STUDENT_NAME}/export",
         picture=f"{EVALUATION}/figures/f1_by_rank.svg" if ONLY_SCORES else [],

@@ -217,6 +217,7 @@ rule summarise_transcripts:
         metrics=f"{MRNA_TABLE}/metrics.parquet",
         table=f"{MRNA_TABLE}/table.tsv",
         picture=f"{MRNA_TABLE}/scores.svg",
+        admission=TEACHER_ADMISSION,
     output:
         report(
             f"{MRNA_TABLE}/summary.html",
