@@ -148,6 +148,7 @@ OTHER = {
     "dna.questions.<name>.minus": ["linear"],
     "dna.seeds": [[1, 2, 3]],
     "dna.trainings": [2],
+    "dna.teacher_features": ["computed"],
     "benchmark.communities": [],
 }  # fmt: skip
 
