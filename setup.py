@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 FILES = ("Snakefile", "requirements.lock", "workflow", "config", "envs", "resources", "scripts", "CITATION.cff")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "downloads", ".lock")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "downloads", "predictions", ".lock")
 
 
 class BuildWithWorkflow(build_py):
