@@ -41,6 +41,7 @@ from genestill.core.training.batches import Batch
 from genestill.core.training.loop import train
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
+from genestill.core.windows import pad
 from genestill.student.dna.pretraining import MaskedLanguageModel, asked_batch, masked_batch
 from genestill.student.dna.students import build_student
 from genestill.student.encoders import EncoderModel
@@ -55,7 +56,7 @@ from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings, PretrainingSettings
 from genestill.teacher.sharding import embed_shard
-from genestill.teacher.windows import cut_windows, pad
+from genestill.teacher.windows import cut_windows
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "resources" / "results" / "gpu.tsv"
@@ -141,7 +142,7 @@ def busy(run: Run):
 
 
 def matrix_rate(run: Run) -> float:
-    """Operations a second of a large product of matrices."""
+    """Operations per second of a large product of matrices."""
     size, dtype = (8192, torch.bfloat16) if run.on_gpu else (256 if run.short else 2048, torch.float32)
     one, two = (torch.randn(size, size, device=run.device, dtype=dtype) for _ in range(2))
     times = 20 if run.on_gpu else 2
@@ -154,7 +155,7 @@ def matrix_rate(run: Run) -> float:
 
 
 def operations(model: nn.Module, layers: int, hidden: int, context: int, causal: bool) -> float:
-    """Operations of the forward pass of a token: two a weight of a linear map, and attention over the context."""
+    """Operations of the forward pass of a token: two per weight of a linear map, and attention over the context."""
     weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
     return 2 * weights + 4 * layers * hidden * context / (2 if causal else 1)
 

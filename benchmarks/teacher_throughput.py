@@ -16,10 +16,11 @@ import torch
 
 from genestill.core.devices import choose_device
 from genestill.core.sequences import read_fasta
+from genestill.core.windows import pad
 from genestill.teacher.embedding import sequence_embeddings, window_bases
 from genestill.teacher.loading import load_teacher
 from genestill.teacher.settings import EmbeddingSettings
-from genestill.teacher.windows import cut_windows, pad
+from genestill.teacher.windows import cut_windows
 
 
 def plain_loop(teacher, sequences: list[str], size: int, limit: int, batch_size: int) -> np.ndarray:

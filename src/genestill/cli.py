@@ -152,8 +152,9 @@ def _run(arguments: list[str] | None) -> int:
     configure_logging(quiet=options.quiet)
     try:
         with streams_as_files(vars(options)):
-            refuse_unreadable(inputs_of(vars(options)))
-            refuse_changed(inputs_of(vars(options)), outputs_of(vars(options)))
+            inputs = inputs_of(vars(options))
+            refuse_unreadable(inputs)
+            refuse_changed(inputs, outputs_of(vars(options)))
             began = time.time()
             # Without this, a process killed after its output and before its record would leave an outdated record.
             with taken_away(earlier_record(vars(options))):

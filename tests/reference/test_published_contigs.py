@@ -7,16 +7,16 @@ import pytest
 
 from genestill.cli import main
 from genestill.core.errors import InputError
-from genestill.core.sequences import read_fasta, reverse_complement
+from genestill.core.sequences import read_fasta, reverse_complement, sequence_checksum
 from genestill.core.tables import read_tsv
-from genestill.reference.published_contigs import COLUMNS, cut_contigs, record_name
+from genestill.reference.published_contigs import COLUMNS, cut_contigs
 from snakemake_process import ROOT, run_snakemake
 
 SEQUENCE, PLASMID = "ACGTTGCAAC" * 3, "GGGTTTACCA"
 ROWS = [
-    ("contig_2", "one.fna.gz", record_name(SEQUENCE), "3", "9", "+", "exact", "1.50", "0.00"),
-    ("contig_1", "two.fna", record_name(PLASMID), "0", "10", "-", "genus", "2.25", "7.00"),
-    ("contig_3", "one.fna.gz", record_name(SEQUENCE), "0", "30", "-", "exact", "0.10", "0.30"),
+    ("contig_2", "one.fna.gz", sequence_checksum(SEQUENCE), "3", "9", "+", "exact", "1.50", "0.00"),
+    ("contig_1", "two.fna", sequence_checksum(PLASMID), "0", "10", "-", "genus", "2.25", "7.00"),
+    ("contig_3", "one.fna.gz", sequence_checksum(SEQUENCE), "0", "30", "-", "exact", "0.10", "0.30"),
 ]
 
 

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from genestill.core.bpe import train_bpe
 from genestill.core.tokenization import FastTokenizer, KmerTokenizer
-from genestill.teacher.windows import chunks, cut_windows, first_tokens, pad
+from genestill.core.windows import pad
+from genestill.teacher.windows import chunks, cut_windows, first_tokens
 
 KMERS = KmerTokenizer.of_size(3, 64)
 RANDOM = np.random.default_rng(1)

@@ -85,26 +85,27 @@ shell.prefix(
     f"set -euo pipefail; {PROGRAMS}export PYTHONPATH={shlex.quote(str(SOURCE))}; "
 )
 
+GPUS = count_gpus()
 # Without a limit, Snakemake would start all GPU jobs at once on one GPU; --resources gpu=N overrides it. Without a GPU,
 # they run on the CPU, with one core each. A report and a lint have no cores.
 try:
     CORES = workflow.cores
 except WorkflowError:
     CORES = None
-workflow.global_resources.setdefault("gpu", count_gpus() or CORES or 1)
+workflow.global_resources.setdefault("gpu", GPUS or CORES or 1)
 # Resolved here, because it depends on the machine; the identity of the run below changes with it.
 if "dna" in config and config["dna"]["teacher_features"] is None:
-    gpus = workflow.global_resources["gpu"]
+    allowed = workflow.global_resources["gpu"]
     computed = (
-        count_gpus()
-        and getattr(gpus, "value", gpus)
+        GPUS
+        and getattr(allowed, "value", allowed)
         and not config["teacher"]["embeddings"]
     )
     config["dna"]["teacher_features"] = "computed" if computed else "stored"
 # Used with every gpu resource; with None the resource is not set, and a cluster may assign any GPU.
 GPU_MODEL = config["teacher"]["gpu_model"]
 # With a GPU, threads prepare the batches of a training ahead.
-TRAINING_THREADS = 5 if count_gpus() else 1
+TRAINING_THREADS = 5 if GPUS else 1
 
 RESULTS = results_folder(config)
 # The configuration of the run, including defaults; its identity changes with every setting that may affect results, and

@@ -60,7 +60,7 @@ def refuse_unreadable(inputs: Iterable[str | Path]) -> None:
     Without this, a library that reads the file may report it as damaged.
     """
     for path in map(Path, inputs):
-        for one in (path, *_files_of(path)) if path.is_dir() else (path,):
+        for one in (path, *_files_of(path)):
             if one.exists() and not os.access(one, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(one))
 

@@ -1,5 +1,6 @@
 """Nucleotide sequences: reading FASTA and FASTQ, and converting bases to numbers."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from genestill.core.errors import InputError
 from genestill.core.text import open_text
 
 BASES = "ACGT"
+MOST_UNKNOWN = 0.1  # maximum share of unknown letters in a window
 UNKNOWN_BASE = 4  # the code of every letter that is not A, C, G or T
 
 _SAM = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
@@ -128,6 +130,16 @@ def _refuse_bad_record(
 def encode_bases(sequence: str) -> np.ndarray:
     """Codes of the bases of ``sequence``: uint8 [length], A 0, C 1, G 2, T or U 3, others 4; case is ignored."""
     return np.frombuffer(sequence.encode("ascii").translate(_CODES), dtype=np.uint8)
+
+
+def sequence_checksum(sequence: str) -> str:
+    """First 16 hex digits of the SHA-256 of a sequence, as written: the caller decides on upper case."""
+    return hashlib.sha256(sequence.encode("ascii")).hexdigest()[:16]
+
+
+def has_many_unknown(sequence: str) -> bool:
+    """Whether more than a tenth of the letters are not A, C, G, T or U: such windows of genomes are not used."""
+    return (encode_bases(sequence) == UNKNOWN_BASE).mean() > MOST_UNKNOWN
 
 
 def reverse_complement(sequence: str) -> str:

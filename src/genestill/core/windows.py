@@ -1,6 +1,7 @@
 """Long sequences as windows that a model can read, batches with little padding, and pooling over windows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,17 @@ def batch_by_length(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
         stop = start + max(1, tokens // max(1, int(lengths[order[start]])))
         yield order[start:stop]
         start = stop
+
+
+def pad(windows: Sequence[Any], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (int64 [b, t], padded on the right) and attention mask (int64 [b, t]) of windows or of `Tokens`."""
+    longest = max(len(window) for window in windows)
+    ids = np.full((len(windows), longest), pad_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, window in enumerate(windows):
+        ids[row, : len(window)] = window.ids
+        mask[row, : len(window)] = 1
+    return ids, mask
 
 
 def maximal_part(size: int, pooling: str) -> slice:

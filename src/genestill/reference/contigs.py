@@ -1,6 +1,5 @@
 """Validation: contigs, abundances, labels and truth are checked together before any computation."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from genestill.core.files import require_disk_space
 from genestill.core.label_tables import join_labels, read_label_table
 from genestill.core.lineage import NO_LINEAGE, Lineage, count_unknown_names, depth
 from genestill.core.logs import log_counts
-from genestill.core.sequences import read_fasta
+from genestill.core.sequences import read_fasta, sequence_checksum
 from genestill.core.tables import write_table, write_tsv
 from genestill.reference.abundance import join_abundances
 from genestill.reference.alignments import read_alignment_depths
@@ -49,7 +48,7 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
         strong = upper.count("G") + upper.count("C")
         known = strong + upper.count("A") + upper.count("T") + upper.count("U")
         sample = _SAMPLE.fullmatch(name)
-        checksum = hashlib.sha256(upper.encode("ascii")).hexdigest()[:16]
+        checksum = sequence_checksum(upper)
         share = strong / known if known else None
         rows.append((name, len(sequence), share, sample.group(1) if sample else None, checksum))
     if not rows:

@@ -17,11 +17,11 @@ from genestill.core.files import write_json
 from genestill.core.logs import logger
 from genestill.core.programs import run_program
 from genestill.core.reading_frames import longest_frame, translate
-from genestill.core.sequences import write_fasta
+from genestill.core.sequences import sequence_checksum, write_fasta
 from genestill.core.table_schemas import HOMOLOGY_GROUPS, PROBE_TASK, TRANSCRIPTS
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.reference.settings import HomologySettings
-from genestill.reference.transcripts import checksum, coding_sequence, write_sequences
+from genestill.reference.transcripts import coding_sequence, write_sequences
 
 SHORTEST_PROTEIN = 20  # amino acids; shorter ones are not searched
 
@@ -141,7 +141,9 @@ def leave_out_relatives(
     """
     benchmark = pd.concat([table[["transcript", "gene", "symbol", "sequence", "cds"]] for table in tasks.values()])
     genes = {*benchmark["gene"], *benchmark["symbol"]} - {""}
-    benchmark = benchmark.drop_duplicates("transcript").assign(id=lambda table: table["sequence"].map(checksum))
+    benchmark = benchmark.drop_duplicates("transcript").assign(
+        id=lambda table: table["sequence"].map(sequence_checksum)
+    )
     # Several transcripts may have the same sequence with different tracks; it is searched once, with codons if known.
     order = benchmark["cds"].map(np.any).argsort(kind="stable")[::-1]
     tested = benchmark.iloc[np.sort(_first_of_each(benchmark["id"].to_numpy(), order.to_numpy()))]

@@ -8,9 +8,10 @@ import pandas as pd
 from genestill.core.cells import LeftOut, is_missing, read_number
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
+from genestill.core.sequences import sequence_checksum
 from genestill.core.table_schemas import PROBE_TASK
 from genestill.core.tables import write_table
-from genestill.reference.transcripts import Transcript, checksum, transcript_table, window
+from genestill.reference.transcripts import Transcript, transcript_table, window
 
 KINDS = ("regression", "classification", "multilabel")
 TELLING = 0.1  # distance of an AUROC from .5 above which an input is reported
@@ -107,7 +108,7 @@ def transcript_id(transcript: Transcript) -> str:
     """
     tracks = (("cds", transcript.cds), ("splice", transcript.splice))
     marks = "".join(f"|{name}:{','.join(map(str, places))}" for name, places in tracks if len(places))
-    return checksum(transcript.sequence + marks)
+    return sequence_checksum(transcript.sequence + marks)
 
 
 def telling_inputs(table: pd.DataFrame) -> dict[str, float]:

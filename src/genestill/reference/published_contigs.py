@@ -3,7 +3,6 @@
 Compressed, a row of a table of positions takes 37 bytes; the sequence takes fifty times as many.
 """
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,7 @@ from genestill.core.cells import whole_number
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
 from genestill.core.logs import logger
-from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.sequences import read_fasta, reverse_complement, sequence_checksum, write_fasta
 from genestill.core.tables import read_tsv, write_tsv
 
 COLUMNS = ("contig", "genome", "record", "start", "end", "strand", "status")
@@ -24,9 +23,9 @@ def cut_contigs(positions: str | Path, genomes: str | Path, held: str | Path, ou
 
     Args:
         positions: TSV with the columns ``COLUMNS`` and one column of depths per sample. ``genome`` is a file of
-            ``genomes``, ``record`` the `record_name` of one of its sequences, ``start`` and ``end`` the half-open
-            interval on the forward strand, counted from 0 as in BED, and ``status`` what the reference contains of the
-            genome.
+            ``genomes``, ``record`` the `sequence_checksum` of one of its sequences in upper case, ``start`` and ``end``
+            the half-open interval on the forward strand, counted from 0 as in BED, and ``status`` what the reference
+            contains of the genome.
         genomes: TSV with the columns file and lineage, beside the files.
         held: TSV with the column file: the genomes that the reference holds.
         output: a folder with contigs.fna.gz, truth.tsv (contig, lineage, genome, length, status), abundance.tsv
@@ -60,17 +59,11 @@ def cut_contigs(positions: str | Path, genomes: str | Path, held: str | Path, ou
     logger.info("%s: %d contigs of %d genomes", output, len(rows), rows["genome"].nunique())
 
 
-def record_name(sequence: str) -> str:
-    """16 hex digits of the SHA-256 of the upper-case sequence.
-
-    The same assembly has other names of records in GenBank and in RefSeq.
-    """
-    return hashlib.sha256(sequence.upper().encode()).hexdigest()[:16]
-
-
 def _cut(path: Path, parts: pd.DataFrame, positions: str | Path) -> dict[str, str]:
     """Contig -> sequence, of the contigs of one genome."""
-    records = {record_name(sequence): sequence.upper() for _, sequence in read_fasta(path)}
+    # The same assembly has other names of records in GenBank and in RefSeq.
+    sequences = (sequence.upper() for _, sequence in read_fasta(path))
+    records = {sequence_checksum(sequence): sequence for sequence in sequences}
     cut = {}
     for line, row in parts.iterrows():
         place = f"{positions}: line {line}: {row.contig!r}"

@@ -1,6 +1,5 @@
 """Transcripts: from FASTA, from a table, or spliced from a genome with an annotation; with CDS and splice tracks."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from genestill.core.cells import LeftOut, is_missing, read_gene, read_name, read
 from genestill.core.errors import InputError
 from genestill.core.files import write_json
 from genestill.core.logs import logger
-from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
+from genestill.core.sequences import read_fasta, reverse_complement, sequence_checksum, write_fasta
 from genestill.core.table_schemas import INDEX, TRANSCRIPTS
 from genestill.core.tables import NOT_PARQUET, read_tsv, write_table
 from genestill.reference.annotation import Model, read_annotation
@@ -50,11 +49,6 @@ def coding_sequence(sequence: str, cds: np.ndarray) -> str:
     """From the first codon of the track ``cds`` to the end of its last; the whole sequence if the track is empty."""
     starts = np.flatnonzero(cds)
     return sequence[starts[0] : starts[-1] + 3] if len(starts) else sequence
-
-
-def checksum(sequence: str) -> str:
-    """First 16 hex digits of the SHA-256 of a sequence, used as its name where equal sequences are joined."""
-    return hashlib.sha256(sequence.encode("ascii")).hexdigest()[:16]
 
 
 def splice_transcript(contig: str, model: Model) -> Transcript:
@@ -373,7 +367,7 @@ def collect_corpus(
                 continue
             cut = window(transcript, longest)
             count["windowed"] += cut is not transcript
-            key = checksum(cut.sequence)
+            key = sequence_checksum(cut.sequence)
             if key in kept:
                 count["duplicate"] += 1
                 continue
@@ -423,7 +417,7 @@ def write_sequences(folder: str | Path, sequences: list[tuple[str, str]]) -> Non
             "length": [len(text) for text in texts],
             "gc": [(text.count("G") + text.count("C")) / len(text) for text in texts],
             "sample": "",
-            "checksum": [checksum(text) for text in texts],
+            "checksum": [sequence_checksum(text) for text in texts],
         }
     )
     write_fasta(folder / "sequences.fna.gz", sequences)

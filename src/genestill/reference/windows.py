@@ -9,12 +9,11 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, format_lineage
 from genestill.core.logs import logger, progress
-from genestill.core.sequences import UNKNOWN_BASE, encode_bases, read_fasta, reverse_complement, write_fasta
+from genestill.core.sequences import has_many_unknown, read_fasta, reverse_complement, write_fasta
 from genestill.core.task_tables import write_task_table
 from genestill.reference.genomes import Genome
 from genestill.reference.settings import WindowSettings
 
-MOST_UNKNOWN = 0.1  # maximum share of letters other than A, C, G, T in a window
 _TRIES = 20
 _SHAPES = 2  # separate random numbers for lengths and strands of windows
 _OF_TASKS = 1  # separate random numbers for windows of tasks
@@ -110,7 +109,7 @@ def draw_windows(
         name, sequence = contigs[contig]
         start = int(generator.integers(int(places[contig])))
         window = sequence[start : start + length].upper()
-        if (contig, start) in seen or (encode_bases(window) == UNKNOWN_BASE).mean() > MOST_UNKNOWN:
+        if (contig, start) in seen or has_many_unknown(window):
             continue
         seen.add((contig, start))
         yield f"{genome.name}|{name}|{start}", window

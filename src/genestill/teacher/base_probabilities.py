@@ -9,8 +9,9 @@ import numpy as np
 
 from genestill.core.devices import Halving, copy_back, to_device
 from genestill.core.errors import InputError
+from genestill.core.windows import pad
 from genestill.teacher.loading import Teacher
-from genestill.teacher.windows import Window, batches, pad
+from genestill.teacher.windows import Window, batches
 
 SMALLEST = 1e-9
 

@@ -15,11 +15,12 @@ from genestill.core.files import write_json
 from genestill.core.logs import logger
 from genestill.core.masking import IGNORED, MASKED_FRACTION
 from genestill.core.sequences import UNKNOWN_BASE, encode_bases
+from genestill.core.windows import pad
 from genestill.teacher.genomes import Genomes
 from genestill.teacher.loading import Teacher, load_teacher
 from genestill.teacher.objectives import causal_targets
 from genestill.teacher.settings import CheckSettings
-from genestill.teacher.windows import batches, cut_windows, pad
+from genestill.teacher.windows import batches, cut_windows
 
 # Above both values, a warning is logged: the hidden states depend on little more than the token.
 MOST_GROWTH, MOST_OF_TOKENS = 50, 0.7

@@ -17,11 +17,11 @@ from genestill.core.overlap import ahead
 from genestill.core.pooling import REGIONS, pool, pooled_size
 from genestill.core.reading_frames import coding_bounds, region_codes
 from genestill.core.sequences import reverse_complement
-from genestill.core.windows import CombinedWindows
+from genestill.core.windows import CombinedWindows, pad
 from genestill.teacher.base_probabilities import base_log_probabilities
 from genestill.teacher.loading import Teacher
 from genestill.teacher.settings import EmbeddingSettings
-from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens, pad
+from genestill.teacher.windows import Window, batches, chunks, cut_windows, first_tokens
 
 CHUNK_BASES = 8_000_000
 CHUNK_BYTES = 128_000_000  # size of the features or probabilities of a chunk; another chunk is written at the same time

@@ -5,9 +5,8 @@ Windows are cut in bases before tokenization, because byte-pair encoding becomes
 than the model allows. In both cases each base is in exactly one window.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -80,17 +79,6 @@ def _window(row: int, offset: int, tokens: Tokens, known: np.ndarray, tokenizer:
 def batches(windows: list[Window], batch_tokens: int) -> Iterator[np.ndarray]:
     """Indices into ``windows`` for each batch of `batch_by_length`."""
     return batch_by_length(np.array([len(window) for window in windows], dtype=np.int64), batch_tokens)
-
-
-def pad(windows: Sequence[Any], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids (int64 [b, t], padded on the right) and attention mask (int64 [b, t]) of windows or of `Tokens`."""
-    longest = max(len(window) for window in windows)
-    ids = np.full((len(windows), longest), pad_id, dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for row, window in enumerate(windows):
-        ids[row, : len(window)] = window.ids
-        mask[row, : len(window)] = 1
-    return ids, mask
 
 
 def chunks(records: Iterable[tuple[str, str]], bases: int) -> Iterator[list[tuple[str, str]]]:

@@ -9,18 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from genestill.core.devices import to_device
 from genestill.core.errors import InputError
-from genestill.core.sequences import UNKNOWN_BASE, encode_bases, reverse_complement
+from genestill.core.sequences import encode_bases, has_many_unknown, reverse_complement
 from genestill.core.shards import Shards
-from genestill.core.tokenization import Tokenizer
+from genestill.core.tokenization import Tokenizer, Tokens
 from genestill.core.training.batches import ShuffledRows, cut_rows
+from genestill.core.windows import pad
 from genestill.student.dna.held_out import held_out_rows
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
 from genestill.student.encoders.adapters import collate
 
 ROWS_FOR_SCALE = 256
-MOST_UNKNOWN = 0.1  # maximum share of letters other than A, C, G, T in a computed window
 _TRIES = 20
 _ROWS_AT_ONCE = 32
 
@@ -50,14 +49,14 @@ class Window:
     """One window and the teacher's tokens in it.
 
     start, stop: int32 [t], bases of each token; given: the features of the tokens, float16 [t, D], or the teacher's
-    input, int64 [s] with special tokens, from which they are computed.
+    input (`Tokens` with the ids of special tokens), from which they are computed.
     """
 
     name: str
     sequence: str
     start: np.ndarray
     stop: np.ndarray
-    given: np.ndarray
+    given: Any
 
 
 class WindowFeatures(ABC):
@@ -146,7 +145,7 @@ class WindowFeatures(ABC):
         ]
 
     @abstractmethod
-    def _pad_given(self, given: list[np.ndarray]) -> dict[str, torch.Tensor]:
+    def _pad_given(self, given: list) -> dict[str, torch.Tensor]:
         """What windows are given by the teacher, padded to one length."""
 
 
@@ -160,23 +159,14 @@ class StoredFeatures(WindowFeatures):
         self.teacher, self.size, self.counts = self.shards.metadata, self.shards.size, self.shards.counts
         if not sum(self.counts):
             raise InputError(f"{shards[0]}: has no sequences")
-        # (shard, row) of held-out sequences, and the number of others.
-        shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
-        first = np.cumsum([0, *self.counts])
-        held = held_out_rows(sum(self.counts))
-        self.held = [(int(shard_of[number]), int(number - first[shard_of[number]])) for number in held]
+        self.held = self._places(held_out_rows(sum(self.counts)))
         self.rows = sum(self.counts) - len(self.held)
         self._loaded: int | None = None
         self._table: Any = None
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WindowFeatures.scale`."""
-        shard_of = np.repeat(np.arange(len(self.counts)), self.counts)
-        first = np.cumsum([0, *self.counts])
-        total = sum(self.counts)
-        spread = np.linspace(0, total - 1, min(ROWS_FOR_SCALE, total)).astype(int)
-        places = [(int(shard_of[number]), int(number - first[shard_of[number]])) for number in spread]
-        return _scale_of([self._read(*place)[3] for place in places])
+        return _scale_of([self._read(*place)[3] for place in self._places(_spread_rows(sum(self.counts)))])
 
     def complete(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """See `WindowFeatures.complete`; they are in the batch."""
@@ -191,6 +181,12 @@ class StoredFeatures(WindowFeatures):
             for row in generator.permutation(self.counts[shard])
             if (shard, row) not in held
         ]
+
+    def _places(self, numbers: np.ndarray) -> list[tuple[int, int]]:
+        """(shard, row) of sequences by their number over all shards."""
+        first = np.cumsum([0, *self.counts])
+        shards = np.repeat(np.arange(len(self.counts)), self.counts)[numbers]
+        return list(zip(shards.tolist(), (numbers - first[shards]).tolist(), strict=True))
 
     def _drawn(self, step: int, size: int, seed: int) -> list[Window]:
         places = [divmod(number, self.rows) for number in range(step * size, (step + 1) * size)]
@@ -256,14 +252,13 @@ class ComputedFeatures(WindowFeatures):
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WindowFeatures.scale`."""
-        total = len(self._regions)
-        windows = [self._held(place) for place in np.linspace(0, total - 1, min(ROWS_FOR_SCALE, total)).astype(int)]
+        windows = [self._held(place) for place in _spread_rows(len(self._regions))]
         found: list[np.ndarray] = []
         for first in range(0, len(windows), _ROWS_AT_ONCE):
             part = windows[first : first + _ROWS_AT_ONCE]
             tensors = self._pad_given([window.given for window in part])
             tokens = [len(window.start) for window in part]
-            read = {name: to_device(values.numpy(), self._model.device) for name, values in tensors.items()}
+            read = {name: values.to(self._model.device) for name, values in tensors.items()}
             hidden = self._features(read, max(tokens)).float().cpu().numpy()
             found += [values[:count] for values, count in zip(hidden, tokens, strict=True)]
         return _scale_of(found)
@@ -290,7 +285,7 @@ class ComputedFeatures(WindowFeatures):
             for _ in range(_TRIES):
                 start = int(generator.integers(max(1, len(region) - kept + 1)))
                 sequence = region[start : start + kept].upper()
-                if (encode_bases(sequence) == UNKNOWN_BASE).mean() <= MOST_UNKNOWN:
+                if not has_many_unknown(sequence):
                     break
             turned = generator.random() < 0.5
             windows.append(self._window(name, reverse_complement(sequence) if turned else sequence))
@@ -303,21 +298,23 @@ class ComputedFeatures(WindowFeatures):
     def _window(self, name: str, sequence: str) -> Window:
         tokenizer = self._model.tokenizer
         (tokens,) = tokenizer.encode([sequence])
-        ids = tokenizer.wrap(tokens.ids)
-        if len(ids) > self._model.context:
+        whole = Tokens(tokenizer.wrap(tokens.ids), tokens.start, tokens.stop)
+        if len(whole) > self._model.context:
             raise InputError(
-                f"{name}: a window of {len(sequence)} bases has {len(ids)} tokens of {self._model.name}, whose context "
-                f"is {self._model.context}; take shorter windows, or stored features"
+                f"{name}: a window of {len(sequence)} bases has {len(whole)} tokens of {self._model.name}, whose "
+                f"context is {self._model.context}; take shorter windows, or stored features"
             )
-        return Window(name, sequence, tokens.start, tokens.stop, ids)
+        return Window(name, sequence, tokens.start, tokens.stop, whole)
 
-    def _pad_given(self, given: list[np.ndarray]) -> dict[str, torch.Tensor]:
-        ids = np.full((len(given), max(map(len, given))), self._model.tokenizer.pad, dtype=np.int64)
-        mask = np.zeros(ids.shape, dtype=np.int64)
-        for number, values in enumerate(given):
-            ids[number, : len(values)], mask[number, : len(values)] = values, 1
+    def _pad_given(self, given: list[Tokens]) -> dict[str, torch.Tensor]:
+        ids, mask = pad(given, self._model.tokenizer.pad)
         padded = {"teacher_mask": torch.from_numpy(mask)} if self._model.must_see(mask) else {}
         return {"teacher_ids": torch.from_numpy(ids)} | padded
+
+
+def _spread_rows(total: int) -> np.ndarray:
+    """Numbers of at most `ROWS_FOR_SCALE` rows, spread evenly over ``total``: int64 [n]."""
+    return np.linspace(0, total - 1, min(ROWS_FOR_SCALE, total)).astype(int)
 
 
 def _scale_of(features: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:

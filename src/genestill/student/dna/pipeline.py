@@ -178,12 +178,12 @@ def _features(
     device,
 ) -> WindowFeatures:
     folder = None if computed is None else computed.teacher
-    if bool(shards) == (folder is not None):
-        raise InputError("give either shards of the teacher's features, or a teacher that computes them")
-    if computed is None or folder is None or open_teacher is None:
+    if shards and folder is None:
         return StoredFeatures(shards, sequences)
-    teacher = open_teacher(folder, device, computed.dtype, computed.layer)
-    return ComputedFeatures(teacher, sequences, computed.window_length, computed.shortest_window)
+    if not shards and computed and folder and open_teacher:
+        teacher = open_teacher(folder, device, computed.dtype, computed.layer)
+        return ComputedFeatures(teacher, sequences, computed.window_length, computed.shortest_window)
+    raise InputError("give either shards of the teacher's features, or a teacher that computes them")
 
 
 def fine_tune_on_table(
