@@ -244,7 +244,7 @@ def commands(folder: Path) -> dict[str, list]:
     part = [sys.executable, __file__, "--folder", folder, "--part"]
     training = [*genestill, "student", "train-corrector", *both, *depths, *labels, *evidence, *tree, *taxonomy,
                 "--soft-labels", folder / "soft_labels.parquet", *shards, "--output-model", folder / "student",
-                "--output-predictions", folder / "predictions.parquet", "--output-embeddings",
+                "--output-probabilities", folder / "probabilities.parquet", "--output-embeddings",
                 folder / "representations.parquet"]  # fmt: skip
     return {
         "hits": [*part, "hits"],
@@ -257,7 +257,7 @@ def commands(folder: Path) -> dict[str, list]:
         "training": training,
         ONE_EPOCH: [*training, "--epochs", "1"],
         "training from labels": [*genestill, "student", "train-corrector", *both, *depths, *labels, *tree, *taxonomy,
-                                 "--output-model", folder / "other", "--output-predictions",
+                                 "--output-model", folder / "other", "--output-probabilities",
                                  folder / "other.parquet"],
         "prediction": [*genestill, "student", "predict", "--model", folder / "untrained", *both, *depths, "--output",
                        folder / "alone.parquet"],

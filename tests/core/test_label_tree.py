@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 from genestill.core.errors import InputError
 from genestill.core.hierarchical_loss import FlatSoftmax, distillation_loss
 from genestill.core.label_tree import LabelTree
-from genestill.core.predictions import predictions_of
+from genestill.core.predictions import accept, lineage_probabilities, predictions_of
+from genestill.core.table_schemas import LINEAGE_PROBABILITIES, PREDICTIONS
 
 # Few names, so that homonyms under other parents are common.
 paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=7).map(
@@ -110,3 +112,13 @@ def test_predicted_paths_are_lineages_of_the_tree_and_confidence_falls_downwards
         accepted = table["accepted"][row]
         assert (confidence[row, :accepted] > threshold - 1e-6).all()
         assert (table["reason"][row] is None or not isinstance(table["reason"][row], str)) == (accepted == 7)
+
+
+@given(forests, st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_names_are_accepted_from_stored_probabilities_as_from_those_of_the_leaves(lineages, seed, threshold):
+    tree = LabelTree.from_lineages(lineages, other_children=True)
+    leaf = np.random.default_rng(seed).dirichlet(np.full(len(tree.leaves), 0.2), size=5)
+    ids = [str(number) for number in range(5)]
+    stored = pa.Table.from_pandas(lineage_probabilities(ids, leaf, tree), LINEAGE_PROBABILITIES).to_pandas()
+    found, expected = accept(stored, threshold), predictions_of(ids, leaf, tree, threshold)
+    assert pa.Table.from_pandas(found, PREDICTIONS) == pa.Table.from_pandas(expected, PREDICTIONS)

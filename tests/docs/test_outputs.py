@@ -179,9 +179,10 @@ def results(tmp_path_factory):
     run(
         "student", "train-corrector", "--contigs", community / "contigs.fna.gz", "--index", index,
         "--abundance", abundance, "--labels", table, "--tree", tree, "--taxonomy", taxonomy, "--epochs", 2,
-        "--output-model", student / "model", "--output-predictions", student / "predictions.parquet",
+        "--output-model", student / "model", "--output-probabilities", student / "probabilities.parquet",
     )  # fmt: skip
     predictions = student / "predictions.parquet"
+    run("student", "accept", "--probabilities", student / "probabilities.parquet", "--output", predictions)
     run(
         "student", "export", "--predictions", predictions, "--index", index, "--abundance", abundance,
         "--taxonomy", taxonomy, "--name", "small", "--output", student / "export",

@@ -185,7 +185,7 @@ def test_a_truncated_weights_file_is_refused(student, tmp_path):
     [
         ({"temperature": 0}, "temperature is '0'; expected a number above zero"),
         ({"temperature": "1"}, "temperature is '1'; expected a number above zero"),
-        ({"threshold": 1.5}, "threshold is '1.5'; expected a number of 0 to 1"),
+        ({"dropout": 1.5}, "dropout is '1.5'; expected a number of at least 0 and less than 1"),
         ({"layers": 9}, "layers is 9, but 2 by model.safetensors"),
         ({"leaves": 10**12}, "1000000000000 in config.json"),
     ],

@@ -507,7 +507,7 @@ SMALL = merge(
 )
 RESULTS = Path("results/taxdistill/test")
 TEACHER = "teacher/miniature"
-# Ten keys, from the first stage to the last, so that no change makes again what an earlier one should have: another
+# Eleven keys, from the first stage to the last, so that no change makes again what an earlier one should have: another
 # value, a result that it changes, and one that is kept as it is.
 CHANGES = [
     ("reference.community.dropout", 0.3, "reference/community", "reference/simulated_genomes"),
@@ -518,6 +518,7 @@ CHANGES = [
     ("teacher.folds", 4, f"{TEACHER}/soft_labels.parquet", "labels/hits.parquet"),
     ("student.epochs", 2, "student/corrector/predictions.parquet", f"{TEACHER}/soft_labels.parquet"),
     ("student.neighbours", False, "student/corrector/predictions.parquet", "student/corrector/novelty/groups.parquet"),
+    ("student.threshold", 0.9, "student/corrector/predictions.parquet", "student/corrector/probabilities.parquet"),
     ("evaluation.resamples", 100, "evaluation/corrector/metrics.parquet", "student/corrector/model"),
     ("evaluation.labels_name", "Search", "evaluation/corrector/table.txt", "student/corrector/export"),
 ]

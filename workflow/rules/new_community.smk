@@ -104,9 +104,11 @@ rule predict_new_contigs:
         runtime=30,
     params:
         hits=lambda wildcards: options(**{SEARCH: NEW_HITS[wildcards.model]}),
+        settings=options(**select_settings(STUDENT, AcceptanceSettings)),
     shell:
         "python -m genestill student predict --model {input.model:q} --contigs {input.contigs:q}"
-        " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} --output {output:q} 2> {log:q}"
+        " --index {input.index:q} --taxonomy {input.taxonomy:q} {params.hits} {params.settings}"
+        " --output {output:q} 2> {log:q}"
 
 
 use rule run_kraken2 as run_kraken2_of_size with:

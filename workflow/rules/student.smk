@@ -1,4 +1,5 @@
 from genestill.student.corrector.settings import (
+    AcceptanceSettings,
     CorrectorSettings,
     NoveltySettings,
     PublishedSettings,
@@ -26,7 +27,7 @@ rule train_corrector:
         genomes=GENOMES if STUDENT["fragments"] else [],
     output:
         model=directory(f"{RESULTS}/student/{{student}}/model"),
-        predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
+        probabilities=f"{RESULTS}/student/{{student}}/probabilities.parquet",
         embeddings=f"{RESULTS}/student/{{student}}/embeddings.parquet",
     log:
         f"{RESULTS}/logs/student/train_{{student}}.log",
@@ -56,7 +57,7 @@ rule train_corrector:
         "python -m genestill student train-corrector --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} {params.evidence} --tree {input.tree:q}"
         " --taxonomy {input.taxonomy:q} {params.soft_labels} --embeddings {input.embeddings:q} {params.genomes}"
-        " {params.settings} --seed {params.seed:q} --output-model {output.model:q} --output-predictions {output.predictions:q}"
+        " {params.settings} --seed {params.seed:q} --output-model {output.model:q} --output-probabilities {output.probabilities:q}"
         " --output-embeddings {output.embeddings:q} 2> {log:q}"
 
 
@@ -69,7 +70,7 @@ rule train_published_corrector:
         tree=f"{RESULTS}/labels/label_tree.tsv",
         embeddings=SHARDS if STUDENT["teacher"] == "embeddings" else [],
     output:
-        predictions=f"{RESULTS}/student/{{student}}/predictions.parquet",
+        probabilities=f"{RESULTS}/student/{{student}}/probabilities.parquet",
     log:
         f"{RESULTS}/logs/student/train_{{student}}.log",
     benchmark:
@@ -89,7 +90,32 @@ rule train_published_corrector:
         "python -m genestill student train-published-corrector --contigs {input.contigs:q} --index {input.index:q}"
         " --abundance {input.abundance:q} --labels {input.labels:q} --tree {input.tree:q}"
         " --embeddings {input.embeddings:q} {params.settings} --seed {params.seed:q}"
-        " --output-predictions {output.predictions:q} 2> {log:q}"
+        " --output-probabilities {output.probabilities:q} 2> {log:q}"
+
+
+rule accept_names:
+    input:
+        f"{RESULTS}/student/{{student}}/probabilities.parquet",
+    output:
+        f"{RESULTS}/student/{{student}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/student/accept_{{student}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/accept_{{student}}.tsv"
+    wildcard_constraints:
+        student=STUDENT["name"],
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: memory_mb(
+            "student accept", attempt, f"{RESULTS}/reference/contigs.parquet"
+        ),
+        runtime=30,
+    params:
+        settings=options(**select_settings(STUDENT, AcceptanceSettings)),
+    shell:
+        "python -m genestill student accept --probabilities {input:q} {params.settings} --output {output:q} 2> {log:q}"
 
 
 LEDGER = f"{RESULTS}/student/{{student}}/novelty"

@@ -5,7 +5,7 @@ from genestill.evaluation.contig_peers.registry import PEERS as CONTIG_PEERS
 from genestill.evaluation.contig_peers.registry import KRAKEN2_OF_SIZE
 from genestill.evaluation.contig_peers.registry import TRAINED as TRAINED_PEERS
 from genestill.evaluation.contig_peers.registry import leave_out, peer_at
-from genestill.student.corrector.settings import published_variant
+from genestill.student.corrector.settings import PUBLISHED_THRESHOLD, published_variant
 
 # Corrector -> number of fragments per genome in its training, in addition to the contigs.
 FRAGMENTS = {"corrector-fragments": 60}
@@ -36,6 +36,7 @@ PUBLISHED = {
     "taxdistill-no-teacher": "none",
     "taxdistill-self": "self",
 }
+PUBLISHED_MODEL = rf"({'|'.join(PUBLISHED)})(-alpha[0-9.]+)?(-temperature[0-9.]+)?"
 
 
 use rule train_corrector as train_ablation with:
@@ -54,7 +55,7 @@ use rule train_corrector as train_ablation with:
         genomes=lambda wildcards: GENOMES if fragments_of(wildcards.model) else [],
     output:
         model=directory(f"{RESULTS}/student/{{model}}.seed{{seed}}/model"),
-        predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
+        probabilities=f"{RESULTS}/student/{{model}}.seed{{seed}}/probabilities.parquet",
         embeddings=f"{RESULTS}/student/{{model}}.seed{{seed}}/embeddings.parquet",
     log:
         f"{RESULTS}/logs/student/train_{{model}}.seed{{seed}}.log",
@@ -115,13 +116,13 @@ use rule train_published_corrector as train_published_corrector_control with:
             else []
         ),
     output:
-        predictions=f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
+        probabilities=f"{RESULTS}/student/{{model}}.seed{{seed}}/probabilities.parquet",
     log:
         f"{RESULTS}/logs/student/train_{{model}}.seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/student/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
-        model=rf"({'|'.join(PUBLISHED)})(-alpha[0-9.]+)?(-temperature[0-9.]+)?",
+        model=PUBLISHED_MODEL,
         seed=r"\d+",
     params:
         # The published settings are the defaults of the command.
@@ -130,6 +131,28 @@ use rule train_published_corrector as train_published_corrector_control with:
             **published_variant(wildcards.model)[1],
         ),
         seed=lambda wildcards: wildcards.seed,
+
+
+use rule accept_names as accept_names_of_compared with:
+    input:
+        f"{RESULTS}/student/{{model}}.seed{{seed}}/probabilities.parquet",
+    output:
+        f"{RESULTS}/student/{{model}}.seed{{seed}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/student/accept_{{model}}.seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/student/accept_{{model}}.seed{{seed}}.tsv"
+    wildcard_constraints:
+        model=rf"{'|'.join(ABLATIONS)}|{PUBLISHED_MODEL}",
+        seed=r"\d+",
+    params:
+        settings=lambda wildcards: options(
+            threshold=(
+                STUDENT["threshold"]
+                if wildcards.model in ABLATIONS
+                else PUBLISHED_THRESHOLD
+            )
+        ),
 
 
 use rule make_soft_labels as make_soft_labels_alone with:

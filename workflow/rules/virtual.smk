@@ -189,6 +189,7 @@ rule train_on_virtual_references:
         settings=options(
             **select_settings(STUDENT, EvidenceSettings),
             **select_settings(STUDENT, CorrectorSettings),
+            **select_settings(STUDENT, AcceptanceSettings),
             **select_settings(
                 config["evaluation"]["virtual"], VirtualTrainingSettings
             ),

@@ -29,8 +29,9 @@ NEEDS = {
     "labels import": Need(1000, contig=1000),
     "labels tree": Need(1000, contig=1000, node=4000),  # (label tree)
     "teacher soft-labels": Need(2000, contig=2000, node=30_000),  # (soft labels)
-    "student train-corrector": Need(2000, contig=9000, node=8000, hit=8),  # (training, training from labels)
-    "student predict": Need(2000, contig=4000, node=8000, hit=8),  # (prediction, prediction with hits)
+    "student train-corrector": Need(2000, contig=11_000, node=8000, hit=8),  # (training, training from labels)
+    "student accept": Need(1000, contig=4000),
+    "student predict": Need(2000, contig=6000, node=8000, hit=8),  # (prediction, prediction with hits)
     "student export": Need(1500, contig=2000),
     "student novelty": Need(2000, contig=9000, node=8000, hit=8),  # as for the training, which loads the same data
     # Weights are stored with two bytes per number, and have four in the memory of a CPU.

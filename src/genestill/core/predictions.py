@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ import pandas as pd
 from genestill.core.label_tree import LabelTree, running_totals
 from genestill.core.lineage import RANKS
 from genestill.core.memory import row_blocks
-from genestill.core.table_schemas import rank_columns
 
 _NOT_HELD = re.compile(r"probably an? (\w+) that the reference does not hold \([\d.]+\); nearest: (.*)")
 _REFERENCE_ENDS = "the reference knows nothing below "
@@ -41,49 +41,97 @@ def read_reason(reason: str | None) -> Stop:
 
 
 def predictions_of(ids: list[str], probabilities: np.ndarray, tree: LabelTree, threshold: float) -> pd.DataFrame:
-    """Turn leaf probabilities, float [n, leaves], into the table `table_schemas.PREDICTIONS`.
+    """Turn leaf probabilities, float [n, leaves], into the table `table_schemas.PREDICTIONS`."""
+    return accept(lineage_probabilities(ids, probabilities, tree), threshold)
 
-    The path goes from the root to the most probable known child, rank by rank, so that it is always one lineage of
-    the tree; the confidence of a rank is the probability of its node. ``accepted`` counts the ranks whose confidence
-    exceeds ``threshold``. In addition to its arguments, the function needs memory for one block of cumulative sums
+
+def lineage_probabilities(ids: list[str], probabilities: np.ndarray, tree: LabelTree) -> pd.DataFrame:
+    """Turn leaf probabilities, float [n, leaves], into the table `table_schemas.LINEAGE_PROBABILITIES`.
+
+    The lineage goes from the root to the most probable known child, rank by rank; the confidence of a rank is the
+    probability of its node. In addition to its arguments, the function needs memory for one block of cumulative sums
     (`memory.BLOCK_BYTES`).
     """
     parts = [
-        _predict_block(ids[block], probabilities[block], tree, threshold)
+        _block_of_probabilities(ids[block], probabilities[block], tree)
         for block in row_blocks(len(ids), 8 * (len(tree.leaves) + 1))
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _predict_block(ids: list[str], probabilities: np.ndarray, tree: LabelTree, threshold: float) -> pd.DataFrame:
-    totals = running_totals(probabilities)
-    rows = np.arange(len(ids))
-    path, confidence = greedy_path(totals, tree)
-    accepted = (confidence > threshold).cumprod(axis=1).sum(axis=1)
-    deepest = np.maximum.accumulate(path, axis=1)[:, -1]
-    lineages = [tree.lineage_of(int(node)) for node in deepest]
-    stop = np.where(accepted > 0, path[rows, np.maximum(accepted, 1) - 1], 0)
-    reasons = [
-        None if count == len(RANKS) else _reason(totals[row], tree, int(node), threshold)
-        for row, (count, node) in enumerate(zip(accepted, stop, strict=True))
-    ]
-    columns = {"id": ids, **rank_columns(lineages)}
-    for rank, name in enumerate(RANKS):
-        columns[f"confidence_{name}"] = confidence[:, rank].astype(np.float32)
-    return pd.DataFrame({**columns, "accepted": accepted.astype(np.int8), "reason": reasons})
+def _block_of_probabilities(ids: list[str], probabilities: np.ndarray, tree: LabelTree) -> pd.DataFrame:
+    path = greedy_path(running_totals(probabilities), tree)
+    names = np.array([None, *tree.name[1:]], dtype=object)
+    columns: dict[str, list | np.ndarray] = {"id": ids}
+    for what, nodes in (("", path.node), ("second_", path.second)):
+        columns |= {f"{what}{rank}": names[nodes[:, place]] for place, rank in enumerate(RANKS)}
+    for what, shares in (
+        ("confidence", path.confidence),
+        ("second_confidence", path.second_confidence),
+        ("absent", path.absent),
+    ):
+        columns |= {f"{what}_{rank}": shares[:, place].astype(np.float32) for place, rank in enumerate(RANKS)}
+    return pd.DataFrame(columns)
 
 
-def greedy_path(totals: np.ndarray, tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
-    """The most probable known child, rank by rank, from cumulative sums over the leaves (`running_totals`) [n, m + 1].
+def accept(probabilities: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Decide which names of the table `table_schemas.LINEAGE_PROBABILITIES` are accepted.
 
     Returns:
-        The nodes int64 [n, 7] (0 below the end of the tree) and their probabilities float64 [n, 7].
+        The table `table_schemas.PREDICTIONS`: ``accepted`` counts the ranks, from domain downwards, whose confidence
+        exceeds ``threshold``.
     """
-    path = np.zeros((len(totals), len(RANKS)), dtype=np.int64)
-    confidence = np.zeros((len(totals), len(RANKS)))
-    known = tree.children[~tree.is_other[tree.children]]
-    start = np.searchsorted(tree.parent[known], np.arange(len(tree) + 1))
+    rows = np.arange(len(probabilities))
+
+    def at_ranks(what: str) -> np.ndarray:
+        return probabilities[[f"{what}{rank}" for rank in RANKS]].to_numpy()
+
+    names, confidence = at_ranks(""), at_ranks("confidence_")
+    accepted = (confidence.astype(np.float64) > threshold).cumprod(axis=1).sum(axis=1)
+    # The rank at which a lineage stops; of complete lineages, any.
+    stop = np.minimum(accepted, len(RANKS) - 1)
+    above = np.where(accepted > 0, names[rows, np.maximum(accepted, 1) - 1], "root")
+    shares = zip(
+        *(at_ranks(what)[rows, stop] for what in ("", "confidence_", "absent_", "second_", "second_confidence_")),
+        strict=True,
+    )
+    reasons = [
+        None if count == len(RANKS) else _reason(RANKS[count], name, share, threshold)
+        for count, name, share in zip(accepted, above, shares, strict=True)
+    ]
+    kept = probabilities[["id", *RANKS, *(f"confidence_{rank}" for rank in RANKS)]]
+    return kept.assign(accepted=accepted.astype(np.int8), reason=reasons)
+
+
+class GreedyPath(NamedTuple):
+    """The most probable known child, rank by rank, and the shares of its siblings; arrays [n, 7].
+
+    Attributes:
+        node: int64, the nodes; 0 below the end of the tree.
+        confidence: float64, their probabilities.
+        second: int64, the second most probable known sibling; 0 for none.
+        second_confidence: float64, its probability.
+        absent: float64, the probability of the "other" siblings.
+    """
+
+    node: np.ndarray
+    confidence: np.ndarray
+    second: np.ndarray
+    second_confidence: np.ndarray
+    absent: np.ndarray
+
+
+def greedy_path(totals: np.ndarray, tree: LabelTree) -> GreedyPath:
+    """The most probable known child, rank by rank, from cumulative sums over leaves (`running_totals`) [n, m + 1]."""
+    shape = (len(totals), len(RANKS))
+    path = GreedyPath(*(np.zeros(shape, dtype) for dtype in (np.int64, np.float64, np.int64, np.float64, np.float64)))
+    known, others = (tree.children[tree.is_other[tree.children] == other] for other in (False, True))
+    start, start_of_others = (np.searchsorted(tree.parent[some], np.arange(len(tree) + 1)) for some in (known, others))
     rows, chosen = np.arange(len(totals)), np.zeros(len(totals), dtype=np.int64)
+
+    def share(rows: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        return totals[rows, tree.leaf_stop[nodes]] - totals[rows, tree.leaf_start[nodes]]
+
     for rank in range(len(RANKS)):
         # A path ends at a node without known children; other paths compare all children.
         count = start[chosen + 1] - start[chosen]
@@ -93,31 +141,39 @@ def greedy_path(totals: np.ndarray, tree: LabelTree) -> tuple[np.ndarray, np.nda
         first = np.cumsum(count) - count
         owner = np.repeat(np.arange(len(rows)), count)
         child = known[np.arange(len(owner)) - np.repeat(first - start[chosen], count)]
-        belief = totals[rows[owner], tree.leaf_stop[child]] - totals[rows[owner], tree.leaf_start[child]]
-        best = np.fmax.reduceat(belief, first)
-        winners = np.flatnonzero(belief == np.repeat(best, count))
-        # The first of equal children; none if all probabilities are NaN.
-        decided, winner = np.unique(owner[winners], return_index=True)
-        rows, chosen = rows[decided], child[winners[winner]].astype(np.int64)
-        path[rows, rank], confidence[rows, rank] = chosen, best[decided]
-    return path, np.clip(confidence, 0.0, 1.0)
+        belief = share(rows[owner], child)
+        decided, winner = _first_largest(belief, first, count, owner)
+        with_other = start_of_others[chosen + 1] > start_of_others[chosen]
+        other = others[start_of_others[chosen[with_other]]]
+        path.absent[rows[with_other], rank] = share(rows[with_other], other)
+        path.confidence[rows[decided], rank] = belief[winner]
+        belief[winner] = -1.0
+        several, second = _first_largest(belief, first, count, owner)
+        several, second = several[count[several] > 1], second[count[several] > 1]
+        path.second[rows[several], rank] = child[second]
+        path.second_confidence[rows[several], rank] = belief[second]
+        rows, chosen = rows[decided], child[winner].astype(np.int64)
+        path.node[rows, rank] = chosen
+    return path._replace(confidence=np.clip(path.confidence, 0.0, 1.0))
 
 
-def _reason(totals: np.ndarray, tree: LabelTree, node: int, threshold: float) -> str:
-    """Why a lineage stops at ``node``, from the cumulative sums of one row: a sentence."""
-    children = tree.children_of(node)
-    if len(children) == 0:
-        return f"{_REFERENCE_ENDS}{tree.name[node]}"
-    rank = RANKS[tree.rank[children[0]] - 1]
-    belief = totals[tree.leaf_stop[children]] - totals[tree.leaf_start[children]]
-    is_other = tree.is_other[children]
-    order = np.argsort(-belief, kind="stable")
-    known = order[~is_other[order]]
-    unknown = float(belief[is_other].sum())
-    nearest, share = tree.name[children[known[0]]], belief[known[0]]
-    if unknown >= share:
-        return f"probably a {rank} that the reference does not hold ({unknown:.2f}); nearest: {nearest}"
-    if len(known) > 1 and belief[known[1]] >= 0.5 * share:
-        second = tree.name[children[known[1]]]
-        return f"{rank} undecided: {nearest} ({share:.2f}) or {second} ({belief[known[1]]:.2f})"
-    return f"not sure of the {rank} {nearest} ({share:.2f}, accepted above {threshold:.2f})"
+def _first_largest(
+    values: np.ndarray, first: np.ndarray, count: np.ndarray, owner: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each owner with a largest value, and the index of the first of these; none if all its values are NaN."""
+    best = np.fmax.reduceat(values, first)
+    winners = np.flatnonzero(values == np.repeat(best, count))
+    decided, index = np.unique(owner[winners], return_index=True)
+    return decided, winners[index]
+
+
+def _reason(rank: str, above: str, shares: tuple, threshold: float) -> str:
+    """Why a lineage stops below ``above``: a sentence. ``shares`` is one row of the table at ``rank``."""
+    name, share, absent, second, second_share = shares
+    if not isinstance(name, str):  # pandas has NaN for missing text
+        return f"{_REFERENCE_ENDS}{above}"
+    if absent >= share:
+        return f"probably a {rank} that the reference does not hold ({absent:.2f}); nearest: {name}"
+    if isinstance(second, str) and second_share >= 0.5 * share:
+        return f"{rank} undecided: {name} ({share:.2f}) or {second} ({second_share:.2f})"
+    return f"not sure of the {rank} {name} ({share:.2f}, accepted above {threshold:.2f})"

@@ -142,6 +142,27 @@ VIRTUAL_OUTCOME_COUNTS = pa.schema(
     ]
 )
 
+# student: the most probable lineage, with what the reason of a lineage that stops early needs.
+LINEAGE_PROBABILITIES = pa.schema(
+    [
+        column("id", pa.string(), "contig"),
+        *_RANK_FIELDS,
+        *[column(f"second_{rank}", pa.string(), f"second most probable {rank} below the same name") for rank in RANKS],
+        *[
+            column(f"confidence_{rank}", pa.float32(), f"probability that the name at {rank} is right", "probability")
+            for rank in RANKS
+        ],
+        *[
+            column(f"second_confidence_{rank}", pa.float32(), f"probability of the second {rank}", "probability")
+            for rank in RANKS
+        ],
+        *[
+            column(f"absent_{rank}", pa.float32(), f"probability of a {rank} that the reference lacks", "probability")
+            for rank in RANKS
+        ],
+    ]
+)
+
 # student and peers: the best path with a confidence at every rank, and the number of accepted ranks.
 PREDICTIONS = pa.schema(
     [

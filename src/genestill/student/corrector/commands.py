@@ -1,10 +1,11 @@
-"""The commands of correctors: train, predict, export."""
+"""The commands of correctors: train, accept, predict, export."""
 
 from genestill.core.errors import InputError
 from genestill.core.options import add_contigs_and_index, add_seed
 from genestill.core.settings import add_settings, settings_of
 from genestill.student.corrector.settings import (
     EVIDENCE,
+    AcceptanceSettings,
     CorrectorSettings,
     EvidenceSettings,
     NoveltySettings,
@@ -18,6 +19,7 @@ def add_commands(commands) -> None:
     _add_train(commands)
     _add_train_published(commands)
     _add_train_virtual(commands)
+    _add_accept(commands)
     _add_predict(commands)
     _add_export(commands)
     _add_novelty(commands)
@@ -74,6 +76,10 @@ def _add_sources(parser) -> None:
     parser.add_argument("--abundance", metavar="PARQUET", help="abundances of the same contigs; unknown without")
 
 
+# The table that `student accept` reads.
+_PROBABILITIES = "its lineages of these contigs, with a probability at every rank"
+
+
 def _add_evidence(parser) -> None:
     for name, source in EVIDENCE.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="PARQUET", help=f"evidence: {source.what}")
@@ -97,7 +103,7 @@ def _add_train(commands) -> None:
     add_settings(parser, CorrectorSettings)
     add_seed(parser)
     parser.add_argument("--output-model", required=True, metavar="FOLDER", help="the student")
-    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="its table of predictions")
+    parser.add_argument("--output-probabilities", required=True, metavar="PARQUET", help=_PROBABILITIES)
     parser.add_argument("--output-embeddings", metavar="PARQUET", help="its last hidden layer, for maps")
     parser.set_defaults(run=_run_train)
 
@@ -123,7 +129,7 @@ def _run_train(options) -> dict:
         settings_of(CorrectorSettings, options),
         options.seed,
         options.output_model,
-        options.output_predictions,
+        options.output_probabilities,
         options.output_embeddings,
     )
 
@@ -145,6 +151,7 @@ def _add_train_virtual(commands) -> None:
     add_settings(parser, VirtualTrainingSettings)
     parser.add_argument("--virtual", required=True, metavar="FOLDER", help="output of 'labels withhold'")
     add_settings(parser, CorrectorSettings)
+    add_settings(parser, AcceptanceSettings)
     parser.add_argument("--output", required=True, metavar="TSV", help="seconds by reference and seed")
     parser.set_defaults(run=_run_train_virtual)
 
@@ -168,6 +175,7 @@ def _run_train_virtual(options) -> None:
         options.community,
         options.both_halves,
         settings_of(VirtualTrainingSettings, options).corrector_seeds,
+        settings_of(AcceptanceSettings, options).threshold,
         options.virtual,
         options.output,
     )
@@ -193,8 +201,8 @@ def _add_train_published(commands) -> None:
     parser.add_argument("--embeddings", nargs="*", default=[], metavar="PARQUET", help="shards of teacher embeddings")
     add_settings(parser, PublishedSettings)
     add_seed(parser)
-    parser.add_argument("--output-predictions", required=True, metavar="PARQUET", help="the student's predictions")
-    parser.add_argument("--output-head-predictions", metavar="PARQUET", help="those of the teacher's head")
+    parser.add_argument("--output-probabilities", required=True, metavar="PARQUET", help=_PROBABILITIES)
+    parser.add_argument("--output-head-probabilities", metavar="PARQUET", help="those of the teacher's head")
     parser.set_defaults(run=_run_train_published)
 
 
@@ -206,6 +214,23 @@ def _run_train_published(options) -> dict:
     return embeddings.teacher() if embeddings is not None else {}
 
 
+def _add_accept(commands) -> None:
+    summary = "accept the names of a corrector whose confidence exceeds a threshold"
+    parser = commands.add_parser("accept", help=summary, description=summary)
+    parser.add_argument(
+        "--probabilities", required=True, metavar="PARQUET", help="output of the training of a corrector"
+    )
+    add_settings(parser, AcceptanceSettings)
+    parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
+    parser.set_defaults(run=_run_accept)
+
+
+def _run_accept(options) -> None:
+    from genestill.student.corrector.pipeline import accept_names
+
+    accept_names(options.probabilities, settings_of(AcceptanceSettings, options).threshold, options.output)
+
+
 def _add_predict(commands) -> None:
     parser = commands.add_parser(
         "predict", help="annotate contigs with a trained corrector, without teacher or database"
@@ -214,6 +239,7 @@ def _add_predict(commands) -> None:
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the student")
     _add_evidence(parser)
     parser.add_argument("--taxonomy", metavar="FOLDER", help="folder with lineages.tsv, for the evidence")
+    add_settings(parser, AcceptanceSettings)
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the table of predictions")
     parser.set_defaults(run=_run_predict)
 
@@ -228,5 +254,6 @@ def _run_predict(options) -> None:
         options.abundance,
         _evidence(options),
         options.taxonomy,
+        settings_of(AcceptanceSettings, options).threshold,
         options.output,
     )

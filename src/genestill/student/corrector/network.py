@@ -28,7 +28,6 @@ class CorrectorConfig:
         hidden_size, layers, dropout: of the perceptron.
         samples: names of the samples of the "abundance" group; empty without abundances.
         temperature: divisor of the logits before the softmax (fitted with held-out contigs).
-        threshold: minimum confidence of an accepted name at a rank.
         teacher: name, revision, layer and pooling of the teacher; empty without one.
         provenance: free-form: seed, and the fitted weight of the teacher.
     """
@@ -40,7 +39,6 @@ class CorrectorConfig:
     dropout: float = 0.1
     samples: list[str] = field(default_factory=list)
     temperature: float = 1.0
-    threshold: float = 0.5
     teacher: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
 
@@ -68,7 +66,6 @@ _ACCEPTED = {
         "a list of names",
     ),
     "temperature": (lambda value: _is_number(value) and value > 0, "a number above zero"),
-    "threshold": (lambda value: _is_number(value) and 0 <= value <= 1, "a number of 0 to 1"),
     "teacher": (lambda value: isinstance(value, dict), "an object"),
     "provenance": (lambda value: isinstance(value, dict), "an object"),
 }
@@ -155,6 +152,7 @@ class Corrector(nn.Module):
         if not isinstance(configuration, dict) or configuration.pop("model_type", None) != "genestill-corrector":
             raise InputError(f"{folder / CONFIGURATION}: not a corrector (model_type is not 'genestill-corrector')")
         configuration.pop("genestill", None)
+        configuration.pop("threshold", None)  # written by version 0.1.0; since then an option of the commands
         tree = LabelTree.load(folder / TREE)
         if len(tree.leaves) != configuration.get("leaves"):
             raise InputError(

@@ -1,19 +1,22 @@
-"""The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its predictions."""
+"""The recipe ``taxdistill``: from labels, hits, neighbours and teacher to a corrector and its lineages."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside
 from genestill.core.label_tree import LabelTree
+from genestill.core.lineage import RANKS
 from genestill.core.logs import logger
 from genestill.core.memory import give_back_large_arrays
+from genestill.core.predictions import accept
 from genestill.core.shards import Embeddings, teacher_of, write_embeddings
 from genestill.core.soft_labels import read_soft_labels
-from genestill.core.table_schemas import LABELS, PREDICTIONS
+from genestill.core.table_schemas import LABELS, LINEAGE_PROBABILITIES, PREDICTIONS
 from genestill.core.tables import read_table, write_table
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import write_history
@@ -78,11 +81,13 @@ def learn(
     training: CorrectorSettings,
     seed: int,
     model: str | Path,
-    predictions: str | Path,
+    probabilities: str | Path,
     embeddings: str | Path | None = None,
     read: Callable[[], Contigs] | None = None,
 ) -> dict:
-    """Train a corrector, save it in the folder ``model``, and write its predictions for the same contigs.
+    """Train a corrector, save it in the folder ``model``, and write its lineages of the same contigs.
+
+    ``probabilities`` is the output file for the lineages and their probabilities (`accept_names` makes predictions).
 
     ``embeddings``, if given, is the output file for the last hidden layer (`table_schemas.embeddings`). ``read``
     returns the contigs of ``sources``, for a caller that trains several correctors on them. The state is stored in
@@ -121,16 +126,10 @@ def learn(
         student.save_pretrained(folder)
         write_history(folder / "training.tsv", history)
     checkpoint.remove()
-    write_table(predictions, table, PREDICTIONS, {"seed": seed, "model": str(model)})
+    write_table(probabilities, table, LINEAGE_PROBABILITIES, {"seed": seed, "model": str(model)})
     if embeddings is not None:
         write_embeddings(embeddings, contigs.ids, representations(student, inputs))
-    logger.info(
-        "%d contigs: %d named to species, %d named only above species, weight of the teacher %.2f",
-        len(table),
-        int((table["accepted"] == 7).sum()),
-        int((table["accepted"] < 7).sum()),
-        targets.teacher_weight,
-    )
+    logger.info("%d contigs, weight of the teacher %.2f", len(table), targets.teacher_weight)
     return sources.teacher() | {"teacher_weight": targets.teacher_weight}
 
 
@@ -146,6 +145,22 @@ def build_targets(sources: Sources, contigs: Contigs, tree: LabelTree, use_neigh
     return targets
 
 
+def accept_names(probabilities: str | Path, threshold: float, predictions: str | Path) -> None:
+    """Write the predictions: the lineages of the table ``probabilities``, each accepted down to some rank.
+
+    Names are accepted if their confidence exceeds ``threshold``.
+    """
+    table = accept(read_table(probabilities, LINEAGE_PROBABILITIES), threshold)
+    _log_accepted(table)
+    write_table(predictions, table, PREDICTIONS, {"threshold": threshold, "probabilities": str(probabilities)})
+
+
+def _log_accepted(predictions: pd.DataFrame) -> None:
+    named = int((predictions["accepted"] == len(RANKS)).sum())
+    count = len(predictions)
+    logger.info("%d contigs: %d named to species, %d named only above species", count, named, count - named)
+
+
 def predict(
     model: str | Path,
     contigs: str | Path,
@@ -153,12 +168,13 @@ def predict(
     abundance: str | Path | None,
     evidence: dict[str, str | Path],
     taxonomy: str | Path | None,
+    threshold: float,
     predictions: str | Path,
 ) -> None:
     """Classify contigs with a trained student, without teacher or database; ``evidence`` improves the result.
 
     ``evidence`` has the table of each available source. Abundances are used if their samples are those of the
-    training.
+    training. Names are accepted if their confidence exceeds ``threshold``.
     """
     from genestill.student.corrector.network import Corrector
 
@@ -183,5 +199,6 @@ def predict(
             logger.warning("%s: the student was trained without this evidence", ", ".join(sorted(new)))
         own = read_evidence(evidence, read, student.tree, taxonomy).own
         said = evidence_arrays(own, student.leaf_prior.double().numpy(), GARBAGE)
-    table = predict_lineages(student, Inputs(student, groups, said), read.ids)
-    write_table(predictions, table, PREDICTIONS, {"model": str(model)})
+    table = accept(predict_lineages(student, Inputs(student, groups, said), read.ids), threshold)
+    _log_accepted(table)
+    write_table(predictions, table, PREDICTIONS, {"threshold": threshold, "model": str(model)})

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from genestill.core.memory import row_blocks
-from genestill.core.predictions import predictions_of
+from genestill.core.predictions import lineage_probabilities
 from genestill.student.corrector.inputs import Inputs
 from genestill.student.corrector.network import Corrector
 
@@ -29,16 +29,14 @@ def representations(student: Corrector, inputs: Inputs) -> np.ndarray:
 
 
 def predict_lineages(student: Corrector, inputs: Inputs, ids: list[str]) -> pd.DataFrame:
-    """Lineage, confidence and reason of each contig (`table_schemas.PREDICTIONS`).
+    """The most probable lineage of each contig, with its probabilities (`table_schemas.LINEAGE_PROBABILITIES`).
 
     Probabilities over all leaves are in memory for one block of rows at a time (`memory.row_blocks`); larger trees have
     smaller blocks.
     """
     return pd.concat(
         [
-            predictions_of(
-                ids[block], leaf_probabilities(student, inputs, block), student.tree, student.config.threshold
-            )
+            lineage_probabilities(ids[block], leaf_probabilities(student, inputs, block), student.tree)
             for block in row_blocks(len(ids), 8 * (len(student.tree.leaves) + 1))
         ],
         ignore_index=True,

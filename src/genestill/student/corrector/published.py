@@ -20,9 +20,9 @@ from torch import nn
 from genestill.core.errors import InputError
 from genestill.core.hierarchical_loss import FlatSoftmax, distillation_loss
 from genestill.core.label_tree import LabelTree
-from genestill.core.predictions import predictions_of
+from genestill.core.predictions import lineage_probabilities
 from genestill.core.shards import Embeddings
-from genestill.core.table_schemas import LABELS, PREDICTIONS, lineages_of
+from genestill.core.table_schemas import LABELS, LINEAGE_PROBABILITIES, lineages_of
 from genestill.core.tables import read_table, write_table
 from genestill.core.training.batches import Batch
 from genestill.core.training.checkpoints import Checkpoint
@@ -150,9 +150,10 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
 
 
 def learn_published(options, embeddings: Embeddings | None, settings: PublishedSettings) -> None:
-    """Read the files in ``options`` of the command, train, and write the predictions of student and head.
+    """Read the files in ``options`` of the command, train, and write the lineages of student and head.
 
-    The state is stored in ``<predictions>.<seed>.checkpoint`` (see `core.training.checkpoints`) and removed at the end.
+    The state is stored in ``<probabilities>.<seed>.checkpoint`` (see `core.training.checkpoints`) and removed
+    at the end.
     """
     tree = LabelTree.load(options.tree)
     contigs = read_contigs(options.contigs, options.index, options.abundance)
@@ -169,14 +170,14 @@ def learn_published(options, embeddings: Embeddings | None, settings: PublishedS
     checkpoints: dict[int, Checkpoint] = {}
 
     def checkpoint(seed: int) -> Checkpoint:
-        checkpoints[seed] = Checkpoint(f"{options.output_predictions}.{seed}.checkpoint", vars(settings), files)
+        checkpoints[seed] = Checkpoint(f"{options.output_probabilities}.{seed}.checkpoint", vars(settings), files)
         return checkpoints[seed]
 
     said, taught = train_published(contigs, nodes, tree, matrix, settings, options.seed, checkpoint)
     metadata = {"seed": options.seed, "recipe": "taxdistill-published", **vars(settings)}
-    for path, probabilities in ((options.output_predictions, said), (options.output_head_predictions, taught)):
+    for path, probabilities in ((options.output_probabilities, said), (options.output_head_probabilities, taught)):
         if path is not None and probabilities is not None:
-            table = predictions_of(contigs.ids, probabilities, tree, settings.threshold)
-            write_table(path, table, PREDICTIONS, metadata)
+            table = lineage_probabilities(contigs.ids, probabilities, tree)
+            write_table(path, table, LINEAGE_PROBABILITIES, metadata)
     for kept in checkpoints.values():
         kept.remove()

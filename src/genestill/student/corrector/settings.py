@@ -71,7 +71,6 @@ class CorrectorSettings(Settings):
     hidden_size: int = setting(256, "Width of a hidden layer (posterior objective).", minimum=8)
     layers: int = setting(2, "Number of hidden layers (posterior objective).", minimum=1)
     learning_rate: float = setting(3e-3, "Peak learning rate of AdamW (posterior objective).", exclusive_minimum=0)
-    threshold: float = setting(0.5, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
     fragments: int = setting(
         0,
         "Number of fragments per reference genome that are added to the contigs in training, with lengths of contigs "
@@ -84,6 +83,16 @@ class CorrectorSettings(Settings):
     drop_abundance: float = 0.15
     drop_evidence: float = 0.4
     held_out: float = 0.1
+
+
+@dataclass(frozen=True)
+class AcceptanceSettings(Settings):
+    """Which names are accepted. A change affects no training."""
+
+    threshold: float = setting(0.5, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
+
+
+PUBLISHED_THRESHOLD = 0.8  # of TaxDistill's own code
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,6 @@ class PublishedSettings(Settings):
     temperature: float = setting(4.0, "Temperature of the distillation (published objective).", exclusive_minimum=0)
     epochs: int = setting(100, "Passes over the contigs.", minimum=1)
     batch_size: int = setting(64, "Contigs per batch (published objective).", minimum=2)
-    threshold: float = setting(0.8, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
     learning_rate: float = 1e-3
     head_learning_rate: float = 1e-4
     accumulation: int = 8

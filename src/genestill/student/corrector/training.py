@@ -64,7 +64,6 @@ def train_corrector(
         layers=settings.layers,
         dropout=settings.dropout,
         samples=contigs.samples,
-        threshold=settings.threshold,
     )
     student = Corrector(config, tree)
     joined = torch.from_numpy(np.hstack(list(groups.values())))

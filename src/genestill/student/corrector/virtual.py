@@ -16,7 +16,7 @@ from genestill.core.tables import read_table, write_table, write_tsv
 from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
 from genestill.core.virtual_references import JUDGING, VirtualReference, references_of
 from genestill.student.corrector.features import read_contigs
-from genestill.student.corrector.pipeline import Sources, learn
+from genestill.student.corrector.pipeline import Sources, accept_names, learn
 from genestill.student.corrector.settings import CorrectorSettings
 
 
@@ -28,13 +28,14 @@ def learn_virtual(
     community: str,
     both_halves: bool,
     seeds: int,
+    threshold: float,
     folder: str | Path,
     output: str | Path,
 ) -> None:
     """Train a corrector for every virtual reference of a community and seed: ``<reference>/corrector.seed<n>.parquet``.
 
-    Existing predictions are kept if they were made with the same evidence and settings. ``labels withhold`` removes
-    them when the labels change.
+    These predictions are made from ``corrector.probabilities.seed<n>.parquet``, the output of the training, which is
+    kept if it was made with the same evidence and settings. ``labels withhold`` removes it when the labels change.
 
     Args:
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
@@ -45,8 +46,9 @@ def learn_virtual(
         community: name of the community in that table.
         both_halves: whether correctors of the fitting half are trained as well as those of the judging half.
         seeds: seeds 1 to this number.
+        threshold: confidence above which a name is accepted.
         folder: folder written by ``labels withhold``.
-        output: TSV with reference, seed and seconds (0 for existing predictions).
+        output: TSV with reference, seed and seconds (0 for a training that was kept).
 
     Raises:
         InputError: the table has no row for the community; as `learn`.
@@ -56,12 +58,12 @@ def learn_virtual(
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
     _remove_others(Path(folder), {"evidence": list(evidence), "training": asdict(training)})
-    # The contigs are the same for all, and are not read if all predictions exist.
+    # The contigs are the same for all, and are not read if nothing is trained.
     read = cache(lambda: read_contigs(sources.contigs, sources.index, sources.abundance))
     for one, seed in progress(runs, len(runs), "correctors", "training on virtual references"):
         place, start = Path(folder) / one.name, time.monotonic()
-        predictions = place / f"corrector.seed{seed}.parquet"
-        made = not predictions.is_file()
+        probabilities = place / f"corrector.probabilities.seed{seed}.parquet"
+        made = not probabilities.is_file()
         if made:
             files = {"labels": place / "labels.parquet", "tree": place / "label_tree.tsv"}
             with scratch_folder(place, "model") as scratch:
@@ -70,7 +72,8 @@ def learn_virtual(
                     tables["alignments"] = scratch / "alignments.parquet"
                     _write_alignments_left(sources, one, tables["alignments"])
                 of_reference = replace(sources, **files, evidence=tables)
-                learn(of_reference, training, seed, scratch / "model", predictions, read=read)
+                learn(of_reference, training, seed, scratch / "model", probabilities, read=read)
+        accept_names(probabilities, threshold, place / f"corrector.seed{seed}.parquet")
         rows.append((one.name, seed, time.monotonic() - start if made else 0.0))
     table = pd.DataFrame(rows, columns=["reference", "seed", "seconds"])
     write_tsv(output, table)
@@ -78,12 +81,12 @@ def learn_virtual(
 
 
 def _remove_others(folder: Path, settings: dict) -> None:
-    """Remove predictions in ``folder`` that were made with other ``settings``, which are recorded there."""
+    """Remove trainings in ``folder`` that were made with other ``settings``, which are recorded there."""
     record, described = folder / "correctors.json", json.dumps(settings, sort_keys=True)
     if record.is_file() and record.read_text(encoding="utf-8") == described:
         return
-    for predictions in folder.glob("*/corrector.seed*.parquet"):
-        predictions.unlink()
+    for table in folder.glob("*/corrector.*.parquet"):
+        table.unlink()
     write_text(record, described)
 
 
