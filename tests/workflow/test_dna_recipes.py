@@ -9,6 +9,7 @@ import yaml
 
 from genestill.core.configuration import complete_configuration, read_yaml
 from genestill.core.contradictions import refuse_contradictions
+from genestill.core.devices import count_gpus
 from genestill.core.errors import InputError
 from genestill.core.recipes import STRONGEST_BASELINE, Cell, dna_cells, dna_models
 from genestill.core.settings import expand
@@ -70,6 +71,17 @@ def test_a_task_that_a_benchmark_does_not_have_is_refused_before_any_job(tmp_pat
     done = list_jobs({"tasks": {"gue/mouse_9": "t.tsv"}}, tmp_path)
     assert done.returncode != 0
     assert "gue/mouse_9 is not a task of the benchmark gue" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("recipe", ["had", "seqlens", "mrna"])
+def test_trainings_take_one_core_each_without_a_gpu_because_small_models_are_slower_with_two(recipe, tmp_path):
+    configuration = ROOT / "config" / f"{recipe}-demo.yaml"
+    done = run_snakemake("-n", "--cores", "8", recipe, "--configfile", configuration, folder=tmp_path)
+    trains = r"(?:local)?rule (pretrain_teacher|pretrain_dna_student|distil_\w+|finetune_\w+):"
+    jobs = [text for text in re.split(r"\n\[", done.stdout) if re.search(trains, text)]
+    assert len(jobs) > 1
+    expected = "5" if count_gpus() else "1"
+    assert {found[1] if (found := re.search(r"threads: (\d+)", text)) else "1" for text in jobs} == {expected}
 
 
 def planned(command: str, dna: dict, folder: Path, teacher: dict | None = None) -> list[str]:

@@ -252,7 +252,7 @@ rule finetune_on_sequence_task:
         rows=r"all|\d+",
     conda:
         "../../envs/genestill.yaml"
-    threads: 2
+    threads: TRAINING_THREADS
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,

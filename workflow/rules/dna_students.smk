@@ -123,7 +123,7 @@ rule pretrain_dna_student:
         student=dna_folders(DNA_PRETRAINED),
     conda:
         "../../envs/genestill.yaml"
-    threads: max(2, TRAINING_THREADS)
+    threads: TRAINING_THREADS
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
             "student pretrain-dna", attempt, held=input.sequences
@@ -157,7 +157,7 @@ rule distil_dna_student:
         student=dna_folders(DNA_DISTILLED),
     conda:
         "../../envs/genestill.yaml"
-    threads: max(2, TRAINING_THREADS)
+    threads: TRAINING_THREADS
     resources:
         mem_mb=lambda wildcards, input, attempt: memory_mb(
             "student distil-dna",
