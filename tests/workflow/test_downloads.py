@@ -108,7 +108,8 @@ def run(folder: Path, rows: list[dict[str, str]]) -> subprocess.CompletedProcess
     (folder / "workflow" / "Snakefile").write_text(SNAKEFILE)
     table = ["\t".join(COLUMNS)] + ["\t".join(row.get(column, "") for column in COLUMNS) for row in rows]
     (folder / "resources" / "cami2.tsv").write_text("\n".join(table) + "\n")
-    (folder / "resources" / "gtdb.tsv").write_text(table[0] + "\n")
+    for name in ("gtdb.tsv", "transcript_tables.tsv"):
+        (folder / "resources" / name).write_text(table[0] + "\n")
     return run_snakemake("--cores", "2", folder=folder, snakefile=None, check=False)
 
 

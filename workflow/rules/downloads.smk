@@ -19,6 +19,12 @@ GTDB_FILES = {
     for source in read_sources(ROOT / "resources" / "gtdb.tsv")
 }
 CAMI2_FILES |= GTDB_FILES
+# Tables of transcripts with measured targets.
+TRANSCRIPTS = "resources/downloads/transcripts"
+TRANSCRIPT_FILES = {
+    source.sample: source
+    for source in read_sources(ROOT / "resources" / "transcript_tables.tsv")
+}
 # <dataset> -> sample -> the archive of its reads: that of its contigs if both are published together.
 CAMI2_READS = {
     dataset: {
@@ -43,6 +49,8 @@ localrules:
     fetch_cami2,
     fetch_database,
     fetch_genomes,
+    fetch_transcript_file,
+    make_transcript_tables,
     unpack_cami2_contigs,
     unpack_cami2_reads,
     unpack_cami2_taxonomy,
@@ -129,6 +137,58 @@ rule cut_published_contigs:
     shell:
         "python -m genestill reference cut-contigs --positions {input.positions:q} --genomes {input.genomes:q}"
         " --held {input.held:q} --output {params.folder:q} 2> {log:q}"
+
+
+rule fetch_transcript_file:
+    output:
+        ensure(f"{TRANSCRIPTS}/files/{{file}}", non_empty=True),
+    log:
+        "logs/downloads/transcripts/{file}.log",
+    wildcard_constraints:
+        file="|".join(map(re.escape, TRANSCRIPT_FILES)) or "none",  # matches no file
+    retries: 2
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=60,
+    params:
+        url=lambda wildcards: TRANSCRIPT_FILES[wildcards.file].url,
+        options=lambda wildcards: TRANSCRIPT_FILES[wildcards.file].fetch_options,
+    shell:
+        "python -m genestill reference fetch --url {params.url:q} {params.options:q} --output {output:q} 2> {log:q}"
+
+
+# The tables of config/fetched/mrna.yaml that are converted or joined; it names the other files as they are.
+rule make_transcript_tables:
+    input:
+        transcripts=f"{TRANSCRIPTS}/files/human_coding_mrna.fa.gz",
+        models=f"{TRANSCRIPTS}/files/human_coding_mrna.bed",
+        half_lives=f"{TRANSCRIPTS}/files/half_lives.tsv",
+        efficiencies=f"{TRANSCRIPTS}/files/efficiencies.csv",
+        transcript_abundance=f"{TRANSCRIPTS}/files/transcript_abundance.csv",
+        protein_abundance=f"{TRANSCRIPTS}/files/protein_abundance.csv",
+        decay=f"{TRANSCRIPTS}/files/decay.rda",
+        genes=ROOT / "resources" / "transcripts" / "genes.tsv.gz",
+    output:
+        human=f"{TRANSCRIPTS}/tables/human_mrna_halflife_te.tsv.gz",
+        decay=f"{TRANSCRIPTS}/tables/cds_decay_rate_icodon.tsv.gz",
+        transcripts=f"{TRANSCRIPTS}/tables/cds_transcript_abundance_ecoli.tsv.gz",
+        proteins=f"{TRANSCRIPTS}/tables/cds_protein_abundance_ecoli.tsv.gz",
+    log:
+        "logs/downloads/transcripts/tables.log",
+    conda:
+        "../../envs/rdata.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        files=lambda wildcards, input: options(**dict(input.items())),
+        folder=lambda wildcards, output: Path(output.human).parent,
+    shell:
+        "python -m genestill reference transcript-tables {params.files} --output {params.folder:q} 2> {log:q}"
 
 
 rule unpack_cami2_contigs:

@@ -11,6 +11,7 @@ FETCHED = [
         *DATASET.values(),
         *(REFERENCE | {"database": None}).values(),
         *DNA_GIVEN_TASKS.values(),
+        *sorted(MRNA_FILES),
     ]
     if is_downloaded(path)
 ]

@@ -69,6 +69,21 @@ def files_of(place):
     return path.split(",") if ":" not in place else [path]
 
 
+# The files of sources and tasks.
+MRNA_FILES = {
+    file
+    for place in [
+        *MRNA_SOURCES.values(),
+        *(
+            place
+            for task in MRNA_TASKS.values()
+            for place in [*task.get("classes", []), task.get("table") or ""]
+        ),
+    ]
+    for file in files_of(place)
+}
+
+
 def matched_shards(student):
     """The teacher's shards for the objective of a student: option of ``student distil-transcripts`` -> files."""
     return {

@@ -1,4 +1,4 @@
-"""The commands of the ``mrna`` recipe in the reference stage: transcriptome, transcripts, task, relatives and pairs."""
+"""The commands of the ``mrna`` recipe in the reference stage: from tables and transcriptomes to tasks and pairs."""
 
 from genestill.core.options import add_seed, name_and_value, thread_count
 from genestill.core.settings import add_settings, settings_of
@@ -8,6 +8,7 @@ from genestill.reference.settings import HomologySettings, ProbeTaskSettings, Tr
 def add_commands(commands) -> None:
     """Add the commands of this module to ``genestill reference``."""
     _add_simulated(commands)
+    _add_tables(commands)
     _add_transcripts(commands)
     _add_task(commands)
     _add_relatives(commands)
@@ -27,6 +28,35 @@ def _run_simulated(options) -> None:
     from genestill.reference.simulated_transcripts import write_transcriptome
 
     write_transcriptome(options.output, options.genes, options.seed)
+
+
+# Option -> its help.
+_PUBLISHED_FILES = {
+    "transcripts": "FASTA of CPAT's coding transcripts",
+    "models": "their exons and coding sequences, BED12",
+    "half_lives": "half-lives of Saluki, TSV",
+    "efficiencies": "translation efficiencies of TE_classic_ML, CSV",
+    "transcript_abundance": "E. coli of CaLM, CSV",
+    "protein_abundance": "the same, with abundances of proteins",
+    "decay": "test data of iCodon, R data",
+    "genes": "genes of the transcripts, TSV with refseq, ensembl_gene, symbol",
+}
+
+
+def _add_tables(commands) -> None:
+    summary = "make tables of transcripts with measured targets from the files of their publications"
+    parser = commands.add_parser("transcript-tables", help=summary, description=summary)
+    for name, described in _PUBLISHED_FILES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", required=True, metavar="FILE", help=described)
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="four tables")
+    parser.set_defaults(run=_run_tables)
+
+
+def _run_tables(options) -> None:
+    from genestill.reference.published_transcripts import PublishedFiles, write_transcript_tables
+
+    files = PublishedFiles(**{name: getattr(options, name) for name in _PUBLISHED_FILES})
+    write_transcript_tables(files, options.output)
 
 
 def _add_transcripts(commands) -> None:
