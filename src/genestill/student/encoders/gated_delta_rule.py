@@ -16,7 +16,6 @@ They return o: [B, L, N, V], of the dtype of ``value``. The chunked form compute
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Callable
 
 import torch
@@ -126,29 +125,26 @@ def _scan(query, key, value, log_decay, beta, reading, similarity, backward: boo
     """One direction over folded arguments [C, B N, chunk, ...]; reading is Q K^T and similarity K K^T of each chunk.
 
     With c_t the cumulative log decay within a chunk and S the state before it (here as [K, V]), the values written
-    are Y = T (V - diag(e^c) K S), where T = (I + A)^-1 diag(b) and A_ij = b_i e^(c_i - c_j) k_i.k_j for j before i.
-    The next state is then an affine function of S (``transition`` S + ``addition``), so that only this product is
+    are Y = U - W S, where U = T diag(b) V, W = T diag(b e^c) K, T = (I + A)^-1 and A_ij = b_i e^(c_i - c_j) k_i.k_j for
+    j before i. The next state is e^c_last S + (diag(e^(c_last - c)) K)^T Y. Only these two products per chunk are
     sequential, and everything else is batched over all chunks.
     """
     decay = log_decay.flip(-1).cumsum(-1).flip(-1) if backward else log_decay.cumsum(-1)
     whole = decay[..., :1] if backward else decay[..., -1:]
-    since_start = decay.exp()
+    since_start = decay.exp().unsqueeze(-1)
     size = decay.shape[-1]
     later = torch.ones(size, size, dtype=torch.bool, device=decay.device).tril(-1)
     hidden = later if backward else later.mT
     pairwise = (
         (decay.unsqueeze(-1) - decay.unsqueeze(-2)).masked_fill(hidden, -torch.inf).exp()
     )  # e^(c_i - c_j), j <= i
-    writing = _solve(similarity * pairwise * beta.unsqueeze(-1), torch.diag_embed(beta), backward)
-    to_end = key * (whole - decay).exp().unsqueeze(-1)
-    carry = to_end.mT @ writing
-    addition = carry @ value  # [C, B N, K, V]
-    identity = torch.eye(key.shape[-1], dtype=key.dtype, device=key.device)
-    transition = whole.exp().unsqueeze(-1) * identity - (carry * since_start.unsqueeze(-2)) @ key
-    states = _run_states(transition, addition, backward)
-    within = (reading * pairwise) @ writing
-    reads = query * since_start.unsqueeze(-1) - (within * since_start.unsqueeze(-2)) @ key
-    return within @ value + reads @ states
+    strength = beta.unsqueeze(-1)
+    given = torch.cat([value * strength, key * (strength * since_start)], dim=-1)
+    solved = _solve(similarity * pairwise * strength, given, backward)
+    own, erased = solved.split([value.shape[-1], key.shape[-1]], dim=-1)
+    to_end = (key * (whole - decay).exp().unsqueeze(-1)).mT
+    states, written = _run_states(own, erased, to_end, whole.exp().unsqueeze(-1), backward)
+    return (reading * pairwise) @ written + (query * since_start) @ states
 
 
 def _solve(system: torch.Tensor, right: torch.Tensor, upper: bool) -> torch.Tensor:
@@ -169,23 +165,30 @@ def _solve(system: torch.Tensor, right: torch.Tensor, upper: bool) -> torch.Tens
     return inverse @ right
 
 
-def _run_states(transition: torch.Tensor, addition: torch.Tensor, backward: bool) -> torch.Tensor:
-    """The state before each chunk, [C, B N, K, V]: S_next = transition S + addition, from zeros."""
+def _run_states(own, erased, to_end, kept, backward: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The state before each chunk, [C, B N, K, V], from zeros, and the values written in it, [C, B N, chunk, V].
+
+    written = own - erased S, S_next = kept S + to_end written.
+    """
+    state = to_end.new_zeros(to_end.shape[1], to_end.shape[-2], own.shape[-1])
     if torch.compiler.is_exporting():  # a loop in ONNX, with a variable number of iterations
         from torch._higher_order_ops.scan import scan
 
         def advance(state, step):
-            return torch.baddbmm(step[1], step[0], state), state.clone()
+            own, erased, to_end, kept = step
+            written = torch.baddbmm(own, erased, state, alpha=-1)
+            return torch.baddbmm(kept * state, to_end, written), [state.clone(), written]
 
-        return scan(advance, torch.zeros_like(addition[0]), (transition, addition), reverse=backward)[1]
-    order = range(len(addition) - 1, -1, -1) if backward else range(len(addition))
-    state = torch.zeros_like(addition[0])
-    states = [state] * len(addition)
-    transitions, additions = transition.unbind(), addition.unbind()  # the gradient of indexing would be larger
-    for now, following in itertools.pairwise(order):
-        state = torch.baddbmm(additions[now], transitions[now], state)
-        states[following] = state
-    return torch.stack(states)
+        return tuple(scan(advance, state, (own, erased, to_end, kept), reverse=backward)[1])
+    chunks = list(
+        zip(*(x.unbind() for x in (own, erased, to_end, kept)), strict=True)
+    )  # gradients of indexing are larger
+    states, values = [state] * len(chunks), [state] * len(chunks)
+    for now in reversed(range(len(chunks))) if backward else range(len(chunks)):
+        own, erased, to_end, kept = chunks[now]
+        states[now], values[now] = state, torch.baddbmm(own, erased, state, alpha=-1)
+        state = torch.baddbmm(kept * state, to_end, values[now])
+    return torch.stack(states), torch.stack(values)
 
 
 def _load() -> Callable[..., torch.Tensor]:
