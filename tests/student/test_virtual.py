@@ -1,6 +1,9 @@
+import numpy as np
 import pandas as pd
 
-from genestill.core.table_schemas import ALIGNMENTS
+from genestill.core.label_tree import LabelTree
+from genestill.core.predictions import lineage_probabilities
+from genestill.core.table_schemas import ALIGNMENTS, LINEAGE_PROBABILITIES, PREDICTIONS
 from genestill.core.tables import read_table, write_table
 from genestill.student.corrector import virtual
 from genestill.student.corrector.pipeline import Sources
@@ -23,20 +26,31 @@ def test_correctors_learn_from_what_the_references_of_the_judging_half_hold(tmp_
     write_table(tmp_path / "alignments.parquet", table, ALIGNMENTS)
     learnt = []
 
-    def learn(sources, training, seed, model, predictions, read):
+    tree = LabelTree.from_lineages([lineages[12]], other_children=True)
+    found = lineage_probabilities(["c"], np.array([[0.6, *[0.4 / 7] * 7]]), tree)
+
+    def learn(sources, training, seed, model, probabilities, read):
         genomes = read_table(sources.evidence["alignments"], ALIGNMENTS)["genome"].tolist()
         learnt.append((sources.labels.parent.name, seed, sources.evidence["agreeing_hits"], genomes))
-        predictions.write_bytes(b"")
+        write_table(probabilities, found, LINEAGE_PROBABILITIES)
 
     monkeypatch.setattr(virtual, "learn", learn)
     evidence = {"alignments": tmp_path / "alignments.parquet"}
     sources = Sources("c", "i", "", "", taxonomy, None, evidence)
     place = tmp_path / "virtual"
-    where = (tmp_path / "withheld.tsv", "mine", False, 2, place, tmp_path / "correctors.tsv")
+
+    def learn_virtual(training=CorrectorSettings(), threshold=0.5):
+        where = (tmp_path / "withheld.tsv", "mine", False, 2, threshold, place, tmp_path / "correctors.tsv")
+        virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), training, *where)
+        table = read_table(place / "judging-001" / "corrector.seed1.parquet", PREDICTIONS)
+        return table["accepted"].tolist()
+
     for _ in range(2):
-        virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), CorrectorSettings(), *where)
+        assert learn_virtual() == [7]
     hits = place / "judging-001" / "hits.parquet"
     assert learnt == [("judging-001", seed, hits, ["two"]) for seed in (1, 2)]
     assert pd.read_csv(tmp_path / "correctors.tsv", sep="\t")["seconds"].tolist() == [0, 0]
-    virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), CorrectorSettings(epochs=3), *where)
+    assert learn_virtual(threshold=0.7)[0] < 7
+    assert len(learnt) == 2  # another threshold trains nothing
+    learn_virtual(CorrectorSettings(epochs=3))
     assert len(learnt) == 4  # other settings: what stood is made again
