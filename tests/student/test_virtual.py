@@ -39,18 +39,18 @@ def test_correctors_learn_from_what_the_references_of_the_judging_half_hold(tmp_
     sources = Sources("c", "i", "", "", taxonomy, None, evidence)
     place = tmp_path / "virtual"
 
-    def learn_virtual(training=CorrectorSettings(), threshold=0.5):
+    def learn_virtual(training, threshold=0.5):
         where = (tmp_path / "withheld.tsv", "mine", False, 2, threshold, place, tmp_path / "correctors.tsv")
         virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), training, *where)
         table = read_table(place / "judging-001" / "corrector.seed1.parquet", PREDICTIONS)
         return table["accepted"].tolist()
 
     for _ in range(2):
-        assert learn_virtual() == [7]
+        assert learn_virtual(CorrectorSettings()) == [7]
     hits = place / "judging-001" / "hits.parquet"
     assert learnt == [("judging-001", seed, hits, ["two"]) for seed in (1, 2)]
     assert pd.read_csv(tmp_path / "correctors.tsv", sep="\t")["seconds"].tolist() == [0, 0]
-    assert learn_virtual(threshold=0.7)[0] < 7
+    assert learn_virtual(CorrectorSettings(), 0.7)[0] < 7
     assert len(learnt) == 2  # another threshold trains nothing
     learn_virtual(CorrectorSettings(epochs=3))
     assert len(learnt) == 4  # other settings: what stood is made again
