@@ -138,7 +138,7 @@ def test_a_model_that_one_community_lacks_is_named(counts):
         compare(lacking, "ours", ["made"], seed=1, resamples=10)
 
 
-def test_outcomes_are_counted_for_every_contig_with_a_right_answer_once_for_each_genome(tmp_path):
+def test_outcomes_are_counted_for_every_contig_with_a_true_lineage_once_for_each_genome(tmp_path):
     ids = ["a", "b", "c", "untraced"]
     true = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}") for name in "xyy"]
     true.append(parse_lineage(""))

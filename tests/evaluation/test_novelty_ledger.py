@@ -73,7 +73,7 @@ def test_the_page_begins_with_the_sentence_and_shows_the_novel_groups(folder):
     assert read_tsv(folder / "page" / "shares.tsv", ["sample"])["sample"].tolist() == ["all"] * 3
 
 
-def test_shares_and_groups_are_compared_with_the_right_answers(folder):
+def test_shares_and_groups_are_compared_with_the_ground_truth(folder):
     files = (folder / "truth.parquet", folder / "index.parquet", None)
     table = score_novelty(folder, *files, "gut", 1, folder / "metrics.parquet")
     value = table.set_index(["task", "metric"])["value"]

@@ -106,7 +106,7 @@ def test_of_two_close_sources_a_contig_is_of_the_one_that_it_matches_base_for_ba
     assert (row["genome"], row["status"], row["chimera"]) == ("a.fna.gz", "absent species", "no")
 
 
-def test_a_plasmid_has_no_right_answer_and_neither_has_a_contig_that_is_not_traced(tmp_path):
+def test_a_plasmid_has_no_true_lineage_and_neither_has_a_contig_that_is_not_traced(tmp_path):
     row = trace([("c", 0, 2000, 2, 1.0)], SOURCES)
     assert (row["lineage"], row["genome"], row["status"]) == ("", "p", "no prokaryotic chromosome")
     lost = trace([("c", 0, 900, 0, 1.0)], SOURCES)

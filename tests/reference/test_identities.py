@@ -102,7 +102,7 @@ def test_a_status_says_what_is_absent_with_the_identity_of_the_nearest_relative(
     assert found["far.fna"][1] is None
 
 
-def test_right_answers_get_the_status_of_their_genome_and_the_other_names_of_its_set(sets, tmp_path):
+def test_true_lineages_get_the_status_of_their_genome_and_the_other_names_of_its_set(sets, tmp_path):
     answers = [
         Answer(lineage("Escherichia", "flexneri"), "flexneri.fna", 2000, "absent species"),
         Answer(lineage("Escherichia", "flexneri"), "a genome without a file", 2000, "absent species"),

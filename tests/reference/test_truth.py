@@ -58,7 +58,7 @@ def test_a_table_of_lineages_in_words_needs_no_taxonomy(tmp_path):
         ("contig\tgenome\nc1\tA\n", False, "expected the columns contig and lineage"),
     ],
 )
-def test_right_answers_that_say_nothing_are_refused(tmp_path, taxonomy, text, known, sentence):
+def test_a_ground_truth_without_lineages_is_refused(tmp_path, taxonomy, text, known, sentence):
     with pytest.raises(InputError, match=sentence):
         write_truth([write(tmp_path, text)], taxonomy if known else None, tmp_path / "truth.parquet")
     assert not (tmp_path / "truth.parquet").exists()
