@@ -27,7 +27,7 @@ def room(file):
     return file.relative_to(SOURCE).parts[0]
 
 
-def test_a_stage_imports_the_core_and_itself_and_the_core_no_stage():
+def test_a_stage_imports_only_the_core_and_itself_and_the_core_imports_no_stage():
     for file, tree in TREES.items():
         own = room(file)
         for module in imported(tree) if own in (*STAGES, "core") else ():
@@ -37,9 +37,9 @@ def test_a_stage_imports_the_core_and_itself_and_the_core_no_stage():
 
 
 def test_the_command_line_is_built_without_heavy_libraries():
-    """In a process of its own: here, other tests have loaded everything already.
+    """In a separate process: here, other tests have loaded everything already.
 
-    It answers at once, and it answers in the environment of a tool that has no torch.
+    They start quickly, also in the environment of a tool without torch.
     """
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, genestill.cli; genestill.cli.build_parser(); print(*sys.modules)"],
@@ -66,7 +66,7 @@ def at_import(tree):
 
 
 def test_commands_that_run_no_model_start_without_torch_and_transformers():
-    """Seconds of every start, and hundreds of megabytes of every process."""
+    """This saves seconds at every start, and hundreds of megabytes in every process."""
     names = {
         ".".join(("genestill", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): tree
         for file, tree in TREES.items()
@@ -89,7 +89,7 @@ def test_commands_that_run_no_model_start_without_torch_and_transformers():
                     waiting.append(module)
 
 
-def test_what_takes_long_to_load_and_few_functions_need_is_imported_in_them():
+def test_slow_imports_that_few_functions_need_are_inside_those_functions():
     for file, tree in TREES.items():
         slow = {name for name in at_import(tree) if name.split(".")[0] == "sklearn" or name.startswith("scipy.stats")}
         assert not slow, f"{file} imports {', '.join(sorted(slow))}"
@@ -108,22 +108,22 @@ def test_no_remote_code_and_no_pickle_is_ever_loaded():
             assert keywords.get("weights_only") == "True", place
 
 
-def test_a_result_has_one_record_of_provenance_which_the_command_line_writes():
+def test_a_result_has_one_provenance_record_written_by_the_command_line():
     for file, tree in TREES.items():
         for node in ast.walk(tree) if room(file) in STAGES else ():
             if isinstance(node, ast.ImportFrom) and node.module == "genestill.core.provenance":
                 assert {alias.name for alias in node.names} <= {"find_record"}, file
 
 
-def test_one_module_gives_final_names_and_permissions():
-    """It syncs before it renames, and never touches what a link points to."""
+def test_only_one_module_sets_final_names_and_permissions():
+    """It syncs before it renames, and never changes the target of a link."""
     forbidden = {"os.replace", "os.rename", "shutil.move", "os.chmod", "os.chown", "os.utime", "os.symlink", "os.link"}
     for file, call in calls():
         if file.relative_to(SOURCE) != Path("core/files.py"):
             name = ast.unparse(call.func)
             assert name not in forbidden, f"{file}:{call.lineno}"
             assert not name.endswith((".chmod", ".touch")), f"{file}:{call.lineno}"
-            # A file in the place of a folder is said by `make_folder` alone.
+            # A file in the place of a folder is reported only by `make_folder`.
             made = name.endswith((".mkdir", ".makedirs")) and any(word.arg == "exist_ok" for word in call.keywords)
             assert not made or file.parent.name == "core", f"{file}:{call.lineno}"
 
@@ -153,10 +153,10 @@ def test_one_loop_trains_every_model():
     assert {file.relative_to(SOURCE).as_posix() for file in optimizers} == {"core/training/optimizer.py"}
 
 
-def test_rule_files_replace_no_name_of_snakemake():
+def test_rule_files_do_not_overwrite_names_of_snakemake():
     """Rule files are run in the namespace of snakemake.workflow: its ``logger`` must stay.
 
-    In a process of its own: here, other tests may have run rule files already.
+    In a separate process: here, other tests may have run rule files already.
     """
     files = []
     for file in sorted((SOURCE.parents[1] / "workflow").rglob("*")):

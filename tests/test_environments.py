@@ -94,7 +94,7 @@ def test_an_environment_names_its_channels_in_order_and_pins_every_package(file)
 def test_an_environment_agrees_with_the_lock_file(file):
     conda, pip = read(file)
     if pip:
-        # A peer: pins of its own, so nothing of ours may stand beside it.
+        # A peer has separate pins, so none of our packages may be in its environment.
         assert list(conda) == ["python", "pip"]
         assert not {Requirement(line).name for line in pip} & set(DECLARED)
         return
@@ -104,7 +104,7 @@ def test_an_environment_agrees_with_the_lock_file(file):
             assert exact in as_specifier(version), f"{file.name}: {name}"
 
 
-def test_a_dependency_is_a_range_that_holds_the_version_of_the_lock_file():
+def test_a_dependency_is_a_range_that_contains_the_version_of_the_lock_file():
     for name, requirement in DECLARED.items():
         operators = {part.operator for part in requirement.specifier}
         assert ">=" in operators, f"{name}: the lowest version that is tested"
@@ -199,7 +199,7 @@ def modules_imported(stage: str, command: str) -> set[str]:
     return found - set(sys.stdlib_module_names)
 
 
-def test_an_environment_holds_what_the_commands_of_its_rules_import():
+def test_an_environment_contains_what_the_commands_of_its_rules_import():
     optional = {name for extra in BEYOND_RULES for name in EXTRAS[extra]}
     for environment, stage, command in commands_of_rules():
         present = {PYPI_NAME.get(name, name) for name in read(ROOT / "envs" / f"{environment}.yaml")[0]}
@@ -218,13 +218,13 @@ def test_the_project_declares_what_it_imports_and_nothing_else():
     assert for_users - wanted == CALLED
 
 
-def test_a_student_embeds_without_the_packages_of_the_extras():
+def test_a_student_computes_embeddings_without_the_optional_packages():
     wanted = {PYPI_NAME_OF_MODULE.get(name, name) for name in modules_imported("student", "embed")}
     assert wanted - set(REQUIRED) - set(EXTRAS["gpu"]) == set()
 
 
 @pytest.mark.parametrize("module", sorted(EXTRA_OF))
-def test_a_command_whose_extra_is_not_installed_says_which_one(module, monkeypatch, capsys):
+def test_a_command_without_its_extra_names_the_missing_extra(module, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr("genestill.cli.record_command", lambda *_: importlib.import_module(module))
     assert main(["--quiet", "run", "--help"]) == 2

@@ -1,4 +1,4 @@
-"""What is refused before the first job; workflow tests show for each recipe that the sentence arrives."""
+"""What is refused before the first job; workflow tests show for each recipe that the message is printed."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ SEARCHED = {"dataset": {"contigs": "table.tsv"}, "reference": {"genomes": "table
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """Relative paths start in a folder of the test's own, which holds a few files."""
+    """Relative paths start in the test's own folder, which contains a few files."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table.tsv").touch()
     return tmp_path
@@ -30,7 +30,7 @@ def configured(recipe: str, settings: dict) -> dict:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
+def test_a_recipe_is_accepted_with_its_defaults_and_reads_all_of_them(recipe):
     assert accept(configured(recipe, {}), ROOT)["recipe"] == recipe
 
 
@@ -90,7 +90,7 @@ def test_a_recipe_is_accepted_with_its_defaults_and_reads_them_all(recipe):
         ("mrna", {"evaluation": {"predictions": {"mine": "none.npz"}}}, "mine: none.npz: no such file"),
     ],
 )
-def test_a_mistake_in_the_configuration_is_a_sentence(recipe, settings, sentence):
+def test_a_mistake_in_the_configuration_is_refused_with_a_clear_message(recipe, settings, sentence):
     with pytest.raises(InputError, match=re.escape(sentence)):
         accept(configured(recipe, settings), ROOT)
 
@@ -101,7 +101,7 @@ def test_a_configuration_without_a_name_is_refused():
 
 
 @pytest.mark.parametrize("target", ["taxdistill", "mrna", "had", "seqlens"])
-def test_a_target_of_another_recipe_is_refused_with_the_target_that_there_is(target):
+def test_a_target_of_another_recipe_is_refused_with_the_available_target(target):
     for recipe in RECIPES:
         own = recipe.removesuffix("-published")
         if target == own:
@@ -112,7 +112,7 @@ def test_a_target_of_another_recipe_is_refused_with_the_target_that_there_is(tar
 
 
 @pytest.mark.parametrize("recipe", ["taxdistill", "taxdistill-published"])
-def test_a_table_that_lies_where_a_students_predictions_go_is_refused_unless_the_workflow_made_it(recipe, here):
+def test_a_table_at_the_path_of_a_students_predictions_is_refused_unless_the_workflow_made_it(recipe, here):
     file = here / "results" / recipe / "x" / "student" / "mine" / "predictions.parquet"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"somebody's work")
@@ -127,13 +127,13 @@ def test_a_table_that_lies_where_a_students_predictions_go_is_refused_unless_the
     assert accept(configured(recipe, {"student": {"name": "other"}}), ROOT)
 
 
-def test_stored_embeddings_that_are_there_must_hold_what_the_students_need(here):
+def test_existing_stored_embeddings_must_contain_what_the_students_need(here):
     columns = {"id": ["a"], "start": [[0]], "end": [[4]], "embedding": [[0.5]]}
     described = {"model": "m", "layer": "1", "revision": "1", "representation": "sequence"}
     pq.write_table(pa.table(columns).replace_schema_metadata(described), here / "stored.parquet")
     settings = read_yaml(ROOT / "config" / "mrna-demo.yaml")
     settings["mrna"] |= {"defaults": {"parameters": 5000}, "students": {"tokens": {"objective": "token"}}}
-    # What is not there yet is looked at when it is read: the target sequences_to_embed comes first.
+    # Files that do not exist yet are checked when they are read: the target sequences_to_embed comes first.
     settings["teacher"] = {"embeddings": {"corpus": "later.parquet", "benchmark": "stored.parquet"}}
     assert accept(settings, ROOT)
     settings["teacher"]["embeddings"]["corpus"] = "stored.parquet"

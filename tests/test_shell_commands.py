@@ -1,4 +1,4 @@
-"""Whatever a file, a header or a name in the configuration is called, the shell sees one word."""
+"""For any name of a file, a header or an entry in the configuration, the shell sees one word."""
 
 import ast
 import re
@@ -48,7 +48,7 @@ def functions():
 
 
 def is_quoted(node, known):
-    """Whether an expression gives words that ``options`` has quoted, a text that stands in the rule, or a number."""
+    """Whether an expression gives words that ``options`` has quoted, a literal text in the rule, or a number."""
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.Lambda):
@@ -113,7 +113,7 @@ def test_shell_commands_are_found():
 @pytest.mark.parametrize(
     "name", ["a b", "a'b", 'a"b', "a;touch pwned", "$(touch pwned)", "`touch pwned`", "a\nb", "-x"]
 )
-def test_options_quote_what_they_are_given(name):
+def test_options_quote_their_values(name):
     import shlex
 
     source = (RULES[0].parent / "common.smk").read_text(encoding="utf-8")
@@ -134,7 +134,7 @@ def hidden_settings(text):
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
-def test_no_setting_hides_in_a_function_of_files_where_a_change_of_it_reruns_nothing(file):
+def test_no_setting_is_hidden_in_a_function_where_a_change_reruns_nothing(file):
     hidden = {(rule, *hidden_settings(text)) for rule, _, kind, text in blocks(file) if kind == "params"}
     assert {entry for entry in hidden if len(entry) > 1} == set()
 
@@ -144,7 +144,7 @@ def test_a_hidden_setting_is_found():
     assert hidden_settings('a=lambda wildcards: MRNA["k"], b=lambda wildcards, input: RESULTS + input.x,') == set()
 
 
-def test_options_write_out_what_is_true_and_what_is_false_and_leave_out_what_is_not_set():
+def test_options_write_true_and_false_explicitly_and_omit_unset_values():
     import shlex
 
     source = (RULES[0].parent / "common.smk").read_text(encoding="utf-8")
@@ -154,7 +154,7 @@ def test_options_write_out_what_is_true_and_what_is_false_and_leave_out_what_is_
     assert words.split() == ["--tracks", "--no-own-strand", "--steps", "0"]
 
 
-def test_rules_give_commands_options_that_exist():
+def test_rules_pass_only_existing_options_to_commands():
     stages = build_parser()._subparsers._group_actions[0].choices
     seen = 0
     for file in RULES:

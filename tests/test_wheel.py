@@ -1,4 +1,4 @@
-"""The package without its repository: built, put into a folder of its own, and used from another one."""
+"""The package without its repository: built, put into a separate folder, and used from another one."""
 
 import os
 import re
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder that holds what the wheel holds; the packages that it needs are those of the test's environment."""
+    """A folder with the content of the wheel; the packages that it needs are those of the test's environment."""
     folder = tmp_path_factory.mktemp("wheel")
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout
@@ -43,7 +43,7 @@ def genestill(installed, folder, *words):
     return run_module(installed, folder, "genestill", *words)
 
 
-def test_the_installed_package_brings_its_registry_recipes_schemas_and_workflow(installed, tmp_path):
+def test_the_installed_package_contains_its_registry_recipes_schemas_and_workflow(installed, tmp_path):
     done = genestill(installed, tmp_path, "teacher", "fetch", "genomeocean-100", "--output", "teacher")
     assert done.returncode == 2
     assert "genomeocean-100m" in done.stderr, "the nearest name of the registry"
@@ -59,12 +59,12 @@ def test_the_workflow_of_the_installed_package_runs_from_any_folder(installed, t
     assert done.returncode == 0, done.stderr[-3000:]
     [table] = tmp_path.glob("results/taxdistill/test/evaluation/*/table.txt")
     assert "MMseqs2" in table.read_text()
-    # Jobs import the installed package, through a folder that holds nothing else.
+    # Jobs import the installed package, through a folder that contains nothing else.
     assert [entry.name for entry in (tmp_path / ".snakemake" / "genestill").iterdir()] == ["genestill"]
     assert (tmp_path / ".snakemake" / "genestill" / "genestill").resolve() == installed / "genestill"
 
 
-def test_run_tells_what_it_passes_on(installed, tmp_path):
+def test_the_help_of_run_describes_the_arguments_passed_to_snakemake(installed, tmp_path):
     done = genestill(installed, tmp_path, "run", "--help")
     assert done.returncode == 0
     assert "passed to Snakemake" in done.stdout
@@ -105,7 +105,7 @@ def test_the_workflow_runs_as_a_module_from_a_git_repository_as_snakedeploy_writ
         (tmp_path / folder).mkdir()
     (tmp_path / "workflow" / "Snakefile").write_text(DEPLOYED.format(snakefile=address[place]))
     (tmp_path / "config" / "config.yaml").write_text((ROOT / "config" / "test.yaml").read_text())
-    # Git takes the repository of this machine for the one on GitHub, and Snakemake keeps its clone in this folder.
+    # Git uses the repository of this machine for the one on GitHub, and Snakemake keeps its clone in this folder.
     (tmp_path / "gitconfig").write_text(
         f'[url "{source}"]\n\tinsteadOf = https://github.com/owner/genestill\n[safe]\n\tdirectory = *\n'
     )

@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM of one node: through the project's own profile, with GPUs, losses and retries."""
+"""The workflow on a real SLURM of one node: through the project's own profile, with GPUs, failures and retries."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.cluster
 
-# The smallest workflow that can go wrong in every way: two GPU jobs at once, one that is killed on its first attempt,
+# The smallest workflow with every kind of failure: two GPU jobs at once, one that is killed on its first attempt,
 # one that asks for more memory each time.
 SMALL = """
 rule all:
@@ -54,7 +54,7 @@ def slurm(tmp_path_factory):
 
 
 def wait_until_gone(folder: Path) -> None:
-    """Fail if a daemon or a process of a job is still there ten seconds after the end."""
+    """Fail if a daemon or a process of a job still exists ten seconds after the end."""
     for _ in range(100):
         left = [path for path in Path("/proc").glob("[0-9]*") if belongs_to_slurm(path, folder)]
         if not left:
@@ -64,7 +64,7 @@ def wait_until_gone(folder: Path) -> None:
 
 
 def belongs_to_slurm(process: Path, folder: Path) -> bool:
-    """Whether a process (its folder in /proc) is a daemon of the SLURM in ``folder``, or comes from one of its jobs."""
+    """Whether a process (its folder in /proc) is a daemon of the SLURM in ``folder``, or belongs to one of its jobs."""
     try:
         program = (process / "cmdline").read_bytes().split(b"\0")[0].rpartition(b"/")[2]
         job = b"SLURM_WORKING_CLUSTER=test:127.0.0.1:16817:" in (process / "environ").read_bytes()
@@ -75,7 +75,7 @@ def belongs_to_slurm(process: Path, folder: Path) -> bool:
 
 
 def start_on_cluster(folder: Path, *more, snakefile: Path | None = None) -> subprocess.Popen:
-    """Snakemake with the project's profile, told what differs on this cluster."""
+    """Snakemake with the project's profile and the settings that differ on this cluster."""
     return start_snakemake(
         *("--workflow-profile", ROOT / "workflow" / "profiles" / "slurm"),
         *("--slurm-partition-config", HERE / "partitions.yaml"),
@@ -132,7 +132,7 @@ def wait_for_running_job(folder: Path, snakemake: subprocess.Popen, condition) -
     raise AssertionError("no job was running for two minutes")
 
 
-def test_gpus_are_handed_out_one_at_a_time_and_a_killed_job_comes_back_with_more(slurm, tmp_path):
+def test_gpus_are_allocated_one_at_a_time_and_a_killed_job_is_retried_with_more_memory(slurm, tmp_path):
     (tmp_path / "Snakefile").write_text(SMALL)
     snakemake = start_on_cluster(tmp_path)
     running = wait_for_running_job(tmp_path, snakemake, (tmp_path / "tried").exists)

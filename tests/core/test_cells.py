@@ -11,22 +11,22 @@ from genestill.core.errors import InputError
 @pytest.mark.parametrize(
     "cell", ["1,204.3", "0,5", ">24", "1_000", "١", "n.d.", "", "inf", "nan", "1e999", "1 2", "0x1"]
 )
-def test_what_is_no_plain_decimal_number_is_none(cell):
+def test_a_cell_that_is_not_a_plain_decimal_number_gives_none(cell):
     assert read_number(cell) is None
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_numbers_as_python_writes_them_are_read_back(number):
+def test_numbers_written_by_python_are_read_back(number):
     assert read_number(repr(number)) == number
 
 
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["{}", "{}.0", " {} ", "{}.000"]))
-def test_a_whole_number_may_have_a_point_and_zeros(number, form):
+def test_an_integer_may_have_a_decimal_point_and_zeros(number, form):
     assert whole_number(form.format(number), "here") == number
 
 
 @given(st.text(max_size=8))
-def test_a_cell_is_a_whole_number_or_refused_with_its_place(cell):
+def test_a_cell_is_an_integer_or_is_refused_with_its_position(cell):
     number = read_number(cell)
     if number is not None and number == math.floor(number):
         assert whole_number(cell, "line 3: start") == number
@@ -48,16 +48,16 @@ def test_a_cell_is_a_whole_number_or_refused_with_its_place(cell):
         ("g1.0", "g1.0"),
     ],
 )
-def test_names_stay_text_and_only_empty_cells_are_no_name(cell, name):
+def test_names_remain_text_and_only_empty_cells_are_missing(cell, name):
     assert read_name(cell) == name
 
 
-def test_words_for_not_measured_are_missing_and_numbers_are_not():
+def test_placeholders_for_missing_values_are_missing_and_numbers_are_not():
     assert all(map(is_missing, ["", "NA", "nan", "NaN", "null", "#N/A", " ", "-"]))
     assert not any(map(is_missing, ["0", "n.d.", ">24", "-1"]))
 
 
-def test_what_is_left_out_is_counted_named_and_refused_if_it_is_too_much(caplog):
+def test_skipped_rows_are_counted_and_named_and_too_many_are_refused(caplog):
     left_out = LeftOut()
     left_out.report("t.tsv", 10, "rows")
     assert not caplog.text

@@ -1,4 +1,4 @@
-"""A run depends on its own configuration and on the defaults of its recipe alone."""
+"""A run depends only on its own configuration and on the defaults of its recipe."""
 
 import json
 import random
@@ -43,7 +43,7 @@ def test_a_search_has_the_defaults_of_mmseqs2_unless_the_genomes_are_simulated()
     assert (labels["kmer"], labels["orf_filter"]) == (7, 0)
 
 
-def test_the_demo_holds_no_setting_that_could_be_taken_for_a_default():
+def test_the_demo_contains_no_setting_that_could_be_mistaken_for_a_default():
     demo = read_yaml(ROOT / "config" / "config.yaml")
     assert set(demo) == {"recipe", "seed", "dataset"}
 
@@ -83,7 +83,7 @@ def shuffled(settings, seed: int):
 
 @settings(max_examples=10)
 @given(st.integers(0, 1000))
-def test_the_order_of_keys_changes_nothing(seed):
+def test_the_order_of_keys_has_no_effect(seed):
     written = {
         "recipe": "taxdistill",
         "dataset": {"minimum_length": 500, "name": "x"},
@@ -105,7 +105,7 @@ def test_a_number_that_is_not_finite_is_refused_in_lists_too(number):
             complete(recipe="had", dna={"students": students})
 
 
-def test_a_default_that_is_written_out_changes_nothing():
+def test_an_explicit_default_has_no_effect():
     plain = complete(recipe="taxdistill", teacher={"pretraining": {"steps": 10}})
     written = complete(recipe="taxdistill", teacher={"pretraining": {"steps": 10, "layers": 3}, "shards": 1})
     assert json.dumps(plain) == json.dumps(written)
@@ -115,7 +115,7 @@ def test_a_default_that_is_written_out_changes_nothing():
     ("recipe", "given"),
     [("taxdistill", {"table": "a.tsv"}), ("mrna", "a.npz"), ("had", {"origin/phylum": "a.tsv"})],
 )
-def test_predictions_that_are_given_stay_as_they_are_in_what_is_written_beside_the_results(recipe, given):
+def test_given_predictions_are_recorded_unchanged_with_the_results(recipe, given):
     completed = complete(recipe=recipe, evaluation={"predictions": {"mine": given}})
     effective = effective_configuration(completed, RECIPES, SCHEMAS)
     assert effective["evaluation"]["predictions"] == {"mine": given}
@@ -157,7 +157,7 @@ def test_a_path_that_does_not_exist_is_refused_before_any_job(recipe, section, s
     assert [word for word in words if word not in text] == []
 
 
-def test_what_exists_and_what_the_run_makes_is_accepted(tmp_path, monkeypatch):
+def test_existing_paths_and_paths_made_by_the_run_are_accepted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "genomes.tsv").touch()
     (tmp_path / "model").mkdir()
@@ -201,7 +201,7 @@ def test_a_source_may_be_written_as_a_mapping(source, written):
         ("{file: a.fna, annotation: a.gtf, id: x}", "both an annotation and columns"),
     ],
 )
-def test_a_source_of_other_keys_is_refused(source, sentence):
+def test_a_source_with_other_keys_is_refused(source, sentence):
     with pytest.raises(InputError, match=sentence):
         complete(recipe="mrna", mrna={"sources": {"a": yaml.safe_load(source)}})
 
@@ -224,6 +224,6 @@ def test_the_keys_of_a_source_are_those_that_a_command_reads():
         ("had", "dna", {"students": {"a": {"fits": ["full"]}}}, r"dna\.students\.a\.fits is now evaluation_methods"),
     ],
 )
-def test_a_former_key_is_named_with_its_present_name(recipe, section, keys, sentence):
+def test_a_former_key_is_reported_with_its_present_name(recipe, section, keys, sentence):
     with pytest.raises(InputError, match=sentence):
         complete_configuration({"recipe": recipe, "dataset": {"name": "x"}, section: keys}, RECIPES, SCHEMAS)

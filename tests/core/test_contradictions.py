@@ -46,7 +46,7 @@ def test_contradictory_settings_of_the_taxonomy_recipe_are_refused(settings, wor
         check({"recipe": "taxdistill", "dataset": dataset, **settings})
 
 
-def test_a_student_cannot_go_on_from_itself_and_one_that_goes_on_from_another_names_its_folder():
+def test_a_student_cannot_continue_from_itself_and_one_that_continues_another_names_its_folder():
     dna = {
         "students": {"a": {"method": "pretrain", "initial": "untrained"}, "b": {"method": "pretrain", "initial": "b"}}
     }
@@ -58,7 +58,7 @@ def test_a_student_cannot_go_on_from_itself_and_one_that_goes_on_from_another_na
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
-def test_configurations_of_the_project_hold_no_contradiction(file):
+def test_configurations_of_the_project_contain_no_contradiction(file):
     check(read_yaml(file))
 
 
@@ -69,7 +69,7 @@ def test_configurations_of_the_project_hold_no_contradiction(file):
         ({"recipe": "had", "dna": {"windows": {"length": 1}}}, "dna.windows"),
     ],
 )
-def test_settings_of_one_command_that_contradict_each_other_are_refused_before_its_job(settings, words):
+def test_contradictory_settings_of_one_command_are_refused_before_its_job(settings, words):
     with pytest.raises(InputError, match=words):
         check({"dataset": {"name": "x"}, **settings})
 
@@ -110,7 +110,7 @@ def test_settings_of_one_command_that_contradict_each_other_are_refused_before_i
         ({"windows": {"length": 240}}, "dna.students.distilled: max_tokens is 180, less than the 240 bases"),
     ],
 )
-def test_what_could_only_fail_or_mislead_a_dna_student_hours_later_is_refused(dna, words):
+def test_settings_that_would_make_a_dna_student_fail_or_mislead_later_are_refused(dna, words):
     settings = read_yaml(ROOT / "config" / "had-demo.yaml")
     with pytest.raises(InputError, match=words):
         check(merge(settings, {"dna": dna}))
@@ -135,12 +135,12 @@ def test_what_could_only_fail_or_mislead_a_dna_student_hours_later_is_refused(dn
         ("mrna", {"mrna": {"students": {"kmers-1-3": {}}}}, "kmers-1-3 has the same name as mrna.baselines.kmers-1-3"),
     ],
 )
-def test_a_teacher_that_cannot_give_what_the_students_need_is_refused(recipe, settings, words):
+def test_a_teacher_without_the_representations_that_the_students_need_is_refused(recipe, settings, words):
     with pytest.raises(InputError, match=words):
         check(merge(read_yaml(ROOT / "config" / f"{recipe}-demo.yaml"), settings))
 
 
-def test_strands_and_windows_of_the_teacher_are_free_where_students_match_whole_sequences():
+def test_any_strands_and_windows_of_the_teacher_are_accepted_if_students_match_whole_sequences():
     settings = merge(read_yaml(ROOT / "config" / "mrna-demo.yaml"), {"teacher": {"strands": "both"}})
     settings["mrna"]["students"] = {"embeddings": {"objective": "mse"}}
     check(settings)
@@ -180,7 +180,7 @@ STORED = {"corpus": "c.parquet", "benchmark": "b.parquet"}
 SIZED = {"defaults": {"parameters": 5000}, "students": {"embeddings": {"objective": "mse+token"}}}
 
 
-def test_stored_embeddings_are_a_teacher(tmp_path):
+def test_stored_embeddings_are_accepted_as_a_teacher(tmp_path):
     check({"recipe": "mrna", "dataset": {"name": "x"}, "teacher": {"embeddings": STORED}, "mrna": SIZED})
 
 
@@ -201,7 +201,7 @@ def test_stored_embeddings_are_a_teacher(tmp_path):
         ("taxdistill", {"teacher": {"embeddings": {"contigs": "c"}}, "student": {"teacher": "none"}}, "nothing is"),
     ],
 )
-def test_stored_embeddings_that_do_not_fit_the_run_are_refused(recipe, settings, words):
+def test_stored_embeddings_that_do_not_match_the_run_are_refused(recipe, settings, words):
     with pytest.raises(InputError, match=words):
         check({"recipe": recipe, "dataset": {"name": "x"}, **settings})
 
@@ -221,7 +221,7 @@ def test_stored_embeddings_that_do_not_fit_the_run_are_refused(recipe, settings,
         ("mrna", {"teacher": "a.npz"}, "has the same name as teacher.name"),
     ],
 )
-def test_predictions_of_other_models_fit_the_recipe_and_have_names_of_their_own(recipe, given, words):
+def test_predictions_of_other_models_must_match_the_recipe_and_have_unique_names(recipe, given, words):
     with pytest.raises(InputError, match=words):
         check({"recipe": recipe, "dataset": {"name": "x"}, "evaluation": {"predictions": given}})
 
@@ -233,7 +233,7 @@ def test_only_the_taxonomy_recipes_read_the_other_settings_of_the_evaluation(rec
             check({"recipe": recipe, "dataset": {"name": "x"}, "evaluation": {key: value}})
 
 
-def test_a_student_of_the_recipe_mrna_and_its_trainings_have_names_that_no_peer_takes():
+def test_names_of_mrna_students_and_their_trainings_differ_from_those_of_peers():
     mrna = {"students": {"small": {"objective": "mse"}}, "seeds": [3]}
     for name in ("small", "small.seed3"):
         settings = {"recipe": "mrna", "dataset": {"name": "x"}, "mrna": mrna}

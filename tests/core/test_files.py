@@ -18,7 +18,7 @@ pytestmark = pytest.mark.faults
 SOMEBODY_ELSE = 65_534
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+def test_only_the_leftovers_of_a_killed_process_are_removed(tmp_path):
     left = [".123.aside.a.json", ".9.aside.a.json", ".123.aside.model/x", ".9.replaced.model/x",
             ".search.aaaaaaaa/tmp/x"]  # fmt: skip
     others = ["a.json.old", ".123.aside.b.a.json", ".123.aside.model.checkpoint/x", ".search.later.aaaaaaaa/x",
@@ -38,7 +38,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("writer", [write_aside, folder_aside])
-def test_an_error_leaves_what_was_there_and_nothing_beside_it(tmp_path, writer):
+def test_an_error_leaves_the_earlier_file_and_no_temporary_file(tmp_path, writer):
     target = tmp_path / "a"
     with writer(target) as aside:
         if aside.is_dir():
@@ -51,7 +51,7 @@ def test_an_error_leaves_what_was_there_and_nothing_beside_it(tmp_path, writer):
     assert (target / "x" if target.is_dir() else target).read_text() == "old"
 
 
-def test_names_that_are_patterns_remove_nothing(tmp_path):
+def test_names_that_look_like_glob_patterns_remove_nothing(tmp_path):
     (tmp_path / ".1.aside.abc").write_text("x")
     with write_aside(tmp_path / "[a]*") as aside:
         aside.write_text("new")
@@ -69,7 +69,7 @@ def permissions(path):
     return stat.S_IMODE(os.stat(path).st_mode)
 
 
-def test_what_is_written_has_the_permissions_that_the_umask_grants(tmp_path, umask):
+def test_written_files_have_the_permissions_given_by_the_umask(tmp_path, umask):
     with folder_aside(tmp_path / "model") as folder:
         (folder / "inner").mkdir(mode=0o700)
         for place in (folder, folder / "inner"):
@@ -84,7 +84,7 @@ def test_what_is_written_has_the_permissions_that_the_umask_grants(tmp_path, uma
     assert permissions(tmp_path / "model" / "program") == 0o700 | 0o666 & ~umask
 
 
-def test_the_permissions_of_what_a_link_points_to_stay_as_they_are(tmp_path):
+def test_the_permissions_of_the_target_of_a_link_do_not_change(tmp_path):
     kept = tmp_path / "kept"
     (kept / "inner").mkdir(parents=True)
     for path in (kept / "file", kept / "inner" / "file"):
@@ -102,7 +102,7 @@ def test_the_permissions_of_what_a_link_points_to_stay_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("writer", [write_aside, folder_aside])
-def test_a_link_in_the_place_of_a_result_is_replaced_and_its_target_stays(tmp_path, writer):
+def test_a_link_in_place_of_a_result_is_replaced_and_its_target_is_kept(tmp_path, writer):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_text("kept")
     for name, target in (("a", "kept/file"), ("b", "kept"), ("c", "nothing")):
@@ -116,14 +116,14 @@ def test_a_link_in_the_place_of_a_result_is_replaced_and_its_target_stays(tmp_pa
 
 
 def without_rights_on_files_of_others():
-    """In a child process of root: the rights that root has over files of other users are gone after exec."""
+    """In a child process of root: the rights of root on files of other users are lost after exec."""
     prctl_drop, override, search, owner = 24, 1, 2, 3
     for capability in (override, search, owner):
         ctypes.CDLL(None).prctl(prctl_drop, capability, 0, 0, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files to another user")
-def test_links_to_files_of_another_user_are_written_and_what_they_point_to_is_not_touched(tmp_path):
+def test_a_folder_with_links_to_files_of_another_user_is_written_and_their_targets_do_not_change(tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").write_text("x")
@@ -152,7 +152,7 @@ def test_links_to_files_of_another_user_are_written_and_what_they_point_to_is_no
 
 
 class Disk:
-    """What a power loss would leave: of each file the bytes at its last sync, of each folder the names at its."""
+    """The state after a power loss: for each file the bytes, for each folder the names, at its last sync."""
 
     def __init__(self):
         self.held, self.renamed, self.sync, self.replace = {}, [], os.fsync, os.replace
@@ -163,7 +163,7 @@ class Disk:
         self.held[os.fstat(handle).st_ino] = sorted(os.listdir(path)) if path.is_dir() else path.read_bytes()
 
     def rename(self, source, target):
-        """Everything that gets a final name is on the disk by then."""
+        """Check that everything that gets a final name is on the disk already."""
         source = Path(source)
         for path in (source, *source.rglob("*")) if ".aside." in source.name else ():
             if not path.is_symlink():
@@ -185,7 +185,7 @@ def disk(monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are named by Linux only")
-def test_a_result_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
+def test_a_result_is_synced_to_disk_before_it_gets_its_final_name(tmp_path, disk):
     with folder_aside(tmp_path / "model") as folder:
         (folder / "inner").mkdir()
         for name in ("a", "inner/b"):
@@ -199,7 +199,7 @@ def test_a_result_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
     assert all(disk.holds_name(path) for path in named)
 
 
-def test_a_file_system_that_cannot_sync_folders_is_no_obstacle(tmp_path, monkeypatch):
+def test_a_file_system_that_cannot_sync_folders_is_accepted(tmp_path, monkeypatch):
 
     sync = os.fsync
 
@@ -214,7 +214,7 @@ def test_a_file_system_that_cannot_sync_folders_is_no_obstacle(tmp_path, monkeyp
     assert (tmp_path / "model" / "a").read_text() == "a"
 
 
-def test_a_disk_that_fails_is_not_ignored(tmp_path, monkeypatch):
+def test_a_disk_error_is_not_ignored(tmp_path, monkeypatch):
     def fail(handle):
         raise OSError(5, "Input/output error")
 
@@ -225,13 +225,13 @@ def test_a_disk_that_fails_is_not_ignored(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("writer", [write_aside, folder_aside])
-def test_an_error_of_the_system_names_what_was_to_be_written(tmp_path, writer):
+def test_a_system_error_is_reported_with_the_output_path(tmp_path, writer):
     with pytest.raises(OSError, match="No space left on device") as caught, writer(tmp_path / "model"):
         raise OSError(errno.ENOSPC, "Error writing bytes to file")
     assert caught.value.filename == str(tmp_path / "model")
 
 
-def test_a_full_disk_is_told_from_other_errors_of_libraries_that_write(tmp_path, monkeypatch):
+def test_a_full_disk_is_distinguished_from_other_errors_of_writing_libraries(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="a defect"), write_aside(tmp_path / "weights"):
         raise RuntimeError("a defect")
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))

@@ -1,4 +1,4 @@
-"""Hits are read as columns, some contigs at a time."""
+"""Hits are read as columns, in blocks of contigs."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def write_hits(path, names):
 
 @settings(max_examples=25)
 @given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=8), rows=st.integers(1, 12))
-def test_blocks_of_hits_hold_whole_contigs_and_together_every_row(tmp_path_factory, counts, rows):
+def test_blocks_of_hits_contain_whole_contigs_and_together_every_row(tmp_path_factory, counts, rows):
     path = tmp_path_factory.mktemp("hits") / "hits.parquet"
     contigs = np.repeat(np.arange(len(counts)), counts)
     write_hits(path, [f"c{contig}" for contig in contigs])
@@ -46,13 +46,13 @@ def test_blocks_of_hits_hold_whole_contigs_and_together_every_row(tmp_path_facto
     assert read_taxids(path).tolist() == sorted({row % 7 for row in range(len(contigs))})
 
 
-def test_hits_of_contigs_that_the_index_does_not_list_have_no_row(tmp_path):
+def test_hits_of_contigs_that_are_not_in_the_index_have_no_row(tmp_path):
     write_hits(tmp_path / "hits.parquet", ["a", "b", "c"])
     found = Hits.concatenate(list(read_hits(tmp_path / "hits.parquet", ["c", "a"])))
     assert found.contig.tolist() == [1, -1, 0]
 
 
-def test_a_table_that_holds_no_hits_is_refused(tmp_path):
+def test_a_table_that_does_not_contain_hits_is_refused(tmp_path):
     (tmp_path / "hits.parquet").write_text("id\n")
     with pytest.raises(InputError, match="not a complete Parquet file"):
         list(read_hits(tmp_path / "hits.parquet", ["a"]))

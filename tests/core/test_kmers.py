@@ -8,7 +8,7 @@ from genestill.core.sequences import encode_bases
 
 
 @given(st.text("ACGTN", max_size=60), st.integers(1, 7))
-def test_every_base_lies_in_one_token_which_is_a_whole_kmer_or_one_base(sequence, size):
+def test_every_base_is_in_one_token_which_is_a_whole_kmer_or_one_base(sequence, size):
     boundaries = cut_kmers(encode_bases(sequence), size).tolist()
     tokens = [sequence[start:stop] for start, stop in itertools.pairwise(boundaries)]
     assert "".join(tokens) == sequence

@@ -11,7 +11,7 @@ from genestill.core.label_tree import LabelTree
 from genestill.core.predictions import accept, lineage_probabilities, predictions_of
 from genestill.core.table_schemas import LINEAGE_PROBABILITIES, PREDICTIONS
 
-# Few names, so that homonyms under other parents are common.
+# Few names, so that homonyms with different parents are common.
 paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=7).map(
     lambda path: tuple(path + [None] * (7 - len(path)))
 )
@@ -24,14 +24,14 @@ def leaves_below(tree, node):
 
 
 @given(forests, st.booleans())
-def test_the_leaves_of_every_node_are_neighbours(lineages, other_children):
+def test_the_leaves_of_every_node_are_contiguous(lineages, other_children):
     tree = LabelTree.from_lineages(lineages, other_children)
     for node in range(len(tree)):
         assert set(tree.leaves[tree.leaf_start[node] : tree.leaf_stop[node]].tolist()) == leaves_below(tree, node)
 
 
 @given(forests, st.booleans())
-def test_every_lineage_finds_its_node_and_back(lineages, other_children):
+def test_every_lineage_maps_to_its_node_and_back(lineages, other_children):
     tree = LabelTree.from_lineages(lineages, other_children)
     for lineage in lineages:
         assert tree.lineage_of(tree.node_of(lineage)) == lineage
@@ -46,7 +46,7 @@ def test_every_inner_node_has_one_other_child(lineages):
 
 
 @given(forests, st.booleans())
-def test_a_saved_tree_opens_as_it_was(tmp_path_factory, lineages, other_children):
+def test_a_saved_tree_is_loaded_unchanged(tmp_path_factory, lineages, other_children):
     path = tmp_path_factory.mktemp("tree") / "label_tree.tsv"
     tree = LabelTree.from_lineages(lineages, other_children)
     tree.save(path)
@@ -56,14 +56,14 @@ def test_a_saved_tree_opens_as_it_was(tmp_path_factory, lineages, other_children
     assert tree.name == opened.name
 
 
-def test_a_taxon_called_na_survives_the_file(tmp_path):
+def test_a_taxon_named_na_is_saved_and_loaded(tmp_path):
     tree = LabelTree.from_lineages([("NA", "nan", None, None, None, None, None)])
     tree.save(tmp_path / "tree.tsv")
     assert LabelTree.load(tmp_path / "tree.tsv").name == ["root", "NA", "nan"]
 
 
 @pytest.mark.parametrize("text", ["", "node\tparent\n", "node\tparent\trank\tname\tother\n0\t5\troot\troot\t0\n"])
-def test_a_file_that_is_no_tree_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_tree_is_refused(tmp_path, text):
     path = tmp_path / "tree.tsv"
     path.write_text(text)
     with pytest.raises(InputError, match="not a label tree"):
@@ -85,7 +85,7 @@ def test_node_probabilities_are_the_sums_over_their_leaves(lineages, seed):
     np.testing.assert_allclose(softmax.node_probabilities(logits, nodes).numpy(), found[0], atol=1e-9)
 
 
-def test_the_root_teaches_nothing():
+def test_the_root_contributes_no_loss_and_no_gradient():
     tree = LabelTree.from_lineages([tuple("abcdefg"), tuple("abcdefh")])
     logits = torch.randn(1, len(tree.leaves), dtype=torch.float64, requires_grad=True)
     loss = FlatSoftmax(tree).negative_log_likelihood(logits, torch.tensor([0])).sum()
@@ -102,7 +102,7 @@ def test_distillation_is_zero_for_equal_logits_and_equals_the_plain_formula():
 
 
 @given(forests, st.integers(0, 2**32 - 1), st.floats(0.05, 0.95))
-def test_predicted_paths_are_lineages_of_the_tree_and_confidence_falls_downwards(lineages, seed, threshold):
+def test_predicted_paths_are_lineages_of_the_tree_and_confidence_decreases_towards_species(lineages, seed, threshold):
     tree = LabelTree.from_lineages(lineages, other_children=True)
     leaf = np.random.default_rng(seed).dirichlet(np.full(len(tree.leaves), 0.3), 5)
     table = predictions_of([str(number) for number in range(5)], leaf, tree, threshold)
@@ -115,7 +115,7 @@ def test_predicted_paths_are_lineages_of_the_tree_and_confidence_falls_downwards
 
 
 @given(forests, st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_names_are_accepted_from_stored_probabilities_as_from_those_of_the_leaves(lineages, seed, threshold):
+def test_stored_probabilities_and_leaf_probabilities_give_the_same_accepted_names(lineages, seed, threshold):
     tree = LabelTree.from_lineages(lineages, other_children=True)
     leaf = np.random.default_rng(seed).dirichlet(np.full(len(tree.leaves), 0.2), size=5)
     ids = [str(number) for number in range(5)]

@@ -35,13 +35,13 @@ def test_a_formatted_lineage_is_read_back_word_for_word(lineage):
 
 
 @pytest.mark.parametrize("text", ["Bacteria", "d__Bacteria;c__X", "d__Bacteria;p__", "d__;p__X", ";"])
-def test_what_is_not_written_by_the_formatter_is_no_formatted_lineage(text):
+def test_text_not_written_by_the_formatter_is_not_a_formatted_lineage(text):
     with pytest.raises(InputError, match="expected d__"):
         read_formatted(text)
 
 
 @given(st.text(max_size=60))
-def test_no_text_crashes_the_parser_and_paths_have_no_holes(text):
+def test_no_text_crashes_the_parser_and_paths_have_no_gaps(text):
     try:
         lineage = parse_lineage(text)
     except InputError:
@@ -51,7 +51,7 @@ def test_no_text_crashes_the_parser_and_paths_have_no_holes(text):
 
 
 @given(st.lists(st.one_of(st.none(), names), min_size=7, max_size=7))
-def test_filled_gaps_keep_the_names_and_the_depth(path):
+def test_filling_gaps_keeps_the_names_and_the_depth(path):
     filled = fill_gaps(path)
     deepest = max((rank for rank, name in enumerate(path) if name), default=-1)
     assert depth(filled) == deepest + 1
@@ -111,7 +111,7 @@ def test_all_spellings_of_a_lineage_are_one_lineage(text):
     assert parse_lineage(text) == ("Bacteria", "Bacillota", None, None, None, None, None)
 
 
-def test_a_gap_is_named_after_what_stands_above_it_whatever_lies_below():
+def test_a_gap_is_named_after_the_rank_above_it_independent_of_the_ranks_below():
     first = parse_lineage("d__B;p__P;c__Gamma;f__One")
     second = parse_lineage("d__B;p__P;c__Gamma;f__Two")
     assert first[3] == second[3] == "Gamma order incertae sedis"
@@ -129,7 +129,7 @@ def test_a_gap_is_named_after_what_stands_above_it_whatever_lies_below():
         ("cellular organisms;Bacteria;Terrabacteria group;Bacillota", "'Terrabacteria group', which is not one of the"),
     ],
 )
-def test_lineages_that_are_none_are_refused(text, sentence):
+def test_invalid_lineages_are_refused(text, sentence):
     with pytest.raises(InputError, match=sentence):
         parse_lineage(text)
 
@@ -168,12 +168,12 @@ def test_a_genus_may_have_a_homonym_in_another_phylum_only():
         ("d__Bacteria;k__Pseudomonadati;p__Pseudomonadota", "Bacteria"),
     ],
 )
-def test_the_domain_of_kingdoms_and_realms(text, domain):
+def test_kingdoms_and_realms_are_assigned_to_their_domain(text, domain):
     assert parse_lineage(text)[0] == domain
     assert depth(parse_lineage(text)) == 2
 
 
-def test_a_word_that_is_no_name_leaves_a_gap():
+def test_a_placeholder_instead_of_a_name_leaves_a_gap():
     assert parse_lineage("Bacteria;NA;Bacilli")[1] == "Bacteria phylum incertae sedis"
     cells = ["Bacteria", "unclassified", "c__Bacilli", "", "nan", "", ""]
     assert lineage_of_ranks(cells) == parse_lineage("d__Bacteria;c__Bacilli")
@@ -191,17 +191,17 @@ def test_a_word_that_is_no_name_leaves_a_gap():
         ("g__Escherichia", "g__Escherichia"),
     ],
 )
-def test_names_lose_separators_quotes_around_them_and_the_prefix_of_their_rank(name, clean):
+def test_separators_surrounding_quotes_and_rank_prefixes_are_removed_from_names(name, clean):
     assert clean_name(name, 6) == clean
     assert clean_name(clean, 6) == clean
 
 
-def test_names_that_only_look_like_words_for_nothing_stay():
+def test_names_that_only_resemble_placeholders_are_kept():
     for name in ("UC5-1-2E3", "Nanopusillus", "Uncultivatus", "uncultured Thiohalocapsa sp. PB-PSB1", "Unknownia"):
         assert is_named(name)
 
 
-def test_names_that_the_reference_lacks_are_counted_and_strange_taxonomies_refused():
+def test_names_missing_from_the_reference_are_counted_and_other_taxonomies_are_refused():
     known = [parse_lineage("d__Bacteria;p__Bacillota A;c__Bacilli"), parse_lineage("d__Bacteria;p__Q")]
     answers = [parse_lineage("d__Bacteria;p__Bacillota_A;c__Novum"), NO_LINEAGE]
     assert count_unknown_names(answers, known, "truth", "the reference") == 1

@@ -17,7 +17,7 @@ time.sleep(60)
 """
 
 
-def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended_or_was_killed(tmp_path):
+def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended_or_been_killed(tmp_path):
     folder = tmp_path / "results"
     with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
@@ -31,7 +31,7 @@ def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended_or_was_ki
     hold(folder).close()
 
 
-def test_a_run_claims_all_its_folders_or_none(tmp_path):
+def test_a_run_locks_all_its_folders_or_none(tmp_path):
     held = hold(tmp_path / "b")
     with pytest.raises(InputError, match="b: in use by another run"):
         hold_all([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
@@ -41,13 +41,13 @@ def test_a_run_claims_all_its_folders_or_none(tmp_path):
         handle.close()
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="results: cannot be written"):
         hold(tmp_path / "file" / "results")
 
 
-def test_a_run_claims_its_results_as_one_folder_and_each_folder_of_what_several_runs_share():
+def test_a_run_locks_its_results_as_one_folder_and_each_shared_folder_separately():
     files = [
         "results/taxdistill/first/labels/hits.parquet",
         "results/taxdistill/first/logs/labels/search.log",
@@ -66,7 +66,7 @@ def test_a_run_claims_its_results_as_one_folder_and_each_folder_of_what_several_
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_without_locks_of_the_file_system_one_warning_is_given_and_the_run_goes_on(tmp_path, monkeypatch, caplog, code):
+def test_without_file_locks_one_warning_is_given_and_the_run_continues(tmp_path, monkeypatch, caplog, code):
     def refuse(handle, operation):
         raise OSError(code, "no locks")
 
@@ -77,7 +77,7 @@ def test_without_locks_of_the_file_system_one_warning_is_given_and_the_run_goes_
     assert f"{tmp_path / 'a'}, {tmp_path / 'b'}: the file system has no file locks" in record.message
 
 
-def test_another_mistake_of_locking_is_an_error(tmp_path, monkeypatch):
+def test_any_other_failure_of_locking_is_an_error(tmp_path, monkeypatch):
     def refuse(handle, operation):
         raise OSError(errno.EIO, "broken disk")
 

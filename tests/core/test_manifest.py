@@ -1,4 +1,4 @@
-"""What a command wrote is compared with its record before another command reads it."""
+"""The output of a command is compared with its record before another command reads it."""
 
 import os
 import shutil
@@ -25,12 +25,12 @@ def simulated(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(simulated, tmp_path) -> Path:
-    """A copy, as whoever moves results makes one."""
+    """A copy, as made by a user who moves results."""
     return Path(shutil.copytree(simulated, tmp_path / "moved"))
 
 
 def cut(path: Path) -> None:
-    """Half of the file, with the time of the whole one, as after a loss of power."""
+    """Half of the file with the modification time of the whole file, as after a power loss."""
     status = path.stat()
     path.write_bytes(path.read_bytes()[: status.st_size // 2])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -41,7 +41,7 @@ def cut_windows(folder: Path) -> int:
                  "--length", "100", "--output", folder / "windows.fna.gz"])  # fmt: skip
 
 
-def test_a_table_that_lost_its_end_is_not_read_as_whole_and_what_to_remove_is_named(folder, capsys):
+def test_a_truncated_table_is_refused_with_the_path_to_remove(folder, capsys):
     assert cut_windows(folder) == 0
     cut(folder / "genomes" / "genomes.tsv")
     assert cut_windows(folder) == 2
@@ -53,20 +53,20 @@ def test_a_table_that_lost_its_end_is_not_read_as_whole_and_what_to_remove_is_na
     assert "remove" not in capsys.readouterr().err.lower()
 
 
-def test_a_changed_letter_is_seen_as_well(folder, capsys):
+def test_a_changed_letter_is_detected(folder, capsys):
     table = folder / "genomes" / "genomes.tsv"
     table.write_bytes(table.read_bytes().replace(b"p__", b"p_-", 1))
     assert cut_windows(folder) == 2
     assert "differs from what was written" in capsys.readouterr().err
 
 
-def test_files_of_the_user_beside_those_of_a_command_are_not_looked_at(folder):
+def test_files_of_the_user_in_the_folder_of_a_command_are_not_checked(folder):
     (folder / "genomes" / "notes.txt").write_text("mine")
     assert cut_windows(folder) == 0
 
 
 def test_an_output_inside_a_folder_that_its_command_reads_may_be_damaged_or_missing(folder):
-    """It is made again; else the user would have to find and remove its record."""
+    """The output is made again; otherwise the user would have to find and remove its record."""
     genomes, table = folder / "genomes", folder / "genomes" / "genomes.tsv"
     cut(table)
     for change in (lambda: None, table.unlink):
@@ -77,7 +77,7 @@ def test_an_output_inside_a_folder_that_its_command_reads_may_be_damaged_or_miss
 
 
 @pytest.mark.parametrize("name", ["genomes.tsv", "genome.fna.gz", "."])
-def test_what_may_not_be_read_is_named_and_not_called_damaged(folder, capsys, name):
+def test_an_unreadable_file_is_reported_and_not_called_damaged(folder, capsys, name):
     found = next((folder / "genomes").glob("*.gz")) if name.endswith("gz") else folder / "genomes" / name
     found.chmod(0)
     with without_rights_on_files_of_others():
@@ -90,7 +90,7 @@ def test_what_may_not_be_read_is_named_and_not_called_damaged(folder, capsys, na
     assert "damaged" not in said
 
 
-def test_a_command_that_fails_leaves_the_earlier_record_and_one_that_ends_replaces_it(folder):
+def test_a_failed_command_keeps_the_earlier_record_and_a_completed_one_replaces_it(folder):
     record = folder / "provenance" / "genomes.json"
     before = read_json(record)
     again = ["reference", "simulate-genomes", *SIZES, "--output", folder / "genomes"]

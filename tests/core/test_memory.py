@@ -28,20 +28,20 @@ print(resident() - before)
 
 
 def growth(switch: str) -> float:
-    """By how many MB the process grows over four blocks of contigs."""
+    """Growth of the process in MB over four blocks of contigs."""
     program = PROGRAM.replace("SWITCH", switch)
     return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 @pytest.mark.slow
-def test_prediction_grows_by_its_table_and_not_by_the_probabilities_that_it_had():
-    # The probabilities of one of the four blocks are 25 MB.
+def test_memory_of_prediction_grows_with_its_table_and_not_with_past_probabilities():
+    # The probabilities of each of the four blocks take 25 MB.
     assert growth("give_back_large_arrays()") < 10
 
 
 @pytest.mark.parametrize("row_bytes", [1, 10_000, 1 << 20, 1 << 30])
-def test_blocks_of_rows_cover_all_rows_and_are_bounded_in_bytes(row_bytes):
+def test_blocks_of_rows_cover_all_rows_and_have_a_limited_size_in_bytes(row_bytes):
     blocks = list(memory.row_blocks(10_000, row_bytes))
     assert [row for block in blocks for row in range(block.start, block.stop)] == list(range(10_000))
     assert max((block.stop - block.start) * row_bytes for block in blocks) <= max(memory.BLOCK_BYTES, row_bytes)

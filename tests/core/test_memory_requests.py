@@ -1,4 +1,4 @@
-"""What jobs ask for is what was measured, with room to spare, and grows with the attempt."""
+"""Memory requests of jobs are the measured values with a margin, and increase with the attempt."""
 
 import csv
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_requests_cover_every_measured_row():
         assert asked > 1.2 * 1000 * float(row["peak_gb"]), row
 
 
-def test_requests_grow_with_rows_of_the_inputs_and_with_the_attempt(tmp_path):
+def test_requests_grow_with_the_rows_of_the_inputs_and_with_the_attempt(tmp_path):
     index, hits = tmp_path / "index.parquet", tmp_path / "hits.parquet"
     before = memory_mb("student train-corrector", 1, index, tmp_path / "tree.tsv", [])
     pq.write_table(pa.table({"id": ["a"] * 100_000}), index)
@@ -45,12 +45,12 @@ def test_requests_grow_with_rows_of_the_inputs_and_with_the_attempt(tmp_path):
 
 
 @pytest.mark.parametrize("command", NEEDS)
-def test_a_file_that_is_no_table_is_left_for_the_job_to_refuse(command, tmp_path):
+def test_a_file_that_is_not_a_table_is_left_for_the_job_to_refuse(command, tmp_path):
     (tmp_path / "index.parquet").write_text("no table")
     assert memory_mb(command, 2, tmp_path / "index.parquet") == 2 * NEEDS[command].mb
 
 
-def test_what_is_held_whole_counts_by_its_values_and_without_gzip_and_of_shards_the_largest(tmp_path):
+def test_whole_inputs_count_by_uncompressed_values_and_shards_by_the_largest(tmp_path):
     need = NEEDS["student distil-dna"]
     values = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(40_000 * 50, np.float16)), 50)
     for name, rows in (("small", 10_000), ("large", 40_000)):
@@ -68,7 +68,7 @@ def test_what_is_held_whole_counts_by_its_values_and_without_gzip_and_of_shards_
     assert memory_mb("student distil-dna", 2, shards=shards) == 2 * (need.mb + asked(shards=shards))
 
 
-def test_a_model_counts_by_its_weights(tmp_path):
+def test_a_model_counts_by_the_size_of_its_weights(tmp_path):
     (tmp_path / "model-1.safetensors").write_bytes(b"0" * 3_000_000)
     (tmp_path / "model-2.safetensors").write_bytes(b"0" * 1_000_000)
     (tmp_path / "tokenizer.json").write_bytes(b"0" * 1_000_000)

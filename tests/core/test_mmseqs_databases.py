@@ -1,4 +1,4 @@
-"""Ready databases that cannot be searched are refused before a search, by every command that opens one."""
+"""Existing databases that cannot be searched are refused before a search, by every command that opens one."""
 
 import shutil
 import struct
@@ -67,7 +67,7 @@ DAMAGES = {
 }
 
 
-def test_a_whole_database_passes_also_where_it_is_compressed(whole, tmp_path):
+def test_a_complete_database_is_accepted_even_if_compressed(whole, tmp_path):
     check_database(whole / "db")
     shutil.copytree(whole, tmp_path / "copy")
     (tmp_path / "copy" / "db.dbtype").write_bytes(struct.pack("<I", 1 << 31))
@@ -75,7 +75,7 @@ def test_a_whole_database_passes_also_where_it_is_compressed(whole, tmp_path):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_database_that_cannot_be_searched_is_refused_with_a_sentence(whole, tmp_path, damage):
+def test_a_database_that_cannot_be_searched_is_refused_with_a_clear_message(whole, tmp_path, damage):
     shutil.copytree(whole, tmp_path / "copy")
     break_it, words = DAMAGES[damage]
     break_it(tmp_path / "copy")
@@ -83,7 +83,7 @@ def test_a_database_that_cannot_be_searched_is_refused_with_a_sentence(whole, tm
         check_database(tmp_path / "copy" / "db")
 
 
-def test_every_command_that_opens_a_database_refuses_it(whole, tmp_path, capsys):
+def test_every_command_that_opens_a_database_refuses_an_invalid_one(whole, tmp_path, capsys):
     shutil.copytree(whole, tmp_path / "copy")
     (tmp_path / "copy" / "db_mapping").write_text("")
     database, output = str(tmp_path / "copy" / "db"), str(tmp_path / "out")
@@ -94,7 +94,7 @@ def test_every_command_that_opens_a_database_refuses_it(whole, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_program_that_fails_is_named_with_its_last_lines_and_no_traceback(tmp_path, monkeypatch, capsys):
+def test_a_failing_program_is_reported_with_its_last_lines_and_no_traceback(tmp_path, monkeypatch, capsys):
     program = tmp_path / "bin" / "mmseqs"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\nfor i in $(seq 30); do echo line $i; done\necho no space left >&2\nexit 3\n")
@@ -116,7 +116,7 @@ def test_a_program_that_fails_is_named_with_its_last_lines_and_no_traceback(tmp_
         ("#!/bin/sh\nexit 1\n", "It printed nothing"),
     ],
 )
-def test_how_a_program_ended_is_said(tmp_path, script, words):
+def test_the_exit_status_of_a_program_is_reported(tmp_path, script, words):
     (tmp_path / "tool").write_text(script)
     (tmp_path / "tool").chmod(0o755)
     with pytest.raises(ProgramFailed, match=words):

@@ -25,7 +25,7 @@ def test_an_objective_is_a_sum_of_weighted_terms():
         ("mse+-1*cosine", "weight '-1'"),
     ],
 )
-def test_an_objective_of_unknown_terms_or_without_a_weight_is_refused(text, words):
+def test_an_objective_with_unknown_terms_or_without_a_weight_is_refused(text, words):
     with pytest.raises(InputError, match=words.replace("*", r"\*")):
         parse_objective(text, TRANSCRIPT_OBJECTIVES)
 
@@ -35,7 +35,7 @@ def test_an_objective_of_unknown_terms_or_without_a_weight_is_refused(text, word
     [(TRANSCRIPT_OBJECTIVES, transcript_modules), (DNA_OBJECTIVES, dna_modules)],
     ids=["transcripts", "dna"],
 )
-def test_every_term_is_described_and_has_a_module_of_its_name(registered, package):
+def test_every_term_is_described_and_has_a_module_with_its_name(registered, package):
     description = describe_objectives(registered)
     for name, objective in registered.items():
         assert f"{name} ({objective.matches})" in description

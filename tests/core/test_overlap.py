@@ -1,4 +1,4 @@
-"""What runs beside the rest gives what the plain loop gives, and its errors reach the caller."""
+"""Overlapped work gives the results of a plain loop, and its errors are raised in the caller."""
 
 import threading
 import time
@@ -17,14 +17,14 @@ CPU = torch.device("cpu")
 
 
 @given(st.lists(st.integers()), st.integers(1, 3))
-def test_items_come_in_their_order_from_ahead_and_go_in_it_behind(items, depth):
+def test_ahead_and_behind_keep_the_order_of_items(items, depth):
     assert list(ahead(iter(items), depth)) == items
     taken = []
     behind(iter(items), taken.append, depth)
     assert taken == items
 
 
-def test_few_items_wait_and_the_maker_ends_with_its_reader():
+def test_few_items_are_buffered_and_the_producer_ends_with_its_consumer():
     made = []
 
     def make():
@@ -35,12 +35,12 @@ def test_few_items_wait_and_the_maker_ends_with_its_reader():
     reader = ahead(make(), depth=2)
     assert next(reader) == 0
     time.sleep(0.05)
-    assert len(made) <= 5  # one was read, two wait, one is in the maker's hands
+    assert len(made) <= 5  # one was read, two are waiting, one is being produced
     reader.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
 
 
-def test_an_error_of_the_maker_is_raised_in_its_own_words_after_what_it_made():
+def test_an_error_of_the_producer_is_raised_unchanged_after_the_items_it_produced():
     def make():
         yield 1
         raise InputError("reads.fasta: row 3 is empty")
@@ -69,7 +69,7 @@ def test_an_error_of_the_writer_ends_the_loop(error):
 
 
 @pytest.mark.parametrize("error", [InputError("no such contig"), KeyboardInterrupt()])
-def test_after_an_error_or_ctrl_c_of_the_loop_nothing_more_is_written_and_no_thread_is_left(error):
+def test_after_an_error_or_ctrl_c_in_the_loop_nothing_more_is_written_and_no_thread_remains(error):
     written, first = [], threading.Event()
 
     def make():
@@ -100,14 +100,14 @@ def refuses_above(largest, calls):
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(1, 50))
-def test_a_batch_that_memory_does_not_hold_is_halved_and_every_row_comes_once(batches, largest):
+def test_a_batch_that_does_not_fit_in_memory_is_halved_and_every_row_is_returned_once(batches, largest):
     halving, calls = Halving("teacher embed", CPU), []
     for rows in batches:
         found = [row for _, rows_of in halving.results(rows, refuses_above(largest, calls)) for row in rows_of]
         assert found == list(range(rows))
 
 
-def test_halving_is_said_once_and_later_batches_are_halved_from_the_start(caplog):
+def test_halving_is_logged_once_and_later_batches_are_halved_from_the_start(caplog):
     halving, calls = Halving("teacher embed", CPU), []
     list(halving.results(16, refuses_above(8, calls)))
     list(halving.results(16, refuses_above(8, calls)))
@@ -117,12 +117,12 @@ def test_halving_is_said_once_and_later_batches_are_halved_from_the_start(caplog
     ]
 
 
-def test_an_input_that_memory_does_not_hold_alone_is_refused_with_what_to_change():
+def test_a_single_input_that_does_not_fit_in_memory_is_refused_with_a_remedy():
     with pytest.raises(InputError, match="one input does not fit into the memory of cpu; use shorter windows"):
         list(Halving("teacher embed", CPU).results(4, refuses_above(0, [])))
 
 
-def test_copies_are_what_they_were_copied_from_and_nothing_is_compiled_on_a_cpu(monkeypatch):
+def test_copies_equal_their_originals_and_nothing_is_compiled_on_a_cpu(monkeypatch):
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert np.array_equal(copy_back(to_device(array, CPU))(), array)
     compiled, module = [], torch.nn.Linear(2, 2)

@@ -20,13 +20,13 @@ MASK = torch.tensor([[1, 1, 0], [0, 0, 0]])
         ("concatenated", [-3.0, 1.0, -2.0, 5.0, -2.5, 3.0]),
     ],
 )
-def test_poolings_leave_padding_out(how, expected):
+def test_poolings_ignore_padding(how, expected):
     found = pool(HIDDEN, MASK, how)
     assert found.tolist() == [expected, [0.0] * len(expected)]
     assert found.shape[1] == pooled_size(2, how)
 
 
-def test_tokens_that_do_not_count_are_left_out_of_mean_and_max_only():
+def test_excluded_tokens_are_ignored_by_mean_and_max_only():
     counted = torch.tensor([[0, 1, 0], [0, 0, 0]])
     assert pool(HIDDEN, MASK, "concatenated", counted)[0].tolist() == [-3.0, 1.0, -2.0, 5.0, -2.0, 5.0]
 
@@ -36,7 +36,7 @@ def test_an_unknown_pooling_is_refused():
         pool(HIDDEN, MASK, "first")
 
 
-def test_numbers_behind_the_padding_never_reach_a_vector():
+def test_values_in_the_padding_never_affect_a_vector():
     wrong = HIDDEN.clone()
     wrong[0, 2] = torch.nan
     for how in POOLINGS:
@@ -54,7 +54,7 @@ def test_windows_are_combined_as_they_were_pooled():
         assert combined.vectors().tolist() == [first, [9, 9, 9], [0, 0, 0]]
 
 
-def test_regions_are_pooled_apart_and_an_empty_one_is_zero():
+def test_regions_are_pooled_separately_and_an_empty_region_gives_zeros():
     regions = torch.tensor([[2, 0, 0], [0, 1, 2]])
     assert pool(HIDDEN, MASK, "regions", regions=regions).tolist() == [[-2, 5, 0, 0, -3, 1], [0] * 6]
     assert pooled_size(2, "regions") == 6

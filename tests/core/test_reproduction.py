@@ -1,4 +1,4 @@
-"""Records of provenance, and doing again what they record."""
+"""Provenance records and their reproduction."""
 
 import json
 import shutil
@@ -27,14 +27,14 @@ LABELS = "contigs\tpredictions\na\td__B;p__P;c__C;o__O;f__F;g__G;s__one\nb\td__B
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """A taxonomy made from a table of labels, by relative paths; (folder, record)."""
+    """The folder and record of a taxonomy made from a table of labels with relative paths."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.tsv").write_text(LABELS)
     assert main(["--quiet", "reference", "taxonomy", "--labels", "labels.tsv", "--output", "results/taxonomy"]) == 0
     return tmp_path, tmp_path / "results" / "provenance" / "taxonomy.json"
 
 
-def test_every_command_leaves_a_record_beside_what_it_wrote(made):
+def test_every_command_writes_a_record_next_to_its_output(made):
     record = read_json(made[1])
     assert record["command"][:3] == ["genestill", "--quiet", "reference"]
     assert record["inputs"]["labels"]["path"] == "labels.tsv"
@@ -44,14 +44,14 @@ def test_every_command_leaves_a_record_beside_what_it_wrote(made):
     assert record["hardware"]["threads"]
 
 
-def test_a_record_is_reproduced_and_leaves_the_result_alone(made, capfd):
+def test_reproducing_a_record_does_not_change_the_result(made, capfd):
     before = {path: path.stat().st_mtime_ns for path in made[0].rglob("*")}
     assert main(["--quiet", "reproduce", str(made[1])]) == 0
     assert "the same: results/taxonomy" in capfd.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in made[0].rglob("*")} == before
 
 
-def test_a_changed_input_is_named_and_nothing_is_made(made, capfd):
+def test_a_changed_input_is_reported_and_nothing_is_made(made, capfd):
     (made[0] / "labels.tsv").write_text(LABELS.replace("one", "three"))
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
     said = capfd.readouterr()
@@ -61,7 +61,7 @@ def test_a_changed_input_is_named_and_nothing_is_made(made, capfd):
     assert "results/taxonomy: differs from the recorded result" in capfd.readouterr().out
 
 
-def test_a_large_input_is_told_by_size_time_and_samples_and_recognised(tmp_path, monkeypatch, capfd):
+def test_a_large_input_is_identified_by_size_time_and_samples(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("genestill.core.files.LARGE", len(LABELS))
     (tmp_path / "labels.tsv").write_text(LABELS)
@@ -80,7 +80,7 @@ def test_a_large_input_is_told_by_size_time_and_samples_and_recognised(tmp_path,
     assert "labels.tsv has changed since" in capfd.readouterr().out
 
 
-def test_a_large_file_is_read_in_samples_only(tmp_path):
+def test_only_samples_of_a_large_file_are_read(tmp_path):
     with open(tmp_path / "large", "wb") as handle:
         handle.truncate(files.LARGE)
     first = files.identity_of(tmp_path)
@@ -93,7 +93,7 @@ def test_a_large_file_is_read_in_samples_only(tmp_path):
     assert content_checksum(tmp_path / "link") == files.sampled_sha256_of(tmp_path / "large")
 
 
-def test_a_missing_input_is_named(made, capfd):
+def test_a_missing_input_is_reported(made, capfd):
     (made[0] / "labels.tsv").unlink()
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
     assert "labels.tsv does not exist" in capfd.readouterr().out
@@ -122,7 +122,7 @@ for write in sys.argv[3:]:
 """
 
 
-def test_a_recorded_command_writes_nowhere_but_in_the_folder_of_its_reproduction(tmp_path):
+def test_a_recorded_command_writes_only_in_the_folder_of_its_reproduction(tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
@@ -149,7 +149,7 @@ def test_a_recorded_command_writes_nowhere_but_in_the_folder_of_its_reproduction
         ({"hardware": {"machine": "vax"}}, "the machine: vax then"),
     ],
 )
-def test_what_decides_the_result_and_differs_is_said(made, capfd, change, sentence):
+def test_differences_that_affect_the_result_are_reported(made, capfd, change, sentence):
     write_json(made[1], read_json(made[1]) | change)
     assert main(["--quiet", "reproduce", str(made[1])]) == 3
     assert f"differs: {sentence}" in capfd.readouterr().out
@@ -162,13 +162,13 @@ def test_what_decides_the_result_and_differs_is_said(made, capfd, change, senten
         ({"commit": "abc"}, "the commit: abc then"),
     ],
 )
-def test_what_decides_nothing_is_said_and_does_not_stop(made, capfd, change, sentence):
+def test_differences_that_do_not_affect_the_result_are_reported_without_stopping(made, capfd, change, sentence):
     write_json(made[1], read_json(made[1]) | change)
     assert main(["--quiet", "reproduce", str(made[1])]) == 0
     assert f"differs, without effect: {sentence}" in capfd.readouterr().out
 
 
-def test_a_result_that_comes_out_otherwise_is_told(made, capfd):
+def test_a_result_that_differs_is_reported(made, capfd):
     record = read_json(made[1])
     record["outputs"]["output"]["content"] = "0" * 64
     write_json(made[1], record)
@@ -176,7 +176,7 @@ def test_a_result_that_comes_out_otherwise_is_told(made, capfd):
     assert "differs: results/taxonomy: differs from the recorded result" in capfd.readouterr().out
 
 
-def test_no_record_can_name_a_place_that_is_written_to(made):
+def test_no_record_can_choose_a_path_that_is_written_to(made):
     record = read_json(made[1])
     record["command"][-1] = "elsewhere"
     write_json(made[1], record)
@@ -188,7 +188,7 @@ def test_no_record_can_name_a_place_that_is_written_to(made):
     "words", [["reproduce", "x"], ["student", "nothing"], ["student", "card", "--model", "m", "--title", "t",
               "--summary", "s", "--limit", "l"], []],
 )  # fmt: skip
-def test_a_command_that_computes_nothing_is_not_given_again(made, words):
+def test_a_command_that_computes_nothing_is_not_run_again(made, words):
     write_json(made[1], read_json(made[1]) | {"command": ["genestill", *words]})
     assert main(["--quiet", "reproduce", str(made[1])]) == 2
 
@@ -204,7 +204,7 @@ JSON = st.recursive(
 @given(
     field=st.sampled_from(["command", "inputs", "outputs", "libraries", "hardware", "settings", "source"]), value=JSON
 )
-def test_a_broken_record_is_refused_in_a_sentence(tmp_path_factory, field, value):
+def test_an_invalid_record_is_refused_with_a_clear_message(tmp_path_factory, field, value):
     path = tmp_path_factory.mktemp("record") / "record.json"
     whole = {
         "genestill": "1", "source": "1", "python": "3", "libraries": {}, "command": ["genestill"], "settings": {},
@@ -220,7 +220,7 @@ def test_a_broken_record_is_refused_in_a_sentence(tmp_path_factory, field, value
     assert str(path) in told
 
 
-def test_outputs_are_told_by_their_option_and_inputs_are_the_other_paths(tmp_path, monkeypatch):
+def test_outputs_are_recognised_by_their_option_and_inputs_are_the_other_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("index.parquet", "contigs.fna", "genomes/a.fna", "test/x", "made.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -238,7 +238,7 @@ def test_outputs_are_told_by_their_option_and_inputs_are_the_other_paths(tmp_pat
     assert record["settings"]["dataset"] == "test"
 
 
-def test_the_record_of_a_file_or_of_the_folder_that_holds_it_is_found(tmp_path):
+def test_the_record_of_a_file_or_of_its_folder_is_found(tmp_path):
     for output in ("run", "other/model"):
         record_path(tmp_path / output).parent.mkdir(parents=True)
         record_path(tmp_path / output).write_text("{}")
@@ -260,8 +260,8 @@ def test_the_genomes_that_a_table_lists_are_in_the_record_with_their_checksums(t
     assert found["checksums"] == {str(path): sha256_of(path) for path in genomes}
 
 
-def test_a_record_of_an_earlier_version_is_refused_in_a_sentence(tmp_path):
-    """They stood inside model folders and named no output."""
+def test_a_record_of_an_earlier_version_is_refused_with_a_clear_message(tmp_path):
+    """Such records were inside model folders and named no output."""
     old = {name: {} for name in ("libraries", "settings", "inputs", "hardware")}
     old |= {"genestill": "0.1.0", "source": "x", "python": "3.11", "command": ["genestill"], "seed": 1}
     write_json(tmp_path / "provenance.json", old)
@@ -269,8 +269,8 @@ def test_a_record_of_an_earlier_version_is_refused_in_a_sentence(tmp_path):
         read_record(tmp_path / "provenance.json")
 
 
-def test_reproducing_a_record_of_others_writes_nothing_that_an_option_names(tmp_path, monkeypatch):
-    """Every path that a command writes to is an option called output, so that it is led elsewhere."""
+def test_reproducing_a_foreign_record_writes_to_no_path_given_in_an_option(tmp_path, monkeypatch):
+    """Every path that a command writes to is an option named output and is therefore redirected."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     windows = [(f"w{n}", "".join(generator.choice(list("ACGT"), 40))) for n in range(4)]
@@ -287,7 +287,7 @@ def test_reproducing_a_record_of_others_writes_nothing_that_an_option_names(tmp_
     assert (tmp_path / "made" / "history.tsv").read_text() == "precious"
 
 
-def test_every_command_that_computes_says_where_in_an_option_called_output():
+def test_every_command_that_computes_has_an_option_named_output():
     quiet = []
     stages = next(action for action in build_parser()._actions if action.dest == "stage")
     for stage, parser in stages.choices.items():
@@ -295,11 +295,11 @@ def test_every_command_that_computes_says_where_in_an_option_called_output():
             for name, command in (action.choices or {}).items() if action.dest == "command" else ():
                 if not any(is_output(option.dest) for option in command._actions):
                     quiet.append(f"{stage} {name}")
-    # The first prints a list; the others keep tables that are under version control and hold many runs.
+    # The first prints a list; the others update tables under version control with many runs.
     assert quiet == ["student list", "evaluation publish", "evaluation list-published", "evaluation publish-tables"]
 
 
-def test_content_leaves_out_when_and_how_fast_and_nothing_else(tmp_path):
+def test_the_content_checksum_ignores_only_dates_and_run_times(tmp_path):
     table = pd.DataFrame({"id": ["a", "b"], "value": np.array([1, 2], dtype=np.float32)})
     schema = pa.schema([("id", pa.string()), ("value", pa.float32())])
     for folder, seconds, written, value in (("one", 1.5, "a", 2), ("two", 99, "b", 2), ("three", 1.5, "a", 3)):

@@ -12,7 +12,7 @@ LabelTree.from_lineages(lineages, other_children=True).save(sys.argv[1])
 """
 
 
-def test_the_label_tree_does_not_hang_on_the_order_of_sets(tmp_path):
+def test_the_label_tree_does_not_depend_on_the_order_of_sets(tmp_path):
     for seed in "123":
         environment = os.environ | {"PYTHONHASHSEED": seed}
         subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / seed], env=environment, check=True)

@@ -27,7 +27,7 @@ def refusal(path):
 
 
 @given(st.lists(iupac, min_size=1, max_size=8), st.sampled_from([".fna", ".fna.gz"]))
-def test_what_is_written_is_read_back(tmp_path_factory, sequences, suffix):
+def test_written_records_are_read_back(tmp_path_factory, sequences, suffix):
     path = tmp_path_factory.mktemp("fasta") / f"contigs{suffix}"
     records = [(f"c{number}", sequence) for number, sequence in enumerate(sequences)]
     write_fasta(path, records)
@@ -41,7 +41,7 @@ def test_the_same_records_give_the_same_gzip_bytes(tmp_path):
 
 
 @given(iupac)
-def test_reverse_complement_undoes_itself_up_to_letters_that_stand_for_uracil(sequence):
+def test_reverse_complement_is_its_own_inverse_except_for_uracil(sequence):
     assert reverse_complement(reverse_complement(sequence)) == sequence
 
 
@@ -50,7 +50,7 @@ def test_base_codes():
     assert encode_bases("ACG").dtype == np.uint8
 
 
-def test_an_id_ends_at_the_first_white_space(tmp_path):
+def test_an_id_ends_at_the_first_whitespace(tmp_path):
     assert next(read_fasta(fasta(tmp_path, ">c1 length=4\nACGT\n")))[0] == "c1"
 
 
@@ -67,11 +67,11 @@ def test_an_id_ends_at_the_first_white_space(tmp_path):
         (">a\nMKVLAEFGHIPQR\n", "looks like a protein"),
     ],
 )
-def test_bad_records_are_refused_with_a_sentence(tmp_path, text, sentence):
+def test_invalid_records_are_refused_with_a_clear_message(tmp_path, text, sentence):
     assert sentence in refusal(fasta(tmp_path, text))
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     assert "no such file" in refusal(tmp_path / "nothing.fna")
 
 
@@ -94,7 +94,7 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, content):
         pass
 
 
-def test_ids_may_repeat_where_the_caller_checks_them(tmp_path):
+def test_repeated_ids_are_allowed_if_the_caller_checks_them(tmp_path):
     assert list(read_fasta(fasta(tmp_path, ">a\nAC\n>a\nGT\n"), unique=False)) == [("a", "AC"), ("a", "GT")]
     with pytest.raises(InputError, match="has no sequences"):
         next(read_fasta(fasta(tmp_path, ""), unique=False))
@@ -106,7 +106,7 @@ COMPRESS = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
 @pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
 @given(st.lists(iupac, min_size=1, max_size=4), st.booleans(), st.booleans(), st.integers(1, 80))
-def test_records_are_the_same_however_the_file_was_saved(
+def test_records_do_not_depend_on_how_the_file_was_saved(
     tmp_path_factory, compress, ends, sequences, mark, last, width
 ):
     path = tmp_path_factory.mktemp("saved") / "contigs.fna"
@@ -120,7 +120,7 @@ def test_records_are_the_same_however_the_file_was_saved(
 
 @pytest.mark.parametrize("compress", COMPRESS.values(), ids=COMPRESS)
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_fastq_is_read_as_its_sequences(tmp_path, compress, ends):
+def test_sequences_are_read_from_fastq(tmp_path, compress, ends):
     records = [("r1", "ACGTN"), ("r2", "GGA")]
     lines = [line for name, bases in records for line in (f"@{name} 1:N:0", bases, "+", "I" * len(bases))]
     path = tmp_path / "reads.fq"
@@ -140,11 +140,11 @@ def test_fastq_is_read_as_its_sequences(tmp_path, compress, ends):
         (">é\nACGT\n", "non-ASCII characters"),
     ],
 )
-def test_other_files_are_named_for_what_they_are(tmp_path, text, sentence):
+def test_files_of_other_formats_are_recognised_and_reported(tmp_path, text, sentence):
     assert sentence in refusal(fasta(tmp_path, text))
 
 
-def test_words_behind_an_id_may_be_in_any_encoding(tmp_path):
+def test_descriptions_after_an_id_may_be_in_any_encoding(tmp_path):
     path = tmp_path / "contigs.fna"
     path.write_bytes(">c1 d'après Gérard\nACGT\n>c2 été\nGG\n".encode("latin-1"))
     assert list(read_fasta(path)) == [("c1", "ACGT"), ("c2", "GG")]

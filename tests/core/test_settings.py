@@ -65,7 +65,7 @@ def test_without_options_a_command_has_the_defaults_of_its_settings():
     assert baked() == Baking()
 
 
-def test_options_become_the_settings_of_the_same_names():
+def test_options_set_the_settings_of_the_same_names():
     words = "--loaves 3 --heat 200 --minutes 40 --flour rye --rack 1 --no-steam --rests 1 2.5"
     assert baked(*words.split()) == Baking(3, 200.0, 40.0, "rye", 1, None, False, (1.0, 2.5))
 
@@ -77,7 +77,7 @@ def test_the_help_shows_unit_and_default_of_every_option():
     assert "kind of flour (default: wheat)" in shown
 
 
-def test_settings_left_out_have_no_option_and_keep_their_defaults():
+def test_excluded_settings_have_no_option_and_keep_their_defaults():
     options = parser(only=["loaves", "flour"]).parse_args([])
     assert "heat" not in options
     assert settings_of(Baking, options).heat == 230
@@ -97,24 +97,24 @@ def test_settings_left_out_have_no_option_and_keep_their_defaults():
         ("--rests 1 nan", "rests is (1.0, nan); expected a list, each value a finite number greater than 0"),
     ],
 )
-def test_a_value_out_of_bounds_or_not_finite_is_refused_in_a_sentence(words, message):
+def test_a_value_out_of_bounds_or_not_finite_is_refused_with_a_clear_message(words, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         baked(*words.split())
 
 
 @pytest.mark.parametrize("words", ["--loaves 1.5", "--loaves two", "--heat hot", "--rack top", "--flour oat"])
-def test_a_word_of_another_type_is_refused_by_the_parser(words):
+def test_a_value_of_another_type_is_refused_by_the_parser(words):
     with pytest.raises(argparse.ArgumentError):
         parser().parse_args(words.split())
 
 
 @pytest.mark.parametrize("values", [{"loaves": "2"}, {"loaves": 2.5}, {"steam": 1}, {"flour": None}, {"rests": ()}])
-def test_settings_that_a_program_makes_are_checked_too(values):
+def test_settings_created_in_code_are_checked(values):
     with pytest.raises(InputError):
         Baking(**values)
 
 
-def test_the_schema_holds_type_bounds_default_and_description():
+def test_the_schema_contains_type_bounds_default_and_description():
     schema = schema_of(Baking)
     assert "seed" not in schema
     assert schema["loaves"] == {
@@ -164,7 +164,7 @@ def test_a_section_takes_its_keys_from_the_settings_that_it_names():
     assert whole.keys() == {"properties"}
 
 
-def test_a_default_of_null_accepts_null_beside_what_the_setting_accepts():
+def test_a_default_of_null_accepts_null_in_addition_to_valid_values():
     over = {"loaves": {"default": None}, "flour": {"default": None}}
     whole = expand({"settings": f"{__name__}.Baking", "properties": over})
     validator = jsonschema.Draft202012Validator(whole)
@@ -174,7 +174,7 @@ def test_a_default_of_null_accepts_null_beside_what_the_setting_accepts():
     assert not validator.is_valid({"flour": "oat"})
 
 
-def test_a_key_that_is_called_settings_is_a_key_like_others():
+def test_a_key_named_settings_is_an_ordinary_key():
     schema = {"properties": {"settings": {"type": "string"}}}
     assert expand(schema) == schema
 

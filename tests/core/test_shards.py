@@ -35,7 +35,7 @@ def shard(path, ids, size=4, value=1.0, **metadata):
     return path
 
 
-def test_shards_come_as_one_float32_matrix_in_the_order_of_the_index(tmp_path):
+def test_shards_are_loaded_as_one_float32_matrix_in_the_order_of_the_index(tmp_path):
     paths = [shard(tmp_path / "0.parquet", ["a", "b"]), shard(tmp_path / "1.parquet", []),
              shard(tmp_path / "2.parquet", ["c"], value=9)]  # fmt: skip
     found = load_embeddings(paths, ["a", "b", "c"])
@@ -44,7 +44,7 @@ def test_shards_come_as_one_float32_matrix_in_the_order_of_the_index(tmp_path):
     assert [ids for _, ids, _ in iterate_embeddings(paths) if ids] == [["a", "b"], ["c"]]
 
 
-def test_shards_are_read_a_row_group_at_a_time_and_as_often_as_asked(tmp_path):
+def test_shards_are_read_one_row_group_at_a_time_and_can_be_read_repeatedly(tmp_path):
     paths = [shard(tmp_path / "0.parquet", ["a", "b"]), shard(tmp_path / "1.parquet", ["c"], value=9)]
     found = Embeddings(paths, ["a", "b", "c"])
     assert (len(found), found.size) == (3, 4)
@@ -78,7 +78,7 @@ def test_shards_of_different_runs_are_refused(tmp_path):
         load_embeddings([first, shard(tmp_path / "2.parquet", ["b"], size=5)], ["a", "b"])
 
 
-def test_a_broken_shard_is_named_and_set_aside_so_that_it_is_made_again(tmp_path):
+def test_a_damaged_shard_is_reported_and_moved_aside_so_that_it_is_made_again(tmp_path):
     first = shard(tmp_path / "0.parquet", ["a"])
     cut = shard(tmp_path / "1.parquet", ["b"])
     content = cut.read_bytes()[:-20]
@@ -94,13 +94,13 @@ def test_a_broken_shard_is_named_and_set_aside_so_that_it_is_made_again(tmp_path
         load_embeddings([shard(tmp_path / "3.parquet", ["a"], value=np.nan)], ["a"])
 
 
-def test_a_table_that_holds_no_embeddings_is_refused(tmp_path):
+def test_a_table_without_embeddings_is_refused(tmp_path):
     write_table(tmp_path / "x.parquet", pd.DataFrame(columns=INDEX.names), INDEX)
     with pytest.raises(InputError, match="column 'embedding' is None"):
         load_embeddings([tmp_path / "x.parquet"], [])
 
 
-def test_no_bit_of_a_shard_can_fall_over_unseen(tmp_path):
+def test_a_flipped_bit_never_changes_the_values_of_a_shard_undetected(tmp_path):
     whole = load_embeddings([shard(tmp_path / "whole.parquet", ["a", "b"])], ["a", "b"])
     content = (tmp_path / "whole.parquet").read_bytes()
     seen = 0
@@ -108,7 +108,7 @@ def test_no_bit_of_a_shard_can_fall_over_unseen(tmp_path):
         damaged = tmp_path / f"{place}.parquet"
         damaged.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         try:
-            # Bits that carry no value (statistics, the name of the writer) may fall over.
+            # Bits that hold no values (statistics, the name of the writer) may be flipped.
             assert (load_embeddings([damaged], ["a", "b"]) == whole).all()
         except InputError:
             seen += 1
@@ -132,13 +132,13 @@ WRITERS = {"sequence": shard, "token": tokens, "base-log-probabilities": log_pro
 
 
 def read(representation, paths, ids):
-    """As students and probes read them: by id."""
+    """Read by id, as students and probes do."""
     return find_embeddings(paths, ids) if representation == "sequence" else Rows(paths, representation, ids)
 
 
 @pytest.mark.parametrize("representation", WRITERS)
 @pytest.mark.parametrize("key", ["teacher", "revision", "layer", "dtype", "input"])
-def test_whatever_is_read_shards_of_two_runs_are_refused(tmp_path, representation, key):
+def test_shards_of_two_runs_are_refused_for_every_representation(tmp_path, representation, key):
     write = WRITERS[representation]
     paths = [write(tmp_path / "0.parquet", ["a"]), write(tmp_path / "1.parquet", ["b"], **{key: "other"})]
     with pytest.raises(InputError, match=rf"1\.parquet: {key} is 'other', but .*from different runs"):
@@ -146,7 +146,7 @@ def test_whatever_is_read_shards_of_two_runs_are_refused(tmp_path, representatio
 
 
 @pytest.mark.parametrize("representation", WRITERS)
-def test_whatever_is_read_a_damaged_shard_is_set_aside(tmp_path, representation):
+def test_a_damaged_shard_is_moved_aside_for_every_representation(tmp_path, representation):
     paths = [WRITERS[representation](tmp_path / f"{number}.parquet", [str(number)]) for number in range(2)]
     paths[1].write_bytes(paths[1].read_bytes()[:-20])
     with pytest.raises(InputError, match=r"renamed to 1\.parquet\.damaged"):
@@ -155,7 +155,7 @@ def test_whatever_is_read_a_damaged_shard_is_set_aside(tmp_path, representation)
 
 
 @pytest.mark.parametrize("representation", WRITERS)
-def test_whatever_is_read_a_sequence_that_is_missing_or_there_twice_is_named(tmp_path, representation):
+def test_a_missing_or_duplicate_sequence_is_reported_for_every_representation(tmp_path, representation):
     write = WRITERS[representation]
     paths = [write(tmp_path / "0.parquet", ["a", "b"]), write(tmp_path / "1.parquet", ["c", "b"])]
     with pytest.raises(InputError, match=r"'b' is repeated"):
@@ -175,7 +175,7 @@ def test_another_representation_is_refused_by_name(tmp_path, representation):
                 Shards([write(tmp_path / f"{other}.parquet", ["a"])], representation)
 
 
-def test_embeddings_are_found_by_id_in_any_order_and_as_often_as_asked(tmp_path):
+def test_embeddings_are_looked_up_by_id_in_any_order_and_repeatedly(tmp_path):
     paths = [shard(tmp_path / "0.parquet", ["c", "a"]), shard(tmp_path / "1.parquet", ["b"], value=9)]
     found = find_embeddings(paths, ["b", "a", "b", "c"])
     assert found.dtype == np.float16

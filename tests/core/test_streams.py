@@ -1,4 +1,4 @@
-"""Standard input and pipes are inputs like files: read to their end once, whatever the command does with them."""
+"""Standard input and pipes can be used like files: they are read to the end once, for every command."""
 
 import gzip
 import io
@@ -52,7 +52,7 @@ def test_a_command_reads_pipes_of_the_shell(tmp_path):
     assert pd.read_parquet(tmp_path / "a.parquet")["lake"].tolist() == [1.5, 2]
 
 
-def test_files_of_streams_are_named_in_messages_and_removed(tmp_path, standard_input, capsys):
+def test_temporary_files_of_streams_are_named_in_messages_and_removed(tmp_path, standard_input, capsys):
     standard_input(b"no sequences\n")
     assert main(["reference", "contigs", "--contigs", "-", *outputs(tmp_path)]) == 2
     assert "standard-input: not a FASTA file" in capsys.readouterr().err

@@ -15,7 +15,7 @@ def draw(length: int, seed: int) -> str:
 
 
 @given(st.integers(8, 30), st.booleans(), st.integers(0, 20))
-def test_sequences_that_share_a_word_on_either_strand_are_near_copies(size, turned, place):
+def test_sequences_that_share_a_kmer_on_either_strand_are_near_copies(size, turned, place):
     word, others = draw(size, 1), [draw(60, seed) for seed in (2, 3, 4)]
     one, two, _ = others
     one = one[:place] + word + one[place:]
@@ -25,14 +25,14 @@ def test_sequences_that_share_a_word_on_either_strand_are_near_copies(size, turn
     assert len(set(near_copies([one, two + "N", others[2]], len(two) + 1))) == 3
 
 
-def test_words_with_unknown_bases_join_nothing_and_short_sequences_meet_their_equals():
+def test_kmers_with_unknown_bases_are_ignored_and_equal_short_sequences_are_grouped():
     assert len(set(near_copies(["N" * 50, "N" * 50], 20))) == 2
     groups = near_copies(["ACGTT", "AACGT", "ACGTTA"], 20)
     assert groups[0] == groups[1] != groups[2]
 
 
 @pytest.mark.parametrize("split_by", ["random", "homology"])
-def test_a_table_without_a_split_gets_one_that_is_always_the_same(tmp_path, split_by):
+def test_a_table_without_a_split_gets_a_reproducible_one(tmp_path, split_by):
     families = [draw(80, seed) for seed in range(40)]
     rows = [(family[: 60 + copy], "ab"[number % 2]) for number, family in enumerate(families) for copy in range(5)]
     pd.DataFrame(rows, columns=["sequence", "label"]).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
@@ -44,7 +44,7 @@ def test_a_table_without_a_split_gets_one_that_is_always_the_same(tmp_path, spli
     assert all(together) == (split_by == "homology")
 
 
-def test_training_rows_are_drawn_by_class_and_seed_and_test_rows_stay(tmp_path):
+def test_training_rows_are_sampled_by_class_and_seed_and_test_rows_are_kept(tmp_path):
     rows = [(draw(20, number), "aab"[number % 3], "test" if number < 30 else "train") for number in range(120)]
     pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
     table = read_task_table(tmp_path / "t.tsv")

@@ -16,7 +16,7 @@ from genestill.core.text import open_text, read_text, read_text_lines, text_line
 
 
 def zstandard(content):
-    return zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1})  # as the program zstd does
+    return zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1})  # as in the program zstd
 
 
 COMPRESS = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard}
@@ -30,7 +30,7 @@ COMPRESS = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma
     last=st.booleans(),
 )
 @example(lines=["form\ffeed", "separator\x1c", "\u2028"], mark=True, last=False)
-def test_lines_are_the_same_however_the_file_was_saved(tmp_path_factory, compress, ends, lines, mark, last):
+def test_lines_do_not_depend_on_how_the_file_was_saved(tmp_path_factory, compress, ends, lines, mark, last):
     path = tmp_path_factory.mktemp("text") / "named.txt"
     lines = [*lines, "the last"]
     text = ends.join(lines) + (ends if last else "")
@@ -40,8 +40,8 @@ def test_lines_are_the_same_however_the_file_was_saved(tmp_path_factory, compres
 
 
 @pytest.mark.parametrize("compress", list(COMPRESS.values())[1:], ids=list(COMPRESS)[1:])
-def test_a_damaged_stream_is_a_sentence_however_it_is_damaged(tmp_path, compress):
-    """Damage that leaves the content whole (a byte in a header) may pass; no other exception does."""
+def test_any_damage_to_a_compressed_stream_is_reported_with_a_clear_message(tmp_path, compress):
+    """Damage that does not affect the content (a byte in a header) is allowed; no other exception is raised."""
     content = "".join(f"contig_{number}\t{number * 7919 % 9973}\n" for number in range(3000)).encode()
     whole = compress(content)
     path = tmp_path / "table.tsv"
@@ -59,7 +59,7 @@ def test_a_damaged_stream_is_a_sentence_however_it_is_damaged(tmp_path, compress
     assert refused > 25
 
 
-def test_text_in_latin_1_is_refused_with_its_line_and_what_to_do(tmp_path):
+def test_text_in_latin_1_is_refused_with_its_line_and_a_remedy(tmp_path):
     path = tmp_path / "labels.tsv"
     path.write_bytes("a\tone\nb\tthe Café\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"line 2 has the byte 0xe9 after 'b\\tthe Caf'.*iconv -f WINDOWS-1252"):
@@ -69,7 +69,7 @@ def test_text_in_latin_1_is_refused_with_its_line_and_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_utf_16_is_named(tmp_path, encoding):
+def test_utf_16_is_recognised_and_refused(tmp_path, encoding):
     path = tmp_path / "table.txt"
     path.write_bytes("contig\tsample\r\nc1\t1.5\r\n".encode(encoding))
     with pytest.raises(InputError, match=r"is UTF-16 text.*iconv -f UTF-16"):
@@ -88,14 +88,14 @@ def test_utf_16_is_named(tmp_path, encoding):
         (b"c1\t1\nc2\t\0\n", "zero byte in line 2"),
     ],
 )
-def test_a_file_that_is_no_text_is_named_for_what_it_is(tmp_path, content, what):
+def test_a_file_that_is_not_text_is_refused_with_its_format(tmp_path, content, what):
     path = tmp_path / "table.tsv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=what):
         list(text_lines(path))
 
 
-def test_a_missing_file_and_a_folder_are_sentences(tmp_path):
+def test_a_missing_file_and_a_folder_are_reported_with_a_clear_message(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_text(tmp_path / "missing.tsv")
     with pytest.raises(InputError, match="is a folder"):
@@ -112,7 +112,7 @@ def test_a_pipe_is_read_once(tmp_path):
 
 
 def bgzip(content, size=1000):
-    """Blocks of gzip whose extra field holds their length (SAM specification, section 4.1)."""
+    """Blocks of gzip whose extra field contains their length (SAM specification, section 4.1)."""
     blocks = [content[at : at + size] for at in range(0, len(content), size)] + [b""]
     packed = b""
     for block in blocks:
@@ -123,7 +123,7 @@ def bgzip(content, size=1000):
     return packed
 
 
-def test_a_file_of_bgzip_that_is_cut_between_two_blocks_is_refused(tmp_path):
+def test_a_bgzip_file_truncated_between_two_blocks_is_refused(tmp_path):
     content = "".join(f"contig_{number}\t{number}\n" for number in range(1000)).encode()
     path = tmp_path / "table.tsv.gz"
     path.write_bytes(bgzip(content))

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 class Gated(nn.Module):
-    """A layer whose gates are not decayed, behind an embedding and a normalisation of two dimensions."""
+    """An embedding, a two-dimensional normalisation, and a layer with gates that have no weight decay."""
 
     without_weight_decay = ("gates", "strength")
 
@@ -67,7 +67,7 @@ def same(one, two):
     st.floats(0, 1),
     st.sampled_from(["linear", "cosine"]),
 )
-def test_the_learning_rate_rises_to_its_peak_once_and_falls_to_its_end(steps, warm_up, start, end, rise):
+def test_the_learning_rate_increases_to_its_peak_once_and_decreases_to_the_end(steps, warm_up, start, end, rise):
     schedule = Schedule(steps, 2.0, warm_up, start, end, rise)
     rates = np.array([schedule.rate(step) for step in range(steps)])
     top = int(rates.argmax())
@@ -79,13 +79,13 @@ def test_the_learning_rate_rises_to_its_peak_once_and_falls_to_its_end(steps, wa
     assert schedule.rate(steps) == pytest.approx(2 * end) or steps == 1
 
 
-def test_without_a_warm_up_the_first_rate_is_the_peak_and_one_step_is_taken_at_it():
+def test_without_warm_up_the_first_learning_rate_is_the_peak_and_is_used_for_one_step():
     assert Schedule(10, 3.0, warm_up=0.0).rate(0) == Schedule(1, 3.0).rate(0) == 3.0
     with pytest.raises(InputError, match="expected linear or cosine"):
         Schedule(10, 3.0, rise="steep")
 
 
-def test_one_cycle_and_cosine_are_those_of_torch():
+def test_one_cycle_and_cosine_schedules_equal_those_of_torch():
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=0.1)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=37, cycle_momentum=False)
@@ -102,7 +102,7 @@ def test_one_cycle_and_cosine_are_those_of_torch():
         theirs.step()
 
 
-def test_weights_of_maps_decay_and_norms_biases_gates_and_frozen_weights_do_not():
+def test_weight_decay_applies_to_linear_maps_but_not_to_norms_biases_gates_and_frozen_weights():
     model = Gated()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed, others = parameter_groups(model, Schedule(1, 1.0).rate, 0.1)
@@ -133,7 +133,7 @@ def test_the_optimizer_is_adamw():
     assert unused.tolist() == [1, 1]
 
 
-def test_rows_that_all_take_part_move_as_with_the_dense_optimizer():
+def test_rows_that_all_have_gradients_are_updated_as_by_the_dense_optimizer():
     torch.manual_seed(0)
     dense, by_rows, body = nn.Linear(5, 7), nn.Linear(5, 7), nn.Linear(5, 5)
     by_rows.load_state_dict(dense.state_dict())
@@ -158,7 +158,7 @@ def test_rows_that_all_take_part_move_as_with_the_dense_optimizer():
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(10, 200), st.integers(0, 3))
 @settings(max_examples=50)
-def test_buckets_hold_every_row_once_an_epoch_within_the_budget(lengths, tokens, seed):
+def test_buckets_contain_every_row_once_per_epoch_within_the_budget(lengths, tokens, seed):
     buckets, again = (LengthBuckets(lengths, tokens, seed) for _ in range(2))
     step, epochs = 0, []
     for _ in range(2):
@@ -177,7 +177,7 @@ def test_buckets_hold_every_row_once_an_epoch_within_the_budget(lengths, tokens,
 
 @given(st.integers(1, 30), st.integers(1, 50), st.integers(0, 3))
 @settings(max_examples=50)
-def test_shuffled_batches_hold_every_row_once_an_epoch(rows, batch, seed):
+def test_shuffled_batches_contain_every_row_once_per_epoch(rows, batch, seed):
     shuffled = ShuffledRows(rows, batch, seed)
     seen = np.concatenate([shuffled.rows(step) for step in range(-(-3 * rows // batch))])
     for epoch in range(3):
@@ -192,11 +192,11 @@ def test_every_row_is_in_one_block_no_longer_than_the_longest_row(lengths):
     assert sorted(row for block in blocks for row in block) == list(range(len(lengths)))
     sizes = sorted(sum(lengths[row] for row in block) for block in blocks)
     assert sizes[-1] == max(lengths)
-    assert len(sizes) == 1 or sizes[0] + sizes[1] > max(lengths)  # no two blocks would fit into one
+    assert len(sizes) == 1 or sizes[0] + sizes[1] > max(lengths)  # no two blocks could be merged into one
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_nothing(workers):
+def test_workers_do_not_change_the_result(workers):
     here, there = (
         [parts[0].tensors["inputs"] for parts in prepared(draw, range(2, 9), CPU, number)] for number in (0, workers)
     )
@@ -209,7 +209,7 @@ def test_workers_change_nothing(workers):
     assert same(plain, prepared_ahead)
 
 
-def test_what_is_wrong_with_a_batch_is_said_in_its_own_words_by_a_worker():
+def test_an_error_in_a_batch_is_raised_unchanged_from_a_worker():
     def wrong(step):
         raise InputError("reads.fasta: row 3 is empty")
 
@@ -217,7 +217,7 @@ def test_what_is_wrong_with_a_batch_is_said_in_its_own_words_by_a_worker():
         list(prepared(wrong, range(2), CPU, workers=1))
 
 
-def test_the_loss_falls_and_the_history_tells_of_every_step(tmp_path):
+def test_the_loss_decreases_and_the_history_records_every_step(tmp_path):
     model = regression(dropout=0.0)
     history = run(model, steps=200, residual_stream=model[2])
     assert history["loss"].iloc[-10:].mean() < 0.3 * history["loss"].iloc[:10].mean()
@@ -233,7 +233,7 @@ def test_the_loss_falls_and_the_history_tells_of_every_step(tmp_path):
     assert table["seconds"].is_monotonic_increasing
 
 
-def test_parts_of_a_step_give_the_gradient_of_the_whole():
+def test_the_parts_of_a_step_give_the_gradient_of_the_whole_step():
     def halves(step):
         tensors = draw(step)[0].tensors
         return [Batch({name: values[rows] for name, values in tensors.items()}, 2)
@@ -252,7 +252,7 @@ def halves_of(step, parts=1):
 
 
 class OutOfMemory:
-    """A loss that takes the memory of a card of ``largest`` rows."""
+    """A loss that runs out of memory beyond ``largest`` rows."""
 
     def __init__(self, model, largest):
         self.model, self.largest, self.sizes = model, largest, []
@@ -261,13 +261,13 @@ class OutOfMemory:
         self.sizes.append(len(batch["inputs"]))
         loss = (self.model(batch["inputs"]) - batch["targets"]).square().mean()
         if len(batch["inputs"]) > self.largest:
-            loss.backward()  # where the memory ends, some gradients are there already
+            loss.backward()  # when memory runs out, some gradients exist already
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return loss, {}
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_out_of_memory_halves_the_batch_from_there_on_and_says_so(caplog, workers):
+def test_out_of_memory_halves_all_later_batches_and_is_logged(caplog, workers):
     plain, cut = regression(dropout=0.0), regression(dropout=0.0)
     expected = run(plain, steps=5)
     schedule, compute_loss = Schedule(5, 0.05), OutOfMemory(cut, 2)
@@ -284,7 +284,7 @@ def test_out_of_memory_halves_the_batch_from_there_on_and_says_so(caplog, worker
 
 
 @pytest.mark.parametrize("divisible", [True, False])
-def test_a_step_that_memory_does_not_hold_in_any_part_is_refused_with_what_to_change(divisible):
+def test_a_step_that_cannot_fit_in_memory_is_refused_with_a_remedy(divisible):
     model = regression()
     optimizer = AdamW(parameter_groups(model, Schedule(5, 0.05).rate, 0.1))
     where = "cpu, even in parts of one row; " if divisible else "cpu; "
@@ -309,7 +309,7 @@ def killed_at(stop):
 
 
 def test_a_killed_and_resumed_training_ends_with_the_same_weights_and_history(tmp_path, monkeypatch):
-    """Dropout is on: the state of the random number generator belongs to the checkpoint."""
+    """Dropout is active, so the checkpoint must contain the state of the random number generator."""
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole, cut, resumed = regression(), regression(), regression(seed=5)
     torch.manual_seed(1)
@@ -324,7 +324,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_weights_and_history(tm
     assert found["seconds"].is_monotonic_increasing
 
 
-def test_a_checkpoint_of_other_inputs_settings_or_teacher_is_refused_by_what_differs(tmp_path, monkeypatch):
+def test_a_checkpoint_of_other_inputs_settings_or_teacher_is_refused_with_the_difference(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     run(regression(), checkpoint=_checkpoint(tmp_path))
     with pytest.raises(InputError, match=r"other settings or inputs \(settings.rate: 0.05, now 0.1\); remove it"):
@@ -338,7 +338,7 @@ def test_a_checkpoint_of_other_inputs_settings_or_teacher_is_refused_by_what_dif
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_half_a_checkpoint_is_refused_with_what_to_remove(tmp_path, monkeypatch, share):
+def test_an_incomplete_checkpoint_is_refused_with_the_path_to_remove(tmp_path, monkeypatch, share):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     run(regression(), checkpoint=_checkpoint(tmp_path))
     file = tmp_path / "checkpoint"
@@ -348,10 +348,10 @@ def test_half_a_checkpoint_is_refused_with_what_to_remove(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(("factor", "between_readings"), [("nan", 1), ("inf", 1), ("nan", 50)])
-def test_a_step_that_is_not_finite_is_named_and_leaves_the_weights_before_it(
+def test_a_step_that_is_not_finite_is_reported_and_the_weights_before_it_are_kept(
     tmp_path, monkeypatch, factor, between_readings
 ):
-    """However late the loss is read, as on a GPU."""
+    """Also if the loss is read late, as on a GPU."""
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0 if between_readings == 1 else 1e9)
     monkeypatch.setitem(loop.STEPS_BETWEEN_READINGS, "cpu", between_readings)
     calls = []
@@ -372,7 +372,7 @@ def test_a_step_that_is_not_finite_is_named_and_leaves_the_weights_before_it(
     assert len(resumed) == 12
 
 
-def test_a_time_limit_ends_the_training_at_the_end_of_its_schedule():
+def test_a_time_limit_ends_training_at_the_end_of_its_schedule():
     history = run(regression(), steps=10**7, schedule=Schedule(10**7, 0.05, end=0.0), minutes=0.005)
     assert 1 < len(history) < 10**7
     assert history["learning_rate"].iloc[-1] < 0.01

@@ -1,4 +1,4 @@
-"""Text tables: every cell is text, and rows keep their line."""
+"""Text tables: every cell is text, and rows keep their line number."""
 
 import gzip
 
@@ -18,7 +18,7 @@ CELL = st.text(
 
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6))
 @settings(max_examples=50, deadline=None)
-def test_every_cell_comes_back_as_text_with_its_line(tmp_path_factory, rows):
+def test_every_cell_is_read_as_text_with_its_line(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("tsv") / "t.tsv"
     path.write_text("a\tb\n" + "".join(f"x{one}\t{two}\n" for one, two in rows), newline="")
     table = read_tsv(path, ["a", "b"])
@@ -26,14 +26,14 @@ def test_every_cell_comes_back_as_text_with_its_line(tmp_path_factory, rows):
     assert [tuple(row) for row in table.to_numpy()] == [(f"x{one}".strip(), two.strip()) for one, two in rows]
 
 
-def test_nothing_is_taken_for_missing_or_for_a_number(tmp_path):
+def test_no_cell_is_converted_to_missing_or_to_a_number(tmp_path):
     (tmp_path / "t.tsv").write_text("id\tgene\n007\tNA\n1e5\t\nTrue\tnan\n")
     table = read_tsv(tmp_path / "t.tsv")
     assert table["id"].tolist() == ["007", "1e5", "True"]
     assert table["gene"].tolist() == ["NA", "", "nan"]
 
 
-def test_quotes_of_spreadsheets_go_and_a_lone_quote_swallows_nothing(tmp_path):
+def test_quotes_of_spreadsheets_are_removed_and_an_unpaired_quote_is_harmless(tmp_path):
     (tmp_path / "t.tsv").write_text('a\tb\n"1,204.3"\t"say ""x"""\n5" end\t"open\n3\t4\n')
     table = read_tsv(tmp_path / "t.tsv")
     assert table.to_numpy().tolist() == [["1,204.3", 'say "x"'], ['5" end', '"open'], ["3", "4"]]
@@ -57,13 +57,13 @@ def test_a_table_without_header_has_numbered_columns_and_empty_lines_are_skipped
         ("\n", "it is empty"),
     ],
 )
-def test_tables_of_another_form_are_refused_with_the_line(tmp_path, text, sentence):
+def test_tables_in_another_format_are_refused_with_the_line(tmp_path, text, sentence):
     (tmp_path / "t.tsv").write_text(text)
     with pytest.raises(InputError, match=sentence):
         read_tsv(tmp_path / "t.tsv", ["a"])
 
 
-def test_numbers_are_written_with_six_digits_and_whole_ones_in_full(tmp_path):
+def test_numbers_are_written_with_six_digits_and_integers_in_full(tmp_path):
     values = [1 / 3, 12345678.0, 0.0, np.nan, np.inf, -1e-9]
     write_tsv(tmp_path / "t.tsv", pd.DataFrame({"name": list("abcdef"), "value": values}))
     text = (tmp_path / "t.tsv").read_bytes().decode()

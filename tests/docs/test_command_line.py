@@ -1,4 +1,4 @@
-"""What the program says of itself: help, examples, exit codes, completion."""
+"""The command line's own information: help, examples, exit codes, completion."""
 
 import argparse
 import shlex
@@ -63,7 +63,7 @@ def test_every_shell_gets_a_script_with_every_command(shell, capsys):
         assert words in script
 
 
-def test_help_teaches_with_examples_that_the_program_understands(capsys):
+def test_help_shows_examples_that_the_program_accepts(capsys):
     text = printed(capsys, "--help")
     lines = [line.strip() for line in EXAMPLES.splitlines() if line.strip().startswith("genestill ")]
     assert len(lines) > 3
@@ -73,7 +73,7 @@ def test_help_teaches_with_examples_that_the_program_understands(capsys):
             build_parser().parse_args(shlex.split(line)[1:])
 
 
-def test_every_option_of_every_command_says_what_it_is():
+def test_every_option_of_every_command_has_a_description():
     silent = [action.option_strings or action.dest for action in _actions(build_parser()) if not action.help]
     assert silent == []
 
@@ -81,7 +81,7 @@ def test_every_option_of_every_command_says_what_it_is():
 @pytest.mark.parametrize(
     ("error", "code"), [(None, 0), (InputError("a.tsv: line 3: …"), 2), (CheckFailed("loss 8.3; expected < 7"), 3)]
 )
-def test_the_exit_code_says_how_it_ended(monkeypatch, error, code):
+def test_the_exit_code_reports_success_or_the_kind_of_failure(monkeypatch, error, code):
     def run(options):
         if error:
             raise error
@@ -94,7 +94,7 @@ def test_the_exit_code_says_how_it_ended(monkeypatch, error, code):
     assert main([]) == code
 
 
-def test_a_wrong_option_ends_with_two_and_a_defect_with_one(tmp_path):
+def test_an_invalid_option_exits_with_two_and_a_defect_with_one(tmp_path):
     def ended(*arguments):
         return subprocess.run([sys.executable, *arguments], capture_output=True, cwd=tmp_path).returncode
 
@@ -146,14 +146,14 @@ def test_a_value_out_of_bounds_is_refused_before_any_file_is_read(words, parser,
 
 
 @pytest.mark.parametrize("seed", ["-1", "1.5", "one"])
-def test_a_seed_is_a_whole_number(seed, capsys):
+def test_a_seed_is_an_integer(seed, capsys):
     with pytest.raises(SystemExit) as end:
         main(["reference", "simulate-genomes", f"--seed={seed}", "--output", "absent"])
     assert end.value.code == 2
     assert f"--seed: '{seed}'; expected a whole number of 0 to 2^32 - 1" in capsys.readouterr().err
 
 
-def test_an_interrupt_ends_as_shells_expect():
+def test_an_interrupt_gives_the_exit_code_that_shells_expect():
     # The tests may run in the background of a shell that ignores interrupts there, and a process inherits that.
     interrupt = """
 import genestill.cli as cli, signal
@@ -166,7 +166,7 @@ cli.main([])
     assert done.stderr == "genestill: stopped; partial files do not get their final names\n"
 
 
-def test_examples_of_the_page_of_commands_parse():
+def test_examples_of_the_command_reference_page_parse():
     sys.path.insert(0, str(ROOT / "docs" / "hooks"))
     from generate_reference import BY_HAND
 

@@ -28,19 +28,19 @@ RULES = [
         ROOT / "src" / "genestill" / "core" / "recipes.py",  # what rules derive from the configuration
     ]
 ]
-# What JSON Schema knows; anything else is a slip, such as a comma in a description without quotes.
+# Keywords of JSON Schema; anything else is a mistake, such as a comma in a description without quotes.
 KEYWORDS = {
     "$schema", "description", "type", "additionalProperties", "required", "properties", "enum", "default", "minimum",
     "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern", "items", "minItems", "maxItems", "anyOf", "const",
     "propertyNames", "if", "then", "not",
-    "partial",  # ours: entries that lie over defaults
-    "moved",  # ours: former keys and where they stand now
+    "partial",  # ours: entries that override defaults
+    "moved",  # ours: former keys and their present paths
     "recipes",  # ours: the only recipes that read a setting
     "path",  # ours: what a string names on disk
     "names",  # ours: words that are accepted where a path is expected
     "affects",  # ours: the first rules whose results depend on a setting
 }  # fmt: skip
-# Sections that a rule hands on whole: every key is an option of the command.
+# Sections that a rule passes on as a whole: every key is an option of the command.
 HANDED_ON = {
     "reference.simulated_genomes": ["reference simulate-genomes"],
     "reference.assembly": ["reference mixture", "reference reads"],
@@ -98,7 +98,7 @@ def command_options() -> dict[str, set[str]]:
 OPTIONS = command_options()
 
 
-def test_the_schemas_hold_as_many_keys_as_the_page_shows():
+def test_the_schemas_have_as_many_keys_as_the_page_shows():
     sys.path.insert(0, str(ROOT / "docs" / "hooks"))
     reference = pytest.importorskip("generate_reference", reason="mkdocs comes with the extra docs")
     page = reference.configuration()
@@ -107,12 +107,12 @@ def test_the_schemas_hold_as_many_keys_as_the_page_shows():
 
 
 @pytest.mark.parametrize("section", SCHEMAS)
-def test_a_schema_says_nothing_that_json_schema_does_not_know(section):
+def test_a_schema_uses_only_keywords_of_json_schema(section):
     inner = [schema for _, schema, _ in keys(SCHEMAS[section], section)]
     assert set().union(*([SCHEMAS[section], *inner])) <= KEYWORDS
 
 
-def test_a_key_says_in_a_sentence_what_it_means():
+def test_a_key_is_described_in_a_sentence():
     for path, schema, _ in ALL:
         text = schema.get("description", "").strip()
         assert len(text) > 5, path
@@ -134,7 +134,7 @@ class Reads:
     """What rules read of the configuration: ``config["a"]["b"]``, also by way of ``NAME = config["a"]``.
 
     Attributes:
-        names: each name and the path that it stands for; a variable subscript is ``<name>``.
+        names: each name and the path that it refers to; a variable subscript is ``<name>``.
         keys: paths that are read by name.
         whole: paths whose keys all become options: ``**NAME``, ``for key, value in NAME.items()``, ``NAME[key]``.
         selected: (path, class of settings): those of its keys become options.
@@ -163,7 +163,7 @@ class Reads:
     def _name(self, rules: str) -> None:
         assigned = re.findall(rf"^(\w+) = (?:\(\s*)?{_PLACE}(?:$|\s+or\b|\))", rules, re.MULTILINE)
         for name, block in re.findall(r"^(\w+) = \{$(.*?)^\}", rules, re.MULTILINE | re.DOTALL):
-            # The outermost loop of a comprehension stands last.
+            # The outermost loop of a comprehension comes last.
             assigned += [(name, *place) for place in re.findall(rf"\bin {_PLACE}\.items\(\)", block)[-1:]]
         made = re.findall(r"^(\w+) = (dna|mrna)_(students|questions)\(", rules, re.MULTILINE)
         assigned += [(name, section, f'["{key}"]') for name, section, key in made]
@@ -182,7 +182,7 @@ class Reads:
         return ".".join(word for word in path if word)
 
     def use(self, path: str) -> bool:
-        """Whether a rule does something with the key: reads it by its path, or hands it to a command that knows it."""
+        """Whether a rule uses the key: reads it by its path, or passes it to a command that has it as an option."""
         section, _, key = path.rpartition(".")
         if path in self.keys:
             return True
@@ -203,16 +203,16 @@ def defaults_of_commands():
                     yield option.lstrip("-").replace("-", "_")
 
 
-def test_a_setting_of_the_configuration_has_its_default_from_its_dataclass_alone():
+def test_a_setting_of_the_configuration_has_its_default_only_in_its_dataclass():
     words = {path.rpartition(".")[2] for path, *_ in LEAVES}
     written = set(defaults_of_commands())
     assert "attempts" in written
-    # Of predictions that are imported, which the configuration gives with their table.
+    # For imported predictions, which the configuration gives with their table.
     assert written & words <= {"threshold", "format"}
 
 
-def test_no_schema_has_a_number_of_its_own():
-    """What it says itself are paths, names and lists of tasks; numbers are settings of a command."""
+def test_no_schema_defines_its_own_number():
+    """Its own defaults are paths, names and lists of tasks; numbers are settings of a command."""
     raw = {
         name: yaml.safe_load((ROOT / "workflow" / "schemas" / f"{name}.schema.yaml").read_text(encoding="utf-8"))
         for name in SCHEMAS
@@ -236,7 +236,7 @@ SETTINGS = {
 READS = Reads(RULES)
 
 
-def test_every_key_that_is_described_is_read_by_a_rule():
+def test_every_described_key_is_read_by_a_rule():
     assert [path for path, *_ in LEAVES if not READS.use(path)] == []
 
 
@@ -248,11 +248,11 @@ def test_every_key_that_is_described_is_read_by_a_rule():
         "mrna.defaults.epochs",
     ],
 )  # fmt: skip
-def test_a_key_that_no_rule_reads_is_found_whatever_it_is_called(path):
+def test_a_key_that_no_rule_reads_is_found_for_any_name(path):
     assert not READS.use(path)
 
 
-def test_rules_read_keys_that_the_schemas_have():
+def test_rules_read_only_keys_of_the_schemas():
     known = {path for path, *_ in ALL} | set(SCHEMAS)
     maps = tuple(f"{path}." for path, schema, _ in LEAVES if "additionalProperties" in schema)
     read = {path for path in READS.keys if "<name>" not in path and not path.startswith(maps)}
@@ -261,7 +261,7 @@ def test_rules_read_keys_that_the_schemas_have():
 
 
 @pytest.mark.parametrize("recipe", sorted(file.stem for file in (ROOT / "config" / "recipes").glob("*.yaml")))
-def test_every_recipe_gets_every_key_filled(recipe):
+def test_every_key_of_every_recipe_is_filled(recipe):
     config = complete_configuration(
         {"recipe": recipe, "dataset": {"name": "x"}}, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
     )
@@ -289,7 +289,7 @@ def turned(settings, schema: dict):
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_order_of_lines_and_defaults_written_out_change_no_parameter(file):
+def test_the_order_of_lines_and_explicit_defaults_change_no_parameter(file):
     def completed(settings):
         return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
 
@@ -301,7 +301,7 @@ def test_the_order_of_lines_and_defaults_written_out_change_no_parameter(file):
     assert json.dumps(completed(effective)) == json.dumps(once)
 
 
-def test_a_task_with_a_default_written_out_is_the_same_task():
+def test_a_task_with_an_explicit_default_is_the_same_task():
     def tasks(**more):
         task = {"kind": "regression", "table": "a.tsv:id=id", "target": "b"} | more
         settings = {"recipe": "mrna", "dataset": {"name": "x"}, "mrna": {"tasks": {"t": task}}}
@@ -310,7 +310,7 @@ def test_a_task_with_a_default_written_out_is_the_same_task():
     assert json.dumps(tasks(sample=0, split="homology")) == json.dumps(tasks())
 
 
-def test_whole_numbers_may_be_written_with_or_without_a_point():
+def test_integers_may_be_written_with_or_without_a_decimal_point():
     def labels(**settings):
         settings = {"recipe": "taxdistill", "dataset": {"name": "x"}, "labels": settings}
         return complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")["labels"]
@@ -331,7 +331,7 @@ def shown_configurations() -> list:
 
 
 @pytest.mark.parametrize("settings", shown_configurations())
-def test_a_configuration_that_is_shown_is_accepted(settings):
+def test_a_configuration_in_the_documentation_is_accepted(settings):
     completed = complete_configuration(settings, ROOT / "config" / "recipes", ROOT / "workflow" / "schemas")
     published = read_yaml(ROOT / "resources" / "teachers.yaml")
     if completed["teacher"]["name"] in published:

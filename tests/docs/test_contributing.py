@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md, put into a copy of the package, do what the page says."""
+"""The examples of CONTRIBUTING.md, put into a copy of the package, work as the page describes."""
 
 import os
 import re
@@ -17,7 +17,7 @@ CODE = re.findall(r"^```python\n# (\S+?)(?:: (\w+))?\n(.*?)^```", TEXT, flags=re
 CONFIGURATIONS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
 
 
-def test_every_block_of_code_names_its_file():
+def test_every_code_block_names_its_file():
     assert TEXT.count("```python\n") == len(CODE) > 0
     assert TEXT.count("```yaml\n") == len(CONFIGURATIONS) > 0
 
@@ -66,10 +66,10 @@ for settings in yaml.safe_load(sys.argv[1]):
 """
 
 
-def test_the_configurations_are_accepted_once_the_modules_and_entries_are_there(copied):
+def test_the_configurations_are_accepted_once_the_modules_and_entries_exist(copied):
     told = run(copied, "-c", COMPLETE, yaml.safe_dump(CONFIGURATIONS)).splitlines()
     assert len(told) == len(CONFIGURATIONS)
-    # What the teacher is asked for follows from the entry of the loss.
+    # The entry of the loss determines what the teacher computes.
     assert told[0].startswith("mrna {'corpus': ['sequence']")
 
 
@@ -158,12 +158,12 @@ assert losses[-1] < 0.2 * losses[0], losses
 
 
 @pytest.mark.slow
-def test_students_learn_by_the_losses(copied):
+def test_students_are_trained_with_the_losses(copied):
     run(copied, "-c", LEARN)
 
 
 @pytest.mark.slow
-def test_a_teacher_of_the_architecture_is_pretrained_and_opens_again(copied):
+def test_a_teacher_of_the_architecture_is_pretrained_and_can_be_loaded(copied):
     sequence = "".join(np.random.default_rng(1).choice(list("ACGT"), 2000))
     (copied / "genome.fna").write_text(f">a\n{sequence}\n")
     sizes = ["--hidden-size", 8, "--layers", 1, "--heads", 2, "--context", 32, "--steps", 2]

@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 
 
-def test_the_citation_is_what_the_citation_file_format_allows():
+def test_the_citation_is_valid_in_the_citation_file_format():
     schema = json.loads((Path(__file__).parent / "cff-1.2.0.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft7Validator(schema).validate(CITATION)
 
@@ -35,12 +35,12 @@ def test_every_recipe_has_its_paper_in_the_citation():
         assert re.search(rf"[Rr]ecipe {recipe.stem}\b", notes), recipe.stem
 
 
-def test_every_reference_can_be_looked_up():
+def test_every_reference_has_a_doi_or_another_identifier():
     for reference in CITATION["references"]:
         assert "doi" in reference or reference["identifiers"], reference["title"]
 
 
-def test_the_changelog_keeps_its_form():
+def test_the_changelog_keeps_its_format():
     lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "# Changelog"
     versions = [line for line in lines if line.startswith("## ")]
@@ -54,7 +54,7 @@ def test_the_changelog_keeps_its_form():
     assert kinds <= {f"### {kind}" for kind in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")}
 
 
-def test_the_workflow_catalogue_finds_what_it_looks_for():
+def test_the_workflow_catalogue_finds_its_required_files():
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
     assert usage["software-stack-deployment"]["conda"] is True
     assert usage["report"] is True
@@ -71,7 +71,7 @@ def test_pre_commit_checks_what_make_lint_checks():
     assert {entry.removesuffix(" --force-exclude") for entry in entries} == of_make
 
 
-def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
+def test_every_page_is_in_the_navigation_and_every_entry_exists():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     shown = set(re.findall(r":\s+([\w/-]+\.md)", text))
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
@@ -84,7 +84,7 @@ def test_every_configuration_is_in_the_readme_of_its_folder():
     assert [file.name for file in (ROOT / "config").glob("*.yaml") if f"`{file.name}`" not in text] == []
 
 
-def test_links_between_the_files_at_the_root_lead_somewhere():
+def test_links_between_the_files_at_the_root_are_valid():
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md"):
         page = ROOT / name
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
@@ -95,14 +95,14 @@ RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
-def test_a_job_that_ran_out_of_memory_gets_more_when_it_is_started_again(file):
+def test_a_job_that_ran_out_of_memory_is_restarted_with_more(file):
     asked = re.findall(r"^ +mem_mb=(.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     grows = r"lambda wildcards, attempt: \d+ \* attempt,|lambda wildcards, input, attempt: memory_mb\("
     assert [text for text in asked if not re.fullmatch(grows, text)] == []
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
-def test_a_rule_that_asks_for_a_gpu_says_which_device_its_command_takes(file):
+def test_a_rule_that_requests_a_gpu_passes_the_device_to_its_command(file):
     blocks = re.split(r"^ *(?:use )?rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     wrong = [
         block.split(":", 1)[0]

@@ -1,4 +1,4 @@
-"""The page of output files says what the rules and the program really write."""
+"""The page of output files describes what the rules and the program actually write."""
 
 import gzip
 import re
@@ -62,7 +62,7 @@ def spelt_out(path: str) -> list[str]:
     return [more for word in words for more in spelt_out(path[: wildcard.start()] + word + path[wildcard.end() :])]
 
 
-def test_the_page_knows_every_output_of_every_rule():
+def test_the_page_lists_every_output_of_every_rule():
     known = patterns("in")
     rules = outputs_of_rules()
     assert len(rules) > 80
@@ -102,7 +102,7 @@ def test_the_page_shows_a_table_with_type_unit_and_meaning():
 
 
 def complaints(results: Path) -> list[str]:
-    """What a folder of results holds that the page does not say, or says otherwise."""
+    """Content of a results folder that the page omits or describes differently."""
     known = patterns()
     found = []
     for file in sorted(path for path in results.rglob("*") if path.is_file() and not path.name.startswith(".")):
@@ -112,7 +112,7 @@ def complaints(results: Path) -> list[str]:
         fitting = [entry for regex, entry in known if regex.fullmatch(path)]
         if not fitting:
             found.append(f"{path}: not on the page")
-        # A file that is named outright is described there; a pattern (*.tsv) only catches the rest.
+        # A file that is named explicitly is described there; a pattern (*.tsv) only catches the rest.
         described = [wanted for entry in fitting if (wanted := outputs.columns(entry))]
         if described and (wrong := difference(file, described[0])):
             found.append(f"{path}: {wrong}")
@@ -227,7 +227,7 @@ def dna_results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mrna_results(tmp_path_factory):
-    """A small run of the recipe mrna by its commands; k-mers stand in for the teacher."""
+    """A small run of the recipe mrna by its commands; k-mers replace the teacher."""
     place = tmp_path_factory.mktemp("mrna")
     reference, student = place / "reference", place / "student" / "masked.seed1"
     transcriptome, probes = reference / "transcriptome", place / "evaluation" / "probes"
@@ -258,19 +258,19 @@ def mrna_results(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["results", "dna_results", "mrna_results"])
-def test_the_program_writes_what_the_page_says(recipe, request):
+def test_the_program_writes_what_the_page_describes(recipe, request):
     assert complaints(request.getfixturevalue(recipe)) == []
 
 
 @pytest.mark.slow
-def test_the_formats_of_other_tools_are_among_what_was_compared(results):
+def test_the_formats_of_other_tools_are_among_the_compared_files(results):
     files = {path.name for path in results.rglob("*") if path.is_file()}
     for written in ("predictions.tsv", "small.binning", "small.profile", "kraken.report", "krona.txt", "training.tsv"):
         assert written in files
 
 
 @pytest.mark.slow
-def test_formats_without_a_head_line_have_the_fields_that_the_page_names(results):
+def test_formats_without_a_header_have_the_fields_on_the_page(results):
     export = results / "student" / "corrector" / "export"
     fields = {entry["path"].rpartition("/")[2]: entry["fields"] for entry in outputs.entries() if "fields" in entry}
     kraken = [line.split("\t") for line in (export / "kraken.report").read_text().splitlines()]
@@ -283,7 +283,7 @@ def test_formats_without_a_head_line_have_the_fields_that_the_page_names(results
     assert profile[3].removeprefix("@@").split("\t") == list(fields["<dataset>.profile"])
 
 
-def test_a_column_that_is_not_described_is_a_complaint(tmp_path):
+def test_an_undescribed_column_is_reported(tmp_path):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "labels.tsv").write_text("contigs\tprediction\n")
     (tmp_path / "labels" / "more.tsv").write_text("a\n")

@@ -1,4 +1,4 @@
-"""Pictures of the documentation show what the tables of results hold."""
+"""Figures of the documentation show the content of the results tables."""
 
 import importlib.util
 from importlib.machinery import SourceFileLoader
@@ -18,7 +18,7 @@ def test_the_picture_of_taxdistill_is_drawn_from_the_rows_of_the_results():
     assert f"rows {draw_results.checksum(rows)}" in picture, "run scripts/draw_results"
 
 
-def test_pictures_are_whole_and_name_no_path_of_a_machine():
+def test_pictures_are_complete_and_contain_no_local_path():
     pictures = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
     assert pictures
     for path in pictures:

@@ -115,7 +115,7 @@ def parse_genestill(words: list[str], whole: bool) -> None:
 
 
 def parse_snakemake(words: list[str]):
-    """Parse with Snakemake's own parser; files and folders that the command names must be there."""
+    """Parse with Snakemake's own parser; files and folders that the command names must exist."""
     try:
         options = parser_of_snakemake().parse_args(words)
     except SystemExit:
@@ -139,7 +139,7 @@ def check(line: str, whole: bool) -> None:
     if program == "genestill":
         parse_genestill(words, whole)
     elif program == "snakemake":
-        # A phrase may say N for a number.
+        # A phrase may contain N for a number.
         parse_snakemake([re.sub(r"^N$", "1", word) for word in words])
     elif program == "make":
         assert [word for word in words if "=" not in word and word not in make_targets()] == []
@@ -168,7 +168,7 @@ def test_no_page_hides_commands_in_a_block_without_a_language():
     assert {name: lines for name, lines in hidden.items() if lines} == {}
 
 
-def test_what_is_listed_as_unchecked_is_still_shown():
+def test_every_command_listed_as_unchecked_is_still_shown():
     lines = {param.values[0] for param in BLOCKS + PHRASES}
     assert set(UNCHECKED) <= lines
     assert all(any(name in line for line in lines) for name in CONFIGURATIONS)
@@ -183,7 +183,7 @@ def test_what_is_listed_as_unchecked_is_still_shown():
         "evaluation taxonomy-table --metric",
     ],
 )
-def test_a_genestill_command_that_does_not_exist_is_noticed(words):
+def test_an_unknown_genestill_command_is_detected(words):
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         check(f"genestill {words}", whole=True)
 
@@ -191,7 +191,7 @@ def test_a_genestill_command_that_does_not_exist_is_noticed(words):
 @pytest.mark.parametrize(
     "line", ["snakemake --coresss 2", "snakemake --cores 2 nothing", "make nothing", "rm -r results"]
 )
-def test_another_command_that_does_not_exist_is_noticed(line):
+def test_an_unknown_command_of_another_program_is_detected(line):
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         check(line, whole=True)
 
@@ -213,7 +213,7 @@ def dry_runs() -> list:
 def test_a_snakemake_command_dry_runs_and_lists_jobs(words, tmp_path):
     if "--use-conda" in words and not shutil.which("conda"):
         pytest.skip("no conda on this machine; tests/workflow/test_conda.py runs --use-conda with a double")
-    # In a checkout of its own, so that finished results of this one do not hide the jobs.
+    # In a separate checkout, so that finished results of this one do not hide the jobs.
     for part in ("Snakefile", "workflow", "profiles", "config", "envs", "resources", "scripts", "src"):
         (tmp_path / part).symlink_to(ROOT / part)
     done = run_snakemake(*words, "-n", folder=tmp_path, snakefile=None)

@@ -1,4 +1,4 @@
-"""The page on sizing shows what its model says."""
+"""The page on sizing shows the results of its model."""
 
 import importlib.util
 import sys
@@ -24,7 +24,7 @@ def load(name):
     return module
 
 
-def test_the_page_holds_the_table_that_the_model_prints(sizing):
+def test_the_page_contains_the_table_that_the_model_prints(sizing):
     page = PAGE.read_text(encoding="utf-8")
     assert sizing.table(sizing.Teacher(), sizing.Machine()) in page
     for card, machine in sizing.measured_cards().items():
@@ -32,7 +32,7 @@ def test_the_page_holds_the_table_that_the_model_prints(sizing):
         assert sizing.table(sizing.Teacher(), machine) in page
 
 
-def test_a_card_that_was_measured_has_its_own_rates_and_one_without_a_teacher_has_no_table(sizing, tmp_path):
+def test_a_measured_gpu_has_its_own_rates_and_one_without_a_teacher_has_no_table(sizing, tmp_path):
     rows = [
         "device\tpart\tsetting\tvalue\tunit\tshare",
         "A\tmatrix products\tbfloat16\t100\tTFLOP/s\t",
@@ -43,20 +43,20 @@ def test_a_card_that_was_measured_has_its_own_rates_and_one_without_a_teacher_ha
     assert sizing.measured_cards(tmp_path / "gpu.tsv") == {"A": sizing.Machine(peak=1e14, utilisation=0.5)}
 
 
-def test_the_teacher_of_the_table_has_the_parameters_that_its_registry_names(sizing):
+def test_the_teacher_of_the_table_has_the_parameters_of_its_registry_entry(sizing):
     teacher = sizing.Teacher(layers=14)
     weights = teacher.layers * (4 * teacher.hidden_size**2 + 3 * teacher.hidden_size * teacher.feed_forward)
     vocabulary = 2 * 4096 * teacher.hidden_size
     assert weights + vocabulary == pytest.approx(541_109_760, rel=1e-3)
 
 
-def test_eight_gpus_take_an_eighth_of_the_teachers_time_and_nothing_of_a_single_runs_training(sizing):
+def test_eight_gpus_divide_the_teachers_time_by_eight_and_leave_training_of_a_single_run_unchanged(sizing):
     one, eight = (sizing.hours(10**6, 10**6, gpus, sizing.Teacher(), sizing.Machine()) for gpus in (1, 8))
     assert eight["teacher"] == pytest.approx(one["teacher"] / 8)
     assert eight["training"] == one["training"]
 
 
-def test_the_benchmark_of_a_card_keeps_rows_of_others_and_replaces_its_own(tmp_path):
+def test_the_benchmark_of_a_gpu_replaces_its_own_rows_and_keeps_all_others(tmp_path):
     gpu = load("gpu")
     table = tmp_path / "gpu.tsv"
     row = dict.fromkeys(gpu.COLUMNS, "") | {"device": "A", "part": "start-up", "setting": "any command"}
@@ -72,7 +72,7 @@ def test_the_benchmark_of_a_card_keeps_rows_of_others_and_replaces_its_own(tmp_p
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_a_card_runs_in_small_on_the_cpu(capsys):
+def test_a_small_gpu_benchmark_runs_on_the_cpu(capsys):
     gpu = load("gpu")
     rows = gpu.main(["--device", "cpu", "--short"])
     parts = {row["part"] for row in rows}

@@ -16,7 +16,7 @@ ROWS = 120
 
 
 def question(strength: float, seed: int = 1) -> Question:
-    """A target that is half the baseline's, and ``strength`` times the teacher's."""
+    """A target made of half the baseline's signal plus ``strength`` times the teacher's."""
     generator = np.random.default_rng(seed)
     baseline, teacher = generator.normal(size=(2, ROWS, 6))
     target = baseline[:, 0] + strength * teacher[:, 0] + 0.3 * generator.normal(size=ROWS)
@@ -24,7 +24,7 @@ def question(strength: float, seed: int = 1) -> Question:
     return Question("t", {"noise": noise, "real": baseline}, teacher, target[:, None], np.arange(ROWS))
 
 
-def test_a_teacher_that_knows_more_gains_and_one_that_knows_nothing_does_not():
+def test_an_informative_teacher_has_a_gain_and_an_uninformative_one_has_none():
     row, gains = answer(question(1.0), 1)
     assert row["baseline"] == "real"
     assert row["explained_by_baseline"] < 0.6 < 0.8 < row["explained_with_teacher"]
@@ -35,7 +35,7 @@ def test_a_teacher_that_knows_more_gains_and_one_that_knows_nothing_does_not():
     assert row["low"] < 0
 
 
-def test_the_answer_depends_on_the_seed_alone():
+def test_the_result_depends_only_on_the_seed():
     assert answer(question(1.0), 3)[0] == answer(question(1.0), 3)[0]
 
 
@@ -47,7 +47,7 @@ def test_the_penalty_is_chosen_without_the_held_out_rows():
     changed[fold == 0] += 5
     other = squared_errors([asked.features], changed, fold)
     moved = changed[fold == 0] - asked.targets[fold == 0]
-    # The predictions of part 0 are made from the other parts: only their targets have moved.
+    # The predictions for part 0 are made from the other parts; only the targets of those have changed.
     predicted = asked.targets[fold == 0, 0] - np.sqrt(errors[fold == 0])
     either = asked.targets[fold == 0, 0] + np.sqrt(errors[fold == 0])
     expected = [(changed[fold == 0, 0] - said) ** 2 for said in (predicted, either)]
@@ -55,7 +55,7 @@ def test_the_penalty_is_chosen_without_the_held_out_rows():
     assert (moved == 5).all()
 
 
-def test_blocks_of_a_baseline_have_the_same_say_whatever_their_width():
+def test_blocks_of_a_baseline_have_equal_weight_for_any_width():
     generator = np.random.default_rng(0)
     wide, narrow = generator.normal(size=(ROWS, 400)), generator.normal(size=(ROWS, 2))
     targets, fold = narrow[:, :1], np.arange(ROWS) % 5
@@ -64,7 +64,7 @@ def test_blocks_of_a_baseline_have_the_same_say_whatever_their_width():
 
 
 def task_table(folder, generator):
-    """Sequences whose label follows their share of A, which the features know better than k-mers do."""
+    """Sequences whose label depends on their share of A, which the features encode better than k-mers do."""
     labels = generator.integers(0, 2, 2 * ROWS)
     sequences = ["".join(generator.choice(list("ACGT"), 40)) for _ in labels]
     split = ["train"] * ROWS + ["test"] * ROWS
@@ -85,11 +85,11 @@ def run(folder, *more) -> int:
 
 
 @pytest.mark.parametrize("knows", [True, False])
-def test_tasks_of_tables_are_asked_on_training_rows_and_stop_the_run_if_that_is_wanted(tmp_path, knows):
+def test_tasks_from_tables_are_assessed_on_training_rows_and_optionally_stop_the_run(tmp_path, knows):
     generator = np.random.default_rng(1)
     labels = task_table(tmp_path, generator)
     values = generator.normal(size=(len(labels), 4))
-    # Test rows are known by heart: it must not help.
+    # The features memorise the test rows: this must not help.
     values[ROWS:, 0] = 20 * labels[ROWS:]
     if knows:
         values[:ROWS, 0] = labels[:ROWS]
@@ -107,7 +107,7 @@ def test_tasks_of_tables_are_asked_on_training_rows_and_stop_the_run_if_that_is_
     assert (tmp_path / "admission.json").exists()
 
 
-def test_probe_tasks_are_asked_on_rows_that_no_split_tests_and_labels_at_genus_and_species(tmp_path, caplog):
+def test_probe_tasks_are_assessed_on_rows_outside_all_test_splits_and_labels_at_genus_and_species(tmp_path, caplog):
     generator = np.random.default_rng(1)
     ids = [f"t{number}" for number in range(2 * ROWS)]
     sequences = ["".join(generator.choice(list("ACGT"), 40)) for _ in ids]
@@ -140,7 +140,7 @@ def test_probe_tasks_are_asked_on_rows_that_no_split_tests_and_labels_at_genus_a
     ]
 
 
-def test_too_few_rows_leave_the_question_open(tmp_path):
+def test_too_few_rows_give_an_undecided_result(tmp_path):
     generator = np.random.default_rng(1)
     pd.DataFrame({"sequence": ["ACGT"] * 8, "label": [0, 1] * 4, "split": ["train"] * 6 + ["test"] * 2}).to_csv(
         tmp_path / "task.tsv", sep="\t", index=False

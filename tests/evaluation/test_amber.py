@@ -27,7 +27,7 @@ def read_dump(path):
     return [[field.strip() for field in line.split("|")[:-1]] for line in path.read_text().splitlines()]
 
 
-def test_gold_and_calls_point_into_a_dump_that_leads_to_the_root(case):
+def test_gold_standard_and_calls_refer_to_a_taxonomy_dump_that_leads_to_the_root(case):
     arguments = ["evaluation", "amber-input", "--truth", str(case / "truth.parquet")]
     arguments += ["--labels", str(case / "labels.parquet"), "--output", str(case / "amber")]
     assert main(arguments) == 0
@@ -43,19 +43,19 @@ def test_gold_and_calls_point_into_a_dump_that_leads_to_the_root(case):
     assert (path[0][0], path[-1][0]) == ("species", "superkingdom")
     calls = [line.split("\t") for line in (case / "amber" / "MMseqs2.binning").read_text().splitlines()[3:]]
     assert [(contig, name[taxid]) for contig, taxid in calls] == [("c1", "a"), ("c2", "P")]
-    # c3's species is not known, so nobody is judged by it.
+    # c3's species is unknown, so it is not scored.
     assert [line.split("\t")[0] for line in gold[3:]] == ["c1", "c2"]
     assert "strain" in {rank for _, rank in parent.values()}
 
 
-def test_without_a_truth_there_is_nothing_to_score(case):
+def test_without_ground_truth_there_is_nothing_to_score(case):
     with pytest.raises(InputError, match="the true species is not known for any contig"):
         write_amber_input(None, case / "labels.parquet", [], case / "amber")
     assert not (case / "amber").exists()
 
 
 def write_results(folder, amber):
-    """One model with a recall, precision and F1 of 1 at domain and .5 at species, of contigs and of bases."""
+    """One model with recall, precision and F1 of 1 at domain and .5 at species, of contigs and of bases."""
     table = pd.DataFrame(
         {"task": task, "value": value, "metric": metric, "weight": weight, "n_units": 2}
         for task, value in (("domain", 1.0), ("species", 0.5))
@@ -71,7 +71,7 @@ def write_results(folder, amber):
     return folder / "results.tsv", folder / "metrics.parquet", folder / "amber.tsv"
 
 
-def test_agreement_with_amber_is_written_down(tmp_path):
+def test_agreement_with_amber_is_recorded(tmp_path):
     made = compare_with_amber(*write_results(tmp_path, 0.5))
     assert made["difference"].tolist() == [0] * 12
     assert pd.read_csv(tmp_path / "amber.tsv", sep="\t", keep_default_na=False)["weight"].tolist() == [
@@ -80,7 +80,7 @@ def test_agreement_with_amber_is_written_down(tmp_path):
     ]
 
 
-def test_another_recall_by_amber_stops_the_run_and_stays_readable(tmp_path):
+def test_a_different_recall_from_amber_stops_the_run_and_keeps_the_table(tmp_path):
     with pytest.raises(CheckFailed, match=r"AMBER's recall is 0\.510000 for MMseqs2 at species, ours 0\.500000"):
         compare_with_amber(*write_results(tmp_path, 0.51))
     assert pd.read_csv(tmp_path / "amber.tsv", sep="\t")["difference"].min() == pytest.approx(-0.01)

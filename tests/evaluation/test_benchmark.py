@@ -24,7 +24,7 @@ GENOMES = [f"genome{number}" for number in range(8)]
 
 
 def count_of(dataset, model, seed, right, absent=(), threshold="own", called=0):
-    """Ten contigs a genome; ``right`` of them correct in every known genome, ``called`` named in every absent one."""
+    """Ten contigs per genome; ``right`` of them correct in a known genome, ``called`` called in an absent one."""
     rows = []
     for rank in RANKS:
         for genome in GENOMES:
@@ -58,7 +58,7 @@ def f1(correct, wrong, contigs):
 
 
 def test_intervals_of_means_over_seeds_are_over_genomes_and_trainings():
-    """All genomes are alike here, so that only trainings vary; a peer that is not trained has no width."""
+    """All genomes are alike here, so only trainings vary; a peer that is not trained has an interval of zero width."""
     runs = [count_of("one", "bag-rule", 0, 5), *(count_of("one", "ours", seed, seed) for seed in (1, 9))]
     table = summarise_seeds(pd.concat(runs, ignore_index=True), "ours", resamples=400)
     assert table["task"].unique().tolist() == ["family", "genus", "species"]
@@ -73,7 +73,7 @@ def test_intervals_of_means_over_seeds_are_over_genomes_and_trainings():
     assert (ours["n_trainings"], peer["n_trainings"], gain["n_trainings"]) == (2, 0, 2)
     assert set(rows["n_units"]) == {80}
     assert set(rows["n_clusters"]) == {8}
-    # Nothing is absent, so that there is no share of absent ones.
+    # No taxon is absent, so the share of absent taxa is undefined.
     assert table.loc[table["metric"] == "absent_named", ["value", "low", "high"]].isna().all(axis=None)
 
 
@@ -98,7 +98,7 @@ def test_a_benchmark_averages_seeds_before_communities(counts):
     assert species.loc[("open", "ours"), "recall_known"] == pytest.approx(0.8)
 
 
-def test_simulated_communities_are_in_no_mean_over_real_ones(counts):
+def test_simulated_communities_are_excluded_from_means_over_real_ones(counts):
     assert scopes_of(counts, ["made"]) == {
         "open": ["one"],
         "closed": ["two"],
@@ -108,7 +108,7 @@ def test_simulated_communities_are_in_no_mean_over_real_ones(counts):
     }
 
 
-def test_gains_are_paired_so_that_a_constant_lead_has_no_interval(counts):
+def test_gains_are_paired_so_that_a_constant_gain_has_a_zero_width_interval(counts):
     table = compare(counts, "ours", ["made"], seed=1, resamples=200)
     table = table[(table["rank"] == "species") & (table["stratum"] == "all")]
     closed = table[table["scope"] == "closed"].set_index("model")
@@ -118,8 +118,8 @@ def test_gains_are_paired_so_that_a_constant_lead_has_no_interval(counts):
     assert opened.loc["ours", "f1_low"] < opened.loc["ours", "f1"] < opened.loc["ours", "f1_high"]
 
 
-def test_a_genome_of_several_communities_is_drawn_for_all_of_them_at_once():
-    # In "one" a genome is right where it is wrong in "two": what a draw gives to the one it takes from the other.
+def test_a_genome_of_several_communities_is_resampled_jointly():
+    # Genomes correct in "one" are wrong in "two", so a resample that raises one score lowers the other.
     parts = []
     for dataset, right in (("one", GENOMES[:4]), ("two", GENOMES[4:])):
         part = count_of(dataset, "ours", 1, 10)
@@ -132,7 +132,7 @@ def test_a_genome_of_several_communities_is_drawn_for_all_of_them_at_once():
     assert row["f1_high"] - row["f1_low"] < 1e-9
 
 
-def test_a_model_that_one_community_lacks_is_named(counts):
+def test_a_model_missing_in_one_community_is_named_in_the_error(counts):
     lacking = counts[(counts["dataset"] != "two") | (counts["model"] != "ours")]
     with pytest.raises(InputError, match=r"the model ours .* was not run in the community 'two'"):
         compare(lacking, "ours", ["made"], seed=1, resamples=10)
@@ -213,13 +213,13 @@ def test_the_comparison_becomes_a_table_and_figures(tmp_path, counts):
         assert expected in row
     drawn = draw_benchmark(comparison, tmp_path / "all.parquet", "ours", tmp_path / "figures")
     assert drawn == ["species_f1", "absent_and_known", "risk_coverage", "cost"]
-    # One of two seeds names .9 of the contigs.
+    # One of two seeds calls .9 of the contigs.
     curve = pd.read_csv(tmp_path / "figures" / "benchmark_risk_coverage.tsv", sep="\t")
     assert curve.to_numpy().tolist() == [["one", "ours", 0.5, 0.2]]
     assert all((tmp_path / "figures" / f"benchmark_{name}.svg").stat().st_size > 1000 for name in drawn)
 
 
-def test_a_table_that_is_no_comparison_is_refused(tmp_path):
+def test_a_table_that_is_not_a_comparison_is_refused(tmp_path):
     (tmp_path / "other.tsv").write_text("a\tb\n1\t2\n")
     with pytest.raises(InputError, match=r"other\.tsv: not a comparison"):
         write_benchmark_table(tmp_path / "other.tsv", "ours", tmp_path / "table.txt")

@@ -1,4 +1,4 @@
-"""CAMI's binning metrics: a table worked out by hand, scikit-learn's Rand indices, and what the definitions imply."""
+"""CAMI's binning metrics: a table computed by hand, scikit-learn's Rand indices, and properties of the definitions."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from genestill.evaluation.binning import measure_binning
 
 
 def at_phylum(column):
-    """Taxa of n contigs at the rank phylum alone: int [n, 7]."""
+    """Taxa of n contigs at the rank phylum only: int [n, 7]."""
     taxa = np.full((len(column), 7), -1)
     taxa[:, 1] = column
     return taxa
@@ -24,8 +24,8 @@ def measured(truth, predicted, length, unit="bp", filtered=False):
     return table.set_index("metric")["value"]
 
 
-def test_metrics_of_a_table_worked_out_by_hand():
-    # True taxa 0 (150 bp) and 1 (30 bp); a contig without a true taxon takes no part, whatever it is called.
+def test_metrics_equal_those_of_a_table_computed_by_hand():
+    # True taxa 0 (150 bp) and 1 (30 bp); a contig without a true taxon is ignored for any call.
     found = measured([0, 0, 1, -1], [0, 1, 1, 0], [100, 50, 30, 1000])
     assert found["accuracy"] == found["completeness"] == pytest.approx(130 / 180)
     assert found["purity"] == pytest.approx(130 / 180)
@@ -64,7 +64,7 @@ def test_the_filter_removes_the_tail_by_base_pairs_and_counts_it_as_missed():
     assert measured(truth, predicted, length, "seq", filtered=True)["binned"] == pytest.approx(3 / 5)
 
 
-def test_what_is_not_defined_is_no_number():
+def test_undefined_values_are_nan():
     nothing = measured([0, 0, 1], [-1, -1, -1], [1, 2, 3])
     assert nothing[["purity", "average_purity", "rand_index", "adjusted_rand_index"]].isna().all()
     assert nothing["completeness"] == 0
@@ -78,7 +78,7 @@ columns = st.integers(1, 12).flatmap(
 
 @settings(deadline=None)
 @given(columns)
-def test_rand_indices_are_those_of_scikit_learn(taxa):
+def test_rand_indices_equal_those_of_scikit_learn(taxa):
     truth, predicted = map(np.array, taxa)
     both = (truth >= 0) & (predicted >= 0)
     if (truth < 0).all() or both.sum() < 2:
@@ -90,7 +90,7 @@ def test_rand_indices_are_those_of_scikit_learn(taxa):
 
 @settings(deadline=None)
 @given(columns, st.lists(st.integers(1, 10**7), min_size=12, max_size=12))
-def test_shares_are_between_nothing_and_all(taxa, lengths):
+def test_shares_are_between_zero_and_one(taxa, lengths):
     truth, predicted = map(np.array, taxa)
     if (truth < 0).all():
         return
@@ -101,7 +101,7 @@ def test_shares_are_between_nothing_and_all(taxa, lengths):
     assert (filtered.loc["binned", True] <= filtered.loc["binned", False] + 1e-9).all()
 
 
-def test_a_perfect_binning_is_perfect():
+def test_a_perfect_binning_has_perfect_scores():
     truth = np.arange(21).reshape(3, 7)
     table = measure_binning(truth, truth, np.array([5, 6, 7]))
     best = table[~table["metric"].isin(["misclassification", "average_purity_error", "average_completeness_error"])]

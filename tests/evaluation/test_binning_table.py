@@ -52,8 +52,8 @@ def test_contigs_are_matched_by_id_and_calls_end_where_they_are_accepted(scored)
     assert scored["species", "Percentage of binned sequences"] == pytest.approx(2 / 3)
 
 
-def test_ranks_that_were_filled_are_no_taxa(scored):
-    # c2 has no class: neither is it missed there, nor is its call wrong.
+def test_filled_ranks_are_not_counted_as_taxa(scored):
+    # c2 has no true class: there it is neither missed nor wrong.
     assert scored["class", "Accuracy (bp)"] == 1
     assert scored["order", "Accuracy (bp)"] == pytest.approx(900 / 980)
 
@@ -65,7 +65,7 @@ def test_a_contig_without_length_is_refused(tmp_path):
 
 
 def as_amber(ours, path, tool, change=0.0):
-    """The table that AMBER would write, of our values."""
+    """The table that AMBER would write for our values."""
     short = {"Accuracy": "accuracy_{}", "Adjusted Rand index": "adjusted_rand_index_{}",
              "Average completeness": "recall_avg_{}", "Std error of av. completeness": "recall_avg_{}_sem",
              "Average purity": "precision_avg_{}", "Std error of av. purity": "precision_avg_{}_sem",
@@ -90,7 +90,7 @@ def as_published(ours, path, tool):
         wide.reset_index().to_csv(handle, sep="\t", index=False)
 
 
-def test_values_stand_beside_those_of_amber_and_published_ones(tmp_path, scored, capsys):
+def test_values_are_shown_beside_those_of_amber_and_published_ones(tmp_path, scored, capsys):
     ours = pd.read_csv(tmp_path / "ours.tsv", sep="\t")
     as_amber(ours, tmp_path / "amber.tsv", "tool")
     as_published(ours, tmp_path / "published.tsv.gz", "Tool 1.0 beta")
@@ -105,14 +105,14 @@ def test_values_stand_beside_those_of_amber_and_published_ones(tmp_path, scored,
     assert "all: 364 published values; 100.0 % within .01, 100.0 % within .001" in capsys.readouterr().err
 
 
-def test_a_value_that_amber_does_not_find_fails_the_check(tmp_path, scored):
+def test_a_value_that_differs_from_amber_fails_the_check(tmp_path, scored):
     as_amber(pd.read_csv(tmp_path / "ours.tsv", sep="\t"), tmp_path / "amber.tsv", "tool", change=1e-5)
     with pytest.raises(CheckFailed, match="1 of 364 values differ from AMBER's; the first: "):
         compare_binnings({"all": tmp_path / "ours.tsv"}, {"all": tmp_path / "amber.tsv"}, {}, tmp_path / "table.tsv")
     assert (tmp_path / "table.tsv").is_file()
 
 
-def test_files_for_amber_are_copied_and_parts_of_a_gold_standard_joined(tmp_path):
+def test_files_for_amber_are_copied_and_parts_of_a_gold_standard_are_joined(tmp_path):
     header = "@SampleID:x\n@@SEQUENCEID\tBINID\tTAXID\tLENGTH\n"
     (tmp_path / "one.binning").write_text(f"{header}c0\tg\t9\t600\n")
     (tmp_path / "two.binning.gz").write_bytes(gzip.compress(f"{header}c1\tg\t8\t300\n".encode()))

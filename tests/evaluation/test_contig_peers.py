@@ -45,7 +45,7 @@ def evidence(rows, lengths=None, depth=None, **more):
     )
 
 
-def test_minimap2_names_a_species_by_identity_over_enough_of_the_contig_and_else_the_genus_of_mmseqs2():
+def test_minimap2_calls_a_species_by_identity_and_aligned_share_and_otherwise_the_genus_of_mmseqs2():
     given = evidence([("near", 0.95, 0.4), ("near", 0.949, 0.9), ("near", 0.99, 0.39), None])
     assert PEERS["minimap2"].call(given, 0.95) == [NEAR, to_genus(LABEL), to_genus(LABEL), to_genus(LABEL)]
 
@@ -58,7 +58,7 @@ def test_the_bag_rule_accepts_a_divergent_contig_of_a_near_group_and_refuses_a_n
     assert named == [NEAR] * 5 + [to_genus(LABEL)] * 5
 
 
-def test_the_bag_rule_weighs_contigs_by_length():
+def test_the_bag_rule_weights_contigs_by_length():
     rows = [("near", 0.94, 0.9), ("near", 0.99, 0.9), ("near", 0.94, 0.9)]
     assert PEERS["bag-rule"].call(evidence(rows, [1000, 3000, 1000]), 0.97) == [NEAR] * 3
     assert PEERS["bag-rule"].call(evidence(rows, [1000, 1000, 1000]), 0.97) == [to_genus(LABEL)] * 3
@@ -71,12 +71,12 @@ def test_the_bag_rule_does_not_mix_contigs_of_different_depth():
     assert named == [NEAR] * 3 + [to_genus(LABEL)] * 2
 
 
-def test_the_bag_rule_joins_genomes_of_one_species_and_leaves_out_contigs_below_its_least_identity_or_share():
+def test_the_bag_rule_merges_genomes_of_a_species_and_drops_contigs_below_its_minimum_identity_or_share():
     rows = [("near", 0.98, 0.9), ("near2", 0.96, 0.9), ("near", 0.98, 0.9), ("near", 0.89, 0.9), ("near", 0.98, 0.19)]
     assert PEERS["bag-rule"].call(evidence(rows), 0.97) == [NEAR] * 3 + [to_genus(LABEL)] * 2
 
 
-def test_a_bag_of_more_contigs_than_fit_at_a_time_gives_the_same(monkeypatch):
+def test_a_bag_processed_in_several_batches_gives_the_same_result(monkeypatch):
     rng = np.random.default_rng(1)
     rows = [("near", float(identity), 0.9) for identity in rng.uniform(0.95, 0.99, 30)]
     given = evidence(rows, rng.integers(1000, 9000, 30).tolist(), rng.uniform(1, 20, (30, 2)).tolist())
@@ -86,7 +86,7 @@ def test_a_bag_of_more_contigs_than_fit_at_a_time_gives_the_same(monkeypatch):
     assert len(set(whole)) == 2
 
 
-def test_kraken2_stands_alone_and_beside_the_genus_of_mmseqs2():
+def test_kraken2_is_a_peer_alone_and_combined_with_the_genus_of_mmseqs2():
     given = evidence([None, None], kraken2={0.05: [NEAR, to_genus(NEAR)], 0.1: [NO_LINEAGE, NO_LINEAGE]})
     assert PEERS["kraken2"].call(given, 0.05) == [NEAR, to_genus(NEAR)]
     assert PEERS["kraken2-genus"].call(given, 0.05) == [NEAR, to_genus(LABEL)]
@@ -104,7 +104,7 @@ def test_cats_rule_takes_the_common_ancestor_of_the_hits_of_a_gene_within_ten_pe
     assert PEERS["cat-rule"].call(within, 0.5) == [cut(NEAR, 5), NEAR]
 
 
-def test_cats_rule_weighs_genes_by_bit_score_and_asks_for_more_than_the_fraction():
+def test_cats_rule_weights_genes_by_bit_score_and_requires_more_than_the_fraction():
     half = [("c0", 1, "near", 100.0), ("c0", 2, "far", 60.0), ("c0", 3, "far", 40.0)]
     assert PEERS["cat-rule"].call(genes(*half), 0.5) == [cut(NEAR, 5), NO_LINEAGE]
     more = [*half, ("c1", 1, "near", 61.0), ("c1", 2, "far", 39.0)]
@@ -112,7 +112,7 @@ def test_cats_rule_weighs_genes_by_bit_score_and_asks_for_more_than_the_fraction
     assert PEERS["cat-rule"].call(genes(*more), 0.7) == [cut(NEAR, 5), cut(NEAR, 5)]
 
 
-def test_cats_rule_counts_genomes_of_one_species_as_one_and_names_nothing_without_hits():
+def test_cats_rule_counts_genomes_of_one_species_once_and_makes_no_call_without_hits():
     assert PEERS["cat-rule"].call(genes(("c1", 4, "near", 50.0), ("c1", 4, "near2", 49.0)), 0.5) == [NO_LINEAGE, NEAR]
     assert PEERS["cat-rule"].call(genes(), 0.5) == [NO_LINEAGE] * 2
 
@@ -130,19 +130,19 @@ def bins(rows, names, found):
 
 
 def test_a_bin_near_a_genome_gives_its_species_to_all_its_contigs():
-    """.97 over 1800 bases and .90 over 200 are .9625 together; the third contig of the bin has no alignment."""
+    """.97 over 1800 bases and .90 over 200 are .9625 on average; the third contig of the bin has no alignment."""
     given = bins([("near", 0.97, 1.0), ("near", 0.90, 1.0), None, ("near", 0.99, 1.0)], ["1", "1", "1", ""], [])
     assert PEERS["vamb-bins"].call(given, 0.93) == [NEAR, NEAR, NEAR, NO_LINEAGE]
     assert PEERS["vamb-bins"].call(given, 0.95) == [NO_LINEAGE] * 4
 
 
-def test_a_bin_far_from_all_genomes_or_aligned_over_less_than_half_is_named_by_the_majority_of_its_genes():
+def test_a_bin_far_from_all_genomes_or_aligned_over_less_than_half_is_called_by_its_gene_majority():
     found = [("c0", 1, "near", 60.0), ("c0", 2, "far", 50.0), ("c1", 1, "near", 40.0), ("c2", 1, "far", 10.0)]
     given = bins([("near", 0.99, 0.9), None, None], ["1", "1", "2"], found)
     assert PEERS["vamb-bins"].call(given, 0.95) == [to_genus(NEAR), to_genus(NEAR), to_genus(FAR)]
 
 
-def test_clusters_of_vamb_are_read_and_contigs_of_another_run_refused(tmp_path):
+def test_clusters_of_vamb_are_read_and_contigs_of_another_run_are_refused(tmp_path):
     (tmp_path / "vae_clusters_unsplit.tsv").write_text("clustername\tcontigname\n7\ta\n7\tc\n")
     assert read_bins(tmp_path, ["a", "b", "c"]) == ["7", "", "7"]
     with pytest.raises(InputError, match="the contig 'c' is not in the index"):
@@ -165,7 +165,7 @@ esac
 """
 
 
-def test_metabuli_classifies_contigs_on_a_database_of_the_reference(tmp_path, monkeypatch):
+def test_metabuli_classifies_contigs_with_a_database_of_the_reference(tmp_path, monkeypatch):
     program = tmp_path / "bin" / "metabuli"
     program.parent.mkdir()
     program.write_text(METABULI)
@@ -269,7 +269,7 @@ def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
         call_peer("nobody", evidence([None]), None, tmp_path / "k.parquet")
 
 
-def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monkeypatch):
+def test_peers_that_need_a_missing_program_are_omitted_with_a_reason(monkeypatch):
     nobody = Program("a-program-that-nobody-has", "bioconda: nobody")
     monkeypatch.setattr(registry, "PROGRAMS", {"kraken2": nobody})
     reasons = leave_out(["corrector", *PEERS, *TRAINED, "kraken2-at0.2"], programs_known=False, genomes_known=True)
@@ -278,6 +278,6 @@ def test_a_missing_program_leaves_the_peers_that_need_it_out_with_a_reason(monke
 
 
 @pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
-def test_the_usual_threshold_of_a_peer_is_one_of_those_that_are_tried(peer):
+def test_the_default_threshold_of_a_peer_is_one_of_the_candidates(peer):
     assert peer.usual in peer.thresholds
     assert list(peer.thresholds) == sorted(set(peer.thresholds))

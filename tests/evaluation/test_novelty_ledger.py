@@ -14,7 +14,7 @@ def shares_of(values, low=None, sample=""):
     return pd.DataFrame(rows, columns=NOVEL_SHARES.names)
 
 
-def test_the_sentence_says_share_and_interval_of_each_rank():
+def test_the_summary_sentence_gives_share_and_interval_of_each_rank():
     shares = pd.concat([shares_of([0.5, 0.25, 0.125], 0.1), shares_of([0, 0, 0], sample="S1")])
     assert novelty_sentence(shares) == (
         "The reference lacks the species of 50 % (10 to 90 %) of the bases, the genus of 25 % (10 to 90 %) and the "
@@ -22,7 +22,7 @@ def test_the_sentence_says_share_and_interval_of_each_rank():
     )
 
 
-def test_the_sentence_says_so_where_nothing_could_be_calibrated_or_nothing_was_hit():
+def test_the_summary_sentence_states_when_calibration_or_hits_are_missing():
     assert novelty_sentence(shares_of([0.5, 0.25, 0.125])).startswith(
         "The reference probably lacks the species of 50 %"
     )
@@ -64,7 +64,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_page_begins_with_the_sentence_and_shows_the_novel_groups(folder):
+def test_the_page_begins_with_the_summary_sentence_and_shows_the_novel_groups(folder):
     text = report_novelty(folder, "gut", folder / "page")
     assert text.startswith("The reference lacks the species of 60 % (45 to 90 %) of the bases")
     assert "Groups of contigs that are probably new: 2 of 2" in text
@@ -82,7 +82,7 @@ def test_shares_and_groups_are_compared_with_the_ground_truth(folder):
     assert value["genus", "novel_share_error"] == pytest.approx(abs(0.5 - true))
     assert value["family", "novel_share_true"] == 0
     assert [value[rank, "novel_share_covered"] for rank in LEDGER_RANKS] == [1, 1, 0]
-    # Group 2 is called a new species, which it is not; group 1 is right at genus and no new family.
+    # Group 2 is wrongly called a new species; group 1 is correct at genus and is not a new family.
     assert value["species", "novel_groups_false"] == pytest.approx(0.5)
     assert value["species", "novel_groups_found"] == value["genus", "novel_groups_f1"] == 1
     assert value["species", "novel_groups_f1"] == pytest.approx(2 / 3)

@@ -1,4 +1,4 @@
-"""What other programs say of sequence tasks and transcripts: checked, and written as our own tables."""
+"""Imported predictions and embeddings of sequence tasks and transcripts: checked, and written as our own tables."""
 
 import json
 
@@ -37,8 +37,8 @@ def imported(task, text: str) -> pd.DataFrame:
     return read_table(output, TASK_PREDICTIONS)
 
 
-def test_predicted_classes_are_set_beside_the_right_ones_in_the_order_of_the_task(task):
-    # In any order, a class as pandas writes numbers, and training rows too.
+def test_predicted_classes_are_paired_with_the_true_ones_in_the_order_of_the_task(task):
+    # In any order, with a class as pandas writes numbers, and with training rows.
     found = imported(task, "id\ttarget\n5\t1\n0\tanything\n2\t0.0\n4\t1\n")
     assert found["row"].tolist() == [2, 4, 5]
     assert found["label"].tolist() == ["0", "1", "2"]
@@ -47,7 +47,7 @@ def test_predicted_classes_are_set_beside_the_right_ones_in_the_order_of_the_tas
     assert set(found["kind"]) == {"peer"}
 
 
-def test_of_scores_the_highest_is_the_prediction_whatever_the_order_of_the_columns(task):
+def test_the_highest_score_is_the_prediction_for_any_order_of_columns(task):
     found = imported(task, "2\tid\t0\t1\n-3\t2\t9\t1\n0\t4\t1e-3\t-1\n5\t5\t4\t4\n")
     assert found["predicted"].tolist() == ["0", "0", "2"]
     assert [list(row) for row in found["probabilities"]] == [[9, 1, -3], [np.float32(1e-3), -1, 0], [4, 4, 5]]
@@ -61,7 +61,7 @@ def test_imported_predictions_are_scored_as_a_peer(task):
     assert set(scores["kind"]) == {"peer"}
 
 
-def test_ids_are_those_of_the_sequences_that_are_written_for_others(task):
+def test_ids_match_those_of_the_exported_sequences(task):
     write_rows(task, task.with_name("rows.fna.gz"))
     ids = [name for name, _ in read_fasta(task.with_name("rows.fna.gz"))]
     assert len(imported(task, "id\ttarget\n" + "".join(f"{name}\t0\n" for name in ids))) == 3
@@ -81,7 +81,7 @@ def test_ids_are_those_of_the_sequences_that_are_written_for_others(task):
         ("row\ttarget\n2\t0\n", r"no column 'id'"),
     ],
 )
-def test_predictions_that_do_not_fit_their_task_are_refused_with_their_line(task, text, words):
+def test_predictions_that_do_not_match_their_task_are_refused_with_the_line_number(task, text, words):
     with pytest.raises(InputError, match=words):
         imported(task, text)
 
@@ -111,7 +111,7 @@ def write_form(path, form: str, rows: dict):
 
 
 @pytest.mark.parametrize("form", ["tsv", "npz", "parquet"])
-def test_embeddings_of_every_form_become_a_shard_in_the_order_of_the_transcripts(index, tmp_path, form):
+def test_embeddings_of_every_format_become_a_shard_in_the_order_of_the_transcripts(index, tmp_path, form):
     rows = {"other": [7, 7]} | dict(reversed(VALUES.items()))
     given = write_form(tmp_path / "given", form, rows)
     import_embeddings(given, index, tmp_path / "shard.parquet")
@@ -127,14 +127,14 @@ def test_embeddings_of_every_form_become_a_shard_in_the_order_of_the_transcripts
         ({"t2": [0.5, 1e6]}, r"(line 3|row 2), id 't2': a value is above 65504"),
     ],
 )
-def test_embeddings_that_do_not_fit_are_refused_with_their_place(index, tmp_path, form, changed, words):
+def test_embeddings_that_do_not_match_are_refused_with_their_location(index, tmp_path, form, changed, words):
     rows = {name: values for name, values in (VALUES | changed).items() if values is not None}
     with pytest.raises(InputError, match=words):
         import_embeddings(write_form(tmp_path / "given", form, rows), index, tmp_path / "shard.parquet")
     assert not (tmp_path / "shard.parquet").exists()
 
 
-def test_an_embedding_that_is_there_twice_or_has_another_size_is_refused(index, tmp_path):
+def test_a_duplicate_embedding_or_one_of_a_different_size_is_refused(index, tmp_path):
     given = tmp_path / "given"
     given.write_text("id\tx\nt1\t1\nt2\t1\nt3\t1\nt2\t1\n")
     with pytest.raises(InputError, match=r"line 5 repeats the id 't2'"):
@@ -147,7 +147,7 @@ def test_an_embedding_that_is_there_twice_or_has_another_size_is_refused(index, 
         import_embeddings(tmp_path / "flat.npz", index, tmp_path / "shard.parquet")
 
 
-def test_both_commands_end_with_a_table_or_with_a_sentence(task, index, tmp_path, capsys):
+def test_both_commands_end_with_a_table_or_with_a_clear_message(task, index, tmp_path, capsys):
     (tmp_path / "given.tsv").write_text("id\ttarget\n2\t0\n4\t1\n5\t1\n")
     words = [
         "evaluation",

@@ -32,7 +32,7 @@ def read(path) -> Reader:
     return reader
 
 
-def test_text_and_page_hold_the_same_cells_and_nothing_in_them_acts_as_markup(tmp_path):
+def test_text_and_page_contain_the_same_cells_and_markup_in_them_is_escaped(tmp_path):
     text = write_answer(tmp_path / "table.txt", "a <b> title", [WORDS, TABLE])
     assert (tmp_path / "table.txt").read_text() == text
     assert text.splitlines()[0] == WORDS
@@ -49,7 +49,7 @@ def test_text_and_page_hold_the_same_cells_and_nothing_in_them_acts_as_markup(tm
     assert [attributes.get("class") for tag, attributes in reader.tags if tag == "td"][:3] == ["word", None, "word"]
 
 
-def test_a_page_holds_its_pictures_and_points_to_its_downloads(tmp_path):
+def test_a_page_contains_its_figures_and_links_to_its_downloads(tmp_path):
     (tmp_path / "figure.svg").write_text("<svg/>")
     blocks = [
         Heading("What was found"),

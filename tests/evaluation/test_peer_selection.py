@@ -49,7 +49,7 @@ OUTCOMES = outcomes(
 )
 
 
-def test_thresholds_and_the_strongest_peer_are_chosen_on_the_fitting_half_alone():
+def test_thresholds_and_the_strongest_peer_are_chosen_on_the_fitting_half_only():
     chosen = choose_thresholds(OUTCOMES)
     assert chosen[["model", "threshold", "strongest"]].to_numpy().tolist() == [
         ["minimap2", 0.95, True],
@@ -60,14 +60,14 @@ def test_thresholds_and_the_strongest_peer_are_chosen_on_the_fitting_half_alone(
     pd.testing.assert_frame_equal(choose_thresholds(other), chosen)
 
 
-def test_a_peer_that_ran_on_some_references_alone_is_not_the_strongest():
+def test_a_peer_run_on_only_some_references_is_never_the_strongest():
     few = outcomes(("kraken2", 0.05, FITTING, "fitting-001", "aaa", 9, 0))
     more = outcomes(("MMseqs2", 0.0, FITTING, "fitting-002", "aaa", 5, 2))
     chosen = choose_thresholds(pd.concat([OUTCOMES[OUTCOMES["model"] == "MMseqs2"], few, more])).set_index("model")
     assert chosen["strongest"].to_dict() == {"kraken2": False, "MMseqs2": True}
 
 
-def test_hindsight_stands_in_rows_of_its_own():
+def test_choices_in_hindsight_are_in_separate_rows():
     metrics = judge(OUTCOMES, choose_thresholds(OUTCOMES), "virtual", 1, resamples=20)
     f1 = metrics[(metrics["metric"] == "f1") & (metrics["minus"] == "") & (metrics["stratum"] == "all")]
     rows = f1.set_index(["model", "variant"])[["threshold", "value"]]
@@ -79,7 +79,7 @@ def test_hindsight_stands_in_rows_of_its_own():
     assert gain["value"].tolist() == pytest.approx([expected, expected])
 
 
-def test_the_highest_possible_scores_stand_beside_those_of_models():
+def test_the_highest_possible_scores_are_shown_beside_those_of_models():
     metrics = judge(OUTCOMES, choose_thresholds(OUTCOMES), "virtual", 1, resamples=20)
     rows = metrics[(metrics["stratum"] == "all") & (metrics["minus"] == "") & (metrics["variant"] == "")]
     scores = rows.pivot(index="metric", columns="model", values="value")
@@ -92,7 +92,7 @@ def test_the_highest_possible_scores_stand_beside_those_of_models():
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 2**32))
 @settings(max_examples=50, deadline=None)
-def test_genera_are_drawn_with_their_families(families, seed):
+def test_genera_are_resampled_with_their_families(families, seed):
     family = np.unique(np.sort(families), return_inverse=True)[1]
     weights = draw_genera(np.random.default_rng(seed), 30, family)
     size = np.bincount(family)
@@ -101,8 +101,8 @@ def test_genera_are_drawn_with_their_families(families, seed):
     assert (by_family / size).sum(axis=1).tolist() == [len(size)] * 30
 
 
-def test_intervals_do_not_become_narrower_when_references_are_repeated():
-    """References share contigs: a second one of the same withheld clades says nothing new."""
+def test_intervals_do_not_narrow_when_references_are_repeated():
+    """References share contigs: a second one with the same withheld clades adds no information."""
     rows = [("MMseqs2", 0.0, JUDGING, "judging-001", genus, correct, 1)
             for genus, correct in (("aax", 9), ("bbx", 2), ("ccx", 5))]  # fmt: skip
     once = outcomes(*rows)
@@ -113,7 +113,7 @@ def test_intervals_do_not_become_narrower_when_references_are_repeated():
     np.testing.assert_allclose(one.drawn["f1"], two.drawn["f1"])
 
 
-def test_alignments_to_withheld_genomes_are_gone_and_their_contigs_are_of_an_absent_species():
+def test_alignments_to_withheld_genomes_are_removed_and_their_species_count_as_absent():
     one, two = (parse_lineage(f"d__D;p__P;c__C;o__O;f__F;g__G;s__G {name}") for name in ("one", "two"))
     table = pd.DataFrame(
         [("c1", "first", 1.0, 1.0), ("c1", "second", 0.96, 0.9), ("c2", "second", 1.0, 1.0)],
@@ -194,7 +194,7 @@ def test_peers_and_models_are_scored_and_chosen_from_files(tmp_path):
         score_peers(evidence, *given, ["student"], tmp_path / "scores.parquet")
 
 
-def test_names_of_one_set_of_species_are_one_name():
+def test_names_in_one_set_of_species_are_equivalent():
     one = parse_lineage("d__D;p__P;c__C;o__O;f__F;g__G;s__G one")
     answers = pd.DataFrame({**rank_columns([one]), "same_species": [["G two", "G three"]]})
     names = _one_name_per_species(answers)

@@ -50,7 +50,7 @@ def test_tables_that_cannot_be_scored_are_refused(tmp_path, index, text, sentenc
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_row_whose_scores_do_not_fit_is_left_out_and_named(tmp_path, caplog):
+def test_a_row_with_mismatched_scores_is_omitted_and_reported(tmp_path, caplog):
     ids = [f"c{number}" for number in range(9)]
     table = {"id": ids, "length": 9, "gc": 0.5, "sample": None, "checksum": ""}
     write_table(tmp_path / "index.parquet", pd.DataFrame(table), INDEX)
@@ -78,7 +78,7 @@ def taxonomy(tmp_path):
         "@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nb\t3\n",  # CAMI
     ],
 )
-def test_any_format_of_labels_is_read_without_confidences(tmp_path, index, taxonomy, text):
+def test_every_label_format_is_read_without_confidences(tmp_path, index, taxonomy, text):
     import_predictions(results(tmp_path, text), "auto", index, taxonomy, 0.5, tmp_path / "out.parquet")
     table = read_table(tmp_path / "out.parquet", PREDICTIONS)
     assert table["accepted"].tolist() == [0, 2]
@@ -92,7 +92,7 @@ def test_taxids_without_a_taxonomy_are_refused(tmp_path, index):
         import_predictions(given, "auto", index, None, 0.5, tmp_path / "out.parquet")
 
 
-def test_a_table_of_predictions_is_taken_as_it_is_and_stays_as_it_was(tmp_path, index):
+def test_a_table_of_predictions_is_used_as_is_and_not_modified(tmp_path, index):
     lineages = [parse_lineage(text) for text in ("d__X;p__Y", "d__Z", "d__X")]
     own = pd.DataFrame({"id": ["b", "z", "a"], **rank_columns(lineages), "accepted": [1, 1, 0], "reason": "x"})
     own = own.assign(**{f"confidence_{rank}": 0.25 for rank in RANKS})

@@ -1,4 +1,4 @@
-"""Our probe against mrna-bench's own, and our adapter in it; mrna-bench runs as a process in its own environment."""
+"""Our probe against that of mrna-bench, and our adapter in it; mrna-bench runs as a process in its own environment."""
 
 import json
 import os
@@ -38,7 +38,7 @@ THEIR_NAMES = {"pearson": "r", "spearman": "p"}
 
 @pytest.fixture(scope="session")
 def mrnabench_python(tmp_path_factory):
-    """A Python that imports mrna_bench: $GENESTILL_MRNABENCH_PYTHON, or a fresh environment if it can be made."""
+    """A Python that imports mrna_bench: $GENESTILL_MRNABENCH_PYTHON, or a new environment if it can be created."""
     given = os.environ.get("GENESTILL_MRNABENCH_PYTHON")
     if given:
         return given
@@ -81,7 +81,7 @@ def _cases(generator):
 def test_probe_and_splits_equal_those_of_mrnabench(mrnabench_python, tmp_path):
     cases = list(_cases(np.random.default_rng(3)))
     table = cases[0][4]
-    # Two genes of three have a homology group, as in the tool's map; the others stand alone.
+    # Two genes of three have a homology group, as in the tool's map; the others form separate groups.
     groups = {gene: number // 3 for number, gene in enumerate(sorted(set(table["gene"]))) if number % 3}
     (tmp_path / "homology").mkdir()
     pd.DataFrame({"gene_name": list(groups), "gene_group": list(groups.values())}).to_csv(
@@ -104,7 +104,7 @@ def test_probe_and_splits_equal_those_of_mrnabench(mrnabench_python, tmp_path):
     largest, compared = 0.0, set()
     for name, kind, split, seed, frame, features, target in cases:
         table = frame.assign(group=frame["gene"].map(groups))
-        if not all(theirs[name]["rows"]):  # the tool goes on with an empty part; we refuse it
+        if not all(theirs[name]["rows"]):  # the tool continues with an empty part; we refuse it
             with pytest.raises(InputError, match="empty"):
                 split_rows(table, split, seed)
             continue

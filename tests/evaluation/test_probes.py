@@ -42,7 +42,7 @@ def _table(rows=400, seed=0):
 
 
 @pytest.mark.parametrize("method", ["default", "homology", "kmer", "chromosome"])
-def test_splits_part_all_rows_and_repeat(method):
+def test_splits_partition_all_rows_and_are_reproducible(method):
     table = _table(900)
     parts = split_rows(table, method, 2541)
     assert sorted(np.concatenate(parts)) == list(range(len(table)))
@@ -51,14 +51,14 @@ def test_splits_part_all_rows_and_repeat(method):
 
 
 @pytest.mark.parametrize(("method", "column"), [("homology", "group"), ("chromosome", "chromosome")])
-def test_no_group_lies_on_two_sides(method, column):
+def test_no_group_is_in_two_parts_of_a_split(method, column):
     table = _table()
     sides = [set(table[column].iloc[rows]) for rows in split_rows(table, method, 7)]
     for one, two in itertools.combinations(sides, 2):
         assert not one & two
 
 
-def test_rows_without_a_homology_group_stand_alone():
+def test_rows_without_a_homology_group_form_separate_groups():
     table = _table(100)
     table["group"] = table["group"].astype("float").where(np.arange(100) % 2 == 0)
     parts = split_rows(table, "homology", 1)
@@ -86,7 +86,7 @@ def test_probe_recovers_a_linear_target_and_finds_nothing_in_noise():
     assert run_probe(features, labels, "multilabel", rows).metrics["test"]["auroc"] > 0.98
 
 
-def test_broken_embeddings_and_missing_classes_are_refused():
+def test_invalid_embeddings_and_missing_classes_are_refused():
     features = np.ones((100, 2))
     rows = split_rows(_table(100), "default", 1)
     with pytest.raises(InputError, match="only one class"):
@@ -104,7 +104,7 @@ def test_multilabel_average_is_micro():
 
 @given(st.text("ACGTN", min_size=0, max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_kmer_counts_equal_counting_by_hand(text):
+def test_k_mer_counts_equal_counts_by_hand(text):
     features = kmer_features([text], 1, 3)[0]
     words = ["".join(word) for k in (1, 2, 3) for word in itertools.product("ACGT", repeat=k)]
     by_hand = [sum(text[start:].startswith(word) for start in range(len(text))) for word in words]
@@ -113,7 +113,7 @@ def test_kmer_counts_equal_counting_by_hand(text):
     assert features[-1] == pytest.approx((text.count("G") + text.count("C")) / known if known else 0)
 
 
-def test_every_baseline_has_a_module_of_its_name():
+def test_every_baseline_has_a_module_of_the_same_name():
     modules = {path.stem for path in Path(baselines.__path__[0]).glob("*.py")} - {"__init__", "parts"}
     assert modules == set(TRANSCRIPT_BASELINES)
 
@@ -181,7 +181,7 @@ def _trained(predictions):
     return predictions.assign(training=of, model=predictions["model"].where(of.isna(), "s"))
 
 
-def test_the_retained_fraction_lies_between_baseline_and_teacher_with_its_interval():
+def test_the_retained_fraction_is_relative_to_baseline_and_teacher_and_has_an_interval():
     predictions = _predictions(["teacher", "student", "kmers"], [0.3, 0.6, 2.0])
     summary = summarise(bootstrap_scores(predictions, 200, 1), "teacher", "kmers", "student")
     cells = summary.set_index(["model", "metric", "minus"])
@@ -202,14 +202,14 @@ def test_the_retained_fraction_is_undefined_where_the_teacher_does_not_beat_the_
     assert summary.loc[summary["metric"] == "retained_fraction", ["low", "high"]].isna().all(axis=None)
 
 
-def test_models_probed_on_other_rows_are_refused():
+def test_models_probed_on_different_rows_are_refused():
     predictions = _predictions(["teacher", "kmers"], [0.3, 2.0])
     predictions.loc[predictions["model"] == "kmers", "id"] += "x"
     with pytest.raises(InputError, match="other rows"):
         bootstrap_scores(predictions, 100, 1)
 
 
-def test_a_student_has_the_mean_and_the_spread_of_its_trainings():
+def test_a_student_has_the_mean_and_the_spread_over_its_trainings():
     predictions = _predictions(["teacher", "s 1", "s 2", "same 1", "same 2"], [0.3, 0.2, 2.0, 0.5, 0.5])
     apart = bootstrap_scores(predictions, 200, 1)
     trained = predictions.assign(
@@ -226,14 +226,14 @@ def test_a_student_has_the_mean_and_the_spread_of_its_trainings():
     assert np.quantile(scores["s"]["a"], 0.02) < 0.55 < 0.95 < np.quantile(scores["s"]["a"], 0.98)
 
 
-def test_students_of_other_training_seeds_are_refused():
+def test_students_with_different_training_seeds_are_refused():
     predictions = _trained(_predictions(["teacher", "s 1", "s 2", "u"], [0.3, 0.5, 0.5, 1]))
     predictions.loc[predictions["model"] == "u", "training"] = 1
     with pytest.raises(InputError, match="u was not trained with seed 2"):
         bootstrap_scores(predictions, 100, 1)
 
 
-def test_the_student_is_compared_with_every_other_in_every_way_that_both_were_probed():
+def test_the_student_is_compared_with_every_other_model_for_every_probe_that_both_have():
     predictions = _predictions(["s", "s (w)", "u", "u (w)", "t"], [0.5, 0.3, 1.0, 0.4, 0.2])
     predictions["name"] = predictions["model"].str[0]
     predictions["variant"] = np.where(predictions["model"].str.endswith("(w)"), "w", "")
@@ -249,7 +249,7 @@ def test_the_student_is_compared_with_every_other_in_every_way_that_both_were_pr
     }
 
 
-def test_a_training_of_an_earlier_version_is_recognised_in_the_table_of_stability(tmp_path):
+def test_a_training_of_an_earlier_version_is_recognised_in_the_stability_table(tmp_path):
     for folder, stored in (("new", {"objective": "mse"}), ("old", {"provenance": {"settings": {"objective": "mse"}}})):
         write_json(tmp_path / folder / "training.json", stored | {"parameters": 3, "diverged": None})
     table = stability_table([Training("s", 1, tmp_path / "new")])
@@ -258,7 +258,7 @@ def test_a_training_of_an_earlier_version_is_recognised_in_the_table_of_stabilit
         stability_table([Training("s", 1, tmp_path / "old")])
 
 
-def test_the_table_says_what_training_adds_to_a_baseline(tmp_path):
+def test_the_table_shows_what_training_adds_to_a_baseline(tmp_path):
     models = ["teacher", "kmers", "s 1", "s 2", "u 1", "u 2"]
     alone, beside = (
         _predictions(models, noise, seed=1) for noise in ([1, 2, 0.8, 0.8, 2, 2], [1, 1, 0.3, 0.3, 0.9, 0.9])

@@ -20,7 +20,7 @@ def metrics(path, *rows):
     return path
 
 
-def test_published_figures_stand_beside_the_mean_of_our_runs(tmp_path):
+def test_published_figures_are_shown_beside_the_mean_of_our_runs(tmp_path):
     rows = [("oral", "species", "a", 1, "all", 0.5), ("oral", "species", "a", 2, "all", 0.7)]
     rows += [("oral", "genus", "a", 1, "all", 0.1), ("oral", "species", "a", 1, "no exact", 0.1)]
     (tmp_path / "p.tsv").write_text(HEAD + "cami2\toral\ta\tf1\t0.9\tx\ty\ncami2\tskin\ta\tf1\t0.8\tx\ty\n")
@@ -47,5 +47,5 @@ def test_figures_of_data_sets_that_were_not_measured_are_refused(tmp_path):
         ("taxdistill-published-alpha0.1-temperature6", {"alpha": 0.1, "temperature": 6.0}),
     ],
 )
-def test_the_name_of_a_published_corrector_says_its_settings(model, settings):
+def test_the_name_of_a_published_corrector_contains_its_settings(model, settings):
     assert published_variant(model) == ("taxdistill-published", settings)

@@ -67,7 +67,7 @@ def test_a_benchmark_of_communities_publishes_means_over_seeds_at_the_compared_r
     ]
 
 
-def test_rows_have_one_schema_and_the_headline_is_the_same_cells_of_every_model(tmp_path, metrics):
+def test_rows_have_one_schema_and_the_headline_uses_the_same_cells_for_every_model(tmp_path, metrics):
     table = put(tmp_path, metrics)
     assert list(table.columns) == list(COLUMNS)
     headline = table[table["headline"] == "yes"]
@@ -109,7 +109,7 @@ def _publish(arguments):
     publish([folder / f"{number}.parquet"], RUN, folder / "results" / "taxdistill.tsv")
 
 
-def test_runs_that_publish_at_once_lose_no_cell(tmp_path, metrics):
+def test_concurrent_publishing_loses_no_cell(tmp_path, metrics):
     for number in range(4):
         write_table(tmp_path / f"{number}.parquet", metrics.assign(dataset=f"d{number}"), METRICS)
     with multiprocessing.get_context("fork").Pool(4) as pool:
@@ -119,7 +119,7 @@ def test_runs_that_publish_at_once_lose_no_cell(tmp_path, metrics):
     }
 
 
-def test_a_table_that_was_edited_into_two_rows_for_a_cell_is_refused(tmp_path, metrics):
+def test_a_table_edited_to_have_two_rows_for_a_cell_is_refused(tmp_path, metrics):
     put(tmp_path, metrics)
     file = tmp_path / "results" / "taxdistill.tsv"
     file.write_text(file.read_text() + file.read_text().splitlines()[1] + "\n")
@@ -127,7 +127,7 @@ def test_a_table_that_was_edited_into_two_rows_for_a_cell_is_refused(tmp_path, m
         put(tmp_path, metrics)
 
 
-def test_two_figures_for_one_cell_are_refused(metrics):
+def test_two_values_for_one_cell_are_refused(metrics):
     write = pd.concat([metrics, metrics.iloc[:1]], ignore_index=True)
     assert rows_of(write, RUN).duplicated(list(CELL)).any()
 
@@ -147,7 +147,7 @@ def test_seconds_and_memory_are_metrics_of_the_model(tmp_path, metrics):
         put(tmp_path, metrics, Run("taxdistill", "community 1", costs={"nobody": [tmp_path / "a.tsv"]}))
 
 
-def test_cells_stand_for_the_same_settings_and_version_wherever_the_run_takes_place(tmp_path, metrics, monkeypatch):
+def test_cells_are_identified_by_settings_and_version_and_not_by_the_way_of_running(tmp_path, metrics, monkeypatch):
     configuration = {"recipe": "taxdistill", "seed": 1, "teacher": {"layer": 3, "shards": 2}}
     identity = identity_of_settings(configuration)
     assert identity_of_settings(configuration | {"teacher": {"layer": 3, "shards": 8}}) == identity
@@ -189,7 +189,7 @@ def test_tables_are_generated_between_marks_and_only_there(tmp_path, metrics):
         ("taxdistill model=corrector metric=f1 minus=", "two rows for corrector"),
     ],
 )
-def test_marks_that_choose_nothing_or_too_much_are_refused(tmp_path, metrics, words, sentence):
+def test_marks_that_select_no_rows_or_too_many_are_refused(tmp_path, metrics, words, sentence):
     put(tmp_path, metrics.assign(stratum="all", seed=pd.array(range(len(metrics)), dtype="Int64")))
     with pytest.raises(InputError, match=sentence):
         make_table(words, tmp_path / "results", "page.md")
@@ -200,7 +200,7 @@ def test_a_mark_without_an_end_is_refused(tmp_path):
         fill_tables("<!-- results: taxdistill headline -->\n| a |\n", tmp_path, "page.md")
 
 
-def test_a_table_with_columns_of_its_own_is_shown_as_it_is(tmp_path):
+def test_a_table_with_its_own_columns_is_shown_unchanged(tmp_path):
     (tmp_path / "scale.tsv").write_text(
         "\t".join(EXCEPTIONS["scale"])
         + "\n10\t20\t30\ttrain\t1.5\t2\t0.1\ta\tb\n10\t20\t30\tpredict\t2\t2\t0.1\ta\tb\n"
@@ -230,13 +230,13 @@ def test_the_commands_publish_and_write_tables(tmp_path, metrics, capsys):
     assert main([*tables, "--check"]) == 0
 
 
-# What is under version control.
+# Files under version control.
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("file", sorted(RESULTS.glob("*.tsv")), ids=lambda file: file.stem)
-def test_published_results_have_the_one_schema_or_are_listed_as_exceptions(file):
+def test_published_results_have_the_common_schema_or_are_listed_as_exceptions(file):
     if file.stem in EXCEPTIONS:
         header = tuple(file.read_text(encoding="utf-8").splitlines()[0].split("\t"))
         assert not EXCEPTIONS[file.stem] or header == EXCEPTIONS[file.stem]
@@ -252,7 +252,7 @@ def test_published_results_have_the_one_schema_or_are_listed_as_exceptions(file)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_tables_of_the_documentation_are_what_the_results_give_and_every_number_is_a_row(page):
+def test_tables_of_the_documentation_match_the_results_and_every_number_is_a_row(page):
     text = page.read_text(encoding="utf-8")
     assert fill_tables(text, RESULTS, page.name) == text
     for _, words, body, _ in MARKED.findall(text):

@@ -14,7 +14,7 @@ CONTIGS = 40
 
 @pytest.fixture
 def run(tmp_path):
-    """Forty contigs of two families, which "student" tells apart and "teacher" does not; a training; two steps."""
+    """Forty contigs of two families, which "student" separates and "teacher" does not; a training; two steps."""
     ids = [f"contig{number}" for number in range(CONTIGS)]
     lineages = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F{number % 2}") for number in range(CONTIGS)]
     confidences = {f"confidence_{rank}": 0.9 for rank in RANKS}
@@ -51,7 +51,7 @@ def draw(run, **changes):
     return draw_run(**settings | changes)
 
 
-def test_a_run_is_drawn_with_its_cost_its_training_and_its_maps(run):
+def test_figures_of_a_run_show_its_cost_its_training_and_its_maps(run):
     assert draw(run) == ["cost", "training", "maps"]
     cost = pd.read_csv(run / "drawn" / "cost.tsv", sep="\t")
     assert cost[["stage", "seconds"]].values.tolist() == [["labels", 5], ["student", 65]]
@@ -61,7 +61,7 @@ def test_a_run_is_drawn_with_its_cost_its_training_and_its_maps(run):
     assert "After 2 epochs the loss is 1.000, on contigs held out 1.500" in (run / "drawn" / "training.svg").read_text()
 
 
-def test_a_map_keeps_apart_what_the_model_tells_apart(run):
+def test_a_map_separates_the_groups_that_the_model_separates(run):
     draw(run)
     places = pd.read_csv(run / "drawn" / "maps.tsv", sep="\t")
     assert len(places) == CONTIGS
@@ -74,19 +74,19 @@ def test_a_map_keeps_apart_what_the_model_tells_apart(run):
     assert silhouette("student") > 0.5 > silhouette("teacher")
 
 
-def test_the_same_seed_draws_the_same_bytes(run):
+def test_the_same_seed_gives_byte_identical_figures(run):
     draw(run)
     draw(run, folder=run / "again")
     for name in ("cost.svg", "training.svg", "maps.svg", "maps.tsv"):
         assert (run / "drawn" / name).read_bytes() == (run / "again" / name).read_bytes()
 
 
-def test_what_is_missing_is_not_drawn(run):
+def test_missing_data_is_not_drawn(run):
     assert draw(run, training=None, representations={}) == ["cost"]
 
 
 @pytest.mark.parametrize("what", ["training", "costs"])
-def test_a_file_of_another_kind_is_named(run, what):
+def test_a_file_of_the_wrong_kind_is_named_in_the_error(run, what):
     other = run / "other.tsv"
     other.write_text("a\tb\n1\t2\n")
     with pytest.raises(InputError, match=r"other\.tsv: not "):

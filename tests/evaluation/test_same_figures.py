@@ -17,7 +17,7 @@ case = test_taxonomy.case
 
 
 def figures(table, keys):
-    """One line per figure, an end of an interval being one too: its keys, which end, and its value to ten digits."""
+    """One line per figure, also for each end of an interval: its keys, which end, and its value to ten digits."""
     lines = []
     for row in table.to_dict("records"):
         for end in ("value", "low", "high"):
@@ -33,12 +33,12 @@ def checksum(lines):
 
 
 def test_same_figures_of_contig_classification(case):
-    """Values of all contigs; strata and intervals are made in another way since."""
+    """Values of all contigs; strata and intervals have been computed differently since."""
     table = test_taxonomy.evaluate(case)
     table["threshold"] = table["threshold"].replace("", "own")
     later = table["metric"].isin(["recall_known", "absent_named", "risk", "coverage_at_risk"])
     later |= table["metric"].isin(["precision", "recall", "f1"]) & (table["weight"] == "bases")
-    later |= table["model"] == ""  # what a stratum holds
+    later |= table["model"] == ""  # content of a stratum
     lines = figures(table[~later], ["task", "stratum", "metric", "model", "minus", "threshold"])
     lines = [line for line in lines if line.split("\t")[1] == "all" and line.split("\t")[-2] == "value"]
     assert len(lines) == 338

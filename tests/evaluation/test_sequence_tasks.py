@@ -93,7 +93,7 @@ def test_benchmarks_report_the_metric_they_define():
     assert metric_of["uci/splice"] == "accuracy"
 
 
-def test_a_task_takes_the_protocol_of_its_benchmark_and_a_misspelt_one_is_refused():
+def test_a_task_takes_the_protocol_of_its_benchmark_and_a_misspelled_one_is_refused():
     catalogue = read_catalogue(RESOURCES / "sequence_tasks.tsv")
     assert protocol_of("genomic_benchmarks/human_enhancers_cohn", catalogue) == Protocol("accuracy", 5, 5, 10)
     assert protocol_of("mine/anything", catalogue) == Protocol("mcc", 0, 1, None)
@@ -101,7 +101,7 @@ def test_a_task_takes_the_protocol_of_its_benchmark_and_a_misspelt_one_is_refuse
         protocol_of("uci/splices", catalogue)
 
 
-def test_published_rows_name_source_and_a_task_and_metric_of_the_catalogue():
+def test_published_rows_name_a_source_and_a_task_and_metric_of_the_catalogue():
     metric_of = {task: one.metric for task, one in read_catalogue(RESOURCES / "sequence_tasks.tsv").items()}
     table = read_published(sorted((RESOURCES / "published").glob("[ng]*.tsv")))
     assert len(table) > 300
@@ -111,7 +111,7 @@ def test_published_rows_name_source_and_a_task_and_metric_of_the_catalogue():
     assert not table.duplicated(["task", "model"]).any()
 
 
-def test_words_are_counted_as_by_hand_and_unknown_bases_break_them():
+def test_k_mer_counts_equal_counts_by_hand_and_exclude_unknown_bases():
     found = count_words(["ACAC", "ACNAC", "A", "GTGT"], [(0, 1)]).toarray()
     assert found[0].nonzero()[0].tolist() == [1, 4]  # AC, and CA
     assert found[0, [1, 4]].tolist() == [2, 1]
@@ -125,20 +125,20 @@ def test_words_are_counted_as_by_hand_and_unknown_bases_break_them():
 
 @settings(max_examples=10)
 @given(st.lists(st.text("ACGTN", min_size=1, max_size=40), min_size=1, max_size=5))
-def test_both_strands_have_the_same_words(sequences):
+def test_both_strands_have_the_same_k_mers(sequences):
     for name in ("kmers", "gapped_kmers"):
         turned = FEATURES[name]([reverse_complement(sequence) for sequence in sequences])
         assert (FEATURES[name](sequences) != turned).nnz == 0
 
 
-def test_positions_are_those_of_the_bases_and_their_pairs():
+def test_positional_features_encode_bases_and_adjacent_pairs():
     found = FEATURES["positions"](["ACG", "AN"]).toarray()
     assert found.shape == (2, 60)
     assert found[0].nonzero()[0].tolist() == [0, 5, 10, 12 + 1, 12 + 16 + 6]
     assert found[1].nonzero()[0].tolist() == [0]
 
 
-def test_every_baseline_has_a_module_of_its_name():
+def test_every_baseline_has_a_module_of_the_same_name():
     modules = {path.stem for path in Path(baselines.__path__[0]).glob("*.py")} - {"__init__"}
     assert modules == set(SEQUENCE_BASELINES)
 
@@ -154,14 +154,14 @@ def test_baselines_find_a_planted_motif(module, rows, tmp_path):
     assert (probabilities.argmax(axis=1) == table.labels[table.test]).mean() > 0.9
 
 
-def test_the_gated_cnn_says_the_same_of_both_strands():
+def test_the_gated_cnn_predicts_the_same_for_both_strands():
     torch.manual_seed(1)
     model = gated_cnn.GatedCNN(12, 2, both_strands=True).eval()
     one, other = (encode_padded([text]) for text in ("ACGTTGCATTAC", reverse_complement("ACGTTGCATTAC")))
     torch.testing.assert_close(model(one), model(other))
 
 
-def test_a_task_with_few_rows_of_a_class_is_fitted_all_the_same(tmp_path):
+def test_a_task_with_few_rows_of_a_class_is_still_fitted(tmp_path):
     rows = ["sequence\tlabel\tsplit", *(f"{'ACGT' * 5}\t{label}\t{split}" for label, split in
             [("a", "train")] * 5 + [("b", "train"), ("a", "test"), ("b", "test")])]  # fmt: skip
     (tmp_path / "task.tsv").write_text("\n".join(rows) + "\n")
@@ -180,7 +180,7 @@ def test_the_strongest_baseline_is_chosen_by_held_out_training_rows():
         strongest_baseline([a_run("kmer", 0.9)])
 
 
-def test_the_interval_of_several_trainings_is_wider_than_that_of_test_rows_alone():
+def test_the_interval_over_several_trainings_is_wider_than_that_over_test_rows_alone():
     alike = [a_run("alike", 0.8, seed=1) for _ in range(6)]
     apart = [a_run("apart", right, seed) for seed, right in enumerate((0.5, 0.6, 0.7, 0.9, 1.0, 1.0))]
     scores = score_runs([dataclasses.replace(run, seed=n) for n, run in enumerate(alike)] + apart, "here", {}, None, 1)
@@ -195,7 +195,7 @@ def a_run(model: str, right: float, seed: int = 1, fold: int = 0, task: str = "m
     return Run(task, model, "", "student", seed, fold, np.arange(rows), labels, np.where(wrong, 1 - labels, labels), 2)
 
 
-def test_scores_hold_runs_means_intervals_and_paired_differences():
+def test_scores_contain_runs_means_intervals_and_paired_differences():
     runs = [a_run("good", 0.9, seed, task=task) for seed in (1, 2) for task in ("mine/one", "mine/two")]
     runs += [a_run("bad", 0.6, seed, task=task) for seed in (1, 2) for task in ("mine/one", "mine/two")]
     scores = score_runs(runs, "here", {"mine/one": "accuracy"}, "bad", seed=1)
@@ -213,7 +213,7 @@ def test_scores_hold_runs_means_intervals_and_paired_differences():
     assert set(METRICS.names) <= set(scores.columns)
 
 
-def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fitting(caplog):
+def test_a_question_is_answered_for_every_number_of_rows_and_every_fitting_method(caplog):
     runs = [
         dataclasses.replace(a_run(model, right, seed, task=task), variant=f"fit={fit}, rows={rows}")
         for model, right in (("distilled", 0.95), ("untrained", 0.7))
@@ -249,7 +249,7 @@ def test_a_question_is_answered_at_every_number_of_rows_and_for_every_way_of_fit
     assert "less kmer" in format_scores(scores, {}, "kmer")[0].columns
 
 
-def test_ways_of_fitting_with_tasks_of_their_own_have_means_of_their_own():
+def test_fitting_methods_with_separate_tasks_have_separate_means():
     def fitted(model, right, fit, tasks):
         variant = f"fit={fit}" if fit else ""
         return [dataclasses.replace(a_run(model, right, seed, task=task), variant=variant) for task in tasks
@@ -278,7 +278,7 @@ def test_ways_of_fitting_with_tasks_of_their_own_have_means_of_their_own():
         score_runs(fitted("late", 0.9, "probe", ["mine/b"]) + runs, "here", {}, None, 1)
 
 
-def test_rows_of_a_task_are_drawn_with_the_shares_of_its_classes(tmp_path):
+def test_rows_of_a_task_are_sampled_in_proportion_to_its_classes(tmp_path):
     split = ["train"] * 60 + ["validation"] * 20 + ["test"] * 40
     sequences = ["".join(np.random.default_rng(row).choice(list("ACGT"), 12)) for row in range(120)]
     frame = pd.DataFrame({"sequence": sequences, "label": ["a", "b", "b", "b"] * 30, "split": split})
@@ -294,7 +294,7 @@ def test_rows_of_a_task_are_drawn_with_the_shares_of_its_classes(tmp_path):
     assert pd.read_csv(tmp_path / "all.tsv", sep="\t").equals(frame)
 
 
-def test_folds_are_told_apart():
+def test_folds_are_distinguished():
     runs = [a_run("good", 0.9, fold=fold) for fold in (0, 1)]
     scores = score_runs(runs, "here", {}, None, 1)
     assert scores.loc[scores["seed"].notna(), "fold"].tolist() == [0, 1] * 3
@@ -308,7 +308,7 @@ def test_models_tested_on_different_rows_are_refused():
         score_runs([a_run("a", 0.9), a_run("b", 0.9), a_run("a", 0.9, task="mine/two")], "here", {}, None, 1)
 
 
-def test_published_rows_stand_beside_ours_and_never_enter_a_mean():
+def test_published_rows_are_shown_beside_ours_and_never_enter_a_mean():
     scores = score_runs([a_run("good", 0.9)], "here", {}, None, 1)
     row = {"task": "mine/one", "model": "famous", "metric": "mcc", "value": 0.1, "spread": 0.02}
     published = pd.DataFrame([{**row, "benchmark": "mine", "protocol": "10-fold", "source": "a paper"}])
@@ -327,7 +327,7 @@ def test_the_rows_of_a_task_become_fasta_with_their_numbers_as_ids(tmp_path):
     assert list(read_fasta(tmp_path / "rows.fna.gz")) == [(str(row), one) for row, one in enumerate(sequences)]
 
 
-def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
+def test_a_task_table_is_processed_from_sequences_to_scores_and_figures(tmp_path):
     task = write_task(tmp_path / "task.tsv")
     features = np.random.default_rng(1).normal(size=(240, 8)).astype(np.float16)
     features[:, 0] += 8 * pd.read_csv(task, sep="\t")["label"].to_numpy()
@@ -366,7 +366,7 @@ def test_a_table_goes_from_sequences_to_scores_and_pictures(tmp_path):
     assert (tmp_path / "tsne.svg").stat().st_size > 1000
 
 
-def test_copies_of_training_rows_are_counted_and_the_clean_rest_is_scored(tmp_path):
+def test_copies_of_training_rows_are_counted_and_the_remaining_rows_are_scored(tmp_path):
     table = pd.read_csv(write_task(tmp_path / "task.tsv"), sep="\t")
     tested = table.index[table["split"] == "test"]
     table.loc[tested[0], "sequence"] = reverse_complement(table.loc[0, "sequence"]).lower()
@@ -393,7 +393,7 @@ def test_copies_of_training_rows_are_counted_and_the_clean_rest_is_scored(tmp_pa
         ("sequence\tlabel\tsplit\nACGT\t1\ttrain\n\t1\ttest\n", "line 3 has the sequence ''"),
     ],
 )
-def test_a_bad_task_table_is_refused_with_a_sentence(tmp_path, text, message):
+def test_an_invalid_task_table_is_refused_with_a_clear_message(tmp_path, text, message):
     (tmp_path / "task.tsv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_task_table(tmp_path / "task.tsv")

@@ -1,4 +1,4 @@
-"""What the strata of a community hold, and the scores that are beside the published one."""
+"""The content of the strata of a community, and the scores beside the published one."""
 
 import numpy as np
 import pandas as pd
@@ -78,11 +78,11 @@ def value(figures, metric, stratum="all", weight="", variant="", task="species")
     return figures.loc[(metric, task, stratum, weight, variant), "value"]
 
 
-def test_the_other_name_of_a_set_of_species_is_right_at_species(figures):
+def test_a_synonym_in_a_set_of_species_is_correct_at_species(figures):
     assert value(figures, "recall", "status=other strain, ANI .95-.97") == 1
 
 
-def test_statuses_are_split_by_the_identity_of_the_nearest_relative(figures):
+def test_statuses_are_split_by_identity_to_the_nearest_relative(figures):
     strata = set(figures.index.get_level_values("stratum"))
     assert {name for name in strata if "ANI" in name} == {
         "status=other strain, ANI >.99",
@@ -98,7 +98,7 @@ def test_without_exact_copies_neither_they_nor_plasmids_count(figures):
     assert figures.loc[("f1", "species", "no exact", "", ""), "n_units"].item() == 6
 
 
-def test_recall_on_known_and_share_of_absent_named_are_per_stratum(figures):
+def test_recall_on_known_taxa_and_share_of_named_absent_taxa_are_per_stratum(figures):
     assert value(figures, "recall_known", "no exact") == 1
     assert value(figures, "recall_known", "no exact", task="genus") == 1
     assert value(figures, "absent_named", "no exact") == pytest.approx(2 / 4)
@@ -106,20 +106,20 @@ def test_recall_on_known_and_share_of_absent_named_are_per_stratum(figures):
     assert ("absent_named", "species", "status=other strain", "", "") not in figures.index
 
 
-def test_contigs_count_by_bases_and_by_reads_too(figures):
+def test_contigs_are_also_weighted_by_bases_and_by_reads(figures):
     assert value(figures, "absent_named", "no exact", "bases") == pytest.approx(2 / 5)
     assert value(figures, "absent_named", "no exact", "reads") == pytest.approx(2 / 9)
 
 
-def test_what_is_no_prokaryotic_chromosome_is_scored_apart(figures):
+def test_contigs_that_are_not_prokaryotic_chromosomes_are_scored_separately(figures):
     apart = figures.xs("status=no prokaryotic chromosome", level="stratum")
     assert set(apart.index.get_level_values("metric")) == {"coverage"}
     assert apart.loc[("coverage", "genus", "", ""), "value"] == 1
     assert figures.loc[("f1", "species", "all", "", ""), "n_units"].item() == 7
 
 
-def test_risk_is_the_share_of_wrong_names_among_the_most_confident(figures):
-    # By confidence without the exact copy: right, right, wrong, wrong; of six contigs.
+def test_risk_is_the_share_of_wrong_calls_among_the_most_confident(figures):
+    # In order of confidence, without the exact copy: right, right, wrong, wrong; of six contigs.
     assert value(figures, "risk", "no exact", variant="coverage=0.3") == 0
     assert value(figures, "risk", "no exact", variant="coverage=0.4") == pytest.approx(1 / 3)
     assert value(figures, "risk", "no exact", variant="coverage=0.6") == pytest.approx(1 / 2)
@@ -127,12 +127,12 @@ def test_risk_is_the_share_of_wrong_names_among_the_most_confident(figures):
     assert value(figures, "coverage_at_risk", "no exact", variant="risk=0.05") == pytest.approx(2 / 6)
 
 
-def test_confidence_in_names_of_absent_taxa_is_an_error_of_calibration(figures):
+def test_confidence_in_calls_of_absent_taxa_is_a_calibration_error(figures):
     assert value(figures, "ece_adaptive", "taxon absent") == pytest.approx((0.6 + 0.2) / 2)
     assert value(figures, "ece_adaptive", "taxon absent", task="genus") == pytest.approx(0.99)
 
 
-def test_the_figures_say_what_each_stratum_holds(case, figures):
+def test_the_figures_describe_the_content_of_each_stratum(case, figures):
     whole = read_table(case / "metrics.parquet", METRICS)
     held = whole[whole["task"] == "community"].set_index(["metric", "stratum"])["value"]
     assert (whole["model"] == "").sum() == len(held)
@@ -154,13 +154,13 @@ def test_intervals_name_the_clusters_and_absent_genera_are_one(case, figures):
     assert row["low"] <= row["value"] <= row["high"]
 
 
-def test_one_genome_gives_no_interval(figures):
+def test_a_single_genome_gives_no_interval(figures):
     row = figures.loc[("absent_named", "species", "status=absent species", "", "")]
     assert (row["value"], row["n_clusters"]) == (0.5, 1)
     assert row[["low", "high"]].isna().all()
 
 
-def test_clusters_are_drawn_within_their_group():
+def test_clusters_are_resampled_within_their_group():
     group = np.array([0, 1, 0, 1, 1])
     weights = draw_weights(np.random.default_rng(1), 50, 5, group)
     assert (weights[:, group == 0].sum(axis=1) == 2).all()
@@ -183,7 +183,7 @@ def test_published_rows_have_the_stratum_and_both_numbers(figures):
     ]
 
 
-def test_what_a_community_holds_is_a_table_with_one_row_per_stratum(tmp_path):
+def test_the_content_of_a_community_is_a_table_with_one_row_per_stratum(tmp_path):
     row = {"benchmark": "taxonomy", "task": "community", "value": 1234.0}
     strata = ["status=absent genus", "all", "status=exact copy"]
     rows = [

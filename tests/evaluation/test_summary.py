@@ -1,4 +1,4 @@
-"""The first page of the report: what became of contigs, and how much students are above others."""
+"""The first page of the report: outcomes of contigs, and gains of students over other models."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def write_case(folder, probabilities, depths=None):
 
 
 def leaf(lineage=None, other_of=None):
-    """Probabilities that name one leaf: the species of ``lineage``, or the other child of the node ``other_of``."""
+    """Probabilities that favour one leaf: the species of ``lineage``, or the other child of the node ``other_of``."""
     found = np.zeros(len(TREE.leaves))
     for place, node in enumerate(TREE.leaves):
         if lineage and TREE.name[node] == lineage:
@@ -62,7 +62,7 @@ def leaf(lineage=None, other_of=None):
 
 
 @given(st.lists(st.floats(0, 1), min_size=len(TREE.leaves), max_size=len(TREE.leaves)).filter(lambda row: sum(row) > 0))
-def test_every_reason_that_predictions_give_is_understood(row):
+def test_every_reason_in_predictions_is_recognised(row):
     probabilities = np.array([row]) / sum(row)
     table = predictions_of(["c"], probabilities, TREE, 0.5)
     stop = read_reason(table["reason"].iloc[0])
@@ -70,7 +70,7 @@ def test_every_reason_that_predictions_give_is_understood(row):
     assert stop.kind != "absent" or (stop.rank == RANKS[table["accepted"].iloc[0]] and stop.nearest in TREE.name)
 
 
-def test_outcomes_count_contigs_and_weigh_them_by_bases_in_each_sample(tmp_path):
+def test_outcomes_count_contigs_and_weight_them_by_bases_in_each_sample(tmp_path):
     undecided = (leaf("speciesa1") + leaf("speciesa2")) / 2
     rows = [leaf("speciesa1"), leaf(other_of="genusa"), leaf(other_of="familyb"), undecided]
     outcomes = read_outcomes(*write_case(tmp_path, rows, depths=[[1, 1, 0, 0], [0, 0, 1, 3]]))
@@ -87,7 +87,7 @@ def test_outcomes_count_contigs_and_weigh_them_by_bases_in_each_sample(tmp_path)
     assert (tmp_path / "outcomes.svg").stat().st_size > 1000
 
 
-def test_the_first_page_names_what_was_found_and_what_it_was_made_with(tmp_path):
+def test_the_first_page_lists_what_was_found_and_how_it_was_made(tmp_path):
     predictions, index, _ = write_case(tmp_path, [leaf("speciesa1"), leaf(other_of="genusa")])
     (tmp_path / "logs" / "labels").mkdir(parents=True)
     (tmp_path / "logs" / "labels" / "search.log").write_text("10:00:00 INFO well\n10:00:01 WARNING 3 <left> out\n")
@@ -127,7 +127,7 @@ def row(model, kind, value, minus="", low=None, high=None, variant=""):
     }  # fmt: skip
 
 
-def test_students_are_compared_with_the_strongest_baseline_and_stand_before_those_that_have_its_features():
+def test_students_are_compared_with_the_strongest_baseline_and_precede_those_with_its_features():
     table = metrics_table(
         [
             row("student", "student", 0.6),
@@ -150,7 +150,7 @@ def test_students_are_compared_with_the_strongest_baseline_and_stand_before_thos
     assert Difference("a", "b", "F1", 0.1, -0.1, 0.3).side == "inconclusive"
 
 
-def test_what_the_reference_lacks_comes_first(tmp_path):
+def test_taxa_missing_from_the_reference_come_first(tmp_path):
     shares = [("", rank, "bases", 0.5, 0.4, 0.6, 0.0, 1e6) for rank in ("species", "genus", "family")]
     ledger = tmp_path / "ledger"
     write_table(ledger / "shares.parquet", pd.DataFrame(shares, columns=NOVEL_SHARES.names), NOVEL_SHARES)

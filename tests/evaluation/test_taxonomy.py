@@ -129,7 +129,7 @@ def test_scores_follow_the_published_definition(case):
     assert [value(table, metric, task="genus") for metric in ("correct", "wrong", "none")] == [6, 0, 0]
 
 
-def test_peers_that_follow_a_rule_count_no_trainings_whatever_their_seed():
+def test_rule_based_peers_count_no_trainings_for_any_seed():
     trained = {name: is_trained(name) for name in ("corrector", "taxometer", "vamb-bins", "kraken2-at0.2", "minimap2")}
     assert trained == dict.fromkeys(("corrector", "taxometer", "vamb-bins"), True) | {
         "kraken2-at0.2": False,
@@ -162,7 +162,7 @@ def test_calls_of_absent_species_are_counted(case):
     assert value(table, "exact_answer", "MMseqs2", task="lineage") == 1
 
 
-def test_splits_by_status_and_length_add_up_to_the_whole(case):
+def test_splits_by_status_and_length_add_up_to_the_total(case):
     table = evaluate(case)
     for metric in ("correct", "wrong", "none"):
         for kind in ("status=", "length="):
@@ -179,7 +179,7 @@ def test_splits_by_status_and_length_add_up_to_the_whole(case):
     }  # fmt: skip
 
 
-def test_changes_tell_what_became_of_the_labels(case):
+def test_changes_report_the_outcome_of_each_label(case):
     table = evaluate(case)
     kinds = ("same", "added", "removed", "renamed")
     assert [value(table, kind) for kind in kinds] == [2, 1, 1, 1]
@@ -188,7 +188,7 @@ def test_changes_tell_what_became_of_the_labels(case):
     assert value(table, "spoilt") == 0
 
 
-def test_without_a_truth_coverage_and_changes_remain(case):
+def test_without_ground_truth_coverage_and_changes_remain(case):
     table = evaluate(case, truth=False)
     assert set(table["metric"]) == {"coverage", "same", "added", "removed", "renamed", "agreement"}
     assert value(table, "coverage") == pytest.approx(4 / 6)
@@ -196,7 +196,7 @@ def test_without_a_truth_coverage_and_changes_remain(case):
     assert evaluate(case).equals(table)
 
 
-def test_contigs_that_a_model_leaves_out_stay_in_its_recall(case):
+def test_contigs_omitted_by_a_model_still_count_in_its_recall(case):
     write_predictions(case / "student.parquet", [("c2", "A a", 7, 0.9)])
     table = evaluate(case)
     assert value(table, "recall") == 1 / 6
@@ -208,7 +208,7 @@ def test_a_homonym_under_another_parent_is_wrong(case):
     assert value(evaluate(case), "wrong") == 1
 
 
-def test_predictions_of_other_contigs_are_refused(case, capsys):
+def test_predictions_for_different_contigs_are_refused(case, capsys):
     write_predictions(case / "student.parquet", [("x1", "A a", 7, 0.9)])
     files = {name: str(case / f"{name}.parquet") for name in ("truth", "labels", "student", "metrics")}
     arguments = ["evaluation", "taxonomy", "--truth", files["truth"], "--labels", files["labels"]]
@@ -218,13 +218,13 @@ def test_predictions_of_other_contigs_are_refused(case, capsys):
     assert not (case / "metrics.parquet").exists()
 
 
-def test_a_confidence_beyond_one_is_refused(case):
+def test_a_confidence_above_one_is_refused(case):
     write_predictions(case / "student.parquet", [("c2", "A a", 7, 0.9), ("c3", "A a", 7, 1.5)])
     with pytest.raises(InputError, match="confidences of 'c3' are not between 0 and 1"):
         evaluate(case)
 
 
-def test_a_contig_twice_in_a_table_is_refused(case):
+def test_a_duplicate_contig_in_a_table_is_refused(case):
     write_predictions(case / "student.parquet", [("c2", "A a", 7, 0.9)] * 2)
     with pytest.raises(InputError, match="'c2' has two rows"):
         evaluate(case)
@@ -260,7 +260,7 @@ def test_table_shows_both_models_and_the_difference(case, capsys):
     assert main([*arguments, "--baseline", "nobody", "--output", str(case / "table.txt")]) == 2
 
 
-def test_table_without_a_truth_tells_coverage_and_changes(case, capsys):
+def test_table_without_ground_truth_shows_coverage_and_changes(case, capsys):
     evaluate(case, truth=False)
     arguments = [
         "evaluation",
@@ -275,7 +275,7 @@ def test_table_without_a_truth_tells_coverage_and_changes(case, capsys):
     assert species.split() == ["species", "6", "0.667", "0.667", "2", "1", "1", "1"]
 
 
-def test_calibration_error_of_a_case_done_by_hand():
+def test_calibration_error_equals_a_hand_computed_case():
     confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.5, 0.5])
     correct = np.array([1, 1, 1, 0, 0, 1], dtype=bool)
     # two bins: |0.95 - 0.75| for four calls, |0.5 - 0.5| for two.
@@ -284,7 +284,7 @@ def test_calibration_error_of_a_case_done_by_hand():
     assert expected_calibration_error(np.zeros(0), np.zeros(0, dtype=bool)) is None
 
 
-def test_sweep_accepts_ties_together_and_counts_uncalled_contigs():
+def test_threshold_sweep_accepts_ties_together_and_counts_uncalled_contigs():
     curve = sweep(np.array([0.9, 0.5, 0.5]), np.array([True, True, False]), total=4)
     assert curve["threshold"].tolist() == [0.9, 0.5]
     assert curve["precision"].tolist() == pytest.approx([1, 2 / 3])
@@ -297,7 +297,7 @@ scores = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_siz
 
 
 @given(scores, st.booleans())
-def test_bins_hold_every_call_once_and_the_error_is_a_share(drawn, adaptive):
+def test_bins_contain_every_call_once_and_the_error_is_a_fraction(drawn, adaptive):
     confidence, correct = (np.array(column) for column in zip(*drawn, strict=True))
     table = reliability(confidence, correct, adaptive)
     assert table["n"].sum() == len(drawn)
@@ -306,7 +306,7 @@ def test_bins_hold_every_call_once_and_the_error_is_a_share(drawn, adaptive):
 
 
 @given(scores, st.integers(0, 20))
-def test_sweep_rises_in_recall_and_ends_with_all_calls(drawn, uncalled):
+def test_threshold_sweep_increases_recall_and_ends_with_all_calls(drawn, uncalled):
     confidence, correct = (np.array(column) for column in zip(*drawn, strict=True))
     curve = sweep(confidence, correct, len(drawn) + uncalled)
     assert (np.diff(curve["recall"]) >= 0).all()
@@ -315,7 +315,7 @@ def test_sweep_rises_in_recall_and_ends_with_all_calls(drawn, uncalled):
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
-def test_f1_lies_between_zero_and_one_and_is_the_harmonic_mean(correct, wrong, none):
+def test_f1_is_between_zero_and_one_and_is_the_harmonic_mean(correct, wrong, none):
     score = float(f1_score(correct, wrong, none))
     assert 0 <= score <= 1
     if correct:
@@ -325,7 +325,7 @@ def test_f1_lies_between_zero_and_one_and_is_the_harmonic_mean(correct, wrong, n
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**16), st.floats(0.2, 0.8))
-def test_interval_holds_the_point_estimate_of_many_clusters_and_is_paired(seed, share):
+def test_interval_contains_the_point_estimate_of_many_clusters_and_is_paired(seed, share):
     generator = np.random.default_rng(seed)
     correct = generator.random((2000, 1)) < share
     outcomes = np.hstack([part for part in (correct, ~correct, np.zeros_like(correct)) for _ in range(2)])

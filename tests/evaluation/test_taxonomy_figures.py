@@ -17,7 +17,7 @@ WITH_TRUTH = {"f1_by_rank", "precision_recall", "risk_coverage", "reliability", 
 
 @pytest.fixture
 def run(tmp_path):
-    """Sixty contigs; names hold markup that a careless SVG would break on."""
+    """Sixty contigs; names contain markup that would break an SVG without escaping."""
     generator = np.random.default_rng(1)
     number = 60
     ids = [f"c{row}" for row in range(number)]
@@ -55,7 +55,7 @@ def run(tmp_path):
     return draw
 
 
-def test_every_figure_is_a_whole_svg_with_its_data_beside_it(run):
+def test_every_figure_is_a_complete_svg_with_its_data_beside_it(run):
     folder = run()
     assert {file.stem for file in folder.glob("*.svg")} == ALWAYS | WITH_TRUTH
     for file in folder.glob("*.svg"):
@@ -63,26 +63,26 @@ def test_every_figure_is_a_whole_svg_with_its_data_beside_it(run):
         assert len(pd.read_csv(file.with_suffix(".tsv"), sep="\t")) > 0
 
 
-def test_without_a_truth_the_figures_that_need_none_are_drawn(run):
+def test_without_ground_truth_the_figures_that_need_none_are_drawn(run):
     assert {file.stem for file in run(truth=False).glob("*.svg")} == ALWAYS
 
 
-def test_the_same_tables_give_the_same_drawings(run):
+def test_the_same_tables_give_the_same_figures(run):
     before = {file.name: file.read_bytes() for file in run().iterdir()}
     assert before == {file.name: file.read_bytes() for file in run().iterdir()}
 
 
-def test_the_flow_holds_every_contig_once(run):
+def test_the_flow_contains_every_contig_once(run):
     flow = pd.read_csv(run() / "label_changes.tsv", sep="\t")
     assert flow["contigs"].sum() == 60
     assert set(flow["kind"]) <= {"kept", "deeper", "shallower", "renamed"}
     assert (flow.loc[flow["kind"] == "kept", "label"] == flow.loc[flow["kind"] == "kept", "prediction"]).all()
 
 
-def test_risk_at_full_coverage_is_the_share_of_wrong_names_without_exact_copies(run):
+def test_risk_at_full_coverage_is_the_share_of_wrong_calls_without_exact_copies(run):
     curve = pd.read_csv(run() / "risk_coverage.tsv", sep="\t")
     last = curve[curve["model"] == "student"].iloc[-1]
-    # 48 of 60 contigs are no exact copies; the student names all of them down to species.
+    # 48 of 60 contigs are not exact copies; the student calls all of them down to species.
     assert last["coverage"] == 1
     assert last["risk"] == pytest.approx(5 / 48, abs=1e-6)
     assert (curve["risk"] <= 1).all()

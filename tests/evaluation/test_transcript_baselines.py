@@ -1,4 +1,4 @@
-"""Baselines of probe tasks, and the fit in blocks that treats them and models alike."""
+"""Baselines of probe tasks, and the fit in blocks, which treats baselines and models alike."""
 
 from importlib import import_module
 
@@ -39,7 +39,7 @@ def features(name, table):
     return module.features(table, TranscriptBaselineSettings(features=name, shortest=1, longest=2))
 
 
-def test_features_of_a_task_are_computed_once_and_again_where_their_file_is_damaged(tmp_path, monkeypatch):
+def test_features_of_a_task_are_computed_once_and_again_if_their_file_is_damaged(tmp_path, monkeypatch):
     table, asked = table_of(whole(), Transcript("n", "CCCC")), []
     settings = TranscriptBaselineSettings(features="union")
     found = describe_task(table, settings, tmp_path)
@@ -59,7 +59,7 @@ def test_features_of_a_task_are_computed_once_and_again_where_their_file_is_dama
 
 
 @given(st.text("ATG", max_size=30) | st.text("ACGT", max_size=40))
-def test_the_longest_frame_is_found(sequence):
+def test_the_longest_open_reading_frame_is_found(sequence):
     frames = [(0, 0)]
     for start in range(len(sequence)):
         if sequence[start : start + 3] == "ATG":
@@ -87,7 +87,7 @@ def test_every_baseline_describes_every_transcript(name):
         assert np.isfinite(block).all()
 
 
-def test_what_the_baselines_of_a_known_transcript_say():
+def test_baseline_features_of_a_known_transcript_have_the_expected_values():
     table = table_of(whole(splice=np.array([9, 25, len(UPSTREAM + CODING + DOWNSTREAM) - 1])), Transcript("n", "CCCC"))
     sizes = [len(UPSTREAM + CODING + DOWNSTREAM), len(UPSTREAM), len(CODING), len(DOWNSTREAM), len(CODING), 3]
     assert np.expm1(features("lengths", table)["lengths"][0]) == pytest.approx(sizes, rel=1e-5)
@@ -108,7 +108,7 @@ def test_what_the_baselines_of_a_known_transcript_say():
 def test_k_mers_are_counted_by_region():
     table = table_of(whole(), Transcript("n", "CCCC"))
     regions = features("regional_kmers", table)
-    only_coding = int("221322", 4)  # GGCTGG is nowhere, GCTGCT in the coding sequence
+    only_coding = int("221322", 4)  # GGCTGG does not occur, GCTGCT is in the coding sequence
     word = int("213213", 4)
     start = sum(4**k for k in range(1, 6))
     assert [regions[f"k-mers of the {name}"][0, start + word] > 0 for name in REGIONS] == [False, True, False]
@@ -117,7 +117,7 @@ def test_k_mers_are_counted_by_region():
     assert norms == pytest.approx([1, 1, 1], rel=1e-5)
 
 
-def test_a_long_frame_stands_in_where_no_coding_sequence_is_known():
+def test_a_long_open_reading_frame_replaces_an_unknown_coding_sequence():
     long = UPSTREAM + "ATG" + "GCT" * 98 + "TAA" + DOWNSTREAM
     known, short, guessed = parts_of(table_of(whole(), Transcript("s", whole().sequence), Transcript("g", long)))
     assert [(one.start, one.stop) for one in (known, short, guessed)] == [(18, 36), (0, 0), (18, 318)]
@@ -130,16 +130,16 @@ def example(seed=0, rows=150):
     return [first, second], target[:, None], np.arange(100), np.arange(100, rows)
 
 
-def test_units_of_a_block_change_nothing():
+def test_the_scale_of_a_block_does_not_change_the_fit():
     given_blocks, targets, training, tested = example()
     said = blocks.predict_with_blocks(given_blocks, targets, training, tested, 1)
     other = [given_blocks[0] * 1000 + 5, given_blocks[1] / 1000]
     again = blocks.predict_with_blocks(other, targets, training, tested, 1)
     np.testing.assert_allclose(said, again, rtol=2e-3, atol=2e-3)
-    assert np.corrcoef(said[:, 0], targets[tested, 0])[0, 1] > 0.9  # 300 columns of noise do not drown four
+    assert np.corrcoef(said[:, 0], targets[tested, 0])[0, 1] > 0.9  # 300 columns of noise do not mask four
 
 
-def test_test_rows_have_no_part_in_the_fit():
+def test_test_rows_are_not_used_in_the_fit():
     given_blocks, targets, training, tested = example()
     said = blocks.predict_with_blocks(given_blocks, targets, training, tested[:1], 1)
     for block in given_blocks:
@@ -149,7 +149,7 @@ def test_test_rows_have_no_part_in_the_fit():
 
 
 @pytest.mark.parametrize("columns", [5, 60])  # fewer than rows, more than rows
-def test_leave_one_out_errors_are_those_of_leaving_rows_out(columns):
+def test_leave_one_out_errors_equal_those_of_explicit_refits(columns):
     generator = np.random.default_rng(3)
     values, targets = generator.normal(size=(30, columns)), generator.normal(size=(30, 2))
     values -= values.mean(axis=0)
@@ -167,7 +167,7 @@ def test_leave_one_out_errors_are_those_of_leaving_rows_out(columns):
     np.testing.assert_allclose(ridge.predict(values), best.predict(values), atol=1e-3)
 
 
-def test_a_model_is_probed_as_it_is_in_blocks_and_beside_a_baseline(tmp_path):
+def test_a_model_is_probed_alone_in_blocks_and_together_with_a_baseline(tmp_path):
     generator = np.random.default_rng(0)
     sequences = ["".join(generator.choice(list("ACGT"), 40)) for _ in range(90)]
     content = np.array([sequence.count("G") for sequence in sequences], float)

@@ -1,4 +1,4 @@
-"""The tally: of every kind of fault how many were tried, survived and lost, over all tests of the session."""
+"""The tally: how many faults of every kind were tried, survived and lost, over all tests of the session."""
 
 import pytest
 

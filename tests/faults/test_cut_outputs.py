@@ -1,7 +1,7 @@
-"""Every output of a finished run is cut, and every command done again on a disk that fails or refuses.
+"""Every output of a finished run is truncated, and every command is run again on a failing or read-only disk.
 
-The record beside each result holds the command that made it. So the commands that read a file are known, and they are
-given again in this process, with other places for what they write: no run of the workflow is needed for each file.
+The record beside each result contains the command that made it. So the commands that read a file are known, and are
+run again in this process, with different output paths: no run of the workflow is needed for each file.
 """
 
 import contextlib
@@ -106,16 +106,16 @@ class Command:
     contents: dict[str, str]
 
     def again(self, folder: Path, other: dict[str, str] | None = None) -> tuple[int, dict[str, str]]:
-        """Give it once more with outputs in ``folder``; return the exit code and the place of each output.
+        """Run it again with outputs in ``folder``; return the exit code and the path of each output.
 
-        ``other``: places of outputs that do not lie there.
+        ``other``: paths of outputs that are not there.
         """
         places = {path: str(folder / role / Path(path).name) for role, path in self.outputs.items()} | (other or {})
         return main([redirected(word, places) for word in self.words]), places
 
 
 def commands_of(results: Path) -> Iterator[Command]:
-    """The commands that made what lies in ``results``, from the first to the last."""
+    """The commands that made the files in ``results``, from first to last."""
     parse = build_parser().parse_args
     for file in sorted(results.rglob("provenance/*.json"), key=lambda path: path.stat().st_mtime_ns):
         record = read_json(file)
@@ -148,7 +148,7 @@ def is_read(file: Path, command: Command) -> bool:
     return any(file == Path(path) or file.is_relative_to(path) for path in command.inputs)
 
 
-def test_an_output_that_was_cut_is_refused_and_never_read_as_whole(finished, tmp_path, tally, monkeypatch, capsys):
+def test_a_truncated_output_is_refused_and_never_read_as_complete(finished, tmp_path, tally, monkeypatch, capsys):
     monkeypatch.chdir(finished)
     results = Path("results")
     commands, tried, lost = list(commands_of(results)), 0, []
@@ -168,8 +168,8 @@ def test_an_output_that_was_cut_is_refused_and_never_read_as_whole(finished, tmp
                 continue
             said = capsys.readouterr().err.splitlines()[-1:]
             if code == 0:
-                # What the command does not need of the file may be missing.
-                # In this process the last digits of a loss may be others than in one of its own.
+                # Parts of the file that the command does not need may be missing.
+                # In this process the last digits of a loss may differ from those in a separate one.
                 file.write_bytes(whole)
                 _, others = command.again(tmp_path / f"{tried}.whole")
                 file.write_bytes(whole[: len(whole) // 2])
@@ -184,10 +184,10 @@ def test_an_output_that_was_cut_is_refused_and_never_read_as_whole(finished, tmp
     assert tried > 20
 
 
-def test_nothing_is_lost_on_a_disk_that_loses_what_was_not_synced(finished, tmp_path, tally, monkeypatch):
-    """A file gets its name before its bytes are on the disk, and the power fails: it is there, and empty.
+def test_nothing_is_lost_on_a_disk_that_loses_unsynced_data(finished, tmp_path, tally, monkeypatch):
+    """A file gets its name before its bytes are on the disk, and the power fails: it exists, but is empty.
 
-    Which files were synced is noted as the commands run. That needs no disk of its own, and no luck with the moment.
+    Which files were synced is noted as the commands run. That needs no separate disk and does not depend on timing.
     """
     monkeypatch.chdir(finished)
     synced, sync = set(), os.fsync
@@ -207,7 +207,7 @@ def test_nothing_is_lost_on_a_disk_that_loses_what_was_not_synced(finished, tmp_
             files = [place] if Path(place).is_file() else [file for file in Path(place).rglob("*") if file.is_file()]
             for file in map(Path, files):
                 status = file.stat()
-                # It would be empty now; a link is to a file of somebody else.
+                # It would be empty now; a link points to a file of another owner.
                 if (status.st_dev, status.st_ino) not in synced and status.st_size and not file.is_symlink():
                     lost.append(f"{file.name} in {path} of {' '.join(command.words[:2])}")
                 tried += 1
@@ -250,7 +250,7 @@ REFUSALS = {
 }
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence_of_every_command(
+def test_an_unwritable_output_is_reported_in_one_sentence_by_every_command(
     finished, tmp_path, tally, monkeypatch, capsys
 ):
     """Each command is refused the last of its outputs, for one reason after the other."""
@@ -288,7 +288,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence_of_every_command(
     assert tried > 10
 
 
-def test_an_input_that_may_not_be_read_is_one_sentence_of_every_command(finished, tmp_path, tally, monkeypatch, capsys):
+def test_an_unreadable_input_is_reported_in_a_sentence_by_every_command(finished, tmp_path, tally, monkeypatch, capsys):
     monkeypatch.chdir(finished)
     tried, wrong = 0, []
     for number, command in enumerate(commands_of(Path("results"))):

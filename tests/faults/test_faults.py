@@ -1,6 +1,6 @@
 """What a run survives: kills in every stage, full and read-only disks, damaged shards and models.
 
-The same command is given again, and every file of the results is compared with that of a run that nobody disturbed.
+The same command is given again, and every file of the results is compared with that of an undisturbed run.
 """
 
 import os
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
 def start(folder: Path) -> subprocess.Popen:
-    """The command that a user gives, in a process group of its own; one job at a time, so that moments are definite."""
+    """The command that a user gives, in a separate process group; one job at a time, so that the order is definite."""
     folder.mkdir(exist_ok=True)
     return start_snakemake("--configfile", ROOT / "config" / "test.yaml", "--cores", "1", folder=folder)
 
@@ -50,11 +50,11 @@ def fail(folder: Path) -> str:
 
 
 def read_results(folder: Path) -> dict[str, str]:
-    """Checksum of the content of every file of the results, hidden ones too: what must not depend on the run's fate."""
+    """Checksum of the content of every file of the results, hidden ones too: what must not depend on interruptions."""
     found = {}
     for path in sorted((folder / RESULTS).rglob("*")):
         name = path.relative_to(folder / RESULTS)
-        # The course of a run, what it cost, and records of when and where it went, are not its result.
+        # Progress, resource use, and records of time and place of a run are not part of its result.
         aside = name.parts[0] in ("benchmarks", "logs", ".lock") or "provenance" in name.parts or name.stem == "cost"
         if path.is_file() and not aside and name.name != "provenance.json":
             found[str(name)] = content_checksum(path)
@@ -62,7 +62,7 @@ def read_results(folder: Path) -> dict[str, str]:
 
 
 def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
-    """Names of results that are missing, new, or not the same."""
+    """Names of results that are missing, new, or different."""
     names = found.keys() ^ expected.keys()
     return sorted(names | {name for name in found.keys() & expected.keys() if found[name] != expected[name]})
 
@@ -118,9 +118,9 @@ def undisturbed(tmp_path_factory) -> tuple[Path, list[Job]]:
 
 
 def files_of(folder: Path) -> dict[Path, int]:
-    """Everything in the results but logs and benchmarks, hidden files and those set aside too, with times."""
+    """Everything in the results but logs and benchmarks, including hidden files and those set aside, with times."""
     found = {}
-    # Unlike rglob, walk does not mind folders that go while it looks.
+    # Unlike rglob, walk tolerates folders that disappear during the traversal.
     for parent, folders, files in os.walk(folder / RESULTS):
         if Path(parent) == folder / RESULTS:
             folders[:] = [name for name in folders if name not in ("benchmarks", "logs")]
@@ -157,7 +157,7 @@ def await_moment(folder: Path, job: Job, moment: str | float, usual: float, over
 
 
 def run_until(folder: Path, targets: list[tuple[str, str | float]], usual: dict[str, float], kill):
-    """Start the command and strike the first job of ``targets`` (output, moment) at its moment, by ``kill(run)``.
+    """Start the command and kill the first job of ``targets`` (output, moment) at its moment, by ``kill(run)``.
 
     Returns (the target's index or None, the jobs that were started, those that finished, the run's exit code).
     """
@@ -191,14 +191,14 @@ def run_until(folder: Path, targets: list[tuple[str, str | float]], usual: dict[
 
 
 def kill_all(run: subprocess.Popen) -> None:
-    """As when a node goes down: Snakemake and all its jobs are gone at once."""
+    """As when a node fails: Snakemake and all its jobs end at once."""
     os.killpg(run.pid, signal.SIGKILL)
 
 
 def kill_job(run: subprocess.Popen) -> None:
-    """As the kernel does when memory runs out: the job is gone, Snakemake lives."""
+    """As the kernel does when memory runs out: the job ends, Snakemake continues."""
     killed = False
-    while not killed and run.poll() is None:  # a job that has just begun may not be a process of its own yet
+    while not killed and run.poll() is None:  # a job that has just begun may not be a separate process yet
         found = subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(run.pid)], capture_output=True, text=True).stdout
         for line in found.splitlines():
             number, _, command = line.strip().partition(" ")
@@ -214,7 +214,7 @@ def plan_of(jobs: list[Job]) -> list[tuple[str, str | float]]:
     return [(job.output, moment) for job in jobs for moment in ("log", round(draw.uniform(0.1, 0.9), 3), "output")]
 
 
-def test_a_run_killed_at_any_moment_ends_as_one_that_nobody_disturbed(undisturbed, tmp_path, tally):
+def test_a_run_killed_at_any_moment_gives_the_results_of_an_undisturbed_run(undisturbed, tmp_path, tally):
     folder, jobs = undisturbed
     usual, of = {job.output: job.seconds for job in jobs}, {job.output: job for job in jobs}
     plan = plan_of(jobs)
@@ -229,7 +229,7 @@ def test_a_run_killed_at_any_moment_ends_as_one_that_nobody_disturbed(undisturbe
         if strike is None:
             assert code == 0, "the same command did not go on after a kill"
             break
-        # Where the job had ended when the blow fell, it fell between two jobs.
+        # If the job had ended already, the kill was between two jobs.
         kills.append(plan.pop(strike))
         plan = [target for target in plan if target[0] not in done]
     finish(disturbed)
@@ -244,11 +244,11 @@ def test_a_run_killed_at_any_moment_ends_as_one_that_nobody_disturbed(undisturbe
 
 
 @pytest.mark.parametrize("rule", ["predict_proteins", "search_contigs", "embed_shard", "train_corrector"])
-def test_a_job_that_the_kernel_kills_is_said_and_the_same_command_ends_as_ever(undisturbed, tmp_path, tally, rule):
+def test_a_job_killed_by_the_kernel_is_reported_and_the_same_command_completes_it(undisturbed, tmp_path, tally, rule):
     folder, jobs = undisturbed
     usual = {job.output: job.seconds for job in jobs}
     target = next(job for job in jobs if job.rule == rule)
-    # Where the machine is less busy than in the undisturbed run, the job may have ended before: then earlier.
+    # If the machine is less busy than in the undisturbed run, the job may have ended already: then try earlier.
     for share in (0.5, 0.2, 0.1, "log"):
         subprocess.run(["rm", "-rf", tmp_path / "disturbed"], check=True)
         disturbed = copy_before(folder, tmp_path / "disturbed", jobs, target)
@@ -271,14 +271,14 @@ def copy_before(folder: Path, copy: Path, jobs: list[Job], target: Job) -> Path:
     for job in jobs[jobs.index(target) :]:
         for name in map(Path, job.output.split(", ")):
             subprocess.run(["rm", "-rf", copy / name], check=True)
-            # A job may leave more than Snakemake knows of, in a folder of its own, and would go on from there.
+            # A job may leave more than Snakemake knows of, in a separate folder, and would continue from there.
             if name.parent.parent.parent == RESULTS and not any(at.is_relative_to(name.parent) for at in kept):
                 subprocess.run(["rm", "-rf", copy / name.parent], check=True)
     return copy
 
 
 def mount(folder: Path, *options: str) -> None:
-    """Mount a disk of our own at ``folder``, or change the one that is there."""
+    """Mount a separate disk at ``folder``, or change the one that is mounted there."""
     done = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no disk of our own can be mounted here: {done.stderr.strip()}")
@@ -286,7 +286,7 @@ def mount(folder: Path, *options: str) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A run folder whose results lie on a disk of 2 MB."""
+    """A run folder whose results are on a disk of 2 MB."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     results = tmp_path / "run" / "results"
@@ -296,7 +296,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", results], check=True)
 
 
-def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(undisturbed, small_disk, tally):
+def test_a_full_disk_stops_the_run_and_it_continues_once_there_is_space(undisturbed, small_disk, tally):
     said = fail(small_disk)
     assert re.search(r"No space left on device|GB free, but|disk full", said, re.IGNORECASE)
     mount(small_disk / "results", "-o", "remount,size=500m")
@@ -308,7 +308,7 @@ def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(undisturbed, small_
 
 # Where the disk fills up in the middle: enough for the files before, not for all of this stage.
 @pytest.mark.parametrize("rule", ["make_database", "search_contigs", "pretrain_teacher", "train_corrector"])
-def test_a_disk_that_fills_up_in_a_stage_leaves_nothing_half_written(undisturbed, small_disk, tally, rule):
+def test_a_disk_that_fills_up_during_a_stage_leaves_no_partial_file(undisturbed, small_disk, tally, rule):
     folder, jobs = undisturbed
     target = next(job for job in jobs if job.rule == rule)
     whole = copy_before(folder, small_disk.parent / "copy", jobs, target)
@@ -329,7 +329,7 @@ def test_a_disk_that_fills_up_in_a_stage_leaves_nothing_half_written(undisturbed
     assert lost == []
 
 
-def test_results_that_cannot_be_written_are_said_before_any_job_runs(small_disk, tally):
+def test_unwritable_results_are_reported_before_any_job_runs(small_disk, tally):
     mount(small_disk / "results", "-o", "remount,ro")
     with start(small_disk) as run:
         output, _ = run.communicate()
@@ -345,12 +345,12 @@ def cut(content: bytes) -> bytes:
 
 
 def flip(content: bytes) -> bytes:
-    """One bit of the data fell over."""
+    """One bit of the data is flipped."""
     return content[:200] + bytes([content[200] ^ 4]) + content[201:]
 
 
 @pytest.mark.parametrize("damage", [cut, flip, lambda content: b"\0" * len(content)], ids=["cut", "flipped", "zeros"])
-def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undisturbed, tmp_path, tally, damage):
+def test_a_damaged_shard_is_named_and_the_same_command_recomputes_only_that_shard(undisturbed, tmp_path, tally, damage):
     folder, jobs = undisturbed
     target = next(job for job in jobs if job.rule == "make_soft_labels")
     disturbed = copy_before(folder, tmp_path / "run", jobs, target)
@@ -373,7 +373,7 @@ def test_a_damaged_shard_is_named_and_the_same_command_makes_only_it_again(undis
     assert lost == []
 
 
-def test_a_teacher_cut_in_the_middle_is_named_and_never_read_as_whole(undisturbed, tmp_path, tally):
+def test_a_truncated_teacher_is_named_and_never_read_as_complete(undisturbed, tmp_path, tally):
     folder, jobs = undisturbed
     target = next(job for job in jobs if job.rule == "check_teacher")
     disturbed = copy_before(folder, tmp_path / "run", jobs, target)
@@ -381,7 +381,7 @@ def test_a_teacher_cut_in_the_middle_is_named_and_never_read_as_whole(undisturbe
     weights = model / "model.safetensors"
     weights.write_bytes(cut(weights.read_bytes()))
     said = fail(disturbed)
-    # The record of the command that wrote it has its size.
+    # The record of the command that wrote it contains its size.
     assert f"{weights.relative_to(disturbed)}: has " in said
     assert f"Remove {model.relative_to(disturbed)} and make it again" in said
     assert not (disturbed / RESULTS / "teacher" / "miniature" / "check.json").exists()
@@ -392,7 +392,7 @@ def test_a_teacher_cut_in_the_middle_is_named_and_never_read_as_whole(undisturbe
     assert lost == []
 
 
-def test_two_undisturbed_runs_agree_bit_for_bit(undisturbed, tmp_path, tally):
+def test_two_undisturbed_runs_are_bit_identical(undisturbed, tmp_path, tally):
     finish(tmp_path / "second")
     assert differences(read_results(tmp_path / "second"), read_results(undisturbed[0])) == []
     tally("none: a second undisturbed run", 1, 1)

@@ -1,7 +1,6 @@
 """Every command that takes a device gives on CUDA what it gives on the CPU, within the tolerance of half precision.
 
-Without a card they are skipped. That their code is right is seen without one: a slow test runs each of them twice on
-the CPU.
+They are skipped without a GPU. Their code is also tested without one: a slow test runs each of them twice on the CPU.
 """
 
 import json
@@ -22,7 +21,7 @@ from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import INDEX, LABELS, TRANSCRIPTS
 from genestill.core.tables import write_table
 
-# Products in bfloat16 are off by some thousandths; what is wrong is off by about 1.
+# Products in bfloat16 differ by a few thousandths; a wrong result differs by about 1.
 TOLERANCE = 0.05
 MOTIF = "ACGTTGCATGCACCGTAGGCATCATTTGACGGACTTAACGCCGTA"
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k};s__G{k} s{k}") for k in range(2)]
@@ -45,7 +44,7 @@ def embed(model: Path, folder: Path, sequences: str, output: Path, device: str, 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """What the commands read, made on the CPU."""
+    """The inputs of the commands, made on the CPU."""
     folder = tmp_path_factory.mktemp("inputs")
     write_fasta(folder / "genome.fna", [("chromosome", MOTIF * 120)])
     sets = {
@@ -245,15 +244,15 @@ def difference(case: Case, inputs: Path, folder: Path, devices: tuple[str, str])
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", CASES)
-def test_a_command_gives_on_cuda_what_it_gives_on_the_cpu(request, tmp_path, name):
+def test_a_command_gives_equal_results_on_cuda_and_on_the_cpu(request, tmp_path, name):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    inputs = request.getfixturevalue("inputs")  # made only where there is a card
+    inputs = request.getfixturevalue("inputs")  # made only if there is a GPU
     assert difference(CASES[name], inputs, tmp_path, ("cpu", "cuda")) < TOLERANCE
 
 
 @pytest.mark.slow
-def test_the_comparisons_of_cuda_run_and_find_no_difference_between_two_runs_on_the_cpu(inputs, tmp_path):
+def test_the_cuda_comparisons_find_no_difference_between_two_runs_on_the_cpu(inputs, tmp_path):
     for name, case in CASES.items():
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()

@@ -16,8 +16,8 @@ def paf(contig, genome, start, stop, matches, divergence, length=1000):
     return "\t".join(map(str, [*columns, "tp:A:P", f"de:f:{divergence}"]))
 
 
-def test_identity_is_gap_compressed_and_joins_alignments_by_their_columns():
-    """450 matches in 500 columns and 396 in 400: 846 of 900; matches per length (here 846 of 1,000) are not taken."""
+def test_identity_is_gap_compressed_and_averages_alignments_weighted_by_columns():
+    """450 matches in 500 columns and 396 in 400: 846 of 900; matches per length (846 of 1,000) are not used."""
     table = summarise_alignments([paf("a", "g", 0, 550, 450, 0.1), paf("a", "g", 550, 1000, 396, 0.01)], ["a"])
     assert table[["id", "genome", "matches"]].to_numpy().tolist() == [["a", "g", 846]]
     assert table["identity"].item() == pytest.approx(846 / 900)
@@ -30,7 +30,7 @@ def test_copies_of_the_same_bases_count_once():
     assert (table["matches"].item(), table["identity"].item(), table["aligned"].item()) == (200, 1.0, 0.2)
 
 
-def test_genomes_stand_by_matches_and_contigs_in_the_order_of_the_index():
+def test_genomes_are_sorted_by_matches_and_contigs_by_the_order_of_the_index():
     lines = [paf("b", "g", 0, 500, 400, 0.1), paf("a", "h", 0, 500, 300, 0.1), paf("a", "g", 0, 500, 400, 0.1)]
     table = summarise_alignments([*lines, paf("unknown", "g", 0, 500, 400, 0.1)], ["a", "b"])
     assert table[["id", "genome"]].to_numpy().tolist() == [["a", "g"], ["a", "h"], ["b", "g"]]
@@ -42,7 +42,7 @@ def test_output_without_the_divergence_is_refused():
 
 
 @pytest.mark.skipif(shutil.which("minimap2") is None, reason="minimap2 is not on PATH")
-def test_minimap2_finds_the_strain_and_keeps_the_sibling_beside_it(tmp_path):
+def test_minimap2_finds_the_strain_and_also_reports_its_sibling(tmp_path):
     rng = np.random.default_rng(7)
 
     def drift(sequence, share):

@@ -58,46 +58,46 @@ def test_taxids_merged_deleted_unknown_and_missing_are_handled_and_counted(place
     assert table["support"].isna().all()
 
 
-def test_equally_good_taxids_meet_in_their_ancestor(place):
+def test_equally_good_taxids_are_assigned_to_their_common_ancestor(place):
     text = "readID\tseqID\ttaxID\nc1\ts\t8\nc1\ts\t9\nc2\ts\t8\nc3\ts\t9\n"
     table, lineages, _ = run(place, text)
     assert lineages[0] == common_lineage([parse_lineage(ONE), parse_lineage(TWO)])
     assert table["taxid"].tolist()[1:3] == [8, 9]
 
 
-def test_lineages_in_words_get_their_taxid(place):
+def test_lineages_given_by_name_get_their_taxid(place):
     table, lineages, counts = run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\nc3\td__Archaea\nc4\t\n")
     assert table["taxid"].tolist() == [8, 9, 0, 0]
     assert lineages[2][0] == "Archaea"
     assert counts["lineages_outside_the_taxonomy"] == 1
 
 
-def test_words_need_no_taxonomy_but_numbers_do(place):
+def test_names_need_no_taxonomy_but_taxids_do(place):
     _, lineages, _ = run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\n", taxonomy=False)
     assert lineages[1] == parse_lineage(TWO)
     with pytest.raises(InputError, match=r"labels are taxids .*reference\.taxdump"):
         run(place, "C\tc1\t8\t1\tx\nC\tc2\t9\t1\tx\n", taxonomy=False)
 
 
-def test_number_beats_the_written_lineage(place):
+def test_taxid_takes_precedence_over_the_written_lineage(place):
     rows = [f"c1\t8\tspecies\tE one\t{TWO.replace('__', '_')}", "c2\t9\tspecies\tF two\td_X"]
     _, lineages, _ = run(place, "\n".join(rows))
     assert [format_lineage(lineage) for lineage in lineages[:2]] == [ONE, TWO]
 
 
-def test_output_is_input_of_the_same_command(place):
+def test_output_is_accepted_as_input_of_the_same_command(place):
     before, *_ = run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\nc3\td__Bacteria\n")
     again, *_ = run(place, (place / "labels.tsv").read_text())
     pd.testing.assert_frame_equal(before, again)
 
 
-def test_one_species_is_too_few(place):
+def test_a_single_species_is_refused(place):
     with pytest.raises(InputError, match="at least 2"):
         run(place, f"contigs\tpredictions\nc1\t{ONE}\nc2\td__Bacteria\n")
     assert not (place / "labels.parquet").exists()
 
 
-def test_homonyms_are_told_apart_by_their_number():
+def test_homonyms_are_distinguished_by_their_number():
     bird = parse_lineage("d__Eukaryota;p__Chordata;c__A;o__S;f__S;g__Morus")
     tree = parse_lineage("d__Eukaryota;p__Streptophyta;c__M;o__R;f__M;g__Morus")
     names = Taxonomy({1: NO_LINEAGE, 2: bird, 3: tree})
@@ -105,7 +105,7 @@ def test_homonyms_are_told_apart_by_their_number():
     assert names.taxid_of(bird) == 2
 
 
-def test_folder_that_is_no_taxonomy_gets_a_sentence(tmp_path):
+def test_folder_that_is_not_a_taxonomy_is_refused_with_a_clear_message(tmp_path):
     with pytest.raises(InputError, match="reference taxonomy"):
         read_taxonomy(tmp_path)
     (tmp_path / "lineages.tsv").write_text("taxid\tlineage\nx\td__B\n")
@@ -113,7 +113,7 @@ def test_folder_that_is_no_taxonomy_gets_a_sentence(tmp_path):
         read_taxonomy(tmp_path)
 
 
-def test_command_imports(place):
+def test_command_imports_labels(place):
     (place / "given.tsv").write_text(f"contigs\tpredictions\nc1\t{ONE}\nc2\t{TWO}\n")
     words = ["labels", "import", "--labels", place / "given.tsv", "--index", place / "index.parquet"]
     words += [
@@ -128,7 +128,7 @@ def test_command_imports(place):
     assert len(read_table(place / "l.parquet", table_schemas.LABELS)) == 4
 
 
-def test_a_name_alone_is_looked_up_and_homonyms_stay_unlabelled(place):
+def test_a_single_name_is_looked_up_and_homonyms_remain_unlabelled(place):
     _, lineages, counts = run(place, "c1,E one\nc2,F two\nc3,E\nc4,nothing known\n")
     assert [format_lineage(lineage) for lineage in lineages] == [ONE, TWO, ONE.rsplit(";", 1)[0], ""]
     assert counts["names_unknown_or_ambiguous"] == 1
@@ -148,7 +148,7 @@ def test_the_last_name_of_a_whole_path_without_ranks_is_looked_up(place):
     assert counts["names_unknown_or_ambiguous"] == 1
 
 
-def test_labels_take_the_spelling_of_the_taxonomy(place):
+def test_labels_use_the_spelling_of_the_taxonomy(place):
     one, two = "d__Bacteria;p__Bacillota_A;c__X;o__Y;f__Z;g__E_C;s__E_C coli_B", "d__Bacteria;p__Q"
     (place / "taxonomy" / "lineages.tsv").write_text(f"taxid\tlineage\n1\t\n8\t{one}\n9\t{TWO}\n10\t{two}\n")
     text = f"contigs\tpredictions\nc1\t{one.replace('_A', ' A').replace('_C', ' C').replace('_B', ' B')}\nc2\t{TWO}\n"

@@ -15,7 +15,7 @@ LINEAGE = parse_lineage("Bacteria;P;C;O;F;G;G one")
 
 
 def rows_of(table):
-    """(id, taxids, lineage, support) of every row, with None for what a row does not say."""
+    """(id, taxids, lineage, support) of every row, with None for missing values."""
     return [
         (
             name,
@@ -45,13 +45,13 @@ def row(name, taxids=(), lineage=NO_LINEAGE, support=None):
         (f"a\t8\tspecies\tG one\t{WORDS.replace('d_', '-_')}", row("a", (8,), LINEAGE)),
         (f"a\t8\tspecies\tG one\t{WORDS.replace('d_', 'd_d__').replace('g_G', 'g_g__G')}", row("a", (8,), LINEAGE)),
         ("a b\t8\tspecies\tG one", row("a", (8,))),
-        # --lca-ranks alone: names in any order, without anything that tells their ranks.
+        # --lca-ranks alone: names in any order, without information about their ranks.
         ("a\t8\tspecies\tG one\t4\t4\t3\t0.750\tG one;G;F;O;C;P;Bacteria", row("a", (8,), NO_LINEAGE, 0.75)),
         ("a\t8\tspecies\tG one\tBacteria;P;C;O;F;uc_F;unknown", row("a", (8,))),
         ("a\t8\tspecies\ts__G one\ts__G one;g__G;f__F", row("a", (8,))),
     ],
 )
-def test_mmseqs2_tables_of_every_width(line, expected):
+def test_mmseqs2_tables_of_every_width_are_read(line, expected):
     assert rows_of(collect_labels([line], "mmseqs2", "t")) == [expected]
 
 
@@ -125,7 +125,7 @@ def test_a_file_of_every_format_is_recognised_and_read(tmp_path, form, told):
     assert rows_of(read_label_table(tmp_path / "l.tsv.gz", form if told else "auto")) == expected
 
 
-def test_names_that_cat_adds_are_a_lineage():
+def test_names_added_by_cat_are_read_as_a_lineage():
     header = "# contig\tclassification\treason\tlineage\tlineage scores"
     start = "\ttaxid assigned\tbased on 2/2 ORFs\t1;2;9;15*\t1.00;1.00;0.9;0.9\t"
     official = [f"{header}\tsuperkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecies"]
@@ -141,7 +141,7 @@ def test_names_that_cat_adds_are_a_lineage():
     ]
 
 
-def test_a_name_alone_is_kept_for_the_taxonomy_to_look_up():
+def test_a_single_name_is_kept_for_a_later_lookup_in_the_taxonomy():
     table = collect_labels(["a,Escherichia coli", 'b,"Not assigned"', "c,Escherichia coli"], "auto", "t")
     assert [table.names[number] for number in table.name] == ["Escherichia coli", "", "Escherichia coli"]
 
@@ -157,7 +157,7 @@ def test_a_name_alone_is_kept_for_the_taxonomy_to_look_up():
         ("1\t15\tspecies\tG one\n", [row("1", (15,))]),
     ],
 )
-def test_format_is_told_by_the_first_lines(tmp_path, text, expected):
+def test_format_is_recognised_by_the_first_lines(tmp_path, text, expected):
     (tmp_path / "l.tsv.gz").write_bytes(gzip.compress(text.encode()))
     assert rows_of(read_label_table(tmp_path / "l.tsv.gz")) == expected
 
@@ -188,7 +188,7 @@ def test_format_is_told_by_the_first_lines(tmp_path, text, expected):
         ("mmseqs2", "a\t8\tspecies\tx\td_A;g_G;s_S\nb\t9\tspecies\ty\td_A;f_F;g_H;s_S\n", "two parents"),
     ],
 )
-def test_bad_table_gets_a_sentence(tmp_path, form, text, words):
+def test_invalid_table_is_refused_with_a_clear_message(tmp_path, form, text, words):
     (tmp_path / "l.tsv").write_text(text)
     with pytest.raises(InputError) as caught:
         read_label_table(tmp_path / "l.tsv", form)
@@ -196,7 +196,7 @@ def test_bad_table_gets_a_sentence(tmp_path, form, text, words):
     assert "l.tsv" in str(caught.value)
 
 
-def test_a_shape_that_two_formats_share_is_refused_with_both_names(monkeypatch):
+def test_a_table_that_matches_two_formats_is_refused_with_both_names(monkeypatch):
     from genestill.core.label_formats import registry
     from genestill.core.label_formats.row import LabelFormat
 
@@ -206,7 +206,7 @@ def test_a_shape_that_two_formats_share_is_refused_with_both_names(monkeypatch):
         collect_labels(["a\t15\t1e-5"], "auto", "t")
 
 
-def test_an_odd_row_is_left_out_counted_and_named(caplog):
+def test_an_invalid_row_is_skipped_counted_and_named(caplog):
     lines = [f"c{number}\t15\tspecies\tG one" for number in range(9)] + ["c9\t15"]
     table = collect_labels(lines, "auto", "the table")
     assert len(table) == 9
@@ -214,12 +214,12 @@ def test_an_odd_row_is_left_out_counted_and_named(caplog):
     assert "the table: line 10: 2 columns" in caplog.text
 
 
-def test_rows_that_say_the_same_are_one_row():
+def test_identical_rows_are_merged():
     table = collect_labels(["C\ta\t15\t9\t15:9"] * 2 + ["C\tb\t17\t9\t17:9"], "auto", "t")
     assert rows_of(table) == [row("a", (15,)), row("b", (17,))]
 
 
-def test_a_lineage_that_cannot_be_read_does_not_matter_beside_a_taxid():
+def test_an_invalid_lineage_is_ignored_if_there_is_a_taxid():
     table = collect_labels(["a\t8\tspecies\tG one\td_A;p_P;d_B", "b\t9\tspecies\tG two\td_A"], "auto", "t")
     assert rows_of(table) == [row("a", (8,)), row("b", (9,), parse_lineage("d__A"))]
 
@@ -231,7 +231,7 @@ lines = st.lists(st.text("CU0123ab\t;_.: \"'\x0b", max_size=25), max_size=6).map
 @given(
     data=st.one_of(st.binary(max_size=150), lines.map(str.encode)), form=st.sampled_from(FORMATS), header=st.booleans()
 )
-def test_any_bytes_give_labels_or_a_sentence(tmp_path_factory, data, form, header):
+def test_any_bytes_give_labels_or_a_clear_error(tmp_path_factory, data, form, header):
     path = tmp_path_factory.mktemp("any") / "l.tsv"
     path.write_bytes((b"contigs\tpredictions\n" if header else b"") + data)
     try:
@@ -248,7 +248,7 @@ taxids = st.integers(0, 1 << 31)
 
 
 @given(ids=ids, data=st.data())
-def test_what_a_format_says_is_read_back(ids, data):
+def test_labels_written_in_a_format_are_read_back(ids, data):
     numbers = [data.draw(taxids) for _ in ids]
     writers = {
         "kraken2": lambda name, taxid: f"{'C' if taxid else 'U'}\t{name}\t{taxid}\t90\t{taxid}:9",
@@ -273,7 +273,7 @@ def test_labels_are_joined_by_id_and_counted():
     assert counts == {"rows_of_no_contig": 1, "contigs_without_row": 1}
 
 
-def test_a_million_rows_are_columns_not_objects():
+def test_a_million_rows_are_stored_as_columns_and_not_as_objects():
     import tracemalloc
 
     lines = (f"C\tcontig_{number}\t{number % 999 + 2}\t1000\t5:9 0:7" for number in range(100_000))

@@ -1,4 +1,4 @@
-"""One tiny search from genomes to labels, with the program that the test environment carries."""
+"""One small search from genomes to labels, with the MMseqs2 of the test environment."""
 
 import itertools
 import re
@@ -43,7 +43,7 @@ def call(*words) -> int:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Three genomes, the database of them, and contigs cut from them; one contig from nowhere, one with an odd id."""
+    """Three genomes, the database of them, and contigs cut from them; one random contig, one with an unusual id."""
     folder = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(7)
     genomes = {name: make_genome(rng) for name in SPECIES}
@@ -95,14 +95,14 @@ def test_contigs_get_the_lineage_of_their_genome(found):
     assert (found / "labels.tsv").read_text().splitlines()[1] == f"sp|one|1\t{SPECIES['one']}"
 
 
-def test_hits_say_where_what_and_how_alike(found, world):
+def test_hits_contain_position_target_and_identity(found, world):
     hits = read_arrow(found / "hits.parquet", table_schemas.HITS).to_pandas()
     own = hits[hits["id"] == "sp|one|1"]
     lineages = dict(line.split("\t") for line in (world / "taxonomy" / "lineages.tsv").read_text().splitlines()[1:])
     best = own.sort_values("bits").groupby("fragment").tail(1)
     assert len(best) >= 4
     assert {lineages[str(taxid)] for taxid in best["target_taxid"]} == {SPECIES["one"]}
-    # Not 1: the genome's genes start with M, a fragment of the contig with whatever stands there.
+    # Not 1: genes of the genome start with M, fragments of a contig with any amino acid.
     assert (best["identity"] > 0.98).all()
     assert (best["alignment_length"] <= best["fragment_length"] + 1).all()
     assert sorted(own["fragment"].unique()) == list(range(own["fragment"].nunique()))
@@ -112,7 +112,7 @@ def test_hits_say_where_what_and_how_alike(found, world):
     assert places.loc[places["id"] == "two_1", "stop"].max() <= 7000
 
 
-def test_summary_records_parameters_versions_and_counts(found):
+def test_summary_contains_parameters_versions_and_counts(found):
     summary = read_json(found / "summary.json")
     version = run_program([find_program("mmseqs"), "version"]).strip()
     assert summary["mmseqs2"] == version
@@ -127,7 +127,7 @@ def test_summary_records_parameters_versions_and_counts(found):
     assert counts["hits"] > 0
 
 
-def test_the_search_leaves_nothing_else_behind(found):
+def test_the_search_leaves_no_other_files(found):
     assert sorted(path.name for path in found.iterdir()) == [
         "hits.parquet",
         "labels.parquet",
@@ -143,7 +143,7 @@ def test_same_input_gives_the_same_tables(found, world, tmp_path):
         assert (tmp_path / name).read_bytes() == (found / name).read_bytes()
 
 
-def test_ready_database_gives_the_same_labels_and_its_own_taxonomy(found, world, tmp_path):
+def test_existing_database_gives_the_same_labels_and_its_own_taxonomy(found, world, tmp_path):
     ready = world / "database" / "proteins"
     assert call("reference", "database", "--ready", ready, "--output", tmp_path / "database") == 0
     linked = tmp_path / "database" / "proteins"
@@ -154,7 +154,7 @@ def test_ready_database_gives_the_same_labels_and_its_own_taxonomy(found, world,
     assert (tmp_path / "labels.parquet").read_bytes() == (found / "labels.parquet").read_bytes()
 
 
-def test_what_is_no_database_gets_a_sentence(world, tmp_path, capsys):
+def test_invalid_database_is_refused_with_a_clear_message(world, tmp_path, capsys):
     assert search(world, tmp_path, world / "contigs.fna") == 2
     assert "contigs.fna: not an MMseqs2 taxonomy database" in capsys.readouterr().err
     assert call("reference", "database", "--ready", "GTDP", "--output", tmp_path / "database") == 2
@@ -165,7 +165,7 @@ def test_what_is_no_database_gets_a_sentence(world, tmp_path, capsys):
     assert not (tmp_path / "database").exists()
 
 
-def test_proteins_carry_their_genome_and_are_not_predicted_twice(world, caplog):
+def test_protein_ids_contain_their_genome_and_proteins_are_not_predicted_twice(world, caplog):
     headers = re.findall(r"^>.*$", (world / "proteins" / "one.faa").read_text(), re.MULTILINE)
     assert headers[:2] == [">one|1", ">one|2"]
     before = (world / "proteins" / "one.faa").stat().st_mtime_ns
@@ -177,17 +177,17 @@ def test_proteins_carry_their_genome_and_are_not_predicted_twice(world, caplog):
     assert (world / "proteins" / "two.faa").is_file()
 
 
-def test_failing_program_shows_its_last_words():
+def test_failing_program_is_reported_with_its_last_output():
     with pytest.raises(ProgramFailed, match=r"mmseqs failed with exit code 1 \(.*no_such_module\)\. Its last lines:\n"):
         run_program([find_program("mmseqs"), "no_such_module"])
 
 
-def test_missing_program_says_what_to_install(monkeypatch):
+def test_missing_program_is_reported_with_what_to_install(monkeypatch):
     with pytest.raises(InputError, match="genestill"):
         find_program("no_such_program")
 
 
-def test_places_of_fragments_are_read_on_both_strands(tmp_path):
+def test_positions_of_fragments_are_read_on_both_strands(tmp_path):
     (tmp_path / "h.tsv").write_text(
         "5\t0.5\t50\t10\t12\t0\t30+35\n6\t1.0\t90\t10\t12\t0\t30+35\n5\t0.9\t40\t9\t11\t0\t99-32\t1\n"
     )
@@ -213,7 +213,7 @@ def assembled(folder, ids) -> pd.DataFrame:
     return pd.read_parquet(folder / "h.parquet")
 
 
-def test_hits_in_parts_are_the_same_as_sorted_at_once(tmp_path, monkeypatch):
+def test_hits_sorted_in_parts_equal_hits_sorted_at_once(tmp_path, monkeypatch):
     random = np.random.default_rng(3)
     contig = random.integers(0, 40, 3000)
     table = pd.DataFrame(

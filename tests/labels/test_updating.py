@@ -1,4 +1,4 @@
-"""A kept search that is carried over to another release, and what is said of what changed."""
+"""Update of a stored search to another release, and the report of the changes."""
 
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ NEW = targets_of(
 )
 
 
-def test_proteins_are_matched_by_genome_and_sequence_whatever_their_keys_and_taxids():
+def test_proteins_are_matched_by_genome_and_sequence_independent_of_keys_and_taxids():
     found = compare_targets(FORMER, NEW)
     assert found.new_key.tolist() == [3, 2, -1, -1, -1, 0]
     assert found.added.tolist() == [False, True, False, False, True]
@@ -51,7 +51,7 @@ def test_proteins_are_matched_by_genome_and_sequence_whatever_their_keys_and_tax
     assert TWO not in now
 
 
-def test_what_is_known_of_a_fragment_ends_at_the_first_candidate_that_was_not_aligned():
+def test_known_results_of_a_fragment_end_at_the_first_candidate_that_was_not_aligned():
     order = pd.DataFrame(
         {
             "key": [1, 1, 1, 1, 2, 2],
@@ -65,8 +65,8 @@ def test_what_is_known_of_a_fragment_ends_at_the_first_candidate_that_was_not_al
     assert ended.tolist() == [2]
 
 
-def test_matches_are_ranked_by_evalue_score_length_and_key_as_mmseqs_ranks_them():
-    # The first two are of one score: their E-values differ by the rounding of what was multiplied.
+def test_matches_are_ranked_by_evalue_score_length_and_key_as_in_mmseqs():
+    # The first two have the same score: their E-values differ only by rounding.
     rows = pd.DataFrame(
         {
             "key": [1, 1, 1, 2, 2, 2],
@@ -78,7 +78,7 @@ def test_matches_are_ranked_by_evalue_score_length_and_key_as_mmseqs_ranks_them(
     assert places(rows, np.array([80, 90, 90])).sort_index().tolist() == [1, 2, 0, 2, 0, 1]
 
 
-def test_each_changed_contig_has_the_step_at_which_it_changed_as_its_reason():
+def test_the_reason_of_each_changed_contig_is_the_step_at_which_it_changed():
     renamed = parse_lineage(f"{ABOVE};g__A2;s__A2 x")
     genus = TWO[:6] + (None,)
     now = {ONE[:level]: {renamed[:level]} for level in range(1, 8)}
@@ -99,7 +99,7 @@ def write_index(folder):
     return folder / "index.parquet"
 
 
-def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
+def test_changes_are_counted_in_the_samples_that_contain_the_contig(tmp_path):
     explained = explain([ONE, TWO, TWO], [ONE, TWO, TWO], [ONE, TWO, THREE], {}, any_withdrawn=False)
     index, abundance = write_index(tmp_path), tmp_path / "abundance.parquet"
     depths = pd.DataFrame({"id": ["x", "y", "z"], "S1": [1.0, 2.0, 0.0], "S2": [0.5, 0.0, 3.0]})
@@ -135,7 +135,7 @@ def test_changes_are_counted_in_the_samples_that_a_contig_is_in(tmp_path):
         ({"sensitivity": 4.0}, "was made with sensitivity 4.0, but now labels.sensitivity is 2.0"),
     ],
 )
-def test_a_search_of_another_kind_is_refused_with_what_differs(made, sentence, tmp_path, monkeypatch):
+def test_a_search_with_other_inputs_or_settings_is_refused_with_the_difference(made, sentence, tmp_path, monkeypatch):
     monkeypatch.setattr(updating, "mmseqs_version", lambda: "18")
     checksums, settings = pd.Series(["1", "2", "3"]), SearchSettings()
     own = vars(settings) | {name: value for name, value in (made or {}).items() if name == "sensitivity"}
@@ -156,7 +156,7 @@ def test_a_search_of_another_kind_is_refused_with_what_differs(made, sentence, t
         (4, 0.25, 0, 10**9, "MMseqs2 searches databases of more than 3,350,000,000 residues with longer words"),
     ],
 )
-def test_a_database_of_too_different_a_size_is_refused(left, least_left, kmer, residues, sentence):
+def test_a_database_whose_size_differs_too_much_is_refused(left, least_left, kmer, residues, sentence):
     before = targets_of([(key, "a", key, 100, 1) for key in range(5)], {})
     after = targets_of([(key, "a", key, residues, 1) for key in range(5)], {})
     new_key = np.where(np.arange(5) <= left, np.arange(5), -1)

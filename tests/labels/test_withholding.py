@@ -1,4 +1,4 @@
-"""A search that is filtered afterwards, against a real search in the smaller database."""
+"""A search that is filtered afterwards, compared with a real search in the smaller database."""
 
 import itertools
 from types import SimpleNamespace
@@ -48,7 +48,7 @@ def database_of(folder, names):
 
 
 @pytest.mark.slow
-def test_labels_and_hits_of_withheld_clades_are_those_of_real_searches(tmp_path):
+def test_labels_and_hits_of_withheld_clades_equal_those_of_real_searches(tmp_path):
     """Four references, 48 contigs each, with MMseqs2's fast filter of fragments: all 192 labels are the same."""
     rng = np.random.default_rng(3)
     ancestor = [rng.choice(CODONS, 300) for _ in range(24)]
@@ -146,12 +146,12 @@ def test_withheld_clades_are_read_by_community_and_reference(tmp_path):
         references_of(tmp_path / "w.tsv", "a", "judging-001")
 
 
-def test_only_the_approximate_lca_can_be_filtered(tmp_path):
+def test_only_searches_with_the_approximate_lca_can_be_filtered(tmp_path):
     with pytest.raises(InputError, match="only a search with lca_mode 3"):
         keep_search("c.fna", "i.parquet", "database", "taxonomy", SearchSettings(lca_mode=1), 1, tmp_path / "kept")
 
 
-def test_a_reference_that_stands_is_kept_until_its_clades_or_the_search_change(tmp_path, monkeypatch):
+def test_an_existing_reference_is_kept_until_its_clades_or_the_search_change(tmp_path, monkeypatch):
     made, identity = [], ["one"]
 
     def make(kept, index, database, taxonomy, clades, threads, output):
@@ -182,7 +182,7 @@ def test_a_reference_that_stands_is_kept_until_its_clades_or_the_search_change(t
     predictions.write_bytes(b"")
     assert withhold_clades(*genera) == 0
     assert withhold_clades(genera[0], ABOVE) == 1
-    # What was made of the labels is of other labels now.
+    # Files derived from the labels are now outdated.
     assert not predictions.exists()
     identity[0] = "two"
     assert withhold_clades(genera[0], ABOVE) == 2

@@ -1,4 +1,4 @@
-"""Depths from alignments: what counts, CRAM without its reference, and files from which no depth can be had."""
+"""Depths from alignments: which bases count, CRAM without its reference, and files that give no depth."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ PRIMARY, UNMAPPED, SECONDARY, DUPLICATE, FAILED, SUPPLEMENTARY = 0, 4, 256, 1024
 
 
 def write(path, reads, contigs=LENGTHS, mode="wb", reference=None):
-    """Write (flag, contig, start, CIGAR) as alignments; bases are those of CONTIGS where they have some."""
+    """Write (flag, contig, start, CIGAR) as alignments; bases are those of CONTIGS if available."""
     header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": name, "LN": length} for name, length in contigs.items()]}
     with pysam.AlignmentFile(str(path), mode, header=header, reference_filename=reference) as out:
         for number, (flag, contig, start, cigar) in enumerate(reads):
@@ -51,14 +51,14 @@ def refused(path, lengths=LENGTHS, contigs=None):
     return str(caught.value)
 
 
-def test_pysam_that_is_not_installed_gets_a_sentence(monkeypatch, tmp_path):
+def test_missing_pysam_is_reported_with_a_clear_message(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pysam", None)
     with pytest.raises(InputError, match=r"genestill\[bam\]"):
         read_alignment_depths([tmp_path / "a.bam"], LENGTHS)
 
 
 @pytest.mark.parametrize(("name", "mode"), [("a.bam", "wb"), ("a.sorted.bam", "wb"), ("a.sam", "w")])
-def test_the_depth_is_aligned_bases_of_primary_alignments_over_length(tmp_path, name, mode):
+def test_depth_is_the_aligned_bases_of_primary_alignments_divided_by_contig_length(tmp_path, name, mode):
     reads = [(PRIMARY, "c1", 0, "50M"), (16, "c1", 30, "10S20M5I20M"), (PRIMARY, "c2", 5, "10=1X4D9=")]
     others = [
         (SECONDARY, "c1", 0, "50M"),
@@ -104,7 +104,7 @@ def test_a_cram_of_contigs_with_other_bases_is_refused(tmp_path, fasta):
     assert "differs in bases from the FASTA file" in refused(path, contigs=tmp_path / "other.fna")
 
 
-def test_no_reference_is_looked_up(tmp_path, fasta, monkeypatch):
+def test_cram_reference_is_never_looked_up_elsewhere(tmp_path, fasta, monkeypatch):
     """Neither from REF_PATH, which may be an address, nor at the place in the header."""
     seen = []
     monkeypatch.setenv("REF_PATH", "http://127.0.0.1:9/%s")
@@ -125,7 +125,7 @@ def test_no_reference_is_looked_up(tmp_path, fasta, monkeypatch):
         ([(DUPLICATE, "c1", 0, "10M"), (FAILED, "c1", 0, "10M")], "(reads: 2 duplicate or failed)"),
     ],
 )
-def test_reads_without_a_primary_alignment_are_a_sentence_not_zeros(tmp_path, reads, words):
+def test_reads_without_a_primary_alignment_are_refused_instead_of_giving_zeros(tmp_path, reads, words):
     message = refused(write(tmp_path / "a.bam", reads))
     assert "no read has a primary alignment to a contig" in message
     assert words in message
@@ -139,23 +139,23 @@ def test_alignments_to_other_contigs_are_refused(tmp_path):
     assert "header lists no contigs" in refused(write(tmp_path / "b.bam", [(UNMAPPED, "", 0, None)], contigs={}))
 
 
-def test_ids_of_a_header_end_at_the_first_white_space(tmp_path):
+def test_ids_in_a_header_end_at_the_first_whitespace(tmp_path):
     path = write(tmp_path / "a.bam", [(PRIMARY, "c1 flag=1 len=100", 0, "50M")], contigs={"c1 flag=1 len=100": 100})
     assert read_alignment_depths([path], LENGTHS)["a"].to_dict() == {"c1": 0.5}
 
 
 @pytest.mark.parametrize("kind", ["bam", "cram"])
-def test_a_file_that_is_cut_anywhere_is_refused(tmp_path, fasta, kind):
+def test_a_file_truncated_at_any_position_is_refused(tmp_path, fasta, kind):
     reads = [(PRIMARY, "c1", number % 50, "50M") for number in range(3000)]
     path = write(tmp_path / f"a.{kind}", reads, mode=f"w{kind[0]}", reference=str(fasta) if kind == "cram" else None)
     whole = path.read_bytes()
-    end = 28 if kind == "bam" else 38  # the mark at the end of the file: cut between two blocks
+    end = 28 if kind == "bam" else 38  # the end-of-file marker: truncated between two blocks
     for cut in (40, len(whole) // 2, len(whole) - end, len(whole) - 3):
         path.write_bytes(whole[:cut])
         assert "not a complete BAM, CRAM or SAM file" in refused(path)
 
 
-def test_what_holds_no_alignments_is_refused(tmp_path, fasta):
+def test_a_file_without_alignments_is_refused(tmp_path, fasta):
     assert "expected alignments to the contigs, not unaligned reads" in refused(fasta)
     (tmp_path / "depths.tsv").write_text("contigname\tlake\nc1\t1\n")
     assert "not a complete BAM, CRAM or SAM file" in refused(tmp_path / "depths.tsv")
@@ -173,7 +173,7 @@ def test_two_files_of_one_sample_and_a_contig_that_one_lacks_are_refused(tmp_pat
         read_alignment_depths([paths[0], short], LENGTHS)
 
 
-def test_the_command_reads_a_cram_with_the_contigs_at_hand(tmp_path, fasta, capsys):
+def test_the_command_reads_a_cram_with_the_given_contigs(tmp_path, fasta, capsys):
     path = write(tmp_path / "lake.cram", [(PRIMARY, "c1", 0, "50M")], mode="wc", reference=str(fasta))
     fasta.rename(tmp_path / "moved.fna")
     options = ["--contigs", tmp_path / "moved.fna", "--bam", path, "--minimum-length", "1"]
@@ -183,7 +183,7 @@ def test_the_command_reads_a_cram_with_the_contigs_at_hand(tmp_path, fasta, caps
 
 
 def test_tables_of_samtools_give_the_depths_of_the_alignments(tmp_path):
-    """What samtools itself writes, by the copy of it in pysam."""
+    """The output of samtools, from the copy in pysam."""
     generator = np.random.default_rng(3)
     starts = sorted(int(start) for start in generator.integers(0, 50, 40))
     path = write(tmp_path / "lake.sorted.bam", [(PRIMARY, "c1", start, "20M5D25M") for start in starts])

@@ -1,4 +1,4 @@
-"""Annotations as people have them: one odd record is left out and named, and the rest is used."""
+"""Annotations as found in practice: an invalid record is skipped and named, and the rest is used."""
 
 import gzip
 import random
@@ -45,7 +45,7 @@ GOOD3 = gff3("mRNA", 1, 60, ID="good", Parent="g_good") + gff3("exon", 1, 60, Pa
 
 
 def spliced(folder, name, text):
-    """Transcripts by id, what was left out, and what has no codons."""
+    """Transcripts by id, skipped records, and transcripts without codons."""
     write_fasta(folder / "genome.fna", [("c", CONTIG), ("d", reverse_complement(CONTIG))])
     (folder / name).write_text(text)
     left_out, without_codons = LeftOut(), LeftOut()
@@ -68,7 +68,7 @@ def spliced(folder, name, text):
         ("a.gtf", gtf("t", "exon", 1, 60, "."), "no usable transcript; left out are 1 without a strand"),
     ],
 )
-def test_files_of_another_form_are_refused_with_their_line(tmp_path, name, text, sentence):
+def test_files_in_another_format_are_refused_with_the_line(tmp_path, name, text, sentence):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=sentence):
         read_annotation(tmp_path / name)
@@ -99,7 +99,7 @@ def test_files_of_another_form_are_refused_with_their_line(tmp_path, name, text,
         (gtf("t", "CDS", 101, 160) + gtf("t", "CDS", 301, 360, "-"), "spliced from several places"),
     ],
 )
-def test_one_odd_record_is_left_out_counted_and_named(tmp_path, caplog, odd, reason):
+def test_an_invalid_record_is_skipped_counted_and_named(tmp_path, caplog, odd, reason):
     for text in (GOOD + odd, odd + GOOD):
         found, left_out, _ = spliced(tmp_path, "a.gtf", text)
         assert list(found) == ["good"]
@@ -117,7 +117,7 @@ def test_one_odd_record_is_left_out_counted_and_named(tmp_path, caplog, odd, rea
         (bed("t", 30, "+", (30, 39), [10, 10], [0, 5]), "with exons that overlap"),
     ],
 )
-def test_odd_lines_of_bed_are_left_out(tmp_path, line, reason):
+def test_invalid_lines_of_bed_are_skipped(tmp_path, line, reason):
     found, left_out, _ = spliced(tmp_path, "a.bed", bed("good", 0, "+", (3, 33), [60], [0]) + line)
     assert list(found) == ["good"]
     assert left_out.counts == {reason: 1}
@@ -129,7 +129,7 @@ def test_an_annotation_of_another_assembly_is_refused(tmp_path):
             spliced(tmp_path, "a.gtf", other)
 
 
-def test_exons_are_made_of_cds_utr_and_stop_codon_where_there_are_none(tmp_path):
+def test_missing_exons_are_derived_from_cds_utr_and_stop_codon(tmp_path):
     text = gff3("gene", 101, 700, ID="g", Name="ABC1") + gff3("mRNA", 101, 700, ID="t", Parent="g")
     text += gff3("five_prime_UTR", 101, 150, Parent="t") + gff3("CDS", 151, 300, phase=0, ID="x1", Parent="t")
     text += gff3("CDS", 401, 550, phase=0, ID="x2", Parent="t") + gff3("three_prime_UTR", 551, 700, Parent="t")
@@ -166,7 +166,7 @@ def test_ribosomal_slippage_is_a_transcript_without_codons(tmp_path, caplog):
     text = GOOD3 + gff3("gene", 101, 700, ID="gene-dnaX")
     text += gff3("CDS", 101, 400, phase=0, ID="cds-1", Parent="gene-dnaX", exception="ribosomal slippage")
     text += gff3("CDS", 400, 700, phase=0, ID="cds-1", Parent="gene-dnaX", exception="ribosomal slippage")
-    # +1 within one exon, as antizyme has it
+    # +1 within one exon, as in antizyme
     text += gff3("exon", 801, 1000, Parent="oaz") + gff3("CDS", 801, 860, phase=0, Parent="oaz")
     text += gff3("CDS", 862, 1000, phase=0, Parent="oaz")
     found, left_out, without_codons = spliced(tmp_path, "a.gff3", text)
@@ -180,7 +180,7 @@ def test_ribosomal_slippage_is_a_transcript_without_codons(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("ends", [[(1101, 1300)], [(1101, 1200), (1, 100)]])
-def test_genes_over_the_origin_of_a_circle_are_left_out(tmp_path, ends):
+def test_genes_spanning_the_origin_of_a_circular_contig_are_skipped(tmp_path, ends):
     text = gff3("region", 1, 1200, ID="c:1..1200", Is_circular="true") + gff3("CDS", 201, 500, ID="x", Parent="g")
     text += "".join(gff3("CDS", *place, ID="y", Parent="ori") for place in ends)
     found, left_out, _ = spliced(tmp_path, "a.gff3", text)
@@ -189,7 +189,7 @@ def test_genes_over_the_origin_of_a_circle_are_left_out(tmp_path, ends):
 
 
 @pytest.mark.parametrize("told_by", ["numbers", "lines", "contigs"])
-def test_one_id_at_two_places_is_two_transcripts(tmp_path, told_by):
+def test_one_id_at_two_positions_gives_two_transcripts(tmp_path, told_by):
     text = ""
     for contig, start in (("c", 101), ("d" if told_by == "contigs" else "c", 501)):
         number = {"exon_number": 1} if told_by == "numbers" else {}
@@ -203,7 +203,7 @@ def test_one_id_at_two_places_is_two_transcripts(tmp_path, told_by):
     assert not len(left_out)
 
 
-def test_repeated_lines_count_once_and_selenocysteine_is_no_part(tmp_path):
+def test_repeated_lines_count_once_and_selenocysteine_features_are_ignored(tmp_path):
     text = GOOD + GOOD + gtf("good", "Selenocysteine", 10, 12)
     found, _, _ = spliced(tmp_path, "a.gtf", text)
     assert found["good"].sequence == CONTIG[:60]
@@ -241,12 +241,12 @@ def test_an_incomplete_coding_sequence_starts_after_its_phase(tmp_path, strand):
         ("a.gff3", gff3("exon", 1, 9, Parent="t", gene="a%2Cb"), "t", "a,b"),
     ],
 )
-def test_genes_have_one_name_in_all_files_and_keep_their_symbol(tmp_path, name, text, gene, symbol):
+def test_genes_have_the_same_name_in_all_formats_and_keep_their_symbol(tmp_path, name, text, gene, symbol):
     found, _, _ = spliced(tmp_path, name, text)
     assert [(one.gene, one.symbol) for one in found.values()] == [(gene, symbol)]
 
 
-def test_what_is_left_out_stands_in_the_summary_of_the_corpus(tmp_path):
+def test_skipped_records_are_reported_in_the_summary_of_the_corpus(tmp_path):
     write_fasta(tmp_path / "genome.fna", [("c", CONTIG)])
     (tmp_path / "a.gtf").write_text(GOOD.replace("60", "90") + gtf("t", "exon", 101, 200, "."))
     source = f"x={tmp_path / 'genome.fna'},{tmp_path / 'a.gtf'}"
@@ -256,7 +256,7 @@ def test_what_is_left_out_stands_in_the_summary_of_the_corpus(tmp_path):
     assert counts["kept"] == 1
 
 
-def test_attributes_are_read_in_time_that_grows_with_their_length(tmp_path):
+def test_attributes_are_parsed_in_linear_time(tmp_path):
     long = 'c\tx\texon\t1\t60\t.\t+\t.\ttranscript_id "t"; ' + "a" * 400_000 + "\n"
     (tmp_path / "a.gtf").write_text(long)
     begin = time.process_time()
@@ -315,7 +315,7 @@ def test_gtf_gff3_and_bed_of_the_same_models_give_the_same_transcripts(tmp_path_
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_any_ninth_column_is_read_or_left_out(tmp_path_factory, text):
+def test_any_ninth_column_is_read_or_skipped(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("attributes")
     text = text.replace("\t", " ")
     (folder / "a.gtf").write_text(GOOD + f"c\tx\texon\t101\t160\t.\t+\t.\t{text}\n", newline="")
@@ -353,7 +353,7 @@ def test_sequences_and_coding_sequences_equal_those_of_gffread(tmp_path, form):
                 if segment[0] < ends[1] and ends[0] < segment[1]
             )
         )
-        # gffread reads a first segment of fewer bases than its phase in another way.
+        # gffread handles a first segment that is shorter than its phase differently.
         short = ends is None or min(five_prime[1], ends[1]) - max(five_prime[0], ends[0]) < 3
         phase_of_all = 0 if short else int(generator.integers(0, 3))
         for part, start, stop, phase in _lines_of(name, exons, ends, strand, phase_of_all):
@@ -363,7 +363,7 @@ def test_sequences_and_coding_sequences_equal_those_of_gffread(tmp_path, form):
                 lines.append(gff3(part, start, stop, strand, phase, contig, Parent=name))
         if form == "gff3":
             lines.append(gff3("mRNA", exons[0][0] + 1, exons[-1][1], strand, ".", contig, ID=name))
-    # Odd ones that gffread and we both read.
+    # Unusual models that both gffread and genestill read.
     more = {"Parent": "slip"} if form == "gff3" else {}
     write = (lambda *words: gff3(*words, **more)) if form == "gff3" else (lambda *words: gtf("slip", *words))
     lines += [write("CDS", 101, 400, "+", 0), write("CDS", 400, 700, "+", 0)]
@@ -373,7 +373,7 @@ def test_sequences_and_coding_sequences_equal_those_of_gffread(tmp_path, form):
         subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     theirs = {option: dict(read_fasta(tmp_path / f"{option}.fna")) for option in "wx"}
     ours = {one.id: one for one in transcripts_of_genome(tmp_path / "genome.fna", tmp_path / f"a.{form}")}
-    assert len(theirs["w"]) > 280  # it leaves out transcripts of a few bases
+    assert len(theirs["w"]) > 280  # gffread skips transcripts of a few bases
     assert all(ours[name].sequence == sequence for name, sequence in theirs["w"].items())
     coding = 0
     for name in theirs["w"]:

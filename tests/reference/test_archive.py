@@ -32,7 +32,7 @@ def make_link(name, target, kind=tarfile.SYMTYPE):
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_wanted_files_are_unpacked_and_others_are_not(tmp_path, mode):
+def test_only_requested_files_are_unpacked(tmp_path, mode):
     archive = make_tar(tmp_path / "a.tar", [("run/sample_0/a.txt", b"one"), ("run/reads.bin", b"x" * 100)], mode)
     assert unpack(archive, tmp_path / "out", ["*/a.txt"]) == [tmp_path / "out" / "run/sample_0/a.txt"]
     assert (tmp_path / "out/run/sample_0/a.txt").read_bytes() == b"one"
@@ -75,7 +75,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
-def test_an_archive_that_grows_past_the_bound_is_stopped(tmp_path):
+def test_an_archive_that_expands_beyond_the_limit_is_stopped(tmp_path):
     archive = make_tar(tmp_path / "a.tar", [("zeros", b"\0" * 5_000_000), ("more", b"\0" * 5_000_000)])
     assert archive.stat().st_size < 50_000
     with pytest.raises(InputError, match="more than 6000000 bytes"):
@@ -83,7 +83,7 @@ def test_an_archive_that_grows_past_the_bound_is_stopped(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_zip_that_lies_about_its_size_is_stopped(tmp_path):
+def test_a_zip_with_a_wrong_declared_size_is_stopped(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("zeros", b"\0" * 100_000)
     data = (tmp_path / "a.zip").read_bytes()
@@ -93,7 +93,7 @@ def test_a_zip_that_lies_about_its_size_is_stopped(tmp_path):
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
-def test_an_archive_that_is_cut_short_or_none_at_all_leaves_the_earlier_folder(tmp_path):
+def test_a_truncated_or_invalid_archive_leaves_the_earlier_folder_unchanged(tmp_path):
     whole = make_tar(tmp_path / "a.tar", [("a", bytes(range(256)) * 400), ("b", bytes(range(255, -1, -1)) * 400)])
     unpack(whole, tmp_path / "out")
     data = whole.read_bytes()
@@ -104,7 +104,7 @@ def test_an_archive_that_is_cut_short_or_none_at_all_leaves_the_earlier_folder(t
         assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_a_pattern_without_a_file_and_a_name_given_twice_are_refused(tmp_path):
+def test_a_pattern_without_a_match_and_a_duplicate_name_are_refused(tmp_path):
     archive = make_tar(tmp_path / "a.tar", [("a", b"1"), ("b", b"1"), ("b", b"2")])
     with pytest.raises(InputError, match=r"no file that matches \*\.fasta"):
         unpack(archive, tmp_path / "out", ["a", "*.fasta"])
@@ -114,7 +114,7 @@ def test_a_pattern_without_a_file_and_a_name_given_twice_are_refused(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=30), st.binary(max_size=50))
-def test_whatever_the_name_nothing_is_written_outside(tmp_path_factory, name, content):
+def test_no_entry_name_can_write_outside_the_folder(tmp_path_factory, name, content):
     folder = tmp_path_factory.mktemp("archive")
     try:
         make_tar(folder / "a.tar", [(name, content)])
@@ -141,7 +141,7 @@ def test_an_archive_whose_checksum_is_wrong_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("place", "value"), [("method", 9), ("method", 99), ("flags", 1)])
-def test_a_zip_with_a_password_or_a_rare_method_is_refused(tmp_path, place, value):
+def test_a_zip_with_a_password_or_an_unsupported_method_is_refused(tmp_path, place, value):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("a.txt", "one" * 100)
     content = bytearray((tmp_path / "a.zip").read_bytes())
@@ -162,7 +162,7 @@ def test_a_damaged_zip_of_any_method_is_refused_or_unpacked_whole(tmp_path, meth
     for place in range(whole.index(b"a.txt") + 5, whole.index(b"PK\x01\x02"), max(1, len(whole) // 50)):
         (tmp_path / "a.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         try:
-            # LZMA has a version and a mark at its end that the content does not depend on.
+            # LZMA has a version and an end marker that do not affect the content.
             assert [file.read_bytes() for file in unpack(tmp_path / "a.zip", tmp_path / "out")] == [text]
         except InputError as error:
             refused += "a.zip" in str(error)

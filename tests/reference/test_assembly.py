@@ -1,4 +1,4 @@
-"""Assembled communities: what is sequenced, where assembled contigs come from, and a whole miniature."""
+"""Assembled communities: what is sequenced, the sources of assembled contigs, and a small complete example."""
 
 import shutil
 
@@ -49,7 +49,7 @@ def mixture(tmp_path_factory):
     return folder / "made"
 
 
-def test_plasmids_are_sequenced_and_in_no_reference(mixture):
+def test_plasmids_are_sequenced_but_in_no_reference(mixture):
     sources = read_sources(mixture)
     assert {"p1", "chrI"} <= set(sources["source"].str.split(":").str[-1])
     assert set(sources["kind"]) == {"chromosomes", "plasmid", "eukaryote"}
@@ -61,7 +61,7 @@ def test_plasmids_are_sequenced_and_in_no_reference(mixture):
     assert set(others["lineage"]) == {""}
 
 
-def test_a_tenth_of_the_bases_is_of_plasmids_and_eukaryotes_and_depth_is_not_flat(mixture):
+def test_a_tenth_of_the_bases_is_from_plasmids_and_eukaryotes_and_depth_varies(mixture):
     sources = read_sources(mixture)
     length = [sum(len(sequence) for _, sequence in read_fasta(mixture / file)) for file in sources["file"]]
     bases = sources[["S1", "S2"]].sum(axis=1) * length
@@ -84,7 +84,7 @@ SOURCES = [
 ]
 
 
-def test_a_contig_is_of_the_source_that_explains_most_of_it():
+def test_a_contig_is_assigned_to_the_source_that_explains_most_of_it():
     row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 1000, 1, 1.0), ("c", 1000, 2000, 1, 0.9)], SOURCES)
     assert (row["genome"], row["lineage"], row["chimera"]) == ("a.fna.gz", LINEAGE + "a", "no")
 
@@ -96,17 +96,17 @@ def test_two_sources_that_explain_different_parts_make_a_chimera():
     assert row["chimera"] == "no"
 
 
-def test_sources_that_match_as_well_share_their_lineage_and_an_exact_copy_stays_one():
+def test_equally_good_sources_give_their_common_lineage_and_an_exact_copy_remains_one():
     row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 1999, 1, 1.0)], SOURCES)
     assert (row["lineage"], row["status"]) == (LINEAGE.removesuffix(";s__"), "exact copy")
 
 
-def test_of_two_close_sources_a_contig_is_of_the_one_that_it_matches_base_for_base():
+def test_a_contig_is_assigned_to_the_identical_one_of_two_similar_sources():
     row = trace([("c", 0, 2000, 0, 1.0), ("c", 0, 2000, 1, 0.99)], SOURCES)
     assert (row["genome"], row["status"], row["chimera"]) == ("a.fna.gz", "absent species", "no")
 
 
-def test_a_plasmid_has_no_true_lineage_and_neither_has_a_contig_that_is_not_traced(tmp_path):
+def test_plasmids_and_untraced_contigs_have_no_true_lineage(tmp_path):
     row = trace([("c", 0, 2000, 2, 1.0)], SOURCES)
     assert (row["lineage"], row["genome"], row["status"]) == ("", "p", "no prokaryotic chromosome")
     lost = trace([("c", 0, 900, 0, 1.0)], SOURCES)
@@ -116,7 +116,7 @@ def test_a_plasmid_has_no_true_lineage_and_neither_has_a_contig_that_is_not_trac
     assert (answers["d"].status, answers["d"].chimera) == (None, None)
 
 
-def test_the_share_of_chromosomes_that_was_assembled_is_by_depth():
+def test_the_assembled_share_of_chromosomes_is_reported_by_depth():
     sources = pd.DataFrame(SOURCES, columns=["source", "file", "kind", "lineage", "status"])
     sources = sources.assign(S1=[3.0, 12.0, 12.0], S2=[1.0, 0.0, 0.0])
     lengths = {"0:0": 3000, "0:1": 1000, "1:0": 2000, "2:0": 500}
@@ -126,11 +126,11 @@ def test_the_share_of_chromosomes_that_was_assembled_is_by_depth():
     ]
     lines += ["c\t2000\t0\t2000\t+\t1:0\t2000\t0\t2000\t1990\t2000\t0"]
     truth = pd.DataFrame({"contig": ["c", "d"], "genome": ["a.fna.gz", "a.fna.gz"]})
-    # Both contigs are of the first source, at a depth of four; where they overlap counts once.
+    # Both contigs are from the first source, at a depth of four; their overlap counts once.
     assert assembled_shares(read_paf("\n".join(lines)), truth, lengths, sources) == {"2-5": 2500 / 4000, ">=10": 0}
 
 
-def test_a_missing_program_is_named_with_its_packages_before_anything_runs(mixture, tmp_path, monkeypatch):
+def test_a_missing_program_is_reported_with_its_packages_before_anything_runs(mixture, tmp_path, monkeypatch):
     monkeypatch.setattr(assembly, "has_program", lambda name: name != "megahit")
     with pytest.raises(InputError, match=r"megahit \(Debian: megahit; bioconda: megahit\); install"):
         simulate_reads(mixture, "S1", AssemblySettings(), 1, tmp_path / "1.fq.gz", tmp_path / "2.fq.gz")
@@ -138,7 +138,7 @@ def test_a_missing_program_is_named_with_its_packages_before_anything_runs(mixtu
 
 
 @pytest.mark.skipif(not shutil.which("minimap2"), reason="minimap2 is not there")
-def test_contigs_are_traced_by_alignment_and_the_summary_says_how_much_was_assembled(mixture, tmp_path, monkeypatch):
+def test_contigs_are_traced_by_alignment_and_the_summary_gives_the_assembled_share(mixture, tmp_path, monkeypatch):
     monkeypatch.setattr(assembly, "has_program", lambda name: True)
     sources = read_sources(mixture)
     bases = [next(iter(read_fasta(mixture / file)))[1] for file in sources["file"]]
@@ -162,7 +162,7 @@ def test_contigs_are_traced_by_alignment_and_the_summary_says_how_much_was_assem
 
 @pytest.mark.slow
 @pytest.mark.skipif(not all(map(shutil.which, PACKAGES)), reason="ART, MEGAHIT, minimap2 or samtools is not there")
-def test_an_assembled_miniature_is_true_and_marks_a_planted_chimera(mixture, tmp_path):
+def test_a_small_assembled_community_has_correct_truth_and_marks_an_inserted_chimera(mixture, tmp_path):
     reads = {sample: (tmp_path / f"{sample}_1.fq.gz", tmp_path / f"{sample}_2.fq.gz") for sample in ("S1", "S2")}
     for sample, files in reads.items():
         simulate_reads(mixture, sample, AssemblySettings(), 1, *files)
@@ -185,7 +185,7 @@ def test_an_assembled_miniature_is_true_and_marks_a_planted_chimera(mixture, tmp
     assert truth.loc["planted", ["genome", "chimera"]].tolist() == [source[0], "yes"]
     assert (truth["chimera"] == "yes").mean() < 0.2
     assert truth["status"].value_counts()["no prokaryotic chromosome"] >= 2
-    # A contig of one source is a piece of it, or of its other strand.
+    # A contig with one source is a substring of it or of its reverse complement.
     sure = truth[(truth["chimera"] == "no") & (truth["status"] == "exact copy")].index[0]
     middle, genome = contigs[sure][300:500], genomes[truth.at[sure, "genome"]]
     assert middle in genome or reverse_complement(middle) in genome

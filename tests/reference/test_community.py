@@ -1,4 +1,4 @@
-"""Communities: truth that is true, contigs that come from their genomes, abundances that agree within a genome."""
+"""Communities: correct truth, contigs that are part of their genomes, consistent abundances within a genome."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ SETTINGS = CommunitySettings(contigs=400, samples=4, minimum_length=500, median_
 
 
 def true_status(lineage, in_reference, reference):
-    """What a genome is with respect to a reference: one of `STATUSES`, or the name of a higher rank that is absent."""
+    """The status of a genome in relation to a reference: one of `STATUSES`, or the higher rank that is absent."""
     if in_reference:
         return "exact"
     absent = next(
@@ -57,7 +57,7 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(folder / f"{name}.tsv", sep="\t")
 
 
-def test_new_contigs_over_an_old_reference_differ_in_all_but_what_the_reference_lacks(genomes, community, tmp_path):
+def test_new_contigs_for_an_old_reference_differ_in_all_but_what_the_reference_lacks(genomes, community, tmp_path):
     write_community(genomes, tmp_path / "new", SETTINGS, seed=4, split_seed=3)
     old_reference = (community / "reference.tsv").read_bytes()
     assert (tmp_path / "new" / "reference.tsv").read_bytes() == old_reference
@@ -78,7 +78,7 @@ def test_same_seed_gives_same_bytes_and_another_seed_does_not(genomes, community
     assert all(sha256_of(community / name) != sha256_of(tmp_path / "other" / name) for name in names)
 
 
-def test_tables_and_contigs_are_of_one_mind(community):
+def test_tables_and_contigs_are_consistent(community):
     contigs = dict(read_fasta(community / "contigs.fna.gz"))
     truth, abundance = _read(community, "truth"), _read(community, "abundance")
     assert list(truth.columns) == ["contig", "lineage", "genome", "length", "status", "chimera"]
@@ -88,7 +88,7 @@ def test_tables_and_contigs_are_of_one_mind(community):
     assert next(iter(contigs)) == "contig_000001"
     assert [len(contig) for contig in contigs.values()] == truth["length"].tolist()
     assert truth["length"].between(500, 10_000).all()
-    # Shuffled over genomes: the first contigs are not all of one.
+    # Shuffled over genomes: the first contigs are not all from one genome.
     assert truth["genome"][:20].nunique() > 5
 
 
@@ -114,7 +114,7 @@ def test_contigs_are_pieces_of_their_genome_from_both_strands_and_do_not_overlap
     assert 0.35 < forward / len(truth) < 0.65
 
 
-def test_every_status_occurs_and_is_true_of_the_reference(genomes, community):
+def test_every_status_occurs_and_is_correct_for_the_reference(genomes, community):
     truth, reference = _read(community, "truth"), _read(community, "reference")
     held = [parse_lineage(lineage) for lineage in reference["lineage"]]
     for row in truth.drop_duplicates("genome").itertuples():
@@ -127,7 +127,7 @@ def test_every_status_occurs_and_is_true_of_the_reference(genomes, community):
     assert summary["checksums"].keys() == set(truth["genome"])
 
 
-def test_contigs_of_one_genome_have_abundances_that_agree_but_are_not_equal(community):
+def test_contigs_of_one_genome_have_similar_but_not_equal_abundances(community):
     truth, abundance = _read(community, "truth"), _read(community, "abundance").iloc[:, 1:].to_numpy()
     logs = np.log(abundance + 0.1)
     of_genome = truth.groupby("genome").indices
@@ -150,17 +150,17 @@ def test_one_sample_works(genomes, tmp_path):
     assert (abundance["S1"] > 0).all()
 
 
-def test_closed_communities_hold_no_novelty(genomes, tmp_path):
+def test_closed_communities_contain_no_novelty(genomes, tmp_path):
     closed = replace(SETTINGS, exact=0.8, known=0.2, species=0, genus=0, family=0)
     truth = write_community(genomes, tmp_path / "community", closed, seed=1)
     assert set(truth["status"]) == {"exact copy", "other strain"}
 
 
-def test_shares_beyond_the_taxonomy_are_met_as_far_as_it_goes_and_said_so(genomes, tmp_path, caplog):
+def test_shares_that_the_taxonomy_cannot_provide_are_filled_as_far_as_possible_and_logged(genomes, tmp_path, caplog):
     greedy = replace(SETTINGS, exact=0, known=1, species=0, genus=0, family=0)
     with caplog.at_level("INFO", logger="genestill"):
         truth = write_community(genomes, tmp_path / "community", greedy, seed=1)
-    # 40 assemblies of 28 species: 12 have another strain to spare.
+    # 40 assemblies of 28 species: 12 species have a second strain.
     assert truth["genome"].nunique() == 12
     assert "known 12 (of 28 wanted)" in caplog.text
 
@@ -170,7 +170,7 @@ _lineages = st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), min_si
 
 @settings(deadline=None, max_examples=60)
 @given(_lineages, st.lists(st.floats(0.01, 1), min_size=5, max_size=5), st.floats(0, 0.8), st.integers(0, 99))
-def test_statuses_are_true_for_any_taxonomy_and_any_shares(paths, weights, decoys, seed):
+def test_statuses_are_correct_for_any_taxonomy_and_any_shares(paths, weights, decoys, seed):
     # Domain, phylum and class are shared; order to species branch at random.
     lineages = []
     for path in paths:
@@ -200,7 +200,7 @@ def test_statuses_are_true_for_any_taxonomy_and_any_shares(paths, weights, decoy
     st.floats(0.1, 2),
     st.integers(0, 99),
 )
-def test_cut_lengths_keep_the_limits_and_the_books(lengths, minimum, spread, seed):
+def test_cut_contigs_respect_the_length_limits_and_the_total_length(lengths, minimum, spread, seed):
     rng = np.random.default_rng(seed)
     replicons = ["".join(rng.choice(list("ACGT"), length)) for length in lengths]
     limits = replace(
@@ -223,7 +223,7 @@ def test_runs_of_unknown_bases_break_contigs():
     )
 
 
-def test_lengths_follow_the_median_where_limits_do_not_bind():
+def test_lengths_follow_the_median_where_limits_have_no_effect():
     rng = np.random.default_rng(1)
     wide = replace(SETTINGS, minimum_length=10, median_length=3500, maximum_length=1_000_000)
     lengths = [len(contig) for contig in cut_contigs(["A" * 20_000_000], 1.0, wide, rng)]
@@ -231,13 +231,13 @@ def test_lengths_follow_the_median_where_limits_do_not_bind():
     assert np.std(np.log(lengths)) == pytest.approx(1.0, rel=0.1)
 
 
-def test_a_genome_is_in_one_sample_at_least():
+def test_a_genome_is_in_at_least_one_sample():
     coverage = draw_coverage(500, replace(SETTINGS, dropout=0.9), np.random.default_rng(1))
     assert (coverage.max(axis=1) > 0).all()
     assert 0.5 < (coverage == 0).mean() < 0.8
 
 
-def test_relatives_lend_reads_and_strangers_do_not():
+def test_coverage_spills_over_to_related_genomes_only():
     family = ("d", "p", "c", "o", "f")
     lineages = [(*family, "g", "s"), (*family, "g", "s"), (*family, "g", "t"), (*family, "h", "u")]
     coverage = np.array([[1000.0], [0.0], [0.0], [0.0]])
@@ -261,7 +261,7 @@ ONE = "d__B;p__P;c__C;o__O;f__F;g__G;s__G one"
 TWO = "d__B;p__P;c__C;o__O;f__F;g__G;s__G two"
 
 
-def test_lineages_may_stand_in_a_named_column_or_in_seven(tmp_path):
+def test_lineages_may_be_given_in_one_named_column_or_in_seven(tmp_path):
     header = "file\tgtdb\tsuperkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecies"
     ranks = "Bacteria\tPhy\tClass\t\tFam\tGen\tGen one"
     table = _table(tmp_path, [("a.fna", f"{ONE}\t{ranks}"), ("b.fna", f"\t{ranks}")], header)
@@ -271,7 +271,7 @@ def test_lineages_may_stand_in_a_named_column_or_in_seven(tmp_path):
     assert (named.file, named.path, named.lineage) == ("a.fna", tmp_path / "a.fna", parse_lineage(ONE))
 
 
-def test_files_may_lie_in_another_folder(tmp_path):
+def test_files_may_be_in_another_folder(tmp_path):
     table = _table(tmp_path, [("a.fna", ONE), ("b.fna", TWO)])
     moved = tmp_path / "tables" / "genomes.tsv"
     moved.parent.mkdir()
@@ -294,14 +294,14 @@ def test_files_may_lie_in_another_folder(tmp_path):
         ([], "contains no genomes"),
     ],
 )
-def test_bad_tables_get_a_sentence_and_leave_no_folder(tmp_path, rows, sentence):
+def test_invalid_tables_are_refused_with_a_clear_message_and_leave_no_folder(tmp_path, rows, sentence):
     table = _table(tmp_path, rows)
     with pytest.raises(InputError, match=sentence):
         write_community(table, tmp_path / "community", SETTINGS, 1)
     assert not (tmp_path / "community").exists()
 
 
-def test_a_missing_table_column_or_encoding_gets_a_sentence(tmp_path):
+def test_a_missing_table_or_column_or_a_wrong_encoding_is_refused_with_a_clear_message(tmp_path):
     with pytest.raises(InputError, match=r"none\.tsv: no such file"):
         read_genomes(tmp_path / "none.tsv")
     table = _table(tmp_path, [("a.fna", ONE)], header="file\ttaxonomy")
@@ -332,12 +332,12 @@ def test_a_missing_table_column_or_encoding_gets_a_sentence(tmp_path):
         ({"dropout": 1}, "dropout is 1"),
     ],
 )
-def test_impossible_settings_get_a_sentence(genomes, tmp_path, changes, sentence):
+def test_impossible_settings_are_refused_with_a_clear_message(genomes, tmp_path, changes, sentence):
     with pytest.raises(InputError, match=sentence):
         write_community(genomes, tmp_path / "community", replace(SETTINGS, **changes), 1)
 
 
-def test_sequences_shorter_than_every_contig_get_a_sentence(tmp_path):
+def test_sequences_shorter_than_every_contig_are_refused_with_a_clear_message(tmp_path):
     table = _table(tmp_path, [("a.fna", ONE), ("b.fna", TWO)])
     lengths = {"minimum_length": 2500, "median_length": 3000}
     open_settings = replace(SETTINGS, exact=1, known=0, species=0, genus=0, family=0, **lengths)

@@ -25,7 +25,7 @@ LINEAGES = [
 
 @pytest.fixture
 def given_files(tmp_path):
-    """A small, valid input; tests spoil one file each."""
+    """A small, valid input; each test makes one file invalid."""
     (tmp_path / "contigs.fna").write_text("".join(f">S1C{n} some words\n{BASES * n}\n" for n in (1, 2, 3)))
     (tmp_path / "abundance.tsv").write_text("contigname\ta\tb\nS1C3\t3\t0\nS1C1\t1\t0.5\nother\t9\t9\nS1C2\t2\t1e1\n")
     rows = "".join(f"S1C{n}\t{lineage}\n" for n, lineage in enumerate(LINEAGES, 1))
@@ -56,7 +56,7 @@ def refused(folder, **more) -> str:
     return str(caught.value)
 
 
-def test_rows_are_joined_by_id_whatever_their_order(given_files, caplog):
+def test_rows_are_joined_by_id_in_any_order(given_files, caplog):
     caplog.set_level("INFO", logger="genestill")
     run(given_files)
     index = read_table(given_files / "contigs.parquet", table_schemas.INDEX)
@@ -74,7 +74,7 @@ def test_rows_are_joined_by_id_whatever_their_order(given_files, caplog):
     assert "1 abundance rows of no contig" in caplog.text
 
 
-def test_without_abundances_only_the_id_stands(given_files):
+def test_without_abundances_only_the_id_remains(given_files):
     run(given_files, abundance=[])
     assert pq.read_schema(given_files / "abundance.parquet").names == ["id"]
 
@@ -88,7 +88,7 @@ def test_gzipped_files_give_the_same_index(given_files):
     assert lengths == {"S1C1": 32, "S1C2": 64, "S1C3": 96}
 
 
-def test_checksum_knows_bases_not_case(tmp_path):
+def test_checksum_depends_on_bases_and_not_on_case(tmp_path):
     (tmp_path / "a.fna").write_text(f">a\n{BASES}\n>b\n{BASES.lower()}\n>c\n{BASES}N\n")
     checksums = index_contigs(tmp_path / "a.fna", 1)[0]["checksum"]
     assert checksums[0] == checksums[1] != checksums[2]
@@ -107,14 +107,14 @@ def test_checksum_knows_bases_not_case(tmp_path):
         (">a\nACGT\n", "none of its 1 contigs has 40 bp"),
     ],
 )
-def test_bad_contigs_get_a_sentence(given_files, text, words):
+def test_invalid_contigs_are_refused_with_a_clear_message(given_files, text, words):
     (given_files / "contigs.fna").write_text(text)
     message = refused(given_files)
     assert words in message
     assert "contigs.fna" in message
 
 
-def test_truncated_gzip_gets_a_sentence(given_files):
+def test_truncated_gzip_is_refused_with_a_clear_message(given_files):
     rng = np.random.default_rng(1)
     letters = "".join("ACGT"[code] for code in rng.integers(0, 4, 5000))
     packed = gzip.compress(f">a\n{letters}\n".encode())
@@ -146,27 +146,27 @@ def test_truncated_gzip_gets_a_sentence(given_files):
         ("S1C2\nS1C3\n", "one column"),
     ],
 )
-def test_bad_abundances_get_a_sentence(given_files, text, words):
+def test_invalid_abundances_are_refused_with_a_clear_message(given_files, text, words):
     (given_files / "abundance.tsv").write_text(text)
     message = refused(given_files)
     assert words in message
     assert "abundance.tsv" in message
 
 
-def test_strobealign_table_without_header_is_one_sample(tmp_path):
+def test_strobealign_table_without_header_is_read_as_one_sample(tmp_path):
     (tmp_path / "a.tsv").write_text("c1\t0.25\nc2\t3\n")
     table = read_abundance_table(tmp_path / "a.tsv")
     assert table.to_dict() == {"sample": {"c1": 0.25, "c2": 3.0}}
 
 
-def test_header_with_sample_names_that_are_numbers_is_a_header(tmp_path):
+def test_header_with_numeric_sample_names_is_recognised_as_a_header(tmp_path):
     (tmp_path / "a.tsv").write_text("contigname\t1\t2\nc1\t0.25\t0\nc2\t3\t0\n")
     assert read_abundance_table(tmp_path / "a.tsv").columns.tolist() == ["1", "2"]
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.one_of(st.binary(max_size=200), st.text("ab\t\n1.-enNaif\"'", max_size=80).map(str.encode)))
-def test_any_bytes_as_abundances_give_a_table_or_a_sentence(tmp_path_factory, data):
+def test_any_bytes_as_abundances_give_a_table_or_a_clear_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "a.tsv"
     path.write_bytes(data)
     try:
@@ -180,7 +180,7 @@ def test_any_bytes_as_abundances_give_a_table_or_a_sentence(tmp_path_factory, da
 
 @settings(deadline=None)
 @given(values=st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.floats(0, 1e6, width=32), min_size=1))
-def test_abundances_come_back_as_written(tmp_path_factory, values):
+def test_written_abundances_are_read_back_unchanged(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("written") / "a.tsv"
     path.write_text("contigname\ts\n" + "".join(f"{name}\t{value!r}\n" for name, value in values.items()))
     table = read_abundance_table(path)
@@ -210,7 +210,7 @@ def test_abundances_come_back_as_written(tmp_path_factory, values):
         ("truth.tsv", "contig\tlineage\nS1C2\n", "line 2 has 1 columns; expected 2"),
     ],
 )
-def test_bad_labels_and_truth_get_a_sentence(given_files, name, text, words):
+def test_invalid_labels_and_truth_are_refused_with_a_clear_message(given_files, name, text, words):
     (given_files / name).write_text(text)
     message = refused(given_files)
     assert words in message
@@ -227,14 +227,14 @@ def test_contigs_missing_from_labels_and_truth_are_unlabelled_and_counted(given_
     assert "1 truth contigs without row" in caplog.text
 
 
-def test_full_disk_is_told_before_anything_is_written(given_files, monkeypatch):
+def test_full_disk_is_reported_before_anything_is_written(given_files, monkeypatch):
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1))
     assert "0.00 GB free" in refused(given_files)
 
 
-def test_earlier_results_stay_when_new_input_is_refused(given_files):
+def test_earlier_results_are_kept_when_new_input_is_refused(given_files):
     run(given_files)
     before = (given_files / "contigs.parquet").read_bytes()
     (given_files / "abundance.tsv").write_text("contigname\ta\nS1C2\t-1\nS1C3\t1\n")
@@ -243,7 +243,7 @@ def test_earlier_results_stay_when_new_input_is_refused(given_files):
     assert (given_files / "contigs.parquet").read_bytes() == before
 
 
-def test_command_exits_with_2_and_one_sentence(given_files, capsys):
+def test_command_exits_with_status_2_and_a_one_line_error(given_files, capsys):
     (given_files / "contigs.fna").write_text("")
     code = main(
         ["reference", "contigs", "--contigs", str(given_files / "contigs.fna")]

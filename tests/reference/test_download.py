@@ -1,4 +1,4 @@
-"""Downloads against a local server that misbehaves on demand."""
+"""Downloads from a local server with simulated failures."""
 
 import hashlib
 import threading
@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT at every path; ``script`` holds what to do with the next requests, one word each, then "ok"."""
+    """Serves CONTENT at every path; ``script`` lists the behaviour for the next requests, one word each, then "ok"."""
 
     daemon_threads = True
 
@@ -101,7 +101,7 @@ def left(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_arrives_whole_and_nothing_else_stays(server, tmp_path):
+def test_a_file_is_downloaded_completely_and_no_temporary_file_remains(server, tmp_path):
     assert get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}", size=len(CONTENT)) == SHA256
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
     assert left(tmp_path) == ["data.bin"]
@@ -116,12 +116,12 @@ def test_published_checksums_of_every_kind_are_checked(server, tmp_path, algorit
     assert left(tmp_path) == ["data.bin"]
 
 
-def test_a_server_that_answers_500_is_asked_again(server, tmp_path):
+def test_a_server_error_500_is_retried(server, tmp_path):
     server.script = ["500", "503"]
     assert get(server, tmp_path / "data.bin") == SHA256
 
 
-def test_a_server_that_keeps_answering_500_ends_in_a_sentence(server, tmp_path):
+def test_repeated_server_errors_500_end_with_a_clear_message(server, tmp_path):
     server.script = ["500"] * 9
     with pytest.raises(InputError, match=r"answered 500 .* given up after 3 consecutive attempts"):
         get(server, tmp_path / "data.bin")
@@ -131,7 +131,7 @@ def test_a_server_that_keeps_answering_500_ends_in_a_sentence(server, tmp_path):
 @pytest.mark.parametrize(
     ("code", "meaning"), [("404", "there is no such file on the server"), ("403", "access is denied")]
 )
-def test_an_answer_that_will_not_change_is_not_asked_for_twice(server, tmp_path, code, meaning):
+def test_a_permanent_error_is_not_retried(server, tmp_path, code, meaning):
     server.script = [code]
     with pytest.raises(InputError, match=f"answered {code} .*: {meaning}"):
         get(server, tmp_path / "data.bin")
@@ -139,13 +139,13 @@ def test_an_answer_that_will_not_change_is_not_asked_for_twice(server, tmp_path,
     assert left(tmp_path) == []
 
 
-def test_a_dropped_connection_is_continued_where_it_broke(server, tmp_path):
+def test_a_dropped_connection_is_resumed_at_the_break(server, tmp_path):
     server.script = ["drop", "drop"]
     assert get(server, tmp_path / "data.bin") == SHA256
     assert server.ranges == [None, "bytes=1500000-", "bytes=2250000-"]
 
 
-def test_a_hanging_server_is_given_up_and_asked_again(server, tmp_path):
+def test_a_hanging_request_times_out_and_is_retried(server, tmp_path):
     server.script = ["silent", "stall"]
     started = time.monotonic()
     assert get(server, tmp_path / "data.bin", timeout=0.3) == SHA256
@@ -153,20 +153,20 @@ def test_a_hanging_server_is_given_up_and_asked_again(server, tmp_path):
     assert server.ranges[2].startswith("bytes=")
 
 
-def test_a_server_that_always_hangs_ends_in_a_sentence(server, tmp_path):
+def test_a_server_that_always_hangs_ends_with_a_clear_message(server, tmp_path):
     server.script = ["silent"] * 9
     with pytest.raises(InputError, match=r"the server sent nothing for|no connection within"):
         get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
 
 
-def test_no_server_at_all_ends_in_a_sentence(server, tmp_path):
+def test_an_unreachable_server_ends_with_a_clear_message(server, tmp_path):
     server.shutdown()
     server.server_close()
     with pytest.raises(InputError, match=r"no connection \(.*refused"):
         get(server, tmp_path / "data.bin", attempts=2)
 
 
-def test_a_later_run_goes_on_where_the_last_one_gave_up(server, tmp_path):
+def test_a_later_run_resumes_where_the_last_one_stopped(server, tmp_path):
     server.script = ["drop", "500", "500", "500"]
     with pytest.raises(InputError, match="run the same command again to resume"):
         get(server, tmp_path / "data.bin")
@@ -178,7 +178,7 @@ def test_a_later_run_goes_on_where_the_last_one_gave_up(server, tmp_path):
     assert left(tmp_path) == ["data.bin"]
 
 
-def test_a_file_that_changed_on_the_server_is_not_glued_to_the_old_part(server, tmp_path):
+def test_a_file_that_changed_on_the_server_is_not_appended_to_the_old_part(server, tmp_path):
     server.script = ["drop", "500", "500", "500"]
     with pytest.raises(InputError):
         get(server, tmp_path / "data.bin")
@@ -188,7 +188,7 @@ def test_a_file_that_changed_on_the_server_is_not_glued_to_the_old_part(server, 
     assert (tmp_path / "data.bin").read_bytes() == server.content
 
 
-def test_a_server_that_continues_with_a_file_that_has_changed_is_started_over(server, tmp_path):
+def test_a_download_is_restarted_if_the_server_resumes_with_a_changed_file(server, tmp_path):
     server.script = ["drop", "500", "500", "500"]
     with pytest.raises(InputError):
         get(server, tmp_path / "data.bin")
@@ -198,13 +198,13 @@ def test_a_server_that_continues_with_a_file_that_has_changed_is_started_over(se
     assert (tmp_path / "data.bin").read_bytes() == server.content
 
 
-def test_a_part_that_was_not_asked_for_is_not_taken_for_the_whole(server, tmp_path):
+def test_an_unrequested_partial_response_is_not_accepted_as_the_whole_file(server, tmp_path):
     server.script = ["part"]
     assert get(server, tmp_path / "data.bin") == SHA256
     assert server.ranges == [None, None]
 
 
-def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
+def test_a_response_without_end_is_stopped(server, tmp_path, monkeypatch):
     server.script = ["endless"]
     with pytest.raises(InputError, match="sends more than the 1000 bytes that were expected"):
         get(server, tmp_path / "data.bin", size=1000)
@@ -214,7 +214,7 @@ def test_a_body_without_end_is_stopped(server, tmp_path, monkeypatch):
         get(server, tmp_path / "more.bin")
 
 
-def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, tmp_path):
+def test_a_server_that_sends_too_slowly_times_out(server, tmp_path):
     server.script = ["trickle"] * 9
     with pytest.raises(InputError, match=r"the server sent only \d+ bytes .* after 2 consecutive attempts"):
         get(server, tmp_path / "data.bin", timeout=0.2, attempts=2)
@@ -227,66 +227,66 @@ def test_a_download_has_a_time_limit(server, tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
-def test_content_that_was_packed_for_the_transfer_is_refused(server, tmp_path, encoding):
+def test_content_compressed_for_the_transfer_is_refused(server, tmp_path, encoding):
     server.script = [encoding]
     with pytest.raises(InputError, match=f"sends the file in the encoding '{encoding}'"):
         get(server, tmp_path / "data.bin")
 
 
-def test_a_packed_file_that_is_announced_as_packed_is_kept_as_it_is(server, tmp_path):
+def test_a_compressed_file_declared_as_compressed_is_kept_unchanged(server, tmp_path):
     server.script, server.url = ["gzip"], server.url + ".gz"
     assert get(server, tmp_path / "data.bin.gz") == SHA256
 
 
-def test_a_length_that_is_no_number_counts_as_none(server, tmp_path):
+def test_a_content_length_that_is_not_a_number_is_ignored(server, tmp_path):
     server.script = ["no-number"]
     assert get(server, tmp_path / "data.bin") == SHA256
 
 
 @pytest.mark.parametrize("url", ["http://", "http://host:port/a", "http://a b/c", "http://host/a b", "http://[::1/a"])
-def test_an_address_that_cannot_be_right_is_not_tried(tmp_path, url):
+def test_an_invalid_address_is_refused_without_a_request(tmp_path, url):
     with pytest.raises(InputError, match="not an address"):
         fetch(url, tmp_path / "data.bin")
 
 
-def test_without_a_promise_of_the_server_and_without_checksum_a_part_is_not_trusted(server, tmp_path):
+def test_a_partial_file_is_not_reused_without_an_etag_or_a_checksum(server, tmp_path):
     server.etag, server.script = "", ["drop"]
     assert get(server, tmp_path / "data.bin") == SHA256
     assert server.ranges == [None, None]
 
 
-def test_a_server_that_cannot_continue_or_continues_elsewhere_is_started_over(server, tmp_path):
+def test_a_download_is_restarted_if_the_server_cannot_resume_at_the_requested_position(server, tmp_path):
     server.script = ["drop", "no-range"]
     assert get(server, tmp_path / "one.bin") == SHA256
     server.script = ["drop", "elsewhere"]
     assert get(server, tmp_path / "two.bin") == SHA256
 
 
-def test_a_part_that_was_damaged_is_thrown_away_and_fetched_anew(server, tmp_path):
+def test_a_damaged_partial_file_is_discarded_and_downloaded_again(server, tmp_path):
     (tmp_path / ".data.bin.part").write_bytes(b"\0" * 1000)
     assert get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}") == SHA256
     assert server.ranges == ["bytes=1000-", None]
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
+def test_a_partial_file_longer_than_the_whole_is_discarded(server, tmp_path):
     (tmp_path / ".data.bin.part").write_bytes(CONTENT + b"more")
     server.script = ["416"]
     assert get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}") == SHA256
 
 
-def test_damage_on_the_way_is_found_and_leaves_nothing(server, tmp_path):
+def test_corruption_during_transfer_is_detected_and_leaves_no_file(server, tmp_path):
     server.script = ["damage"]
     with pytest.raises(InputError, match="damaged or is another version"):
         get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}")
     assert left(tmp_path) == []
 
 
-def test_a_file_of_another_size_than_published_is_refused_before_it_is_fetched(server, tmp_path):
+def test_a_file_whose_size_differs_from_the_published_one_is_refused_before_download(server, tmp_path):
     with pytest.raises(InputError, match="offers 3000000 bytes, but 5 were expected"):
         get(server, tmp_path / "data.bin", size=5)
 
 
-def test_a_file_that_is_here_and_right_is_not_fetched_again(server, tmp_path):
+def test_an_existing_correct_file_is_not_downloaded_again(server, tmp_path):
     (tmp_path / "data.bin").write_bytes(CONTENT)
     get(server, tmp_path / "data.bin", checksum=f"sha256:{SHA256}")
     assert server.ranges == []
@@ -295,19 +295,19 @@ def test_a_file_that_is_here_and_right_is_not_fetched_again(server, tmp_path):
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
 
 
-def test_more_than_the_disk_holds_is_refused_before_it_is_fetched(server, tmp_path, monkeypatch):
+def test_a_file_larger_than_the_free_disk_space_is_refused_before_download(server, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(InputError, match="GB free, but downloading"):
         get(server, tmp_path / "data.bin")
 
 
 @pytest.mark.parametrize("url", ["ftp://host/file", "file:///etc/passwd", "data.bin"])
-def test_only_web_addresses_are_fetched(tmp_path, url):
+def test_only_web_addresses_are_downloaded(tmp_path, url):
     with pytest.raises(InputError, match="starts with http"):
         fetch(url, tmp_path / "data.bin")
 
 
 @pytest.mark.parametrize("checksum", ["abc", "crc:12", "sha256:12", "md5:" + "x" * 31])
-def test_a_checksum_that_is_none_is_refused(tmp_path, checksum):
+def test_an_invalid_checksum_is_refused(tmp_path, checksum):
     with pytest.raises(InputError, match="checksum"):
         fetch("http://127.0.0.1:1/data.bin", tmp_path / "data.bin", checksum)

@@ -23,7 +23,7 @@ def genomes(tmp_path):
     return read_genomes(tmp_path / "genomes.tsv")
 
 
-def test_windows_are_pieces_of_their_genomes_and_the_same_for_the_same_seed(genomes, tmp_path):
+def test_windows_are_substrings_of_their_genomes_and_reproducible_by_seed(genomes, tmp_path):
     assert cut_genome_windows(genomes, WindowSettings(300, number=10), 1, tmp_path / "one.fna") == 10
     cut_genome_windows(genomes, WindowSettings(300, number=10), 1, tmp_path / "again.fna")
     windows = dict(read_fasta(tmp_path / "one.fna"))
@@ -38,14 +38,14 @@ def test_windows_are_pieces_of_their_genomes_and_the_same_for_the_same_seed(geno
             assert whole[int(start) : int(start) + 300] == window
 
 
-def test_a_clade_is_whole_names_only(genomes):
+def test_a_clade_matches_whole_names_only(genomes):
     assert [genome.name for genome in choose_clade(genomes, "d__Bacteria;p__One")] == ["a", "b"]
     assert len(choose_clade(genomes, None)) == 3
     with pytest.raises(InputError, match="p__Two"):
         choose_clade(genomes, "d__Bacteria;p__Two")
 
 
-def test_windows_have_the_lengths_and_strands_that_are_asked_for_at_the_same_places(genomes, tmp_path):
+def test_windows_have_the_requested_lengths_and_strands_at_the_same_positions(genomes, tmp_path):
     cut_genome_windows(genomes, WindowSettings(300, number=60), 1, tmp_path / "plain.fna")
     settings = WindowSettings(300, shortest=40, number=60, strands="both")
     cut_genome_windows(genomes, settings, 1, tmp_path / "varied.fna")
@@ -64,7 +64,7 @@ def test_windows_have_the_lengths_and_strands_that_are_asked_for_at_the_same_pla
         WindowSettings(300, shortest=400)
 
 
-def test_clades_of_a_rank_get_as_many_windows_each(genomes, tmp_path):
+def test_all_clades_of_a_rank_get_the_same_number_of_windows(genomes, tmp_path):
     cut_genome_windows(genomes, WindowSettings(300, number=12, evenly_by="phylum"), 1, tmp_path / "w.fna")
     names = [name.split("|")[0] for name, _ in read_fasta(tmp_path / "w.fna")]
     assert {name: names.count(name) for name in "abc"} == {"a": 3, "b": 3, "c": 6}
@@ -75,7 +75,7 @@ def test_windows_that_cannot_be_cut_are_refused(genomes, tmp_path):
         cut_genome_windows(genomes, WindowSettings(50_000, number=10), 1, tmp_path / "none.fna")
 
 
-def test_a_clade_task_tests_on_genomes_that_training_never_saw(genomes, tmp_path):
+def test_a_clade_task_tests_on_genomes_that_are_not_in_training(genomes, tmp_path):
     with pytest.raises(InputError, match="1 clades"):
         write_clade_task(genomes, "phylum", 100, 40, 1, tmp_path / "task.tsv")
     twins = [*genomes, replace(genomes[2], name="d")]
@@ -86,7 +86,7 @@ def test_a_clade_task_tests_on_genomes_that_training_never_saw(genomes, tmp_path
     }
     tested = clade_test_genomes(twins, "phylum", 1)
     assert len(tested) == 2
-    for genome in twins:  # a test window is a piece of a genome that is left out of pretraining, and of no other
+    for genome in twins:  # test windows are only from genomes excluded from pretraining
         whole = "N".join(sequence for _, sequence in read_fasta(genome.path))
         if genome.name in "ab":  # c and d are one sequence under two names
             of_it = table[[window in whole for window in table["sequence"]]]

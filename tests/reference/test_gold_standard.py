@@ -43,7 +43,7 @@ def write_mapping(path, rows):
     return path
 
 
-def test_taxids_become_lineages_merged_ones_followed_unknown_ones_counted(tmp_path, taxdump):
+def test_taxids_are_converted_to_lineages_merged_ones_followed_and_unknown_ones_counted(tmp_path, taxdump):
     rows = [("S0C0", "A", "15"), ("S0C1", "B", "17"), ("S0C2", "A", "99"), ("S0C3", "Z", "12345"), ("S0C4", "G", "14")]
     path = write_mapping(tmp_path / "m.tsv.gz", rows)
     found, counts = lineages_of_contigs([path], read_taxdump(taxdump))
@@ -55,7 +55,7 @@ def test_taxids_become_lineages_merged_ones_followed_unknown_ones_counted(tmp_pa
     assert counts == {"contigs": 5, "taxids_merged": 1, "taxids_unknown": 1, "contigs_of_several_genomes": 0}
 
 
-def test_a_contig_of_several_genomes_gets_what_they_share(tmp_path, taxdump):
+def test_a_contig_of_several_genomes_gets_their_common_lineage(tmp_path, taxdump):
     rows = [("P0", "A", "15"), ("P0", "B", "16"), ("P0", "A", "15"), ("P1", "A", "15"), ("P1", "A", "15")]
     found, counts = lineages_of_contigs([write_mapping(tmp_path / "m.gz", rows)], read_taxdump(taxdump))
     assert found["P0"] == (("Bacteria", "P", "C", "O", "F", "G", None), None)
@@ -63,7 +63,7 @@ def test_a_contig_of_several_genomes_gets_what_they_share(tmp_path, taxdump):
     assert counts["contigs_of_several_genomes"] == 1
 
 
-def test_the_binning_format_is_read_too_with_strain_numbers_and_several_samples(tmp_path):
+def test_the_binning_format_is_read_with_strain_numbers_and_several_samples(tmp_path):
     path = tmp_path / "gold.binning"
     block = "#CAMI\n@Version:0.9.1\n@SampleID:{0}\n\n@@SEQUENCEID\tBINID\tTAXID\tLENGTH\n{0}C1\tA\t15.3\t500\n"
     path.write_text(block.format("S0") + block.format("S1").removeprefix("#CAMI\n@Version:0.9.1\n"))
@@ -79,13 +79,13 @@ def test_the_binning_format_is_read_too_with_strain_numbers_and_several_samples(
         (MAPPING + "c\tg\tx1\tx\t7\t0\t9\n", "line 2: contig 'c', taxid 'x1'"),
     ],
 )
-def test_a_table_of_another_form_is_refused(tmp_path, text, says):
+def test_a_table_in_another_format_is_refused(tmp_path, text, says):
     (tmp_path / "m.tsv").write_text(text)
     with pytest.raises(InputError, match=says):
         list(read_mapping(tmp_path / "m.tsv"))
 
 
-def test_samples_are_gathered_with_truth_in_the_order_of_the_contigs(tmp_path, taxdump):
+def test_samples_are_combined_with_truth_in_the_order_of_the_contigs(tmp_path, taxdump):
     (tmp_path / "0.fna").write_text(">S0C0\nACGT\n>S0C9\nACGTACGT\n")
     (tmp_path / "1.fna").write_text(">S1C0\nACG\n")
     zero = write_mapping(tmp_path / "0.gz", [("S0C0", "A", "15")])
@@ -101,7 +101,7 @@ def test_samples_are_gathered_with_truth_in_the_order_of_the_contigs(tmp_path, t
     assert json.loads((tmp_path / "out/summary.json").read_text())["contigs_without_answer"] == 1
 
 
-def test_ids_in_two_samples_and_the_gold_standard_of_others_are_refused(tmp_path, taxdump):
+def test_ids_in_two_samples_and_the_gold_standard_of_other_contigs_are_refused(tmp_path, taxdump):
     (tmp_path / "0.fna").write_text(">S0C0\nACGT\n")
     (tmp_path / "1.fna").write_text(">S0C0\nACG\n")
     zero = write_mapping(tmp_path / "0.gz", [("S0C0", "A", "15")])
@@ -113,7 +113,7 @@ def test_ids_in_two_samples_and_the_gold_standard_of_others_are_refused(tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_the_table_of_cami2_names_all_seven_data_sets_with_what_each_needs():
+def test_the_table_of_cami2_lists_all_seven_data_sets_with_the_files_of_each():
     sources = read_sources(TABLE)
     datasets = {source.dataset for source in sources}
     assert datasets == {"Airways", "Gastrointestinal", "Oral", "Skin", "Urogenital", "Marine", "Rhizosphere"}
@@ -128,7 +128,7 @@ def test_the_table_of_cami2_names_all_seven_data_sets_with_what_each_needs():
     assert all(source.role == "page" for source in sources if source.state == "landing")
 
 
-def test_a_row_of_sources_that_does_not_fit_is_named(tmp_path):
+def test_an_invalid_row_of_sources_is_reported(tmp_path):
     lines = TABLE.read_text().splitlines()
     for bad, says in [
         (lines[7].replace("unchecked", "sure"), "state 'sure'"),

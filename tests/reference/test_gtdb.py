@@ -31,13 +31,13 @@ def test_a_taxid_gets_the_names_that_most_of_its_genomes_have_in_gtdb(tmp_path):
     assert names(624) == parse_lineage(f"{ABOVE};g__Escherichia")
 
 
-def test_a_strain_without_genomes_is_named_by_its_species_and_a_species_without_any_gets_no_name(tmp_path):
+def test_a_strain_without_genomes_gets_the_names_of_its_species_and_a_species_without_any_gets_none(tmp_path):
     names = gtdb_names([metadata(tmp_path / "bac.tsv", (COLI, 562, 562), ("g__X;s__X y", 561, 561))], DUMP)
     assert names(83333) == parse_lineage(f"{ABOVE};{COLI}")
     assert names(9) == NO_LINEAGE
 
 
-def test_a_table_that_is_not_gtdbs_is_refused(tmp_path):
+def test_a_table_that_is_not_from_gtdb_is_refused(tmp_path):
     (tmp_path / "t.tsv").write_text("accession\ttaxonomy\n")
     with pytest.raises(InputError, match="no column 'gtdb_taxonomy'"):
         gtdb_names([tmp_path / "t.tsv"], DUMP)

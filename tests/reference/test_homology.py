@@ -1,4 +1,4 @@
-"""What is found as a relative of the benchmark: pieces, other strands, isoforms, paralogs, recoded genes."""
+"""Detection of relatives of the benchmark: fragments, reverse strands, isoforms, paralogs, recoded genes."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ SENSE = np.flatnonzero(AMINO_ACIDS != "*")
 
 
 @given(st.text("ACGT", min_size=6, max_size=30), st.integers(0, 2))
-def test_translation_is_codon_by_codon_and_knows_stops(sequence, cut):
+def test_translation_is_codon_by_codon_and_handles_stop_codons(sequence, cut):
     assert translate("ATGTGGTAAAAACCCGGGTTTNNNA") == "MW*KPGFX"
     whole = len(sequence) // 3 * 3
     assert translate(sequence[: whole + cut]) == "".join(translate(sequence[n : n + 3]) for n in range(0, whole, 3))
@@ -41,7 +41,7 @@ def mutated(sequence: str, identity: float, generator) -> str:
 
 
 def replaced(numbers, identity, generator):
-    """Another protein of that identity, spelt in other codons."""
+    """Another protein with that identity, encoded with other codons."""
     changed = generator.random(len(numbers)) > identity
     other = synonymous(numbers, generator)
     other[changed] = generator.choice(SENSE, int(changed.sum()))
@@ -50,7 +50,7 @@ def replaced(numbers, identity, generator):
 
 @pytest.fixture(scope="module")
 def adversaries():
-    """Genes of a benchmark, and by kind what a corpus may hold of them."""
+    """Genes of a benchmark, and by kind the relatives of them that a corpus may contain."""
     generator = np.random.default_rng(5)
     random = lambda size: "".join(generator.choice(list("ACGT"), size))  # noqa: E731
     genes, kinds = [], {}
@@ -81,7 +81,7 @@ def adversaries():
     return genes, kinds
 
 
-# Share that is left out; docs/mrna.md quotes it.
+# Share that is excluded; docs/mrna.md quotes it.
 FOUND = {
     "piece of 300 bases": 1, "piece of 160 bases": 1, "piece of 100 bases": 1, "3'UTR": 1, "reverse complement": 1,
     "isoform": 1, "paralog at 80%": 1, "paralog at 70%": 1, "paralog at 60%": 0, "recoded, 100% of the protein": 1,
@@ -90,7 +90,7 @@ FOUND = {
 
 
 @pytest.mark.slow
-def test_relatives_of_every_kind_are_left_out_and_strangers_stay(adversaries):
+def test_relatives_of_every_kind_are_excluded_and_unrelated_sequences_are_kept(adversaries):
     genes, kinds = adversaries
     corpus = transcript_table([transcript for members in kinds.values() for transcript in members])
     task = build_task(genes, np.zeros((len(genes), 1)))
@@ -107,7 +107,7 @@ def test_relatives_of_every_kind_are_left_out_and_strangers_stay(adversaries):
 
 
 @pytest.mark.slow
-def test_groups_hold_relatives_of_relatives(adversaries):
+def test_groups_include_relatives_of_relatives(adversaries):
     genes, kinds = adversaries
     first, second = genes[0], genes[1]
     fusion = Transcript("fusion", first.sequence + second.sequence)
@@ -116,7 +116,7 @@ def test_groups_hold_relatives_of_relatives(adversaries):
 
 
 @pytest.mark.slow
-def test_the_share_of_the_shorter_sequence_decides(adversaries):
+def test_coverage_is_measured_on_the_shorter_sequence(adversaries):
     genes, kinds = adversaries
     table = [
         transcript_table([genes[0]]),

@@ -1,4 +1,4 @@
-"""Sets of species by identity, and the statuses that follow: on genomes made here, at the identities of known cases."""
+"""Sets of species by identity and the resulting statuses, on simulated genomes at the identities of known cases."""
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def genomes(tmp_path_factory):
         "coli": (lineage("Escherichia", "coli"), coli),
         "flexneri": (lineage("Escherichia", "flexneri"), mutated(coli, 0.019, generator)),
         "dysenteriae": (lineage("Escherichia", "dysenteriae"), mutated(coli, 0.025, generator)),
-        # A plasmid: identical to a part of another genus, which covers a tenth of it.
+        # A plasmid: identical to a part of another genus, covering a tenth of it.
         "other": (lineage("Klebsiella", "other"), np.r_[coli[:15_000], generator.integers(0, 4, 135_000)]),
     }
     letters = np.array(list("ACGT"))
@@ -53,7 +53,7 @@ def sets(genomes, tmp_path_factory):
     return read_species_sets(folder / "sets.tsv"), read_identities(folder / "identities.tsv")
 
 
-def test_species_within_the_radius_are_one_set_and_those_beyond_it_stay_apart(sets):
+def test_species_within_the_radius_form_one_set_and_those_beyond_it_remain_separate(sets):
     of_species, identities = sets
     coli = lineage("Escherichia", "coli")
     assert [species[-1] for species, of in of_species.items() if of == coli] == [
@@ -66,7 +66,7 @@ def test_species_within_the_radius_are_one_set_and_those_beyond_it_stay_apart(se
     assert 0.965 < pair["coli.fna", "dysenteriae.fna"] < 0.981
 
 
-def test_linkage_is_single_and_needs_an_aligned_half_and_one_genus():
+def test_linkage_is_single_and_requires_one_genus_and_half_of_the_smaller_genome_aligned():
     names = ["G a", "G b", "G c", "G d", "H e"]
     species = {parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__{name[0]};s__{name}"): name for name in names}
     pairs = [
@@ -80,7 +80,7 @@ def test_linkage_is_single_and_needs_an_aligned_half_and_one_genus():
     assert found == {"G a": "G a", "G b": "G a", "G c": "G a", "G d": "G d", "H e": "H e"}
 
 
-def test_a_status_says_what_is_absent_with_the_identity_of_the_nearest_relative(sets):
+def test_a_status_gives_the_absent_rank_and_the_identity_of_the_nearest_relative(sets):
     of_species, identities = sets
     reference = {"coli.fna": lineage("Escherichia", "coli"), "mycoides.fna": lineage("Mycoplasma", "mycoides")}
     sources = reference | {
@@ -118,14 +118,14 @@ def test_true_lineages_get_the_status_of_their_genome_and_the_other_names_of_its
     assert read["same_species"][2] is None
 
 
-def test_identities_are_measured_once_a_pair(genomes):
+def test_identities_are_measured_once_per_pair(genomes):
     table = genome_identities({name: genomes / f"{name}.fna" for name in ("coli", "flexneri")})
     assert table[["genome", "other"]].to_numpy().tolist() == [
         ["coli", "coli"], ["coli", "flexneri"], ["flexneri", "flexneri"],
     ]  # fmt: skip
 
 
-def test_short_words_of_older_tables_are_read():
+def test_short_status_names_of_older_tables_are_read():
     assert [status_word(word) for word in ("exact", "known", "genus", "absent order")] == [
         "exact copy", "other strain", "absent genus", "absent order",
     ]  # fmt: skip

@@ -39,7 +39,7 @@ def records_of(window: str, found: dict) -> set[tuple[str, str]]:
     }
 
 
-def test_plasmids_and_chromosomes_come_from_the_same_genomes_and_a_genus_is_in_one_split(genomes, tmp_path):
+def test_plasmids_and_chromosomes_are_from_the_same_genomes_and_a_genus_is_in_one_split(genomes, tmp_path):
     table, found = genomes
     write_origin_task([table], None, OriginTaskSettings("plasmid", 100, 80), SEED, tmp_path / "task.tsv")
     task = pd.read_csv(tmp_path / "task.tsv", sep="\t")

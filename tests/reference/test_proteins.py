@@ -1,4 +1,4 @@
-"""Proteins of genomes with their genetic code: the table's, Pyrodigal's, and a hint where 11 is wrong."""
+"""Proteins of genomes with their genetic code: from the table or Pyrodigal, and a warning if 11 is wrong."""
 
 import random
 import subprocess
@@ -16,7 +16,7 @@ LINEAGE = "d__B;p__P;c__C;o__O;f__F;g__G;s__G "
 
 
 def _genome(tryptophan, genes=36, seed=5):
-    """A genome whose proteins have 4 % tryptophans, spelt as ``tryptophan``."""
+    """A genome whose proteins have 4 % tryptophans, encoded as ``tryptophan``."""
     generator = random.Random(seed)
     codons = [first + second + third for first in "ACGT" for second in "ACGT" for third in "AT"]
     codons = [codon for codon in codons if codon not in ("TAA", "TGA", "TAG")]
@@ -32,7 +32,7 @@ def _genome(tryptophan, genes=36, seed=5):
 
 
 def _table(folder, codes):
-    """A table of genomes by name: spelling of tryptophan, and what the column says."""
+    """A table of genomes by name: the codon of tryptophan and the value of the column."""
     lines = ["file\tlineage\ttranslation_table"]
     for name, (tryptophan, code) in codes.items():
         write_fasta(folder / f"{name}.fna", [(name, _genome(tryptophan))])
@@ -46,7 +46,7 @@ def _mean_length(path):
     return sum(len(line) for line in lines if line[0] != ">") / sum(line[0] == ">" for line in lines)
 
 
-def test_a_genome_is_read_with_its_genetic_code_and_a_wrong_one_is_pointed_out(tmp_path, caplog):
+def test_a_genome_is_translated_with_its_genetic_code_and_a_wrong_code_is_reported(tmp_path, caplog):
     genomes = _table(tmp_path, {"standard": ("TGG", ""), "silent": ("TGA", ""), "told": ("TGA", 4)})
     predict_proteins(genomes, 2, tmp_path / "proteins")
     mean = {name: _mean_length(tmp_path / "proteins" / f"{name}.faa") for name in ("standard", "silent", "told")}
@@ -58,7 +58,7 @@ def test_a_genome_is_read_with_its_genetic_code_and_a_wrong_one_is_pointed_out(t
     assert read_json(tmp_path / "proteins" / "told.json")["translation_table"] == 4
 
 
-def test_a_changed_genetic_code_is_predicted_again_and_the_same_is_not(tmp_path, caplog):
+def test_proteins_are_predicted_again_only_if_the_genetic_code_changed(tmp_path, caplog):
     caplog.set_level("INFO")
     predict_proteins(_table(tmp_path, {"a": ("TGA", "")}), 1, tmp_path / "proteins")
     short = _mean_length(tmp_path / "proteins" / "a.faa")
@@ -69,7 +69,7 @@ def test_a_changed_genetic_code_is_predicted_again_and_the_same_is_not(tmp_path,
     assert _mean_length(tmp_path / "proteins" / "a.faa") > 2 * short
 
 
-def test_a_short_genome_is_read_with_the_general_models(tmp_path):
+def test_a_short_genome_is_predicted_with_the_metagenomic_models(tmp_path):
     write_fasta(tmp_path / "a.fna", [("a", _genome("TGG")[:15_000])])
     (tmp_path / "genomes.tsv").write_text(f"file\tlineage\ttranslation_table\na.fna\t{LINEAGE}a\t4\n")
     predict_proteins(read_genomes(tmp_path / "genomes.tsv"), 1, tmp_path / "proteins")
@@ -83,7 +83,7 @@ def test_the_table_of_genomes_may_give_genetic_codes(tmp_path, cell, code):
     assert read_genomes(tmp_path / "genomes.tsv")[0].translation_table == code
 
 
-def test_a_column_of_genetic_codes_under_another_name_is_pointed_out(tmp_path, caplog):
+def test_a_column_of_genetic_codes_with_another_name_is_reported(tmp_path, caplog):
     write_fasta(tmp_path / "a.fna", [("a", "ACGT")])
     (tmp_path / "genomes.tsv").write_text(f"file\tlineage\tgenetic_code\na.fna\t{LINEAGE}a\t4\n")
     assert read_genomes(tmp_path / "genomes.tsv")[0].translation_table is None
@@ -98,7 +98,7 @@ def test_genetic_codes_that_do_not_exist_are_refused_with_the_line(tmp_path, cel
         read_genomes(tmp_path / "genomes.tsv")
 
 
-def test_the_genetic_codes_are_those_that_pyrodigal_takes():
+def test_the_genetic_codes_are_those_that_pyrodigal_supports():
     said = subprocess.run([find_program("pyrodigal"), "-g", "7", "-i", "none"], capture_output=True, text=True).stderr
     assert {int(word) for word in said.rpartition("choose from")[2].strip(" )\n").replace("'", "").split(",")} == set(
         TRANSLATION_TABLES

@@ -1,4 +1,4 @@
-"""Contigs of a published community, cut again from its genomes."""
+"""Contigs of a published community, extracted again from its genomes."""
 
 import gzip
 
@@ -22,7 +22,7 @@ ROWS = [
 
 @pytest.fixture
 def community(tmp_path):
-    """Positions of three contigs in two genomes; the records have other names and another case than when published."""
+    """Positions of three contigs in two genomes; names and case of the records differ from the published ones."""
     folder = tmp_path / "genomes"
     folder.mkdir()
     with gzip.open(folder / "one.fna.gz", "wt") as handle:
@@ -74,7 +74,7 @@ def test_contigs_are_cut_at_their_positions_in_the_order_of_the_table(community)
         ("contig", "contig_2", "the contig 'contig_2' occurs twice"),
     ],
 )
-def test_a_row_that_does_not_fit_the_genomes_is_named_and_nothing_is_written(community, column, value, sentence):
+def test_a_row_that_does_not_match_the_genomes_is_reported_and_nothing_is_written(community, column, value, sentence):
     rows = [list(row) for row in ROWS]
     rows[1][COLUMNS.index(column)] = value
     with pytest.raises(InputError, match=sentence):
@@ -82,7 +82,7 @@ def test_a_row_that_does_not_fit_the_genomes_is_named_and_nothing_is_written(com
     assert not (community / "made").exists()
 
 
-def test_the_published_positions_lie_in_published_genomes():
+def test_the_published_positions_are_in_published_genomes():
     genomes = read_tsv(ROOT / "resources" / "genomes.tsv").set_index("file")
     rows = read_tsv(ROOT / "resources" / "community" / "contigs.tsv.gz", COLUMNS)
     held = read_tsv(ROOT / "resources" / "community" / "reference.tsv", ["file"])["file"]
@@ -90,11 +90,11 @@ def test_the_published_positions_lie_in_published_genomes():
     assert set(rows["genome"]) | set(held) <= set(genomes.index)
     bases = rows["genome"].map(genomes["bases"]).astype(int)
     assert ((rows["start"].astype(int) < rows["end"].astype(int)) & (rows["end"].astype(int) <= bases)).all()
-    # A genome is held by the reference if its contigs are exact copies, and only then.
+    # A genome is in the reference if and only if its contigs are exact copies.
     assert set(rows.loc[rows["status"] == "exact", "genome"]) == set(held) & set(rows["genome"])
 
 
-def test_the_command_needs_no_more_than_its_tables(community):
+def test_the_command_needs_only_its_tables(community):
     cut(community)
     made = {path.name: path.read_bytes() for path in (community / "made").iterdir()}
     words = ["--positions", community / "positions.tsv", "--genomes", community / "genomes" / "genomes.tsv"]
@@ -104,7 +104,7 @@ def test_the_command_needs_no_more_than_its_tables(community):
 
 
 @pytest.mark.workflow
-def test_the_community_of_the_results_can_be_made_without_files_of_ours(tmp_path):
+def test_the_community_of_the_results_can_be_made_from_public_files_only(tmp_path):
     files = [ROOT / "config" / name for name in ("community.yaml", "fetched/community.yaml")]
     done = run_snakemake("-n", "--cores", "1", "--configfile", *files, folder=tmp_path)
     for rule in ("fetch_genomes", "cut_published_contigs", "search_contigs", "report_novelty"):

@@ -1,4 +1,4 @@
-"""Genomes by accession, fetched from a local server."""
+"""Genomes by accession, downloaded from a local server."""
 
 import csv
 import gzip
@@ -33,7 +33,7 @@ class Requests(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def table(tmp_path):
-    """A table of two genomes whose archives a local server has, as NCBI Datasets sends them."""
+    """A table of two genomes whose archives are on a local server, in the format of NCBI Datasets."""
     folder = tmp_path / "published"
     folder.mkdir()
     MADE.clear()
@@ -57,7 +57,7 @@ def table(tmp_path):
     server.server_close()
 
 
-def test_genomes_are_fetched_beside_a_table_that_a_run_can_read_and_not_fetched_again(table, tmp_path):
+def test_genomes_are_downloaded_once_with_a_table_that_a_run_can_read(table, tmp_path):
     words = ["--table", str(table), "--output", str(tmp_path / "downloads" / "genomes.tsv")]
     assert main(["--quiet", "reference", "fetch-genomes", *words]) == 0
     genomes = read_genomes(tmp_path / "downloads" / "genomes.tsv")
@@ -80,7 +80,7 @@ def test_a_genome_with_other_sequences_is_refused(table, tmp_path):
     assert not (tmp_path / "downloads" / "genomes.tsv").exists()
 
 
-def test_the_checksum_depends_on_sequences_alone(tmp_path):
+def test_the_checksum_depends_only_on_sequences(tmp_path):
     (tmp_path / "a.fa").write_text(">x\nACgt\n>y\nGG\n")
     (tmp_path / "b.fa").write_text(">other words\nGG\n>z\nAC\nGT\n")
     (tmp_path / "c.fa").write_text(">x\nACGT\n>y\nGC\n")

@@ -1,4 +1,4 @@
-"""Published task tables, fetched from a local server."""
+"""Published task tables, downloaded from a local server."""
 
 import gzip
 import threading
@@ -22,7 +22,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def published(tmp_path):
-    """(folder that is served, table of addresses)."""
+    """The folder that is served and the table of addresses."""
     folder = tmp_path / "published"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
@@ -40,7 +40,7 @@ def published(tmp_path):
     server.server_close()
 
 
-def test_tables_of_sequences_are_joined_with_their_split(published, tmp_path):
+def test_tables_of_sequences_are_merged_with_their_split(published, tmp_path):
     folder, sources, _ = published
     (folder / "nt" / "H3").mkdir(parents=True)
     for split, label in (("train", 0), ("test", 1)):
@@ -63,7 +63,7 @@ def test_tables_of_sequences_are_joined_with_their_split(published, tmp_path):
     ]  # fmt: skip
 
 
-def test_coordinates_are_cut_out_of_the_genomes_that_they_name(published, tmp_path):
+def test_sequences_given_by_coordinates_are_extracted_from_the_named_genomes(published, tmp_path):
     folder, sources, address = published
     first, second = ("".join(np.random.default_rng(seed).choice(list("acgt"), 90)) for seed in (1, 2))
     (folder / "genome.fa.gz").write_bytes(gzip.compress(f">1 dna\n{first}\n>T7.3\n{second}\n>unread\nAC\n".encode()))

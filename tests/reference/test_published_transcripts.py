@@ -16,7 +16,7 @@ from genestill.reference.sources import read_sources
 from snakemake_process import ROOT, run_snakemake
 
 FORWARD, REVERSE = "ACGTACGTACGT", "TTTTGGGGCCCCAA"
-# Exons of 5 and 7 bases, coding from the third base to the tenth; the other is on the reverse strand.
+# Exons of 5 and 7 bases, coding from the third base to the tenth; the other transcript is on the reverse strand.
 MODELS = (
     "chr1\t100\t120\tNM_1\t0\t+\t102\t118\t0\t2\t5,7,\t0,13,\nchr2\t10\t40\tNM_2\t0\t-\t12\t36\t0\t2\t4,10,\t0,20,\n"
 )
@@ -57,13 +57,13 @@ def lines(path: Path) -> list[str]:
     return gzip.decompress(path.read_bytes()).decode().splitlines()
 
 
-def test_transcripts_are_joined_with_what_was_measured_in_the_digits_of_the_publications(files, tmp_path):
+def test_transcripts_are_joined_with_their_measurements_in_the_published_precision(files, tmp_path):
     words = [word for role, path in files.items() for word in (f"--{role.replace('_', '-')}", str(path))]
     assert main(["--quiet", "reference", "transcript-tables", *words, "--output", str(tmp_path / "made")]) == 0
     made = tmp_path / "made"
     assert lines(made / "human_mrna_halflife_te.tsv.gz") == [
         "refseq\tensembl_gene\tsymbol\tcds_start0\tcds_end0\texon_sizes\thalf_life_pc1\tmean_te\tsequence",
-        # Of the 14 bases, coding are the last two of the exon of 4 and the first six of that of 10, from the other end.
+        # 14 bases: from the other end, the last two of the 4 bp exon and the first six of the 10 bp exon are coding.
         f"NM_2\tENSG2\tB2\t4\t12\t10,4\t-10.50\t\t{REVERSE}",
         f"NM_1\tENSG1\tA1\t2\t10\t5,7\t\t0.250\t{FORWARD}",
     ]
@@ -84,14 +84,14 @@ def test_transcripts_are_joined_with_what_was_measured_in_the_digits_of_the_publ
         ("decay", "no R data", "not R data with one table"),
     ],
 )
-def test_a_file_that_is_not_the_published_one_is_named_and_nothing_is_written(files, tmp_path, role, content, sentence):
+def test_a_file_that_differs_from_the_published_one_is_refused_without_output(files, tmp_path, role, content, sentence):
     files[role].write_text(content)
     with pytest.raises(InputError, match=sentence):
         write_transcript_tables(PublishedFiles(**files), tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
-def test_every_published_file_has_an_address_at_a_commit_and_a_checksum():
+def test_every_published_file_has_an_address_with_a_commit_and_a_checksum():
     sources = read_sources(ROOT / "resources" / "transcript_tables.tsv")
     assert {source.sample for source in sources} >= set(NAMES.values())
     for source in sources:
@@ -103,7 +103,7 @@ def test_every_published_file_has_an_address_at_a_commit_and_a_checksum():
 
 
 @pytest.mark.workflow
-def test_the_tables_of_the_results_are_fetched_and_made_by_rules(files, tmp_path):
+def test_the_tables_of_the_results_are_downloaded_and_made_by_rules(files, tmp_path):
     both = [ROOT / "config" / name for name in ("mrna-real.yaml", "fetched/mrna.yaml")]
     done = run_snakemake("-n", "--cores", "1", "mrna", "--configfile", *both, folder=tmp_path)
     for rule in ("fetch_transcript_file", "make_transcript_tables", "pretrain_teacher", "distil_transcript_student"):

@@ -7,7 +7,7 @@ from genestill.core.errors import InputError
 from genestill.reference.coverage_tables import read_abundance_table
 from genestill.reference.sample_depths import measure_depth, merge_depths
 
-# As `strobealign --aemb` writes: a row per contig, no header, depths with few digits.
+# Output of `strobealign --aemb`: a row per contig, no header, depths with few digits.
 STROBEALIGN = """#!/bin/sh
 set -e
 test "$1 $2 $3" = "--aemb --interleaved -t"

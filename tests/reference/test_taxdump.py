@@ -65,19 +65,19 @@ def table(folder, rows, header="file\tlineage"):
     return path
 
 
-def test_gaps_are_filled_and_other_ranks_passed_over(dump_folder):
+def test_gaps_are_filled_and_other_ranks_are_skipped(dump_folder):
     dump = read_taxdump(dump_folder)
     assert dump.lineage(16) == ("Bacteria", "P", "C", "C order incertae sedis", "F", "G", "G one")
     assert dump.lineage(16) == dump.lineage(15)
     assert dump.lineage(1) == (None,) * 7
 
 
-def test_viruses_have_their_highest_node_as_domain(dump_folder):
+def test_the_highest_node_of_viruses_is_their_domain(dump_folder):
     assert read_taxdump(dump_folder).lineage(21)[0] == "Viruses"
     assert read_taxdump(dump_folder).lineage(21)[6] == "Virus x"
 
 
-def test_merged_taxids_are_followed_and_deleted_ones_known(dump_folder):
+def test_merged_taxids_are_followed_and_deleted_ones_recognised(dump_folder):
     dump = read_taxdump(dump_folder)
     assert dump.current(99) == 15
     assert dump.current(77) is None
@@ -86,7 +86,7 @@ def test_merged_taxids_are_followed_and_deleted_ones_known(dump_folder):
     assert dump.current(5) is None
 
 
-def test_superkingdom_and_domain_are_one_rank(dump_folder):
+def test_superkingdom_and_domain_are_the_same_rank(dump_folder):
     new = read_taxdump(dump_folder).lineage(15)
     (dump_folder / "nodes.dmp").write_text(NODES.replace("domain", "superkingdom"))
     assert read_taxdump(dump_folder).lineage(15) == new
@@ -106,7 +106,7 @@ def test_superkingdom_and_domain_are_one_rank(dump_folder):
         ("merged.dmp", "15", "x", "merged.dmp: line 2"),
     ],
 )
-def test_broken_dump_gets_a_sentence(dump_folder, file, old, new, words):
+def test_invalid_dump_is_refused_with_a_clear_message(dump_folder, file, old, new, words):
     path = dump_folder / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
@@ -118,7 +118,7 @@ def test_broken_dump_gets_a_sentence(dump_folder, file, old, new, words):
 
 @settings(max_examples=200, deadline=None)
 @given(nodes=st.text("12\t|no rank\n", max_size=60), names=st.binary(max_size=40))
-def test_any_bytes_as_a_dump_give_a_dump_or_a_sentence(tmp_path_factory, nodes, names):
+def test_any_bytes_as_a_dump_give_a_dump_or_a_clear_error(tmp_path_factory, nodes, names):
     folder = tmp_path_factory.mktemp("dump")
     (folder / "nodes.dmp").write_text(nodes)
     (folder / "names.dmp").write_bytes(names)
@@ -134,7 +134,7 @@ some_lineages = st.lists(names_of_ranks.map(lambda names: (*names, *[None] * (7 
 
 
 @given(lineages=some_lineages)
-def test_taxids_lead_back_to_the_lineage(lineages):
+def test_taxids_are_converted_back_to_the_lineage(lineages):
     dump = taxdump_of_lineages(lineages)
     found = {dump.lineage(taxid) for taxid in dump.parent}
     assert set(lineages) <= found
@@ -143,13 +143,13 @@ def test_taxids_lead_back_to_the_lineage(lineages):
 
 
 @given(lineages=some_lineages)
-def test_a_path_has_the_same_taxid_beside_any_others(lineages):
+def test_the_taxid_of_a_path_does_not_depend_on_other_paths(lineages):
     alone = taxdump_of_lineages(lineages[:1])
     together = taxdump_of_lineages(lineages)
     assert set(alone.parent) <= set(together.parent)
 
 
-def test_colliding_taxids_are_told_apart(monkeypatch):
+def test_colliding_taxids_are_distinguished(monkeypatch):
     monkeypatch.setattr("genestill.reference.taxdump._HASHED", 4)
     lineages = [parse_lineage(f"d__B;p__{name}") for name in "abc"]
     dump = taxdump_of_lineages(lineages)
@@ -157,7 +157,7 @@ def test_colliding_taxids_are_told_apart(monkeypatch):
     assert {dump.lineage(taxid) for taxid in dump.parent} >= set(lineages)
 
 
-def test_folder_has_what_mmseqs_needs(tmp_path):
+def test_folder_contains_the_files_that_mmseqs_needs(tmp_path):
     genomes = read_genomes(table(tmp_path, [f"a.fna\t{ONE}", f"b.fna\t{TWO}"]))
     make_taxonomy(genomes, None, tmp_path / "taxonomy")
     made = tmp_path / "taxonomy"
@@ -185,13 +185,13 @@ def test_genomes_with_taxids_use_the_dump(tmp_path, dump_folder):
 
 
 @pytest.mark.parametrize(("taxid", "words"), [("77", "is deleted in"), ("555", "is not in")])
-def test_genome_of_a_deleted_or_unknown_taxid_gets_a_sentence(tmp_path, dump_folder, taxid, words):
+def test_genome_with_a_deleted_or_unknown_taxid_is_refused_with_a_clear_message(tmp_path, dump_folder, taxid, words):
     path = table(tmp_path, [f"a.fna\t{taxid}", "b.fna\t17"], "file\ttaxid")
     with pytest.raises(InputError, match=f"the taxid {taxid} of a {words}"):
         make_taxonomy(read_genomes(path), dump_folder, tmp_path / "taxonomy")
 
 
-def test_one_species_is_too_few(tmp_path):
+def test_a_single_species_is_refused(tmp_path):
     path = table(tmp_path, [f"a.fna\t{ONE}", f"b.fna\t{ONE}"])
     with pytest.raises(InputError, match="1 species among its lineages"):
         make_taxonomy(read_genomes(path), None, tmp_path / "taxonomy")
@@ -214,14 +214,14 @@ def test_one_species_is_too_few(tmp_path):
          "the genus 'E' has two parents"),
     ],
 )  # fmt: skip
-def test_bad_genome_table_gets_a_sentence(tmp_path, rows, header, words):
+def test_invalid_genome_table_is_refused_with_a_clear_message(tmp_path, rows, header, words):
     with pytest.raises(InputError) as caught:
         read_genomes(table(tmp_path, rows, header))
     assert words in str(caught.value)
     assert "genomes.tsv" in str(caught.value)
 
 
-def test_homonyms_in_two_phyla_are_legal(tmp_path):
+def test_homonyms_in_two_phyla_are_accepted(tmp_path):
     bird = "d__Eukaryota;p__Chordata;c__Aves;o__S;f__Sulidae;g__Morus;s__Morus bassanus"
     tree = "d__Eukaryota;p__Streptophyta;c__M;o__R;f__Moraceae;g__Morus;s__Morus alba"
     genomes = read_genomes(table(tmp_path, [f"a.fna\t{bird}", f"b.fna\t{tree}"]))
@@ -280,7 +280,7 @@ def write_dump(folder, nodes):
     return folder
 
 
-def test_ncbi_of_2025_has_viruses_as_a_domain_in_lineages_and_taxids(tmp_path):
+def test_ncbi_taxonomy_of_2025_has_viruses_as_a_domain_in_lineages_and_taxids(tmp_path):
     make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", NCBI_2025), tmp_path / "made")
     lineages = dict(line.split("\t") for line in (tmp_path / "made" / "lineages.tsv").read_text().splitlines()[1:])
     assert lineages["1224"] == "d__Bacteria;p__Pseudomonadota"
@@ -293,7 +293,7 @@ def test_ncbi_of_2025_has_viruses_as_a_domain_in_lineages_and_taxids(tmp_path):
     assert taxids.of(parse_lineage("d__Bacteria")) == 2
 
 
-def test_names_with_separators_and_words_for_nothing_do_not_break_the_folder(tmp_path):
+def test_names_with_separators_and_placeholder_names_do_not_corrupt_the_folder(tmp_path):
     make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", NCBI_2025), tmp_path / "made")
     found = read_lineages(tmp_path / "made")
     assert found[99999][6] == "Phage, of 3/5"
@@ -301,7 +301,7 @@ def test_names_with_separators_and_words_for_nothing_do_not_break_the_folder(tmp
     assert {taxid: read_taxdump(tmp_path / "made").lineage(taxid) for taxid in found} == found
 
 
-def test_prefixes_of_gtdb_dumps_are_no_part_of_the_names(tmp_path):
+def test_rank_prefixes_of_gtdb_dumps_are_removed_from_the_names(tmp_path):
     ranks = ("superkingdom", "phylum", "class", "order", "family", "genus")
     nodes = [("1", "1", "no rank", "root")]
     nodes += [(str(n), str(n - 1), rank, f"{rank[0].replace('s', 'd')}__X{n}_A") for n, rank in enumerate(ranks, 2)]
@@ -312,7 +312,7 @@ def test_prefixes_of_gtdb_dumps_are_no_part_of_the_names(tmp_path):
     assert "__" not in (tmp_path / "made" / "names.dmp").read_text()
 
 
-def test_a_genome_table_with_a_column_per_rank_may_say_kingdom_and_na(tmp_path):
+def test_a_genome_table_with_a_column_per_rank_may_contain_kingdom_and_na(tmp_path):
     rows = ["a.fna\tBacteria\tp__P\tNA\tO\tF\tG\tG one", "b.fna\tFungi\tQ\tC\tO2\tF2\tH\tH two"]
     header = "file\tkingdom\tphylum\tclass\torder\tfamily\tgenus\tspecies"
     one, two = read_genomes(table(tmp_path, rows, header))
@@ -320,7 +320,7 @@ def test_a_genome_table_with_a_column_per_rank_may_say_kingdom_and_na(tmp_path):
     assert two.lineage[0] == "Eukaryota"
 
 
-def test_a_truth_in_names_of_another_taxonomy_is_refused_and_unknown_names_are_counted(tmp_path):
+def test_truth_with_names_of_another_taxonomy_is_refused_and_unknown_names_are_counted(tmp_path):
     make_taxonomy_of_taxdump(write_dump(tmp_path / "dump", NCBI_2025), tmp_path / "made")
     for lineages, unknown in [(["d__Bacteria;p__Pseudomonadota", "d__Bacteria;p__Novum"], 1), (["d__A;p__X"], None)]:
         parsed = [parse_lineage(text) for text in lineages]
@@ -335,8 +335,8 @@ def test_a_truth_in_names_of_another_taxonomy_is_refused_and_unknown_names_are_c
 
 
 @pytest.mark.slow
-def test_a_dump_of_all_life_is_read_in_a_gigabyte_and_a_half(tmp_path):
-    """As many nodes as NCBI has, two million of them species; read in a process of its own, whose peak is measured."""
+def test_a_dump_as_large_as_that_of_ncbi_is_read_in_1500_megabytes(tmp_path):
+    """As many nodes as NCBI has, two million of them species; the peak memory of a separate process is measured."""
     (tmp_path / "dump").mkdir()
     genera, species = 100_000, 2_200_000
     upper = ("superkingdom", "phylum", "class", "order", "family")

@@ -1,4 +1,4 @@
-"""Tables of transcripts and tasks as people have them: empty cells, numbers that are none, tracks as lists."""
+"""Tables of transcripts and tasks as found in practice: empty cells, invalid numbers, tracks as lists."""
 
 import json
 
@@ -30,7 +30,7 @@ def _task(path, *more, output):
     return main([*command, *more, "--output", str(output)])
 
 
-def test_a_missing_gene_is_no_gene_and_genes_called_na_or_nan_are_kept(tmp_path, caplog):
+def test_an_empty_gene_is_missing_and_genes_named_na_or_nan_are_kept(tmp_path, caplog):
     rows = [("007", "ACGT", ""), ("8", "ACGA", "NA"), ("9", "ACGC", "nan"), ("10", "ACGG", "-"), ("11", "AC", "7157.0")]
     path = _write(tmp_path / "t.tsv", ("id", "sequence", "gene"), rows)
     transcripts = transcripts_of_table(path, read_rows(path), Columns(id="id", gene="gene"))
@@ -39,13 +39,13 @@ def test_a_missing_gene_is_no_gene_and_genes_called_na_or_nan_are_kept(tmp_path,
     assert "read as a name" not in caplog.text
 
 
-def test_many_rows_of_a_gene_called_na_are_pointed_out(tmp_path, caplog):
+def test_many_rows_of_a_gene_named_na_are_reported(tmp_path, caplog):
     path = _write(tmp_path / "t.tsv", ("sequence", "gene"), [("ACGT", "NA"), ("ACGA", "NA")])
     transcripts_of_table(path, read_rows(path), Columns(gene="gene"))
     assert "2 rows have the gene 'NA'" in caplog.text
 
 
-def test_nulls_and_whole_numbers_of_parquet_are_text_as_in_a_tsv(tmp_path):
+def test_nulls_and_integers_of_parquet_are_read_as_in_a_tsv(tmp_path):
     table = pd.DataFrame({"sequence": ["ACGT", "ACGA"], "gene": [None, "g"], "id": [7157.0, 8.0], "start": [np.nan, 1]})
     table.to_parquet(tmp_path / "t.parquet")
     rows = read_rows(tmp_path / "t.parquet")
@@ -55,13 +55,13 @@ def test_nulls_and_whole_numbers_of_parquet_are_text_as_in_a_tsv(tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["", "NA", "nan", "NaN"])
-def test_a_row_without_sequence_is_refused_with_its_line(tmp_path, cell):
+def test_a_row_without_a_sequence_is_refused_with_its_line(tmp_path, cell):
     path = _write(tmp_path / "t.tsv", ("id", "sequence"), [("a", "ACGT"), ("b", cell)])
     with pytest.raises(InputError, match=r"t.tsv: line 3 \(b\) has no sequence"):
         transcripts_of_table(path, read_rows(path), Columns(id="id"))
 
 
-def test_a_row_without_cds_or_exons_is_a_transcript_without_them(tmp_path):
+def test_a_row_without_cds_or_exons_gives_a_transcript_without_them(tmp_path):
     rows = [("ATGGCATAAT", "0.0", "9", "4,6,"), ("ATGGCATAAT", "", "NA", "")]
     path = _write(tmp_path / "t.tsv", ("sequence", "a", "b", "e"), rows)
     columns = Columns(cds_start="a", cds_end="b", exon_sizes="e")
@@ -90,13 +90,13 @@ def test_positions_that_contradict_the_sequence_are_refused_with_their_line(tmp_
         transcripts_of_table(path, read_rows(path), Columns(cds_start="a", cds_end="b", exon_sizes="e"))
 
 
-def test_repeated_ids_are_named(tmp_path, caplog):
+def test_repeated_ids_are_reported(tmp_path, caplog):
     path = _write(tmp_path / "t.tsv", ("id", "sequence"), [("a", "ACGT"), ("b", "ACGA"), ("a", "ACGC")])
     assert len(transcripts_of_table(path, read_rows(path), Columns(id="id"))) == 3
     assert "1 ids have several rows (the first: 'a', rows 2, 4)" in caplog.text
 
 
-def test_targets_that_are_no_numbers_are_counted_named_and_written_beside_the_task(tmp_path, capsys):
+def test_non_numeric_targets_are_counted_named_and_recorded_with_the_task(tmp_path, capsys):
     cells = ["1", "2.5", "-3", "1e-2", "1,204.3", "0.5", "7", "NA"]
     rows = [(f"r{number}", *pair) for number, pair in enumerate(zip(SEQUENCES, cells, strict=True))]
     path = _write(tmp_path / "t.tsv", ("id", "seq", "y"), rows)
@@ -111,7 +111,7 @@ def test_targets_that_are_no_numbers_are_counted_named_and_written_beside_the_ta
     assert "2 of 8 rows are left out" in capsys.readouterr().err
 
 
-def test_transcripts_that_are_cut_are_counted_beside_the_task(tmp_path, capsys):
+def test_cut_transcripts_are_counted_in_the_metadata_of_the_task(tmp_path, capsys):
     rows = [(f"r{number}", sequence * (1 + number % 2), str(number)) for number, sequence in enumerate(SEQUENCES)]
     path = _write(tmp_path / "t.tsv", ("id", "seq", "y"), rows)
     options = ("--target", "y", "--kind", "regression", "--longest", "9")
@@ -131,7 +131,7 @@ def test_a_table_that_loses_more_than_a_fifth_of_its_rows_is_refused(tmp_path, c
     assert not (tmp_path / "t.parquet").exists()
 
 
-def test_several_targets_of_a_regression_are_refused(tmp_path, capsys):
+def test_a_regression_with_several_targets_is_refused(tmp_path, capsys):
     path = _write(tmp_path / "t.tsv", ("id", "seq", "y", "z"), [("a", "ACGT", "1", "2")])
     assert _task(path, "--target", "y", "z", "--kind", "regression", output=tmp_path / "t.parquet") == 2
     assert "expected for regression: one number" in capsys.readouterr().err
@@ -174,7 +174,7 @@ def test_tracks_of_another_length_and_lists_of_unequal_length_are_refused(tmp_pa
     st.lists(st.lists(st.sampled_from(["0", "1", "1.0", "true", "", "NA", "n.d."]), min_size=2, max_size=2), min_size=1)
 )
 @settings(max_examples=60, deadline=None)
-def test_every_row_of_a_multilabel_task_is_kept_whole_or_counted(cells):
+def test_every_row_of_a_multilabel_task_is_kept_completely_or_counted(cells):
     rows = pd.DataFrame(cells, columns=["a", "b"])
     left_out = LeftOut()
     kept, targets = read_targets(rows, ["a", "b"], "multilabel", False, left_out)
@@ -184,7 +184,7 @@ def test_every_row_of_a_multilabel_task_is_kept_whole_or_counted(cells):
     assert all(not {"", "NA", "n.d."} & set(cells[row]) for row in kept)
 
 
-def test_the_table_of_probes_says_which_rows_a_task_lost(tmp_path):
+def test_the_table_of_probes_gives_the_rows_that_a_task_lost(tmp_path):
     from genestill.core.table_schemas import PROBE_PREDICTIONS
     from genestill.core.tables import write_table
     from genestill.evaluation.probes.retained import read_left_out

@@ -109,7 +109,7 @@ def test_window_keeps_the_start_codon_and_its_tracks():
     assert window(Transcript("u", sequence), 90).sequence == sequence[:90]
 
 
-def test_corpus_holds_each_sequence_once_under_distinct_ids():
+def test_corpus_contains_each_sequence_once_with_distinct_ids():
     sources = {
         "a": [Transcript("x", "ACGTACGTAC"), Transcript("x", "TTTTACGTAC"), Transcript("n", "NNNNNACGTA")],
         "b": [Transcript("y", "ACGTACGTAC"), Transcript("z", "ACG")],
@@ -135,7 +135,7 @@ def test_tables_are_checked_row_by_row(tmp_path):
         read_rows(tmp_path / "no.tsv")
 
 
-def test_tasks_refuse_classes_other_than_0_and_1(tmp_path):
+def test_classes_other_than_0_and_1_are_refused(tmp_path):
     transcripts = [Transcript("a", "ACGT"), Transcript("b", "ACGA")]
     table = build_task(transcripts, np.array([[0.0], [2.0]]))
     with pytest.raises(InputError, match="target is 2"):
@@ -143,7 +143,7 @@ def test_tasks_refuse_classes_other_than_0_and_1(tmp_path):
 
 
 @pytest.mark.slow
-def test_relatives_of_the_benchmark_are_left_out_and_strangers_stay(tmp_path):
+def test_relatives_of_the_benchmark_are_excluded_and_unrelated_sequences_are_kept(tmp_path):
     write_transcriptome(tmp_path / "sim", 160, 1)
     place = tmp_path / "sim"
     kept, _ = collect_corpus(
@@ -173,11 +173,11 @@ def test_simulated_genome_and_annotation_agree(tmp_path):
         assert len(transcript.splice) == 2
 
 
-def test_the_coding_sequence_is_all_codons_or_the_whole_where_none_is_known():
+def test_the_coding_sequence_is_all_codons_or_the_whole_transcript_if_none_is_annotated():
     sequence = "GGATGGCCTAATT"
     assert coding_sequence(sequence, track(13, codon_starts(2, 11))) == "ATGGCCTAA"
     assert coding_sequence(sequence, track(13, codon_starts(0, 0))) == sequence
 
 
-def test_checksum_names_equal_sequences_alike():
+def test_equal_sequences_have_equal_checksums():
     assert sequence_checksum("ACGT") == sequence_checksum("ACGT") != sequence_checksum("ACGA")

@@ -24,7 +24,7 @@ def write(folder, text):
     return folder / "truth"
 
 
-def test_a_gold_standard_of_cami_needs_no_contigs_and_gives_their_lengths(tmp_path, taxonomy):
+def test_a_gold_standard_of_cami_gives_contig_lengths_without_the_contigs(tmp_path, taxonomy):
     text = "@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tBINID\tTAXID\t_LENGTH\nc2\tA\t80\t900\nc1\tB\t9\t1200\n"
     arguments = ["--truth", str(write(tmp_path, text)), "--taxonomy", str(taxonomy)]
     assert main(["reference", "truth", *arguments, "--output", str(tmp_path / "truth.parquet")]) == 0
@@ -35,14 +35,14 @@ def test_a_gold_standard_of_cami_needs_no_contigs_and_gives_their_lengths(tmp_pa
     assert table["species"].tolist() == ["G one", "G two"]
 
 
-def test_a_contig_of_several_genomes_gets_what_their_lineages_share(tmp_path, taxonomy):
+def test_a_contig_of_several_genomes_gets_their_common_lineage(tmp_path, taxonomy):
     text = "#anonymous_contig_id\tgenome_id\ttax_id\nc1\tA\t8\nc1\tB\t9\n"
     write_truth([write(tmp_path, text)], taxonomy, tmp_path / "truth.parquet")
     table = read_table(tmp_path / "truth.parquet", TRUTH)
     assert table.loc[0, ["genus", "species", "genome"]].fillna("").tolist() == ["G", "", ""]
 
 
-def test_a_table_of_lineages_in_words_needs_no_taxonomy(tmp_path):
+def test_a_table_of_lineages_given_by_name_needs_no_taxonomy(tmp_path):
     text = f"contig\tlineage\tlength\nc1\t{NAMES}\t50\nc2\t\t\n"
     write_truth([write(tmp_path, text)], None, tmp_path / "truth.parquet")
     table = read_table(tmp_path / "truth.parquet", TRUTH)

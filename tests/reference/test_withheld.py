@@ -29,7 +29,7 @@ def clade_of(row):
 
 @given(REFERENCES, st.integers(0, 2**32), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_a_clade_never_crosses_the_halves(reference, seed, share):
+def test_a_clade_is_never_in_both_halves(reference, seed, share):
     table = choose_withheld(reference, WithheldSettings(number=6, families=share, genera=share, species=share), seed)
     families = {
         half: {parse_lineage(clade)[:5] for clade in table.loc[table["half"] == half, "clade"]} for half in HALVES
@@ -39,7 +39,7 @@ def test_a_clade_never_crosses_the_halves(reference, seed, share):
 
 @given(REFERENCES, st.integers(0, 2**32), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_what_is_withheld_was_there_and_leaves_a_relative_behind(reference, seed, share):
+def test_withheld_clades_were_in_the_reference_and_a_relative_remains(reference, seed, share):
     table = choose_withheld(reference, WithheldSettings(number=4, families=share, genera=share, species=share), seed)
     for (community, _), rows in table.groupby(["community", "reference"]):
         clades = [clade_of(row) for row in rows.itertuples()]
@@ -51,7 +51,7 @@ def test_what_is_withheld_was_there_and_leaves_a_relative_behind(reference, seed
             assert any(taxon[: len(clade) - 1] == clade[:-1] for taxon in left)
 
 
-def test_references_are_the_same_for_the_same_seed_and_dealt_to_the_communities_in_turn():
+def test_references_are_reproducible_by_seed_and_assigned_to_the_communities_in_turn():
     reference, chosen = {"one": TAXA, "two": TAXA[:30]}, WithheldSettings(number=4)
     table = choose_withheld(reference, chosen, 3)
     pd.testing.assert_frame_equal(table, choose_withheld(reference, chosen, 3))
@@ -62,7 +62,7 @@ def test_references_are_the_same_for_the_same_seed_and_dealt_to_the_communities_
     ]
 
 
-def test_a_user_makes_the_table_for_genomes_of_their_own(tmp_path):
+def test_a_user_can_make_the_table_for_their_own_genomes(tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.fna").write_text(">a\nACGT\n")
     rows = "".join(f"{number}.fna\t{';'.join(taxon)}\n" for number, taxon in enumerate(TAXA[:9]))

@@ -1,7 +1,7 @@
-"""Every parser meets damaged files: what is wrong comes out as a sentence (InputError), never as another exception.
+"""Every parser is given damaged files: it reports the problem as an InputError, never as another exception.
 
 A file of the right form is damaged at random: bytes and cells replaced, cut, doubled, moved. ``GENESTILL_FUZZ=2000``
-looks at that many files a parser; the default keeps the fast suite fast.
+tests that many files per parser; the default keeps the fast suite fast.
 """
 
 import gzip
@@ -37,7 +37,7 @@ LINEAGE = "d__B;p__P;c__C;o__O;f__F;g__G;s__"
 LINEAGES = [parse_lineage(f"{LINEAGE}{name}") for name in ("one", "two")]
 PLAIN = "B;P;C;O;F;G;"
 
-# What files in the wild hold where a number or a name is expected.
+# What real files contain where a number or a name is expected.
 CELLS = [
     "", " ", "nan", "NaN", "inf", "-inf", "1e999", "-1", "0", "1", "2", "3", "1.5", "0x10", "1_000", "9" * 30, "²", "٣",
     "None", "null", "true", "[]", "{}", "[1]", '{"a":1}', '"', "'", "''", "\\", ";", ";;", "d__", "s__;d__", "root",
@@ -80,7 +80,7 @@ def damage(draw, content: bytes):
 
 
 def labels_of(form: str):
-    """Reads a table of labels with its format found out, and with its format given."""
+    """Reads a table of labels with its format detected, and with its format given."""
     return lambda path: [read_label_table(path, given) for given in ("auto", form)]
 
 
@@ -414,7 +414,7 @@ FOLDERS = {
     ),
 }
 
-FEW = {"corrector", "encoder", "teacher"}  # models are built: dearer than tables
+FEW = {"corrector", "encoder", "teacher"}  # models are built: more expensive than tables
 
 
 @pytest.fixture(scope="module")
@@ -455,7 +455,7 @@ def try_damaged(data, read, path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_gets_a_sentence(name, wholes, tmp_path):
+def test_a_damaged_file_is_refused_with_a_clear_message(name, wholes, tmp_path):
     file, _, read = FILES[name]
     prepare(tmp_path)
     path = tmp_path / file
@@ -471,7 +471,7 @@ def test_a_damaged_file_gets_a_sentence(name, wholes, tmp_path):
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_damaged_folder_gets_a_sentence(name, tmp_path):
+def test_a_damaged_folder_is_refused_with_a_clear_message(name, tmp_path):
     fill, files, read = FOLDERS[name]
     fill(tmp_path)
     read(tmp_path)
@@ -491,7 +491,7 @@ def test_a_damaged_folder_gets_a_sentence(name, tmp_path):
 @given(
     st.lists(st.sampled_from([*CELLS, "d__Bacteria", "p_x", "-_x", "k__Y", "g__", "Bacillus"]), max_size=9), st.text()
 )
-def test_a_lineage_of_any_words_is_a_lineage_or_a_sentence(words, text):
+def test_a_lineage_of_arbitrary_words_is_parsed_or_refused_with_a_clear_message(words, text):
     for line in (";".join(words), text):
         try:
             assert len(parse_lineage(line)) == 7

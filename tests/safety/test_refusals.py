@@ -1,4 +1,4 @@
-"""What the operating system refuses: one sentence with path and reason, exit code 2."""
+"""Errors of the operating system: one sentence with path and reason, exit code 2."""
 
 import errno
 
@@ -25,7 +25,7 @@ def index(tmp_path, output):
         ("folder", "Is a directory"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path, capsys, output, reason):
+def test_an_unwritable_output_is_reported_in_one_sentence(tmp_path, capsys, output, reason):
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     assert index(tmp_path, tmp_path / output) == 2
     said = capsys.readouterr().err.splitlines()[-1]
@@ -35,7 +35,7 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path, capsys, outp
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
-def test_a_disk_that_is_full_locked_or_broken_is_one_sentence(tmp_path, capsys, monkeypatch, code):
+def test_a_full_locked_or_failing_disk_is_reported_in_one_sentence(tmp_path, capsys, monkeypatch, code):
     def refuse(*_, **__):
         raise OSError(code, "Error writing bytes to file")
 
@@ -44,7 +44,7 @@ def test_a_disk_that_is_full_locked_or_broken_is_one_sentence(tmp_path, capsys, 
     assert f"{tmp_path / 'index.parquet'}: " in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_another_error_stays_a_defect_with_its_traceback(tmp_path, monkeypatch):
+def test_any_other_error_remains_a_defect_with_its_traceback(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EBADF, "Bad file descriptor")
 

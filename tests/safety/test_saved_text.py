@@ -1,4 +1,4 @@
-"""Every reader of text gives the same for a file however it was saved, and a sentence for what it cannot read."""
+"""Every text reader gives the same result for all ways of saving a file, and a clear message if it cannot read it."""
 
 import bz2
 import gzip
@@ -36,7 +36,7 @@ UNREADABLE = {
 
 
 def shown(value):
-    """All that a value holds, as text without the places of objects in memory."""
+    """The content of a value, as text without memory addresses."""
     if isinstance(value, list | tuple):
         return [shown(inner) for inner in value]
     if hasattr(value, "__dict__") and type(value).__module__.startswith("genestill"):
@@ -53,7 +53,7 @@ def plain(name):
 def put(tmp_path):
     from test_fuzzing import INDEX, pa, table_schemas, write_table
 
-    # What stands beside the file, for readers that join it to others.
+    # Content of the files beside it, for readers that join it to others.
     write_table(tmp_path / "index.parquet", pa.table(INDEX, schema=table_schemas.INDEX), table_schemas.INDEX)
 
     def put(file, content):
@@ -64,7 +64,7 @@ def put(tmp_path):
 
 
 @pytest.mark.parametrize("name", TEXT)
-def test_a_file_reads_the_same_however_it_was_saved(put, name):
+def test_a_file_is_read_identically_for_every_way_of_saving_it(put, name):
     file, content, read = plain(name)
     expected = shown(read(put(file, content)))
     for how, save in SAVED.items():
@@ -72,7 +72,7 @@ def test_a_file_reads_the_same_however_it_was_saved(put, name):
 
 
 @pytest.mark.parametrize("name", TEXT)
-def test_what_cannot_be_read_is_named_for_what_it_is(put, name):
+def test_unreadable_files_are_reported_with_the_cause(put, name):
     file, content, read = plain(name)
     for how, (spoil, words) in UNREADABLE.items():
         if how == "Latin-1" and name == "fasta":
@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_named_for_what_it_is(put, name):
 
 
 @pytest.mark.parametrize("name", sorted({*TEXT} - {"bed", "lines", "report", "sources"}))
-def test_blanks_where_tabs_are_expected_are_named(put, name):
+def test_spaces_instead_of_tabs_are_reported(put, name):
     """In BED, blanks are allowed; reports and sources are written by programs of ours."""
     file, content, read = plain(name)
     if b"\t" not in content:

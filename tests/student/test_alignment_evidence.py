@@ -31,25 +31,25 @@ def test_conserved_contigs_of_an_absent_sister_are_judged_by_the_rest_of_its_gen
 
 
 @pytest.mark.parametrize("sisters_depth", [200.0, 10.0])
-def test_a_genome_and_its_absent_sister_are_told_apart(sisters_depth):
+def test_a_genome_and_its_absent_sister_are_distinguished(sisters_depth):
     ours, sisters = genome(60, 0.99, 0.004, 10.0, seed=2), genome(60, 0.88, 0.03, sisters_depth, seed=3)
     found = presence(*(np.concatenate(parts) for parts in zip(ours, sisters, strict=True)))
     assert found[:60].mean() > 0.95
     assert found[60:].mean() < 0.05
 
 
-def test_without_depths_identity_alone_is_asked():
+def test_without_depths_only_identity_is_used():
     identity, segments, _ = genome(40, 0.99, 0.004, 1.0, seed=4)
     assert presence(identity, segments, np.zeros((40, 0))).min() > 0.9
 
 
-def test_one_contig_says_less_than_many_of_the_same_identity():
+def test_one_contig_is_weaker_evidence_than_many_of_the_same_identity():
     one = presence(np.array([0.94]), np.ones(1), np.zeros((1, 1)))[0]
     many = presence(np.full(50, 0.94), np.ones(50), np.zeros((50, 1)))
     assert many.max() < one < 0.5
 
 
-def test_a_long_contig_is_more_than_one_observation_and_less_than_all_its_segments():
+def test_a_long_contig_counts_as_more_than_one_observation_but_fewer_than_its_segments():
     found = observations(np.array([300.0, 1000.0, 10_000.0, 1e7]))
     assert found[0] == found[1] == 1
     assert (np.diff(found[1:]) > 0).all()
@@ -58,7 +58,7 @@ def test_a_long_contig_is_more_than_one_observation_and_less_than_all_its_segmen
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(0.7, 1), st.floats(1, 3), st.floats(-3, 8)), min_size=1, max_size=40))
-def test_presence_is_a_probability_whatever_the_contigs(rows):
+def test_presence_is_a_probability_for_any_contigs(rows):
     identity, segments, depth = (np.array(column) for column in zip(*rows, strict=True))
     found = presence(identity, segments, depth[:, None])
     assert ((found > 0) & (found < 1)).all()
@@ -79,7 +79,7 @@ def written(tmp_path):
     return read_rows
 
 
-def test_the_best_genome_of_a_contig_names_a_leaf_and_absence_the_leaves_for_unknown_children(written):
+def test_the_best_genome_of_a_contig_supports_its_leaf_and_absence_the_unknown_children(written):
     rows = [("x", "A2", 0.995, 4900, 1.0), ("x", "B1", 0.93, 4000, 1.0), ("y", "B1", 0.80, 3000, 0.9),
             ("z", "A1", 0.99, 500, 0.1)]  # fmt: skip
     tree, found = written(rows)
@@ -89,13 +89,13 @@ def test_the_best_genome_of_a_contig_names_a_leaf_and_absence_the_leaves_for_unk
     assert own[1, second] < 0.05
     assert own[1, [tree.is_other[node] for node in tree.leaves]].sum() > 0.95
     np.testing.assert_allclose(own.sum(axis=1), [1, 1, 0])
-    # What is pooled over a species is not pooled over neighbours again.
+    # Evidence pooled over a species is not pooled over neighbours again.
     alone, both = found.pooled(sparse.csr_matrix(np.ones((3, 3))))
     assert alone.nnz == 0
     np.testing.assert_array_equal(both.toarray(), own)
 
 
-def test_genomes_of_species_that_the_tree_lacks_say_nothing_and_unknown_ones_are_refused(written):
+def test_genomes_of_species_missing_from_the_tree_are_ignored_and_unknown_genomes_are_refused(written):
     assert written([("x", "B1", 0.99, 4900, 1.0)], SPECIES[:1])[1].own.nnz == 0
     with pytest.raises(InputError, match="the genome 'C9' is not in"):
         written([("x", "C9", 0.99, 4900, 1.0)])

@@ -24,7 +24,7 @@ def count_naively(sequence):
 
 
 @given(st.lists(st.text(alphabet="ACGTacgtN", max_size=200), max_size=6), st.integers(1, 300), st.integers(1, 300))
-def test_counts_equal_a_plain_count_that_skips_windows_with_unknown_bases(sequences, block, piece):
+def test_counts_equal_a_naive_count_that_skips_windows_with_unknown_bases(sequences, block, piece):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genestill.student.corrector.composition.PIECE", piece)
         patch.setattr("genestill.student.corrector.composition.BLOCK", block)
@@ -60,7 +60,7 @@ def test_kernel_spans_the_null_space_of_the_published_relations():
 
 
 @given(dna)
-def test_a_circular_sequence_and_both_its_strands_lose_nothing_in_the_projection(sequence):
+def test_both_strands_of_a_circular_sequence_lose_nothing_in_the_projection(sequence):
     circle = sequence + sequence[:3]
     both = np.concatenate(list(count_tetranucleotides([circle, reverse_complement(circle)]))).sum(axis=0)
     frequencies = both / both.sum()
@@ -74,5 +74,5 @@ def test_features_of_a_sequence_without_known_windows_are_zeros():
 
 
 @pytest.mark.parametrize("sequences", [[], ["ACGTACGTAC"]])
-def test_one_row_of_103_features_a_sequence(sequences):
+def test_each_sequence_has_one_row_of_103_features(sequences):
     assert composition_of(sequences).shape == (len(sequences), FEATURES)

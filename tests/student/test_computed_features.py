@@ -56,7 +56,7 @@ def computed(made, layer=1, **settings) -> ComputedFeatures:
 
 
 @pytest.mark.parametrize("layer", [0, 1, -1])
-def test_computed_features_are_those_that_the_teacher_stage_stores(made, tmp_path, layer):
+def test_computed_features_equal_those_stored_by_the_teacher_stage(made, tmp_path, layer):
     whole = {name: sequence[:LENGTH] for name, sequence in read_fasta(made / "regions.fna")}
     whole["r3"] = whole["r3"][:31]  # an incomplete 6-mer at the end, and padding in the batch
     write_fasta(tmp_path / "windows.fna", whole.items())
@@ -111,7 +111,7 @@ def test_every_step_has_new_windows_of_both_strands_that_depend_only_on_seed_and
     assert len(lengths) > 10
 
 
-def test_windows_avoid_unknown_bases_where_they_can(made):
+def test_windows_avoid_unknown_bases_where_possible(made):
     regions = {"half": "N" * 400 + "ACGT" * 100, "short": "ACGTACGTACGTAC"}
     teacher = load_teacher(made / "teacher", torch.device("cpu"))
     features = ComputedFeatures(teacher, regions, LENGTH)
@@ -143,7 +143,7 @@ def test_a_student_is_distilled_from_computed_features_and_its_record_names_the_
     assert not list((made / "teacher").glob("*.checkpoint"))
 
 
-def test_stored_and_computed_features_exclude_each_other(made, tmp_path):
+def test_stored_and_computed_features_are_mutually_exclusive(made, tmp_path):
     start, training = Start("had-tiny", max_tokens=LENGTH), TrainingSettings(1, 2)
     source = ComputedFeaturesSettings(str(made / "teacher"))
     arguments = (training, DistillationSettings(), 0.15, tmp_path / "s", None, "cpu")

@@ -85,7 +85,7 @@ def species_of(probabilities, tree):
     return table["species"].to_numpy()
 
 
-def test_principal_components_of_blocks_are_those_of_the_whole(community):
+def test_principal_components_computed_in_blocks_equal_those_of_the_whole_table(community):
     composition = community[0].composition
     scaled = (composition - composition.mean(axis=0)) / composition.std(axis=0)
     expected = scaled @ np.linalg.svd(scaled, full_matrices=False)[2][:20].T
@@ -94,7 +94,7 @@ def test_principal_components_of_blocks_are_those_of_the_whole(community):
     np.testing.assert_allclose(np.abs(found), np.abs(expected / expected[:, 0].std()), atol=2e-3)
 
 
-def test_neighbours_give_contigs_without_a_label_their_genomes_species(tree, community, targets):
+def test_unlabelled_contigs_get_the_species_of_their_genome_from_neighbours(tree, community, targets):
     _, genome, labels = community
     bare = np.array([label[-1] is None for label in labels])
     called = species_of(targets.posterior.toarray(), tree)
@@ -103,7 +103,7 @@ def test_neighbours_give_contigs_without_a_label_their_genomes_species(tree, com
     assert right[bare].mean() > 0.95
 
 
-def test_a_student_learns_its_targets_and_saves_them_with_itself(tree, community, student, tmp_path):
+def test_a_student_learns_its_targets_and_is_saved_with_them(tree, community, student, tmp_path):
     contigs, genome, _ = community
     student.save_pretrained(tmp_path / "student")
     opened = Corrector.from_pretrained(tmp_path / "student")
@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_student_bit_for_bit(tree, community, targe
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_predictions_are_made_in_blocks_bounded_in_bytes_that_change_nothing(tree, community, student, monkeypatch):
+def test_predictions_in_blocks_of_bounded_size_equal_those_of_the_whole(tree, community, student, monkeypatch):
     contigs, inputs = community[0], Inputs(student, community[0].groups(), None)
     whole = predict_lineages(student, inputs, contigs.ids)
     sizes = []
@@ -215,7 +215,7 @@ def test_inputs_of_another_number_of_samples_are_refused(student, community):
 
 
 @pytest.mark.faults
-def test_a_loss_that_is_not_a_number_stops_the_training(tree, community, targets):
+def test_a_nan_loss_stops_the_training(tree, community, targets):
     contigs = community[0]
     broken = Contigs(contigs.ids, contigs.lengths, contigs.composition * np.nan, None, [])
     with pytest.raises(CheckFailed, match="loss is nan"):
@@ -238,7 +238,7 @@ def test_agreement_favours_the_same_rare_leaf_and_is_neutral_without_evidence():
     assert agreement(rare, blank, prior)[0] == 1
 
 
-def test_neighbours_that_may_be_of_another_genome_count_no_more_than_their_odds(community):
+def test_uncertain_neighbours_are_weighted_by_their_odds(community):
     from genestill.student.corrector.neighbours import Neighbourhood
 
     own = sparse.csr_matrix((4, 3))
@@ -247,7 +247,7 @@ def test_neighbours_that_may_be_of_another_genome_count_no_more_than_their_odds(
     np.testing.assert_allclose(weights.sum(axis=1), 1.5)
 
 
-def test_a_contig_that_contradicts_doubtful_neighbours_keeps_its_own_opinion():
+def test_a_contig_that_contradicts_uncertain_neighbours_keeps_its_own_label():
     prior = np.full(4, 0.25)
     own, around = sparse.csr_matrix([[1.0, 0, 0, 0]]), sparse.csr_matrix([[0, 1.0, 0, 0]])
     doubtful = combine_hypotheses(own, around, around, np.array([0.6]), prior).toarray()[0]
@@ -256,7 +256,7 @@ def test_a_contig_that_contradicts_doubtful_neighbours_keeps_its_own_opinion():
     assert certain[1] > 0.9
 
 
-def test_a_useless_teacher_earns_no_weight_and_a_good_one_does(tree, community, targets):
+def test_an_uninformative_teacher_gets_zero_weight_and_a_good_one_full_weight(tree, community, targets):
     _, genome, _ = community
     random = np.random.default_rng(0)
     leaf = np.array([int(np.flatnonzero(tree.leaves == tree.node_of(lineage))[0]) for lineage in LINEAGES])
@@ -271,12 +271,12 @@ def test_a_useless_teacher_earns_no_weight_and_a_good_one_does(tree, community, 
     good[np.arange(len(genome)), leaf[genome]] = 0.9
     heeded = apply_teacher_prior(alone, sparse.csr_matrix(good), known, random)
     assert heeded.teacher_weight == 1.0
-    # The teacher may not take from what the evidence leaves to the unknown.
+    # The teacher must not reduce the probability that the evidence assigns to unknown taxa.
     np.testing.assert_allclose(heeded.posterior[:, ~known].toarray(), alone.posterior[:, ~known].toarray())
     np.testing.assert_allclose(heeded.posterior.sum(axis=1), alone.posterior.sum(axis=1))
 
 
-def test_a_teacher_that_names_a_species_below_a_wide_node_is_heeded_and_the_mass_stays(community):
+def test_a_teacher_sharpens_a_wide_node_to_a_species_and_the_total_probability_is_kept(community):
     wide = WideNodes(np.array([1]), np.array([0]), np.array([4]))
     known = np.array([True, True, True, False, True])
     own = sparse.csr_matrix([[0.0, 0, 0, 0.2, 0, 0.8]] + [[0.95, 0, 0, 0, 0.05, 0]] * 20)
@@ -289,7 +289,7 @@ def test_a_teacher_that_names_a_species_below_a_wide_node_is_heeded_and_the_mass
     assert spread[0, 1] > 0.7
 
 
-def test_nearest_equals_a_plain_search(community):
+def test_nearest_equals_a_brute_force_search(community):
     features = community[0].composition
     found = nearest(features, 5, np.random.default_rng(0))
     distance = ((features[:, None].astype(np.float64) - features[None]) ** 2).sum(axis=2)
@@ -311,7 +311,7 @@ def test_neighbours_in_cells_are_distinct_and_never_the_contig_itself(community,
 
 
 @pytest.mark.slow
-def test_neighbours_in_cells_are_nearly_those_of_an_exact_search():
+def test_neighbours_in_cells_are_close_to_those_of_an_exact_search():
     random = np.random.default_rng(0)
     centres = random.normal(size=(1500, 40)) * np.geomspace(1, 0.1, 40)
     genome = random.choice(1500, 60_000, p=random.dirichlet(np.ones(1500)))
@@ -325,7 +325,7 @@ def test_neighbours_in_cells_are_nearly_those_of_an_exact_search():
     assert recall > 0.98
 
 
-def test_logistic_regression_finds_the_weights_that_scikit_learn_finds():
+def test_logistic_regression_gives_the_weights_of_scikit_learn():
     from sklearn.linear_model import LogisticRegression
 
     random = np.random.default_rng(5)
@@ -360,7 +360,7 @@ def test_a_sample_of_all_leaves_gives_the_loss_over_all_leaves_and_its_gradient(
     torch.testing.assert_close(student.body[0].weight.grad, body, atol=1e-6, rtol=1e-4)
 
 
-def test_a_wide_node_of_a_target_asks_for_the_mean_of_its_leaves(tree, community, targets):
+def test_the_loss_of_a_wide_node_is_the_mean_over_its_leaves(tree, community, targets):
     logits = torch.randn(2, 6)
     wide = WideNodes(np.array([1]), np.array([1]), np.array([5]))
     posterior = sparse.csr_matrix([[0.5, 0, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0, 0, 1.0]])
@@ -372,7 +372,7 @@ def test_a_wide_node_of_a_target_asks_for_the_mean_of_its_leaves(tree, community
         torch.testing.assert_close(loss, expected)
 
 
-def test_training_on_samples_of_the_leaves_learns_what_training_on_all_learns(tree, community, targets, monkeypatch):
+def test_training_on_sampled_leaves_learns_the_same_as_training_on_all_leaves(tree, community, targets, monkeypatch):
     contigs, genome, _ = community
     settings = CorrectorSettings(epochs=8, batch_size=32)
     _, of_all = train_corrector(contigs, targets, tree, settings, seed=1)
@@ -387,10 +387,10 @@ def test_training_on_samples_of_the_leaves_learns_what_training_on_all_learns(tr
 
 
 @pytest.mark.parametrize("most_leaves", [8192, 1])
-def test_a_killed_training_of_a_corrector_goes_on_to_the_same_student(
+def test_a_killed_training_of_a_corrector_resumes_and_gives_the_same_student(
     tree, community, targets, tmp_path, monkeypatch, most_leaves
 ):
-    """Of a large tree, rows of the head have moments of their own, which belong to the checkpoint."""
+    """With a large tree, the rows of the head have separate moments, which are part of the checkpoint."""
     monkeypatch.setattr("genestill.student.corrector.training.MOST_LEAVES", most_leaves)
     monkeypatch.setattr("genestill.core.training.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     settings = CorrectorSettings(epochs=3, batch_size=64)

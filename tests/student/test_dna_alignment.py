@@ -30,7 +30,7 @@ def pairs(*arguments):
     return ours[met], theirs[met]
 
 
-def test_overlap_counts_shared_bases_and_special_tokens_share_none():
+def test_overlap_counts_shared_bases_and_is_zero_for_special_tokens():
     teacher = spans((0, 6), (6, 12), (12, 13), (0, 0))
     student = spans((0, 0), (0, 4), (4, 9), (9, 13), (13, 13))
     expected = [[0, 4, 2, 0, 0], [0, 0, 3, 3, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
@@ -50,7 +50,7 @@ def test_pooled_and_repeated_are_the_means_over_shared_bases():
     torch.testing.assert_close(theirs[:, 0], torch.tensor([10.0, (2 * 10 + 3 * 20) / 5, 20.0]))
 
 
-def test_what_is_not_kept_never_reaches_the_pairs():
+def test_tokens_that_are_not_kept_are_excluded_from_the_pairs():
     teacher_spans, student_spans = spans((0, 6), (6, 12)), spans((0, 6), (6, 12))
     student = torch.tensor([[[1.0], [float("inf")]]])
     shared = overlap(*teacher_spans, *student_spans)
@@ -80,10 +80,10 @@ def test_every_base_is_counted_once_between_any_student_and_the_teacher(byte_pai
         shared = overlap(teacher[None, :-1], teacher[None, 1:], batch["start"], batch["stop"])
         assert shared.sum() == len(sequence)
         visible = shared * ~batch["masked"][:, None, :] * torch.from_numpy(masked)[None, :, None]
-        assert visible.sum() == 0  # no visible token of the student reaches into a masked group
+        assert visible.sum() == 0  # no visible token of the student overlaps a masked group
 
 
-def test_byte_pair_tokenizer_reaches_its_size_and_reads_every_letter(tmp_path):
+def test_byte_pair_tokenizer_reaches_its_vocabulary_size_and_encodes_every_letter(tmp_path):
     generator = np.random.default_rng(1)
     windows = ["".join(generator.choice(list("ACGT"), 500)) for _ in range(60)]
     train_bpe(windows, 1024).save_pretrained(tmp_path / "tokenizer")
@@ -99,6 +99,6 @@ def test_byte_pairs_read_iupac_letters_as_single_bases_do(byte_pairs):
     for sequence in ("ACGTACGTRYKMACGTTTGCA", "acguNNryACGTUUGCA"):
         plain = "".join(letter if letter in "ACGT" else "N" for letter in sequence.upper().replace("U", "T"))
         assert np.array_equal(byte_pairs.encode(sequence).ids, byte_pairs.encode(plain).ids)
-        # The saved tokenizer says the same without us.
+        # The saved tokenizer gives the same tokens without genestill.
         assert byte_pairs.tokenizer(sequence)["input_ids"] == byte_pairs.tokenizer(plain)["input_ids"]
         assert byte_pairs.tokenizer.unk_token_id not in byte_pairs.encode(sequence).ids

@@ -38,12 +38,12 @@ def groups_of(sequence: str) -> list[str]:
         ("A", ["A"]),
     ],
 )
-def test_groups_are_cut_as_the_teacher_cuts(sequence, expected):
+def test_groups_are_split_like_the_tokens_of_the_teacher(sequence, expected):
     assert groups_of(sequence) == expected
 
 
 @given(DNA)
-def test_groups_cover_every_base_once_and_are_those_of_a_plain_scan(sequence):
+def test_groups_cover_every_base_once_and_equal_those_of_a_naive_scan(sequence):
     expected, position = [], 0
     while position < len(sequence):
         size = 6 if len(sequence) - position >= 6 and "N" not in sequence[position : position + 6] else 1
@@ -73,7 +73,7 @@ def with_other_bases(sequence: str, boundaries, masked, generator) -> str:
 
 
 @given(DNA, st.integers(0, 99), st.booleans())
-def test_masked_bases_cannot_change_what_a_single_base_student_sees(sequence, seed, cls):
+def test_masked_bases_do_not_affect_the_input_of_a_single_base_student(sequence, seed, cls):
     generator = np.random.default_rng(seed)
     boundaries = cut_groups(encode_bases(sequence))
     masked = mask_groups(boundaries, 0.3, generator)
@@ -87,7 +87,7 @@ def test_masked_bases_cannot_change_what_a_single_base_student_sees(sequence, se
 
 
 @given(seed=st.integers(0, 99), sequence=st.text("ACGT", min_size=30, max_size=120))
-def test_masked_bases_cannot_change_what_a_byte_pair_student_sees(byte_pairs, sequence, seed):
+def test_masked_bases_do_not_affect_the_input_of_a_byte_pair_student(byte_pairs, sequence, seed):
     generator = np.random.default_rng(seed)
     boundaries = cut_groups(encode_bases(sequence))
     masked = mask_groups(boundaries, 0.3, generator)
@@ -98,7 +98,7 @@ def test_masked_bases_cannot_change_what_a_byte_pair_student_sees(byte_pairs, se
     assert first.start.tolist() == second.start.tolist()
 
 
-def test_masking_takes_the_share_asked_for_and_never_everything():
+def test_masking_covers_the_requested_share_and_never_all_bases():
     boundaries = np.arange(0, 606, 6, dtype=np.int32)
     generator = np.random.default_rng(1)
     assert mask_groups(boundaries, 0.15, generator).sum() == 15

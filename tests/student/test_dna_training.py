@@ -45,7 +45,7 @@ def random_dna(generator: np.random.Generator, length: int) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """Windows, features of a teacher that knows each 6-mer by heart, a tokenizer, and a task."""
+    """Windows, features of a teacher with a fixed vector for each 6-mer, a tokenizer, and a task."""
     folder = tmp_path_factory.mktemp("corpus")
     generator = np.random.default_rng(1)
     windows = [(f"w{number}", random_dna(generator, 64)) for number in range(24)]
@@ -76,7 +76,7 @@ def shards(corpus: Path) -> list[Path]:
     return [corpus / "0.parquet", corpus / "1.parquet"]
 
 
-def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(corpus):
+def test_batches_depend_only_on_seed_and_step_and_an_epoch_contains_every_window(corpus):
     features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     adapter = SingleBaseAdapter(cls=False)
     first = features.batch(7, 5, 1, adapter, 0.15, 64)
@@ -87,7 +87,7 @@ def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_every_window(co
     assert features.order(3, 1) != features.order(4, 1)
 
 
-def test_the_loss_on_windows_that_are_held_out_stands_in_the_history(corpus, tmp_path):
+def test_the_loss_on_held_out_windows_is_recorded_in_the_history(corpus, tmp_path):
     generator = np.random.default_rng(1)
     windows = [(f"w{row}", random_dna(generator, 30)) for row in range(210)]
     write_fasta(tmp_path / "w.fna", windows)
@@ -117,7 +117,7 @@ def test_the_loss_on_windows_that_are_held_out_stands_in_the_history(corpus, tmp
     assert len(set(features.order(0, 1))) == 206
 
 
-def test_no_base_is_asked_for_that_lies_behind_the_students_longest_input(corpus):
+def test_bases_beyond_the_longest_input_of_the_student_are_not_targets(corpus):
     features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     batch = features.batch(0, 12, 1, SingleBaseAdapter(cls=False), 0.5, 32)
     asked = batch["bases"] != -100
@@ -125,7 +125,7 @@ def test_no_base_is_asked_for_that_lies_behind_the_students_longest_input(corpus
     assert 12 < batch["positions"][asked].max() < 32
 
 
-def test_features_are_standardised_over_all_genomes_and_not_over_the_first_rows(tmp_path):
+def test_features_are_standardised_over_all_genomes_not_only_the_first_rows(tmp_path):
     names = [f"w{number}" for number in range(600)]
     low, high = np.zeros(WIDTH, np.float16), np.full(WIDTH, 2, np.float16)
     for shard in (0, 1):
@@ -180,7 +180,7 @@ def test_every_objective_learns_and_reaches_the_student(corpus, scope, alignment
 
 
 @pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
-def test_masked_bases_are_read_off_the_states_of_the_tokens_that_hide_them(corpus, architecture, tokenizer):
+def test_masked_bases_are_predicted_from_the_states_of_their_masked_tokens(corpus, architecture, tokenizer):
     torch.manual_seed(1)
     features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
@@ -194,7 +194,7 @@ def test_masked_bases_are_read_off_the_states_of_the_tokens_that_hide_them(corpu
     assert (read == batch["masked"]).all()
 
 
-def test_half_of_the_windows_may_be_read_on_the_other_strand(corpus, tmp_path):
+def test_half_of_the_windows_can_be_read_from_the_other_strand(corpus, tmp_path):
     start = Start("had-tiny", max_tokens=64)
     weights = {}
     for name, both in (("one", False), ("both", True), ("again", True)):
@@ -207,7 +207,7 @@ def test_half_of_the_windows_may_be_read_on_the_other_strand(corpus, tmp_path):
     assert not torch.equal(weights["both"], weights["one"])
 
 
-def test_visible_alignment_never_touches_masked_features(corpus):
+def test_visible_alignment_does_not_use_masked_features(corpus):
     features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
     student, adapter = build_student("had-tiny")
     model = Distillation(student.eval(), DistillationSettings("alignment"), *features.scale())
@@ -218,7 +218,7 @@ def test_visible_alignment_never_touches_masked_features(corpus):
     assert torch.equal(model(batch)[0], before)
 
 
-def test_decoder_reads_visible_features_only_and_knows_where_they_are():
+def test_decoder_reads_only_visible_features_and_their_positions():
     torch.manual_seed(1)
     decoder = CrossAttentionDecoder(16).eval()
     hidden, middle = torch.randn(1, 10, 16), torch.arange(10)[None] + 0.5
@@ -235,7 +235,7 @@ def test_decoder_reads_visible_features_only_and_knows_where_they_are():
     torch.testing.assert_close(decoder(hidden, middle + 7, visible, positions + 7), found, atol=1e-5, rtol=1e-4)
 
 
-def test_an_unknown_objective_or_with_a_word_nobody_knows_is_refused():
+def test_an_unknown_objective_or_setting_is_refused():
     with pytest.raises(InputError, match="no term 'aligned'"):
         DistillationSettings("aligned")
     with pytest.raises(InputError, match="scope"):
@@ -247,7 +247,9 @@ def test_an_unknown_objective_or_with_a_word_nobody_knows_is_refused():
 @pytest.mark.parametrize(
     ("architecture", "tokenizer"), [("had-tiny", False), ("transformer-tiny", False), ("deberta-tiny", True)]
 )
-def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, tmp_path, architecture, tokenizer):
+def test_distillation_lowers_both_losses_and_saves_a_student_that_can_be_loaded(
+    corpus, tmp_path, architecture, tokenizer
+):
     start = Start(architecture, tokenizer=str(corpus / "tokenizer") if tokenizer else None, max_tokens=128)
     schedule = TrainingSettings(60, 8, 5e-3)
     out, curve = tmp_path / "student", tmp_path / "curve.tsv"
@@ -265,7 +267,7 @@ def test_distillation_lowers_both_losses_and_saves_a_student_that_opens(corpus, 
 
 
 @pytest.mark.parametrize("masking", ["tokens", "groups"])
-def test_masked_language_modelling_asks_for_masked_tokens_only(masking):
+def test_masked_language_modelling_has_only_masked_tokens_as_targets(masking):
     adapter = SingleBaseAdapter(cls=True)
     sequences = [random_dna(np.random.default_rng(1), 90) + "N", "ACGTN" * 10]
     batch, targets = masked_batch(sequences, adapter, masking, 0.2, 200, np.random.default_rng(1))
@@ -280,7 +282,7 @@ def test_masked_language_modelling_asks_for_masked_tokens_only(masking):
         assert (batch["input_ids"][asked] == 6).all()
 
 
-def test_a_run_that_was_killed_does_not_go_on_over_other_windows(corpus, tmp_path, monkeypatch):
+def test_a_killed_run_is_not_resumed_on_different_windows(corpus, tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
@@ -299,7 +301,7 @@ def test_a_run_that_was_killed_does_not_go_on_over_other_windows(corpus, tmp_pat
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 @pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
-def test_the_loss_in_bfloat16_is_that_of_float32(corpus, architecture, tokenizer):
+def test_the_loss_in_bfloat16_is_close_to_that_in_float32(corpus, architecture, tokenizer):
     """As on a GPU, where the loop computes losses under autocast; gates and losses stay in float32."""
     torch.manual_seed(1)
     features = StoredFeatures(shards(corpus), dict(read_fasta(corpus / "windows.fna")))
@@ -333,7 +335,7 @@ def test_byte_pairs_beyond_the_longest_input_are_read_in_windows(corpus, tmp_pat
     assert tokens[0] == sum(len(window.ids) - 2 for window in windows)
 
 
-def test_continual_pretraining_goes_on_from_weights_and_head(corpus, tmp_path):
+def test_continual_pretraining_starts_from_the_saved_weights_and_head(corpus, tmp_path):
     first = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"), max_tokens=128)
     pretrain_student(
         first, corpus / "windows.fna", TrainingSettings(3, 4), "tokens", 0.15, tmp_path / "first", device="cpu"
@@ -351,7 +353,7 @@ def test_continual_pretraining_goes_on_from_weights_and_head(corpus, tmp_path):
         assert any(not torch.equal(before[name], on[name]) for name in before if name.startswith(part))
 
 
-def test_group_masking_of_byte_pairs_and_a_start_from_nowhere_are_refused(corpus, tmp_path):
+def test_group_masking_of_byte_pairs_and_invalid_starting_points_are_refused(corpus, tmp_path):
     start = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"))
     with pytest.raises(InputError, match="single bases"):
         pretrain_student(
@@ -383,14 +385,14 @@ def test_deberta_shapes_have_the_published_number_of_parameters(architecture, vo
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.03)
 
 
-def test_disentangled_attention_is_on_where_the_name_says_so():
+def test_disentangled_attention_is_enabled_according_to_the_architecture_name():
     for name, shape in SHAPES.items():
         assert ("-at" in name or name == "deberta-tiny") == shape[4]
         assert deberta_configuration(name, 100, 0).relative_attention == shape[4]
 
 
-def test_attention_is_a_setting_and_students_differ_in_it_alone(corpus):
-    """Outside the tables of positions and tokens all have the same tensors, whatever they are called."""
+def test_attention_is_a_setting_and_students_differ_only_in_it(corpus):
+    """Except for the tables of positions and tokens, all have the same tensors, possibly under other names."""
     shapes = {}
     for attention in ("disentangled", "absolute", "rotary"):
         config = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"), attention=attention).open()[0].config
@@ -401,7 +403,7 @@ def test_attention_is_a_setting_and_students_differ_in_it_alone(corpus):
     assert shapes["disentangled"] == shapes["absolute"] == shapes["rotary"]
 
 
-def test_parameters_and_layers_of_attention_are_settings():
+def test_parameter_count_and_attention_layers_are_configurable():
     for parameters in (30_000, 300_000):
         student, _ = Start("had", parameters=parameters).open()
         assert sum(one.numel() for one in student.parameters()) == pytest.approx(parameters, rel=0.1)
@@ -414,7 +416,7 @@ def test_parameters_and_layers_of_attention_are_settings():
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_words_of_bases_are_cut_from_the_left_and_read_back(k, tmp_path):
+def test_k_mers_are_split_from_the_left_and_decoded_again(k, tmp_path):
     save_tokenizer(make_kmer_tokenizer(k), tmp_path)
     adapter = open_adapter(tmp_path)
     tokens = adapter.encode("ACGTNACGT")
@@ -428,7 +430,7 @@ def test_words_of_bases_are_cut_from_the_left_and_read_back(k, tmp_path):
 
 
 @pytest.mark.parametrize(("architecture", "tokenizer"), [("had-tiny", False), ("deberta-tiny", True)])
-def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
+def test_each_fine_tuning_method_trains_the_expected_parameters(corpus, architecture, tokenizer):
     student, _ = build_student(architecture, corpus / "tokenizer" if tokenizer else None)
     shares, names = {}, {}
     for method in ("full", "lora", "lora-attention", "frozen"):
@@ -443,7 +445,7 @@ def test_each_method_trains_what_it_says(corpus, architecture, tokenizer):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "cls", "concatenated"])
-def test_padding_never_changes_a_prediction(corpus, pooling):
+def test_padding_does_not_change_a_prediction(corpus, pooling):
     torch.manual_seed(1)
     student, adapter = build_student("had-tiny", cls=True)
     model = build_classifier(student, ["a", "b"], FineTuning("full", pooling)).eval()
@@ -453,7 +455,7 @@ def test_padding_never_changes_a_prediction(corpus, pooling):
     torch.testing.assert_close(model(padded, (padded != adapter.pad).long()).logits, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(corpus, tmp_path):
+def test_fine_tuning_searches_the_learning_rate_and_writes_predictions_for_the_test_rows(corpus, tmp_path):
     student, adapter = build_student("transformer-tiny")
     save_student(tmp_path / "student", student, adapter, {})
     settings = FineTuning("full", learning_rates=(1e-6, 3e-3), epochs=6, search_epochs=2, batch=16)
@@ -464,7 +466,7 @@ def test_fine_tuning_searches_a_rate_and_writes_predictions_of_the_test_rows(cor
     assert (table["label"] == table["predicted"]).mean() > 0.85
 
 
-def test_a_killed_fine_tuning_goes_on_to_the_same_predictions_and_tries_no_rate_twice(corpus, tmp_path, monkeypatch):
+def test_a_killed_fine_tuning_resumes_to_the_same_predictions_and_tries_no_rate_twice(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     student, adapter = build_student("transformer-tiny")
     save_student(tmp_path / "student", student, adapter, {})
@@ -501,8 +503,8 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_predictions_and_tries_no_rate_
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
-def test_folds_part_the_training_rows_and_leave_the_test_alone(corpus):
-    # Every fold is asked with another seed, as a run with as many seeds as folds does.
+def test_folds_partition_the_training_rows_and_do_not_change_the_test_rows(corpus):
+    # Every fold has a different seed, as in a run with as many seeds as folds.
     held = [read_task(corpus / "task.tsv", folds=5, fold=fold, seed=fold).rows("validation") for fold in range(5)]
     assert sorted(np.concatenate(held).tolist()) == list(range(60))
     assert read_task(corpus / "task.tsv", folds=5, fold=2).rows("test").tolist() == list(range(60, 90))
@@ -516,7 +518,7 @@ def test_a_class_without_training_rows_is_refused(tmp_path):
         read_task(tmp_path / "task.tsv", folds=2, fold=0)
 
 
-def test_a_student_of_short_windows_attends_to_all_of_them_as_a_wide_window_would():
+def test_a_student_of_short_inputs_without_a_window_equals_one_with_a_wide_window():
     short, _ = build_student("had-tiny", max_tokens=60)
     windowed, _ = build_student("had-tiny", max_tokens=1024)
     windowed.load_state_dict(short.state_dict())
@@ -526,7 +528,7 @@ def test_a_student_of_short_windows_attends_to_all_of_them_as_a_wide_window_woul
     torch.testing.assert_close(short(ids, mask).last_hidden_state, windowed(ids, mask).last_hidden_state)
 
 
-def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
+def test_a_student_is_unchanged_after_saving_and_loading(corpus, tmp_path):
     torch.manual_seed(1)
     for name, tokenizer in (("had-tiny", None), ("deberta-tiny", corpus / "tokenizer")):
         student, adapter = build_student(name, tokenizer, cls=tokenizer is None)
@@ -539,7 +541,7 @@ def test_a_student_survives_the_way_to_disk_and_back(corpus, tmp_path):
         assert (tmp_path / name / "README.md").read_text().count("# DNA encoder") == 1
 
 
-def test_a_student_with_rotary_positions_is_pretrained_goes_on_is_fine_tuned_and_opens_again(corpus, tmp_path):
+def test_a_student_with_rotary_positions_is_pretrained_resumed_fine_tuned_and_loaded_again(corpus, tmp_path):
     start = Start("deberta-tiny", tokenizer=str(corpus / "tokenizer"), attention="rotary", max_tokens=48)
     plain = TrainingSettings(2, 4)
     pretrain_student(start, corpus / "windows.fna", plain, "tokens", 0.15, tmp_path / "first", device="cpu")
@@ -562,7 +564,7 @@ def test_a_student_with_rotary_positions_is_pretrained_goes_on_is_fine_tuned_and
 
 
 @pytest.mark.parametrize(("architecture", "method"), [("nucleotide-transformer", "lora"), ("genomeocean", "full")])
-def test_a_teacher_is_fine_tuned_as_its_students_are(corpus, tmp_path, architecture, method):
+def test_a_teacher_is_fine_tuned_like_its_students(corpus, tmp_path, architecture, method):
     genomes = Genomes([sequence for _, sequence in read_fasta(corpus / "windows.fna")])
     settings = PretrainingSettings(architecture, 16, layers=1, heads=2, vocabulary=24, k=3, context=16)
     made = find_architecture(architecture)
@@ -575,7 +577,7 @@ def test_a_teacher_is_fine_tuned_as_its_students_are(corpus, tmp_path, architect
     found = fine_tune_on_table(*given, tuning, 0, 0, tmp_path / "p.parquet", "cpu", kind="teacher")
     assert (found["trainable"] == 1) == (method == "full")
     assert len(read_table(tmp_path / "p.parquet", TASK_PREDICTIONS)) == 30
-    # The classifier gives the teacher's own states, by its own tokens.
+    # The classifier gives the states of the teacher for the tokens of the teacher.
     teacher = load_teacher(tmp_path / "teacher")
     body, adapter = open_student(tmp_path / "teacher")
     sequence = random_dna(np.random.default_rng(3), 20)
@@ -594,7 +596,7 @@ def test_a_teacher_is_fine_tuned_as_its_students_are(corpus, tmp_path, architect
 
 
 @pytest.mark.parametrize(("architecture", "method"), [("had-tiny", "full"), ("deberta-tiny", "lora")])
-def test_a_two_column_table_gives_a_classifier_that_classifies_files(corpus, tmp_path, architecture, method, capsys):
+def test_a_classifier_trained_on_a_two_column_table_classifies_files(corpus, tmp_path, architecture, method, capsys):
     tokenizer = corpus / "tokenizer" if architecture == "deberta-tiny" else None
     student, adapter = build_student(architecture, tokenizer, max_tokens=10)
     save_student(tmp_path / "student", student, adapter, {})
@@ -610,7 +612,7 @@ def test_a_two_column_table_gives_a_classifier_that_classifies_files(corpus, tmp
     card = (tmp_path / "out" / "README.md").read_text()
     assert "pipeline_tag: text-classification" in card
     assert "cut into the fewest windows of at most 10 tokens" in card
-    # Sequences are longer than the student reads: what fine-tuning predicts and what the command says must agree.
+    # Sequences are longer than the input of the student: predictions of fine-tuning and of the command must agree.
     write_fasta(tmp_path / "new.fna", ((str(row), given["sequence"][row]) for row in tested["row"]))
     words = [tmp_path / "new.fna", "--model", tmp_path / "out", "-o", tmp_path / "classes.tsv", "--device", "cpu"]
     assert main(["--quiet", "student", "classify", *map(str, words)]) == 0
@@ -626,7 +628,7 @@ def test_a_two_column_table_gives_a_classifier_that_classifies_files(corpus, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attention", ["disentangled", "absolute", "rotary"])
-def test_the_onnx_graph_of_a_byte_pair_student_says_the_same_at_other_shapes(corpus, tmp_path, attention):
+def test_the_onnx_graph_of_a_byte_pair_student_gives_equal_outputs_at_other_shapes(corpus, tmp_path, attention):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     torch.manual_seed(1)

@@ -50,7 +50,7 @@ def embed_alone(folder, sequence, pooling):
 
 
 @pytest.mark.parametrize(("pooling", "expansion"), [("mean", 0), ("concatenated", 0), ("mean", 40)])
-def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(
+def test_rows_are_in_fasta_order_and_equal_the_embedding_of_each_sequence_alone(
     tmp_path, monkeypatch, pooling, expansion
 ):
     monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)  # several row groups
@@ -74,7 +74,7 @@ def test_rows_come_in_the_order_of_the_fasta_file_and_equal_each_sequence_alone(
     assert len(metadata["revision"]) == len(metadata["input"]) == 64
 
 
-def test_sequences_from_standard_input_are_those_of_a_file(tmp_path, monkeypatch):
+def test_sequences_from_standard_input_give_the_same_table_as_a_file(tmp_path, monkeypatch):
     folder = save_student(tmp_path / "student")
     write_fasta(tmp_path / "in.fa.gz", draw_records(5))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "in.fa.gz").read_bytes())))
@@ -84,7 +84,7 @@ def test_sequences_from_standard_input_are_those_of_a_file(tmp_path, monkeypatch
     assert read_metadata(tmp_path / "file.parquet") == read_metadata(tmp_path / "stream.parquet")
 
 
-def test_longer_sequences_are_cut_into_windows_that_are_averaged_by_length(tmp_path):
+def test_long_sequences_are_split_into_windows_that_are_averaged_by_length(tmp_path):
     folder = save_student(tmp_path / "student", max_length=100)
     sequence = draw_records(1, 250, 251)[0][1]
     found = Embedder(folder, threads=1).embed([Record("a", sequence), Record("b", sequence[:90])])
@@ -115,10 +115,10 @@ def tracks_table(path, records, seed=1):
     return columns
 
 
-def test_tracks_reach_the_student_and_follow_their_sequence(tmp_path):
+def test_tracks_are_passed_to_the_student_with_their_sequence(tmp_path):
     folder = save_student(tmp_path / "student", tracks=2)
     records = draw_records(12)
-    write_fasta(tmp_path / "in.fa", records[2:])  # the table holds more than the file
+    write_fasta(tmp_path / "in.fa", records[2:])  # the table has more rows than the file
     columns = tracks_table(tmp_path / "tracks.parquet", records)
     embed_fasta(tmp_path / "in.fa", folder, tmp_path / "out.parquet", tracks=tmp_path / "tracks.parquet")
     table = read_table(tmp_path / "out.parquet", table_schemas.embeddings(16))
@@ -133,7 +133,7 @@ def test_tracks_reach_the_student_and_follow_their_sequence(tmp_path):
         assert np.abs(expected - without).max() > 0.01
 
 
-def test_windows_are_counted_and_sequences_without_a_known_base_named(tmp_path, caplog):
+def test_windows_are_counted_and_sequences_without_a_known_base_are_reported(tmp_path, caplog):
     folder = save_student(tmp_path / "student")
     longest = EncoderModel.from_pretrained(folder).config.max_length
     write_fasta(tmp_path / "in.fa", [("long", "A" * (longest + 1)), ("empty", "NNNNRY"), ("whole", "ACGTN")])
@@ -143,7 +143,7 @@ def test_windows_are_counted_and_sequences_without_a_known_base_named(tmp_path, 
     assert "1 without a known base (empty); their embeddings are meaningless" in caplog.text
 
 
-def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
+def test_invalid_input_is_refused_with_a_clear_message_and_leaves_no_file(tmp_path):
     folder = save_student(tmp_path / "student", tracks=2)
     plain = save_student(tmp_path / "plain")
     records = draw_records(4)
@@ -178,7 +178,7 @@ def test_bad_input_is_refused_with_a_sentence_and_leaves_no_file(tmp_path):
     assert not output.exists()
 
 
-def test_a_student_in_bfloat16_embeds_a_file_as_in_float32(tmp_path, monkeypatch):
+def test_embeddings_of_a_file_in_bfloat16_are_close_to_those_in_float32(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)
     folder = save_student(tmp_path / "student", num_hidden_layers=3, expansion=40)
     write_fasta(tmp_path / "in.fa", draw_records(20))
@@ -193,7 +193,7 @@ def test_a_student_in_bfloat16_embeds_a_file_as_in_float32(tmp_path, monkeypatch
     assert 0 < np.linalg.norm(single - half) < 0.03 * np.linalg.norm(single)
 
 
-def test_overlapping_work_and_a_halved_batch_give_the_table_of_the_plain_loop(tmp_path, monkeypatch, caplog):
+def test_overlapping_work_and_a_halved_batch_give_the_same_table_as_the_sequential_loop(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(streaming, "BUFFER_SEQUENCES", 7)
     folder = save_student(tmp_path / "student")
     write_fasta(tmp_path / "in.fa", draw_records(30))
@@ -229,14 +229,14 @@ def test_memory_does_not_grow_with_the_number_of_sequences(tmp_path):
         peaks.append(peak_megabytes(*words, "-o", tmp_path / f"{count}.parquet"))
         assert pq.ParquetFile(tmp_path / f"{count}.parquet").metadata.num_rows == count
     print(f"peak memory: {peaks} MB")
-    assert peaks[1] <= peaks[0] + 40  # MB; the second file holds 30,000 sequences more
+    assert peaks[1] <= peaks[0] + 40  # MB; the second file has 30,000 more sequences
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "expansion", "how"), [("delta_hybrid", 0, "mean"), ("transformer", 40, "regions")]
 )
-def test_the_onnx_graph_says_the_same_at_other_batch_sizes_and_lengths(tmp_path, backbone, expansion, how):
+def test_the_onnx_graph_gives_equal_outputs_at_other_batch_sizes_and_lengths(tmp_path, backbone, expansion, how):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     settings = {"tracks": 1, "reverse_complement": True, "num_attention_heads": 2, "expansion": expansion}

@@ -49,7 +49,7 @@ def draw_sequence(length, seed=0):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("window", [0, 16])
-def test_a_sequence_is_represented_alike_alone_and_beside_longer_ones(backbone, window):
+def test_a_sequence_has_the_same_representation_alone_and_in_a_batch_with_longer_ones(backbone, window):
     model = build(backbone, attention_window=window)
     short, long = draw_sequence(45), draw_sequence(120, 1)
     with torch.inference_mode():
@@ -60,7 +60,7 @@ def test_a_sequence_is_represented_alike_alone_and_beside_longer_ones(backbone, 
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_base_and_track_reaches_every_representation(backbone):
+def test_every_base_and_track_affects_every_representation(backbone):
     model = build(backbone, attention_window=0, tracks=2)
     input_ids, mask = encode(draw_sequence(50))
     tracks = torch.zeros(1, 50, 2)
@@ -79,7 +79,7 @@ def test_every_base_and_track_reaches_every_representation(backbone):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("cls", [False, True])
-def test_reverse_complement_turns_tokens_round_and_leaves_pooled_embeddings(backbone, cls):
+def test_reverse_complement_reverses_token_embeddings_and_keeps_pooled_embeddings(backbone, cls):
     model = build(backbone, reverse_complement=True, tracks=1)
     sequences = [draw_sequence(70), draw_sequence(33, 1)]
     input_ids, mask = encode(*sequences, cls=cls)
@@ -102,7 +102,7 @@ def test_reverse_complement_turns_tokens_round_and_leaves_pooled_embeddings(back
 
 @pytest.mark.parametrize("learning", [False, True])
 @pytest.mark.parametrize("length", [5, 8, 9, 40])
-def test_windowed_attention_is_full_attention_under_a_band_mask(length, learning):
+def test_windowed_attention_equals_full_attention_with_a_band_mask(length, learning):
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 2, 2, length, 4, dtype=torch.float64, requires_grad=learning).unbind(0)
     mask = torch.arange(length)[None] < torch.tensor([[length], [length - 3]])
@@ -118,7 +118,7 @@ def test_windowed_attention_is_full_attention_under_a_band_mask(length, learning
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_parameter_learns_also_beside_padding_longer_than_the_window(backbone):
+def test_every_parameter_gets_a_gradient_even_with_padding_longer_than_the_window(backbone):
     model = build(backbone, tracks=1).train()
     input_ids, mask = encode(draw_sequence(100), "ACGT")
     model.embed(input_ids, mask, torch.ones(2, 100, 1)).square().sum().backward()
@@ -127,7 +127,7 @@ def test_every_parameter_learns_also_beside_padding_longer_than_the_window(backb
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_gradient_checkpointing_leaves_the_gradients():
+def test_gradient_checkpointing_does_not_change_the_gradients():
     gradients = []
     for checkpointing in (False, True):
         model = build("delta_hybrid").train()
@@ -143,7 +143,7 @@ def test_gradient_checkpointing_leaves_the_gradients():
     sequences=st.lists(st.text("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", min_size=1, max_size=40), min_size=1, max_size=5),
     cls=st.booleans(),
 )
-def test_the_fast_path_gives_the_numbers_of_the_saved_tokenizer(sequences, cls):
+def test_the_fast_path_gives_the_token_ids_of_the_saved_tokenizer(sequences, cls):
     expected = build_tokenizer(cls)(sequences, padding=True, return_tensors="np")
     input_ids, mask = encode_batch(sequences, cls=cls)
     np.testing.assert_array_equal(input_ids, expected["input_ids"])
@@ -162,7 +162,7 @@ def test_tokens_are_as_documented():
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("budget", [20_000, 300_000, 1_100_000, 2_500_000])
-def test_a_student_meets_its_budget_within_three_per_cent(backbone, budget):
+def test_the_size_of_a_student_is_within_three_per_cent_of_its_budget(backbone, budget):
     config = size_for_budget(backbone, budget, tracks=2)
     parameters = sum(parameter.numel() for parameter in EncoderModel(config).parameters())
     assert parameters == count_parameters(config)
@@ -187,7 +187,7 @@ def test_the_had_preset_has_the_published_size():
     assert round(count_parameters(EncoderConfig(**PRESETS["had"])) / 1e6, 1) == 1.1
 
 
-def test_impossible_settings_are_refused_with_a_sentence():
+def test_invalid_settings_are_refused_with_a_clear_message():
     with pytest.raises(InputError, match="no student of 100 parameters"):
         size_for_budget("transformer", 100)
     with pytest.raises(InputError, match="backbone is 'mamba'"):
@@ -201,7 +201,7 @@ def test_impossible_settings_are_refused_with_a_sentence():
 @pytest.mark.parametrize(
     "backbone", [BACKBONES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES[1:])]
 )
-def test_a_saved_folder_gives_equal_embeddings_in_a_fresh_process_without_network(backbone, tmp_path):
+def test_a_saved_folder_gives_equal_embeddings_in_a_new_process_without_network(backbone, tmp_path):
     model = build(backbone, tracks=1, reverse_complement=True, pooling="max", teacher={"name": "a", "revision": "b"})
     model.save_pretrained(tmp_path / "student")
     build_tokenizer(max_length=model.config.max_length).save_pretrained(tmp_path / "student")
@@ -237,7 +237,7 @@ def test_a_saved_folder_gives_equal_embeddings_in_a_fresh_process_without_networ
     ]
 
 
-def test_auto_classes_open_the_folder_as_our_classes(tmp_path):
+def test_auto_classes_load_a_saved_folder_like_our_classes(tmp_path):
     model = build("delta_hybrid")
     with_language_head(model).save_pretrained(tmp_path)
     save_tokenizer(build_tokenizer(), tmp_path)
@@ -256,7 +256,7 @@ def test_auto_classes_open_the_folder_as_our_classes(tmp_path):
 
 
 @pytest.mark.parametrize("reverse_complement", [False, True])
-def test_hidden_states_and_tuples_are_given_as_transformers_models_give_them(reverse_complement):
+def test_hidden_states_and_tuples_are_returned_as_by_transformers_models(reverse_complement):
     model = build("delta_hybrid", reverse_complement=reverse_complement)
     inputs = encode(draw_sequence(20), draw_sequence(9))
     with torch.inference_mode():
@@ -270,13 +270,13 @@ def test_hidden_states_and_tuples_are_given_as_transformers_models_give_them(rev
 
 
 @given(st.text("ACGTN", min_size=1, max_size=60))
-def test_what_a_tokenizer_reads_it_also_writes(sequence):
+def test_decoding_an_encoded_sequence_gives_the_sequence(sequence):
     for tokenizer in (build_tokenizer(), BYTE_PAIRS):
         assert tokenizer.decode(tokenizer(sequence)["input_ids"], skip_special_tokens=True) == sequence
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_windows_are_combined_in_torch_as_in_numpy(pooling):
+def test_combining_windows_in_torch_equals_numpy(pooling):
     generator = np.random.default_rng(3)
     vectors, rows = generator.normal(size=(6, 9)).astype(np.float32), np.array([0, 2, 1, 0, 1, 1])
     weights = generator.integers(1, 50, 6)
@@ -286,7 +286,7 @@ def test_windows_are_combined_in_torch_as_in_numpy(pooling):
     np.testing.assert_allclose(found.numpy(), combined.vectors(), rtol=1e-4, atol=1e-6)
 
 
-def test_a_classifier_opens_as_it_was_saved(tmp_path):
+def test_a_classifier_is_loaded_as_it_was_saved(tmp_path):
     student = build("transformer")
     model = with_classifier(student, ["enhancer", "promoter"], "concatenated").eval()
     assert model.base_model is student

@@ -90,14 +90,14 @@ def test_a_contig_at_the_distance_of_a_sister_species_is_called_an_unknown_speci
     assert found[0, leaf_named(tree, "Una alba")] < 0.05
 
 
-def test_a_contig_far_from_everything_is_not_given_a_genus(tree):
+def test_a_contig_far_from_all_references_is_not_assigned_a_genus(tree):
     found = posterior_of(tree, genes(13, 0.45, count=20))
     genus = tree.node_of(LINEAGES[13][:6] + (None,))
     assert tree.node_probabilities(found, np.array([genus]))[0, 0] < 0.1
 
 
-def test_a_paralogue_does_not_count_against_the_species_that_lacks_the_gene(tree):
-    # Gene 9 is missing from Una alba's proteome: a distant copy of it aligns, and the sister has the real one.
+def test_a_paralogue_is_not_evidence_against_the_species_that_lacks_the_gene(tree):
+    # Gene 9 is missing from the proteome of Una alba: a distant copy aligns, and the sister species has the gene.
     rows = [
         *genes(11, 0.995),
         *genes(12, 0.80),
@@ -127,7 +127,7 @@ some_hits = st.lists(
 
 
 @given(some_hits)
-def test_rows_are_probabilities_whatever_the_hits(rows):
+def test_rows_are_probabilities_for_any_hits(rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     found = posterior_of(tree, rows, ids=("a", "b"))
     assert (found >= -1e-12).all()
@@ -137,14 +137,14 @@ def test_rows_are_probabilities_whatever_the_hits(rows):
 
 @settings(max_examples=30)
 @given(some_hits)
-def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_table_is_cut(rows):
+def test_evidence_is_the_sum_of_the_best_hit_of_each_gene_for_any_split_of_the_table(rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     blocks = [hits_of(list(part), "ba") for _, part in groupby(sorted(rows), key=lambda row: row[0])]
     found = sum_hits(blocks, ["b", "a"], LINEAGES, tree, with_best=True)
     expected = np.zeros((3, 2, len(tree.leaves)))
     for number, contig in enumerate(("b", "a")):
         for gene in range(4):
-            # Of hits with the same score, the first.
+            # The first of several hits with the same score is used.
             own = [row for row in sorted(rows) if row[:2] == (contig, gene) and row[2] in LINEAGES]
             best = {row[2]: row for row in reversed(sorted(own, key=lambda row: -row[4]))}
             for taxid, (*_, identity, bits, aligned) in best.items():
@@ -162,7 +162,7 @@ def test_evidence_is_the_plain_sum_of_the_best_hit_of_each_gene_however_the_tabl
     ]
 
 
-def test_hits_of_a_contig_that_comes_again_are_refused(tree):
+def test_hits_of_a_contig_that_are_not_contiguous_are_refused(tree):
     blocks = [hits_of(genes(11, 0.9, contig=contig), "ab") for contig in "aba"]
     with pytest.raises(InputError, match="contig 'a' are not contiguous"):
         sum_hits(blocks, ["a", "b"], LINEAGES, tree)
@@ -170,7 +170,7 @@ def test_hits_of_a_contig_that_comes_again_are_refused(tree):
 
 @settings(max_examples=30)
 @given(some_hits, st.integers(0, 2**32 - 1))
-def test_pooled_evidence_is_that_of_all_neighbours_together(rows, seed):
+def test_pooled_evidence_equals_the_evidence_of_all_neighbours_together(rows, seed):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     own = sum_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree, with_best=True)
     others, clades = other_leaves(tree), clades_of(own.leaves, tree)
@@ -185,7 +185,7 @@ def test_pooled_evidence_is_that_of_all_neighbours_together(rows, seed):
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some_hits)
-def test_a_posterior_is_the_same_however_many_contigs_are_held_at_a_time(monkeypatch, rows):
+def test_a_posterior_does_not_depend_on_the_number_of_contigs_processed_at_a_time(monkeypatch, rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     sums = sum_hits([hits_of(rows, "abc")], list("abc"), LINEAGES, tree, with_best=True)
     found = []
@@ -203,12 +203,12 @@ def test_presence_falls_from_domain_to_species_and_rises_with_identity():
     assert (np.diff(found, axis=0) >= 0).all()
 
 
-def test_few_genes_say_less_about_the_species_than_many():
+def test_few_genes_are_weaker_evidence_about_the_species_than_many():
     few, many = presence(np.array([0.94, 0.94]), np.array([1.0, 100.0]))[:, -1]
     assert many < few < 0.5
 
 
-def test_without_abundances_neighbours_are_not_asked_whatever_the_teacher(tree, tmp_path):
+def test_without_abundances_neighbours_are_not_used_even_with_a_teacher(tree, tmp_path):
     labels = pd.DataFrame([["a", *LINEAGES[11], 11, 1.0], ["b", *[None] * 7, None, None]], columns=LABELS.names)
     write_table(tmp_path / "labels.parquet", labels, LABELS)
     contigs = Contigs(["a", "b"], np.full(2, 2000), np.random.default_rng(1).random((2, 103)), None, [])
@@ -218,8 +218,8 @@ def test_without_abundances_neighbours_are_not_asked_whatever_the_teacher(tree, 
     np.testing.assert_array_equal(found.posterior.toarray(), found.own.toarray())
 
 
-def test_neighbours_of_a_sister_species_take_no_name_from_contigs_that_are_sure_of_theirs(tree):
-    """One sample tells sister genomes of the same depth not apart: half of every contig's neighbours are wrong."""
+def test_neighbours_of_a_sister_species_do_not_change_contigs_with_certain_species(tree):
+    """One sample cannot distinguish sister genomes of the same depth: half of the neighbours of a contig are wrong."""
     ids = [f"{taxid}.{number}" for number in range(20) for taxid in (11, 12)]
     rows = [
         row
@@ -242,7 +242,7 @@ rows_of_probabilities = st.lists(
 
 
 @given(rows_of_probabilities, rows_of_probabilities)
-def test_two_sources_are_weighed_by_bayes_and_either_may_be_wrong(left, right):
+def test_two_sources_are_combined_by_bayes_rule_and_either_may_be_wrong(left, right):
     prior = np.array([0.1, 0.2, 0.3, 0.4])
     found = combine(*map(sparse.csr_matrix, (left, right)), Overlap(prior, WideNodes())).toarray()
     for row, one, two in zip(found, left, right, strict=True):
@@ -255,7 +255,7 @@ def test_two_sources_are_weighed_by_bayes_and_either_may_be_wrong(left, right):
 
 
 @pytest.mark.parametrize("columns", [("Una", "Una alba"), ("Una", "F"), ("Una", "Una"), ("Una alba", "F")])
-def test_wide_nodes_of_two_sources_say_the_same_as_all_their_leaves(tree, columns):
+def test_wide_nodes_of_two_sources_are_equivalent_to_all_their_leaves(tree, columns):
     leaves, named = len(tree.leaves), {"Una": LINEAGES[11][:6] + (None,), "F": LINEAGES[11][:5] + (None,) * 2}
     nodes = {name: tree.node_of(lineage) for name, lineage in named.items()}
     wide, prior = WideNodes.of(tree, np.sort(list(nodes.values()))), np.full(leaves, 1 / leaves)
@@ -267,7 +267,7 @@ def test_wide_nodes_of_two_sources_say_the_same_as_all_their_leaves(tree, column
     np.testing.assert_allclose(found, expected.toarray(), atol=1e-12)
 
 
-def test_sources_together_pool_what_each_of_them_pools(tree):
+def test_pooled_evidence_of_combined_sources_combines_the_pooled_evidence_of_each(tree):
     rows = genes(11, 0.96) + genes(12, 0.96, contig="b")
     hits = HitEvidence(sum_hits([hits_of(rows, "ab")], list("ab"), LINEAGES, tree), tree)
     nigra = leaf_named(tree, "Una nigra")
@@ -279,7 +279,7 @@ def test_sources_together_pool_what_each_of_them_pools(tree):
         np.testing.assert_allclose(found.toarray(), combine(*parts, joint.overlap).toarray())
 
 
-def test_a_group_on_which_genes_do_not_agree_is_less_probable_and_agreement_proves_nothing():
+def test_disagreement_of_genes_makes_a_group_less_probable_and_agreement_adds_nothing():
     identity, genes = np.full(3, 0.55), np.full(3, 40.0)
     agreed = np.outer([40.0, 12.0, 4.0], np.ones(7))
     found, alone = presence(identity, genes, agreed)[:, RANKS.index("family")], presence(identity, genes)[0]
@@ -297,13 +297,13 @@ def test_genes_are_counted_by_the_group_of_their_best_hit(tree):
     assert genes_of_clades(sums.best, nearest, clades).tolist() == [[4, 4, 4, 4, 4, 3, 2]]
 
 
-def test_other_leaves_lead_from_the_root_to_the_genus(tree):
+def test_other_leaves_are_listed_from_the_root_to_the_genus(tree):
     found = other_leaves(tree)[leaf_named(tree, "Una alba")]
     parents = [tree.name[tree.parent[tree.leaves[leaf]]] for leaf in found]
     assert parents == ["root", "Bacteria", "P", "C", "O", "F", "Una"]
 
 
-def test_a_label_without_hits_is_believed_in_part(tree):
+def test_a_label_without_hits_is_only_partly_trusted(tree):
     labels = [LINEAGES[11], LINEAGES[11][:6] + (None,), (None,) * 7]
     found = posterior_of_labels(labels, tree, other_leaves(tree))[0].toarray()
     np.testing.assert_allclose(found.sum(axis=1), [1, 1, 0])
@@ -314,7 +314,7 @@ def test_a_label_without_hits_is_believed_in_part(tree):
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 7), min_size=2, max_size=12), st.integers(0, 2**32 - 1))
-def test_wide_nodes_say_the_same_as_all_their_leaves(paths, seed):
+def test_wide_nodes_are_equivalent_to_all_their_leaves(paths, seed):
     lineages = [tuple(f"{place}{name}" for place, name in enumerate(path)) for path in paths]
     tree = LabelTree.from_lineages(lineages, other_children=True)
     random = np.random.default_rng(seed)

@@ -140,7 +140,7 @@ def test_taxometer_file_has_one_score_for_each_accepted_name(small):
     assert lines[4] == "d\t\t"
 
 
-def test_homonyms_carry_their_parents_name_wherever_the_contigs_stand():
+def test_homonyms_include_the_name_of_their_parent_in_any_order_of_contigs():
     bacterium = parse_lineage("d__B;p__F;c__C;o__O;f__Bacillaceae;g__Bacillus;s__Bacillus x")
     insect = parse_lineage("d__E;p__A;c__I;o__P;f__Bacillidae;g__Bacillus;s__Bacillus x")
     first, second = distinct_names([bacterium, insect])
@@ -150,18 +150,18 @@ def test_homonyms_carry_their_parents_name_wherever_the_contigs_stand():
     assert distinct_names([insect, bacterium]) == [second, first]
 
 
-def test_binning_holds_the_deepest_accepted_taxid_and_leaves_out_unlabelled_contigs(small):
+def test_binning_contains_the_deepest_accepted_taxid_and_omits_unlabelled_contigs(small):
     lines = (run_export(small) / "demo.binning").read_text().splitlines()
     assert lines[:3] == ["@Version:0.10.0", "@SampleID:demo", "@@SEQUENCEID\tTAXID\t_LENGTH"]
     assert lines[3:] == ["a\t17\t1000", "b\t16\t3000", "c\t22\t2000"]
 
 
-def test_profile_weighs_contigs_by_length_times_depth_and_counts_unlabelled_bases(small):
+def test_profile_weights_contigs_by_length_times_depth_and_counts_unlabelled_bases(small):
     profile = read_profile(run_export(small) / "demo.profile")
     assert list(profile) == ["S1", "S2"]
     assert profile["S2"] == []
     percent = {row[3].split("|")[-1]: float(row[4]) for row in profile["S1"]}
-    # 1000 + 3000 bases of coli's genus, 4000 of Ralstonia, 2000 unlabelled: 10,000 in all.
+    # 1000 + 3000 bases of the genus of E. coli, 4000 of Ralstonia, 2000 unlabelled: 10,000 in total.
     assert percent == {
         "Bacteria": 80, "Pseudomonadota": 80, "Gamma": 40, "Beta": 40, "Enterobacterales": 40, "Burkholderiales": 40,
         "Enterobacteriaceae": 40, "Burkholderiaceae": 40, "Escherichia": 40, "Ralstonia": 40, "E. coli": 10,
@@ -186,7 +186,7 @@ def test_kraken_report_is_indented_by_the_tree_with_the_largest_clade_first(smal
     assert rows[7] == (50.0, 2, 1, "G", 16, "Escherichia", 12)
 
 
-def test_names_without_a_taxid_are_passed_over_in_files_of_taxids(tmp_path):
+def test_names_without_a_taxid_are_omitted_from_taxid_files(tmp_path):
     write_inputs(tmp_path, [("a", 1000, COLI, 7), ("b", 1000, COLI, 4)])
     numbers = write_taxonomy(tmp_path / "taxonomy", [COLI], skip=("Enterobacterales",))
     out = run_export(tmp_path)
@@ -198,7 +198,7 @@ def test_names_without_a_taxid_are_passed_over_in_files_of_taxids(tmp_path):
     assert codes == ["R", "D", "P", "C", "F", "G", "S"]
 
 
-def test_a_strain_taxid_never_stands_for_its_species(tmp_path):
+def test_a_strain_taxid_is_not_used_for_its_species(tmp_path):
     (tmp_path / "nodes.dmp").write_text(
         "1\t|\t1\t|\tno rank\t|\n2\t|\t1\t|\tsuperkingdom\t|\n9\t|\t2\t|\tspecies\t|\n5\t|\t9\t|\tstrain\t|\n"
     )
@@ -217,7 +217,7 @@ def test_without_taxids_no_cami_files_are_written_and_none_are_invented(small):
     assert {row[4] for row in read_kraken(out / "kraken.report")[2:]} == {0}
 
 
-def test_no_name_acts_as_markup_in_the_krona_page(tmp_path):
+def test_names_are_escaped_in_the_krona_page(tmp_path):
     nasty = "d__</script><script>alert(1)</script>;p__{{title}} & \"x\" <b>;c__'quoted'"
     write_inputs(tmp_path, [("a", 10, nasty.replace(";p", ";p"), 3)])
     export_predictions(
@@ -242,14 +242,14 @@ def test_krona_text_adds_up_to_the_bases_of_all_samples(small):
     assert ["2000", "unclassified"] in lines
 
 
-def test_the_same_predictions_give_the_same_bytes(small):
+def test_the_same_predictions_give_identical_files(small):
     out = run_export(small)
     before = {file.name: file.read_bytes() for file in out.iterdir()}
     run_export(small)
     assert before == {file.name: file.read_bytes() for file in out.iterdir()}
 
 
-def test_tables_of_other_contigs_are_refused(small, capsys):
+def test_tables_of_different_contigs_are_refused(small, capsys):
     index = pd.DataFrame({"id": ["a", "b", "x", "d"], "length": 1, "gc": 0.5, "sample": "", "checksum": ""})
     write_table(small / "contigs.parquet", index, INDEX)
     arguments = ["student", "export", "--name", "demo", "--output", str(small / "out")]
@@ -260,7 +260,7 @@ def test_tables_of_other_contigs_are_refused(small, capsys):
     assert not (small / "out").exists()
 
 
-def test_an_accepted_rank_that_the_path_does_not_have_is_refused(tmp_path):
+def test_an_accepted_rank_missing_from_the_path_is_refused(tmp_path):
     write_inputs(tmp_path, [("a", 10, "d__A;p__B", 3)])
     with pytest.raises(InputError, match="a has 3 accepted ranks, but its path has only 2"):
         run_export(tmp_path, taxonomy=False)
@@ -299,7 +299,7 @@ def test_clade_counts_and_percentages_add_up(tmp_path, drawn):
             assert distinct.setdefault(name, above) == above
 
 
-def test_no_lineage_is_a_path_of_its_own(tmp_path):
+def test_an_empty_lineage_is_unclassified(tmp_path):
     write_inputs(tmp_path, [("a", 10, "", 0)])
     out = run_export(tmp_path, taxonomy=False)
     assert read_kraken(out / "kraken.report") == [(100.0, 1, 1, "U", 0, "unclassified", 0)]

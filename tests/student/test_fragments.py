@@ -1,4 +1,4 @@
-"""Fragments of the reference's genomes as examples for the corrector."""
+"""Fragments of the reference genomes as training examples for the corrector."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def cut(folder, tree, seed=1, **changed):
     return cut_fragments(given["genomes"], folder, folder / "taxonomy", tree, lengths, number, random)
 
 
-def test_fragments_are_of_the_genomes_whose_species_the_tree_holds_and_have_its_leaf(reference):
+def test_fragments_are_drawn_from_genomes_with_a_species_in_the_tree_and_have_its_leaf(reference):
     tree = LabelTree.from_lineages(LINEAGES[:3], other_children=True)
     found = cut(reference, tree)
     names = [tree.lineage_of(tree.leaves[leaf])[-1] for leaf in found.leaves]
@@ -55,7 +55,7 @@ def test_fragments_are_of_the_genomes_whose_species_the_tree_holds_and_have_its_
     assert (found.composition != other.composition).any()
 
 
-def test_a_reference_without_a_species_of_the_tree_is_refused(reference, tmp_path):
+def test_a_reference_without_any_species_of_the_tree_is_refused(reference, tmp_path):
     with pytest.raises(InputError, match=r"genomes\.tsv: no genome belongs to a species that occurs in labels or hits"):
         cut(reference, LabelTree.from_lineages(LINEAGES[2:4], other_children=True))
     (tmp_path / "more.tsv").write_text("file\nunknown.fna\n")
@@ -63,8 +63,8 @@ def test_a_reference_without_a_species_of_the_tree_is_refused(reference, tmp_pat
         cut(reference, LabelTree.from_lineages(LINEAGES, other_children=True), genomes=tmp_path / "more.tsv")
 
 
-def test_a_step_shows_one_kind_of_evidence_per_contig_and_none_of_fragments(monkeypatch):
-    """Else the sum of both is learnt, which no contig has later; and the evidence of a fragment would be its answer."""
+def test_a_training_step_uses_one_kind_of_evidence_per_contig_and_none_for_fragments(monkeypatch):
+    """No contig has both kinds of evidence at prediction, and the evidence of a fragment would reveal its label."""
     random, tree = np.random.default_rng(0), LabelTree.from_lineages(LINEAGES, other_children=True)
     species = np.repeat(np.arange(SPECIES), 40)
     composition = random.normal(size=(len(species), 103)).astype(np.float32)
@@ -91,7 +91,7 @@ def test_a_step_shows_one_kind_of_evidence_per_contig_and_none_of_fragments(monk
     assert share == pytest.approx([0.3, 0.3], abs=0.05)
 
 
-def test_fragments_teach_species_that_no_contig_was_labelled_with():
+def test_species_without_labelled_contigs_are_learned_from_fragments():
     random = np.random.default_rng(0)
     tree = LabelTree.from_lineages(LINEAGES, other_children=True)
     centre = random.normal(size=(SPECIES, 103))

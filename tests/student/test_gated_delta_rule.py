@@ -39,7 +39,7 @@ def draw(batch=2, length=70, heads=2, width=8, value_width=6, seed=0, dtype=torc
     return [query, key, value, log_decay, beta]
 
 
-def test_the_recurrence_is_the_published_equation():
+def test_the_recurrence_equals_the_published_equation():
     query, key, value, log_decay, beta = draw(batch=1, length=5, heads=1)
     state = torch.zeros(6, 8, dtype=torch.float64)
     for t in range(5):
@@ -58,7 +58,7 @@ def test_the_recurrence_is_the_published_equation():
     seed=st.integers(0, 10_000),
     strongest=st.sampled_from([0.0, 0.1, 5.0, 200.0]),
 )
-def test_chunks_give_the_values_of_the_recurrence_at_any_length_and_decay(length, chunk, seed, strongest):
+def test_chunks_give_the_values_of_the_recurrence_for_any_length_and_decay(length, chunk, seed, strongest):
     arguments = draw(length=length, seed=seed, strongest=strongest)
     torch.testing.assert_close(
         chunked_gated_delta_rule(*arguments, chunk=chunk),
@@ -78,13 +78,13 @@ def test_chunks_give_the_gradients_of_the_recurrence(length):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
 
 
-def test_gradients_are_those_of_finite_differences():
+def test_gradients_equal_finite_differences():
     arguments = [x.requires_grad_() for x in draw(batch=1, length=9, heads=1, width=3, value_width=2)]
     assert torch.autograd.gradcheck(lambda *x: chunked_gated_delta_rule(*x, chunk=4), arguments)
 
 
-def test_single_precision_stays_close_when_every_key_is_the_same():
-    # A homopolymer: every write meets the same key, the worst case for the triangular system.
+def test_single_precision_remains_accurate_when_all_keys_are_equal():
+    # A homopolymer: every write has the same key, the worst case for the triangular system.
     arguments = draw(length=500, dtype=torch.float32, strongest=0.01)
     arguments[1] = arguments[1][:, :1].expand_as(arguments[1]).contiguous()
     exact = recurrent_gated_delta_rule(*(x.double() for x in arguments))
@@ -98,7 +98,7 @@ def test_gradients_stay_finite_under_the_strongest_decay():
 
 
 @pytest.mark.parametrize("length", [1, CHUNK, 75])
-def test_both_directions_are_the_rule_and_the_rule_on_the_reversed_sequence(length):
+def test_the_bidirectional_rule_is_the_sum_of_the_rule_on_both_directions(length):
     query, key, value, log_decay, beta = draw(length=length)
     other_decay, other_beta = log_decay.flip(0) / 2, beta.flip(0)
     forward = recurrent_gated_delta_rule(query, key, value, log_decay, beta)
@@ -109,7 +109,7 @@ def test_both_directions_are_the_rule_and_the_rule_on_the_reversed_sequence(leng
     torch.testing.assert_close(both, forward + backward, rtol=1e-9, atol=1e-10)
 
 
-def test_the_mixer_does_not_see_padding_and_sees_both_ends():
+def test_the_mixer_ignores_padding_and_depends_on_both_ends():
     torch.manual_seed(0)
     mixer = BidirectionalGatedDeltaNet(hidden_size=16, heads=2, convolution_width=5, eps=1e-6).double()
     hidden = torch.randn(2, 90, 16, dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_the_mixer_does_not_see_padding_and_sees_both_ends():
 
 
 def fake_kernel(output_factor=1.0, gradient_factor=1.0, refusal=None):
-    """In the place of flash-linear-attention's: right, wrong, or refusing one of its passes; in plain torch."""
+    """A replacement of flash-linear-attention in plain torch: correct, wrong, or failing in one of its passes."""
 
     class Pass(torch.autograd.Function):
         @staticmethod
@@ -152,7 +152,7 @@ def fake_kernel(output_factor=1.0, gradient_factor=1.0, refusal=None):
 
 @pytest.fixture
 def install(monkeypatch):
-    """Take the CPU for a card and put a module in the place of flash-linear-attention."""
+    """Treat the CPU as a GPU and replace flash-linear-attention by a module."""
     caches = (kernels._working, kernels._tell_of_the_extra, kernels._warn_of_fallback)
     for cache in caches:
         cache.cache_clear()
@@ -191,7 +191,7 @@ def both_directions(arguments):
     ],
     ids=["backward refuses", "forward refuses", "wrong values", "wrong gradients", "no gradients", "another release"],
 )
-def test_kernel_fallback_gives_the_numbers_of_the_chunks_and_one_warning(install, monkeypatch, caplog, kernel, told):
+def test_kernel_fallback_gives_the_values_of_the_chunks_and_one_warning(install, monkeypatch, caplog, kernel, told):
     arguments = draw(dtype=torch.float32)
     with monkeypatch.context() as plain:
         plain.setattr(kernels, "DEVICES", ())
@@ -202,7 +202,7 @@ def test_kernel_fallback_gives_the_numbers_of_the_chunks_and_one_warning(install
             found = both_directions(arguments)
             with torch.inference_mode():
                 bidirectional_gated_delta_rule(*arguments[:3], *(torch.cat([x, x], -1) for x in arguments[3:]))
-        both_directions(draw(width=4, dtype=torch.float32))  # students of other widths change nothing of the cause
+        both_directions(draw(width=4, dtype=torch.float32))  # other widths of the student do not change the cause
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
@@ -212,7 +212,7 @@ def test_kernel_fallback_gives_the_numbers_of_the_chunks_and_one_warning(install
         assert name in warnings[0]
 
 
-def test_kernel_fallback_is_not_taken_where_the_kernel_works(install, caplog):
+def test_kernel_fallback_is_not_used_if_the_kernel_works(install, caplog):
     kernel = fake_kernel()
     install(kernel)
     arguments = draw(dtype=torch.float32)
@@ -231,7 +231,7 @@ def test_kernel_fallback_is_not_taken_where_the_kernel_works(install, caplog):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_kernel_fallback_without_the_extra_is_no_warning(install, monkeypatch, caplog):
+def test_kernel_fallback_without_the_optional_dependency_gives_no_warning(install, monkeypatch, caplog):
     for name in ("fla.ops", "fla.ops.gated_delta_rule"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "fla", None)
@@ -241,7 +241,7 @@ def test_kernel_fallback_without_the_extra_is_no_warning(install, monkeypatch, c
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
-def test_kernel_fallback_leaves_the_random_numbers_of_a_training_alone(install):
+def test_kernel_fallback_does_not_change_the_random_state(install):
     install(fake_kernel())
     torch.manual_seed(3)
     expected = torch.rand(3)
@@ -289,7 +289,7 @@ def fake_gated_norm(factor):
 
 
 @pytest.mark.parametrize(("factor", "told"), [(1.0, None), (0.0, "Hopper"), (-1.0, "short convolution are wrong")])
-def test_kernel_fallback_of_convolution_and_norm_gives_the_numbers_of_plain_torch(install, caplog, factor, told):
+def test_kernel_fallback_of_convolution_and_norm_gives_the_values_of_plain_torch(install, caplog, factor, told):
     torch.manual_seed(0)
     mixer = BidirectionalGatedDeltaNet(hidden_size=16, heads=2, convolution_width=5, eps=1e-5)
     hidden, mask = torch.randn(2, 40, 16), torch.arange(40)[None] < torch.tensor([[40], [23]])
@@ -306,10 +306,10 @@ def test_kernel_fallback_of_convolution_and_norm_gives_the_numbers_of_plain_torc
         found.append([output[mask].detach(), *gradients])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    # The trial, and the two passes where it went well.
+    # The trial, and the two passes if it succeeded.
     assert [fake.calls for fake in fakes] == ([3, 3] if told is None else [1, 1])
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == {None: 0, "Hopper": 1}.get(told, 2)  # one cause is told once
+    assert len(warnings) == {None: 0, "Hopper": 1}.get(told, 2)  # one cause is reported once
     assert told is None or told in warnings[0]
 
 
@@ -333,11 +333,13 @@ def relative(one, other):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("with_kernel", [False, True], ids=["chunks", "kernel_fallback"])
-def test_half_precision_gives_the_values_and_gradients_of_single_precision(install, dtype, with_kernel):
+def test_half_precision_is_close_to_the_values_and_gradients_of_single_precision(install, dtype, with_kernel):
     if with_kernel:
         install(fake_kernel(refusal="backward"))
     exact = draw(length=200, dtype=torch.float32)
-    exact[:3] = [x.to(dtype).float() for x in exact[:3]]  # what half precision cannot hold is not the rule's error
+    exact[:3] = [
+        x.to(dtype).float() for x in exact[:3]
+    ]  # rounding of the inputs to half precision is not an error of the rule
     rounded = [*(x.to(dtype) for x in exact[:3]), *exact[3:]]
     for one, other in zip(both_directions(rounded), both_directions(exact), strict=True):
         assert relative(one, other) < 0.01
@@ -346,7 +348,7 @@ def test_half_precision_gives_the_values_and_gradients_of_single_precision(insta
 
 
 @pytest.mark.parametrize("reverse_complement", [False, True])
-def test_a_student_in_bfloat16_gives_the_embeddings_and_gradients_of_float32(reverse_complement):
+def test_embeddings_and_gradients_in_bfloat16_are_close_to_those_in_float32(reverse_complement):
     torch.manual_seed(0)
     settings = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "attention_window": 16}
     model = EncoderModel(EncoderConfig(**settings, tracks=2, reverse_complement=reverse_complement)).eval()
@@ -413,8 +415,8 @@ class ElementsWritten(TorchDispatchMode):
         return given
 
 
-def test_work_of_training_grows_linearly_with_the_length():
-    # What is counted, not seconds: times per base differ by three between runs, with what memory has to be mapped.
+def test_training_cost_grows_linearly_with_the_length():
+    # Elements are counted, not seconds: times per base differ threefold between runs, because of memory mapping.
     work = {}
     for length in (1024, 8192):
         arguments = [x.requires_grad_() for x in draw(batch=1, length=length, dtype=torch.float32)]

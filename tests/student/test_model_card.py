@@ -1,4 +1,4 @@
-"""Model cards: a header that the Hub reads, figures with their intervals, nothing left out."""
+"""Model cards: a header for the Hub, figures with their intervals, and no missing sections."""
 
 import json
 import math
@@ -48,7 +48,7 @@ FIGURES = metrics(
 )
 
 
-def test_intervals_come_from_the_table_or_from_the_seeds_or_not_at_all():
+def test_intervals_are_taken_from_the_table_or_computed_from_seeds_or_omitted():
     figures = summarise_figures(FIGURES).set_index(["task", "metric"])
     assert len(figures) == 3
     assert figures.loc[("coding", "auroc"), ["value", "low", "high"]].tolist() == [0.9, 0.85, 0.95]
@@ -61,14 +61,14 @@ def test_intervals_come_from_the_table_or_from_the_seeds_or_not_at_all():
 
 @pytest.fixture
 def usual_umask():
-    """New files may be read by everybody, whatever the shell that started the tests says."""
+    """New files are readable by all users, independent of the umask of the shell that started the tests."""
     before = os.umask(0o022)
     yield
     os.umask(before)
 
 
 @pytest.mark.usefixtures("usual_umask")
-def test_a_release_is_a_copy_with_its_card_and_leaves_the_student_as_it_was(student, tmp_path):
+def test_a_release_is_a_copy_with_a_card_and_does_not_change_the_student(student, tmp_path):
     before = {file.name: file.read_bytes() for file in student.iterdir()}
     arguments = ["student", "card", "--model", str(student), "--title", "a", "--summary", "b", "--limit", "c", "d"]
     assert main([*arguments, "--output", str(tmp_path / "release")]) == 0
@@ -80,7 +80,7 @@ def test_a_release_is_a_copy_with_its_card_and_leaves_the_student_as_it_was(stud
     assert main([*arguments[:3], str(tmp_path / "none"), *arguments[4:], "--output", str(tmp_path / "r")]) != 0
 
 
-def test_a_card_says_what_the_student_is_where_it_comes_from_and_where_it_ends(student):
+def test_a_card_describes_the_student_its_origin_and_its_limits(student):
     card = Card(
         "Small encoder", "It reads DNA.", ["Human only.", "No | tables."], training={"hours": 2}, figures=FIGURES
     )
@@ -111,7 +111,7 @@ def test_the_command_writes_the_card_of_one_model_of_a_table(student, tmp_path):
     (tmp_path / "training.json").write_text(json.dumps({"hardware": "2 cores"}))
     arguments = ["student", "card", "--model", str(student), "--title", "T", "--summary", "S", "--limit", "L"]
     arguments += ["--metrics", str(tmp_path / "metrics.parquet"), "--training", str(tmp_path / "training.json")]
-    assert main(arguments) == 2  # of which of the two?
+    assert main(arguments) == 2  # ambiguous: the table has two models
     assert not (student / "README.md").exists()
     assert main([*arguments, "--metrics-model", "s"]) == 0
     text = (student / "README.md").read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def test_the_command_writes_the_card_of_one_model_of_a_table(student, tmp_path):
     assert "| hardware | 2 cores |" in text
 
 
-def test_a_release_carries_the_record_of_its_training(student, tmp_path):
+def test_a_release_contains_its_training_record(student, tmp_path):
     record = {
         "genestill": "1", "source": "1", "python": "3.11.7", "libraries": {"torch": "2"}, "command": ["genestill"],
         "settings": {"objective": "mse", "embeddings": ["shard.parquet"]}, "seed": 7, "hardware": {"device": "cpu"},
@@ -145,14 +145,14 @@ def test_a_release_carries_the_record_of_its_training(student, tmp_path):
     assert "genome.fna" not in text
 
 
-def test_a_training_that_an_earlier_version_recorded_is_refused_in_a_sentence(student, tmp_path, capsys):
+def test_a_training_record_of_an_earlier_version_is_refused_with_a_clear_message(student, tmp_path, capsys):
     write_json(tmp_path / "training.json", {"parameters": 3, "provenance": {"settings": {"objective": "mse"}}})
     arguments = ["student", "card", "--model", str(student), "--title", "a", "--summary", "b", "--limit", "c"]
     assert main([*arguments, "--training", str(tmp_path / "training.json")]) == 2
     assert "recorded by an earlier version" in capsys.readouterr().err
 
 
-def test_an_unmeasured_or_untaught_student_says_so(tmp_path):
+def test_the_card_states_that_a_student_was_not_measured_or_not_distilled(tmp_path):
     EncoderModel(EncoderConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=1)).save_pretrained(tmp_path)
     write_model_card(tmp_path, Card("T", "S", ["L"]))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -161,7 +161,7 @@ def test_an_unmeasured_or_untaught_student_says_so(tmp_path):
     assert "model-index" not in text
 
 
-def test_a_card_without_limits_and_a_folder_without_student_are_refused(student, tmp_path):
+def test_a_card_without_limits_and_a_folder_without_a_student_are_refused(student, tmp_path):
     with pytest.raises(InputError, match="limits is missing"):
         write_model_card(student, Card("T", "S", []))
     (tmp_path / "config.json").write_text('{"model_type": "esm"}')
@@ -169,7 +169,7 @@ def test_a_card_without_limits_and_a_folder_without_student_are_refused(student,
         write_model_card(tmp_path, Card("T", "S", ["L"]))
 
 
-def test_the_taxonomy_student_has_a_card_too(tmp_path):
+def test_the_taxonomy_student_also_has_a_card(tmp_path):
     tree = LabelTree.from_lineages([parse_lineage("d__Bacteria;p__A"), parse_lineage("d__Bacteria;p__B")])
     config = CorrectorConfig(groups={"composition": 103}, leaves=len(tree.leaves))
     Corrector(config, tree).save_pretrained(tmp_path)

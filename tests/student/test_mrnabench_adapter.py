@@ -20,7 +20,7 @@ ADAPTER = Path(__file__).parents[2] / "resources" / "mrnabench_adapter.py"
 
 
 class Released(ABC):
-    """What mrna-bench 1.3.2 asks of a model."""
+    """The interface of a model in mrna-bench 1.3.2."""
 
     @staticmethod
     @abstractmethod
@@ -39,7 +39,7 @@ class Released(ABC):
 
 
 class Development(ABC):
-    """What its development version asks: a checked version, and ``embed`` to a list of tensors."""
+    """The interface in its development version: a checked version, and ``embed`` returns a list of tensors."""
 
     def __init__(self, model_version, device):
         assert model_version in self.valid_versions
@@ -52,7 +52,7 @@ class Development(ABC):
 
 
 class TorchSession:
-    """Runs the student beside the graph's path, with the graph's names."""
+    """Runs the student saved beside the ONNX graph, with the names of the graph."""
 
     def __init__(self, file, providers):
         self.model = EncoderModel.from_pretrained(Path(file).parent).eval()
@@ -94,7 +94,7 @@ def adapter(monkeypatch, request):
         (False, "regions", 48, True),
     ],
 )
-def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls, pooling, expansion, lengths):
+def test_the_adapter_gives_the_same_embeddings_as_the_command(adapter, tmp_path, cls, pooling, expansion, lengths):
     torch.manual_seed(0)
     config = EncoderConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=1, tracks=2, max_length=100, pooling=pooling,
@@ -120,13 +120,13 @@ def test_the_adapter_gives_the_embeddings_of_the_command(adapter, tmp_path, cls,
     assert student.cls == cls
     every_base = student.embed(sequences, agg_fn=lambda hidden: hidden)
     assert [one.shape for one in every_base] == [(40, 16), (250, 16)]
-    by_default = student.embed(sequences, agg_fn=partial(torch.mean, dim=0))  # as the development version asks
+    by_default = student.embed(sequences, agg_fn=partial(torch.mean, dim=0))  # as required by the development version
     torch.testing.assert_close(by_default, student.embed(sequences))
     largest = student.embed_sequence(sequences[1], agg_fn=lambda states, dim: states.amax(dim=dim))
     assert largest.shape == (1, 16)
 
 
-def test_regions_of_the_adapter_are_those_of_the_command(adapter):
+def test_the_adapter_uses_the_same_regions_as_the_command(adapter):
     generator = np.random.default_rng(1)
     for length in (5, 700, 3000):
         sequence = "".join(generator.choice(list("ACGUacgt"), length))
@@ -137,7 +137,7 @@ def test_regions_of_the_adapter_are_those_of_the_command(adapter):
             np.testing.assert_array_equal(adapter.region_codes(sequence, cds), expected)
 
 
-def test_codes_and_special_tokens_are_those_of_the_tokenizer(adapter, tmp_path):
+def test_codes_and_special_tokens_equal_those_of_the_tokenizer(adapter, tmp_path):
     tokenizer = build_tokenizer(cls=True)
     tokenizer.save_pretrained(tmp_path)
     for letter in "ACGTUNRYacgtun":
@@ -145,6 +145,6 @@ def test_codes_and_special_tokens_are_those_of_the_tokenizer(adapter, tmp_path):
     assert tokenizer("A")["input_ids"][0] == adapter.CLS
 
 
-def test_a_name_that_mrnabench_would_cut_is_refused(adapter, tmp_path):
+def test_a_name_that_mrnabench_would_truncate_is_refused(adapter, tmp_path):
     with pytest.raises(ValueError, match="underscores"):
         adapter.open_student(tmp_path, name="my_student")

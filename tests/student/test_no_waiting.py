@@ -1,8 +1,7 @@
 """No step of a training makes a GPU wait for the CPU.
 
-On torch's device ``meta`` tensors have shapes and no values, so that every question whose answer decides what is done
-next is an error there: the same questions that a GPU would have to be waited for. Tensors that were left on the CPU are
-an error as well.
+Tensors on the ``meta`` device of torch have shapes but no values, so that control flow that depends on a value raises
+an error: the same operations would wait for a GPU. Tensors left on the CPU are an error as well.
 """
 
 import numpy as np
@@ -66,7 +65,7 @@ def take_a_step(learned: nn.Module, compute_loss, batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("operation", [lambda x: x[x > 0], lambda x: float(x.sum()), lambda x: x + torch.ones(3)])
-def test_the_check_finds_what_would_wait(operation):
+def test_operations_that_wait_for_the_gpu_are_detected(operation):
     with pytest.raises((RuntimeError, NotImplementedError)):
         operation(torch.ones(3, device="meta"))
 

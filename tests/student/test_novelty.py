@@ -41,7 +41,7 @@ LINEAGES = {
 
 @settings(max_examples=40)
 @given(st.lists(st.floats(0, 10), min_size=2, max_size=20), st.floats(0.05, 0.95))
-def test_of_exchangeable_errors_at_least_the_level_is_within_the_half_width_of_the_others(errors, level):
+def test_the_half_width_covers_at_least_the_level_of_exchangeable_errors(errors, level):
     errors = np.array(errors)
     inside = [error <= half_width(np.delete(errors, number), level) for number, error in enumerate(errors)]
     assert np.mean(inside) >= level
@@ -52,7 +52,7 @@ def virtual_samples(random, samples, cases=24):
     return random.normal(0, 1, absent.shape) + 1.5 * absent, absent
 
 
-def test_in_a_further_sample_the_expected_share_of_false_calls_is_within_the_rate():
+def test_the_expected_share_of_false_calls_in_a_new_sample_is_within_the_rate():
     random = np.random.default_rng(1)
     shares_of_false, calls = [], 0
     for _ in range(40):
@@ -65,7 +65,7 @@ def test_in_a_further_sample_the_expected_share_of_false_calls_is_within_the_rat
 
 
 @pytest.mark.parametrize(("samples", "safe"), [(1, False), (60, True)])
-def test_a_few_samples_make_no_call_safe_however_clear_they_are(samples, safe):
+def test_with_few_samples_no_calls_are_made_even_if_the_scores_are_clear(samples, safe):
     scores, absent = np.tile([5.0, -5.0], (samples, 1)), np.tile([True, False], (samples, 1))
     assert threshold(scores, absent, 0.05) == (-5.0 if safe else np.inf)
 
@@ -76,14 +76,14 @@ def links_of(pairs, contigs):
     return found.maximum(found.T).tocsr()
 
 
-def test_contigs_with_many_links_are_a_group_and_a_weaker_link_joins_no_two_groups():
+def test_contigs_with_many_links_form_a_group_and_weak_links_do_not_join_groups():
     within = [(a, b, 0.9) for part in (range(4), range(4, 8)) for a in part for b in part if a < b]
     group = propagate_labels(links_of([*within, (3, 4, 0.6), (8, 0, 0.4)], 9), np.arange(9))
     assert len(set(group[:4])) == len(set(group[4:8])) == 1
     assert len(set(group)) == 3
 
 
-def test_without_depths_contigs_of_one_nearest_species_are_a_group_and_those_without_hits_are_alone():
+def test_without_depths_contigs_are_grouped_by_nearest_species_and_those_without_hits_are_alone():
     own = sparse.csr_matrix(np.array([[1.0, 0], [1, 0], [0, 1], [0, 0], [0, 0]]))
     evidence = SimpleNamespace(own=own, nearest=np.array([0, 0, 1, 0, 0]))
     group = group_contigs(evidence, None, np.full(5, 1000))
@@ -99,10 +99,10 @@ def hits_of(rows):
     return Hits(contig, fragment.astype(np.int32), taxid, ones, 100 * ones, (100 * ones).astype(np.int32))
 
 
-def test_a_clade_is_withheld_with_all_its_hits_and_what_is_above_it_is_absent_if_nothing_of_it_is_left():
+def test_a_clade_is_withheld_with_all_its_hits_and_a_parent_without_other_members_is_absent():
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     leaf = {tree.name[node]: number for number, node in enumerate(tree.leaves)}
-    # The list of gene 0 is full, with three hits: nobody knows what else it would have hit.
+    # The list of gene 0 is full, with three hits: further hits are unknown.
     hits = hits_of([(0, 11), (0, 12), (0, 13), (1, 11), (2, 14)])
     found = withhold(hits, np.array([leaf["Una alba"]]), ["a"], LINEAGES, tree)
     species = [{tree.name[tree.leaves[one.sums.leaves[place]]] for place in one.sums.bits.indices} for one in found]
@@ -121,14 +121,14 @@ some_steps = st.lists(st.lists(st.floats(-60, 60), min_size=3, max_size=3), min_
 
 @settings(max_examples=40)
 @given(some_steps)
-def test_a_family_is_absent_less_probably_than_its_genus_and_that_than_its_species(steps):
+def test_the_probability_of_absence_does_not_decrease_from_family_to_genus_to_species(steps):
     log_odds = log_odds_of(steps)
     assert np.isfinite(log_odds).all()
     assert (np.diff(log_odds, axis=1) <= 1e-9).all()
 
 
-def test_where_no_family_of_the_sample_lacks_only_its_genus_the_general_weights_stay():
-    # Every case lacks species, genus and family, or nothing: nothing tells when a family is there without its genus.
+def test_the_general_weights_are_kept_if_no_family_of_the_sample_lacks_only_its_genus():
+    # Every case lacks species, genus and family, or none of them: no case has a family without its genus.
     absent = np.repeat([[True] * 3, [False] * 3], 6, axis=0)
     cases = Cases(
         np.random.default_rng(1).normal(size=(12, 4)), absent, np.arange(12), np.full(12, 50.0), np.arange(12)
@@ -136,7 +136,7 @@ def test_where_no_family_of_the_sample_lacks_only_its_genus_the_general_weights_
     assert np.array(Model(cases, np.ones(12, dtype=bool)).weights) == pytest.approx(np.array(GENERAL))
 
 
-def test_with_few_families_of_either_answer_no_group_is_called_a_new_genus_however_clear_it_is():
+def test_with_few_families_per_class_no_group_is_called_a_new_genus_even_if_it_is_clear():
     random = np.random.default_rng(1)
 
     def thresholds(families):
@@ -152,14 +152,14 @@ def test_with_few_families_of_either_answer_no_group_is_called_a_new_genus_howev
     assert np.isfinite(thresholds(9)).tolist() == [True, True, True]
 
 
-def test_a_regression_moves_from_its_general_weights_as_far_as_there_are_observations():
+def test_a_regression_departs_further_from_its_general_weights_with_more_observations():
     features, outcomes = np.repeat([[1.0], [-1.0]], 5, axis=0), np.repeat([True, False], 5)
     slopes = [fit_towards(np.zeros(2), features, outcomes, np.full(10, count))[0] for count in (0, 0.1, 1, 10)]
     assert slopes[0] == 0
     assert (np.diff(slopes) > 0.1).all()
 
 
-def test_shares_are_weighted_means_and_sure_groups_have_nearly_no_deviation():
+def test_shares_are_weighted_means_and_certain_groups_have_almost_no_deviation():
     share, deviation = shares(np.array([[1.0, 1, 0], [0, 0, 0]]), np.array([[3.0], [1]]))
     assert share.tolist() == [[0.75, 0.75, 0]]
     assert (deviation < 0.01).all()
@@ -210,7 +210,7 @@ def found(tmp_path_factory):
     return sample, ledger.find_novelty(sample, folder / "hits.parquet", tree, folder, NoveltySettings(), 1)
 
 
-def test_a_species_that_the_reference_lacks_is_found_as_one_group_and_nothing_else_is(found):
+def test_a_species_missing_from_the_reference_is_the_only_group_that_is_called_new(found):
     sample, judged = found
     new = judged.group[sample.ids.index("new.0")]
     assert judged.group[sample.ids.index("new.1")] == new
@@ -218,7 +218,7 @@ def test_a_species_that_the_reference_lacks_is_found_as_one_group_and_nothing_el
     assert judged.absent[new, 0] > 0.9
 
 
-def test_the_share_that_the_reference_lacks_is_near_the_true_one_and_leaves_contigs_without_hits_out(found):
+def test_the_share_missing_from_the_reference_is_accurate_and_excludes_contigs_without_hits(found):
     sample, judged = found
     table = ledger.table_of_shares(judged, sample).set_index("rank")
     assert table.loc["species", "share"] == pytest.approx(2 / 48, abs=0.02)
@@ -228,7 +228,7 @@ def test_the_share_that_the_reference_lacks_is_near_the_true_one_and_leaves_cont
     assert table.loc["family", "share"] <= table.loc["genus", "share"] <= table.loc["species", "share"]
 
 
-def test_with_few_families_boundaries_tell_the_shares_without_intervals_and_no_group_is_called_new(tmp_path):
+def test_with_few_families_shares_come_from_boundaries_without_intervals_and_no_group_is_called_new(tmp_path):
     names, random = family_of_two_genera(0), np.random.default_rng(1)
     lines = [f"{100 + number}\t{name}\n" for number, name in enumerate(names)]
     (tmp_path / "lineages.tsv").write_text("taxid\tlineage\n" + "".join(lines))
@@ -244,7 +244,7 @@ def test_with_few_families_boundaries_tell_the_shares_without_intervals_and_no_g
     assert table[["low", "high"]].isna().all(axis=None)
 
 
-def test_plasmids_and_viruses_of_genomad_are_set_aside_and_contigs_with_a_provirus_are_not(tmp_path):
+def test_plasmids_and_viruses_of_genomad_are_excluded_but_contigs_with_a_provirus_are_not(tmp_path):
     plasmids, viruses = tmp_path / "x_plasmid_summary.tsv", tmp_path / "x_virus_summary.tsv"
     plasmids.write_text("seq_name\tlength\tplasmid_score\na\t9\t.9\nz\t9\t.9\n")
     viruses.write_text("seq_name\tlength\tvirus_score\nb\t9\t.9\nc|provirus_2_90\t9\t.9\n")
@@ -257,7 +257,7 @@ def test_plasmids_and_viruses_of_genomad_are_set_aside_and_contigs_with_a_provir
         read_set_aside([viruses], ["b"])
 
 
-def test_what_is_set_aside_is_in_no_group_and_no_share(tmp_path):
+def test_excluded_contigs_are_in_no_group_and_no_share(tmp_path):
     names = family_of_two_genera(0)
     lines = [f"{100 + number}\t{name}\n" for number, name in enumerate(names)]
     (tmp_path / "lineages.tsv").write_text("taxid\tlineage\n" + "".join(lines))

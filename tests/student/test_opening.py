@@ -1,4 +1,4 @@
-"""Every command that opens a student refuses one that is not whole: random numbers never stand in for its weights."""
+"""Every command that loads a student refuses an incomplete one: weights are never replaced by random numbers."""
 
 import json
 import re
@@ -26,7 +26,7 @@ WIDTH = 4
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Two whole students and the inputs of every command."""
+    """Two complete students and the inputs of every command."""
     folder = tmp_path_factory.mktemp("whole")
     generator = np.random.default_rng(1)
     windows = [(f"w{number}", "".join(generator.choice(list("ACGT"), 48))) for number in range(8)]
@@ -108,7 +108,7 @@ COMMANDS = [(command, "had-tiny") for command in WORDS] + [("pretrain-dna", "deb
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize(("command", "student"), COMMANDS)
-def test_a_student_that_is_not_whole_is_refused_by_every_command(place, tmp_path, capsys, command, student, damage):
+def test_an_incomplete_student_is_refused_by_every_command(place, tmp_path, capsys, command, student, damage):
     if command == "export-onnx":
         pytest.importorskip("onnxscript")
     folder = shutil.copytree(place / student, tmp_path / "student")
@@ -123,7 +123,7 @@ def test_a_student_that_is_not_whole_is_refused_by_every_command(place, tmp_path
     assert not (tmp_path / "output").exists()
 
 
-def test_half_of_the_weights_is_refused(place, tmp_path, capsys):
+def test_truncated_weights_are_refused(place, tmp_path, capsys):
     folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:200])
@@ -132,7 +132,7 @@ def test_half_of_the_weights_is_refused(place, tmp_path, capsys):
     assert str(folder) in capsys.readouterr().err
 
 
-def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_told(place, tmp_path, caplog, capsys):
+def test_a_language_head_of_another_size_is_refused_and_a_missing_one_is_reported(place, tmp_path, caplog, capsys):
     folder = shutil.copytree(place / "had-tiny", tmp_path / "student")
     words = WORDS["pretrain-dna"].format(student=folder, place=place, output=tmp_path / "output").split()
     file = folder / "model.safetensors"
@@ -146,7 +146,7 @@ def test_a_language_head_of_another_size_is_refused_and_one_that_is_absent_is_to
     assert "the language head starts from random weights" in capsys.readouterr().err + caplog.text
 
 
-def test_a_published_model_with_the_head_of_another_task_opens(place, tmp_path):
+def test_a_published_model_with_the_head_of_another_task_can_be_loaded(place, tmp_path):
     _, adapter = build_student("deberta-tiny", place / "tokenizer", max_tokens=64)
     published = DebertaV2ForMaskedLM(deberta_configuration("deberta-tiny", adapter.size, adapter.pad, 64))
     published.save_pretrained(tmp_path / "published")
@@ -156,6 +156,6 @@ def test_a_published_model_with_the_head_of_another_task_opens(place, tmp_path):
     assert all(torch.equal(value, expected[name]) for name, value in opened.state_dict().items())
 
 
-def test_two_readings_of_one_student_are_equal(place):
+def test_loading_a_student_twice_gives_equal_weights(place):
     (one, _), (other, _) = open_student(place / "had-tiny"), open_student(place / "had-tiny")
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())

@@ -55,18 +55,18 @@ def right(probabilities, genome, tree):
 
 
 @pytest.mark.parametrize("teacher", ["embeddings", "none", "self"])
-def test_every_control_learns_the_labels_and_extends_them_to_unlabelled_contigs(tree, community, trained, teacher):
+def test_every_control_learns_the_labels_and_predicts_those_of_unlabelled_contigs(tree, community, trained, teacher):
     said, taught = trained(teacher)
     np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
     assert right(said, community[1], tree) > 0.9
     assert (taught is not None) == (teacher == "embeddings")
 
 
-def test_the_teacher_changes_the_student(trained):
+def test_the_teacher_affects_the_student(trained):
     assert np.abs(trained("embeddings")[0] - trained("none")[0]).max() > 1e-3
 
 
-def test_a_killed_training_goes_on_to_the_same_predictions(tree, community, tmp_path, monkeypatch):
+def test_a_killed_training_resumes_and_gives_the_same_predictions(tree, community, tmp_path, monkeypatch):
     contigs, _, nodes, _ = community
     settings = PublishedSettings(epochs=3, batch_size=32, accumulation=1, teacher="self")
     monkeypatch.setattr("genestill.core.training.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
@@ -91,7 +91,7 @@ def test_a_killed_training_goes_on_to_the_same_predictions(tree, community, tmp_
     assert (found == expected).all()
 
 
-def test_the_teacher_cannot_be_asked_for_without_embeddings(tree, community):
+def test_using_the_teacher_without_embeddings_is_refused(tree, community):
     contigs, _, nodes, _ = community
     with pytest.raises(InputError, match="needs the teacher's embeddings"):
         train_published(contigs, nodes, tree, None, PublishedSettings(**QUICK), seed=1)

@@ -1,4 +1,4 @@
-"""Students that come with genestill: opened by name, small, and with a card that says where they end."""
+"""Students distributed with genestill: loaded by name, small, and with a card that states their limits."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_every_encoder_recipe_has_a_released_student():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_released_student_is_small_and_its_card_names_its_weights_licence_figures_and_limits(name):
+def test_a_released_student_is_small_and_its_card_lists_weights_licence_figures_and_limits(name):
     student = released_students()[name]
     assert student.kilobytes <= 3000
     card = (student.folder / "README.md").read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def test_a_released_student_is_small_and_its_card_names_its_weights_licence_figu
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_released_student_embeds_by_name_and_opens_with_transformers(name, tmp_path):
+def test_a_released_student_embeds_by_name_and_can_be_loaded_with_transformers(name, tmp_path):
     write_fasta(tmp_path / "two.fa", [("a", "ACGTTGCA" * 20), ("b", "GGCATTAC" * 9)])
     assert main(["student", "embed", str(tmp_path / "two.fa"), "--model", name, "-o", str(tmp_path / "e.parquet")]) == 0
     table = pd.read_parquet(tmp_path / "e.parquet")
@@ -53,7 +53,7 @@ def test_a_released_student_embeds_by_name_and_opens_with_transformers(name, tmp
     assert torch.isfinite(hidden).all()
 
 
-def test_the_list_names_every_student_and_an_unknown_name_is_told_the_nearest(capsys):
+def test_the_list_contains_every_student_and_an_unknown_name_is_refused_with_a_suggestion(capsys):
     assert main(["student", "list"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in NAMES)

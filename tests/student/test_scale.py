@@ -1,4 +1,4 @@
-"""The benchmark of growing tables, and that no step grows faster than they do."""
+"""The benchmark of growing tables: the cost of no step grows faster than the tables."""
 
 import importlib.util
 import subprocess
@@ -27,7 +27,7 @@ def rows_of(scale, axis, place, cost):
     }
 
 
-def test_linear_growth_over_a_constant_passes_and_quadratic_growth_is_named(scale):
+def test_linear_growth_plus_a_constant_passes_and_quadratic_growth_is_reported(scale):
     axis = scale.SHORT_CONTIG_AXIS
     assert scale.growth(rows_of(scale, axis, 1, lambda contigs: 60 + contigs / 100), axis, 1) == []
     assert scale.growth(rows_of(scale, axis, 1, lambda contigs: 60), axis, 1) == []
@@ -36,7 +36,7 @@ def test_linear_growth_over_a_constant_passes_and_quadratic_growth_is_named(scal
     assert "from 4000 to 16000 contigs as from 1000 to 4000" in found[0]
 
 
-def test_a_power_law_is_found_and_one_steeper_than_linear_is_named(scale, capsys):
+def test_a_power_law_is_fitted_and_one_steeper_than_linear_is_reported(scale, capsys):
     axis = scale.CONTIG_AXIS
     linear, steep = (rows_of(scale, axis, 1, lambda contigs, power=power: contigs**power) for power in (1.0, 1.2))
     assert [round(exponent, 6) for *_, exponent in scale.exponents(steep, axis, 1)] == [1.2, 1.2]
@@ -45,14 +45,14 @@ def test_a_power_law_is_found_and_one_steeper_than_linear_is_named(scale, capsys
     assert "training: peak_gb grows as contigs to the power of 1.00" in capsys.readouterr().out
 
 
-def test_training_that_was_measured_for_one_epoch_is_told_for_all(scale):
+def test_training_measured_for_one_epoch_is_extrapolated_to_all_epochs(scale):
     small, large = scale.CONTIG_AXIS[0], scale.CONTIG_AXIS[2]
     costs = {(*small, "training"): 250, (*small, scale.ONE_EPOCH): 10, (*large, scale.ONE_EPOCH): 300}
     rows = {key: {"cpu_seconds": str(cost)} for key, cost in costs.items()}
     assert scale.whole_training(rows) == {large: 300 + 240 * large[1] / small[1]}
 
 
-def test_a_table_of_measurements_is_read_as_it_was_written(scale, tmp_path):
+def test_a_table_of_measurements_is_unchanged_after_writing_and_reading(scale, tmp_path):
     rows = {
         (*point, step): dict(zip(scale.COLUMNS, [*map(str, point), step, "1.0", "2.0", "0.1", "abc", "d"], strict=True))
         for point in scale.POINTS
@@ -72,6 +72,6 @@ def test_every_step_is_a_command_that_exists(scale, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timed
-def test_no_step_grows_faster_than_contigs_or_species(scale):
+def test_the_cost_of_no_step_grows_faster_than_contigs_or_species(scale):
     found = subprocess.run([sys.executable, PROGRAM, "--short"], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr

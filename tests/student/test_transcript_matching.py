@@ -103,7 +103,7 @@ def _batch(student, teacher, **more):
     return SimpleNamespace(pooled=student, projected=student, embeddings=teacher, **more)
 
 
-def test_losses_are_zero_at_the_teacher_and_rise_away_from_it():
+def test_losses_are_zero_at_the_teacher_and_increase_with_distance():
     generator = torch.Generator().manual_seed(0)
     teacher = torch.randn(8, 5, generator=generator)
     teacher -= teacher.mean(dim=0)
@@ -124,7 +124,7 @@ def test_contrastive_loss_equals_the_sum_over_the_batch(monkeypatch):
     assert contrastive.loss(_batch(ours, theirs)).item() == pytest.approx((forward + backward) / 2, abs=1e-6)
 
 
-def test_relatives_in_a_batch_are_no_strangers():
+def test_relatives_in_a_batch_are_not_used_as_negatives():
     view = functional.normalize(torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), dim=-1)
     apart = relatives.loss(SimpleNamespace(views=(view, view), families=torch.tensor([0, 1, 2])))
     related = relatives.loss(SimpleNamespace(views=(view, view), families=torch.tensor([0, 0, 2])))
@@ -134,7 +134,7 @@ def test_relatives_in_a_batch_are_no_strangers():
     assert related < 0.01 < apart
 
 
-def test_a_transcript_is_read_beside_a_relative_with_a_shorter_3_utr(files, tmp_path):
+def test_a_transcript_is_paired_with_a_relative_with_a_shorter_3_utr(files, tmp_path):
     table = read_table(files / "transcripts.parquet", TRANSCRIPTS)
     codons = [[3, 6] if row % 2 else [] for row in range(40)]
     table["cds"] = [np.isin(np.arange(n), at).astype(np.int8) for n, at in zip(table["length"], codons, strict=True)]
@@ -167,7 +167,7 @@ def test_a_transcript_is_read_beside_a_relative_with_a_shorter_3_utr(files, tmp_
         Corpus(*arguments, pairs=tmp_path / "other.parquet")
 
 
-def test_logits_loss_is_the_softened_divergence():
+def test_logits_loss_is_the_divergence_at_a_temperature():
     student, teacher = torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
     batch = SimpleNamespace(
         settings=DistillationSettings(temperature=2.0),
@@ -188,7 +188,7 @@ def test_means_over_spans_equal_slicing():
 @pytest.mark.parametrize(
     "objective", ["cosine", "mse+relational", "contrastive", "token", "logits", "masked", "mse+masked", "relatives"]
 )
-def test_every_objective_falls_in_training(files, tmp_path, objective):
+def test_every_objective_decreases_during_training(files, tmp_path, objective):
     match, settings = _match(files, objective, steps=60, learning_rate=0.01, batch_bases=2400)
     record = train(match, settings, tmp_path / "checkpoint")
     assert record["loss"].iloc[-6:].mean() < record["loss"].iloc[:6].mean()
@@ -196,14 +196,14 @@ def test_every_objective_falls_in_training(files, tmp_path, objective):
 
 
 class AllHidden:
-    """A generator by which every base is hidden."""
+    """A random generator that masks every base."""
 
     def random(self, shape):
         return np.zeros(shape)
 
 
-def test_what_a_teacher_of_coding_sequences_said_meets_the_bases_it_read(tmp_path, monkeypatch):
-    """Two transcripts whose teacher read from base 4 and from the start; it says -p at its base p."""
+def test_outputs_of_a_teacher_of_coding_sequences_are_aligned_with_the_bases_it_read(tmp_path, monkeypatch):
+    """Two transcripts, read by the teacher from base 4 and from the start; its output at its base p is -p."""
     sequences, starts = ["ACGTATGGCCTAAGG", "ACGTACGT"], [4, 0]
     marks = [np.zeros(len(sequence), np.int8) for sequence in sequences]
     marks[0][[4, 7, 10]] = 1
@@ -239,7 +239,7 @@ def test_what_a_teacher_of_coding_sequences_said_meets_the_bases_it_read(tmp_pat
     assert (row, start, stop) == ([0, 0, 0, 1, 1], [4, 7, 10, 0, 3], [7, 10, 13, 3, 6])
 
 
-def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monkeypatch):
+def test_a_resumed_run_takes_the_same_steps_as_an_uninterrupted_run(files, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole, settings = _match(files, "mse+masked")
     record = train(whole, settings, tmp_path / "whole")
@@ -268,9 +268,7 @@ def test_a_resumed_run_takes_the_steps_of_an_unbroken_one(files, tmp_path, monke
 
 
 @pytest.mark.parametrize("objective", ["masked", "logits", "token"])
-def test_a_checkpoint_of_other_transcripts_or_of_another_teacher_is_not_taken_up(
-    files, tmp_path, monkeypatch, objective
-):
+def test_a_checkpoint_of_other_transcripts_or_another_teacher_is_not_resumed(files, tmp_path, monkeypatch, objective):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     one, settings = _match(files, objective, steps=4)
     train(one, settings, tmp_path / "checkpoint")
@@ -293,7 +291,7 @@ def test_a_checkpoint_of_other_transcripts_or_of_another_teacher_is_not_taken_up
 
 
 @pytest.mark.faults
-def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, monkeypatch):
+def test_a_diverging_run_fails_unless_divergence_is_allowed(files, tmp_path, monkeypatch):
     original = TranscriptDistillation.loss
 
     def breaks(self, read):
@@ -315,7 +313,7 @@ def test_a_diverging_run_stops_and_fails_unless_it_is_wanted(files, tmp_path, mo
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-def test_the_saved_student_is_the_encoder_alone_and_opens_again(files, tmp_path):
+def test_the_saved_student_is_only_the_encoder_and_can_be_loaded_again(files, tmp_path):
     settings = DistillationSettings(steps=2, batch_bases=512)
     distil_transcripts(
         EncoderConfig(**TINY), files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu")
@@ -328,7 +326,7 @@ def test_the_saved_student_is_the_encoder_alone_and_opens_again(files, tmp_path)
     assert len(pd.read_csv(tmp_path / "training.tsv", sep="\t")) == 2
 
 
-def test_a_student_pools_by_region_in_training_and_in_use(files, tmp_path):
+def test_a_student_pools_by_region_in_training_and_inference(files, tmp_path):
     settings = DistillationSettings(steps=2, batch_bases=512)
     config = EncoderConfig(**TINY, pooling="regions", lengths=True)
     arguments = (config, files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu"))
@@ -348,7 +346,7 @@ def test_a_student_pools_by_region_in_training_and_in_use(files, tmp_path):
         EncoderModel.from_pretrained(tmp_path / "model").embed(torch.zeros((1, 5), dtype=torch.int64))
 
 
-def test_missing_answers_of_the_teacher_are_refused(files):
+def test_missing_outputs_of_the_teacher_are_refused(files):
     with pytest.raises(InputError, match="give --embeddings"):
         Corpus(files / "transcripts.parquet", TeacherFiles(), {"mse": 1.0}, False)
     half = TeacherFiles([str(files / "e0.parquet")])
@@ -356,7 +354,7 @@ def test_missing_answers_of_the_teacher_are_refused(files):
         Corpus(files / "transcripts.parquet", half, {"mse": 1.0}, False)
 
 
-def test_half_precision_is_computed_on_a_cpu_too(files):
+def test_half_precision_is_also_supported_on_a_cpu(files):
     losses = {}
     for dtype in ("auto", "float32", "bfloat16"):
         match, _ = _match(files, "mse+token", dtype=dtype)

@@ -1,4 +1,4 @@
-"""DeBERTa students open with transformers 4 too, in an environment without genestill."""
+"""DeBERTa students can also be loaded with transformers 4, in an environment without genestill."""
 
 import json
 import os
@@ -31,7 +31,7 @@ print(json.dumps([transformers.__version__, *said, read]))
 
 
 @pytest.mark.slow
-def test_a_deberta_student_opens_with_transformers_4_and_says_the_same(tmp_path):
+def test_a_deberta_student_gives_equal_outputs_with_transformers_4(tmp_path):
     packages = tmp_path / "packages"
     install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", sys.executable, "--target", packages]
     done = subprocess.run([*install, f"transformers=={VERSION}"], capture_output=True, text=True)
@@ -42,7 +42,7 @@ def test_a_deberta_student_opens_with_transformers_4_and_says_the_same(tmp_path)
     student, adapter = build_student("deberta-tiny", tmp_path / "tokenizer", max_tokens=256)
     model = with_language_head(student).eval()
     save_student(tmp_path / "student", model, adapter, {})
-    # What it installed goes before what this environment has; torch is of this environment.
+    # The packages installed here precede those of this environment, which provides torch.
     paths = os.pathsep.join([str(packages), str(Path(torch.__file__).parents[1])])
     done = subprocess.run(
         [sys.executable, "-S", "-c", PROGRAM, tmp_path / "student", sequence],

@@ -12,8 +12,8 @@ from genestill.student.corrector.settings import CorrectorSettings
 ABOVE = "d__D;p__P;c__C;o__O;f__F"
 
 
-def test_correctors_learn_from_what_the_references_of_the_judging_half_hold(tmp_path, monkeypatch):
-    """Each from labels, hits and label tree of its reference and alignments to genomes that are left; once."""
+def test_correctors_are_trained_on_the_references_of_the_judging_half(tmp_path, monkeypatch):
+    """Each uses labels, hits and label tree of its reference and alignments to the remaining genomes, once."""
     rows = [("mine", f"{half}-001", half, f"{ABOVE};g__A") for half in ("fitting", "judging")]
     columns = ["community", "reference", "half", "clade"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "withheld.tsv", sep="\t", index=False)
@@ -51,6 +51,6 @@ def test_correctors_learn_from_what_the_references_of_the_judging_half_hold(tmp_
     assert learnt == [("judging-001", seed, hits, ["two"]) for seed in (1, 2)]
     assert pd.read_csv(tmp_path / "correctors.tsv", sep="\t")["seconds"].tolist() == [0, 0]
     assert learn_virtual(CorrectorSettings(), 0.7)[0] < 7
-    assert len(learnt) == 2  # another threshold trains nothing
+    assert len(learnt) == 2  # another threshold does not train again
     learn_virtual(CorrectorSettings(epochs=3))
-    assert len(learnt) == 4  # other settings: what stood is made again
+    assert len(learnt) == 4  # other settings train again

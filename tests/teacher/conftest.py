@@ -78,7 +78,7 @@ def letters_folder(tmp_path_factory):
 
 @pytest.fixture
 def contigs(tmp_path):
-    """(FASTA, index, records): eleven contigs of 20 to 900 bases, some with N, one all N, and one out of the index."""
+    """(FASTA, index, records): eleven contigs of 20 to 900 bases, some with N, one all N, and one not in the index."""
     lengths = [300, 20, 900, 65, 128, 450, 31, 200, 77, 512, 40]
     records = [(f"contig{number}", random_dna(length, 100 + number)) for number, length in enumerate(lengths)]
     records[5] = ("contig5", records[5][1][:200] + "N" * 30 + "RY" + records[5][1][232:])

@@ -26,7 +26,7 @@ def test_probabilities_of_the_four_bases_sum_to_one_at_every_base(request, folde
 
 
 @pytest.mark.parametrize("passes", [0, 3])
-def test_words_are_marginalised_as_by_brute_force(masked_folder, passes):
+def test_k_mers_are_marginalised_as_by_brute_force(masked_folder, passes):
     teacher = load_teacher(masked_folder)
     tokenizer = teacher.tokenizer
     tokens = tokenizer.encode([SEQUENCE])[0]
@@ -46,7 +46,7 @@ def test_words_are_marginalised_as_by_brute_force(masked_folder, passes):
     np.testing.assert_allclose(found(teacher, [SEQUENCE], passes)[0], expected, atol=1e-4)
 
 
-def test_a_masked_base_does_not_see_itself(letters_folder):
+def test_the_probability_of_a_masked_base_does_not_depend_on_itself(letters_folder):
     teacher = load_teacher(letters_folder)
     one, other = (found(teacher, [text], 40)[0] for text in ("ACGTACGTAC", "ACGTTCGTAC"))
     np.testing.assert_allclose(one[4], other[4], atol=1e-5)
@@ -72,6 +72,6 @@ def test_a_causal_model_predicts_each_base_from_those_before_it(letters_folder, 
     np.testing.assert_allclose(array, torch.log_softmax(logits, -1).numpy(), atol=1e-4)
 
 
-def test_byte_pair_models_are_refused_with_a_sentence(causal_folder):
+def test_byte_pair_models_are_refused_with_a_clear_message(causal_folder):
     with pytest.raises(InputError, match="byte-pair encoding"):
         found(load_teacher(causal_folder), [SEQUENCE], 7)

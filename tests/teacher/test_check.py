@@ -35,7 +35,7 @@ def trained(request, genome, tmp_path_factory):
     return folder
 
 
-def test_a_teacher_that_reads_the_genomes_passes_with_its_figures(trained, genome, tmp_path):
+def test_a_teacher_trained_on_the_genomes_passes_and_its_figures_are_reported(trained, genome, tmp_path):
     found = check_teacher(trained, [genome], tmp_path / "check.json", windows=8)
     written = json.loads((tmp_path / "check.json").read_text())
     assert found.loss < found.threshold < found.uniform
@@ -47,7 +47,7 @@ def test_a_teacher_that_reads_the_genomes_passes_with_its_figures(trained, genom
 
 
 @pytest.mark.parametrize("folder", ["causal_folder", "masked_folder", "letters_folder"])
-def test_a_random_teacher_fails_with_a_sentence_and_its_figures(request, genome, tmp_path, folder):
+def test_a_random_teacher_fails_with_a_clear_message_and_its_figures(request, genome, tmp_path, folder):
     with pytest.raises(CheckFailed, match=r"a loss of \d+\.\d+ nats .* expected less than 0.9[38] x ln\(\d+\) = "):
         check_teacher(request.getfixturevalue(folder), [genome], tmp_path / "check.json", windows=8)
     assert not (tmp_path / "check.json").exists()
@@ -66,7 +66,7 @@ def test_two_loads_that_differ_fail(trained, genome, tmp_path, monkeypatch):
         check_teacher(trained, [genome], tmp_path / "check.json", windows=8)
 
 
-def test_the_loss_is_that_of_transformers_itself(causal_folder, genome, tmp_path):
+def test_the_loss_equals_that_of_transformers(causal_folder, genome, tmp_path):
     from genestill.teacher.check import _loss
     from genestill.teacher.windows import cut_windows
 
@@ -100,7 +100,7 @@ def test_windows_are_drawn_in_proportion_to_length_from_both_strands():
     assert share["A"] == pytest.approx(share["T"], abs=0.05)
 
 
-def test_the_entropy_of_gc_content_is_that_of_bases_drawn_by_it(masked_folder):
+def test_the_entropy_of_gc_content_equals_that_of_bases_drawn_with_it(masked_folder):
     teacher = load_teacher(masked_folder)
     texts = ["ACGT" * 9, "AT" * 18]
     windows = cut_windows(texts, teacher.tokenizer, 36, 48)
@@ -108,7 +108,7 @@ def test_the_entropy_of_gc_content_is_that_of_bases_drawn_by_it(masked_folder):
     assert _gc_entropy(texts, windows) == pytest.approx(np.mean(known), rel=0.01)
 
 
-def test_a_model_that_looks_at_tokens_alone_has_states_of_tokens_alone(masked_folder):
+def test_states_of_a_model_without_attention_depend_only_on_the_tokens(masked_folder):
     teacher = load_teacher(masked_folder)
     texts = ["".join(np.random.default_rng(row).choice(list("ACGT"), 90)) for row in range(12)]
     windows = cut_windows(texts, teacher.tokenizer, 90, 48)

@@ -50,7 +50,7 @@ def plain_embedding(teacher, sequence, window, pooling="mean"):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_embeddings_equal_the_plain_unbatched_definition(request, contigs, folder, pooling):
+def test_embeddings_equal_the_unbatched_definition(request, contigs, folder, pooling):
     teacher = load_teacher(request.getfixturevalue(folder))
     sequences = [sequence for _, sequence in contigs[2][:10]]
     settings = EmbeddingSettings(pooling=pooling, window=45, batch_tokens=150)
@@ -62,7 +62,7 @@ def test_embeddings_equal_the_plain_unbatched_definition(request, contigs, folde
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_embeddings_do_not_depend_on_what_shares_their_batch(request, contigs, folder):
+def test_embeddings_do_not_depend_on_the_other_sequences_of_the_batch(request, contigs, folder):
     teacher = load_teacher(request.getfixturevalue(folder))
     sequences = [sequence for _, sequence in contigs[2]]
     together, _, _ = sequence_embeddings(teacher, sequences, EmbeddingSettings(batch_tokens=10_000))
@@ -90,7 +90,7 @@ def test_regions_are_the_means_of_their_tokens_over_all_windows(request, contigs
         EmbeddingSettings(pooling="regions", strands="both")
 
 
-def test_the_coding_sequences_of_a_shard_are_those_of_the_table(contigs, masked_folder, tmp_path):
+def test_the_coding_sequences_of_a_shard_equal_those_of_the_table(contigs, masked_folder, tmp_path):
     fasta, index, records = contigs
     texts = [sequence for _, sequence in records]
     marks = [np.isin(np.arange(len(text)), [9, 12]).astype(np.int8) for text in texts]
@@ -116,7 +116,7 @@ def test_a_sequence_without_a_known_base_has_no_tokens_and_zeros(causal_folder):
     assert tokens[0] == 0
 
 
-def test_what_lies_beyond_three_kilobases_matters_unless_only_the_first_tokens_are_taken(causal_folder):
+def test_bases_beyond_three_kilobases_are_used_unless_only_the_first_tokens_are_taken(causal_folder):
     teacher = load_teacher(causal_folder)
     start = "ACGTTGCATGCA" * 270
     one, other = start + "A" * 300, start + "GC" * 150
@@ -137,11 +137,11 @@ def test_published_mode_is_the_last_state_of_the_truncated_input(causal_folder):
     theirs = PreTrainedTokenizerFast.from_pretrained(causal_folder)
     ids = theirs(sequence, truncation=True, max_length=64, return_tensors="pt")["input_ids"]
     expected = teacher.model.base_model(ids).last_hidden_state[0, -1].numpy()
-    assert ids.shape == (1, 64)  # the tiny model's context; 512 for one that takes them
+    assert ids.shape == (1, 64)  # the context of the tiny model; 512 for a model that supports it
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_both_strands_give_a_sequence_and_its_reverse_complement_one_embedding(masked_folder, contigs):
+def test_with_both_strands_a_sequence_and_its_reverse_complement_have_equal_embeddings(masked_folder, contigs):
     teacher = load_teacher(masked_folder)
     records = contigs[2][:3]
     turned = [(name, reverse_complement(sequence)) for name, sequence in records]
@@ -153,7 +153,7 @@ def test_both_strands_give_a_sequence_and_its_reverse_complement_one_embedding(m
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_token_features_lie_at_the_bases_that_their_tokens_cover(request, contigs, folder):
+def test_token_features_are_at_the_bases_covered_by_their_tokens(request, contigs, folder):
     teacher = load_teacher(request.getfixturevalue(folder))
     records = contigs[2]
     table = next(compute(teacher, records, EmbeddingSettings(representation="token", window=60, batch_tokens=100)))
@@ -168,7 +168,7 @@ def test_token_features_lie_at_the_bases_that_their_tokens_cover(request, contig
         np.testing.assert_allclose(features[: len(tokens)], states, rtol=2e-3, atol=2e-3)
 
 
-def test_shards_together_equal_one_shard_and_any_number_of_processes(causal_folder, contigs, tmp_path):
+def test_embeddings_do_not_depend_on_the_number_of_shards_or_processes(causal_folder, contigs, tmp_path):
     fasta, index, records = contigs
     ids = [name for name, _ in records]
     settings = EmbeddingSettings(layer="middle", window=100, batch_tokens=200)
@@ -193,7 +193,7 @@ def test_more_shards_than_sequences_leave_some_empty(causal_folder, contigs, tmp
     assert 0 in [len(read_arrow(part, table_schemas.embeddings(32))) for part in parts]
 
 
-def test_the_file_says_how_it_was_made(causal_folder, contigs, tmp_path):
+def test_the_file_records_how_it_was_made(causal_folder, contigs, tmp_path):
     fasta, index, _ = contigs
     embed_shard(causal_folder, fasta, index, tmp_path / "x.parquet", EmbeddingSettings(layer="middle"), device="cpu")
     found = read_metadata(tmp_path / "x.parquet")
@@ -233,7 +233,7 @@ def test_values_too_large_for_float16_stop_the_run(causal_folder):
         {"representation": "token", "window": "first"},
     ],
 )
-def test_settings_that_make_no_sense_get_a_sentence(settings):
+def test_invalid_settings_are_refused(settings):
     with pytest.raises(InputError):
         EmbeddingSettings(**settings)
 
@@ -247,7 +247,7 @@ def test_settings_that_make_no_sense_get_a_sentence(settings):
     ],
     ids=["sequence", "token", "base-log-probabilities"],
 )
-def test_a_file_made_by_overlapping_work_is_byte_for_byte_that_of_the_plain_loop(
+def test_a_file_made_by_overlapping_work_is_identical_to_that_of_the_sequential_loop(
     request, contigs, tmp_path, monkeypatch, folder, settings
 ):
     monkeypatch.setattr(embedding, "CHUNK_BASES", 700)  # several row groups
@@ -266,7 +266,7 @@ def test_a_file_made_by_overlapping_work_is_byte_for_byte_that_of_the_plain_loop
 
 
 @pytest.mark.parametrize("folder", ["causal_folder", "masked_folder"])
-def test_a_batch_that_memory_does_not_hold_is_halved_and_gives_the_same_rows(
+def test_a_batch_that_does_not_fit_in_memory_is_halved_and_gives_the_same_rows(
     request, contigs, monkeypatch, caplog, folder
 ):
     teacher = load_teacher(request.getfixturevalue(folder))
@@ -290,19 +290,17 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_gives_the_same_rows(
         if "a batch does not fit into the memory" in record.getMessage()
     ]
     assert said
-    assert len(said) < 5  # not once a batch
+    assert len(said) < 5  # not once per batch
 
 
-def test_no_mask_is_given_where_no_token_sees_the_padding(causal_folder, masked_folder):
+def test_no_mask_is_passed_if_no_token_attends_to_padding(causal_folder, masked_folder):
     padded, full = np.array([[1, 1, 0]]), np.ones((1, 3))
     causal, masked = load_teacher(causal_folder), load_teacher(masked_folder)
     assert [causal.must_see(padded), causal.must_see(full)] == [False, False]
     assert [masked.must_see(padded), masked.must_see(full)] == [True, False]
 
 
-def test_what_is_wrong_with_the_contigs_ends_the_command_with_its_sentence_and_no_file(
-    causal_folder, contigs, tmp_path
-):
+def test_invalid_contigs_are_refused_with_a_clear_message_and_leave_no_file(causal_folder, contigs, tmp_path):
     _, index, records = contigs
     write_fasta(tmp_path / "cut.fna", records[:9])
     with pytest.raises(InputError, match="ends before 'contig9'"):

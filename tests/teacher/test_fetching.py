@@ -18,7 +18,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def hub(monkeypatch, causal_folder):
-    """A hub that holds the tiny causal teacher; a list of what was asked of it."""
+    """A hub with the tiny causal teacher; a list of the requests to it."""
     asked = []
     listed = [SimpleNamespace(rfilename=path.name, size=path.stat().st_size) for path in causal_folder.iterdir()]
 
@@ -38,7 +38,7 @@ def hub(monkeypatch, causal_folder):
     return asked
 
 
-def test_a_branch_becomes_a_commit_that_is_downloaded_and_recorded(hub, tmp_path):
+def test_a_branch_is_resolved_to_a_commit_that_is_downloaded_and_recorded(hub, tmp_path):
     fetch("genomeocean-500m", tmp_path / "model")
     assert hub == [("DOEJGI/GenomeOcean-500M", "main"), ("DOEJGI/GenomeOcean-500M", COMMIT)]
     written = json.loads((tmp_path / "model" / "teacher.json").read_text())
@@ -48,18 +48,18 @@ def test_a_branch_becomes_a_commit_that_is_downloaded_and_recorded(hub, tmp_path
     assert (teacher.name, teacher.revision, teacher.context) == ("genomeocean-500m", COMMIT, 1024)
 
 
-def test_a_pinned_commit_is_taken_as_it_is(hub, tmp_path):
+def test_a_pinned_commit_is_used_unchanged(hub, tmp_path):
     fetch("genomeocean-100m", tmp_path / "model", revision="f" * 40)
     assert hub == [("DOEJGI/GenomeOcean-100M", "f" * 40)]
 
 
-def test_a_second_download_takes_the_commit_of_the_first_also_where_the_branch_has_moved_on(hub, tmp_path, monkeypatch):
+def test_a_second_download_uses_the_commit_of_the_first_even_if_the_branch_has_changed(hub, tmp_path, monkeypatch):
     fetch("genomeocean-500m", tmp_path / "model")
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(sha="e" * 40, siblings=[]))
     shutil.rmtree(tmp_path / "model")
     assert fetch("genomeocean-500m", tmp_path / "model")["revision"] == COMMIT
     assert hub[2:] == [("DOEJGI/GenomeOcean-500M", COMMIT)]
-    # Another revision, another repository and a damaged record are resolved anew.
+    # Another revision, another repository and a damaged record are resolved again.
     assert fetch("genomeocean-500m", tmp_path / "model", revision="next")["revision"] == "e" * 40
     assert fetch("genomeocean-100m", tmp_path / "model", revision="next")["revision"] == "e" * 40
     for damaged in ("{", "[]", '{"repository": "DOEJGI/GenomeOcean-100M", "revision": "next", "commit": 1}'):
@@ -67,7 +67,7 @@ def test_a_second_download_takes_the_commit_of_the_first_also_where_the_branch_h
         assert fetch("genomeocean-100m", tmp_path / "model", revision="next")["revision"] == "e" * 40
 
 
-def test_without_network_the_sentence_says_what_to_do_and_nothing_is_left(monkeypatch, tmp_path, capsys):
+def test_without_network_the_error_message_explains_what_to_do_and_no_file_is_left(monkeypatch, tmp_path, capsys):
     def offline(*arguments, **options):
         raise ConnectionError("Name or service not known")
 
@@ -95,24 +95,24 @@ def test_a_model_larger_than_the_free_disk_space_is_refused_before_the_download(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_repository_of_pickles_is_refused(hub, monkeypatch, tmp_path):
+def test_a_repository_of_pickled_weights_is_refused(hub, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *arguments, **options: None)
     with pytest.raises(InputError, match="has no safetensors"):
         fetch("genomeocean-500m", tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_name_gets_the_nearest_one():
+def test_an_unknown_name_is_refused_with_the_nearest_suggestion():
     with pytest.raises(InputError, match="did you mean 'genomeocean-500m'"):
         find_teacher("genomocean-500")
 
 
-def test_a_teacher_that_needs_its_own_code_is_refused_with_the_reason(tmp_path):
+def test_a_teacher_that_needs_remote_code_is_refused_with_the_reason(tmp_path):
     with pytest.raises(InputError, match="its attention"):
         fetch("dnabert-2", tmp_path)
 
 
-def test_every_named_teacher_says_whether_its_revision_was_checked():
+def test_every_named_teacher_records_whether_its_revision_was_checked():
     registry = read_registry()
     assert {"genomeocean-100m", "genomeocean-4b", "nucleotide-transformer-v2-500m"} <= set(registry)
     for teacher in registry.values():
@@ -122,13 +122,13 @@ def test_every_named_teacher_says_whether_its_revision_was_checked():
         assert teacher.pooling in ("mean", "last")
 
 
-def test_a_registry_with_a_field_too_few_gets_a_sentence(tmp_path):
+def test_a_registry_with_a_missing_field_is_refused_with_a_clear_message(tmp_path):
     (tmp_path / "teachers.yaml").write_text(yaml.safe_dump({"mine": {"repository": "me/mine"}}))
     with pytest.raises(InputError, match="mine: fields missing or unknown: architecture"):
         read_registry(tmp_path / "teachers.yaml")
 
 
-def test_a_folder_works_where_a_name_does(causal_folder, tmp_path, monkeypatch):
+def test_a_folder_is_accepted_in_place_of_a_name(causal_folder, tmp_path, monkeypatch):
     assert teacher_folder(causal_folder) == causal_folder
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="genestill teacher fetch genomeocean-100m"):

@@ -19,7 +19,7 @@ def tree():
 
 
 def soft_labels(embeddings, *settings, **more):
-    """All soft labels at once, of embeddings that come in two blocks."""
+    """All soft labels at once, for embeddings in two blocks."""
     blocks = np.array_split(embeddings, 2)
     return np.concatenate(list(head.soft_labels(blocks, *settings, **more)))
 
@@ -32,13 +32,13 @@ def clustered(random, genome, noise=0.2):
     return (np.eye(4)[genome] * 3 + noise * random.normal(size=(len(genome), 4))).astype(np.float32)
 
 
-def test_a_cross_fitted_head_does_not_repeat_the_noise_of_the_label_it_never_saw(tree):
+def test_a_cross_fitted_head_does_not_reproduce_the_noise_of_held_out_labels(tree):
     random = np.random.default_rng(0)
     genome = np.repeat(np.arange(4), 50)
     nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
     wrong = random.choice(200, 10, replace=False)
     nodes[wrong] = [tree.node_of(LINEAGES[(genome[row] + 1) % 4]) for row in wrong]
-    # Many coordinates without meaning, so that a head can learn labels by heart.
+    # Many uninformative coordinates, so that a head can memorise labels.
     signal = np.tile(clustered(random, genome), 15)
     embeddings = np.hstack([signal, random.normal(size=(200, 150)).astype(np.float32)])
     truth = np.array([leaf_of(tree, LINEAGES[g]) for g in genome])
@@ -48,7 +48,7 @@ def test_a_cross_fitted_head_does_not_repeat_the_noise_of_the_label_it_never_saw
     assert (learnt[wrong].argmax(axis=1) == truth[wrong]).mean() < 0.5, "the in-sample head learns by heart"
 
 
-def test_unlabelled_sequences_are_answered_and_teach_nothing(tree):
+def test_unlabelled_sequences_get_soft_labels_and_are_not_used_for_training(tree):
     random = np.random.default_rng(0)
     genome = np.repeat(np.arange(4), 30)
     nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
@@ -58,7 +58,7 @@ def test_unlabelled_sequences_are_answered_and_teach_nothing(tree):
     assert (found[::5].argmax(axis=1) == [leaf_of(tree, LINEAGES[g]) for g in genome[::5]]).all()
 
 
-def test_without_any_label_the_answer_is_even(tree):
+def test_without_any_label_the_soft_labels_are_uniform(tree):
     found = soft_labels(np.ones((6, 3), np.float32), np.zeros(6, np.int64), tree, folds=2, seed=1)
     np.testing.assert_allclose(found, 1 / len(tree.leaves), rtol=1e-5)
 
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_soft_labels(tree, monkeypatch):
     np.testing.assert_array_equal(soft_labels(inputs, nodes, tree, 2, 7), soft_labels(inputs, nodes, tree, 2, 7))
 
 
-def test_how_shards_are_cut_into_blocks_does_not_change_the_soft_labels(tree, monkeypatch):
+def test_the_division_of_shards_into_blocks_does_not_change_the_soft_labels(tree, monkeypatch):
     monkeypatch.setattr(head, "STEPS", 20)
     random = np.random.default_rng(0)
     genome = np.repeat(np.arange(4), 15)
@@ -84,7 +84,7 @@ def test_how_shards_are_cut_into_blocks_does_not_change_the_soft_labels(tree, mo
     np.testing.assert_allclose(many, whole, atol=1e-5)
 
 
-def test_leaves_that_no_label_tells_apart_share_an_output_and_the_loss_is_that_of_all_leaves(tree):
+def test_leaves_not_distinguished_by_labels_share_an_output_and_the_loss_equals_that_of_all(tree):
     nodes = np.array([tree.node_of(LINEAGES[0]), tree.node_of((*LINEAGES[2][:6], None)), 0])
     segments = head.Segments(nodes, tree, "cpu")
     assert len(segments) < len(tree.leaves) == int(segments.size.sum())
@@ -93,7 +93,7 @@ def test_leaves_that_no_label_tells_apart_share_an_output_and_the_loss_is_that_o
     torch.testing.assert_close(segments.loss(logits, asked), expected)
 
 
-def test_a_step_that_samples_every_segment_has_the_loss_of_all(tree, monkeypatch):
+def test_a_step_that_samples_every_segment_has_the_loss_over_all_segments(tree, monkeypatch):
     nodes = np.array([tree.node_of(lineage) for lineage in LINEAGES] + [tree.node_of((*LINEAGES[2][:6], None))])
     segments = head.Segments(nodes, tree, "cpu")
     layer = torch.nn.Linear(3, len(segments))
@@ -110,7 +110,7 @@ def test_a_step_that_samples_every_segment_has_the_loss_of_all(tree, monkeypatch
     torch.testing.assert_close(rows.taken[0].grad, layer.weight.grad)
 
 
-def test_heads_that_see_samples_of_the_segments_learn_the_same(tree, monkeypatch):
+def test_heads_trained_on_sampled_segments_learn_the_same(tree, monkeypatch):
     random = np.random.default_rng(0)
     genome = np.repeat(np.arange(4), 30)
     nodes = np.array([tree.node_of(LINEAGES[g]) for g in genome])
@@ -120,7 +120,7 @@ def test_heads_that_see_samples_of_the_segments_learn_the_same(tree, monkeypatch
     assert (found.argmax(axis=1) == [leaf_of(tree, LINEAGES[g]) for g in genome]).all()
 
 
-def test_soft_labels_survive_the_file_and_are_refused_for_other_sequences(tree, tmp_path):
+def test_soft_labels_are_unchanged_after_saving_and_refused_for_other_sequences(tree, tmp_path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(len(tree.leaves)), 3).astype(np.float32)
     path = tmp_path / "soft_labels.parquet"
     write_soft_labels(path, ["a", "b", "c"], [probabilities[:2], probabilities[2:]], tree, {"seed": 1})

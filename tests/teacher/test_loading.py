@@ -23,7 +23,7 @@ def edit(folder, **changes):
     (folder / "config.json").write_text(json.dumps({**settings, **changes}))
 
 
-def test_each_architecture_opens_with_its_kind_and_width(causal_folder, masked_folder, letters_folder):
+def test_each_architecture_is_loaded_with_its_kind_and_width(causal_folder, masked_folder, letters_folder):
     found = [load_teacher(folder) for folder in (causal_folder, masked_folder, letters_folder)]
     assert [teacher.kind for teacher in found] == ["causal", "masked", "masked"]
     assert [teacher.layers for teacher in found] == [3, 2, 2]
@@ -35,14 +35,14 @@ def test_each_architecture_opens_with_its_kind_and_width(causal_folder, masked_f
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_a_folder_of_the_hubs_cache_is_known_by_its_commit(causal_folder, tmp_path):
+def test_a_folder_of_the_hub_cache_is_identified_by_its_commit(causal_folder, tmp_path):
     snapshot = tmp_path / "models--someone--teacher" / "snapshots" / COMMIT
     shutil.copytree(causal_folder, snapshot)
     (snapshot / "teacher.json").unlink(missing_ok=True)
     assert load_teacher(snapshot).revision == COMMIT
 
 
-def test_a_folder_that_the_hubs_client_downloaded_is_known_by_its_commit(causal_folder, tmp_path):
+def test_a_folder_downloaded_by_the_hub_client_is_identified_by_its_commit(causal_folder, tmp_path):
     from huggingface_hub._local_folder import write_download_metadata
 
     shutil.copytree(causal_folder, tmp_path / "teacher")
@@ -51,7 +51,7 @@ def test_a_folder_that_the_hubs_client_downloaded_is_known_by_its_commit(causal_
     assert load_teacher(tmp_path / "teacher").revision == COMMIT
 
 
-def test_gated_feed_forward_is_that_of_the_published_model(masked_folder):
+def test_gated_feed_forward_equals_that_of_the_published_model(masked_folder):
     layer = load_teacher(masked_folder).model.esm.encoder.layer[0]
     states = torch.randn(2, 5, 32)
     gate, value = (states @ layer.intermediate.dense.weight.T).split(128, dim=-1)
@@ -66,7 +66,7 @@ def test_two_loads_give_identical_outputs(causal_folder):
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2, "middle", -2, -1])
-def test_layers_that_are_left_out_do_not_change_the_layer_wanted(causal_folder, masked_folder, letters_folder, layer):
+def test_omitted_layers_do_not_change_the_requested_layer(causal_folder, masked_folder, letters_folder, layer):
     for folder in (causal_folder, masked_folder, letters_folder):
         whole = load_teacher(folder)
         ids = torch.arange(5, 9)[None]
@@ -76,12 +76,12 @@ def test_layers_that_are_left_out_do_not_change_the_layer_wanted(causal_folder, 
 
 
 @pytest.mark.parametrize("layer", [4, -5, "top", "1.5"])
-def test_a_layer_that_the_model_lacks_gets_a_sentence(causal_folder, layer):
+def test_a_layer_missing_from_the_model_is_refused_with_a_clear_message(causal_folder, layer):
     with pytest.raises(InputError, match="layer"):
         load_teacher(causal_folder, layer=layer)
 
 
-def test_folder_without_weights_is_refused(copy):
+def test_a_folder_without_weights_is_refused(copy):
     (copy / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"no weights; expected model\.safetensors"):
         load_teacher(copy)
@@ -94,7 +94,7 @@ def test_pickled_weights_are_refused_by_name(copy):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
-def test_weights_cut_short_are_refused(copy, share):
+def test_truncated_weights_are_refused(copy, share):
     file = copy / "model.safetensors"
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
@@ -102,7 +102,7 @@ def test_weights_cut_short_are_refused(copy, share):
         load_teacher(copy)
 
 
-def test_a_shard_of_weights_that_is_missing_is_named(copy):
+def test_a_missing_shard_of_weights_is_reported_by_name(copy):
     (copy / "model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}})
     )
@@ -111,7 +111,7 @@ def test_a_shard_of_weights_that_is_missing_is_named(copy):
         load_teacher(copy)
 
 
-def test_missing_tensors_are_refused_instead_of_random(copy):
+def test_missing_tensors_are_refused_instead_of_initialised_at_random(copy):
     tensors = load_file(copy / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
@@ -151,7 +151,7 @@ def test_weights_that_are_not_finite_or_not_floating_point_are_refused_by_name(c
         ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "the model is quantized"),
     ],
 )
-def test_wrong_configurations_get_a_sentence(copy, changes, sentence):
+def test_invalid_configurations_are_refused_with_a_clear_message(copy, changes, sentence):
     edit(copy, **changes)
     with pytest.raises(InputError, match=sentence):
         load_teacher(copy)
@@ -186,12 +186,12 @@ def test_code_beside_the_weights_is_never_run(copy):
     assert load_teacher(copy).kind == "causal"
 
 
-def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
+def test_a_missing_folder_is_refused_with_a_clear_message(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         load_teacher(tmp_path / "nothing")
 
 
-def test_a_random_teacher_has_the_architecture_and_the_tokenizer_of_the_other_and_weights_of_its_own(
+def test_a_random_teacher_has_the_same_architecture_and_tokenizer_but_different_weights(
     masked_folder, causal_folder, tmp_path
 ):
     for folder in (masked_folder, causal_folder):

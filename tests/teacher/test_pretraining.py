@@ -33,7 +33,7 @@ def genome(tmp_path_factory):
 
 
 @pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(genome, tmp_path, architecture):
+def test_the_same_seed_gives_the_same_weights_and_another_seed_different_weights(genome, tmp_path, architecture):
     weights = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         pretrain([genome], tmp_path / name, PretrainingSettings(architecture, **SMALL, seed=seed))
@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(genome, tm
     assert not all(torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_files(genome, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_and_ends_with_the_same_files(genome, tmp_path, monkeypatch):
     settings = PretrainingSettings(**SMALL)
     pretrain([genome], tmp_path / "whole", settings)
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
@@ -76,7 +76,7 @@ def test_a_checkpoint_of_other_settings_or_genomes_is_refused(genome, tmp_path, 
 
 
 @pytest.mark.faults
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(genome, tmp_path, monkeypatch):
+def test_a_nan_loss_stops_the_run_and_keeps_the_last_valid_checkpoint(genome, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     loss, calls = pretraining._loss, []
 
@@ -93,7 +93,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     assert len(json.loads(stored["history"])) == 5
 
 
-def test_the_folder_opens_and_holds_curve_name_and_revision(genome, tmp_path):
+def test_the_folder_can_be_loaded_and_contains_curve_name_and_revision(genome, tmp_path):
     pretrain([genome], tmp_path / "model", PretrainingSettings(**SMALL), name="tiny")
     teacher = load_teacher(tmp_path / "model")
     assert (teacher.name, teacher.kind, teacher.context) == ("tiny", "causal", 24)
@@ -103,14 +103,14 @@ def test_the_folder_opens_and_holds_curve_name_and_revision(genome, tmp_path):
     assert json.loads((tmp_path / "model" / "teacher.json").read_text())["revision"] == teacher.revision
 
 
-def test_the_loss_falls(genome, tmp_path):
+def test_the_loss_decreases(genome, tmp_path):
     settings = PretrainingSettings(**{**SMALL, "steps": 60}, learning_rate=1e-2)
     last = pretrain([genome], tmp_path / "model", settings)
     first = pd.read_csv(tmp_path / "model" / "training.tsv", sep="\t")["loss"].iloc[0]
     assert last < 0.6 * first
 
 
-def test_a_loss_on_genomes_that_are_held_out_stands_in_the_history_and_lengths_vary(tmp_path):
+def test_the_loss_on_held_out_genomes_is_recorded_in_the_history_and_lengths_vary(tmp_path):
     generator = np.random.default_rng(1)
     write_fasta(tmp_path / "g.fna", [(f"w{row}", "".join(generator.choice(list("ACGT"), 150))) for row in range(200)])
     settings = PretrainingSettings(
@@ -132,7 +132,7 @@ def test_a_loss_on_genomes_that_are_held_out_stands_in_the_history_and_lengths_v
 
 
 @pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
-def test_projections_into_the_residual_stream_are_drawn_smaller(architecture, genome):
+def test_projections_into_the_residual_stream_have_smaller_initial_weights(architecture, genome):
     settings = PretrainingSettings(architecture, hidden_size=32, layers=8, heads=2, vocabulary=30, k=2, context=24)
     made = find_architecture(architecture)
     model = made.build(settings, made.make_tokenizer(Genomes.read([genome]), settings))
@@ -143,7 +143,7 @@ def test_projections_into_the_residual_stream_are_drawn_smaller(architecture, ge
     assert all(torch.allclose(model.state_dict()[name] * 4, before[name]) for name in shrunk)
 
 
-def test_one_strand_is_drawn_in_frame_and_both_are_not():
+def test_windows_of_one_strand_are_drawn_in_frame_and_those_of_both_are_not():
     sequence = "".join(np.random.default_rng(0).choice(list("ACGT"), 200))
     genomes = Genomes([sequence])
     draw = {
@@ -153,7 +153,7 @@ def test_one_strand_is_drawn_in_frame_and_both_are_not():
     assert {sequence.find(window) for window in draw["both"]} > {-1}
 
 
-def test_a_codon_model_reads_words_of_three_bases(genome, tmp_path):
+def test_a_codon_model_reads_tokens_of_three_bases(genome, tmp_path):
     pretrain([genome], tmp_path / "m", PretrainingSettings("nucleotide-transformer", **SMALL, k=3, strands="one"))
     tokenizer = load_teacher(tmp_path / "m").tokenizer
     assert [tokenizer.vocabulary[token] for token in tokenizer.encode(["ATGGCCTAA"])[0].ids] == ["ATG", "GCC", "TAA"]
@@ -193,12 +193,12 @@ def test_causal_targets_are_the_next_tokens_and_never_padding():
         {"strands": "two"},
     ],
 )
-def test_settings_that_make_no_model_get_a_sentence(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(InputError):
         PretrainingSettings(**wrong)
 
 
-def test_a_masked_architecture_is_pretrained_on_masked_tokens_whatever_its_tokenizer(genome):
+def test_a_masked_architecture_is_pretrained_on_masked_tokens_with_any_tokenizer(genome):
     corpus = Genomes.read([genome])
     settings = PretrainingSettings("nucleotide-transformer", **SMALL, k=1)
     tokenizer = find_architecture(settings.architecture).make_tokenizer(corpus, settings)
@@ -207,15 +207,15 @@ def test_a_masked_architecture_is_pretrained_on_masked_tokens_whatever_its_token
     assert 0 < len(tensors["targets"]) < 0.5 * tensors["inputs"].numel()
 
 
-def test_every_architecture_has_a_module_of_its_name():
+def test_every_architecture_has_a_module_with_its_name():
     modules = {path.stem for path in Path(architectures.__path__[0]).glob("*.py")} - {"__init__", "architecture"}
     assert modules == {name.replace("-", "_") for name in ARCHITECTURES}
     assert {find_architecture(name).kind for name in ARCHITECTURES} == {"causal", "masked"}
 
 
 @pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
-def test_no_step_makes_a_gpu_wait_and_its_parts_hold_its_rows(genome, architecture):
-    """On torch's device ``meta``, what would have to be waited for is an error; see test_no_waiting of students."""
+def test_no_step_makes_a_gpu_wait_and_its_parts_contain_all_rows(genome, architecture):
+    """On the ``meta`` device of torch, waiting for a value is an error; see test_no_waiting of the students."""
     settings = PretrainingSettings(architecture, **SMALL)
     corpus, kind = Genomes.read([genome]), find_architecture(architecture)
     tokenizer = kind.make_tokenizer(corpus, settings)
@@ -235,7 +235,7 @@ def test_no_step_makes_a_gpu_wait_and_its_parts_hold_its_rows(genome, architectu
 
 
 @pytest.mark.parametrize("architecture", ["genomeocean", "nucleotide-transformer"])
-def test_windows_that_share_a_block_give_the_loss_and_gradients_of_padded_rows(architecture, monkeypatch):
+def test_windows_packed_into_a_block_give_the_loss_and_gradients_of_padded_rows(architecture, monkeypatch):
     rng = np.random.default_rng(0)
     corpus = Genomes(["".join(rng.choice(list("ACGT"), length)) for length in (200, *rng.integers(8, 32, 40))])
     settings = PretrainingSettings(architecture, **{**SMALL, "batch": 12}, k=3)
@@ -262,5 +262,5 @@ def test_windows_that_share_a_block_give_the_loss_and_gradients_of_padded_rows(a
         torch.testing.assert_close(loss, expected)
         for one, other in zip(gradients, others, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
-    waiting = found[0][0][0].to(torch.device("meta"))  # where a question that a GPU must be waited for is an error
+    waiting = found[0][0][0].to(torch.device("meta"))  # where waiting for a value of the GPU is an error
     assert pretraining._loss(model.to("meta"), waiting)[0].device.type == "meta"

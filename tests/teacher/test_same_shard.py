@@ -3,7 +3,7 @@ from genestill.teacher.settings import EmbeddingSettings
 from genestill.teacher.sharding import embed_shard
 
 
-def test_the_same_shard_is_the_same_bit_for_bit(contigs, causal_folder, tmp_path):
+def test_embedding_a_shard_twice_gives_identical_files(contigs, causal_folder, tmp_path):
     fasta, index, _ = contigs
     for name in ("one", "two"):
         embed_shard(causal_folder, fasta, index, tmp_path / f"{name}.parquet", EmbeddingSettings(), 1, 2, "cpu")

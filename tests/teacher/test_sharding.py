@@ -20,13 +20,13 @@ def test_every_row_belongs_to_exactly_one_shard(lengths, shards):
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=200), st.integers(1, 10))
-def test_no_shard_has_more_than_its_share_and_one_sequence(lengths, shards):
+def test_no_shard_exceeds_its_share_by_more_than_one_sequence(lengths, shards):
     array = np.array(lengths)
     for start, stop in shard_bounds(array, shards):
         assert array[start:stop].sum() <= array.sum() / shards + array.max()
 
 
-def test_rows_stream_in_index_order_without_what_the_index_leaves_out(contigs):
+def test_rows_are_streamed_in_index_order_without_sequences_missing_from_the_index(contigs):
     fasta, index, records = contigs
     assert list(read_rows(fasta, read_table(index, INDEX), 3, 8)) == records[3:8]
 
@@ -38,7 +38,7 @@ def _index(records, **changes):
     return table
 
 
-def test_an_index_of_another_file_gets_a_sentence(contigs):
+def test_an_index_of_another_file_is_refused_with_a_clear_message(contigs):
     fasta, _, records = contigs
     with pytest.raises(InputError, match="'contig2' has 900 bases, but 7 in the index"):
         list(read_rows(fasta, _index(records, contig2=7), 0, 11))
@@ -48,7 +48,7 @@ def test_an_index_of_another_file_gets_a_sentence(contigs):
         list(read_rows(fasta, _index([*records, ("absent", "ACGT")]), 0, 12))
 
 
-def test_a_stream_that_breaks_leaves_nothing(tmp_path):
+def test_an_interrupted_stream_leaves_no_file(tmp_path):
     def tables():
         yield pa.table({"id": ["a"]})
         raise RuntimeError("killed")
@@ -58,14 +58,14 @@ def test_a_stream_that_breaks_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_shard_that_is_not_there_gets_a_sentence(causal_folder, contigs, tmp_path):
+def test_a_missing_shard_is_refused_with_a_clear_message(causal_folder, contigs, tmp_path):
     fasta, index, _ = contigs
     with pytest.raises(InputError, match="expected 0 to 2"):
         embed_shard(causal_folder, fasta, index, tmp_path / "x.parquet", EmbeddingSettings(), 3, 3)
 
 
 @pytest.mark.slow
-def test_errors_of_a_process_reach_the_user_as_they_are(causal_folder, contigs, tmp_path):
+def test_errors_of_a_worker_process_are_reported_unchanged(causal_folder, contigs, tmp_path):
     _, index, _ = contigs
     with pytest.raises(InputError, match="no such file"):
         embed_shard(causal_folder, tmp_path / "absent.fna", index, tmp_path / "x.parquet", EmbeddingSettings(),

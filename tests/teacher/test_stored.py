@@ -1,4 +1,4 @@
-"""Embeddings of another program: what is accepted, and which sentence refuses the rest."""
+"""Embeddings of another program: which files are accepted, and the messages that refuse the others."""
 
 import gzip
 import re
@@ -45,7 +45,7 @@ def store(path, ids=IDS, lengths=LENGTHS, token=None, size=3, says=SAYS, kind=np
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
-def test_one_row_per_sequence_becomes_our_shard(tmp_path, index, kind):
+def test_one_row_per_sequence_is_converted_to_a_shard(tmp_path, index, kind):
     import_shard([store(tmp_path / "s.parquet", kind=kind)], index, "sequence", tmp_path / "0.parquet")
     found = find_embeddings([tmp_path / "0.parquet"], IDS[::-1])
     assert found[:, 0].tolist() == [2, 1, 0]
@@ -53,7 +53,7 @@ def test_one_row_per_sequence_becomes_our_shard(tmp_path, index, kind):
     assert (said["teacher"], said["layer"], said["revision"]) == ("evo2_7b", "blocks.28", "2025-02")
 
 
-def test_one_row_per_token_becomes_token_features_with_their_bases(tmp_path, index):
+def test_one_row_per_token_is_converted_to_token_features_with_their_bases(tmp_path, index):
     import_shard([store(tmp_path / "t.parquet", token=6)], index, "token", tmp_path / "0.parquet")
     rows = Rows([tmp_path / "0.parquet"], "token", IDS)
     start, end, features = rows.of(2, "start", "stop", "features")
@@ -62,7 +62,7 @@ def test_one_row_per_token_becomes_token_features_with_their_bases(tmp_path, ind
 
 
 @pytest.mark.parametrize("representation", ["sequence", "token"])
-def test_several_files_make_as_many_shards_as_are_wanted(tmp_path, index, representation):
+def test_several_files_are_converted_to_the_requested_number_of_shards(tmp_path, index, representation):
     token = 6 if representation == "token" else None
     parts = [
         store(tmp_path / "1.parquet", IDS[:2], LENGTHS[:2], token),
@@ -74,7 +74,7 @@ def test_several_files_make_as_many_shards_as_are_wanted(tmp_path, index, repres
     assert [pq.read_table(shard)["id"].to_pylist() for shard in shards] == [["a", "b"], ["c"]]
 
 
-def test_a_file_may_say_what_it_is_in_columns(tmp_path):
+def test_a_file_can_be_described_in_columns(tmp_path):
     path = store(tmp_path / "s.parquet", says={}, model="m", layer=7, revision="r", representation="token")
     assert describe(path) == {"model": "m", "layer": "7", "revision": "r", "representation": "token"}
 
@@ -97,7 +97,7 @@ def test_a_file_may_say_what_it_is_in_columns(tmp_path):
         ({"says": {}, "model": ["a", "b", "c"]}, "column 'model' has several values"),
     ],
 )
-def test_what_is_not_as_it_must_be_is_refused_with_a_sentence(tmp_path, index, changes, words):
+def test_invalid_files_are_refused_with_a_clear_message(tmp_path, index, changes, words):
     with pytest.raises(InputError, match=words):
         import_shard([store(tmp_path / "s.parquet", **changes)], index, "sequence", tmp_path / "0.parquet")
     assert not (tmp_path / "0.parquet").exists()
@@ -113,7 +113,7 @@ def test_embeddings_of_two_models_and_of_two_widths_are_refused(tmp_path, index)
         import_shard([first, wide], index, "sequence", tmp_path / "0.parquet")
 
 
-def test_a_folder_may_hold_both_representations_and_a_missing_one_is_refused(tmp_path):
+def test_a_folder_can_contain_both_representations_and_a_missing_one_is_refused(tmp_path):
     folder = tmp_path / "corpus"
     folder.mkdir()
     with pytest.raises(InputError, match=r"no \.parquet file in this folder"):
@@ -125,7 +125,7 @@ def test_a_folder_may_hold_both_representations_and_a_missing_one_is_refused(tmp
     assert choose_files("teacher.embeddings.corpus", folder, "token") == [folder / "t.parquet"]
 
 
-def test_files_that_are_cut_or_no_tables_are_refused(tmp_path, index):
+def test_truncated_files_and_files_that_are_not_tables_are_refused(tmp_path, index):
     cut = store(tmp_path / "s.parquet")
     cut.write_bytes(cut.read_bytes()[:-9])
     with pytest.raises(InputError, match="not a complete Parquet file"):
@@ -136,7 +136,7 @@ def test_files_that_are_cut_or_no_tables_are_refused(tmp_path, index):
         describe(tmp_path / "nothing.parquet")
 
 
-def test_what_has_to_be_embedded_is_a_table(tmp_path):
+def test_sequences_to_embed_are_listed_in_a_table(tmp_path):
     list_sequences([("corpus", "corpus.fna.gz", "token", "mine/corpus.parquet")], tmp_path / "list.tsv")
     assert pd.read_csv(tmp_path / "list.tsv", sep="\t").to_dict("records") == [
         {
@@ -149,7 +149,7 @@ def test_what_has_to_be_embedded_is_a_table(tmp_path):
 
 
 @pytest.mark.parametrize("representation", ["sequence", "token"])
-def test_the_script_that_the_documentation_shows_stores_what_is_accepted(tmp_path, index, representation):
+def test_the_script_in_the_documentation_stores_an_accepted_file(tmp_path, index, representation):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "my-teacher.md").read_text(encoding="utf-8")
     (tmp_path / "embed.py").write_text(re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1])
     with gzip.open(tmp_path / "s.fna.gz", "wt") as fasta:

@@ -13,7 +13,7 @@ def run(*words) -> int:
     return main(["--quiet", "teacher", *map(str, words)])
 
 
-def test_pretrain_check_and_embed_follow_each_other_on_the_command_line(tmp_path, contigs):
+def test_pretrain_check_and_embed_run_in_sequence_on_the_command_line(tmp_path, contigs):
     fasta, index, records = contigs
     write_fasta(tmp_path / "genome.fna", [("one", "ACGTTGCATGCACCGTAGGCATCATTTGACGGAC" * 150)])
     (tmp_path / "genomes.tsv").write_text("file\ngenome.fna\n")
@@ -29,7 +29,7 @@ def test_pretrain_check_and_embed_follow_each_other_on_the_command_line(tmp_path
         assert run("embed", "--model", model, "--contigs", fasta, "--index", index, *words, "-o", shard) == 0
     assert load_embeddings(shards, [name for name, _ in records]).shape == (11, 16)
     assert read_metadata(shards[1])["layer"] == "2"
-    # One record per result: it knows the teacher, its revision, and the genomes that the table only names.
+    # One record per result, with the teacher, its revision, and the genomes that the table only lists by name.
     described = json.loads((model / "teacher.json").read_text())
     known = {"teacher": described["name"], "revision": described["revision"]}
     genome = {str(tmp_path / "genome.fna"): sha256_of(tmp_path / "genome.fna")}
@@ -42,7 +42,7 @@ def test_pretrain_check_and_embed_follow_each_other_on_the_command_line(tmp_path
     assert not (model / "provenance.json").exists()
 
 
-def test_a_failed_check_has_an_exit_code_of_its_own(tmp_path, causal_folder, capsys):
+def test_a_failed_check_has_a_separate_exit_code(tmp_path, causal_folder, capsys):
     write_fasta(tmp_path / "genome.fna", [("one", "ACGTTGCATGCACCGTAGGCATCATTTGACGGAC" * 50)])
     words = ["--genomes", tmp_path / "genome.fna", "--windows", 4, "--device", "cpu", "-o", tmp_path / "check.json"]
     assert run("check", "--model", causal_folder, *words) == 3
@@ -50,7 +50,7 @@ def test_a_failed_check_has_an_exit_code_of_its_own(tmp_path, causal_folder, cap
 
 
 @pytest.mark.parametrize("model", ["absent/folder", "genomeocan-100m"])
-def test_a_model_that_is_not_there_is_wrong_input(tmp_path, contigs, model):
+def test_a_missing_model_is_reported_as_invalid_input(tmp_path, contigs, model):
     words = ["--contigs", contigs[0], "--index", contigs[1], "-o", tmp_path / "x.parquet"]
     assert run("embed", "--model", model, *words) == 2
     assert not (tmp_path / "x.parquet").exists()

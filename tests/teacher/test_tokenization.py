@@ -23,13 +23,13 @@ def published(tmp_path_factory):
 
 @given(st.text("ACGTN", min_size=1, max_size=60))
 @settings(max_examples=150, deadline=None)
-def test_six_mers_are_those_of_the_published_tokenizer(published, sequence):
+def test_six_mers_equal_those_of_the_published_tokenizer(published, sequence):
     ours, theirs = published
     tokens = ours.encode([sequence])[0]
     assert ours.wrap(tokens.ids).tolist() == theirs(sequence)["input_ids"]
 
 
-def test_six_mers_run_from_the_left_with_single_letters_at_n_and_at_the_tail(published):
+def test_six_mers_are_split_from_the_left_with_single_letters_at_n_and_at_the_end(published):
     ours, _ = published
     tokens = ours.encode(["ACGTACGTNACGTACG"])[0]
     spelled = [ours.vocabulary[index] for index in tokens.ids]
@@ -64,7 +64,7 @@ BYTE_PAIRS = FastTokenizer(
 )
 
 
-def test_saved_tokenizers_open_again_as_they_were(tmp_path):
+def test_saved_tokenizers_are_loaded_unchanged(tmp_path):
     for tokenizer in (KmerTokenizer.of_size(3, 64), BYTE_PAIRS):
         folder = tmp_path / type(tokenizer).__name__
         folder.mkdir()
@@ -89,7 +89,7 @@ def test_saved_tokenizers_open_again_as_they_were(tmp_path):
         ("vocab.txt", "[PAD]\n[UNK]\n" + "\n".join(f"AC{base}" for base in "ACGT"), "not a vocabulary of k-mers"),
     ],
 )
-def test_broken_tokenizers_get_a_sentence(tmp_path, file, text, sentence):
+def test_invalid_tokenizers_are_refused_with_a_clear_message(tmp_path, file, text, sentence):
     (tmp_path / file).write_text(text)
     with pytest.raises(InputError, match=sentence):
         load_tokenizer(tmp_path)
@@ -130,13 +130,13 @@ def test_sequences_are_translated_into_the_alphabet_of_the_tokenizer(tmp_path, c
 
 
 @pytest.mark.parametrize("letters", ["the", "EFIKLMNPQRSVWY", "ACG", "ABCDEFN"])
-def test_a_tokenizer_that_does_not_know_all_bases_is_refused(tmp_path, letters):
+def test_a_tokenizer_that_lacks_a_base_is_refused(tmp_path, letters):
     _save_letters(tmp_path, letters)
     with pytest.raises(InputError, match=r"does not read DNA: TGGCC.* becomes .*UNK"):
         load_tokenizer(tmp_path)
 
 
-def test_words_that_must_be_cut_beforehand_are_refused(tmp_path):
+def test_a_tokenizer_that_requires_pre_split_words_is_refused(tmp_path):
     from itertools import product
 
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -152,7 +152,7 @@ def test_words_that_must_be_cut_beforehand_are_refused(tmp_path):
 
 @pytest.mark.parametrize("letters", ["ACGT", "ACGU", "acgt", "acgu"])
 @pytest.mark.parametrize("k", [1, 3])
-def test_k_mers_of_any_alphabet_are_read_alike(tmp_path, letters, k):
+def test_k_mers_of_any_alphabet_are_read_in_the_same_way(tmp_path, letters, k):
     from itertools import product
 
     words = [*SPECIALS, *map("".join, product(letters, repeat=k)), *(letters if k > 1 else ""), "N"]
@@ -186,9 +186,7 @@ def test_k_mers_of_any_alphabet_are_read_alike(tmp_path, letters, k):
         (SPECIALS, {"tokenizer_config.json": '{"cls_token": null, "sep_token": null}'}, ([], [])),
     ],
 )
-def test_special_tokens_of_a_vocabulary_are_those_that_its_settings_or_its_family_name(
-    tmp_path, specials, files, around
-):
+def test_special_tokens_of_a_vocabulary_are_defined_by_its_settings_or_its_family(tmp_path, specials, files, around):
     (tmp_path / "vocab.txt").write_text("\n".join([*specials, *"ACGTN"]))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -200,7 +198,7 @@ def test_special_tokens_of_a_vocabulary_are_those_that_its_settings_or_its_famil
 
 @given(st.text("ACGTURYSWKMBDHVNacgturyswkmbdhvn", min_size=1, max_size=60))
 @settings(max_examples=60, deadline=None)
-def test_every_iupac_letter_that_is_no_base_is_read_as_n(sequence):
+def test_every_iupac_letter_that_is_not_a_base_is_read_as_n(sequence):
     plain = "".join(letter if letter in "ACGT" else "N" for letter in sequence.upper().replace("U", "T"))
     for tokenizer in (KmerTokenizer.of_size(3, 64), KmerTokenizer.of_size(1, 64), BYTE_PAIRS):
         assert np.array_equal(tokenizer.encode([sequence])[0].ids, tokenizer.encode([plain])[0].ids)

@@ -51,7 +51,7 @@ def test_first_tokens_are_the_beginning_of_the_whole_tokenization():
     assert truncated == [True, False]
 
 
-def test_padding_stands_on_the_right_and_is_masked():
+def test_padding_is_on_the_right_and_is_masked():
     windows = cut_windows(["ACGACG", "ACG"], KMERS, 100, 64)
     ids, mask = pad(windows, KMERS.pad)
     assert mask.tolist() == [[1, 1, 1], [1, 1, 0]]
@@ -59,7 +59,7 @@ def test_padding_stands_on_the_right_and_is_masked():
     assert np.array_equal(ids[0], windows[0].ids)
 
 
-def test_chunks_keep_the_order_and_bound_the_bases_held():
+def test_chunks_keep_the_order_and_limit_the_number_of_bases():
     records = [(str(number), "A" * length) for number, length in enumerate([5, 5, 20, 1, 1, 9])]
     groups = list(chunks(records, 10))
     assert [record for group in groups for record in group] == records

@@ -8,7 +8,7 @@ from snakemake_process import ROOT, run_snakemake
 
 @pytest.fixture
 def run_documented_demo(tmp_path):
-    """Runs a demo of the documentation in a copy of the workflow, as its page shows the command; answers the folder."""
+    """Runs a demo of the documentation in a copy of the workflow, as its page shows the command; returns the folder."""
 
     def run(target: str, configuration: str) -> Path:
         for folder in ("workflow", "config", "envs", "resources", "src"):

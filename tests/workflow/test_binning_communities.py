@@ -1,4 +1,4 @@
-"""Communities of gold standards and predictions alone become one table, without contigs, reference or student."""
+"""Communities of only gold standards and predictions give one table, without contigs, reference or student."""
 
 import gzip
 import re
@@ -60,7 +60,7 @@ def run_in(case, *arguments):
     return run_snakemake("--cores", 2, *arguments, "--configfile", "c.yaml", folder=case)
 
 
-def test_nothing_but_the_scores_is_planned_and_amber_gets_the_same_files(case):
+def test_only_the_scores_are_planned_and_amber_reads_the_same_files(case):
     done = snakemake(case, True, "-n", "-p")
     planned = set(re.findall(r"^rule (?:all_|part_)?(\w+):", done.stdout, re.MULTILINE))
     assert planned == {
@@ -71,7 +71,7 @@ def test_nothing_but_the_scores_is_planned_and_amber_gets_the_same_files(case):
     assert "-l Tool --ncbi_dir" in done.stdout
 
 
-def test_two_communities_become_one_table(case):
+def test_two_communities_are_combined_in_one_table(case):
     snakemake(case, False)
     table = pd.read_csv(case / "results/taxdistill/mine/evaluation/binning_comparison.tsv", sep="\t")
     assert len(table) == 2 * 7 * 52

@@ -1,9 +1,9 @@
-"""`snakemake --use-conda`, really run: one of envs/*.yaml is solved, created, activated and worked in, offline.
+"""`snakemake --use-conda`, actually run: one of envs/*.yaml is solved, created, activated and used, offline.
 
 What is real: Snakemake's own conda code, the environment file, the solve, the packages and their linking, the
 activation. What is not: the ``conda`` program is a test double on py-rattler, and the channels are local ones that
-hold what pip installed here. So this test says that the file and the workflow fit together; that conda-forge and
-bioconda hold these very packages, it cannot say.
+contain what pip installed here. So this test shows that the file and the workflow agree; it cannot show that
+conda-forge and bioconda provide exactly these packages.
 """
 
 import os
@@ -71,7 +71,7 @@ def run_rule(folder: Path, snakefile: str, environment: dict[str, str]) -> subpr
     )
 
 
-def test_a_rule_works_in_the_environment_that_snakemake_made_for_it(tmp_path, conda):
+def test_a_rule_runs_in_the_environment_that_snakemake_created_for_it(tmp_path, conda):
     finished = run_rule(tmp_path, SNAKEFILE, conda)
     assert finished.returncode == 0, finished.stderr
     mmseqs, version, python, pandas, genestill, help_line = (tmp_path / "inside.txt").read_text().splitlines()
@@ -84,7 +84,7 @@ def test_a_rule_works_in_the_environment_that_snakemake_made_for_it(tmp_path, co
     assert help_line.startswith("usage: genestill labels")
 
 
-def test_a_pin_that_no_channel_can_meet_stops_the_run_before_any_job(tmp_path, conda):
+def test_a_pin_that_no_channel_satisfies_stops_the_run_before_any_job(tmp_path, conda):
     declared = (ROOT / "envs" / "mmseqs2.yaml").read_text()
     (tmp_path / "unmet.yaml").write_text(declared.replace("mmseqs2 =18.8cc5c", "mmseqs2 =17.b804f"))
     finished = run_rule(tmp_path, SNAKEFILE.replace(f"{ROOT}/envs/mmseqs2.yaml", "unmet.yaml"), conda)

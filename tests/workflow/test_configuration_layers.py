@@ -1,4 +1,4 @@
-"""The same configuration gives the same jobs, wherever and however the workflow is started."""
+"""The same configuration gives the same jobs from any folder and for any way of starting the workflow."""
 
 import gzip
 import re
@@ -9,7 +9,7 @@ from snakemake_process import ROOT, run_snakemake
 
 pytestmark = pytest.mark.workflow
 
-# The example of the front page.
+# The example on the front page.
 MINE = re.search(r"```yaml\n(# config/mine.yaml\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[
     1
 ]
@@ -17,7 +17,7 @@ MINE = re.search(r"```yaml\n(# config/mine.yaml\n.*?)```", (ROOT / "README.md").
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of a user outside the checkout, with a configuration and the files that it names."""
+    """A user's folder outside the checkout, with a configuration and the files that it names."""
     (tmp_path / "contigs.fna.gz").write_bytes(gzip.compress(b">a\nACGT\n"))
     (tmp_path / "abundance.tsv").write_text("contig\ts1\na\t1.5\n")
     (tmp_path / "genomes.tsv").write_text("file\tlineage\ng.fna\td__Bacteria;p__P;c__C;o__O;f__F;g__G;s__G s\n")
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def shell_commands(folder, *arguments) -> list[str]:
-    """Commands of a dry run in ``folder``, sorted, without the place of the checkout."""
+    """Commands of a dry run in ``folder``, sorted, without the path of the checkout."""
     done = run_snakemake("-n", "-p", "--cores", "2", *arguments, folder=folder, snakefile=None)
     printed = done.stdout.replace(str(ROOT), "").replace(str(folder), "")
     return sorted(re.findall(r"python -m genestill .*", printed))
@@ -54,14 +54,14 @@ rule all:
     assert "--orf-filter 1 " in search
 
 
-def test_a_checkout_that_holds_the_demo_adds_nothing_to_a_configuration(folder):
+def test_a_checkout_with_the_demo_adds_nothing_to_a_configuration(folder):
     elsewhere = shell_commands(folder, "-s", ROOT / "Snakefile", "--configfile", "mine.yaml")
     for part in ("workflow", "config", "envs", "resources", "src", "Snakefile"):
         (folder / part).symlink_to(ROOT / part)
     assert shell_commands(folder, "--configfile", "mine.yaml") == elsewhere
 
 
-def test_without_a_configuration_the_demo_is_run_from_any_folder(tmp_path):
+def test_without_a_configuration_the_demo_runs_from_any_folder(tmp_path):
     commands = shell_commands(tmp_path, "-s", ROOT / "Snakefile")
     assert any("results/taxdistill/demo/" in command for command in commands)
     assert any("--kmer 5 " in command for command in commands)

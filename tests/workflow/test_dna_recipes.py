@@ -24,7 +24,7 @@ def complete(settings: dict) -> dict:
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(name):
+def test_every_dna_configuration_is_complete_and_compares_with_a_model_that_it_makes(name):
     dna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["dna"]
     assert dna["students"]
     made = set(dna_models(dna))
@@ -45,19 +45,19 @@ def test_every_dna_configuration_is_whole_and_compares_with_a_model_it_makes(nam
         ({"evaluation_method": ["probe"]}, "evaluation_methods"),
     ],
 )
-def test_mistakes_in_the_section_dna_are_refused_by_name(dna, message):
+def test_mistakes_in_the_section_dna_are_refused_with_the_key_name(dna, message):
     with pytest.raises(InputError, match=message):
         complete({"recipe": "had", "dataset": {"name": "x"}, "dna": dna})
 
 
-def test_every_architecture_that_the_schema_offers_is_one_and_none_is_missing():
+def test_the_schema_lists_exactly_the_available_architectures():
     schema = expand(read_yaml(ROOT / "workflow" / "schemas" / "dna.schema.yaml"))
     offered = schema["properties"]["defaults"]["properties"]["architecture"]["enum"]
     assert sorted(filter(None, offered)) == sorted(ARCHITECTURES)
 
 
 def list_jobs(dna: dict, folder: Path, teacher: dict | None = None) -> subprocess.CompletedProcess:
-    """A dry run of the demo with other settings in the sections dna and teacher."""
+    """A dry run of the demo with different settings in the sections dna and teacher."""
     dna = {"teacher_features": "stored"} | dna  # by default, they are computed where there is a GPU
     (folder / "other.yaml").write_text(yaml.safe_dump({"dna": dna, "teacher": teacher or {}}))
     (folder / "t.tsv").touch()
@@ -91,7 +91,7 @@ def planned(command: str, dna: dict, folder: Path, teacher: dict | None = None) 
     return [line for line in done.stdout.splitlines() if f" {command} " in line]
 
 
-def test_each_seed_is_validated_on_a_fold_of_its_own_and_a_task_may_have_passes_of_its_own(tmp_path):
+def test_each_seed_is_validated_on_a_separate_fold_and_a_task_may_set_its_own_passes(tmp_path):
     settings = {"evaluation_methods": ["full"], "compared_with": None, "folds": 3, "seeds": [7, 5, 9]}
     settings |= {"epochs": 4, "task_epochs": {"origin/phylum": 2}}
     calls = planned("finetune", settings, tmp_path)
@@ -121,7 +121,7 @@ def test_students_are_trained_several_times_and_fitted_on_several_numbers_of_row
     assert "--question distillation distilled masked-bases 1" in scored
 
 
-def test_ways_of_evaluation_have_tasks_seeds_and_rows_of_their_own():
+def test_evaluation_methods_have_separate_tasks_seeds_and_rows():
     settings = {
         "tasks": {"gue/mouse_2": "a.tsv", "gue/tf_0": "b.tsv"},
         "students": {"plain": {"method": "pretrain", "training_rows": [64, 128]}, "untrained": {"method": "pretrain"}},
@@ -136,7 +136,7 @@ def test_ways_of_evaluation_have_tasks_seeds_and_rows_of_their_own():
     dna = complete({"recipe": "seqlens", "dataset": {"name": "x"}, "dna": settings})["dna"]
     dna["students"]["pretrained"] = None
     cells = {(cell.model, cell.task, cell.rows, cell.seed) for cell in dna_cells(dna)}
-    # Rows of a way of evaluation go before rows of a student.
+    # Rows of an evaluation method take precedence over rows of a student.
     assert {cell[1:3] for cell in cells if cell[0] == "plain-full"} == {("gue/mouse_2", 64)}
     assert {cell[1:3] for cell in cells if cell[0] == "plain-probe"} == {("gue/tf_0", 64), ("gue/tf_0", 128)}
     assert {cell[1:] for cell in cells if cell[0] == "untrained-probe"} == {
@@ -175,7 +175,7 @@ def test_the_teacher_is_fine_tuned_beside_its_students_once_it_has_passed(tmp_pa
     )
 
 
-def test_students_of_other_corpora_tokens_pooling_and_start_stand_in_one_run(tmp_path):
+def test_students_with_different_corpora_tokens_pooling_and_initialization_share_one_run(tmp_path):
     deberta = {"method": "pretrain", "architecture": "deberta-tiny"}
     settings = {
         "students": {
@@ -212,7 +212,7 @@ def test_students_of_other_corpora_tokens_pooling_and_start_stand_in_one_run(tmp
     assert f"--task {results}/reference/tasks/origin/phylum.tsv.gz " in fitted
 
 
-def test_tasks_of_origin_are_made_from_the_genomes_of_the_run_or_of_tables(tmp_path):
+def test_origin_tasks_are_made_from_the_genomes_of_the_run_or_of_tables(tmp_path):
     settings = {"origin_tasks": {"origin/plasmid": {"classes": "plasmid", "length": 500, "number": 100}}}
     (made,) = planned("origin-task", settings, tmp_path)
     assert "--genomes results/had/had-demo/reference/simulated_genomes/genomes.tsv " in made
@@ -221,7 +221,7 @@ def test_tasks_of_origin_are_made_from_the_genomes_of_the_run_or_of_tables(tmp_p
     assert "--without-tests-of" not in windows
 
 
-def test_features_of_the_windows_may_be_spread_over_jobs_and_a_student_reads_all_of_them(tmp_path):
+def test_features_of_the_windows_may_be_split_over_jobs_and_a_student_reads_all_of_them(tmp_path):
     jobs = planned("--representation token", {}, tmp_path, {"shards": 2})
     assert len(jobs) == 2 * 2  # of the teacher and of the one with random weights
     assert all(" --shards 2 " in line for line in jobs)
@@ -266,7 +266,7 @@ def test_a_teacher_in_the_loop_and_given_embeddings_exclude_each_other(tmp_path)
         )
 
 
-def test_a_student_or_a_question_of_the_recipe_is_left_out_by_null(tmp_path):
+def test_a_student_or_a_question_of_the_recipe_is_disabled_by_null(tmp_path):
     settings = {"students": {"random-teacher": None}, "questions": {"teacher": None}}
     done = list_jobs(settings, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -276,7 +276,7 @@ def test_a_student_or_a_question_of_the_recipe_is_left_out_by_null(tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["mrna", "had"])
-def test_a_teacher_by_name_is_fetched_and_checked_before_it_is_asked(recipe, tmp_path):
+def test_a_teacher_given_by_name_is_downloaded_and_checked_before_use(recipe, tmp_path):
     settings = {"recipe": recipe, "dataset": {"name": "x"}, "teacher": {"model": "nucleotide-transformer-v2-50m"}}
     (tmp_path / "named.yaml").write_text(yaml.safe_dump(settings))
     done = run_snakemake("-n", "-p", "--cores", "1", recipe, "--configfile", tmp_path / "named.yaml", folder=tmp_path)
@@ -291,7 +291,7 @@ def test_a_teacher_by_name_is_fetched_and_checked_before_it_is_asked(recipe, tmp
 
 @pytest.mark.workflow
 @pytest.mark.slow
-def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
+def test_the_dna_demo_runs_from_scratch_to_table_and_figures(run_documented_demo):
     folder = run_documented_demo("had", "had-demo")
     scores = folder / "results/had/had-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
@@ -305,7 +305,7 @@ def test_the_dna_demo_runs_from_nothing_to_table_and_pictures(run_documented_dem
 
 @pytest.mark.workflow
 @pytest.mark.slow
-def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
+def test_the_seqlens_demo_runs_from_scratch_to_table_and_figures(run_documented_demo):
     folder = run_documented_demo("seqlens", "seqlens-demo")
     scores = folder / "results/seqlens/seqlens-demo/evaluation/sequence_tasks"
     table = pd.read_csv(scores / "table.tsv", sep="\t")
@@ -314,7 +314,7 @@ def test_the_seqlens_demo_runs_from_nothing_to_table_and_pictures(run_documented
     assert "pretrained (fit=lora)" in (scores / "table.html").read_text(encoding="utf-8")
 
 
-def test_published_predictions_are_read_and_what_made_them_is_not_made_again(tmp_path):
+def test_published_predictions_are_read_and_their_inputs_are_not_recomputed(tmp_path):
     for folder in ("workflow", "config", "resources"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
 
@@ -334,5 +334,5 @@ def test_published_predictions_are_read_and_what_made_them_is_not_made_again(tmp
     assert set(copies) - set(later) == {str(published)}
     assert len(trained) - len(fewer) == 1
     assert all("/student/distilled/" not in line for line in fewer)
-    # With another setting, it is not what was published.
+    # With a different setting, it is not the published result.
     assert jobs(seed=2)[0] == [line.replace("--seed 1 ", "--seed 2 ") for line in trained]

@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.faults]
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files of a folder; every second request is answered 500."""
+    """Serves the files of a folder; every second request fails with status 500."""
 
     asked = 0
 
@@ -140,7 +140,7 @@ def miniature(tmp_path, server):
     """A copy of the workflow whose tables of addresses lead to one miniature data set; its reference is the demo's.
 
     Contigs of the demo stand for two samples of Marine. The reads of sample 0 lie in the archive of its contigs, as
-    those of the human data sets do. The database of the demo lies where that of GTDB would be downloaded to.
+    those of the human data sets do. The database of the demo is at the path to which that of GTDB would be downloaded.
     """
     published, address = server
     demo = tmp_path / "demo"

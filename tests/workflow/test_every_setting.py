@@ -1,8 +1,8 @@
-"""After a finished run, every key of the schemas is changed in turn, and the plan holds what the key says it affects.
+"""After a finished run, every key of the schemas is changed in turn, and the plan contains what the key affects.
 
-A run is finished by pretending: Snakemake notes every job as done, and the files are empty. That takes a second instead
-of minutes, so whole recipes, benchmarks and data sets of one's own are planned again for every key. The keyword
-``affects`` of a schema names the first rules whose results depend on a key; all that is made of their results follows.
+A finished run is simulated: Snakemake marks every job as done, and the files are empty. That takes a second instead
+of minutes, so whole recipes, benchmarks and user data sets are planned again for every key. The keyword
+``affects`` of a schema names the first rules whose results depend on a key; all rules downstream of them follow.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ RECIPES, SCHEMAS = ROOT / "config" / "recipes", ROOT / "workflow" / "schemas"
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the configuration: where it stands, its value after completion, its schema, what it affects."""
+    """A key of the configuration: its path, its value after completion, its schema, what it affects."""
 
     place: tuple[str, ...]
     value: object
@@ -42,7 +42,7 @@ class Key:
 
 
 def keys_of(completed: dict) -> Iterator[Key]:
-    """Every key that the recipe of a completed configuration reads; of entries with names the first stands for all."""
+    """Every key that the recipe of a completed configuration reads; of named entries the first represents all."""
     recipe = completed["recipe"]
     top = read_yaml(SCHEMAS / "config.schema.yaml")
     for section, schema in top["properties"].items():
@@ -76,7 +76,7 @@ def _keys(value, schema: dict, place: tuple[str, ...], affects, recipe: str, bes
                     yield replace(one, entry=name)
 
 
-# Values for keys whose schema alone does not say which other value would be accepted; by the end of the key's name.
+# Values for keys whose schema does not tell which other value would be accepted, by the end of the key's name.
 OTHER = {
     "recipe": [],
     "dataset.name": ["other"],
@@ -171,7 +171,7 @@ def pattern_of(key: Key) -> str:
 
 
 def other_values(value, schema: dict) -> Iterator:
-    """Values near ``value`` that a schema may accept; whether they are accepted is asked of the whole check."""
+    """Values near ``value`` that a schema may accept; the complete check decides whether they are accepted."""
     for kind in [schema, *schema.get("anyOf", [])]:
         types = kind.get("type", ())
         types = [types] if isinstance(types, str) else types
@@ -201,7 +201,7 @@ def other_values(value, schema: dict) -> Iterator:
 
 
 def changed(given: dict, place: tuple[str, ...], value) -> dict:
-    """``given`` with another value at a place; a mapping for a key that holds none sets the keys beside it."""
+    """``given`` with another value at a path; a mapping for a key that has none sets the keys beside it."""
     configuration = copy.deepcopy(given)
     section = configuration
     for word in place[:-1]:
@@ -288,7 +288,7 @@ HAD = {
 }
 TARGETS = ["benchmark_taxonomy", "benchmark_virtual"]
 # Runs that are finished before keys are changed, with their targets: every recipe, simulated and given data.
-# A key is changed in a run that makes use of it in rules that no run before it had.
+# A key is changed in a run that uses it in rules that no earlier run had.
 RUNS = {
     "simulated": (SIMULATED | {"evaluation": {"predictions": {"mine": "files/mine.tsv"}, "amber": True}}, []),
     "given": (merge(GIVEN, {"evaluation": {"binning": True}}), []),
@@ -346,7 +346,7 @@ RUNS = {
         [],
     ),
 }  # fmt: skip
-# What no run is planned again for, and why.
+# Keys for which no run is planned again, and why.
 NOT_CHANGED = {
     "dna.origin_tasks": "adds a task, with files of its own",
     "dna.protocol": "chooses seeds and folds, which are keys of their own",
@@ -370,7 +370,7 @@ NOT_CHANGED = {
 }
 
 
-# Keys that reach as far as other keys say: what they name first runs again, and perhaps more than what follows from it.
+# Keys whose reach depends on other keys: the rules that they name run again, and perhaps more than what follows.
 AT_LEAST = re.compile(
     r"evaluation\.(amber|predictions)|mrna\.baselines$|dna\.(tasks|maximum_|by_method|students\.<name>\.(training_rows|pooling))"
 )
@@ -441,7 +441,7 @@ def test_every_setting_reruns_what_it_affects_and_nothing_else(tmp_path, monkeyp
                 first = first_jobs(workflow, key, outputs, prefixes) if is_read(name, completed) else set()
                 expected = followers(workflow, first)
                 found = set(workflow.dag.needrun_jobs())
-                # What is new, and was not there to be stale, has to be made where something affected reads it.
+                # New outputs, which could not be stale, have to be made where an affected job reads them.
                 expected |= {job for job in found if job.output and str(job.output[0]) not in outputs}
                 if AT_LEAST.match(name):
                     found = found & expected
@@ -462,7 +462,7 @@ def is_read(name: str, completed: dict) -> bool:
 
 
 def finish(folder: Path, given: dict, targets: list[str]):
-    """Pretend a run, and see that the same command finds nothing to do."""
+    """Simulate a finished run, and check that the same command finds nothing to do."""
     pretend(build(folder, given, targets))
     workflow = build(folder, given, targets)
     again = {job.rule.name: str(workflow.dag.reason(job)) for job in workflow.dag.needrun_jobs()}
@@ -481,7 +481,7 @@ def differences(found: set, expected: set, key: Key) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.workflow
 @pytest.mark.parametrize("run", ["simulated", "mrna", "had", "seqlens"])
-def test_the_order_of_keys_and_defaults_that_are_written_out_rerun_nothing(run, tmp_path, monkeypatch):
+def test_the_order_of_keys_and_explicit_defaults_rerun_nothing(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)
     given, targets = RUNS[run]
@@ -527,7 +527,7 @@ CHANGES = [
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 @pytest.mark.workflow
-def test_results_after_a_change_are_those_of_a_run_from_nothing(tmp_path, monkeypatch):
+def test_results_after_a_change_equal_those_of_a_run_from_scratch(tmp_path, monkeypatch):
     """One key after the other is changed and the run made again; at the end nothing of an earlier value is left."""
     configuration = SMALL
     with parsed_once():

@@ -1,4 +1,4 @@
-"""A run that takes a new release of the reference, against a run that searches everything."""
+"""A run that updates to a new release of the reference, against a run that searches everything."""
 
 import pandas as pd
 import pytest
@@ -18,7 +18,7 @@ labels: {{kmer: 5{more}}}
 """
 
 
-def test_labels_of_an_updated_search_are_those_of_a_full_one(tmp_path, record_property):
+def test_labels_of_an_updated_search_equal_those_of_a_full_search(tmp_path, record_property):
     demo = tmp_path / "results" / "taxdistill" / "test" / "reference"
     made = demo.relative_to(tmp_path) / "community" / "contigs.fna.gz"
     run_snakemake("--cores", 2, made, "--configfile", ROOT / "config" / "test.yaml", folder=tmp_path)
@@ -57,7 +57,7 @@ def test_labels_of_an_updated_search_are_those_of_a_full_one(tmp_path, record_pr
     changes = pd.read_csv(results / "updated" / "labels" / "changes.tsv", sep="\t")
     assert changes["sample"].nunique() == 3
     assert changes.groupby("sample")["share_of_bases"].sum().round(4).eq(1).all()
-    # What follows went on from the new labels and hits.
+    # The later steps used the new labels and hits.
     assert (results / "updated" / "evaluation").exists() or (results / "updated" / "student").is_dir()
     seconds = [
         pd.read_csv(results / name / "benchmarks" / "labels" / f"{rule}.tsv", sep="\t")["cpu_time"].iloc[0]

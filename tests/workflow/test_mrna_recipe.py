@@ -16,7 +16,7 @@ def complete(settings: dict) -> dict:
 
 
 @pytest.mark.parametrize("name", ["mrna-demo", "mrna-real", "mrna-full", "mrna-published", "mrna-stability"])
-def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
+def test_every_mrna_configuration_is_complete_and_names_known_objectives(name):
     mrna = complete(read_yaml(ROOT / "config" / f"{name}.yaml"))["mrna"]
     for student in mrna["students"].values():
         assert parse_objective(student["objective"], TRANSCRIPT_OBJECTIVES)
@@ -33,14 +33,14 @@ def test_every_mrna_configuration_is_whole_and_names_known_objectives(name):
         ({"beside": ["boosting"]}, "boosting"),
     ],
 )
-def test_mistakes_in_the_section_mrna_are_refused_by_name(mrna, message):
+def test_mistakes_in_the_section_mrna_are_refused_with_the_key_name(mrna, message):
     with pytest.raises(InputError, match=message):
         complete({"recipe": "mrna", "dataset": {"name": "x"}, "mrna": mrna})
 
 
 @pytest.mark.workflow
 @pytest.mark.slow
-def test_the_mrna_demo_runs_from_nothing_to_table_and_pictures(run_documented_demo):
+def test_the_mrna_demo_runs_from_scratch_to_table_and_figures(run_documented_demo):
     folder = run_documented_demo("mrna", "mrna-demo")
     results = folder / "results/mrna/mrna-demo"
     table = pd.read_csv(results / "evaluation/mrna/table.tsv", sep="\t").set_index("model")

@@ -1,4 +1,4 @@
-"""File names that a shell would take for commands are names."""
+"""File names that a shell would interpret as commands are treated as names."""
 
 import gzip
 from pathlib import Path
@@ -36,7 +36,7 @@ def data(tmp_path):
     return {role: str(folder / name) for role, name in names.items()}
 
 
-def test_no_file_name_is_taken_for_a_command(data, tmp_path):
+def test_no_file_name_is_interpreted_as_a_command(data, tmp_path):
     settings = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     del settings["reference"]
     settings["dataset"] = {"name": "odd", "minimum_length": 500, **data}

@@ -1,4 +1,4 @@
-"""With everything fetched, the workflow needs no network."""
+"""Once everything is fetched, the workflow needs no network."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def fetched(configuration, folder):
     }
 
 
-def test_fetch_asks_for_what_comes_from_outside_and_nothing_else(tmp_path):
+def test_fetch_downloads_external_files_and_nothing_else(tmp_path):
     cami2 = "resources/downloads/cami2/marine"
     configuration = {
         "recipe": "taxdistill",
@@ -46,7 +46,7 @@ def test_a_run_that_simulates_everything_fetches_nothing(tmp_path):
     assert fetched(demo, tmp_path) == {"fetch"}
 
 
-def test_only_a_limit_of_submissions_that_the_user_sets_is_kept(tmp_path):
+def test_only_a_submission_limit_set_by_the_user_is_kept(tmp_path):
     """With a limit, Snakemake 9.27 plans once per timespan for every job that has finished."""
     for options, limit in (((), sys.maxsize), (("--max-jobs-per-timespan", "50/1s"), 50)):
         words = ("fetch", "--cores", "1", "--verbose", *options, "--configfile", ROOT / "config" / "test.yaml")
@@ -68,7 +68,7 @@ def test_a_benchmark_fetches_what_its_communities_need(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demo_runs_with_the_network_cut(tmp_path):
+def test_the_demo_runs_without_network_access(tmp_path):
     tried = subprocess.run([*CUT, "true"], capture_output=True, text=True)
     if tried.returncode:
         pytest.skip(f"no network namespace of our own can be made here: {tried.stderr.strip()}")

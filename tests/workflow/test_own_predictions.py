@@ -1,4 +1,4 @@
-"""Predictions that the user has: scored beside ours or alone, and never replaced."""
+"""Predictions of the user: scored beside ours or alone, and never replaced."""
 
 import pandas as pd
 import pytest
@@ -52,7 +52,7 @@ def test_ground_truth_and_predictions_are_sufficient_for_scores(case):
     own = metrics[(metrics["threshold"] == "own") & (metrics["task"] == "species") & (metrics["stratum"] == "all")]
     recall = own[(own["metric"] == "recall") & (own["weight"] == "")].set_index("model")["value"]
     assert recall.to_dict() == {"sure": 7 / 8, "short": 6 / 8}
-    # Rows of what a stratum holds are of no model.
+    # Rows that describe the content of a stratum belong to no model.
     assert set(metrics.loc[metrics["model"] != "", "kind"]) == {"peer"}
     imported = read_table(results / "evaluation" / "imported" / "short" / "predictions.parquet", PREDICTIONS)
     assert imported["accepted"].tolist() == [7] * 6 + [0] * 2
@@ -62,7 +62,7 @@ def test_ground_truth_and_predictions_are_sufficient_for_scores(case):
     assert (results / "evaluation" / "imported" / "figures" / "f1_by_rank.svg").is_file()
 
 
-def test_own_predictions_stand_beside_the_student_in_tables_figures_and_amber(case):
+def test_own_predictions_appear_beside_the_student_in_tables_figures_and_amber(case):
     configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     configuration["evaluation"] = {"predictions": {"mine": "scored.tsv"}, "amber": True}
     done = snakemake(case, configuration, "-n", "-p")
@@ -73,7 +73,7 @@ def test_own_predictions_stand_beside_the_student_in_tables_figures_and_amber(ca
         assert f" --peer mine={file} " in next(line for line in calls if f" evaluation {command} " in line)
 
 
-def test_a_table_that_lies_where_a_students_predictions_go_is_never_deleted(case):
+def test_a_user_table_at_the_path_of_a_students_predictions_is_never_deleted(case):
     configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     configuration |= {"recipe": "taxdistill-published", "student": {"name": "mine"}}
     file = case / "results" / "taxdistill-published" / "test" / "student" / "mine" / "predictions.parquet"
@@ -85,7 +85,7 @@ def test_a_table_that_lies_where_a_students_predictions_go_is_never_deleted(case
     assert file.read_bytes() == b"somebody's work"
 
 
-def test_predictions_of_our_own_may_be_made_again(case):
+def test_predictions_made_by_the_workflow_can_be_regenerated(case):
     configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     file = case / "results" / "taxdistill" / "test" / "student" / "corrector" / "predictions.parquet"
     log = case / "results" / "taxdistill" / "test" / "logs" / "student" / "train_corrector.log"
@@ -95,13 +95,13 @@ def test_predictions_of_our_own_may_be_made_again(case):
     assert "train_corrector" in planned(snakemake(case, configuration, "-n"))
 
 
-def test_a_second_student_leaves_the_evaluation_of_the_first_as_it_is(case):
+def test_a_second_student_does_not_change_the_evaluation_of_the_first(case):
     configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     configuration["student"] = {"name": "other", "epochs": 3}
     done = snakemake(case, configuration, "-n", "-p")
     calls = [line for line in done.stdout.splitlines() if " evaluation taxonomy " in line]
     written = {word for line in calls for word in line.split() if word.endswith("metrics.parquet")}
-    # That of the first lies in evaluation/corrector.
+    # That of the first is in evaluation/corrector.
     assert written == {"results/taxdistill/test/evaluation/other/metrics.parquet"}
 
 

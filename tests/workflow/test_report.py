@@ -72,7 +72,7 @@ def write_configuration(recipe: str, folder: Path) -> Path:
 
 
 def simulate_contigs(folder: Path) -> None:
-    """Contigs, abundances and labels of theirs, without a word on where the contigs come from."""
+    """Contigs with their abundances and labels, without information on the origin of the contigs."""
     sizes = "--phyla 2 --classes 2 --orders 2 --families 2 --genera 2 --species 4 --genomes 6 --genome-length 30000"
     assert main(["reference", "simulate-genomes", *sizes.split(), "--output", f"{folder}/simulated_genomes"]) == 0
     cut = ["--genomes", f"{folder}/simulated_genomes/genomes.tsv", "--contigs", "60", "--samples", "2"]
@@ -99,7 +99,7 @@ def parsed(request, tmp_path_factory):
 
 
 def results_of(workflow) -> list[tuple[str, object]]:
-    """(rule, what it says to the report) of every result that a rule of the workflow itself reports."""
+    """(rule, its report directive) of every result that a rule of the workflow itself reports."""
     communities = tuple(f"{name}_" for name in workflow.globals["config"]["benchmark"]["communities"])
     return [
         (rule.name, output.flags["report"])
@@ -116,7 +116,7 @@ def names_of(result, workflow) -> list[dict[str, str]]:
     return [result.labels]
 
 
-def test_a_result_in_the_report_has_one_label_and_a_name_of_its_own(parsed):
+def test_a_result_in_the_report_has_one_label_and_a_unique_name(parsed):
     # From two labels on, Snakemake's page makes a switch of one that two values halve, and is blank where a result has
     # no counterpart under the other value; results of one name in one list hide each other.
     _, workflow = parsed
@@ -139,7 +139,7 @@ def test_every_result_in_the_report_has_a_description(parsed):
         assert Path(result.caption.get_path_or_uri(secret_free=False)).read_text(encoding="utf-8").strip(), rule
 
 
-def test_the_front_page_describes_the_sections_that_the_report_has_and_no_other(parsed):
+def test_the_front_page_describes_exactly_the_sections_of_the_report(parsed):
     recipe, workflow = parsed
     # As Snakemake renders it, but a mistake in the markup is an error.
     page = (ROOT / "workflow" / "report" / "workflow.rst").read_text(encoding="utf-8")
@@ -159,7 +159,7 @@ def test_the_front_page_describes_the_sections_that_the_report_has_and_no_other(
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium that asks nothing of the network."""
+    """A headless Chromium that makes no network requests."""
     if CHROMIUM is None:
         pytest.skip("there is no browser to open reports with; Debian's package chromium is one")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright comes with the extra test")

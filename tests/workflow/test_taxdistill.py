@@ -20,7 +20,7 @@ pytestmark = pytest.mark.workflow
 def run(tmp_path_factory):
     """A finished run of the small demo: (working folder, results folder)."""
     folder = tmp_path_factory.mktemp("demo")
-    # One shard: what several say together is tested with the teacher and with faults.
+    # One shard: several shards are tested with the teacher and with faults.
     settings = merge(read_yaml(ROOT / "config" / "test.yaml"), {"teacher": {"shards": 1}})
     (folder / "test.yaml").write_text(yaml.safe_dump(settings))
     done = run_snakemake("--cores", 2, "--configfile", "test.yaml", folder=folder)
@@ -51,7 +51,7 @@ def test_the_demo_ends_with_a_table_of_labels_and_student(run):
     assert "species" in text
 
 
-def test_a_run_ends_with_its_table_and_where_to_read_on(run):
+def test_a_run_ends_with_its_table_and_a_pointer_to_the_results(run):
     said = (run[0] / "said.txt").read_text()
     assert (run[1] / "evaluation" / "corrector" / "table.txt").read_text() in said
     places = dict(re.findall(r"^(predictions|report): +(.*)$", said, re.MULTILINE))
@@ -59,14 +59,14 @@ def test_a_run_ends_with_its_table_and_where_to_read_on(run):
     assert places["report"].startswith("snakemake --configfile ")
 
 
-def test_every_contig_of_the_index_has_one_prediction_and_a_reason_where_it_stops(run):
+def test_every_contig_of_the_index_has_one_prediction_with_a_reason_where_it_stops(run):
     index = read_table(run[1] / "reference" / "contigs.parquet", INDEX)
     table = read_table(run[1] / "student" / "corrector" / "predictions.parquet", PREDICTIONS)
     assert table["id"].tolist() == index["id"].tolist()
     assert table.loc[table["accepted"] < 7, "reason"].str.len().gt(10).all()
 
 
-def test_the_metrics_hold_both_models_at_every_rank(run):
+def test_the_metrics_contain_both_models_at_every_rank(run):
     metrics = read_table(run[1] / "evaluation" / "corrector" / "metrics.parquet", METRICS)
     f1 = metrics[(metrics["metric"] == "f1") & (metrics["stratum"] == "all") & (metrics["threshold"] == "own")]
     f1 = f1[(f1["minus"] == "") & (f1["weight"] == "")]
@@ -83,7 +83,7 @@ def test_other_tools_find_their_formats(run):
     assert len(pd.read_csv(export / "taxometer.tsv", sep="\t")) == contigs
 
 
-def test_the_student_opens_again_and_annotates_contigs_without_teacher_or_database(run):
+def test_the_saved_student_annotates_contigs_without_teacher_or_database(run):
     folder, results = run
     genestill = str(Path(sys.executable).with_name("genestill"))
     subprocess.run(
@@ -109,7 +109,7 @@ def test_the_same_command_again_finds_nothing_to_do(run):
         ("dataset: {minimum_length: 1200}", {"index_contigs", "build_label_tree"}),
     ],
 )
-def test_a_setting_changed_after_a_finished_run_is_seen(run, setting, rules):
+def test_a_setting_changed_after_a_finished_run_is_detected(run, setting, rules):
     (run[0] / "changed.yaml").write_text(setting)
     settings = ["test.yaml", run[0] / "changed.yaml"]
     done = run_snakemake("-n", "--cores", 2, "--configfile", *settings, folder=run[0])
@@ -126,7 +126,7 @@ def test_the_report_is_one_archive_with_the_table_and_the_figures(run):
     assert sum(name.endswith(".svg") for name in names) >= 5
 
 
-def test_a_mistake_in_the_configuration_is_a_sentence_before_any_job(tmp_path):
+def test_a_mistake_in_the_configuration_is_reported_before_any_job(tmp_path):
     done = run_snakemake(
         "-n", "--cores", 1, "--configfile", ROOT / "config" / "test.yaml", "--config", "student={epoch: 3}",
         folder=tmp_path, check=False,

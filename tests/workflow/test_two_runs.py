@@ -1,4 +1,4 @@
-"""A second run that would write where another one works is refused before its first job."""
+"""A second run that would write to the folder of a running one is refused before its first job."""
 
 import pytest
 import yaml
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.mark.parametrize("folder", ["results/taxdistill/second", ".snakemake/peers"])
-def test_a_benchmark_is_refused_while_another_run_holds_a_community_or_what_runs_share(tmp_path, folder):
+def test_a_benchmark_is_refused_while_another_run_uses_a_community_or_shared_files(tmp_path, folder):
     configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text()) | {
         "evaluation": {"benchmark": {"corrector": 1, "taxometer": 1}},
         "benchmark": {"communities": {"first": {}, "second": {"seed": 2}}},

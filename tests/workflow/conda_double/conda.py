@@ -1,7 +1,7 @@
 """A test double of the ``conda`` program: the sub-commands that Snakemake 9 calls, and no others.
 
 Parsing, solving and linking are real (py-rattler, the engine behind pixi); the command line is ours. Channel names
-are looked up under $CONDA_CHANNEL_ALIAS, as conda's ``channel_alias`` does. $CONDA_DOUBLE_PREFIX plays conda's base.
+are looked up under $CONDA_CHANNEL_ALIAS, as conda's ``channel_alias`` does. $CONDA_DOUBLE_PREFIX is conda's base.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 from rattler import Channel, ChannelConfig, Gateway, MatchSpec, VirtualPackage, install, solve
 
-VERSION = "24.7.1"  # the oldest that Snakemake 9 takes
+VERSION = "24.7.1"  # the oldest that Snakemake 9 accepts
 BASE = Path(os.environ["CONDA_DOUBLE_PREFIX"])
 
 
