@@ -63,8 +63,8 @@ def same(one, two):
 @given(
     st.integers(1, 3000),
     st.floats(0, 0.9),
-    st.floats(0, 1),
-    st.floats(0, 1),
+    st.floats(0, 0.99),  # with a start that rounds to the peak, several steps have the highest rate
+    st.floats(0, 0.99),
     st.sampled_from(["linear", "cosine"]),
 )
 def test_the_learning_rate_increases_to_its_peak_once_and_decreases_to_the_end(steps, warm_up, start, end, rise):
