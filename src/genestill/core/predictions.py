@@ -92,7 +92,8 @@ def accept(probabilities: pd.DataFrame, threshold: float) -> pd.DataFrame:
     stop = np.minimum(accepted, len(RANKS) - 1)
     above = np.where(accepted > 0, names[rows, np.maximum(accepted, 1) - 1], "root")
     shares = zip(
-        *(at_ranks(what)[rows, stop] for what in ("", "confidence_", "absent_", "second_", "second_confidence_")),
+        *(part[rows, stop] for part in (names, confidence)),
+        *(at_ranks(what)[rows, stop] for what in ("absent_", "second_", "second_confidence_")),
         strict=True,
     )
     reasons = [

@@ -17,7 +17,8 @@ from genestill.core.logs import logger
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import read_tsv
 from genestill.core.text import text_lines
-from genestill.reference.annotation import Model, read_annotation
+from genestill.reference.annotation import read_annotation
+from genestill.reference.transcripts import coding_interval
 
 _ACCESSION = re.compile(r"^.*_(?=N[MR]_)")  # before the accession in ids such as hg19_ct_UserTrack_3545_NM_173083
 
@@ -67,7 +68,7 @@ def write_transcript_tables(files: PublishedFiles, output: str | Path) -> None:
 
 def _write(path: Path, table: pd.DataFrame) -> None:
     with write_compressed(path) as handle:
-        handle.write(table.to_csv(sep="\t", index=False, lineterminator="\n").encode())
+        table.to_csv(handle, sep="\t", index=False)
 
 
 def _read_csv(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -91,7 +92,7 @@ def _read_decay(path: str | Path) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # classes of R packages that describe how the table was read
             (table,) = rdata.read_rda(str(path)).values()
-        return table.rename(columns={"coding": "sequence"}).loc[:, lambda table: table.columns.astype(str)]
+        return table.rename(columns={"coding": "sequence"})
     except Exception as error:  # rdata has no common class of errors
         raise InputError(f"{path}: not R data with one table: {type(error).__name__}: {error}") from None
 
@@ -109,25 +110,15 @@ def _join_human_transcripts(files: PublishedFiles) -> pd.DataFrame:
         for what, path in ((sequences, files.transcripts), (models, files.models)):
             if gene.refseq not in what:
                 raise InputError(f"{path}: no transcript {gene.refseq!r}, which is listed in {files.genes}")
-        start, stop, exons = _on_transcript(models[gene.refseq])
-        sequence = sequences[gene.refseq]
+        model, sequence = models[gene.refseq], sequences[gene.refseq]
+        exons = [stop - start for start, stop in model.exons][:: 1 if model.strand == "+" else -1]
         if sum(exons) != len(sequence):
             raise InputError(
                 f"{files.transcripts}: {gene.refseq} has {len(sequence)} bases; expected {sum(exons)}, the sum of its "
                 f"exons in {files.models}"
             )
-        sizes = ",".join(map(str, exons))
+        coding, sizes = coding_interval(model) or ("", ""), ",".join(map(str, exons))
         measured = half_life.get(gene.ensembl_gene, ""), efficiency.get(gene.symbol, "")
-        rows.append((gene.refseq, gene.ensembl_gene, gene.symbol, start, stop, sizes, *measured, sequence))
+        rows.append((gene.refseq, gene.ensembl_gene, gene.symbol, *coding, sizes, *measured, sequence))
     columns = ("refseq", "ensembl_gene", "symbol", "cds_start0", "cds_end0", "exon_sizes")
     return pd.DataFrame(rows, columns=[*columns, "half_life_pc1", "mean_te", "sequence"])
-
-
-def _on_transcript(model: Model) -> tuple[int, int, list[int]]:
-    """Start and end of the coding sequence on the transcript, and the lengths of its exons, from its 5' end."""
-    exons = [stop - start for start, stop in model.exons]
-    before = sum(min(stop, model.coding[0][0]) - start for start, stop in model.exons if start < model.coding[0][0])
-    coding = sum(stop - start for start, stop in model.coding)
-    if model.strand == "-":
-        return sum(exons) - before - coding, sum(exons) - before, exons[::-1]
-    return before, before + coding, exons

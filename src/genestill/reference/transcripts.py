@@ -1,5 +1,6 @@
 """Transcripts: from FASTA, from a table, or spliced from a genome with an annotation; with CDS and splice tracks."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -64,21 +65,7 @@ def splice_transcript(contig: str, model: Model) -> Transcript:
     """
     sequence = "".join(contig[start:stop] for start, stop in model.exons)
     ends = np.cumsum([stop - start for start, stop in model.exons])
-    offsets = {}  # genome position of an exon's start -> transcript position
-    for (start, _), end, length in zip(model.exons, ends, np.diff(ends, prepend=0), strict=True):
-        offsets[start] = int(end - length)
-
-    def place(position: int) -> int:
-        begin = max(start for start, _ in model.exons if start <= position)
-        return offsets[begin] + position - begin
-
-    coding = None
-    if model.coding and model.in_frame:
-        first, last = place(model.coding[0][0]), place(model.coding[-1][1] - 1) + 1
-        forward = model.strand == "+"
-        five_prime = min(model.phases, default=None) if forward else max(model.phases, default=None)
-        phase = model.phases.get(five_prime, 0) if five_prime is not None else 0
-        coding = (first + phase, last) if forward else (len(sequence) - last + phase, len(sequence) - first)
+    coding = coding_interval(model)
     if model.strand == "-":
         sequence = reverse_complement(sequence)
         ends = len(sequence) - np.concatenate([[0], ends[:-1]])[::-1]
@@ -91,6 +78,24 @@ def splice_transcript(contig: str, model: Model) -> Transcript:
         cds=codon_starts(*coding) if coding else np.empty(0, np.int64),
         splice=np.asarray(ends, np.int64) - 1,
     )
+
+
+def coding_interval(model: Model) -> tuple[int, int] | None:
+    """Start and end (half-open) of the codons on the transcript, in the direction of transcription; None without."""
+    if not (model.coding and model.in_frame):
+        return None
+    lengths = [stop - start for start, stop in model.exons]
+    offsets = dict(zip((start for start, _ in model.exons), itertools.accumulate([0, *lengths[:-1]]), strict=True))
+
+    def place(position: int) -> int:
+        begin = max(start for start, _ in model.exons if start <= position)
+        return offsets[begin] + position - begin
+
+    first, last = place(model.coding[0][0]), place(model.coding[-1][1] - 1) + 1
+    forward = model.strand == "+"
+    five_prime = min(model.phases, default=None) if forward else max(model.phases, default=None)
+    phase = model.phases.get(five_prime, 0) if five_prime is not None else 0
+    return (first + phase, last) if forward else (sum(lengths) - last + phase, sum(lengths) - first)
 
 
 def transcripts_of_genome(
