@@ -35,8 +35,9 @@ CONTIG_AXIS = [(5000, 20_000, 2_000_000), (5000, 100_000, 10_000_000), (5000, 50
                (5000, 1_000_000, 100_000_000)]  # fmt: skip
 SPECIES_AXIS = [(1000, 20_000, 2_000_000), (5000, 20_000, 2_000_000), (30_000, 20_000, 2_000_000),
                 (150_000, 20_000, 2_000_000)]  # fmt: skip
-POINTS = [*dict.fromkeys([*SPECIES_AXIS[:2], CONTIG_AXIS[1], *SPECIES_AXIS[2:], CONTIG_AXIS[2]]),
-          (30_000, 500_000, 100_000_000), CONTIG_AXIS[3]]  # fmt: skip
+LARGE_ASSEMBLY = (30_000, 500_000, 100_000_000)
+POINTS = [*dict.fromkeys([*SPECIES_AXIS[:2], CONTIG_AXIS[1], *SPECIES_AXIS[2:], CONTIG_AXIS[2]]), LARGE_ASSEMBLY,
+          CONTIG_AXIS[3]]  # fmt: skip
 SHORT_CONTIG_AXIS = [(400, 1000, 50_000), (400, 4000, 200_000), (400, 16_000, 800_000)]
 SHORT_SPECIES_AXIS = [(100, 4000, 200_000), (400, 4000, 200_000), (1600, 4000, 200_000)]
 SAMPLES, BASES, HITS_OF_GENE, RELATIVES, CHILDREN, SEED = 8, 200, 10, 10, 4, 1
@@ -51,6 +52,14 @@ MOST_HOURS, LARGE = 2, 500_000  # longest training, and largest number of contig
 NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
 NOISY_SHARE = 0.1
 ONE_EPOCH = "training of one epoch"  # for points at which all epochs would take hours
+# Steps that take long are measured at these points only: a whole training at small points, and where its time is
+# limited; a training without a teacher (which has no embeddings) on the axis of contigs; soft labels, whose heads have
+# the same number of steps at every point, at three points of the axis of contigs.
+MEASURED_AT = {
+    "training": [*SPECIES_AXIS[:2], LARGE_ASSEMBLY],
+    "training from labels": [SPECIES_AXIS[0], *CONTIG_AXIS[:2]],
+    "soft labels": [*SPECIES_AXIS, CONTIG_AXIS[1], CONTIG_AXIS[3], LARGE_ASSEMBLY],
+}
 
 
 def lineage(species: int) -> list[str]:
@@ -461,7 +470,8 @@ def judge(rows: dict[tuple, dict], axes: list[tuple[list[tuple], int]]) -> list[
 
 def measure_point(point: tuple[int, int, int], options: argparse.Namespace) -> list[str]:
     """Measure the steps of a point that are not in the table; return errors as sentences."""
-    steps = options.steps or list(commands(Path()))
+    default = [step for step in commands(Path()) if point in MEASURED_AT.get(step, [point]) or point not in POINTS]
+    steps = options.steps or default
     standing = {} if options.again else read_rows(options.output)
     missing = [step for step in steps if (*point, step) not in standing]
     if not missing:
@@ -523,7 +533,8 @@ def main() -> int:
     """Measure, and print errors and steps that grow too fast; returns 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", nargs="+", type=_point, metavar="SPECIESxCONTIGSxHITS", help="default: all")
-    parser.add_argument("--steps", nargs="+", choices=list(commands(Path())), metavar="STEP", help="default: all")
+    parser.add_argument("--steps", nargs="+", choices=list(commands(Path())), metavar="STEP",
+                        help="default: all; those of MEASURED_AT only at its points")  # fmt: skip
     parser.add_argument("--short", action="store_true", help="small points only, and no table of results is touched")
     parser.add_argument("--again", action="store_true", help="measure rows that stand, and replace them")
     parser.add_argument("--keep", action="store_true", help="leave the simulated tables for the next steps")

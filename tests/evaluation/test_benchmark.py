@@ -118,6 +118,21 @@ def test_gains_are_paired_so_that_a_constant_gain_has_a_zero_width_interval(coun
     assert opened.loc["ours", "f1_low"] < opened.loc["ours", "f1"] < opened.loc["ours", "f1_high"]
 
 
+def test_intervals_of_the_comparison_are_over_genomes_and_trainings_together():
+    """All genomes are alike here, so only trainings vary; a peer that is not trained has an interval of zero width."""
+    runs = [count_of("one", "bag-rule", 0, 5), *(count_of("one", "ours", seed, seed) for seed in (1, 9))]
+    table = compare(pd.concat(runs, ignore_index=True), "ours", [], seed=1, resamples=400)
+    rows = table[(table["rank"] == "species") & (table["scope"] == "one") & (table["stratum"] == "all")]
+    ours, peer = (rows.set_index("model").loc[model] for model in ("ours", "bag-rule"))
+    lowest, highest, of_peer = (f1(8 * right, 0, 80) for right in (1, 9, 5))
+    mean = (lowest + highest) / 2
+    assert ours[["f1", "f1_low", "f1_high"]].tolist() == pytest.approx([mean, lowest, highest])
+    assert peer[["f1", "f1_low", "f1_high"]].tolist() == pytest.approx([of_peer] * 3)
+    gain = [mean - of_peer, lowest - of_peer, highest - of_peer]
+    assert peer[["gain", "gain_low", "gain_high"]].tolist() == pytest.approx(gain)
+    assert (ours["trainings"], peer["trainings"]) == (2, 0)
+
+
 def test_a_genome_of_several_communities_is_resampled_jointly():
     # Genomes correct in "one" are wrong in "two", so a resample that raises one score lowers the other.
     parts = []

@@ -67,6 +67,8 @@ rule make_origin_task:
 rule fetch_sequence_task:
     input:
         sources=ROOT / "resources" / "sequence_task_sources.tsv",
+        files=ROOT / "resources" / "sequence_task_files.tsv",
+        rows=ROOT / "resources" / "sequence_task_rows.tsv.gz",
     output:
         "resources/downloads/sequence_tasks/{benchmark_name}/{task}.tsv.gz",
     log:
@@ -85,7 +87,7 @@ rule fetch_sequence_task:
         downloads=lambda wildcards, output: Path(output[0]).parents[1] / "files",
     shell:
         "python -m genestill reference published-task --task {wildcards.benchmark_name:q}/{wildcards.task:q}"
-        " --sources {input.sources:q} --downloads {params.downloads:q} --output {output:q} 2> {log:q}"
+        " --sources {input.sources:q} --files {input.files:q} --rows {input.rows:q} --downloads {params.downloads:q} --output {output:q} 2> {log:q}"
 
 
 rule draw_sequence_task:

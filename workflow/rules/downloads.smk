@@ -49,6 +49,7 @@ localrules:
     fetch_cami2,
     fetch_database,
     fetch_genomes,
+    fetch_regions,
     fetch_transcript_file,
     make_transcript_tables,
     unpack_cami2_contigs,
@@ -111,6 +112,29 @@ rule fetch_genomes:
         runtime=720,
     shell:
         "python -m genestill reference fetch-genomes --table {input.table:q} --output {output:q} 2> {log:q}"
+
+
+# dna.windows.genomes of config/fetched/had.yaml; the FASTA files are written beside the table.
+rule fetch_regions:
+    input:
+        sources=ROOT / "resources" / "regions.tsv",
+        genomes=ROOT / "config" / "eukaryotes.tsv",
+    output:
+        "resources/downloads/regions/eukaryotes.tsv",
+    log:
+        "logs/downloads/regions.log",
+    retries: 2
+    conda:
+        "../../envs/genestill.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=240,
+    params:
+        downloads=lambda wildcards, output: Path(output[0]).parent / "files",
+    shell:
+        "python -m genestill reference fetch-regions --sources {input.sources:q} --genomes {input.genomes:q}"
+        " --downloads {params.downloads:q} --output {output:q} 2> {log:q}"
 
 
 # dataset and reference of config/fetched/community.yaml: the positions of contigs in genomes are published with the project.

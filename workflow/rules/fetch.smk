@@ -11,6 +11,7 @@ FETCHED = [
         *DATASET.values(),
         *(REFERENCE | {"database": None}).values(),
         *DNA_GIVEN_TASKS.values(),
+        *dna_genomes(DNA["windows"]["genomes"]),
         *sorted(MRNA_FILES),
     ]
     if is_downloaded(path)

@@ -1,8 +1,9 @@
-"""The benchmark of correctors over several communities and seeds: one comparison, with intervals over genomes.
+"""The benchmark of correctors over several communities and seeds, with intervals over genomes and trainings together.
 
 A score is first computed for each run, then averaged over the seeds of a model, then over communities. For intervals,
 genomes (or genera and families that are absent) are resampled within their status, jointly for all communities: a
-genome that occurs in several communities or references with the same status is drawn for all of them.
+genome that occurs in several communities or references with the same status is drawn for all of them. In each resample,
+as many seeds of a model as there are in a community are drawn with replacement.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,16 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.table_schemas import METRICS, OUTCOME_COUNTS, metrics_table
 from genestill.core.tables import read_table, write_table, write_tsv
-from genestill.evaluation.bootstrap import RESAMPLES, draw_weights, f1_score, interval, interval_of_known, ratio
+from genestill.evaluation.bootstrap import (
+    RESAMPLES,
+    draw_shares,
+    draw_weights,
+    equal_shares,
+    f1_score,
+    interval,
+    interval_of_known,
+    ratio,
+)
 from genestill.evaluation.contig_peers.registry import is_trained
 from genestill.evaluation.costs import read_cost
 from genestill.evaluation.strata import ALL, NO_EXACT, without_exact
@@ -38,7 +48,7 @@ class Scores:
         rows: data frame of model and threshold, k rows.
         communities: names of c communities.
         value: float64 [k, c], mean over seeds.
-        drawn: float64 [resamples, k, c], the same for resampled genomes.
+        drawn: float64 [resamples, k, c], the same for resampled genomes and seeds.
     """
 
     rows: pd.DataFrame
@@ -50,7 +60,7 @@ class Scores:
 def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) -> Scores:
     """F1 at ``rank`` of every model and threshold in every community; ``counts`` is of `table_schemas.OUTCOME_COUNTS`.
 
-    Clusters are resampled within their status.
+    Clusters are resampled within their status, and seeds within their model and community.
 
     Raises `InputError` if a model was not run in every community.
     """
@@ -59,7 +69,7 @@ def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) 
     rows = chosen[_KEY].drop_duplicates().sort_values(_KEY).reset_index(drop=True)
     clusters = pd.MultiIndex.from_frame(chosen[_CLUSTER].drop_duplicates().sort_values(_CLUSTER))
     group = pd.factorize(clusters.get_level_values("status"))[0]
-    of_communities, seeds_to_rows = [], []
+    of_communities, row_of_run = [], []
     for community in communities:
         runs = chosen[chosen["dataset"] == community].groupby([*_KEY, "seed", *_CLUSTER])[list(_PARTS)].sum()
         wide = runs.unstack(_CLUSTER, fill_value=0)
@@ -71,21 +81,22 @@ def resample_scores(counts: pd.DataFrame, rank: str, resamples: int, seed: int) 
                 f"benchmark: the model {model} (threshold {threshold}) was not run in the community {community!r}"
             )
         of_communities.append([wide[part].reindex(columns=clusters, fill_value=0).to_numpy(float).T for part in _PARTS])
-        average = np.zeros((len(rows), len(present)))
-        average[present, np.arange(len(present))] = 1
-        seeds_to_rows.append(average / average.sum(axis=1, keepdims=True))
+        row_of_run.append(present)
 
-    def scores(weights: np.ndarray) -> np.ndarray:
+    def scores(weights: np.ndarray, shares: list[np.ndarray]) -> np.ndarray:
         by_community = [
-            f1_score(*(weights @ part for part in parts)) @ average.T
-            for parts, average in zip(of_communities, seeds_to_rows, strict=True)
+            (f1_score(*(weights @ part for part in parts)) * share) @ np.eye(len(rows))[owner]
+            for parts, share, owner in zip(of_communities, shares, row_of_run, strict=True)
         ]
         return np.stack(by_community, axis=2)
 
     generator = np.random.default_rng(seed)
-    blocks = [min(_BLOCK, resamples - start) for start in range(0, resamples, _BLOCK)]
-    drawn = [scores(draw_weights(generator, size, len(clusters), group)) for size in blocks]
-    return Scores(rows, communities, scores(np.ones((1, len(clusters))))[0], np.concatenate(drawn))
+    drawn = []
+    for size in (min(_BLOCK, resamples - start) for start in range(0, resamples, _BLOCK)):
+        weights = draw_weights(generator, size, len(clusters), group)
+        drawn.append(scores(weights, [draw_shares(generator, size, owner) for owner in row_of_run]))
+    value = scores(np.ones((1, len(clusters))), [equal_shares(owner) for owner in row_of_run])[0]
+    return Scores(rows, communities, value, np.concatenate(drawn))
 
 
 def scopes_of(counts: pd.DataFrame, simulated: list[str]) -> dict[str, list[str]]:
@@ -135,6 +146,7 @@ def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) 
     value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
     absent = _absent(counts)
     once = counts.drop_duplicates(["dataset", "genome", "status"])
+    seeds = counts.groupby("model")["seed"].nunique()
     size = {"contigs": int(once[list(_PARTS)].sum().sum()), "clusters": len(once[_CLUSTER].drop_duplicates())}
     for row, (model, threshold) in enumerate(scores.rows.itertuples(index=False)):
         low, high = interval(drawn[:, row])
@@ -143,7 +155,7 @@ def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) 
             {"model": model, "threshold": threshold, "f1": value[row], "f1_low": low, "f1_high": high}
             | {"gain": value[own] - value[row], "gain_low": gain_low, "gain_high": gain_high}
             | absent.loc[(model, threshold)].to_dict()
-            | {"communities": len(names)}
+            | {"communities": len(names), "trainings": int(seeds[model]) if is_trained(model) else 0}
             | size
         )
 
@@ -192,12 +204,12 @@ def _summarise(counts: pd.DataFrame, ours: str | None, seed: int, resamples: int
     weights = np.vstack([np.ones((1, len(clusters))), draw_weights(generator, resamples, len(clusters), group)])
     values = _measures(*(weights @ part for part in parts))
     kinds = counts.drop_duplicates("model").set_index("model")["kind"]
+    owner, named = pd.factorize(models, sort=True)
+    shares = np.vstack([equal_shares(owner), draw_shares(generator, resamples, owner)])
     found, trainings = {}, {}
-    for model in sorted(set(models)):
-        runs = np.flatnonzero(models == model)
-        drawn = generator.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=resamples) / len(runs)
-        share = np.vstack([np.full((1, len(runs)), 1 / len(runs)), drawn])
-        found[model] = {name: (value[:, runs] * share).sum(axis=1) for name, value in values.items()}
+    for number, model in enumerate(named):
+        runs = np.flatnonzero(owner == number)
+        found[model] = {name: (value[:, runs] * shares[:, runs]).sum(axis=1) for name, value in values.items()}
         trainings[model] = len(runs) if is_trained(model) else 0
     size = {"n_units": int(sum(part[:, 0].sum() for part in parts[:3])), "n_clusters": len(clusters)}
     for model, measures in found.items():

@@ -143,7 +143,7 @@ def _species_f1(table: pd.DataFrame, ours: str):
         axes.errorbar(part["f1"], range(len(order)), xerr=np.maximum(errors, 0), fmt="none", ecolor=colours)
         axes.scatter(part["f1"], range(len(order)), c=colours, s=18, zorder=3)
         axes.set_title(scope if scope not in MEANS else f"{scope} (mean)", fontsize=9)
-    figure.supxlabel("species F1, 95 % interval over genomes", fontsize=9)
+    figure.supxlabel("species F1, 95 % interval over genomes and trainings", fontsize=9)
     own = data[data["name"] == ours].set_index("scope")["f1"]
     means = ", ".join(f"{own[scope]:.3f} in {scope} communities (mean)" for scope in scopes if scope in MEANS)
     reading = f"{ours} has its lowest species F1 in {own.idxmin()}, {own.min():.3f}"

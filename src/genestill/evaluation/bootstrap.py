@@ -70,6 +70,19 @@ def draw_weights(
     return weights
 
 
+def draw_shares(generator: np.random.Generator, resamples: int, owner: np.ndarray) -> np.ndarray:
+    """Share of each training in the mean of its model, for trainings drawn with replacement within their model.
+
+    ``owner`` int [trainings] are the numbers of the models, from 0. Returns float64 [resamples, trainings].
+    """
+    return draw_weights(generator, resamples, len(owner), owner) * equal_shares(owner)
+
+
+def equal_shares(owner: np.ndarray) -> np.ndarray:
+    """Share of each training in the mean of its model: float64 [1, trainings]; see `draw_shares`."""
+    return 1 / np.bincount(owner)[owner][None]
+
+
 def interval(drawn: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """The percentile interval of resampled values: (low, high)."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])

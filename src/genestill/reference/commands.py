@@ -19,6 +19,7 @@ def add_commands(commands) -> None:
     _add_fetch(commands)
     _add_published_task(commands)
     _add_fetch_genomes(commands)
+    _add_fetch_regions(commands)
     _add_cut_contigs(commands)
     _add_unpack(commands)
     _add_sample_depth(commands)
@@ -218,6 +219,8 @@ def _add_published_task(commands) -> None:
     parser = commands.add_parser("published-task", help=summary, description=summary)
     parser.add_argument("--task", required=True, metavar="BENCHMARK/TASK", help="as in resources/sequence_tasks.tsv")
     parser.add_argument("--sources", required=True, metavar="TSV", help="addresses of the benchmarks")
+    parser.add_argument("--files", required=True, metavar="TSV", help="files of tasks that are listed separately")
+    parser.add_argument("--rows", required=True, metavar="TSV", help="rows and splits of files without splits")
     parser.add_argument("--downloads", required=True, metavar="FOLDER", help="where downloaded files are kept")
     parser.add_argument("--output", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.set_defaults(run=_run_published_task)
@@ -226,7 +229,7 @@ def _add_published_task(commands) -> None:
 def _run_published_task(options) -> None:
     from genestill.reference.published_tasks import fetch_task
 
-    fetch_task(options.task, options.sources, options.downloads, options.output)
+    fetch_task(options.task, options.sources, options.files, options.rows, options.downloads, options.output)
 
 
 def _add_fetch_genomes(commands) -> None:
@@ -241,6 +244,24 @@ def _run_fetch_genomes(options) -> None:
     from genestill.reference.published_genomes import fetch_genomes
 
     fetch_genomes(options.table, options.output)
+
+
+def _add_fetch_regions(commands) -> None:
+    summary = "download eukaryotic DNA, and write the table of genomes beside it"
+    parser = commands.add_parser("fetch-regions", help=summary, description=summary)
+    parser.add_argument("--sources", required=True, metavar="TSV", help="such as resources/regions.tsv")
+    parser.add_argument("--genomes", required=True, metavar="TSV", help="such as config/eukaryotes.tsv")
+    parser.add_argument("--downloads", required=True, metavar="FOLDER", help="where downloaded files are kept")
+    parser.add_argument(
+        "--output", required=True, metavar="TSV", help="the table; FASTA files are written to its folder"
+    )
+    parser.set_defaults(run=_run_fetch_regions)
+
+
+def _run_fetch_regions(options) -> None:
+    from genestill.reference.published_regions import fetch_regions
+
+    fetch_regions(options.sources, options.genomes, options.downloads, options.output)
 
 
 def _add_cut_contigs(commands) -> None:

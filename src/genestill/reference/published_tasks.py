@@ -1,7 +1,7 @@
 """Task tables of sequence benchmarks, downloaded from their published addresses.
 
 Those of the Nucleotide Transformer are tables of sequences; those of Genomic Benchmarks are coordinates, whose
-sequences are cut out of genomes.
+sequences are cut out of genomes. Other tasks are listed file by file, with checksums.
 """
 
 import fcntl
@@ -19,35 +19,50 @@ from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.tables import read_tsv
 from genestill.core.task_tables import write_task_table
 from genestill.reference.download import fetch
+from genestill.reference.sources import Source, read_sources
 
 COLUMNS = ("benchmark", "form", "url", "licence", "state")
 COORDINATES = ("id", "region", "start", "end", "strand")
+SPLITS = ("train", "validation", "test")
 
 
-def fetch_task(task: str, sources: str | Path, downloads: str | Path, output: str | Path) -> None:
+def fetch_task(
+    task: str, sources: str | Path, files: str | Path, rows: str | Path, downloads: str | Path, output: str | Path
+) -> None:
     """Write a published task as a table (TSV, columns sequence, label and split).
 
     Args:
         task: ``benchmark/task``.
-        sources: the table of addresses. With the format ``parquet``, ``{task}`` and ``{split}`` in an address are
-            replaced, and the file has the columns sequence and label; with the format ``coordinates``, it is the folder
-            of a task of Genomic Benchmarks.
+        sources: the table of addresses of whole benchmarks. With the format ``parquet``, ``{task}`` and ``{split}`` in
+            an address are replaced, and the file has the columns sequence and label; with the format ``coordinates``,
+            it is the folder of a task of Genomic Benchmarks.
+        files: table of files (`sources.read_sources`) of tasks that are listed separately: dataset and sample are
+            benchmark and task, and the role is the split, or ``table`` for a file without splits. Files are CSV with
+            the columns sequence and label, or class.
+        rows: the rows and splits of files without splits: TSV with the columns task, row (from 1, without the header)
+            and split, in the order of the result.
         downloads: folder for downloaded files; genomes are shared by the tasks.
         output: TSV, gzipped if it ends in ``.gz``.
 
     Raises:
-        InputError: a benchmark that is not in the table, a failed download, a file with another format, and
+        InputError: a task that is in neither table, a failed download, a file with another format, and
             coordinates outside of the records of the genome.
     """
     benchmark, _, name = task.partition("/")
+    folder = Path(downloads) / task
+    listed = [source for source in read_sources(files) if (source.dataset, source.sample) == (benchmark, name)]
     table = read_tsv(sources, COLUMNS).set_index("benchmark")
-    if benchmark not in table.index:
-        raise InputError(f"{task}: no address of the benchmark {benchmark}; {sources} has {', '.join(table.index)}")
-    source, folder = table.loc[benchmark], Path(downloads) / task
-    if source["form"] == "parquet":
-        parts = [_read_parquet(source["url"], name, split, folder) for split in ("train", "test")]
+    if listed:
+        parts = list(_read_files(sorted(listed, key=_split_order), task, rows, folder))
+    elif benchmark not in table.index:
+        raise InputError(
+            f"{task}: no address. {sources} has the benchmarks {', '.join(table.index)}, and {files} has other tasks"
+        )
+    elif table.loc[benchmark, "form"] == "parquet":
+        parts = [_read_parquet(table.loc[benchmark, "url"], name, split, folder) for split in ("train", "test")]
     else:
-        parts = list(_read_coordinates(source["url"].format(task=name), folder, Path(downloads) / "genomes"))
+        address = table.loc[benchmark, "url"].format(task=name)
+        parts = list(_read_coordinates(address, folder, Path(downloads) / "genomes"))
     whole = pd.concat(parts, ignore_index=True)
     logger.info("%s: %d rows", task, len(whole))
     write_task_table(output, whole)
@@ -63,6 +78,33 @@ def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame
     if missing := {"sequence", "label"} - set(table.columns):
         raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
     return table[["sequence", "label"]].assign(split=split)
+
+
+def _split_order(source: Source) -> int:
+    return SPLITS.index(source.role) if source.role in SPLITS else len(SPLITS)
+
+
+def _read_files(listed: list[Source], task: str, rows: str | Path, folder: Path) -> Iterator[pd.DataFrame]:
+    for source in listed:
+        file = folder / source.url.rsplit("/", 1)[-1]
+        fetch(source.url, file, source.checksum, source.size)
+        table = pd.read_csv(file, dtype=str, skipinitialspace=True, keep_default_na=False)
+        table = table.rename(columns=lambda name: name.strip().lower()).rename(columns={"class": "label"})
+        if missing := {"sequence", "label"} - set(table.columns):
+            raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
+        table = table[["sequence", "label"]].apply(lambda column: column.str.strip())
+        yield table.assign(split=source.role) if source.role in SPLITS else _with_splits(table, task, rows, file)
+
+
+def _with_splits(table: pd.DataFrame, task: str, rows: str | Path, file: Path) -> pd.DataFrame:
+    chosen = read_tsv(rows, ("task", "row", "split"))
+    chosen = chosen[chosen["task"] == task]
+    numbers = chosen["row"].astype(int) - 1
+    if chosen.empty or not numbers.between(0, len(table) - 1).all():
+        raise InputError(
+            f"{rows}: has {len(chosen)} rows of {task}; expected numbers from 1 to {len(table)}, as in {file}"
+        )
+    return table.iloc[numbers].assign(split=chosen["split"].to_numpy())
 
 
 def _read_coordinates(address: str, folder: Path, genomes: Path) -> Iterator[pd.DataFrame]:

@@ -8,7 +8,21 @@ from genestill.core.errors import InputError
 from genestill.core.text import read_text_lines
 
 COLUMNS = ("dataset", "sample", "role", "url", "checksum", "bytes", "version", "licence", "doi", "state", "holds")
-ROLES = ("contigs", "setup", "reads", "taxonomy", "metadata", "checksums", "table", "page")
+ROLES = (
+    "contigs",
+    "setup",
+    "reads",
+    "taxonomy",
+    "metadata",
+    "checksums",
+    "table",
+    "page",
+    "train",
+    "validation",
+    "test",
+    "genome",
+    "regions",
+)
 STATES = ("checked", "unchecked", "landing")
 
 

@@ -22,7 +22,7 @@ from genestill.evaluation.contig_peers.selection import SCORED_RANKS
 from genestill.evaluation.strata import ALL, NO_EXACT
 
 HINDSIGHT = "hindsight=yes"
-RIGHT_ANSWERS = "right-answers"  # names every taxon that the reference has, and no other: the highest possible scores
+UPPER_BOUND = "upper-bound"  # names every taxon that the reference has, and no other: the highest possible scores
 MEASURES = ("f1", "recall_known", "absent_named")
 _COUNTS = ("correct", "wrong", "none", "absent", "absent_called")
 _RUN = ["model", "threshold"]
@@ -194,7 +194,7 @@ def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int,
 
 
 def right_answers(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes of `RIGHT_ANSWERS` on the references of ``outcomes`` (`table_schemas.VIRTUAL_OUTCOME_COUNTS`).
+    """Outcomes of `UPPER_BOUND` on the references of ``outcomes`` (`table_schemas.VIRTUAL_OUTCOME_COUNTS`).
 
     F1 counts contigs of absent taxa in the recall, so that its F1 is below one.
     """
@@ -202,12 +202,12 @@ def right_answers(outcomes: pd.DataFrame) -> pd.DataFrame:
     rows = outcomes.drop_duplicates(contigs)
     known = rows[["correct", "wrong", "none"]].sum(axis=1) - rows["absent"]
     return rows.assign(
-        model=RIGHT_ANSWERS, seed=0, threshold=np.nan, correct=known, wrong=0, none=rows["absent"], absent_called=0
+        model=UPPER_BOUND, seed=0, threshold=np.nan, correct=known, wrong=0, none=rows["absent"], absent_called=0
     )
 
 
 def _kind(model: str) -> str:
-    return "control" if model == RIGHT_ANSWERS else "peer" if model in PEERS else "student"
+    return "control" if model == UPPER_BOUND else "peer" if model in PEERS else "student"
 
 
 def _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples) -> Iterator[dict]:

@@ -202,7 +202,6 @@ def _add_train_published(commands) -> None:
     add_settings(parser, PublishedSettings)
     add_seed(parser)
     parser.add_argument("--output-probabilities", required=True, metavar="PARQUET", help=_PROBABILITIES)
-    parser.add_argument("--output-head-probabilities", metavar="PARQUET", help="those of the teacher's head")
     parser.set_defaults(run=_run_train_published)
 
 

@@ -73,14 +73,14 @@ def train_published(
     settings: PublishedSettings,
     seed: int,
     checkpoint: Callable[[int], Checkpoint | None] = lambda seed: None,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> np.ndarray:
     """Train student and head together on ``nodes``, int [n] (0, the root: no label; not used for training).
 
     ``checkpoint`` returns the checkpoint for a seed; if an earlier training of the student is the teacher, there are
     two.
 
     Returns:
-        Leaf probabilities of the student, and of the teacher's head (None without one): float32 [n, leaves].
+        Leaf probabilities of the student: float32 [n, leaves].
 
     Raises:
         InputError: a teacher is requested and there are no embeddings.
@@ -90,7 +90,7 @@ def train_published(
         raise InputError("recipe taxdistill-published needs the teacher's embeddings, but none are given")
     inputs = taxometer_inputs(contigs)
     if settings.teacher == "self":
-        first, _ = _train(inputs, nodes, tree, None, None, settings, seed, checkpoint)
+        first = _train(inputs, nodes, tree, None, None, settings, seed, checkpoint)
         earlier = torch.log(torch.from_numpy(first).clamp(min=1e-12))
         return _train(inputs, nodes, tree, None, earlier, settings, seed + 1, checkpoint)
     taught = torch.from_numpy(np.asarray(embeddings, np.float32)) if settings.teacher == "embeddings" else None
@@ -144,13 +144,11 @@ def _train(inputs, nodes, tree: LabelTree, embeddings, earlier, settings: Publis
         checkpoint=checkpoint(seed),
     )  # fmt: skip
     with torch.no_grad():
-        said = torch.softmax(student(inputs), dim=1).numpy()
-        taught = torch.softmax(head(embeddings), dim=1).numpy() if head is not None else None
-    return said, taught
+        return torch.softmax(student(inputs), dim=1).numpy()
 
 
 def learn_published(options, embeddings: Embeddings | None, settings: PublishedSettings) -> None:
-    """Read the files in ``options`` of the command, train, and write the lineages of student and head.
+    """Read the files in ``options`` of the command, train, and write the lineages of the student.
 
     The state is stored in ``<probabilities>.<seed>.checkpoint`` (see `core.training.checkpoints`) and removed
     at the end.
@@ -173,11 +171,9 @@ def learn_published(options, embeddings: Embeddings | None, settings: PublishedS
         checkpoints[seed] = Checkpoint(f"{options.output_probabilities}.{seed}.checkpoint", vars(settings), files)
         return checkpoints[seed]
 
-    said, taught = train_published(contigs, nodes, tree, matrix, settings, options.seed, checkpoint)
+    probabilities = train_published(contigs, nodes, tree, matrix, settings, options.seed, checkpoint)
     metadata = {"seed": options.seed, "recipe": "taxdistill-published", **vars(settings)}
-    for path, probabilities in ((options.output_probabilities, said), (options.output_head_probabilities, taught)):
-        if path is not None and probabilities is not None:
-            table = lineage_probabilities(contigs.ids, probabilities, tree)
-            write_table(path, table, LINEAGE_PROBABILITIES, metadata)
+    table = lineage_probabilities(contigs.ids, probabilities, tree)
+    write_table(options.output_probabilities, table, LINEAGE_PROBABILITIES, metadata)
     for kept in checkpoints.values():
         kept.remove()
