@@ -147,6 +147,28 @@ def test_a_genome_of_several_communities_is_resampled_jointly():
     assert row["f1_high"] - row["f1_low"] < 1e-9
 
 
+def test_resamples_without_contigs_of_a_community_are_left_out_of_its_intervals():
+    """Two genomes of thirty are in the second community; about one resample in eight has neither."""
+    genomes = [f"g{number}" for number in range(30)]
+    rows = [
+        (dataset, "ours", "student", 1, "own", rank, name, "exact copy", name, 9, 0, 1, 0, 0)
+        for dataset, chosen in (("one", genomes), ("two", genomes[:2]))
+        for rank in ("species", "genus", "family")
+        for name in chosen
+    ]
+    table = compare(pd.DataFrame(rows, columns=OUTCOME_COUNTS.names), "ours", [], seed=1, resamples=200)
+    rows = table[(table["rank"] == "species") & (table["stratum"] == "all")].set_index("scope")
+    assert rows.loc["two", "f1_low"] == pytest.approx(rows.loc["two", "f1"])
+    assert rows.loc["closed", "f1_low"] == pytest.approx(rows.loc["closed", "f1"])
+
+
+def test_the_labels_are_not_counted_as_trained_under_any_name():
+    kinds = {"Kraken 2": "baseline", "ours": "student"}
+    runs = [count_of("one", name, 1, 5).assign(kind=kind) for name, kind in kinds.items()]
+    table = summarise_seeds(pd.concat(runs, ignore_index=True), None, resamples=20)
+    assert table.groupby("model")["n_trainings"].unique().map(list).to_dict() == {"Kraken 2": [0], "ours": [1]}
+
+
 def test_a_model_missing_in_one_community_is_named_in_the_error(counts):
     lacking = counts[(counts["dataset"] != "two") | (counts["model"] != "ours")]
     with pytest.raises(InputError, match=r"the model ours .* was not run in the community 'two'"):

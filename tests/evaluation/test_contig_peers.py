@@ -265,6 +265,9 @@ def test_a_peer_takes_the_threshold_that_was_chosen_for_it(tmp_path):
 def test_a_peer_without_its_evidence_and_an_unknown_one_are_refused(tmp_path):
     with pytest.raises(InputError, match="needs the evidence 'kraken2'"):
         call_peer("kraken2", evidence([None]), None, tmp_path / "k.parquet")
+    lacking = replace(evidence([None]), depth=None, alignments=pd.DataFrame({"id": [], "genome": []}))
+    with pytest.raises(InputError, match="needs the evidence 'depth'; give --abundance"):
+        call_peer("bag-rule", lacking, None, tmp_path / "k.parquet")
     with pytest.raises(InputError, match="no peer 'nobody'"):
         call_peer("nobody", evidence([None]), None, tmp_path / "k.parquet")
 

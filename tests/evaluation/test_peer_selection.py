@@ -15,6 +15,7 @@ from genestill.evaluation.contig_peers.calling import prediction_rows
 from genestill.evaluation.contig_peers.evidence import Evidence
 from genestill.evaluation.contig_peers.judging import HINDSIGHT, choose_thresholds, draw_genera, judge, score_halves
 from genestill.evaluation.contig_peers.selection import (
+    SCORED_RANKS,
     _one_name_per_species,
     count_outcomes,
     members_of_half,
@@ -125,7 +126,8 @@ def test_alignments_to_withheld_genomes_are_removed_and_their_species_count_as_a
     )
     virtual = without(whole, [two, two], [one])
     assert virtual.alignments["genome"].tolist() == ["second", "second"]
-    truth = pd.DataFrame({"path": pd.Series([one, two], dtype=object), "exact": True})
+    lineages = pd.Series([one, two], dtype=object)
+    truth = pd.DataFrame({"path": lineages, "source": lineages, "exact": True})
     reference = VirtualReference("mine", "judging-001", JUDGING, (one,))
     named = {("corrector", 2): [one[:6] + (None,), two]}
     parts = [count_outcomes(virtual, truth, reference, np.array([True, True]), one) for one in ({}, named)]
@@ -138,6 +140,21 @@ def test_alignments_to_withheld_genomes_are_removed_and_their_species_count_as_a
     assert counts.loc[("minimap2", 0.95)].tolist() == [1, 1, 0, 1, 1]
     assert counts.loc[("minimap2", 0.97)].tolist() == [1, 0, 1, 1, 0]
     assert counts.loc["corrector"].to_numpy().tolist() == [[1, 0, 1, 1, 0]]
+
+
+def test_a_contig_is_an_exact_copy_if_its_own_genome_is_in_the_reference_whatever_name_its_species_set_has():
+    coli, flexneri = (parse_lineage(f"d__D;p__P;c__C;o__O;f__F;g__E;s__E {name}") for name in ("coli", "flexneri"))
+    whole = Evidence(["c1", "c2"], np.array([1, 1]), [coli, coli], np.ones((2, 1)), {"k12": coli, "f2": flexneri})
+    paths, sources = (pd.Series(values, dtype=object) for values in ([coli, coli], [coli, flexneri]))
+    truth = pd.DataFrame({"path": paths, "source": sources, "exact": True})
+    named = {("corrector", 1): [coli, coli]}
+    for clade in (coli, flexneri):
+        reference = VirtualReference("mine", "judging-001", JUDGING, (clade,))
+        reduced = without(whole, [coli, coli], [clade])
+        for row, source in enumerate(sources):
+            member = np.arange(2) == row
+            counted = pd.concat(count_outcomes(reduced, truth, reference, member, named))
+            assert counted["exact"].tolist() == [source != clade] * len(SCORED_RANKS)
 
 
 def test_only_contigs_of_the_families_of_a_half_count():
@@ -218,3 +235,6 @@ def test_kraken2_is_run_for_the_first_references_of_each_half_without_their_clad
     for _ in range(2):
         kraken2.run_kraken2_virtual(("s",), tmp_path / "w.tsv", "mine", 1, tmp_path, tmp_path / "k.tsv")
     assert run == [("fitting-001", (("D", "fitting1"),)), ("judging-001", (("D", "judging1"),))]
+    # With fewer references, tables of an earlier run are removed, because they would be scored.
+    kraken2.run_kraken2_virtual(("s",), tmp_path / "w.tsv", "mine", 0, tmp_path, tmp_path / "k.tsv")
+    assert not list(tmp_path.glob("*/kraken2.parquet"))

@@ -8,7 +8,7 @@ import pytest
 from genestill.cli import main
 from genestill.core.lineage import RANKS, parse_lineage
 from genestill.core.table_schemas import INDEX, LABELS, PREDICTIONS, TRUTH, rank_columns
-from genestill.core.tables import write_table
+from genestill.core.tables import read_table, write_table
 
 STATUSES = ("exact", "known", "species", "genus", "family")
 ALWAYS = {"coverage", "label_changes", "composition"}
@@ -65,6 +65,14 @@ def test_every_figure_is_a_complete_svg_with_its_data_beside_it(run):
 
 def test_without_ground_truth_the_figures_that_need_none_are_drawn(run):
     assert {file.stem for file in run(truth=False).glob("*.svg")} == ALWAYS
+
+
+def test_figures_are_drawn_if_no_contig_with_a_status_has_a_true_species(run, tmp_path):
+    truth = read_table(tmp_path / "truth.parquet", TRUTH)
+    write_table(tmp_path / "truth.parquet", truth.assign(status="no prokaryotic chromosome"), TRUTH)
+    assert (run() / "by_length.svg").is_file()
+    write_table(tmp_path / "truth.parquet", truth.assign(species=None), TRUTH)
+    assert (run() / "by_status.svg").is_file()
 
 
 def test_the_same_tables_give_the_same_figures(run):

@@ -51,6 +51,11 @@ def test_proteins_are_matched_by_genome_and_sequence_independent_of_keys_and_tax
     assert TWO not in now
 
 
+def test_a_genome_without_a_lineage_in_both_releases_is_not_renamed():
+    both = [targets_of([(0, "a", 10, 100, 0), (1, "b", 20, 100, 1)], {1: name}) for name in (ONE, TWO)]
+    assert count_genomes(*both, compare_targets(*both))["renamed"] == ["b"]
+
+
 def test_known_results_of_a_fragment_end_at_the_first_candidate_that_was_not_aligned():
     order = pd.DataFrame(
         {

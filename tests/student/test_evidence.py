@@ -17,7 +17,9 @@ from genestill.student.corrector.evidence.hits import (
     HitEvidence,
     HitSums,
     clades_of,
+    columns_of,
     genes_of_clades,
+    identity_to_nearest,
     leaf_posterior,
     pooled_posteriors,
     presence,
@@ -105,6 +107,22 @@ def test_a_paralogue_is_not_evidence_against_the_species_that_lacks_the_gene(tre
         ("a", 9, 11, 0.35, 100.0, 300),
     ]
     assert posterior_of(tree, rows)[0, leaf_named(tree, "Una alba")] > 0.9
+
+
+def test_the_identity_is_that_of_a_comparable_species_if_the_highest_sum_is_of_one_that_is_comparable_in_no_gene(tree):
+    # Duo parva has the highest summed score, but another species has a much better hit in each of the two genes.
+    best = [("a", 0, 11, 0.99, 100.0, 300), ("a", 1, 12, 0.98, 100.0, 300)]
+    second = [("a", gene, 13, 0.7, 79.0, 300) for gene in (0, 1)]
+    found = posterior_of(tree, best + second)
+    domain = tree.node_of(LINEAGES[11][:1] + (None,) * 6)
+    other = [leaf for leaf, node in enumerate(tree.leaves) if tree.is_other[node] and tree.rank[node] == 1]
+    assert tree.node_probabilities(found, np.array([domain]))[0, 0] > 0.99
+    assert found[0, other].sum() < 0.01
+    sums = sum_hits([hits_of(best + second, ["a"])], ["a"], LINEAGES, tree)
+    column = int(sums.bits.argmax(axis=1)[0, 0])
+    assert sums.leaves[column] == leaf_named(tree, "Duo parva")
+    compared = columns_of(sums.matched, sums.aligned)
+    assert identity_to_nearest(sums.bits, np.array([0]), np.array([column]), compared) == pytest.approx([0.99])
 
 
 def test_a_contig_without_hits_has_an_empty_row(tree):

@@ -271,3 +271,9 @@ def test_excluded_contigs_are_in_no_group_and_no_share(tmp_path):
     judged = ledger.find_novelty(sample, tmp_path / "hits.parquet", tree, tmp_path, NoveltySettings(), 1, ["new"])
     assert judged.group.tolist() == [-1, 0]
     assert ledger.table_of_shares(judged, sample).set_index("rank").loc["species", "share"] < 0.1
+
+
+def test_a_ledger_of_contigs_that_are_all_set_aside_is_refused():
+    contigs = SimpleNamespace(ids=["a", "b"])
+    with pytest.raises(InputError, match="all 2 contigs are set aside"):
+        ledger.find_novelty(contigs, "hits", None, "taxonomy", NoveltySettings(), 1, aside=["b", "a"])

@@ -39,8 +39,8 @@ def test_correctors_are_trained_on_the_references_of_the_judging_half(tmp_path, 
     sources = Sources("c", "i", "", "", taxonomy, None, evidence)
     place = tmp_path / "virtual"
 
-    def learn_virtual(training, threshold=0.5):
-        where = (tmp_path / "withheld.tsv", "mine", False, 2, threshold, place, tmp_path / "correctors.tsv")
+    def learn_virtual(training, threshold=0.5, seeds=2):
+        where = (tmp_path / "withheld.tsv", "mine", False, seeds, threshold, place, tmp_path / "correctors.tsv")
         virtual.learn_virtual(sources, ("agreeing_hits", "alignments"), training, *where)
         table = read_table(place / "judging-001" / "corrector.seed1.parquet", PREDICTIONS)
         return table["accepted"].tolist()
@@ -54,3 +54,8 @@ def test_correctors_are_trained_on_the_references_of_the_judging_half(tmp_path, 
     assert len(learnt) == 2  # another threshold does not train again
     learn_virtual(CorrectorSettings(epochs=3))
     assert len(learnt) == 4  # other settings train again
+    learn_virtual(CorrectorSettings(epochs=3), seeds=1)
+    assert len(learnt) == 4
+    # Tables of further seeds would be scored as well.
+    names = sorted(path.name for path in (place / "judging-001").glob("corrector.*"))
+    assert names == ["corrector.probabilities.seed1.parquet", "corrector.seed1.parquet"]

@@ -22,7 +22,6 @@ from genestill.evaluation.bootstrap import (
     draw_weights,
     equal_shares,
     f1_score,
-    interval,
     interval_of_known,
     ratio,
 )
@@ -48,7 +47,7 @@ class Scores:
         rows: data frame of model and threshold, k rows.
         communities: names of c communities.
         value: float64 [k, c], mean over seeds.
-        drawn: float64 [resamples, k, c], the same for resampled genomes and seeds.
+        drawn: float64 [resamples, k, c], the same for resampled genomes and seeds; NaN without contigs.
     """
 
     rows: pd.DataFrame
@@ -143,21 +142,33 @@ def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) 
     """One row per model and threshold for the communities ``names``, with their counts at the rank."""
     own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
     where = [scores.communities.index(name) for name in names]
-    value, drawn = scores.value[:, where].mean(axis=1), scores.drawn[:, :, where].mean(axis=2)
+    value, drawn = scores.value[:, where].mean(axis=1), _mean_of_known(scores.drawn[:, :, where])
     absent = _absent(counts)
     once = counts.drop_duplicates(["dataset", "genome", "status"])
     seeds = counts.groupby("model")["seed"].nunique()
+    kinds = counts.drop_duplicates("model").set_index("model")["kind"]
     size = {"contigs": int(once[list(_PARTS)].sum().sum()), "clusters": len(once[_CLUSTER].drop_duplicates())}
     for row, (model, threshold) in enumerate(scores.rows.itertuples(index=False)):
-        low, high = interval(drawn[:, row])
-        gain_low, gain_high = interval(drawn[:, own] - drawn[:, row])
+        low, high = interval_of_known(drawn[:, row])
+        gain_low, gain_high = interval_of_known(drawn[:, own] - drawn[:, row])
         yield (
             {"model": model, "threshold": threshold, "f1": value[row], "f1_low": low, "f1_high": high}
             | {"gain": value[own] - value[row], "gain_low": gain_low, "gain_high": gain_high}
             | absent.loc[(model, threshold)].to_dict()
-            | {"communities": len(names), "trainings": int(seeds[model]) if is_trained(model) else 0}
+            | {"communities": len(names), "trainings": _trainings(model, kinds[model], int(seeds[model]))}
             | size
         )
+
+
+def _trainings(model: str, kind: str, runs: int) -> int:
+    """Number of trainings of a model with this number of runs: 0 for rules and for labels, whatever their name."""
+    return runs if kind != "baseline" and is_trained(model) else 0
+
+
+def _mean_of_known(drawn: np.ndarray) -> np.ndarray:
+    """Mean over the last axis, the communities, of those with contigs in the resample; NaN without any."""
+    known = ~np.isnan(drawn)
+    return ratio(np.where(known, drawn, 0.0).sum(axis=-1), known.sum(axis=-1))
 
 
 def _absent(counts: pd.DataFrame) -> pd.DataFrame:
@@ -210,7 +221,7 @@ def _summarise(counts: pd.DataFrame, ours: str | None, seed: int, resamples: int
     for number, model in enumerate(named):
         runs = np.flatnonzero(owner == number)
         found[model] = {name: (value[:, runs] * shares[:, runs]).sum(axis=1) for name, value in values.items()}
-        trainings[model] = len(runs) if is_trained(model) else 0
+        trainings[model] = _trainings(model, kinds[model], len(runs))
     size = {"n_units": int(sum(part[:, 0].sum() for part in parts[:3])), "n_clusters": len(clusters)}
     for model, measures in found.items():
         row = {"model": model, "kind": kinds[model], "n_trainings": trainings[model]} | size

@@ -13,10 +13,10 @@ _BLOCK = 200  # resamples in memory at a time
 
 
 def f1_score(correct, wrong, none):
-    """2 P R / (P + R) with P = correct / (correct + wrong), R = correct / all; 0 if nothing is correct."""
+    """2 P R / (P + R) with P = correct / (correct + wrong), R = correct / all; NaN without any contig."""
     correct, wrong, none = (np.asarray(value, dtype=np.float64) for value in (correct, wrong, none))
     both = 2 * correct + 2 * wrong + none  # (correct + wrong) + (correct + wrong + none)
-    return np.divide(2 * correct, both, out=np.zeros_like(both), where=both > 0)
+    return np.divide(2 * correct, both, out=np.full_like(both, np.nan), where=both > 0)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

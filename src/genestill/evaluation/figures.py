@@ -35,6 +35,12 @@ def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
 
+def add_legend(axes, **options) -> None:
+    """A legend of the labelled lines and points; none if nothing was drawn. ``options`` are those of Matplotlib."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**options)
+
+
 def label_log_axis(axis) -> None:
     """Plain numbers on a logarithmic axis (1, 2, 5, 10, not powers), for any range."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))

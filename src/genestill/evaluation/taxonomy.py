@@ -82,7 +82,7 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
     ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named with at most this risk);
     ``ece``, ``ece_adaptive`` and ``auprc``, the first two also for contigs with absent taxa. Over all contigs also
     counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon is absent
-    (n_units: such contigs); ``mended`` (correct where the label is not) and ``spoilt`` (the reverse); in the task
+    (n_units: such contigs); ``improved`` (correct where the label is not) and ``worsened`` (the reverse); in the task
     "lineage": ``over_depth`` (called deeper than the true lineage) and ``exact_answer`` (exactly the true lineage).
 
     F1, ``recall_known`` and ``absent_named`` have 95 % intervals (see `clusters_of`), except by length, and so has F1
@@ -113,7 +113,7 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
             add(model, _calibration(community, model, dict(parts)))
             add(model, _depth(community, model))
             if labels is not None and model is not labels:
-                add(model, _mended(own, outcomes[models.index(labels)]))
+                add(model, _changed(own, outcomes[models.index(labels)]))
         for stratum, members in parts:
             if stratum == f"status={OTHER}":
                 for model in models:
@@ -228,7 +228,7 @@ def _risks(community: Community, model: Model, members: np.ndarray, stratum: str
                 risk = float(1 - reached["precision"].iloc[0])
                 yield _row(rank, "risk", risk, total, stratum=stratum) | {"variant": f"coverage={coverage:g}"}
         for risk in RISKS:
-            kept = curve[1 - curve["precision"] <= risk]
+            kept = curve[1 - curve["precision"] <= risk + 1e-12]
             coverage = float(kept["coverage"].max()) if len(kept) else 0.0
             yield _row(rank, "coverage_at_risk", coverage, total, stratum=stratum) | {"variant": f"risk={risk:g}"}
 
@@ -254,9 +254,9 @@ def _interval(drawn: np.ndarray, clusters: int | None) -> dict:
 
 
 def _absent(community: Community, outcomes: Outcomes, threshold: str) -> Iterator[dict]:
-    right = community.right_depth
+    lacking = known_and_absent(community)[1]
     for level, rank in enumerate(RANKS):
-        absent = (right >= 0) & (right <= level)
+        absent = lacking[:, level]
         if absent.any():
             called = int((outcomes.correct | outcomes.wrong)[absent, level].sum())
             yield _row(rank, "absent_called", called, int(absent.sum()), threshold)
@@ -332,12 +332,12 @@ def _coverage_and_changes(model: Model, labels: Model | None) -> Iterator[dict]:
         yield _row(rank, "agreement", counts["same"] / both if both else None, both, OWN_THRESHOLD)
 
 
-def _mended(own: Outcomes, labels: Outcomes) -> Iterator[dict]:
+def _changed(own: Outcomes, labels: Outcomes) -> Iterator[dict]:
     for level, rank in enumerate(RANKS):
         total = int((own.correct | own.wrong | own.none)[:, level].sum())
-        mended = int((own.correct & ~labels.correct)[:, level].sum())
-        yield _row(rank, "mended", mended, total, OWN_THRESHOLD)
-        yield _row(rank, "spoilt", int((labels.correct & ~own.correct)[:, level].sum()), total, OWN_THRESHOLD)
+        improved = int((own.correct & ~labels.correct)[:, level].sum())
+        yield _row(rank, "improved", improved, total, OWN_THRESHOLD)
+        yield _row(rank, "worsened", int((labels.correct & ~own.correct)[:, level].sum()), total, OWN_THRESHOLD)
 
 
 def _resample(

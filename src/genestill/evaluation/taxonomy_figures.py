@@ -16,7 +16,7 @@ from genestill.core.table_schemas import INDEX
 from genestill.core.tables import read_abundances, read_table, sample_names
 from genestill.evaluation.calibration import area_under_precision_recall, reliability, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
-from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, new_figure, save_figure
+from genestill.evaluation.figures import COLOURS, GREY, MARKERS, STYLE, add_legend, new_figure, save_figure
 from genestill.evaluation.strata import ALL, NO_EXACT, statuses_of, without_exact
 from genestill.evaluation.taxonomy import OWN_THRESHOLD, judge, scored_calls
 from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
@@ -24,6 +24,7 @@ from genestill.evaluation.taxonomy_table import read_taxonomy_metrics
 SPECIES = RANKS.index("species")
 STOPS = ("no rank", *RANKS)
 _CURVE_POINTS = 400
+_CURVE = ["threshold", "precision", "recall", "coverage", "model"]
 _KINDS = {"kept": "#8C8C8C", "deeper": "#009E73", "shallower": "#56B4E9", "renamed": "#D55E00"}
 _COMPOSITION_RANK = RANKS.index("family")
 _COMPOSITION_NAMES = 7
@@ -90,7 +91,7 @@ def _by_rank(data: pd.DataFrame, column: str, label: str, low: str | None = None
     axes.set_xticks(range(len(RANKS)), RANKS)
     axes.set_ylabel(label)
     axes.grid(axis="x", visible=False)
-    axes.legend(loc="lower left")
+    add_legend(axes, loc="lower left")
     return figure
 
 
@@ -141,13 +142,13 @@ def _precision_recall(community: Community, models: list[Model]):
             axes.plot(right / total, right / called, marker=marker, color=colour, markersize=9, linestyle="none",
                       label=None if model.has_confidence else model.name)  # fmt: skip
     axes.set(xlabel="recall (correct / all contigs)", ylabel="precision (correct / called)")
-    axes.legend(loc="lower left")
+    add_legend(axes, loc="lower left")
+    if not parts:
+        return figure, "No contig has a true species.", pd.DataFrame(columns=_CURVE)
     reading = "Precision and recall at species over all thresholds; markers: accepted calls. Area: " + ", ".join(
         f"{name} {area:.3f}" for name, area in sorted(areas.items(), key=lambda item: item[1])
     )
-    data = (
-        pd.concat(parts) if parts else pd.DataFrame(columns=["threshold", "precision", "recall", "coverage", "model"])
-    )
+    data = pd.concat(parts)
     return figure, reading + ".", data
 
 
@@ -178,7 +179,7 @@ def _risk_coverage(community: Community, models: list[Model]):
                       label=None if model.has_confidence else model.name)  # fmt: skip
             shares.append((risk, f"{model.name} names {coverage:.0%}, {risk:.1%} of them wrong"))
     axes.set(xlabel="coverage (named / all contigs)", ylabel="risk (wrong / named)", xlim=(0, 1.02), ylim=(0, None))
-    axes.legend(loc="upper left")
+    add_legend(axes, loc="upper left")
     told = "; ".join(share for _, share in sorted(shares, reverse=True))
     where = " without exact copies of reference genomes" if stratum == NO_EXACT else ""
     reading = f"Species of contigs{where} at the accepted threshold (markers): {told}"
@@ -209,7 +210,7 @@ def _reliability(community: Community, models: list[Model]):
                 gaps.append((abs(gap), told))
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence (larger points contain more calls)", title=rank)
     panels[0].set_ylabel("share of calls that are right")
-    panels[0].legend(loc="upper left")
+    add_legend(panels[0], loc="upper left")
     told = "; ".join(gap for _, gap in sorted(gaps, reverse=True))
     reading = f"{told[:1].upper()}{told[1:]}. On the dotted line, confidences are calibrated"
     if not parts:
@@ -245,10 +246,11 @@ def _by_status(community: Community, models: list[Model]):
     axes.set_xticks(range(len(statuses)), statuses)
     axes.set(ylabel="share of contigs, at species", xlabel="novelty status", ylim=(0, 1))
     axes.grid(axis="x", visible=False)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    if data.empty:
-        return figure, "It is not known which genomes are in the reference.", data
+    add_legend(axes, loc="center left", bbox_to_anchor=(1, 0.5))
     wide = data.pivot_table(index=["model", "status"], columns="outcome", values="contigs", sort=False)
+    wide = wide[wide.sum(axis=1) > 0]
+    if wide.empty:
+        return figure, "It is not known which genomes are in the reference.", data
     share = wide["wrong"] / wide.sum(axis=1)
     worst = [
         f"{model.name} on '{status}': {wide.loc[(model.name, status), 'wrong']:.0f} of "
@@ -274,7 +276,7 @@ def _by_length(table: pd.DataFrame):
         axes.plot(range(len(bins)), part, color=COLOURS[number % 8], marker=MARKERS[number % 8], label=model)
     axes.set_xticks(range(len(bins)), [f"{name}\n{count} contigs" for name, count in bins.items()])
     axes.set(ylabel="F1 at species", xlabel="contig length")
-    axes.legend()
+    add_legend(axes)
     if bins.empty:
         return figure, "The lengths of the contigs are not known.", data
     known = data.dropna(subset=["f1"])
@@ -333,7 +335,7 @@ def _label_changes(labels: Model, model: Model):
     axes.text(0, 1.03, f"label of {labels.name} ends at", ha="center", fontsize=9)
     axes.text(1, 1.03, f"{model.name} ends at", ha="center", fontsize=9)
     axes.set(xlim=(-0.28, 1.28), ylim=(-gap * len(STOPS) - 0.12, 1.06))
-    axes.legend(loc="lower center", ncols=4)
+    add_legend(axes, loc="lower center", ncols=4)
     counts = pd.Series(kind).value_counts()
     changed = total - counts.get("kept", 0)
     reading = f"{changed:,} of {total:,} labels changed: " + ", ".join(
@@ -373,7 +375,7 @@ def _composition(community: Community, model: Model, index, abundance):
     axes.set_xticks(range(len(share.columns)), share.columns, rotation=45 if len(share.columns) > 8 else 0)
     axes.set_ylabel("share of bases (length x depth)" if samples else "share of bases (length)")
     axes.grid(axis="x", visible=False)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), reverse=True)
+    add_legend(axes, loc="center left", bbox_to_anchor=(1, 0.5), reverse=True)
     data = pd.DataFrame(bars).T.rename_axis("family").reset_index()
     mean = pd.DataFrame(bars).mean()
     reading = f"Families in the samples by {model.name}: {mean.index[0]} leads with {mean.iloc[0]:.0%} of the bases; "

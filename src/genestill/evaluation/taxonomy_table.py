@@ -58,6 +58,15 @@ def _value(whole: pd.DataFrame, task: str, model: str, metric: str, digits: int 
     return "-" if pd.isna(value) else f"{value:.{digits}f}"
 
 
+def _difference(whole: pd.DataFrame, task: str, model: str, baseline: str) -> tuple[str, str]:
+    """The difference in F1 and its interval; "-" for models of different seeds, which are not compared."""
+    if (task, model, "f1", baseline) not in whole.index:
+        return "-", "-"
+    found = whole.loc[(task, model, "f1", baseline)]
+    ends = "-" if pd.isna(found["low"]) else f"{found['low']:+.3f} to {found['high']:+.3f}"
+    return f"{found['value']:+.3f}", ends
+
+
 def _scores(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
     baseline = models[0]
     ranks = [rank for rank in RANKS if (rank, baseline, "f1", "") in whole.index]
@@ -72,9 +81,7 @@ def _scores(whole: pd.DataFrame, models: list[str]) -> list[str | Table]:
             row = [rank, str(whole.loc[(rank, baseline, "f1", ""), "n_units"])]
             row += [_value(whole, rank, name, metric) for name in pair for metric in ("precision", "recall", "f1")]
             if len(pair) == 2:
-                found = whole.loc[(rank, model, "f1", baseline)]
-                ends = "-" if pd.isna(found["low"]) else f"{found['low']:+.3f} to {found['high']:+.3f}"
-                row += [f"{found['value']:+.3f}", ends]
+                row += _difference(whole, rank, model, baseline)
             rows.append(row)
         blocks.append(Table(columns, rows))
     rows = []

@@ -164,10 +164,10 @@ def count_genomes(former: Targets, new: Targets, difference: Difference) -> dict
     gone, came = gone.mean().drop("", errors="ignore"), came.mean().drop("", errors="ignore")
     both = gone.index.intersection(came.index)
     changed = both[(gone[both] > 0).to_numpy() | (came[both] > 0).to_numpy()]
-    lineage = [
-        targets.table.drop_duplicates("genome").set_index("genome")["taxid"].map(targets.lineages)
-        for targets in (former, new)
-    ]
+    lineage = []
+    for targets in (former, new):
+        taxids = targets.table.drop_duplicates("genome").set_index("genome")["taxid"]
+        lineage.append({genome: targets.lineages.get(taxid) for genome, taxid in taxids.items()})
     renamed = [genome for genome in both if lineage[0].get(genome) != lineage[1].get(genome)]
     return {
         "added": sorted(came.index.difference(gone.index)),

@@ -56,7 +56,10 @@ def _kernel_medians(identity: np.ndarray, length: np.ndarray, depth: np.ndarray)
     medians = np.empty(len(identity))
     for start in range(0, len(identity), _BLOCK):
         block = slice(start, start + _BLOCK)
-        distance = ((depth[block, None, :] - depth[None, order, :]) ** 2).sum(axis=2)
+        # Summed sample by sample, because the differences of all samples do not fit into memory.
+        distance = np.zeros((len(depth[block]), len(depth)))
+        for of_sample in depth.T:
+            distance += (of_sample[block, None] - of_sample[None, order]) ** 2
         weight = np.cumsum(length[order] * np.exp(-0.5 * distance / KERNEL_WIDTH**2), axis=1)
         half = (weight >= weight[:, -1:] / 2).argmax(axis=1)
         medians[block] = identity[order][half]

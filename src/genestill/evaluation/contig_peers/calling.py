@@ -41,7 +41,8 @@ def call_peer(
     peer = PEERS[name]
     lacking = next((need for need in peer.needs if not evidence.has((need,))), None)
     if lacking is not None:
-        raise InputError(f"{name}: needs the evidence {lacking!r}; give --{lacking}")
+        option = "abundance" if lacking == "depth" else lacking
+        raise InputError(f"{name}: needs the evidence {lacking!r}; give --{option}")
     threshold = fixed
     if threshold is None:
         # With a single value, there is no choice.

@@ -118,7 +118,6 @@ def _add_evidence(parser) -> None:
     parser.add_argument("--taxonomy", required=True, metavar="FOLDER", help="output of 'reference taxonomy'")
     parser.add_argument("--abundance", metavar="PARQUET", help="read depths from 'reference contigs'")
     parser.add_argument("--alignments", metavar="PARQUET", help="output of 'labels align'")
-    parser.add_argument("--hits", metavar="PARQUET", help="output of 'labels search'")
     parser.add_argument("--kraken2", metavar="PARQUET", help="output of 'evaluation kraken2'")
     parser.add_argument("--genes", metavar="PARQUET", help="output of 'evaluation diamond'")
     parser.add_argument("--bins", metavar="FOLDER", help="output of 'vamb bin default'")
@@ -145,7 +144,7 @@ def _run_peer(options) -> None:
 def _evidence(options):
     from genestill.evaluation.contig_peers.evidence import read_evidence
 
-    names = ("index", "labels", "taxonomy", "abundance", "alignments", "hits", "kraken2", "genes", "bins", "metabuli")
+    names = ("index", "labels", "taxonomy", "abundance", "alignments", "kraken2", "genes", "bins", "metabuli")
     return read_evidence(**{name: getattr(options, name) for name in names})
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from genestill.core.errors import InputError
 from genestill.core.label_tables import read_label_table
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage
-from genestill.core.table_schemas import ALIGNMENTS, GENE_HITS, HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
+from genestill.core.table_schemas import ALIGNMENTS, GENE_HITS, INDEX, KRAKEN2_CALLS, LABELS, lineages_of
 from genestill.core.tables import read_abundances, read_table, read_tsv
 from genestill.core.taxonomy import read_taxonomy
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
@@ -30,7 +30,6 @@ class Evidence:
         lineage_of_genome: genome of the reference -> lineage.
         lineage_of_taxid: taxid of the reference -> lineage.
         alignments: rows of `table_schemas.ALIGNMENTS`, for genomes of the reference.
-        hits: rows of `table_schemas.HITS`, for targets of the reference.
         kraken2: ``--confidence`` -> n lineages.
         genes: rows of `table_schemas.GENE_HITS`, for targets of the reference.
         bins: n names of bins; "" for a contig without one.
@@ -45,7 +44,6 @@ class Evidence:
     lineage_of_genome: dict[str, Lineage] = field(default_factory=dict)
     lineage_of_taxid: dict[int, Lineage] = field(default_factory=dict)
     alignments: pd.DataFrame = None
-    hits: pd.DataFrame = None
     kraken2: dict[float, list[Lineage]] = None  # type: ignore[assignment]
     genes: pd.DataFrame = None
     bins: list[str] = None  # type: ignore[assignment]
@@ -72,7 +70,6 @@ def read_evidence(
     taxonomy: str | Path,
     abundance: str | Path | None = None,
     alignments: str | Path | None = None,
-    hits: str | Path | None = None,
     kraken2: str | Path | None = None,
     genes: str | Path | None = None,
     bins: str | Path | None = None,
@@ -86,7 +83,6 @@ def read_evidence(
         taxonomy: folder written by ``reference taxonomy``.
         abundance: table of contigs and read depths written by ``reference contigs``.
         alignments: ``table_schemas.ALIGNMENTS``.
-        hits: ``table_schemas.HITS``.
         kraken2: ``table_schemas.KRAKEN2_CALLS``.
         genes: ``table_schemas.GENE_HITS``.
         bins: folder written by ``vamb bin default``.
@@ -106,8 +102,6 @@ def read_evidence(
         said["depth"] = _depths(abundance, ids)
     if alignments is not None:
         said["alignments"] = _of_reference(alignments, ALIGNMENTS, ids, lineage_of_genome)
-    if hits is not None:
-        said["hits"] = read_table(hits, HITS)
     if kraken2 is not None:
         said["kraken2"] = read_kraken2(kraken2, ids, names.lineages)
     if genes is not None:

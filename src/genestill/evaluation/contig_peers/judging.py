@@ -131,7 +131,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _mean(values: np.ndarray, there: np.ndarray, member: np.ndarray) -> np.ndarray:
     """Means of the available values over the runs of each model; NaN without values."""
     number = there @ member
-    return np.divide((values * there) @ member, number, out=np.full(number.shape, np.nan), where=number > 0)
+    return np.divide(np.where(there, values, 0.0) @ member, number, out=np.full(number.shape, np.nan), where=number > 0)
 
 
 def choose_thresholds(outcomes: pd.DataFrame) -> pd.DataFrame:

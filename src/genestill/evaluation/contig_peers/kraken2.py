@@ -100,6 +100,8 @@ def run_kraken2_virtual(
 ) -> None:
     """`run_kraken2` with virtual references: ``<folder>/<reference>/kraken2.parquet``; existing tables are kept.
 
+    Tables of other references are removed, because all tables in the folder are scored.
+
     Args:
         sources: the arguments of `run_kraken2` up to ``threads``.
         withheld: table written by ``reference withheld``.
@@ -113,9 +115,10 @@ def run_kraken2_virtual(
     """
     rows = []
     for one in references_of(withheld, community):
-        if one.number > number:
-            continue
         calls, start = Path(folder) / one.name / "kraken2.parquet", time.monotonic()
+        if one.number > number:
+            calls.unlink(missing_ok=True)  # of an earlier run with more references
+            continue
         made = not calls.is_file()
         if made:
             run_kraken2(*sources, calls, one.clades)

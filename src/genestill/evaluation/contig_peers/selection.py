@@ -52,8 +52,8 @@ def count_outcomes(
 
     Args:
         evidence: from `without`.
-        truth: ground truth of the contigs: ``path`` (lineage) and ``exact`` (whether it is cut from a genome of the
-            whole reference).
+        truth: ground truth of the contigs: ``path`` (lineage, with one name per set of species), ``source`` (lineage
+            of its genome) and ``exact`` (whether it is cut from a genome of the whole reference).
         reference: the virtual reference; its name and half are written to the rows.
         members: bool [contigs], the contigs that are scored.
         predictions: (model, seed) -> lineages; if there are any, peers are not counted.
@@ -64,7 +64,8 @@ def count_outcomes(
     rows = np.flatnonzero(members)
     right = [truth["path"].iloc[row] for row in rows]
     # A contig of a withheld genome is not an exact copy.
-    exact = truth["exact"].to_numpy()[rows] & np.array([not reference.withholds(one) for one in right], bool)
+    withheld = np.array([reference.withholds(one) for one in truth["source"].iloc[rows]], bool)
+    exact = truth["exact"].to_numpy()[rows] & ~withheld
     groups = pd.DataFrame({"genus": [format_lineage(cut(one, _GENUS)) for one in right], "exact": exact})
     family = {format_lineage(cut(one, _GENUS)): format_lineage(cut(one, _FAMILY)) for one in right}
     levels = {rank: RANKS.index(rank) + 1 for rank in SCORED_RANKS}
@@ -136,7 +137,8 @@ def score_peers(
         return [one_name.get(lineage, lineage) for lineage in lineages]
 
     right = pd.DataFrame({"exact": (answers["status"] == EXACT).to_numpy()})
-    right["path"] = pd.Series(scored_as(lineages_of(answers)), index=right.index, dtype=object)
+    right["source"] = pd.Series(lineages_of(answers), index=right.index, dtype=object)
+    right["path"] = pd.Series(scored_as(right["source"]), index=right.index, dtype=object)
     families: dict[str, set[Lineage]] = {}
     for one in read_withheld(withheld):
         families.setdefault(one.half, set()).update(clade[:_FAMILY] for clade in one.clades)

@@ -14,7 +14,7 @@ from genestill.student.corrector.wide_nodes import WideNodes
 
 TEACHER_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0)
 SMALLEST = 1e-6  # soft label of a leaf that is not in the teacher's soft labels
-SURE = 0.9
+SURE = 0.75  # less than the share of a label without hits (`evidence.labels.LABEL_TRUST`)
 HELD_OUT = 2000
 
 

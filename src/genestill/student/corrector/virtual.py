@@ -57,6 +57,7 @@ def learn_virtual(
     references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
+    _remove_further_seeds(Path(folder), seeds)
     _remove_others(Path(folder), {"evidence": list(evidence), "training": asdict(training)})
     # The contigs are the same for all, and are not read if nothing is trained.
     read = cache(lambda: read_contigs(sources.contigs, sources.index, sources.abundance))
@@ -88,6 +89,13 @@ def _remove_others(folder: Path, settings: dict) -> None:
     for table in folder.glob("*/corrector.*.parquet"):
         table.unlink()
     write_text(record, described)
+
+
+def _remove_further_seeds(folder: Path, seeds: int) -> None:
+    """Remove trainings with seeds above ``seeds``, because all tables of a reference are scored."""
+    for table in folder.glob("*/corrector.*seed*.parquet"):
+        if int(table.stem.rpartition("seed")[2]) > seeds:
+            table.unlink()
 
 
 def _write_alignments_left(sources: Sources, reference: VirtualReference, output: Path) -> None:

@@ -218,12 +218,40 @@ def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
 
 def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
     """Column of the best species of each contig, int64 [n], and whether it is certain, bool [n]."""
-    rows = np.arange(sums.bits.shape[0])
     best = np.asarray(sums.bits.argmax(axis=1)).ravel()
-    aligned = np.asarray(sums.aligned[rows, best]).ravel()
-    matched = np.asarray(sums.matched[rows, best]).ravel()
-    identity = matched / np.maximum(aligned, 1e-9)
+    identity = identity_to_nearest(sums.bits, np.arange(len(best)), best, columns_of(sums.matched, sums.aligned))
     return best, (identity > CONFIDENT_IDENTITY) & (sums.genes >= CONFIDENT_GENES)
+
+
+def columns_of(matched: sparse.csr_matrix, aligned: sparse.csr_matrix) -> Callable:
+    """A function from rows and columns to matched and aligned amino acids."""
+    return lambda rows, columns: tuple(np.asarray(part[rows, columns]).ravel() for part in (matched, aligned))
+
+
+def identity_to_nearest(
+    bits: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray, compared: Callable
+) -> np.ndarray:
+    """AAI of contigs to their nearest species: float64 [n]; 0 for contigs without hits.
+
+    A species that is comparable with the best in no gene may still have the highest summed score. In this case, the
+    identity is that to the species with the highest score among those that are comparable in a gene.
+
+    Args:
+        bits: summed bit scores of contigs and species.
+        rows, columns: int64 [n], contigs and their species with the highest score.
+        compared: function from rows and columns of ``bits`` to matched and aligned amino acids.
+    """
+    matched, aligned = (np.array(part, dtype=np.float64) for part in compared(rows, columns))
+    lacking = np.flatnonzero(aligned == 0)
+    if len(lacking) and (others := bits[rows[lacking]]).nnz:
+        place = np.repeat(lacking, np.diff(others.indptr))
+        order = np.lexsort((-others.data, place))
+        place, column = place[order], others.indices[order]
+        of_others = compared(rows[place], column)
+        usable = np.flatnonzero(of_others[1] > 0)
+        found, first = np.unique(place[usable], return_index=True)
+        matched[found], aligned[found] = (part[usable[first]] for part in of_others)
+    return matched / np.maximum(aligned, 1e-9)
 
 
 def presence(identity: np.ndarray, genes: np.ndarray, agreed: np.ndarray | None = None) -> np.ndarray:
@@ -267,12 +295,7 @@ def leaf_posterior(
     """
     found: list[sparse.csr_matrix] = []
     for block in row_blocks(sums.bits.shape[0], POSTERIOR_BYTES):
-        parts = sums.matched[block], sums.aligned[block]
-
-        def compared(rows: np.ndarray, columns: np.ndarray, parts=parts) -> tuple[np.ndarray, np.ndarray]:
-            matched, aligned = (np.asarray(part[rows, columns]).ravel() for part in parts)
-            return matched, aligned
-
+        compared = columns_of(sums.matched[block], sums.aligned[block])
         agreement = None
         if clades is not None and sums.best is not None:
             agreement = _agreement(sums.best[block], clades)
@@ -314,7 +337,7 @@ def pooled_posteriors(
         bits = gather @ sums.bits
         bits.sort_indices()
         own_bits, own_genes = sums.bits[block], sums.genes[block]
-        own = sums.matched[block], sums.aligned[block]
+        own = columns_of(sums.matched[block], sums.aligned[block])
 
         def gathered(rows: np.ndarray, columns: np.ndarray, gather=gather) -> tuple[np.ndarray, ...]:
             # Only one column per row is needed: it is looked up at the neighbours, without a matrix product.
@@ -328,8 +351,8 @@ def pooled_posteriors(
             )
 
         def with_own(rows: np.ndarray, columns: np.ndarray, gathered=gathered, own=own) -> tuple[np.ndarray, ...]:
-            mine = (np.asarray(part[rows, columns]).ravel() for part in own)
-            return tuple(theirs + part for theirs, part in zip(gathered(rows, columns), mine, strict=True))
+            both = zip(gathered(rows, columns), own(rows, columns), strict=True)
+            return tuple(theirs + mine for theirs, mine in both)
 
         agreement: list = [None, None]
         if clades is not None and sums.best is not None:
@@ -366,8 +389,7 @@ def _posterior(
         return sparse.csr_matrix((contigs, leaves))
     new_row = changes(row)
     first, group = np.flatnonzero(new_row), np.cumsum(new_row) - 1
-    matched, aligned = compared(row[first], column[first])
-    identity = matched / np.maximum(aligned, 1e-9)
+    identity = identity_to_nearest(bits, row[first], column[first], compared)
     scale = vote_scale + VOTE_SCALE_OF_DISTANCE * (1 - identity)
     share = np.exp((score / score[first][group] - 1) / scale[group])
     share /= np.add.reduceat(share, first)[group]

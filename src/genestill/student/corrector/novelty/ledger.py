@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from genestill.core.errors import InputError
 from genestill.core.hit_tables import read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, format_lineage
@@ -114,13 +115,20 @@ def find_novelty(
 
     With too few known families for a calibration, the probabilities are those of the usual boundaries, and no group is
     called novel.
+
+    Raises:
+        InputError: all contigs are in ``aside``.
     """
+    part = ~np.isin(contigs.ids, list(aside))
+    if not part.any():
+        raise InputError(
+            f"all {len(contigs.ids)} contigs are set aside, so there is no ledger; leave out dataset.set_aside"
+        )
     random = np.random.default_rng(seed)
     lineages = read_lineages(taxonomy)
     evidence = HitEvidence(sum_hits(read_hits(hits, contigs.ids), contigs.ids, lineages, tree, with_best=True), tree)
     neighbourhood = neighbours_in_sample(contigs, evidence, random)
     group = group_contigs(evidence, neighbourhood, contigs.lengths)
-    part = ~np.isin(contigs.ids, list(aside))
     group = np.where(part, np.unique(np.where(part, group, -1), return_inverse=True)[1] - (not part.all()), -1)
     members = _members(group)
     seen = look(evidence.sums, members, tree)
