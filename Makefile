@@ -1,4 +1,4 @@
-# The front door. `make demo` and `make test` each work on a machine with nothing but Python >= 3.11.
+# `make demo` and `make test` each work on a machine with nothing but Python >= 3.11.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -37,6 +37,7 @@ def check(settings: dict) -> None:
             {"dataset": {"contigs": "a.fna"}, "reference": {"database": "GTDB"}, "student": {"fragments": 60}},
             "student.fragments is above 0",
         ),
+        ({"student": {"name": "corrector.seed1"}}, "student.name is 'corrector.seed1'; names that end in .seed"),
         ({"student": {"name": "MMseqs2"}}, "student.name and evaluation.labels_name are both 'MMseqs2'"),
     ],
 )

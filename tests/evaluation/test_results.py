@@ -153,6 +153,9 @@ def test_cells_are_identified_by_settings_and_version_and_not_by_the_way_of_runn
     assert identity_of_settings(configuration | {"teacher": {"layer": 3, "shards": 8}}) == identity
     assert identity_of_settings(configuration | {"teacher": {"layer": 4, "shards": 2}}) != identity
     assert identity_of_settings(configuration | {"seed": 2}) != identity
+    # The published ledger depends on these.
+    assert identity_of_settings(configuration | {"dataset": {"set_aside": ["virus.tsv"]}}) != identity
+    assert identity_of_settings(configuration | {"student": {"smallest_group": 5}}) != identity
     assert identity_of_settings(configuration | {"evaluation": {"predictions": {"mine": "a.tsv"}}}) == identity
     put(tmp_path, metrics, Run("taxdistill", f"community {identity}"))
     file = tmp_path / "results" / "taxdistill.tsv"

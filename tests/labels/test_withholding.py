@@ -190,3 +190,17 @@ def test_an_existing_reference_is_kept_until_its_clades_or_the_search_change(tmp
         "fitting-001",
         "fitting-002",
     ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("mine\tfitting-001\tfitting\t", "clade ''; expected a lineage"),
+        ("mine\tfitting-001\tfitting\tp__P;d__D", "clade 'p__P;d__D': "),
+        ("mine\tfitting-001\tboth\td__Bacteria", "half 'both'; expected"),
+    ],
+)
+def test_a_table_of_withheld_clades_that_a_user_gives_is_checked(tmp_path, row, message):
+    (tmp_path / "w.tsv").write_text(f"community\treference\thalf\tclade\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        references_of(tmp_path / "w.tsv", "mine")

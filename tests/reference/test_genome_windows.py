@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genestill.cli import main
 from genestill.core.errors import InputError
 from genestill.core.sequences import read_fasta, reverse_complement, write_fasta
 from genestill.reference.genomes import read_genomes
@@ -94,3 +95,17 @@ def test_a_clade_task_tests_on_genomes_that_are_not_in_training(genomes, tmp_pat
     one = dict(read_fasta(genomes[0].path))["long"]
     tested = table[(table["label"] == "One") & (table["split"] == "test")]["sequence"]
     assert len({window in one for window in tested}) == 1
+
+
+def test_a_clade_without_windows_is_refused(genomes, tmp_path):
+    pair = [genome for genome in genomes if genome.name != "b"]
+    twins = [replace(genome, name=f"{genome.name}{number}") for genome in pair for number in (1, 2)]
+    with pytest.raises(InputError, match="the class One has no train windows of 90000 bases"):
+        write_clade_task(twins, "phylum", 90_000, 20, 1, tmp_path / "task.tsv")
+
+
+def test_an_unknown_rank_is_refused_by_the_command_line(tmp_path, capsys):
+    for command, option in (("clade-task", "--rank"), ("windows", "--without-tests-of")):
+        with pytest.raises(SystemExit):
+            main(["reference", command, "--genomes", "g.tsv", option, "tribe", "--output", "x"])
+        assert "tribe" in capsys.readouterr().err

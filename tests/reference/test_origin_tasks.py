@@ -78,3 +78,17 @@ def test_an_origin_task_that_cannot_be_made_is_refused(genomes, tmp_path):
     table.write_text("\n".join(lines).replace("^chrIII$", "(") + "\n")
     with pytest.raises(InputError, match="not a regular expression"):
         write_origin_task([table], None, OriginTaskSettings("kingdom", 100, 80), SEED, tmp_path / "task.tsv")
+
+
+def test_a_class_whose_sequences_are_too_short_for_a_window_is_refused(genomes, tmp_path):
+    table, _ = genomes
+    with pytest.raises(InputError, match="the class plasmid has no train windows of 2000 bases"):
+        write_origin_task([table], None, OriginTaskSettings("plasmid", 2000, 80), SEED, tmp_path / "task.tsv")
+
+
+def test_a_genome_in_two_tables_is_refused_with_both_tables(genomes, tmp_path):
+    table, _ = genomes
+    (tmp_path / "more.tsv").write_text("\n".join(table.read_text().splitlines()[:2]) + "\n")
+    with pytest.raises(InputError, match=r"more.tsv: the genome 'g0' is also in .*genomes.tsv"):
+        write_origin_task([table, tmp_path / "more.tsv"], None, OriginTaskSettings("kingdom", 100, 80), SEED,
+                          tmp_path / "task.tsv")  # fmt: skip

@@ -41,6 +41,31 @@ def test_fetch_downloads_external_files_and_nothing_else(tmp_path):
     }  # fmt: skip
 
 
+def test_fetch_downloads_the_genomes_of_corpora_and_tasks_and_the_files_of_lists(tmp_path):
+    regions = "resources/downloads/regions/eukaryotes.tsv"
+    configuration = {
+        "recipe": "seqlens",
+        "dataset": {"name": "x"},
+        "dna": {
+            "corpora": {"mine": {"genomes": ["resources/downloads/genomes/genomes.tsv"]}},
+            "origin_tasks": {"origin/kingdom": {"classes": "kingdom", "genomes": [regions]}},
+            "students": {"pretrained": {"method": "pretrain", "corpus": "mine"}},
+        },
+    }
+    assert fetched(configuration, tmp_path) == {"fetch", "fetch_genomes", "fetch_regions"}
+
+
+def test_a_benchmark_downloads_genomes_once_for_all_communities(tmp_path):
+    configuration = {
+        "recipe": "taxdistill",
+        "dataset": {"name": "x"},
+        "reference": {"genomes": "resources/downloads/genomes/genomes.tsv"},
+        "evaluation": {"benchmark": {"corrector": 1}},
+        "benchmark": {"communities": {"one": {}, "two": {}}},
+    }
+    assert fetched(configuration, tmp_path) == {"fetch", "fetch_genomes"}
+
+
 def test_a_run_that_simulates_everything_fetches_nothing(tmp_path):
     demo = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     assert fetched(demo, tmp_path) == {"fetch"}

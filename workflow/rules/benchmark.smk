@@ -56,7 +56,7 @@ for community, differences in COMMUNITIES.items():
         config:
             community_configuration(community, differences)
 
-    use rule * from community exclude peer_environment, fetch_cami2, fetch_database, unpack_cami2_contigs, unpack_cami2_reads, unpack_cami2_taxonomy, gather_cami2, measure_cami2_depth, merge_cami2_depths as prefix*
+    use rule * from community exclude peer_environment, fetch_cami2, fetch_database, fetch_genomes, fetch_regions, fetch_transcript_file, make_transcript_tables, cut_published_contigs, unpack_cami2_contigs, unpack_cami2_reads, unpack_cami2_taxonomy, gather_cami2, measure_cami2_depth, merge_cami2_depths as prefix*
 
 
 # Models of the benchmark, and the steps that make the labels for all of them -> number of seeds.

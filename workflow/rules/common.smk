@@ -364,6 +364,15 @@ def peer_program(name, program):
     )
 
 
+def flattened(values):
+    """The values, and those of lists among them."""
+    return [
+        one
+        for value in values
+        for one in (value if isinstance(value, list) else [value])
+    ]
+
+
 def is_downloaded(path):
     """Whether a file is downloaded by a rule of this workflow and not given by the user."""
     return isinstance(path, str) and path.startswith("resources/downloads/")

@@ -262,7 +262,7 @@ rule measure_cami2_depth:
     log:
         "logs/downloads/cami2/{dataset}/depth-{sample}.log",
     benchmark:
-        "benchmarks/downloads/cami2/{dataset}/depth-{sample}.tsv"
+        "resources/downloads/benchmarks/cami2/{dataset}/depth-{sample}.tsv"
     wildcard_constraints:
         sample="[0-9]+",
     conda:
@@ -327,7 +327,7 @@ rule gather_cami2:
     log:
         "logs/downloads/cami2/{dataset}/gather.log",
     benchmark:
-        "benchmarks/downloads/cami2/{dataset}/gather.tsv"
+        "resources/downloads/benchmarks/cami2/{dataset}/gather.tsv"
     conda:
         "../../envs/genestill.yaml"
     resources:

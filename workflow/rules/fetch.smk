@@ -8,10 +8,15 @@ localrules:
 FETCHED = [
     path
     for path in [
-        *DATASET.values(),
-        *(REFERENCE | {"database": None}).values(),
+        *flattened(DATASET.values()),
+        *flattened((REFERENCE | {"database": None}).values()),
         *DNA_GIVEN_TASKS.values(),
         *dna_genomes(DNA["windows"]["genomes"]),
+        *(
+            table
+            for given in (DNA_CORPORA | DNA_ORIGIN_TASKS).values()
+            for table in dna_genomes(given.get("genomes"))
+        ),
         *sorted(MRNA_FILES),
     ]
     if is_downloaded(path)

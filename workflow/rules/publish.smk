@@ -82,7 +82,8 @@ rule publish_predictions:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=5,
     shell:
-        "cp {input:q} {output:q} 2> {log:q}"
+        # A copy that exists has no rule, so an incomplete one would not be made again.
+        "(cp {input:q} {output:q}.part && mv {output:q}.part {output:q}) 2> {log:q}"
 
 
 rule publish:

@@ -1,3 +1,5 @@
+import re
+
 from genestill.student.corrector.settings import (
     AcceptanceSettings,
     CorrectorSettings,
@@ -34,7 +36,11 @@ rule train_corrector:
     benchmark:
         f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
     wildcard_constraints:
-        student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
+        student=(
+            re.escape(STUDENT["name"])
+            if STUDENT["objective"] == "posterior"
+            else "(?!)"
+        ),
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -76,7 +82,11 @@ rule train_published_corrector:
     benchmark:
         f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
     wildcard_constraints:
-        student=STUDENT["name"] if STUDENT["objective"] == "published" else "(?!)",
+        student=(
+            re.escape(STUDENT["name"])
+            if STUDENT["objective"] == "published"
+            else "(?!)"
+        ),
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -103,7 +113,7 @@ rule accept_names:
     benchmark:
         f"{RESULTS}/benchmarks/student/accept_{{student}}.tsv"
     wildcard_constraints:
-        student=STUDENT["name"],
+        student=re.escape(STUDENT["name"]),
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -152,7 +162,11 @@ rule find_novelty:
     benchmark:
         f"{RESULTS}/benchmarks/student/novelty_{{student}}.tsv"
     wildcard_constraints:
-        student=STUDENT["name"] if STUDENT["objective"] == "posterior" else "(?!)",
+        student=(
+            re.escape(STUDENT["name"])
+            if STUDENT["objective"] == "posterior"
+            else "(?!)"
+        ),
     conda:
         "../../envs/genestill.yaml"
     threads: 1

@@ -422,12 +422,15 @@ rule benchmark_community:
         runtime=120,
     params:
         predictions=compared(BENCHMARK_RUNS),
-        dataset=config["dataset"]["name"],
-        seed=config["seed"],
+        options=options(
+            labels_name=LABELS_NAME,
+            dataset=config["dataset"]["name"],
+            seed=config["seed"],
+            resamples=config["evaluation"]["resamples"],
+        ),
     shell:
         "python -m genestill evaluation taxonomy --truth {input.truth:q} --labels {input.labels:q}"
-        " {params.predictions} --abundance {input.abundance:q} --dataset {params.dataset:q} --seed {params.seed:q}"
-        " --output {output.metrics:q}"
+        " {params.predictions} --abundance {input.abundance:q} {params.options} --output {output.metrics:q}"
         " --output-outcome-counts {output.outcome_counts:q} 2> {log:q}"
 
 
@@ -456,6 +459,7 @@ use rule write_amber_input as write_benchmark_amber_input with:
                 options(
                     truth=f"{RESULTS}/reference/truth.parquet",
                     labels=f"{RESULTS}/labels/labels.parquet",
+                    labels_name=LABELS_NAME,
                 ),
                 compared(AMBER_RUNS),
             ]
@@ -474,10 +478,10 @@ use rule run_amber as run_benchmark_amber with:
         f"{RESULTS}/benchmarks/evaluation/run_benchmark_amber.tsv"
     params:
         program=peer_program("amber", "amber.py"),
-        names=",".join(["MMseqs2", *(model for model, _ in AMBER_RUNS)]),
+        names=",".join([LABELS_NAME, *(model for model, _ in AMBER_RUNS)]),
         binnings=[
             f"{RESULTS}/evaluation/benchmark_amber/input/{name}.binning"
-            for name in ("MMseqs2", *(model for model, _ in AMBER_RUNS))
+            for name in (LABELS_NAME, *(model for model, _ in AMBER_RUNS))
         ],
         options="",
 
@@ -493,7 +497,7 @@ use rule compare_with_amber as compare_benchmark_with_amber with:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/compare_benchmark_with_amber.tsv"
     params:
-        models=["MMseqs2", *(model for model, _ in AMBER_RUNS)],
+        models=[LABELS_NAME, *(model for model, _ in AMBER_RUNS)],
         seed="--seed 1",
 
 

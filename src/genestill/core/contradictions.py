@@ -1,5 +1,7 @@
 """Settings that are valid separately but contradict each other, refused before the first job."""
 
+import re
+
 from genestill.core.errors import InputError
 from genestill.core.recipes import (
     NOT_OF_METHOD,
@@ -255,6 +257,11 @@ def _refuse_of_teacher(configuration: dict) -> None:
 
 
 def _refuse_names(student: dict, evaluation: dict) -> None:
+    if re.search(r"\.seed\d+$", student["name"]):
+        raise InputError(
+            f"configuration: student.name is {student['name']!r}; names that end in .seed and a number are those of "
+            "the trainings of a benchmark"
+        )
     taken = {"evaluation.labels_name": evaluation["labels_name"]}
     given = {f"evaluation.predictions.{name}": name for name in evaluation["predictions"]}
     for key, name in {"student.name": student["name"], **given}.items():

@@ -5,11 +5,9 @@ import json
 
 import genestill
 
-# Settings that do not affect the results of models: hardware, figures, checks, and thresholds for novel groups.
+# Settings that do not affect results: hardware, figures and checks.
 _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
-    "dataset": ("set_aside",),
-    "student": ("false_discovery_rate", "smallest_group"),
     "evaluation": ("amber", "predictions"),
 }
 

@@ -12,7 +12,7 @@ from genestill.core.lineage import RANKS
 from genestill.core.memory import row_blocks
 
 _NOT_HELD = re.compile(r"probably an? (\w+) that the reference does not hold \([\d.]+\); nearest: (.*)")
-_REFERENCE_ENDS = "the reference knows nothing below "
+_REFERENCE_ENDS = "the reference has no names below "
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,8 @@ def _reason(rank: str, above: str, shares: tuple, threshold: float) -> str:
     if not isinstance(name, str):  # pandas has NaN for missing text
         return f"{_REFERENCE_ENDS}{above}"
     if absent >= share:
-        return f"probably a {rank} that the reference does not hold ({absent:.2f}); nearest: {name}"
+        article = "an" if rank[0] in "aeiou" else "a"
+        return f"probably {article} {rank} that the reference does not hold ({absent:.2f}); nearest: {name}"
     if isinstance(second, str) and second_share >= 0.5 * share:
         return f"{rank} undecided: {name} ({share:.2f}) or {second} ({second_share:.2f})"
-    return f"not sure of the {rank} {name} ({share:.2f}, accepted above {threshold:.2f})"
+    return f"low confidence in the {rank} {name} ({share:.2f}, accepted above {threshold:.2f})"

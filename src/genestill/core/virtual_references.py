@@ -29,11 +29,6 @@ class VirtualReference:
     half: str
     clades: tuple[Lineage, ...]
 
-    @property
-    def number(self) -> int:
-        """Its number in its half, from 1: for example 3 for fitting-003."""
-        return int(self.name.rpartition("-")[2])
-
     def withholds(self, lineage: Lineage) -> bool:
         """Whether a lineage is in one of the withheld clades."""
         return is_within(lineage, self.clades)
@@ -45,13 +40,28 @@ def is_within(lineage: Lineage, clades: Iterable[Lineage]) -> bool:
 
 
 def read_withheld(path: str | Path) -> list[VirtualReference]:
-    """All references of the table, in order; columns community, reference, half and clade."""
+    """All references of the table, in order; columns community, reference, half and clade.
+
+    Raises `InputError` for a clade that is empty or not a lineage, and for an unknown half.
+    """
     table = read_tsv(path, ["community", "reference", "half", "clade"])
     found = []
     for (community, name, half), rows in table.groupby(["community", "reference", "half"], sort=False):
-        paths = [parse_lineage(clade) for clade in rows["clade"]]
-        found.append(VirtualReference(community, name, half, tuple(path[: depth(path)] for path in paths)))
+        if half not in HALVES:
+            raise InputError(f"{path}: reference {name!r}: half {half!r}; expected {' or '.join(HALVES)}")
+        paths = [_clade(path, clade) for clade in rows["clade"]]
+        found.append(VirtualReference(community, name, half, tuple(paths)))
     return found
+
+
+def _clade(path: str | Path, text: str) -> Lineage:
+    try:
+        clade = parse_lineage(text)
+    except InputError as error:
+        raise InputError(f"{path}: clade {text!r}: {error}") from None
+    if not depth(clade):
+        raise InputError(f"{path}: clade {text!r}; expected a lineage such as d__Bacteria;p__Bacillota")
+    return clade[: depth(clade)]
 
 
 def references_of(path: str | Path, community: str, name: str | None = None) -> list[VirtualReference]:

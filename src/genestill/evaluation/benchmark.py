@@ -161,7 +161,7 @@ def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) 
 
 
 def _trainings(model: str, kind: str, runs: int) -> int:
-    """Number of trainings of a model with this number of runs: 0 for rules and for labels, whatever their name."""
+    """Number of trainings of a model with this number of runs: 0 for rules and for labels of any name."""
     return runs if kind != "baseline" and is_trained(model) else 0
 
 

@@ -1,5 +1,6 @@
 """The commands of the reference stage that simulate or cut genomes: simulation, community, windows, tasks of origin."""
 
+from genestill.core.lineage import RANKS
 from genestill.core.options import add_seed, name_and_value
 from genestill.core.settings import add_settings, settings_of
 from genestill.reference.assembly_commands import add_commands as add_assembly_commands
@@ -145,7 +146,10 @@ def _add_windows(commands) -> None:
     )
     add_settings(parser, WindowSettings)
     parser.add_argument(
-        "--without-tests-of", metavar="RANK", help="leave out the test genomes of clade-task at this rank"
+        "--without-tests-of",
+        choices=RANKS,
+        metavar="RANK",
+        help="leave out the test genomes of clade-task at this rank",
     )
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
@@ -155,16 +159,17 @@ def _add_windows(commands) -> None:
 def _run_windows(options) -> dict:
     from genestill.core.errors import InputError
     from genestill.core.files import checksums_of
-    from genestill.reference.genomes import read_genomes
+    from genestill.reference.genomes import read_tables_of_genomes
     from genestill.reference.windows import choose_clade, clade_test_genomes, cut_genome_windows
 
     settings = settings_of(WindowSettings, options)
-    genomes = [genome for table in options.genomes for genome in read_genomes(table, options.genomes_folder)]
+    genomes = read_tables_of_genomes(options.genomes, options.genomes_folder)
     rank = options.without_tests_of
     tested = clade_test_genomes(genomes, rank, options.seed) if rank else set()
     genomes = [genome for genome in choose_clade(genomes, settings.clade) if genome.name not in tested]
     if not genomes:
-        raise InputError(f"all genomes of the clade {settings.clade!r} are for the test of the clade task")
+        clade = f" of the clade {settings.clade!r}" if settings.clade else ""
+        raise InputError(f"{', '.join(options.genomes)}: all genomes{clade} are for the test of the clade task")
     cut_genome_windows(genomes, settings, options.seed, options.output)
     return {"checksums": checksums_of(genome.path for genome in genomes)}
 

@@ -1,6 +1,6 @@
 """The table of genomes: files and lineages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,19 @@ class Genome:
     taxid: int | None
     source: str
     translation_table: int | None = None
+
+
+def read_tables_of_genomes(paths: Iterable[str | Path], folder: str | Path | None = None) -> list[Genome]:
+    """`read_genomes` of several tables, in order; raises `InputError` for a name that is in two tables."""
+    found: list[Genome] = []
+    table_of: dict[str, str | Path] = {}
+    for path in paths:
+        for genome in read_genomes(path, folder):
+            if genome.name in table_of:
+                raise InputError(f"{path}: the genome {genome.name!r} is also in {table_of[genome.name]}")
+            table_of[genome.name] = path
+            found.append(genome)
+    return found
 
 
 def read_genomes(

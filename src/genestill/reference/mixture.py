@@ -109,7 +109,7 @@ def write_mixture(
 
 def _records(genome: Genome) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The chromosomes and the plasmids of a genome: (id, sequence) each."""
-    headers = [line[1:] for line in text_lines(genome.path) if line.startswith(">")]
+    headers = [line[1:] for line in text_lines(genome.path, errors="surrogateescape") if line.startswith(">")]
     plasmids = {header.split(maxsplit=1)[0] for header in headers if "plasmid" in header.lower()}
     records = list(read_fasta(genome.path))
     chromosomes = [record for record in records if record[0] not in plasmids]

@@ -18,9 +18,9 @@ from genestill.core.logs import logger
 from genestill.core.tables import read_tsv
 from genestill.core.task_tables import write_task_table
 from genestill.core.text import open_text
-from genestill.reference.genomes import Genome, read_genomes
+from genestill.reference.genomes import Genome, read_tables_of_genomes
 from genestill.reference.settings import OriginTaskSettings
-from genestill.reference.windows import draw_windows
+from genestill.reference.windows import draw_windows, refuse_lacking_windows
 
 FEWEST_GENERA = 4  # one in four is for the test; a class with fewer genera is split by genome
 _STREAM = 3  # separate random numbers for the windows of these tasks
@@ -81,6 +81,7 @@ def write_origin_task(
             drawn = draw_windows(part.genome, settings.length, wanted, [seed, _STREAM], part.records)
             rows += [(window, label, part.split) for _, window in drawn]
     table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
+    refuse_lacking_windows(table, labels, settings.length, ", ".join(map(str, tables)))
     counts = table.groupby(["label", "split"]).size().to_dict()
     logger.info("%s", ", ".join(f"{label} {split} {count}" for (label, split), count in counts.items()))
     write_task_table(output, table)
@@ -89,16 +90,18 @@ def write_origin_task(
 
 def _read(tables, folder) -> tuple[list[Genome], dict[str, str], dict[str, str]]:
     """Genomes, and the columns ``origin`` and ``tested`` by genome name."""
-    genomes: list[Genome] = []
+    genomes = read_tables_of_genomes(tables, folder)
     origin: dict[str, str] = {}
     tested: dict[str, str] = {}
     for table in tables:
-        found = read_genomes(table, folder)
         beside = read_tsv(table, ["file"]).set_index("file")
         for column, kept in (("origin", origin), ("tested", tested)):
             if column in beside.columns:
-                kept |= {one.name: beside.at[one.file, column] for one in found if beside.at[one.file, column]}
-        genomes += found
+                kept |= {
+                    one.name: beside.at[one.file, column]
+                    for one in genomes
+                    if one.file in beside.index and beside.at[one.file, column]
+                }
     for name, pattern in tested.items():
         try:
             re.compile(pattern)

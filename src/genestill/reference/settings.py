@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from genestill.core.errors import InputError
+from genestill.core.lineage import RANKS
 from genestill.core.settings import REQUIRED, Settings, setting
 
 # Gene finders are trained on the genome and need at least 20 kb.
@@ -210,6 +211,6 @@ class OriginTaskSettings(Settings):
 class CladeTaskSettings(Settings):
     """Classes and windows of a clade task."""
 
-    rank: str = setting("phylum", "Rank of the clades.")
+    rank: str = setting("phylum", "Rank of the clades.", choices=RANKS)
     length: int = setting(300, "Length of a window.", unit="bases", minimum=1)
     number: int = setting(2000, "Number of windows.", minimum=1)

@@ -129,7 +129,7 @@ def write_clade_task(
     genomes that are not in the training set; clades with one genome are left out.
 
     Raises:
-        InputError: there are fewer than two clades with at least two genomes.
+        InputError: there are fewer than two clades with at least two genomes, or a clade without windows.
     """
     clades = _clades(genomes, rank, seed)
     rows = [
@@ -138,7 +138,21 @@ def write_clade_task(
         for genome, split in found
         for _, window in draw_windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
     ]
-    write_task_table(output, pd.DataFrame(rows, columns=["sequence", "label", "split"]))
+    table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
+    refuse_lacking_windows(table, [name for name, _ in clades], length, "the genomes")
+    write_task_table(output, table)
+
+
+def refuse_lacking_windows(table: pd.DataFrame, labels: Sequence[str], length: int, source: str) -> None:
+    """Refuse a task table in which one of ``labels`` has no training or no test windows; ``source`` is named."""
+    found = set(zip(table["label"], table["split"], strict=True))
+    for label in labels:
+        for split in ("train", "test"):
+            if (label, split) not in found:
+                raise InputError(
+                    f"{source}: the class {label} has no {split} windows of {length} bases; sequences need at least "
+                    "half of this length"
+                )
 
 
 def _clades(genomes: Sequence[Genome], rank: str, seed: int) -> list[tuple[str, list[tuple[Genome, str]]]]:

@@ -17,7 +17,7 @@ from genestill.core.table_schemas import INDEX, KRAKEN2_CALLS
 from genestill.core.tables import read_table, read_tsv, write_table, write_tsv
 from genestill.core.taxonomy import read_taxonomy
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
-from genestill.core.virtual_references import is_within, references_of
+from genestill.core.virtual_references import HALVES, is_within, references_of
 
 # The arguments of `run_kraken2`, up to the number of threads.
 Sources = tuple[str | Path, str | Path, str | Path, str | Path, str | Path, Sequence[float], int]
@@ -106,7 +106,7 @@ def run_kraken2_virtual(
         sources: the arguments of `run_kraken2` up to ``threads``.
         withheld: table written by ``reference withheld``.
         community: name of the community in that table.
-        number: the references 1 to this number of each half are used.
+        number: this many references of each half are used, the first of the table.
         folder: folder written by ``labels withhold``.
         output: TSV with reference and seconds (0 for existing tables).
 
@@ -114,9 +114,11 @@ def run_kraken2_virtual(
         InputError: no row for the community; as `run_kraken2`.
     """
     rows = []
-    for one in references_of(withheld, community):
+    references = references_of(withheld, community)
+    used = [one for half in HALVES for one in [found for found in references if found.half == half][:number]]
+    for one in references:
         calls, start = Path(folder) / one.name / "kraken2.parquet", time.monotonic()
-        if one.number > number:
+        if one not in used:
             calls.unlink(missing_ok=True)  # of an earlier run with more references
             continue
         made = not calls.is_file()

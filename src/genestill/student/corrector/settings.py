@@ -89,7 +89,7 @@ class CorrectorSettings(Settings):
 class AcceptanceSettings(Settings):
     """Which names are accepted. A change affects no training."""
 
-    threshold: float = setting(0.5, "Smallest confidence with which a name is accepted.", minimum=0, maximum=1)
+    threshold: float = setting(0.5, "Confidence above which a name is accepted.", minimum=0, maximum=1)
 
 
 PUBLISHED_THRESHOLD = 0.8  # of TaxDistill's own code
