@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from genestill.core.errors import InputError
 from genestill.core.near_copies import near_copies
 from genestill.core.sequences import reverse_complement
-from genestill.core.task_tables import keep_training_rows, read_task_table
+from genestill.core.task_tables import keep_rows, keep_training_rows, read_task_table
 
 
 def draw(length: int, seed: int) -> str:
@@ -56,3 +56,16 @@ def test_training_rows_are_sampled_by_class_and_seed_and_test_rows_are_kept(tmp_
     assert keep_training_rows(table, None, 1, "t") is table
     with pytest.raises(InputError, match="91 of 90 training rows of 2 classes are requested; expected 4 to 90"):
         keep_training_rows(table, 91, 1, "t")
+
+
+@pytest.mark.parametrize(("given", "wanted"), [((500, 501), 1000), ((40, 1), 30), ((9, 9, 1), 18)])
+def test_rows_are_drawn_if_the_rest_would_lack_a_class_or_a_class_has_one_row(tmp_path, given, wanted):
+    lines = [f"ACGT\tclass {number}\ttrain" for number, count in enumerate(given) for _ in range(count)]
+    (tmp_path / "t.tsv").write_text("sequence\tlabel\tsplit\n" + "\n".join([*lines, "ACGT\tclass 0\ttest"]) + "\n")
+    table = read_task_table(tmp_path / "t.tsv")
+    found = keep_rows(table, "training", wanted, 1, "t.tsv")
+    assert len(set(found.tolist())) == len(found) == wanted
+    counts = np.bincount(table.labels[found])
+    assert (np.abs(counts - wanted * np.array(given) / sum(given)) <= 1).all()
+    assert (counts >= 1).all()
+    assert found.tolist() == keep_rows(table, "training", wanted, 1, "t.tsv").tolist()

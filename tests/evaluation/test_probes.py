@@ -11,13 +11,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from genestill.core.errors import InputError
 from genestill.core.files import write_json
-from genestill.core.table_schemas import METRICS, PROBE_PREDICTIONS
+from genestill.core.table_schemas import METRICS, PROBE_PREDICTIONS, metrics_table
 from genestill.core.tables import read_table, write_table
 from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.baselines.kmers import kmer_features
+from genestill.evaluation.probes.blocks import predict_with_blocks
 from genestill.evaluation.probes.probe import run_probe, score
 from genestill.evaluation.probes.report import Training, format_pairs, stability_table, student_pairs, write_tables
 from genestill.evaluation.probes.retained import (
+    best_baseline,
     bootstrap_scores,
     summarise,
     weighted_auroc,
@@ -25,6 +27,7 @@ from genestill.evaluation.probes.retained import (
     weighted_pearson,
 )
 from genestill.evaluation.probes.splits import split_rows
+from genestill.evaluation.probes.tables import _joined_by_gene
 from genestill.evaluation.settings import TRANSCRIPT_BASELINES
 
 
@@ -269,7 +272,9 @@ def test_the_table_shows_what_training_adds_to_a_baseline(tmp_path):
     table["model"] = table["model"].str.split().str[0]
     table["kind"] = table["model"].map({"teacher": "teacher", "kmers": "baseline", "s": "student", "u": "control"})
     write_table(tmp_path / "predictions.parquet", table, PROBE_PREDICTIONS)
-    write_tables([tmp_path / "predictions.parquet"], "d", "teacher", ["kmers"], "s", [], 200, 1, tmp_path / "table")
+    write_table(tmp_path / "kmers.parquet", _probed({"kmers": 0.5}), METRICS)
+    given = [tmp_path / "predictions.parquet"], "d", "teacher", ["kmers"], [tmp_path / "kmers.parquet"], "s"
+    write_tables(*given, [], 200, 1, tmp_path / "table")
     metrics = read_table(tmp_path / "table" / "metrics.parquet", METRICS)
     added = metrics[(metrics["minus"] == "u (fit=blocks, with=composition)") & (metrics["model"] == "s")]
     (row,) = added.to_dict("records")
@@ -279,3 +284,69 @@ def test_the_table_shows_what_training_adds_to_a_baseline(tmp_path):
     text = (tmp_path / "table" / "table.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("s minus u")]
     assert any("with=composition" in line and f"{row['value']:+.3f}" in line for line in lines)
+
+
+def _probed(validation, test=0.5):
+    """Metrics of probes: baseline -> Pearson's r on validation rows."""
+    rows = [
+        {"task": "a", "stratum": stratum, "metric": "pearson", "model": name, "kind": "baseline"}
+        | {"variant": "fit=blocks", "value": value, "n_units": 9, "n_trainings": 0}
+        for name, found in validation.items()
+        for stratum, value in (("validation", found), ("test", test - found))
+    ]
+    return metrics_table(rows, benchmark="mrnabench-protocol", dataset="d")
+
+
+def test_the_strongest_baseline_is_chosen_on_validation_rows():
+    """On the test rows, the other baseline is better."""
+    metrics = _probed({"one": 0.4, "two": 0.3})
+    names = ["one (fit=blocks)", "two (fit=blocks)"]
+    assert best_baseline(metrics, names) == names[0]
+    with pytest.raises(InputError, match="no metrics of 'three'"):
+        best_baseline(metrics, [*names, "three"])
+
+
+def test_transcripts_that_two_tasks_share_are_drawn_jointly():
+    """The second task has the same transcripts and predictions, so the scores vary together."""
+    of_one = _predictions(["m"], [1.0]).query("task == 'a'").reset_index(drop=True)
+    again = of_one.assign(task="b")
+    both = bootstrap_scores(pd.concat([of_one, again]), 300, 1)["m"]
+    other_groups = again.assign(group=again["group"] + 10_000)
+    apart = bootstrap_scores(pd.concat([of_one, other_groups]), 300, 1)["m"]
+    correlation = [np.corrcoef(found["a"][1:], found["b"][1:])[0, 1] for found in (both, apart)]
+    assert correlation[0] > 0.99
+    # Splits are drawn jointly as well, so this correlation is not zero.
+    assert correlation[1] < 0.9
+    assert both["a"][0] == apart["a"][0]
+
+
+@pytest.mark.parametrize(("column", "value"), [("seed", 2), ("task", "b")])
+def test_models_that_were_not_probed_on_all_tasks_and_splits_are_refused(column, value):
+    predictions = _predictions(["teacher", "kmers"], [0.3, 2.0])
+    value = predictions[column].max()
+    lacking = predictions[(predictions["model"] != "kmers") | (predictions[column] != value)]
+    with pytest.raises(InputError, match="kmers was not probed on the task"):
+        bootstrap_scores(lacking, 100, 1)
+
+
+def test_groups_with_a_gene_in_common_are_one_group_with_all_their_members():
+    group, gene = np.array([1, 2, 2, 3, 4, 4]), np.array(["A", "A", "B", "", "", "C"])
+    assert _joined_by_gene(group, gene).tolist() == [1, 1, 1, 3, 4, 4]
+
+
+def test_features_without_any_variation_give_the_mean():
+    """A baseline of coding sequences on transcripts without any."""
+    targets = np.arange(40.0)
+    rows = tuple(np.array_split(np.arange(40), 3))
+    predicted = predict_with_blocks([np.zeros((40, 3), np.float32)], targets[:, None], rows[0], rows[2], 1)
+    assert np.allclose(predicted, targets[rows[0]].mean())
+
+
+def test_a_label_that_is_constant_in_training_is_predicted_as_it_is():
+    generator = np.random.default_rng(1)
+    features = generator.normal(size=(90, 3))
+    targets = np.column_stack([features[:, 0] > 0, np.zeros(90)]).astype(float)
+    targets[85, 1] = 1
+    found = run_probe(features, targets, "multilabel", tuple(np.split(np.arange(90), [50, 70])))
+    assert (found.predictions[:, 1] == 0).all()
+    assert found.metrics["test"]["auroc"] > 0.9

@@ -10,7 +10,7 @@ import test_probes
 import test_sequence_tasks
 import test_taxonomy
 
-from genestill.evaluation.probes.retained import best_baseline, bootstrap_scores, summarise
+from genestill.evaluation.probes.retained import bootstrap_scores, summarise
 from genestill.evaluation.sequence_tasks.scores import score_runs
 
 case = test_taxonomy.case
@@ -42,7 +42,7 @@ def test_same_figures_of_contig_classification(case):
     lines = figures(table[~later], ["task", "stratum", "metric", "model", "minus", "threshold"])
     lines = [line for line in lines if line.split("\t")[1] == "all" and line.split("\t")[-2] == "value"]
     assert len(lines) == 338
-    assert checksum(lines) == "bef1f4e1aeef39bf5c81eb848e64a28c3a5ad12bc9bb67e91994b709d03dd0bc"
+    assert checksum(lines) == "d307be9693752b02bf2abe9b03a2489c4f0ee7cc16a8c45aba8e8fe7b0e6971a"
 
 
 def test_same_scores_of_sequence_tasks():
@@ -61,17 +61,16 @@ def test_same_scores_of_sequence_tasks():
 def test_same_summary_of_probes():
     predictions = test_probes._predictions(["teacher", "kmer", "s 1", "s 2"], [0.3, 1.5, 0.5, 0.5])
     scores = bootstrap_scores(test_probes._trained(predictions), 200, 1)
-    assert best_baseline(scores, ["kmer"]) == "kmer"
     summary = summarise(scores, "teacher", "kmer", "s")
     cells = summary.set_index(["model", "metric", "minus"])[["value", "low", "high"]]
     for cell, expected in {
-        ("teacher", "own", ""): [0.9582577353, 0.9467725986, 0.9674618438],
-        ("s", "own", ""): [0.8964753888, 0.8678127366, 0.9172459493],
-        ("kmer", "own", ""): [0.5727472357, 0.5049800956, 0.6428970029],
-        ("s", "own", "teacher"): [-0.06178234645, -0.09001546452, -0.04316264306],
-        ("s", "own", "kmer"): [0.3237281531, 0.2468530531, 0.39665527],
-        ("kmer", "own", "s"): [-0.3237281531, -0.39665527, -0.2468530531],
-        ("s", "retained_fraction", ""): [0.8397388748, 0.7531115484, 0.8886371566],
+        ("teacher", "own", ""): [0.9582577353, 0.948987397, 0.9675410265],
+        ("s", "own", ""): [0.8964753888, 0.8649277992, 0.9177694283],
+        ("kmer", "own", ""): [0.5727472357, 0.4962633308, 0.6436440153],
+        ("s", "own", "teacher"): [-0.06178234645, -0.08979483984, -0.04051119642],
+        ("s", "own", "kmer"): [0.3237281531, 0.2465338446, 0.3964405069],
+        ("kmer", "own", "s"): [-0.3237281531, -0.3964405069, -0.2465338446],
+        ("s", "retained_fraction", ""): [0.8397388748, 0.7582700948, 0.902879221],
         ("s", "ratio_to_teacher", ""): [0.9355263786, float("nan"), float("nan")],
     }.items():
         assert cells.loc[cell].tolist() == pytest.approx(expected, rel=1e-9, nan_ok=True), cell

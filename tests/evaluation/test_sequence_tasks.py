@@ -161,6 +161,19 @@ def test_the_gated_cnn_predicts_the_same_for_both_strands():
     torch.testing.assert_close(model(one), model(other))
 
 
+@pytest.mark.parametrize("kind", ["probe", "cnn"])
+def test_too_few_rows_for_validation_are_reported_with_the_file(kind, tmp_path):
+    lines = [f"{'ACGT' * 5}\tclass {number % 9}\t{'test' if number >= 18 else 'train'}" for number in range(27)]
+    (tmp_path / "t.tsv").write_text("sequence\tlabel\tsplit\n" + "\n".join(lines) + "\n")
+    features = None
+    if kind == "probe":
+        features = [tmp_path / "e.parquet"]
+        table = pd.DataFrame({"id": [str(row) for row in range(27)], "embedding": list(np.zeros((27, 2), np.float16))})
+        write_table(features[0], table.assign(tokens=1, truncated=False), embeddings(2))
+    with pytest.raises(InputError, match=r"t\.tsv: no validation rows can be drawn from the 18 training rows"):
+        fit_on_table(kind, tmp_path / "t.tsv", "mine/t", "m", features, BaselineSettings(), 1, tmp_path / "p.parquet")
+
+
 def test_a_task_with_few_rows_of_a_class_is_still_fitted(tmp_path):
     rows = ["sequence\tlabel\tsplit", *(f"{'ACGT' * 5}\t{label}\t{split}" for label, split in
             [("a", "train")] * 5 + [("b", "train"), ("a", "test"), ("b", "test")])]  # fmt: skip
@@ -187,6 +200,20 @@ def test_the_interval_over_several_trainings_is_wider_than_that_over_test_rows_a
     rows = scores[scores["seed"].isna() & (scores["metric"] == "accuracy")].set_index("model")
     width = rows["high"] - rows["low"]
     assert width["apart"] > 1.5 * width["alike"]
+
+
+def test_several_runs_of_one_training_count_as_one_training():
+    """Eight seeds of two trainings, which differ; with a separate training for each seed, the interval is narrower."""
+    rights = [0.6, 0.9] * 4
+    runs = [a_run("student", right, seed) for seed, right in enumerate(rights, 1)]
+    of_two = [dataclasses.replace(run, training=number % 2 + 1) for number, run in enumerate(runs)]
+    width = {}
+    for name, cell in (("eight", runs), ("two", of_two)):
+        scores = score_runs(cell, "here", {}, None, 1)
+        row = scores[scores["seed"].isna() & (scores["metric"] == "accuracy")].iloc[0]
+        width[name], trainings = row["high"] - row["low"], row["n_trainings"]
+        assert trainings == {"eight": 8, "two": 2}[name]
+    assert width["two"] > 1.5 * width["eight"]
 
 
 def a_run(model: str, right: float, seed: int = 1, fold: int = 0, task: str = "mine/one", rows: int = 300) -> Run:
@@ -351,7 +378,7 @@ def test_a_task_table_is_processed_from_sequences_to_scores_and_figures(tmp_path
         STRONGEST_BASELINE,
         1,
         *out,
-        copies={"mine/one": tmp_path / "copies.tsv"},
+        copies={task: tmp_path / "copies.tsv" for task in ("mine/one", "mine/of another run")},
     )
     metrics = read_table(out[0], METRICS)
     assert metrics["benchmark"].isin(["mine", "all"]).all()

@@ -121,6 +121,11 @@ def test_windows_avoid_unknown_bases_where_possible(made):
             assert len(window.sequence) == (LENGTH if window.name == "half" else 14)
 
 
+def test_a_shortest_window_above_the_length_of_windows_is_refused(made):
+    with pytest.raises(InputError, match=f"the shortest window has {LENGTH + 1} bases, but windows have {LENGTH}"):
+        computed(made, shortest=LENGTH + 1)
+
+
 def test_a_window_that_does_not_fit_into_the_context_of_the_teacher_is_refused(made):
     features = computed(made, length=6 * CONTEXT)
     with pytest.raises(InputError, match=rf"a window of 96 bases has \d+ tokens .* whose context is {CONTEXT}"):

@@ -16,6 +16,7 @@ from genestill.core.sequences import encode_bases, read_fasta, write_fasta
 from genestill.core.table_schemas import TASK_PREDICTIONS, token_features
 from genestill.core.tables import read_table, write_table
 from genestill.core.training import checkpoints
+from genestill.core.training.losses import mean_cross_entropy
 from genestill.student.dna import finetuning
 from genestill.student.dna.deberta import SHAPES, deberta_configuration
 from genestill.student.dna.distillation import Distillation
@@ -444,6 +445,34 @@ def test_each_fine_tuning_method_trains_the_expected_parameters(corpus, architec
     assert all(parameter.requires_grad for parameter in student.parameters())
 
 
+@pytest.mark.parametrize("given", [{"folds": 5, "fold": 5}, {"folds": 5, "fold": -1}, {"fold": 3}])
+def test_a_fold_that_does_not_exist_is_refused(corpus, given):
+    with pytest.raises(InputError, match=r"fold -?\d of \d folds; expected"):
+        read_task(corpus / "task.tsv", **given)
+
+
+def test_a_batch_without_scored_tokens_has_the_loss_zero_and_no_gradient():
+    logits = torch.zeros((0, 4), requires_grad=True)
+    loss = mean_cross_entropy(logits, torch.zeros(0, dtype=torch.int64))
+    assert loss.item() == 0
+    loss.backward()
+    logits, targets = torch.randn(2, 3, 4), torch.tensor([[0, 1, -100], [3, -100, -100]])
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    torch.testing.assert_close(mean_cross_entropy(logits, targets), expected)
+
+
+def test_a_student_of_few_tokens_is_trained_further_on_longer_windows(corpus, tmp_path):
+    """The longest input is that of the student, not the default of the command."""
+    student, adapter = build_student("deberta-tiny", corpus / "tokenizer", max_tokens=24)
+    save_student(tmp_path / "first", student, adapter, {})
+    (tmp_path / "w.fna").write_text("".join(f">w{row}\n{'ACGTTGCA' * 12}\n" for row in range(60)))
+    training = TrainingSettings(steps=1, batch=2)
+    pretrain_student(
+        Start(initial=str(tmp_path / "first")), tmp_path / "w.fna", training, "tokens", 0.2, tmp_path / "m"
+    )
+    assert (tmp_path / "m" / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize("pooling", ["mean", "max", "cls", "concatenated"])
 def test_padding_does_not_change_a_prediction(corpus, pooling):
     torch.manual_seed(1)
@@ -492,6 +521,9 @@ def test_a_killed_fine_tuning_resumes_to_the_same_predictions_and_tries_no_rate_
         run("killed", killed_at=4)
     with pytest.raises(InputError, match=r"other settings or inputs \(settings.pooling: 'mean', now 'max'\)"):
         run("killed", settings=dataclasses.replace(settings, pooling="max"))
+    given = (tmp_path / "student", corpus / "task.tsv", "mine/at", "tiny", settings, 0, 0, tmp_path / "killed.parquet")
+    with pytest.raises(InputError, match=r"settings.split_by: 'random', now 'homology'"):
+        fine_tune_on_table(*given, "cpu", split_by="homology")
     weights = tmp_path / "student" / "model.safetensors"
     ours = weights.read_bytes()
     weights.write_bytes(ours[:-1] + bytes([ours[-1] ^ 1]))

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from genestill.core.errors import CheckFailed, InputError
 from genestill.core.objectives import TRANSCRIPT_OBJECTIVES, parse_objective
+from genestill.core.pooling import PARTS
 from genestill.core.table_schemas import (
     BASE_LOG_PROBABILITIES,
     TRANSCRIPT_PAIRS,
@@ -23,6 +24,7 @@ from genestill.core.training import checkpoints
 from genestill.student.encoders.configuration import EncoderConfig
 from genestill.student.encoders.embedding import Embedder, Record
 from genestill.student.encoders.model import EncoderModel
+from genestill.student.encoders.tokenization import encode_batch
 from genestill.student.model_card import parameters_of
 from genestill.student.transcripts.batch import Batch, mean_over_spans
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
@@ -344,6 +346,23 @@ def test_a_student_pools_by_region_in_training_and_inference(files, tmp_path):
     np.testing.assert_allclose(shares @ known[:-3].reshape(3, 16), unknown[32:-3], rtol=1e-3, atol=1e-4)
     with pytest.raises(InputError, match="region of every base is not given"):
         EncoderModel.from_pretrained(tmp_path / "model").embed(torch.zeros((1, 5), dtype=torch.int64))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "concatenated"])
+def test_a_saved_student_pools_the_states_that_were_trained(files, tmp_path, pooling):
+    """Training reads no [CLS]: the state of the first base is pooled, also by the saved folder."""
+    settings = DistillationSettings(steps=1, batch_bases=512)
+    config = EncoderConfig(**TINY, pooling=pooling)
+    arguments = (config, files / "transcripts.parquet", _teacher(files), settings, tmp_path, torch.device("cpu"))
+    distil_transcripts(*arguments)
+    sequence = read_table(files / "transcripts.parquet", TRANSCRIPTS)["sequence"].iloc[0]
+    (embedded,) = Embedder(tmp_path / "model", "cpu").embed([Record("a", sequence)])
+    model = EncoderModel.from_pretrained(tmp_path / "model").eval()
+    ids, mask = (torch.from_numpy(values) for values in encode_batch([sequence]))
+    with torch.no_grad():
+        states = model(ids, mask).last_hidden_state
+    place = slice(0, 16) if pooling == "cls" else slice(16 * PARTS.index("cls"), 16 * PARTS.index("cls") + 16)
+    np.testing.assert_allclose(embedded[place], states[0, 0].numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_missing_outputs_of_the_teacher_are_refused(files):

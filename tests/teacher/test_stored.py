@@ -158,3 +158,9 @@ def test_the_script_in_the_documentation_stores_an_accepted_file(tmp_path, index
     subprocess.run([sys.executable, *files, representation], check=True)
     import_shard([tmp_path / "s.parquet"], index, representation, tmp_path / "0.parquet")
     assert pq.read_table(tmp_path / "0.parquet")["id"].to_pylist() == IDS
+
+
+@pytest.mark.parametrize("shard", [2, -1])
+def test_a_shard_that_does_not_exist_is_refused(tmp_path, index, shard):
+    with pytest.raises(InputError, match=f"shard {shard} of 2: expected 0 to 1"):
+        import_shard([store(tmp_path / "s.parquet")], index, "sequence", tmp_path / "0.parquet", shard, 2)

@@ -96,6 +96,13 @@ def dna_place(task, seed):
     return int(seed) - 1 if DNA_RUNS.get(task) else DNA["seeds"].index(int(seed))
 
 
+def dna_training_number(student, wildcards):
+    """The option for the number of a student's training, if several seeds are evaluated per training; else none."""
+    task = f"{wildcards.benchmark_name}/{wildcards.task}"
+    number = dna_place(task, wildcards.model_seed) % DNA_NUMBER_OF_TRAININGS
+    return options(training=number + 1 if student in DNA_STUDENTS else None)
+
+
 def dna_training(student, task, seed):
     """The folder of the training of a student that is evaluated on a task with a seed."""
     number = dna_place(task, seed) % DNA_NUMBER_OF_TRAININGS

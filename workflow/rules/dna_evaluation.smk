@@ -229,11 +229,12 @@ rule probe_sequence_task:
         kind=lambda wildcards: dna_kind(wildcards.encoder),
         metric=dna_metric,
         rows=dna_rows,
+        training=lambda wildcards: dna_training_number(wildcards.encoder, wildcards),
     shell:
         "python -m genestill evaluation sequence-fit --kind probe --embeddings {input.embeddings:q}"
         " --task {input.task:q} --task-name {wildcards.benchmark_name:q}/{wildcards.task:q}"
-        " --name {wildcards.encoder:q} --model-kind {params.kind:q} {params.metric} {params.rows} --seed {wildcards.model_seed:q}"
-        " --output {output:q} 2> {log:q}"
+        " --name {wildcards.encoder:q} --model-kind {params.kind:q} {params.metric} {params.rows} {params.training}"
+        " --seed {wildcards.model_seed:q} --output {output:q} 2> {log:q}"
 
 
 rule finetune_on_sequence_task:
@@ -266,13 +267,14 @@ rule finetune_on_sequence_task:
         settings=dna_fine_tuning,
         metric=dna_metric,
         rows=dna_rows,
+        training=lambda wildcards: dna_training_number(wildcards.student, wildcards),
         device=device,
     shell:
         "python -m genestill student finetune --model {input.model[0]:q} --name {wildcards.student:q}"
         " --model-kind {params.kind:q} --task {input.task:q}"
         " --task-name {wildcards.benchmark_name:q}/{wildcards.task:q} --method {wildcards.method:q}"
-        " --pooling {params.pooling:q} {params.settings} {params.metric} {params.rows} --seed {wildcards.model_seed:q} --device {params.device}"
-        " --output {output:q} 2> {log:q}"
+        " --pooling {params.pooling:q} {params.settings} {params.metric} {params.rows} {params.training}"
+        " --seed {wildcards.model_seed:q} --device {params.device} --output {output:q} 2> {log:q}"
 
 
 rule fit_sequence_baseline:

@@ -146,6 +146,9 @@ rule tabulate_transcript_probes:
                 *MRNA_PEERS,
             ],
         ),
+        baselines=expand(
+            f"{MRNA_PROBES}/{{model}}/metrics.parquet", model=MRNA["baselines"]
+        ),
         training=expand(f"{RESULTS}/student/{{run}}/training.json", run=MRNA_RUNS),
     output:
         f"{MRNA_TABLE}/table.txt",
@@ -208,7 +211,7 @@ rule tabulate_transcript_probes:
         folder=subpath(output[0], parent=True),
     shell:
         "python -m genestill evaluation probe-table --predictions {input.predictions:q} {params.settings}"
-        " {params.runs} --output {params.folder:q} 2> {log:q}"
+        " --baseline-metrics {input.baselines:q} {params.runs} --output {params.folder:q} 2> {log:q}"
 
 
 # The first page of the report.

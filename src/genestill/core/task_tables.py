@@ -103,8 +103,6 @@ def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Pat
 
     Raises `InputError` if there are fewer such rows, or fewer than two per class are requested.
     """
-    from sklearn.model_selection import train_test_split
-
     given = table.train if kind == "training" else table.test
     most, classes = len(given), len(table.classes)
     if not 2 * classes <= rows <= most:
@@ -113,10 +111,43 @@ def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Pat
         )
     if rows == most:
         return given
+    from sklearn.model_selection import train_test_split
+
+    labels = table.labels[given]
     try:
-        return train_test_split(given, train_size=rows, stratify=table.labels[given], random_state=seed)[0]
+        return train_test_split(given, train_size=rows, stratify=labels, random_state=seed)[0]
+    except ValueError:  # the rest would lack a class, or a class has one row
+        return np.sort(given[_in_proportion(labels, rows, np.random.default_rng(seed))])
+
+
+def _in_proportion(labels: np.ndarray, rows: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions of ``rows`` of the labels, int64 [n], drawn in the proportions of the classes (largest remainders)."""
+    classes, counts = np.unique(labels, return_counts=True)
+    exact = rows * counts / len(labels)
+    wanted = np.maximum(np.floor(exact).astype(int), 1)
+    by_remainder = np.argsort(wanted - exact, kind="stable")
+    while wanted.sum() != rows:
+        step = 1 if wanted.sum() < rows else -1
+        for place in by_remainder if step > 0 else by_remainder[::-1]:
+            if wanted.sum() != rows and 1 <= wanted[place] + step <= counts[place]:
+                wanted[place] += step
+    drawn = [generator.permutation(np.flatnonzero(labels == one)) for one in classes]
+    return np.concatenate([rows_of[:count] for rows_of, count in zip(drawn, wanted, strict=True)])
+
+
+def hold_out(table: TaskTable, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the training rows within the classes: (rows to fit, a ``share`` held out).
+
+    Raises `InputError` if a class has too few rows.
+    """
+    from sklearn.model_selection import train_test_split
+
+    labels = table.labels[table.train]
+    try:
+        fit, held = train_test_split(table.train, test_size=share, stratify=labels, random_state=seed)
     except ValueError as error:
-        raise InputError(f"{path}: {rows} {kind} rows cannot be drawn ({error})") from None
+        raise InputError(f"no validation rows can be drawn from the {len(labels)} training rows ({error})") from None
+    return fit, held
 
 
 def variant_of(fit: str, rows: int | None) -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
 
 from genestill.core.devices import compile_on_gpu
 from genestill.core.files import folder_aside
@@ -27,6 +26,7 @@ from genestill.core.tokenization import Tokenizer
 from genestill.core.training.batches import Batch, cut_rows, pack_rows
 from genestill.core.training.checkpoints import Checkpoint
 from genestill.core.training.loop import train, write_history
+from genestill.core.training.losses import mean_cross_entropy
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.schedule import Schedule
 from genestill.teacher.architectures.architecture import Architecture, find_architecture
@@ -190,7 +190,7 @@ def _loss(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
     states = _states(model, batch)
     # The head is applied only to scored tokens; for a small model, it would otherwise take most of the time.
     logits = model.lm_head(states.flatten(0, 1)[batch["places"]])
-    return cross_entropy(logits.float(), batch["targets"]), {}
+    return mean_cross_entropy(logits, batch["targets"]), {}
 
 
 def _states(model, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -23,6 +23,13 @@ from genestill.teacher.embedding import EmbeddingSettings, output_schema, unfini
 from genestill.teacher.loading import Teacher, load_teacher
 
 
+def bounds_of_shard(lengths: np.ndarray, shard: int, shards: int) -> tuple[int, int]:
+    """`shard_bounds` of the ``shard`` with this number, from 0; raises `InputError` for another number."""
+    if not 0 <= shard < shards:
+        raise InputError(f"shard {shard} of {shards}: expected 0 to {shards - 1}")
+    return shard_bounds(lengths, shards)[shard]
+
+
 def shard_bounds(lengths: np.ndarray, shards: int) -> list[tuple[int, int]]:
     """(first row, row after the last) of each of ``shards`` contiguous shares with about equal numbers of bases.
 
@@ -94,11 +101,9 @@ def embed_shard(
         processes: number of processes among which the shard is divided, each (on CUDA) with a separate GPU.
         transcripts: table of `table_schemas.TRANSCRIPTS` with the ids of the index, for pooling by region.
     """
-    if not 0 <= shard < shards:
-        raise InputError(f"shard {shard} of {shards}: expected 0 to {shards - 1}")
     table = read_table(index, table_schemas.INDEX)
     lengths = table["length"].to_numpy()
-    first, stop = shard_bounds(lengths, shards)[shard]
+    first, stop = bounds_of_shard(lengths, shard, shards)
     cuts = [(first + a, first + b) for a, b in shard_bounds(lengths[first:stop], processes)]
     extra = {"input": sha256_of(index), "shard": shard, "shards": shards}
     if processes == 1:

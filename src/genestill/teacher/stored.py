@@ -21,7 +21,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import sha256_of, write_text
 from genestill.core.logs import logger
 from genestill.core.tables import NOT_PARQUET, read_table
-from genestill.teacher.sharding import shard_bounds, write_stream
+from genestill.teacher.sharding import bounds_of_shard, write_stream
 
 DESCRIBED = ("model", "layer", "revision", "representation")
 REPRESENTATIONS = ("sequence", "token")
@@ -146,7 +146,7 @@ def import_shard(
         )
     table = read_table(index, table_schemas.INDEX)
     lengths = table["length"].to_numpy()
-    first, stop = shard_bounds(lengths, shards)[shard]
+    first, stop = bounds_of_shard(lengths, shard, shards)
     size = _width(files[0])
     schema = table_schemas.token_features(size) if representation == "token" else table_schemas.embeddings(size)
     metadata = {

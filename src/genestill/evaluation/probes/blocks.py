@@ -109,7 +109,7 @@ class _Ridge:
         wide = features.shape[1] > len(features)
         gram = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64)
         values, vectors = np.linalg.eigh(gram)
-        kept = values > 1e-7 * max(values[-1], 1e-30)
+        kept = values > 1e-7 * values.max(initial=1e-30)  # without any column, the mean is predicted
         values, vectors = values[kept], vectors[:, kept]
         rows = vectors if wide else centred @ vectors / np.sqrt(values)  # left singular vectors
         penalty = PENALTIES[np.argmin(_leave_one_out(values, rows, targets))] * len(targets)

@@ -85,6 +85,9 @@ def _add_table(commands) -> None:
     parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--teacher", required=True, help="the teacher's name among the models")
     parser.add_argument("--baselines", required=True, nargs="+", help="names of the baselines")
+    parser.add_argument(
+        "--baseline-metrics", required=True, nargs="+", metavar="PARQUET", help="output of 'probe' for the baselines"
+    )
     parser.add_argument("--student", required=True, help="the student with which the other models are compared")
     parser.add_argument(
         "--training",
@@ -112,6 +115,7 @@ def _run_table(options) -> None:
         options.dataset,
         options.teacher,
         options.baselines,
+        options.baseline_metrics,
         options.student,
         [Training(model, seed, Path(folder)) for model, seed, folder in options.training],
         settings_of(ProbeTableSettings, options).replicates,

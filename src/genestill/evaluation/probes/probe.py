@@ -114,7 +114,11 @@ def _fit(features: np.ndarray, targets: np.ndarray, kind: str):
         return RidgeCV(alphas=ALPHAS).fit(features, targets)
     targets = targets.astype(np.int64)
     logistic = LogisticRegression(max_iter=MAXIMUM_ITERATIONS)
-    return (logistic if kind == "classification" else MultiOutputClassifier(logistic)).fit(features, targets)
+    if kind == "classification":
+        return logistic.fit(features, targets)
+    # A label with one class among the training rows has no model; this class is predicted.
+    varied = targets.min(axis=0) < targets.max(axis=0)
+    return targets[0], varied, MultiOutputClassifier(logistic).fit(features, targets[:, varied])
 
 
 def _predict(model, features: np.ndarray, kind: str) -> np.ndarray:
@@ -122,4 +126,7 @@ def _predict(model, features: np.ndarray, kind: str) -> np.ndarray:
         return model.predict(features)
     if kind == "classification":
         return model.predict_proba(features)[:, 1]
-    return np.stack([probabilities[:, 1] for probabilities in model.predict_proba(features)], axis=1)
+    constant, varied, fitted = model
+    predicted = np.tile(constant.astype(np.float64), (len(features), 1))
+    predicted[:, varied] = np.stack([probabilities[:, 1] for probabilities in fitted.predict_proba(features)], axis=1)
+    return predicted

@@ -11,7 +11,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.kinds import named
 from genestill.core.table_schemas import METRICS
-from genestill.core.tables import write_table, write_tsv
+from genestill.core.tables import read_table, write_table, write_tsv
 from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
 from genestill.evaluation.probes.probe import BESIDE, HEADLINE
@@ -40,6 +40,7 @@ def write_tables(
     dataset: str,
     teacher: str,
     baselines: Sequence[str],
+    baseline_metrics: Sequence[str | Path],
     student: str,
     training: Sequence[Training],
     replicates: int,
@@ -47,6 +48,9 @@ def write_tables(
     output: str | Path,
 ) -> None:
     """Compare all models, fitted with blocks at equal variance, and show their other fits as well.
+
+    The strongest of ``baselines`` is chosen by its scores on validation rows, in ``baseline_metrics`` (output of
+    'probe').
 
     Writes metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg.
 
@@ -57,7 +61,8 @@ def write_tables(
     scores = bootstrap_scores(given, replicates, seed)
     pairs = student_pairs(given, student)
     teacher, student = _fair(given, teacher), _fair(given, student)
-    baseline = best_baseline(scores, [_fair(given, name) for name in baselines])
+    probed = pd.concat([read_table(path, METRICS) for path in baseline_metrics], ignore_index=True)
+    baseline = best_baseline(probed, [_fair(given, name) for name in baselines])
     summary = summarise(scores, teacher, baseline, student, pairs=[*pairs.index])
     metrics = tabulate(given, scores, summary, dataset, bootstrap_scores(given, replicates, seed, BESIDE))
     write_table(output / "metrics.parquet", metrics, METRICS)
@@ -142,7 +147,8 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         mean = [f"{own['value']:.3f}", f"[{own['low']:.3f}, {own['high']:.3f}]"]
         rows.append([model, *mean, apart, fraction, interval, *scores])
     legend = [
-        f"mean: over tasks, of Pearson's r (regression), AUROC (classes). Strongest baseline: {baseline}.",
+        "mean: over tasks, of Pearson's r (regression), AUROC (classes). Strongest baseline on validation rows: "
+        f"{baseline}.",
         "fit: mrnabench, features without scaling; blocks, every block of features at equal variance, its weight and "
         "the "
         "penalty chosen by leave-one-out on training rows; with: the blocks of that baseline beside the model's "

@@ -1,9 +1,9 @@
 """The fraction of the teacher's performance that a student retains, with paired bootstrap intervals.
 
 retained fraction = (student - baseline) / (teacher - baseline), each the mean over tasks of the headline metric
-(Pearson's r or AUROC), all fitted with blocks at equal variance. The baseline is the strongest one. A replicate draws
-homology groups and split seeds of each task with replacement, and trainings with replacement jointly for all tasks; all
-models are scored on the same draw.
+(Pearson's r or AUROC), all fitted with blocks at equal variance. The baseline is the one with the highest score on
+validation rows. A replicate draws homology groups, split seeds and trainings with replacement, jointly for all tasks,
+because tasks share transcripts; all models are scored on the same draw.
 """
 
 import json
@@ -76,24 +76,28 @@ def bootstrap_scores(
         seed: seed of the draws.
         metrics: metric for each kind of task; by default the headline metrics. Tasks of other kinds are left out.
 
-    Raises `InputError` if two models were probed on different rows, or two were trained with different seeds.
+    Raises `InputError` if two models were probed on different rows, or two were trained with different seeds, and if a
+    model lacks a task or split seed of another one.
     """
     scores: dict[str, dict[str, np.ndarray]] = {model: {} for model in predictions["model"].unique()}
     trainings = np.sort(predictions["training"].dropna().astype(int).unique())
     _require_same_trainings(predictions, trainings)
-    training_draws = _with_all(draw_weights(np.random.default_rng((seed, -1 % 2**32)), replicates, len(trainings)))
-    of_training = dict(zip(trainings.tolist(), training_draws.T, strict=True))
-    for number, (task, of_task) in enumerate(predictions.groupby("task", sort=True)):
+    _require_same_probes(predictions)
+    of_training = _joint_draws(trainings, replicates, np.random.default_rng((seed, -1 % 2**32)))
+    generator = np.random.default_rng((seed, 0))
+    of_group = _joint_draws(np.sort(predictions["group"].unique()), replicates, generator)
+    of_split = _joint_draws(np.sort(predictions["seed"].unique()), replicates, generator)
+    for task, of_task in predictions.groupby("task", sort=True):
         metric = metrics.get(of_task["task_kind"].iloc[0])
         if metric is None:
             continue
-        generator = np.random.default_rng((seed, number))
         seeds = np.sort(of_task["seed"].unique())
         groups = np.sort(of_task["group"].unique())
-        draws = _with_all(draw_weights(generator, replicates, len(groups)))
-        seed_draws = _with_all(draw_weights(generator, replicates, len(seeds)))
+        draws = np.column_stack([of_group[group] for group in groups])
+        # Divided by the drawn number, which varies if another task has further split seeds.
+        drawn_seeds = sum(of_split[split_seed] for split_seed in seeds)
         totals = {model: np.zeros(replicates + 1) for model in of_task["model"].unique()}
-        for column, split_seed in enumerate(seeds):
+        for split_seed in seeds:
             reference = None
             of_seed = of_task[of_task["seed"] == split_seed].groupby(["model", "training"], sort=False, dropna=False)
             for (model, training), rows in of_seed:
@@ -108,15 +112,27 @@ def bootstrap_scores(
                 flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
                 values = np.nan_to_num(_SCORES[metric](said.ravel(), right.ravel(), flat), nan=0.5)
                 share = 1.0 if pd.isna(training) else of_training[int(training)] / len(trainings)
-                totals[model] += values * seed_draws[:, column] / len(seeds) * share
+                weight = np.where(drawn_seeds > 0, of_split[split_seed] / np.maximum(drawn_seeds, 1), 1 / len(seeds))
+                totals[model] += values * weight * share
         for model, total in totals.items():
             scores[model][task] = total
     return scores
 
 
-def _with_all(draws: np.ndarray) -> np.ndarray:
-    """Bootstrap weights, float64 [1 + replicates, units]; the first row has weight 1 for every unit."""
-    return np.concatenate([np.ones((1, draws.shape[1])), draws])
+def _joint_draws(units: np.ndarray, replicates: int, generator: np.random.Generator) -> dict[int, np.ndarray]:
+    """Bootstrap weights of each unit, float64 [1 + replicates]; the first is 1, for the value without resampling."""
+    draws = draw_weights(generator, replicates, len(units))
+    whole = np.concatenate([np.ones((1, len(units))), draws])
+    return dict(zip(units.tolist(), whole.T, strict=True))
+
+
+def _require_same_probes(predictions: pd.DataFrame) -> None:
+    probes = predictions[["model", "training", "task", "seed"]].drop_duplicates()
+    wanted = set(map(tuple, probes[["task", "seed"]].to_numpy().tolist()))
+    for (model, _), found in probes.groupby(["model", "training"], dropna=False):
+        missing = sorted(wanted - set(map(tuple, found[["task", "seed"]].to_numpy().tolist())))
+        if missing:
+            raise InputError(f"{model} was not probed on the task {missing[0][0]} with the split seed {missing[0][1]}")
 
 
 def _require_same_trainings(predictions: pd.DataFrame, trainings: np.ndarray) -> None:
@@ -126,12 +142,22 @@ def _require_same_trainings(predictions: pd.DataFrame, trainings: np.ndarray) ->
             raise InputError(f"{model} was not trained with seed {missing[0]}, but other models were")
 
 
-def best_baseline(scores: dict[str, dict[str, np.ndarray]], baselines: Sequence[str]) -> str:
-    """The baseline with the highest mean over tasks; raises `InputError` if one was not probed."""
+def best_baseline(metrics: pd.DataFrame, baselines: Sequence[str]) -> str:
+    """The baseline with the highest mean over tasks of its headline metric on validation rows.
+
+    Args:
+        metrics: tables of `table_schemas.METRICS` of the probes.
+        baselines: models with their variant.
+
+    Raises `InputError` if one was not probed.
+    """
+    chosen = metrics[(metrics["stratum"] == "validation") & metrics["metric"].isin(set(HEADLINE.values()))]
+    chosen = chosen.assign(named=list(map(named, chosen["model"], chosen["variant"])))
+    means = chosen.groupby(["named", "task"])["value"].mean().groupby("named").mean()
     for name in baselines:
-        if name not in scores:
-            raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
-    return max(baselines, key=lambda name: np.mean([values[0] for values in scores[name].values()]))
+        if name not in means:
+            raise InputError(f"no metrics of {name!r}; found {', '.join(sorted(means.index))}")
+    return max(baselines, key=means.__getitem__)
 
 
 def summarise(

@@ -2,11 +2,14 @@
 
 import itertools
 import json
+from binascii import crc32
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
@@ -30,22 +33,34 @@ from genestill.evaluation.settings import ProbeSettings, TranscriptBaselineSetti
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
     """A probe task with its homology groups (column ``group``), and its metadata (task, kind, split, targets).
 
-    Transcripts with the same gene name are in the group of the first of them. Without ``groups`` every row is a
-    separate group.
+    Groups with transcripts of the same gene are one group. Without ``groups`` every row is a separate group,
+    with a number that no row of another task has.
     """
     table, metadata = read_table(path, PROBE_TASK), read_metadata(path)
     if groups is None:
-        table["group"] = np.arange(len(table))
+        table["group"] = np.arange(len(table)) + (crc32(metadata["task"].encode()) << 31)
     else:
         known = read_table(groups, HOMOLOGY_GROUPS).set_index("id")["group"]
         table["group"] = table["transcript"].map(known)
         if table["group"].isna().any():
             missing = table.loc[table["group"].isna(), "transcript"].iloc[0]
             raise InputError(f"{groups}: no group for transcript {missing!r} of {path}")
-        named = table["gene"] != ""
-        table.loc[named, "group"] = table[named].groupby("gene")["group"].transform("first")
-    table["group"] = table["group"].astype(np.int64)
+        table["group"] = _joined_by_gene(table["group"].to_numpy(np.int64), table["gene"].to_numpy(str))
     return table, metadata
+
+
+def _joined_by_gene(group: np.ndarray, gene: np.ndarray) -> np.ndarray:
+    """Groups, int64 [rows], after joining those with a gene in common; each has the number of its first row.
+
+    ``gene`` is str [rows]; rows with an empty name have no gene in common with others.
+    """
+    groups, column = np.unique(group, return_inverse=True)
+    named = np.flatnonzero(gene != "")
+    genes, of_gene = np.unique(gene[named], return_inverse=True)
+    links = sparse.coo_matrix((np.ones(len(named)), (column[named], of_gene)), shape=(len(groups), len(genes))).tocsr()
+    _, joined = connected_components(links @ links.T, directed=False)
+    _, first, whole = np.unique(joined[column], return_index=True, return_inverse=True)
+    return group[first][whole]
 
 
 def read_features(paths: Sequence[str | Path], transcripts: Sequence[str]) -> np.ndarray:

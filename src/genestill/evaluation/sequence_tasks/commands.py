@@ -54,6 +54,7 @@ def _add_baseline(commands) -> None:
     )
     add_settings(parser, BaselineSettings)
     add_seed(parser)
+    parser.add_argument("--training", type=int, metavar="NUMBER", help="of the model whose embeddings are probed")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_baseline)
 
@@ -67,6 +68,7 @@ def _add_import(commands) -> None:
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
+    parser.add_argument("--training", type=int, metavar="NUMBER", help="of the model whose embeddings are probed")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="table of predictions")
     parser.set_defaults(run=_run_import)
 
@@ -148,6 +150,7 @@ def _run_baseline(options) -> None:
         options.seed,
         options.output,
         options.model_kind,
+        options.training,
     )
 
 

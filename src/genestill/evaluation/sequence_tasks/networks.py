@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from genestill.core.sequences import encode_bases
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import TaskTable
+from genestill.core.task_tables import TaskTable, hold_out
 from genestill.core.training.batches import Batch, ShuffledRows
 from genestill.core.training.loop import train
 from genestill.core.training.optimizer import AdamW, parameter_groups
@@ -57,14 +57,10 @@ def fit_network(
     Returns:
         (float64 [test rows, classes], probabilities; the metric of the held-out rows at the kept epoch).
     """
-    from sklearn.model_selection import train_test_split
-
     torch.manual_seed(seed)
     inputs, labels = encode_padded(table.sequences), torch.from_numpy(table.labels)
     classes = len(table.classes)
-    fit, held = train_test_split(
-        table.train, test_size=VALIDATION_SHARE, stratify=table.labels[table.train], random_state=seed
-    )
+    fit, held = hold_out(table, VALIDATION_SHARE, seed)
     shuffled = ShuffledRows(len(fit), BATCH, seed)
 
     def draw(step: int) -> list[Batch]:

@@ -22,6 +22,7 @@ from genestill.core.task_metrics import measure
 from genestill.core.task_tables import (
     NEAR_COPY,
     TaskTable,
+    hold_out,
     keep_rows,
     keep_training_rows,
     read_task_table,
@@ -108,25 +109,31 @@ def fit_on_table(
     seed: int,
     output: str | Path,
     model_kind: str = "baseline",
+    training: int | None = None,
 ) -> None:
     """Fit a baseline (of `settings.SEQUENCE_BASELINES`) or ``probe`` on a task and write predictions of its test rows.
 
     A baseline is fitted twice: on four fifths of the training rows, for its score on the last fifth (``held_out`` in
     the metadata of the file), which determines the strongest of several without the test rows; and on all training
-    rows. ``model_kind`` is the kind of the model in tables: one of `kinds.KINDS`.
+    rows. ``model_kind`` is the kind of the model in tables: one of `kinds.KINDS`; ``training`` the number of the
+    training of the model whose embeddings are probed.
     """
     if (kind == "probe") != (features is not None):
         raise InputError("embeddings are required for the probe, and only for it")
     seed_everything(seed)
     table = keep_training_rows(read_task_table(path), settings.rows, seed, path)
-    metadata = {"classes": json.dumps(table.classes)}
-    if features is not None:
-        probabilities = linear_probe(read_features(features, table), table, settings.metric, seed)
-    else:
-        baseline = import_module(f"{baselines.__name__}.{kind}")
-        metadata["held_out"] = json.dumps(_held_out_score(baseline, table, settings, seed))
-        seed_everything(seed)
-        probabilities = baseline.fit(table, settings, seed)
+    metadata = {"classes": json.dumps(table.classes)} | ({} if training is None else {"training": training})
+    read = read_features(features, table) if features is not None else None
+    try:
+        if read is not None:
+            probabilities = linear_probe(read, table, settings.metric, seed)
+        else:
+            baseline = import_module(f"{baselines.__name__}.{kind}")
+            metadata["held_out"] = json.dumps(_held_out_score(baseline, table, settings, seed))
+            seed_everything(seed)
+            probabilities = baseline.fit(table, settings, seed)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     frame = pd.DataFrame(
         {
             "task": task,
@@ -146,13 +153,7 @@ def fit_on_table(
 
 def _held_out_score(baseline, table: TaskTable, settings: BaselineSettings, seed: int) -> float:
     """Score on the share ``HELD_OUT`` of the training rows, fitted on the others; the same rows for every baseline."""
-    from sklearn.model_selection import train_test_split
-
-    labels = table.labels[table.train]
-    try:
-        fit, held = train_test_split(table.train, test_size=HELD_OUT, stratify=labels, random_state=seed)
-    except ValueError as error:
-        raise InputError(f"there are too few training rows to compare baselines ({error})") from None
+    fit, held = hold_out(table, HELD_OUT, seed)
     guesses = baseline.fit(table.of_rows(fit, held), settings, seed).argmax(axis=1)
     return measure(table.labels[np.sort(held)], guesses, len(table.classes), settings.metric)
 
@@ -214,8 +215,11 @@ def score_tables(
     if output_answers is not None:
         write_tsv(output_answers, answers)
     counted = []
+    tested = {run.task: len(run.rows) for run in runs}
     for task, found in copied.items():
-        rows, exact = next(len(run.rows) for run in runs if run.task == task), (found["copy"] == "exact").sum()
+        if task not in tested:
+            continue
+        rows, exact = tested[task], (found["copy"] == "exact").sum()
         counted.append(
             f"{task}: of {rows} test rows, {exact} are also training rows, {len(found)} share {NEAR_COPY} bases"
         )

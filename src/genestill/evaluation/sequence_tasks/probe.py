@@ -3,7 +3,7 @@
 import numpy as np
 
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import TaskTable
+from genestill.core.task_tables import TaskTable, hold_out
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # values of the inverse regularisation, chosen on validation rows
 VALIDATION_SHARE = 0.1
@@ -20,16 +20,16 @@ def linear_probe(features: np.ndarray, table: TaskTable, metric: str, seed: int)
 
     Returns:
         float64 [test rows, classes], probabilities.
+
+    Raises:
+        InputError: a class has too few training rows for validation.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     features, labels = np.asarray(features, dtype=np.float64), table.labels
-    fit, held = train_test_split(
-        table.train, test_size=VALIDATION_SHARE, stratify=labels[table.train], random_state=seed
-    )
+    fit, held = hold_out(table, VALIDATION_SHARE, seed)
 
     def model(strength: float):
         return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000))

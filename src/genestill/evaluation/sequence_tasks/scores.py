@@ -17,7 +17,7 @@ from genestill.core.table_schemas import TASK_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
 from genestill.core.task_metrics import confusion, measure, score
 from genestill.core.task_tables import variant_of
-from genestill.evaluation.bootstrap import draw_weights, interval
+from genestill.evaluation.bootstrap import draw_shares, draw_weights, interval
 from genestill.evaluation.pages import Table
 
 RESAMPLES = 1000
@@ -30,7 +30,8 @@ class Run:
     """One model, fitted once (a seed and a fold), with its predictions for the test rows of one task.
 
     ``variant`` is how it was fitted, if there are several ways (``fit=probe``); ``kind`` is one of `kinds.KINDS`;
-    ``held_out`` is the score of a baseline on held-out training rows.
+    ``held_out`` is the score of a baseline on held-out training rows; ``training`` the number of the training of the
+    model, which may be fitted several times: by default, every seed is a separate training.
     """
 
     task: str
@@ -44,6 +45,12 @@ class Run:
     predicted: np.ndarray
     classes: int
     held_out: float | None = None
+    training: int | None = None
+
+    @property
+    def trained(self) -> int:
+        """The number of its training."""
+        return self.seed if self.training is None else self.training
 
     @property
     def name(self) -> str:
@@ -98,7 +105,9 @@ def read_run(path: str | Path) -> Run:
     """A table of predictions; raises `InputError` if it contains several runs or labels that are not classes."""
     table = read_table(path, TASK_PREDICTIONS)
     metadata = read_metadata(path)
-    classes, held_out = (json.loads(metadata.get(name, "null")) for name in ("classes", "held_out"))
+    classes, held_out, training = (
+        json.loads(metadata.get(name, "null")) for name in ("classes", "held_out", "training")
+    )
     if not classes or not len(table):
         raise InputError(
             f"{path}: has no classes in its metadata, or no rows; expected predictions of a task's test rows"
@@ -116,7 +125,7 @@ def read_run(path: str | Path) -> Run:
     key = keys.iloc[0]
     rows = table["row"].to_numpy()[order]
     who = (key["task"], key["model"], key["variant"] or "", key["kind"], int(key["seed"]), int(key["fold"]))
-    return Run(*who, rows, labels, predicted, len(classes), held_out)
+    return Run(*who, rows, labels, predicted, len(classes), held_out, training)
 
 
 def without_copies(run: Run, copies: pd.DataFrame | None) -> Run | None:
@@ -196,7 +205,7 @@ def score_runs(
             if task not in tasks_of[name]:
                 continue
             cell = by_cell[task, name]
-            drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(len(cell), seed, place))
+            drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(cell, seed, place))
             several = len({one.fold for one in cell}) > 1
             for metric in TASK_METRICS:
                 values = [measure(run.labels, run.predicted, run.classes, metric) for run in cell]
@@ -204,13 +213,13 @@ def score_runs(
                     row = _row(task, model, metric, value, len(run.rows), 1)
                     rows.append(row | {"seed": run.seed, "fold": run.fold if several else None})
                 mean, units = float(np.mean(values)), len(cell[0].rows)
-                rows.append(_row(task, model, metric, mean, units, len(cell)) | _interval(drawn[metric], units))
+                rows.append(_row(task, model, metric, mean, units, _trainings(cell)) | _interval(drawn[metric], units))
                 if metric == metric_here:
                     own[task, name] = (mean, drawn[metric])
     for stratum, group in groups.items():
         inside = {name: model for name, model in models.items() if set(group) <= set(tasks_of[name])}
         for name, model in inside.items():
-            trainings = max(len(by_cell[task, name]) for task in group)
+            trainings = max(_trainings(by_cell[task, name]) for task in group)
             mean, means = _over_tasks(own, group, name)
             row = _row(MEAN, model, "own", mean, len(group), trainings) | _interval(means)
             rows.append(row | {"stratum": stratum})
@@ -223,7 +232,7 @@ def score_runs(
         for model, other in _pairs(question, list(models.values())):
             asked = [task for task in tasks_of[model.name] if not question.tasks or task in question.tasks]
             if asked and set(asked) <= set(tasks_of[other.name]):
-                trainings = min(len(by_cell[task, name]) for task in asked for name in (model.name, other.name))
+                trainings = min(_trainings(by_cell[task, name]) for task in asked for name in (model.name, other.name))
                 answers.append(_difference(own, asked, model, other, trainings) | {"stratum": question.name})
         if not answers:
             logger.warning(
@@ -375,15 +384,30 @@ def _table_of(summary: pd.DataFrame, metric_of: dict[str, str], reference: str |
     return Table(["model", "mean", *([f"less {reference}"] if len(less) else []), *names], rows, title)
 
 
-def _drawn_runs(runs: int, seed: int, model: int) -> np.ndarray:
-    """Counts of the runs of a model in resamples, float64 [RESAMPLES, runs]; the same for all tasks."""
-    return draw_weights(np.random.default_rng([seed, model, runs, 1]), RESAMPLES, runs) / runs
+def _trainings(cell: list[Run]) -> int:
+    return len({run.trained for run in cell})
+
+
+def _in_order(cell: list[Run]) -> list[Run]:
+    return sorted(cell, key=lambda run: (run.seed, run.fold))
+
+
+def _drawn_runs(cell: list[Run], seed: int, model: int) -> np.ndarray:
+    """Share of the runs of a model in resamples, float64 [RESAMPLES, runs]; the same for all tasks.
+
+    Trainings are drawn with replacement, and then the runs of each. Runs are in the order of seed and fold.
+    """
+    trained = np.array([run.trained for run in _in_order(cell)])
+    runs, training = len(trained), np.unique(trained, return_inverse=True)[1]
+    generator, trainings = np.random.default_rng([seed, model, runs, 1]), int(training.max()) + 1
+    drawn = draw_weights(generator, RESAMPLES, trainings)[:, training] / trainings
+    return drawn if trainings == runs else drawn * draw_shares(generator, RESAMPLES, training)
 
 
 def _resample(cell: list[Run], generator: np.random.Generator, drawn: np.ndarray) -> dict[str, np.ndarray]:
     """Each metric for resampled test rows and runs, float64 [RESAMPLES]; ``drawn`` is the result of `_drawn_runs`."""
     number = len(cell[0].rows)
-    cell = sorted(cell, key=lambda run: (run.seed, run.fold))
+    cell = _in_order(cell)
     parts = defaultdict(list)
     for start in range(0, RESAMPLES, _BLOCK):
         size = min(_BLOCK, RESAMPLES - start)

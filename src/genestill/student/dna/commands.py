@@ -79,6 +79,7 @@ def _add_finetune(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--model-kind", choices=KINDS, default="student", help="kind of the model in tables")
     parser.add_argument("--task-name", help="of the task, in the predictions (default: that of the file)")
+    parser.add_argument("--training", type=int, metavar="NUMBER", help="of the student, in the predictions")
     for kind in (FineTuning, CrossValidation):
         add_settings(parser, kind)
     add_seed(parser)
@@ -166,4 +167,5 @@ def _run_finetune(options) -> dict:
         options.output_model,
         options.split_by,
         validation.rows,
+        options.training,
     )

@@ -230,7 +230,8 @@ class ComputedFeatures(WindowFeatures):
         length: bases of a window; a shorter region is read whole.
         shortest: if given, lengths are drawn from ``shortest`` to ``length``.
 
-    Raises `InputError` if the tokens of a window do not fit into the context of the teacher.
+    Raises `InputError` if the tokens of a window do not fit into the context of the teacher, or ``shortest`` is above
+    ``length``.
     """
 
     workers = None
@@ -245,6 +246,8 @@ class ComputedFeatures(WindowFeatures):
         }  # fmt: skip
         if not self._regions:
             raise InputError("no sequences to cut windows from")
+        if self._shortest > length:
+            raise InputError(f"the shortest window has {self._shortest} bases, but windows have {length}")
         held = held_out_rows(len(self._regions))
         self.held = held.tolist()
         self._learnt = np.delete(np.arange(len(self._regions)), held)

@@ -41,7 +41,7 @@ from genestill.student.dna.students import (
     save_student,
 )
 from genestill.student.dna.tasks import read_task
-from genestill.student.encoders.adapters import BytePairAdapter, TeacherAdapter, without_full_mask
+from genestill.student.encoders.adapters import BytePairAdapter, TeacherAdapter, longest_input, without_full_mask
 from genestill.student.encoders.heads import with_language_head
 
 
@@ -74,6 +74,7 @@ def pretrain_student(
     where = choose_device(device)
     whole = open_language_model(start.initial, student) if start.initial else with_language_head(student)
     model = MaskedLanguageModel(whole).to(where)
+    longest = min(start.max_tokens, longest_input(student.config))
     compile_on_gpu(model.student, where, compiled)
     windows = [sequence for _, sequence in read_fasta(sequences)]
     held = held_out_rows(len(windows))
@@ -86,7 +87,7 @@ def pretrain_student(
         if both_strands:
             turned = np.random.default_rng([training.seed, 1, step]).random(len(chosen)) < 0.5
             chosen = [reverse_complement(one) if turn else one for one, turn in zip(chosen, turned, strict=True)]
-        batch, targets = masked_batch(chosen, adapter, masking, share, start.max_tokens, generator)
+        batch, targets = masked_batch(chosen, adapter, masking, share, longest, generator)
         read = {name: batch[name] for name in ("input_ids", "attention_mask")} | {"targets": targets}
         return [asked_batch({name: values[rows] for name, values in read.items()})
                 for rows in cut_rows(np.arange(len(chosen)), parts)]  # fmt: skip
@@ -95,7 +96,7 @@ def pretrain_student(
         generator = np.random.default_rng(training.seed)
         for first in range(0, len(held), training.batch):
             chosen = [windows[row] for row in held[first : first + training.batch]]
-            batch, targets = masked_batch(chosen, adapter, masking, share, start.max_tokens, generator)
+            batch, targets = masked_batch(chosen, adapter, masking, share, longest, generator)
             yield asked_batch({name: batch[name] for name in ("input_ids", "attention_mask")} | {"targets": targets})
 
     def compute_loss(tensors):
@@ -140,14 +141,15 @@ def distil_student(
     where = choose_device(device)
     features = _features(shards, computed, open_teacher, dict(read_fasta(sequences)), where)
     model = Distillation(student, objective, *features.scale()).to(where)
+    longest = min(start.max_tokens, longest_input(student.config))
     compile_on_gpu(student, where, compiled)
 
     def draw(step: int, parts: int = 1) -> list[Batch]:
-        found = features.batches(step, training.batch, training.seed, adapter, share, start.max_tokens, parts)
+        found = features.batches(step, training.batch, training.seed, adapter, share, longest, parts)
         return [Batch(without_full_mask(one), int(one["attention_mask"].sum())) for one in found]
 
     def draw_held_out() -> Iterator[Batch]:
-        for batch in features.held_out(training.batch, training.seed, adapter, share, start.max_tokens):
+        for batch in features.held_out(training.batch, training.seed, adapter, share, longest):
             yield Batch(without_full_mask(batch), 0)
 
     def compute_loss(tensors):
@@ -200,11 +202,13 @@ def fine_tune_on_table(
     output_model: str | Path | None = None,
     split_by: str = "random",
     rows: int | None = None,
+    training: int | None = None,
 ) -> dict:
     """Fine-tune the student, or the teacher, in ``folder`` on a task table and write its predictions of the test rows.
 
     ``kind`` is the kind of the model in tables: one of `kinds.KINDS`. ``output_model`` is a folder for the classifier;
-    either output may be None. ``split_by``, ``rows``: see `read_task`. The state is stored in
+    either output may be None. ``training`` is the number of the student's training in the predictions. ``split_by``,
+    ``rows``: see `read_task`. The state is stored in
     ``<output>.<rate>x<epochs>.checkpoint``, one file for each learning rate that is tried and one for the selected
     rate, and removed at the end. Returns the values selected with the validation rows: see `fine_tune`.
     """
@@ -216,7 +220,7 @@ def fine_tune_on_table(
     if output_model is not None and isinstance(adapter, TeacherAdapter):
         raise InputError(f"{folder}: a teacher, whose classifier cannot be saved; give only a file for predictions")
     data = read_task(table, folds, fold, settings.seed, split_by=split_by, rows=rows)
-    described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold, "rows": rows}
+    described = dataclasses.asdict(settings) | {"folds": folds, "fold": fold, "rows": rows, "split_by": split_by}
     checkpoints: dict[tuple[float, int], Checkpoint] = {}
 
     def checkpoint(rate: float, epochs: int) -> Checkpoint:
@@ -230,13 +234,13 @@ def fine_tune_on_table(
     if output_model is not None:
         save_student(output_model, classifier, adapter, {"task": task, **dataclasses.asdict(settings), **found})
     if output is not None:
-        _write_predictions(output, data, probabilities, task, model, kind, settings, fold, rows)
+        _write_predictions(output, data, probabilities, task, model, kind, settings, fold, rows, training)
     for kept in checkpoints.values():
         kept.remove()
     return found
 
 
-def _write_predictions(output, data, probabilities, task, model, kind, settings, fold, fitted_rows) -> None:
+def _write_predictions(output, data, probabilities, task, model, kind, settings, fold, fitted_rows, training) -> None:
     rows = data.rows("test")
     frame = pd.DataFrame(
         {
@@ -252,7 +256,8 @@ def _write_predictions(output, data, probabilities, task, model, kind, settings,
             "probabilities": list(probabilities),
         }
     )
-    write_table(output, frame, TASK_PREDICTIONS, {"classes": json.dumps(data.classes)})
+    metadata = {"classes": json.dumps(data.classes)} | ({} if training is None else {"training": training})
+    write_table(output, frame, TASK_PREDICTIONS, metadata)
 
 
 def _checkpoint(output, settings: dict, training: TrainingSettings, inputs: dict, teacher=None) -> Checkpoint:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from genestill.core.masking import IGNORED, mask_tokens
 from genestill.core.sequences import encode_bases
 from genestill.core.training.batches import Batch
+from genestill.core.training.losses import mean_cross_entropy
 from genestill.student.dna.masking import cut_groups, mask_groups
 from genestill.student.encoders.adapters import collate, without_full_mask
 from genestill.student.encoders.heads import EncoderForMaskedLM
@@ -35,13 +35,13 @@ class MaskedLanguageModel(nn.Module):
         targets: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Mean loss in nats of the tokens ``targets``, int64 [asked], at ``places``, int64 [asked].
+        """Mean loss in nats (0 without tokens) of the tokens ``targets``, int64 [asked], at ``places``, int64 [asked].
 
         Places are indices into the flattened ``input_ids``, int64 [B, L].
         """
         hidden = self.student(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         head = self.model.language_head if isinstance(self.model, EncoderForMaskedLM) else self.model.cls
-        return functional.cross_entropy(head(hidden.flatten(0, 1)[places]).float(), targets)
+        return mean_cross_entropy(head(hidden.flatten(0, 1)[places]), targets)
 
 
 def asked_batch(tensors: dict[str, torch.Tensor]) -> Batch:

@@ -26,9 +26,11 @@ def read_task(
     ``rows``: see `keep_training_rows`.
 
     Raises:
-        InputError: as `read_task_table`, and if there are too few rows for validation or a class is left without
-            training rows.
+        InputError: as `read_task_table`; a fold that is not one of ``folds``; and if there are too few rows for
+            validation or a class is left without training rows.
     """
+    if (fold and not folds) or (folds and not 0 <= fold < folds):
+        raise InputError(f"fold {fold} of {folds} folds; expected --folds, and a fold from 0 to one less")
     table = keep_training_rows(read_task_table(path, split_by), rows, seed, path)
     split = table.split.copy()
     if folds:

@@ -43,6 +43,7 @@ class Corpus:
 
     Attributes:
         teacher_metadata: metadata of the first file of the teacher; empty without a teacher.
+        teacher_reads: see `TeacherFiles`.
         files: the transcripts and the files of the teacher that are read, by role.
 
     Raises `InputError` if the objective needs shards that are not given.
@@ -68,6 +69,7 @@ class Corpus:
         self.coding: Any = list(map(coding_bounds, self.sequences, table["cds"])) if regions or paired else None
         # The first base of each transcript in the input of the teacher.
         self.read_from = np.zeros(len(table), np.int64)
+        self.teacher_reads = teacher.reads
         if teacher.reads == "cds":
             self.read_from[:] = [np.argmax(track) if np.any(track) else 0 for track in table["cds"]]
         ids = table["id"].tolist()

@@ -81,6 +81,7 @@ def train(match: TranscriptDistillation, settings: DistillationSettings, checkpo
     A checkpoint belongs to the settings, the student, the transcripts and the files of the teacher.
     """
     described = {"training": asdict(settings), "student": match.model.config.to_diff_dict()}
+    described |= {"teacher_reads": match.corpus.teacher_reads}
     schedule = Schedule(settings.steps, settings.learning_rate, settings.warm_up, end=LAST_RATE)
     return loop.train(
         match.learned,

@@ -19,6 +19,7 @@ def write_student(match, settings, figures: dict, output: Path) -> None:
     config.provenance = {"objective": settings.objective, "seed": settings.seed, "steps": settings.steps}
     with folder_aside(output / "model") as folder:
         match.model.save_pretrained(folder)
-        tokenizer = build_tokenizer(cls=config.pooling in ("cls", "concatenated"), max_length=config.max_length)
+        # Training reads no [CLS]: with the pooling cls, the first base is used.
+        tokenizer = build_tokenizer(cls=False, max_length=config.max_length)
         save_tokenizer(tokenizer, folder)
     write_json(output / "training.json", {"objective": settings.objective, "parameters": parameters, **figures})

@@ -15,7 +15,8 @@ def describe(parts: list[Parts]) -> dict[str, np.ndarray]:
     """One block per region, float32 [rows, 5460].
 
     The share of a k-mer among the k-mers of its length, times log((1 + rows) / (1 + rows with the k-mer)) + 1 (Salton &
-    Buckley 1988, smoothed as in scikit-learn); then each row is divided by its Euclidean norm.
+    Buckley 1988, smoothed as in scikit-learn); then each row is divided by its Euclidean norm. The weights are computed
+    from all rows of a task, including test rows, but from no targets.
     """
     blocks = {}
     for number, name in enumerate(REGIONS):

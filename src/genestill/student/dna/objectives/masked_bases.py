@@ -6,8 +6,8 @@ This is a control for the decoder (`reconstruction`): windows, masks and everyth
 import torch
 from torch import nn
 
+from genestill.core.training.losses import mean_cross_entropy
 from genestill.student.dna.masking import GROUP_SIZE
-from genestill.student.dna.objectives.reconstruction import mean_cross_entropy
 from genestill.student.dna.settings import DistillationSettings
 from genestill.student.encoders.heads import LanguageHead
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from genestill.core.training.losses import mean_cross_entropy
 from genestill.student.dna.settings import DistillationSettings
 from genestill.student.encoders.attention import ROTARY_BASE, rotate
 
@@ -73,9 +74,3 @@ class Loss(nn.Module):
         visible = ~batch["masked"] & (stop > start)
         logits = self.decoder(hidden, (start + stop).float() / 2, visible, batch["positions"])
         return mean_cross_entropy(logits, batch["bases"])
-
-
-def mean_cross_entropy(logits: torch.Tensor, bases: torch.Tensor) -> torch.Tensor:
-    """Mean over the ``bases`` int64 [B, Q] that are not -100, of ``logits`` [B, Q, 4]; 0 if all are -100."""
-    summed = functional.cross_entropy(logits.flatten(0, 1).float(), bases.flatten(), reduction="sum", ignore_index=-100)
-    return summed / (bases != -100).sum().clamp(min=1)
