@@ -53,8 +53,8 @@ NOISE = {"cpu_seconds": 2.0, "peak_gb": 0.05}
 NOISY_SHARE = 0.1
 ONE_EPOCH = "training of one epoch"  # for points at which all epochs would take hours
 # Steps that take long are measured at these points only: a whole training at small points, and where its time is
-# limited; a training without a teacher (which has no embeddings) on the axis of contigs; soft labels, whose heads have
-# the same number of steps at every point, at three points of the axis of contigs.
+# limited; a training without a teacher (which has no embeddings) at the three smallest points; soft labels, whose heads
+# have the same number of steps at every point, at three points of the axis of contigs.
 MEASURED_AT = {
     "training": [*SPECIES_AXIS[:2], LARGE_ASSEMBLY],
     "training from labels": [SPECIES_AXIS[0], *CONTIG_AXIS[:2]],

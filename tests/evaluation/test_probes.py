@@ -320,8 +320,28 @@ def test_transcripts_that_two_tasks_share_are_drawn_jointly():
     assert both["a"][0] == apart["a"][0]
 
 
-@pytest.mark.parametrize(("column", "value"), [("seed", 2), ("task", "b")])
-def test_models_that_were_not_probed_on_all_tasks_and_splits_are_refused(column, value):
+def test_replicates_without_rows_of_a_small_task_are_left_out():
+    """Three groups beside four hundred: some replicates draw none of them, which is not a score of 0."""
+    large = _predictions(["m"], [1.0]).query("task == 'a'")
+    small = large.assign(task="b", group=1000 + large["group"] % 3)
+    scores = bootstrap_scores(pd.concat([large, small]), 300, 1)["m"]
+    assert np.isnan(scores["b"]).any()
+    assert np.nanmin(scores["b"]) > 0.3
+    summary = summarise({"t": scores, "k": scores, "m": scores}, "t", "k", "m")
+    assert summary.loc[summary["metric"] == "own", "low"].min() > -0.01
+
+
+def test_a_baseline_without_a_score_or_a_task_is_not_the_strongest():
+    easy, hard = (_probed(found).assign(task=task) for found, task in (({"one": 0.9, "two": 0.8}, "easy"),
+                  ({"one": np.nan, "two": 0.4}, "hard")))  # fmt: skip
+    names = ["one (fit=blocks)", "two (fit=blocks)"]
+    assert best_baseline(pd.concat([easy, hard]), names) == names[1]
+    with pytest.raises(InputError, match=r"one \(fit=blocks\) was not probed on the task hard"):
+        best_baseline(pd.concat([easy, hard[hard["model"] == "two"]]), names)
+
+
+@pytest.mark.parametrize("column", ["seed", "task"])
+def test_models_that_were_not_probed_on_all_tasks_and_splits_are_refused(column):
     predictions = _predictions(["teacher", "kmers"], [0.3, 2.0])
     value = predictions[column].max()
     lacking = predictions[(predictions["model"] != "kmers") | (predictions[column] != value)]

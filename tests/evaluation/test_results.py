@@ -21,6 +21,7 @@ from genestill.evaluation.results import (
     rows_of,
     standing,
 )
+from genestill.student.corrector.settings import NoveltySettings
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "resources" / "results"
@@ -156,6 +157,8 @@ def test_cells_are_identified_by_settings_and_version_and_not_by_the_way_of_runn
     # The published ledger depends on these.
     assert identity_of_settings(configuration | {"dataset": {"set_aside": ["virus.tsv"]}}) != identity
     assert identity_of_settings(configuration | {"student": {"smallest_group": 5}}) != identity
+    defaults = {"smallest_group": NoveltySettings.smallest_group, "false_discovery_rate": 0.05}
+    assert identity_of_settings(configuration | {"student": defaults, "dataset": {"set_aside": None}}) == identity
     assert identity_of_settings(configuration | {"evaluation": {"predictions": {"mine": "a.tsv"}}}) == identity
     put(tmp_path, metrics, Run("taxdistill", f"community {identity}"))
     file = tmp_path / "results" / "taxdistill.tsv"

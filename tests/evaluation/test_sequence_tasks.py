@@ -26,6 +26,7 @@ from genestill.evaluation.sequence_tasks.scores import (
     MEAN,
     Question,
     Run,
+    _drawn_runs,
     format_scores,
     read_run,
     score_runs,
@@ -214,6 +215,21 @@ def test_several_runs_of_one_training_count_as_one_training():
         width[name], trainings = row["high"] - row["low"], row["n_trainings"]
         assert trainings == {"eight": 8, "two": 2}[name]
     assert width["two"] > 1.5 * width["eight"]
+
+
+def test_trainings_are_drawn_jointly_for_tasks_with_different_numbers_of_runs():
+    cells = [[dataclasses.replace(a_run("m", 0.8, seed), training=(seed - 1) % 5 + 1) for seed in range(1, runs + 1)]
+             for runs in (5, 10)]  # fmt: skip
+    few, many = (_drawn_runs(cell, 1, 0) for cell in cells)
+    by_training = many[:, :5] + many[:, 5:]
+    np.testing.assert_allclose(by_training[few == 0], 0)
+    np.testing.assert_allclose(many.sum(axis=1), 1)
+    assert np.corrcoef(few[:, 0], by_training[:, 0])[0, 1] > 0.99
+
+
+def test_a_teacher_counts_as_one_training():
+    run = dataclasses.replace(a_run("teacher", 0.8, seed=4), kind="teacher")
+    assert run.trained == 1
 
 
 def a_run(model: str, right: float, seed: int = 1, fold: int = 0, task: str = "mine/one", rows: int = 300) -> Run:

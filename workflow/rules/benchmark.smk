@@ -174,10 +174,12 @@ rule compare_communities:
         simulated=options(simulated=SIMULATED),
         ours=config["student"]["name"],
         seed=config["seed"],
+        resamples=config["evaluation"]["resamples"],
         figures=lambda wildcards, output: Path(output.figures[0]).parent,
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
-        " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q} --output {output.metrics:q}"
+        " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q}"
+        " --resamples {params.resamples} --output {output.metrics:q}"
         " --output-comparison {output.comparison:q} --output-table {output.table:q}"
         " --output-figures {params.figures:q} 2> {log:q}"
 
@@ -269,10 +271,11 @@ rule benchmark_new_contigs:
         ),
         simulated=options(simulated=SIMULATED),
         seed=config["seed"],
+        resamples=config["evaluation"]["resamples"],
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
         " {params.costs} --compared-with corrector-alone {params.simulated} --seed {params.seed:q}"
-        " --output {output.metrics:q} --output-comparison {output.comparison:q} --output-table {output.table:q} 2> {log:q}"
+        " --resamples {params.resamples} --output {output.metrics:q} --output-comparison {output.comparison:q} --output-table {output.table:q} 2> {log:q}"
 
 
 # Communities with only a truth and predictions: their binning metrics, with those of AMBER and published ones.

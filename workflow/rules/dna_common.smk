@@ -97,7 +97,7 @@ def dna_place(task, seed):
 
 
 def dna_training_number(student, wildcards):
-    """The option for the number of a student's training, if several seeds are evaluated per training; else none."""
+    """The option for the number of a student's training, from 1; none for the teacher."""
     task = f"{wildcards.benchmark_name}/{wildcards.task}"
     number = dna_place(task, wildcards.model_seed) % DNA_NUMBER_OF_TRAININGS
     return options(training=number + 1 if student in DNA_STUDENTS else None)

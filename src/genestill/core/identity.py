@@ -10,6 +10,11 @@ _WITHOUT_EFFECT = {
     "teacher": ("gpu_model", "compile", "shards", "processes", "check", "admission"),
     "evaluation": ("amber", "predictions"),
 }
+# Settings whose default is left out, because results were published before they were part of the identity.
+_DEFAULTS = {
+    "dataset": {"set_aside": None},
+    "student": {"false_discovery_rate": 0.05, "smallest_group": 20_000},
+}
 
 
 def identity_of_settings(configuration: dict) -> str:
@@ -19,7 +24,11 @@ def identity_of_settings(configuration: dict) -> str:
     name.
     """
     kept = {
-        section: {key: value for key, value in settings.items() if key not in _WITHOUT_EFFECT.get(section, ())}
+        section: {
+            key: value
+            for key, value in settings.items()
+            if key not in _WITHOUT_EFFECT.get(section, ()) and (key, value) not in _DEFAULTS.get(section, {}).items()
+        }
         if isinstance(settings, dict)
         else settings
         for section, settings in configuration.items()

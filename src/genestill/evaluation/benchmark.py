@@ -257,6 +257,7 @@ def gather_benchmark(
     seed: int,
     output: str | Path,
     comparison: str | Path,
+    resamples: int = RESAMPLES,
 ) -> None:
     """Join the tables of several communities: metrics to the Parquet ``output``, `compare` to the TSV ``comparison``.
 
@@ -266,7 +267,7 @@ def gather_benchmark(
     """
     joined = pd.concat([read_table(path, METRICS) for path in metrics], ignore_index=True)
     whole = pd.concat([read_table(path, OUTCOME_COUNTS) for path in counts], ignore_index=True)
-    table = compare(whole, ours, simulated, seed)
+    table = compare(whole, ours, simulated, seed, resamples)
     scopes = scopes_of(whole, simulated)
     table = table.join(_calibration(joined, scopes), on=["stratum", "scope", "rank", "model"])
     table = table.join(_cost_table(costs), on="model")

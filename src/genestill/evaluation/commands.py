@@ -272,6 +272,7 @@ def _add_benchmark(commands) -> None:
     parser.add_argument(
         "--simulated", nargs="*", default=[], metavar="NAME", help="communities that are left out of means"
     )
+    add_settings(parser, IntervalSettings)
     add_seed(parser, "the bootstrap")
     parser.add_argument("--output", required=True, metavar="PARQUET", help="the joined metric table")
     parser.add_argument("--output-comparison", required=True, metavar="TSV", help="scores with intervals")
@@ -295,6 +296,7 @@ def _run_benchmark(options) -> None:
         options.seed,
         options.output,
         options.output_comparison,
+        settings_of(IntervalSettings, options).resamples,
     )
     print(write_benchmark_table(options.output_comparison, options.compared_with, options.output_table), end="")
     if options.output_figures:

@@ -17,7 +17,7 @@ from genestill.core.errors import InputError
 from genestill.core.kinds import named
 from genestill.core.table_schemas import PROBE_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
-from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval
+from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval, ratio
 from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 
 BENCHMARK = "mrnabench-protocol"
@@ -25,12 +25,17 @@ MEAN = "mean of tasks"
 
 
 def weighted_pearson(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's r [replicates] of float64 [rows] with row weights [replicates, rows]; 0 if one side is constant."""
-    total = weights.sum(axis=1)
-    x = predictions[None] - (weights @ predictions / total)[:, None]
-    y = targets[None] - (weights @ targets / total)[:, None]
+    """Pearson's r [replicates] of float64 [rows] with row weights [replicates, rows].
+
+    0 if one side is constant, NaN if no row has a weight.
+    """
+    total = weights.sum(axis=1).astype(np.float64)
+    some = np.where(total > 0, total, np.nan)
+    x = predictions[None] - (weights @ predictions / some)[:, None]
+    y = targets[None] - (weights @ targets / some)[:, None]
     spread = np.sqrt((weights * x**2).sum(axis=1) * (weights * y**2).sum(axis=1))
-    return np.divide((weights * x * y).sum(axis=1), spread, out=np.zeros_like(total, float), where=spread > 0)
+    start = np.where(total > 0, 0.0, np.nan)
+    return np.divide((weights * x * y).sum(axis=1), spread, out=start, where=spread > 0)
 
 
 def weighted_auroc(predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -76,6 +81,8 @@ def bootstrap_scores(
         seed: seed of the draws.
         metrics: metric for each kind of task; by default the headline metrics. Tasks of other kinds are left out.
 
+    A replicate without rows of a task, or without rows of a class, is NaN.
+
     Raises `InputError` if two models were probed on different rows, or two were trained with different seeds, and if a
     model lacks a task or split seed of another one.
     """
@@ -94,9 +101,7 @@ def bootstrap_scores(
         seeds = np.sort(of_task["seed"].unique())
         groups = np.sort(of_task["group"].unique())
         draws = np.column_stack([of_group[group] for group in groups])
-        # Divided by the drawn number, which varies if another task has further split seeds.
-        drawn_seeds = sum(of_split[split_seed] for split_seed in seeds)
-        totals = {model: np.zeros(replicates + 1) for model in of_task["model"].unique()}
+        totals = {model: np.zeros((2, replicates + 1)) for model in of_task["model"].unique()}
         for split_seed in seeds:
             reference = None
             of_seed = of_task[of_task["seed"] == split_seed].groupby(["model", "training"], sort=False, dropna=False)
@@ -110,12 +115,12 @@ def bootstrap_scores(
                     )
                 said, right = np.stack(rows["predictions"].tolist()), np.stack(rows["targets"].tolist())
                 flat = np.repeat(weights, right.shape[1], axis=1)  # micro average: all labels in one pool
-                values = np.nan_to_num(_SCORES[metric](said.ravel(), right.ravel(), flat), nan=0.5)
+                values = _SCORES[metric](said.ravel(), right.ravel(), flat)
                 share = 1.0 if pd.isna(training) else of_training[int(training)] / len(trainings)
-                weight = np.where(drawn_seeds > 0, of_split[split_seed] / np.maximum(drawn_seeds, 1), 1 / len(seeds))
-                totals[model] += values * weight * share
-        for model, total in totals.items():
-            scores[model][task] = total
+                weight = np.where(np.isnan(values), 0.0, of_split[split_seed] * share)
+                totals[model] += [np.nan_to_num(values) * weight, weight]
+        for model, (total, weight) in totals.items():
+            scores[model][task] = ratio(total, weight)
     return scores
 
 
@@ -149,15 +154,18 @@ def best_baseline(metrics: pd.DataFrame, baselines: Sequence[str]) -> str:
         metrics: tables of `table_schemas.METRICS` of the probes.
         baselines: models with their variant.
 
-    Raises `InputError` if one was not probed.
+    Raises `InputError` if one was not probed, or lacks a task of another one.
     """
     chosen = metrics[(metrics["stratum"] == "validation") & metrics["metric"].isin(set(HEADLINE.values()))]
     chosen = chosen.assign(named=list(map(named, chosen["model"], chosen["variant"])))
-    means = chosen.groupby(["named", "task"])["value"].mean().groupby("named").mean()
+    # Constant predictions have no correlation.
+    scores = chosen.assign(value=chosen["value"].fillna(0.0)).groupby(["named", "task"])["value"].mean().unstack("task")
     for name in baselines:
-        if name not in means:
-            raise InputError(f"no metrics of {name!r}; found {', '.join(sorted(means.index))}")
-    return max(baselines, key=means.__getitem__)
+        if name not in scores.index:
+            raise InputError(f"no metrics of {name!r}; found {', '.join(sorted(scores.index))}")
+        if (missing := scores.columns[scores.loc[name].isna()]).size:
+            raise InputError(f"{name} was not probed on the task {missing[0]}")
+    return max(baselines, key=scores.mean(axis=1).__getitem__)
 
 
 def summarise(
@@ -178,9 +186,9 @@ def summarise(
     for name in (teacher, baseline, student):
         if name not in scores:
             raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
-    means = {model: np.mean(list(tasks.values()), axis=0) for model, tasks in scores.items()}
+    means = {model: _mean_of_known(list(tasks.values())) for model, tasks in scores.items()}
     gap = means[teacher] - means[baseline]
-    sound = interval(gap[1:], level)[0] > 0
+    sound = interval(gap[1:][~np.isnan(gap[1:])], level)[0] > 0
     rows = []
     for model in sorted(means, key=lambda model: -means[model][0]):
         mean = means[model]
@@ -195,9 +203,16 @@ def summarise(
     return pd.DataFrame(rows)
 
 
+def _mean_of_known(tasks: list[np.ndarray]) -> np.ndarray:
+    """Mean over tasks, [replicates], of those with rows in a replicate."""
+    known = ~np.isnan(tasks)
+    return ratio(np.where(known, tasks, 0.0).sum(axis=0), known.sum(axis=0))
+
+
 def _row(model: str, metric: str, drawn: np.ndarray, level: float | None, task: str = MEAN) -> dict:
     """A row from ``drawn``: the value, then its replicates; without a level there is no interval."""
-    low, high = interval(drawn[1:], level) if level else (np.nan, np.nan)
+    known = drawn[1:][~np.isnan(drawn[1:])]
+    low, high = interval(known, level) if level and len(known) else (np.nan, np.nan)
     row = {"task": task, "metric": metric, "model": model, "minus": ""}
     return row | {"value": drawn[0], "low": low, "high": high}
 

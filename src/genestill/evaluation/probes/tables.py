@@ -2,8 +2,8 @@
 
 import itertools
 import json
-from binascii import crc32
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,12 @@ from genestill.evaluation.settings import ProbeSettings, TranscriptBaselineSetti
 def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame, dict[str, str]]:
     """A probe task with its homology groups (column ``group``), and its metadata (task, kind, split, targets).
 
-    Groups with transcripts of the same gene are one group. Without ``groups`` every row is a separate group,
-    with a number that no row of another task has.
+    Groups with transcripts of the same gene are one group. Without ``groups`` every transcript is a separate
+    group. Tasks have a group in common if its number is the same, so a group that is joined in one task only is not.
     """
     table, metadata = read_table(path, PROBE_TASK), read_metadata(path)
     if groups is None:
-        table["group"] = np.arange(len(table)) + (crc32(metadata["task"].encode()) << 31)
+        table["group"] = [_number_of(name) for name in table["transcript"]]
     else:
         known = read_table(groups, HOMOLOGY_GROUPS).set_index("id")["group"]
         table["group"] = table["transcript"].map(known)
@@ -47,6 +47,11 @@ def read_task(path: str | Path, groups: str | Path | None) -> tuple[pd.DataFrame
             raise InputError(f"{groups}: no group for transcript {missing!r} of {path}")
         table["group"] = _joined_by_gene(table["group"].to_numpy(np.int64), table["gene"].to_numpy(str))
     return table, metadata
+
+
+def _number_of(transcript: str) -> int:
+    """A number of 62 bits that depends only on the id."""
+    return int.from_bytes(blake2b(transcript.encode(), digest_size=8).digest(), "big") >> 2
 
 
 def _joined_by_gene(group: np.ndarray, gene: np.ndarray) -> np.ndarray:

@@ -49,7 +49,9 @@ class Run:
 
     @property
     def trained(self) -> int:
-        """The number of its training."""
+        """The number of its training; a teacher is trained once."""
+        if self.kind == "teacher":
+            return 1
         return self.seed if self.training is None else self.training
 
     @property
@@ -393,15 +395,18 @@ def _in_order(cell: list[Run]) -> list[Run]:
 
 
 def _drawn_runs(cell: list[Run], seed: int, model: int) -> np.ndarray:
-    """Share of the runs of a model in resamples, float64 [RESAMPLES, runs]; the same for all tasks.
+    """Share of the runs of a model in resamples, float64 [RESAMPLES, runs], in the order of seed and fold.
 
-    Trainings are drawn with replacement, and then the runs of each. Runs are in the order of seed and fold.
+    Trainings are drawn with replacement, the same for all tasks, and then the runs of each.
     """
     trained = np.array([run.trained for run in _in_order(cell)])
     runs, training = len(trained), np.unique(trained, return_inverse=True)[1]
-    generator, trainings = np.random.default_rng([seed, model, runs, 1]), int(training.max()) + 1
+    trainings = int(training.max()) + 1
+    generator = np.random.default_rng([seed, model, trainings, 1])
     drawn = draw_weights(generator, RESAMPLES, trainings)[:, training] / trainings
-    return drawn if trainings == runs else drawn * draw_shares(generator, RESAMPLES, training)
+    if trainings == runs:
+        return drawn
+    return drawn * draw_shares(np.random.default_rng([seed, model, runs, 2]), RESAMPLES, training)
 
 
 def _resample(cell: list[Run], generator: np.random.Generator, drawn: np.ndarray) -> dict[str, np.ndarray]:

@@ -218,40 +218,26 @@ def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
 
 def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
     """Column of the best species of each contig, int64 [n], and whether it is certain, bool [n]."""
-    best = np.asarray(sums.bits.argmax(axis=1)).ravel()
-    identity = identity_to_nearest(sums.bits, np.arange(len(best)), best, columns_of(sums.matched, sums.aligned))
+    best = nearest_columns(sums.bits, sums.aligned)
+    matched, aligned = columns_of(sums.matched, sums.aligned)(np.arange(len(best)), best)
+    identity = matched / np.maximum(aligned, 1e-9)
     return best, (identity > CONFIDENT_IDENTITY) & (sums.genes >= CONFIDENT_GENES)
+
+
+def nearest_columns(bits: sparse.csr_matrix, aligned: sparse.csr_matrix) -> np.ndarray:
+    """Column of the species with the highest score of each row: int64 [n].
+
+    A species may have the highest score although another species has a much better hit in each of its genes. Therefore,
+    only species that are comparable with the best in a gene are considered, if there are any.
+    """
+    comparable = bits.multiply(aligned.sign()).tocsr()
+    some = comparable.max(axis=1).toarray().ravel() > 0
+    return np.where(some, *(np.asarray(part.argmax(axis=1)).ravel() for part in (comparable, bits)))
 
 
 def columns_of(matched: sparse.csr_matrix, aligned: sparse.csr_matrix) -> Callable:
     """A function from rows and columns to matched and aligned amino acids."""
     return lambda rows, columns: tuple(np.asarray(part[rows, columns]).ravel() for part in (matched, aligned))
-
-
-def identity_to_nearest(
-    bits: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray, compared: Callable
-) -> np.ndarray:
-    """AAI of contigs to their nearest species: float64 [n]; 0 for contigs without hits.
-
-    A species that is comparable with the best in no gene may still have the highest summed score. In this case, the
-    identity is that to the species with the highest score among those that are comparable in a gene.
-
-    Args:
-        bits: summed bit scores of contigs and species.
-        rows, columns: int64 [n], contigs and their species with the highest score.
-        compared: function from rows and columns of ``bits`` to matched and aligned amino acids.
-    """
-    matched, aligned = (np.array(part, dtype=np.float64) for part in compared(rows, columns))
-    lacking = np.flatnonzero(aligned == 0)
-    if len(lacking) and (others := bits[rows[lacking]]).nnz:
-        place = np.repeat(lacking, np.diff(others.indptr))
-        order = np.lexsort((-others.data, place))
-        place, column = place[order], others.indices[order]
-        of_others = compared(rows[place], column)
-        usable = np.flatnonzero(of_others[1] > 0)
-        found, first = np.unique(place[usable], return_index=True)
-        matched[found], aligned[found] = (part[usable[first]] for part in of_others)
-    return matched / np.maximum(aligned, 1e-9)
 
 
 def presence(identity: np.ndarray, genes: np.ndarray, agreed: np.ndarray | None = None) -> np.ndarray:
@@ -366,6 +352,20 @@ def pooled_posteriors(
     return sparse.vstack(alone, format="csr"), sparse.vstack(both, format="csr")
 
 
+def _comparable(row: np.ndarray, column: np.ndarray, sound: np.ndarray, compared: Callable) -> np.ndarray:
+    """Whether candidates are kept: bool [candidates], sorted by row and score; see `nearest_columns`.
+
+    ``sound``, bool [rows with candidates], is True where the first candidate is comparable: the row is not changed.
+    """
+    group = np.cumsum(changes(row)) - 1
+    doubtful = np.flatnonzero(~sound[group])
+    comparable = compared(row[doubtful], column[doubtful])[1] > 0
+    some = np.bincount(group[doubtful], comparable, len(sound))[group[doubtful]] > 0
+    kept = np.ones(len(row), dtype=bool)
+    kept[doubtful] = comparable | ~some
+    return kept
+
+
 def _posterior(
     bits: sparse.csr_matrix,
     compared: Callable,
@@ -387,9 +387,15 @@ def _posterior(
     row, column, score = row[order], bits.indices[order], bits.data[order]
     if len(row) == 0:
         return sparse.csr_matrix((contigs, leaves))
-    new_row = changes(row)
-    first, group = np.flatnonzero(new_row), np.cumsum(new_row) - 1
-    identity = identity_to_nearest(bits, row[first], column[first], compared)
+    first = np.flatnonzero(changes(row))
+    matched, aligned = compared(row[first], column[first])
+    if not (aligned > 0).all():
+        kept = _comparable(row, column, aligned > 0, compared)
+        row, column, score = row[kept], column[kept], score[kept]
+        first = np.flatnonzero(changes(row))
+        matched, aligned = compared(row[first], column[first])
+    group = np.cumsum(changes(row)) - 1
+    identity = matched / np.maximum(aligned, 1e-9)
     scale = vote_scale + VOTE_SCALE_OF_DISTANCE * (1 - identity)
     share = np.exp((score / score[first][group] - 1) / scale[group])
     share /= np.add.reduceat(share, first)[group]

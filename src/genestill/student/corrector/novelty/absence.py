@@ -16,9 +16,9 @@ from genestill.student.corrector.evidence.hits import (
     clades_of,
     columns_of,
     genes_of_clades,
-    identity_to_nearest,
     leaves_of_hits,
     leaves_of_taxids,
+    nearest_columns,
     presence,
     sum_hits,
 )
@@ -68,9 +68,9 @@ def look(sums: HitSums, members: sparse.csr_matrix, tree: LabelTree) -> Seen:
 
     bits, matched, aligned = map(together, (sums.bits, sums.matched, sums.aligned))
     of_groups = HitSums(bits, matched, aligned, members @ sums.genes, sums.leaves, together(sums.best))
-    column = np.asarray(of_groups.bits.argmax(axis=1)).ravel()
-    compared = columns_of(of_groups.matched, of_groups.aligned)
-    identity = identity_to_nearest(of_groups.bits, np.arange(len(column)), column, compared)
+    column = nearest_columns(of_groups.bits, of_groups.aligned)
+    matched, aligned = columns_of(of_groups.matched, of_groups.aligned)(np.arange(len(column)), column)
+    identity = matched / np.maximum(aligned, 1e-9)
     agreeing = genes_of_clades(of_groups.best, column, clades_of(sums.leaves, tree))
     nearest = np.where(of_groups.genes > 0, sums.leaves[column], -1)
     return Seen(nearest, identity, of_groups.genes, agreeing)
