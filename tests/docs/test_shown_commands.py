@@ -31,6 +31,9 @@ CONFIGURATIONS = {
 # Command lines that are not checked, and why.
 UNCHECKED: dict[str, str] = dict.fromkeys(
     ("pip install .", "pip install '.[workflow]'"), "tests/test_wheel.py builds the wheel and runs it"
+) | dict.fromkeys(
+    ("echo 'int mkl_serv_intel_cpu_true(void) { return 1; }' > mkl.c", "gcc -shared -fPIC -o mkl.so mkl.c"),
+    "needs a compiler, and has an effect only on a processor of AMD",
 )
 # Configurations whose inputs are not part of the project: their commands are parsed, not dry-run.
 WITHOUT_INPUTS = (

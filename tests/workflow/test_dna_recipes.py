@@ -324,7 +324,7 @@ def test_published_predictions_are_read_and_their_inputs_are_not_recomputed(tmp_
         arguments = ("-n", "-p", "--cores", "1", "publish", "--configfile", "config/had-demo.yaml", "other.yaml")
         done = run_snakemake(*arguments, folder=tmp_path, snakefile=tmp_path / "workflow" / "Snakefile")
         lines = done.stdout.splitlines()
-        return [line for line in lines if " distil-dna " in line], re.findall(r"cp \S+ (\S+)", done.stdout)
+        return [line for line in lines if " distil-dna " in line], re.findall(r"mv \S+ ([^\s)]+)", done.stdout)
 
     trained, copies = jobs(seed=1)
     published = next(Path(copy) for copy in copies if "/distilled-probe." in copy)

@@ -179,7 +179,7 @@ rule compare_communities:
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
         " {params.costs} --compared-with {params.ours:q} {params.simulated} --seed {params.seed:q}"
-        " --resamples {params.resamples} --output {output.metrics:q}"
+        " --resamples {params.resamples:q} --output {output.metrics:q}"
         " --output-comparison {output.comparison:q} --output-table {output.table:q}"
         " --output-figures {params.figures:q} 2> {log:q}"
 
@@ -275,7 +275,7 @@ rule benchmark_new_contigs:
     shell:
         "python -m genestill evaluation benchmark --metrics {input.metrics:q} --outcome-counts {input.outcome_counts:q}"
         " {params.costs} --compared-with corrector-alone {params.simulated} --seed {params.seed:q}"
-        " --resamples {params.resamples} --output {output.metrics:q} --output-comparison {output.comparison:q} --output-table {output.table:q} 2> {log:q}"
+        " --resamples {params.resamples:q} --output {output.metrics:q} --output-comparison {output.comparison:q} --output-table {output.table:q} 2> {log:q}"
 
 
 # Communities with only a truth and predictions: their binning metrics, with those of AMBER and published ones.

@@ -11,7 +11,7 @@ _WITHOUT_EFFECT = {
     "evaluation": ("amber", "predictions"),
 }
 # Settings whose default is left out, because results were published before they were part of the identity.
-_DEFAULTS = {
+_DEFAULTS: dict[str, dict] = {
     "dataset": {"set_aside": None},
     "student": {"false_discovery_rate": 0.05, "smallest_group": 20_000},
 }
