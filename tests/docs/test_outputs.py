@@ -252,6 +252,7 @@ def mrna_results(tmp_path_factory):
     predictions = [probes / name / "predictions.parquet" for name in ("teacher", "kmers")]
     run("evaluation", "probe-table", "--predictions", *predictions, "--teacher", "teacher", "--baselines", "kmers",
         "--student", "teacher", "--training", f"masked@1={student}", "--replicates", 100, "--dataset", "small",
+        "--baseline-metrics", probes / "kmers" / "metrics.parquet",
         "--output", place / "evaluation" / "mrna")  # fmt: skip
     return place
 

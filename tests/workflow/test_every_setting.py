@@ -313,7 +313,7 @@ RUNS = {
             SIMULATED,
             {
                 "evaluation": {"benchmark": {"corrector": 1, "taxdistill-published": 1, "taxometer": 1, "minimap2": 1}},
-                "benchmark": {"communities": {"first": {}, "second": {"evaluation": {"resamples": 500}}}},
+                "benchmark": {"communities": {"first": {}, "second": {"student": {"smallest_group": 30_000}}}},
             },
         ),
         TARGETS,

@@ -175,5 +175,9 @@ use rule benchmark_community as benchmark_new_community with:
         f"{RESULTS}/benchmarks/evaluation/benchmark_new_community.tsv"
     params:
         predictions=compared(NEW_RUNS, NEW),
-        dataset=config["dataset"]["name"],
-        seed=config["seed"],
+        # The labels of new contigs are always from MMseqs2.
+        options=options(
+            dataset=config["dataset"]["name"],
+            seed=config["seed"],
+            resamples=config["evaluation"]["resamples"],
+        ),
