@@ -96,17 +96,21 @@ def dna_place(task, seed):
     return int(seed) - 1 if DNA_RUNS.get(task) else DNA["seeds"].index(int(seed))
 
 
+def dna_number(task, seed):
+    """The number, from 0, of the training of a student that is evaluated on a task with a seed."""
+    return dna_place(task, seed) % DNA_NUMBER_OF_TRAININGS
+
+
 def dna_training_number(student, wildcards):
     """The option for the number of a student's training, from 1; none for the teacher."""
     task = f"{wildcards.benchmark_name}/{wildcards.task}"
-    number = dna_place(task, wildcards.model_seed) % DNA_NUMBER_OF_TRAININGS
-    return options(training=number + 1 if student in DNA_STUDENTS else None)
+    number = dna_number(task, wildcards.model_seed) + 1
+    return options(training=number if student in DNA_STUDENTS else None)
 
 
 def dna_training(student, task, seed):
     """The folder of the training of a student that is evaluated on a task with a seed."""
-    number = dna_place(task, seed) % DNA_NUMBER_OF_TRAININGS
-    return f"{RESULTS}/student/{dna_folder(student, number)}"
+    return f"{RESULTS}/student/{dna_folder(student, dna_number(task, seed))}"
 
 
 def dna_model(wildcards):

@@ -11,10 +11,13 @@ FETCHED = [
         *flattened(DATASET.values()),
         *flattened((REFERENCE | {"database": None}).values()),
         *DNA_GIVEN_TASKS.values(),
-        *dna_genomes(DNA["windows"]["genomes"]),
         *(
             table
-            for given in (DNA_CORPORA | DNA_ORIGIN_TASKS).values()
+            for given in [
+                DNA["windows"],
+                *DNA_CORPORA.values(),
+                *DNA_ORIGIN_TASKS.values(),
+            ]
             for table in dna_genomes(given.get("genomes"))
         ),
         *sorted(MRNA_FILES),

@@ -10,6 +10,11 @@ from genestill.student.corrector.settings import (
 STUDENT = config["student"]
 
 
+def student_with(objective):
+    """Regular expression for the name of the student, if it has this objective; else it matches nothing."""
+    return re.escape(STUDENT["name"]) if STUDENT["objective"] == objective else "(?!)"
+
+
 rule train_corrector:
     input:
         unpack(evidence_tables),
@@ -36,11 +41,7 @@ rule train_corrector:
     benchmark:
         f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
     wildcard_constraints:
-        student=(
-            re.escape(STUDENT["name"])
-            if STUDENT["objective"] == "posterior"
-            else "(?!)"
-        ),
+        student=student_with("posterior"),
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -82,11 +83,7 @@ rule train_published_corrector:
     benchmark:
         f"{RESULTS}/benchmarks/student/train_{{student}}.tsv"
     wildcard_constraints:
-        student=(
-            re.escape(STUDENT["name"])
-            if STUDENT["objective"] == "published"
-            else "(?!)"
-        ),
+        student=student_with("published"),
     conda:
         "../../envs/genestill.yaml"
     threads: 1
@@ -162,11 +159,7 @@ rule find_novelty:
     benchmark:
         f"{RESULTS}/benchmarks/student/novelty_{{student}}.tsv"
     wildcard_constraints:
-        student=(
-            re.escape(STUDENT["name"])
-            if STUDENT["objective"] == "posterior"
-            else "(?!)"
-        ),
+        student=student_with("posterior"),
     conda:
         "../../envs/genestill.yaml"
     threads: 1

@@ -440,6 +440,7 @@ AMBER_RUNS = [
     for model in ("corrector", "taxdistill-published", "taxometer")
     if config["evaluation"]["benchmark"].get(model)
 ]
+AMBER_MODELS = [LABELS_NAME, *(model for model, _ in AMBER_RUNS)]
 
 
 use rule write_amber_input as write_benchmark_amber_input with:
@@ -478,10 +479,10 @@ use rule run_amber as run_benchmark_amber with:
         f"{RESULTS}/benchmarks/evaluation/run_benchmark_amber.tsv"
     params:
         program=peer_program("amber", "amber.py"),
-        names=",".join([LABELS_NAME, *(model for model, _ in AMBER_RUNS)]),
+        names=",".join(AMBER_MODELS),
         binnings=[
             f"{RESULTS}/evaluation/benchmark_amber/input/{name}.binning"
-            for name in (LABELS_NAME, *(model for model, _ in AMBER_RUNS))
+            for name in AMBER_MODELS
         ],
         options="",
 
@@ -497,7 +498,7 @@ use rule compare_with_amber as compare_benchmark_with_amber with:
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/compare_benchmark_with_amber.tsv"
     params:
-        models=[LABELS_NAME, *(model for model, _ in AMBER_RUNS)],
+        models=AMBER_MODELS,
         seed="--seed 1",
 
 

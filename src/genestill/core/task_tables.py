@@ -125,12 +125,10 @@ def _in_proportion(labels: np.ndarray, rows: int, generator: np.random.Generator
     classes, counts = np.unique(labels, return_counts=True)
     exact = rows * counts / len(labels)
     wanted = np.maximum(np.floor(exact).astype(int), 1)
-    by_remainder = np.argsort(wanted - exact, kind="stable")
-    while wanted.sum() != rows:
-        step = 1 if wanted.sum() < rows else -1
-        for place in by_remainder if step > 0 else by_remainder[::-1]:
-            if wanted.sum() != rows and 1 <= wanted[place] + step <= counts[place]:
-                wanted[place] += step
+    while missing := rows - wanted.sum():
+        step = np.sign(missing)
+        possible = (wanted + step >= 1) & (wanted + step <= counts)
+        wanted[np.argmax(np.where(possible, step * (exact - wanted), -np.inf))] += step
     drawn = [generator.permutation(np.flatnonzero(labels == one)) for one in classes]
     return np.concatenate([rows_of[:count] for rows_of, count in zip(drawn, wanted, strict=True)])
 

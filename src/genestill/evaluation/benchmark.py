@@ -23,6 +23,7 @@ from genestill.evaluation.bootstrap import (
     equal_shares,
     f1_score,
     interval_of_known,
+    mean_of_known,
     ratio,
 )
 from genestill.evaluation.contig_peers.registry import is_trained
@@ -142,7 +143,7 @@ def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) 
     """One row per model and threshold for the communities ``names``, with their counts at the rank."""
     own = int(np.flatnonzero((scores.rows["model"] == ours) & (scores.rows["threshold"] == OWN_THRESHOLD))[0])
     where = [scores.communities.index(name) for name in names]
-    value, drawn = scores.value[:, where].mean(axis=1), _mean_of_known(scores.drawn[:, :, where])
+    value, drawn = scores.value[:, where].mean(axis=1), mean_of_known(scores.drawn[:, :, where], axis=2)
     absent = _absent(counts)
     once = counts.drop_duplicates(["dataset", "genome", "status"])
     seeds = counts.groupby("model")["seed"].nunique()
@@ -163,12 +164,6 @@ def _compare(scores: Scores, counts: pd.DataFrame, names: list[str], ours: str) 
 def _trainings(model: str, kind: str, runs: int) -> int:
     """Number of trainings of a model with this number of runs: 0 for rules and for labels of any name."""
     return runs if kind != "baseline" and is_trained(model) else 0
-
-
-def _mean_of_known(drawn: np.ndarray) -> np.ndarray:
-    """Mean over the last axis, the communities, of those with contigs in the resample; NaN without any."""
-    known = ~np.isnan(drawn)
-    return ratio(np.where(known, drawn, 0.0).sum(axis=-1), known.sum(axis=-1))
 
 
 def _absent(counts: pd.DataFrame) -> pd.DataFrame:

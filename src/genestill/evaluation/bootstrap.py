@@ -89,7 +89,13 @@ def interval(drawn: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def interval_of_known(drawn: np.ndarray) -> tuple[float | None, float | None]:
+def interval_of_known(drawn: np.ndarray, level: float = LEVEL) -> tuple[float | None, float | None]:
     """`interval` of the values that are not NaN; (None, None) if there are none."""
     drawn = drawn[~np.isnan(drawn)]
-    return interval(drawn) if len(drawn) else (None, None)
+    return interval(drawn, level) if len(drawn) else (None, None)
+
+
+def mean_of_known(drawn: np.ndarray, axis: int) -> np.ndarray:
+    """Mean over ``axis`` of the values that are not NaN; NaN if there are none."""
+    known = ~np.isnan(drawn)
+    return ratio(np.where(known, drawn, 0.0).sum(axis=axis), known.sum(axis=axis))

@@ -5,7 +5,7 @@ sequences are cut out of genomes. Other tasks are listed file by file, with chec
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.tables import read_tsv
 from genestill.core.task_tables import write_task_table
 from genestill.reference.download import fetch
-from genestill.reference.sources import Source, read_sources
+from genestill.reference.sources import ROLES, Source, read_sources
 
 COLUMNS = ("benchmark", "form", "url", "licence", "state")
 COORDINATES = ("id", "region", "start", "end", "strand")
@@ -53,7 +53,7 @@ def fetch_task(
     listed = [source for source in read_sources(files) if (source.dataset, source.sample) == (benchmark, name)]
     table = read_tsv(sources, COLUMNS).set_index("benchmark")
     if listed:
-        parts = list(_read_files(sorted(listed, key=_split_order), task, rows, folder))
+        parts = list(_read_files(sorted(listed, key=lambda one: ROLES.index(one.role)), task, rows, folder))
     elif benchmark not in table.index:
         raise InputError(
             f"{task}: no address. {sources} has the benchmarks {', '.join(table.index)}, and {files} has other tasks"
@@ -68,6 +68,11 @@ def fetch_task(
     write_task_table(output, whole)
 
 
+def _require(columns: Sequence[str], table: pd.DataFrame, file: Path) -> None:
+    if missing := set(columns) - set(table.columns):
+        raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
+
+
 def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame:
     file = folder / f"{split}.parquet"
     fetch(url.format(task=name, split=split), file)
@@ -75,13 +80,8 @@ def _read_parquet(url: str, name: str, split: str, folder: Path) -> pd.DataFrame
         table = pd.read_parquet(file)
     except Exception as error:  # pyarrow raises several types of errors for other files
         raise InputError(f"{file}: not a complete Parquet file ({error})") from None
-    if missing := {"sequence", "label"} - set(table.columns):
-        raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
+    _require(("sequence", "label"), table, file)
     return table[["sequence", "label"]].assign(split=split)
-
-
-def _split_order(source: Source) -> int:
-    return SPLITS.index(source.role) if source.role in SPLITS else len(SPLITS)
 
 
 def _read_files(listed: list[Source], task: str, rows: str | Path, folder: Path) -> Iterator[pd.DataFrame]:
@@ -90,8 +90,7 @@ def _read_files(listed: list[Source], task: str, rows: str | Path, folder: Path)
         fetch(source.url, file, source.checksum, source.size)
         table = pd.read_csv(file, dtype=str, skipinitialspace=True, keep_default_na=False)
         table = table.rename(columns=lambda name: name.strip().lower()).rename(columns={"class": "label"})
-        if missing := {"sequence", "label"} - set(table.columns):
-            raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(table.columns)}")
+        _require(("sequence", "label"), table, file)
         table = table[["sequence", "label"]].apply(lambda column: column.str.strip())
         yield table.assign(split=source.role) if source.role in SPLITS else _with_splits(table, task, rows, file)
 
@@ -124,8 +123,7 @@ def _read_coordinates(address: str, folder: Path, genomes: Path) -> Iterator[pd.
             file = folder / f"{split}.{label}.csv.gz"
             fetch(f"{address}/{split}/{label}.csv.gz", file)
             rows = pd.read_csv(file, dtype={"region": str, "strand": str})
-            if missing := set(COORDINATES) - set(rows.columns):
-                raise InputError(f"{file}: no column {', '.join(sorted(missing))}; found {', '.join(rows.columns)}")
+            _require(COORDINATES, rows, file)
             yield pd.DataFrame({"sequence": _cut(rows, genome, file), "label": label, "split": split})
 
 

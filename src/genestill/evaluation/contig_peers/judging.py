@@ -181,7 +181,7 @@ def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int,
     """
     strongest = chosen.loc[chosen["strongest"], "model"].iloc[0] if len(chosen) else None
     threshold_of = chosen.set_index("model")["threshold"].to_dict()
-    outcomes = pd.concat([outcomes, right_answers(outcomes)], ignore_index=True)
+    outcomes = pd.concat([outcomes, upper_bound(outcomes)], ignore_index=True)
     rows = [
         row
         for stratum in (NO_EXACT, ALL)
@@ -193,7 +193,7 @@ def judge(outcomes: pd.DataFrame, chosen: pd.DataFrame, dataset: str, seed: int,
     return metrics_table(rows, benchmark="virtual references", dataset=dataset)
 
 
-def right_answers(outcomes: pd.DataFrame) -> pd.DataFrame:
+def upper_bound(outcomes: pd.DataFrame) -> pd.DataFrame:
     """Outcomes of `UPPER_BOUND` on the references of ``outcomes`` (`table_schemas.VIRTUAL_OUTCOME_COUNTS`).
 
     F1 counts contigs of absent taxa in the recall, so that its F1 is below one.

@@ -17,7 +17,7 @@ from genestill.core.errors import InputError
 from genestill.core.kinds import named
 from genestill.core.table_schemas import PROBE_PREDICTIONS, metrics_table
 from genestill.core.tables import read_metadata, read_table
-from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval, ratio
+from genestill.evaluation.bootstrap import LEVEL, draw_weights, interval_of_known, mean_of_known, ratio
 from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 
 BENCHMARK = "mrnabench-protocol"
@@ -186,9 +186,10 @@ def summarise(
     for name in (teacher, baseline, student):
         if name not in scores:
             raise InputError(f"no predictions of {name!r}; found {', '.join(sorted(scores))}")
-    means = {model: _mean_of_known(list(tasks.values())) for model, tasks in scores.items()}
+    means = {model: mean_of_known(np.stack(list(tasks.values())), axis=0) for model, tasks in scores.items()}
     gap = means[teacher] - means[baseline]
-    sound = interval(gap[1:][~np.isnan(gap[1:])], level)[0] > 0
+    lowest, _ = interval_of_known(gap[1:], level)
+    sound = lowest is not None and lowest > 0
     rows = []
     for model in sorted(means, key=lambda model: -means[model][0]):
         mean = means[model]
@@ -203,16 +204,9 @@ def summarise(
     return pd.DataFrame(rows)
 
 
-def _mean_of_known(tasks: list[np.ndarray]) -> np.ndarray:
-    """Mean over tasks, [replicates], of those with rows in a replicate."""
-    known = ~np.isnan(tasks)
-    return ratio(np.where(known, tasks, 0.0).sum(axis=0), known.sum(axis=0))
-
-
 def _row(model: str, metric: str, drawn: np.ndarray, level: float | None, task: str = MEAN) -> dict:
     """A row from ``drawn``: the value, then its replicates; without a level there is no interval."""
-    known = drawn[1:][~np.isnan(drawn[1:])]
-    low, high = interval(known, level) if level and len(known) else (np.nan, np.nan)
+    low, high = interval_of_known(drawn[1:], level) if level else (None, None)
     row = {"task": task, "metric": metric, "model": model, "minus": ""}
     return row | {"value": drawn[0], "low": low, "high": high}
 

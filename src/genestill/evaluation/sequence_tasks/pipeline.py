@@ -122,7 +122,7 @@ def fit_on_table(
         raise InputError("embeddings are required for the probe, and only for it")
     seed_everything(seed)
     table = keep_training_rows(read_task_table(path), settings.rows, seed, path)
-    metadata = {"classes": json.dumps(table.classes)} | ({} if training is None else {"training": training})
+    metadata = {"classes": json.dumps(table.classes), "training": json.dumps(training)}
     read = read_features(features, table) if features is not None else None
     try:
         if read is not None:

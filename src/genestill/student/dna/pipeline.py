@@ -256,7 +256,7 @@ def _write_predictions(output, data, probabilities, task, model, kind, settings,
             "probabilities": list(probabilities),
         }
     )
-    metadata = {"classes": json.dumps(data.classes)} | ({} if training is None else {"training": training})
+    metadata = {"classes": json.dumps(data.classes), "training": json.dumps(training)}
     write_table(output, frame, TASK_PREDICTIONS, metadata)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from genestill.core.errors import InputError
-from genestill.core.task_tables import TaskTable, keep_training_rows, read_task_table
+from genestill.core.task_tables import TaskTable, hold_out, keep_training_rows, read_task_table
+
+_ADVICE = "mark validation rows in the column split, or add rows"
 
 
 def read_task(
@@ -54,26 +56,17 @@ def _rows_of_fold(path: str | Path, table: TaskTable, folds: int, fold: int) -> 
         held = rows[table.folds[rows] == str(fold)]
     else:
         cut = StratifiedKFold(folds, shuffle=True, random_state=0)
-        held = rows[_stratified(path, lambda: list(cut.split(rows, table.labels[rows]))[fold][1])]
+        try:
+            held = rows[list(cut.split(rows, table.labels[rows]))[fold][1]]
+        except ValueError as error:
+            raise InputError(f"{path}: the training rows cannot be divided into folds ({error}); {_ADVICE}") from None
     if not len(held):
         raise InputError(f"{path}: fold {fold} has no rows")
     return held
 
 
 def _rows_at_random(path: str | Path, table: TaskTable, fraction: float, seed: int) -> np.ndarray:
-    from sklearn.model_selection import train_test_split
-
-    rows = table.train
-    labels = table.labels[rows]
-    return _stratified(path, lambda: train_test_split(rows, test_size=fraction, stratify=labels, random_state=seed)[1])
-
-
-def _stratified(path: str | Path, cut):
-    """``cut()``, or an `InputError` if a class has too few rows to be divided."""
     try:
-        return cut()
-    except ValueError as error:
-        raise InputError(
-            f"{path}: no validation rows can be drawn from the training rows ({error}); mark validation rows in the "
-            "column split, or add rows"
-        ) from None
+        return hold_out(table, fraction, seed)[1]
+    except InputError as error:
+        raise InputError(f"{path}: {error}; {_ADVICE}") from None
