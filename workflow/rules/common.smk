@@ -1,3 +1,4 @@
+import re
 import shlex
 import sys
 from importlib.util import find_spec
@@ -267,6 +268,12 @@ def peer_evidence(wildcards):
         for need in CONTIG_PEERS[peer_at(wildcards.model)[0]].needs
         for option, file in PEER_EVIDENCE[need].items()
     }
+
+
+def student_with(objective):
+    """Regular expression for the name of the student, if it has this objective; else it matches nothing."""
+    student = config["student"]
+    return re.escape(student["name"]) if student["objective"] == objective else "(?!)"
 
 
 def kind_of_model(model):

@@ -10,11 +10,6 @@ from genestill.student.corrector.settings import (
 STUDENT = config["student"]
 
 
-def student_with(objective):
-    """Regular expression for the name of the student, if it has this objective; else it matches nothing."""
-    return re.escape(STUDENT["name"]) if STUDENT["objective"] == objective else "(?!)"
-
-
 rule train_corrector:
     input:
         unpack(evidence_tables),
