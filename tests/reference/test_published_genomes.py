@@ -2,10 +2,7 @@
 
 import csv
 import gzip
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from genestill.core.errors import InputError
 from genestill.core.tables import read_tsv
 from genestill.reference.genomes import read_genomes
 from genestill.reference.published_genomes import COLUMNS, checksum_of_sequences, fetch_genomes
+from local_server import FolderRequests, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,39 +20,30 @@ ROOT = Path(__file__).parents[2]
 MADE: list[str] = []
 
 
-class Requests(SimpleHTTPRequestHandler):
+class Requests(FolderRequests):
     def do_GET(self):
         MADE.append(self.path)
         super().do_GET()
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
 def table(tmp_path):
     """A table of two genomes whose archives are on a local server, in the format of NCBI Datasets."""
     folder = tmp_path / "published"
-    folder.mkdir()
     MADE.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Requests, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    lines = []
-    for name, records in (("one", ">x first\nACGT\nAC\n>y\nGG\n"), ("two", ">z\nTTTT\n")):
-        (tmp_path / f"{name}.fa").write_text(records)
-        with zipfile.ZipFile(folder / name, "w") as archive:
-            archive.writestr("README.md", "about")
-            archive.writestr(f"ncbi_dataset/data/GCF_{name}/GCF_{name}_asm_genomic.fna", records)
-        lineage = f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}"
-        checksum = checksum_of_sequences(tmp_path / f"{name}.fa")
-        lines.append((f"{name}.fna.gz", name, lineage, checksum, f"http://127.0.0.1:{server.server_port}/{name}"))
-    with open(tmp_path / "genomes.tsv", "w", newline="") as handle:
-        csv.writer(handle, delimiter="\t").writerows([COLUMNS, *lines])
-    yield tmp_path / "genomes.tsv"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(folder, Requests) as address:
+        lines = []
+        for name, records in (("one", ">x first\nACGT\nAC\n>y\nGG\n"), ("two", ">z\nTTTT\n")):
+            (tmp_path / f"{name}.fa").write_text(records)
+            with zipfile.ZipFile(folder / name, "w") as archive:
+                archive.writestr("README.md", "about")
+                archive.writestr(f"ncbi_dataset/data/GCF_{name}/GCF_{name}_asm_genomic.fna", records)
+            lineage = f"d__B;p__P;c__C;o__O;f__F;g__G;s__G {name}"
+            checksum = checksum_of_sequences(tmp_path / f"{name}.fa")
+            lines.append((f"{name}.fna.gz", name, lineage, checksum, f"{address}/{name}"))
+        with open(tmp_path / "genomes.tsv", "w", newline="") as handle:
+            csv.writer(handle, delimiter="\t").writerows([COLUMNS, *lines])
+        yield tmp_path / "genomes.tsv"
 
 
 def test_genomes_are_downloaded_once_with_a_table_that_a_run_can_read(table, tmp_path):

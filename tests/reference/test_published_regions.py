@@ -2,9 +2,6 @@
 
 import gzip
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -17,6 +14,7 @@ from genestill.core.errors import InputError
 from genestill.core.sequences import read_fasta
 from genestill.reference.published_regions import merge_regions
 from genestill.reference.sources import COLUMNS, read_sources
+from local_server import serve
 from snakemake_process import ROOT, run_snakemake
 
 CHROMOSOME = "".join(np.random.default_rng(1).choice(list("ACGT"), 60))
@@ -56,22 +54,10 @@ def test_wrong_regions_are_refused_with_their_name(records, message):
         merge_regions(records)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def served(tmp_path):
-    folder = tmp_path / "published"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(tmp_path / "published") as address:
+        yield tmp_path / "published", address
 
 
 def test_the_table_of_genomes_is_written_beside_the_downloaded_files(served, tmp_path):

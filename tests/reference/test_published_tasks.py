@@ -2,9 +2,6 @@
 
 import gzip
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -16,12 +13,8 @@ from genestill.core.sequences import reverse_complement
 from genestill.reference.published_tasks import COLUMNS, fetch_task
 from genestill.reference.sources import COLUMNS as FILE_COLUMNS
 from genestill.reference.sources import read_sources
+from local_server import serve
 from snakemake_process import ROOT
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 def listed(benchmark, task, role, name, content, address):
@@ -42,24 +35,17 @@ def publish(folder, tables, address, files):
 def published(tmp_path):
     """The folder that is served, the tables of addresses, files and rows, and the address."""
     folder = tmp_path / "published"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    rows = [
-        ("nt", "parquet", f"{address}/nt/{{task}}/{{split}}.parquet", "x", "checked"),
-        ("gb", "coordinates", f"{address}/gb/{{task}}", "x", "checked"),
-    ]
-    pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "sources.tsv", sep="\t", index=False)
-    (tmp_path / "files.tsv").write_text(
-        "\t".join(FILE_COLUMNS) + "\n" + listed("other", "task", "test", "x", b"", address)
-    )
-    (tmp_path / "rows.tsv").write_text("task\trow\tsplit\n")
-    yield folder, [tmp_path / f"{name}.tsv" for name in ("sources", "files", "rows")], address
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(folder) as address:
+        rows = [
+            ("nt", "parquet", f"{address}/nt/{{task}}/{{split}}.parquet", "x", "checked"),
+            ("gb", "coordinates", f"{address}/gb/{{task}}", "x", "checked"),
+        ]
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "sources.tsv", sep="\t", index=False)
+        (tmp_path / "files.tsv").write_text(
+            "\t".join(FILE_COLUMNS) + "\n" + listed("other", "task", "test", "x", b"", address)
+        )
+        (tmp_path / "rows.tsv").write_text("task\trow\tsplit\n")
+        yield folder, [tmp_path / f"{name}.tsv" for name in ("sources", "files", "rows")], address
 
 
 def test_tables_of_sequences_are_merged_with_their_split(published, tmp_path):

@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from genestill.core.sequences import read_fasta
 from genestill.core.table_schemas import TRUTH, lineages_of
 from genestill.core.tables import read_table, read_tsv
 from genestill.reference.sources import COLUMNS
+from local_server import FolderRequests, serve
 from snakemake_process import BIN, ROOT, run_snakemake
 
 SNAKEFILE = f"""
@@ -38,13 +37,10 @@ MAPPING = "#anonymous_contig_id\tgenome_id\ttax_id\tcontig_id\tnumber_reads\tsta
 pytestmark = [pytest.mark.workflow, pytest.mark.faults]
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves the files of a folder; every second request fails with status 500."""
+class Handler(FolderRequests):
+    """Answers with the files of a folder; every second request fails with status 500."""
 
     asked = 0
-
-    def log_message(self, *_):
-        pass
 
     def do_GET(self):
         Handler.asked += 1
@@ -56,15 +52,8 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path):
-    folder = tmp_path / "published"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(tmp_path / "published", Handler) as address:
+        yield tmp_path / "published", address
 
 
 def make_archive(path: Path, files: dict[str, bytes]) -> str:
