@@ -12,7 +12,6 @@ KINDS = {
     "test_shards.py": "shards cut, or with a fallen bit",
     "test_files.py": "leftovers of killed processes",
     "test_pretraining.py": "a loss that is not a number",
-    "test_dna_training.py": "a loss that is not a number",
     "test_transcript_matching.py": "a loss that is not a number",
     "test_corrector.py": "a loss that is not a number",
 }

@@ -20,15 +20,12 @@ from genestill.core.lineage import RANKS, parse_lineage
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import INDEX, LABELS, TRANSCRIPTS
 from genestill.core.tables import write_table
+from random_sequences import random_dna
 
 # Products in bfloat16 differ by a few thousandths; a wrong result differs by about 1.
 TOLERANCE = 0.05
 MOTIF = "ACGTTGCATGCACCGTAGGCATCATTTGACGGACTTAACGCCGTA"
 LINEAGES = [parse_lineage(f"d__B;p__P;c__C;o__O;f__F;g__G{k};s__G{k} s{k}") for k in range(2)]
-
-
-def random_dna(seed: int, length: int) -> str:
-    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
 
 
 def call(*words) -> None:

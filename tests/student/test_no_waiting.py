@@ -30,13 +30,10 @@ from genestill.student.encoders.heads import with_classifier, with_language_head
 from genestill.student.transcripts.corpus import Corpus, TeacherFiles
 from genestill.student.transcripts.distillation import TranscriptDistillation
 from genestill.student.transcripts.settings import DistillationSettings as TranscriptSettings
+from random_sequences import random_dna
 
 META = torch.device("meta")
 STUDENTS = ("had-tiny", "transformer-tiny", "deberta-tiny")
-
-
-def random_dna(seed: int, length: int) -> str:
-    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
 
 
 # Rows of different lengths, so that there is padding.

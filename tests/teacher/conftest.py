@@ -14,10 +14,7 @@ from genestill.core.tables import write_table
 from genestill.core.tokenization import FastTokenizer, KmerTokenizer
 from genestill.teacher.architectures.architecture import find_architecture
 from genestill.teacher.settings import PretrainingSettings
-
-
-def random_dna(length: int, seed: int) -> str:
-    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
+from random_sequences import random_dna
 
 
 def save_random_model(settings, tokenizer, seed, folder):
@@ -36,7 +33,7 @@ def save_random_model(settings, tokenizer, seed, folder):
 def causal_folder(tmp_path_factory):
     """Mistral over byte pairs, as GenomeOcean; weights large enough that every token matters."""
     folder = tmp_path_factory.mktemp("causal")
-    tokenizer = FastTokenizer(train_bpe([random_dna(200, seed) for seed in range(60)], 300, 64, letters="ACGT"))
+    tokenizer = FastTokenizer(train_bpe([random_dna(seed, 200) for seed in range(60)], 300, 64, letters="ACGT"))
     settings = PretrainingSettings(hidden_size=32, layers=3, heads=2, vocabulary=300, context=64)
     return save_random_model(settings, tokenizer, 1, folder)
 
@@ -80,11 +77,11 @@ def letters_folder(tmp_path_factory):
 def contigs(tmp_path):
     """(FASTA, index, records): eleven contigs of 20 to 900 bases, some with N, one all N, and one not in the index."""
     lengths = [300, 20, 900, 65, 128, 450, 31, 200, 77, 512, 40]
-    records = [(f"contig{number}", random_dna(length, 100 + number)) for number, length in enumerate(lengths)]
+    records = [(f"contig{number}", random_dna(100 + number, length)) for number, length in enumerate(lengths)]
     records[5] = ("contig5", records[5][1][:200] + "N" * 30 + "RY" + records[5][1][232:])
     records[10] = ("contig10", "N" * 40)
     fasta = tmp_path / "contigs.fna.gz"
-    write_fasta(fasta, [*records[:4], ("left-out", random_dna(33, 99)), *records[4:]])
+    write_fasta(fasta, [*records[:4], ("left-out", random_dna(99, 33)), *records[4:]])
     table = pd.DataFrame(
         {
             "id": [name for name, _ in records],
