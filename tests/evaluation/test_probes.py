@@ -280,7 +280,7 @@ def test_the_table_shows_what_training_adds_to_a_baseline(tmp_path):
     (row,) = added.to_dict("records")
     assert row["variant"] == "fit=blocks, with=composition"
     assert 0 < row["low"] < row["value"] < row["high"]
-    assert row["n_trainings"] == 2
+    assert (row["n_trainings"], row["n_clusters"]) == (2, table["group"].nunique())
     text = (tmp_path / "table" / "table.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("s minus u")]
     assert any("with=composition" in line and f"{row['value']:+.3f}" in line for line in lines)

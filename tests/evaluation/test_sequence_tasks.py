@@ -308,6 +308,11 @@ def test_fitting_methods_with_separate_tasks_have_separate_means():
         ("fit=full", "good"): 2, ("fit=full", "kmer"): 2,
         ("fit=probe", "good"): 2, ("fit=probe", "bad"): 2, ("fit=probe", "kmer"): 2,
     }  # fmt: skip
+    # Of every mean and difference, the test rows that its interval resamples: 300 of each task.
+    resampled = scores[scores["task"] == MEAN].set_index("stratum")["n_clusters"]
+    assert resampled.groupby(level=0).unique().map(list).to_dict() == {
+        "better": [600], "fit=full": [600], "fit=probe": [600], "one": [300]
+    }  # fmt: skip
     answers = tabulate_answers(scores, questions)
     assert answers[["question", "model", "n_tasks"]].values.tolist() == [
         ["better", "good (fit=probe)", 2], ["one", "good (fit=full)", 1],

@@ -237,7 +237,8 @@ def tabulate(
         for model in found
         for task, drawn in found[model].items()
     ]
-    table = pd.concat([summary.assign(n_units=len(kinds)), pd.DataFrame(rows)], ignore_index=True)
+    means = summary.assign(n_units=len(kinds), n_clusters=predictions["group"].nunique())
+    table = pd.concat([means, pd.DataFrame(rows)], ignore_index=True)
     models = predictions.groupby("model").agg(
         kind=("kind", "first"),
         n_trainings=("training", "nunique"),

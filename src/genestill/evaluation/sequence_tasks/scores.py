@@ -198,6 +198,7 @@ def score_runs(
     for run in runs:
         by_cell[run.task, run.name].append(run)
     tasks_of = {name: [task for task in tasks if by_cell.get((task, name))] for name in models}
+    tested = {run.task: len(run.rows) for run in runs}
     groups = _groups(models, tasks, tasks_of)
     rows, own = [], {}
     for number, task in enumerate(tasks):
@@ -223,19 +224,20 @@ def score_runs(
         for name, model in inside.items():
             trainings = max(_trainings(by_cell[task, name]) for task in group)
             mean, means = _over_tasks(own, group, name)
-            row = _row(MEAN, model, "own", mean, len(group), trainings) | _interval(means)
+            resampled = sum(tested[task] for task in group)
+            row = _row(MEAN, model, "own", mean, len(group), trainings) | _interval(means, resampled)
             rows.append(row | {"stratum": stratum})
             for other in inside.values():
                 same_rows = other.fitted_rows == model.fitted_rows
                 if other.name_of_all_rows == reference and same_rows and other.name != name:
-                    rows.append(_difference(own, group, model, other, trainings) | {"stratum": stratum})
+                    rows.append(_difference(own, tested, group, model, other, trainings) | {"stratum": stratum})
     for question in questions:
         answers = []
         for model, other in _pairs(question, list(models.values())):
             asked = [task for task in tasks_of[model.name] if not question.tasks or task in question.tasks]
             if asked and set(asked) <= set(tasks_of[other.name]):
                 trainings = min(_trainings(by_cell[task, name]) for task in asked for name in (model.name, other.name))
-                answers.append(_difference(own, asked, model, other, trainings) | {"stratum": question.name})
+                answers.append(_difference(own, tested, asked, model, other, trainings) | {"stratum": question.name})
         if not answers:
             logger.warning(
                 "question %s is left out: there are no predictions of both %s and %s",
@@ -284,10 +286,10 @@ def _pairs(question: Question, models: list[Run]) -> Iterator[tuple[Run, Run]]:
                 yield model, other
 
 
-def _difference(own: dict, tasks: list[str], model: Run, other: Run, trainings: int) -> dict:
+def _difference(own: dict, tested: dict[str, int], tasks: list[str], model: Run, other: Run, trainings: int) -> dict:
     (mean, drawn), (other_mean, other_drawn) = (_over_tasks(own, tasks, run.name) for run in (model, other))
     difference = _row(MEAN, model, "own", mean - other_mean, len(tasks), trainings)
-    return difference | {"minus": other.name} | _interval(drawn - other_drawn)
+    return difference | {"minus": other.name} | _interval(drawn - other_drawn, sum(tested[task] for task in tasks))
 
 
 def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
@@ -446,7 +448,7 @@ def _row(task: str, model: Run, metric: str, value: float, units: int, trainings
     }
 
 
-def _interval(drawn: np.ndarray, clusters: int | None = None) -> dict:
+def _interval(drawn: np.ndarray, clusters: int) -> dict:
     low, high = interval(drawn)
     return {"low": low, "high": high, "n_clusters": clusters}
 
