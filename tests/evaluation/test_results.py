@@ -72,6 +72,7 @@ def test_rows_have_one_schema_and_the_headline_uses_the_same_cells_for_every_mod
     table = put(tmp_path, metrics)
     assert list(table.columns) == list(COLUMNS)
     headline = table[table["headline"] == "yes"]
+    assert len(headline) > 0
     cells = headline.groupby("model")[["task", "metric"]].apply(lambda rows: sorted(map(tuple, rows.to_numpy())))
     assert cells["MMseqs2"] == cells["corrector"] == [("species", "absent_called"), ("species", "f1")]
     assert set(table.loc[table["kind"] == "student", "teacher"]) == {"none"}
