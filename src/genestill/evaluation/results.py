@@ -33,11 +33,12 @@ EXCEPTIONS = {
     "gpu": ("device", "part", "setting", "value", "unit", "share", "busy", "commit", "date"),
     "scale": ("species", "contigs", "hits", "step", "seconds", "cpu_seconds", "peak_gb", "commit", "date"),
 }
-# Metrics and tasks in the README's table of each recipe, the same for every model. If ways of fitting have different
-# tasks, the README has those of the probe.
+# Metrics, tasks and strata in the README's table of each recipe, the same for every model. In had-real, ways of fitting
+# have different tasks; the README has those of the probe.
 HEADLINES: dict[str, dict[str, tuple]] = {
     "taxdistill": {
         "dataset": ("community",),
+        "strata": ("all",),
         "cells": (
             ("species", "f1"),
             ("genus", "f1"),
@@ -46,9 +47,9 @@ HEADLINES: dict[str, dict[str, tuple]] = {
             ("species", "ece"),
         ),
     },
-    "mrna": {"dataset": ("mrna-real",), "cells": (("mean of tasks", "own"),)},
-    "had": {"dataset": ("had-real",), "cells": (("mean of tasks", "own"),)},
-    "seqlens": {"dataset": ("seqlens-real",), "cells": (("mean of tasks", "own"),)},
+    "mrna": {"dataset": ("mrna-real",), "strata": ("test",), "cells": (("mean of tasks", "own"),)},
+    "had": {"dataset": ("had-real",), "strata": ("fit=probe",), "cells": (("mean of tasks", "own"),)},
+    "seqlens": {"dataset": ("seqlens-real",), "strata": ("test", "fit=probe"), "cells": (("mean of tasks", "own"),)},
 }
 # Contents of a community, in the task "community".
 HELD = ("contigs", "bases", "genomes", "genera", "families", "genera of several species")
@@ -217,7 +218,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
 
 
 def _headline(found: pd.DataFrame, recipe: str) -> list[str]:
-    headline = HEADLINES.get(recipe, {"dataset": (), "cells": ()})
+    headline = HEADLINES.get(recipe, {"dataset": (), "strata": (), "cells": ()})
     columns = ("dataset", "task", "metric", "minus", "stratum", "weight")
     rows = zip(*(found[column] for column in columns), strict=True)
     return [
@@ -226,7 +227,7 @@ def _headline(found: pd.DataFrame, recipe: str) -> list[str]:
         and (task, metric) in headline["cells"]
         and not minus
         and not weight
-        and stratum in ("all", "test", "fit=probe")
+        and stratum in headline["strata"]
         else ""
         for dataset, task, metric, minus, stratum, weight in rows
     ]
