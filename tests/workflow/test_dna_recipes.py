@@ -148,6 +148,26 @@ def test_evaluation_methods_have_separate_tasks_seeds_and_rows():
     assert Cell("plain-full", "gue/mouse_2", None, 3).file == "gue/mouse_2/plain-full.all.3"
 
 
+def without_students() -> dict:
+    """Settings that remove all students and questions of had and of its demo."""
+    dna = complete(yaml.safe_load((ROOT / "config" / "had-demo.yaml").read_text()))["dna"]
+    return {"students": dict.fromkeys(dna["students"]), "questions": dict.fromkeys(dna["questions"])}
+
+
+def test_baselines_are_evaluated_without_a_student(tmp_path):
+    done = list_jobs(without_students() | {"baselines": ["kmer", "linear"], "training_rows": [64, None]}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    fits = [line for line in done.stdout.splitlines() if " sequence-fit " in line]
+    assert len(fits) == 2 * 2
+    assert not any(f" {command} " in done.stdout for command in ("pretrain-dna", "sequence-tsne", "embed"))
+
+
+def test_a_run_without_any_model_is_refused(tmp_path):
+    done = list_jobs(without_students() | {"baselines": [], "compared_with": None}, tmp_path)
+    assert done.returncode != 0
+    assert "no model is evaluated; expected a student in dna.students or dna.baselines" in done.stdout + done.stderr
+
+
 def test_a_published_protocol_gives_each_benchmark_its_folds_and_seeds(tmp_path):
     settings = {
         "tasks": {"nucleotide_transformer/H4": "t.tsv", "genomic_benchmarks/human_enhancers_cohn": "t.tsv"},

@@ -16,7 +16,7 @@ DNA_END = multiext(
     "table.tsv",
     "answers.tsv",
     "scores.svg",
-    "tsne.svg",
+    *(["tsne.svg"] if DNA_ENCODERS else []),
 )
 
 

@@ -150,6 +150,8 @@ def _refuse_of_dna(dna: dict) -> None:
         if mistake := _mistake_of_student(dna, name):
             raise InputError(f"configuration: dna.students.{name}: {mistake}")
     models, tasks = dna_models(dna), dna_tasks(dna)
+    if not models:
+        raise InputError("configuration: no model is evaluated; expected a student in dna.students or dna.baselines")
     strongest = [STRONGEST_BASELINE] if dna["baselines"] else []
     references = [*models, *strongest]
     if dna["compared_with"] not in (None, *references):

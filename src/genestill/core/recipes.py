@@ -98,9 +98,13 @@ class Way:
     epochs: int | None
 
 
+def _general_way(dna: dict) -> Way:
+    return Way(dna_tasks(dna), dna["seeds"], None, dna["learning_rates"], dna["epochs"])
+
+
 def dna_way(dna: dict, method: str) -> Way:
     """The settings of a method of evaluation: ``dna.by_method`` merged over the general settings."""
-    general = Way(dna_tasks(dna), dna["seeds"], None, dna["learning_rates"], dna["epochs"])
+    general = _general_way(dna)
     if method not in dna["by_method"]:
         return general
     return Way(
@@ -115,19 +119,21 @@ def dna_way(dna: dict, method: str) -> Way:
 def dna_cells(dna: dict, runs: Mapping[str, int] | None = None) -> list[Cell]:
     """All fits of a run, without repetitions; baselines are fitted in the same settings as students and teacher.
 
-    ``runs`` are the numbers of runs that benchmarks publish, by task; their seeds are 1, 2 and so on.
+    Without students and teacher, baselines are fitted in the general settings. ``runs`` are the numbers of runs that
+    benchmarks publish, by task; their seeds are 1, 2 and so on.
     """
-    found: dict[Cell, None] = {}
+    settings: list[tuple[list[str], Way, list[int | None] | None]] = []
     for name, methods in dna_methods(dna).items():
         own = dna["students"][name].get("training_rows") if name in dna["students"] else None
-        for method in methods:
-            way = dna_way(dna, method)
-            for task in way.tasks:
-                published = (runs or {}).get(task)
-                seeds = range(1, published + 1) if published else way.seeds
-                for rows in way.training_rows or own or dna["training_rows"]:
-                    for model in (f"{name}-{method}", *dna["baselines"]):
-                        found |= {Cell(model, task, rows, seed): None for seed in seeds}
+        settings += [([f"{name}-{method}"], dna_way(dna, method), own) for method in methods]
+    found: dict[Cell, None] = {}
+    for models, way, own in settings or [([], _general_way(dna), None)]:
+        for task in way.tasks:
+            published = (runs or {}).get(task)
+            seeds = range(1, published + 1) if published else way.seeds
+            for rows in way.training_rows or own or dna["training_rows"]:
+                for model in (*models, *dna["baselines"]):
+                    found |= {Cell(model, task, rows, seed): None for seed in seeds}
     return list(found)
 
 
