@@ -17,7 +17,16 @@ from genestill.evaluation.probes import baselines
 from genestill.evaluation.probes.baselines.kmers import kmer_features
 from genestill.evaluation.probes.blocks import predict_with_blocks
 from genestill.evaluation.probes.probe import run_probe, score
-from genestill.evaluation.probes.report import Training, format_pairs, stability_table, student_pairs, write_tables
+from genestill.evaluation.probes.report import (
+    TRAINING,
+    Training,
+    format_pairs,
+    format_stability,
+    stability_metrics,
+    stability_table,
+    student_pairs,
+    write_tables,
+)
 from genestill.evaluation.probes.retained import (
     best_baseline,
     bootstrap_scores,
@@ -259,6 +268,34 @@ def test_a_training_of_an_earlier_version_is_recognised_in_the_stability_table(t
     assert table[["model", "seed", "objective", "parameters"]].values.tolist() == [["s", 1, "mse", 3]]
     with pytest.raises(InputError, match=r"old/training\.json: no 'objective'; written by an earlier version"):
         stability_table([Training("s", 1, tmp_path / "old")])
+
+
+def test_the_stability_of_trainings_is_a_row_of_the_metrics_for_every_trained_student():
+    columns = ["model", "objective", "steps", "diverged", "final_loss", "loss_spikes"]
+    columns += ["gradient_norm_99", "gradient_norm_median"]
+    runs = pd.DataFrame(
+        [
+            ["s", "logits", 20, None, 1.0, 2, 3.0, 1.0],
+            ["s", "logits", 12, 12, 3.0, 5, 10.0, 2.0],
+            ["one", "mse", 20, None, 0.5, 0, 2.0, 1.0],
+            ["u", "masked", 0, None, None, None, None, None],
+        ],
+        columns=columns,
+    )
+    metrics = stability_metrics(runs, {"s": "student", "one": "student", "u": "control"}, "d")
+    assert set(metrics["task"]) == {TRAINING}
+    of = metrics[metrics["model"] == "s"].set_index("metric")
+    assert of["value"].to_dict() == {
+        "diverged": 1, "final_loss": 2, "final_loss_deviation": pytest.approx(2**0.5), "loss_spikes": 7,
+        "gradient_norm_tail": 4,
+    }  # fmt: skip
+    assert (of["n_trainings"] == 2).all()
+    assert (of["n_units"] == 32).all()
+    assert set(metrics["model"]) == {"s", "one"}
+    assert format_stability(runs).rows == [
+        ["s", "logits", "2", "1", "2.0000 +- 1.4142", "7", "4.00"],
+        ["one", "mse", "1", "0", "0.5000", "0", "2.00"],
+    ]
 
 
 def test_the_table_shows_what_training_adds_to_a_baseline(tmp_path):

@@ -10,12 +10,13 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.kinds import named
-from genestill.core.table_schemas import METRICS
+from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import read_table, write_table, write_tsv
 from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.probes.figures import draw_scores, draw_training
 from genestill.evaluation.probes.probe import BESIDE, HEADLINE
 from genestill.evaluation.probes.retained import (
+    BENCHMARK,
     MEAN,
     best_baseline,
     bootstrap_scores,
@@ -24,6 +25,8 @@ from genestill.evaluation.probes.retained import (
     summarise,
     tabulate,
 )
+
+TRAINING = "training"  # the task of the rows about the stability of trainings
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def write_tables(
     The strongest of ``baselines`` is chosen by its scores on validation rows, in ``baseline_metrics`` (output of
     'probe').
 
-    Writes metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg.
+    Writes metrics.parquet, table.txt, .html and .tsv, scores.svg, and with ``training`` stability.tsv, training.svg;
+    metrics.parquet then also has the rows of `stability_metrics`.
 
     table.tsv has the rows of metrics.parquet, without constant columns.
     """
@@ -65,8 +69,11 @@ def write_tables(
     baseline = best_baseline(probed, [_fair(given, name) for name in baselines])
     summary = summarise(scores, teacher, baseline, student, pairs=[*pairs.index])
     metrics = tabulate(given, scores, summary, dataset, bootstrap_scores(given, replicates, seed, BESIDE))
-    write_table(output / "metrics.parquet", metrics, METRICS)
-    shown = metrics[
+    runs = stability_table(training)
+    kinds = given.drop_duplicates("name").set_index("name")["kind"].to_dict()
+    whole = pd.concat([metrics, stability_metrics(runs, kinds, dataset)], ignore_index=True)
+    write_table(output / "metrics.parquet", whole, METRICS)
+    shown = whole[
         ["task", "metric", "model", "variant", "kind", "minus", "value", "low", "high", "n_trainings", "n_units"]
     ]
     write_tsv(output / "table.tsv", shown, digits=4)
@@ -77,7 +84,6 @@ def write_tables(
         blocks.append("\n".join(f"{task}: {sentence}." for task, sentence in left_out.items()))
     draw_scores(summary, output / "scores.svg")
     if training:
-        runs = stability_table(training)
         write_tsv(output / "stability.tsv", runs, digits=4)
         blocks.append(format_stability(runs))
         draw_training(
@@ -175,15 +181,47 @@ def stability_table(training: Sequence[Training]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def stability_metrics(runs: pd.DataFrame, kinds: dict[str, str], dataset: str) -> pd.DataFrame:
+    """Rows of `table_schemas.METRICS` of the task `TRAINING`, from `stability_table`: one row per student and metric.
+
+    The metrics are ``diverged`` (trainings), ``final_loss`` and ``final_loss_deviation`` (mean and standard deviation
+    over trainings), ``loss_spikes`` (in all trainings) and ``gradient_norm_tail`` (the 99th percentile of the gradient
+    norms over their median, mean over trainings). ``n_units`` is the number of steps of all trainings. Untrained
+    students have no rows. ``kinds`` are those of the students by name.
+    """
+    rows = []
+    for model, of in runs[runs["steps"] > 0].groupby("model", sort=False) if len(runs) else ():
+        losses = of["final_loss"]
+        values = {
+            "diverged": of["diverged"].notna().sum(),
+            "final_loss": losses.mean(),
+            "final_loss_deviation": losses.std(ddof=1),
+            "loss_spikes": of["loss_spikes"].sum(),
+            "gradient_norm_tail": (of["gradient_norm_99"] / of["gradient_norm_median"]).mean(),
+        }
+        same = {"model": model, "kind": kinds[str(model)], "n_trainings": len(of), "n_units": of["steps"].sum()}
+        rows += [same | {"metric": metric, "value": float(value)} for metric, value in values.items()]
+    return metrics_table(rows, benchmark=BENCHMARK, dataset=dataset, task=TRAINING, stratum="all")
+
+
 def format_stability(runs: pd.DataFrame) -> Table:
     """Per student: runs, diverged runs, spread of the final loss over seeds, spikes, tail of gradient norms."""
+    objectives = runs.drop_duplicates("model").set_index("model")["objective"]
+    measured = stability_metrics(runs, dict.fromkeys(runs["model"], ""), "")
     rows = []
-    trained = runs[runs["steps"] > 0]
-    for (model, objective), of in trained.groupby(["model", "objective"], sort=False):
-        loss = of["final_loss"]
-        spread = f"{loss.mean():.4f} +- {loss.std(ddof=1) if len(of) > 1 else 0:.4f}"
-        tail = (of["gradient_norm_99"] / of["gradient_norm_median"]).mean()
-        diverged, spikes = int(of["diverged"].notna().sum()), int(of["loss_spikes"].sum())
-        rows.append([model, objective, str(len(of)), str(diverged), spread, str(spikes), f"{tail:.2f}"])
+    for model, of in measured.groupby("model", sort=False):
+        value, trainings = of.set_index("metric")["value"], of["n_trainings"].iloc[0]
+        spread = value["final_loss_deviation"]
+        rows.append(
+            [
+                str(model),
+                objectives[model],
+                str(trainings),
+                f"{value['diverged']:.0f}",
+                f"{value['final_loss']:.4f}" + ("" if math.isnan(spread) else f" +- {spread:.4f}"),
+                f"{value['loss_spikes']:.0f}",
+                f"{value['gradient_norm_tail']:.2f}",
+            ]
+        )
     columns = ["student", "objective", "runs", "diverged", "final loss", "spikes", "gradient 99 % / median"]
     return Table(columns, rows)
