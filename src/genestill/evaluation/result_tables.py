@@ -12,8 +12,9 @@ There is one row per model, best first, and one column per task and metric; with
 row per stratum. Tables with other columns (`results.EXCEPTIONS`) are shown unchanged, with the selected rows.
 """
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +43,17 @@ _DOWN = (
     "mse",
 )
 # Counts and sizes, shown without decimals.
-_WHOLE = ("absent_called", "over_depth", "exact_answer", "seconds", "cpu_seconds", "peak_memory_mb", *HELD)
+_WHOLE = (
+    "absent_called",
+    "over_depth",
+    "exact_answer",
+    "seconds",
+    "cpu_seconds",
+    "peak_memory_mb",
+    "diverged",
+    "loss_spikes",
+    *HELD,
+)
 _WORDS = {
     "f1": "F1",
     "ece": "calibration error",
@@ -54,6 +65,10 @@ _WORDS = {
     "peak_memory_mb": "peak memory, MB",
     "seconds": "seconds",
     "cpu_seconds": "CPU seconds",
+    "final_loss": "final loss",
+    "final_loss_deviation": "its standard deviation",
+    "gradient_norm_tail": "tail of gradient norms",
+    "loss_spikes": "spikes of the loss",
     "novel_share": "absent",
     "novel_share_error": "error",
     "novel_share_true": "truth",
@@ -67,7 +82,8 @@ def fill_tables(text: str, results: str | Path, source: str) -> str:
     """
     if text.count("<!-- results: ") != len(MARKED.findall(text)):
         raise InputError(f"{source}: a mark '<!-- results: … -->' is not followed by a line '<!-- end -->'")
-    return MARKED.sub(lambda mark: f"{mark[1]}\n{make_table(mark[2], results, source)}\n\n{mark[4]}", text)
+    read = functools.cache(_read_results)  # a page may have ten tables of one file of several MB
+    return MARKED.sub(lambda mark: f"{mark[1]}\n{make_table(mark[2], results, source, read)}\n\n{mark[4]}", text)
 
 
 def write_tables(files: Iterable[str | Path], results: str | Path, check: bool = False) -> list[str]:
@@ -83,15 +99,21 @@ def write_tables(files: Iterable[str | Path], results: str | Path, check: bool =
     return changed
 
 
-def make_table(words: str, results: str | Path, source: str) -> str:
-    """The Markdown table selected by the words of a mark."""
+def _read_results(path: Path) -> pd.DataFrame:
+    return read_tsv(path) if path.stem in EXCEPTIONS else read_results(path)
+
+
+def make_table(
+    words: str, results: str | Path, source: str, read: Callable[[Path], pd.DataFrame] = _read_results
+) -> str:
+    """The Markdown table selected by the words of a mark; ``read`` reads a table of results."""
     name, *chosen = words.split()
     by = "stratum" if "by=stratum" in chosen else "model"
     chosen = [word for word in chosen if word != "by=stratum"]
     path = Path(results) / f"{name}.tsv"
     if not path.is_file():
         raise InputError(f"{source}: the table {words!r} needs {path}, which does not exist")
-    table = read_tsv(path) if name in EXCEPTIONS else read_results(path)
+    table = read(path)
     for word in chosen:
         column, equals, value = ("headline", "=", "yes") if word == "headline" else word.partition("=")
         if not equals or column not in table:
@@ -119,7 +141,7 @@ def _wide(table: pd.DataFrame, source: str, by: str) -> str:
     columns = []
     for row in table.to_dict("records"):
         words = [row[name] for name in several if several[name]]
-        task = "" if row["task"] == "community" else row["task"]
+        task = "" if row["task"] in ("community", "training") else row["task"]
         words += [" ".join(word for word in (task, _WORDS.get(row["metric"], row["metric"])) if word)]
         columns.append(", ".join(word for word in words if word))
     cells = pd.DataFrame({"row": rows, "column": columns, "text": [_cell(row) for row in table.to_dict("records")]})
