@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     return folder, folder / "results" / "taxdistill" / "test"
 
 
-@pytest.mark.parametrize("name", ["community", "benchmark"])
+@pytest.mark.parametrize("name", ["community", pytest.param("benchmark", marks=pytest.mark.slow)])
 def test_a_dry_run_from_the_root_lists_jobs(name, tmp_path):
     # From another folder, so that finished results of this checkout do not hide the jobs; relative inputs of data that
     # are not part of the project are made up.
