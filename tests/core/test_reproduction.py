@@ -272,19 +272,17 @@ def test_a_record_of_an_earlier_version_is_refused_with_a_clear_message(tmp_path
 def test_reproducing_a_foreign_record_writes_to_no_path_given_in_an_option(tmp_path, monkeypatch):
     """Every path that a command writes to is an option named output and is therefore redirected."""
     monkeypatch.chdir(tmp_path)
-    generator = np.random.default_rng(0)
-    windows = [(f"w{n}", "".join(generator.choice(list("ACGT"), 40))) for n in range(4)]
-    write_fasta(tmp_path / "windows.fna", windows)
-    words = "student pretrain-dna --sequences windows.fna --architecture had-tiny --steps 1 --batch 2 --max-tokens 40"
-    words = [*words.split(), "--device", "cpu", "--output", "made/model", "--output-history", "made/history.tsv"]
-    assert main(["--quiet", *words]) == 0
-    record = tmp_path / "made" / "provenance" / "model.json"
+    rows = ["sequence\tlabel\tsplit", *(f"{'ACGT' * 20}{base}\t{base}\ttrain" for base in "ACGT")]
+    (tmp_path / "task.tsv").write_text("\n".join([*rows, f"{'ACGT' * 20}A\tA\ttest"]) + "\n")
+    words = "evaluation sequence-rows --task task.tsv --output made/rows.fna --output-copies made/copies.tsv"
+    assert main(["--quiet", *words.split()]) == 0
+    record = tmp_path / "made" / "provenance" / "rows.fna.json"
     stranger = read_json(record)
     stranger["outputs"] = {"output": stranger["outputs"]["output"]}
     write_json(record, stranger)
-    (tmp_path / "made" / "history.tsv").write_text("precious")
-    assert main(["--quiet", "reproduce", "made/provenance/model.json", "--force"]) == 0
-    assert (tmp_path / "made" / "history.tsv").read_text() == "precious"
+    (tmp_path / "made" / "copies.tsv").write_text("precious")
+    assert main(["--quiet", "reproduce", str(record), "--force"]) == 0
+    assert (tmp_path / "made" / "copies.tsv").read_text() == "precious"
 
 
 def test_every_command_that_computes_has_an_option_named_output():
