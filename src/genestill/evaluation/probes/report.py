@@ -187,7 +187,8 @@ def stability_metrics(runs: pd.DataFrame, kinds: dict[str, str], dataset: str) -
     The metrics are ``diverged`` (trainings), ``final_loss`` and ``final_loss_deviation`` (mean and standard deviation
     over trainings), ``loss_spikes`` (in all trainings) and ``gradient_norm_tail`` (the 99th percentile of the gradient
     norms over their median, mean over trainings). ``n_units`` is the number of steps of all trainings. Untrained
-    students have no rows. ``kinds`` are those of the students by name.
+    students have no rows. ``kinds`` are those of the probed models by name; a student that was not probed is a
+    ``student``.
     """
     rows = []
     for model, of in runs[runs["steps"] > 0].groupby("model", sort=False) if len(runs) else ():
@@ -199,7 +200,12 @@ def stability_metrics(runs: pd.DataFrame, kinds: dict[str, str], dataset: str) -
             "loss_spikes": of["loss_spikes"].sum(),
             "gradient_norm_tail": (of["gradient_norm_99"] / of["gradient_norm_median"]).mean(),
         }
-        same = {"model": model, "kind": kinds[str(model)], "n_trainings": len(of), "n_units": of["steps"].sum()}
+        same = {
+            "model": model,
+            "kind": kinds.get(str(model), "student"),
+            "n_trainings": len(of),
+            "n_units": of["steps"].sum(),
+        }
         rows += [same | {"metric": metric, "value": float(value)} for metric, value in values.items()]
     return metrics_table(rows, benchmark=BENCHMARK, dataset=dataset, task=TRAINING, stratum="all")
 
@@ -207,7 +213,7 @@ def stability_metrics(runs: pd.DataFrame, kinds: dict[str, str], dataset: str) -
 def format_stability(runs: pd.DataFrame) -> Table:
     """Per student: runs, diverged runs, spread of the final loss over seeds, spikes, tail of gradient norms."""
     objectives = runs.drop_duplicates("model").set_index("model")["objective"]
-    measured = stability_metrics(runs, dict.fromkeys(runs["model"], ""), "")
+    measured = stability_metrics(runs, {}, "")
     rows = []
     for model, of in measured.groupby("model", sort=False):
         value, trainings = of.set_index("metric")["value"], of["n_trainings"].iloc[0]
