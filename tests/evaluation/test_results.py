@@ -261,6 +261,7 @@ def test_published_results_have_the_common_schema_or_are_listed_as_exceptions(fi
     assert len(set(cells)) <= 1, "every model of the headline has the same cells"
 
 
+@functools.cache
 def shown_numbers(name: str) -> set[str]:
     """Every number of a table of results as it can be shown, without a sign of plus."""
     rows = read_results(RESULTS / f"{name}.tsv").to_dict("records")
@@ -277,11 +278,10 @@ def shown_numbers(name: str) -> set[str]:
 def test_tables_of_the_documentation_match_the_results_and_every_number_is_a_row(page):
     text = page.read_text(encoding="utf-8")
     assert fill_tables(text, RESULTS, page.name) == text
-    known = functools.cache(shown_numbers)
     for _, words, body, _ in MARKED.findall(text):
         name = words.split()[0]
         if name in EXCEPTIONS:
             continue
         rows = [line.split("|")[2:-1] for line in body.splitlines() if line.startswith("| ")][1:]
         numbers = re.findall(r"[-+]?\d[\d,]*\.?\d*", " ".join(" ".join(row) for row in rows))
-        assert {number.lstrip("+") for number in numbers} <= known(name)
+        assert {number.lstrip("+") for number in numbers} <= shown_numbers(name)

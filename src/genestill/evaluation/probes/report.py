@@ -27,6 +27,7 @@ from genestill.evaluation.probes.retained import (
 )
 
 TRAINING = "training"  # the task of the rows about the stability of trainings
+_STABILITY = ("diverged", "final_loss", "final_loss_deviation", "loss_spikes", "gradient_norm_tail")
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,24 @@ def stability_table(training: Sequence[Training]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _stability_by_student(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per trained student of `stability_table`: model, objective, n_trainings, n_units, `_STABILITY`."""
+    columns = ["diverged", "final_loss", "loss_spikes", "gradient_norm_99", "gradient_norm_median"]
+    runs = runs.reindex(columns=["model", "objective", "steps", *columns])
+    trained = runs[runs["steps"] > 0].astype(dict.fromkeys(columns, float))
+    tail = trained["gradient_norm_99"] / trained["gradient_norm_median"]
+    of_student = trained.assign(tail=tail).groupby(["model", "objective"], sort=False, as_index=False)
+    return of_student.agg(
+        n_trainings=("steps", "size"),
+        n_units=("steps", "sum"),
+        diverged=("diverged", "count"),
+        final_loss=("final_loss", "mean"),
+        final_loss_deviation=("final_loss", "std"),
+        loss_spikes=("loss_spikes", "sum"),
+        gradient_norm_tail=("tail", "mean"),
+    )
+
+
 def stability_metrics(runs: pd.DataFrame, kinds: dict[str, str], dataset: str) -> pd.DataFrame:
     """Rows of `table_schemas.METRICS` of the task `TRAINING`, from `stability_table`: one row per student and metric.
 
@@ -190,44 +209,25 @@ def stability_metrics(runs: pd.DataFrame, kinds: dict[str, str], dataset: str) -
     students have no rows. ``kinds`` are those of the probed models by name; a student that was not probed is a
     ``student``.
     """
-    rows = []
-    for model, of in runs[runs["steps"] > 0].groupby("model", sort=False) if len(runs) else ():
-        losses = of["final_loss"]
-        values = {
-            "diverged": of["diverged"].notna().sum(),
-            "final_loss": losses.mean(),
-            "final_loss_deviation": losses.std(ddof=1),
-            "loss_spikes": of["loss_spikes"].sum(),
-            "gradient_norm_tail": (of["gradient_norm_99"] / of["gradient_norm_median"]).mean(),
-        }
-        same = {
-            "model": model,
-            "kind": kinds.get(str(model), "student"),
-            "n_trainings": len(of),
-            "n_units": of["steps"].sum(),
-        }
-        rows += [same | {"metric": metric, "value": float(value)} for metric, value in values.items()]
-    return metrics_table(rows, benchmark=BENCHMARK, dataset=dataset, task=TRAINING, stratum="all")
+    same = ["model", "n_trainings", "n_units"]
+    rows = _stability_by_student(runs).melt(id_vars=same, value_vars=list(_STABILITY), var_name="metric")
+    kind = [kinds.get(model, "student") for model in rows["model"]]
+    return metrics_table(rows.assign(kind=kind), benchmark=BENCHMARK, dataset=dataset, task=TRAINING, stratum="all")
 
 
 def format_stability(runs: pd.DataFrame) -> Table:
     """Per student: runs, diverged runs, spread of the final loss over seeds, spikes, tail of gradient norms."""
-    objectives = runs.drop_duplicates("model").set_index("model")["objective"]
-    measured = stability_metrics(runs, {}, "")
-    rows = []
-    for model, of in measured.groupby("model", sort=False):
-        value, trainings = of.set_index("metric")["value"], of["n_trainings"].iloc[0]
-        spread = value["final_loss_deviation"]
-        rows.append(
-            [
-                str(model),
-                objectives[model],
-                str(trainings),
-                f"{value['diverged']:.0f}",
-                f"{value['final_loss']:.4f}" + ("" if math.isnan(spread) else f" +- {spread:.4f}"),
-                f"{value['loss_spikes']:.0f}",
-                f"{value['gradient_norm_tail']:.2f}",
-            ]
-        )
+    rows = [
+        [
+            of.model,
+            of.objective,
+            str(of.n_trainings),
+            str(of.diverged),
+            f"{of.final_loss:.4f}" + (f" +- {of.final_loss_deviation:.4f}" if of.n_trainings > 1 else ""),
+            f"{of.loss_spikes:.0f}",
+            f"{of.gradient_norm_tail:.2f}",
+        ]
+        for of in _stability_by_student(runs).itertuples()
+    ]
     columns = ["student", "objective", "runs", "diverged", "final loss", "spikes", "gradient 99 % / median"]
     return Table(columns, rows)
