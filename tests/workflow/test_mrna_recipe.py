@@ -45,7 +45,7 @@ def test_the_mrna_demo_runs_from_scratch_to_table_and_figures(run_documented_dem
     results = folder / "results/mrna/mrna-demo"
     table = pd.read_csv(results / "evaluation/mrna/table.tsv", sep="\t").set_index("model")
     assert set(table.index) == {"teacher", "embeddings", "logits", "untrained", "kmers-1-3", "composition"}
-    assert {"stability", "localisation", "coding", "mean of tasks"} == set(table["task"])
+    assert {"stability", "localisation", "coding", "mean of tasks", "training"} == set(table["task"])
     # The retained fraction has no value where the teacher does not exceed the strongest baseline.
     assert table.loc[table["metric"] != "retained_fraction", "value"].notna().all()
     assert table.loc["untrained", "kind"].eq("control").all()
