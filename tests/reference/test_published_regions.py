@@ -99,6 +99,7 @@ def test_every_file_of_the_eukaryotic_table_has_an_address():
 
 
 @pytest.mark.workflow
+@pytest.mark.slow
 def test_the_data_of_the_dna_results_are_downloaded_by_rules(tmp_path):
     both = [ROOT / "config" / name for name in ("had-real.yaml", "fetched/had.yaml")]
     done = run_snakemake("-n", "--cores", "1", "--configfile", *both, folder=tmp_path)

@@ -103,6 +103,7 @@ def test_every_published_file_has_an_address_with_a_commit_and_a_checksum():
 
 
 @pytest.mark.workflow
+@pytest.mark.slow
 def test_the_tables_of_the_results_are_downloaded_and_made_by_rules(files, tmp_path):
     both = [ROOT / "config" / name for name in ("mrna-real.yaml", "fetched/mrna.yaml")]
     done = run_snakemake("-n", "--cores", "1", "mrna", "--configfile", *both, folder=tmp_path)

@@ -22,6 +22,7 @@ def transcript(name, codons, gene="") -> Transcript:
     return Transcript(name, sequence, gene=gene, cds=codon_starts(0, len(sequence)))
 
 
+@pytest.mark.slow
 def test_orthologues_are_reciprocal_best_hits_and_isoforms_share_their_gene(tmp_path):
     generator = np.random.default_rng(2)
     one, two, stranger = (list(generator.choice(CODONS, 200)) for _ in range(3))

@@ -71,6 +71,7 @@ def test_only_the_scores_are_planned_and_amber_reads_the_same_files(case):
     assert "-l Tool --ncbi_dir" in done.stdout
 
 
+@pytest.mark.slow
 def test_two_communities_are_combined_in_one_table(case):
     snakemake(case, False)
     table = pd.read_csv(case / "results/taxdistill/mine/evaluation/binning_comparison.tsv", sep="\t")

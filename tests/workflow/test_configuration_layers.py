@@ -33,6 +33,7 @@ def shell_commands(folder, *arguments) -> list[str]:
     return sorted(re.findall(r"python -m genestill .*", printed))
 
 
+@pytest.mark.slow
 def test_a_configuration_gives_the_same_commands_by_path_and_as_a_module(folder):
     by_path = shell_commands(folder, "-s", ROOT / "Snakefile", "--configfile", "mine.yaml")
     (folder / "outer").write_text(

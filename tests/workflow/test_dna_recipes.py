@@ -241,6 +241,7 @@ def test_origin_tasks_are_made_from_the_genomes_of_the_run_or_of_tables(tmp_path
     assert "--without-tests-of" not in windows
 
 
+@pytest.mark.slow
 def test_features_of_the_windows_may_be_split_over_jobs_and_a_student_reads_all_of_them(tmp_path):
     jobs = planned("--representation token", {}, tmp_path, {"shards": 2})
     assert len(jobs) == 2 * 2  # of the teacher and of the one with random weights
@@ -334,6 +335,7 @@ def test_the_seqlens_demo_runs_from_scratch_to_table_and_figures(run_documented_
     assert "pretrained (fit=lora)" in (scores / "table.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_published_predictions_are_read_and_their_inputs_are_not_recomputed(tmp_path):
     for folder in ("workflow", "config", "resources"):
         shutil.copytree(ROOT / folder, tmp_path / folder)

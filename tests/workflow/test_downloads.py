@@ -102,6 +102,7 @@ def run(folder: Path, rows: list[dict[str, str]]) -> subprocess.CompletedProcess
     return run_snakemake("--cores", "2", folder=folder, snakefile=None, check=False)
 
 
+@pytest.mark.slow
 def test_a_published_data_set_becomes_contigs_with_ground_truth(tmp_path, server):
     finished = run(tmp_path, publish(*server))
     assert finished.returncode == 0, finished.stderr

@@ -55,6 +55,7 @@ def test_fetch_downloads_the_genomes_of_corpora_and_tasks_and_the_files_of_lists
     assert fetched(configuration, tmp_path) == {"fetch", "fetch_genomes", "fetch_regions"}
 
 
+@pytest.mark.slow
 def test_a_benchmark_downloads_genomes_once_for_all_communities(tmp_path):
     configuration = {
         "recipe": "taxdistill",
@@ -71,6 +72,7 @@ def test_a_run_that_simulates_everything_fetches_nothing(tmp_path):
     assert fetched(demo, tmp_path) == {"fetch"}
 
 
+@pytest.mark.slow
 def test_only_a_submission_limit_set_by_the_user_is_kept(tmp_path):
     """With a limit, Snakemake 9.27 plans once per timespan for every job that has finished."""
     for options, limit in (((), sys.maxsize), (("--max-jobs-per-timespan", "50/1s"), 50)):

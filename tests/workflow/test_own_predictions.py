@@ -37,6 +37,7 @@ def case(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_ground_truth_and_predictions_are_sufficient_for_scores(case):
     given = {"sure": "scored.tsv", "short": {"table": "plain.tsv", "format": "taxometer"}}
     configuration = {"recipe": "taxdistill", "dataset": {"name": "alone", "truth": "truth.tsv"}}

@@ -9,7 +9,9 @@ from snakemake_process import ROOT, run_snakemake
 pytestmark = pytest.mark.workflow
 
 
-@pytest.mark.parametrize("folder", ["results/taxdistill/second", ".snakemake/peers"])
+@pytest.mark.parametrize(
+    "folder", ["results/taxdistill/second", pytest.param(".snakemake/peers", marks=pytest.mark.slow)]
+)
 def test_a_benchmark_is_refused_while_another_run_uses_a_community_or_shared_files(tmp_path, folder):
     configuration = yaml.safe_load((ROOT / "config" / "test.yaml").read_text()) | {
         "evaluation": {"benchmark": {"corrector": 1, "taxometer": 1}},
