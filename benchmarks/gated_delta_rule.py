@@ -100,7 +100,7 @@ def print_rule(device: str) -> None:
 
 def print_growth(device: str, lengths=(4096, 16384, 65536)) -> None:
     """Print seconds of forward and backward of both directions by length."""
-    print("length   forward+backward   µs a base")
+    print("length   forward+backward   µs per base")
     for length in lengths:
         arguments = draw(length, device, 2)
 
@@ -113,7 +113,7 @@ def print_growth(device: str, lengths=(4096, 16384, 65536)) -> None:
 
 def print_memory(device: str, lengths=(4096, 8192, 16384, 32768, 65536)) -> None:
     """Print peak memory by length, each in a new process."""
-    print("length   peak MB   kB a base")
+    print("length   peak MB   kB per base")
     for length in lengths:
         command = [sys.executable, __file__, "peak", "--length", str(length), "--device", device]
         peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -51,7 +51,7 @@ def main() -> None:
             embed()
             seconds[name].append((time.perf_counter() - began[0], time.process_time() - began[1]))
     print(f"{len(sequences)} sequences, {bases} bases, torch {torch.__version__}, {options.threads} threads")
-    print("model\tM parameters\tsequences a second\tMb a CPU second\ttime, student = 1\tCPU time, student = 1")
+    print("model\tM parameters\tsequences per second\tMb per CPU second\ttime, student = 1\tCPU time, student = 1")
     ours = [median(values) for values in zip(*seconds[options.student], strict=True)]
     for name, (parameters, _) in models.items():
         wall, cpu = (median(values) for values in zip(*seconds[name], strict=True))

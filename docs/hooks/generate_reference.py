@@ -149,7 +149,7 @@ BY_HAND = (
     "genestill evaluation import-predictions --predictions mine.tsv --contigs contigs.parquet --output mine.parquet",
     "genestill evaluation list-published --configuration results/taxdistill/mine/configuration.yaml --name mine",
     "genestill evaluation publish-tables README.md docs/taxdistill.md",
-    "genestill reproduce results/taxdistill/mine/labels/labels.parquet",
+    "genestill reproduce results/taxdistill/mine/labels/provenance/labels.parquet.json",
 )
 
 

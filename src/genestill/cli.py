@@ -24,7 +24,7 @@ from genestill.core.streams import streams_as_files
 
 STAGES = {
     "reference": "genomes, communities, contigs and databases: fetched, verified, indexed",
-    "labels": "noisy, partial lineages of contigs, from MMseqs2 or from a table you have",
+    "labels": "noisy, partial lineages of contigs, from MMseqs2 or from an existing table",
     "teacher": "embeddings, logits and soft labels of a large pretrained model",
     "student": "the small model: train, predict, embed, release",
     "evaluation": "benchmarks, metrics, figures, tables",

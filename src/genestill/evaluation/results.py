@@ -204,7 +204,7 @@ def publish(metrics: Sequence[str | Path], run: Run, output: str | Path) -> int:
     new = rows_of(pd.concat(tables, ignore_index=True), run)
     if new.duplicated(list(CELL)).any():
         row = new[new.duplicated(list(CELL))].iloc[0]
-        raise InputError(f"two figures for {', '.join(f'{name} {row[name]!r}' for name in CELL if row[name])}")
+        raise InputError(f"two values for {', '.join(f'{name} {row[name]!r}' for name in CELL if row[name])}")
     make_folder(Path(output).parent)
     with hold(Path(output).parent, wait=True):
         old = read_results(output)

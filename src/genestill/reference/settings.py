@@ -49,7 +49,7 @@ class SimulatedGenomeSettings(Settings):
             count = getattr(self, below)
             if count < least:
                 raise InputError(
-                    f"simulate: {count} {below} for {least} {above}; expected at least one per clade, so {least}"
+                    f"simulated_genomes: {count} {below} for {least} {above}; expected at least one per clade, so {least}"
                 )
             above, least = below, count
 

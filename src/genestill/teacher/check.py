@@ -89,7 +89,7 @@ def check_teacher(
     import torch
 
     if share is not None and not 0 < share < 1:
-        raise InputError(f"loss share {share}: expected a number between 0 and 1")
+        raise InputError(f"maximum_relative_loss {share}: expected a number between 0 and 1")
     # Each load has a different seed, so that weights that are missing in the files would differ.
     torch.manual_seed(seed)
     teacher = load_teacher(folder, device=device, dtype=dtype)

@@ -160,8 +160,8 @@ def format_table(metrics: pd.DataFrame, teacher: str, baseline: str, student: st
         "the "
         "penalty chosen by leave-one-out on training rows; with: the blocks of that baseline beside the model's "
         "embeddings.",
-        "retained: (model - baseline) / (teacher - baseline); undefined unless the teacher beats the strongest "
-        "baseline.",
+        "retained: (model - baseline) / (teacher - baseline); undefined unless the teacher is better than the "
+        "strongest baseline.",
         "Intervals: paired bootstrap over homology groups of the test transcripts, splits and trainings.",
     ]
     return [Table(columns, rows), "\n".join(legend)]
