@@ -49,7 +49,8 @@ class SimulatedGenomeSettings(Settings):
             count = getattr(self, below)
             if count < least:
                 raise InputError(
-                    f"simulated_genomes: {count} {below} for {least} {above}; expected at least one per clade, so {least}"
+                    f"simulated_genomes: {count} {below} for {least} {above}; expected at least one per clade, so "
+                    f"{least}"
                 )
             above, least = below, count
 
