@@ -177,7 +177,7 @@ def test_codons_are_sampled_from_the_usage_of_the_clade():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"genera": 3}, "3 genera for 4 families"),
+        ({"genera": 3}, "^simulated_genomes: 3 genera for 4 families"),
         ({"genomes": 5}, "5 genomes for 12 species"),
         ({"phyla": 0}, "phyla is 0; expected an integer of at least 1"),
         ({"genome_length": 1000}, "expected an integer of at least 30000"),

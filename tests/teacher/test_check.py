@@ -54,6 +54,11 @@ def test_a_random_teacher_fails_with_a_clear_message_and_its_figures(request, ge
     assert json.loads((tmp_path / "check.failed.json").read_text())["loss"] > 0
 
 
+def test_a_share_outside_0_and_1_is_refused_by_the_name_of_its_setting(genome, tmp_path):
+    with pytest.raises(InputError, match=r"^maximum_relative_loss 1\.5: expected a number between 0 and 1"):
+        check_teacher(tmp_path, [genome], tmp_path / "check.json", share=1.5)
+
+
 def test_two_loads_that_differ_fail(trained, genome, tmp_path, monkeypatch):
     def loads(*arguments, **options):
         teacher = load_teacher(*arguments, **options)
