@@ -274,15 +274,15 @@ def test_reproducing_a_foreign_record_writes_to_no_path_given_in_an_option(tmp_p
     monkeypatch.chdir(tmp_path)
     rows = ["sequence\tlabel\tsplit", *(f"{'ACGT' * 20}{base}\t{base}\ttrain" for base in "ACGT")]
     (tmp_path / "task.tsv").write_text("\n".join([*rows, f"{'ACGT' * 20}A\tA\ttest"]) + "\n")
-    words = "evaluation sequence-rows --task task.tsv --output made/rows.fna --output-copies made/copies.tsv"
+    words = "evaluation sequence-rows --task task.tsv --output made/rows.fna --output-test-rows made/test_rows.tsv"
     assert main(["--quiet", *words.split()]) == 0
     record = tmp_path / "made" / "provenance" / "rows.fna.json"
     stranger = read_json(record)
     stranger["outputs"] = {"output": stranger["outputs"]["output"]}
     write_json(record, stranger)
-    (tmp_path / "made" / "copies.tsv").write_text("precious")
+    (tmp_path / "made" / "test_rows.tsv").write_text("precious")
     assert main(["--quiet", "reproduce", str(record), "--force"]) == 0
-    assert (tmp_path / "made" / "copies.tsv").read_text() == "precious"
+    assert (tmp_path / "made" / "test_rows.tsv").read_text() == "precious"
 
 
 def test_every_command_that_computes_has_an_option_named_output():

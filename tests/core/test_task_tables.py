@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from genestill.core.errors import InputError
 from genestill.core.near_copies import near_copies
 from genestill.core.sequences import reverse_complement
-from genestill.core.task_tables import keep_rows, keep_training_rows, read_task_table
+from genestill.core.task_tables import (
+    TaskTable,
+    cross_validation,
+    hold_out,
+    keep_rows,
+    keep_training_rows,
+    read_task_table,
+)
 
 
 def draw(length: int, seed: int) -> str:
@@ -69,3 +76,60 @@ def test_rows_are_drawn_if_the_rest_would_lack_a_class_or_a_class_has_one_row(tm
     assert (np.abs(counts - wanted * np.array(given) / sum(given)) <= 1).all()
     assert (counts >= 1).all()
     assert found.tolist() == keep_rows(table, "training", wanted, 1, "t.tsv").tolist()
+
+
+def grouped(groups: list[str], labels: list[int]) -> TaskTable:
+    """A task whose last group is for the test."""
+    split = np.where(np.array(groups) == groups[-1], "test", "train").astype(object)
+    return TaskTable([""] * len(groups), np.array(labels), ["a", "b"], split, groups=np.array(groups, dtype=object))
+
+
+@given(st.integers(3, 12), st.integers(1, 9), st.integers(0, 5))
+def test_held_out_rows_share_no_group_with_the_rows_to_fit(groups, size, seed):
+    names = [f"g{number}" for number in range(groups + 1) for _ in range(2 * size)]
+    table = grouped(names, [0, 1] * (size * (groups + 1)))
+    fit, held = hold_out(table, 0.2, seed)
+    assert not set(table.groups[fit]) & set(table.groups[held])
+    assert sorted([*fit, *held]) == table.train.tolist()
+    folds = cross_validation(table, 5, seed)
+    assert sorted(np.concatenate([held for _, held in folds])) == table.train.tolist()
+    assert all(not set(table.groups[fit]) & set(table.groups[held]) for fit, held in folds)
+
+
+def test_if_a_class_is_in_one_group_its_held_out_rows_are_drawn_from_it(caplog):
+    table = grouped(["one"] * 10 + ["two"] * 10 + ["test"] * 2, [0] * 10 + [1] * 10 + [0, 1])
+    fit, held = hold_out(table, 0.2, 1)
+    assert np.bincount(table.labels[held]).tolist() == [2, 2]
+    assert len(fit) == 16
+    assert "no whole groups of rows contain every class" in caplog.text
+
+
+def test_a_table_with_groups_and_without_a_split_is_split_by_group(tmp_path):
+    rows = [(draw(60, number), "ab"[number % 2], f"g{number // 10}") for number in range(200)]
+    pd.DataFrame(rows, columns=["sequence", "label", "group"]).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    for split_by in ("random", "homology"):
+        table = read_task_table(tmp_path / "t.tsv", split_by)
+        assert all(len(set(table.split[table.groups == name])) == 1 for name in set(table.groups))
+        assert set(table.split) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([f"{number / 7:.3f}" for number in range(30)], "30 different numbers label 30 rows; expected classes"),
+        (["a"] * 30, "all rows have the label 'a'; expected at least two labels"),
+        (["a", "b", "NA"] * 10, "line 4 has the label 'NA'; every row needs a class"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(tmp_path, labels, message):
+    rows = [(draw(20, number), label, "test" if number > 24 else "train") for number, label in enumerate(labels)]
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    with pytest.raises(InputError, match=message):
+        read_task_table(tmp_path / "t.tsv")
+
+
+def test_a_class_with_too_few_rows_to_hold_one_out_is_named():
+    split = np.array(["train"] * 20 + ["test"] * 2, dtype=object)
+    table = TaskTable([""] * 22, np.array([0] * 19 + [1, 0, 1]), ["common", "rare"], split)
+    with pytest.raises(InputError, match="1 of them have the label 'rare'; expected at least 2 of each label"):
+        hold_out(table, 0.1, 1)

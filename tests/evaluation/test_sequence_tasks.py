@@ -8,7 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from genestill.core.errors import InputError
 from genestill.core.recipes import STRONGEST_BASELINE
@@ -16,12 +19,13 @@ from genestill.core.sequences import read_fasta, reverse_complement
 from genestill.core.table_schemas import METRICS, embeddings
 from genestill.core.tables import read_metadata, read_table, write_table
 from genestill.core.task_metrics import confusion, score
-from genestill.core.task_tables import read_task_table
+from genestill.core.task_tables import TaskTable, read_task_table
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.baselines import cnn, gated_cnn, linear, stack
 from genestill.evaluation.sequence_tasks.features import FEATURES, count_words
 from genestill.evaluation.sequence_tasks.networks import encode_padded
 from genestill.evaluation.sequence_tasks.pipeline import draw_rows, draw_task, fit_on_table, score_tables, write_rows
+from genestill.evaluation.sequence_tasks.probe import linear_probe
 from genestill.evaluation.sequence_tasks.scores import (
     MEAN,
     Question,
@@ -29,10 +33,12 @@ from genestill.evaluation.sequence_tasks.scores import (
     _drawn_runs,
     format_scores,
     read_run,
+    read_test_rows,
     score_runs,
     strongest_baseline,
     tabulate_answers,
     tabulate_rows,
+    with_groups,
     without_copies,
 )
 from genestill.evaluation.sequence_tasks.tables import (
@@ -162,16 +168,22 @@ def test_the_gated_cnn_predicts_the_same_for_both_strands():
     torch.testing.assert_close(model(one), model(other))
 
 
-@pytest.mark.parametrize("kind", ["probe", "cnn"])
-def test_too_few_rows_for_validation_are_reported_with_the_file(kind, tmp_path):
-    lines = [f"{'ACGT' * 5}\tclass {number % 9}\t{'test' if number >= 18 else 'train'}" for number in range(27)]
+@pytest.mark.parametrize(
+    ("kind", "training", "sentence"),
+    [
+        ("cnn", 18, "no validation rows can be drawn from the 18 training rows"),
+        ("probe", 17, "the label 'class 8' has 1 of 17 training rows; expected at least 2"),
+    ],
+)
+def test_too_few_rows_for_validation_are_reported_with_the_file(kind, training, sentence, tmp_path):
+    lines = [f"{'ACGT' * 5}\tclass {number % 9}\t{'test' if number >= training else 'train'}" for number in range(27)]
     (tmp_path / "t.tsv").write_text("sequence\tlabel\tsplit\n" + "\n".join(lines) + "\n")
     features = None
     if kind == "probe":
         features = [tmp_path / "e.parquet"]
         table = pd.DataFrame({"id": [str(row) for row in range(27)], "embedding": list(np.zeros((27, 2), np.float16))})
         write_table(features[0], table.assign(tokens=1, truncated=False), embeddings(2))
-    with pytest.raises(InputError, match=r"t\.tsv: no validation rows can be drawn from the 18 training rows"):
+    with pytest.raises(InputError, match=rf"t\.tsv: {sentence}"):
         fit_on_table(kind, tmp_path / "t.tsv", "mine/t", "m", features, BaselineSettings(), 1, tmp_path / "p.parquet")
 
 
@@ -220,7 +232,7 @@ def test_several_runs_of_one_training_count_as_one_training():
 def test_trainings_are_drawn_jointly_for_tasks_with_different_numbers_of_runs():
     cells = [[dataclasses.replace(a_run("m", 0.8, seed), training=(seed - 1) % 5 + 1) for seed in range(1, runs + 1)]
              for runs in (5, 10)]  # fmt: skip
-    few, many = (_drawn_runs(cell, 1, 0) for cell in cells)
+    few, many = (_drawn_runs(cell, 1) for cell in cells)
     by_training = many[:, :5] + many[:, 5:]
     np.testing.assert_allclose(by_training[few == 0], 0)
     np.testing.assert_allclose(many.sum(axis=1), 1)
@@ -390,7 +402,9 @@ def test_a_task_table_is_processed_from_sequences_to_scores_and_figures(tmp_path
     assert json.loads(read_metadata(tmp_path / "probe.parquet")["classes"]) == ["0", "1"]
     out = [tmp_path / name for name in ("metrics.parquet", "table.tsv", "scores.svg")]
     predictions = [tmp_path / "kmer.parquet", tmp_path / "probe.parquet"]
-    (tmp_path / "copies.tsv").write_text("row\tcopy\n170\texact\n")
+    write_rows(task, tmp_path / "rows.fna", tmp_path / "test_rows.tsv")
+    text = (tmp_path / "test_rows.tsv").read_text()
+    (tmp_path / "test_rows.tsv").write_text(text.replace("\n170\t\t\n", "\n170\t\texact\n"))
     score_tables(
         predictions,
         "here",
@@ -399,7 +413,7 @@ def test_a_task_table_is_processed_from_sequences_to_scores_and_figures(tmp_path
         STRONGEST_BASELINE,
         1,
         *out,
-        copies={task: tmp_path / "copies.tsv" for task in ("mine/one", "mine/of another run")},
+        test_rows={task: tmp_path / "test_rows.tsv" for task in ("mine/one", "mine/of another run")},
     )
     metrics = read_table(out[0], METRICS)
     assert metrics["benchmark"].isin(["mine", "all"]).all()
@@ -420,14 +434,82 @@ def test_copies_of_training_rows_are_counted_and_the_remaining_rows_are_scored(t
     table.loc[tested[0], "sequence"] = reverse_complement(table.loc[0, "sequence"]).lower()
     table.loc[tested[1], "sequence"] = "A" * 20 + table.loc[1, "sequence"][:40]
     table.to_csv(tmp_path / "task.tsv", sep="\t", index=False)
-    write_rows(tmp_path / "task.tsv", tmp_path / "rows.fna.gz", tmp_path / "copies.tsv")
-    copies = pd.read_csv(tmp_path / "copies.tsv", sep="\t")
-    assert copies.to_dict("list") == {"row": tested[:2].tolist(), "copy": ["exact", "near"]}
+    write_rows(tmp_path / "task.tsv", tmp_path / "rows.fna.gz", tmp_path / "test_rows.tsv")
+    rows = read_test_rows(tmp_path / "test_rows.tsv")
+    assert rows["row"].tolist() == tested.tolist()
+    assert rows["copy"].tolist() == ["exact", "near"] + [""] * (len(tested) - 2)
     run = a_run("good", 0.9)
-    clean = without_copies(run, pd.DataFrame({"row": ["0", "2"]}))
+    some, most = (np.where(np.isin(np.arange(300), chosen), "exact", "") for chosen in ([0, 2], range(299)))
+    clean = without_copies(run, pd.DataFrame({"row": range(300), "copy": some}))
     assert clean.rows.tolist() == [1, *range(3, 300)]
-    assert without_copies(run, pd.DataFrame({"row": range(299)})) is None
+    assert without_copies(run, pd.DataFrame({"row": range(300), "copy": most})) is None
     assert without_copies(run, None) is None
+
+
+def test_groups_of_test_rows_are_resampled_together_within_their_class():
+    runs = [a_run("good", 0.9), a_run("bad", 0.6)]
+    groups = np.where(runs[0].labels == 0, "a", "b") + (np.arange(300) // 60).astype(str).astype(object)
+    rows = pd.DataFrame({"row": range(300), "group": groups, "copy": ""})
+    grouped = [with_groups(run, rows) for run in runs]
+    alone, together = (score_runs(some, "here", {}, None, 1) for some in (runs, grouped))
+    for scores, clusters in ((alone, 300), (together, len(set(groups)))):
+        assert set(scores.loc[scores["seed"].isna() & (scores["task"] != MEAN), "n_clusters"]) == {clusters}
+    np.testing.assert_array_equal(alone["value"], together["value"])
+    assert with_groups(runs[0], rows.assign(group="")) is runs[0]
+    with pytest.raises(InputError, match="tested on the row 299, which is not a test row"):
+        with_groups(runs[0], rows.iloc[:-1])
+
+
+def test_rows_of_one_group_that_are_all_right_or_all_wrong_widen_the_interval():
+    right = np.repeat(np.arange(20) % 4 > 0, 15)  # a quarter of the 20 groups of 15 rows is wrong as a whole
+    labels = np.tile([0, 1], 150)
+    run = dataclasses.replace(a_run("one", 1.0), labels=labels, predicted=np.where(right, labels, 1 - labels))
+    rows = pd.DataFrame({"row": range(300), "group": [f"g{number // 15}" for number in range(300)], "copy": ""})
+    widths = []
+    for some in (run, with_groups(run, rows)):
+        scores = score_runs([some], "here", {}, None, 1)
+        mean = scores[(scores["task"] == MEAN) & (scores["metric"] == "own")].iloc[0]
+        widths.append(mean["high"] - mean["low"])
+    assert widths[1] > 2.5 * widths[0]
+
+
+def test_models_with_the_same_trainings_are_compared_in_pairs():
+    """If all effects are of the training number, the difference of two models has no uncertainty from trainings."""
+    share = {1: 0.95, 2: 0.75, 3: 0.55}
+    first = [a_run("one", value, seed) for seed, value in share.items()]
+    second = [dataclasses.replace(run, model="two") for run in first]
+    question = Question("same", "one", "two")
+    scores = score_runs([*first, *second], "here", {}, None, 1, [question])
+    answer = tabulate_answers(scores, [question]).iloc[0]
+    assert (answer["low"], answer["high"]) == (0, 0)
+
+
+def test_answers_are_also_given_for_rows_without_a_copy_in_training(tmp_path):
+    task = write_task(tmp_path / "task.tsv")
+    settings = BaselineSettings()
+    for kind in ("kmer", "position"):
+        fit_on_table(kind, task, "mine/one", kind, None, settings, 1, tmp_path / f"{kind}.parquet")
+    write_rows(task, tmp_path / "rows.fna", tmp_path / "test_rows.tsv")
+    text = (tmp_path / "test_rows.tsv").read_text()
+    (tmp_path / "test_rows.tsv").write_text(text.replace("\n170\t\t\n", "\n170\t\tnear\n"))
+    predictions = [tmp_path / f"{kind}.parquet" for kind in ("kmer", "position")]
+    outputs = [tmp_path / name for name in ("metrics.parquet", "table.tsv", "scores.svg")]
+    questions = [Question("which", "kmer", "position")]
+    more = (questions, tmp_path / "answers.tsv", {"mine/one": tmp_path / "test_rows.tsv"})
+    score_tables(predictions, "here", RESOURCES / "sequence_tasks.tsv", [], None, 1, *outputs, *more)
+    assert pd.read_csv(tmp_path / "answers.tsv", sep="\t")["test_rows"].tolist() == ["all", "clean"]
+
+
+def test_the_probe_finds_strong_regularisation_for_wide_features_of_few_rows(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    features = generator.normal(size=(120, 600))
+    features[:, :60] += 0.25 * labels[:, None]
+    split = np.where(np.arange(120) < 80, "train", "test").astype(object)
+    table = TaskTable([""] * 120, labels, ["a", "b"], split)
+    guesses = linear_probe(features, table, "accuracy", 1).argmax(axis=1)
+    weak = make_pipeline(StandardScaler(), LogisticRegression(C=1.0)).fit(features[:80], labels[:80])
+    assert (guesses == labels[80:]).mean() > weak.score(features[80:], labels[80:])
 
 
 @pytest.mark.parametrize(

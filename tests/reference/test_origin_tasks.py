@@ -48,6 +48,7 @@ def test_plasmids_and_chromosomes_are_from_the_same_genomes_and_a_genus_is_in_on
     for row in task.itertuples():
         ((genome, record),) = records_of(row.sequence, found)
         assert record.startswith("p" if row.label == "plasmid" else "chr")
+        assert row.group == genome
         splits.setdefault(genome, set()).add(row.split)
     assert set(splits) == {f"g{number}" for number in range(5)}
     assert all(len(one) == 1 for one in splits.values())

@@ -15,7 +15,7 @@ from genestill.core.table_schemas import TASK_PREDICTIONS
 from genestill.core.tables import read_table
 from genestill.core.training import checkpoints
 from genestill.student.dna import finetuning
-from genestill.student.dna.finetuning import build_classifier, trainable_share
+from genestill.student.dna.finetuning import build_classifier, fine_tune, trainable_share
 from genestill.student.dna.pipeline import fine_tune_on_table, pretrain_student
 from genestill.student.dna.settings import FineTuning, Start, TrainingSettings
 from genestill.student.dna.students import build_student, open_student, save_student
@@ -72,8 +72,21 @@ def test_fine_tuning_searches_the_learning_rate_and_writes_predictions_for_the_t
     assert (table["label"] == table["predicted"]).mean() > 0.85
 
 
+def test_with_few_validation_rows_the_last_epoch_is_kept(corpus, monkeypatch):
+    task = read_task(corpus / "task.tsv")
+    student, adapter = build_student("transformer-tiny")
+    settings = FineTuning("full", learning_rates=(3e-3,), epochs=3, batch=16)
+    scores = iter([0.9, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(finetuning, "measure", lambda *_: next(scores))
+    assert fine_tune(student, adapter, task, settings, torch.device("cpu"))["epoch"] == 3
+    scores = iter([0.9, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(finetuning, "FEWEST_VALIDATION_ROWS", 1)
+    assert fine_tune(student, adapter, task, settings, torch.device("cpu"))["epoch"] == 1
+
+
 def test_a_killed_fine_tuning_resumes_to_the_same_predictions_and_tries_no_rate_twice(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(finetuning, "FEWEST_VALIDATION_ROWS", 1)
     student, adapter = build_student("transformer-tiny")
     save_student(tmp_path / "student", student, adapter, {})
     settings = FineTuning("lora", learning_rates=(1e-3, 3e-3), epochs=3, search_epochs=1, batch=16)

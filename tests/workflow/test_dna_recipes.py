@@ -232,6 +232,21 @@ def test_students_with_different_corpora_tokens_pooling_and_initialization_share
     assert f"--task {results}/reference/tasks/origin/phylum.tsv.gz " in fitted
 
 
+def test_a_student_with_the_weights_of_a_trained_one_is_not_a_control(tmp_path):
+    deberta = {"method": "pretrain", "architecture": "deberta-tiny"}
+    students = {
+        "whole": deberta,
+        "pooled": {"method": "pretrain", "steps": 0, "initial": "whole", "pooling": "max"},
+        "random": deberta | {"steps": 0},
+        "random-pooled": {"method": "pretrain", "steps": 0, "initial": "random", "pooling": "max"},
+    }
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({"dna": {"students": students}}))
+    files = [ROOT / "config" / "seqlens-demo.yaml", tmp_path / "other.yaml"]
+    done = run_snakemake("-n", "-p", "--cores", "1", "seqlens", "--configfile", *files, folder=tmp_path)
+    kinds = set(re.findall(r" --name (\S+) --model-kind (\S+) ", done.stdout))
+    assert {("whole", "student"), ("pooled", "student"), ("random", "control"), ("random-pooled", "control")} <= kinds
+
+
 def test_origin_tasks_are_made_from_the_genomes_of_the_run_or_of_tables(tmp_path):
     settings = {"origin_tasks": {"origin/plasmid": {"classes": "plasmid", "length": 500, "number": 100}}}
     (made,) = planned("origin-task", settings, tmp_path)

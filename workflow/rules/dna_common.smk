@@ -173,10 +173,21 @@ def dna_kind(name):
     """The kind of a student or the teacher in tables; if some students are distilled, the others are controls."""
     if name not in DNA_STUDENTS:
         return "teacher"
-    untrained = DNA_STUDENTS[name].get("steps") == 0
+    untrained = dna_untrained(name)
     from_random = DNA_STUDENTS[name].get("teacher") == "random"
     control = untrained or from_random or (DNA_DISTILLED and name in DNA_PRETRAINED)
     return "control" if control else "student"
+
+
+def dna_untrained(name):
+    """Whether neither a student nor its initial student is trained."""
+    initial = DNA_STUDENTS[name].get("initial")
+    of_run = [
+        other for other in DNA_STUDENTS if initial == f"{RESULTS}/student/{other}/model"
+    ]
+    return DNA_STUDENTS[name].get("steps") == 0 and (
+        not initial or any(map(dna_untrained, of_run))
+    )
 
 
 # Settings of students that are not options of their training.

@@ -152,7 +152,7 @@ rule write_sequence_task_rows:
         lambda wildcards: DNA_TASKS[f"{wildcards.benchmark_name}/{wildcards.task}"],
     output:
         sequences=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.fna.gz",
-        copies=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.copies.tsv",
+        test_rows=f"{RESULTS}/reference/tasks/{{benchmark_name}}/{{task}}.test_rows.tsv",
     log:
         f"{RESULTS}/logs/reference/write_sequence_task_rows_{{benchmark_name}}_{{task}}.log",
     benchmark:
@@ -169,7 +169,7 @@ rule write_sequence_task_rows:
         runtime=30,
     shell:
         "python -m genestill evaluation sequence-rows --task {input:q} --output {output.sequences:q}"
-        " --output-copies {output.copies:q} 2> {log:q}"
+        " --output-test-rows {output.test_rows:q} 2> {log:q}"
 
 
 rule index_sequence_task_rows:
@@ -347,7 +347,9 @@ rule score_sequence_tasks:
                 task=DNA_TASKS,
             ),
         ],
-        copies=expand(f"{RESULTS}/reference/tasks/{{task}}.copies.tsv", task=DNA_TASKS),
+        test_rows=expand(
+            f"{RESULTS}/reference/tasks/{{task}}.test_rows.tsv", task=DNA_TASKS
+        ),
         catalogue=workflow.source_path("../../resources/sequence_tasks.tsv"),
         published=[
             workflow.source_path(f"../../resources/published/{name}.tsv")
@@ -399,8 +401,10 @@ rule score_sequence_tasks:
         compared_with=options(
             compared_with=DNA_MODELS.get(DNA["compared_with"], DNA["compared_with"])
         ),
-        copies=" ".join(
-            options(copies=[task, f"{RESULTS}/reference/tasks/{task}.copies.tsv"])
+        test_rows=" ".join(
+            options(
+                test_rows=[task, f"{RESULTS}/reference/tasks/{task}.test_rows.tsv"]
+            )
             for task in DNA_TASKS
         ),
         questions=" ".join(
@@ -424,7 +428,7 @@ rule score_sequence_tasks:
         seed=config["seed"],
     shell:
         "python -m genestill evaluation sequence-scores --predictions {input.predictions:q} --dataset {params.dataset:q}"
-        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} {params.copies} {params.questions} --seed {params.seed:q}"
+        " --catalogue {input.catalogue:q} --published {input.published:q} {params.compared_with} {params.test_rows} {params.questions} --seed {params.seed:q}"
         " --output-answers {output.answers:q}"
         " --output-metrics {output.metrics:q} --output-table {output.table:q} --output-figure {output.figure:q}"
         " 2> {log:q}"

@@ -15,6 +15,7 @@ from genestill.core.near_copies import near_copies
 from genestill.core.tables import read_tsv
 
 SPLITS = ("train", "validation", "test")
+MOST_NUMBERS = 10  # labels that are numbers, if most rows have different ones: more than these are measured values
 NEAR_COPY = 40  # length of a shared stretch of bases that makes two sequences near copies
 
 
@@ -28,6 +29,8 @@ class TaskTable:
         classes: the labels as written in the table, sorted as text.
         split: object [n], one of ``SPLITS``.
         folds: object [n], the name of the fold of each row, if the table has a column ``fold``.
+        groups: object [n], the group of each row, if the table has a column ``group``: rows of one group, such as
+            windows of one genome, are not independent.
     """
 
     sequences: list[str]
@@ -35,6 +38,7 @@ class TaskTable:
     classes: list[str]
     split: np.ndarray
     folds: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def rows(self, *splits: str) -> np.ndarray:
         """Row numbers of these splits, ascending: int64 [rows]."""
@@ -62,7 +66,8 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
 
     A table without the column ``split`` is split here, always in the same way: a tenth for validation, a tenth for
     testing. With ``random``, rows are drawn within each class; with ``homology``, sequences that share `NEAR_COPY`
-    consecutive bases on either strand are in the same split.
+    consecutive bases on either strand are in the same split. Rows of one group of a column ``group`` are always in the
+    same split.
 
     Raises `InputError`, with the line, for a missing column, a split that is not one of ``SPLITS``, an empty
     sequence or label, letters that are not nucleotides, and labels that are the same number written in two ways (``1``
@@ -77,10 +82,15 @@ def read_task_table(path: str | Path, split_by: str = "random") -> TaskTable:
     unseen = sorted(set(table["label"]) - set(classes))
     if unseen:
         raise InputError(f"{path}: the label {unseen[0]!r} does not occur in the training rows")
+    if len(classes) < 2:
+        raise InputError(f"{path}: all rows have the label {classes[0]!r}; expected at least two labels")
     codes = {name: number for number, name in enumerate(classes)}
     labels = np.array([codes[label] for label in table["label"]], dtype=np.int64)
-    folds = table["fold"].map(read_name).to_numpy(dtype=object) if "fold" in table.columns else None
-    return TaskTable(table["sequence"].tolist(), labels, classes, split, folds)
+    folds, groups = (
+        table[column].map(read_name).to_numpy(dtype=object) if column in table.columns else None
+        for column in ("fold", "group")
+    )
+    return TaskTable(table["sequence"].tolist(), labels, classes, split, folds, groups)
 
 
 def write_task_table(path: str | Path, rows: pd.DataFrame) -> None:
@@ -133,18 +143,62 @@ def _in_proportion(labels: np.ndarray, rows: int, generator: np.random.Generator
     return np.concatenate([rows_of[:count] for rows_of, count in zip(drawn, wanted, strict=True)])
 
 
+def cross_validation(
+    table: TaskTable, folds: int, seed: int, rows: np.ndarray | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide training rows into folds: (rows to fit, rows held out), int64 and ascending, for each fold.
+
+    Every fold has the proportions of the classes, as far as whole groups allow; rows of one group are in one fold.
+
+    Args:
+        table: the task.
+        folds: number of folds; with groups, at most one per group.
+        seed: seed of the division.
+        rows: the training rows that are divided; None for all.
+
+    Raises:
+        InputError: there are fewer rows than folds, or only one group.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    rows = table.train if rows is None else rows
+    labels = table.labels[rows]
+    try:
+        if table.groups is None:
+            cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
+        else:
+            groups = table.groups[rows]
+            number = min(folds, len(set(groups)))
+            cut = StratifiedGroupKFold(number, shuffle=True, random_state=seed).split(rows, labels, groups)
+        return [(np.sort(rows[fit]), np.sort(rows[held])) for fit, held in cut]
+    except ValueError as error:
+        raise InputError(f"the training rows cannot be divided into folds ({error})") from None
+
+
 def hold_out(table: TaskTable, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Divide the training rows within the classes: (rows to fit, a ``share`` held out).
 
-    Raises `InputError` if a class has too few rows.
+    Rows of one group are on one side, unless a class would then be missing on a side.
+
+    Raises `InputError`, with the label, if a class has too few rows.
     """
     from sklearn.model_selection import train_test_split
 
     labels = table.labels[table.train]
+    if table.groups is not None and len(set(table.groups[table.train])) > 1:
+        for fit, held in cross_validation(table, round(1 / share), seed):
+            if all(len(set(table.labels[rows])) == len(set(labels)) for rows in (fit, held)):
+                return fit, held
+        logger.warning("no whole groups of rows contain every class; the held-out rows are drawn from all groups")
     try:
         fit, held = train_test_split(table.train, test_size=share, stratify=labels, random_state=seed)
-    except ValueError as error:
-        raise InputError(f"no validation rows can be drawn from the {len(labels)} training rows ({error})") from None
+    except ValueError:
+        counts = np.bincount(labels, minlength=len(table.classes))
+        rarest = int(counts.argmin())
+        raise InputError(
+            f"no validation rows can be drawn from the {len(labels)} training rows: {counts[rarest]} of them have the "
+            f"label {table.classes[rarest]!r}; expected at least 2 of each label, and as many validation rows as labels"
+        ) from None
     return fit, held
 
 
@@ -157,7 +211,7 @@ def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
     table = read_tsv(path, ("sequence", "label"))
     if "split" in table.columns:
         _refuse(path, table, "split", ~table["split"].isin(SPLITS), f"expected one of {', '.join(SPLITS)}")
-    _refuse(path, table, "label", table["label"] == "", "every row needs a class")
+    _refuse(path, table, "label", table["label"].map(is_missing), "every row needs a class")
     _refuse(path, table, "sequence", table["sequence"].map(is_missing), "expected nucleotides")
     strange = table["sequence"].str.strip("ACGTUNRYSWKMBDHVacgtunryswkmbdhv") != ""
     _refuse(path, table, "sequence", strange, "expected IUPAC nucleotide codes")
@@ -168,6 +222,11 @@ def _read_rows(path: str | Path, split_by: str) -> pd.DataFrame:
             raise InputError(
                 f"{path}: the labels {spelt[number]!r} and {label!r} are the same number; use one spelling"
             )
+    if len(spelt) > max(MOST_NUMBERS, len(table) / 2):
+        raise InputError(
+            f"{path}: {len(spelt)} different numbers label {len(table)} rows; expected classes. Measured values "
+            "cannot be predicted; divide them into classes first"
+        )
     if "split" not in table.columns:
         table["split"] = _split(table, split_by)
         parts = table["split"].value_counts()
@@ -182,6 +241,8 @@ def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
     """The split of each row, object [n]; the largest group of every class is in the training split."""
     sequences, labels = table["sequence"].tolist(), pd.factorize(table["label"])[0]
     groups = np.arange(len(sequences)) if split_by == "random" else near_copies(sequences, NEAR_COPY)
+    if "group" in table.columns:
+        groups = _joined(groups, pd.factorize(table["group"])[0])
     # Number of rows of each class in each group.
     counts = np.zeros((groups.max() + 1, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (groups, labels), 1)
@@ -196,6 +257,17 @@ def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
                 place[group], left[part] = part, wanted - counts[group]
                 break
     return place[groups]
+
+
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The groups of rows that are together in either division: int64 [n], numbered from 0."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    size = len(one)
+    nodes = one.max() + 1 + other.max() + 1
+    edges = coo_matrix((np.ones(size), (one, one.max() + 1 + other)), shape=(nodes, nodes))
+    return np.unique(connected_components(edges, directed=False)[1][one], return_inverse=True)[1]
 
 
 def _refuse(path: str | Path, table: pd.DataFrame, column: str, rows: pd.Series, expected: str) -> None:

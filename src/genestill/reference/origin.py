@@ -28,18 +28,27 @@ _STREAM = 3  # separate random numbers for the windows of these tasks
 
 @dataclass(frozen=True)
 class Part:
-    """Records of a genome that belong to one class and one split; None for all records."""
+    """Records of a genome that belong to one class and one split; None for all records.
+
+    If a genome is in both splits, each of its records is a group of windows (``by_record``); otherwise the genome is.
+    """
 
     genome: Genome
     label: str
     split: str
     records: frozenset[str] | None = None
+    by_record: bool = False
+
+    def group(self, window: str) -> str:
+        """The group of a window, by the name that `draw_windows` gives it."""
+        genome, record, _ = window.rsplit("|", 2)
+        return f"{genome}|{record}" if self.by_record else genome
 
 
 def write_origin_task(
     tables: Sequence[str | Path], folder: str | Path | None, settings: OriginTaskSettings, seed: int, output: str | Path
 ) -> list[Genome]:
-    """Write a task table (sequence, label, split) and return the genomes from which it was made.
+    """Write a task table (sequence, label, split, group) and return the genomes from which it was made.
 
     With the classes ``plasmid``, a record is a plasmid if its header has this word; only genomes with plasmids are
     used, so that both classes come from the same organisms. With ``kingdom``, the class is the column ``origin`` of the
@@ -79,8 +88,8 @@ def write_origin_task(
             share = settings.test_share if part.split == "test" else 1 - settings.test_share
             wanted = max(1, round(settings.number * share / len(labels) / beside))
             drawn = draw_windows(part.genome, settings.length, wanted, [seed, _STREAM], part.records)
-            rows += [(window, label, part.split) for _, window in drawn]
-    table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
+            rows += [(window, label, part.split, part.group(name)) for name, window in drawn]
+    table = pd.DataFrame(rows, columns=["sequence", "label", "split", "group"])
     refuse_lacking_windows(table, labels, settings.length, ", ".join(map(str, tables)))
     counts = table.groupby(["label", "split"]).size().to_dict()
     logger.info("%s", ", ".join(f"{label} {split} {count}" for (label, split), count in counts.items()))
@@ -142,7 +151,7 @@ def _kingdoms(genomes, origin: dict, tested: dict, generator) -> list[Part]:
                 continue
             names = frozenset(name for name, _ in _headers(genome.path))
             held = frozenset(name for name in names if re.search(tested[genome.name], name))
-            whole = Part(genome, label, "test", held)
+            whole = Part(genome, label, "test", held, by_record=True)
             parts += [part for part in (whole, replace(whole, split="train", records=names - held)) if part.records]
     return parts
 

@@ -123,7 +123,7 @@ def clade_test_genomes(genomes: Sequence[Genome], rank: str, seed: int) -> set[s
 def write_clade_task(
     genomes: Sequence[Genome], rank: str, length: int, number: int, seed: int, output: str | Path
 ) -> None:
-    """Write a task table (sequence, label, split): the clade of ``rank`` of each window.
+    """Write a task table (sequence, label, split, group): the clade of ``rank`` of each window; groups are genomes.
 
     In every clade, one genome in four (at least one) is used only for the test, so that clades are recognised in
     genomes that are not in the training set; clades with one genome are left out.
@@ -133,12 +133,12 @@ def write_clade_task(
     """
     clades = _clades(genomes, rank, seed)
     rows = [
-        (window, name, split)
+        (window, name, split, genome.name)
         for name, found in clades
         for genome, split in found
         for _, window in draw_windows(genome, length, max(1, number // len(clades) // len(found)), [seed, _OF_TASKS])
     ]
-    table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
+    table = pd.DataFrame(rows, columns=["sequence", "label", "split", "group"])
     refuse_lacking_windows(table, [name for name, _ in clades], length, "the genomes")
     write_task_table(output, table)
 

@@ -35,7 +35,7 @@ def _add_rows(commands) -> None:
     parser.add_argument("--task", required=True, metavar="TSV", help="columns sequence, label, split")
     parser.add_argument("--output", required=True, metavar="FASTA", help="the sequences; ids are row numbers")
     parser.add_argument(
-        "--output-copies", metavar="TSV", help="test rows that also occur in training, exactly or nearly"
+        "--output-test-rows", metavar="TSV", help="the group of each test row, and whether it also occurs in training"
     )
     parser.set_defaults(run=_run_rows)
 
@@ -95,8 +95,9 @@ def _add_scores(commands) -> None:
         "fit=… and minus-fit=…, and the tasks of the mean (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--copies", action="append", nargs=2, default=[], metavar=("TASK", "TSV"),
-        help="a task and the output-copies of sequence-rows: the other test rows are scored as well (stratum clean)",
+        "--test-rows", action="append", nargs=2, default=[], metavar=("TASK", "TSV"),
+        help="a task and the output-test-rows of sequence-rows: groups are resampled together, and rows without a copy "
+        "in training are scored as well (stratum clean)",
     )  # fmt: skip
     parser.add_argument("--output-answers", metavar="TSV", help="the answers, one row per way of fitting")
     add_seed(parser, "the resampling")
@@ -133,7 +134,7 @@ def _run_draw(options) -> None:
 def _run_rows(options) -> None:
     from genestill.evaluation.sequence_tasks.pipeline import write_rows
 
-    write_rows(options.task, options.output, options.output_copies)
+    write_rows(options.task, options.output, options.output_test_rows)
 
 
 def _run_baseline(options) -> None:
@@ -174,7 +175,7 @@ def _run_scores(options) -> None:
         options.output_figure,
         [_question(words) for words in options.question],
         options.output_answers,
-        dict(options.copies),
+        dict(options.test_rows),
     )
 
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from genestill.core.logs import logger
 from genestill.core.task_metrics import measure
-from genestill.core.task_tables import TaskTable
+from genestill.core.task_tables import TaskTable, cross_validation
 from genestill.evaluation.sequence_tasks.features import FEATURES
 
 STRENGTHS = (0.25, 1.0, 4.0, 16.0)  # values of the inverse regularisation
@@ -61,8 +61,6 @@ def choose(
     blocks: dict[str, sp.csr_matrix], table: TaskTable, candidates: Sequence[tuple[str, ...]], metric: str, seed: int
 ) -> Choice:
     """The best candidate and strength in cross-validation on training rows; the first one in case of a tie."""
-    from sklearn.model_selection import StratifiedKFold
-
     rows = np.sort(np.random.default_rng(seed).permutation(table.train)[:ROWS_OF_CHOICE])
     labels = table.labels[rows]
     fewest = np.bincount(labels, minlength=len(table.classes)).min()
@@ -72,15 +70,15 @@ def choose(
             "a class has only %d of %d training rows: too few to choose settings by cross-validation", fewest, len(rows)
         )
         return found
-    folds = list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed).split(rows, labels))
     guesses = np.zeros((len(candidates), len(STRENGTHS), len(rows)), dtype=np.int64)
-    for fit, held in folds:
+    for fit, held in cross_validation(table, min(FOLDS, fewest), seed, rows):
+        places = np.searchsorted(rows, held)
         # Weighted once per fold, because most kinds of features are in several candidates.
-        weighted = {name: _weighted(blocks[name], name, rows[fit], rows[held]) for name in _named(candidates)}
+        weighted = {name: _weighted(blocks[name], name, fit, held) for name in _named(candidates)}
         for place, features in enumerate(candidates):
             taught, asked = _together([weighted[name] for name in features])
-            for number, model in enumerate(_path(taught, labels[fit])):
-                guesses[place, number, held] = model.predict(asked)
+            for number, model in enumerate(_path(taught, table.labels[fit])):
+                guesses[place, number, places] = model.predict(asked)
     for features, of_candidate in zip(candidates, guesses, strict=True):
         for strength, guess in zip(STRENGTHS, of_candidate, strict=True):
             score = measure(labels, guess, len(table.classes), metric)

@@ -16,9 +16,9 @@ from genestill.core.training.batches import Batch, ShuffledRows
 from genestill.core.training.loop import train
 from genestill.core.training.optimizer import AdamW, parameter_groups
 from genestill.core.training.selection import BestWeights
-from genestill.evaluation.sequence_tasks.probe import VALIDATION_SHARE
 
 BATCH = 64
+VALIDATION_SHARE = 0.1
 PADDING = 5  # the code after the end of a sequence
 
 
@@ -74,15 +74,15 @@ def fit_network(
         def compute_loss(tensors):
             return functional.cross_entropy(model(tensors["codes"]), tensors["labels"]), {}
 
-        def validate() -> float:
-            return measure(table.labels[held], _probabilities(model, inputs, held).argmax(axis=1), classes, metric)
+        def validate() -> tuple[float]:
+            return (measure(table.labels[held], _probabilities(model, inputs, held).argmax(axis=1), classes, metric),)
 
         ends = shuffled.ends(training.epochs)
         best = BestWeights(model, ends, validate, training.patience)
         groups = parameter_groups(model, lambda step: training.rate(int(step), ends[-1]), training.weight_decay)
         train(model, AdamW(groups), draw, compute_loss, ends[-1], name="cnn", clip=training.clip, best=best)
         best.restore()
-        return _probabilities(model, inputs, table.test), best.best
+        return _probabilities(model, inputs, table.test), best.best[0]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from genestill.core.seeds import seed_everything
 from genestill.core.sequences import write_fasta
 from genestill.core.shards import load_embeddings
 from genestill.core.table_schemas import METRICS, TASK_PREDICTIONS
-from genestill.core.tables import read_tsv, write_table, write_tsv
+from genestill.core.tables import write_table, write_tsv
 from genestill.core.task_metrics import measure
 from genestill.core.task_tables import (
     NEAR_COPY,
@@ -33,13 +33,16 @@ from genestill.evaluation.pages import Table, write_answer
 from genestill.evaluation.sequence_tasks import baselines
 from genestill.evaluation.sequence_tasks.probe import linear_probe
 from genestill.evaluation.sequence_tasks.scores import (
+    CLEAN,
     Question,
     format_scores,
     read_run,
+    read_test_rows,
     score_runs,
     strongest_baseline,
     tabulate_answers,
     tabulate_rows,
+    with_groups,
     without_copies,
 )
 from genestill.evaluation.sequence_tasks.tables import (
@@ -52,19 +55,21 @@ from genestill.evaluation.settings import BaselineSettings
 HELD_OUT = 0.2  # share of the training rows on which baselines are compared with each other
 
 
-def write_rows(path: str | Path, output: str | Path, output_copies: str | Path | None = None) -> None:
+def write_rows(path: str | Path, output: str | Path, output_test_rows: str | Path | None = None) -> None:
     """The sequences of a task table as FASTA with row numbers as ids, the ids that `read_features` requires.
 
-    ``output_copies`` (TSV, columns row and copy) gets the test rows that also occur in training, on either strand:
-    ``exact``, or ``near`` if `task_tables.NEAR_COPY` consecutive bases are shared.
+    ``output_test_rows`` is a table of the test rows (TSV, columns of `scores.TEST_ROWS`): the number of the row; its
+    group, empty if the task has none; and whether it also occurs in training, on either strand: ``exact``, ``near`` if
+    `task_tables.NEAR_COPY` consecutive bases are shared, else empty.
     """
     table = read_task_table(path)
     write_fasta(output, ((str(row), sequence) for row, sequence in enumerate(table.sequences)))
-    if output_copies is not None:
+    if output_test_rows is not None:
         tested, taught = ([table.sequences[row] for row in rows] for rows in (table.test, table.train))
         exact, near = find_copies(tested, taught, NEAR_COPY)
-        copies = pd.DataFrame({"row": table.test[near], "copy": np.where(exact[near], "exact", "near")})
-        write_tsv(output_copies, copies)
+        groups = "" if table.groups is None else table.groups[table.test]
+        copies = np.select([exact, near], ["exact", "near"], "")
+        write_tsv(output_test_rows, pd.DataFrame({"row": table.test, "group": groups, "copy": copies}))
         logger.info(
             "%s: of %d test rows, %d also occur in training, and %d share %d consecutive bases with a training row",
             path, len(exact), exact.sum(), near.sum(), NEAR_COPY,
@@ -77,7 +82,7 @@ def draw_rows(
     """Write a task table with at most these numbers of training and test rows of another table; None for all.
 
     Rows are drawn with ``seed`` in the proportions of the classes, and written in the order of the table; if rows are
-    left out, marked validation rows become training rows.
+    left out, marked validation rows become training rows. A column ``group`` is kept.
 
     Raises:
         InputError: as `read_task_table`, and for fewer rows than twice the number of classes.
@@ -95,6 +100,8 @@ def draw_rows(
             "split": table.split[chosen],
         }
     )
+    if table.groups is not None:
+        frame["group"] = table.groups[chosen]
     write_task_table(output, frame)
     logger.info("%s: %d of %d rows drawn", path, len(frame), len(table.split))
 
@@ -175,19 +182,21 @@ def score_tables(
     output_figure: str | Path,
     questions: Sequence[Question] = (),
     output_answers: str | Path | None = None,
-    copies: dict[str, str | Path] | None = None,
+    test_rows: dict[str, str | Path] | None = None,
 ) -> None:
     """Score predictions, add published rows, write the table and draw it.
 
     The results are also written as text (.txt) and as a page (.html) beside ``output_table``.
 
-    ``reference`` is the model with which the others are compared; `recipes.STRONGEST_BASELINE` chooses it. ``copies``
-    are the tables of `write_rows` by task: test rows without a copy in training are scored separately as well (stratum
-    ``clean``).
+    ``reference`` is the model with which the others are compared; `recipes.STRONGEST_BASELINE` chooses it.
+    ``test_rows`` are the tables of `write_rows` by task: groups of test rows are resampled together, and test rows
+    without a copy in training are scored separately as well (stratum ``clean``), with answers of their own.
     """
     from genestill.evaluation.sequence_tasks.figures import draw_scores
 
+    tested = {task: read_test_rows(path) for task, path in (test_rows or {}).items()}
     runs = [read_run(path) for path in predictions]
+    runs = [with_groups(run, tested[run.task]) if run.task in tested else run for run in runs]
     if STRONGEST_BASELINE in (reference, *(question.minus for question in questions)):
         strongest = strongest_baseline(runs)
         reference = strongest if reference == STRONGEST_BASELINE else reference
@@ -197,11 +206,11 @@ def score_tables(
     protocols = published_protocols([run.task for run in runs], catalogue)
     metric_of = {task: protocol.metric for task, protocol in protocols.items()}
     scores = score_runs(runs, dataset, metric_of, reference, seed, questions)
-    copied = {task: read_tsv(path, ("row", "copy")) for task, path in (copies or {}).items()}
-    if clean := [run for run in (without_copies(run, copied.get(run.task)) for run in runs) if run is not None]:
-        scored = score_runs(clean, dataset, metric_of, reference, seed)
+    if clean := [run for run in (without_copies(run, tested.get(run.task)) for run in runs) if run is not None]:
+        of_clean = [one for one in questions if {run.task for run in clean} == {run.task for run in runs}]
+        scored = score_runs(clean, dataset, metric_of, reference, seed, of_clean)
         scored = scored[scored["seed"].isna()]
-        clean_strata = scored["stratum"].map(lambda name: "clean" if name == "test" else f"clean, {name}")
+        clean_strata = scored["stratum"].map(lambda name: CLEAN if name == "test" else f"{CLEAN}, {name}")
         scores = pd.concat([scores, scored.assign(stratum=clean_strata)], ignore_index=True)
     write_table(output_metrics, scores, METRICS)
     beside = read_published(list(published)) if published else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
@@ -215,14 +224,14 @@ def score_tables(
     if output_answers is not None:
         write_tsv(output_answers, answers)
     counted = []
-    tested = {run.task: len(run.rows) for run in runs}
-    for task, found in copied.items():
-        if task not in tested:
-            continue
-        rows, exact = tested[task], (found["copy"] == "exact").sum()
-        counted.append(
-            f"{task}: of {rows} test rows, {exact} are also training rows, {len(found)} share {NEAR_COPY} bases"
-        )
+    for task, rows in tested.items():
+        if task in {run.task for run in runs}:
+            exact, copied = (rows["copy"] == "exact").sum(), (rows["copy"] != "").sum()
+            counted.append(
+                f"{task}: of {len(rows)} test rows, {exact} are also training rows, {copied} share {NEAR_COPY} bases"
+            )
+            if (groups := rows["group"].nunique()) > 1:
+                counted[-1] += f"; {groups} groups of test rows"
     blocks += ["\n".join(counted)] if counted else []
     if len(answers):
         shown = answers.round(3).astype(str)

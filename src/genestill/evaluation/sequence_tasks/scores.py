@@ -14,7 +14,7 @@ from genestill.core.errors import InputError
 from genestill.core.kinds import TASK_METRICS, named
 from genestill.core.logs import logger
 from genestill.core.table_schemas import TASK_PREDICTIONS, metrics_table
-from genestill.core.tables import read_metadata, read_table
+from genestill.core.tables import read_metadata, read_table, read_tsv
 from genestill.core.task_metrics import confusion, measure, score
 from genestill.core.task_tables import variant_of
 from genestill.evaluation.bootstrap import draw_shares, draw_weights, interval
@@ -22,6 +22,9 @@ from genestill.evaluation.pages import Table
 
 RESAMPLES = 1000
 MEAN = "mean of tasks"
+CLEAN = "clean"  # stratum of the test rows without a copy in training
+TEST_ROWS = ("row", "group", "copy")
+FEW_GROUPS = 10  # with fewer groups of test rows, percentile intervals are too narrow
 _BLOCK = 250  # resamples in memory at a time
 
 
@@ -31,7 +34,8 @@ class Run:
 
     ``variant`` is how it was fitted, if there are several ways (``fit=probe``); ``kind`` is one of `kinds.KINDS`;
     ``held_out`` is the score of a baseline on held-out training rows; ``training`` the number of the training of the
-    model, which may be fitted several times: by default, every seed is a separate training.
+    model, which may be fitted several times: by default, every seed is a separate training. ``groups`` are the numbers
+    of the groups of the rows, int64 [rows], from 0; None if the rows are independent.
     """
 
     task: str
@@ -46,6 +50,7 @@ class Run:
     classes: int
     held_out: float | None = None
     training: int | None = None
+    groups: np.ndarray | None = None
 
     @property
     def trained(self) -> int:
@@ -130,18 +135,42 @@ def read_run(path: str | Path) -> Run:
     return Run(*who, rows, labels, predicted, len(classes), held_out, training)
 
 
-def without_copies(run: Run, copies: pd.DataFrame | None) -> Run | None:
-    """``run`` without the test rows in the column ``row`` of ``copies``; None if copies are unknown or few rows remain.
+def read_test_rows(path: str | Path) -> pd.DataFrame:
+    """The table of test rows of `pipeline.write_rows`: columns row (int64), group and copy."""
+    return read_tsv(path, TEST_ROWS).astype({"row": np.int64})
+
+
+def with_groups(run: Run, test_rows: pd.DataFrame) -> Run:
+    """``run`` with the groups of its rows in the column ``group``; without groups if the column is empty.
+
+    Raises `InputError` if a row of the run is not in the table.
+    """
+    group_of = test_rows.set_index("row")["group"]
+    missing = np.setdiff1d(run.rows, group_of.index)
+    if len(missing):
+        raise InputError(
+            f"task {run.task!r}: {run.name!r} was tested on the row {missing[0]}, which is not a test row of the task"
+        )
+    groups = group_of.loc[run.rows]
+    if (groups == "").all():
+        return run
+    return dataclasses.replace(run, groups=pd.factorize(groups)[0])
+
+
+def without_copies(run: Run, test_rows: pd.DataFrame | None) -> Run | None:
+    """``run`` without the test rows that have a ``copy``; None if copies are unknown or few rows remain.
 
     There are too few rows if a class of the test rows has fewer than two.
     """
-    if copies is None:
+    if test_rows is None:
         return None
-    kept = ~np.isin(run.rows, copies["row"].astype(np.int64))
+    kept = ~np.isin(run.rows, test_rows.loc[test_rows["copy"] != "", "row"])
     counts = np.bincount(run.labels[kept], minlength=run.classes)
     if (counts[np.unique(run.labels)] < 2).any():
         return None
     parts = {name: getattr(run, name)[kept] for name in ("rows", "labels", "predicted")}
+    if run.groups is not None:
+        parts["groups"] = pd.factorize(run.groups[kept])[0]
     return dataclasses.replace(run, **parts)
 
 
@@ -173,9 +202,11 @@ def score_runs(
     """The tidy table (``table_schemas.METRICS``) of all runs.
 
     For every run MCC, F1 and accuracy (stratum ``test``, the run's seed, and its fold if there are several). For every
-    task and model the mean over its runs with its 95 % interval (seed and fold null): test rows are resampled jointly
-    for all models, so that differences are paired, and the runs of a model are resampled jointly for all tasks. For
-    every model the mean over tasks of each task's own metric (task ``mean of tasks``, metric ``own``), and the same
+    task and model the mean over its runs with its 95 % interval (seed and fold null). Differences are paired: test rows
+    (or their groups, within the most frequent class of each) are resampled jointly for all models, and trainings, by
+    their number, jointly for all tasks and for all models with as many trainings.
+
+    For every model the mean over tasks of each task's own metric (task ``mean of tasks``, metric ``own``), and the same
     minus that of ``reference`` fitted on the same number of training rows; then the answers to ``questions``. If ways
     of fitting have different tasks, there is a mean over those of each (stratum ``fit=…``), for all models with these
     tasks.
@@ -198,17 +229,22 @@ def score_runs(
     for run in runs:
         by_cell[run.task, run.name].append(run)
     tasks_of = {name: [task for task in tasks if by_cell.get((task, name))] for name in models}
-    tested = {run.task: len(run.rows) for run in runs}
+    tested = {run.task: _independent_rows(run) for run in runs}
     groups = _groups(models, tasks, tasks_of)
     rows, own = [], {}
     for number, task in enumerate(tasks):
-        _refuse_unequal_rows(task, [run for run in runs if run.task == task])
+        of_task = [run for run in runs if run.task == task]
+        _refuse_unequal_rows(task, of_task)
+        if of_task[0].groups is not None and tested[task] < FEW_GROUPS:
+            logger.warning(
+                "%s: the test rows are of %d groups; with so few, intervals are too narrow", task, tested[task]
+            )
         metric_here = metric_of.get(task, "mcc")
-        for place, (name, model) in enumerate(models.items()):
+        for name, model in models.items():
             if task not in tasks_of[name]:
                 continue
             cell = by_cell[task, name]
-            drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(cell, seed, place))
+            drawn = _resample(cell, np.random.default_rng([seed, number]), _drawn_runs(cell, seed))
             several = len({one.fold for one in cell}) > 1
             for metric in TASK_METRICS:
                 values = [measure(run.labels, run.predicted, run.classes, metric) for run in cell]
@@ -216,7 +252,9 @@ def score_runs(
                     row = _row(task, model, metric, value, len(run.rows), 1)
                     rows.append(row | {"seed": run.seed, "fold": run.fold if several else None})
                 mean, units = float(np.mean(values)), len(cell[0].rows)
-                rows.append(_row(task, model, metric, mean, units, _trainings(cell)) | _interval(drawn[metric], units))
+                rows.append(
+                    _row(task, model, metric, mean, units, _trainings(cell)) | _interval(drawn[metric], tested[task])
+                )
                 if metric == metric_here:
                     own[task, name] = (mean, drawn[metric])
     for stratum, group in groups.items():
@@ -295,18 +333,21 @@ def _difference(own: dict, tested: dict[str, int], tasks: list[str], model: Run,
 def tabulate_answers(scores: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
     """The answers in the order of ``questions``, one row each.
 
-    Columns question, model, minus, value, low, high, n_trainings (the smaller number of the two models), n_tasks,
-    answer (``above``, ``below`` or ``inconclusive``, depending on the 95 % interval).
+    Columns question, test_rows (``all``, or ``clean``: those without a copy in training), model, minus, value, low,
+    high, n_trainings (the smaller number of the two models), n_tasks, answer (``above``, ``below`` or ``inconclusive``,
+    depending on the 95 % interval).
     """
     answers = scores[(scores["stratum"] != "test") & (scores["task"] == MEAN)]
     rows = []
-    for question in questions:
-        for row in answers[answers["stratum"] == question.name].itertuples():
+    strata = [(one.name, kind, name) for one in questions for kind, name in (
+        ("all", one.name), (CLEAN, f"{CLEAN}, {one.name}"))]  # fmt: skip
+    for question, kind, stratum in strata:
+        for row in answers[answers["stratum"] == stratum].itertuples():
             side = "above" if row.low > 0 else "below" if row.high < 0 else "inconclusive"
             model = named(row.model, row.variant)
             numbers = (row.value, row.low, row.high, row.n_trainings, row.n_units)
-            rows.append((question.name, model, row.minus, *numbers, side))
-    names = ["question", "model", "minus", "value", "low", "high", "n_trainings", "n_tasks", "answer"]
+            rows.append((question, kind, model, row.minus, *numbers, side))
+    names = ["question", "test_rows", "model", "minus", "value", "low", "high", "n_trainings", "n_tasks", "answer"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -396,34 +437,48 @@ def _in_order(cell: list[Run]) -> list[Run]:
     return sorted(cell, key=lambda run: (run.seed, run.fold))
 
 
-def _drawn_runs(cell: list[Run], seed: int, model: int) -> np.ndarray:
+def _drawn_runs(cell: list[Run], seed: int) -> np.ndarray:
     """Share of the runs of a model in resamples, float64 [RESAMPLES, runs], in the order of seed and fold.
 
-    Trainings are drawn with replacement, the same for all tasks, and then the runs of each.
+    Trainings are drawn with replacement, and then the runs of each; the same for all tasks, and for all models with as
+    many trainings and runs, whose trainings of the same number have the same seed.
     """
     trained = np.array([run.trained for run in _in_order(cell)])
     runs, training = len(trained), np.unique(trained, return_inverse=True)[1]
     trainings = int(training.max()) + 1
-    generator = np.random.default_rng([seed, model, trainings, 1])
-    drawn = draw_weights(generator, RESAMPLES, trainings)[:, training] / trainings
+    drawn = draw_weights(np.random.default_rng([seed, trainings, 1]), RESAMPLES, trainings)[:, training] / trainings
     if trainings == runs:
         return drawn
-    return drawn * draw_shares(np.random.default_rng([seed, model, runs, 2]), RESAMPLES, training)
+    return drawn * draw_shares(np.random.default_rng([seed, runs, 2]), RESAMPLES, training)
 
 
 def _resample(cell: list[Run], generator: np.random.Generator, drawn: np.ndarray) -> dict[str, np.ndarray]:
     """Each metric for resampled test rows and runs, float64 [RESAMPLES]; ``drawn`` is the result of `_drawn_runs`."""
-    number = len(cell[0].rows)
     cell = _in_order(cell)
+    number, groups = _independent_rows(cell[0]), cell[0].groups
+    class_of = None if groups is None else _class_of_groups(cell[0])
     parts = defaultdict(list)
     for start in range(0, RESAMPLES, _BLOCK):
         size = min(_BLOCK, RESAMPLES - start)
-        weights = draw_weights(generator, size, number)
+        weights = draw_weights(generator, size, number, class_of)
+        weights = weights if groups is None else weights[:, groups]
         matrices = [confusion(run.labels, run.predicted, run.classes, weights) for run in cell]
         for metric in TASK_METRICS:
             values = np.stack([score(matrix, metric) for matrix in matrices], axis=1)
             parts[metric].append((values * drawn[start : start + size]).sum(axis=1))
     return {metric: np.concatenate(blocks) for metric, blocks in parts.items()}
+
+
+def _independent_rows(run: Run) -> int:
+    """Number of groups of test rows; of rows, if there are no groups."""
+    return len(run.rows) if run.groups is None else int(run.groups.max()) + 1
+
+
+def _class_of_groups(run: Run) -> np.ndarray:
+    """The most frequent class of each group, int64 [groups]."""
+    counts = np.zeros((_independent_rows(run), run.classes), dtype=np.int64)
+    np.add.at(counts, (run.groups, run.labels), 1)
+    return counts.argmax(axis=1)
 
 
 def _over_tasks(own: dict, tasks: list[str], model: str) -> tuple[float, np.ndarray]:

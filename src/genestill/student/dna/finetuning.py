@@ -33,6 +33,8 @@ LORA_TARGETS = (
 
 ATTENTION_TARGETS = r".*(query_key_value|query_proj|value_proj|\.(query|value)|[qv]_proj)"
 
+FEWEST_VALIDATION_ROWS = 20  # per class
+
 
 def build_classifier(student: PreTrainedModel, classes: list[str], settings: FineTuning) -> PreTrainedModel:
     """A classifier with the trainable parameters of ``settings.method``; ``student`` is not changed."""
@@ -76,6 +78,10 @@ def fine_tune(
 ) -> dict:
     """Fine-tune and predict the test rows; sequences longer than the student's maximum are read in windows.
 
+    The epoch with the best metric on validation rows is kept, of equal ones that with the lowest loss; with fewer than
+    `FEWEST_VALIDATION_ROWS` validation rows per class, the metric is too coarse, and the last epoch is kept. Learning
+    rates are compared in the same way.
+
     ``checkpoint`` returns the checkpoint for a learning rate and a number of epochs. The checkpoint of a learning rate
     that was tried contains its final state, so that a resumed run does not try it again.
 
@@ -99,7 +105,7 @@ def fine_tune(
     if len(settings.learning_rates) > 1:
         for rate in settings.learning_rates:
             found = _train(student, adapter, tokens, task, settings, rate, settings.search_epochs, device, checkpoint)
-            searched[rate] = found[0].best if found else -1.0
+            searched[rate] = found[0].best if found else (-1.0,)
         rate = max(searched, key=searched.__getitem__)
     else:
         rate = settings.learning_rates[0]
@@ -111,15 +117,16 @@ def fine_tune(
     probabilities = np.empty((0, len(task.classes)), np.float32)
     if len(rows):
         probabilities = _logits(model, adapter, tokens, rows, settings.batch, device).softmax(dim=-1).numpy()
-    logger.info("fine-tuned: rate %g, epoch %d of %d, validation %.4f", rate, best.epoch, settings.epochs, best.best)
+    epoch = settings.epochs - len(best.ends) + best.epoch
+    logger.info("fine-tuned: rate %g, epoch %d of %d, validation %.4f", rate, epoch, settings.epochs, best.best[0])
     return {
         "model": merge_adapters(model).cpu(),
         "probabilities": probabilities,
-        "validation": best.best,
+        "validation": best.best[0],
         "learning_rate": rate,
-        "searched": {str(key): value for key, value in searched.items()},
+        "searched": {str(key): values[0] for key, values in searched.items()},
         "trainable": share,
-        "epoch": best.epoch,
+        "epoch": epoch,
     }
 
 
@@ -153,11 +160,14 @@ def _train(
     def compute_loss(tensors):
         return model(**tensors).loss, {}
 
-    def validate() -> float:
-        guesses = _logits(model, adapter, tokens, validation, settings.batch, device).argmax(dim=-1).numpy()
-        return measure(task.labels[validation], guesses, len(task.classes), settings.metric)
+    def validate() -> tuple[float, float]:
+        logits = _logits(model, adapter, tokens, validation, settings.batch, device)
+        loss = nn.functional.cross_entropy(logits, labels[validation]).item()
+        guesses = logits.argmax(dim=-1).numpy()
+        return measure(task.labels[validation], guesses, len(task.classes), settings.metric), -loss
 
-    best, kept = BestWeights(model, ends, validate), checkpoint(rate, epochs)
+    few = len(validation) < FEWEST_VALIDATION_ROWS * len(task.classes)
+    best, kept = BestWeights(model, ends[-1:] if few else ends, validate), checkpoint(rate, epochs)
     try:
         history = train(
             model, optimizer, draw, compute_loss, ends[-1], name=f"rate {rate:g}", checkpoint=kept, best=best,

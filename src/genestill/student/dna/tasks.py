@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from genestill.core.errors import InputError
-from genestill.core.task_tables import TaskTable, hold_out, keep_training_rows, read_task_table
+from genestill.core.task_tables import TaskTable, cross_validation, hold_out, keep_training_rows, read_task_table
 
 _ADVICE = "mark validation rows in the column split, or add rows"
 
@@ -49,17 +49,14 @@ def read_task(
 
 
 def _rows_of_fold(path: str | Path, table: TaskTable, folds: int, fold: int) -> np.ndarray:
-    from sklearn.model_selection import StratifiedKFold
-
-    rows = table.train
     if table.folds is not None:
-        held = rows[table.folds[rows] == str(fold)]
+        held = table.train[table.folds[table.train] == str(fold)]
     else:
-        cut = StratifiedKFold(folds, shuffle=True, random_state=0)
         try:
-            held = rows[list(cut.split(rows, table.labels[rows]))[fold][1]]
-        except ValueError as error:
-            raise InputError(f"{path}: the training rows cannot be divided into folds ({error}); {_ADVICE}") from None
+            divided = cross_validation(table, folds, seed=0)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; {_ADVICE}") from None
+        held = divided[fold][1] if fold < len(divided) else []
     if not len(held):
         raise InputError(f"{path}: fold {fold} has no rows")
     return held

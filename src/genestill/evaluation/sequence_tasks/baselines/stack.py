@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genestill.core.task_tables import TaskTable
+from genestill.core.task_tables import TaskTable, cross_validation
 from genestill.evaluation.sequence_tasks.baselines import gated_cnn
 from genestill.evaluation.sequence_tasks.baselines.linear import CANDIDATES
 from genestill.evaluation.sequence_tasks.linear import choose, predict, read_blocks
@@ -20,7 +20,6 @@ def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
         float64 [test rows, classes], probabilities.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
 
     blocks = read_blocks(table.sequences, CANDIDATES)
     choice = choose(blocks, table, CANDIDATES, settings.metric, seed)
@@ -28,9 +27,9 @@ def fit(table: TaskTable, settings: BaselineSettings, seed: int) -> np.ndarray:
     asked = _logarithms(predict(blocks, table, choice), probabilities)
     rows, labels = table.train, table.labels[table.train]
     taught = np.zeros((len(rows), asked.shape[1]))
-    for fit_rows, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(rows, labels):
-        part = table.of_rows(rows[fit_rows], rows[held])
-        taught[held] = _logarithms(
+    for fit_rows, held in cross_validation(table, FOLDS, seed):
+        part = table.of_rows(fit_rows, held)
+        taught[np.searchsorted(rows, held)] = _logarithms(
             predict(blocks, part, choice), gated_cnn.fit_strands(part, settings, seed, (both,))[0]
         )
     return LogisticRegression().fit(taught, labels).predict_proba(asked)
