@@ -108,6 +108,10 @@ def test_contradictory_settings_of_one_command_are_refused_before_its_job(settin
             {"students": {"a": {"method": "pretrain", "architecture": "deberta-tiny", "reverse_complement": True}}},
             "dna.students.a: reverse_complement is for students of single bases",
         ),
+        (
+            {"defaults": {"architecture": "deberta-tiny"}},
+            "dna.students.undistilled: masking is groups, which masks single",
+        ),
         ({"windows": {"length": 240}}, "dna.students.distilled: max_tokens is 180, less than the 240 bases"),
     ],
 )

@@ -220,6 +220,9 @@ def test_a_classifier_trained_on_a_two_column_table_classifies_files(corpus, tmp
     columns = [f"probability of {name}" for name in ("AT", "any")]
     np.testing.assert_allclose(said[columns], np.stack(tested["probabilities"]), atol=2e-3)
     assert main(["--quiet", "student", "embed", *map(str, words[:-4]), "-o", str(tmp_path / "e.parquet")]) == 0
+    write_fasta(tmp_path / "new.fna", [("unknown", "N" * 30), ("known", "ACGT" * 5)])
+    assert main(["student", "classify", *map(str, words)]) == 0
+    assert "1 without a known base (unknown); their classes are meaningless" in capsys.readouterr().err
     words[2] = tmp_path / "student"
     assert main(["--quiet", "student", "classify", *map(str, words)]) == 2
     assert "no classifier" in capsys.readouterr().err

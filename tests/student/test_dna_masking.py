@@ -9,6 +9,7 @@ from genestill.core.bpe import train_bpe
 from genestill.core.errors import InputError
 from genestill.core.sequences import encode_bases
 from genestill.student.dna.masking import check_groups, cut_groups, mask_groups
+from genestill.student.encoders import adapters
 from genestill.student.encoders.adapters import SingleBaseAdapter, open_adapter
 
 DNA = st.text("ACGTN", min_size=1, max_size=90)
@@ -112,3 +113,20 @@ def test_features_of_another_window_are_refused():
     with pytest.raises(InputError, match="window-3"):
         check_groups(boundaries, boundaries[:-1] + 1, boundaries[1:] + 1, "window-3")
     check_groups(boundaries, boundaries[:-1], boundaries[1:], "window-3")
+
+
+def test_a_chromosome_is_tokenized_in_pieces_and_every_base_is_read_once(monkeypatch, tmp_path):
+    train_bpe(["".join(np.random.default_rng(3).choice(list("ACGT"), 4000))], 64).save_pretrained(tmp_path)
+    adapter = open_adapter(tmp_path)
+    sequence = "".join(np.random.default_rng(4).choice(list("ACGT"), 1000))
+    whole = adapter.windows(sequence, 50)
+    monkeypatch.setattr(adapters, "PIECE", 1000)
+    for one, other in zip(whole, adapter.windows(sequence, 50), strict=True):
+        np.testing.assert_array_equal(one.ids, other.ids)
+    monkeypatch.setattr(adapters, "PIECE", 64)
+    windows = adapter.windows(sequence, 50)
+    assert all(len(window.ids) <= 50 for window in windows)
+    start, stop = (np.concatenate([getattr(window, name)[1:-1] for window in windows]) for name in ("start", "stop"))
+    assert start[0] == 0
+    assert stop[-1] == len(sequence)
+    assert (start[1:] == stop[:-1]).all()

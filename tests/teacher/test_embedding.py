@@ -124,7 +124,7 @@ def test_bases_beyond_three_kilobases_are_used_unless_only_the_first_tokens_are_
     assert np.abs(whole[0] - whole[1]).max() > 1e-2
     assert not truncated.any()
     first, _, truncated = sequence_embeddings(teacher, [one, other], EmbeddingSettings(window="first", pooling="last"))
-    assert np.array_equal(first[0], first[1])
+    np.testing.assert_allclose(first[0], first[1], rtol=1e-3, atol=1e-4)
     assert truncated.all()
 
 

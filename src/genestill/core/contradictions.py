@@ -218,6 +218,8 @@ def _mistake_of_student(dna: dict, name: str) -> str | None:
     byte_pairs = whole["architecture"].startswith("deberta")
     if not byte_pairs and (given.get("tokens") or whole.get("attention")):
         return "tokens and attention are settings of deberta students"
+    if byte_pairs and whole.get("masking") == "groups":
+        return "masking is groups, which masks single bases; expected tokens for deberta"
     if byte_pairs and whole["reverse_complement"]:
         return "reverse_complement is for students of single bases; expected false for deberta"
     if not byte_pairs and whole["max_tokens"] < length:

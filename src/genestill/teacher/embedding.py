@@ -279,9 +279,11 @@ def _start_token_features(teacher: Teacher, strands: list[_Prepared], settings: 
         for positions, states in found:
             for position, values in zip(positions, states(), strict=True):
                 features[position] = _as_float16(teacher, values[: len(windows[position].tokens)])
+        numbers: list[list[int]] = [[] for _ in prepared.sequences]
+        for number, window in enumerate(windows):
+            numbers[window.row].append(number)
         columns: dict[str, list] = {"start": [], "stop": [], "features": []}
-        for row in range(len(prepared.sequences)):
-            mine = [number for number, window in enumerate(windows) if window.row == row]
+        for mine in numbers:
             empty = np.empty(0, np.int32)
             columns["start"].append(np.concatenate([empty, *(windows[number].tokens.start for number in mine)]))
             columns["stop"].append(np.concatenate([empty, *(windows[number].tokens.stop for number in mine)]))

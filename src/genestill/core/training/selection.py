@@ -28,7 +28,8 @@ class BestWeights:
         self, model: nn.Module, ends: Sequence[int], score: Callable[[], tuple[float, ...]], patience: int | None = None
     ):
         self.model, self.ends, self.score, self.patience = model, list(ends), score, patience
-        self.best, self.epoch, self.ended, self._weights = (float("-inf"),), 0, False, None
+        self.best: tuple[float, ...] = (float("-inf"),)
+        self.epoch, self.ended, self._weights = 0, False, None
 
     def __call__(self, step: int) -> dict[str, float]:
         """Score the model if an epoch ends at ``step`` (number of steps so far); returns values for the history."""

@@ -48,7 +48,11 @@ def _add_baseline(commands) -> None:
     parser.add_argument("--task-name", required=True, metavar="BENCHMARK/TASK", help="as in the catalogue")
     parser.add_argument("--name", required=True, help="of the model, in the predictions")
     parser.add_argument("--kind", required=True, choices=(*SEQUENCE_BASELINES, "probe"), help="what is fitted")
-    parser.add_argument("--model-kind", choices=KINDS, default="baseline", help="kind of the model in tables")
+    parser.add_argument(
+        "--model-kind",
+        choices=KINDS,
+        help="kind of the model in tables (default: student for the probe, else baseline)",
+    )
     parser.add_argument(
         "--embeddings", nargs="+", metavar="PARQUET", help="shards of the rows' features, for the probe"
     )
@@ -149,7 +153,7 @@ def _run_baseline(options) -> None:
         settings_of(BaselineSettings, options),
         options.seed,
         options.output,
-        options.model_kind,
+        options.model_kind or ("student" if options.kind == "probe" else "baseline"),
         options.training,
     )
 

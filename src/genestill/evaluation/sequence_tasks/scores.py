@@ -456,7 +456,7 @@ def _resample(cell: list[Run], generator: np.random.Generator, drawn: np.ndarray
     """Each metric for resampled test rows and runs, float64 [RESAMPLES]; ``drawn`` is the result of `_drawn_runs`."""
     cell = _in_order(cell)
     number, groups = _independent_rows(cell[0]), cell[0].groups
-    class_of = None if groups is None else _class_of_groups(cell[0])
+    class_of = None if groups is None else _class_of_groups(groups, cell[0].labels)
     parts = defaultdict(list)
     for start in range(0, RESAMPLES, _BLOCK):
         size = min(_BLOCK, RESAMPLES - start)
@@ -474,10 +474,10 @@ def _independent_rows(run: Run) -> int:
     return len(run.rows) if run.groups is None else int(run.groups.max()) + 1
 
 
-def _class_of_groups(run: Run) -> np.ndarray:
+def _class_of_groups(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The most frequent class of each group, int64 [groups]."""
-    counts = np.zeros((_independent_rows(run), run.classes), dtype=np.int64)
-    np.add.at(counts, (run.groups, run.labels), 1)
+    counts = np.zeros((groups.max() + 1, labels.max() + 1), dtype=np.int64)
+    np.add.at(counts, (groups, labels), 1)
     return counts.argmax(axis=1)
 
 

@@ -163,6 +163,7 @@ class StoredFeatures(WindowFeatures):
         self.rows = sum(self.counts) - len(self.held)
         self._loaded: int | None = None
         self._table: Any = None
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WindowFeatures.scale`."""
@@ -172,15 +173,19 @@ class StoredFeatures(WindowFeatures):
         """See `WindowFeatures.complete`; they are in the batch."""
         return tensors
 
-    def order(self, epoch: int, seed: int) -> list[tuple[int, int]]:
-        """(shard, row) of every sequence in the order of an epoch: shards are shuffled, and rows within each shard."""
-        generator, held = np.random.default_rng([seed, 1, epoch]), set(self.held)
-        return [
-            (int(shard), int(row))
-            for shard in generator.permutation(len(self.counts))
-            for row in generator.permutation(self.counts[shard])
-            if (shard, row) not in held
-        ]
+    def order(self, epoch: int, seed: int) -> np.ndarray:
+        """(shard, row) of every sequence that is not held out, int64 [rows, 2], in the order of an epoch.
+
+        Shards are shuffled, and rows within each shard. The orders of the last two epochs are kept.
+        """
+        if (epoch, seed) not in self._orders:
+            generator, parts = np.random.default_rng([seed, 1, epoch]), []
+            for shard in generator.permutation(len(self.counts)):
+                rows = generator.permutation(self.counts[shard])
+                rows = rows[~np.isin(rows, [row for held, row in self.held if held == shard])]
+                parts.append(np.stack([np.full_like(rows, shard), rows], axis=1))
+            self._orders = dict([*self._orders.items()][-1:]) | {(epoch, seed): np.concatenate(parts)}
+        return self._orders[epoch, seed]
 
     def _places(self, numbers: np.ndarray) -> list[tuple[int, int]]:
         """(shard, row) of sequences by their number over all shards."""
@@ -190,8 +195,7 @@ class StoredFeatures(WindowFeatures):
 
     def _drawn(self, step: int, size: int, seed: int) -> list[Window]:
         places = [divmod(number, self.rows) for number in range(step * size, (step + 1) * size)]
-        orders = {epoch: self.order(epoch, seed) for epoch in {epoch for epoch, _ in places}}
-        return [self._held(orders[epoch][place]) for epoch, place in places]
+        return [self._held(tuple(self.order(epoch, seed)[place].tolist())) for epoch, place in places]
 
     def _held(self, place: tuple[int, int]) -> Window:
         name, start, stop, features = self._read(*place)

@@ -31,6 +31,7 @@ LORA_TARGETS = (
     r"|query_proj|key_proj|value_proj|dense|\.(query|key|value)|[qkvo]_proj|(gate|up|down)_proj)"
 )
 
+# Queries and values; encoders have one map for queries, keys and values, which is adapted whole.
 ATTENTION_TARGETS = r".*(query_key_value|query_proj|value_proj|\.(query|value)|[qv]_proj)"
 
 FEWEST_VALIDATION_ROWS = 20  # per class

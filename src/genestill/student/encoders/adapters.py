@@ -74,6 +74,9 @@ class SingleBaseAdapter:
         return Tokens(ids, start, stop, masked)
 
 
+PIECE = 1 << 16  # bases of a sequence that are tokenized together, for byte pairs
+
+
 class BytePairAdapter:
     """Tokens of a tokenizer of byte pairs (`bpe.train_bpe`, or a published one) or k-mers, between [CLS] and [SEP].
 
@@ -120,7 +123,9 @@ class BytePairAdapter:
 
     def windows(self, sequence: str, longest: int) -> list[Tokens]:
         """``sequence`` in the smallest number of windows of at most ``longest`` tokens, special ones included."""
-        whole = self._run(sequence, 0)
+        # Merging the pairs of a whole chromosome needs a hundred bytes per base.
+        pieces = [self._run(sequence[first : first + PIECE], first) for first in range(0, max(1, len(sequence)), PIECE)]
+        whole = _concatenate(pieces)
         parts = [slice(*bounds) for bounds in window_bounds(len(whole.ids), longest - 2)]
         return [
             self._join([Tokens(whole.ids[part], whole.start[part], whole.stop[part], whole.masked[part])])
@@ -138,9 +143,7 @@ class BytePairAdapter:
         first = int(parts[0].start[0]) if len(parts[0].start) else 0
         parts = [_row(self.tokenizer.cls_token_id, first, first, False), *parts]
         parts.append(_row(self.tokenizer.sep_token_id, end, end, False))
-        return Tokens(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in Tokens.__dataclass_fields__)
-        )
+        return _concatenate(parts)
 
 
 class TeacherAdapter:
@@ -168,6 +171,10 @@ class TeacherAdapter:
         start, stop = (np.concatenate([ends[0], places, ends[1]]) for places in (start, stop))
         wrapped = self.tokenizer.wrap(ids)
         return Tokens(wrapped, start, stop, np.zeros(len(wrapped), dtype=bool))
+
+
+def _concatenate(parts: list[Tokens]) -> Tokens:
+    return Tokens(*(np.concatenate([getattr(part, name) for part in parts]) for name in Tokens.__dataclass_fields__))
 
 
 def _row(token: int, start: int, stop: int, masked: bool) -> Tokens:

@@ -14,7 +14,7 @@ from genestill.core.logs import progress
 from genestill.core.models import open_whole
 from genestill.core.sequences import read_fasta
 from genestill.student.encoders.embedding import Embedder, Record
-from genestill.student.encoders.streaming import embed_stream, survey
+from genestill.student.encoders.streaming import Notices, embed_stream, survey
 
 
 def open_classifier(folder: str | Path) -> PreTrainedModel:
@@ -90,13 +90,16 @@ def classify_fasta(
     classifier = Classifier(folder, device, batch_tokens, threads, dtype)
     count = survey(fasta)
     records: Iterator[Record] = (Record(name, sequence) for name, sequence in read_fasta(fasta, unique=False))
+    notices = Notices(classifier.embedder)
     with write_aside(output) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(["id", "label", "probability", *(f"probability of {name}" for name in classifier.classes)])
 
         def write(held: list[Record], vectors: np.ndarray, _: np.ndarray) -> None:
+            notices.add(held)
             for record, row in zip(held, classifier.of_vectors(vectors), strict=True):
                 shown = [f"{value:.4g}" for value in (row.max(), *row.tolist())]
                 rows.writerow([record.name, classifier.classes[int(row.argmax())], *shown])
 
         embed_stream(classifier.embedder, progress(records, count, "sequences", "student classify"), write)
+    notices.log(fasta, "classes")

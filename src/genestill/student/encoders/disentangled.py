@@ -38,8 +38,8 @@ def disentangled_attention_bias(
     An exported graph, and positions that differ between sequences, use the original method.
     """
     length = query_layer.shape[-2]
-    same = relative_pos is not None and relative_pos.numel() == length**2 and key_layer.shape[-2] == length
-    if not same or torch.compiler.is_compiling():
+    common = relative_pos is not None and relative_pos.numel() == length**2 and key_layer.shape[-2] == length
+    if relative_pos is None or not common or torch.compiler.is_compiling():
         return _GATHERED(self, query_layer, key_layer, relative_pos, rel_embeddings, scale_factor)
     span = self.pos_ebd_size
     positions = relative_pos.reshape(length, length).to(query_layer.device, torch.long)

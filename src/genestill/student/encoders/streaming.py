@@ -116,6 +116,32 @@ def embed_stream(
     behind(started, lambda one: write(one[0], *one[1]()))
 
 
+class Notices:
+    """Sequences of a file that were read in windows, and those without a known base, for messages at the end."""
+
+    def __init__(self, embedder: Embedder):
+        self.embedder, self.count, self.cut, self.unknown = embedder, 0, 0, LeftOut()
+
+    def add(self, records: list[Record]) -> None:
+        """Count records that were embedded."""
+        self.count += len(records)
+        single = self.embedder.adapter.kind == "single nucleotides"
+        for record in records:
+            self.cut += single and len(record.sequence) > self.embedder.longest
+            if not record.sequence.upper().strip("NRYSWKMBDHV"):
+                self.unknown.add("without a known base", record.name)
+
+    def log(self, fasta: str | Path, results: str) -> None:
+        """Log the messages; ``results`` are what was computed for each sequence."""
+        if self.cut:
+            logger.info(
+                "%d of %d sequences are longer than the maximum input of %d bases and were read in windows",
+                self.cut, self.count, self.embedder.longest,
+            )  # fmt: skip
+        if len(self.unknown):
+            logger.warning("%s: %s; their %s are meaningless", fasta, self.unknown, results)
+
+
 def embed_fasta(
     fasta: str | Path,
     folder: str | Path,
@@ -162,28 +188,18 @@ def embed_fasta(
         "version": genestill.__version__,
     }
     schema = table_schemas.embeddings(embedder.size).with_metadata(metadata)
-    cut, unknown = 0, LeftOut()
+    notices = Notices(embedder)
     with (
         write_aside(output) as aside,
         pq.ParquetWriter(aside, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
 
         def write(held: list[Record], vectors: np.ndarray, tokens: np.ndarray) -> None:
-            nonlocal cut
-            for record in held:
-                cut += embedder.adapter.kind == "single nucleotides" and len(record.sequence) > embedder.longest
-                if not record.sequence.upper().strip("NRYSWKMBDHV"):
-                    unknown.add("without a known base", record.name)
+            notices.add(held)
             writer.write_table(_rows(held, vectors, tokens, schema))
 
         embed_stream(embedder, records, write)
-    if cut:
-        logger.info(
-            "%d of %d sequences are longer than the maximum input of %d bases and were read in windows",
-            cut, count, embedder.longest,
-        )  # fmt: skip
-    if len(unknown):
-        logger.warning("%s: %s; their embeddings are meaningless", fasta, unknown)
+    notices.log(fasta, "embeddings")
 
 
 def _rows(held: list[Record], vectors: np.ndarray, tokens: np.ndarray, schema: pa.Schema) -> pa.Table:
