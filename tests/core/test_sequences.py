@@ -61,14 +61,19 @@ def test_an_id_ends_at_the_first_whitespace(tmp_path):
         ("ACGT\n", "not a FASTA file"),
         (">a\nACGT\n>a\nACGT\n", "the id 'a' occurs twice"),
         (">a 1\nACGT\n>a 2\nACGT\n", "'a 1' and 'a 2'"),
-        (">a\n>b\nACGT\n", "the sequence of 'a' (record 1) is empty"),
-        (">\nACGT\n", "record 1 has an empty header"),
+        (">a\n>b\nACGT\n", "line 1: the sequence of 'a' is empty"),
+        (">\nACGT\n", "line 1: the header is empty"),
         (">a\nACJ" + "ACGT" * 20 + "\n", "has the letter 'J' at position 3"),
         (">a\nMKVLAEFGHIPQR\n", "looks like a protein"),
+        (">a\nAC\nGT\n>b\nACGT*\n", "line 4: 'b' has the letter '*' at position 5"),
     ],
 )
 def test_invalid_records_are_refused_with_a_clear_message(tmp_path, text, sentence):
     assert sentence in refusal(fasta(tmp_path, text))
+
+
+def test_white_space_in_a_sequence_is_removed(tmp_path):
+    assert list(read_fasta(fasta(tmp_path, ">a\nAC GT\n  TT\tA \n"))) == [("a", "ACGTTTA")]
 
 
 def test_a_missing_file_is_reported(tmp_path):

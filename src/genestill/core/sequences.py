@@ -18,7 +18,7 @@ UNKNOWN_BASE = 4  # the code of every letter that is not A, C, G or T
 
 _SAM = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
 _IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
-_AMINO_ACIDS_ONLY = set("EFILPQXZJO*efilpqxzjo")
+_AMINO_ACIDS_ONLY = set("EFILPQXZJOefilpqxzjo")
 _CODES = bytes(
     next((code for code, letters in enumerate(("Aa", "Cc", "Gg", "TtUu")) if chr(byte) in letters), UNKNOWN_BASE)
     for byte in range(256)
@@ -39,46 +39,49 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
     """Yield (id, sequence) of each record of a FASTA or FASTQ file, compressed or not (see `open_text`).
 
     The id is the header up to the first white space, as in aligners; the rest of the header may have any encoding.
-    Raises `InputError`, with file and record, for: a missing, empty or damaged file, a file that is neither FASTA nor
-    FASTQ, an empty id or an id with non-ASCII characters, a repeated id, an empty sequence, letters outside the IUPAC
-    nucleotide code, and protein sequences. With ``unique`` False, repeated ids are accepted, and no ids are kept in
+    White space in a sequence is removed. With ``unique`` False, repeated ids are accepted, and no ids are kept in
     memory.
+
+    Raises `InputError`, with file and line, for: a missing, empty or damaged file, a file that is neither FASTA nor
+    FASTQ, an empty id or an id with non-ASCII characters, a repeated id, an empty sequence, letters outside the IUPAC
+    nucleotide code, and protein sequences.
     """
     seen: dict[str, str] = {}
-    number = 0
+    line = 0
     with open_text(path, errors="surrogateescape") as text:
         buffer = cast(io.BufferedReader, text.buffer)
         start = buffer.peek(4096).lstrip()
         if start.startswith(_SAM):
             raise InputError(f"{path}: SAM (alignments), not FASTA; expected a line '>id', then bases")
         records = _fastq_records(path, buffer) if start.startswith(b"@") else _fasta_records(path, text)
-        for number, (header, sequence) in enumerate(records, 1):
+        for line, header, sequence in records:
             name = header.split(maxsplit=1)[0] if header.strip() else ""
-            _refuse_bad_record(path, number, name, header, sequence, seen)
+            _refuse_bad_record(f"{path}: line {line}", name, header, sequence, seen)
             if unique:
                 seen[name] = header
             yield name, sequence
-    if not number:
+    if not line:
         raise InputError(f"{path}: has no sequences; expected FASTA records (a line '>id', then bases)")
 
 
-def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[str, str]]:
+def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[int, str, str]]:
+    """Yield the line of the header, the header and the sequence of each record."""
     header: str | None = None
-    parts: list[str] = []
+    first, parts = 0, []
     for number, line in enumerate(text, 1):
         line = line.strip()
         if line.startswith(">"):
             if header is not None:
-                yield header, "".join(parts)
-            header, parts = line[1:], []
+                yield first, header, "".join(parts)
+            first, header, parts = number, line[1:], []
         elif not line or line.startswith(("#", ";")):
             continue
         elif header is None:
             raise InputError(f"{path}: not a FASTA file: line {number} is {line[:60]!r}{_guess(line)}; expected '>id'")
         else:
-            parts.append(line)
+            parts.append("".join(line.split()) if " " in line or "\t" in line else line)
     if header is not None:
-        yield header, "".join(parts)
+        yield first, header, "".join(parts)
 
 
 def _guess(line: str) -> str:
@@ -89,29 +92,28 @@ def _guess(line: str) -> str:
     return " (a table? Were two files swapped?)" if "\t" in line else ""
 
 
-def _fastq_records(path: str | Path, source: io.BufferedReader) -> Iterator[tuple[str, str]]:
+def _fastq_records(path: str | Path, source: io.BufferedReader) -> Iterator[tuple[int, str, str]]:
+    """As `_fasta_records`; a record of FASTQ has four lines."""
     try:
         with dnaio.open(source, fileformat="fastq") as records:
-            for record in records:
-                yield record.name, record.sequence
+            for number, record in enumerate(records):
+                yield 4 * number + 1, record.name, record.sequence
     except dnaio.FileFormatError as error:
         raise InputError(f"{path}: not a FASTQ file: {error}") from None
 
 
-def _refuse_bad_record(
-    path: str | Path, number: int, name: str, header: str, sequence: str, seen: dict[str, str]
-) -> None:
+def _refuse_bad_record(where: str, name: str, header: str, sequence: str, seen: dict[str, str]) -> None:
     if not name:
-        raise InputError(f"{path}: record {number} has an empty header; expected '>id'")
+        raise InputError(f"{where}: the header is empty; expected '>id'")
     if not name.isascii():
-        raise InputError(f"{path}: the id {name!r} (record {number}) has non-ASCII characters; expected ASCII")
+        raise InputError(f"{where}: the id {name!r} has non-ASCII characters; expected ASCII")
     if name in seen:
         cut = "" if header == name == seen[name] else f" (from the headers {seen[name]!r} and {header!r})"
         raise InputError(
-            f"{path}: the id {name!r} occurs twice{cut}; ids end at the first white space and must be unique"
+            f"{where}: the id {name!r} occurs twice{cut}; ids end at the first white space and must be unique"
         )
     if not sequence:
-        raise InputError(f"{path}: the sequence of {name!r} (record {number}) is empty")
+        raise InputError(f"{where}: the sequence of {name!r} is empty")
     try:
         strange = sequence.encode("ascii").translate(None, _IUPAC).decode()
     except UnicodeEncodeError:
@@ -119,10 +121,10 @@ def _refuse_bad_record(
     if strange:
         letters = "".join(sorted(set(strange)))[:10]
         if _AMINO_ACIDS_ONLY & set(strange) and len(strange) > 0.05 * len(sequence):
-            raise InputError(f"{path}: {name!r} looks like a protein (letters {letters!r}); expected nucleotides")
+            raise InputError(f"{where}: {name!r} looks like a protein (letters {letters!r}); expected nucleotides")
         position = sequence.index(strange[0]) + 1
         raise InputError(
-            f"{path}: {name!r} has the letter {strange[0]!r} at position {position} (in all: {letters!r}); "
+            f"{where}: {name!r} has the letter {strange[0]!r} at position {position} (in all: {letters!r}); "
             "expected IUPAC nucleotide codes"
         )
 
