@@ -39,6 +39,17 @@ def test_windows_are_substrings_of_their_genomes_and_reproducible_by_seed(genome
             assert whole[int(start) : int(start) + 300] == window
 
 
+def test_regions_start_where_windows_do_and_end_with_the_contig(genomes, tmp_path):
+    settings = WindowSettings(300, shortest=60, number=30, strands="both")
+    cut_genome_windows(genomes, replace(settings, shortest=None, strands="one"), 1, tmp_path / "windows.fna")
+    cut_genome_windows(genomes, settings, 1, tmp_path / "regions.fna", region_windows=4)
+    windows, regions = (dict(read_fasta(tmp_path / f"{name}.fna")) for name in ("windows", "regions"))
+    assert windows.keys() == regions.keys()
+    for name, region in regions.items():
+        assert region.startswith(windows[name])
+        assert len(region) == min(1200, 3000 - int(name.split("|")[2]))
+
+
 def test_a_clade_matches_whole_names_only(genomes):
     assert [genome.name for genome in choose_clade(genomes, "d__Bacteria;p__One")] == ["a", "b"]
     assert len(choose_clade(genomes, None)) == 3

@@ -299,11 +299,9 @@ def dna_corpus(wildcards):
     return f"{RESULTS}/reference/windows/{corpus}.fna.gz" if corpus else DNA_WINDOWS
 
 
-def dna_window_settings(corpus, windows_long=1):
+def dna_window_settings(corpus):
     """Options of the windows of a corpus; None: the windows of all students without a corpus."""
     given = {**DNA["windows"], **(DNA_CORPORA[corpus] if corpus else {})}
-    if windows_long > 1:
-        given |= {"length": windows_long * given["length"], "shortest": None}
     settings = {key: value for key, value in given.items() if key != "genomes"}
     return options(**settings, without_tests_of=DNA_HELD_OUT)
 

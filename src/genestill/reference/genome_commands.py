@@ -151,6 +151,10 @@ def _add_windows(commands) -> None:
         metavar="RANK",
         help="leave out the test genomes of clade-task at this rank",
     )
+    parser.add_argument(
+        "--region-windows", type=int, default=1, metavar="N",
+        help="write regions of up to N window lengths, from which a training cuts windows (default: %(default)s)",
+    )  # fmt: skip
     add_seed(parser)
     parser.add_argument("--output", required=True, metavar="FASTA", help="the windows")
     parser.set_defaults(run=_run_windows)
@@ -170,7 +174,7 @@ def _run_windows(options) -> dict:
     if not genomes:
         clade = f" of the clade {settings.clade!r}" if settings.clade else ""
         raise InputError(f"{', '.join(options.genomes)}: all genomes{clade} are for the test of the clade task")
-    cut_genome_windows(genomes, settings, options.seed, options.output)
+    cut_genome_windows(genomes, settings, options.seed, options.output, options.region_windows)
     return {"checksums": checksums_of(genome.path for genome in genomes)}
 
 

@@ -35,7 +35,9 @@ def choose_clade(genomes: Sequence[Genome], clade: str | None) -> list[Genome]:
     return inside
 
 
-def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed: int, output: str | Path) -> int:
+def cut_genome_windows(
+    genomes: Sequence[Genome], settings: WindowSettings, seed: int, output: str | Path, region_windows: int = 1
+) -> int:
     """Write windows at random positions of genomes as FASTA (ids genome|contig|start, ``|-`` for the reverse strand).
 
     Args:
@@ -44,6 +46,9 @@ def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed
             contig, if they have at least half of this length.
         seed: together with a genome's name, it determines the windows of the genome.
         output: FASTA, gzipped if it ends in ``.gz``.
+        region_windows: above 1, regions of up to so many window lengths are written, for windows that are cut later.
+            They start where the windows would, and end at the end of the contig at the latest; all have the strand of
+            the file.
 
     Returns:
         The number of windows; repeated windows and those with more than a tenth of unknown letters are drawn again.
@@ -55,8 +60,11 @@ def cut_genome_windows(genomes: Sequence[Genome], settings: WindowSettings, seed
         nonlocal written
         for genome, wanted in progress(zip(genomes, share, strict=True), len(genomes), "genomes", "cutting windows"):
             drawn = np.random.default_rng([seed, _SHAPES, *genome.name.encode()])
-            for name, window in draw_windows(genome, settings.length, wanted, [seed]):
+            for name, window in draw_windows(genome, settings.length, wanted, [seed], region_windows=region_windows):
                 written += 1
+                if region_windows > 1:
+                    yield name, window
+                    continue
                 kept = int(drawn.integers(settings.shortest or settings.length, settings.length + 1))
                 window, turned = window[:kept], settings.strands == "both" and drawn.random() < 0.5
                 yield (f"{name}|-", reverse_complement(window)) if turned else (name, window)
@@ -85,12 +93,17 @@ def _windows_per_genome(genomes: Sequence[Genome], settings: WindowSettings) -> 
 
 
 def draw_windows(
-    genome: Genome, length: int, wanted: int, stream: Sequence[int], records: Collection[str] | None = None
+    genome: Genome,
+    length: int,
+    wanted: int,
+    stream: Sequence[int],
+    records: Collection[str] | None = None,
+    region_windows: int = 1,
 ) -> Iterator[tuple[str, str]]:
     """Yield (genome|contig|start, window) for up to ``wanted`` positions of a genome, without repetitions.
 
     ``stream`` and the genome's name determine the positions; ``records`` are the ids of the contigs to use, None for
-    all.
+    all. With ``region_windows`` above 1, a window is followed by the next bases of the contig, up to so many lengths.
     """
     generator = np.random.default_rng([*stream, *genome.name.encode()])
     contigs = [
@@ -112,7 +125,7 @@ def draw_windows(
         if (contig, start) in seen or has_many_unknown(window):
             continue
         seen.add((contig, start))
-        yield f"{genome.name}|{name}|{start}", window
+        yield f"{genome.name}|{name}|{start}", sequence[start : start + region_windows * length].upper()
 
 
 def clade_test_genomes(genomes: Sequence[Genome], rank: str, seed: int) -> set[str]:
