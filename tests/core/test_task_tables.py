@@ -102,6 +102,9 @@ def test_if_a_class_is_in_one_group_its_held_out_rows_are_drawn_from_it(caplog):
     assert np.bincount(table.labels[held]).tolist() == [2, 2]
     assert len(fit) == 16
     assert "no whole groups of rows contain every class" in caplog.text
+    for fit, held in cross_validation(table, 5, 1):
+        assert set(table.labels[fit]) == set(table.labels[held]) == {0, 1}
+    assert "choices are made on rows of the same groups" in caplog.text
 
 
 def test_a_table_with_groups_and_without_a_split_is_split_by_group(tmp_path):

@@ -148,7 +148,8 @@ def cross_validation(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Divide training rows into folds: (rows to fit, rows held out), int64 and ascending, for each fold.
 
-    Every fold has the proportions of the classes, as far as whole groups allow; rows of one group are in one fold.
+    Every fold has the proportions of the classes, as far as whole groups allow. Rows of one group are in one fold,
+    unless a class would then be missing in the rows to fit.
 
     Args:
         table: the task.
@@ -157,22 +158,35 @@ def cross_validation(
         rows: the training rows that are divided; None for all.
 
     Raises:
-        InputError: there are fewer rows than folds, or only one group.
+        InputError: there are fewer rows than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     rows = table.train if rows is None else rows
     labels = table.labels[rows]
+    groups = groups_of_every_class(table, rows)
     try:
-        if table.groups is None:
-            cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
-        else:
-            groups = table.groups[rows]
+        if groups is not None:
             number = min(folds, len(set(groups)))
-            cut = StratifiedGroupKFold(number, shuffle=True, random_state=seed).split(rows, labels, groups)
-        return [(np.sort(rows[fit]), np.sort(rows[held])) for fit, held in cut]
+            divided = StratifiedGroupKFold(number, shuffle=True, random_state=seed).split(rows, labels, groups)
+            found = [(np.sort(rows[fit]), np.sort(rows[held])) for fit, held in divided]
+            if all(len(set(table.labels[fit])) == len(set(labels)) for fit, _ in found):
+                return found
+        if table.groups is not None:
+            logger.warning("some classes are in too few groups of rows; choices are made on rows of the same groups")
+        divided = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
+        return [(np.sort(rows[fit]), np.sort(rows[held])) for fit, held in divided]
     except ValueError as error:
         raise InputError(f"the training rows cannot be divided into folds ({error})") from None
+
+
+def groups_of_every_class(table: TaskTable, rows: np.ndarray) -> np.ndarray | None:
+    """The groups of ``rows``, object [rows], if every class of them is in at least two groups; else None."""
+    if table.groups is None:
+        return None
+    groups = table.groups[rows]
+    pairs = pd.DataFrame({"label": table.labels[rows], "group": groups}).drop_duplicates()
+    return groups if pairs["label"].value_counts().min() > 1 else None
 
 
 def hold_out(table: TaskTable, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -185,10 +199,11 @@ def hold_out(table: TaskTable, share: float, seed: int) -> tuple[np.ndarray, np.
     from sklearn.model_selection import train_test_split
 
     labels = table.labels[table.train]
-    if table.groups is not None and len(set(table.groups[table.train])) > 1:
+    if groups_of_every_class(table, table.train) is not None:
         for fit, held in cross_validation(table, round(1 / share), seed):
             if all(len(set(table.labels[rows])) == len(set(labels)) for rows in (fit, held)):
                 return fit, held
+    if table.groups is not None:
         logger.warning("no whole groups of rows contain every class; the held-out rows are drawn from all groups")
     try:
         fit, held = train_test_split(table.train, test_size=share, stratify=labels, random_state=seed)

@@ -21,7 +21,7 @@ from genestill.core.sequences import read_fasta
 from genestill.core.shards import find_embeddings
 from genestill.core.table_schemas import LABELS
 from genestill.core.tables import read_metadata, read_table, write_tsv
-from genestill.core.task_tables import read_task_table
+from genestill.core.task_tables import groups_of_every_class, read_task_table
 from genestill.evaluation.bootstrap import draw_weights, interval
 from genestill.evaluation.probes.baselines import composition
 from genestill.evaluation.probes.baselines.kmers import kmer_features
@@ -255,7 +255,9 @@ def table_questions(
         features = find_embeddings(shards, [str(row) for row in rows]).astype(np.float32)
         sequences = [table.sequences[row] for row in rows]
         targets = np.eye(len(table.classes))[table.labels[rows]]
-        yield Question(name, _frequencies(sequences, kmers), features, targets, np.arange(len(rows)))
+        groups = groups_of_every_class(table, rows)
+        members = np.arange(len(rows)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        yield Question(name, _frequencies(sequences, kmers), features, targets, members)
 
 
 def label_questions(
