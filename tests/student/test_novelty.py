@@ -70,6 +70,10 @@ def test_with_few_samples_no_calls_are_made_even_if_the_scores_are_clear(samples
     assert threshold(scores, absent, 0.05) == (-5.0 if safe else np.inf)
 
 
+def test_without_cases_no_calls_are_made():
+    assert threshold(np.full((60, 3), np.nan), np.zeros((60, 3), dtype=bool), 0.05) == np.inf
+
+
 def links_of(pairs, contigs):
     rows, columns, weights = zip(*pairs, strict=True)
     found = sparse.csr_matrix((weights, (rows, columns)), shape=(contigs, contigs))
@@ -136,20 +140,27 @@ def test_the_general_weights_are_kept_if_no_family_of_the_sample_lacks_only_its_
     assert np.array(Model(cases, np.ones(12, dtype=bool)).weights) == pytest.approx(np.array(GENERAL))
 
 
-def test_with_few_families_per_class_no_group_is_called_a_new_genus_even_if_it_is_clear():
-    random = np.random.default_rng(1)
+def thresholds_of(genes_of_family):
+    """Thresholds if each family has a clear case of every level, of as many genes as given."""
+    random, families = np.random.default_rng(1), len(genes_of_family)
+    absent = np.repeat([[False] * 3, [True, False, False], [True, True, False], [True] * 3], families, axis=0)
+    features = np.where(absent[:, [0, 1, 1, 2]], [9.0, -5, -5, -5], [-9.0, 5, 5, 5]) + random.normal(
+        size=(4 * families, 4)
+    )
+    numbers = np.tile(np.arange(families), 4)
+    calibration = Calibration(Cases(features, absent, numbers, np.tile(genes_of_family, 4), numbers), random)
+    return calibration.thresholds(calibration.virtual_samples(np.ones(families), random), 0.05)
 
-    def thresholds(families):
-        absent = np.repeat([[False] * 3, [True, False, False], [True, True, False], [True] * 3], families, axis=0)
-        features = np.where(absent[:, [0, 1, 1, 2]], [9.0, -5, -5, -5], [-9.0, 5, 5, 5]) + random.normal(
-            size=(4 * families, 4)
-        )
-        numbers = np.tile(np.arange(families), 4)
-        calibration = Calibration(Cases(features, absent, numbers, np.full(len(numbers), 50.0), numbers), random)
-        return calibration.thresholds(calibration.virtual_samples(np.ones(families), random), 0.05)[1]
 
-    assert np.isfinite(thresholds(8)).tolist() == [True, False, False]
-    assert np.isfinite(thresholds(9)).tolist() == [True, True, True]
+def test_with_few_families_per_outcome_no_group_is_called_new_at_any_rank_even_if_it_is_clear():
+    assert np.isinf(thresholds_of([50.0] * 8)).all()
+    assert np.isfinite(thresholds_of([50.0] * 9)[1]).all()
+
+
+def test_sizes_of_groups_with_few_families_have_no_calls_although_other_sizes_have_many():
+    found = thresholds_of([500.0] * 2 + [50.0] * 20)
+    assert np.isinf(found[[0, 2]]).all()
+    assert np.isfinite(found[1]).all()
 
 
 def test_a_regression_departs_further_from_its_general_weights_with_more_observations():
@@ -163,6 +174,9 @@ def test_shares_are_weighted_means_and_certain_groups_have_almost_no_deviation()
     share, deviation = shares(np.array([[1.0, 1, 0], [0, 0, 0]]), np.array([[3.0], [1]]))
     assert share.tolist() == [[0.75, 0.75, 0]]
     assert (deviation < 0.01).all()
+
+
+FAMILIES = 10  # with fewer than nine, no group is called new
 
 
 def family_of_two_genera(number):
@@ -183,7 +197,7 @@ def rows_of_contig(name, species, identity, generator):
         if species % 3 < 2:
             seen[family * 3 + 1 - species % 3] = min(0.85, 0.9 * identity)
             seen[family * 3 + 2] = 0.62 * identity
-        stranger = int(generator.integers(0, 24))
+        stranger = int(generator.integers(0, 3 * FAMILIES))
         seen.setdefault(stranger, 0.44 + 0.05 * generator.random())
         rows += [(name, gene, 300, 100 + taxon, share, 600 * share, 300) for taxon, share in seen.items()]
     return rows
@@ -191,14 +205,14 @@ def rows_of_contig(name, species, identity, generator):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Eight families; two contigs of each species, and two contigs of a species that the reference lacks."""
+    """Ten families; two contigs of each species, and two contigs of a species that the reference lacks."""
     folder, generator = tmp_path_factory.mktemp("novelty"), np.random.default_rng(5)
-    names = [name for number in range(8) for name in family_of_two_genera(number)]
+    names = [name for number in range(FAMILIES) for name in family_of_two_genera(number)]
     lineages = {100 + number: parse_lineage(name) for number, name in enumerate(names)}
     (folder / "lineages.tsv").write_text(
         "taxid\tlineage\n" + "".join(f"{100 + number}\t{name}\n" for number, name in enumerate(names))
     )
-    known = [species for species in range(24) if species != 7]
+    known = [species for species in range(3 * FAMILIES) if species != 7]
     contigs = [(f"{species}.{copy}", species, 0.995) for species in known for copy in range(2)]
     contigs += [(f"new.{copy}", 7, 0.8) for copy in range(2)]
     rows = [row for contig in contigs for row in rows_of_contig(*contig, generator)]
@@ -221,8 +235,8 @@ def test_a_species_missing_from_the_reference_is_the_only_group_that_is_called_n
 def test_the_share_missing_from_the_reference_is_accurate_and_excludes_contigs_without_hits(found):
     sample, judged = found
     table = ledger.table_of_shares(judged, sample).set_index("rank")
-    assert table.loc["species", "share"] == pytest.approx(2 / 48, abs=0.02)
-    assert table.loc["species", "silent"] == pytest.approx(1 / 49)
+    assert table.loc["species", "share"] == pytest.approx(2 / 60, abs=0.02)
+    assert table.loc["species", "silent"] == pytest.approx(1 / 61)
     assert (table["low"] <= table["share"]).all()
     assert (table["share"] <= table["high"]).all()
     assert table.loc["family", "share"] <= table.loc["genus", "share"] <= table.loc["species", "share"]

@@ -15,6 +15,7 @@ DRAWS = 400  # number of virtual samples
 MOST_ABSENT = 0.6  # largest share of the units of a virtual sample whose clade is withheld
 # Groups are compared with cases of similar size: classes of the number of genes with hits, separated by these values.
 SIZES = (10, 100)
+CLASSES = range(len(SIZES) + 1)
 LEVEL = 0.9
 # Weights of the log odds of identity and of agreement on the genus and on the family, each divided by its scale, and
 # intercept: for an absent genus given an absent species, and for an absent family given an absent genus. Fitted with
@@ -86,6 +87,23 @@ def fit_towards(general: np.ndarray, features: np.ndarray, outcomes: np.ndarray,
     return minimize(loss, general, jac=True, method="L-BFGS-B").x
 
 
+def limits_of(absent: np.ndarray, family: np.ndarray) -> np.ndarray:
+    """The highest log odds of each step of `Model.steps` that cases support: float64 [3], 0 without cases.
+
+    With Jeffreys's prior and n families with the rarer outcome, odds are limited to 1 to 2 n + 1.
+
+    Args:
+        absent: bool [n, 3], see `Cases`.
+        family: int64 [n].
+    """
+    above = np.column_stack([np.ones(len(absent), dtype=bool), absent[:, :-1]])
+    families = [
+        min(len(np.unique(family[above[:, rank] & (absent[:, rank] == answer)])) for answer in (True, False))
+        for rank in range(len(LEDGER_RANKS))
+    ]
+    return np.log(2 * np.array(families) + 1)
+
+
 def log_odds_of(steps: np.ndarray) -> np.ndarray:
     """Log odds that each rank is absent, from those of `Model.steps`, float [n, 3]: float64 [n, 3], decreasing."""
     # Probabilities are multiplied, in logarithms because of odds such as e^50.
@@ -114,12 +132,8 @@ class Calibration:
                 self.models.append(model)
                 total[~fitting] += model.steps(cases.features[~fitting])
                 seen[~fitting] += 1
-        # Number n of families with the rarer outcome; with Jeffreys's prior, odds are limited to 1 to 2 n + 1.
-        answers = [
-            cases.absent[:, rank - 1] & (cases.absent[:, rank] == answer) for rank in (1, 2) for answer in (0, 1)
-        ]
-        families = np.array([len(np.unique(cases.family[answer])) for answer in answers]).reshape(2, 2).min(axis=1)
-        self.limit = np.append(np.inf, np.log(2 * families + 1))
+        # The boundary of species is not fitted to these families.
+        self.limit = np.append(np.inf, limits_of(cases.absent, cases.family)[1:])
         self.steps = total / seen
 
     def judge(self, features: np.ndarray) -> np.ndarray:
@@ -130,17 +144,20 @@ class Calibration:
     def probabilities(self, steps: np.ndarray) -> np.ndarray:
         """Probability that species, genus and family are absent: float64 [n, 3].
 
-        The certainty of each step is limited by the number of families with the rarer outcome.
+        The certainty of the steps from species to genus and to family is limited by the number of families with the
+        rarer outcome (`limits_of`).
         """
         return expit(log_odds_of(np.clip(steps, -self.limit, self.limit)))
 
     def thresholds(self, samples: "VirtualSamples", rate: float) -> np.ndarray:
         """Log odds above which a group of each size is called novel at each rank: float64 [sizes, 3].
 
-        Infinite at a rank with too few families of the rarer outcome for the ``rate``: for a rate of .05, fewer than
-        nine.
+        Infinite at a size and rank with too few families of the rarer outcome for the ``rate``: for a rate of .05,
+        fewer than nine.
         """
-        return np.where(self.limit < np.log((1 - rate) / rate) - 1e-9, np.inf, samples.thresholds(rate))
+        size = np.digitize(self.cases.genes, SIZES)
+        limits = [limits_of(self.cases.absent[size == one], self.cases.family[size == one]) for one in CLASSES]
+        return np.where(np.array(limits) < np.log((1 - rate) / rate) - 1e-9, np.inf, samples.thresholds(rate))
 
     def virtual_samples(self, weights: np.ndarray, random: np.random.Generator) -> "VirtualSamples":
         """Samples of the units with references that lack some of their clades; units have ``weights`` [units].
@@ -191,7 +208,7 @@ class VirtualSamples:
                     threshold(np.where(size == one, self.log_odds[:, :, rank], np.nan), self.absent[:, :, rank], rate)
                     for rank in range(len(LEDGER_RANKS))
                 ]
-                for one in range(len(SIZES) + 1)
+                for one in CLASSES
             ]
         )
         return np.maximum(found, 0.0)

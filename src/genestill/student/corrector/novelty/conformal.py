@@ -18,10 +18,12 @@ def threshold(scores: np.ndarray, absent: np.ndarray, rate: float) -> float:
         rate: between 0 and 1.
 
     Returns:
-        The threshold; infinite if no call is safe, minus infinity if all are.
+        The threshold; infinite if no call is safe or there is no case, minus infinity if all calls are safe.
     """
     samples = len(scores)
     sample, case = np.nonzero(~np.isnan(scores))
+    if not len(case):
+        return float("inf")
     order = np.argsort(-scores[sample, case], kind="stable")
     sample, case = sample[order], case[order]
     falling = scores[sample, case]
