@@ -70,6 +70,17 @@ def test_every_reason_in_predictions_is_recognised(row):
     assert stop.kind != "absent" or (stop.rank == RANKS[table["accepted"].iloc[0]] and stop.nearest in TREE.name)
 
 
+def test_a_reason_claims_absence_only_if_it_is_more_probable_than_all_known_taxa_together():
+    tree = LabelTree.from_lineages([(*"BPCOFG", f"s{number}") for number in range(10)], other_children=True)
+    other = tree.is_other[tree.leaves] & (tree.rank[tree.leaves] == len(RANKS))
+    known = ~tree.is_other[tree.leaves]
+    rows = np.array([0.08 * known + 0.2 * other, 0.04 * known + 0.6 * other])
+    table = predictions_of(["scattered", "absent"], rows, tree, 0.5)
+    assert table["accepted"].tolist() == [6, 6]
+    # Ten species with .8 together are more probable than an absent one with .2.
+    assert [read_reason(reason).kind for reason in table["reason"]] == ["undecided", "absent"]
+
+
 def test_outcomes_count_contigs_and_weight_them_by_bases_in_each_sample(tmp_path):
     undecided = (leaf("speciesa1") + leaf("speciesa2")) / 2
     rows = [leaf("speciesa1"), leaf(other_of="genusa"), leaf(other_of="familyb"), undecided]

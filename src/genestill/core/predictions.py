@@ -91,9 +91,13 @@ def accept(probabilities: pd.DataFrame, threshold: float) -> pd.DataFrame:
     # The rank at which a lineage stops; of complete lineages, any.
     stop = np.minimum(accepted, len(RANKS) - 1)
     above = np.where(accepted > 0, names[rows, np.maximum(accepted, 1) - 1], "root")
+    of_above = np.where(accepted > 0, confidence[rows, np.maximum(accepted, 1) - 1], 1.0)
+    absent = at_ranks("absent_")[rows, stop]
     shares = zip(
         *(part[rows, stop] for part in (names, confidence)),
-        *(at_ranks(what)[rows, stop] for what in ("absent_", "second_", "second_confidence_")),
+        absent,
+        of_above - absent,
+        *(at_ranks(what)[rows, stop] for what in ("second_", "second_confidence_")),
         strict=True,
     )
     reasons = [
@@ -169,11 +173,15 @@ def _first_largest(
 
 
 def _reason(rank: str, above: str, shares: tuple, threshold: float) -> str:
-    """Why a lineage stops below ``above``: a sentence. ``shares`` is one row of the table at ``rank``."""
-    name, share, absent, second, second_share = shares
+    """Why a lineage stops below ``above``: a sentence.
+
+    ``shares`` are, at ``rank``, the best name and its probability, the probabilities that the taxon is absent and that
+    it is any known one, and the second best name and its probability.
+    """
+    name, share, absent, present, second, second_share = shares
     if not isinstance(name, str):  # pandas has NaN for missing text
         return f"{_REFERENCE_ENDS}{above}"
-    if absent >= share:
+    if absent >= present:
         article = "an" if rank[0] in "aeiou" else "a"
         return f"probably {article} {rank} that the reference does not hold ({absent:.2f}); nearest: {name}"
     if isinstance(second, str) and second_share >= 0.5 * share:
