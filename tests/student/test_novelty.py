@@ -291,3 +291,20 @@ def test_a_ledger_of_contigs_that_are_all_set_aside_is_refused():
     contigs = SimpleNamespace(ids=["a", "b"])
     with pytest.raises(InputError, match="all 2 contigs are set aside"):
         ledger.find_novelty(contigs, "hits", None, "taxonomy", NoveltySettings(), 1, aside=["b", "a"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_group_that_is_too_large_for_the_calibration_does_not_exclude_the_others(seed):
+    known, sizes = np.ones(101, dtype=bool), np.append(ledger.MOST_CONTIGS + 1, np.full(100, 10))
+    drawn = ledger._drawn(known, sizes, np.random.default_rng(seed))
+    assert drawn.tolist() == [False] + [True] * 100
+
+
+def test_a_sample_without_present_contigs_has_no_share_and_no_interval(found):
+    sample, judged = found
+    depths = np.zeros((len(sample.ids), 2), np.float32)
+    depths[:, 0] = 5
+    deep = Contigs(sample.ids, sample.lengths, sample.composition, depths, ["present", "empty"])
+    table = ledger.table_of_shares(judged, deep).set_index("sample")
+    assert table.loc["empty", ["share", "low", "high", "silent"]].isna().all(axis=None)
+    assert table.loc["present", ["share", "low", "high", "silent"]].notna().all(axis=None)

@@ -175,10 +175,15 @@ def _members(group: np.ndarray) -> sparse.csr_matrix:
 
 
 def _drawn(known: np.ndarray, sizes: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The known groups used for calibration: all, or random ones with up to `MOST_CONTIGS` contigs; bool [groups]."""
-    order = random.permutation(np.flatnonzero(known))
-    chosen = np.zeros(len(known), dtype=bool)
-    chosen[order[np.cumsum(sizes[order]) <= MOST_CONTIGS]] = True
+    """The known groups used for calibration: all, or random ones with up to `MOST_CONTIGS` contigs; bool [groups].
+
+    Groups that are too large for the rest of `MOST_CONTIGS` are passed over.
+    """
+    chosen, left = np.zeros(len(known), dtype=bool), MOST_CONTIGS
+    for group in random.permutation(np.flatnonzero(known)):
+        if sizes[group] <= left:
+            chosen[group] = True
+            left -= sizes[group]
     return chosen
 
 
@@ -245,15 +250,16 @@ def table_of_shares(found: Ledger, contigs: Contigs) -> pd.DataFrame:
         np.add.at(of_group, found.group[taking_part], of_contig[taking_part])
         heard = of_group[~silent]
         share, deviation = shares(found.absent[~silent], heard)
+        # There are no shares of samples without bases with hits.
+        share = np.where(heard.any(axis=0)[:, None], share, np.nan)
         whole = of_group.sum(axis=0)
         for number, sample in enumerate(samples):
             for rank, name in enumerate(LEDGER_RANKS):
                 value, low, high = share[number, rank], np.nan, np.nan
-                if found.factors is not None and np.isfinite(found.factors[rank]):
+                if found.factors is not None and np.isfinite(found.factors[rank]) and not np.isnan(value):
                     width = found.factors[rank] * deviation[number, rank]
                     low, high = max(value - width, 0.0), min(value + width, 1.0)
                 said = max(1 - heard[:, number].sum() / whole[number], 0.0) if whole[number] else np.nan
-                value = value if heard[:, number].any() else np.nan
                 rows.append((sample, name, weight, value, low, high, said, whole[number]))
     return pd.DataFrame(rows, columns=NOVEL_SHARES.names)
 
