@@ -308,3 +308,19 @@ def test_a_sample_without_present_contigs_has_no_share_and_no_interval(found):
     table = ledger.table_of_shares(judged, deep).set_index("sample")
     assert table.loc["empty", ["share", "low", "high", "silent"]].isna().all(axis=None)
     assert table.loc["present", ["share", "low", "high", "silent"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(("identity", "silent"), [(None, 1), (0.8, 0.5)])
+def test_without_any_hit_or_any_known_group_there_is_no_calibration(tmp_path, identity, silent):
+    (tmp_path / "lineages.tsv").write_text(f"taxid\tlineage\n100\t{family_of_two_genera(0)[0]}\n")
+    rows = [] if identity is None else rows_of_contig("a", 0, identity, np.random.default_rng(1))
+    table = pd.DataFrame(rows, columns=HITS.names)
+    write_table(tmp_path / "hits.parquet", table[table["target_taxid"] == 100], HITS)
+    tree = LabelTree.from_lineages([parse_lineage(family_of_two_genera(0)[0])], other_children=True)
+    sample = Contigs(["a", "b"], np.full(2, 30_000), np.zeros((2, 103), np.float32), None, [])
+    judged = ledger.find_novelty(sample, tmp_path / "hits.parquet", tree, tmp_path, NoveltySettings(), 1)
+    table = ledger.table_of_shares(judged, sample)
+    assert table["share"].isna().all() == (identity is None)
+    assert (table["silent"] == silent).all()
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert not judged.novel.any()

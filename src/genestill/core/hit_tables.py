@@ -17,6 +17,7 @@ from genestill.core.table_schemas import HITS
 from genestill.core.tables import read_batches
 
 ROWS_AT_ONCE = 1 << 19
+_KINDS = (np.int32, np.int32, np.int64, np.float32, np.float32, np.int32)  # of the arrays of `Hits`
 
 
 @dataclass
@@ -47,8 +48,9 @@ class Hits:
 
     @classmethod
     def concatenate(cls, parts: list["Hits"]) -> "Hits":
-        """Concatenate ``parts`` (at least one)."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        """Concatenate ``parts``; without any, there are no hits."""
+        none = cls(*(np.empty(0, dtype=kind) for kind in _KINDS))
+        return cls(*(np.concatenate([getattr(part, field.name) for part in [none, *parts]]) for field in fields(cls)))
 
 
 def read_hits(path: str | Path, ids: list[str], rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Hits]:

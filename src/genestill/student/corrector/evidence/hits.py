@@ -237,7 +237,13 @@ def nearest_columns(bits: sparse.csr_matrix, aligned: sparse.csr_matrix) -> np.n
 
 def columns_of(matched: sparse.csr_matrix, aligned: sparse.csr_matrix) -> Callable:
     """A function from rows and columns to matched and aligned amino acids."""
-    return lambda rows, columns: tuple(np.asarray(part[rows, columns]).ravel() for part in (matched, aligned))
+
+    def compared(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, ...]:
+        if not len(rows):  # SciPy would return a sparse matrix
+            return np.zeros(0), np.zeros(0)
+        return tuple(np.asarray(part[rows, columns]).ravel() for part in (matched, aligned))
+
+    return compared
 
 
 def presence(identity: np.ndarray, genes: np.ndarray, agreed: np.ndarray | None = None) -> np.ndarray:
