@@ -39,6 +39,9 @@ LINEAGES = {
     12: parse_lineage(ABOVE + "Una;s__Una nigra"),
     13: parse_lineage(ABOVE + "Duo;s__Duo parva"),
 }
+# Taxids of proteins without a species: of a genus, and of no taxon.
+OF_GENUS, OF_ROOT = 20, 21
+WITH_HIGHER = LINEAGES | {OF_GENUS: parse_lineage(ABOVE + "Una"), OF_ROOT: (None,) * 7}
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def hits_of(rows, ids):
 
 
 def posterior_of(tree, rows, ids=("a",)):
-    evidence = sum_hits([hits_of(rows, ids)], list(ids), LINEAGES, tree)
+    evidence = sum_hits([hits_of(rows, ids)], list(ids), WITH_HIGHER, tree)
     return leaf_posterior(evidence, other_leaves(tree), 0.02).toarray()
 
 
@@ -119,8 +122,45 @@ def test_a_species_that_is_comparable_in_no_gene_is_not_the_nearest_although_it_
     assert tree.node_probabilities(found, np.array([genus]))[0, 0] > 0.9
     sums = sum_hits([hits_of(best + distant, ["a"])], ["a"], LINEAGES, tree)
     assert sums.leaves[int(sums.bits.argmax(axis=1)[0, 0])] == leaf_named(tree, "Duo parva")
-    nearest, _ = nearest_species(sums)
+    nearest, _ = nearest_species(sums, tree)
     assert sums.leaves[nearest[0]] in (leaf_named(tree, "Una alba"), leaf_named(tree, "Una nigra"))
+
+
+def test_a_contig_nearest_to_proteins_of_a_genus_without_a_species_is_not_assigned_to_a_distant_species(tree):
+    found = posterior_of(tree, genes(OF_GENUS, 0.99) + genes(13, 0.55))
+    assert found[0, leaf_named(tree, "Una", rank=7)] > 0.9
+
+
+def test_genes_are_left_out_and_counted_if_no_species_is_comparable_with_a_hit_without_a_taxon(tree, caplog):
+    far = [("a", gene, taxid, *values, 300) for gene in range(3) for taxid, values in
+           ((OF_ROOT, (0.99, 600.0)), (13, (0.5, 250.0)))]  # fmt: skip
+    assert posterior_of(tree, far).sum() == 0
+    assert "3 genes are left out" in caplog.text
+    near = [("a", gene, taxid, *values, 300) for gene in range(3) for taxid, values in
+            ((OF_ROOT, (0.99, 600.0)), (11, (0.99, 599.0)))]  # fmt: skip
+    assert posterior_of(tree, near)[0, leaf_named(tree, "Una alba")] > 0.9
+
+
+def test_a_species_that_is_comparable_with_a_better_hit_above_species_is_the_best_hit_of_the_gene(tree):
+    rows = [
+        ("a", gene, taxid, 0.99, bits, 300) for gene in range(3) for taxid, bits in ((OF_GENUS, 600.0), (11, 590.0))
+    ]
+    sums = sum_hits([hits_of(rows, "a")], ["a"], WITH_HIGHER, tree, with_best=True)
+    assert sums.best[0, int(np.flatnonzero(sums.leaves == leaf_named(tree, "Una alba"))[0])] == 3
+
+
+def test_contigs_nearest_to_proteins_above_species_are_not_known_to_be_of_the_same_species(tree):
+    rows = [row for contig in "ab" for row in genes(OF_GENUS, 0.99, count=20, contig=contig)]
+    evidence = HitEvidence(sum_hits([hits_of(rows, "ab")], list("ab"), WITH_HIGHER, tree), tree)
+    assert evidence.nearest[0] != evidence.nearest[1]
+    assert not evidence.sure.any()
+
+
+def test_a_hit_to_a_species_that_the_tree_lacks_counts_as_an_unknown_species_of_its_genus(tree):
+    known = WITH_HIGHER | {14: parse_lineage(ABOVE + "Una;s__Una rara")}
+    sums = sum_hits([hits_of(genes(14, 0.99) + genes(13, 0.55), "a")], ["a"], known, tree)
+    found = leaf_posterior(sums, other_leaves(tree), 0.02).toarray()
+    assert found[0, leaf_named(tree, "Una", rank=7)] > 0.9
 
 
 def test_a_contig_without_hits_has_an_empty_row(tree):
@@ -132,7 +172,7 @@ some_hits = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "c"]),
         st.integers(0, 3),
-        st.sampled_from([11, 12, 13, 99]),
+        st.sampled_from([11, 12, 13, OF_GENUS, OF_ROOT, 99]),
         st.integers(20, 100).map(lambda percent: percent / 100),
         st.integers(20, 600).map(float),
         st.integers(20, 300),
@@ -156,26 +196,27 @@ def test_rows_are_probabilities_for_any_hits(rows):
 def test_evidence_is_the_sum_of_the_best_hit_of_each_gene_for_any_split_of_the_table(rows):
     tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
     blocks = [hits_of(list(part), "ba") for _, part in groupby(sorted(rows), key=lambda row: row[0])]
-    found = sum_hits(blocks, ["b", "a"], LINEAGES, tree, with_best=True)
-    expected = np.zeros((3, 2, len(tree.leaves)))
+    found = sum_hits(blocks, ["b", "a"], WITH_HIGHER, tree, with_best=True)
+    expected, genes = np.zeros((3, 2, len(tree.leaves))), {"b": 0, "a": 0}
+    leaves = {taxid: leaf_named(tree, lineage[-1]) for taxid, lineage in LINEAGES.items()}
+    leaves[OF_GENUS] = leaf_named(tree, "Una", rank=7)
     for number, contig in enumerate(("b", "a")):
         for gene in range(4):
             # The first of several hits with the same score is used.
-            own = [row for row in sorted(rows) if row[:2] == (contig, gene) and row[2] in LINEAGES]
-            best = {row[2]: row for row in reversed(sorted(own, key=lambda row: -row[4]))}
-            for taxid, (*_, identity, bits, aligned) in best.items():
-                leaf = leaf_named(tree, LINEAGES[taxid][-1])
-                expected[0, number, leaf] += bits
-                if bits >= 0.8 * max(row[4] for row in own):
-                    expected[1:, number, leaf] += identity * aligned, aligned
+            own = [row for row in sorted(rows) if row[:2] == (contig, gene)]
+            best = {row[2]: row for row in reversed(sorted(own, key=lambda row: -row[4])) if row[2] in leaves}
+            comparable = {taxid for taxid, row in best.items() if row[4] >= 0.8 * max(row[4] for row in own)}
+            genes[contig] += bool(comparable)
+            for taxid, (*_, identity, bits, aligned) in best.items() if comparable else ():
+                expected[0, number, leaves[taxid]] += bits
+                if taxid in comparable:
+                    expected[1:, number, leaves[taxid]] += identity * aligned, aligned
     for matrix, values in zip((found.bits, found.matched, found.aligned), expected, strict=True):
         full = np.zeros(values.shape)
         full[:, found.leaves] = matrix.toarray()
         np.testing.assert_allclose(full, values, rtol=1e-5)
     np.testing.assert_array_equal(np.asarray(found.best.sum(axis=1)).ravel(), found.genes)
-    assert found.genes.tolist() == [
-        len({row[1] for row in rows if row[0] == contig and row[2] in LINEAGES}) for contig in "ba"
-    ]
+    assert found.genes.tolist() == list(genes.values())
 
 
 def test_hits_of_a_contig_that_are_not_contiguous_are_refused(tree):

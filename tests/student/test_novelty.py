@@ -120,6 +120,17 @@ def test_a_clade_is_withheld_with_all_its_hits_and_a_parent_without_other_member
     ]
 
 
+def test_proteins_above_a_withheld_clade_are_withheld_with_it(tmp_path):
+    tree = LabelTree.from_lineages(LINEAGES.values(), other_children=True)
+    leaf = {tree.name[node]: number for number, node in enumerate(tree.leaves)}
+    lineages = LINEAGES | {20: parse_lineage(ABOVE + "F;g__Una"), 21: parse_lineage(ABOVE + "F;g__Duo")}
+    found = withhold(hits_of([(0, 20), (0, 21), (1, 12)]), np.array([leaf["Una alba"]]), ["a"], lineages, tree)
+    names = [
+        {tree.lineage_of(tree.leaves[one.sums.leaves[place]])[5:] for place in one.sums.bits.indices} for one in found
+    ]
+    assert names == [{("Duo", None), ("Una", "Una nigra")}, {("Duo", None)}, set()]
+
+
 some_steps = st.lists(st.lists(st.floats(-60, 60), min_size=3, max_size=3), min_size=1, max_size=9).map(np.array)
 
 

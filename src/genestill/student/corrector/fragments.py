@@ -13,7 +13,7 @@ from genestill.core.sequences import genome_name, read_fasta
 from genestill.core.tables import read_tsv
 from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
 from genestill.student.corrector.composition import composition_of
-from genestill.student.corrector.evidence.hits import leaves_of_taxids
+from genestill.student.corrector.evidence.hits import are_species, leaves_of_taxids
 
 
 @dataclass
@@ -55,15 +55,17 @@ def cut_fragments(
     """
     lineages, taxid_of = read_lineages(taxonomy), read_taxids_of_genomes(taxonomy)
     leaf_of = dict(zip(*(values.tolist() for values in leaves_of_taxids(lineages, tree)), strict=True))
+    named = are_species(tree)
     files, leaves = [], []
     table = read_tsv(genomes, ["file"])
     for file in table["file"]:
         taxid = taxid_of.get(genome_name(file))
         if taxid is None:
             raise InputError(f"{genomes}: the genome {genome_name(file)!r} is not in {taxonomy}/genomes.tsv")
-        if int(taxid) in leaf_of:
+        leaf = leaf_of.get(int(taxid), -1)
+        if leaf >= 0 and named[leaf]:
             files.append(Path(folder) / file)
-            leaves.append(leaf_of[int(taxid)])
+            leaves.append(leaf)
     log_counts("fragments", {"genomes": len(files), "left out": len(table) - len(files), "of each": number})
     if not files:
         raise InputError(

@@ -18,6 +18,7 @@ from genestill.core.errors import InputError
 from genestill.core.hit_tables import Hits, read_hits
 from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import RANKS, Lineage
+from genestill.core.logs import logger
 from genestill.core.memory import row_blocks
 from genestill.core.taxonomy_folder import read_lineages
 from genestill.student.corrector.evidence.source import Evidence, other_leaves
@@ -57,6 +58,8 @@ COMPARABLE = 0.8  # hits with a smaller share of the best score of a gene are co
 class HitSums:
     """Best hit of every gene of every contig in every species, summed over genes; sparse [contigs, species].
 
+    Proteins that are assigned to a rank above species count as those of a species that the tree does not have.
+
     Attributes:
         bits: summed bit scores; float64.
         matched, aligned: identical and aligned amino acids, of the genes in which the species is comparable with the
@@ -64,7 +67,7 @@ class HitSums:
         genes: number of genes with a hit: float64 [contigs].
         leaves: leaf of the label tree for each species column: int64 [species].
         best: number of genes whose best hit is of the species, float32, with the sparsity of ``bits``; None if not
-            needed.
+            needed. Hits above species count only if no species is comparable with the best.
     """
 
     bits: sparse.csr_matrix
@@ -83,7 +86,7 @@ class HitEvidence(Evidence):
         self.clades = None if sums.best is None else clades_of(sums.leaves, tree)
         content = sums.aligned.max(axis=1).toarray().ravel().astype(np.float64)
         own = leaf_posterior(sums, self.others, OWN_VOTE_SCALE, self.clades)
-        super().__init__(own, *nearest_species(sums), content)
+        super().__init__(own, *nearest_species(sums, tree), content)
 
     def pooled(self, weights: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         """`pooled_posteriors` of the sums."""
@@ -104,11 +107,13 @@ def sum_hits(
 ) -> HitSums:
     """Sum hits by contig and species.
 
+    The best hit of a gene may have no leaf in the tree. Such a gene is left out and counted if no other hit is
+    comparable with the best, because its next hits are not the nearest.
+
     Args:
         blocks: all hits, from `hit_tables.read_hits`: all hits of a contig are in the same block.
         ids: the contigs.
-        lineages: taxid -> lineage; hits to targets without a species, or with a species that is not in ``tree``, are
-            left out.
+        lineages: taxid -> lineage, see `leaves_of_taxids`.
         tree: the label tree.
         with_best: whether to count, for each species, the genes with their best hit in it.
 
@@ -116,6 +121,7 @@ def sum_hits(
         InputError: the hits of a contig are not contiguous.
     """
     taxids, leaf_of_taxid = leaves_of_taxids(lineages, tree)
+    named, left_out = are_species(tree), 0
     genes, finished = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
     parts = []
     for hits in blocks:
@@ -124,40 +130,56 @@ def sum_hits(
             name = ids[int(contigs[finished[contigs]][0])]
             raise InputError(f"hits of the contig {name!r} are not contiguous; sort the table by contig")
         finished[contigs] = True
-        leaf = leaves_of_hits(hits, taxids, leaf_of_taxid)
-        known = (hits.contig >= 0) & (leaf >= 0)
-        parts.append(_sum_by_species(hits[known], leaf[known], genes, with_best))
+        hits = hits[hits.contig >= 0]
+        found, without_leaf = _sum_by_species(
+            hits, leaves_of_hits(hits, taxids, leaf_of_taxid), named, genes, with_best
+        )
+        parts.append(found)
+        left_out += without_leaf
+    if left_out:
+        logger.warning("%d genes are left out: the taxa of their best hits are not in the label tree", left_out)
     sums = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else None
     del parts
     return _hit_sums(sums, genes, with_best)
 
 
 def leaves_of_taxids(lineages: dict[int, Lineage], tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
-    """Taxids of the species in the tree, ascending, and the leaf of each: int64 [s], int32 [s]."""
+    """Taxids with a leaf in the tree, ascending, and the leaf of each: int64 [t], int32 [t].
+
+    For lineages that end above species, or whose species is not in the tree, it is the leaf "other" below their deepest
+    node in the tree. Lineages without any taxon of the tree have no leaf.
+    """
     leaf_of_node = np.full(len(tree), -1, dtype=np.int32)
+    other = tree.is_other[tree.leaves]
+    leaf_of_node[tree.parent[tree.leaves[other]]] = np.flatnonzero(other)
     leaf_of_node[tree.leaves] = np.arange(len(tree.leaves))
-    found = {}
-    for taxid, lineage in lineages.items():
-        if lineage[-1] is not None:
-            try:
-                found[taxid] = leaf_of_node[tree.node_of(lineage)]
-            except KeyError:
-                continue
+    leaf_of_node[0] = -1
+    found = {taxid: leaf_of_node[tree.deepest_node_of(lineage)] for taxid, lineage in lineages.items()}
     taxids = np.array(sorted(found), dtype=np.int64)
     leaves = np.array([found[taxid] for taxid in taxids.tolist()], dtype=np.int32)
     return taxids[leaves >= 0], leaves[leaves >= 0]
 
 
+def are_species(tree: LabelTree) -> np.ndarray:
+    """Whether each leaf of the tree is a species, and not "other" or a taxon above species: bool [leaves]."""
+    return (tree.rank[tree.leaves] == len(RANKS)) & ~tree.is_other[tree.leaves]
+
+
 def leaves_of_hits(hits: Hits, taxids: np.ndarray, leaves: np.ndarray) -> np.ndarray:
-    """The leaf of the species of each hit, from the result of `leaves_of_taxids`; -1 for none: int32 [hits]."""
+    """The leaf of each hit, from the result of `leaves_of_taxids`; -1 for none: int32 [hits]."""
     if not len(taxids):
         return np.full(len(hits), -1, dtype=np.int32)
     place = np.minimum(np.searchsorted(taxids, hits.taxid), len(taxids) - 1)
     return np.where(taxids[place] == hits.taxid, leaves[place], -1)
 
 
-def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray, with_best: bool) -> dict[str, np.ndarray]:
-    """Sum hits by contig and ``leaf`` of their species, sorted by these, and add the genes of contigs to ``genes``."""
+def _sum_by_species(
+    hits: Hits, leaf: np.ndarray, named: np.ndarray, genes: np.ndarray, with_best: bool
+) -> tuple[dict[str, np.ndarray], int]:
+    """Sum hits by contig and ``leaf`` (-1 for none), sorted by these, and add the genes of contigs to ``genes``.
+
+    ``named`` is from `are_species`. The second value is the number of genes without a comparable hit that has a leaf.
+    """
     bits = hits.bits.astype(np.float64)
     # Only the best hit of a gene in a species is used.
     order = np.lexsort((-bits, leaf, hits.fragment, hits.contig))
@@ -165,25 +187,44 @@ def _sum_by_species(hits: Hits, leaf: np.ndarray, genes: np.ndarray, with_best: 
     new_gene = changes(row, fragment)
     best_copy = new_gene | changes(leaf)
     order, row, leaf, bits, new_gene = (values[best_copy] for values in (order, row, leaf, bits, new_gene))
-    first = np.flatnonzero(new_gene)
-    np.add.at(genes, row[first], 1.0)
-    best = np.maximum.reduceat(bits, first)[np.cumsum(new_gene) - 1] if len(first) else bits
-    aligned = np.where(bits >= COMPARABLE * best, hits.aligned[order], 0).astype(np.float64)
+    gene = np.cumsum(new_gene) - 1
+    number = int(new_gene.sum())
+    comparable = bits >= COMPARABLE * _highest(bits, new_gene)
+    usable = np.bincount(gene[comparable & (leaf >= 0)], minlength=number) > 0
+    if not (leaf >= 0).all():
+        kept = (leaf >= 0) & usable[gene]
+        order, row, leaf, bits, gene, comparable = (
+            values[kept] for values in (order, row, leaf, bits, gene, comparable)
+        )
+        new_gene = changes(gene)
+    np.add.at(genes, row[new_gene], 1.0)
+    aligned = np.where(comparable, hits.aligned[order], 0).astype(np.float64)
     values = {"bits": bits, "matched": aligned * hits.identity[order], "aligned": aligned}
     if with_best:
-        leading = np.flatnonzero(bits == best)
+        # A comparable species is preferred to a better hit above species, which agrees with no group below its rank.
+        of_species = comparable & named[leaf]
+        scores = np.where(of_species | (comparable & ~_highest(of_species, new_gene)), bits, -1.0)
+        leading = np.flatnonzero(scores == _highest(scores, new_gene))
         values["best"] = np.zeros(len(bits))
         # The first of several species with the same best score.
-        values["best"][leading[changes((np.cumsum(new_gene) - 1)[leading])]] = 1.0
+        values["best"][leading[changes(gene[leading])]] = 1.0
     order = np.lexsort((leaf, row))
     row, leaf = row[order], leaf[order]
     starts = np.flatnonzero(changes(row, leaf))
     if len(starts):
         values = {name: np.add.reduceat(value[order], starts) for name, value in values.items()}
     kept = largest_of_rows(row[starts], values["bits"], SPECIES_KEPT)
-    return {"row": row[starts][kept], "leaf": leaf[starts][kept], "bits": values["bits"][kept]} | {
+    sums = {"row": row[starts][kept], "leaf": leaf[starts][kept], "bits": values["bits"][kept]} | {
         name: value[kept].astype(np.float32) for name, value in values.items() if name != "bits"
     }
+    return sums, int(number - usable.sum())
+
+
+def _highest(values: np.ndarray, new_gene: np.ndarray) -> np.ndarray:
+    """The highest of the values of its gene, for each hit; ``new_gene``, bool [hits], marks the first hit of a gene."""
+    if not len(values):
+        return values
+    return np.maximum.reduceat(values, np.flatnonzero(new_gene))[np.cumsum(new_gene) - 1]
 
 
 def _hit_sums(sums: dict[str, np.ndarray] | None, genes: np.ndarray, with_best: bool) -> HitSums:
@@ -216,12 +257,18 @@ def clades_of(leaves: np.ndarray, tree: LabelTree) -> np.ndarray:
     return found
 
 
-def nearest_species(sums: HitSums) -> tuple[np.ndarray, np.ndarray]:
-    """Column of the best species of each contig, int64 [n], and whether it is certain, bool [n]."""
+def nearest_species(sums: HitSums, tree: LabelTree) -> tuple[np.ndarray, np.ndarray]:
+    """Column of the best species of each contig, int64 [n], and whether it is certain, bool [n].
+
+    Proteins that are assigned to the same taxon above species may be of different species: contigs whose best hits are
+    such proteins have different numbers, which are those of no column.
+    """
     best = nearest_columns(sums.bits, sums.aligned)
     matched, aligned = columns_of(sums.matched, sums.aligned)(np.arange(len(best)), best)
     identity = matched / np.maximum(aligned, 1e-9)
-    return best, (identity > CONFIDENT_IDENTITY) & (sums.genes >= CONFIDENT_GENES)
+    named = are_species(tree)[sums.leaves[best]]
+    certain = named & (identity > CONFIDENT_IDENTITY) & (sums.genes >= CONFIDENT_GENES)
+    return np.where(named, best, len(sums.leaves) + np.arange(len(best))), certain
 
 
 def nearest_columns(bits: sparse.csr_matrix, aligned: sparse.csr_matrix) -> np.ndarray:

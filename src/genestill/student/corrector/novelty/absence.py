@@ -13,6 +13,7 @@ from genestill.core.lineage import RANKS, Lineage
 from genestill.core.novelty import LEDGER_RANKS
 from genestill.student.corrector.evidence.hits import (
     HitSums,
+    are_species,
     clades_of,
     columns_of,
     genes_of_clades,
@@ -98,7 +99,8 @@ def withhold(
     """The hits of contigs without their own species, their own genus and their own family.
 
     This approximates a search of a smaller reference, with differences: a gene whose stored hits were all of the clade
-    might have had further hits (such genes are counted), and E-values are those of the whole reference.
+    might have had further hits (such genes are counted), and E-values are those of the whole reference. Proteins
+    that are assigned to a taxon above the clade may be of the clade, and are withheld with it.
 
     Args:
         hits: hits of some contigs; hits of others are left out.
@@ -111,19 +113,19 @@ def withhold(
         One entry per rank of `LEDGER_RANKS`.
     """
     hits = hits[(hits.contig >= 0) & (species[hits.contig] >= 0)]
+    hits = hits[np.lexsort((hits.fragment, hits.contig))]
     leaf = leaves_of_hits(hits, *leaves_of_taxids(lineages, tree))
-    known = leaf >= 0
-    order = np.flatnonzero(known)[np.lexsort((hits.fragment[known], hits.contig[known]))]
-    hits, leaf = hits[order], leaf[order]
     clades = clades_of(np.arange(len(tree.leaves)), tree)
-    held = np.flatnonzero((tree.rank[tree.leaves] == len(RANKS)) & ~tree.is_other[tree.leaves])
+    held = np.flatnonzero(are_species(tree))
+    lowest_named = tree.rank[tree.leaves] - tree.is_other[tree.leaves] - 1
     first = changes(hits.contig, hits.fragment)
     gene = np.cumsum(first) - 1
     listed = np.bincount(gene) if len(hits) else np.zeros(0, dtype=np.int64)
     of_gene = hits.contig[first]
     found = []
     for level in LEVELS:
-        gone = clades[leaf, level] == clades[species[hits.contig], level]
+        compared = np.minimum(level, lowest_named[leaf])
+        gone = (leaf >= 0) & (clades[leaf, compared] == clades[species[hits.contig], compared])
         emptied = np.bincount(gene[gone], minlength=len(listed)) == listed
         unknown = np.bincount(of_gene[emptied & (listed == listed.max(initial=0))], minlength=len(ids))
         sums = sum_hits([hits[~gone]], ids, lineages, tree, with_best=True)

@@ -18,7 +18,7 @@ from genestill.core.novelty import LEDGER_RANKS, weights_by_sample
 from genestill.core.table_schemas import ALIGNMENTS, CONTIG_GROUPS, GROUPED_CONTIGS, NOVEL_SHARES
 from genestill.core.tables import read_table, write_table, write_tsv
 from genestill.core.taxonomy_folder import read_lineages, read_taxids_of_genomes
-from genestill.student.corrector.evidence.hits import HitEvidence, HitSums, clades_of, sum_hits
+from genestill.student.corrector.evidence.hits import HitEvidence, HitSums, are_species, clades_of, sum_hits
 from genestill.student.corrector.features import Contigs, read_contigs
 from genestill.student.corrector.neighbours import CONFIDENT_GENES, CONFIDENT_IDENTITY, neighbours_in_sample
 from genestill.student.corrector.novelty.absence import Seen, Withheld, collect, look, withhold
@@ -132,7 +132,7 @@ def find_novelty(
     group = np.where(part, np.unique(np.where(part, group, -1), return_inverse=True)[1] - (not part.all()), -1)
     members = _members(group)
     seen = look(evidence.sums, members, tree)
-    known = (seen.identity > CONFIDENT_IDENTITY) & (seen.genes >= CONFIDENT_GENES)
+    known = are_species(tree)[seen.nearest] & (seen.identity > CONFIDENT_IDENTITY) & (seen.genes >= CONFIDENT_GENES)
     calibrating = _drawn(known, np.asarray(members.sum(axis=1)).ravel(), random)
     units, of_group = _parts(members, calibrating, random)
     species = np.full(len(contigs.ids), -1)
