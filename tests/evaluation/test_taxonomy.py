@@ -9,6 +9,7 @@ from genestill.core.errors import InputError
 from genestill.core.lineage import RANKS, parse_lineage
 from genestill.core.table_schemas import LABELS, METRICS, PREDICTIONS, TRUTH, rank_columns
 from genestill.core.tables import read_table, write_table
+from genestill.evaluation.benchmark import compare, summarise_seeds
 from genestill.evaluation.bootstrap import f1_score, interval, resample_sums
 from genestill.evaluation.calibration import (
     area_under_precision_recall,
@@ -18,6 +19,7 @@ from genestill.evaluation.calibration import (
 )
 from genestill.evaluation.calls import Predictions, read_calls
 from genestill.evaluation.contig_peers.registry import is_trained
+from genestill.evaluation.outcome_counts import write_outcome_counts
 from genestill.evaluation.taxonomy import evaluate_taxonomy
 
 
@@ -167,6 +169,29 @@ def test_calls_of_absent_species_count_only_contigs_whose_true_species_is_known(
     write_predictions(tmp_path / "student.parquet", [("c1", "A a", 7, 0.9), ("c2", "A a", 7, 0.9)])
     called = figure(evaluate(tmp_path), "absent_called")
     assert (called["value"], called["n_units"]) == (1, 1)
+
+
+def test_correct_names_of_absent_species_count_as_named_although_absent_and_not_as_recall_of_known_ones(case):
+    """The model knows the species of c5 from another reference; c1 to c4 are of known species."""
+    calls = [("c1", "A a", 7, 0.9), ("c2", "A", 6, 0.9), ("c3", "B", 6, 0.9), ("c4", "B", 6, 0.9)]
+    write_predictions(case / "student.parquet", [*calls, ("c5", "A z", 7, 0.9), ("c6", "A", 6, 0.9)])
+    table = evaluate(case)
+    assert value(table, "absent_named") == 1 / 2
+    assert value(table, "absent_called") == 1
+    assert value(table, "recall_known") == 1 / 4
+    files = (
+        case / "truth.parquet",
+        case / "labels.parquet",
+        [Predictions("student", case / "student.parquet", seed=3)],
+    )
+    counts = write_outcome_counts(*files, "demo", case / "counts.parquet")
+    summary = summarise_seeds(counts, None, resamples=10).query("task == 'species' and stratum == 'all'")
+    summary = summary[summary["model"] == "student"].set_index("metric")["value"]
+    assert summary[["absent_named", "recall_known"]].tolist() == [1 / 2, 1 / 4]
+    rows = compare(counts, "student", [], seed=1, resamples=10).query("rank == 'species' and stratum == 'all'")
+    assert rows[(rows["model"] == "student") & (rows["threshold"] == "own")]["recall_known"].unique().tolist() == [
+        1 / 4
+    ]
 
 
 def test_a_share_of_wrong_names_equal_to_the_limit_is_within_the_limit(tmp_path):

@@ -24,7 +24,7 @@ from genestill.evaluation.bootstrap import (
     f1_score,
     interval_of_known,
     mean_of_known,
-    ratio,
+    shares_by_presence,
 )
 from genestill.evaluation.contig_peers.registry import is_trained
 from genestill.evaluation.costs import read_cost
@@ -34,6 +34,7 @@ from genestill.evaluation.taxonomy import OWN_THRESHOLD
 OPEN_SHARE = 0.1  # minimum share of contigs of absent species in an open community
 COMPARED_RANKS = ("species", "genus", "family")
 _PARTS = ("correct", "wrong", "none")
+_BY_PRESENCE = ["known_correct", "known", "absent_called", "absent"]
 _KEY = ["model", "threshold"]
 _CLUSTER = ["status", "cluster"]
 COMPARED_STRATA = (NO_EXACT, ALL)
@@ -124,6 +125,7 @@ def compare(counts: pd.DataFrame, ours: str, simulated: list[str], seed: int, re
     if ours not in set(counts["model"]):
         raise InputError(f"benchmark: no model {ours!r}; expected one of {', '.join(sorted(set(counts['model'])))}")
     scopes = scopes_of(counts, simulated)
+    counts = _with_known(counts)
     found = []
     for stratum in COMPARED_STRATA:
         of_stratum = counts if stratum == ALL else counts[without_exact(counts["status"].to_numpy())]
@@ -166,10 +168,21 @@ def _trainings(model: str, kind: str, runs: int) -> int:
     return runs if kind != "baseline" and is_trained(model) else 0
 
 
+def _with_known(counts: pd.DataFrame) -> pd.DataFrame:
+    """``counts`` with the numbers of contigs whose taxon the reference has: ``known``, and ``known_correct``.
+
+    The status of a row says which ranks are absent, so that its taxon is absent for all of its contigs or for none.
+    """
+    present = (counts["absent"] == 0) & (counts["status"] != "")
+    return counts.assign(
+        known=counts[list(_PARTS)].sum(axis=1).where(present, 0), known_correct=counts["correct"].where(present, 0)
+    )
+
+
 def _absent(counts: pd.DataFrame) -> pd.DataFrame:
-    sums = counts.groupby([*_KEY, "seed"])[[*_PARTS, "absent", "absent_called"]].sum().groupby(_KEY).mean()
-    known = sums[list(_PARTS)].sum(axis=1) - sums["absent"]
-    return sums[["absent", "absent_called"]].assign(recall_known=sums["correct"] / known)
+    sums = counts.groupby([*_KEY, "seed"])[_BY_PRESENCE].sum().groupby(_KEY).mean()
+    shares = shares_by_presence(*(sums[name].to_numpy() for name in _BY_PRESENCE))
+    return sums[["absent", "absent_called"]].assign(recall_known=shares["recall_known"])
 
 
 def summarise_seeds(counts: pd.DataFrame, ours: str | None, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
@@ -189,7 +202,7 @@ def summarise_seeds(counts: pd.DataFrame, ours: str | None, seed: int = 0, resam
         ``ours`` minus each other model.
     """
     rows: list[dict] = []
-    counts = counts[(counts["threshold"] == OWN_THRESHOLD) & counts["rank"].isin(COMPARED_RANKS)]
+    counts = _with_known(counts[(counts["threshold"] == OWN_THRESHOLD) & counts["rank"].isin(COMPARED_RANKS)])
     for (dataset, rank), chosen in counts.groupby(["dataset", "rank"], sort=True):
         for stratum in COMPARED_STRATA:
             part = chosen if stratum == ALL else chosen[without_exact(chosen["status"].to_numpy())]
@@ -200,7 +213,7 @@ def summarise_seeds(counts: pd.DataFrame, ours: str | None, seed: int = 0, resam
 
 
 def _summarise(counts: pd.DataFrame, ours: str | None, seed: int, resamples: int) -> Iterator[dict]:
-    names = [*_PARTS, "absent", "absent_called"]
+    names = [*_PARTS, *_BY_PRESENCE]
     wide = counts.groupby(["model", "seed", *_CLUSTER])[names].sum().unstack(_CLUSTER, fill_value=0)
     clusters = wide[names[0]].columns
     parts = [wide[name].to_numpy(float).T for name in names]
@@ -208,7 +221,8 @@ def _summarise(counts: pd.DataFrame, ours: str | None, seed: int, resamples: int
     generator = np.random.default_rng(seed)
     group = pd.factorize(clusters.get_level_values("status"))[0]
     weights = np.vstack([np.ones((1, len(clusters))), draw_weights(generator, resamples, len(clusters), group)])
-    values = _measures(*(weights @ part for part in parts))
+    sums = [weights @ part for part in parts]
+    values = {"f1": f1_score(*sums[:3]), **shares_by_presence(*sums[3:])}
     kinds = counts.drop_duplicates("model").set_index("model")["kind"]
     owner, named = pd.factorize(models, sort=True)
     shares = np.vstack([equal_shares(owner), draw_shares(generator, resamples, owner)])
@@ -225,16 +239,6 @@ def _summarise(counts: pd.DataFrame, ours: str | None, seed: int, resamples: int
         for name, value in found[ours].items() if ours in found and model != ours else ():
             both = {"model": ours, "kind": kinds[ours], "minus": model, "n_trainings": trainings[ours]} | size
             yield both | {"metric": name} | _value_and_interval(value - measures[name])
-
-
-def _measures(correct, wrong, none, absent, absent_called) -> dict[str, np.ndarray]:
-    """The compared metrics of sums of contigs [draws, runs]; NaN if no contig counts."""
-    known = correct + wrong + none - absent
-    return {
-        "f1": f1_score(correct, wrong, none),
-        "recall_known": ratio(correct, known),
-        "absent_named": ratio(absent_called, absent),
-    }
 
 
 def _value_and_interval(values: np.ndarray) -> dict:

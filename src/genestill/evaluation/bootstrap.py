@@ -25,6 +25,19 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(shape, np.nan), where=whole > 0)
 
 
+def shares_by_presence(
+    known_correct: np.ndarray, known: np.ndarray, absent_named: np.ndarray, absent: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The metrics ``recall_known`` and ``absent_named`` of counts, or weights, of contigs; NaN without contigs.
+
+    Args:
+        known_correct, known: contigs whose taxon the reference has and that are named correctly, and all such contigs.
+        absent_named, absent: contigs whose taxon is absent and that have a name, wrong or correct (of a model with
+            another reference), and all such contigs.
+    """
+    return {"recall_known": ratio(known_correct, known), "absent_named": ratio(absent_named, absent)}
+
+
 def resample_sums(
     values: np.ndarray, cluster: np.ndarray, resamples: int, seed: int, group: np.ndarray | None = None
 ) -> np.ndarray:

@@ -19,7 +19,7 @@ from genestill.core.logs import logger
 from genestill.core.novelty import OTHER
 from genestill.core.table_schemas import METRICS, metrics_table
 from genestill.core.tables import write_table
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, ratio, resample_sums
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, resample_sums, shares_by_presence
 from genestill.evaluation.calibration import area_under_precision_recall, expected_calibration_error, sweep
 from genestill.evaluation.calls import UNNAMED, Community, Model, Predictions, read_calls
 from genestill.evaluation.contig_peers.registry import is_trained
@@ -39,6 +39,11 @@ class Outcomes:
     correct: np.ndarray
     wrong: np.ndarray
     none: np.ndarray
+
+    @property
+    def named(self) -> np.ndarray:
+        """Contigs with a name, correct or wrong: bool [n, 7]."""
+        return self.correct | self.wrong
 
 
 def judge(community: Community, model: Model, accepted: np.ndarray | None = None) -> Outcomes:
@@ -76,12 +81,12 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
     ``removed``, ``renamed`` (counts) and ``agreement`` (same / both called).
     With a truth, at the models' own thresholds and in every stratum (see `strata_of`): ``correct``, ``wrong``, ``none``
     (counts); ``precision``, ``recall``, ``f1``, ``recall_known`` (share of contigs with present taxa that are correct),
-    ``absent_named`` (share of contigs with absent taxa that are named), also weighted by bases and reads (column
-    ``weight``); for contigs that are not of prokaryotic chromosomes only ``coverage``. In the strata ``all`` and ``no
-    exact``: ``risk`` (share of wrong names among the most confident ones, at the ``coverage`` in the column
-    ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named with at most this risk);
-    ``ece``, ``ece_adaptive`` and ``auprc``, the first two also for contigs with absent taxa. Over all contigs also
-    counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon is absent
+    ``absent_named`` (share of contigs with absent taxa that are named, also if the name is correct), also weighted by
+    bases and reads (column ``weight``); for contigs that are not of prokaryotic chromosomes only ``coverage``. In the
+    strata ``all`` and ``no exact``: ``risk`` (share of wrong names among the most confident ones, at the ``coverage``
+    in the column ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named with at most this
+    risk); ``ece``, ``ece_adaptive`` and ``auprc``, the first two also for contigs with absent taxa. Over all contigs
+    also counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon is absent
     (n_units: such contigs); ``improved`` (correct where the label is not) and ``worsened`` (the reverse); in the task
     "lineage": ``over_depth`` (called deeper than the true lineage) and ``exact_answer`` (exactly the true lineage).
 
@@ -192,14 +197,14 @@ def _scores(
             if not weight:
                 values |= {"correct": (correct, units), "wrong": (wrong, units), "none": (none, units)}
             if threshold == OWN_THRESHOLD:
-                for metric, group, part in (
-                    ("recall_known", held, outcomes.correct),
-                    ("absent_named", lacking, outcomes.wrong),
-                ):
-                    judged = members & group[:, level]
-                    if of_contig[judged].any():
-                        share = float(of_contig[judged & part[:, level]].sum() / of_contig[judged].sum())
-                        values[metric] = (share, int(judged.sum()))
+                parts = (held & outcomes.correct, held, lacking & outcomes.named, lacking)
+                shares = shares_by_presence(*(of_contig[members] @ part[members, level] for part in parts))
+                judged = {"recall_known": held, "absent_named": lacking}
+                values |= {
+                    metric: (float(share), int((members & judged[metric][:, level]).sum()))
+                    for metric, share in shares.items()
+                    if not np.isnan(share)
+                }
             for metric, (value, number) in values.items():
                 row = _row(rank, metric, value, number, threshold, stratum) | {"weight": weight}
                 if drawn is not None and metric in drawn and not weight:
@@ -258,7 +263,7 @@ def _absent(community: Community, outcomes: Outcomes, threshold: str) -> Iterato
     for level, rank in enumerate(RANKS):
         absent = lacking[:, level]
         if absent.any():
-            called = int((outcomes.correct | outcomes.wrong)[absent, level].sum())
+            called = int(outcomes.named[absent, level].sum())
             yield _row(rank, "absent_called", called, int(absent.sum()), threshold)
 
 
@@ -362,12 +367,11 @@ def _resample(
     held, lacking = known_and_absent(community)
     counts = [sums([getattr(own, part) for own in outcomes]).reshape(shape) for part in ("correct", "wrong", "none")]
     drawn = {"f1": f1_score(*counts)}
-    for metric, group, part in (("recall_known", held, "correct"), ("absent_named", lacking, "wrong")):
-        if (group & members[:, None]).any():
-            total = sums([group])
-            right = sums([getattr(own, part) & group for own in outcomes])
-            drawn[metric] = ratio(right, total)
-    return drawn
+    known_correct, absent_named = (
+        sums([getattr(own, part) & group for own in outcomes])
+        for part, group in (("correct", held), ("named", lacking))
+    )
+    return drawn | shares_by_presence(known_correct, sums([held]), absent_named, sums([lacking]))
 
 
 def _differences(

@@ -16,7 +16,7 @@ from genestill.core.logs import logger
 from genestill.core.table_schemas import METRICS, VIRTUAL_OUTCOME_COUNTS, metrics_table
 from genestill.core.tables import number_columns, read_table, read_tsv, write_table, write_tsv
 from genestill.core.virtual_references import FITTING, JUDGING
-from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known
+from genestill.evaluation.bootstrap import RESAMPLES, f1_score, interval_of_known, shares_by_presence
 from genestill.evaluation.contig_peers.registry import PEERS
 from genestill.evaluation.contig_peers.selection import SCORED_RANKS
 from genestill.evaluation.strata import ALL, NO_EXACT
@@ -116,16 +116,14 @@ def _measures(weights: np.ndarray, counts: list[np.ndarray], member: np.ndarray)
     [draws, models].
     """
     correct, wrong, none, absent, absent_called = (weights @ part for part in counts)
-    whole = correct + wrong + none
+    known = correct + wrong + none - absent
+    # All names are from the virtual reference, so correct ones are of present taxa.
+    shares = shares_by_presence(correct, known, absent_called, absent)
     return {
-        "f1": _mean(f1_score(correct, wrong, none), whole > absent, member),
-        "recall_known": _mean(_share(correct, whole - absent), whole > absent, member),
-        "absent_named": _mean(_share(absent_called, absent), absent > 0, member),
+        "f1": _mean(f1_score(correct, wrong, none), known > 0, member),
+        "recall_known": _mean(shares["recall_known"], known > 0, member),
+        "absent_named": _mean(shares["absent_named"], absent > 0, member),
     }
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _mean(values: np.ndarray, there: np.ndarray, member: np.ndarray) -> np.ndarray:
