@@ -4,7 +4,7 @@ import pytest
 
 from genestill.core.novelty import LEDGER_RANKS
 from genestill.core.table_schemas import CONTIG_GROUPS, GROUPED_CONTIGS, INDEX, NOVEL_SHARES, TRUTH
-from genestill.core.tables import read_tsv, write_table
+from genestill.core.tables import read_table, read_tsv, write_table
 from genestill.evaluation.novelty import novelty_sentence, report_novelty, score_novelty
 
 
@@ -17,8 +17,8 @@ def shares_of(values, low=None, sample=""):
 def test_the_summary_sentence_gives_share_and_interval_of_each_rank():
     shares = pd.concat([shares_of([0.5, 0.25, 0.125], 0.1), shares_of([0, 0, 0], sample="S1")])
     assert novelty_sentence(shares) == (
-        "The reference lacks the species of 50 % (10 to 90 %) of the bases, the genus of 25 % (10 to 90 %) and the "
-        "family of 12 % (10 to 90 %)."
+        "The reference lacks the species of 50 % (10 to 90 %) of the bases with hits, the genus of 25 % (10 to 90 %) "
+        "and the family of 12 % (10 to 90 %)."
     )
 
 
@@ -66,11 +66,28 @@ def folder(tmp_path):
 
 def test_the_page_begins_with_the_summary_sentence_and_shows_the_novel_groups(folder):
     text = report_novelty(folder, "gut", folder / "page")
-    assert text.startswith("The reference lacks the species of 60 % (45 to 90 %) of the bases")
+    assert text.startswith("The reference lacks the species of 60 % (45 to 90 %) of the bases with hits, the genus")
     assert "Groups of contigs that are probably new: 2 of 2" in text
     assert [line.split()[-2:] for line in text.splitlines() if line.startswith("1 ")] == [["G", "x"]]
     assert (folder / "page" / "table.html").is_file()
     assert read_tsv(folder / "page" / "shares.tsv", ["sample"])["sample"].tolist() == ["all"] * 3
+
+
+def test_the_true_share_is_of_the_contigs_that_the_ledger_counts(folder):
+    """Contigs d1, in a group without hits, and e1, which is set aside, are of absent families."""
+    for name, schema, more in (
+        ("groups", CONTIG_GROUPS, [{"group": 3, "contigs": 1, "bases": 90_000, "genes": 0}]),
+        ("contigs", GROUPED_CONTIGS, [{"id": "d1", "group": 3}, {"id": "e1", "set_aside": "plasmid"}]),
+        ("index", INDEX, [{"id": name, "length": 90_000, "gc": 0.5, "checksum": "0"} for name in ("d1", "e1")]),
+        ("truth", TRUTH, [{"id": name, "length": 90_000, "status": "absent family"} for name in ("d1", "e1")]),
+    ):
+        table = pd.concat([read_table(folder / f"{name}.parquet", schema), pd.DataFrame(more)], ignore_index=True)
+        write_table(folder / f"{name}.parquet", table, schema)
+    files = (folder / "truth.parquet", folder / "index.parquet", None)
+    table = score_novelty(folder, *files, "gut", 1, folder / "metrics.parquet")
+    chosen = table[(table["task"] == "species") & (table["metric"] == "novel_share_true")]
+    assert chosen["value"].tolist() == [pytest.approx(300 / 550)]
+    assert chosen["n_units"].tolist() == [3]
 
 
 def test_shares_and_groups_are_compared_with_the_ground_truth(folder):

@@ -183,7 +183,9 @@ NOVEL_SHARES = pa.schema(
         column("sample", pa.string(), "sample; empty for all of them"),
         column("rank", pa.string(), "species, genus or family"),
         column("weight", pa.string(), "weight of a contig: bases, or reads (bases times depth)"),
-        column("share", pa.float64(), "share whose taxon at the rank the reference lacks", "share"),
+        column(
+            "share", pa.float64(), "share whose taxon at the rank the reference lacks, of contigs with hits", "share"
+        ),
         column("low", pa.float64(), "lower end of its 90 % interval; null where it is not calibrated", "share"),
         column("high", pa.float64(), "upper end of its 90 % interval; null where it is not calibrated", "share"),
         column("silent", pa.float64(), "share without hits, which is left out of the other shares", "share"),

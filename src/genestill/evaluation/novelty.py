@@ -28,8 +28,8 @@ _LARGE = 200_000  # minimum base pairs of a genome that should be found as a gro
 _MOST_OF_GENOME, _PURE = 0.5, 0.9  # minimum shares: of the genome in the group, of the group from the genome
 _SHOWN = 40  # maximum number of samples and groups on the page
 _ABSENT = (
-    "absent: share of the bases whose species, genus or family the reference lacks, with a 90 % interval. no hits: "
-    "share of the bases without hits, which is left out of the other shares."
+    "absent: share of the bases with hits whose species, genus or family the reference lacks, with a 90 % interval. no "
+    "hits: share of the bases without hits, which is left out of the other shares."
 )
 _NEW = (
     "new: highest rank at which the group is called new. proteins, nucleotides: identity to the nearest species. genus "
@@ -60,10 +60,10 @@ def novelty_sentence(shares: pd.DataFrame) -> str:
     parts = [f"the {rank} of {_percent(whole.loc[rank])}" for rank in LEDGER_RANKS]
     if whole["low"].isna().all():
         return (
-            f"The reference probably lacks {parts[0]} of the bases, {parts[1]} and {parts[2]}. These shares are not "
-            "calibrated: too few families of the sample are in the reference."
+            f"The reference probably lacks {parts[0]} of the bases with hits, {parts[1]} and {parts[2]}. These shares "
+            "are not calibrated: too few families of the sample are in the reference."
         )
-    return f"The reference lacks {parts[0]} of the bases, {parts[1]} and {parts[2]}."
+    return f"The reference lacks {parts[0]} of the bases with hits, {parts[1]} and {parts[2]}."
 
 
 def _percent(row: pd.Series) -> str:
@@ -151,7 +151,7 @@ def _draw_shares(shares: pd.DataFrame, output: Path) -> None:
         )
     axes.set_yticks(range(len(samples)), samples)
     axes.invert_yaxis()
-    axes.set(xlabel="share of the bases", ylabel="sample", xlim=(0, None))
+    axes.set(xlabel="share of the bases with hits", ylabel="sample", xlim=(0, None))
     axes.grid(axis="y", visible=False)
     axes.legend(loc="best")
     save_figure(output, "shares", figure, novelty_sentence(shares), data)
@@ -175,7 +175,8 @@ def score_novelty(
     called novel that are mostly of genomes with a present taxon) and ``novel_groups_f1``, the harmonic mean of the
     first and 1 - the second.
 
-    Contigs with an unknown status, and those that are not of prokaryotic chromosomes, are left out of the true shares.
+    The true shares are of the contigs that the ledger's shares are about, those of groups with hits, except contigs
+    with an unknown status and those that are not of prokaryotic chromosomes.
     """
     ledger = read_ledger(folder)
     lengths = read_table(index, INDEX, ["id", "length"])
@@ -184,9 +185,10 @@ def score_novelty(
     right = answers["status"].map(RIGHT_DEPTH).to_numpy(dtype=np.float64)
     absent = np.column_stack([right <= RANKS.index(rank) for rank in LEDGER_RANKS])
     weights = weights_by_sample(lengths["length"].to_numpy(), depths)
-    rows = list(_score_shares(ledger.shares, absent, right, weights, samples))
     genome = pd.factorize(answers["genome"])[0]
     group = ledger.contigs["group"].fillna(0).to_numpy(dtype=np.int64)
+    counted = ~np.isnan(right) & np.isin(group, ledger.groups.loc[ledger.groups["genes"] > 0, "group"])
+    rows = list(_score_shares(ledger.shares, absent, counted, weights, samples))
     rows += _score_groups(ledger.groups, group, genome, absent, ~np.isnan(right), lengths["length"].to_numpy())
     same = {"benchmark": "taxonomy", "dataset": dataset, "model": MODEL, "kind": "student", "seed": seed}
     table = metrics_table(rows, **same, stratum="all", n_trainings=1)
@@ -195,14 +197,13 @@ def score_novelty(
     return table
 
 
-def _score_shares(shares, absent, right, weights, samples):
-    known = ~np.isnan(right)
+def _score_shares(shares, absent, counted, weights, samples):
     for row in shares[shares["share"].notna()].itertuples():
         weight = weights[row.weight][:, ["", *samples].index(row.sample)]
-        total = weight[known].sum()
+        total = weight[counted].sum()
         if not total:
             continue
-        true = float(weight[known] @ absent[known, LEDGER_RANKS.index(row.rank)] / total)
+        true = float(weight[counted] @ absent[counted, LEDGER_RANKS.index(row.rank)] / total)
         values = {"novel_share": row.share, "novel_share_true": true, "novel_share_error": abs(row.share - true)}
         if not np.isnan(row.low):
             values["novel_share_covered"] = float(row.low <= true <= row.high)
@@ -213,7 +214,7 @@ def _score_shares(shares, absent, right, weights, samples):
                 "weight": row.weight,
                 "metric": metric,
                 "value": value,
-                "n_units": int(known.sum()),
+                "n_units": int(counted.sum()),
             }
 
 
