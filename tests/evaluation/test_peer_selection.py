@@ -80,6 +80,15 @@ def test_choices_in_hindsight_are_in_separate_rows():
     assert gain["value"].tolist() == pytest.approx([expected, expected])
 
 
+def test_scores_and_differences_of_a_trained_model_have_its_number_of_trainings():
+    corrector = OUTCOMES[OUTCOMES["model"] == "corrector"]
+    judged = judge(pd.concat([OUTCOMES, corrector.assign(seed=1)]), choose_thresholds(OUTCOMES), "all", 1, 20)
+    rows = judged[judged["model"] == "corrector"]
+    assert set(rows["minus"]) == {"", "minimap2"}
+    assert set(rows["n_trainings"]) == {2}
+    assert set(judged.loc[judged["model"] != "corrector", "n_trainings"]) == {0}
+
+
 def test_the_highest_possible_scores_are_shown_beside_those_of_models():
     metrics = judge(OUTCOMES, choose_thresholds(OUTCOMES), "virtual", 1, resamples=20)
     rows = metrics[(metrics["stratum"] == "all") & (metrics["minus"] == "") & (metrics["variant"] == "")]

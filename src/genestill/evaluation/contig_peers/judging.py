@@ -213,7 +213,7 @@ def _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples) ->
     if scored is None:
         return
     where = {"task": rank, "stratum": stratum, "n_trainings": 0}
-    taken = {}
+    taken, trainings = {}, {}
     for model, part in scored.rows.groupby("model"):
         if model in PEERS:
             best = part.index[np.nan_to_num(scored.value["f1"][part.index], nan=-1).argmax()]
@@ -223,13 +223,15 @@ def _judge(outcomes, rank, stratum, threshold_of, strongest, seed, resamples) ->
             part = part[part["threshold"] == threshold_of[model]]
         taken[model] = part.index[0]
         kind = _kind(model)
-        seeds = outcomes.loc[outcomes["model"] == model, "seed"].nunique() if kind == "student" else 0
-        yield from _figures(scored, part.index[0], where | {"model": model, "kind": kind, "n_trainings": seeds})
+        trainings[model] = outcomes.loc[outcomes["model"] == model, "seed"].nunique() if kind == "student" else 0
+        of_model = {"model": model, "kind": kind, "n_trainings": trainings[model]}
+        yield from _figures(scored, part.index[0], where | of_model)
     if strongest is None or strongest not in taken:
         return
     for model in taken:
         if model != strongest:
-            yield from _gains(outcomes, rank, stratum, model, strongest, threshold_of, where, seed, resamples)
+            of_model = where | {"n_trainings": trainings[model]}
+            yield from _gains(outcomes, rank, stratum, model, strongest, threshold_of, of_model, seed, resamples)
 
 
 def _figures(scored: Scored, row: int, where: dict) -> Iterator[dict]:
