@@ -12,7 +12,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import read_json
 from genestill.core.given_paths import refuse_missing_paths, refuse_to_replace
 from genestill.core.recipes import asked_of_teacher, results_folder, target_of, with_initial_students
-from genestill.student.corrector.settings import EVIDENCE
+from genestill.student.corrector.settings import EVIDENCE, refuse_same_search
 
 
 def accept(settings: dict, root: str | Path) -> dict:
@@ -91,11 +91,7 @@ def _refuse_evidence(configuration: dict) -> None:
     if configuration["recipe"] != "taxdistill":
         return
     evidence = configuration["student"]["evidence"]
-    searches = [name for name in evidence if EVIDENCE[name].behind_labels]
-    if len(searches) > 1:
-        raise InputError(
-            f"configuration: student.evidence: {' and '.join(searches)} use the same search; expected one of them"
-        )
+    refuse_same_search(evidence, "configuration: student.evidence")
     needing = [name for name in evidence if EVIDENCE[name].needs_genomes]
     if needing and configuration["dataset"]["contigs"] and not configuration["reference"]["genomes"]:
         raise InputError(

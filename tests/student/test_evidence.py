@@ -25,7 +25,15 @@ from genestill.student.corrector.evidence.hits import (
     sum_hits,
 )
 from genestill.student.corrector.evidence.labels import evidence_of_labels, posterior_of_labels
-from genestill.student.corrector.evidence.source import GARBAGE, Evidence, Joint, combine, marginal, other_leaves
+from genestill.student.corrector.evidence.source import (
+    GARBAGE,
+    Evidence,
+    Joint,
+    combine,
+    marginal,
+    other_leaves,
+    read_evidence,
+)
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.neighbours import Neighbourhood
 from genestill.student.corrector.overlap import Overlap
@@ -352,6 +360,12 @@ def test_genes_are_counted_by_the_group_of_their_best_hit(tree):
     clades = clades_of(sums.leaves, tree)
     nearest = np.flatnonzero(sums.leaves == leaf_named(tree, "Una alba"))
     assert genes_of_clades(sums.best, nearest, clades).tolist() == [[4, 4, 4, 4, 4, 3, 2]]
+
+
+def test_two_sources_of_evidence_from_the_same_search_are_refused_by_every_command(tree, tmp_path):
+    contigs = Contigs(["a"], np.full(1, 2000), np.zeros((1, 103)), None, [])
+    with pytest.raises(InputError, match="hits and agreeing_hits use the same search; expected one of them"):
+        read_evidence({"hits": tmp_path / "h", "agreeing_hits": tmp_path / "h"}, contigs, tree, tmp_path)
 
 
 def test_other_leaves_are_listed_from_the_root_to_the_genus(tree):

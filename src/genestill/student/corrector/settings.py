@@ -1,8 +1,10 @@
 """The settings of the correctors' commands, in a module that does not import torch."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from genestill.core.errors import InputError
 from genestill.core.settings import Settings, setting
 
 
@@ -34,6 +36,13 @@ EVIDENCE = {
         "labels/alignments.parquet", "nucleotide alignments to the reference's genomes, by minimap2", needs_genomes=True
     ),
 }
+
+
+def refuse_same_search(names: Iterable[str], where: str) -> None:
+    """Raise `InputError`, beginning with ``where``, if two of the sources of evidence use the same search."""
+    searches = [name for name in names if name in EVIDENCE and EVIDENCE[name].behind_labels]
+    if len(searches) > 1:
+        raise InputError(f"{where}: {' and '.join(searches)} use the same search; expected one of them")
 
 
 @dataclass(frozen=True)

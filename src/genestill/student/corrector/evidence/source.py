@@ -20,6 +20,7 @@ from genestill.student.corrector import evidence
 from genestill.student.corrector.features import Contigs
 from genestill.student.corrector.overlap import Overlap
 from genestill.student.corrector.rows import normalised, product_blocks
+from genestill.student.corrector.settings import refuse_same_search
 from genestill.student.corrector.wide_nodes import WideNodes
 
 GARBAGE = 0.01  # share of contigs whose own evidence is wrong (contamination, transferred genes)
@@ -105,8 +106,10 @@ def read_evidence(tables: dict[str, str | Path], contigs: Contigs, tree: LabelTr
     """The evidence in ``tables``: name of a source -> its table, at least one.
 
     Raises:
-        InputError: as the modules of the sources, for a table that does not match the contigs or the taxonomy.
+        InputError: two sources use the same search, or, from the modules of the sources, a table does not match the
+            contigs or the taxonomy.
     """
+    refuse_same_search(tables, "evidence")
     parts = [
         import_module(f"{evidence.__name__}.{name}").read(table, contigs, tree, taxonomy)
         for name, table in tables.items()
