@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
+import pytest
 
+from genestill.cli import main
 from genestill.core.label_tree import LabelTree
 from genestill.core.predictions import lineage_probabilities
 from genestill.core.table_schemas import ALIGNMENTS, LINEAGE_PROBABILITIES, PREDICTIONS
@@ -59,3 +61,11 @@ def test_correctors_are_trained_on_the_references_of_the_judging_half(tmp_path, 
     # Tables of further seeds would be scored as well.
     names = sorted(path.name for path in (place / "judging-001").glob("corrector.*"))
     assert names == ["corrector.probabilities.seed1.parquet", "corrector.seed1.parquet"]
+
+
+def test_correctors_of_virtual_references_have_no_option_for_fragments(capsys):
+    with pytest.raises(SystemExit):
+        main(["student", "train-virtual", "--help"])
+    shown = capsys.readouterr().out
+    assert "--epochs" in shown
+    assert "--fragments" not in shown

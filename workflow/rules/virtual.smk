@@ -188,7 +188,7 @@ rule train_on_virtual_references:
         alignments=lambda wildcards, input: options(alignments=input.alignments),
         settings=options(
             **select_settings(STUDENT, EvidenceSettings),
-            **select_settings(STUDENT, CorrectorSettings),
+            **select_settings(STUDENT, CorrectorSettings, ["fragments"]),
             **select_settings(STUDENT, AcceptanceSettings),
             **select_settings(
                 config["evaluation"]["virtual"], VirtualTrainingSettings

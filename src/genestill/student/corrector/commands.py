@@ -1,5 +1,7 @@
 """The commands of correctors: train, accept, predict, export."""
 
+from dataclasses import fields
+
 from genestill.core.errors import InputError
 from genestill.core.options import add_contigs_and_index, add_seed
 from genestill.core.settings import add_settings, settings_of
@@ -150,7 +152,10 @@ def _add_train_virtual(commands) -> None:
     )
     add_settings(parser, VirtualTrainingSettings)
     parser.add_argument("--virtual", required=True, metavar="FOLDER", help="output of 'labels withhold'")
-    add_settings(parser, CorrectorSettings)
+    # The genomes of the virtual references are not given, so that there are no fragments of them.
+    add_settings(
+        parser, CorrectorSettings, [field.name for field in fields(CorrectorSettings) if field.name != "fragments"]
+    )
     add_settings(parser, AcceptanceSettings)
     parser.add_argument("--output", required=True, metavar="TSV", help="seconds by reference and seed")
     parser.set_defaults(run=_run_train_virtual)

@@ -41,7 +41,7 @@ def learn_virtual(
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
             tree and hits are those of each reference.
         evidence: names of the sources in `settings.EVIDENCE`, in this order; sources that read hits need no table here.
-        training: see `CorrectorSettings`; these correctors are not trained on fragments of genomes.
+        training: see `CorrectorSettings`, without fragments, since the genomes of the references are not given.
         withheld: table written by ``reference withheld``.
         community: name of the community in that table.
         both_halves: whether correctors of the fitting half are trained as well as those of the judging half.
@@ -51,9 +51,8 @@ def learn_virtual(
         output: TSV with reference, seed and seconds (0 for a training that was kept).
 
     Raises:
-        InputError: the table has no row for the community; as `learn`.
+        InputError: the table has no row for the community, or the settings have fragments; as `learn`.
     """
-    training = replace(training, fragments=0)
     references = [one for one in references_of(withheld, community) if both_halves or one.half == JUDGING]
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
