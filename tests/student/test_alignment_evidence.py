@@ -10,7 +10,14 @@ from genestill.core.label_tree import LabelTree
 from genestill.core.lineage import parse_lineage
 from genestill.core.table_schemas import ALIGNMENTS
 from genestill.core.tables import write_table
-from genestill.student.corrector.evidence.alignments import observations, presence, read
+from genestill.student.corrector.evidence import alignments
+from genestill.student.corrector.evidence.alignments import (
+    _medians_of_others,
+    _weighted_median,
+    observations,
+    presence,
+    read,
+)
 from genestill.student.corrector.features import Contigs
 
 SPECIES = ["d__B;p__P;c__C;o__O;f__F;g__G;s__G a", "d__B;p__P;c__C;o__O;f__F;g__G;s__G b"]
@@ -36,6 +43,21 @@ def test_a_genome_and_its_absent_sister_are_distinguished(sisters_depth):
     found = presence(*(np.concatenate(parts) for parts in zip(ours, sisters, strict=True)))
     assert found[:60].mean() > 0.95
     assert found[60:].mean() < 0.05
+
+
+def test_the_identity_of_a_contig_is_left_out_of_the_identity_of_its_genome(monkeypatch):
+    monkeypatch.setattr(alignments, "_fit", lambda identity, *_: (0.0, np.ones((len(identity), 1))))
+    segments = np.array([60.0] + [2.0] * 6)
+    found = [presence(np.array([own] + [0.93] * 6), segments, np.zeros((7, 0)))[0] for own in (0.93, 0.96, 0.99)]
+    assert found[0] == found[1] == found[2] < 0.1
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 4)), min_size=2, max_size=12))
+def test_medians_of_others_are_weighted_medians_without_one_value(rows):
+    values, weights = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    expected = [_weighted_median(np.delete(values, row), np.delete(weights, row)) for row in range(len(values))]
+    assert _medians_of_others(values, weights).tolist() == expected
 
 
 def test_without_depths_only_identity_is_used():

@@ -34,6 +34,7 @@ PSEUDO_DEPTH = 0.1
 DEPTH_SPREAD = 0.2  # minimum standard deviation of the natural logarithm of the depths of a genome's contigs
 STRANGE, LOWEST = 0.01, 0.75  # share of contigs of no genome of the mixture; their lowest identity
 STEPS = 30
+FEWEST_OTHERS = 0.3  # observations of a genome without one of its contigs; with fewer, this contig is judged alone
 # Division of the probability of an absent species over the "other child" leaves of its path, domain to species.
 ABSENT = np.array([0.001, 0.002, 0.002, 0.005, 0.04, 0.15, 0.8])
 
@@ -92,12 +93,13 @@ def presence(identity: np.ndarray, segments: np.ndarray, depth: np.ndarray) -> n
     """
     found = [_fit(identity, segments, depth, bands) for bands in BANDS if len(identity) >= 5 * len(bands)]
     # A few contigs do not form a genome: each is judged separately.
-    _, share, ani = min(found, key=lambda fit: fit[0]) if found else (0.0, np.zeros((len(identity), 0)), np.zeros(0))
+    _, share = min(found, key=lambda fit: fit[0]) if found else (0.0, np.zeros((len(identity), 0)))
     weight = share * segments[:, None]
     # A contig is judged by the ANI of the other contigs of its genome, without the contig itself.
-    others = np.maximum(weight.sum(axis=0) - weight, 0.3)
-    together = _above_boundary(ani, others)
+    others = weight.sum(axis=0) - weight
+    ani = np.array([_medians_of_others(identity, column) for column in weight.T]).reshape(weight.T.shape).T
     alone = _above_boundary(identity, segments)
+    together = np.where(others < FEWEST_OTHERS, alone[:, None], _above_boundary(ani, np.maximum(others, FEWEST_OTHERS)))
     return np.clip((share * together).sum(axis=1) + (1 - share.sum(axis=1)) * alone, 1e-4, 1 - 1e-4)
 
 
@@ -115,7 +117,7 @@ def _fit(identity: np.ndarray, segments: np.ndarray, depth: np.ndarray, bands: t
 
     Returns:
         BIC; shares float64 [n, genomes], whose rows sum to less than one (the rest belongs to no genome of the
-        mixture); ANI float64 [genomes].
+        mixture).
     """
     genomes, samples = len(bands), depth.shape[1]
     share = (np.searchsorted(bands, identity, side="right") - 1)[:, None] == np.arange(genomes)
@@ -137,7 +139,7 @@ def _fit(identity: np.ndarray, segments: np.ndarray, depth: np.ndarray, bands: t
         if np.abs(share - before).max() < 1e-3:
             break
     parameters = genomes * (2 + 2 * samples) - 1
-    return -2 * evidence.sum() + parameters * np.log(len(identity)), share, ani
+    return -2 * evidence.sum() + parameters * np.log(len(identity)), share
 
 
 def _likelihood(identity: np.ndarray, segments: np.ndarray, ani: np.ndarray) -> np.ndarray:
@@ -152,6 +154,20 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def _medians_of_others(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """For each of n values, the weighted median of the others: float64 [n]."""
+    order = np.argsort(values, kind="stable")
+    weight, total = weights[order], np.cumsum(weights[order])
+    half = (total[-1] - weight) / 2
+    place = np.searchsorted(total, half)
+    # From a value onwards, the sum without its weight reaches a half where the whole sum reaches its weight more.
+    later = place >= np.arange(len(values))
+    place[later] = np.minimum(np.searchsorted(total, half[later] + weight[later]), len(values) - 1)
+    medians = np.empty(len(values))
+    medians[order] = values[order][place]
+    return medians
 
 
 class AlignmentEvidence(Evidence):
