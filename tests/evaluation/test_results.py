@@ -171,6 +171,15 @@ def test_cells_are_identified_by_settings_and_version_and_not_by_the_way_of_runn
     assert identity_of_settings(configuration) != identity
 
 
+def test_coverage_at_a_risk_is_shown_as_the_result_of_a_threshold_in_hindsight(tmp_path, metrics):
+    rows = metrics_table(
+        [figure("corrector", "student", 0.4, "coverage_at_risk")], benchmark="taxonomy", dataset="community"
+    )
+    put(tmp_path, pd.concat([metrics, rows], ignore_index=True))
+    made = make_table("taxdistill task=species metric=coverage_at_risk", tmp_path / "results", "page")
+    assert made.splitlines()[0] == "| model | species coverage, threshold in hindsight |"
+
+
 def test_tables_are_generated_between_marks_and_only_there(tmp_path, metrics):
     put(tmp_path, metrics)
     text = "before .123\n<!-- results: taxdistill headline -->\nold\n<!-- end -->\nafter\n"

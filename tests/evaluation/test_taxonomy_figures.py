@@ -103,6 +103,7 @@ def test_risk_at_full_coverage_is_the_share_of_wrong_calls_without_exact_copies(
     assert last["coverage"] == 1
     assert last["risk"] == pytest.approx(5 / 48, abs=1e-6)
     assert (curve["risk"] <= 1).all()
+    assert "thresholds in hindsight" in (figures / "risk_coverage.svg").read_text()
 
 
 def test_shares_of_a_sample_add_up_to_one_and_an_empty_sample_is_empty(figures):

@@ -60,6 +60,7 @@ _WORDS = {
     "absent_called": "named although absent",
     "absent_named": "share of absent named",
     "recall_known": "recall on known",
+    "coverage_at_risk": "coverage, threshold in hindsight",
     "ece_adaptive": "calibration error",
     "own": "",
     "peak_memory_mb": "peak memory, MB",

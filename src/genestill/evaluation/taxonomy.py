@@ -85,10 +85,11 @@ def measure(community: Community, models: list[Model], seed: int, resamples: int
     bases and reads (column ``weight``); for contigs that are not of prokaryotic chromosomes only ``coverage``. In the
     strata ``all`` and ``no exact``: ``risk`` (share of wrong names among the most confident ones, at the ``coverage``
     in the column ``variant``) and ``coverage_at_risk`` (largest share of contigs that can be named with at most this
-    risk); ``ece``, ``ece_adaptive`` and ``auprc``, the first two also for contigs with absent taxa. Over all contigs
-    also counts at fixed scores (column ``threshold``); ``absent_called``: calls at a rank whose taxon is absent
-    (n_units: such contigs); ``improved`` (correct where the label is not) and ``worsened`` (the reverse); in the task
-    "lineage": ``over_depth`` (called deeper than the true lineage) and ``exact_answer`` (exactly the true lineage).
+    risk, by the best threshold for these contigs in hindsight); ``ece``, ``ece_adaptive`` and ``auprc``, the first two
+    also for contigs with absent taxa. Over all contigs also counts at fixed scores (column ``threshold``);
+    ``absent_called``: calls at a rank whose taxon is absent (n_units: such contigs); ``improved`` (correct where the
+    label is not) and ``worsened`` (the reverse); in the task "lineage": ``over_depth`` (called deeper than the true
+    lineage) and ``exact_answer`` (exactly the true lineage).
 
     F1, ``recall_known`` and ``absent_named`` have 95 % intervals (see `clusters_of`), except by length, and so has F1
     minus that of every other model in ``all`` and ``no exact``, paired, if both have the same seed or one has none.

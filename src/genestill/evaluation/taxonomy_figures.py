@@ -183,6 +183,7 @@ def _risk_coverage(community: Community, models: list[Model]):
     told = "; ".join(share for _, share in sorted(shares, reverse=True))
     where = " without exact copies of reference genomes" if stratum == NO_EXACT else ""
     reading = f"Species of contigs{where} at the accepted threshold (markers): {told}"
+    reading += ". Other points of the curves are thresholds in hindsight"
     columns = ["threshold", "coverage", "risk", "model"]
     return figure, reading + ".", pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 
