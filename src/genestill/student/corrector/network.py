@@ -27,7 +27,8 @@ class CorrectorConfig:
         leaves: number of leaves of the label tree.
         hidden_size, layers, dropout: of the perceptron.
         samples: names of the samples of the "abundance" group; empty without abundances.
-        temperature: divisor of the logits before the softmax (fitted with held-out contigs).
+        temperature: divisor of the logits before the softmax (fitted with the evidence of held-out contigs and their
+            neighbours; also used for contigs with less information).
         teacher: name, revision, layer and pooling of the teacher; empty without one.
         provenance: free-form: seed, and the fitted weight of the teacher.
     """

@@ -174,7 +174,8 @@ def predict(
     """Classify contigs with a trained student, without teacher or database; ``evidence`` improves the result.
 
     ``evidence`` has the table of each available source. Abundances are used if their samples are those of the
-    training. Names are accepted if their confidence exceeds ``threshold``.
+    training. Names are accepted if their confidence exceeds ``threshold``. Confidences are calibrated only for contigs
+    with the evidence of their neighbours, which is not used here (see `prediction`).
     """
     from genestill.student.corrector.network import Corrector
 

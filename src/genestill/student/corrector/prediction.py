@@ -1,4 +1,9 @@
-"""Inference with the corrector: from the arrays of contigs to calibrated probabilities and lineages."""
+"""Inference with the corrector: from the arrays of contigs to probabilities and lineages.
+
+Probabilities are calibrated for contigs with the same inputs as those of the run: abundances, and the evidence of
+themselves and their neighbours. The one temperature of a student is fitted with these (`training.train_corrector`).
+With less information, the same temperature is used.
+"""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +16,7 @@ from genestill.student.corrector.network import Corrector
 
 
 def leaf_probabilities(student: Corrector, inputs: Inputs, rows: slice = slice(None)) -> np.ndarray:
-    """Calibrated probabilities over the leaves of the contigs in ``rows``: float32 [n, leaves]."""
+    """Probabilities over the leaves of the contigs in ``rows``: float32 [n, leaves]."""
     with torch.no_grad():
         logits = student(inputs.values[rows], inputs.present[rows], inputs.leaves[rows], inputs.gains[rows])
         torch.softmax(logits.div_(student.config.temperature), dim=1, out=logits)

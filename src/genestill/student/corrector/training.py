@@ -127,6 +127,7 @@ def train_corrector(
         student, optimizer, draw, compute_loss, ends[-1], name="corrector", checkpoint=checkpoint,
         after_step=held_out_loss,
     )  # fmt: skip
+    # With all information, as for the contigs of the run; there is no other temperature for contigs with less.
     if len(held_out):
         losses = held_out_losses(student, inputs, targets, held_out, TEMPERATURES.tolist())
         config.temperature = float(TEMPERATURES[int(np.argmin(losses))])
