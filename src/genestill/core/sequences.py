@@ -67,7 +67,8 @@ def read_fasta(path: str | Path, unique: bool = True) -> Iterator[tuple[str, str
 def _fasta_records(path: str | Path, text: TextIO) -> Iterator[tuple[int, str, str]]:
     """Yield the line of the header, the header and the sequence of each record."""
     header: str | None = None
-    first, parts = 0, []
+    first = 0
+    parts: list[str] = []
     for number, line in enumerate(text, 1):
         line = line.strip()
         if line.startswith(">"):
