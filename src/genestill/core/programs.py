@@ -11,6 +11,7 @@ from pathlib import Path
 
 from genestill.core.errors import InputError, ProgramFailed
 from genestill.core.logs import logger
+from genestill.core.text import compression_of, open_bytes
 
 
 def find_program(name: str) -> Path:
@@ -76,6 +77,21 @@ def run_program(command: Sequence[object], folder: str | Path | None = None) -> 
         said = "Its last lines:\n" + "\n".join(last) if last else "It printed nothing."
         raise ProgramFailed(f"{Path(words[0]).name} {how} ({' '.join(words)}). {said}")
     return done.stdout
+
+
+def readable_by_programs(path: str | Path, folder: str | Path) -> Path:
+    """``path`` if it is plain text or gzip, else a decompressed copy of it in ``folder``.
+
+    Aligners and assemblers read plain and gzipped files. They take bzip2, xz and Zstandard for a file without
+    sequences, often without an error.
+    """
+    path = Path(path)
+    if compression_of(path) in (None, "gz"):
+        return path
+    copy = Path(folder) / f"decompressed.{path.name}"
+    with open_bytes(path) as content, open(copy, "wb") as handle:
+        shutil.copyfileobj(content, handle, 1 << 20)
+    return copy
 
 
 def mmseqs_version() -> str:

@@ -83,13 +83,29 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
         start = raw.peek(18)
         if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC" and raw.seekable():
             _refuse_without_end(path, raw)
-        form = next((form for first, form in _COMPRESSIONS.items() if start.startswith(first)), None)
+        form = _compression(start)
         source: io.BufferedReader = io.BufferedReader(
             _Source(xopen(raw, "rb", threads=0, format=form) if form else raw, path), _BLOCK
         )
         if source.peek(3).startswith(_BYTE_ORDER_MARK):
             source.read(3)
         yield source
+
+
+def compression_of(path: str | Path) -> str | None:
+    """The compression of a file, by its first bytes: ``gz``, ``bz2``, ``xz``, ``zst``, or None for none of these.
+
+    Raises `InputError` for a missing file.
+    """
+    try:
+        with open(path, "rb") as handle:
+            return _compression(handle.read(6))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+
+
+def _compression(start: bytes) -> str | None:
+    return next((form for first, form in _COMPRESSIONS.items() if start.startswith(first)), None)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from genestill.core.errors import InputError, ProgramFailed
 from genestill.core.files import require_disk_space, scratch_folder
 from genestill.core.logs import log_counts
 from genestill.core.programs import find_program
-from genestill.core.sequences import genome_name, read_fasta
+from genestill.core.sequences import genome_name, read_fasta, write_fasta
 from genestill.core.table_schemas import ALIGNMENTS, INDEX
 from genestill.core.tables import read_table, read_tsv, write_table
 
@@ -30,8 +30,8 @@ def align_contigs(
     """Align the contigs of ``index`` to all genomes and write the table `table_schemas.ALIGNMENTS`.
 
     Args:
-        contigs: FASTA file.
-        index: ``table_schemas.INDEX``.
+        contigs: FASTA file, compressed or not.
+        index: ``table_schemas.INDEX``; other contigs are left out.
         genomes: table of genomes with the column ``file``.
         folder: folder of these files.
         threads: number of threads of minimap2.
@@ -47,21 +47,25 @@ def align_contigs(
     if missing is not None:
         raise InputError(f"{genomes}: no such file: {missing}")
     output = Path(output)
-    require_disk_space(output.parent, 5 * sum(file.stat().st_size for file in files) + 100_000_000, "minimap2")
+    needed = 5 * sum(file.stat().st_size for file in files) + 2 * int(table["length"].sum()) + 100_000_000
+    require_disk_space(output.parent, needed, "minimap2")
     with scratch_folder(output.parent, "alignments") as scratch:
         reference = scratch / "genomes.fna"
         with open(reference, "w", encoding="ascii") as handle:
             for file in files:
                 for record, sequence in read_fasta(file):
                     handle.write(f">{genome_name(file)}|{record}\n{sequence}\n")
-        found = summarise_alignments(_run(minimap2, reference, contigs, threads, scratch), table["id"].tolist())
+        ids, queries = table["id"].tolist(), scratch / "contigs.fna"
+        wanted = set(ids)
+        write_fasta(queries, (record for record in read_fasta(contigs) if record[0] in wanted))
+        found = summarise_alignments(_run(minimap2, reference, queries, threads, scratch), ids)
     write_table(output, found, ALIGNMENTS)
     log_counts("alignments", {"contigs": len(table), "contigs_aligned": found["id"].nunique(), "rows": len(found)})
 
 
-def _run(minimap2: Path, reference: Path, contigs: str | Path, threads: int, scratch: Path) -> Iterator[str]:
+def _run(minimap2: Path, reference: Path, queries: Path, threads: int, scratch: Path) -> Iterator[str]:
     said = scratch / "minimap2.log"
-    words = [str(minimap2), *_OPTIONS, "-t", str(threads), str(reference), str(contigs)]
+    words = [str(minimap2), *_OPTIONS, "-t", str(threads), str(reference), str(queries)]
     with open(said, "w", encoding="utf-8") as errors:
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
             yield from process.stdout or ()

@@ -17,7 +17,7 @@ from genestill.core.files import folder_aside, read_json, scratch_folder, write_
 from genestill.core.lineage import common_lineage, format_lineage, parse_lineage
 from genestill.core.logs import logger, progress
 from genestill.core.novelty import OTHER, STATUSES
-from genestill.core.programs import has_program, run_program
+from genestill.core.programs import has_program, readable_by_programs, run_program
 from genestill.core.sequences import read_fasta, write_fasta
 from genestill.core.tables import read_tsv, write_tsv
 from genestill.reference.mixture import CHROMOSOMES, SOURCE_COLUMNS, read_sources
@@ -101,20 +101,31 @@ def assemble(reads_1: Sequence[str | Path], reads_2: Sequence[str | Path], threa
     """Assemble the paired reads of all samples together with MEGAHIT into the FASTA file ``output``."""
     require_programs()
     with scratch_folder(Path(output).parent, "megahit") as scratch:
+        first, second = (_readable(reads, scratch / name) for reads, name in ((reads_1, "1"), (reads_2, "2")))
         run_program(
-            ["megahit", "-1", ",".join(map(str, reads_1)), "-2", ",".join(map(str, reads_2)), "-t", threads]
+            ["megahit", "-1", ",".join(first), "-2", ",".join(second), "-t", threads]
             + ["--k-list", _K_LIST, "-m", 0.5, "--min-contig-len", 500, "-o", scratch / "assembly"]
         )
         write_fasta(output, read_fasta(scratch / "assembly" / "final.contigs.fa"))
+
+
+def _readable(reads: Sequence[str | Path], folder: Path) -> list[str]:
+    """`readable_by_programs` for several files, which may have the same name."""
+    found = []
+    for number, path in enumerate(reads):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        found.append(str(readable_by_programs(path, place)))
+    return found
 
 
 def map_reads(contigs: str | Path, reads_1: str | Path, reads_2: str | Path, threads: int, output: str | Path) -> None:
     """Map the reads of one sample to the contigs; write the table of ``samtools coverage`` to ``output``."""
     require_programs()
     with scratch_folder(Path(output).parent, "mapping") as scratch:
-        run_program(
-            ["minimap2", "-a", "-x", "sr", "-t", threads, "-o", scratch / "mapped.sam", contigs, reads_1, reads_2]
-        )
+        write_fasta(scratch / "contigs.fna", read_fasta(contigs))
+        words = [scratch / "contigs.fna", *_readable([reads_1, reads_2], scratch / "reads")]
+        run_program(["minimap2", "-a", "-x", "sr", "-t", threads, "-o", scratch / "mapped.sam", *words])
         run_program(["samtools", "sort", "-@", threads, "-o", scratch / "sorted.bam", scratch / "mapped.sam"])
         (scratch / "mapped.sam").unlink()
         write_text(output, run_program(["samtools", "coverage", scratch / "sorted.bam"]))

@@ -9,7 +9,7 @@ import pandas as pd
 from genestill.core.errors import InputError
 from genestill.core.files import require_disk_space, scratch_folder, write_aside
 from genestill.core.logs import log_counts, logger
-from genestill.core.programs import find_program, run_program
+from genestill.core.programs import find_program, readable_by_programs, run_program
 from genestill.core.sequences import read_fasta
 from genestill.core.tables import write_tsv
 from genestill.core.text import text_lines
@@ -23,7 +23,7 @@ def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: 
 
     Args:
         contigs: FASTA file, compressed or not.
-        reads: FASTQ file of interleaved pairs, or a folder with one `READS` in it or in a subfolder.
+        reads: FASTQ file of interleaved pairs, compressed or not, or a folder with one `READS` in it or in a subfolder.
         threads: number of threads of strobealign.
         output: TSV without a header: contig, depth.
 
@@ -39,7 +39,8 @@ def measure_depth(contigs: str | Path, reads: str | Path, threads: int, output: 
             for name, sequence in read_fasta(contigs):
                 names.append(name)
                 handle.write(f">{name}\n{sequence}\n")
-        said = run_program([strobealign, "--aemb", "--interleaved", "-t", threads, reference, reads])
+        pairs = readable_by_programs(reads, scratch)
+        said = run_program([strobealign, "--aemb", "--interleaved", "-t", threads, reference, pairs])
         depths = _depths(said.splitlines(), "strobealign --aemb")
         if set(depths) != set(names):
             wrong = min(set(depths) ^ set(names))

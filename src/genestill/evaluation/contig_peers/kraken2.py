@@ -12,7 +12,7 @@ from genestill.core.label_tables import read_label_table
 from genestill.core.lineage import NO_LINEAGE, Lineage
 from genestill.core.logs import log_counts
 from genestill.core.programs import find_program, run_program
-from genestill.core.sequences import genome_name, read_fasta
+from genestill.core.sequences import genome_name, read_fasta, write_fasta
 from genestill.core.table_schemas import INDEX, KRAKEN2_CALLS
 from genestill.core.tables import read_table, read_tsv, write_table, write_tsv
 from genestill.core.taxonomy import read_taxonomy
@@ -38,7 +38,7 @@ def run_kraken2(
     """Build a database of the genomes, classify the contigs at every ``--confidence``, and write `KRAKEN2_CALLS`.
 
     Args:
-        contigs: FASTA file.
+        contigs: FASTA file, compressed or not.
         index: ``table_schemas.INDEX``; other contigs are left out.
         genomes: table of genomes with the column ``file``; only these are in the database.
         folder: folder of these files.
@@ -55,7 +55,8 @@ def run_kraken2(
         ProgramFailed: Kraken 2 fails.
     """
     build, classify = find_program("kraken2-build"), find_program("kraken2")
-    ids = read_table(index, INDEX)["id"].tolist()
+    table = read_table(index, INDEX)
+    ids = table["id"].tolist()
     taxid_of = read_taxids_of_genomes(taxonomy)
     output = Path(output).resolve()
     files = [Path(folder) / file for file in read_tsv(genomes, ["file"])["file"]]
@@ -64,7 +65,8 @@ def run_kraken2(
         of_file = {file: lineages.get(int(taxid_of.get(genome_name(file), 0)), NO_LINEAGE) for file in files}
         files = [file for file in files if not is_within(of_file[file], withheld)]
     size = sum(file.stat().st_size for file in files if file.is_file())
-    require_disk_space(output.parent, 12 * size + 200_000_000, "the database of Kraken 2")
+    needed = 12 * size + 2 * int(table["length"].sum()) + 200_000_000
+    require_disk_space(output.parent, needed, "the database of Kraken 2")
     with scratch_folder(output.parent, "kraken2") as scratch:
         database = scratch.resolve() / "database"
         (database / "taxonomy").mkdir(parents=True)
@@ -82,16 +84,16 @@ def run_kraken2(
         run_program([build, "--add-to-library", library.resolve(), "--no-masking", *where], scratch)
         size_limit = ["--max-db-size", megabytes * 1_000_000] if megabytes else []
         run_program([build, "--build", *size_limit, *where], scratch)
-        parts = []
+        parts, queries, wanted = [], (scratch / "contigs.fna").resolve(), set(ids)
+        write_fasta(queries, (record for record in read_fasta(contigs) if record[0] in wanted))
         for confidence in confidences:
             said = scratch / "kraken2.out"
-            words = ["--confidence", confidence, "--output", said.resolve(), Path(contigs).resolve()]
+            words = ["--confidence", confidence, "--output", said.resolve(), queries]
             run_program([classify, *where, *words], scratch)
             found = read_label_table(said, "kraken2")
             taxid = pd.Series(found.taxid, index=found.ids.to_pandas()).reindex(ids, fill_value=0)
             parts.append(pd.DataFrame({"id": ids, "confidence": confidence, "taxid": taxid.to_numpy()}))
-    table = pd.concat(parts, ignore_index=True)
-    write_table(output, table, KRAKEN2_CALLS)
+    write_table(output, pd.concat(parts, ignore_index=True), KRAKEN2_CALLS)
     log_counts("kraken2", {"contigs": len(ids), "confidences": len(confidences)})
 
 

@@ -6,7 +6,7 @@ from genestill.core.errors import InputError
 from genestill.core.files import require_disk_space, scratch_folder, write_aside
 from genestill.core.logs import logger
 from genestill.core.programs import find_program, run_program
-from genestill.core.sequences import genome_name, read_fasta
+from genestill.core.sequences import genome_name, read_fasta, write_fasta
 from genestill.core.tables import read_tsv
 from genestill.core.taxonomy_folder import read_taxids_of_genomes
 
@@ -25,7 +25,7 @@ def run_metabuli(
     """Build a database of the genomes, classify the contigs, and keep Metabuli's table of classifications.
 
     Args:
-        contigs: FASTA file.
+        contigs: FASTA file, compressed or not.
         genomes: table of genomes with the column ``file``; only these are in the database.
         folder: folder of these files.
         taxonomy: folder written by ``reference taxonomy``.
@@ -63,7 +63,9 @@ def run_metabuli(
         # All species are in one file.
         words = ["--taxonomy-path", taxonomy, "--make-library", 1]
         run_program([metabuli, "build", database, listed, accessions, *words, *limits], scratch)
-        words = ["--seq-mode", _CONTIGS, Path(contigs).resolve(), database, scratch, "contigs"]
+        queries = scratch / "contigs.fna"
+        write_fasta(queries, read_fasta(contigs))
+        words = ["--seq-mode", _CONTIGS, queries, database, scratch, "contigs"]
         run_program([metabuli, "classify", *words, "--taxonomy-path", taxonomy, *limits], scratch)
         said = scratch / "contigs_classifications.tsv"
         if not said.is_file():
