@@ -14,9 +14,11 @@ from genestill.core.lineage import (
     format_lineage,
     is_named,
     lineage_of_ranks,
+    name_gaps,
     parse_lineage,
     read_formatted,
     refuse_two_parents,
+    settle_parents,
 )
 
 names = st.text(alphabet="abcdefgh XYZ", min_size=1, max_size=8).map(str.strip).filter(bool)
@@ -209,3 +211,46 @@ def test_names_missing_from_the_reference_are_counted_and_other_taxonomies_are_r
     with pytest.raises(InputError, match=r"truth: none of its 2 names below the domain \(first: 'Firmicutes'\)"):
         count_unknown_names(strange, known, "truth", "the reference")
     assert count_unknown_names([parse_lineage("d__Bacteria")], known, "truth", "the reference") == 0
+
+
+FULL, GAP = "d__A;p__P;c__C;o__O;f__F;g__G;s__S", "d__A;p__P;o__O"
+
+
+def test_a_missing_rank_gets_the_name_that_other_lineages_have_there():
+    lineages = [*map(parse_lineage, (GAP, FULL, "d__A;p__P;f__F", "d__A;p__P;c__;o__;f__;g__G;s__T", "d__A;p__P;f__X"))]
+    settled = name_gaps(lineages)
+    expected = ("d__A;p__P;c__C;o__O", FULL, "d__A;p__P;c__C;o__O;f__F", "d__A;p__P;c__C;o__O;f__F;g__G;s__T")
+    assert settled[:4] == [*map(parse_lineage, expected)]
+    assert settled[4] == lineages[4]
+
+
+def test_lineages_with_different_missing_ranks_complete_each_other():
+    lineages = [*map(parse_lineage, ("d__A;p__P;c__C;f__F", "d__A;p__P;o__O;f__F", "d__A;p__P;o__O"))]
+    complete = parse_lineage("d__A;p__P;c__C;o__O;f__F")
+    assert name_gaps(lineages) == [complete, complete, parse_lineage("d__A;p__P;c__C;o__O")]
+
+
+def test_a_missing_rank_with_two_possible_names_remains():
+    lineages = [*map(parse_lineage, ("d__A;o__O", "d__A;p__P;c__C;o__O", "d__A;p__Q;c__D;o__O"))]
+    assert name_gaps(lineages) == lineages
+
+
+def test_the_parent_of_most_rows_is_kept_and_only_lineages_with_another_are_named():
+    texts = ("d__A;p__P;c__C;o__X;f__F", FULL, GAP, FULL.replace("G", "H").replace("S", "T"))
+    settled, odd = settle_parents([*map(parse_lineage, texts)], [2, 2, 5, 1])
+    assert odd == {0: "the family 'F' has two parents: d__A;p__P;c__C;o__O;f__F and d__A;p__P;c__C;o__X;f__F"}
+    assert settled[2] == parse_lineage("d__A;p__P;c__C;o__O")
+    assert refuse_two_parents(settled[1:], "table") == 0
+
+
+def test_rows_below_a_wrong_parent_do_not_outvote_the_right_one():
+    """The class of O is wrong in one row, which has most of the rows of F: F keeps the parent of the other row."""
+    texts = ("d__A;p__P;c__C;o__O", "d__A;p__P;c__D;o__O;f__F", FULL)
+    _, odd = settle_parents([*map(parse_lineage, texts)], [5, 2, 1])
+    assert list(odd) == [1]
+
+
+@given(st.lists(st.lists(st.sampled_from([None, "a", "b"]), min_size=7, max_size=7).map(fill_gaps), max_size=12))
+def test_settled_lineages_are_never_refused(some):
+    settled, odd = settle_parents(some, [1] * len(some))
+    refuse_two_parents([one for place, one in enumerate(settled) if place not in odd], "table")

@@ -283,3 +283,33 @@ def test_a_million_rows_are_stored_as_columns_and_not_as_objects():
     tracemalloc.stop()
     assert len(table) == 100_000
     assert held < 100 * len(table)
+
+
+def test_a_row_with_a_missing_rank_does_not_refuse_the_table():
+    full = "d__Bacteria;p__P;c__C;o__O;f__F;g__G;s__G"
+    lines = ["contigs\tpredictions", *(f"c{number}\t{full} {number}" for number in range(19))]
+    table = collect_labels([*lines, "c19\td__Bacteria;p__P;o__O"], "auto", "the table")
+    assert table.lineages[table.lineage[19]] == parse_lineage("d__Bacteria;p__P;c__C;o__O")
+    assert table.met == {}
+
+
+def test_a_row_whose_lineage_contradicts_most_rows_loses_it_and_is_counted_and_named(caplog):
+    full = "d__Bacteria;p__P;c__C;o__O;f__F;g__G;s__G"
+    lines = [
+        "contigs\tpredictions",
+        "c0\td__Bacteria;p__P;c__C;o__X;f__F",
+        *(f"c{n}\t{full} {n}" for n in range(1, 20)),
+    ]
+    table = collect_labels(lines, "auto", "the table")
+    assert len(table) == 20
+    assert table.lineages[table.lineage[0]] == NO_LINEAGE
+    assert table.lineages[table.lineage[19]] == parse_lineage(f"{full} 19")
+    assert table.met == {"label_lineages_left_out": 1}
+    assert "the table: line 2: the family 'F' has two parents" in caplog.text
+
+
+def test_a_row_whose_lineage_contradicts_most_rows_keeps_its_taxid():
+    rows = [f"c{number}\t7\tfamily\tF\td_B;p_P;c_C;o_O;f_F" for number in range(9)]
+    table = collect_labels([*rows, "c9\t7\tfamily\tF\td_B;p_P;c_C;o_X;f_F"], "mmseqs2", "the table")
+    assert table.taxid.tolist() == [7] * 10
+    assert table.lineages[table.lineage[9]] == NO_LINEAGE

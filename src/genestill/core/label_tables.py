@@ -5,7 +5,7 @@ A table of millions of rows is stored as a few numbers per row; repeated lineage
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from genestill.core.lineage import (
     Lineage,
     common_lineage,
     parse_lineage,
-    refuse_two_parents,
     require_two_species,
+    settle_parents,
 )
 from genestill.core.logs import logger
 from genestill.core.text import text_lines
@@ -146,11 +146,12 @@ def read_label_table(path: str | Path, form: str = "auto") -> LabelTable:
         form: name of its format, or ``auto`` to detect it from the first lines.
 
     Returns:
-        One row per contig, in the order of the file. Unreadable rows are left out, counted and logged.
+        One row per contig, in the order of the file. Unreadable rows, and lineages in which a name has another parent
+        than in most rows, are left out, counted and logged.
 
     Raises:
-        InputError: with file and line, for an empty file, an unknown format, more than a fifth of unreadable rows, a
-            contig given twice, or a name with two parents.
+        InputError: with file and line, for an empty file, an unknown format, more than a fifth of such rows, or a
+            contig given twice.
     """
     return collect_labels(text_lines(path), form, str(path))
 
@@ -175,17 +176,38 @@ def collect_labels(lines: Iterable[str], form: str, source: str) -> LabelTable:
         except InputError as error:
             why = why or f"{source}: line {number}: {error}"
             odd += 1
-    table = collector.finish()
-    if odd > _LEFT_OUT_AT_MOST * (odd + len(table)):
-        raise InputError(why if odd == 1 else f"{why} ({odd} of {odd + len(table)} rows cannot be read)")
-    if odd:
-        logger.warning("%s; this row and %d more of %d are left out", why, odd - 1, odd + len(table))
-        table.met["label_rows_left_out"] = odd
+    table, line = collector.finish(), np.asarray(collector.line)
+    table, against = _settle_parents(table)
+    if against:
+        row = min(against)
+        why = why or f"{source}: line {line[row]}: {against[row]}"
+    unused, total = odd + len(against), odd + len(table)
+    if unused > _LEFT_OUT_AT_MOST * total:
+        raise InputError(why if unused == 1 else f"{why} ({unused} of {total} rows cannot be used)")
+    if unused:
+        logger.warning("%s; this row and %d more of %d are left out", why, unused - 1, total)
+        table.met.update({"label_rows_left_out": odd} if odd else {})
+        table.met.update({"label_lineages_left_out": len(against)} if against else {})
     if not len(table):
         raise InputError(f"{source}: has a header but no contigs")
-    table = _one_row_per_contig(table, np.asarray(collector.line), chosen, source)
-    refuse_two_parents(table.lineages, source)
-    return table
+    return _one_row_per_contig(table, line, chosen, source)
+
+
+def _settle_parents(table: LabelTable) -> tuple[LabelTable, dict[int, str]]:
+    """The table with one parent for each name (`settle_parents`), and its rows whose lineage is left out, with reasons.
+
+    These rows remain, without a lineage: their taxid or name may be sufficient.
+    """
+    lineages, sentences = settle_parents(table.lineages, np.bincount(table.lineage, minlength=len(table.lineages)))
+    number_of = {NO_LINEAGE: 0}
+    numbers = [
+        0 if place in sentences else number_of.setdefault(lineage, len(number_of))
+        for place, lineage in enumerate(lineages)
+    ]
+    rows = np.flatnonzero(np.isin(table.lineage, list(sentences)))
+    against = {row: sentences[int(table.lineage[row])] for row in rows.tolist()}
+    settled = np.array(numbers, dtype=np.int32)[table.lineage]
+    return replace(table, lineage=settled, lineages=list(number_of)), against
 
 
 def _cells(rows: Iterable[tuple[int, str]], form: LabelFormat) -> Iterator[tuple[int, list[str]]]:

@@ -6,7 +6,7 @@ insects).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -237,22 +237,125 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
     Genera and species of different phyla may be homonyms (*Morus* is a bird and a tree), because the codes of
     nomenclature are independent of each other, but each code allows a name once. Others are errors of the table.
     """
-    genus = RANKS.index("genus")
     first: dict[tuple, Lineage] = {}
     homonyms: dict[tuple[int, str], set] = {}
     for lineage in lineages:
         for rank in range(1, depth(lineage)):
             name = lineage[rank]
-            scope = lineage[:2] if rank >= genus else ()
-            before = first.setdefault((rank, name, scope), lineage)
+            taxon = _taxon(lineage, rank)
+            before = first.setdefault(taxon, lineage)
             if before[:rank] != lineage[:rank]:
-                raise InputError(
-                    f"{source}: the {RANKS[rank]} {name!r} has two parents: {format_lineage(before[: rank + 1])} "
-                    f"and {format_lineage(lineage[: rank + 1])}"
-                )
+                raise InputError(f"{source}: {_two_parents(before, lineage, rank)}")
+            *_, scope = taxon
             if scope and name:
                 homonyms.setdefault((rank, name), set()).add(scope)
     return sum(len(phyla) > 1 for phyla in homonyms.values())
+
+
+def settle_parents(lineages: Sequence[Lineage], weights: Sequence[int]) -> tuple[list[Lineage], dict[int, str]]:
+    """Give each name one parent, as `refuse_two_parents` requires.
+
+    Missing ranks get names, see `name_gaps`. Of two other parents of a name, the one with the larger sum of ``weights``
+    is kept; if the sums are equal, the first.
+
+    Returns:
+        The lineages, and for each one with a parent that is not kept: its place and a sentence that names both parents.
+    """
+    odd = _against_majority(lineages, weights, {}, without_gaps=True)
+    settled = name_gaps(lineages, odd)
+    return settled, odd | _against_majority(settled, weights, odd)
+
+
+def name_gaps(lineages: Sequence[Lineage], left_out: Collection[int] = ()) -> list[Lineage]:
+    """Replace names made by `fill_gaps` by the names that other lineages have between the same two names.
+
+    A name that is below ``p__P;c__C`` in one lineage, and below ``p__P`` with a missing class in another, is below
+    class C in both. Gaps for which others have no name, or two names, remain. Lineages at the places ``left_out`` are
+    neither used nor changed.
+    """
+    settled = list(lineages)
+    gaps = {
+        place: [
+            rank for rank in range(1, depth(lineage)) if _has_gap(lineage, rank) and not is_filled(lineage[rank], rank)
+        ]
+        for place, lineage in enumerate(lineages)
+        if place not in left_out and _has_gap(lineage, depth(lineage))
+    }
+    # A name that was found for one lineage can be the missing one of another.
+    for _ in RANKS if gaps else ():
+        above: dict[tuple, dict[Lineage, None]] = {
+            _taxon(settled[place], rank): {} for place, ranks in gaps.items() for rank in ranks
+        }
+        for place, lineage in enumerate(settled):
+            for rank in range(1, depth(lineage)):
+                among = above.get(_taxon(lineage, rank))
+                if among is not None and place not in left_out:
+                    among[lineage[:rank]] = None
+        before = list(settled)
+        for place, ranks in gaps.items():
+            for rank in ranks:
+                settled[place] = _named_above(settled[place], rank, above.get(_taxon(settled[place], rank), ()))
+        if settled == before:
+            break
+    return settled
+
+
+def _named_above(lineage: Lineage, rank: int, above: Iterable[Lineage]) -> Lineage:
+    """``lineage`` with names for its gaps above ``rank``, from those of ``above`` that agree with its other names."""
+    agreeing = [
+        other
+        for other in above
+        if all(
+            name == lineage[place] or is_filled(name, place) or is_filled(lineage[place], place)
+            for place, name in enumerate(other)
+        )
+    ]
+    names: list[str | None] = [None if is_filled(name, place) else name for place, name in enumerate(lineage)]
+    for place in range(rank):
+        known = {other[place] for other in agreeing if not is_filled(other[place], place)}
+        if names[place] is None and len(known) == 1:
+            names[place] = known.pop()
+    return fill_gaps(names)
+
+
+def _against_majority(
+    lineages: Sequence[Lineage], weights: Sequence[int], left_out: Collection[int], without_gaps: bool = False
+) -> dict[int, str]:
+    """Places of lineages in which a name has another parent than in most, with sentences; from the phylum downwards."""
+    odd: dict[int, str] = {}
+    for rank in range(1, len(RANKS)):
+        members = [
+            (place, lineage)
+            for place, lineage in enumerate(lineages)
+            if depth(lineage) > rank
+            and place not in odd
+            and place not in left_out
+            and not (without_gaps and _has_gap(lineage, rank))
+        ]
+        votes: dict[tuple, dict[Lineage, int]] = {}
+        for place, lineage in members:
+            of_parent = votes.setdefault(_taxon(lineage, rank), {})
+            of_parent[lineage[:rank]] = of_parent.get(lineage[:rank], 0) + int(weights[place])
+        kept = {taxon: max(found, key=lambda one: found[one]) for taxon, found in votes.items() if len(found) > 1}
+        for place, lineage in members if kept else ():
+            parent = kept.get(_taxon(lineage, rank), lineage[:rank])
+            if parent != lineage[:rank]:
+                odd[place] = _two_parents((*parent, lineage[rank]), lineage, rank)
+    return odd
+
+
+def _taxon(lineage: Lineage, rank: int) -> tuple:
+    """What may have one parent only: rank, name, and the phylum of genera and species (see `refuse_two_parents`)."""
+    return rank, lineage[rank], lineage[:2] if rank >= RANKS.index("genus") else ()
+
+
+def _has_gap(lineage: Lineage, rank: int) -> bool:
+    return any(is_filled(name, place) for place, name in enumerate(lineage[:rank]))
+
+
+def _two_parents(one: Lineage, other: Lineage, rank: int) -> str:
+    lineages = " and ".join(format_lineage(lineage[: rank + 1]) for lineage in (one, other))
+    return f"the {RANKS[rank]} {one[rank]!r} has two parents: {lineages}"
 
 
 def require_two_species(number: int, source: str, among: str) -> None:

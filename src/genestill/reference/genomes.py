@@ -1,7 +1,7 @@
 """The table of genomes: files and lineages."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genestill.core.cells import is_missing, whole_number
@@ -13,6 +13,7 @@ from genestill.core.lineage import (
     format_lineage,
     is_named,
     lineage_of_ranks,
+    name_gaps,
     parse_lineage,
     refuse_two_parents,
 )
@@ -115,8 +116,9 @@ def read_genomes(
         logger.info("%s: %d of %d genomes have no %s and are left out", path, without, len(line_of), lineage_column)
     if not genomes:
         raise InputError(f"{path}: contains no genomes; expected a header 'file<TAB>lineage' and one row per genome")
-    refuse_two_parents((genome.lineage for genome in genomes), str(path))
-    return genomes
+    lineages = name_gaps([genome.lineage for genome in genomes])
+    refuse_two_parents(lineages, str(path))
+    return [replace(genome, lineage=lineage) for genome, lineage in zip(genomes, lineages, strict=True)]
 
 
 def _read_rows(path: Path, lineage_column: str | None) -> Iterator[tuple[int, dict[str, str], list[str]]]:
