@@ -62,6 +62,23 @@ def test_a_row_with_mismatched_scores_is_omitted_and_reported(tmp_path, caplog):
     assert "contig 'c8': scores '0.9' for 2 ranks" in caplog.text
 
 
+def test_rows_that_the_reader_of_labels_leaves_out_do_not_refuse_the_predictions(tmp_path, caplog):
+    """An empty first line, a row without scores, one with another number of columns and one with a score of 90."""
+    ids = [f"c{number}" for number in range(20)]
+    table = {"id": ids, "length": 9, "gc": 0.5, "sample": None, "checksum": ""}
+    write_table(tmp_path / "index.parquet", pd.DataFrame(table), INDEX)
+    rows = [f"{name}\td__X;p__Y\t0.9;0.4" for name in ids[:17]]
+    rows += ["c17\td__X", "c18\td__X;p__Y\t0.9;0.8\tmore", "c19\td__X;p__Y\t0.9;90"]
+    given = results(tmp_path, "\n".join(["", "contigs\tpredictions\tscores", *rows, ""]))
+    with caplog.at_level("WARNING", logger="genestill"):
+        import_predictions(given, "auto", tmp_path / "index.parquet", None, 0.5, tmp_path / "out.parquet")
+    found = read_table(tmp_path / "out.parquet", PREDICTIONS)
+    assert found["accepted"].tolist() == [1] * 17 + [0] * 3
+    assert found["confidence_phylum"].tolist()[:17] == pytest.approx([0.4] * 17)
+    assert "line 21: 4 columns; expected 3, as the header has; this row and 1 more of 20" in caplog.text
+    assert "contig 'c17': scores '' for 1 ranks" in caplog.text
+
+
 @pytest.fixture
 def taxonomy(tmp_path):
     folder = tmp_path / "taxonomy"

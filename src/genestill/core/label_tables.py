@@ -14,11 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from genestill.core.cells import read_number
 from genestill.core.errors import InputError
 from genestill.core.label_formats.registry import LABEL_FORMATS, recognise
 from genestill.core.label_formats.row import LabelFormat, LabelRow
 from genestill.core.lineage import (
     NO_LINEAGE,
+    RANKS,
     Lineage,
     common_lineage,
     parse_lineage,
@@ -47,6 +49,7 @@ class LabelTable:
         names: the distinct names of taxa, for formats that give only a name.
         support: float32 [n], share of the evidence for the label, 0 to 1; NaN if the table has no support.
         several: row -> all its taxids, for contigs with several that match equally well.
+        scores: float32 [n, 7], score of each rank, NaN for none; None if the table has no scores.
         met: counts of rows that were left out, by reason.
     """
 
@@ -59,6 +62,7 @@ class LabelTable:
     support: np.ndarray
     several: dict[int, tuple[int, ...]] = field(default_factory=dict)
     met: dict[str, int] = field(default_factory=dict)
+    scores: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.taxid)
@@ -68,8 +72,12 @@ class LabelTable:
         none = rows < 0
 
         def column(values: np.ndarray, missing) -> np.ndarray:
-            taken = values[np.where(none, 0, rows)] if len(values) else np.zeros(len(rows), values.dtype)
-            return np.where(none, missing, taken).astype(values.dtype)
+            taken = (
+                values[np.where(none, 0, rows)]
+                if len(values)
+                else np.zeros((len(rows), *values.shape[1:]), values.dtype)
+            )
+            return np.where(none if values.ndim == 1 else none[:, None], missing, taken).astype(values.dtype)
 
         return LabelTable(
             pa.array(ids, pa.string()),
@@ -81,6 +89,7 @@ class LabelTable:
             column(self.support, np.nan),
             {new: self.several[old] for new, old in enumerate(rows.tolist()) if old in self.several},
             self.met,
+            None if self.scores is None else column(self.scores, np.nan),
         )
 
 
@@ -91,7 +100,7 @@ class _Collector:
         self._blocks: list[pa.Array] = []
         self._ids: list[str] = []
         self._taxid, self._lineage, self._name = array("q"), array("i"), array("i")
-        self._support = array("f")
+        self._support, self._scores = array("f"), array("f")
         self.line = array("q")
         self._lineage_of_text: dict[str, int] = {"": 0}
         self._lineage_of: dict[Lineage, int] = {NO_LINEAGE: 0}
@@ -109,6 +118,8 @@ class _Collector:
         self._lineage.append(lineage)
         self._name.append(self._name_of.setdefault(row.name, len(self._name_of)))
         self._support.append(np.nan if row.support is None else row.support)
+        if row.scores is not None:
+            self._scores.extend(_scores(row.scores))
         self.line.append(line)
         if len(self._ids) == _BLOCK:
             self._blocks.append(pa.array(self._ids, pa.string()))
@@ -135,7 +146,15 @@ class _Collector:
             list(self._name_of),
             np.asarray(self._support, dtype=np.float32),
             self._several,
+            scores=np.asarray(self._scores, dtype=np.float32).reshape(-1, len(RANKS)) if self._scores else None,
         )
+
+
+def _scores(cells: tuple[str, ...]) -> list[float]:
+    """Seven numbers; NaN in place of anything except a number between 0 and 1, and everywhere if there are more."""
+    numbers = [read_number(cell) for cell in cells] if len(cells) <= len(RANKS) else []
+    known = [np.nan if number is None or not 0 <= number <= 1 else number for number in numbers]
+    return known + [np.nan] * (len(RANKS) - len(known))
 
 
 def read_label_table(path: str | Path, form: str = "auto") -> LabelTable:

@@ -12,9 +12,8 @@ from genestill.core.label_tables import read_label_table
 from genestill.core.lineage import NO_LINEAGE, RANKS, Lineage, depth
 from genestill.core.logs import log_counts, logger
 from genestill.core.table_schemas import INDEX, PREDICTIONS, rank_columns
-from genestill.core.tables import read_table, read_tsv, write_table
+from genestill.core.tables import read_table, write_table
 from genestill.core.taxonomy import read_taxonomy
-from genestill.core.text import text_lines
 
 _LEFT_OUT_AT_MOST = 0.2  # maximum share of unreadable rows; with more, the table has another format
 _IDS = pa.schema([INDEX.field("id")])
@@ -60,10 +59,11 @@ def import_predictions(
     table = read_label_table(predictions, form)
     names.require_lineages(table, str(predictions))
     rows = _rows(table.ids.to_pandas(), ids, predictions)
-    lineages = names.lineages_of(table.take(rows, ids))
+    joined = table.take(rows, ids)
+    lineages = names.lineages_of(joined)
     log_counts("predictions", {**table.met, **dict(names.met)})
-    if _has_scores(predictions):
-        confidence = _scores(predictions, ids, lineages)
+    if joined.scores is not None:
+        confidence = _confidences(joined.scores, ids, lineages, predictions)
         # A rank is accepted if its score and those of all ranks above exceed the threshold.
         accepted = (confidence > threshold).cumprod(axis=1).sum(axis=1)
     else:
@@ -99,37 +99,24 @@ def _is_parquet(path: str | Path) -> bool:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _has_scores(path: str | Path) -> bool:
-    header = next(iter(text_lines(path)), "").rstrip("\r\n").split("\t")
-    return header[:2] == ["contigs", "predictions"] and "scores" in header
-
-
-def _scores(path: str | Path, ids: Sequence[str], lineages: list[Lineage]) -> np.ndarray:
-    """Scores in Taxometer's format, float32 [contigs, 7]; 0 at ranks without a name.
+def _confidences(scores: np.ndarray, ids: Sequence[str], lineages: list[Lineage], source: str | Path) -> np.ndarray:
+    """Confidences from the scores of a table, float32 [contigs, 7]; 0 at ranks without a name.
 
     Rows whose scores do not match their lineage are left out: their lineage becomes empty.
     """
-    table = read_tsv(path, ("contigs", "scores"))
-    of_contig = dict(zip(table["contigs"].str.split().str[0], table["scores"], strict=True))
     confidence = np.zeros((len(ids), len(RANKS)), dtype=np.float32)
     odd = []
     called = [row for row, lineage in enumerate(lineages) if depth(lineage)]
     for row in called:
-        numbers = [float(score) for score in of_contig[ids[row]].split(";") if _is_score(score)]
-        if len(numbers) == depth(lineages[row]):
-            confidence[row, : len(numbers)] = numbers
+        known, ranks = ~np.isnan(scores[row]), depth(lineages[row])
+        if known[:ranks].all() and not known[ranks:].any():
+            confidence[row, :ranks] = scores[row, :ranks]
         else:
-            odd.append(f"contig {ids[row]!r}: scores {of_contig[ids[row]]!r} for {depth(lineages[row])} ranks")
+            said = ";".join(f"{score:g}" for score in scores[row, known])
+            odd.append(f"contig {ids[row]!r}: scores {said!r} for {ranks} ranks")
             lineages[row] = NO_LINEAGE
     if len(odd) > _LEFT_OUT_AT_MOST * len(called):
-        raise InputError(f"{path}: {odd[0]}; expected one number between 0 and 1 per rank ({len(odd)} such rows)")
+        raise InputError(f"{source}: {odd[0]}; expected one number between 0 and 1 per rank ({len(odd)} such rows)")
     if odd:
-        logger.warning("%s: %s; this row and %d more of %d are left out", path, odd[0], len(odd) - 1, len(called))
+        logger.warning("%s: %s; this row and %d more of %d are left out", source, odd[0], len(odd) - 1, len(called))
     return confidence
-
-
-def _is_score(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False

@@ -16,6 +16,7 @@ class LabelRow(NamedTuple):
         lineage: lineage as text, in any spelling that `parse_lineage` reads.
         support: share of the evidence for the label, 0 to 1; None if the format has no support.
         name: name of the taxon, if there is neither a taxid nor a readable lineage.
+        scores: score of each rank of ``lineage``, as text; None if the table has no scores.
     """
 
     id: str
@@ -23,6 +24,7 @@ class LabelRow(NamedTuple):
     lineage: str = ""
     support: float | None = None
     name: str = ""
+    scores: tuple[str, ...] | None = None
 
 
 # Reads the cells of one line; returns None for a header, and raises `InputError` for a line of another format.

@@ -17,10 +17,13 @@ def _start() -> ReadRow:
                 raise InputError("no header before it; expected the header contigs<TAB>predictions")
             header[:] = cells
             return None
+        if any(cells[max(3, len(header)) :]):
+            raise InputError(f"{len(cells)} columns; expected {len(header)}, as the header has")
         column = header.index("scores") if "scores" in header else 2
-        scores = cells[column].split(";") if len(cells) > column and cells[column] else []
+        scores = tuple(cells[column].split(";")) if len(cells) > column and cells[column] else ()
         lineage = cells[1] if len(cells) > 1 else ""
-        return LabelRow(first_word(cells[0]), (), lineage, share(scores[-1]) if scores else None)
+        support = share(scores[-1]) if scores else None
+        return LabelRow(first_word(cells[0]), (), lineage, support, scores=scores if "scores" in header else None)
 
     return read
 
