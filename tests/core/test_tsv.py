@@ -39,6 +39,24 @@ def test_quotes_of_spreadsheets_are_removed_and_an_unpaired_quote_is_harmless(tm
     assert table.to_numpy().tolist() == [["1,204.3", 'say "x"'], ['5" end', '"open'], ["3", "4"]]
 
 
+def test_a_cell_that_only_starts_and_ends_with_quoted_words_is_kept(tmp_path):
+    (tmp_path / "t.tsv").write_text('a\n"one" and "two"\n')
+    assert read_tsv(tmp_path / "t.tsv")["a"].tolist() == ['"one" and "two"']
+
+
+def test_comments_before_the_header_and_empty_cells_after_the_last_column_are_skipped(tmp_path):
+    (tmp_path / "t.tsv").write_text("# made by a program\n\n#a\tb\t\n1\t2\t\t\n#3\t\n")
+    table = read_tsv(tmp_path / "t.tsv")
+    assert table.columns.tolist() == ["#a", "b"]
+    assert table.to_numpy().tolist() == [["1", "2"], ["#3", ""]]
+    assert table.index.tolist() == [4, 5]
+
+
+def test_a_column_without_a_name_is_kept_if_it_has_content(tmp_path):
+    (tmp_path / "t.tsv").write_text("a\tb\t\n1\t2\t3\n")
+    assert read_tsv(tmp_path / "t.tsv").columns.tolist() == ["a", "b", "column 3"]
+
+
 def test_a_table_without_header_has_numbered_columns_and_empty_lines_are_skipped(tmp_path):
     with gzip.open(tmp_path / "t.tsv.gz", "wt") as handle:
         handle.write("ACGT\t1\n\nACGA\t2\n\n")

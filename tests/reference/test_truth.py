@@ -51,11 +51,41 @@ def test_a_table_of_lineages_given_by_name_needs_no_taxonomy(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        f'"contig"\t"lineage"\t"length"\n"c1"\t"{NAMES}"\t1200\n',
+        f"\ncontig\tlineage\tlength\nc1\t{NAMES}\t1200\n",
+        f"# made by a program\ncontig\tlineage\tlength\nc1\t{NAMES}\t1200\n",
+        f"contig\tlineage\tlength\t\nc1\t{NAMES}\t1200\t\n",
+        f"contig\tlineage\tlength\t\nc1\t{NAMES}\t1200\n",
+        f"contig\tlineage\tlength\tstatus\tchimera\nc1\t{NAMES}\t1200.0\tNA\tNA\n",
+    ],
+    ids=["quotes", "empty line", "comment", "tab at the end", "tab at the end of the header", "numbers of pandas"],
+)
+def test_a_ground_truth_is_read_as_spreadsheets_and_programs_write_it(tmp_path, text):
+    write_truth([write(tmp_path, text)], None, tmp_path / "truth.parquet")
+    table = read_table(tmp_path / "truth.parquet", TRUTH)
+    assert table[["id", "genus", "length"]].to_numpy().tolist() == [["c1", "G", 1200]]
+    assert table[["status", "chimera"]].isna().all(axis=None)
+
+
+def test_rows_of_a_ground_truth_that_contradict_most_others_have_no_true_lineage(tmp_path, caplog):
+    rows = [f"c{number}\t{NAMES};s__G {number}" for number in range(8)]
+    rows += ["gap\td__D;p__P;o__O", "other\td__D;p__P;c__C;o__X;f__F"]
+    path = write(tmp_path, "\n".join(["contig\tlineage", *rows, ""]))
+    write_truth([path], None, tmp_path / "truth.parquet")
+    table = read_table(tmp_path / "truth.parquet", TRUTH).set_index("id")
+    assert table.loc["gap", "class"] == "C"
+    assert table["domain"].isna().tolist() == [False] * 9 + [True]
+    assert "line 11: the family 'F' has two parents" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("text", "known", "sentence"),
     [
         ("@@SEQUENCEID\tTAXID\nc1\t8\n", False, "give the taxonomy dump from which it was made as reference.taxdump"),
         ("@@SEQUENCEID\tTAXID\nc1\t4\n", True, "none of its 1 contigs has a true lineage"),
-        ("contig\tgenome\nc1\tA\n", False, "expected the columns contig and lineage"),
+        ("contig\tgenome\nc1\tA\n", False, "no column 'lineage'; found contig, genome"),
     ],
 )
 def test_a_ground_truth_without_lineages_is_refused(tmp_path, taxonomy, text, known, sentence):

@@ -40,6 +40,14 @@ def whole_number(cell: str, where: str) -> int:
     return int(number)
 
 
+def unquoted(cell: str) -> str:
+    """A cell without white space around it and without the double quotes that spreadsheets and R add."""
+    cell = cell.strip()
+    if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', ""):
+        cell = cell[1:-1].replace('""', '"').strip()
+    return cell
+
+
 def read_name(cell: str) -> str:
     """Read a cell of ids or genes: an empty cell, ``-`` and ``.`` give an empty name, ``7157.0`` gives ``7157``.
 

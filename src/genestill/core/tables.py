@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genestill.core.cells import read_number
+from genestill.core.cells import read_number, unquoted
 from genestill.core.errors import InputError
 from genestill.core.files import write_aside
 from genestill.core.text import blanks_for_tabs, text_lines
@@ -116,7 +116,9 @@ def read_abundances(path: str | Path) -> pd.DataFrame:
 def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True) -> pd.DataFrame:
     """Read a tab-separated table, compressed or not, as text: cells are not converted to numbers or missing values.
 
-    White space around a cell is removed, and so are the double quotes that spreadsheets add. Empty lines are skipped.
+    White space around a cell is removed, and so are the double quotes that spreadsheets add. Empty lines are skipped,
+    and so are comments before the header (lines that start with ``#`` and have no tab) and empty cells after the last
+    column.
 
     Args:
         path: the file.
@@ -132,14 +134,19 @@ def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True)
     """
     numbers, rows = [], []
     for number, line in enumerate(text_lines(path), 1):
-        if line.strip():
+        comment = header and not rows and line.startswith("#") and "\t" not in line
+        if line.strip() and not comment:
             numbers.append(number)
-            rows.append([_unquoted(cell) for cell in line.split("\t")])
+            rows.append([unquoted(cell) for cell in line.split("\t")])
     if not rows:
         raise InputError(f"{path}: not a table: it is empty")
     if header:
         numbers.pop(0)
         names = rows.pop(0)
+        named = max((place for place, name in enumerate(names, 1) if name), default=0)
+        if not any(any(row[named:]) for row in rows):
+            names = names[:named]
+        rows = [row if any(row[len(names) :]) else row[: len(names)] for row in rows]
         names = [name or f"column {place}" for place, name in enumerate(names, 1)]
     else:
         names = [str(place) for place in range(1, len(rows[0]) + 1)]
@@ -176,13 +183,6 @@ def number_columns(table: pd.DataFrame, columns: Sequence[str], source: str | Pa
                 )
             numbers[row, place] = number
     return numbers
-
-
-def _unquoted(cell: str) -> str:
-    cell = cell.strip()
-    if len(cell) > 1 and cell[0] == cell[-1] == '"':
-        cell = cell[1:-1].replace('""', '"').strip()
-    return cell
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -66,8 +66,7 @@ def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple
         `table_schemas.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
 
     Raises:
-        InputError: with file and line, for a missing column, a contig given twice, a lineage with the wrong number of
-            ranks, a name with two parents, an invalid length or status; and for a table of other contigs.
+        InputError: as `read_answers`, and for a table of other contigs.
     """
     rows, odd = read_answers(path)
     if not rows.keys() & all_ids:

@@ -8,16 +8,17 @@ from typing import NamedTuple
 import pandas as pd
 
 from genestill.core import table_schemas
+from genestill.core.cells import is_missing, whole_number
 from genestill.core.errors import InputError
-from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, parse_lineage, refuse_two_parents
+from genestill.core.lineage import NO_LINEAGE, Lineage, common_lineage, depth, parse_lineage, settle_parents
 from genestill.core.logs import log_counts, logger
 from genestill.core.novelty import STATUSES, genome_statuses, status_word
-from genestill.core.tables import write_table
+from genestill.core.tables import read_tsv, write_table
 from genestill.core.taxonomy import read_taxonomy
-from genestill.core.text import blanks_for_tabs, read_text_lines, text_lines
+from genestill.core.text import text_lines
 from genestill.reference.gold_standard import is_gold_standard, mapping_rows
 
-_ODD_AT_MOST = 0.2  # maximum share of unreadable lineages; with more, the table has another format
+_ODD_AT_MOST = 0.2  # maximum share of lineages that cannot be used; with more, the table has another format
 
 
 class Answer(NamedTuple):
@@ -46,62 +47,59 @@ def read_answers(path: str | Path) -> tuple[dict[str, Answer], int]:
 
     Returns:
         Contig -> answer, in the order of the file, and the number of rows whose lineage is empty because it cannot be
-        read.
+        read, or because a name has another parent there than in most rows.
 
     Raises:
-        InputError: with file and line, for a missing column, a contig given twice, a name with two parents, an invalid
-            length, status or chimera, and more than a fifth of lineages that cannot be read.
+        InputError: as `read_tsv`; and with file and line, for a contig given twice, an invalid length, status or
+            chimera, and more than a fifth of such lineages.
     """
-    lines = read_text_lines(path)
-    header = lines[0].rstrip().split("\t") if lines else []
-    if not {"contig", "lineage"} <= set(header):
-        blanks = blanks_for_tabs("".join(lines[:1]))
-        raise InputError(
-            f"{path}: line 1 is {'; '.join(header)[:80]!r}; expected the columns contig and lineage{blanks}"
-        )
+    table = read_tsv(path, ("contig", "lineage"))
     rows: dict[str, Answer] = {}
     odd: list[str] = []
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            continue
-        cells = [cell.strip() for cell in line.split("\t")]
-        if len(cells) != len(header):
-            raise InputError(f"{path}: line {number} has {len(cells)} columns; expected {len(header)}")
-        row = dict(zip(header, cells, strict=True))
+    line_of: dict[str, int] = {}
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        where = f"{path}: line {number}"
         name = row["contig"].split(maxsplit=1)[0] if row["contig"] else ""
         if not name or name in rows:
-            raise InputError(f"{path}: line {number}: contig {name!r}; expected an id that no other line has")
+            raise InputError(f"{where}: contig {name!r}; expected an id that no other line has")
         try:
             lineage = parse_lineage(row["lineage"])
         except InputError as error:
-            odd.append(f"{path}: line {number}: {error}")
+            odd.append(f"{where}: {error}")
             lineage = NO_LINEAGE
-        length = row.get("length") or None
-        if length is not None and not (length.isascii() and length.isdigit() and len(length) < 16):
-            raise InputError(f"{path}: line {number}: length {length!r}; expected a whole number of base pairs")
-        status = row.get("status") or None
+        status, chimera = ("" if is_missing(row.get(column, "")) else row[column] for column in ("status", "chimera"))
         try:
             status = status_word(status) if status else None
         except ValueError:
-            raise InputError(
-                f"{path}: line {number}: status {status!r}; expected one of {', '.join(STATUSES)}"
-            ) from None
-        chimera = row.get("chimera") or None
-        if chimera not in (None, "yes", "no"):
-            raise InputError(f"{path}: line {number}: chimera {chimera!r}; expected yes or no")
+            raise InputError(f"{where}: status {status!r}; expected one of {', '.join(STATUSES)}") from None
+        if chimera not in ("", "yes", "no"):
+            raise InputError(f"{where}: chimera {chimera!r}; expected yes or no")
+        line_of[name] = number
         rows[name] = Answer(
             lineage,
             row.get("genome") or None,
-            int(length) if length else None,
+            _length_of(row.get("length", ""), where),
             status,
             chimera == "yes" if chimera else None,
         )
+    lineages, sentences = settle_parents([row.lineage for row in rows.values()], [1] * len(rows))
+    for place, (name, row) in enumerate(list(rows.items())):
+        rows[name] = row._replace(lineage=NO_LINEAGE if place in sentences else lineages[place])
+        odd += [f"{path}: line {line_of[name]}: {sentences[place]}"] if place in sentences else []
     if odd and len(odd) > _ODD_AT_MOST * len(rows):
         raise InputError(odd[0] if len(odd) == 1 else f"{odd[0]} (and {len(odd) - 1} more of {len(rows)} rows)")
     if odd:
         logger.warning("%s; this row and %d more of %d have no true lineage", odd[0], len(odd) - 1, len(rows))
-    refuse_two_parents((row.lineage for row in rows.values()), str(path))
     return rows, len(odd)
+
+
+def _length_of(cell: str, where: str) -> int | None:
+    if is_missing(cell):
+        return None
+    length = whole_number(cell, f"{where}: length")
+    if length <= 0:
+        raise InputError(f"{where}: length {length}; expected a positive number of base pairs")
+    return length
 
 
 def truth_table(ids: Sequence[str], answers: Sequence[Answer]) -> pd.DataFrame:
@@ -159,7 +157,8 @@ def write_truth(truth: Sequence[str | Path], taxonomy: str | Path | None, output
     Raises:
         InputError: a gold standard without taxonomy, or with only unknown taxids; as `read_answers` and `mapping_rows`.
     """
-    first = next((line for line in text_lines(truth[0]) if line.strip()), "")
+    lines = (line for line in text_lines(truth[0]) if line.strip())
+    first = next((line for line in lines if is_gold_standard(line) or not line.startswith("#")), "")
     if len(truth) > 1 and not is_gold_standard(first):
         raise InputError(
             f"{truth[0]}: a table of ground truth must be a single file; only a gold standard of CAMI may have several"
