@@ -202,3 +202,11 @@ def test_the_content_of_a_community_is_a_table_with_one_row_per_stratum(tmp_path
         "| status=exact copy | 1,234 |  |",
         "| status=absent genus | 1,234 | 1,234 |",
     ]
+
+
+def test_contigs_of_unknown_length_are_counted_in_a_warning(case, caplog):
+    truth = read_table(case / "truth.parquet", TRUTH)
+    truth["length"] = truth["length"].astype("Int64").mask(truth["id"].isin(["near", "far"]))
+    write_table(case / "truth.parquet", truth, TRUTH)
+    read_calls(case / "truth.parquet", case / "labels.parquet", [])
+    assert "truth.parquet: 2 of 8 contigs have no length; metrics by bases and reads leave them out" in caplog.text

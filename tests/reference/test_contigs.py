@@ -257,9 +257,18 @@ def test_command_exits_with_status_2_and_a_one_line_error(given_files, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_truth_without_optional_columns_leaves_them_null(tmp_path):
+def test_truth_without_optional_columns_leaves_them_null_except_for_the_lengths_of_the_contigs(tmp_path):
     (tmp_path / "t.tsv").write_text(f"contig\tlineage\na\t{LINEAGES[0]}\n")
-    table, counts = read_truth(tmp_path / "t.tsv", ["a"], {"a"})
+    table, counts = read_truth(tmp_path / "t.tsv", ["a"], {"a": 1200})
     assert table["genome"].isna().all()
-    assert table["length"].isna().all()
+    assert table["length"].tolist() == [1200]
     assert counts == {"rows_of_no_contig": 0, "contigs_without_row": 0, "rows_without_readable_lineage": 0}
+
+
+def test_missing_lengths_of_the_truth_are_those_of_the_contigs_and_other_lengths_are_refused(tmp_path):
+    lengths = {"a": 1200, "b": 1300, "short": 200}
+    (tmp_path / "t.tsv").write_text(f"contig\tlineage\tlength\na\t{LINEAGES[0]}\t\nb\t\t1300\nnone\t\t7\n")
+    assert read_truth(tmp_path / "t.tsv", ["b", "a"], lengths)[0]["length"].tolist() == [1300, 1200]
+    (tmp_path / "t.tsv").write_text(f"contig\tlineage\tlength\na\t{LINEAGES[0]}\t\nb\t\t130\n")
+    with pytest.raises(InputError, match=r"t\.tsv: the contig 'b' has 130 bp; 1300 bp in the FASTA file"):
+        read_truth(tmp_path / "t.tsv", ["a", "b"], lengths)

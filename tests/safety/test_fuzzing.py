@@ -126,7 +126,7 @@ def sources_bytes() -> bytes:
 def truth(path: Path) -> None:
     from genestill.reference.contigs import read_truth
 
-    read_truth(path, ["a", "b"], {"a", "b"})
+    read_truth(path, ["a", "b"], {"a": 9, "b": 9})
 
 
 def tree_bytes(path: Path) -> bytes:

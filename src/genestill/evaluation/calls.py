@@ -262,6 +262,11 @@ def _read_community(truth, ids: list[str], row_of: dict[str, int], paths: _Paths
         logger.info("%d names of the truth do not occur in labels or predictions", unknown)
         path[rows] = paths.encode(answers)
         length[rows] = table["length"].fillna(0)
+        without = int((length == 0).sum())
+        if 0 < without < number:
+            logger.warning(
+                "%s: %d of %d contigs have no length; metrics by bases and reads leave them out", truth, without, number
+            )
         status[rows] = [_status_of(word, truth) for word in table["status"].fillna("")]
         identity[rows] = table["identity"].astype(float)
         chimera[rows] = table["chimera"].astype("boolean").fillna(False).astype(np.int8) - table["chimera"].isna()

@@ -1,7 +1,7 @@
 """Validation: contigs, abundances, labels and truth are checked together before any computation."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -59,26 +59,38 @@ def index_contigs(path: str | Path, minimum_length: int) -> tuple[pd.DataFrame, 
     return pd.DataFrame(rows, columns=table_schemas.INDEX.names), lengths
 
 
-def read_truth(path: str | Path, ids: Sequence[str], all_ids: set[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+def read_truth(path: str | Path, ids: Sequence[str], lengths: Mapping[str, int]) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a TSV of the ground truth, see `read_answers`.
 
+    Args:
+        path: the file.
+        ids: the contigs of the index.
+        lengths: length of every contig of the FASTA file. Base pairs.
+
     Returns:
-        `table_schemas.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), and counts.
+        `table_schemas.TRUTH` in the order of ``ids`` (null lineage for contigs without a row), with the lengths of the
+        FASTA file, and counts.
 
     Raises:
-        InputError: as `read_answers`, and for a table of other contigs.
+        InputError: as `read_answers`, and for a table of other contigs, or of contigs with other lengths.
     """
     rows, odd = read_answers(path)
-    if not rows.keys() & all_ids:
+    other = next((name for name, row in rows.items() if row.length not in (None, lengths.get(name, row.length))), None)
+    if other is not None:
+        raise InputError(
+            f"{path}: the contig {other!r} has {rows[other].length} bp; {lengths[other]} bp in the FASTA file; does "
+            "the table belong to other contigs?"
+        )
+    if not rows.keys() & lengths.keys():
         raise InputError(
             f"{path}: none of its {len(rows)} contigs (first: {next(iter(rows), None)!r}) is in the FASTA file "
             f"(first: {ids[0]!r}); does the table belong to other contigs?"
         )
     nothing = Answer(NO_LINEAGE)
-    joined = [rows.get(name, nothing) for name in ids]
+    joined = [rows.get(name, nothing)._replace(length=lengths[name]) for name in ids]
     table = truth_table(ids, joined)
     counts = {
-        "rows_of_no_contig": len(rows.keys() - all_ids),
+        "rows_of_no_contig": len(rows.keys() - lengths.keys()),
         "contigs_without_row": sum(name not in rows for name in ids),
         "rows_without_readable_lineage": odd,
     }
@@ -142,7 +154,7 @@ def prepare_contigs(
         known += joined.lineages
     answers = None
     if truth is not None:
-        answers, met = read_truth(truth, ids, set(lengths))
+        answers, met = read_truth(truth, ids, lengths)
         counts |= {f"truth_{what}": count for what, count in met.items()}
     if reference is not None:
         found = read_genomes(reference, genomes)
