@@ -1,4 +1,5 @@
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -123,6 +124,18 @@ def test_a_file_of_every_format_is_recognised_and_read(tmp_path, form, told):
     text, expected = FILES[form]
     (tmp_path / "l.tsv.gz").write_bytes(gzip.compress(text.replace("\n", "\r\n").encode()))
     assert rows_of(read_label_table(tmp_path / "l.tsv.gz", form if told else "auto")) == expected
+
+
+def in_quotes(line):
+    """A line as R writes it: cells in double quotes, except numbers."""
+    cells = [cell if re.fullmatch('[0-9.e-]+|".*"', cell) else f'"{cell}"' for cell in line.split("\t")]
+    return "\t".join(cells) if len(cells) > 1 else line
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "auto"])
+def test_a_file_of_every_format_is_recognised_and_read_with_cells_in_quotes(form):
+    text, expected = FILES[form]
+    assert rows_of(collect_labels(map(in_quotes, text.split("\n")), "auto", "t")) == expected
 
 
 def test_names_added_by_cat_are_read_as_a_lineage():

@@ -231,8 +231,9 @@ def _settle_parents(table: LabelTable) -> tuple[LabelTable, dict[int, str]]:
 
 def _cells(rows: Iterable[tuple[int, str]], form: LabelFormat) -> Iterator[tuple[int, list[str]]]:
     for number, line in rows:
-        if not (form.comments and line.startswith(form.comments)):
-            yield number, [cell.strip() for cell in form.split(line)]
+        cells = form.cells_of(line)
+        if not (form.comments and cells[0].startswith(form.comments)):
+            yield number, cells
 
 
 def _one_row_per_contig(table: LabelTable, line: np.ndarray, form: LabelFormat, source: str) -> LabelTable:

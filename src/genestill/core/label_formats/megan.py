@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.0)?")
 
 def _read(cells: list[str]) -> LabelRow:
     require_columns(cells, 2, "contig and taxon (MEGAN)")
-    name, taxon = first_word(cells[0].strip('"')), cells[-1].strip('" ')
+    name, taxon = first_word(cells[0]), cells[-1]
     if number := _NUMBER.fullmatch(taxon):
         return LabelRow(name, () if number[1] else taxid_of(number[2]))
     if ";" in taxon or taxon.startswith("["):

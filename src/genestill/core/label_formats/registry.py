@@ -5,6 +5,7 @@ For a new format, add a module to this package and an entry here (and in ``label
 
 from collections.abc import Sequence
 
+from genestill.core.cells import unquoted
 from genestill.core.errors import InputError
 from genestill.core.label_formats.cami import CAMI
 from genestill.core.label_formats.cat import CAT
@@ -39,13 +40,13 @@ def recognise(lines: Sequence[str], source: str) -> LabelFormat:
     reports of Kraken 2 and others, which count taxa and have no contigs.
     """
     # There may be comments before a header.
-    found = next((form for line in lines[:20] for form in _WITH_HEADER if form.fits(_cells(form, line))), None)
+    found = next((form for line in lines[:20] for form in _WITH_HEADER if form.fits(form.cells_of(line))), None)
     if found is not None:
         return found
-    fitting = {form: sum(form.fits(_cells(form, line)) for line in lines) for form in _ALL}
+    fitting = {form: sum(form.fits(form.cells_of(line)) for line in lines) for form in _ALL}
     most = max(fitting.values())
     best = [form for form, number in fitting.items() if number == most]
-    if sum(_is_report(line.split("\t")) for line in lines) > most:
+    if sum(_is_report([unquoted(cell) for cell in line.split("\t")]) for line in lines) > most:
         raise InputError(
             f"{source}: a report (counts of contigs per taxon); expected the table with one row per contig, which the "
             "same program writes"
@@ -63,14 +64,10 @@ def recognise(lines: Sequence[str], source: str) -> LabelFormat:
     return best[0]
 
 
-def _cells(form: LabelFormat, line: str) -> list[str]:
-    return [cell.strip() for cell in form.split(line)] or [""]
-
-
 def _is_report(cells: list[str]) -> bool:
-    if len(cells) not in (6, 8) or not all(is_number(cell.strip()) for cell in cells[1:3]):
+    if len(cells) not in (6, 8) or not all(is_number(cell) for cell in cells[1:3]):
         return False
     try:
-        return 0 <= float(cells[0]) <= 100 and is_number(cells[-2].strip())
+        return 0 <= float(cells[0]) <= 100 and is_number(cells[-2])
     except ValueError:
         return False

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from genestill.core.cells import unquoted
 from genestill.core.errors import InputError
 
 
@@ -41,7 +42,7 @@ class LabelFormat:
         start: makes the function that reads the rows of one file, in order.
         several: whether several rows of one contig are labels that match equally well (otherwise an error).
         comments: prefixes of lines that are skipped.
-        split: cuts a line into cells; by default at tabs.
+        split: cuts a line into cells, see `cells_of`; by default at tabs.
     """
 
     name: str
@@ -50,6 +51,10 @@ class LabelFormat:
     several: bool = False
     comments: tuple[str, ...] = ()
     split: Callable[[str], list[str]] = lambda line: line.split("\t")
+
+    def cells_of(self, line: str) -> list[str]:
+        """The cells of a line, without white space and double quotes around them; at least one."""
+        return [unquoted(cell) for cell in self.split(line)] or [""]
 
 
 def row_by_row(read: ReadRow) -> Callable[[], ReadRow]:
