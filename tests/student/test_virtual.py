@@ -1,11 +1,12 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from genestill.cli import main
 from genestill.core.label_tree import LabelTree
 from genestill.core.predictions import lineage_probabilities
-from genestill.core.table_schemas import ALIGNMENTS, LINEAGE_PROBABILITIES, PREDICTIONS
+from genestill.core.table_schemas import ALIGNMENTS, INDEX, LINEAGE_PROBABILITIES, PREDICTIONS
 from genestill.core.tables import read_table, write_table
 from genestill.student.corrector import virtual
 from genestill.student.corrector.pipeline import Sources
@@ -38,7 +39,11 @@ def test_correctors_are_trained_on_the_references_of_the_judging_half(tmp_path, 
 
     monkeypatch.setattr(virtual, "learn", learn)
     evidence = {"alignments": tmp_path / "alignments.parquet"}
-    sources = Sources("c", "i", "", "", taxonomy, None, evidence)
+    (tmp_path / "contigs.fna").write_text(">c\nACGT\n")
+    write_table(tmp_path / "index.parquet", INDEX.empty_table(), INDEX)
+    write_table(tmp_path / "abundance.parquet", pa.table({"id": ["c"]}), pa.schema([("id", pa.string())]))
+    given = [tmp_path / name for name in ("contigs.fna", "index.parquet", "abundance.parquet")]
+    sources = Sources(*given[:2], "", "", taxonomy, given[2], evidence)
     place = tmp_path / "virtual"
 
     def learn_virtual(training, threshold=0.5, seeds=2):
@@ -59,6 +64,18 @@ def test_correctors_are_trained_on_the_references_of_the_judging_half(tmp_path, 
     learn_virtual(CorrectorSettings(epochs=3), seeds=1)
     assert len(learnt) == 4
     # Tables of further seeds would be scored as well.
+    given[0].write_text(">c\nACGA\n")
+    learn_virtual(CorrectorSettings(epochs=3), seeds=1)
+    assert len(learnt) == 5  # other contigs train again
+    write_table(given[2], pa.table({"id": ["d"]}), pa.schema([("id", pa.string())]))
+    learn_virtual(CorrectorSettings(epochs=3), seeds=1)
+    assert len(learnt) == 6  # and so do other abundances,
+    write_table(evidence["alignments"], table.assign(matches=8), ALIGNMENTS)
+    learn_virtual(CorrectorSettings(epochs=3), seeds=1)
+    assert len(learnt) == 7  # other alignments
+    (taxonomy / "lineages.tsv").write_text("taxid\tlineage\n")
+    learn_virtual(CorrectorSettings(epochs=3), seeds=1)
+    assert len(learnt) == 8  # and another taxonomy
     names = sorted(path.name for path in (place / "judging-001").glob("corrector.*"))
     assert names == ["corrector.probabilities.seed1.parquet", "corrector.seed1.parquet"]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+import genestill
+from genestill.core.contents import content_checksum
 from genestill.core.files import scratch_folder, write_text
 from genestill.core.logs import log_counts, progress
 from genestill.core.table_schemas import ALIGNMENTS
@@ -35,7 +37,8 @@ def learn_virtual(
     """Train a corrector for every virtual reference of a community and seed: ``<reference>/corrector.seed<n>.parquet``.
 
     These predictions are made from ``corrector.probabilities.seed<n>.parquet``, the output of the training, which is
-    kept if it was made with the same evidence and settings. ``labels withhold`` removes it when the labels change.
+    kept if it was made with the same evidence, settings, contents of ``sources`` and version of genestill (the record
+    is ``correctors.json``). ``labels withhold`` removes it when the labels change.
 
     Args:
         sources: contigs, index, abundance, taxonomy, and as evidence alignments to the whole reference, if any; labels,
@@ -57,7 +60,9 @@ def learn_virtual(
     runs = [(one, seed) for one in references for seed in range(1, seeds + 1)]
     rows = []
     _remove_further_seeds(Path(folder), seeds)
-    _remove_others(Path(folder), {"evidence": list(evidence), "training": asdict(training)})
+    made_from: dict[str, object] = {role: content_checksum(path) for role, path in sources.files().items() if path}
+    made_from |= {"evidence": list(evidence), "training": asdict(training), "version": genestill.__version__}
+    _remove_others(Path(folder), made_from)
     # The contigs are the same for all, and are not read if nothing is trained.
     read = cache(lambda: read_contigs(sources.contigs, sources.index, sources.abundance))
     for one, seed in progress(runs, len(runs), "correctors", "training on virtual references"):
@@ -80,9 +85,9 @@ def learn_virtual(
     log_counts("correctors of virtual references", {"made": int((table["seconds"] > 0).sum()), "all": len(table)})
 
 
-def _remove_others(folder: Path, settings: dict) -> None:
-    """Remove trainings in ``folder`` that were made with other ``settings``, which are recorded there."""
-    record, described = folder / "correctors.json", json.dumps(settings, sort_keys=True)
+def _remove_others(folder: Path, made_from: dict) -> None:
+    """Remove trainings in ``folder`` that were not made from ``made_from``, which is recorded there."""
+    record, described = folder / "correctors.json", json.dumps(made_from, sort_keys=True)
     if record.is_file() and record.read_text(encoding="utf-8") == described:
         return
     for table in folder.glob("*/corrector.*.parquet"):
