@@ -235,15 +235,30 @@ def test_kraken2_is_run_for_the_first_references_of_each_half_without_their_clad
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "w.tsv", sep="\t", index=False)
     run = []
 
-    def run_kraken2(source, output, clades):
+    def run_kraken2(*sources):
+        *_, output, clades = sources
         run.append((output.parent.name, clades))
-        output.parent.mkdir(parents=True)
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(b"")
 
     monkeypatch.setattr(kraken2, "run_kraken2", run_kraken2)
+    inputs = [tmp_path / name for name in ("contigs.fna", "index", "genomes.tsv", "g.fna", "taxonomy/lineages.tsv")]
+    (tmp_path / "taxonomy").mkdir()
+    for path in inputs:
+        path.write_text("file\ng.fna\n")
+    sources = (*inputs[:3], tmp_path, tmp_path / "taxonomy", [0.1], 1)
+    place = (tmp_path / "w.tsv", "mine")
     for _ in range(2):
-        kraken2.run_kraken2_virtual(("s",), tmp_path / "w.tsv", "mine", 1, tmp_path, tmp_path / "k.tsv")
+        kraken2.run_kraken2_virtual(sources, *place, 1, tmp_path, tmp_path / "k.tsv")
     assert run == [("fitting-001", (("D", "fitting1"),)), ("judging-001", (("D", "judging1"),))]
+    # Tables that were made from other files or settings are made again.
+    for path in inputs:
+        path.write_text("file\ng.fna\n\n")
+        kraken2.run_kraken2_virtual(sources, *place, 1, tmp_path, tmp_path / "k.tsv")
+        assert len(run) == 4
+        del run[2:]
+    kraken2.run_kraken2_virtual((*sources[:5], [0.2], 1), *place, 1, tmp_path, tmp_path / "k.tsv")
+    assert len(run) == 4
     # With fewer references, tables of an earlier run are removed, because they would be scored.
-    kraken2.run_kraken2_virtual(("s",), tmp_path / "w.tsv", "mine", 0, tmp_path, tmp_path / "k.tsv")
+    kraken2.run_kraken2_virtual(sources, *place, 0, tmp_path, tmp_path / "k.tsv")
     assert not list(tmp_path.glob("*/kraken2.parquet"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from genestill.cli import main
 from genestill.core.errors import InputError
+from genestill.core.files import read_json, write_json
 from genestill.core.sequences import write_fasta
 from genestill.core.table_schemas import LABELS, lineages_of
 from genestill.core.tables import read_table
@@ -151,7 +152,7 @@ def test_only_searches_with_the_approximate_lca_can_be_filtered(tmp_path):
         keep_search("c.fna", "i.parquet", "database", "taxonomy", SearchSettings(lca_mode=1), 1, tmp_path / "kept")
 
 
-def test_an_existing_reference_is_kept_until_its_clades_or_the_search_change(tmp_path, monkeypatch):
+def test_an_existing_reference_is_kept_until_what_it_was_made_from_changes(tmp_path, monkeypatch):
     made, identity = [], ["one"]
 
     def make(kept, index, database, taxonomy, clades, threads, output):
@@ -168,12 +169,19 @@ def test_an_existing_reference_is_kept_until_its_clades_or_the_search_change(tmp
     monkeypatch.setattr(withholding, "build_label_tree", lambda *files: None)
     monkeypatch.setattr(withholding, "read_kept", lambda folder: SimpleNamespace(identity=identity[0]))
 
-    def withhold_clades(*clades):
+    database, taxonomy = tmp_path / "database", tmp_path / "taxonomy"
+    taxonomy.mkdir()
+    (taxonomy / "lineages.tsv").write_text("taxid\tlineage\n")
+    for part in ("mapping", "taxonomy"):
+        (tmp_path / f"database_{part}").write_text("1\t11\n")
+
+    def withhold_clades(*clades, other_children=True):
         rows = [("mine", f"fitting-00{number}", "fitting", clade) for number, clade in enumerate(clades, 1)]
         columns = ["community", "reference", "half", "clade"]
         pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "w.tsv", sep="\t", index=False)
         made.clear()
-        withhold_each("kept", "i", "d", "t", tmp_path / "w.tsv", "mine", 1, True, tmp_path / "virtual")
+        places = ("kept", "i", database, taxonomy, tmp_path / "w.tsv", "mine", 1)
+        withhold_each(*places, other_children, tmp_path / "virtual")
         return len(made)
 
     genera = f"{ABOVE};g__A", f"{ABOVE};g__B"
@@ -186,6 +194,16 @@ def test_an_existing_reference_is_kept_until_its_clades_or_the_search_change(tmp
     assert not predictions.exists()
     identity[0] = "two"
     assert withhold_clades(genera[0], ABOVE) == 2
+    assert withhold_clades(genera[0], ABOVE, other_children=False) == 2
+    for changed in (tmp_path / "database_mapping", tmp_path / "database_taxonomy", taxonomy / "lineages.tsv"):
+        changed.write_text("1\t12\n")
+        assert withhold_clades(genera[0], ABOVE, other_children=False) == 2
+        assert withhold_clades(genera[0], ABOVE, other_children=False) == 0
+    # A record of an earlier version, which has less.
+    summary = tmp_path / "virtual" / "fitting-001" / "summary.json"
+    record = read_json(summary)
+    write_json(summary, record | {"made_from": {name: record["made_from"][name] for name in ("search", "clades")}})
+    assert withhold_clades(genera[0], ABOVE, other_children=False) == 1
     assert pd.read_csv(tmp_path / "virtual" / "references.tsv", sep="\t")["reference"].tolist() == [
         "fitting-001",
         "fitting-002",

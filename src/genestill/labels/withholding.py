@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from genestill.core import table_schemas
+from genestill.core.contents import content_checksum
 from genestill.core.errors import InputError
 from genestill.core.files import folder_aside, read_json, scratch_folder, write_json
 from genestill.core.label_tables import LabelTable
@@ -254,8 +255,9 @@ def withhold_each(
 ) -> None:
     """`withhold` for every reference of a community, into ``<output>/<reference>``; with ``reference``, for this one.
 
-    An existing result with the same clades and search is kept; otherwise its folder is replaced, including files of
-    other commands. ``<output>/references.tsv`` has the cost of each reference.
+    An existing result with the same clades, search, taxonomies (of the database and of the run) and setting of the
+    label tree is kept; otherwise its folder is replaced, including files of other commands. ``<output>/references.tsv``
+    has the cost of each reference.
 
     Args:
         search: folder written by `keep_search`.
@@ -271,12 +273,18 @@ def withhold_each(
     """
     references = references_of(withheld, community, reference)
     kept, rows = read_kept(search), []
+    taxonomies = [f"{database}_mapping", f"{database}_taxonomy", taxonomy]
+    inputs = {
+        "search": kept.identity,
+        "taxonomies": [content_checksum(path) for path in taxonomies],
+        "other_children": other_children,
+    }
     for one in progress(references, len(references), "references", "withholding clades"):
         folder, start = Path(output) / one.name, sum(os.times()[:4])
-        made_from = {"search": kept.identity, "clades": [";".join(clade) for clade in one.clades]}
+        made_from = inputs | {"clades": [";".join(clade) for clade in one.clades]}
         summary = folder / "summary.json"
         # The last file to be written: if it exists, the result is complete.
-        stands = summary.is_file() and read_json(summary)["made_from"] == made_from
+        stands = summary.is_file() and read_json(summary).get("made_from") == made_from
         if not stands:
             with folder_aside(folder) as aside:
                 counts = withhold(kept, index, database, taxonomy, one.clades, threads, aside)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from genestill.core.contents import content_checksum
 from genestill.core.errors import InputError
-from genestill.core.files import require_disk_space, scratch_folder
+from genestill.core.files import read_json, require_disk_space, scratch_folder, write_json
 from genestill.core.label_tables import read_label_table
 from genestill.core.lineage import NO_LINEAGE, Lineage
 from genestill.core.logs import log_counts
@@ -100,9 +101,10 @@ def run_kraken2(
 def run_kraken2_virtual(
     sources: Sources, withheld: str | Path, community: str, number: int, folder: str | Path, output: str | Path
 ) -> None:
-    """`run_kraken2` with virtual references: ``<folder>/<reference>/kraken2.parquet``; existing tables are kept.
+    """`run_kraken2` with virtual references: ``<folder>/<reference>/kraken2.parquet``.
 
-    Tables of other references are removed, because all tables in the folder are scored.
+    Existing tables are kept if they were made from the same (the record is ``kraken2.json``). Tables of other
+    references are removed, because all tables in the folder are scored.
 
     Args:
         sources: the arguments of `run_kraken2` up to ``threads``.
@@ -110,21 +112,36 @@ def run_kraken2_virtual(
         community: name of the community in that table.
         number: this many references of each half are used, the first of the table.
         folder: folder written by ``labels withhold``.
-        output: TSV with reference and seconds (0 for existing tables).
+        output: TSV with reference and seconds (0 for tables that are kept).
 
     Raises:
         InputError: no row for the community; as `run_kraken2`.
     """
     rows = []
     references = references_of(withheld, community)
+    inputs = _inputs_of(sources) if number else {}
     used = [one for half in HALVES for one in [found for found in references if found.half == half][:number]]
     for one in references:
         calls, start = Path(folder) / one.name / "kraken2.parquet", time.monotonic()
+        record, made_from = calls.with_suffix(".json"), inputs | {"clades": [";".join(clade) for clade in one.clades]}
+        made = not (calls.is_file() and record.is_file() and read_json(record) == made_from)
+        if made or one not in used:
+            # Tables of an earlier run with more references or with other inputs.
+            record.unlink(missing_ok=True)
+            calls.unlink(missing_ok=True)
         if one not in used:
-            calls.unlink(missing_ok=True)  # of an earlier run with more references
             continue
-        made = not calls.is_file()
         if made:
             run_kraken2(*sources, calls, one.clades)
+            write_json(record, made_from)
         rows.append((one.name, time.monotonic() - start if made else 0.0))
     write_tsv(output, pd.DataFrame(rows, columns=["reference", "seconds"]))
+
+
+def _inputs_of(sources: Sources) -> dict[str, object]:
+    """Checksums of what `run_kraken2` reads, and its settings."""
+    contigs, index, genomes, folder, taxonomy, confidences, _ = sources
+    files = {"contigs": contigs, "index": index, "genomes": genomes, "taxonomy": taxonomy}
+    checksums: dict[str, object] = {name: content_checksum(path) for name, path in files.items()}
+    each = [content_checksum(Path(folder) / file) for file in read_tsv(genomes, ["file"])["file"]]
+    return checksums | {"files": each, "confidences": list(confidences)}
