@@ -198,8 +198,8 @@ def collect_labels(lines: Iterable[str], form: str, source: str) -> LabelTable:
     table, line = collector.finish(), np.asarray(collector.line)
     table, against = _settle_parents(table)
     if against:
-        row = min(against)
-        why = why or f"{source}: line {line[row]}: {against[row]}"
+        contrary = min(against)
+        why = why or f"{source}: line {line[contrary]}: {against[contrary]}"
     unused, total = odd + len(against), odd + len(table)
     if unused > _LEFT_OUT_AT_MOST * total:
         raise InputError(why if unused == 1 else f"{why} ({unused} of {total} rows cannot be used)")
@@ -217,7 +217,8 @@ def _settle_parents(table: LabelTable) -> tuple[LabelTable, dict[int, str]]:
 
     These rows remain, without a lineage: their taxid or name may be sufficient.
     """
-    lineages, sentences = settle_parents(table.lineages, np.bincount(table.lineage, minlength=len(table.lineages)))
+    weights = np.bincount(table.lineage, minlength=len(table.lineages)).tolist()
+    lineages, sentences = settle_parents(table.lineages, weights)
     number_of = {NO_LINEAGE: 0}
     numbers = [
         0 if place in sentences else number_of.setdefault(lineage, len(number_of))

@@ -335,7 +335,7 @@ def _against_majority(
         votes: dict[tuple, dict[Lineage, int]] = {}
         for place, lineage in members:
             of_parent = votes.setdefault(_taxon(lineage, rank), {})
-            of_parent[lineage[:rank]] = of_parent.get(lineage[:rank], 0) + int(weights[place])
+            of_parent[lineage[:rank]] = of_parent.get(lineage[:rank], 0) + weights[place]
         kept = {taxon: max(found, key=lambda one: found[one]) for taxon, found in votes.items() if len(found) > 1}
         for place, lineage in members if kept else ():
             parent = kept.get(_taxon(lineage, rank), lineage[:rank])

@@ -132,7 +132,8 @@ def read_tsv(path: str | Path, columns: Iterable[str] = (), header: bool = True)
         InputError: as `text.open_text`; and, with file and line, if the table is empty, lacks a column, has two columns
             of the same name, or a row with another number of cells.
     """
-    numbers, rows = [], []
+    numbers: list[int] = []
+    rows: list[list[str]] = []
     for number, line in enumerate(text_lines(path), 1):
         comment = header and not rows and line.startswith("#") and "\t" not in line
         if line.strip() and not comment:

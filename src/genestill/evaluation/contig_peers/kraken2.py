@@ -10,7 +10,7 @@ from genestill.core.contents import content_checksum
 from genestill.core.errors import InputError
 from genestill.core.files import read_json, require_disk_space, scratch_folder, write_json
 from genestill.core.label_tables import read_label_table
-from genestill.core.lineage import NO_LINEAGE, Lineage
+from genestill.core.lineage import NO_LINEAGE, Lineage, format_lineage
 from genestill.core.logs import log_counts
 from genestill.core.programs import find_program, run_program
 from genestill.core.sequences import genome_name, read_fasta, write_fasta
@@ -123,7 +123,7 @@ def run_kraken2_virtual(
     used = [one for half in HALVES for one in [found for found in references if found.half == half][:number]]
     for one in references:
         calls, start = Path(folder) / one.name / "kraken2.parquet", time.monotonic()
-        record, made_from = calls.with_suffix(".json"), inputs | {"clades": [";".join(clade) for clade in one.clades]}
+        record, made_from = calls.with_suffix(".json"), inputs | {"clades": [format_lineage(clade) for clade in one.clades]}
         made = not (calls.is_file() and record.is_file() and read_json(record) == made_from)
         if made or one not in used:
             # Tables of an earlier run with more references or with other inputs.
