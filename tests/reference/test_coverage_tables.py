@@ -375,3 +375,26 @@ def test_any_cells_give_a_table_or_a_clear_error(tmp_path_factory, rows, delimit
     assert found.columns.is_unique
     assert np.isfinite(found.to_numpy()).all()
     assert (found.to_numpy() >= 0).all()
+
+
+RELATIVE_TABLES = {
+    "CoverM": ("Contig | lake Relative Abundance (%) \n c1 | 0.02 \n c2 | 9", "lake Relative Abundance (%)"),
+    "CoverM, sparse": ("Sample | Contig | RPKM \n lake | c1 | 2", "RPKM"),
+    "Salmon": ("Name | Length | EffectiveLength | TPM | NumReads \n c1 | 1200 | 900.5 | 10 | 5", "TPM"),
+    "own": ("contig | lake \n c1 | 0.02 \n c2 | 0.9", "lake: all values are below 1"),
+}
+
+
+@pytest.mark.parametrize(("text", "column"), RELATIVE_TABLES.values(), ids=RELATIVE_TABLES)
+def test_relative_values_are_named_in_a_warning_that_says_what_follows(tmp_path, caplog, text, column):
+    read(tmp_path, table(text))
+    assert f"lake.tsv: {column}" in caplog.text
+    assert "present in a sample if its depth is at least 1, so the shares of bases in single samples are" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text", [METABAT, SAMTOOLS, "contig | lake \n c1 | 0.02 \n c2 | 1", "contig | depth \n c1 | 0.1"]
+)
+def test_depths_give_no_warning_about_relative_values(tmp_path, caplog, text):
+    read(tmp_path, table(text))
+    assert "present in a sample" not in caplog.text

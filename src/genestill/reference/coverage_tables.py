@@ -16,12 +16,14 @@ import pandas as pd
 
 from genestill.core.errors import InputError
 from genestill.core.logs import logger
+from genestill.core.novelty import PRESENT_DEPTH
 from genestill.reference.coverage_words import (
     COUNTS,
     DEPTHS,
     LENGTHS,
     NO_DEPTHS,
     NO_DEPTHS_BESIDE_DEPTHS,
+    RELATIVE,
     name_of_file,
     sample_and_measure,
     sample_name,
@@ -46,13 +48,17 @@ Values = dict[int, np.ndarray]
 
 @dataclass
 class _Choice:
-    """The selected columns with the names of their samples, and the columns that are left out, with the reason."""
+    """The selected columns with the names of their samples, and the columns that are left out, with the reason.
+
+    ``measure`` is the word of `DEPTHS` or `COUNTS` in the names of the selected columns; empty if there is none.
+    """
 
     form: str
     taken: dict[int, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     length_column: int | None = None
     counts: bool = False
+    measure: str = ""
 
 
 def read_abundance_tables(paths: Sequence[str | Path], lengths: dict[str, int]) -> dict[str | Path, pd.DataFrame]:
@@ -107,7 +113,9 @@ def read_abundance_table(
         # The depth for reads of 100 bp; the scale matters because models use log(depth + 0.1).
         depths = 100 * depths / _lengths_of(table, choice, ids, values, lengths)[:, None]
     _log(table, choice)
-    return pd.DataFrame(depths.astype(np.float32), index=pd.Index(ids, name="id"), columns=samples)
+    found = pd.DataFrame(depths.astype(np.float32), index=pd.Index(ids, name="id"), columns=samples)
+    _warn_if_relative(table, choice, listed([table.name_of(column) for column in choice.taken]), found)
+    return found
 
 
 def _choose_by_name(table: TextTable, sample: str) -> _Choice:
@@ -138,7 +146,8 @@ def _choose_by_name(table: TextTable, sample: str) -> _Choice:
     if bare and not free:
         best = min(bare, key=lambda column: (DEPTHS + COUNTS).index(bare[column]))
         free[best] = name_of_file(table.path)
-        choice.counts = bare.pop(best) in COUNTS
+        choice.measure = bare.pop(best)
+        choice.counts = choice.measure in COUNTS
         choice.left_out |= {table.header[column]: "another measure" for column in bare}
     elif bare:
         unclear = next(iter(bare))
@@ -167,6 +176,7 @@ def _choose_suffixed(
     metabat = choice.form.startswith("a depth table of MetaBAT")
     measures = {measure for _, measure in suffixed.values() if measure not in NO_DEPTHS}
     best = min(measures, key=(DEPTHS + COUNTS).index, default=None)
+    choice.measure = best or ""
     for column, (sample, measure) in suffixed.items():
         name = header[column]
         if measure in NO_DEPTHS:
@@ -428,7 +438,7 @@ def _read_long(table: TextTable) -> pd.DataFrame:
     if not measures:
         raise InputError(f"{table.path}: no column of depths; its columns are {listed(header)}")
     column = measures[min(measures, key=DEPTHS.index)]
-    choice = _Choice(f"a table with one row per sample and contig ({header[column]})")
+    choice = _Choice(f"a table with one row per sample and contig ({header[column]})", measure=names[column])
     cells: dict[str, dict[str, float]] = {}
     where = [names.index("sample"), names.index("contig")]
     for number, row in table.rows():
@@ -451,7 +461,26 @@ def _read_long(table: TextTable) -> pd.DataFrame:
         raise InputError(f"{table.path}: no row for {depths.index[depths[sample].isna()][0]!r} in sample {sample!r}")
     choice.taken = dict(enumerate(depths))
     logger.info("%s: read as %s; samples %s", table.path, choice.form, listed(list(depths)))
+    _warn_if_relative(table, choice, header[column], depths)
     return depths.astype(np.float32)
+
+
+def _warn_if_relative(table: TextTable, choice: _Choice, columns: str, depths: pd.DataFrame) -> None:
+    """Warn if the selected columns are relative by their names or, if their names say nothing, by their values."""
+    small = [sample for sample in depths if 0 < depths[sample].max() < PRESENT_DEPTH]
+    if choice.measure in RELATIVE:
+        what = f"{columns}: relative values ({choice.measure})"
+    elif small and choice.measure in ("", "abundance"):
+        what = f"{listed(small)}: all values are below {PRESENT_DEPTH:g}, as relative abundances are"
+    else:
+        return
+    logger.warning(
+        "%s: %s; they are read as depths, and a contig counts as present in a sample if its depth is at least %g, so "
+        "the shares of bases in single samples are wrong: give mean depths",
+        table.path,
+        what,
+        PRESENT_DEPTH,
+    )
 
 
 def _log(table: TextTable, choice: _Choice) -> None:

@@ -12,6 +12,8 @@ DEPTHS = (
     "avgcoverage", "avgcov", "meancov", "depth", "strobealignaemb", "aemb", "trimmedmean", "coverage", "cov",
     "abundance", "mediandepth", "medianfold", "median", "fpkm", "rpkm", "tpm", "relativeabundance", "readsperbase",
 )  # fmt: skip
+# Of these, the ones that are relative: they depend on the other contigs or on the number of reads of the sample.
+RELATIVE = frozenset({"fpkm", "rpkm", "tpm", "relativeabundance"})
 COUNTS = (
     "readcount", "numreads", "mappedreads", "mapped", "reads", "nreads", "count", "counts", "estcounts",
     "expectedcount",

@@ -123,7 +123,10 @@ def run_kraken2_virtual(
     used = [one for half in HALVES for one in [found for found in references if found.half == half][:number]]
     for one in references:
         calls, start = Path(folder) / one.name / "kraken2.parquet", time.monotonic()
-        record, made_from = calls.with_suffix(".json"), inputs | {"clades": [format_lineage(clade) for clade in one.clades]}
+        record, made_from = (
+            calls.with_suffix(".json"),
+            inputs | {"clades": [format_lineage(clade) for clade in one.clades]},
+        )
         made = not (calls.is_file() and record.is_file() and read_json(record) == made_from)
         if made or one not in used:
             # Tables of an earlier run with more references or with other inputs.
