@@ -3,6 +3,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genestill.core.errors import InputError
 from genestill.core.sequences import reverse_complement, write_fasta
@@ -34,6 +36,47 @@ def test_genomes_are_sorted_by_matches_and_contigs_by_the_order_of_the_index():
     lines = [paf("b", "g", 0, 500, 400, 0.1), paf("a", "h", 0, 500, 300, 0.1), paf("a", "g", 0, 500, 400, 0.1)]
     table = summarise_alignments([*lines, paf("unknown", "g", 0, 500, 400, 0.1)], ["a", "b"])
     assert table[["id", "genome"]].to_numpy().tolist() == [["a", "g"], ["a", "h"], ["b", "g"]]
+
+
+def test_alignments_of_a_contig_may_be_in_several_parts_of_the_output():
+    """minimap2 splits the index of a large reference; a genome at the end of a part is also in the next."""
+    parts = [paf("a", "g", 0, 500, 400, 0.2), paf("b", "g", 0, 900, 900, 0.0), paf("a", "g", 500, 1000, 500, 0.0)]
+    table = summarise_alignments(parts, ["a", "b"])
+    assert table[["id", "matches", "aligned"]].to_numpy().tolist() == [["a", 900, 1.0], ["b", 900, 0.9]]
+
+
+def _places():
+    return st.lists(
+        st.tuples(
+            *(st.sampled_from("abx"), st.sampled_from("ghi"), st.integers(0, 40), st.integers(1, 20)),
+            *(st.integers(1, 9), st.sampled_from([0.0, 0.0312, 0.1, 0.2])),
+        ),
+        max_size=25,
+    )
+
+
+@given(_places())
+def test_the_summary_equals_that_of_a_mask_of_the_bases_of_each_contig(places):
+    pairs = {}
+    for contig, genome, start, size, matches, divergence in places:
+        pairs.setdefault((contig, genome), []).append((matches, start, start + size, divergence))
+    expected = []
+    for (contig, genome), some in pairs.items():
+        covered, matches, columns = np.zeros(60, dtype=bool), 0, 0.0
+        for matching, start, stop, divergence in sorted(some, reverse=True):
+            if covered[start:stop].sum() <= 0.5 * (stop - start):
+                covered[start:stop] = True
+                matches += matching
+                columns += matching / (1 - divergence)
+        if contig != "x":
+            expected.append((contig, genome, matches / columns, matches, covered.mean()))
+    lines = [
+        paf(contig, genome, start, start + size, *rest, length=60) for contig, genome, start, size, *rest in places
+    ]
+    table = summarise_alignments(lines, ["b", "a"])
+    columns = ["id", "genome", "identity", "matches", "aligned"]
+    expected.sort(key=lambda row: ("ba".index(row[0]), -row[3], row[1]))
+    assert table[columns].to_numpy().tolist() == [list(row) for row in expected]
 
 
 def test_output_without_the_divergence_is_refused():

@@ -5,6 +5,7 @@ well as the best one, so that genomes can be withheld later.
 """
 
 import subprocess
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -81,13 +82,49 @@ def summarise_alignments(lines: Iterable[str], ids: list[str]) -> pd.DataFrame:
     gap-compressed: matches / (matches + mismatches + gaps), where each gap counts once (1 - the tag ``de``); several
     alignments are averaged by their numbers of columns. Contigs that are not in ``ids`` are left out.
     """
+    places, lengths, genomes = _read_places(lines, ids)
+    # The order in which alignments of a pair are accepted.
+    order = np.lexsort((-places["divergence"], -places["stop"], -places["start"], -places["matches"],
+                        places["genome"], places["row"]))  # fmt: skip
+    places = {name: values[order] for name, values in places.items()}
+    row, genome = places["row"], places["genome"]
+    first = np.flatnonzero(np.r_[True, (np.diff(row) != 0) | (np.diff(genome) != 0)][: len(row)])
+    size = np.diff(np.r_[first, len(row)])
+    matches = places["matches"][first].astype(np.int64)
+    columns = matches / (1 - places["divergence"][first])
+    covered = (places["stop"] - places["start"])[first].astype(np.int64)
+    for pair in np.flatnonzero(size > 1).tolist():
+        chosen = slice(first[pair], first[pair] + size[pair])
+        some = zip(*(places[name][chosen].tolist() for name in ("matches", "start", "stop", "divergence")), strict=True)
+        matches[pair], columns[pair], covered[pair] = _join(some)
+    row, genome = row[first], genome[first]
+    order = np.lexsort((np.argsort(np.argsort(genomes))[genome], -matches, row))
+    return pd.DataFrame(
+        {
+            "id": np.array(ids, dtype=object)[row[order]],
+            "genome": np.array(genomes, dtype=object)[genome[order]],
+            "identity": (matches / columns)[order],
+            "matches": matches[order],
+            "aligned": (covered / lengths[row])[order],
+        }
+    )
+
+
+def _read_places(lines: Iterable[str], ids: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
+    """Columns with one number per line, the lengths of the contigs (int64 [contigs]), and the names of the genomes.
+
+    All lines are kept, as numbers: minimap2 splits the index of a large reference (-I), so the alignments of a contig
+    are in several places of its output.
+    """
     row_of = {name: row for row, name in enumerate(ids)}
-    found: dict[tuple[int, str], list[tuple[int, int, int, float]]] = {}
-    lengths: dict[int, int] = {}
+    number_of: dict[str, int] = {}
+    lengths = np.zeros(len(ids), dtype=np.int64)
+    places: dict[str, array] = {name: array("i") for name in ("row", "genome", "matches", "start", "stop")}
+    places["divergence"] = array("d")
     for number, line in enumerate(lines, 1):
-        cells = line.rstrip("\n").split("\t")
-        tag = next((cell for cell in cells[12:] if cell.startswith("de:f:")), None)
-        if tag is None:
+        cells = line.rstrip("\n").split("\t", 12)
+        divergence = f"\t{cells[12]}".partition("\tde:f:")[2] if len(cells) > 12 else ""
+        if not divergence:
             raise InputError(
                 f"minimap2: line {number} of its output has no tag de:f:; expected PAF with base alignment (-c)"
             )
@@ -95,23 +132,24 @@ def summarise_alignments(lines: Iterable[str], ids: list[str]) -> pd.DataFrame:
         if row is None:
             continue
         lengths[row] = int(cells[1])
-        genome = cells[5].partition("|")[0]
-        place = (int(cells[9]), int(cells[2]), int(cells[3]), float(tag[5:]))
-        found.setdefault((row, genome), []).append(place)
-    rows = [(row, genome, *_join(places, lengths[row])) for (row, genome), places in found.items()]
-    table = pd.DataFrame(rows, columns=["row", "genome", "identity", "matches", "aligned"])
-    table = table.sort_values(["row", "matches", "genome"], ascending=[True, False, True], ignore_index=True)
-    return table.assign(id=[ids[row] for row in table.pop("row")])
+        genome = number_of.setdefault(cells[5].partition("|")[0], len(number_of))
+        values = (row, genome, int(cells[9]), int(cells[2]), int(cells[3]), float(divergence.partition("\t")[0]))
+        for column, value in zip(places.values(), values, strict=True):
+            column.append(value)
+    return {name: np.asarray(column) for name, column in places.items()}, lengths, list(number_of)
 
 
-def _join(places: list[tuple[int, int, int, float]], length: int) -> tuple[float, int, float]:
-    """Identity, matches and aligned share of the contig for the alignments (matches, start, stop, de) to one genome."""
-    covered = np.zeros(length, dtype=bool)
+def _join(places: Iterable[tuple[int, int, int, float]]) -> tuple[int, float, int]:
+    """Matches, columns and covered bases of the contig for the alignments (matches, start, stop, de) to one genome."""
+    covered: list[tuple[int, int]] = []  # intervals that do not overlap
     matches, columns = 0, 0.0
-    for matching, start, stop, divergence in sorted(places, reverse=True):
-        if covered[start:stop].sum() > _OVERLAP * (stop - start):
+    for matching, start, stop, divergence in places:
+        shared = sum(max(0, min(stop, end) - max(start, begin)) for begin, end in covered)
+        if shared > _OVERLAP * (stop - start):
             continue
-        covered[start:stop] = True
+        touching = [(begin, end) for begin, end in covered if begin <= stop and end >= start]
+        covered = [interval for interval in covered if interval not in touching]
+        covered.append((min([start, *(begin for begin, _ in touching)]), max([stop, *(end for _, end in touching)])))
         matches += matching
         columns += matching / (1 - divergence)
-    return matches / columns, matches, float(covered.mean())
+    return matches, columns, sum(end - begin for begin, end in covered)
