@@ -6,6 +6,7 @@ insects).
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import cast
@@ -237,19 +238,22 @@ def refuse_two_parents(lineages: Iterable[Lineage], source: str) -> int:
     Genera and species of different phyla may be homonyms (*Morus* is a bird and a tree), because the codes of
     nomenclature are independent of each other, but each code allows a name once. Others are errors of the table.
     """
+    taxa, contradiction = _taxa_of(lineages)
+    if contradiction is not None:
+        raise InputError(f"{source}: {contradiction}")
+    homonyms = Counter((rank, name) for rank, name, phylum in taxa if phylum)
+    return sum(phyla > 1 for phyla in homonyms.values())
+
+
+def _taxa_of(lineages: Iterable[Lineage]) -> tuple[Collection[tuple], str | None]:
+    """All taxa (`_taxon`), and a sentence about the first one with two parents, if any."""
     first: dict[tuple, Lineage] = {}
-    homonyms: dict[tuple[int, str], set] = {}
     for lineage in lineages:
         for rank in range(1, depth(lineage)):
-            name = lineage[rank]
-            taxon = _taxon(lineage, rank)
-            before = first.setdefault(taxon, lineage)
+            before = first.setdefault(_taxon(lineage, rank), lineage)
             if before[:rank] != lineage[:rank]:
-                raise InputError(f"{source}: {_two_parents(before, lineage, rank)}")
-            *_, scope = taxon
-            if scope and name:
-                homonyms.setdefault((rank, name), set()).add(scope)
-    return sum(len(phyla) > 1 for phyla in homonyms.values())
+                return first.keys(), _two_parents(before, lineage, rank)
+    return first.keys(), None
 
 
 def settle_parents(lineages: Sequence[Lineage], weights: Sequence[int]) -> tuple[list[Lineage], dict[int, str]]:
@@ -261,6 +265,8 @@ def settle_parents(lineages: Sequence[Lineage], weights: Sequence[int]) -> tuple
     Returns:
         The lineages, and for each one with a parent that is not kept: its place and a sentence that names both parents.
     """
+    if _taxa_of(lineages)[1] is None:
+        return list(lineages), {}
     odd = _against_majority(lineages, weights, {}, without_gaps=True)
     settled = name_gaps(lineages, odd)
     return settled, odd | _against_majority(settled, weights, odd)
