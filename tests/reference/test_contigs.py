@@ -32,7 +32,7 @@ def given_files(tmp_path):
     (tmp_path / "labels.tsv").write_text(f"contigs\tpredictions\n{rows}")
     (tmp_path / "truth.tsv").write_text(
         "contig\tlineage\tgenome\tlength\tstatus\n"
-        + "".join(f"S1C{n}\t{lineage}\tg{n}\t{n}\texact\n" for n, lineage in enumerate(LINEAGES, 1))
+        + "".join(f"S1C{n}\t{lineage}\tg{n}\t{len(BASES) * n}\texact\n" for n, lineage in enumerate(LINEAGES, 1))
     )
     return tmp_path
 
