@@ -299,11 +299,13 @@ def dna_corpus(wildcards):
     return f"{RESULTS}/reference/windows/{corpus}.fna.gz" if corpus else DNA_WINDOWS
 
 
-def dna_window_settings(corpus):
+def dna_window_settings(corpus, region_windows=None):
     """Options of the windows of a corpus; None: the windows of all students without a corpus."""
     given = {**DNA["windows"], **(DNA_CORPORA[corpus] if corpus else {})}
     settings = {key: value for key, value in given.items() if key != "genomes"}
-    return options(**settings, without_tests_of=DNA_HELD_OUT)
+    return options(
+        **settings, without_tests_of=DNA_HELD_OUT, region_windows=region_windows
+    )
 
 
 def dna_genomes(given):

@@ -51,7 +51,7 @@ use rule cut_windows as cut_regions with:
         f"{RESULTS}/benchmarks/reference/cut_regions.tsv"
     params:
         folder=options(genomes_folder=REFERENCE["genomes_folder"]),
-        settings=f"{dna_window_settings(None)} {options(region_windows=16)}",
+        settings=dna_window_settings(None, region_windows=16),
         seed=config["seed"],
 
 
