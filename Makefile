@@ -28,7 +28,7 @@ demo: setup ## simulate, label, teach, distil and evaluate; print the table (4 m
 	scripts/demo $(CORES)
 
 # Four lanes. What takes minutes is marked slow, so that the first stays fast; a test may try a fault and be fast.
-test: setup ## unit, property and workflow tests (6 minutes on two cores)
+test: setup ## unit, property and workflow tests (5 minutes on two cores)
 	$(PYTEST) -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not cluster"
 
 test-slow: setup ## other environments, a browser, the wheel, real searches (40 minutes); what measures time runs alone

@@ -306,7 +306,7 @@ rule release_transcript_student:
                 f"Trained only on the transcripts of {config['dataset']['name']}; not tested on others.",
                 "Measured by linear probes on frozen embeddings; fine-tuning was not tried.",
             ],
-            measured_on="linear probes by mRNABench's protocol, mean and interval over the splits' seeds",
+            measured_on="linear probes by mRNABench's protocol, mean and range over the splits",
         ),
     shell:
         "python -m genestill student card --model {input.model:q} --metrics {input.metrics:q}"

@@ -17,7 +17,6 @@ from genestill.student.corrector.network import Corrector
 from genestill.student.encoders.classification import is_classifier, open_classifier
 from genestill.student.encoders.embedding import open_model, open_student
 
-LEVEL = 0.95
 RECORD_SHOWN = ("settings", "seed", "found", "hardware", "libraries", "python", "genestill", "commit", "source")
 LANGUAGE_HEADS = ("language_head.", "cls.")  # tensors of the language head of a pretrained student
 FIGURE_KEYS = ["benchmark", "dataset", "task", "stratum", "variant", "threshold", "metric", "minus"]
@@ -192,10 +191,11 @@ def parameters_of(folder: str | Path) -> int:
 
 
 def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One row per figure: the columns `FIGURE_KEYS`, value, low, high, n_units, repeats (seeds and folds).
+    """One row per figure: the columns `FIGURE_KEYS`, value, low, high, n_units, repeats (seeds and folds), ranged.
 
-    ``metrics`` has the columns of `METRICS`. An interval in the table is kept; otherwise several seeds or folds give
-    the mean and its 95 % t interval, and a single one gives no interval (NaN). Undefined values (null) are left out.
+    ``metrics`` has the columns of `METRICS`. An interval in the table is kept. Otherwise, several seeds or folds give
+    the mean and its range (``ranged``), which is no interval, because splits of the same rows are not independent; and
+    a single one gives neither (NaN). Undefined values (null) are left out.
 
     Raises:
         InputError: figures of more than one model.
@@ -206,17 +206,14 @@ def summarise_figures(metrics: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, group in metrics.dropna(subset=["value"]).groupby(FIGURE_KEYS, sort=True, dropna=False):
         by_repeat = group.groupby(["seed", "fold"], dropna=False)["value"].mean()
-        if group["low"].notna().all():
+        known = bool(group["low"].notna().all())
+        ranged = not known and len(by_repeat) > 1
+        if known:
             low, high = float(group["low"].mean()), float(group["high"].mean())
-        elif len(by_repeat) > 1:
-            from scipy import stats  # takes half a second
-
-            half = stats.t.ppf((1 + LEVEL) / 2, len(by_repeat) - 1) * by_repeat.sem()
-            low, high = by_repeat.mean() - half, by_repeat.mean() + half
         else:
-            low = high = math.nan
-        rows.append([*key, group["value"].mean(), low, high, int(group["n_units"].max()), len(by_repeat)])
-    return pd.DataFrame(rows, columns=[*FIGURE_KEYS, "value", "low", "high", "n_units", "repeats"])
+            low, high = (by_repeat.min(), by_repeat.max()) if ranged else (math.nan, math.nan)
+        rows.append([*key, group["value"].mean(), low, high, int(group["n_units"].max()), len(by_repeat), ranged])
+    return pd.DataFrame(rows, columns=[*FIGURE_KEYS, "value", "low", "high", "n_units", "repeats", "ranged"])
 
 
 def _facts(folder: Path, config: dict) -> list[tuple[str, str]]:
@@ -270,10 +267,21 @@ def _figures_text(figures: pd.DataFrame | None, source: str) -> str:
         return "This student has not been measured; measure it before you compare it with others."
     body = [
         [row.benchmark, row.dataset, row.task, row.stratum, _metric(row), f"{row.value:.3f}",
-         "one seed" if math.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}", f"{row.n_units:,}", row.repeats]
+         "one seed" if math.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}{' (range)' if row.ranged else ''}",
+         f"{row.n_units:,}", row.repeats]
         for row in figures.itertuples()
     ]  # fmt: skip
-    columns = ["benchmark", "dataset", "task", "stratum", "metric", "value", "95 % interval", "n", "seeds"]
+    columns = [
+        "benchmark",
+        "dataset",
+        "task",
+        "stratum",
+        "metric",
+        "value",
+        "95 % interval, or range of seeds",
+        "n",
+        "seeds",
+    ]
     return (f"{source}\n\n" if source else "") + _table(columns, body)
 
 
