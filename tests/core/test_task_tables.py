@@ -78,6 +78,21 @@ def test_rows_are_drawn_if_the_rest_would_lack_a_class_or_a_class_has_one_row(tm
     assert found.tolist() == keep_rows(table, "training", wanted, 1, "t.tsv").tolist()
 
 
+@given(st.lists(st.integers(2, 30), min_size=2, max_size=5), st.integers(0, 3))
+def test_fewer_training_rows_are_a_part_of_more_in_nearly_the_same_proportions(counts, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    split = np.full(len(labels), "train", dtype=object)
+    table = TaskTable([""] * len(labels), labels, [str(code) for code in range(len(counts))], split)
+    kept: set[int] = set()
+    for rows in range(2 * len(counts), len(labels) + 1):
+        train = keep_training_rows(table, rows, seed, "t").train
+        assert len(train) == rows
+        assert kept <= set(train.tolist())
+        kept = set(train.tolist())
+        exact = rows * np.array(counts) / len(labels)
+        assert (np.abs(np.bincount(labels[train]) - exact) < 2 + len(counts) / 2).all()
+
+
 def grouped(groups: list[str], labels: list[int]) -> TaskTable:
     """A task whose last group is for the test."""
     split = np.where(np.array(groups) == groups[-1], "test", "train").astype(object)

@@ -102,10 +102,14 @@ def write_task_table(path: str | Path, rows: pd.DataFrame) -> None:
 def keep_training_rows(table: TaskTable, rows: int | None, seed: int, path: str | Path) -> TaskTable:
     """The same task with ``rows`` training rows, drawn with ``seed`` in the proportions of the classes; None: all.
 
-    Validation rows of the table become training rows, because few of them would be left. Raises `InputError` if there
-    are fewer training rows than ``rows``, or ``rows`` is below the number of classes.
+    Fewer rows with the same seed are a part of more rows, so that numbers of rows are compared in pairs. Validation
+    rows of the table become training rows, because few of them would be left. Raises `InputError` as `keep_rows` does.
     """
-    return table if rows is None else table.of_rows(keep_rows(table, "training", rows, seed, path), table.test)
+    if rows is None:
+        return table
+    _refuse_number(table, "training", len(table.train), rows, path)
+    kept = _in_proportion(table.labels[table.train], rows, np.random.default_rng(seed))
+    return table.of_rows(table.train[kept], table.test)
 
 
 def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Path) -> np.ndarray:
@@ -114,12 +118,8 @@ def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Pat
     Raises `InputError` if there are fewer such rows, or fewer than two per class are requested.
     """
     given = table.train if kind == "training" else table.test
-    most, classes = len(given), len(table.classes)
-    if not 2 * classes <= rows <= most:
-        raise InputError(
-            f"{path}: {rows} of {most} {kind} rows of {classes} classes are requested; expected {2 * classes} to {most}"
-        )
-    if rows == most:
+    _refuse_number(table, kind, len(given), rows, path)
+    if rows == len(given):
         return given
     from sklearn.model_selection import train_test_split
 
@@ -127,20 +127,29 @@ def keep_rows(table: TaskTable, kind: str, rows: int, seed: int, path: str | Pat
     try:
         return train_test_split(given, train_size=rows, stratify=labels, random_state=seed)[0]
     except ValueError:  # the rest would lack a class, or a class has one row
-        return np.sort(given[_in_proportion(labels, rows, np.random.default_rng(seed))])
+        return given[_in_proportion(labels, rows, np.random.default_rng(seed))]
+
+
+def _refuse_number(table: TaskTable, kind: str, most: int, rows: int, path: str | Path) -> None:
+    classes = len(table.classes)
+    if not 2 * classes <= rows <= most:
+        raise InputError(
+            f"{path}: {rows} of {most} {kind} rows of {classes} classes are requested; expected {2 * classes} to {most}"
+        )
 
 
 def _in_proportion(labels: np.ndarray, rows: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions of ``rows`` of the labels, int64 [n], drawn in the proportions of the classes (largest remainders)."""
-    classes, counts = np.unique(labels, return_counts=True)
-    exact = rows * counts / len(labels)
-    wanted = np.maximum(np.floor(exact).astype(int), 1)
-    while missing := rows - wanted.sum():
-        step = np.sign(missing)
-        possible = (wanted + step >= 1) & (wanted + step <= counts)
-        wanted[np.argmax(np.where(possible, step * (exact - wanted), -np.inf))] += step
-    drawn = [generator.permutation(np.flatnonzero(labels == one)) for one in classes]
-    return np.concatenate([rows_of[:count] for rows_of, count in zip(drawn, wanted, strict=True)])
+    """Positions of ``rows`` of the labels, int64 [n], ascending, drawn in the proportions of the classes.
+
+    One per class, then by the method of Sainte-Lague, in which more rows never mean fewer of a class.
+    """
+    drawn, quotients = [], []
+    for label in np.unique(labels):
+        of_label = generator.permutation(np.flatnonzero(labels == label))
+        drawn.append(of_label)
+        quotients.append(np.append(-1.0, np.arange(1.5, len(of_label))) / len(of_label))
+    order = np.argsort(np.concatenate(quotients), kind="stable")
+    return np.sort(np.concatenate(drawn)[order[:rows]])
 
 
 def cross_validation(
