@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from genestill.core.errors import InputError
 from genestill.core.sequences import reverse_complement, write_fasta
-from genestill.reference.origin import write_origin_task
+from genestill.reference.genomes import Genome
+from genestill.reference.origin import _split_by_genus, write_origin_task
 from genestill.reference.settings import OriginTaskSettings
 
 SEED = 1
@@ -48,7 +51,7 @@ def test_plasmids_and_chromosomes_are_from_the_same_genomes_and_a_genus_is_in_on
     for row in task.itertuples():
         ((genome, record),) = records_of(row.sequence, found)
         assert record.startswith("p" if row.label == "plasmid" else "chr")
-        assert row.group == genome
+        assert row.group == genome.upper()  # the genus
         splits.setdefault(genome, set()).add(row.split)
     assert set(splits) == {f"g{number}" for number in range(5)}
     assert all(len(one) == 1 for one in splits.values())
@@ -63,6 +66,7 @@ def test_kingdoms_are_split_by_genus_or_by_the_records_that_the_table_names(geno
     for row in task[task["label"] == "yeast"].itertuples():
         ((_, record),) = records_of(row.sequence, found)
         assert (record == "chrIII") == (row.split == "test")
+        assert row.group == f"y|{record}"
     counts = task.groupby(["label", "split"]).size()
     assert counts["yeast"].to_dict() == {"test": 16, "train": 24}
 
@@ -93,3 +97,16 @@ def test_a_genome_in_two_tables_is_refused_with_both_tables(genomes, tmp_path):
     with pytest.raises(InputError, match=r"more.tsv: the genome 'g0' is also in .*genomes.tsv"):
         write_origin_task([table, tmp_path / "more.tsv"], None, OriginTaskSettings("kingdom", 100, 80), SEED,
                           tmp_path / "task.tsv")  # fmt: skip
+
+
+@pytest.mark.parametrize(("genera", "tested"), [(2, 1), (5, 2), (12, 6), (30, 10), (60, 15)])
+def test_a_quarter_of_the_genera_is_tested_but_ten_or_half_if_there_are_few(genera, tested):
+    lineage = ("d__B", "p__P", "c__C", "o__O", "f__F")
+    genomes = [
+        Genome(f"g{genus}.{copy}", "f", Path("f"), (*lineage, f"g__{genus}", f"s__{genus}"), None, "t.tsv")
+        for genus in range(genera) for copy in "ab"
+    ]  # fmt: skip
+    split, group = _split_by_genus(genomes, np.random.default_rng(1))
+    held = {group[name] for name, part in split.items() if part == "test"}
+    assert len(held) == (tested if genera >= 4 else 2)
+    assert all(split[name] == ("test" if group[name] in held else "train") for name in split)

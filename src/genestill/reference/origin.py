@@ -22,7 +22,8 @@ from genestill.reference.genomes import Genome, read_tables_of_genomes
 from genestill.reference.settings import OriginTaskSettings
 from genestill.reference.windows import draw_windows, refuse_lacking_windows
 
-FEWEST_GENERA = 4  # one in four is for the test; a class with fewer genera is split by genome
+FEWEST_GENERA = 4  # a class with fewer genera is split by genome
+FEWEST_TESTED = 10  # genera for the test, if they are at most half of the genera of a class
 _STREAM = 3  # separate random numbers for the windows of these tasks
 
 
@@ -30,19 +31,19 @@ _STREAM = 3  # separate random numbers for the windows of these tasks
 class Part:
     """Records of a genome that belong to one class and one split; None for all records.
 
-    If a genome is in both splits, each of its records is a group of windows (``by_record``); otherwise the genome is.
+    ``group`` is the genus, or the genome if genomes are divided; empty if each record is a group, because the genome is
+    in both splits.
     """
 
     genome: Genome
     label: str
     split: str
     records: frozenset[str] | None = None
-    by_record: bool = False
+    group: str = ""
 
-    def group(self, window: str) -> str:
+    def group_of(self, window: str) -> str:
         """The group of a window, by the name that `draw_windows` gives it."""
-        genome, record, _ = window.rsplit("|", 2)
-        return f"{genome}|{record}" if self.by_record else genome
+        return self.group or window.rsplit("|", 1)[0]
 
 
 def write_origin_task(
@@ -52,9 +53,10 @@ def write_origin_task(
 
     With the classes ``plasmid``, a record is a plasmid if its header has this word; only genomes with plasmids are
     used, so that both classes come from the same organisms. With ``kingdom``, the class is the column ``origin`` of the
-    table, else the domain. One genus in four is for the test; in a class with fewer genera, one genome in four. For a
-    genome with a value in the column ``tested``, the records that match this regular expression are for the test, and
-    the others for training.
+    table, else the domain. A quarter of the genera of a class is for the test, but at least ten of them, or half if
+    there are fewer than twenty, because intervals are over groups of rows, which are genera. In a class with fewer than
+    four genera, genomes are divided in the same way. For a genome with a value in the column ``tested``, the records
+    that match this regular expression are for the test, and the others for training.
 
     Args:
         tables: tables of genomes for `read_genomes`.
@@ -88,7 +90,7 @@ def write_origin_task(
             share = settings.test_share if part.split == "test" else 1 - settings.test_share
             wanted = max(1, round(settings.number * share / len(labels) / beside))
             drawn = draw_windows(part.genome, settings.length, wanted, [seed, _STREAM], part.records)
-            rows += [(window, label, part.split, part.group(name)) for name, window in drawn]
+            rows += [(window, label, part.split, part.group_of(name)) for name, window in drawn]
     table = pd.DataFrame(rows, columns=["sequence", "label", "split", "group"])
     refuse_lacking_windows(table, labels, settings.length, ", ".join(map(str, tables)))
     counts = table.groupby(["label", "split"]).size().to_dict()
@@ -130,9 +132,11 @@ def _plasmids(genomes: Sequence[Genome], generator: np.random.Generator) -> list
             (plasmids if re.search(r"\bplasmid\b", header, re.IGNORECASE) else others).add(name)
         if plasmids and others:
             found.append((genome, {"plasmid": frozenset(plasmids), "chromosome": frozenset(others)}))
-    split = _split_by_genus([genome for genome, _ in found], generator)
+    split, group = _split_by_genus([genome for genome, _ in found], generator)
     return [
-        Part(genome, label, split[genome.name], names) for genome, classes in found for label, names in classes.items()
+        Part(genome, label, split[genome.name], names, group[genome.name])
+        for genome, classes in found
+        for label, names in classes.items()
     ]
 
 
@@ -144,27 +148,28 @@ def _kingdoms(genomes, origin: dict, tested: dict, generator) -> list[Part]:
             by_class.setdefault(label.lower(), []).append(genome)
     parts = []
     for label, found in sorted(by_class.items()):
-        split = _split_by_genus([genome for genome in found if genome.name not in tested], generator)
+        split, group = _split_by_genus([genome for genome in found if genome.name not in tested], generator)
         for genome in found:
             if genome.name not in tested:
-                parts.append(Part(genome, label, split[genome.name]))
+                parts.append(Part(genome, label, split[genome.name], group=group[genome.name]))
                 continue
             names = frozenset(name for name, _ in _headers(genome.path))
             held = frozenset(name for name in names if re.search(tested[genome.name], name))
-            whole = Part(genome, label, "test", held, by_record=True)
+            whole = Part(genome, label, "test", held)
             parts += [part for part in (whole, replace(whole, split="train", records=names - held)) if part.records]
     return parts
 
 
-def _split_by_genus(genomes: Sequence[Genome], generator: np.random.Generator) -> dict[str, str]:
-    """The split of each genome, by name: one genus in four is for the test, or one genome if there are few genera."""
+def _split_by_genus(genomes: Sequence[Genome], generator: np.random.Generator) -> tuple[dict[str, str], dict[str, str]]:
+    """The split and the group of each genome, by name; all genomes of a group are in one split."""
     genus = RANKS.index("genus")
     groups = {genome.name: genome.lineage[genus] or genome.name for genome in genomes}
     if len(set(groups.values())) < FEWEST_GENERA:
         groups = {name: name for name in groups}
     names = sorted(set(groups.values()))
-    held = set(generator.permutation(names)[: max(1, len(names) // 4)].tolist()) if len(names) > 1 else set()
-    return {name: "test" if group in held else "train" for name, group in groups.items()}
+    tested = min(max(len(names) // 4, FEWEST_TESTED), len(names) // 2)
+    held = set(generator.permutation(names)[:tested].tolist())
+    return {name: "test" if group in held else "train" for name, group in groups.items()}, groups
 
 
 def _headers(path: Path) -> Iterator[tuple[str, str]]:
