@@ -71,6 +71,19 @@ def test_kingdoms_are_split_by_genus_or_by_the_records_that_the_table_names(geno
     assert counts["yeast"].to_dict() == {"test": 16, "train": 24}
 
 
+def test_groups_have_equal_numbers_of_windows_independent_of_their_numbers_of_genomes(genomes, tmp_path):
+    table, _ = genomes
+    (tmp_path / "again.fna").write_text((tmp_path / "g1.fna").read_text())
+    text = table.read_text()
+    table.write_text(
+        text + next(line for line in text.splitlines() if line.startswith("g1.")).replace("g1.fna", "again.fna") + "\n"
+    )
+    write_origin_task([table], None, OriginTaskSettings("plasmid", 100, 120), SEED, tmp_path / "task.tsv")
+    counts = pd.read_csv(tmp_path / "task.tsv", sep="\t").groupby(["split", "group"]).size()
+    assert all(counts[split].max() - counts[split].min() <= 2 for split in ("train", "test"))
+    assert "G1" in counts.index.get_level_values("group")
+
+
 def test_an_origin_task_that_cannot_be_made_is_refused(genomes, tmp_path):
     table, _ = genomes
     lines = table.read_text().splitlines()

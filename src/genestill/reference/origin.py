@@ -56,7 +56,8 @@ def write_origin_task(
     table, else the domain. A quarter of the genera of a class is for the test, but at least ten of them, or half if
     there are fewer than twenty, because intervals are over groups of rows, which are genera. In a class with fewer than
     four genera, genomes are divided in the same way. For a genome with a value in the column ``tested``, the records
-    that match this regular expression are for the test, and the others for training.
+    that match this regular expression are for the test, and the others for training. Groups of a class and split have
+    equal numbers of windows, and so have the genomes of a group.
 
     Args:
         tables: tables of genomes for `read_genomes`.
@@ -86,7 +87,8 @@ def write_origin_task(
                 "at least two genomes, or the column tested"
             )
         for part in mine:
-            beside = sum(other.split == part.split for other in mine)
+            groups = [other.group or other.genome.name for other in mine if other.split == part.split]
+            beside = len(set(groups)) * groups.count(part.group or part.genome.name)
             share = settings.test_share if part.split == "test" else 1 - settings.test_share
             wanted = max(1, round(settings.number * share / len(labels) / beside))
             drawn = draw_windows(part.genome, settings.length, wanted, [seed, _STREAM], part.records)
