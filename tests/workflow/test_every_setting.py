@@ -361,6 +361,7 @@ NOT_CHANGED = {
     "dna.students.<name>.learning_rates": "of a student that is fine-tuned, as dna.learning_rates",
     "dna.students.<name>.corpus": "names another key",
     "dna.students.<name>.tokens": "of deberta students alone",
+    "dna.students.<name>.masking": "groups are of students of single bases alone, as dna.defaults.masking",
     "evaluation.predictions.<name>.format": "of one file, as evaluation.predictions",
     "evaluation.predictions.<name>.table": "of one file, as evaluation.predictions",
     "mrna.tasks.<name>.classes": "of one task, as mrna.tasks",
