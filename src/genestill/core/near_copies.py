@@ -12,13 +12,19 @@ def near_copies(sequences: Sequence[str], size: int) -> np.ndarray:
 
     A sequence shorter than a word is grouped with sequences equal to it or to its reverse complement.
     """
+    return connected_rows(*shared_words(sequences, size), len(sequences))
+
+
+def connected_rows(rows: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """Groups of the rows 0 to ``count`` - 1 that share a value, directly or through other rows: int64 [count].
+
+    ``rows[i]`` has ``values[i]``; groups are numbered in the order of their first rows.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    rows, words = shared_words(sequences, size)
-    _, columns = np.unique(words, return_inverse=True)
-    count = len(sequences)
-    links = coo_matrix((np.ones(len(rows), np.int8), (rows, count + columns)), shape=(count + len(words),) * 2)
+    _, columns = np.unique(values, return_inverse=True)
+    links = coo_matrix((np.ones(len(rows), np.int8), (rows, count + columns)), shape=(count + len(values),) * 2)
     return connected_components(links, directed=False)[1][:count].astype(np.int64)
 
 

@@ -11,7 +11,7 @@ from genestill.core.cells import is_missing, read_name, read_number
 from genestill.core.errors import InputError
 from genestill.core.files import write_compressed
 from genestill.core.logs import logger
-from genestill.core.near_copies import near_copies
+from genestill.core.near_copies import connected_rows, near_copies
 from genestill.core.tables import read_tsv
 
 SPLITS = ("train", "validation", "test")
@@ -266,7 +266,9 @@ def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
     sequences, labels = table["sequence"].tolist(), pd.factorize(table["label"])[0]
     groups = np.arange(len(sequences)) if split_by == "random" else near_copies(sequences, NEAR_COPY)
     if "group" in table.columns:
-        groups = _joined(groups, pd.factorize(table["group"])[0])
+        given = groups.max() + 1 + pd.factorize(table["group"])[0]
+        rows = np.tile(np.arange(len(groups)), 2)
+        groups = connected_rows(rows, np.concatenate([groups, given]), len(groups))
     # Number of rows of each class in each group.
     counts = np.zeros((groups.max() + 1, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (groups, labels), 1)
@@ -281,17 +283,6 @@ def _split(table: pd.DataFrame, split_by: str) -> np.ndarray:
                 place[group], left[part] = part, wanted - counts[group]
                 break
     return place[groups]
-
-
-def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The groups of rows that are together in either division: int64 [n], numbered from 0."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    size = len(one)
-    nodes = one.max() + 1 + other.max() + 1
-    edges = coo_matrix((np.ones(size), (one, one.max() + 1 + other)), shape=(nodes, nodes))
-    return np.unique(connected_components(edges, directed=False)[1][one], return_inverse=True)[1]
 
 
 def _refuse(path: str | Path, table: pd.DataFrame, column: str, rows: pd.Series, expected: str) -> None:

@@ -7,6 +7,8 @@ with other strides, and no value is gathered. On one core a training step takes 
 configuration and results (up to rounding) are those of transformers.
 """
 
+from functools import reduce
+
 import torch
 from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention, scaled_size_sqrt
 
@@ -39,7 +41,7 @@ def disentangled_attention_bias(
     """
     length = query_layer.shape[-2]
     common = relative_pos is not None and relative_pos.numel() == length**2 and key_layer.shape[-2] == length
-    if relative_pos is None or not common or torch.compiler.is_compiling():
+    if relative_pos is None or not common or not self.pos_att_type or torch.compiler.is_compiling():
         return _GATHERED(self, query_layer, key_layer, relative_pos, rel_embeddings, scale_factor)
     span = self.pos_ebd_size
     positions = relative_pos.reshape(length, length).to(query_layer.device, torch.long)
@@ -48,14 +50,14 @@ def disentangled_attention_bias(
     rel_embeddings = rel_embeddings[: 2 * span]
     scale = scaled_size_sqrt(query_layer, scale_factor).to(query_layer.dtype)
     key_of, query_of = ("key_proj", "query_proj") if self.share_att_key else ("pos_key_proj", "pos_query_proj")
-    scores = torch.zeros((), dtype=query_layer.dtype, device=query_layer.device)
+    terms = []
     if "c2p" in self.pos_att_type:
         keys = getattr(self, key_of)(rel_embeddings)[(buckets + span).clamp(0, 2 * span - 1)]
-        scores = scores + _by_distance(query_layer, keys / scale, self.num_attention_heads)
+        terms.append(_by_distance(query_layer, keys / scale, self.num_attention_heads))
     if "p2c" in self.pos_att_type:
         queries = getattr(self, query_of)(rel_embeddings)[(span - buckets).clamp(0, 2 * span - 1)]
-        scores = scores + _by_distance(key_layer, queries / scale, self.num_attention_heads).transpose(-1, -2)
-    return scores.reshape(-1, length, length)
+        terms.append(_by_distance(key_layer, queries / scale, self.num_attention_heads).transpose(-1, -2))
+    return reduce(torch.add, terms).reshape(-1, length, length)
 
 
 def _by_distance(content: torch.Tensor, positions: torch.Tensor, heads: int) -> torch.Tensor:
