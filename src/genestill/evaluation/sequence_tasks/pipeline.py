@@ -203,11 +203,12 @@ def score_tables(
         questions = [
             dataclasses.replace(one, minus=strongest) if one.minus == STRONGEST_BASELINE else one for one in questions
         ]
+    tasks = {run.task for run in runs}
     protocols = published_protocols([run.task for run in runs], catalogue)
     metric_of = {task: protocol.metric for task, protocol in protocols.items()}
     scores = score_runs(runs, dataset, metric_of, reference, seed, questions)
     if clean := [run for run in (without_copies(run, tested.get(run.task)) for run in runs) if run is not None]:
-        of_clean = [one for one in questions if {run.task for run in clean} == {run.task for run in runs}]
+        of_clean = questions if {run.task for run in clean} == tasks else ()
         scored = score_runs(clean, dataset, metric_of, reference, seed, of_clean)
         scored = scored[scored["seed"].isna()]
         clean_strata = scored["stratum"].map(lambda name: CLEAN if name == "test" else f"{CLEAN}, {name}")
@@ -225,7 +226,7 @@ def score_tables(
         write_tsv(output_answers, answers)
     counted = []
     for task, rows in tested.items():
-        if task in {run.task for run in runs}:
+        if task in tasks:
             exact, copied = (rows["copy"] == "exact").sum(), (rows["copy"] != "").sum()
             counted.append(
                 f"{task}: of {len(rows)} test rows, {exact} are also training rows, {copied} share {NEAR_COPY} bases"
